@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from unshaken.api.holistic_record import SETS, begin_record, known_model, make_record
 from unshaken.api.holistic_steps import Aspects, Steps
 from unshaken.api.job import default_out
 from unshaken.api.options import Options
-from unshaken.api.screening import parse_against
 from unshaken.core.consent import call
-from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset
-from unshaken.data.dataset import digest
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.report.blocks import Page
 from unshaken.report.holistic_page import write_holistic_report
@@ -24,11 +23,13 @@ from unshaken.report.render.notebook import render_notebook
 from unshaken.run import RunDir, load_plan
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
-from unshaken.tasks.zero_shot.candidates import Candidate, check_candidates, open_candidate
+from unshaken.run.plan import prepare
+from unshaken.run.rows import CLEAN
+from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
 from unshaken.tasks.zero_shot.captions import Captions, read_captions
 from unshaken.tasks.zero_shot.choices import Choose
 from unshaken.tasks.zero_shot.model_factors import ModelFactors
-from unshaken.tasks.zero_shot.record import RECORD, HolisticRecord, ModelRecord
+from unshaken.tasks.zero_shot.record import HolisticRecord, ModelRecord
 from unshaken.tasks.zero_shot.rows import write_rows
 from unshaken.tasks.zero_shot.visual_factors import check_factors, read_factors
 
@@ -85,7 +86,8 @@ def holistic(
 
     The aspects: visual factors, shape bias, abnormal images, calibration, retrieval, corruptions that know depth. Runs
     of `audit`, `detect` and `explain` below one directory hold the rows and stay readable by themselves; all figures
-    are read from rows, and one page shows them. A model whose runs are finished is not loaded again.
+    are read from rows, and one page shows them. All models are loaded once before any work, one after another, so that
+    one that cannot be loaded or has other weights than before is told at once. What is finished is not done again.
 
     Args:
         candidates: name to model, with its declared factors.
@@ -116,7 +118,7 @@ def holistic(
     Raises:
         ParameterError: a model, a factor or an option is wrong.
         DataError: data, factors or captions are wrong or do not fit.
-        RunError: the directory holds another run, or this one without `resume`.
+        RunError: the directory holds another run, or this one without `resume`, or a model of it has other weights now.
     """
     options = Options(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
@@ -147,10 +149,15 @@ def holistic(
         )
         images = read_factors(factors) if isinstance(factors, str | Path) else dict(factors or {})
         check_factors(images, dataset.ids)
+        _check_shifts(images, aspects)
         if aspects.captions is not None:
             aspects.captions.among(aspects.photos.ids)
         named = tuple(classes) or tuple(dataset.classes)
-        record = _record(candidates, declared, aspects, options, named, images, baseline)
+        if choose is not None and named and choices > len(named):
+            raise ParameterError(
+                f"choices={choices} options are wanted of {len(named)} classes: give {len(named)} at most"
+            )
+        record = make_record(candidates, declared, aspects, options, named, images, baseline)
         return _compare(candidates, aspects, options, record, images)
 
 
@@ -161,26 +168,23 @@ def _compare(
     first, specs = next(iter(candidates.values())).model, aspects.dataset.options.spec
     run = RunDir(options.out or default_out(first if isinstance(first, str) else "models", specs, "holistic"))
     with locked(run):
-        record = _begin(run, record, resume=options.resume)
+        record = begin_record(run, record, resume=options.resume)
         steps = Steps(run, aspects, options)
         if images:
             columns = {"id": [i for ids in images.values() for i in ids]}
             columns["factor"] = [factor for factor, ids in images.items() for _ in ids]
             write_rows(run, "visual_factors", "data", columns)
-        for place, (name, candidate) in enumerate(candidates.items()):
-            known = record.model(name)
-            if known is not None and known.done:
-                continue
-            opened = open_candidate(place, name, candidate, record.classes, download=options.download)
-            if known is None:
-                known = ModelRecord(
-                    name=name, key=opened.key, zero_shot=opened.is_zero_shot, factors=opened.factors,
-                    templates=opened.templates,
-                )  # fmt: skip
-                record.models.append(known)
-                record.write(run)
+
+        def load(name: str) -> tuple[LoadedCandidate, ModelRecord]:
+            place, download = record.place(name), options.download
+            opened = open_candidate(place, name, candidates[name], record.classes, download=download)
+            return opened, known_model(run, record, opened)
+
+        left = [name for name in candidates if not load(name)[1].done]  # what cannot be loaded is told before any work
+        for name in left:
+            opened, known = load(name)
             steps.all(opened, known)
-            if place == 0:
+            if known is record.models[0]:
                 steps.choices(opened)
             known.done = True
             record.write(run)
@@ -188,53 +192,6 @@ def _compare(
         record.write(run)
         page, figures = write_holistic_report(run)
     return Holistic(run, figures, page)
-
-
-def _record(
-    candidates: Mapping[str, Candidate], declared: Mapping[str, ModelFactors], aspects: Aspects, options: Options,
-    classes: Sequence[str], images: Mapping[str, Sequence[str]], baseline: str,
-) -> HolisticRecord:  # fmt: skip
-    """The record of a comparison that begins."""
-    groups = [parse_against(text) for text in aspects.against]
-    captions, cues = aspects.captions, aspects.cues
-    sets = {"data": aspects.dataset, "cue_data": aspects.cue_data, "fitting": aspects.fitting, "photos": aspects.photos}
-    settings = {
-        "models": {
-            name: {"model": c.model if isinstance(c.model, str) else f"<{type(c.model).__name__}>",
-                   "templates": c.templates if isinstance(c.templates, str) else list(c.templates),
-                   "factors": declared[name].model_dump(mode="json")}
-            for name, c in candidates.items()
-        },
-        "data": {name: [d.options.spec, d.fingerprint] for name, d in {**sets, **aspects.shifts}.items()},
-        "classes": list(classes),
-        "plan": [entry.model_dump(mode="json") for entry in aspects.plan],
-        "factors": digest(sorted((factor, tuple(ids)) for factor, ids in images.items())) if images else "",
-        "cues": None if cues is None else cues.model_dump(mode="json"),
-        "against": list(aspects.against),
-        "captions": "" if captions is None else digest(captions.texts, captions.images),
-        "choose": getattr(aspects.choose, "__qualname__", type(aspects.choose).__name__),
-        "asked": aspects.asked, "choices": aspects.options, "baseline": baseline,
-        "limit": options.limit, "seed": options.seed,
-    }  # fmt: skip
-    return HolisticRecord(
-        settings=settings, classes=list(classes), shifts=list(aspects.shifts),
-        against=[f"{group}-{name}" for group, name, _ in groups], baseline=baseline,
-    )  # fmt: skip
-
-
-def _begin(run: RunDir, record: HolisticRecord, *, resume: bool) -> HolisticRecord:
-    """Write the record, or read the one that is there."""
-    if not run.exists(RECORD):
-        if other := _first(name for name in ("run.json", "explain.json", "harden.json", "rows") if run.exists(name)):
-            raise RunError(f"{run}: holds {other!r} of another command; choose another directory")
-        record.write(run)
-        return record
-    if not resume:
-        raise RunError(f"{run}: already holds a comparison; resume it (resume=True), or choose another directory")
-    kept = HolisticRecord.read(run)
-    if names := [k for k in record.settings if kept.settings.get(k) != record.settings[k]]:
-        raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another directory")
-    return kept
 
 
 def _check(declared: Mapping[str, ModelFactors], baseline: str, asked: int, choices: int) -> None:
@@ -245,11 +202,20 @@ def _check(declared: Mapping[str, ModelFactors], baseline: str, asked: int, choi
         raise ParameterError(f"asked={asked} must be 1 or more, and choices={choices} must be 2 or more")
 
 
+def _check_shifts(factors: Mapping[str, Sequence[str]], aspects: Aspects) -> None:
+    """Refuse sets without labels, and names that would stand for two things in the record or in a table of figures."""
+    used = (
+        dict.fromkeys(SETS, "a set of this comparison") | dict.fromkeys(factors, "a factor") | {CLEAN.id: "a condition"}
+    )
+    used |= {condition.id: "a condition" for step in prepare(aspects.plan) for condition in step.conditions}
+    for name, dataset in aspects.shifts.items():
+        if dataset.labels is None:
+            raise DataError(f"the shifted set {name!r} has no labels: accuracy and calibration need them")
+        if other := used.get(name):
+            raise ParameterError(f"the shifted set {name!r} has the name of {other}: rename the set")
+
+
 def _folder(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
         raise ParameterError(f"the name {name!r} of a shifted set must be letters, digits, dots and hyphens")
     return name
-
-
-def _first(names: Iterable[str]) -> str:
-    return next(iter(names), "")

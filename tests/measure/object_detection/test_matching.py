@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,11 +66,22 @@ def test_only_the_best_scored_detections_of_a_class_in_an_image_count():
         (Detections(boxes([0, 0, 1, 1]), np.array([3]), np.array([0.5])), "a detection is of class 3"),
         (Detections(boxes([0, 0, 1, np.nan]), np.array([0]), np.array([0.5])), "a box that is not finite"),
         (Detections(boxes([0, 0, 1, 1]), np.array([0]), np.array([np.nan])), "a score that is not finite"),
+        (Detections(boxes([0, 0, 1, 1]), np.array([0]), np.array([0.5, 0.4])), "as many as its boxes"),
     ],
 )
 def test_wrong_detections_are_refused(found, said):
     with pytest.raises(ParameterError, match=said):
         match_images([found], [Objects(boxes([0, 0, 1, 1]), np.array([0]), np.array([False]))], 2)
+
+
+@pytest.mark.parametrize("thresholds", [[0.0], [0.5, 1.1], [np.nan], []])
+def test_wrong_thresholds_and_areas_are_refused(thresholds):
+    found = Detections(boxes([0, 0, 1, 1]), np.array([0]), np.array([0.5]))
+    truth = Objects(boxes([0, 0, 1, 1]), np.array([0]), np.array([False]))
+    with pytest.raises(ParameterError, match="must lie in"):
+        match_images([found], [truth], 1, thresholds=np.array(thresholds))
+    with pytest.raises(ParameterError, match="an area that is not finite"):
+        match_images([found], [replace(truth, areas=np.array([np.nan]))], 1)
 
 
 def test_images_must_be_as_many():

@@ -76,3 +76,9 @@ def test_what_is_wrong_is_named():
         ap_by_length(objects, objects, iou=0.5, edges=(5, 0))
     with pytest.raises(DataError, match="sizes or places that cannot be"):
         boxes([box(0, 0, 0, 2)])
+    with pytest.raises(DataError, match="box 0 of sample 'a' has the score nan"):
+        boxes([box(0, 0, 4, 2)], scores=[np.nan])
+    found = boxes([box(0, 0, 4, 2)], scores=[1.0])
+    for wrong in ({"iou": 0}, {"iou": 50}, {"distance": 0}, {"distance": math.nan}):
+        with pytest.raises(ParameterError, match=r"iou must lie in|distance must be a number of metres"):
+            bev_average_precision(found, objects, **wrong)

@@ -91,3 +91,9 @@ def test_images_and_boxes_must_go_together():
         train_cells(net, torch.zeros(2, 3, 8, 8), torch.zeros(3, 1, 5), steps=1)
     with pytest.raises(DataError, match="with an object at least"):
         train_cells(net, torch.zeros(2, 3, 8, 8), torch.full((2, 1, 5), -1.0), steps=1)
+
+
+def test_a_centre_outside_of_the_image_is_at_the_nearest_cell():
+    heat, found = peak_targets(torch.tensor([[[-20.0, 4.0, -4.0, 8.0, 0.0]]]), (8, 8), 4, 1)
+    assert found.isfinite().all(-1).nonzero().tolist() == [[0, 1, 0]]
+    assert int(heat.argmax()) == 8

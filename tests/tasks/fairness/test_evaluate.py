@@ -13,6 +13,7 @@ from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.report.rebuild import rebuild_report
 from unshaken.run.store import RunDir
 from unshaken.tasks.fairness import evaluate, income_bucket, read_groups, read_report
+from unshaken.tasks.fairness.evaluate import largest
 
 CLASSES = ("cat", "slug", "people")
 
@@ -170,10 +171,21 @@ def test_bad_use_is_named(model, tmp_path):
         evaluate(model, tmp_path / "gone.csv")
     other = tmp_path / "other.csv"
     other.write_text("path,label,group\na0.png,dog,x\na1.png,cow,y\n")
-    with pytest.raises(ParameterError, match=r"none of the labels of .*'cow', is a class of the model.*give concepts"):
+    with pytest.raises(ParameterError, match=r"2 of the 2 labels of .*'cow', are no class of the model.*give concepts"):
         evaluate(model, other)
+    other.write_text("path,label,group\na0.png,cat,x\na1.png,Cat,y\n")  # one of two would be a miss in one group alone
+    with pytest.raises(ParameterError, match=r"1 of the 2 labels of .*'Cat', are no class"):
+        evaluate(model, other)
+    found = evaluate(model, other, concepts={"Cat": []}, depths=()).figures()
+    assert values(found["hit"]) == {"x": 1, "y": 0}
     evaluate(model, file, out=tmp_path / "run")
     with pytest.raises(RunError, match="holds fairness indicators already"):
-        evaluate(model, file, out=tmp_path / "run")
+        evaluate(None, file, out=tmp_path / "run")  # no model is asked for it
     with pytest.raises(RunError, match=r"holds no fairness\.json"):
         read_report(tmp_path)
+
+
+def test_the_largest_are_those_of_a_stable_sort():
+    values = torch.randint(0, 6, (40, 30), generator=torch.Generator().manual_seed(0)).double()
+    for count in (0, 1, 7, 30):
+        assert largest(values, count) == values.sort(dim=1, descending=True, stable=True).indices[:, :count].tolist()

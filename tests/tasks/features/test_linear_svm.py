@@ -72,11 +72,20 @@ def test_c_is_chosen_on_a_part_apart():
         (LABELS[1:], {}, DataError, "80 features and 79 labels"),
         (np.zeros(80, int), {}, DataError, "1 classes"),
         (LABELS, {"c": 0}, ParameterError, "c must be above 0"),
+        (LABELS - 1, {}, DataError, "labels must be whole numbers from 0, not int64 from -1"),
+        (LABELS / 1.0, {}, DataError, "labels must be whole numbers"),
     ],
 )
 def test_wrong_use_is_refused(labels, options, error, message):
     with pytest.raises(error, match=message):
         fit_svm(POINTS, labels, **options)
+
+
+def test_features_that_are_not_finite_are_refused():
+    points = POINTS.copy()
+    points[2, 0] = np.nan
+    with pytest.raises(DataError, match="1 of 80 samples have features that are not finite"):
+        fit_svm(points, LABELS)
 
 
 def test_a_class_of_one_sample_cannot_be_split():

@@ -53,7 +53,13 @@ def test_the_pipeline_of_retrieval_ends_with_the_power():
 
 @pytest.mark.parametrize(
     ("features", "dimensions", "error"),
-    [(X[:1], 3, DataError), (np.ones((5, 3)), 3, DataError), (X, 0, ParameterError), (X[0], 1, DataError)],
+    [
+        (X[:1], 3, DataError),
+        (np.ones((5, 3)), 3, DataError),
+        (X, 0, ParameterError),
+        (X[0], 1, DataError),
+        (np.full((5, 3), np.nan), 1, DataError),
+    ],
 )
 def test_what_cannot_be_whitened_is_refused(features, dimensions, error):
     with pytest.raises(error):

@@ -9,6 +9,8 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.run.layer_features import layer_features
+from unshaken.tasks.features import views
 from unshaken.tasks.features.spatial_search import retrieve, spatial_distances, spatial_patches
 from unshaken.tasks.features.transforms import unit
 from unshaken.tasks.features.views import augmented_features, crop_places, rotated, sixteen_views
@@ -17,10 +19,10 @@ IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
 def test_there_are_sixteen_and_half_are_mirror_images():
-    views = sixteen_views(IMAGES)
-    assert views.shape == (2, 16, 3, 12, 12)
-    assert torch.equal(views[:, 0], IMAGES)
-    assert torch.equal(views[:, 8:], views[:, :8].flip(-1))
+    found = sixteen_views(IMAGES)
+    assert found.shape == (2, 16, 3, 12, 12)
+    assert torch.equal(found[:, 0], IMAGES)
+    assert torch.equal(found[:, 8:], found[:, :8].flip(-1))
     assert sixteen_views((IMAGES * 255).byte()).dtype == torch.uint8
 
 
@@ -45,6 +47,19 @@ def test_features_of_views_come_by_image():
     assert found.shape == (2, 16, 4)
     with torch.no_grad():
         torch.testing.assert_close(found[1, 0], model(images[1:] / 255)[0])
+
+
+def test_views_of_many_images_are_never_made_at_once(monkeypatch):
+    made, real = [], sixteen_views
+    monkeypatch.setattr(views, "sixteen_views", lambda part, **options: made.append(len(part)) or real(part, **options))
+    model = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(48, 4)))
+    images = torch.randint(0, 256, (70, 3, 4, 4), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    found = augmented_features(model, images, "1", cache=False)
+    assert max(made) <= 16
+    whole = layer_features(model, real(images).flatten(0, 1), ["1"], cache=False)["1"].view(70, 16, 4)
+    assert torch.equal(found, whole)  # the same batches
+    with pytest.raises(DataError, match="no image"):
+        augmented_features(model, images[:0], "1", cache=False)
 
 
 @pytest.mark.parametrize(("levels", "count"), [(1, 1), (3, 14), (4, 30)])

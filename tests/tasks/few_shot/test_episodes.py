@@ -56,6 +56,7 @@ def test_queries_may_come_from_another_pool():
         ({"episodes": 0}, ParameterError, "episodes 0"),
         ({"ways": 2.5}, ParameterError, "ways 2.5"),
         ({"query_labels": [9] * 20}, DataError, "0 classes"),
+        ({"query_labels": [-1, *LABELS]}, DataError, "1 of 61 samples have no label"),
     ],
 )
 def test_episodes_that_cannot_be_drawn_are_refused(changed, error, message):
@@ -97,6 +98,18 @@ def test_logistic_regression_is_that_of_scikit_learn(ways):
     )
     found = logistic_scores(support, queries, c=2.0).argmax(-1)[0]
     assert found.tolist() == fitted.predict(F.normalize(queries[0], dim=1).numpy()).tolist()
+
+
+def test_what_is_not_finite_is_refused():
+    drawn, features, pairs = draw_episodes(LABELS, **SMALL), torch.eye(6)[LABELS], torch.zeros(60, 60)
+    features[3, 1], pairs[3, 1] = torch.nan, torch.inf
+    for call in (
+        lambda: run_episodes(drawn, features),
+        lambda: run_episodes(drawn, torch.eye(6)[LABELS], query_features=features),
+        lambda: run_pair_episodes(drawn, pairs),
+    ):
+        with pytest.raises(DataError, match="of 1 of 60 samples are not finite, the first is row 3"):
+            call()
 
 
 def test_a_constant_scorer_is_at_chance():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from unshaken.core.classifier import Classifier
@@ -12,7 +13,7 @@ from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.harden.recipes.losses.normalised_softmax import NormalisedSoftmax
 from unshaken.tasks.few_shot import PrototypeHead, add_classes, head_of, load_head
 from unshaken.tasks.few_shot.extend import embed
-from unshaken.tasks.few_shot.head import UNKNOWN
+from unshaken.tasks.few_shot.head import FORMAT, UNKNOWN
 
 
 def drawn(*shape, seed=0):
@@ -101,6 +102,15 @@ def test_what_is_near_no_class_is_unknown():
     assert 0.9 <= accepted < 0.91
 
 
+def test_a_threshold_accepts_the_share_that_was_asked_for():
+    angles = torch.linspace(0, 1, 10)
+    shown = torch.stack([angles.cos(), angles.sin()], 1)
+    head = PrototypeHead(2)
+    head.add_class("x", torch.tensor([[1.0, 0.0]]))
+    for accept, kept in ((0.9, 9), (0.95, 10), (0.7, 7), (1, 10), (0.01, 1)):
+        assert int((head.predict(shown, least=head.threshold(shown, accept)) == 0).sum()) == kept
+
+
 def test_trained_classes_may_be_lowered(head):
     asked = drawn(6, 8, seed=5)
     change = head.logits(asked) - head.logits(asked, lowered=["a", "c"], by=1.5)
@@ -137,6 +147,7 @@ def test_half_precision_gives_float32_prototypes():
         (lambda h: h.threshold(drawn(3, 8), 0), ParameterError, "accept"),
         (lambda h: PrototypeHead(8).logits(drawn(1, 8)), ParameterError, "no class: call add_class"),
         (lambda h: PrototypeHead(8, scale=0), ParameterError, "scale must be above 0"),
+        (lambda h: PrototypeHead(8, scale=float("inf")), ParameterError, "scale must be above 0 and finite"),
         (lambda h: PrototypeHead.of(torch.zeros(1, 8), ["x"]), ModelError, "no direction"),
         (lambda h: PrototypeHead.of(drawn(2, 8), ["x", "x"]), ParameterError, "different names"),
         (lambda h: add_classes(small_net(), h), ModelError, "features of 8 numbers"),
@@ -154,6 +165,39 @@ def test_a_damaged_file_is_refused(content, tmp_path):
     (tmp_path / "head").write_bytes(content)
     with pytest.raises(ModelError):
         load_head(tmp_path / "head")
+
+
+GOOD = {"format": FORMAT, "scale": "10", "classes": '["a", "b"]'}
+
+
+@pytest.mark.parametrize(
+    ("about", "tensors"),
+    [
+        ({"classes": None}, {}),
+        ({"classes": '["a"'}, {}),
+        ({"classes": "[1, 2]"}, {}),
+        ({"classes": '"ab"'}, {}),
+        ({"classes": '["a", "a"]'}, {}),
+        ({"scale": None}, {}),
+        ({"scale": '"x"'}, {}),
+        ({"scale": "Infinity"}, {}),
+        ({"scale": "-1"}, {}),
+        ({}, {"sums": torch.zeros(2, 2)}),
+        ({}, {"sums": torch.eye(2).long()}),
+        ({}, {"counts": torch.tensor([0.5, -1.0])}),
+        ({}, {"counts": torch.tensor([1, -1])}),
+        ({}, {"counts": torch.tensor(2)}),
+        ({}, {"counts": torch.tensor([1, 1, 1])}),
+    ],
+)
+def test_a_file_of_somebody_else_is_checked(about, tensors, tmp_path):
+    file = tmp_path / "head"
+    save_file({"sums": torch.eye(2), "counts": torch.tensor([1, 1])}, file, GOOD)
+    assert load_head(file).classes == ("a", "b")
+    told = {key: value for key, value in {**GOOD, **about}.items() if value is not None}
+    save_file({"sums": torch.eye(2), "counts": torch.tensor([1, 1]), **tensors}, file, told)
+    with pytest.raises(ModelError, match="is damaged"):
+        load_head(file)
 
 
 def small_net():

@@ -8,7 +8,7 @@ from tests.tasks.image_text.toy import bag, channel_means, samples
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.tasks.image_text import FusionHead, FusionTraining, ImageFeatureMemory, fit_fusion
 from unshaken.tasks.image_text.fusion import MOST_SENTENCES, encode_texts, pool_sentences
-from unshaken.tasks.image_text.predict import ask
+from unshaken.tasks.image_text.predict import ask, truncations
 
 SHORT = FusionTraining(steps=60, hidden=(16,), lr=0.02)
 
@@ -47,6 +47,11 @@ def test_six_tokens_beside_eighteen_weigh_a_quarter():
     vectors = torch.zeros(1, 24, 1)
     vectors[:, :6] = 1
     assert pool_sentences(vectors, torch.ones(1, 24, dtype=torch.bool), "mean").item() == 0.25
+
+
+def test_an_encoder_that_cannot_say_whether_it_cuts_texts_says_nothing():
+    found = fit_fusion(samples(), channel_means, bag, training=FusionTraining(steps=1))
+    assert truncations(found, ["a ship"]) == [None]
 
 
 def test_attention_finds_the_sentence_it_looks_for():

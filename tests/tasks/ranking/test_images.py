@@ -33,3 +33,9 @@ def test_a_class_that_the_gallery_has_not_is_not_judged():
 def test_vectors_that_do_not_fit_are_refused(gallery, names):
     with pytest.raises(ParameterError):
         rank_images(np.zeros((1, 3)), gallery, ["q"], names)
+
+
+def test_names_that_come_twice_are_refused():
+    for queries, gallery in ((["a", "a"], ["x", "y"]), (["a", "b"], ["x", "x"])):
+        with pytest.raises(ParameterError, match=r"1 (query|gallery) names come twice"):
+            rank_images(np.eye(2), np.eye(2), queries, gallery)

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from unshaken.core.errors import ModelError
-from unshaken.tasks.ranking import HashedPieces, load_encoder
+from tests.tasks.ranking.toy import collection
+from unshaken.core.errors import DataError, ModelError
+from unshaken.tasks.ranking import Collection, HashedPieces, LambdaMART, RankSVM, load_encoder
 from unshaken.tasks.ranking.learned import lambdas
 from unshaken.tasks.ranking.neural import KERNELS, EncoderMemory, KernelIndex, pool_kernels
 
@@ -31,6 +32,22 @@ def test_a_document_has_the_same_kernels_alone_and_in_the_collection():
     together = index.score(["bird engine"])[0]
     assert index.score_pairs(["bird engine"] * 3, documents) == pytest.approx(together, rel=1e-4)
     assert index.features("bird engine", np.array([2, 0])) @ index.weights == pytest.approx(together[[2, 0]], rel=1e-4)
+
+
+def test_learners_with_little_to_compare():
+    """One pair of documents teaches their order; documents of one grade teach nothing, and that is told."""
+    one = Collection({"a": "wing", "b": "wing wing wing"}, {"q": "wing"}, {"q": {"b": 1}})
+    scores = RankSVM().fit(one, 0).index(list(one.documents.values())).score(["wing"])[0]
+    assert scores[1] > scores[0]
+    assert abs(scores).max() < 1e3
+    same = Collection({"a": "wing", "b": "wings"}, {"q": "wing"}, {"q": {"a": 1, "b": 1}})
+    with pytest.raises(DataError, match="no training query has documents of two grades"):
+        RankSVM().fit(same, 0)
+
+
+@pytest.mark.parametrize("learner", [RankSVM(), LambdaMART(trees=2)])
+def test_any_seed_will_do(learner):
+    learner.fit(collection(), 2**62)
 
 
 def test_lambdas_by_hand():

@@ -8,6 +8,7 @@ import pytest
 
 from tests.tasks.ranking.toy import collection
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
+from unshaken.run import RunDir
 from unshaken.tasks.ranking import (
     BM25,
     KNRM,
@@ -128,6 +129,42 @@ def test_bad_scores_are_refused(ranker, words):
         evaluate({"bad": ranker}, RankingTest(collection()))
 
 
+def test_a_ranker_that_learns_nothing_reads_each_collection_once():
+    read = []
+
+    class Counted(BM25):
+        def index(self, documents):
+            read.append(len(documents))
+            return super().index(documents)
+
+    test = RankingTest(collection(), collection(20, 12, "t"), collection(40, 8, "e"), collection(60, 6, "f"))
+    report = evaluate({"counted": Counted(), "bm25": BM25()}, test, measure="RR@10")
+    assert read == [64, 64]  # the collection, and the one elsewhere
+    one, other = (report.figures()[name] for name in ("counted", "bm25"))
+    assert one == other
+
+
+def test_a_stopped_evaluation_is_no_report(tmp_path):
+    def stops(queries, texts):
+        if any(text.endswith("bird") for text in texts):  # the changed document
+            raise KeyboardInterrupt
+        return [float("bird" in text) for text in texts]
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate({"one": ScoreFunction(stops)}, RankingTest(collection()), out=tmp_path / "run")
+    assert RunDir(tmp_path / "run").rows("rankings")
+    with pytest.raises(RunError, match="was stopped before its end"):
+        read_report(tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", ["append", "raise"])
+def test_a_changed_document_without_a_finite_score_does_not_come_first(change):
+    known = set(collection().documents.values())
+    ranker = ScoreFunction(lambda queries, texts: [1.0 if t in known else float("nan") for t in texts])
+    with pytest.raises(ParameterError, match="not finite"):
+        evaluate({"bad": ranker}, RankingTest(collection()), changes=Changes(queries=[], documents=[(change, 1)]))
+
+
 def test_wrong_use_is_refused():
     test = RankingTest(collection())
     for rankers, options, words in (
@@ -136,6 +173,10 @@ def test_wrong_use_is_refused():
         ({"svm": RankSVM()}, {}, "learns: give a training"),
         ({"bm25": BM25()}, {"measure": "foo"}, "measure"),
         ({"bm25": BM25()}, {"changes": Changes(documents=[("stuff", 1)])}, "no change of documents"),
+        ({"bm25": BM25()}, {"changes": Changes(queries=[("swapp", 1)])}, "no change of queries 'swapp'; did you mean"),
+        ({"bm25": BM25()}, {"changes": Changes(queries=[("swap", -1)])}, "the number of the change 'swap'"),
+        ({"bm25": BM25()}, {"changes": Changes(documents=[("append", 0)])}, "the number of the change 'append'"),
+        ({"bm25": BM25()}, {"changes": Changes(queries=[("synonym", 1)])}, "needs synonyms"),
         ({"bm25": BM25()}, {"changes": Changes(position=0)}, "position"),
     ):
         with pytest.raises(ParameterError, match=words):
@@ -152,6 +193,8 @@ def test_wrong_use_is_refused():
         ({}, {"q": "bird"}, {"q": {"a": 1}}, "no document"),
         ({"a": "bird"}, {}, {}, "no query"),
         ({"a b": "bird"}, {"q": "bird"}, {"q": {"a b": 1}}, "hold space"),
+        ({1: "bird"}, {"q": "bird"}, {"q": {1: 1}}, "document 1: ids and texts must be strings, not int and str"),
+        ({"a": None}, {"q": "bird"}, {"q": {"a": 1}}, "document 'a': ids and texts must be strings"),
         ({"a": "bird"}, {"q": "bird"}, {}, "without a relevant"),
         ({"a": "bird"}, {"q": "bird"}, {"q": {"a": 1}, "p": {"a": 1}}, "judged queries"),
     ],

@@ -44,6 +44,12 @@ def test_words_of_the_query_are_put_where_they_lift_a_document():
     assert index.score_pairs(["bird singing"], [found.text])[0] == pytest.approx(found.value)
 
 
+def test_an_empty_document_is_raised_by_the_words_of_the_query():
+    index = BM25().index(["bird singing", "engine burning"])
+    found = raised_documents(index, {"q": "bird"}, {"q": " "}, rounds=1, seed=0)["q"]
+    assert found.text == "bird"
+
+
 def test_searched_changes_are_conditions_as_others_are():
     changes = Changes(queries=[("swap", 1), ("worst", 1)], documents=[("raise", 2)], position=20)
     report = evaluate({"bm25": BM25()}, RankingTest(collection()), changes=changes, measure="RR@10")

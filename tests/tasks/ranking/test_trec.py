@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.tasks.ranking import measure_queries, read_collection, read_qrels, read_run, read_texts, write_run
+from unshaken.tasks.ranking import (
+    measure_queries,
+    read_collection,
+    read_qrels,
+    read_run,
+    read_texts,
+    sort_by_score,
+    write_run,
+)
 
 RUN = "q1 Q0 a 1 2.0 mine\n"
 QRELS = "q1 0 a 1\n"
@@ -67,6 +75,10 @@ def test_a_run_is_ordered_by_score_and_written_as_it_is(tmp_path):
     assert np.array_equal(again.scores, found["q1"].scores)
     with pytest.raises(ParameterError, match="one word"):
         write_run(found, tmp_path / "again", "my run")
+    for odd in ({"q 1": found["q1"]}, {"q1": sort_by_score(["my photo.png"], [1.0])}):
+        with pytest.raises(ParameterError, match="holds space"):
+            write_run(odd, tmp_path / "again")
+    assert read_run(tmp_path / "again")["q1"].ids == found["q1"].ids
 
 
 def folder(path, **texts):
@@ -120,8 +132,6 @@ def test_measures_by_hand(tmp_path):
 def test_ties_are_decided_as_trec_eval_decides_them(seed):
     """Scores that often tie, and some that tie in float32 alone."""
     pytrec_eval = pytest.importorskip("pytrec_eval")
-    from unshaken.tasks.ranking import sort_by_score
-
     rng = np.random.default_rng(seed)
     ids = [f"d{i}" for i in rng.permutation(40)] + ["é", "Z", "z", "\U0001f426"]
     run, qrels = {}, {}
@@ -137,9 +147,14 @@ def test_ties_are_decided_as_trec_eval_decides_them(seed):
         assert ours[name] == pytest.approx({q: theirs[q][other] for q in run}, abs=1e-9)
 
 
-def test_the_exponential_gain_is_a_measure():
-    from unshaken.tasks.ranking import sort_by_score
+def test_one_measure_by_two_names_has_its_value_by_both():
+    ranking = {"q": sort_by_score(["a", "b"], [1, 2])}
+    assert measure_queries(ranking, {"q": {"a": 1}}, ["RR@10", "MRR@10"]) == {
+        "RR@10": {"q": 0.5}, "MRR@10": {"q": 0.5},
+    }  # fmt: skip
 
+
+def test_the_exponential_gain_is_a_measure():
     ranking = {"q": sort_by_score(["a", "b"], [2, 1])}
     name = "nDCG(gains={1:1,2:3})@10"
     found = measure_queries(ranking, {"q": {"a": 1, "b": 2}}, [name])[name]["q"]

@@ -29,6 +29,8 @@ from unshaken.tasks.zero_shot import (
     sigmoid_pairs,
     within_classes,
 )
+from unshaken.tasks.zero_shot.aspects import mean_figure
+from unshaken.tasks.zero_shot.choices import Choice, renumber
 from unshaken.tasks.zero_shot.visual_factors import check_factors
 
 
@@ -219,3 +221,21 @@ def test_losses_by_hand():
     assert float(sigmoid_pairs(pair, 10.0, -10.0)) - math.log(2) == pytest.approx(4.54e-5, abs=5e-8)
     same = torch.ones(2, 2, dtype=torch.bool)  # both captions are equal: either is right
     assert float(info_nce(torch.zeros(2, 2), 1.0, same)) == pytest.approx(math.log(2))
+
+
+def test_images_that_are_all_right_under_corruptions_are_no_certainty():
+    assert mean_figure(np.ones(20)) == {
+        "value": 1.0, "low": pytest.approx(0.05 ** (1 / 20)), "high": 1.0, "n": 20, "interval": "none seen 95%",
+    }  # fmt: skip
+    half = mean_figure(np.full(20, 0.5))
+    assert half["low"] < 0.5 < half["high"]
+    assert mean_figure(np.array([0.0, 0.5, 1.0]))["value"] == 0.5
+
+
+def test_answers_in_the_numbers_of_another_model():
+    answers = [Choice("a", (0, 2), 2, 0), Choice("b", (1, 2), 1, None, "why"), Choice("c", (0, 3), 0, 3)]
+    names = ("red", "green", "blue", "grey")
+    assert renumber(answers, names, names) == answers
+    found = renumber(answers, names, ("blue", "red", "green"))  # has no grey
+    assert found == [Choice("a", (1, 0), 0, 1), Choice("b", (2, 0), 2, None, "why")]
+    assert renumber(answers, names, ("Blue", "blue", "red", "green", "grey")) == [Choice("c", (2, 4), 2, 4)]

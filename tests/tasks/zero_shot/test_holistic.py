@@ -18,7 +18,6 @@ from unshaken.data.in_memory import InMemory
 from unshaken.report.rebuild import rebuild_report
 from unshaken.run import RunDir
 from unshaken.tasks.zero_shot import Candidate, Captions
-from unshaken.tasks.zero_shot import candidates as opened
 
 MODULE = importlib.import_module("unshaken.api.holistic")
 IMAGES, LABELS = tinted(30)
@@ -33,10 +32,11 @@ CAPTIONS = Captions.of(
 FACTORS = {"faint": [str(i) for i in range(10)], "few": ["3", "4"]}
 
 
-def head() -> Classifier:
-    net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
-    net[2].weight.data, net[2].bias.data = 8 * torch.eye(3), torch.tensor([0.0, 0.5, 0.0])
-    return Classifier(net, classes=COLOURS)
+def head(order: tuple[int, ...] = (0, 1, 2)) -> Classifier:
+    """A head whose classes stand in another order."""
+    net, rows = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)), list(order)
+    net[2].weight.data, net[2].bias.data = 8 * torch.eye(3)[rows], torch.tensor([0.0, 0.5, 0.0])[rows]
+    return Classifier(net, classes=[COLOURS[i] for i in rows])
 
 
 def models() -> dict[str, Candidate]:
@@ -127,8 +127,8 @@ def test_the_page_shows_every_aspect_and_is_made_again_from_rows(finished):
     assert json.loads(finished.run.read("figures.json")) == json.loads(json.dumps(finished.figures))
 
 
-def test_a_resume_loads_no_finished_model(finished, monkeypatch):
-    monkeypatch.setattr(MODULE, "open_candidate", None)
+def test_a_resume_does_nothing_again(finished, monkeypatch):
+    monkeypatch.setattr(MODULE.Steps, "all", None)
     again = compare(finished.run.path, resume=True)
     assert again.figures == finished.figures
     with pytest.raises(RunError, match="already holds a comparison"):
@@ -144,18 +144,19 @@ def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
         "plan": [], "factors": None, "shifts": None, "captions": None, "choose": None, "cues": None, "against": "far=x",
     }  # fmt: skip
     chosen = {name: c for name, c in models().items() if name in ("clip 0", "head")}
-    real = opened.open_candidate
+    begun, whole = [], MODULE.Steps.all
 
-    def fails(place, *args, **kwargs):
-        if place:
+    def fails(self, own, known):
+        if own.name == "head":
             raise KeyboardInterrupt
-        return real(place, *args, **kwargs)
+        whole(self, own, known)
 
-    monkeypatch.setattr(MODULE, "open_candidate", fails)
+    monkeypatch.setattr(MODULE.Steps, "all", fails)
     with pytest.raises(KeyboardInterrupt):
         compare(tmp_path / "run", chosen, **options)
-    monkeypatch.setattr(MODULE, "open_candidate", lambda place, *a, **k: real(place, *a, **k) if place else 1 / 0)
+    monkeypatch.setattr(MODULE.Steps, "all", lambda self, own, known: begun.append(own.name) or whole(self, own, known))
     found = compare(tmp_path / "run", chosen, resume=True, **options)
+    assert begun == ["head"]
     for name, key in (("clip 0", "0-clip-0"), ("head", "1-head")):
         normal = {r["id"]: r["score"] for r in RunDir(f"{found.run}/{key}/detect").rows("scores").to_pylist()}
         logits = {r["id"]: r["logits"] for r in RunDir(f"{found.run}/{key}/audit").rows("outcomes").to_pylist()}
@@ -163,6 +164,49 @@ def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
         expected = {i: 1 - torch.tensor(z).double().div(scale).softmax(0).max().item() for i, z in logits.items()}
         assert normal == pytest.approx(expected, rel=1e-4, abs=1e-7)
         assert 0 <= found.figures["models"][name]["abnormal"]["far-x"]["auroc"]["value"] <= 1
+
+
+PLAIN = {"plan": [], "factors": None, "shifts": None, "captions": None, "choose": None, "cues": None}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_resume_with_another_model_under_the_same_name_is_refused(tmp_path, old):
+    one, other = ({"one": Candidate(model=colour_encoder(turn, noise))} for turn, noise in ((0.0, 0.0), (0.5, 3.0)))
+    found = compare(tmp_path / "run", one, **PLAIN)
+    if old:  # a record of a version that kept no fingerprint: the audit beneath has one
+        record = json.loads(found.run.read("holistic.json"))
+        del record["models"][0]["fingerprint"]
+        found.run.write_json(record, "holistic.json")
+    with pytest.raises(RunError, match="model 'one' was begun with other weights"):
+        compare(tmp_path / "run", other, resume=True, **PLAIN)
+    assert compare(tmp_path / "run", one, resume=True, **PLAIN).figures == found.figures
+
+
+def test_a_model_that_numbers_its_classes_otherwise_chooses_between_the_same_options(tmp_path):
+    given = {"clip": Candidate(model=colour_encoder()), "one": Candidate(model=head()),
+             "other": Candidate(model=head((2, 0, 1)))}  # fmt: skip
+    asked = {**PLAIN, "choose": lambda image, question, names: names.index(min(names)), "choices": 3, "asked": 30}
+    found = compare(tmp_path / "run", given, **asked).figures["models"]
+    assert found["other"]["choices"] == found["one"]["choices"]
+    assert found["other"]["choices"]["classifier"]["value"] == found["other"]["accuracy"]["value"]
+
+
+def test_an_interrupted_comparison_goes_on_with_its_models_in_another_order(tmp_path, monkeypatch):
+    chosen = {name: c for name, c in models().items() if name in ("clip 0", "head")}
+    whole = MODULE.Steps.all
+
+    def stops(self, own, known):
+        whole(self, own, known)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MODULE.Steps, "all", stops)
+    with pytest.raises(KeyboardInterrupt):
+        compare(tmp_path / "run", chosen, **PLAIN)
+    monkeypatch.setattr(MODULE.Steps, "all", whole)
+    found = compare(tmp_path / "run", dict(reversed(chosen.items())), resume=True, **PLAIN)
+    folders = sorted(p.name for p in (tmp_path / "run").iterdir() if p.name[0].isdigit())
+    assert folders == ["0-clip-0", "1-head"]
+    assert set(found.figures["models"]) == {"clip 0", "head"}
 
 
 def test_one_model_has_figures_and_no_line(tmp_path):
@@ -181,9 +225,20 @@ def test_one_model_has_figures_and_no_line(tmp_path):
         ({"baseline": "CLIP"}, ParameterError, "no model is of the family 'CLIP'; the families are"),
         ({"choices": 1}, ParameterError, "choices=1 must be 2 or more"),
         ({"asked": 0}, ParameterError, "asked=0 must be 1 or more"),
+        ({"choices": 4}, ParameterError, "choices=4 options are wanted of 3 classes: give 3 at most"),
         ({"shifts": {"a b": TWO}}, ParameterError, "the name 'a b' of a shifted set"),
+        ({"shifts": {"few": TWO}}, ParameterError, "the shifted set 'few' has the name of a factor: rename"),
+        ({"shifts": {"fog_3d-5": TWO}}, ParameterError, "the shifted set 'fog_3d-5' has the name of a condition"),
+        ({"shifts": {"photos": TWO}}, ParameterError, "the shifted set 'photos' has the name of a set of this comp"),
         ({"plan": [{"method": "fogg"}]}, ParameterError, "no method 'fogg'"),
         ({"cues": "cue-conflit"}, ParameterError, "cue-conflit"),
+        ({"shifts": {"bare": InMemory(IMAGES, None)}}, DataError, "the shifted set 'bare' has no labels"),
+        ({"candidates": {"x": colour_encoder()}}, ParameterError, "'x' must come as Candidate.*, not as DualEncoder"),
+        (
+            {"candidates": {"x": Candidate(model=colour_encoder(), templates=["a"])}},
+            ParameterError,
+            "template 'a' has no",
+        ),
         ({"limit": 0}, ParameterError, "limit"),
         ({"against": "=x"}, ParameterError, "is not of the form GROUP=SPEC"),
     ],
@@ -192,6 +247,13 @@ def test_what_cannot_be_compared_is_refused_before_any_work(tmp_path, options, e
     with pytest.raises(error, match=message):
         compare(tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_cannot_be_loaded_is_told_before_any_work(tmp_path):
+    given = {"one": Candidate(model=colour_encoder()), "other": Candidate(model="torchvision:resnet999")}
+    with pytest.raises(ParameterError, match="no classifier or detector 'resnet999'"):
+        compare(tmp_path / "run", given, **PLAIN)
+    assert not [p for p in (tmp_path / "run").iterdir() if p.is_dir()]
 
 
 def test_a_dual_encoder_needs_names_of_classes(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure.object_detection.checks import check_image, check_thresholds
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 
 THRESHOLDS: Numbers = np.linspace(0.5, 0.95, 10)
@@ -171,8 +172,10 @@ def match_images(
         All detections that count; ranges of area in the order of `AREAS`.
 
     Raises:
-        ParameterError: lengths differ, a class is not one of K, or a score or box is not finite.
+        ParameterError: lengths differ, a class is not one of K, a score, box or area is not finite, or a threshold is
+            outside (0, 1].
     """
+    check_thresholds(thresholds)
     if len(detections) != len(objects) or not objects:
         raise ParameterError(f"detections of {len(detections)} images came with objects of {len(objects)}")
     parts = [_match_image(*pair, classes, thresholds, most) for pair in zip(detections, objects, strict=True)]
@@ -196,7 +199,7 @@ def _match_image(
     found: Detections, objects: Objects, classes: int, thresholds: Numbers, most: int
 ) -> tuple[Indices, Numbers, Flags, Flags]:
     """Class, score, hit and ignored of one image's detections that count."""
-    _check(found, objects, classes)
+    check_image(found, objects, classes)
     order, none = assign(found, objects, thresholds=thresholds, most=most)
     outside = _outside(areas_of(found.boxes[order]))[:, None]
     free = none < 0
@@ -248,14 +251,3 @@ def _not_counted(objects: Objects) -> Flags:
     """Which objects do not count, for each range of area, `[A, G]`."""
     areas = areas_of(objects.boxes) if objects.areas is None else objects.areas
     return np.asarray(_outside(areas) | objects.crowd)
-
-
-def _check(found: Detections, objects: Objects, classes: int) -> None:
-    for name, part in (("a detection", found), ("an object", objects)):
-        if len(part.classes) and not (part.classes.min() >= 0 and part.classes.max() < classes):
-            strange = part.classes[(part.classes < 0) | (part.classes >= classes)][0]
-            raise ParameterError(f"{name} is of class {strange}, which is not one of 0 to {classes - 1}")
-        if not np.isfinite(part.boxes).all():
-            raise ParameterError(f"{name} has a box that is not finite: leave it out")
-    if not np.isfinite(found.scores).all():
-        raise ParameterError("a detection has a score that is not finite: leave it out")

@@ -39,32 +39,9 @@ def bev_average_precision(
         In [0, 1]; NaN where no object counts.
 
     Raises:
-        ParameterError: both thresholds or none are given, or the detections have no scores.
+        ParameterError: both thresholds or none are given, one is out of range, or the detections have no scores.
     """
-    if (iou is None) == (distance is None):
-        raise ParameterError("give one of iou and distance: how near a detection must be")
-    if found.scores is None:
-        raise ParameterError("detections need scores: average precision orders them")
-    low, high = lengths or (-np.inf, np.inf)
-    counts = (objects.boxes[:, 3] >= low) & (objects.boxes[:, 3] < high)
-    if not counts.any():
-        return float("nan")
-    own = (found.boxes[:, 3] >= low) & (found.boxes[:, 3] < high)
-    places: dict[str, list[int]] = {}
-    for i, name in enumerate(objects.samples):
-        places.setdefault(name, []).append(i)
-    free, hits = np.ones(len(objects), bool), list[bool]()
-    for i in np.argsort(-found.scores, kind="stable"):
-        near = np.array([j for j in places.get(found.samples[i], []) if free[j]], np.int64)
-        taken = _nearest(found.boxes[i], objects.boxes[near], iou, distance)
-        if taken is None:
-            if own[i]:
-                hits.append(False)
-            continue
-        free[near[taken]] = False
-        if counts[near[taken]]:
-            hits.append(True)
-    return _area_under(np.array(hits, bool), int(counts.sum()))
+    return _of_lengths(found, objects, _match(found, objects, iou, distance), lengths)
 
 
 def ap_by_length(
@@ -74,15 +51,13 @@ def ap_by_length(
     """Average precision of one class's boxes in bins of the objects' length; see `bev_average_precision`.
 
     Raises:
-        ParameterError: the edges do not rise.
+        ParameterError: the edges do not rise, or as `bev_average_precision`.
     """
     if len(edges) < 2 or list(edges) != sorted(set(edges)):
         raise ParameterError(f"edges {list(edges)} must rise, at least two of them")
     bins = [(float(a), float(b)) for a, b in itertools.pairwise(edges)]
-    return {
-        f"{a:g}-{b:g}": bev_average_precision(found, objects, iou=iou, distance=distance, lengths=(a, b))
-        for a, b in bins
-    }
+    matched = _match(found, objects, iou, distance)
+    return {f"{a:g}-{b:g}": _of_lengths(found, objects, matched, (a, b)) for a, b in bins}
 
 
 def nuscenes_ap(found: BevBoxes, objects: BevBoxes, classes: Sequence[str]) -> float:
@@ -97,6 +72,48 @@ def nuscenes_ap(found: BevBoxes, objects: BevBoxes, classes: Sequence[str]) -> f
     ]
     known = [v for v in values if not np.isnan(v)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _match(
+    found: BevBoxes, objects: BevBoxes, iou: float | None, distance: float | None
+) -> list[tuple[int, int | None]]:
+    """Detections, the surest first, each with the object that it takes; None where it takes none.
+
+    Raises:
+        ParameterError: see `bev_average_precision`.
+    """
+    if (iou is None) == (distance is None):
+        raise ParameterError("give one of iou and distance: how near a detection must be")
+    if iou is not None and not 0 < iou <= 1:
+        raise ParameterError(f"iou must lie in (0, 1], not {iou}: 0.5 is usual")
+    if distance is not None and not 0 < distance < np.inf:
+        raise ParameterError(f"distance must be a number of metres above 0, not {distance}")
+    if found.scores is None:
+        raise ParameterError("detections need scores: average precision orders them")
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(objects.samples):
+        places.setdefault(name, []).append(i)
+    free, matched = np.ones(len(objects), bool), list[tuple[int, int | None]]()
+    for i in np.argsort(-found.scores, kind="stable").tolist():
+        near = np.array([j for j in places.get(found.samples[i], []) if free[j]], np.int64)
+        best = _nearest(found.boxes[i], objects.boxes[near], iou, distance)
+        taken = None if best is None else int(near[best])
+        if taken is not None:
+            free[taken] = False
+        matched.append((i, taken))
+    return matched
+
+
+def _of_lengths(
+    found: BevBoxes, objects: BevBoxes, matched: Sequence[tuple[int, int | None]], lengths: tuple[float, float] | None
+) -> float:
+    """Average precision over the objects of some lengths; which object a detection takes does not depend on these."""
+    low, high = lengths or (-np.inf, np.inf)
+    own, counts = ((one.boxes[:, 3] >= low) & (one.boxes[:, 3] < high) for one in (found, objects))
+    if not counts.any():
+        return float("nan")
+    hits = [taken is not None for i, taken in matched if (own[i] if taken is None else counts[taken])]
+    return _area_under(np.array(hits, bool), int(counts.sum()))
 
 
 def _nearest(box: Numbers, objects: Numbers, iou: float | None, distance: float | None) -> int | None:

@@ -22,7 +22,7 @@ class BevBoxes:
         samples: the sample of each box, `M` ids.
         boxes: float64 `[M, 7]`: x, y, z, length, width, height, yaw in radians from x towards y.
         classes: name of each box's class.
-        scores: in [0, 1] or of any monotone scale, `[M]`; None for true boxes.
+        scores: in [0, 1] or of any monotone scale, finite, `[M]`; None for true boxes.
 
     Raises:
         DataError: the parts are not of one length, or a number is not finite or a size not above 0.
@@ -39,6 +39,9 @@ class BevBoxes:
             raise DataError(f"{count} samples need {count} boxes [x, y, z, l, w, h, yaw], not {self.boxes.shape}")
         if self.scores is not None and self.scores.shape != (count,):
             raise DataError(f"{count} boxes need {count} scores, not {self.scores.shape}")
+        if self.scores is not None and not np.isfinite(self.scores).all():
+            i = int(np.flatnonzero(~np.isfinite(self.scores))[0])
+            raise DataError(f"box {i} of sample {self.samples[i]!r} has the score {self.scores[i]}: leave it out")
         wrong = ~np.isfinite(self.boxes).all(1) | (self.boxes[:, 3:6] <= 0).any(1)
         if wrong.any():
             i = int(np.flatnonzero(wrong)[0])

@@ -33,7 +33,8 @@ def peak_targets(boxes: Tensor, grid: tuple[int, int], pixels: int, classes: int
         classes: K.
 
     Returns:
-        Heat `[N, K, h, w]`, 1 at centres; and boxes `[N, h, w, 4]`, NaN where no centre is.
+        Heat `[N, K, h, w]`, 1 at centres; and boxes `[N, h, w, 4]`, NaN where no centre is. A centre outside of the
+        image counts at the nearest cell.
 
     Source: Zhou et al. 2019, arXiv:1904.07850.
     """
@@ -43,7 +44,7 @@ def peak_targets(boxes: Tensor, grid: tuple[int, int], pixels: int, classes: int
     image, place = (boxes[..., 4] >= 0).nonzero(as_tuple=True)
     own, label = boxes[image, place, :4], boxes[image, place, 4].long()
     x, y = ((own[:, i] + own[:, i + 2]) / 2 / pixels for i in (0, 1))
-    column, row = x.long().clamp(max=grid[1] - 1), y.long().clamp(max=grid[0] - 1)
+    column, row = x.long().clamp(0, grid[1] - 1), y.long().clamp(0, grid[0] - 1)
     size = (own[:, 2:] - own[:, :2]) / pixels
     spread = (size.amin(1) * (1 - OVERLAP) / (1 + OVERLAP) / 3).clamp(min=LEAST_SPREAD)
     rows, columns = (torch.arange(side, device=boxes.device) for side in grid)

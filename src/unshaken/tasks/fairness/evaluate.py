@@ -53,7 +53,8 @@ def evaluate(
         model: a SPEC or a classifier.
         data: a CSV file (see `read_groups`), or what that gives.
         out: a new run directory, of which `unshaken report DIR` makes a page; None keeps rows in memory.
-        concepts: a label of the data to the classes of the model that stand for it; default the class of its name.
+        concepts: a label of the data to the classes of the model that stand for it, or to none if its images count as
+            never recognised; default the class of its name.
         sets: name of a set to classes of the model, such as `{"animal": ["slug", "swine"]}`.
         top: predicted classes that count.
         thresholds: probabilities from which a predicted class counts as an association.
@@ -63,13 +64,17 @@ def evaluate(
         seed: of the intervals' draws.
 
     Raises:
-        ParameterError: an option is out of range, or classes of `sets` or `concepts` are unknown to the model.
+        ParameterError: an option is out of range, classes of `sets` or `concepts` are unknown to the model, or a label
+            of the data is, without a concept.
         DataError: the file is damaged, has one group, or no image of it can be read.
         ModelError: the model has no such layer.
         RunError: the directory holds such rows already.
     """
     if min(top, least, *depths) < 1 or any(not 0 <= t <= 1 for t in thresholds):
         raise ParameterError("top, least and depths must be at least 1, and thresholds lie in [0, 1]")
+    run = None if out is None else RunDir(out)
+    if run is not None:
+        _refuse_other(run)
     classifier = load_model(model) if isinstance(model, str) else model
     table = data if isinstance(data, GroupFile) else read_groups(data)
     settings = Settings(
@@ -87,15 +92,18 @@ def evaluate(
         provenance=provenance(),
     )
     rows, settings.bad_samples = _rows(classifier, table, concepts, settings, layer)
-    if out is None:
+    if run is None:
         return FairnessReport(rows, settings)
-    run = RunDir(out)
     with locked(run):
-        if run.exists(RECORD) or run.names("rows", TABLE):
-            raise RunError(f"{run}: holds fairness indicators already; choose another directory")
+        _refuse_other(run)
         run.write_rows(rows, TABLE, "clean", 0)
         run.write_json({"schema": 1, **settings.model_dump(mode="json")}, RECORD)
     return read_report(run)
+
+
+def _refuse_other(run: RunDir) -> None:
+    if run.exists(RECORD) or run.names("rows", TABLE):
+        raise RunError(f"{run}: holds fairness indicators already; choose another directory")
 
 
 def _rows(
@@ -164,17 +172,19 @@ def _wanted(
     """The classes that stand for each image's label; None for an image without a label.
 
     Raises:
-        ParameterError: no label of the data is known to the model.
+        ParameterError: a label of the data is no class of the model, and no concept says what stands for it.
     """
     given = {table.given[i] for i in kept} - {""}
     if not given:
         return [None] * len(kept)
     own = {label: set((concepts or {}).get(label, {label})) for label in given}
     _check_known({name for label in concepts or {} for name in own.get(label, ())}, names, "concepts")
-    if all(classes.isdisjoint(names) for classes in own.values()):
+    lost = sorted(label for label, classes in own.items() if classes and classes.isdisjoint(names))
+    if lost:
         raise ParameterError(
-            f"none of the labels of {table.file}, such as {min(given)!r}, is a class of the model, such as "
-            f"{names[0]!r}: give concepts, a label to the classes that stand for it"
+            f"{len(lost)} of the {len(given)} labels of {table.file}, such as {lost[0]!r}, are no class of the model, "
+            f"such as {names[0]!r}: give concepts, a label to the classes that stand for it, or to none if it should "
+            "count as never recognised"
         )
     return [own[table.given[i]] if table.given[i] else None for i in kept]
 
@@ -193,6 +203,22 @@ def _neighbours(features: Tensor, groups: Sequence[str], subjects: Sequence[str]
     for part in torch.split(torch.arange(len(unit)), PIECE):
         cosines = unit[part] @ unit.T
         cosines[owners[part][:, None] == owners[None]] = -2
-        order = cosines.sort(dim=1, descending=True, stable=True).indices[:, : min(depth, others)]
-        found += [[groups[i] for i in row] for row in order.tolist()]
+        found += [[groups[i] for i in row] for row in largest(cosines, min(depth, others))]
+    return found
+
+
+def largest(values: Tensor, count: int) -> list[list[int]]:
+    """Places of the largest values of each row, the largest first and of equal ones the first: a stable sort, cut.
+
+    Args:
+        values: `[N, M]`, finite.
+        count: up to M.
+    """
+    if not count:
+        return [[] for _ in values]
+    found = []
+    for row, least in zip(values, values.topk(count, dim=1).values[:, -1], strict=True):
+        places = (row >= least).nonzero()[:, 0]
+        order = row[places].sort(descending=True, stable=True).indices[:count]
+        found.append(places[order].tolist())
     return found

@@ -76,7 +76,8 @@ def fit_svm(
     Raises:
         MissingExtra: scikit-learn is absent.
         ParameterError: c is not above 0.
-        DataError: lengths differ, or there is one class only.
+        DataError: lengths differ, a label is missing (-1) or no whole number, a feature is not finite, or there is one
+            class only.
     """
     if not c > 0:
         raise ParameterError(f"c must be above 0, not {c}: 1 is usual for unit vectors")
@@ -84,6 +85,15 @@ def fit_svm(
     there = len(np.unique(labels))
     if len(labels) != len(features) or there < 2:
         raise DataError(f"{len(features)} features and {len(labels)} labels of {there} classes: two are needed")
+    if not np.issubdtype(labels.dtype, np.integer) or (labels < 0).any():
+        raise DataError(
+            f"labels must be whole numbers from 0, not {labels.dtype} from {labels.min()}: leave samples out"
+        )
+    bad = ~np.isfinite(features).reshape(len(features), -1).all(1)
+    if bad.any():
+        raise DataError(
+            f"{int(bad.sum())} of {len(features)} samples have features that are not finite: leave them out"
+        )
     svm: Any = need("sklearn.svm", "scikit-learn", "labels", "a linear SVM")
     multiclass: Any = need("sklearn.multiclass", "scikit-learn", "labels", "a linear SVM")
     own = {"loss": loss.replace("-", "_"), "dual": loss == "hinge"}
@@ -124,7 +134,9 @@ def choose_c(
     selection: Any = need("sklearn.model_selection", "scikit-learn", "labels", "the choice of C")
     rows = np.arange(len(labels))
     try:
-        learned, apart = selection.train_test_split(rows, test_size=held_out, stratify=labels, random_state=seed)
+        learned, apart = selection.train_test_split(
+            rows, test_size=held_out, stratify=labels, random_state=seed % 2**32
+        )
     except ValueError as error:
         raise DataError(f"the samples cannot be split to choose C: {error}") from None
     found = []

@@ -115,7 +115,7 @@ def choose_probe_c(
     rows = np.arange(len(classes))
     try:
         learned, apart = _sklearn("model_selection").train_test_split(
-            rows, test_size=held_out, stratify=classes, random_state=seed
+            rows, test_size=held_out, stratify=classes, random_state=seed % 2**32
         )
     except ValueError as error:
         raise DataError(f"the images cannot be split to choose C: {error}") from None

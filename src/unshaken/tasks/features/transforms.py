@@ -59,11 +59,11 @@ def fit_whitening(features: Features, dimensions: int = 500) -> Whitening:
     """Fit principal components; give reference features, never queries.
 
     Args:
-        features: `[N, D]`, N at least 2.
+        features: `[N, D]`, N at least 2; of length 1 for `Whitening.for_retrieval`.
         dimensions: components that are kept, fewer where N or D allows no more.
 
     Raises:
-        DataError: there are too few features, or all are equal.
+        DataError: there are too few features, one is not finite, or all are equal.
         ParameterError: dimensions is below 1.
     """
     if dimensions < 1:
@@ -71,6 +71,9 @@ def fit_whitening(features: Features, dimensions: int = 500) -> Whitening:
     if features.ndim != 2 or len(features) < 2:
         raise DataError(f"whitening needs features [N, D] with N at least 2, not {features.shape}")
     values = np.asarray(features, np.float64)
+    if not np.isfinite(values).all():
+        lost = int((~np.isfinite(values).all(1)).sum())
+        raise DataError(f"{lost} of {len(values)} features are not finite: leave them out, or look at the model")
     mean = values.mean(0)
     _, lengths, directions = np.linalg.svd(values - mean, full_matrices=False)
     variances = lengths**2 / (len(values) - 1)

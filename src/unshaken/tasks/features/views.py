@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.run.layer_features import Pool, layer_features
 
 VIEWS = 16
+PIECE = 16
+"""Images whose views are made at once."""
 
 
 def crop_places(side: int) -> tuple[int, tuple[int, int, int]]:
@@ -71,7 +73,15 @@ def augmented_features(
         pool: likewise.
         angle: as in `sixteen_views`.
         cache: as in `layer_features`.
+
+    Raises:
+        DataError: as in `layer_features`.
     """
-    views = sixteen_views(images, angle=angle).flatten(0, 1)
-    found = layer_features(model, views, [layer], pool=pool, cache=cache)[layer]
-    return found.view(len(images), VIEWS, *found.shape[1:])
+    if not len(images):
+        raise DataError("there is no image to take views of")
+    found = []
+    for part in torch.split(images, PIECE):  # all views of all images would be sixteen times the data, in float32
+        views = sixteen_views(part, angle=angle).flatten(0, 1)
+        features = layer_features(model, views, [layer], pool=pool, cache=cache)[layer]
+        found.append(features.view(len(part), VIEWS, *features.shape[1:]))
+    return torch.cat(found)

@@ -60,7 +60,7 @@ def draw_episodes(
 
     Raises:
         ParameterError: a number is out of range.
-        DataError: fewer than `ways` classes have enough samples.
+        DataError: a sample has no label (-1), or fewer than `ways` classes have enough samples.
     """
     for name, value, least in (
         ("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1), ("episodes", episodes, 1), ("seed", seed, 0)
@@ -103,8 +103,13 @@ def run_episodes(
     Returns:
         Whether each query is classified correctly, bool `[E, N, Q]`; where several classes score equally the query
         is wrong unless its own comes first.
+
+    Raises:
+        DataError: a feature is not finite.
     """
     asked = features if query_features is None else query_features
+    for what, values in (("features", features), ("query features", asked)):
+        _check_finite(what, values)
     ways, count = episodes.queries.shape[1:]
     truth = torch.arange(ways).repeat_interleave(count)
     found = []
@@ -125,6 +130,10 @@ def run_pair_episodes(episodes: Episodes, pair_scores: Tensor) -> Flags:
 
     Returns:
         Bool `[E, N, Q]`: whether the mean score with the examples of the query's own class is the largest.
+
+    Raises:
+        ParameterError: the scores are not of all queries and examples.
+        DataError: a score is not finite.
     """
     if (
         pair_scores.ndim != 2
@@ -132,15 +141,27 @@ def run_pair_episodes(episodes: Episodes, pair_scores: Tensor) -> Flags:
         or len(pair_scores) <= (episodes.queries.max())
     ):
         raise ParameterError(f"pair scores {tuple(pair_scores.shape)} do not cover all queries and examples")
+    _check_finite("pair scores", pair_scores)
     matrix = pair_scores.numpy()
     asked = episodes.queries[:, :, :, None, None]
     found = matrix[asked, episodes.support[:, None, None]].mean(-1)
     return np.asarray(found.argmax(-1) == np.arange(episodes.queries.shape[1])[None, :, None])
 
 
+def _check_finite(what: str, values: Tensor) -> None:
+    bad = ~values.isfinite().flatten(1).all(1)
+    if bool(bad.any()):
+        raise DataError(
+            f"{what} of {int(bad.sum())} of {len(values)} samples are not finite, the first is row "
+            f"{int(bad.int().argmax())}: leave them out, or look at the model"
+        )
+
+
 def _rows(labels: ArrayLike) -> dict[int, NDArray[np.int64]]:
     """Rows of each class."""
     column = integers("labels", labels)
+    if (column < 0).any():
+        raise DataError(f"{int((column < 0).sum())} of {len(column)} samples have no label: leave them out of episodes")
     order = np.argsort(column, kind="stable")
     names, starts = np.unique(column[order], return_index=True)
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True))

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ModelError, ParameterError, did_you_mean
-from unshaken.models.loaders.weights import first_line, refuse_disguised
 from unshaken.run.store import RunDir
 
 FORMAT = "unshaken-prototypes-1"
 UNKNOWN = -1
 """The prediction of what is near no class."""
+SHORTEST = 1e-9
+"""Length of a sum of unit vectors below which they cancel out."""
 _BLOCK = 64
 """Classes of one product: a class that is added changes a column of zeros, and no bit of the other columns."""
 
@@ -40,8 +41,8 @@ class PrototypeHead:
     """
 
     def __init__(self, features: int, scale: float = 10.0) -> None:
-        if not scale > 0:
-            raise ParameterError(f"scale must be above 0, not {scale}: 10 is usual")
+        if not 0 < scale < math.inf:
+            raise ParameterError(f"scale must be above 0 and finite, not {scale}: 10 is usual")
         self.scale = float(scale)
         self._names: list[str] = []
         self._sums = torch.zeros(0, features, dtype=torch.float64)
@@ -67,6 +68,13 @@ class PrototypeHead:
             raise ModelError("a class weight is zero or not finite and has no direction: train the layer first")
         head = cls(weight.shape[1], scale)
         head._names, head._sums, head._counts = list(names), rows, [0] * len(names)
+        return head
+
+    @classmethod
+    def restore(cls, names: list[str], sums: Tensor, counts: list[int], scale: float) -> PrototypeHead:
+        """A head as it was: names, sums of unit vectors float64 `[C, D]` and counts of its classes, checked before."""
+        head = cls(sums.shape[1], scale)
+        head._names, head._sums, head._counts = names, sums, counts
         return head
 
     def __len__(self) -> int:
@@ -176,7 +184,7 @@ class PrototypeHead:
         return found if least is None else torch.where(best.values < least, UNKNOWN, found)
 
     def threshold(self, features: Tensor, accept: float = 0.95) -> float:
-        """The smallest cosine with which at least a share of these examples is accepted as known.
+        """The largest cosine with which at least a share of these examples is accepted as known.
 
         Args:
             features: of known classes, `[N, D]`, none of those that the prototypes were made of.
@@ -188,7 +196,7 @@ class PrototypeHead:
         if not 0 < accept <= 1:
             raise ParameterError(f"accept must be a share above 0 and at most 1, not {accept}")
         best = self.cosines(features).max(1).values.sort().values
-        return float(best[int((1 - accept) * len(best))])
+        return float(best[len(best) - math.ceil(accept * len(best) - 1e-9)])
 
     def save(self, path: Path | str) -> None:
         """Write the head as one safetensors file, whole or not at all; `load_head` reads it."""
@@ -215,30 +223,7 @@ class PrototypeHead:
 
 
 def _has_direction(name: str, total: Tensor) -> None:
-    if float(total.norm()) < 1e-9:
+    if float(total.norm()) < SHORTEST:
         raise DataError(
             f"the examples of class {name!r} are zero or cancel out and have no mean direction: give others"
         )
-
-
-def load_head(path: Path | str) -> PrototypeHead:
-    """Read a head that `PrototypeHead.save` wrote; classes keep their order.
-
-    Raises:
-        ModelError: the file is absent, damaged, or holds something else.
-    """
-    refuse_disguised(Path(path))
-    try:
-        with safe_open(str(path), "pt") as file:
-            about = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
-    if about.get("format") != FORMAT or set(tensors) != {"sums", "counts"}:
-        raise ModelError(f"{path} holds no prototypes: write them by PrototypeHead.save")
-    names, sums, counts = json.loads(about["classes"]), tensors["sums"], tensors["counts"].tolist()
-    if sums.ndim != 2 or not len(names) == len(sums) == len(counts) or not bool(sums.isfinite().all()):
-        raise ModelError(f"{path} is damaged: its names, sums and counts do not fit each other")
-    head = PrototypeHead(sums.shape[1], json.loads(about["scale"]))
-    head._names, head._sums, head._counts = names, sums.double(), counts
-    return head

@@ -66,8 +66,8 @@ def truncations(predict: Predict, texts: Sequence[str]) -> list[bool | None]:
     """Whether a classifier reads less than the whole of each text; None where it does not say.
 
     Args:
-        predict: says so by a method `truncates(texts)`, one truth value a text.
+        predict: says so by a method `truncates(texts)`, one truth value a text, or None for one that it cannot say.
         texts: any number.
     """
     says = getattr(predict, "truncates", None)
-    return [None] * len(texts) if says is None else [bool(cut) for cut in says(list(texts))]
+    return [None] * len(texts) if says is None else [cut if cut is None else bool(cut) for cut in says(list(texts))]

@@ -157,7 +157,8 @@ class TopicModel:
             counts = self._counter.fit_transform(list(texts))
         except ValueError:
             raise ParameterError(f"none of {len(texts)} texts has a word to learn topics from") from None
-        self._model: Any = package.LatentDirichletAllocation(topics, random_state=seed, learning_method="batch")
+        own = seed % 2**32
+        self._model: Any = package.LatentDirichletAllocation(topics, random_state=own, learning_method="batch")
         self._model.fit(counts)
 
     def __call__(self, texts: Sequence[str]) -> Numbers:

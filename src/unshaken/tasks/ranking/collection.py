@@ -25,8 +25,8 @@ class Collection:
         types: query id to its type, such as a part of speech, for the task of unseen query types.
 
     Raises:
-        DataError: there is no document or query, a text has no word, a query has no relevant document or no judgements,
-            or judgements or types name what is not there.
+        DataError: there is no document or query, a query has no word, no relevant document or no judgements, or
+            judgements or types name what is not there. A document may be empty, as some of Cranfield's are.
     """
 
     documents: Mapping[str, str]
@@ -38,6 +38,9 @@ class Collection:
         for what, texts in (("document", self.documents), ("query", self.queries)):
             if not texts:
                 raise DataError(f"the collection has no {what}")
+            for name, text in texts.items():
+                if not isinstance(name, str) or not isinstance(text, str):
+                    raise DataError(f"{what} {name!r}: ids and texts must be strings, not {_kinds(name, text)}")
             _refuse((i for i in texts if not i or i.split() != [i]), f"{what} ids that are empty or hold space")
         _refuse((i for i, text in self.queries.items() if not WORD.search(text)), "queries without a word")
         _refuse(self.qrels.keys() - self.queries.keys(), "judged queries that are not among the queries")
@@ -60,6 +63,10 @@ class Collection:
             self, queries={i: self.queries[i] for i in ids}, qrels={i: self.qrels[i] for i in ids},
             types={i: self.types[i] for i in ids if i in self.types},
         )  # fmt: skip
+
+
+def _kinds(name: object, text: object) -> str:
+    return f"{type(name).__name__} and {type(text).__name__}"
 
 
 def _refuse(ids: Iterable[str], what: str) -> None:

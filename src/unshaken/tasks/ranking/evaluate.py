@@ -24,6 +24,8 @@ from unshaken.tasks.ranking.robustness import ranking_rows
 from unshaken.tasks.ranking.rows import RANKINGS
 from unshaken.tasks.ranking.setting import Changes, RankingTest
 
+RECORD = "rankings.json"
+"""Says whether an evaluation has come to its end."""
 TOP = 10
 """Places that a changed document should reach to count as lifted."""
 
@@ -186,8 +188,10 @@ def evaluate(
     with locked(run):
         if run.names("rows", "rankings"):
             raise RunError(f"{run}: holds rows of rankings already; choose another directory")
+        run.write_json({"schema": 1, "finished": False}, RECORD)
         for part in parts:
             run.write_rows(table_of(part), part.table, part.condition.id, 0)
+        run.write_json({"schema": 1, "finished": True}, RECORD)
     return read_report(run)
 
 
@@ -195,9 +199,11 @@ def read_report(out: RunDir | str | os.PathLike[str]) -> RankingReport:
     """The report of a run directory that `evaluate` wrote, from its rows.
 
     Raises:
-        RunError: it holds no rows of rankings.
+        RunError: it holds no rows of rankings, or the evaluation was stopped before its end.
     """
     run = out if isinstance(out, RunDir) else RunDir(out)
+    if run.exists(RECORD) and not dict(run.read_json(RECORD)).get("finished"):
+        raise RunError(f"{run}: its evaluation of rankers was stopped before its end; evaluate into a new directory")
     rows = run.rows("rankings")
     if not len(rows):
         raise RunError(f"{run}: holds no rows of rankings; is it a directory that evaluate wrote?")

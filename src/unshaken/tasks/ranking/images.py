@@ -52,7 +52,7 @@ def rank_images(
         depth: images kept of each ranking.
 
     Raises:
-        ParameterError: there are not as many names as vectors, or the vectors do not fit together.
+        ParameterError: there are not as many names as vectors, a name comes twice, or the vectors do not fit together.
     """
     asked, there = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
     if asked.ndim != 2 or there.ndim != 2 or asked.shape[1] != there.shape[1]:
@@ -60,6 +60,11 @@ def rank_images(
     if len(asked) != len(query_ids) or len(there) != len(gallery_ids):
         raise ParameterError(f"give one name a vector: {len(query_ids)} for {len(asked)} queries, {len(gallery_ids)} "
                              f"for {len(there)} images of the gallery")  # fmt: skip
+    for what, ids in (("query", query_ids), ("gallery", gallery_ids)):
+        if len(set(ids)) < len(ids):
+            raise ParameterError(
+                f"{len(ids) - len(set(ids))} {what} names come twice: give every image a name of its own"
+            )
     ties, found = tie_order(gallery_ids), {}
     for query, row in zip(query_ids, asked @ there.T, strict=True):
         ranking = sort_by_score(gallery_ids, row, depth=depth + 1, ties=ties)

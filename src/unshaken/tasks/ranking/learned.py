@@ -112,7 +112,8 @@ class LambdaMART:
         for number in range(self.trees):
             parts = [lambdas(s, one.grades) for s, one in zip(np.split(scores, ends), candidates, strict=True)]
             pull, weight = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-            tree = package.DecisionTreeRegressor(max_leaf_nodes=self.leaves, random_state=seed * self.trees + number)
+            own = (seed * self.trees + number) % 2**32
+            tree = package.DecisionTreeRegressor(max_leaf_nodes=self.leaves, random_state=own)
             leaf = tree.fit(whole, pull).apply(whole)
             size = tree.tree_.node_count
             step = np.bincount(leaf, pull, size) / np.maximum(np.bincount(leaf, weight, size), 1e-9)  # Newton's

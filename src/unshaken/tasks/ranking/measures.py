@@ -57,10 +57,13 @@ def measure_queries(
         raise ParameterError("none of the rankings is of a judged query; do the ids of run and judgements agree?")
     run = {q: {d: float(len(rankings[q].ids) - i) for i, d in enumerate(rankings[q].ids)} for q in shared}
     found = {text: dict.fromkeys(qrels, 0.0) for text in measures}
-    names = {str(measure): text for text, measure in parsed.items()}
+    names: dict[str, list[str]] = {}  # one measure may be asked for by several names
+    for text, measure in parsed.items():
+        names.setdefault(str(measure), []).append(text)
     judged = {query: dict(grades) for query, grades in qrels.items()}
-    for value in package.iter_calc(list(parsed.values()), judged, run):
-        found[names[str(value.measure)]][value.query_id] = float(value.value)
+    for value in package.iter_calc([parsed[texts[0]] for texts in names.values()], judged, run):
+        for text in names[str(value.measure)]:
+            found[text][value.query_id] = float(value.value)
     return found
 
 

@@ -35,6 +35,20 @@ def tie_order(ids: Sequence[str]) -> NDArray[np.int64]:
     return places
 
 
+def finite_scores(scores: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Check the scores of a ranker, and return them as float32.
+
+    Raises:
+        ParameterError: the shape is another one, or a score is not finite.
+    """
+    values = np.asarray(scores, np.float32)
+    if values.shape != shape:
+        raise ParameterError(f"a ranker gave scores of shape {list(values.shape)}, and {list(shape)} is wanted")
+    if not np.isfinite(values).all():
+        raise ParameterError(f"a ranker gave {int((~np.isfinite(values)).sum())} scores that are not finite")
+    return values
+
+
 def sort_by_score(
     ids: Sequence[str], scores: ArrayLike, *, depth: int = DEPTH, ties: NDArray[np.int64] | None = None
 ) -> Ranking:
@@ -55,11 +69,7 @@ def sort_by_score(
     >>> sort_by_score(["a", "b", "c"], [1.0, 1.0, 2.0]).ids
     ('c', 'b', 'a')
     """
-    values = np.asarray(scores, np.float32)
-    if values.shape != (len(ids),):
-        raise ParameterError(f"a ranker gave scores of shape {list(values.shape)} for {len(ids)} documents")
-    if not np.isfinite(values).all():
-        raise ParameterError(f"a ranker gave {int((~np.isfinite(values)).sum())} scores that are not finite")
+    values = finite_scores(scores, (len(ids),))
     order = np.lexsort((tie_order(ids) if ties is None else ties, -values))[:depth]
     return Ranking(tuple(ids[i] for i in order), values[order])
 

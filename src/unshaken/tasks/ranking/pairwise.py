@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unshaken.core.errors import DataError
 from unshaken.core.extras import need
 from unshaken.core.rng import SampleRng
 from unshaken.tasks.ranking.collection import Collection
@@ -72,6 +73,9 @@ def fit_linear(features: Features, candidates: list[Candidates], *, c: float, se
     Returns:
         Weights of the features as they are; they are brought to unit deviation while learning.
 
+    Raises:
+        DataError: no query has documents of two grades.
+
     Source: Joachims 2002, doi:10.1145/775047.775067.
     """
     svm: Any = need("sklearn.svm", "scikit-learn", "ranking", "learning to rank")
@@ -81,8 +85,13 @@ def fit_linear(features: Features, candidates: list[Candidates], *, c: float, se
         higher, lower = np.nonzero(one.grades[:, None] > one.grades[None, :])
         differences.append(values[higher] - values[lower])
     pairs = np.concatenate(differences)
-    scale = np.maximum(pairs.std(0), 1e-9)
+    if not len(pairs):
+        raise DataError("no training query has documents of two grades to compare: add queries, or documents")
+    pairs = np.concatenate([pairs, pairs]) if len(pairs) == 1 else pairs  # the solver wants two
+    deviation = pairs.std(0)
+    scale = np.where(deviation > 1e-9, deviation, 1.0)
     signs = np.where(np.arange(len(pairs)) % 2, -1.0, 1.0)  # both classes, as the solver wants them
-    solver = svm.LinearSVC(C=c, fit_intercept=False, dual=False, loss="squared_hinge", random_state=seed, max_iter=5000)
+    options = {"fit_intercept": False, "dual": False, "loss": "squared_hinge", "max_iter": 5000}
+    solver = svm.LinearSVC(C=c, random_state=seed % 2**32, **options)
     solver.fit(pairs / scale * signs[:, None], signs)
     return np.asarray(solver.coef_[0] / scale, np.float64)

@@ -78,6 +78,9 @@ TYPOS: Mapping[str, Edit] = {
 }  # fmt: skip
 """Name to a spelling mistake; first and last letter stay."""
 
+OTHERS = ("shuffle-words", "drop-stop-words", "drop-words", "synonym")
+"""Changes of a query that are no spelling mistakes."""
+
 
 def misspell(query: str, rng: Rng, *, typo: str, words: int = 1) -> str:
     """Misspell some words of a query, once each.

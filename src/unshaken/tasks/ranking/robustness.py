@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from unshaken.core.errors import ParameterError
@@ -15,10 +16,10 @@ from unshaken.run.rows import Part
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.manipulations import find_manipulation
 from unshaken.tasks.ranking.measures import measure_queries, parse_measure
-from unshaken.tasks.ranking.order import Ranking, rank_among
+from unshaken.tasks.ranking.order import Ranking, finite_scores, rank_among
 from unshaken.tasks.ranking.perturbations import perturb
 from unshaken.tasks.ranking.ranked_queries import RankedQueries, fixed_targets, head_overlap, rank_queries, shared_tau
-from unshaken.tasks.ranking.ranker import Learner, Ranker
+from unshaken.tasks.ranking.ranker import Index, Learner, Ranker
 from unshaken.tasks.ranking.rows import part_of
 from unshaken.tasks.ranking.setting import SEARCHED_DOCUMENT, SEARCHED_QUERY, Changes, RankingTest
 from unshaken.tasks.ranking.text_search import raised_documents, worst_queries
@@ -58,7 +59,9 @@ def ranking_rows(
             raise ParameterError(f"ranker {shorten(name)}: choose a name of small letters, digits, - and _")
         if isinstance(ranker, Learner) and test.training is None:
             raise ParameterError(f"ranker {name!r} learns: give a training collection")
-    made = _Tasks(test, measure, changes or Changes(), seed, prefix, finished)
+    changes = changes or Changes()
+    changes.check()
+    made = _Tasks(test, measure, changes, seed, prefix, finished)
     for name, ranker in rankers.items():
         yield from made.rows(name, ranker)
 
@@ -78,21 +81,30 @@ class _Tasks:
     seed: int
     prefix: str
     finished: Callable[[str], bool]
+    targets: dict[str, str] = field(default_factory=dict)
 
     def rows(self, name: str, ranker: Ranker | Learner) -> Iterator[Part]:
         """All conditions of a ranker that are not finished."""
         fixed = self._fixed_conditions()
         left = [c for c in fixed if not self.finished(f"{self.prefix}{name}.{c}")]
+        collection = self.test.collection
+        index = self._indexes(ranker, collection)
         if left:
-            collection = self.test.collection
-            index = learn(ranker, self.test.training, self.seed).index(list(collection.documents.values()))
-            clean = rank_queries(index, collection)
+            clean = rank_queries(index(self.test.training), collection)
             for condition in left:
                 yield self._changed(name, condition, clean)
-        if self.test.collection.types and len(set(self.test.collection.types.values())) > 1:
-            yield from self._types(name, ranker)
+        if collection.types and len(set(collection.types.values())) > 1:
+            yield from self._types(name, index)
         if self.test.elsewhere is not None:
             yield from self._corpus(name, ranker, self.test.elsewhere)
+
+    def _indexes(self, ranker: Ranker | Learner, collection: Collection) -> Callable[[Collection | None], Index]:
+        """From what is learned from to the index of a collection; one that learns nothing reads the documents once."""
+        documents = list(collection.documents.values())
+        if isinstance(ranker, Learner):
+            return lambda training: learn(ranker, training, self.seed).index(documents)
+        read = cache(lambda: ranker.index(documents))
+        return lambda training: read()
 
     def _fixed_conditions(self) -> dict[str, tuple[str, str, int]]:
         """Condition to its task, change and how much of it."""
@@ -136,7 +148,9 @@ class _Tasks:
         """The document at a fixed place of BM25's list, changed for each query."""
         collection, calls = self.test.collection, [1] * len(self.test.collection.queries)
         queries, place = list(collection.queries), {d: i for i, d in enumerate(clean.ids)}
-        targets = fixed_targets(collection, self.changes.position)
+        if not self.targets:
+            self.targets.update(fixed_targets(collection, self.changes.position))
+        targets = self.targets
         began = time.perf_counter()
         originals = {q: collection.documents[targets[q]] for q in queries}
         if change == SEARCHED_DOCUMENT:
@@ -146,7 +160,7 @@ class _Tasks:
             manipulate = find_manipulation(change)
             heads = {q: collection.documents[clean.rankings[q].ids[0]] for q in queries}
             texts = [manipulate(originals[q], collection.queries[q], heads[q], count) for q in queries]
-        scores = clean.index.score_pairs([collection.queries[q] for q in queries], texts)
+        scores = finite_scores(clean.index.score_pairs([collection.queries[q] for q in queries], texts), (len(texts),))
         seconds = (time.perf_counter() - began) / len(queries)
         before, after, taus, overlaps, changed = [], [], [], [], []
         for row, score, query, text in zip(clean.scores, scores, queries, texts, strict=True):
@@ -167,7 +181,7 @@ class _Tasks:
             text=texts, calls=calls, seconds=seconds,
         )  # fmt: skip
 
-    def _types(self, name: str, ranker: Ranker | Learner) -> Iterator[Part]:
+    def _types(self, name: str, index: Callable[[Collection | None], Index]) -> Iterator[Part]:
         """Each type of query under a learner that has not seen it, and under one that has."""
         collection = self.test.collection
         for condition in ("type-unseen", "type-seen"):
@@ -177,8 +191,7 @@ class _Tasks:
             seconds = 0.0
             for kind in sorted(set(collection.types.values())):
                 part = collection.select(q for q, t in collection.types.items() if t == kind)
-                fitted = learn(ranker, self._without(kind, seen=condition == "type-seen"), self.seed)
-                ranked = rank_queries(fitted.index(list(collection.documents.values())), part)
+                ranked = rank_queries(index(self._without(kind, seen=condition == "type-seen")), part)
                 rankings, seconds = {**rankings, **ranked.rankings}, seconds + ranked.seconds
             whole = RankedQueries(ranked.index, ranked.ids, ranked.ties, ranked.scores, rankings, seconds)
             change = condition.removeprefix("type-")
@@ -202,9 +215,9 @@ class _Tasks:
     def _corpus(self, name: str, ranker: Ranker | Learner, elsewhere: Collection) -> Iterator[Part]:
         """Another corpus, under a learner of this one and one of that."""
         sources = {"corpus-unseen": self.test.training, "corpus-seen": self.test.elsewhere_training}
+        index = self._indexes(ranker, elsewhere)
         for condition, training in sources.items():
             if not self.finished(f"{self.prefix}{name}.{condition}"):
-                fitted = learn(ranker, training, self.seed)
-                ranked = rank_queries(fitted.index(list(elsewhere.documents.values())), elsewhere)
+                ranked = rank_queries(index(training), elsewhere)
                 change = condition.removeprefix("corpus-")
                 yield self._part(name, condition, "corpus", elsewhere, ranked, change=change)

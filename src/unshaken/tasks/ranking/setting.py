@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import shorten
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import LARGEST_COUNT, in_range, shorten
 from unshaken.tasks.ranking.collection import Collection
+from unshaken.tasks.ranking.manipulations import MANIPULATIONS
+from unshaken.tasks.ranking.perturbations import OTHERS, TYPOS
 
 SEARCHED_QUERY, SEARCHED_DOCUMENT = "worst", "raise"
 """Changes that ask the ranker which is worst."""
@@ -30,6 +32,22 @@ class Changes:
     documents: Sequence[tuple[str, int]] = (("append", 1), ("append", 3))
     position: int = 10
     synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what cannot be done, before a ranker is asked.
+
+        Raises:
+            ParameterError: a name is unknown, a number is below 1, or `synonym` has no synonyms.
+        """
+        known = {"queries": [*TYPOS, *OTHERS, SEARCHED_QUERY], "documents": [*MANIPULATIONS, SEARCHED_DOCUMENT]}
+        for what, names in known.items():
+            for name, count in getattr(self, what):
+                if name not in names:
+                    raise ParameterError(f"there is no change of {what} {shorten(name)}; {did_you_mean(name, names)}")
+                in_range(f"the number of the change {name!r}", count, 1, LARGEST_COUNT)
+        in_range("position", self.position, 1, LARGEST_COUNT)
+        if "synonym" in dict(self.queries) and not self.synonyms:
+            raise ParameterError("the change 'synonym' needs synonyms: a mapping from words to others")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.rng import SampleRng
 from unshaken.tasks.ranking.collection import Collection
-from unshaken.tasks.ranking.order import rank_among, tie_order
+from unshaken.tasks.ranking.order import finite_scores, rank_among, tie_order
 from unshaken.tasks.ranking.perturbations import TYPOS, misspell
 from unshaken.tasks.ranking.ranker import Index, Scores
 from unshaken.tasks.ranking.words import split_words
@@ -113,7 +113,7 @@ def worst_queries(index: Index, collection: Collection, *, words: int, seed: int
         found: list[float] = []
         for first in range(0, len(texts), 256):  # scores of all documents are held for these
             rows = slice(first, first + 256)
-            scores = np.asarray(index.score(texts[rows]), np.float32)
+            scores = finite_scores(index.score(texts[rows]), (len(texts[rows]), len(ids)))
             found += relevant_ranks(scores, ties, [relevant[q] for q in queries[rows]])
         return found
 
@@ -139,10 +139,11 @@ def raised_documents(
 
     def propose(query: str, text: str, rng: Rng) -> str:
         words, asked = text.split(), split_words(queries[query])
-        at, new = int(rng.integers(len(words))), asked[int(rng.integers(len(asked)))]
+        at, new = int(rng.integers(max(1, len(words)))), asked[int(rng.integers(len(asked)))]
         return " ".join([*words[:at], new, *words[at + int(rng.integers(2)) :]])
 
     def rate(ids: Sequence[str], texts: Sequence[str]) -> list[float]:
-        return [float(s) for s in index.score_pairs([queries[i] for i in ids], texts)]
+        scores = finite_scores(index.score_pairs([queries[i] for i in ids], texts), (len(texts),))
+        return [float(s) for s in scores]
 
     return search_texts(documents, propose, rate, rounds=rounds, goal=np.inf, seed=seed, name="raised document")

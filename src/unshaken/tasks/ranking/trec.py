@@ -13,6 +13,7 @@ from unshaken.core.documents import read_text
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import parse_whole, shorten
 from unshaken.core.texts import printable
+from unshaken.run.store import RunDir
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.order import Ranking, sort_by_score
 
@@ -86,20 +87,24 @@ def write_run(rankings: Mapping[str, Ranking], path: str | os.PathLike[str], nam
 
     Args:
         rankings: query id to its documents in order.
-        path: of the file, which is replaced.
+        path: of the file, which is replaced, whole or not at all.
         name: of the run, without space.
 
     Raises:
-        ParameterError: the name is empty or holds space.
+        ParameterError: the name or an id is empty or holds space.
     """
     if not name or name.split() != [name]:
         raise ParameterError(f"the name of a run must be one word, not {shorten(name)}")
+    for one in (*rankings, *dict.fromkeys(document for ranking in rankings.values() for document in ranking.ids)):
+        if one.split() != [one]:
+            raise ParameterError(f"the id {shorten(one)} is empty or holds space, which divides columns: rename it")
     lines = (
         f"{query} Q0 {document} {rank} {score:.9g} {name}\n"
         for query, ranking in rankings.items()
         for rank, (document, score) in enumerate(zip(ranking.ids, ranking.scores, strict=True), start=1)
     )
-    Path(path).write_text("".join(lines), encoding="utf-8")
+    target = Path(path)
+    RunDir(target.parent).write("".join(lines).encode(), target.name)
 
 
 def read_texts(path: str | os.PathLike[str]) -> dict[str, str]:

@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 
 from unshaken.explain.engine.record import ExplainRecord
 from unshaken.measure import Figure, auroc, fpr95_id_accept, paired_difference, share
+from unshaken.measure.statistics.intervals import percent
 from unshaken.run import RunDir, read_config
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
-from unshaken.tasks.zero_shot.choices import Choice, compare_choices
+from unshaken.tasks.zero_shot.choices import Choice, compare_choices, renumber
 from unshaken.tasks.zero_shot.outcomes import Outcomes, conditions_of, read_outcomes
 from unshaken.tasks.zero_shot.prompts import prompt_figures
 from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, HolisticRecord, ModelRecord, beneath
@@ -52,7 +53,7 @@ def model_figures(run: RunDir, record: HolisticRecord, model: ModelRecord) -> Fo
         "visual": visual(clean, factors_of(run)),
         "calibration": calibration(run, record, model, clean),
         "corruptions": corruptions(audit, clean),
-        "choices": choices(run, clean),
+        "choices": choices(run, record, model, clean),
     }
 
 
@@ -138,8 +139,15 @@ def corruptions(audit: RunDir, clean: Outcomes) -> Found:
 
 
 def mean_figure(values: Any) -> Found:
-    """The mean of a column with a bootstrap interval, as JSON."""
-    return paired_difference(np.zeros(len(values)), values).to_json()
+    """The mean of shares with a bootstrap interval, as JSON.
+
+    Shares that are all alike are no certainty: images of another kind may be as many as n images can miss.
+    """
+    n, value = len(values), float(np.mean(values))
+    if np.ptp(values) == 0:
+        rare = 1 - 0.05 ** (1 / n)
+        return Figure(value, max(0.0, value - rare), min(1.0, value + rare), n, f"none seen {percent(0.95)}").to_json()
+    return paired_difference(np.zeros(n), values).to_json()
 
 
 def abnormal(run: RunDir, record: HolisticRecord, model: ModelRecord) -> Found:
@@ -199,14 +207,18 @@ def prompts(run: RunDir, model: ModelRecord) -> Found:
     }  # fmt: skip
 
 
-def choices(run: RunDir, clean: Outcomes) -> Found:
-    """The classifier beside the language model, between the same options."""
+def choices(run: RunDir, record: HolisticRecord, model: ModelRecord, clean: Outcomes) -> Found:
+    """The classifier beside the language model, between the same options.
+
+    Options are classes of the first model; images with one that this model does not have are left out.
+    """
     rows = read_rows(run, "choices").to_pylist()
     place = {name: i for i, name in enumerate(clean.ids)}
     known = [r for r in rows if r["id"] in place]
-    if not known:
-        return {}
     own = [Choice(r["id"], tuple(r["options"]), r["label"], r["chosen"], r["error"] or "") for r in known]
+    own = renumber(own, record.names_of(record.models[0]), record.names_of(model))
+    if not own:
+        return {}
     plain, chosen, both = compare_choices(own, clean.logits[[place[c.id] for c in own]])
     return {
         "classifier": plain.to_json(), "chooser": chosen.to_json(), "difference": both.difference.to_json(),

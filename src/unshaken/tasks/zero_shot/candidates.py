@@ -73,13 +73,19 @@ def check_candidates(candidates: Mapping[str, Candidate]) -> dict[str, ModelFact
     """The declared factors of each model.
 
     Raises:
-        ParameterError: there is no model, a name cannot be used, or a factor is not known.
+        ParameterError: there is no model, a name or a template cannot be used, or a factor is not known.
+        MissingExtra: published templates are wanted, and open_clip is absent.
     """
     if not candidates:
         raise ParameterError("there is no model: give one at least, as in {'vit': Candidate(model='openclip:...')}")
-    for name in candidates:
+    for name, candidate in candidates.items():
         if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name.strip() == name):
             raise ParameterError(f"the name {name!r} of a model must be 1 to {LONGEST_NAME} printable characters")
+        if not isinstance(candidate, Candidate):
+            kind = type(candidate).__name__
+            raise ParameterError(f"model {name!r} must come as Candidate(model=...), not as {kind}")
+        if isinstance(candidate.model, DualEncoder) or str(candidate.model).startswith("openclip:"):
+            load_templates(candidate.templates)
     return {name: parse_factors(candidate.factors, name) for name, candidate in candidates.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.texts import first_line
 from unshaken.measure import Comparison, Figure, compare, share
 from unshaken.measure.statistics.columns import Indices
+from unshaken.models.class_names import ClassNames
 
 Choose = Callable[[Tensor, str, Sequence[str]], int]
 """From an image `[C, H, W]` in [0, 1], a question and options to the number of one, from 0."""
@@ -111,6 +112,32 @@ def ask(
             error = first_line(failure)
         found.append(Choice(name, own, label, chosen, error))
     return found
+
+
+def renumber(choices: Sequence[Choice], names: Sequence[str], other: Sequence[str]) -> list[Choice]:
+    """Answers in the class numbers of another model.
+
+    Args:
+        choices: in the numbers of the first model.
+        names: of the first model's classes.
+        other: of the other model's, found by name, synonym or WordNet id.
+
+    Returns:
+        Those all of whose classes the other model has, each under one number.
+    """
+    if tuple(names) == tuple(other):
+        return list(choices)
+    known = ClassNames(other)
+    places = {c: known.find(names[c]) for choice in choices for c in (*choice.options, choice.label) if c < len(names)}
+    single = {c: found[0] for c, found in places.items() if len(found) == 1}
+    return [
+        replace(
+            choice, options=tuple(single[c] for c in choice.options), label=single[choice.label],
+            chosen=None if choice.chosen is None else single[choice.chosen],
+        )
+        for choice in choices
+        if single.keys() >= {*choice.options, choice.label}
+    ]  # fmt: skip
 
 
 def choose_within(logits: ArrayLike, options: ArrayLike) -> Indices:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
+from unshaken.models.class_names import ClassNames
 from unshaken.run import RunDir
 from unshaken.tasks.zero_shot.model_factors import ModelFactors
 
@@ -22,6 +23,8 @@ class ModelRecord(BaseModel):
     Args:
         name: of the model.
         key: of its folder, and the condition of its rows.
+        fingerprint: of its modules and weights; empty in records of versions that did not keep it.
+        classes: names of its classes, in the order of its logits; empty where it has none.
         zero_shot: whether its logits are scaled cosines.
         factors: of its design; the number of prompts is filled in.
         templates: of its prompts.
@@ -31,6 +34,8 @@ class ModelRecord(BaseModel):
 
     name: str
     key: str
+    fingerprint: str = ""
+    classes: tuple[str, ...] = ()
     zero_shot: bool
     factors: ModelFactors
     templates: tuple[str, ...] = ()
@@ -43,7 +48,7 @@ class HolisticRecord(BaseModel):
 
     Args:
         settings: what was asked; a resume with others is refused.
-        models: in the order given, those that were begun.
+        models: in the order given.
         classes: names of the data's classes.
         shifts: names of further labelled sets.
         against: folders of the sets of abnormal images, inside each model's run of `detect`.
@@ -77,6 +82,14 @@ class HolisticRecord(BaseModel):
     def model(self, name: str) -> ModelRecord | None:
         """The record of a model; None where it was not begun."""
         return next((m for m in self.models if m.name == name), None)
+
+    def names_of(self, model: ModelRecord) -> tuple[str, ...]:
+        """Names of a model's classes; of one that has none those of the data, in whose order its classes are."""
+        return tuple(self.classes) if ClassNames(model.classes).unnamed else model.classes
+
+    def place(self, name: str) -> int:
+        """The number of a model: its place among those that were begun, or the next one."""
+        return next((i for i, m in enumerate(self.models) if m.name == name), len(self.models))
 
 
 def beneath(run: RunDir, *parts: str) -> RunDir:
