@@ -23,6 +23,7 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
+from unshaken.harden.engine.further import further_content
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
@@ -136,6 +137,7 @@ def train_run(
         labels_version=dataset.labels_version,
         images={"usable": len(samples.good)},
         processes=processes.world,
+        further=further_content(recipes),
         provenance=provenance(),
     )
     record = record_of(classifier, arch=start.arch, shape=config.shape if shaping else None, recipes=shaping)
@@ -263,9 +265,11 @@ def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
         there = read_harden(run).model_dump(mode="json", by_alias=True)
         if not resume:
             raise RunError(f"{run}: holds a training run already; go on with --resume, or choose another --out")
+        if not there["further"]:  # a run of an earlier version, or of recipes that name nothing
+            there["further"] = wanted["further"]
         differ = [k for k in wanted if k not in FREE and json.dumps(there.get(k)) != json.dumps(wanted[k])]
         if differ:
-            differences = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted[k])} now" for k in differ)
+            differences = "; ".join(_difference(k, there.get(k), wanted[k]) for k in differ)
             raise RunError(f"{run}: cannot resume with another configuration ({differences}); choose another --out")
         return
     if resume and run.exists(*PLACE):
@@ -295,6 +299,12 @@ def chosen_weights(model: Classifier, run: RunDir) -> Classifier:
         why = " ".join(str(error).split())[:200]
         raise RunError(f"{run}: model.safetensors is damaged ({why}); start a new run") from None
     return model.eval()
+
+
+def _difference(name: str, there: Any, now: Any) -> str:
+    if name == "further" and there.keys() == now.keys():
+        return f"{name}: the content of {next(n for n in now if there[n] != now[n])!r} is another one"
+    return f"{name}: {_short(there)} there, {_short(now)} now"
 
 
 def _short(value: Any) -> str:

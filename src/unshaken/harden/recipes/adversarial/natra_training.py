@@ -12,10 +12,12 @@ from torch import Tensor
 
 from unshaken.attack.black_box.natra import NaTra
 from unshaken.attack.engine.problem import SoftCrossEntropy
+from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.generate.latent.direction_file import load_edits
 from unshaken.generate.latent.inversion import Inversion
+from unshaken.generate.latent.loading import generator_files
 from unshaken.generate.latent.natural_edits import NaturalEdits
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 
@@ -78,6 +80,16 @@ class NaTraTraining(Recipe):
         copy = self.model_copy()
         copy._edits = edits
         return copy
+
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The generator, where it is code."""
+        return (self.generator,) if is_code(self.generator) else ()
+
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The generator and the directions, where they are files."""
+        return (*generator_files(self.generator), *([self.directions] if self.directions else []))
 
     @property
     def is_plain(self) -> bool:

@@ -73,6 +73,11 @@ class VIAT(Recipe):
     rate: PositiveFloat = Field(0.2, description="learning rate of the mixtures' means")
     region: Literal["natural", "upright", "whole"] = Field("upright", description="box of viewpoints; see gmvfool")
 
+    @property
+    def further_data(self) -> tuple[str, ...]:
+        """The objects."""
+        return (self.objects,) if self.objects else ()
+
     def begin(self, setup: Setup) -> None:
         """Open the objects, and prepare a mixture for each.
 

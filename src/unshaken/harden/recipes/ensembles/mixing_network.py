@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unshaken.certify.smoothing.mixture import normalised
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.consent import unescape
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -113,6 +114,11 @@ class MixingNetwork(AdversarialRecipe):
             if (named := getattr(self, name)) and len(named.split("+")) != 2:
                 raise ValueError(f"{name}={named} must be two names, such as body.1+body.3")
         return self
+
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The robust model."""
+        return (unescape(self.robust),) if self.robust else ()
 
     def beside(self, robust: Classifier) -> MixingNetwork:
         """The same recipe with a robust model at hand; it is not changed."""

@@ -36,6 +36,11 @@ class TeacherRecipe(Recipe):
     def _written(self, teacher: str | Classifier) -> str:
         return teacher if isinstance(teacher, str) else f"<{teacher.name}>"
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The teacher."""
+        return (self.teacher,) if isinstance(self.teacher, str) else ()
+
     def begin(self, setup: Setup) -> None:
         """Load the teacher and see that it answers as the student must.
 
