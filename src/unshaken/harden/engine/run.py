@@ -16,8 +16,9 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, UnshakenError
 from unshaken.core.notebook import facts_card
+from unshaken.core.texts import first_line
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
@@ -241,9 +242,12 @@ def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
 
 
 def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int) -> Start:
-    """The model with as many outputs as the data has classes."""
-    with torch.no_grad():
-        outputs = start.model.eval()(torch.zeros(2, *samples.shape)).shape[1]
+    """The model with as many outputs as the data has classes.
+
+    Raises:
+        ModelError: it does not take the images, or has other classes.
+    """
+    outputs = _count_outputs(start.model.eval(), (2, *samples.shape))
     if not samples.labelled:
         samples.classes = outputs
         return start
@@ -256,6 +260,20 @@ def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, .
         )
     samples.classes = outputs
     return start
+
+
+@torch.no_grad()
+def _count_outputs(model: Classifier, shape: tuple[int, ...]) -> int:
+    try:
+        outputs: int = model(torch.zeros(shape)).shape[1]
+    except UnshakenError:
+        raise
+    except Exception as error:  # a network may refuse images in any way
+        raise ModelError(
+            f"model {model.name!r} fails on images of shape {shape}: {first_line(error)}; give the data the size that "
+            "it takes, as in ?size=224, or another model"
+        ) from error
+    return outputs
 
 
 def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:

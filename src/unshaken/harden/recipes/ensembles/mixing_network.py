@@ -13,9 +13,10 @@ from torch import Tensor
 from unshaken.certify.smoothing.mixture import normalised
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import unescape
-from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
+from unshaken.core.texts import first_line
 from unshaken.harden.defences.mixture import loaded
 from unshaken.harden.engine.recipe import FirstTry, Setup, Step
 from unshaken.harden.engine.threat import AdversarialRecipe
@@ -167,9 +168,9 @@ class MixingNetwork(AdversarialRecipe):
         with evaluating(setup.model), torch.no_grad():
             try:
                 accurate, robust, _ = net.seen(normalised(setup.model, images))
-            except RuntimeError as error:
+            except UNFIT_INPUT as error:
                 raise ModelError(
-                    f"mixing-network: one of the two models cannot take these images: {str(error).splitlines()[0]}"
+                    f"mixing-network: one of the two models cannot take these images: {first_line(error)}"
                 ) from None
         if accurate.shape[1] != robust.shape[1]:
             raise ModelError(
