@@ -80,6 +80,7 @@ def test_options_of_parts_and_of_the_mix(spec):
         ("@0.03", "class 0 has 2 generated images and needs 3 at ratio 0.03: generate more"),
         ("@-1", "the ratio must be a number of 0 or more"),
         ("@1e", "the ratio must be a number of 0 or more"),
+        ("@1e30", "the ratio must be a number of 0 or more, and at most 1,000,000"),
         ("", "is not of the form mix:REAL"),
         ("+demo@1", "is not of the form mix:REAL"),
         ("?size=8@0.01", "real images are of 28x28 pixels and generated ones of 8x8: give the mix a size"),
