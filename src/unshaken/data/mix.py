@@ -96,8 +96,8 @@ def mix_datasets(
     """A labelled data set and generated images beside it.
 
     Of each class as many generated images are taken as it has real ones times the ratio, `round(r N)` in all; which
-    ones follows from the seed and their ids alone. Of each class a smaller ratio takes some of those of a larger one, but
-    for the rounding, which may now and then give a class one image fewer at the larger ratio.
+    ones follows from the seed and their ids alone. Of each class a smaller ratio takes some of those of a larger one,
+    but for the rounding, which may now and then give a class one image fewer at the larger ratio.
 
     Args:
         real: labelled.
