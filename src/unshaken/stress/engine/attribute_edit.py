@@ -81,6 +81,7 @@ class AttributeEdit(Stressor):
     """
 
     severities: ClassVar[tuple[int, ...]] = (1,)
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     masks: str = Field(
         CENTRE,
