@@ -9,6 +9,7 @@ import torch
 from unshaken.core.errors import DataError
 from unshaken.data import from_arrays, load_data, stream, subset
 from unshaken.data.mix import mix_datasets
+from unshaken.data.resident import Samples
 from unshaken.data.spec import divide, with_option
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
@@ -60,6 +61,22 @@ def test_with_ratio_0_a_training_repeats_bit_by_bit(spec):
         weights.append((data.ids, torch.cat([w.flatten() for w in model.state_dict().values()])))
     assert weights[0][0] == weights[1][0]
     assert torch.equal(weights[0][1], weights[1][1])
+
+
+def test_only_real_images_are_held_out_of_a_training(spec):
+    """The same ones as without generated images, so that held-out accuracies compare."""
+    held = {}
+    for name in ("demo?longtail=1", f"{spec}@0", f"{spec}@0.02"):
+        samples = Samples(load_data(name), None, 10)
+        rows, apart = samples.split(100, seed=3)
+        held[name] = [samples.dataset.ids[i] for i in apart]
+        assert sorted([*rows, *apart]) == list(range(len(samples.dataset)))
+    assert held["demo?longtail=1"] == held[f"{spec}@0"] == held[f"{spec}@0.02"]
+    some = Samples(load_data(f"{spec}@0.02"), None, 10, limit=500)
+    rows, apart = some.split(1000, seed=0)
+    real = int((some.good < 1000).sum())
+    assert (len(apart), int(apart.max()) < 1000) == (real // 5, True)
+    assert set(apart) <= set(some.good)
 
 
 def test_options_of_parts_and_of_the_mix(spec):
