@@ -158,8 +158,8 @@ def sample_generator(
     if folder is not None and (there := folder.names()):
         more = ", ..." if len(there) > 1 else ""
         raise RunError(
-            f"{out}: is not empty ({there[0]}{more}), as after a run that was interrupted: delete it, or choose another "
-            "--out"
+            f"{out}: is not empty ({there[0]}{more}), as after a run that was interrupted: delete it, or choose "
+            "another --out"
         )
     place = choose_device(device)
     diffusion = load_generator(model).to(place)

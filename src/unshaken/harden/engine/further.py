@@ -1,4 +1,4 @@
-"""What recipes name beside the model and the data, such as a teacher or a generator, and its fingerprint."""
+"""Fingerprints of models, files and data that recipes name, such as a teacher or a generator."""
 
 from __future__ import annotations
 

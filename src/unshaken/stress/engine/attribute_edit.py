@@ -125,7 +125,7 @@ class AttributeEdit(Stressor):
         return self._with("_ids", tuple(ids))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What is read once, such as a generator, and kept for all batches and severities.
+        """Read something once, such as a generator, and keep it for all batches and severities.
 
         Args:
             key: tells it from other things of this edit.
