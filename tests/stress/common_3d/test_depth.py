@@ -12,7 +12,7 @@ from unshaken import audit
 from unshaken.core import Batch, Classifier, Oracle, View
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Context
+from unshaken.run.rows import Context, table_of
 from unshaken.stress import Fog3D
 
 IMAGES = torch.rand(3, 3, 12, 16, generator=torch.Generator().manual_seed(0))
@@ -122,3 +122,24 @@ def test_maps_of_photos_are_cut_as_the_photos_are(tmp_path, monkeypatch):
     audit(model, f"folder:{tmp_path / 'photos'}", plan=plan, out=tmp_path / "run", workers=1, save_examples=0)
     assert len(seen) == 2
     assert all(np.array_equal(depth.numpy(), depths[:, 8:40]) for depth in seen)
+
+
+def test_a_sample_without_a_map_is_a_row_with_its_reason(tmp_path):
+    for name in "ac":
+        np.save(tmp_path / f"{name}.npy", np.full((12, 16), 0.5))
+    np.save(tmp_path / "b.npy", np.zeros((12, 16)))
+    oracle = Oracle(Classifier(nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), name="tiny").eval())
+    context = Context(oracle, 1, oracle.exact(IMAGES))
+    method = Fog3D(depth=str(tmp_path))
+    conditions = method.conditions(label="fog_3d", severities=(1, 2), eps=(), norm="linf")
+
+    def rows(batch):
+        parts = method.evaluate(batch, conditions, context)
+        return [row for part in parts for row in table_of(part).to_pylist()]
+
+    found = rows(BATCH)
+    assert {(row["id"], row["error"] is None) for row in found} == {("a.jpg", True), ("b", False), ("c", True)}
+    assert all("not a number above 0" in row["error"] for row in found if row["id"] == "b")
+    assert len(found) == 6
+    alone = rows(BATCH[1:2])
+    assert [(row["condition"], row["prediction"]) for row in alone] == [("fog_3d-1", None), ("fog_3d-2", None)]

@@ -19,7 +19,9 @@ from torch.nn.functional import interpolate
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
+from unshaken.data.decode import BadImage
 from unshaken.run.flag import FlagKind
+from unshaken.run.published import with_errors
 from unshaken.run.rows import Condition, Context, Part
 from unshaken.stress.engine.base import Corruption
 
@@ -42,6 +44,8 @@ CutMap = Callable[[str, NDArray[np.float64]], NDArray[np.float64]]
 
 class DepthCorruption(Corruption):
     """A corruption that depends on the distance of what each pixel shows.
+
+    In a run, a sample whose map is absent or cannot be used is a row with its reason.
 
     Depth is a positive number, 1 the farthest that a scene has. It comes from a folder with a file for each sample,
     from a function (`with_depth`), such as a renderer or a depth network, or from a plane that rises from near at the
@@ -83,7 +87,13 @@ class DepthCorruption(Corruption):
         """Rows of one shard, with a flag where the depth is assumed."""
         own = self.model_copy()
         own._cut = context.photo_map
-        parts = Corruption.evaluate(own, batch, conditions, context)
+        bad = own._problems(batch)
+        kept = batch[torch.tensor([name not in bad for name in batch.ids])] if bad else batch
+        if not len(kept):
+            return [with_errors(Part("outcomes", condition, {"id": []}), bad) for condition in conditions]
+        parts = Corruption.evaluate(own, kept, conditions, context)
+        if bad:
+            parts = [with_errors(part, bad) if part.table == "outcomes" else part for part in parts]
         if self.depth != PLANE or self._function is not None or not parts:
             return parts
         flag = ASSUMED_DEPTH.flag(
@@ -108,6 +118,23 @@ class DepthCorruption(Corruption):
     def corrupt_one(self, image: Tensor, depth: Tensor, c: Any, rng: SampleRng) -> Tensor:
         """One image, float64 `[C, H, W]` in [0, 1], with the depth of its pixels `[H, W]`; the caller clips."""
 
+    def _problems(self, batch: Batch) -> dict[str, str]:
+        """Why samples have no map that can be used, by their ids."""
+        if self.depth == PLANE or self._function is not None:
+            return {}
+        height, width = batch.images.shape[2:]
+        found = dict[str, str]()
+        for sample in batch.ids:
+            try:
+                _checked(self._map_of(sample), self.info.name, height, width)
+            except (DataError, BadImage) as error:
+                found[sample] = str(error)
+        return found
+
+    def _map_of(self, sample: str) -> Tensor:
+        values = read_depth(Path(self.depth), sample)
+        return torch.from_numpy(values if self._cut is None else self._cut(sample, values))
+
     def _depths(self, images: Tensor) -> list[Tensor]:
         height, width = images.shape[2:]
         if self._function is not None:
@@ -115,8 +142,7 @@ class DepthCorruption(Corruption):
         elif self.depth == PLANE:
             found = [plane(height, width)] * len(images)
         elif len(self._ids) == len(images):
-            maps = [(sample, read_depth(Path(self.depth), sample)) for sample in self._ids]
-            found = [torch.from_numpy(one if self._cut is None else self._cut(sample, one)) for sample, one in maps]
+            found = [self._map_of(sample) for sample in self._ids]
         else:
             raise DataError(
                 f"{self.info.name}: depth={self.depth!r} is known by sample; use it in an audit or by apply()"
