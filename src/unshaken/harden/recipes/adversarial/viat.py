@@ -87,6 +87,7 @@ class VIAT(Recipe):
         """
         if not self.objects:
             raise ParameterError("viat: name objects to render, as in viat:objects=meshes:DIR")
+        open_objects.cache_clear()  # of an earlier training: files may have changed since
         channels, height, width = setup.images.shape[1:]
         if height != width or channels not in (1, 3):
             raise ParameterError(f"viat: it renders squares of 1 or 3 channels, not {channels} x {height} x {width}")

@@ -220,6 +220,7 @@ class PixMix(Recipe):
 
     def begin(self, setup: Setup) -> None:
         """Draw or read the pictures, so that a wrong folder is told at once."""
+        folder_pictures.cache_clear()  # of an earlier training: files may have changed since
         setup.memory["seed"] = torch.tensor(setup.seed)
         self.mixing_set(max(setup.images.shape[2:]), setup.seed)
 
