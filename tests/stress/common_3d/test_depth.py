@@ -10,7 +10,7 @@ from torch import nn
 
 from unshaken import audit
 from unshaken.core import Batch, Classifier, Oracle, View
-from unshaken.core.errors import DataError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.run.rows import Context, table_of
 from unshaken.stress import Fog3D
@@ -141,5 +141,7 @@ def test_a_sample_without_a_map_is_a_row_with_its_reason(tmp_path):
     assert {(row["id"], row["error"] is None) for row in found} == {("a.jpg", True), ("b", False), ("c", True)}
     assert all("not a number above 0" in row["error"] for row in found if row["id"] == "b")
     assert len(found) == 6
+    with pytest.raises(ParameterError, match="depth='nowhere' is no folder"):
+        Fog3D(depth="nowhere").evaluate(BATCH, conditions, context)
     alone = rows(BATCH[1:2])
     assert [(row["condition"], row["prediction"]) for row in alone] == [("fog_3d-1", None), ("fog_3d-2", None)]

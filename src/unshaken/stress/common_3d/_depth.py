@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from unshaken.core.batch import Batch
-from unshaken.core.errors import DataError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.data.decode import BadImage
 from unshaken.run.flag import FlagKind
@@ -84,7 +84,11 @@ class DepthCorruption(Corruption):
         return copy
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard, with a flag where the depth is assumed."""
+        """Rows of one shard, with a flag where the depth is assumed.
+
+        Raises:
+            ParameterError: there is no such folder.
+        """
         own = self.model_copy()
         own._cut = context.photo_map
         bad = own._problems(batch)
@@ -122,6 +126,11 @@ class DepthCorruption(Corruption):
         """Why samples have no map that can be used, by their ids."""
         if self.depth == PLANE or self._function is not None:
             return {}
+        if not Path(self.depth).is_dir():
+            raise ParameterError(
+                f"{self.info.name}: depth={self.depth!r} is no folder: give one with ID.npy or ID.png for each sample, "
+                f"or {PLANE}"
+            )
         height, width = batch.images.shape[2:]
         found = dict[str, str]()
         for sample in batch.ids:
