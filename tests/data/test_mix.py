@@ -9,6 +9,7 @@ import torch
 from unshaken.core.errors import DataError
 from unshaken.data import from_arrays, load_data, stream, subset
 from unshaken.data.mix import mix_datasets
+from unshaken.data.resident import Samples
 from unshaken.data.spec import divide, with_option
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
@@ -62,6 +63,22 @@ def test_with_ratio_0_a_training_repeats_bit_by_bit(spec):
     assert torch.equal(weights[0][1], weights[1][1])
 
 
+def test_only_real_images_are_held_out_of_a_training(spec):
+    """The same ones as without generated images, so that held-out accuracies compare."""
+    held = {}
+    for name in ("demo?longtail=1", f"{spec}@0", f"{spec}@0.02"):
+        samples = Samples(load_data(name), None, 10)
+        rows, apart = samples.split(100, seed=3)
+        held[name] = [samples.dataset.ids[i] for i in apart]
+        assert sorted([*rows, *apart]) == list(range(len(samples.dataset)))
+    assert held["demo?longtail=1"] == held[f"{spec}@0"] == held[f"{spec}@0.02"]
+    some = Samples(load_data(f"{spec}@0.02"), None, 10, limit=500)
+    rows, apart = some.split(1000, seed=0)
+    real = int((some.good < 1000).sum())
+    assert (len(apart), int(apart.max()) < 1000) == (real // 5, True)
+    assert set(apart) <= set(some.good)
+
+
 def test_options_of_parts_and_of_the_mix(spec):
     text = f"{spec}?size=8&mode=L@0.01?size=14&noise=pair:1"
     assert divide(text)[2] == {"size": "14", "noise": "pair:1"}
@@ -80,6 +97,7 @@ def test_options_of_parts_and_of_the_mix(spec):
         ("@0.03", "class 0 has 2 generated images and needs 3 at ratio 0.03: generate more"),
         ("@-1", "the ratio must be a number of 0 or more"),
         ("@1e", "the ratio must be a number of 0 or more"),
+        ("@1e30", "the ratio must be a number of 0 or more, and at most 1,000,000"),
         ("", "is not of the form mix:REAL"),
         ("+demo@1", "is not of the form mix:REAL"),
         ("?size=8@0.01", "real images are of 28x28 pixels and generated ones of 8x8: give the mix a size"),

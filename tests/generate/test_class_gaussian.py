@@ -108,3 +108,17 @@ def test_bad_input(model, images):
         model.vary(torch.full((1, 1, 4, 4), torch.nan), 0.5)
     with pytest.raises(ModelError, match="1x4x4"):
         model.vary(torch.zeros(1, 1, 5, 5), 0.5)
+
+
+def test_draws_are_made_where_the_model_is():
+    """A model has no parameters, and goes to another device all the same."""
+    model = fit_class_gaussian(torch.arange(128, dtype=torch.uint8).view(2, 1, 8, 8), torch.zeros(2).long()).to("meta")
+    model.check = lambda images, labels: None  # it reads the classes, which are not to be had there
+    seen = []
+
+    def draw(rng, chosen, rows):
+        seen.extend([rng.keys.device.type, chosen.device.type])
+        return torch.zeros(2, 1, 8, 8, device="meta")
+
+    found = model._sampled(2, draw, seed=0, first=0, labels=torch.tensor([0, 0]), batch_size=4)
+    assert (seen, found.device.type) == (["meta", "meta"], "meta")

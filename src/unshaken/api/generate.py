@@ -136,8 +136,8 @@ def sample_generator(
     Args:
         model: the file.
         n: how many.
-        out: a folder for PNG files, one folder a class where there are classes, and `generated.json`; None to write
-            nothing. `folder:DIR` reads it as data.
+        out: a folder, new or empty, for PNG files, one folder a class where there are classes, and `generated.json`;
+            None to write nothing. `folder:DIR` reads it as data.
         classes: numbers of the classes asked for; None for all that the model knows.
         guidance: strength of the class: 0 ignores it, 1 takes it as it is.
         steps: levels of noise on the way; None for what is usual for the method.
@@ -148,13 +148,19 @@ def sample_generator(
     Raises:
         ModelError: the file is no diffusion model.
         ParameterError: a number is not allowed, or the model has no such classes.
-        RunError: the folder holds generated images already, or cannot be written.
+        RunError: the folder is not empty, or cannot be written.
     """
     if n < 1:
         raise ParameterError(f"n={n} must be 1 or more")
     folder = None if out is None else RunDir(out)
     if folder is not None and folder.exists(RECORD):
         raise RunError(f"{out}: holds generated images already; choose another --out")
+    if folder is not None and (there := folder.names()):
+        more = ", ..." if len(there) > 1 else ""
+        raise RunError(
+            f"{out}: is not empty ({there[0]}{more}), as after a run that was interrupted: delete it, or choose "
+            "another --out"
+        )
     place = choose_device(device)
     diffusion = load_generator(model).to(place)
     if classes is not None and not diffusion.classes:

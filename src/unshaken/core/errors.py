@@ -24,6 +24,10 @@ class ModelError(UnshakenError):
     """A model cannot be loaded, or does not behave as a classifier."""
 
 
+UNFIT_INPUT = (RuntimeError, AssertionError, ValueError)
+"""What networks raise on images that they do not take; vision transformers assert their size."""
+
+
 class DataError(UnshakenError):
     """A data source cannot be opened or holds nothing usable. A single bad sample is a row instead."""
 

@@ -17,6 +17,8 @@ from unshaken.data.spec import Options
 
 MADE = "generated/"
 """Stands before the ids of generated images; those of real ones are what they were."""
+MOST = 10**6
+"""Largest ratio; far larger ones are beyond 64 bits."""
 FORM = re.compile(r"(?P<real>[^+]+)\+(?P<made>[^+]+)@(?P<ratio>[0-9.eE-]+)(:(?P<seed>[0-9]+))?")
 
 
@@ -94,7 +96,8 @@ def mix_datasets(
     """A labelled data set and generated images beside it.
 
     Of each class as many generated images are taken as it has real ones times the ratio, `round(r N)` in all; which
-    ones follows from the seed and their ids alone, and a smaller ratio takes some of those of a larger one.
+    ones follows from the seed and their ids alone. Of each class a smaller ratio takes some of those of a larger one,
+    but for the rounding, which may now and then give a class one image fewer at the larger ratio.
 
     Args:
         real: labelled.
@@ -110,8 +113,11 @@ def mix_datasets(
     """
     options = Options(spec="<mix>") if options is None else options
     spec = options.spec
-    if not 0 <= ratio < math.inf:
-        raise DataError(f"data {spec!r}: the ratio must be a number of 0 or more: generated images for each real one")
+    if not 0 <= ratio <= MOST:
+        raise DataError(
+            f"data {spec!r}: the ratio must be a number of 0 or more, and at most {MOST:,}: generated images for each "
+            "real one"
+        )
     labels = _labels(real, spec), _labels(made, spec)
     if real.boxes is not None or made.boxes is not None:
         raise DataError(f"data {spec!r}: a mix does not keep the boxes of its parts: give the mix a file of boxes")

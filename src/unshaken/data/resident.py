@@ -16,6 +16,7 @@ from unshaken.core.masks import IGNORED
 from unshaken.core.rng import SampleRng
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.in_memory import InMemory
+from unshaken.data.mix import MixDataset
 from unshaken.data.stream import stream
 from unshaken.data.subset import subset
 
@@ -136,14 +137,19 @@ class Samples:
     def split(self, held_out: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows to train on and rows held out: a seeded, stratified split.
 
+        Of a mix only real images are held out, those that would be without the generated ones.
+
         Args:
             held_out: how many to hold out; at most a fifth are.
             seed: the run seed.
         """
-        wanted = min(held_out, len(self.good) // 5)
+        judged, real = self.dataset, self.good
+        if isinstance(self.dataset, MixDataset) and len(self.dataset.rows):
+            judged, real = self.dataset.real, self.good[self.good < len(self.dataset.real)]
+        wanted = min(held_out, len(real) // 5)
         if not wanted:
             return self.good, self.good[:0]
-        apart = np.intersect1d(subset(self.dataset, wanted, seed), self.good)
+        apart = np.intersect1d(subset(judged, wanted, seed), real)
         return np.setdiff1d(self.good, apart), apart
 
     def statistics(self) -> tuple[list[float], list[float]]:

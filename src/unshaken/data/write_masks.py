@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,22 @@ def write_object_masks(
             Image.fromarray(whole.astype(np.uint8) * 255).save(path)
         except OSError as error:
             raise DataError(f"the mask {str(path)!r} cannot be written: {reason_of(error)}") from error
+
+
+def check_mask_names(ids: Iterable[str]) -> None:
+    """Refuse samples whose masks would be one file.
+
+    Args:
+        ids: of all samples whose masks are to be written.
+
+    Raises:
+        DataError: two ids differ in their ending alone, as `a.jpg` and `a.png` do.
+    """
+    first: dict[str, str] = {}
+    for name in ids:
+        mask = Path(name).with_suffix(".png").as_posix()
+        if (other := first.setdefault(mask, name)) != name:
+            raise DataError(f"the masks of samples {other!r} and {name!r} would be one file, {mask}: rename one")
 
 
 def enlarge_to_photo(mask: NDArray[np.bool_], width: int, height: int, view: View) -> NDArray[np.bool_]:

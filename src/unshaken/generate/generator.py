@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -114,7 +115,7 @@ class Generator(nn.Module, ABC):
         """Samples number `first` to `first + n - 1` in [-1, 1], drawn in batches of rows, as images in [0, 1]."""
         if n < 0 or first < 0 or batch_size < 1:
             raise ParameterError(f"n={n} and first={first} must be 0 or more, batch_size={batch_size} 1 or more")
-        device = next(self.parameters(), torch.zeros(0)).device
+        device = next(chain(self.parameters(), self.buffers()), torch.zeros(0)).device
         self.check(torch.empty(n, *self.image, device="meta"), labels)
         done = [torch.empty(0, *self.image, device=device)]
         with torch.no_grad(), track("sampling", n) as task:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.batch import Batch
@@ -180,6 +182,8 @@ class Context:
             what the model sees, bool `[N, H, W]`; None outside a run.
         render: gives pictures `[n, C, H, W]` of a sample, by its id, from viewpoints `[n, 6]`, as the model is shown
             samples; None where the samples are no objects.
+        photo_map: gives, from a sample's id and numbers of the pixels of its photo, `[H, W]`, those of what the model
+            sees; None outside a run.
     """
 
     oracle: Oracle
@@ -193,6 +197,7 @@ class Context:
     rows: MakeRows = field(default=_outcomes, repr=False)
     object_masks: Callable[[str, Sequence[str]], Tensor] | None = None
     render: Callable[[str, Tensor], Tensor] | None = field(default=None, repr=False)
+    photo_map: Callable[[str, NDArray[np.float64]], NDArray[np.float64]] | None = None
 
 
 class Journal(Protocol):

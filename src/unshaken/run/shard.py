@@ -20,6 +20,7 @@ from unshaken.core.oracle import Meter, Oracle
 from unshaken.core.progress import Task as Progress
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.data.boxes import object_masks
+from unshaken.data.photo_maps import map_in_view
 from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig
@@ -146,6 +147,11 @@ class Job:
         places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
         return object_masks(folder, self.dataset, [places[name] for name in ids], self.model.view)
 
+    def photo_map(self, sample: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Numbers of the pixels of a photo where the model sees these; see `Context`."""
+        places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
+        return map_in_view(values, self.dataset, places[sample], self.model.view)
+
     def renderer(self) -> Callable[[str, Tensor], Tensor] | None:
         """Renders samples from other viewpoints, where they are objects; see `Context`."""
         if not isinstance(self.dataset, ObjectSet):
@@ -229,6 +235,7 @@ def run_shard(
             job.task.rows,
             job.object_masks,
             job.renderer(),
+            job.photo_map,
         )
         for step in todo:
             last = step is todo[-1]

@@ -112,3 +112,9 @@ def test_wrong_models_and_generators_are_told_in_one_line(edits, batch, tmp_path
         NaTra(generator=str(place)).attack(black_box, batch)
     with pytest.raises(ParameterError, match="loaded by attack"):
         NaTra().start(None, None)
+
+
+def test_files_that_are_named_belong_to_the_run():
+    assert NaTra(generator="vae.st", directions="d.st").further_files == ("vae.st", "d.st")
+    assert NaTra(generator="diffusers:ddpm").further_files == ("ddpm",)
+    assert NaTra(generator="py:gan.py:make").further_files == NaTra().further_files == ()

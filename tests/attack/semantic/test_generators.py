@@ -120,3 +120,9 @@ def test_what_does_not_fit_is_told(make):
         attack(without, net)
     with pytest.raises(ModelError, match="no codes to search in"):
         attack(torch.nn.Identity(), net)
+
+
+def test_files_that_are_named_belong_to_the_run():
+    assert OracleBound(generator="vae.st", map="a.txt+b.txt").further_files == ("a.txt", "b.txt", "vae.st")
+    assert OracleBound(generator="diffusers:ddpm").further_files == ("ddpm",)
+    assert OracleBound(generator="transform").further_files == OracleBound(generator="py:a.py:make").further_files == ()

@@ -103,7 +103,9 @@ def test_saved_mixtures_are_shown_to_another_model(azimuth_batch, evaluated, tmp
     run.write_rows(table_of(first["view_mixtures"]), "view_mixtures", "gmvfool", 0)
     again = GMVFool(**QUICK | {"iterations": 0}, start=str(tmp_path / "run"))
     second, meter = evaluated(again, azimuth_batch[torch.tensor([1])])
+    assert again.further_files == (f"{tmp_path / 'run'}/rows/view_mixtures",)
     assert rows(second["view_mixtures"])[0]["mu"] == rows(first["view_mixtures"])[2]["mu"]
+    assert {v["component"] for v in rows(second["views"])} == {None}  # each coordinate draws one of its own
     assert meter.forwards == 20 + 1
     other = azimuth_batch[torch.tensor([1])]
     with pytest.raises(ParameterError, match="1 objects have no mixture there, such as 'z'"):

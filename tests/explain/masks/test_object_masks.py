@@ -1,12 +1,14 @@
 """Masks by a model's map as rows and files, which edits of attributes read."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import nn
 
 from unshaken import audit, explain
 from unshaken.core import Classifier, View
+from unshaken.core.errors import DataError
 from unshaken.run import RunDir
 
 
@@ -43,3 +45,16 @@ def test_masks_are_written_and_read_by_an_edit(tmp_path):
     audit(model, f"folder:{tmp_path / 'photos'}", plan=plan, out=tmp_path / "audit", workers=1)
     edits = RunDir(tmp_path / "audit").rows("attribute_edits").to_pylist()
     assert [(row["object_size"], row["error"]) for row in edits] == [(16 * 12 / 32**2, None)] * 3
+
+
+def test_photos_whose_masks_would_be_one_file_are_refused_before_any_is_written(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for name in ("a.png", "b.png", "a.bmp"):
+        Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "photos" / name)
+    model = Classifier(BrightPatch(), name="bright", view=View(16, 16))
+    method = f"object-masks:map=cam,out={tmp_path / 'masks'}"
+    with pytest.raises(
+        DataError, match=r"of samples 'a.bmp' and 'a.png' would be one file, a.png: rename one"
+    ):
+        explain(method, model=model, data=f"folder:{tmp_path / 'photos'}", out=tmp_path / "run", workers=1)
+    assert not (tmp_path / "masks").exists()

@@ -35,3 +35,16 @@ def test_a_view_says_the_size():
 def test_a_model_that_takes_none_of_the_sizes_is_refused():
     with pytest.raises(ModelError, match=r"takes images of none of the sides .*: give a model with a view"):
         probe(Classifier(net(10)), ["0"])
+
+
+def test_sides_that_a_model_asserts_not_to_take_are_passed_over():
+    class Picky(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = net(64)
+
+        def forward(self, x):
+            assert x.shape[-1] == 64
+            return self.body(x)
+
+    assert probe(Classifier(Picky()), ["body.0"]) == ([torch.Size([5, 32, 32])], 7)

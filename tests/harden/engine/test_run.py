@@ -165,6 +165,22 @@ def test_other_classes_need_a_new_head(photos, tmp_path):
     assert unshaken.load_model(f"run:{tmp_path / 'head'}").classes == ("a", "b", "c")
 
 
+class Picky(torch.nn.Linear):
+    """Of images of 64 pixels alone, as vision transformers are."""
+
+    def forward(self, x):
+        assert x.shape[-1] == 64, f"Wrong image width! Expected 64 but got {x.shape[-1]}!"
+        return super().forward(x.mean((2, 3)))
+
+
+def test_a_model_that_does_not_take_the_images_is_told_in_one_line(data, tmp_path):
+    with pytest.raises(
+        ModelError, match=r"'Picky' fails on images of shape \(2, 1, 28, 28\): .*Wrong image width"
+    ) as told:
+        unshaken.harden(Picky(1, 10), data, out=tmp_path / "run", **FEW)
+    assert "\n" not in str(told.value)
+
+
 def test_one_class_is_refused_where_a_network_begins_anew(photos, tmp_path):
     images, labels = photos
     alone = InMemory(images, labels * 0, classes=["shirt"])

@@ -11,16 +11,23 @@ from unshaken.run.store import RunDir
 
 @pytest.fixture
 def run(tmp_path):
-    rows = [  # id, theta, phi, correct
-        ("a", 0, 70, True),
-        ("a", 10, 70, False),
-        ("a", 179, 20, True),
-        ("a", -179, 20, True),
-        ("b", -22, 70, True),
-        ("b", 90, -45, True),
-    ]
-    columns = dict(zip(("id", "theta", "phi", "correct"), map(list, zip(*rows, strict=True)), strict=True))
-    run = RunDir(tmp_path)
+    return written(
+        tmp_path,
+        [
+            ("a", 0, 0, 70, True),
+            ("a", 0, 10, 70, False),
+            ("a", 0, 179, 20, True),
+            ("a", 0, -179, 20, True),
+            ("b", 0, -22, 70, True),
+            ("b", 0, 90, -45, True),
+        ],
+    )
+
+
+def written(place, rows):
+    """Rows of `views`: id, psi, theta, phi, correct."""
+    columns = dict(zip(("id", "psi", "theta", "phi", "correct"), map(list, zip(*rows, strict=True)), strict=True))
+    run = RunDir(place)
     run.write_rows(table_of(Part("views", Condition("gmvfool", "gmvfool"), columns)), "views", "gmvfool", 0)
     return run
 
@@ -39,10 +46,26 @@ def test_cells_are_where_the_camera_stood(run):
     assert found == {
         (0, 0, False): (3, 0.75),
         (-180, 60, False): (2, 1.0),  # from behind, on either side of 180 degrees
-        (90, 30, True): (1, 1.0),
+        (-90, 30, True): (1, 1.0),  # a negative polar angle leads over the top to the other side
     }
-    alone = next(c for c in cells if c["azimuth"] == 90)
+    alone = next(c for c in cells if c["azimuth"] == -90)
     assert (alone["accuracy"]["low"], alone["accuracy"]["high"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("psi", "theta", "phi", "cell"),
+    [
+        (0, 0, -70, (-180, 0, True)),
+        (0, 180, -70, (0, 0, True)),
+        (29, 0, 1, (-90, 60, False)),  # the tilt moves the camera, too: from above to the left
+        (35, 0, 1, (-90, 30, False)),
+        (0, 270, 70, (-90, 0, False)),
+        (0, 0, 100, (0, -90, False)),  # from below
+    ],
+)
+def test_tilt_and_polar_angle_decide_the_place(tmp_path, psi, theta, phi, cell):
+    (found,) = viewpoint_figures(written(tmp_path, [("a", psi, theta, phi, True)]))[0]["cells"]
+    assert (found["azimuth"], found["low"], found["upside_down"]) == cell
 
 
 def test_the_page_shows_a_globe(run):

@@ -7,6 +7,8 @@ from unshaken.core.errors import ModelError
 from unshaken.generate import DDPM, UNet, UNetSettings, save
 from unshaken.generate.ddpm import DDPMSettings
 from unshaken.stress import BackgroundComplexity
+from unshaken.stress.attributes import background_complexity
+from unshaken.stress.attributes.background_complexity import load_ddpm
 from unshaken.stress.engine.complexity import complexity
 
 
@@ -34,6 +36,15 @@ def test_diffusion_orders_complexity_around_the_object(keeps_the_object, generat
         edit = BackgroundComplexity(guidance=guidance, generator=generator, steps=3)
         values.append(complexity(keeps_the_object(edit, 3), brightness=False).mean().item())
     assert values[0] < values[1] < values[2]
+
+
+def test_the_generator_is_loaded_once(pictures, masks, generator, monkeypatch):
+    loads = []
+    monkeypatch.setattr(background_complexity, "load_ddpm", lambda name: loads.append(name) or load_ddpm(name))
+    edit = BackgroundComplexity(generator=generator, steps=1).with_masks(masks)
+    for severity in (1, 2):
+        edit.apply(pictures, severity)
+    assert loads == [generator]
 
 
 def test_a_sample_is_made_as_alone(pictures, masks, generator):

@@ -77,6 +77,13 @@ def test_what_cannot_be_decoded_is_left_out():
     assert max(decode(cut)) == 4
 
 
+def test_frames_of_another_size_are_left_out():
+    """As damage to what says the size would make them: higher than the clip, and not as wide."""
+    video, other = (encode(frames(*size, count=2), "h264", COARSE) for size in ((80, 200), (96, 72)))
+    assert decode(replace(other, size=video.size)) == {}
+    assert sorted(decode(other)) == [0, 1]
+
+
 def test_an_absent_package_and_an_absent_encoder_are_named(monkeypatch):
     av = load_codecs("a test")
     monkeypatch.setattr(av, "codecs_available", av.codecs_available - {"libx265"})

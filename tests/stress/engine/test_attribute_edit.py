@@ -98,3 +98,25 @@ def test_masks_of_photos_are_cut_as_the_photos_are(tmp_path):
     assert grey["one/a.png"]["prediction"] == grey["two/c.png"]["prediction"] == 1
     sizes = run.rows("attribute_edits").to_pylist()
     assert {row["object_size"] for row in sizes if not row["error"]} == {0.5}
+
+
+class Pixels(nn.Module):
+    """A class for each pixel: 1 where it is bright."""
+
+    task = "segmentation"
+
+    def forward(self, x):
+        grey = x.mean(1, keepdim=True)
+        return torch.cat([0.5 - grey, grey - 0.5], 1)
+
+
+def test_models_of_other_tasks_are_told_that_edits_are_of_one_object(tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / f"data/{folder}/a.png")
+    plan = [{"method": "background-grey"}, {"method": "contrast", "severities": [1]}]
+    audit(Pixels(), f"masks:{tmp_path / 'data'}", plan=plan, out=tmp_path / "run", workers=1)
+    run = RunDir(tmp_path / "run")
+    assert set(run.rows("outcomes")["condition"].to_pylist()) == {"clean", "contrast-1"}
+    page = (tmp_path / "run" / "report.md").read_text()
+    assert "not run: background-grey; the model is for segmentation, and this method for classification" in page

@@ -111,3 +111,8 @@ def test_bad_parameters_are_named(values, words):
         PatchCorruption(**values)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_corruption_reads_belongs_to_the_run():
+    assert PatchCorruption(corruption="frost:textures=ice").further_files == ("ice",)
+    assert PatchCorruption().further_files == ()

@@ -13,6 +13,7 @@ from unshaken.attack.black_box._edit_searches import SOLVERS, Solver
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.query import Answer, Gradient, Logits, Query
 from unshaken.core.registry import register
@@ -20,6 +21,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.generate.latent.direction_file import load_edits
 from unshaken.generate.latent.inversion import Inversion
+from unshaken.generate.latent.loading import generator_files
 from unshaken.generate.latent.natural_edits import NaturalEdits
 from unshaken.run.flag import FlagKind
 from unshaken.run.rows import Flag
@@ -88,12 +90,12 @@ class NaTra(Attack[NaTraState]):
     @property
     def further_models(self) -> tuple[str, ...]:
         """The generator, where it is code."""
-        return (self.generator,) if self.generator.startswith("py:") else ()
+        return (self.generator,) if is_code(self.generator) else ()
 
     @property
     def further_files(self) -> tuple[str, ...]:
         """The generator and the directions, where they are files."""
-        return tuple(name for name in (self.generator, self.directions) if name and not name.startswith("py:"))
+        return (*generator_files(self.generator), *([self.directions] if self.directions else []))
 
     @property
     def edits(self) -> NaturalEdits:

@@ -13,8 +13,9 @@ from unshaken.attack.engine.budgeted_attack import BudgetedAttack
 from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import UNFIT_INPUT, ParameterError
 from unshaken.core.registry import parse_method, register
+from unshaken.core.texts import first_line
 from unshaken.models.loaders.load import second_model
 from unshaken.run.rows import Flag
 
@@ -92,10 +93,10 @@ def _check_fit(surrogate: Classifier, context: AttackContext) -> None:
     try:
         with torch.no_grad():
             classes = surrogate(images).shape[1]
-    except RuntimeError as error:
+    except UNFIT_INPUT as error:
         shape = tuple(images.shape[1:])
         raise ParameterError(
-            f"transfer: the surrogate {surrogate.name!r} cannot take images {shape}: {str(error).splitlines()[0]}"
+            f"transfer: the surrogate {surrogate.name!r} cannot take images {shape}: {first_line(error)}"
         ) from None
     if classes != context.classes:
         raise ParameterError(

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from unshaken.attack.engine.problem import CrossEntropy
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import unescape
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import UNFIT_INPUT, ParameterError
 from unshaken.core.fit_view import fit_view
 from unshaken.core.numbers import parse_whole
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
 from unshaken.core.query import Gradient
+from unshaken.core.texts import first_line
 from unshaken.models.loaders.load import second_model
 from unshaken.models.loaders.options import read_lines
 
@@ -116,10 +117,10 @@ def _fitted(oracle: Classifier, file: str, classes: int, shown: Tensor, method: 
     try:
         with torch.no_grad():
             count = MappedClasses(oracle, None, classes)(shown).shape[1]
-    except RuntimeError as error:
+    except UNFIT_INPUT as error:
         shape = "x".join(str(n) for n in shown.shape[1:])
         raise ParameterError(
-            f"{method}: the oracle {oracle.name!r} cannot take images of {shape} ({str(error).splitlines()[0]}): name "
+            f"{method}: the oracle {oracle.name!r} cannot take images of {shape} ({first_line(error)}): name "
             "its input size in the SPEC, as in ?size=224"
         ) from None
     if index is None and count != classes:

@@ -23,6 +23,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
+from unshaken.generate.latent.loading import generator_files
 from unshaken.run.rows import Condition, Context, Flag, Part
 
 SHOWN = 64
@@ -83,7 +84,7 @@ class OracleSearch(Attack[S]):
     def further_files(self) -> tuple[str, ...]:
         """The generator where it is a file, and class maps."""
         files = [f for maps in (self.map, self.held_out_map) for f in maps.split("+") if f]
-        return (*files, *(() if self.generator in OWN or is_code(self.generator) else (self.generator,)))
+        return (*files, *(() if self.generator in OWN else generator_files(self.generator)))
 
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         """One search, once oracles and generator have been tried.

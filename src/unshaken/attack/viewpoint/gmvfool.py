@@ -136,6 +136,11 @@ class GMVFool(ViewAttack):
     start: str = Field("", description="run directory whose saved mixtures the search starts from; default none")
 
     @property
+    def further_files(self) -> tuple[str, ...]:
+        """The saved mixtures."""
+        return (f"{self.start.rstrip('/')}/rows/view_mixtures",) if self.start else ()
+
+    @property
     def rates(self) -> Rates:
         """How the mixture follows the ranks."""
         return Rates(entropy=self.entropy, mu=self.rate, sigma_weight=self.sigma_weight)
@@ -174,8 +179,8 @@ class GMVFool(ViewAttack):
         start = read_mixtures(self.start, ids, self.box).to(objects.labels.device) if self.start else None
         found = self.learn(objects, render, oracle, rng, start)
         u, k = found.result.mixture.draw(rng.fold("judged"), self.samples)
-        component = k[..., 0] if self.component == "joint" else torch.full_like(k[..., 0], -1)
         result = found.result
+        component = torch.full_like(k[..., 0], -1) if result.mixture.per_dim else k[..., 0]
         return ChosenViews(self.views(u), component, found.forwards, found.seconds, result.mixture, result.fitness)
 
     def most_passes(self, classes: int) -> int:

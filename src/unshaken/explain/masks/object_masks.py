@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from unshaken.core.registry import register
-from unshaken.data.write_masks import write_object_masks
+from unshaken.data.write_masks import check_mask_names, write_object_masks
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.map_masks import find_objects
 from unshaken.measure import paired_difference, share
@@ -32,7 +32,13 @@ class ObjectMasks(Analysis):
     out: str = Field("", description="folder to write the masks to; empty for none")
 
     def find(self, subject: Subject) -> Findings:
-        """Cut the maps of all images, of the labels where there are such, else of the predicted classes."""
+        """Cut the maps of all images, of the labels where there are such, else of the predicted classes.
+
+        Raises:
+            DataError: masks of two samples would be one file, or a file cannot be written.
+        """
+        if self.out:
+            check_mask_names(subject.samples.ids[i] for i in subject.indices)
         rows: dict[str, list[Any]] = {"id": [], "object_size": []}
         forwards = backwards = 0
         places = {subject.samples.ids[i]: i for i in subject.indices}

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from unshaken.core.batch import Batch
-from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.errors import UNFIT_INPUT, DataError, ModelError, ParameterError
 from unshaken.core.registry import register
+from unshaken.core.texts import first_line
 from unshaken.data.dataset import BadSample
 from unshaken.data.stream import stream
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
@@ -181,11 +182,11 @@ class Tileability(Analysis):
         try:
             scores = tile_score(subject.model, images, tiles=self.tiles, side=side, sharpness=self.sharpness)
             return float(scores[0])
-        except RuntimeError as error:
+        except UNFIT_INPUT as error:
             shape = " x ".join(str(size) for size in images.shape[1:])
             raise ModelError(
                 f"model {subject.model.name!r} does not take a texture of {shape} (channels x height x width): "
-                f"{str(error).splitlines()[0]}"
+                f"{first_line(error)}"
             ) from error
 
     def _figures(self, rows: list[dict[str, Any]]) -> dict[str, Figure]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.generate.diffusion import Diffusion
 from unshaken.generate.from_diffusers import load_diffusers
@@ -15,6 +16,8 @@ from unshaken.generate.saved import load_generator
 from unshaken.models.loaders.load import second_model
 from unshaken.models.loaders.weights import first_line
 
+DIFFUSERS = "diffusers:"
+"""Stands before a folder of the library diffusers."""
 TOLERANCE = 1e-3
 """By which generated images may leave [0, 1]."""
 
@@ -110,6 +113,16 @@ class UserGenerator(LatentGenerator):
                 "there in its forward pass"
             )
         return images.shape[1], images.shape[2], images.shape[3]
+
+
+def generator_files(spec: str) -> tuple[str, ...]:
+    """The file or folder that a generator's SPEC names; none where it is code or empty.
+
+    >>> generator_files("vae.safetensors"), generator_files("diffusers:ddpm"), generator_files("py:gan.py:make")
+    (('vae.safetensors',), ('ddpm',), ())
+    """
+    place = spec.removeprefix(DIFFUSERS)
+    return () if not place or is_code(spec) else (place,)
 
 
 def load_latent_generator(spec: str, *, steps: int = 6) -> LatentGenerator:

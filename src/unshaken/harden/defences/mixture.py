@@ -11,8 +11,9 @@ from torch import Tensor
 from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import unescape
-from unshaken.core.errors import ModelError
+from unshaken.core.errors import UNFIT_INPUT, ModelError
 from unshaken.core.registry import register
+from unshaken.core.texts import first_line
 from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.probe import SIDES, channels_of
 from unshaken.models.loaders.load import second_model
@@ -81,9 +82,9 @@ def check_fit(made: GuardedModel, net: MixtureNet) -> None:
         try:
             with evaluating(made), torch.no_grad():
                 counts = [z.shape[1] for z in (net.accurate_logits(blank), net.robust_logits(blank))]
-        except RuntimeError as error:
+        except UNFIT_INPUT as error:
             if size:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 raise ModelError(f"mixture: the two do not take the same images: {reason}") from None
             continue
         if counts[0] != counts[1]:

@@ -111,10 +111,11 @@ def _put_back(
     memory: Mapping[str, Memory],
 ) -> None:
     net.load_state_dict(_under(tensors, "net."))
+    device = next(net.parameters()).device
     for name, held in memory.items():
+        places = {k: v.device for k, v in held.items()}  # as the recipe began: some count on the CPU
         held.clear()
-        device = next(net.parameters()).device
-        held.update({k: v.to(device) for k, v in _under(tensors, f"memory.{name}.").items()})
+        held.update({k: v.to(places.get(k, device)) for k, v in _under(tensors, f"memory.{name}.").items()})
     state = optimizer.state_dict()
     weights = [p for group in optimizer.param_groups for p in group["params"]]
     found = {i: dict(values) for i, values in rest.items()}

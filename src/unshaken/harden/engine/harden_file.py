@@ -87,6 +87,8 @@ class HardenConfig(BaseModel):
         labels_version: name of the labels that replaced those of the data (`?labels=FILE`); None otherwise.
         images: samples that can be used, of them those held out.
         processes: how many trained together.
+        further: fingerprints of models, files, folders and data that recipes name, such as a teacher; empty in runs of
+            earlier versions.
         provenance: versions and machine.
         result: None until the run has ended.
     """
@@ -105,6 +107,7 @@ class HardenConfig(BaseModel):
     labels_version: str | None = None
     images: dict[str, Count]
     processes: int = Field(1, ge=1, le=10**6)
+    further: dict[str, str] = {}
     provenance: dict[str, Any] = {}
     result: dict[str, Any] | None = None
 

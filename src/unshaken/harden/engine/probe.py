@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ModelError
+from unshaken.core.errors import UNFIT_INPUT, ModelError
+from unshaken.core.texts import first_line
 
 SIDES = (32, 28, 64, 96, 224)
 """Sides of images to try, where the model does not say which it takes."""
@@ -39,8 +40,8 @@ def probe(model: Classifier, layers: Sequence[str]) -> tuple[list[torch.Size], i
             blank = torch.zeros(1, channels, height, width, device=device)
             try:
                 logits, found = model.features(blank, list(layers))
-            except RuntimeError as error:
-                reason = str(error).splitlines()[0]
+            except UNFIT_INPUT as error:
+                reason = first_line(error)
                 continue
             return [found[layer].shape[1:] for layer in layers], logits.shape[1]
     raise ModelError(

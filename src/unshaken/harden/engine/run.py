@@ -16,13 +16,15 @@ from safetensors.torch import save as save_tensors
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, UnshakenError
 from unshaken.core.notebook import facts_card
+from unshaken.core.texts import first_line
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
+from unshaken.harden.engine.further import further_content
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
@@ -136,6 +138,7 @@ def train_run(
         labels_version=dataset.labels_version,
         images={"usable": len(samples.good)},
         processes=processes.world,
+        further=further_content(recipes),
         provenance=provenance(),
     )
     record = record_of(classifier, arch=start.arch, shape=config.shape if shaping else None, recipes=shaping)
@@ -239,9 +242,12 @@ def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
 
 
 def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int) -> Start:
-    """The model with as many outputs as the data has classes."""
-    with torch.no_grad():
-        outputs = start.model.eval()(torch.zeros(2, *samples.shape)).shape[1]
+    """The model with as many outputs as the data has classes.
+
+    Raises:
+        ModelError: it does not take the images, or has other classes.
+    """
+    outputs = _count_outputs(start.model.eval(), (2, *samples.shape))
     if not samples.labelled:
         samples.classes = outputs
         return start
@@ -256,6 +262,20 @@ def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, .
     return start
 
 
+@torch.no_grad()
+def _count_outputs(model: Classifier, shape: tuple[int, ...]) -> int:
+    try:
+        outputs: int = model(torch.zeros(shape)).shape[1]
+    except UnshakenError:
+        raise
+    except Exception as error:  # a network may refuse images in any way
+        raise ModelError(
+            f"model {model.name!r} fails on images of shape {shape}: {first_line(error)}; give the data the size that "
+            "it takes, as in ?size=224, or another model"
+        ) from error
+    return outputs
+
+
 def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
     """Write the configuration; refuse a directory that holds another run."""
     wanted = config.model_dump(mode="json", by_alias=True)
@@ -263,9 +283,11 @@ def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:
         there = read_harden(run).model_dump(mode="json", by_alias=True)
         if not resume:
             raise RunError(f"{run}: holds a training run already; go on with --resume, or choose another --out")
+        if not there["further"]:  # a run of an earlier version, or of recipes that name nothing
+            there["further"] = wanted["further"]
         differ = [k for k in wanted if k not in FREE and json.dumps(there.get(k)) != json.dumps(wanted[k])]
         if differ:
-            differences = "; ".join(f"{k}: {_short(there.get(k))} there, {_short(wanted[k])} now" for k in differ)
+            differences = "; ".join(_difference(k, there.get(k), wanted[k]) for k in differ)
             raise RunError(f"{run}: cannot resume with another configuration ({differences}); choose another --out")
         return
     if resume and run.exists(*PLACE):
@@ -295,6 +317,12 @@ def chosen_weights(model: Classifier, run: RunDir) -> Classifier:
         why = " ".join(str(error).split())[:200]
         raise RunError(f"{run}: model.safetensors is damaged ({why}); start a new run") from None
     return model.eval()
+
+
+def _difference(name: str, there: Any, now: Any) -> str:
+    if name == "further" and there.keys() == now.keys():
+        return f"{name}: the content of {next(n for n in now if there[n] != now[n])!r} is another one"
+    return f"{name}: {_short(there)} there, {_short(now)} now"
 
 
 def _short(value: Any) -> str:

@@ -75,7 +75,7 @@ def _globe(one: Row) -> Table:
                 rows.append((f"{low}° to {high}°", *map(_cell, line)))
     caption = (
         f"{one['condition']}: accuracy by the place of the camera, azimuth across (0° is the front) and elevation "
-        "down. The darker, the more views are misclassified; an empty cell was not looked from."
+        "down; the tilt is counted in. The darker, the more views are misclassified; an empty cell was not looked from."
     )
     return Table(caption, tuple(heads), tuple(rows), "heat")
 

@@ -63,7 +63,7 @@ class BackgroundComplexity(BackgroundEdit):
             change = CHANGE * self.guidance * growth
             made = [climb_complexity(images[r], masks[r], change, self.steps, self.push(images[r], 1.0)) for r in rows]
             return torch.cat(made)
-        model = load_ddpm(self.generator).to(images.device)
+        model = self.once("generator", lambda: load_ddpm(self.generator)).to(images.device)
         made = [
             blend_by_diffusion(
                 model, filled[r], images[r], masks[r], rng[r],

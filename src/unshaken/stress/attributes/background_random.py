@@ -55,10 +55,13 @@ class BackgroundRandom(BackgroundEdit):
             textures = [made_texture(generator, max(height, width)) for generator in rng.fold("texture").generators()]
             chosen = torch.stack(textures)[:, :, :height, :width].to(images)
         else:
-            known = _read(self.pictures, height, width) if self._pictures is None else self._pictures
+            known = self._pictures
+            if known is None:
+                known = self.once((height, width), lambda: _read(self.pictures, height, width))
             if not len(known):
                 raise DataError(f"{self.info.name}: there are no backgrounds: name data with pictures")
-            chosen = known[rng.fold("picture").integers(0, len(known)).to(known.device)].to(images)
+            chosen = known[rng.fold("picture").integers(0, len(known)).to(known.device)]
+            chosen = chosen.to(images) / 255 if chosen.dtype == torch.uint8 else chosen.to(images)
         if chosen.shape[2:] != images.shape[2:]:
             chosen = F.interpolate(chosen, (height, width), mode="bilinear", antialias=True, align_corners=False)
         return chosen if chosen.shape[1] == images.shape[1] else chosen.mean(1, keepdim=True).expand_as(images)
@@ -78,7 +81,8 @@ def made_texture(rng: np.random.Generator, side: int) -> Tensor:
 
 
 def _read(spec: str, height: int, width: int) -> Tensor:
-    """The first readable pictures of a data set, cut to a size: `[M, 3, H, W]`."""
+    """The first readable pictures of a data set, cut to a size: uint8 `[M, 3, H, W]`."""
     dataset = load_data(spec)
     parts = stream(dataset, range(min(MOST, len(dataset))), view=View(height, width), batch_size=64)
-    return torch.cat([torch.empty(0, 3, height, width), *(p.images for p in parts if not isinstance(p, BadSample))])
+    levels = [p.images.mul(255).round().byte() for p in parts if not isinstance(p, BadSample)]
+    return torch.cat([torch.empty(0, 3, height, width, dtype=torch.uint8), *levels])

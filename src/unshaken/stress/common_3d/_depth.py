@@ -10,21 +10,26 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, PrivateAttr
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from unshaken.core.batch import Batch
-from unshaken.core.errors import DataError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
+from unshaken.data.decode import BadImage
 from unshaken.run.flag import FlagKind
+from unshaken.run.published import with_errors
 from unshaken.run.rows import Condition, Context, Part
 from unshaken.stress.engine.base import Corruption
 
 REFERENCE = "Kar et al. 2022, arXiv:2203.01441"
 PLANE = "plane"
 NEAR, FAR = 0.2, 1.0
+DEEP = ("I;16", "I;16B", "I")
+"""Pillow's modes of 16-bit PNG."""
 
 ASSUMED_DEPTH = FlagKind(
     "assumed-depth",
@@ -33,14 +38,19 @@ ASSUMED_DEPTH = FlagKind(
 )
 
 DepthFunction = Callable[[Tensor], Tensor]
+CutMap = Callable[[str, NDArray[np.float64]], NDArray[np.float64]]
+"""From a sample's id and its depth map to that of what the model sees."""
 
 
 class DepthCorruption(Corruption):
     """A corruption that depends on the distance of what each pixel shows.
 
+    In a run, a sample whose map is absent or cannot be used is a row with its reason.
+
     Depth is a positive number, 1 the farthest that a scene has. It comes from a folder with a file for each sample,
     from a function (`with_depth`), such as a renderer or a depth network, or from a plane that rises from near at the
-    lower border (0.2) to far at the upper (1): the same for all images, which a flag of the run says.
+    lower border (0.2) to far at the upper (1): the same for all images, which a flag of the run says. In a run, a map
+    that is as large as its photo is cut as the photo is; any other one is resized to the image.
     """
 
     chunk: ClassVar[int] = 2**62  # all samples at once, so that each finds its own map
@@ -50,6 +60,7 @@ class DepthCorruption(Corruption):
     )
     _ids: tuple[str, ...] = PrivateAttr(())
     _function: DepthFunction | None = PrivateAttr(None)
+    _cut: CutMap | None = PrivateAttr(None)
 
     @property
     def further_files(self) -> tuple[str, ...]:
@@ -73,8 +84,20 @@ class DepthCorruption(Corruption):
         return copy
 
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard, with a flag where the depth is assumed."""
-        parts = super().evaluate(batch, conditions, context)
+        """Rows of one shard, with a flag where the depth is assumed.
+
+        Raises:
+            ParameterError: there is no such folder.
+        """
+        own = self.model_copy()
+        own._cut = context.photo_map
+        bad = own._problems(batch)
+        kept = batch[torch.tensor([name not in bad for name in batch.ids])] if bad else batch
+        if not len(kept):
+            return [with_errors(Part("outcomes", condition, {"id": []}), bad) for condition in conditions]
+        parts = Corruption.evaluate(own, kept, conditions, context)
+        if bad:
+            parts = [with_errors(part, bad) if part.table == "outcomes" else part for part in parts]
         if self.depth != PLANE or self._function is not None or not parts:
             return parts
         flag = ASSUMED_DEPTH.flag(
@@ -99,6 +122,28 @@ class DepthCorruption(Corruption):
     def corrupt_one(self, image: Tensor, depth: Tensor, c: Any, rng: SampleRng) -> Tensor:
         """One image, float64 `[C, H, W]` in [0, 1], with the depth of its pixels `[H, W]`; the caller clips."""
 
+    def _problems(self, batch: Batch) -> dict[str, str]:
+        """Why samples have no map that can be used, by their ids."""
+        if self.depth == PLANE or self._function is not None:
+            return {}
+        if not Path(self.depth).is_dir():
+            raise ParameterError(
+                f"{self.info.name}: depth={self.depth!r} is no folder: give one with ID.npy or ID.png for each sample, "
+                f"or {PLANE}"
+            )
+        height, width = batch.images.shape[2:]
+        found = dict[str, str]()
+        for sample in batch.ids:
+            try:
+                _checked(self._map_of(sample), self.info.name, height, width)
+            except (DataError, BadImage) as error:
+                found[sample] = str(error)
+        return found
+
+    def _map_of(self, sample: str) -> Tensor:
+        values = read_depth(Path(self.depth), sample)
+        return torch.from_numpy(values if self._cut is None else self._cut(sample, values))
+
     def _depths(self, images: Tensor) -> list[Tensor]:
         height, width = images.shape[2:]
         if self._function is not None:
@@ -106,7 +151,7 @@ class DepthCorruption(Corruption):
         elif self.depth == PLANE:
             found = [plane(height, width)] * len(images)
         elif len(self._ids) == len(images):
-            found = [read_depth(Path(self.depth), sample) for sample in self._ids]
+            found = [self._map_of(sample) for sample in self._ids]
         else:
             raise DataError(
                 f"{self.info.name}: depth={self.depth!r} is known by sample; use it in an audit or by apply()"
@@ -119,7 +164,7 @@ def plane(height: int, width: int) -> Tensor:
     return torch.linspace(FAR, NEAR, height, dtype=torch.float64)[:, None].expand(height, width)
 
 
-def read_depth(folder: Path, sample: str) -> Tensor:
+def read_depth(folder: Path, sample: str) -> NDArray[np.float64]:
     """The depth map of a sample, float64 `[h, w]`.
 
     Args:
@@ -134,16 +179,22 @@ def read_depth(folder: Path, sample: str) -> Tensor:
     if not files:
         raise DataError(f"no depth map of sample {sample!r} in {str(folder)!r}: give {stems[1]}.npy or .png there")
     try:
-        if files[0].suffix == ".npy":
-            values = np.load(files[0], allow_pickle=False).astype(np.float64)
-        else:
-            with Image.open(files[0]) as opened:
-                values = np.asarray(opened).astype(np.float64) / 65535
-    except (OSError, ValueError) as error:
+        values = _read_numbers(files[0])
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"the depth map {str(files[0])!r} cannot be read ({error}); replace it") from None
     if values.ndim != 2:
         raise DataError(f"the depth map {str(files[0])!r} has the shape {values.shape}; give one number a pixel")
-    return torch.from_numpy(values)
+    return values
+
+
+def _read_numbers(file: Path) -> NDArray[np.float64]:
+    if file.suffix == ".npy":
+        mapped: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)  # refuses a file that claims too much
+        return mapped.astype(np.float64)
+    with Image.open(file, formats=["PNG"]) as opened:
+        if opened.mode not in DEEP:
+            raise ValueError(f"it is of the mode {opened.mode}, not of 16 bits: write 16-bit PNG or .npy")
+        return np.asarray(opened).astype(np.float64) / 65535
 
 
 def _checked(depth: Tensor, name: str, height: int, width: int) -> Tensor:

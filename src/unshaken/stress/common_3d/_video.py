@@ -120,7 +120,7 @@ def decode(video: Video) -> dict[int, NDArray[np.uint8]]:
         except (av.FFmpegError, EOFError):
             continue
         for picture in pictures:
-            if picture.pts is not None and (picture.height, picture.width) >= (height, width):
+            if picture.pts is not None and picture.height >= height and picture.width >= width:
                 found[picture.pts] = picture.to_ndarray(format="rgb24")[:height, :width]
     return found
 

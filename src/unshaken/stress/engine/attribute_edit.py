@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import pyarrow as pa
 import torch
@@ -33,6 +33,7 @@ from unshaken.stress.engine.object_source import (
     is_model,
 )
 
+T = TypeVar("T")
 REFERENCE = "Li et al. 2023, arXiv:2303.17096"
 
 declare_table(
@@ -80,6 +81,7 @@ class AttributeEdit(Stressor):
     """
 
     severities: ClassVar[tuple[int, ...]] = (1,)
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     masks: str = Field(
         CENTRE,
@@ -90,6 +92,7 @@ class AttributeEdit(Stressor):
     _inpainter: Any = PrivateAttr(None)
     _read: MaskReader | None = PrivateAttr(None)
     _ids: tuple[str, ...] = PrivateAttr(())
+    _kept: dict[Any, Any] = PrivateAttr(default_factory=dict)
 
     @property
     def further_models(self) -> tuple[str, ...]:
@@ -120,6 +123,18 @@ class AttributeEdit(Stressor):
     def for_samples(self, ids: Sequence[str]) -> Self:
         """The same edit, which knows the samples whose masks to read."""
         return self._with("_ids", tuple(ids))
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Read something once, such as a generator, and keep it for all batches and severities.
+
+        Args:
+            key: tells it from other things of this edit.
+            make: reads it.
+        """
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
 
     def _with(self, name: str, value: Any) -> Self:
         copy = self.model_copy()

@@ -108,6 +108,11 @@ class PatchCorruption(Stressor):
         corruption_of(name)
         return name
 
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """Those of the corruption, such as textures of frost."""
+        return corruption_of(self.corruption).further_files
+
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """Corrupt whole images, then paste the cells."""
         height, width = images.shape[2:]

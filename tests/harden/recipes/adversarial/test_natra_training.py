@@ -125,6 +125,21 @@ def test_offline_edits_are_those_of_the_first_epoch(small, edits, net, step_of):
     trained(small, recipe)
 
 
+def test_offline_edits_stay_as_they_were_beside_images_that_are_new(small, edits, net, step_of):
+    recipe = NaTraTraining(mode="offline").with_edits(edits)
+    memory = {"natra-training": {"edited": torch.zeros(48, 1, 7, 7).byte(), "known": torch.zeros(48).bool()}}
+    made = []
+    for first, flipped in ((0, False), (10, True)):
+        rows = torch.arange(20) + first
+        images = small[0][rows].float() / 255
+        images = images.flip(3) if flipped else images
+        made.append(recipe.inner(step_of(net(), images, small[1][rows], memory=memory, rows=rows)))
+    assert torch.equal(made[1][:10], made[0][10:])
+    kept = memory["natra-training"]["edited"].float() / 255
+    assert torch.equal(kept[:20], made[0])
+    assert torch.equal(kept[20:30], made[1][10:])
+
+
 def test_wrong_generators_and_data_of_one_class_are_told(small, tmp_path):
     place = tmp_path / "vae.st"
     save(VAESettings(latents=2, width=4).build((1, 8, 8), 0), place)

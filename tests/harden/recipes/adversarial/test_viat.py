@@ -6,8 +6,10 @@ import torch
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
+from unshaken.data import load_data
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.adversarial import viat
 from unshaken.harden.recipes.adversarial.viat import VIAT, open_objects
 
 TINY = {"objects": "solids:2", "batch": 8, "components": 2, "pairs": 3, "iterations": 1, "warm_iterations": 1}
@@ -85,3 +87,13 @@ def test_what_cannot_be_rendered_is_refused():
         begin(VIAT(**TINY | {"objects": "solids:2?size=20"}), images()[0])
     with pytest.raises(ParameterError, match="it renders squares of 1 or 3 channels, not 3 x 16 x 12"):
         begin(VIAT(**TINY), images()[0][..., :12].contiguous())
+
+
+def test_each_training_opens_the_objects_anew_and_once(monkeypatch):
+    """Meshes may have changed since an earlier training of this process."""
+    opened = []
+    monkeypatch.setattr(viat, "load_data", lambda spec: opened.append(spec) or load_data(spec))
+    pictures, labels = images()
+    for count in (1, 2):
+        fit(fresh("small-cnn", pictures, classes=8, seed=0), pictures, labels, [VIAT(**CONTROL)], TRAINING)
+        assert len(opened) == count

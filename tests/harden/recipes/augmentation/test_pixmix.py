@@ -10,6 +10,7 @@ from PIL import Image
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.recipe import Setup
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation._operations import OPERATIONS, operate, to_levels
 from unshaken.harden.recipes.augmentation.pixmix import PixMix, mix_add, mix_multiply, mix_weights, pixmix
@@ -146,7 +147,11 @@ def test_a_folder_of_ones_own_pictures(tmp_path, photos):
     assert found.shape == (2, 3, 18, 18)
     images, labels = photos
     model = fresh("small-cnn", images, classes=10, seed=0)
-    fit(model, images, labels, [PixMix(pictures=str(tmp_path))], QUICK)
+    fit(model, images, labels, [PixMix(pictures=str(tmp_path), count=9)], QUICK)
+    Image.fromarray(np.full((40, 60, 3), (0, 255, 0), np.uint8)).save(tmp_path / "2.png")
+    recipe, memory = PixMix(pictures=str(tmp_path), count=9), {}
+    recipe.begin(Setup(model, images[:2].float() / 255, 10, 0, 1, 1, memory, lambda n: (images[:n], labels[:n])))
+    assert len(recipe.mixing_set(28, 0)) == 3  # an earlier training of this process saw two
 
 
 def test_a_folder_without_pictures_is_told(tmp_path):

@@ -68,11 +68,21 @@ def test_a_teacher_by_its_spec(bands, tmp_path):
     assert recipe_text(recipe) == f"distillation:temperature=20.0,teacher=run:{tmp_path}/teacher"
 
 
+class Picky(nn.Module):
+    """Asserts its size, without a word, as some vision transformers do."""
+
+    def forward(self, x):
+        if x.shape[-1] != 64:
+            raise AssertionError
+
+
 def test_teachers_that_cannot_teach(bands):
     with pytest.raises(ModelError, match="has 5 classes, the data 3"):
         bands.begun(Distillation(teacher=bands.net(classes=5)))
     with pytest.raises(ModelError, match=r"cannot take images \(1, 8, 8\)"):
         bands.begun(Distillation(teacher=Classifier(nn.Sequential(nn.Flatten(), nn.Linear(5, 3)))))
+    with pytest.raises(ModelError, match=r"cannot take images \(1, 8, 8\): AssertionError"):
+        bands.begun(Distillation(teacher=Classifier(Picky())))
     with pytest.raises(ParameterError, match="teacher"):
         Distillation()
     with pytest.raises(ModelError, match="nowhere"):

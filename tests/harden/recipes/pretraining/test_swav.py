@@ -188,3 +188,17 @@ def test_a_batch_of_one_and_models_of_one_size_are_refused(ready, photos, step_o
         unshaken.harden("small", InMemory(photos[0][:20]), "swav", out=tmp_path / "run")
     with pytest.raises(ParameterError, match="labels are not used"):
         Composition([SwAV(), Mixup()])
+
+
+def test_a_model_that_asserts_its_size_is_told_of_small_crops(net, photos):
+    recipe = SwAV(**TINY)
+    model = recipe.rebuild(net())
+    images, forward = photos[0][:2].float() / 255, model.net.encoder.forward
+
+    def picky(x):
+        assert x.shape[-1] == 28, "Wrong image width!"
+        return forward(x)
+
+    model.net.encoder.forward = picky
+    with pytest.raises(ParameterError, match=r"does not take crops of 14 x 14 pixels \(Wrong image width!\)"):
+        recipe.begin(Setup(model, images, 10, 5, 1, 1, {}, lambda n: (images, photos[1][:2]), batch=6))

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from unshaken.attack.black_box.natra import NaTra
 from unshaken.attack.engine.problem import SoftCrossEntropy
+from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.generate.latent.direction_file import load_edits
 from unshaken.generate.latent.inversion import Inversion
+from unshaken.generate.latent.loading import generator_files
 from unshaken.generate.latent.natural_edits import NaturalEdits
-from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.engine.recipe import Memory, Recipe, Setup, Step
 
 SHOWN = 1000
 """Training images whose codes tell the scale of each direction."""
@@ -80,6 +82,16 @@ class NaTraTraining(Recipe):
         return copy
 
     @property
+    def further_models(self) -> tuple[str, ...]:
+        """The generator, where it is code."""
+        return (self.generator,) if is_code(self.generator) else ()
+
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The generator and the directions, where they are files."""
+        return (*generator_files(self.generator), *([self.directions] if self.directions else []))
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing is edited, or nothing learned from it: then training is the standard one, step by step."""
         still = self.amplitude == 0 and self.edit != "rebuilt"
@@ -126,10 +138,7 @@ class NaTraTraining(Recipe):
         codes = edits.encode(step.images) if codes is None else codes.to(step.images)
         with torch.no_grad():
             found = EDITS[self.edit](self, step, codes)
-        if self.mode == "offline":
-            memory["edited"][rows] = found.mul(255).round().to("cpu", torch.uint8)
-            memory["known"][rows] = True
-        return found
+        return self._kept(found, memory, rows) if self.mode == "offline" else found
 
     def loss(self, step: Step) -> Tensor | None:
         """See `natra_loss`; both predictions in training mode."""
@@ -139,6 +148,14 @@ class NaTraTraining(Recipe):
         if self.beta == 1 and not self.gamma:
             return F.cross_entropy(edited, wanted)
         return natra_loss(step.model(step.images), edited, wanted, self.beta, self.gamma)
+
+    @staticmethod
+    def _kept(found: Tensor, memory: Memory, rows: Tensor) -> Tensor:
+        """Edits `[N, C, H, W]` in 8 bits as they stay: of images that were shown before the earlier ones."""
+        new = ~memory["known"][rows]
+        memory["edited"][rows[new]] = found.mul(255).round().to("cpu", torch.uint8)[new]
+        memory["known"][rows] = True
+        return memory["edited"][rows].to(found) / 255
 
     @property
     def _loaded(self) -> NaturalEdits:

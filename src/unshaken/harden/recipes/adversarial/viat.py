@@ -73,6 +73,11 @@ class VIAT(Recipe):
     rate: PositiveFloat = Field(0.2, description="learning rate of the mixtures' means")
     region: Literal["natural", "upright", "whole"] = Field("upright", description="box of viewpoints; see gmvfool")
 
+    @property
+    def further_data(self) -> tuple[str, ...]:
+        """The objects."""
+        return (self.objects,) if self.objects else ()
+
     def begin(self, setup: Setup) -> None:
         """Open the objects, and prepare a mixture for each.
 
@@ -82,6 +87,7 @@ class VIAT(Recipe):
         """
         if not self.objects:
             raise ParameterError("viat: name objects to render, as in viat:objects=meshes:DIR")
+        open_objects.cache_clear()  # of an earlier training: files may have changed since
         channels, height, width = setup.images.shape[1:]
         if height != width or channels not in (1, 3):
             raise ParameterError(f"viat: it renders squares of 1 or 3 channels, not {channels} x {height} x {width}")

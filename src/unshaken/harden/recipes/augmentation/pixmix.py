@@ -159,6 +159,11 @@ class PixMix(Recipe):
     pictures: str | None = Field(None, description="folder with pictures to mix in; without it fractals are drawn")
     count: PositiveInt = Field(256, description="pictures drawn, or read from the folder")
 
+    @property
+    def further_files(self) -> tuple[str, ...]:
+        """The folder of pictures."""
+        return () if self.pictures is None else (self.pictures,)
+
     def mixing_set(self, side: int, seed: int) -> Tensor:
         """All pictures, uint8 `[n, 3, S, S]` with S an eighth above an image's longer side in pixels.
 
@@ -215,6 +220,7 @@ class PixMix(Recipe):
 
     def begin(self, setup: Setup) -> None:
         """Draw or read the pictures, so that a wrong folder is told at once."""
+        folder_pictures.cache_clear()  # of an earlier training: files may have changed since
         setup.memory["seed"] = torch.tensor(setup.seed)
         self.mixing_set(max(setup.images.shape[2:]), setup.seed)
 

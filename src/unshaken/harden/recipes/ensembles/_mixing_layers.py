@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ModelError, did_you_mean
+from unshaken.core.errors import UNFIT_INPUT, ModelError, did_you_mean
 from unshaken.harden.engine.probe import SIDES, channels_of
 from unshaken.harden.recipes.ensembles.layer_heads import spread
 
@@ -74,7 +74,7 @@ def _shapes(model: Classifier, names: Sequence[str], images: Tensor) -> list[tor
     try:
         with evaluating(model), torch.no_grad():
             model(images)
-    except RuntimeError as error:
+    except UNFIT_INPUT as error:
         log.info("%s does not take %s: %s", model.name, tuple(images.shape), error)
     finally:
         for handle in handles:

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from unshaken.certify.smoothing.mixture import normalised
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.consent import unescape
+from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
+from unshaken.core.texts import first_line
 from unshaken.harden.defences.mixture import loaded
 from unshaken.harden.engine.recipe import FirstTry, Setup, Step
 from unshaken.harden.engine.threat import AdversarialRecipe
@@ -114,6 +116,11 @@ class MixingNetwork(AdversarialRecipe):
                 raise ValueError(f"{name}={named} must be two names, such as body.1+body.3")
         return self
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The robust model."""
+        return (unescape(self.robust),) if self.robust else ()
+
     def beside(self, robust: Classifier) -> MixingNetwork:
         """The same recipe with a robust model at hand; it is not changed."""
         found = self.model_copy()
@@ -161,9 +168,9 @@ class MixingNetwork(AdversarialRecipe):
         with evaluating(setup.model), torch.no_grad():
             try:
                 accurate, robust, _ = net.seen(normalised(setup.model, images))
-            except RuntimeError as error:
+            except UNFIT_INPUT as error:
                 raise ModelError(
-                    f"mixing-network: one of the two models cannot take these images: {str(error).splitlines()[0]}"
+                    f"mixing-network: one of the two models cannot take these images: {first_line(error)}"
                 ) from None
         if accurate.shape[1] != robust.shape[1]:
             raise ModelError(

@@ -10,7 +10,8 @@ from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
+from unshaken.core.texts import first_line
 from unshaken.harden.engine.logits import refuse_probabilities
 from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup
 from unshaken.models.loaders.load import second_model
@@ -36,6 +37,11 @@ class TeacherRecipe(Recipe):
     def _written(self, teacher: str | Classifier) -> str:
         return teacher if isinstance(teacher, str) else f"<{teacher.name}>"
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The teacher."""
+        return (self.teacher,) if isinstance(self.teacher, str) else ()
+
     def begin(self, setup: Setup) -> None:
         """Load the teacher and see that it answers as the student must.
 
@@ -49,9 +55,9 @@ class TeacherRecipe(Recipe):
             refuse_probabilities(found, setup.images, what)
             with torch.no_grad(), evaluating(found):
                 classes = found(setup.images).shape[1]
-        except RuntimeError as error:
+        except UNFIT_INPUT as error:
             shape = tuple(setup.images.shape[1:])
-            raise ModelError(f"{what} cannot take images {shape}: {str(error).splitlines()[0]}") from None
+            raise ModelError(f"{what} cannot take images {shape}: {first_line(error)}") from None
         if classes != setup.classes:
             raise ModelError(f"{what} has {classes} classes, the data {setup.classes}: train one on the same classes")
         self._loaded = found

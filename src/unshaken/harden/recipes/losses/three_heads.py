@@ -133,6 +133,11 @@ class ThreeHeads(Recipe):
 
     _teacher: Classifier | None = PrivateAttr(None)
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The teacher."""
+        return (self.teacher,) if self.teacher else ()
+
     def taught_by(self, teacher: Classifier) -> ThreeHeads:
         """The same recipe with a teacher at hand."""
         found = self.model_copy()

@@ -75,6 +75,11 @@ class MaskedAutoencoding(Recipe):
             raise ValueError("target=features needs teacher, layer and features; pixels need none of them")
         return self
 
+    @property
+    def further_models(self) -> tuple[str, ...]:
+        """The teacher."""
+        return (self.teacher,) if self.teacher else ()
+
     def rebuild(self, model: Classifier) -> Classifier:
         """The model with a decoder beside its net, which stays out of its logits.
 

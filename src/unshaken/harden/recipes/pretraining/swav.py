@@ -11,8 +11,9 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import UNFIT_INPUT, ParameterError
 from unshaken.core.registry import register
+from unshaken.core.texts import first_line
 from unshaken.harden.engine.projection import ProjectionNet, attach_projector, outputs
 from unshaken.harden.engine.recipe import Epoch, Setup, Step
 from unshaken.harden.engine.sinkhorn import code_entropy, power_law, sinkhorn_codes
@@ -103,10 +104,10 @@ class SwAV(ContrastivePretraining):
             try:
                 with torch.no_grad(), net.giving("features"):
                     setup.model(shape)
-            except RuntimeError as error:
+            except UNFIT_INPUT as error:
                 raise ParameterError(
                     f"swav: model {setup.model.name!r} does not take crops of {size[0]} x {size[1]} pixels "
-                    f"({str(error).splitlines()[0]}): give small=0, scale=1, or a network that pools over places"
+                    f"({first_line(error)}): give small=0, scale=1, or a network that pools over places"
                 ) from None
         length = self.queue
         if length is None:
