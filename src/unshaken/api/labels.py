@@ -14,7 +14,7 @@ from unshaken.api.label_estimate import estimate_wrong as estimate_wrong
 from unshaken.api.label_evidence import Given, Source, mark_of
 from unshaken.api.label_features import keep_features
 from unshaken.api.label_passes import Passes, Remade
-from unshaken.api.label_record import RECORD, drawn_record, record_of
+from unshaken.api.label_record import RECORD, drawn_record, record_of, refuse_others
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
@@ -43,8 +43,6 @@ PICTURES = 60
 EPOCHS = 12
 """Passes over the data of each network, where none are given."""
 LARGEST_FOLDS = 100
-OF_OTHERS = ("run.json", "harden.json", "explain.json", "report.html", "rows")
-"""Files that the directory of another command has."""
 ADDED = ("model_fingerprint",)
 """Settings that searches of earlier versions did not write down; they kept nothing that depends on them."""
 
@@ -219,8 +217,7 @@ def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
 def _pin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None:
     """Write the settings down before anything is trained, or compare them with those that are there."""
     if not run.exists(RECORD):
-        if other := next((name for name in OF_OTHERS if run.exists(name)), None):
-            raise RunError(f"{run}: holds {other!r} of another command; choose another --out")
+        refuse_others(run)
         run.write_json({"schema": 1, "settings": settings}, RECORD)
         return
     record = run.read_json(RECORD)
