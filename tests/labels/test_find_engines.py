@@ -108,6 +108,7 @@ def test_features_that_are_there_are_not_computed_again(tmp_path, monkeypatch):
     monkeypatch.setattr(frozen.FeatureShards, "run_shard", lambda self, n: (done.append(n), run_shard(self, n)))
     find_labels(data, "self-confidence", out=tmp_path / "run", resume=True, **FROZEN)
     assert done == [2]
+    assert RunDir(tmp_path / "run").names("features") == []
 
 
 def test_the_user_s_model_must_be_the_same_on_resuming(tmp_path):

@@ -11,22 +11,22 @@ import numpy as np
 
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.label_estimate import estimate_wrong as estimate_wrong
-from unshaken.api.label_evidence import Given, Source, mark_of
+from unshaken.api.label_evidence import Given, Source
 from unshaken.api.label_features import keep_features
 from unshaken.api.label_passes import Passes, Remade
-from unshaken.api.label_record import RECORD, drawn_record, record_of, refuse_others
+from unshaken.api.label_record import RECORD, drawn_record, record_of
+from unshaken.api.label_settings import pin_settings, settings_of
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset
 from unshaken.data.resident import Samples
-from unshaken.harden.engine.held_out import FOLDER as FOLDS
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
-from unshaken.labels.engine.frozen import FOLDER as FEATURES
+from unshaken.labels.engine.frozen import drop_shards
 from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows
 from unshaken.report.labels_page import labels_page, write_labels_report
@@ -43,8 +43,6 @@ PICTURES = 60
 EPOCHS = 12
 """Passes over the data of each network, where none are given."""
 LARGEST_FOLDS = 100
-ADDED = ("model_fingerprint",)
-"""Settings that searches of earlier versions did not write down; they kept nothing that depends on them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +120,8 @@ def find_labels(
     classes = _count_classes(dataset)
     run = RunDir(out or default_out("labels", data, "find"))
     with locked(run) as lock:
-        pinned: dict[str, Any] = {
-            "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint,
-            "labels_version": dataset.labels_version, "limit": limit,
-            "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
-            "probabilities": mark_of(probabilities), "model": model, "folds": folds, "review": review,
-            "training": settings.model_dump(mode="json"), "model_fingerprint": source.fingerprint,
-        }  # fmt: skip
-        _pin(run, pinned, resume=resume)
+        pinned = settings_of(dataset, finders, source, limit=limit, review=review)
+        pin_settings(run, pinned, resume=resume)
         there = Remade(
             run=run, data=data, data_fingerprint=dataset.fingerprint, model=model, device=source.device,
             model_fingerprint=source.fingerprint, download=download, workers=workers,
@@ -150,6 +142,7 @@ def find_labels(
         }  # fmt: skip
         run.write_json(record, RECORD)
         write_labels_report(run)
+        drop_shards(run)
     return LabelsResult(run, tuple(ids), found, record)
 
 
@@ -212,27 +205,6 @@ def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
             name, number = f"{finder.info.name}-{number}", number + 1
         found[name] = finder
     return found
-
-
-def _pin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None:
-    """Write the settings down before anything is trained, or compare them with those that are there."""
-    if not run.exists(RECORD):
-        refuse_others(run)
-        run.write_json({"schema": 1, "settings": settings}, RECORD)
-        return
-    record = run.read_json(RECORD)
-    if not resume and not _is_empty(run, record):
-        raise RunError(f"{run}: already holds a search for wrong labels; add --resume or choose another --out")
-    there = {key: settings[key] for key in ADDED} | record.get("settings", {})
-    names = [k for k in settings if there.get(k) != settings[k]]
-    if names and not _is_empty(run, record):
-        raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another --out")
-    run.write_json({**record, "settings": settings}, RECORD)
-
-
-def _is_empty(run: RunDir, record: dict[str, Any]) -> bool:
-    """Whether nothing was computed, as where a search ended because of what it was given."""
-    return not (record.get("finished") or "kind" in record or any(run.names(folder) for folder in (FOLDS, FEATURES)))
 
 
 def _found(name: str, finder: Finder, evidence: Evidence) -> LabelScores:

@@ -124,6 +124,12 @@ class FeatureShards:
         return self.rows[shard * SHARD : (shard + 1) * SHARD]
 
 
+def drop_shards(run: RunDir) -> None:
+    """Delete the shards of features of a run that is finished."""
+    for name in run.names(FOLDER):
+        run.remove(FOLDER, name)
+
+
 def _layer(model: Classifier, images: Tensor) -> str:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     head = Anatomy.of(model, images.to(device)).head
