@@ -276,3 +276,9 @@ def test_written_classes_keep_their_order_whatever_their_names(tmp_path):
     assert dict(zip(back.ids, back.labels.tolist(), strict=True)) == {
         path: i % 2 for i, path in enumerate(writer.paths)
     }
+
+
+def test_numbers_of_many_classes_sort_as_numbers_do(tmp_path):
+    data = from_arrays(np.zeros((2, 8, 8), np.uint8), [9_999, 10_000])
+    paths = ImageNetCWriter(tmp_path / "c", data, np.arange(2)).paths
+    assert paths == ["09999/0.JPEG", "10000/1.JPEG"]

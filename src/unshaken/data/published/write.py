@@ -118,8 +118,9 @@ class ImageNetCWriter(Writer):
     def __init__(self, root: Path, dataset: Dataset, rows: NDArray[np.int64], folders: Sequence[str] = ()) -> None:
         super().__init__(root, dataset, rows)
         names = [_quoted(name) for name in folders or dataset.classes]
-        in_order = names == sorted(set(names))
-        self._folders = names if in_order else [f"{label:04}_{name}" for label, name in enumerate(names)]
+        in_order, most = names == sorted(set(names)), max(len(names), int(self.labels.max(initial=0)) + 1)
+        self._digits = max(4, len(str(most - 1)))
+        self._folders = names if in_order else [f"{self._number(label)}_{name}" for label, name in enumerate(names)]
         self.paths = [self._path(int(row), keeps_own=not folders) for row in rows]
         path, times = Counter(self.paths).most_common(1)[0]
         if times > 1:
@@ -137,8 +138,12 @@ class ImageNetCWriter(Writer):
         folder, _, name = own.partition("/") if isinstance(self.dataset, FolderDataset) else ("", "", own)
         if not (keeps_own and folder):
             label = int(self.dataset.labels[row]) if self.dataset.labels is not None else 0
-            folder = self._folders[label] if label < len(self._folders) else f"{label:04}"
+            folder = self._folders[label] if label < len(self._folders) else self._number(label)
         return f"{folder}/{_quoted(key_of(name))}.JPEG"
+
+    def _number(self, label: int) -> str:
+        """With as many digits as all numbers need, so that texts sort as numbers do."""
+        return f"{label:0{self._digits}}"
 
 
 def _quoted(name: str) -> str:

@@ -29,7 +29,7 @@ def selection_of(training: Training, validation: Validation | None, *, threat: b
     Raises:
         ParameterError: the figure is not there.
     """
-    chosen = ("robust" if threat else "clean") if training.select == "auto" else training.select
+    chosen: str = ("robust" if threat else "clean") if training.select == "auto" else training.select
     if not labelled:
         chosen = _select_without_labels(training, validation)
     if chosen == "robust" and not threat:
