@@ -3,6 +3,7 @@
 import scipy.stats  # noqa: F401
 
 import unshaken.cli.app
+import unshaken.harden.engine._processes
 import unshaken.harden.engine.loop
 import unshaken.report.write
 from unshaken.core import list_methods
@@ -12,4 +13,4 @@ from unshaken.models import load_model
 list_methods()
 load_data("demo")
 load_model("demo:standard")
-unshaken.harden.engine.loop.Processes()
+unshaken.harden.engine._processes.Processes()

@@ -7,8 +7,10 @@ import shutil
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from unshaken.cli.app import main
+from unshaken.data import load_data
 
 FIT = "--model demo --data demo --method msp --method energy --method knn:k=5 --limit 300"
 
@@ -157,3 +159,20 @@ def test_resuming_with_other_abnormal_sets_is_refused(unshaken, place, fitted):
     again = unshaken(f"{line} --resume --against folder:photos?size=28&mode=L")
     assert again.code == 2
     assert "cannot resume with another configuration (inside:" in again.err
+
+
+def test_unreadable_samples_are_told_when_thresholds_are_set(unshaken, place, fitted):
+    """They set no threshold, and a script must not take the others for all."""
+    pixels = load_data("demo").read(0)[..., 0]
+    for i in range(30):
+        (place / "normal" / str(i % 2)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(place / "normal" / str(i % 2) / f"{i:02}.png")
+    (place / "normal" / "0" / "04.png").write_bytes(b"no image")
+    done = unshaken(
+        f"detect threshold --detectors {fitted} --model demo --data folder:normal --accept 0.9 --out anew --json"
+    )
+    assert done.code == 3
+    assert json.loads(done.out)["msp"]["n"] == 29
+    assert done.err.startswith("bad sample 0/04.png: not an image")
+    again = unshaken("detect threshold --detectors anew --accept 0.9 --json")
+    assert (again.code, json.loads(again.out)) == (0, json.loads(done.out))

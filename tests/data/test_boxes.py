@@ -11,6 +11,7 @@ from unshaken.core.errors import DataError
 from unshaken.data import load_data
 from unshaken.data.box_files import read_box_table
 from unshaken.data.boxes import object_masks
+from unshaken.data.in_memory import InMemory
 from unshaken.data.long_tail import with_long_tail
 from unshaken.data.stream import stream
 
@@ -210,3 +211,12 @@ def test_a_photo_is_fetched_once_for_its_pixels_and_boxes(photos, monkeypatch):
     batches = list(stream(data, view=View(8, 8), batch_size=2))
     assert fetched == [0, 1, 2, 3]
     assert all(batch.boxes is not None for batch in batches)
+
+
+def test_a_mask_outside_of_its_folder_is_not_read(photos, tmp_path):
+    """Ids come from strangers' files."""
+    outside = tmp_path / "outside.png"
+    Image.new("L", (40, 30), 255).save(outside)
+    data = InMemory(torch.zeros(1, 1, 30, 40, dtype=torch.uint8), ids=[str(outside.with_suffix(".jpg"))])
+    with pytest.raises(DataError, match=r"the mask of sample '.*outside.jpg' would lie outside of"):
+        object_masks(str(photos / "masks"), data, [0], None)

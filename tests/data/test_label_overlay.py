@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
+from unshaken.data.arrays import from_arrays
 from unshaken.data.dataset import BadSample
+from unshaken.data.label_overlay import with_labels
 from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.correct.overlay import to_overlay, write_corrected
 from unshaken.labels.review.protocol import ItemState, ReviewedLabel
@@ -111,3 +114,18 @@ def test_a_corrected_set_is_read_as_data(demo, tmp_path):
     assert (data.read(5) == demo.read(6)).all()
     assert data.labels_version == "second look"
     assert set(pq.read_table(tmp_path / "x.parquet")["labels_version"].to_pylist()) == {"second look"}
+
+
+def test_numbers_that_are_names_of_other_classes_are_refused(tmp_path):
+    """Folders 0, 1, 10 and 2 are sorted as texts: class number 2 is the folder 10."""
+    images = np.zeros((4, 8, 8), np.uint8)
+    data = from_arrays(images, ["0", "1", "10", "2"])
+    assert data.classes == ("0", "1", "10", "2")
+    file = tmp_path / "x.csv"
+    file.write_text("id,label\n0,2\n")
+    with pytest.raises(DataError, match="label 2 may be the class named '2', whose number is 3, or the class of that"):
+        with_labels(data, str(file))
+    file.write_text("id,label\n0,1\n")
+    assert with_labels(data, str(file)).labels[0] == 1
+    file.write_text("id,label,label_name\n0,2,10\n")
+    assert with_labels(data, str(file)).labels[0] == 2

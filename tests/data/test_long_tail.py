@@ -8,6 +8,7 @@ import pytest
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
 from unshaken.data.long_tail import long_tail_rows, tail_counts
+from unshaken.data.selection import Selection
 
 
 def test_counts_of_long_tailed_cifar():
@@ -61,3 +62,13 @@ def test_data_without_labels_has_no_tail(tmp_path, make):
     (tmp_path / "one.png").write_bytes(make.encode(make.noise()))
     with pytest.raises(DataError, match="longtail needs labels"):
         load_data(f"folder:{tmp_path}?longtail=10")
+
+
+def test_true_labels_and_the_labels_version_come_along():
+    """A finder of wrong labels is judged by them, and runs on other versions are not compared."""
+    data = load_data("demo").relabelled(np.roll(load_data("demo").labels, 1))
+    data.labels_version = "second reading"
+    rows = np.array([3, 5, 8])
+    some = Selection(data, rows)
+    assert some.true_labels.tolist() == data.true_labels[rows].tolist()
+    assert some.labels_version == "second reading"

@@ -6,6 +6,8 @@ from PIL import Image
 
 from unshaken import load_data
 from unshaken.core.errors import DataError
+from unshaken.data.arrays import from_arrays
+from unshaken.data.published.write import ImageNetCWriter
 
 N = 6
 SEVERITIES = range(1, 6)
@@ -252,3 +254,31 @@ def test_the_named_set_is_found_where_its_labels_are_the_same(cifar, tmp_path, m
     pq.write_table(pa.table({**columns, "label": labels[::-1]}), place / "test.parquet")
     with pytest.raises(DataError, match="say where the clean samples are"):
         load_data(f"cifar-c:{cifar}")
+
+
+def test_one_part_is_paired_by_its_own_names(folders, clean):
+    """A part that lacks a file that another part has: no sample gets the image of the next one."""
+    (folders / "fog" / "3" / "n0" / "0.JPEG").unlink()
+    data = load_data(f"imagenet-c:{folders}?clean={clean}&corruption=fog&severity=3")
+    assert data.ids == tuple(f"n{i // 3}/{i}.png" for i in range(1, N))
+    assert data.labels.tolist() == [0, 0, 1, 1, 1]
+    assert [level(data, i) for i in range(N - 1)] == pytest.approx([20 * i + 6 for i in range(1, N)], abs=2)
+
+
+def test_written_classes_keep_their_order_whatever_their_names(tmp_path):
+    """What is written for letters beyond ASCII comes before other letters."""
+    images = np.zeros((4, 8, 8), np.uint8)
+    data = from_arrays(images, [0, 1, 0, 1], classes=("zebra", "éclair"))
+    writer = ImageNetCWriter(tmp_path / "c", data, np.arange(4))
+    for severity in SEVERITIES:
+        writer.put("fog", severity, 0, images[..., None])
+    back = load_data(f"imagenet-c:{tmp_path}/c?corruption=fog&severity=1")
+    assert dict(zip(back.ids, back.labels.tolist(), strict=True)) == {
+        path: i % 2 for i, path in enumerate(writer.paths)
+    }
+
+
+def test_numbers_of_many_classes_sort_as_numbers_do(tmp_path):
+    data = from_arrays(np.zeros((2, 8, 8), np.uint8), [9_999, 10_000])
+    paths = ImageNetCWriter(tmp_path / "c", data, np.arange(2)).paths
+    assert paths == ["09999/0.JPEG", "10000/1.JPEG"]

@@ -221,7 +221,7 @@ def test_wrong_use(noisy, tmp_path):
         ({"review": 3}, ParameterError, "review=3 must be 6 or more"),
         ({"methods": []}, ParameterError, "no method: name one"),
         ({"folds": 1}, ParameterError, "folds 1 must be from 2 to 100"),
-        ({"probabilities": p[:7]}, DataError, "7 rows of 3 classes, and the data has 240 samples of 3"),
+        ({"probabilities": p[:7]}, DataError, "7 rows, and the data has 240 samples"),
         ({"probabilities": tmp_path / "none.npy"}, DataError, "none.npy: cannot be read"),
         ({"probabilities": tmp_path / "p.csv"}, DataError, r"read from .npy or .parquet"),
         (
@@ -312,3 +312,53 @@ def test_a_damaged_record_is_one_line(review, tmp_path, capsys):
     message = capsys.readouterr().err
     assert "labels.json" in message
     assert "bug" not in message
+
+
+def test_rows_of_all_samples_serve_where_some_are_left_out(noisy, tmp_path):
+    """A row a sample, in the order of the data, though an image is bad or a subset is taken."""
+    data, p = InMemory(noisy[0].images, torch.from_numpy(noisy[0].labels), bad={3: "no"}), probabilities(noisy)
+    np.save(tmp_path / "p.npy", p)
+    for name, given, limit, n in (("a", p, None, 239), ("b", tmp_path / "p.npy", None, 239), ("c", p, 60, None)):
+        result = find_labels(data, "self-confidence", probabilities=given, limit=limit, out=tmp_path / name, review=0)
+        places = np.array([int(i) for i in result.ids])
+        assert len(places) == n or (n is None and len(places) <= 60)
+        want = p[places, noisy[0].labels[places]]
+        assert result.found["self-confidence"].score == pytest.approx(want, abs=1e-6)
+    with pytest.raises(DataError, match="11 rows, and the data has 240 samples, of which 239 are examined"):
+        find_labels(data, probabilities=p[:11], out=tmp_path / "d")
+
+
+def test_classes_without_names_have_numbers(noisy, tmp_path):
+    data, p = InMemory(noisy[0].images, torch.from_numpy(noisy[0].labels)), probabilities(noisy)
+    columns = {"id": list(data.ids)} | {f"p_{c}": p[:, c] for c in range(3)}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    result = find_labels(data, probabilities=tmp_path / "p.parquet", out=tmp_path / "run", review=0)
+    assert np.array_equal(result.found["confident-learning"].flagged, noisy[1])
+
+
+def test_a_sample_of_two_rows_and_an_archive_are_refused(noisy, tmp_path):
+    data, p = noisy[0], probabilities(noisy)
+    columns = {"id": [*data.ids, "s007"]} | {f"p_{c}": np.append(p[:, i], 1 / 3) for i, c in enumerate(NAMES)}
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    with pytest.raises(DataError, match="more than one row of the sample 's007'"):
+        find_labels(data, probabilities=tmp_path / "p.parquet", out=tmp_path / "run")
+    np.savez(tmp_path / "p.npz", p)
+    (tmp_path / "p.npz").rename(tmp_path / "p.npy")
+    with pytest.raises(DataError, match=r"is an \.npz archive"):
+        find_labels(data, probabilities=tmp_path / "p.npy", out=tmp_path / "run")
+
+
+def test_a_search_that_computed_nothing_does_not_block_its_directory(noisy, tmp_path):
+    with pytest.raises(DataError, match="cannot be read"):
+        find_labels(noisy[0], probabilities=tmp_path / "absent.npy", out=tmp_path / "run")
+    find_labels(noisy[0], probabilities=probabilities(noisy), out=tmp_path / "run")
+    with pytest.raises(RunError, match="already holds a search"):
+        find_labels(noisy[0], probabilities=probabilities(noisy), out=tmp_path / "run")
+
+
+def test_few_samples_are_all_reviewed_and_one_class_is_refused(noisy, tmp_path):
+    images, labels = noisy[0].images[:5], torch.tensor([0, 1, 0, 1, 1])
+    result = find_labels(InMemory(images, labels), probabilities=np.full((5, 2), 0.5), out=tmp_path / "run")
+    assert sorted(result.record["review"]["ids"]) == ["0", "1", "2", "3", "4"]
+    with pytest.raises(DataError, match="has one class"):
+        find_labels(InMemory(images, labels * 0), out=tmp_path / "one")

@@ -194,3 +194,9 @@ def test_wrong_files(boxes, tmp_path):
             read_array(tmp_path / name)
     with pytest.raises(DataError, match=r"arrays are read from \.npy or \.npz files"):
         read_array(tmp_path / "masks.png")
+
+
+def test_the_directory_of_another_command_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"holds 'run.json' of another command"):
+        find_labels_of_kind("multilabel", tmp_path / "y.npy", tmp_path / "p.npy", out=tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from unshaken.api.generate import images_in_memory
 from unshaken.api.job import choose_device
+from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
@@ -79,35 +81,16 @@ def generate_set(
         ParameterError: a number is not allowed, the model has no such classes, or has none.
         RunError: filters refuse too many images, or the file cannot be written.
     """
-    if n < 1 or not 0 <= confidence <= 1:
-        raise ParameterError(f"n={n} must be 1 or more, confidence={confidence:g} in [0, 1]")
-    if condition not in CONDITIONS:
-        raise ParameterError(f"condition {condition!r} is not one of {', '.join(CONDITIONS)}")
-    if (condition == "label") != (source is None):
-        raise ParameterError(
-            f"condition {condition!r}: {'leave the source out' if source else 'give a source to vary'}"
-        )
+    _check(n, confidence, condition, source)
     chosen = choose_device(device)
     generator = load_generator(model).to(chosen)
     wanted = _classes(generator, classes, condition, str(model))
     labels = torch.tensor(wanted)[torch.arange(n) % len(wanted)]
-    photos = None
-    if source is not None:
-        images, given, ids = _read(source, generator, download)
-        if given is None:
-            raise DataError(f"source {source!r} has no labels: a set of variations needs the class of each image")
-        photos = Photos.of(images, given, ids, labels, seed)
+    photos = None if source is None else _photos(source, generator, labels, seed, download=download)
     checks: dict[str, Check] = {"flat": is_flat}
     if filter_model is not None:
         judge = load_model(filter_model, download=download).to(chosen).eval()
-
-        def unsure(images: Tensor, given: Tensor) -> Tensor:
-            share = predicted(judge, images.to(chosen), batch_size).cpu()
-            if int(given.max()) >= share.shape[1]:
-                raise ParameterError(f"{filter_model} has {share.shape[1]} classes, class {int(given.max())} is needed")
-            return share.gather(1, given[:, None])[:, 0] < confidence
-
-        checks["confidence"] = unsure
+        checks["confidence"] = partial(_is_unsure, filter_model, judge, confidence, batch_size)
     copies = None
     if held_out is not None:
         images, _, ids = _read(held_out, generator, download)
@@ -122,15 +105,56 @@ def generate_set(
             "filter": None if filter_model is None else {"model": filter_model, "confidence": confidence},
             "drawn": made.drawn, "refused": made.refused, "leaked": [list(pair) for pair in made.leaked],
         }  # fmt: skip
-        columns: dict[str, list[Any]] = {
-            "number": list(made.numbers), "source": list(made.sources), "seed": [seed] * n, "guidance": [guidance] * n,
-            "condition": [condition] * n,
-        }  # fmt: skip
-        write_labelled_set(out, made.images, made.labels, columns, about)
-        counts = {str(k): int((made.labels == k).sum()) for k in sorted({*wanted})}
-        record = {"schema": 1, "file": Path(out).name, **about, "by_class": counts, "speed": made.speed.to_json()}
-        write_set_record(RunDir(Path(out).parent), Path(out).stem, record)
+        _write(Path(out), made, about)
     return made
+
+
+def _check(n: int, confidence: float, condition: str, source: DataSource | None) -> None:
+    """Refuse what cannot be made, before anything is loaded."""
+    if n < 1 or not 0 <= confidence <= 1:
+        raise ParameterError(f"n={n} must be 1 or more, confidence={confidence:g} in [0, 1]")
+    if condition not in CONDITIONS:
+        raise ParameterError(f"condition {condition!r} is not one of {', '.join(CONDITIONS)}")
+    if (condition == "label") != (source is None):
+        raise ParameterError(
+            f"condition {condition!r}: {'leave the source out' if source else 'give a source to vary'}"
+        )
+
+
+def _photos(source: DataSource, generator: Generator, labels: Tensor, seed: int, *, download: bool) -> Photos:
+    """The real images to vary.
+
+    Raises:
+        DataError: they have no labels, or there is none of a class.
+    """
+    images, given, ids = _read(source, generator, download)
+    if given is None:
+        raise DataError(f"source {source!r} has no labels: a set of variations needs the class of each image")
+    return Photos.of(images, given, ids, labels, seed)
+
+
+def _is_unsure(
+    name: str, judge: Classifier, confidence: float, batch_size: int, images: Tensor, given: Tensor
+) -> Tensor:
+    """Which images a classifier gives less than a probability of their class, bool `[N]`."""
+    device = next((p.device for p in judge.parameters()), images.device)
+    share = predicted(judge, images.to(device), batch_size).cpu()
+    if int(given.max()) >= share.shape[1]:
+        raise ParameterError(f"{name} has {share.shape[1]} classes, class {int(given.max())} is needed")
+    return share.gather(1, given[:, None])[:, 0] < confidence
+
+
+def _write(out: Path, made: GeneratedSet, about: dict[str, Any]) -> None:
+    """The set as a parquet file, and its record and page beside it."""
+    n, wanted = len(made.numbers), sorted({*about["classes"]})
+    columns: dict[str, list[Any]] = {
+        "number": list(made.numbers), "source": list(made.sources), "seed": [about["seed"]] * n,
+        "guidance": [about["guidance"]] * n, "condition": [about["condition"]] * n,
+    }  # fmt: skip
+    write_labelled_set(out, made.images, made.labels, columns, about)
+    counts = {str(k): int((made.labels == k).sum()) for k in wanted}
+    record = {"schema": 1, "file": out.name, **about, "by_class": counts, "speed": made.speed.to_json()}
+    write_set_record(RunDir(out.parent), out.stem, record)
 
 
 def _read(data: DataSource, generator: Generator, download: bool) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:

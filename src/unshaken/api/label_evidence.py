@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +13,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unshaken.api.label_passes import Passes
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError
+from unshaken.core.errors import DataError, RunError
 from unshaken.data.resident import RESIDENT_BYTES, Samples
 from unshaken.harden.engine.cross_validation import OutOfFold, cross_validate
 from unshaken.harden.engine.start import FRESH
 from unshaken.harden.engine.training import Training
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.folds import stratified_folds
-from unshaken.labels.engine.frozen import features_of
-from unshaken.labels.engine.given_probabilities import read_probabilities
+from unshaken.labels.engine.frozen import FeatureShards
+from unshaken.labels.engine.given_probabilities import of_examined, read_probabilities
 from unshaken.labels.engine.linear_probe import probe_probabilities
 from unshaken.labels.engine.probabilities import Probabilities
-from unshaken.models import load_model
+from unshaken.models import fingerprint, load_model
 from unshaken.models.networks.architectures import SMALL
 from unshaken.run import RunDir
 
+PINNED = ("folds", "samples.json")
+"""Which samples the folds of a run are made of."""
 Given = str | Path | NDArray[np.floating[Any]] | None
 """Out-of-sample probabilities of the user: a file, an array, or none."""
 
@@ -74,34 +79,43 @@ class Source:
         frozen = None if fresh or given is not None else load_model(model, download=download, device=device).eval()
         return cls(given, model, folds, training, device, frozen)
 
-    def evidence(self, samples: Samples, classes: int, run: RunDir, needs: frozenset[str] = frozenset()) -> Evidence:
+    @property
+    def fingerprint(self) -> str | None:
+        """That of the trained model; None for an architecture, and where probabilities are given."""
+        return None if self.frozen is None else fingerprint(self.frozen)
+
+    def evidence(self, samples: Samples, classes: int, passes: Passes, needs: frozenset[str] = frozenset()) -> Evidence:
         """Everything that finders may ask for.
 
         Args:
-            samples: of the data set; those that can be read are examined.
+            samples: of the data set; those that can be read are examined. Of a frozen model those that cannot be are
+                found here, and are no longer among `samples.good`.
             classes: their number K.
-            run: where finished folds are kept.
+            passes: does the forward passes.
             needs: kinds of evidence that the finders use; margins cost more and are recorded only for these.
 
         Raises:
             UnshakenError: the probabilities do not fit, a class has one sample, or training failed.
         """
-        labels = samples.labels[samples.good].numpy()
         if self.given is not None:
-            return Evidence(labels, classes, self._given(samples))
-        fold = stratified_folds(labels, self.folds, self.training.seed)
+            return Evidence(_labels_of(samples), classes, self._given(samples, classes))
         if self.frozen is None:
-            found = self._trained(samples, labels, fold, classes, run, watch="margins" in needs)
+            labels = _labels_of(samples)
+            fold = stratified_folds(labels, self.folds, self.training.seed)
+            found = self._trained(samples, labels, fold, classes, passes, watch="margins" in needs)
             return Evidence(labels, classes, Probabilities(found.probabilities), margins=found.margins)
-        features = features_of(self.frozen, samples, samples.good)
-        probabilities = probe_probabilities(features, labels, fold, classes)
-        return Evidence(labels, classes, Probabilities(probabilities), features)
+        shards = FeatureShards(passes.there.run, self.frozen, samples, samples.good)
+        passes.features(shards)
+        samples.good, features = shards.finish()
+        labels = _labels_of(samples)
+        fold = stratified_folds(labels, self.folds, self.training.seed)
+        return Evidence(labels, classes, Probabilities(probe_probabilities(features, labels, fold, classes)), features)
 
-    def _given(self, samples: Samples) -> Probabilities:
-        if isinstance(self.given, str | Path):
-            ids = [samples.dataset.ids[i] for i in samples.good]
-            return read_probabilities(self.given, ids, samples.dataset.classes)
-        return Probabilities(np.asarray(self.given))
+    def _given(self, samples: Samples, classes: int) -> Probabilities:
+        if not isinstance(self.given, str | Path):
+            return of_examined(Probabilities(np.asarray(self.given)), samples.good, len(samples.dataset))
+        names = samples.dataset.classes or [str(k) for k in range(classes)]
+        return read_probabilities(self.given, samples.dataset.ids, samples.good, names)
 
     def _trained(
         self,
@@ -109,7 +123,7 @@ class Source:
         labels: NDArray[np.int64],
         fold: NDArray[np.int64],
         classes: int,
-        run: RunDir,
+        passes: Passes,
         *,
         watch: bool,
     ) -> OutOfFold:
@@ -119,15 +133,37 @@ class Source:
                 "to one size by ?size=, take fewer by --limit, or give probabilities"
             )
         images = samples.resident[samples.place[samples.good]]
-        arch = self.model.removeprefix(FRESH)
+        _pin_samples(passes.there.run, [samples.dataset.ids[i] for i in samples.good])
         return cross_validate(
-            arch,
+            self.model.removeprefix(FRESH),
             images,
             torch.from_numpy(labels),
             fold,
             self.training,
             classes=classes,
             device=torch.device(self.device),
-            run=run,
+            run=passes.there.run,
             watch=watch,
+            do=partial(passes.held_out, samples.good),
+        )
+
+
+def _labels_of(samples: Samples) -> NDArray[np.int64]:
+    labels: NDArray[np.int64] = samples.labels[samples.good].numpy()
+    return labels
+
+
+def _pin_samples(run: RunDir, ids: Sequence[str]) -> None:
+    """Write down which samples the folds are made of, or compare them with those that are there.
+
+    Raises:
+        RunError: other images could be read when the run was begun, so that its folds are of other samples.
+    """
+    mark = {"samples": len(ids), "ids": hashlib.blake2b("\0".join(ids).encode(), digest_size=16).hexdigest()}
+    if not run.exists(*PINNED):
+        run.write_json(mark, *PINNED)
+    elif (there := run.read_json(*PINNED)) != mark:
+        raise RunError(
+            f"{run}: was begun with {there.get('samples')} readable images, now there are {len(ids)}: its folds do not "
+            "fit; make the same images readable, or choose another --out"
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.api.job import default_out
+from unshaken.api.label_record import RECORD, refuse_others
 from unshaken.core.errors import DataError, ParameterError, RunError, did_you_mean
 from unshaken.labels.engine.label_files import read_array, read_boxes, read_multi_label
 from unshaken.labels.engine.rows import kind_rows, part_rows
@@ -26,7 +27,6 @@ from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.rows import table_of
 
-RECORD = "labels.json"
 PIXELS = "pixels.npz"
 """The flagged pixels of masks, bool `[N, H, W]` as `flagged`."""
 Columns = dict[str, list[Any]]
@@ -74,7 +74,7 @@ def find_labels_of_kind(
     Raises:
         ParameterError: there is no such kind.
         DataError: a file cannot be read, or labels and predictions do not fit one another.
-        RunError: the directory holds a search already.
+        RunError: the directory holds a search already, or what another command made.
     """
     if kind not in _FIND:
         raise ParameterError(f"no kind of labels {kind!r}; {did_you_mean(kind, _FIND)}")
@@ -82,6 +82,7 @@ def find_labels_of_kind(
     with locked(run):
         if run.exists(RECORD):
             raise RunError(f"{run}: already holds a search for wrong labels; choose another --out")
+        refuse_others(run)
         search = _FIND[kind](labels, predictions)
         names = list(classes) or [str(k) for k in range(search.classes)]
         if len(names) != search.classes:

@@ -8,15 +8,33 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
+from unshaken.core.errors import RunError
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import LabelScores
 from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.review_sample import draw_review
 from unshaken.measure import share
 from unshaken.measure.statistics.columns import Indices
+from unshaken.run import RunDir
 
 RECORD = "labels.json"
 """What a search was told, and, at its end, what it found."""
+
+OF_OTHERS = ("run.json", "harden.json", "explain.json", "report.html")
+"""Files that the directory of another command has."""
+
+
+def refuse_others(run: RunDir) -> None:
+    """Refuse the directory of another command, whose report would be overwritten.
+
+    Args:
+        run: a directory without a record of a search.
+
+    Raises:
+        RunError: it holds something.
+    """
+    if other := next((name for name in OF_OTHERS if run.exists(name)), None):
+        raise RunError(f"{run}: holds {other!r} of another command; choose another --out")
 
 
 class ReviewRecord(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -11,25 +11,29 @@ import numpy as np
 
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.label_estimate import estimate_wrong as estimate_wrong
-from unshaken.api.label_evidence import Given, Source, mark_of
+from unshaken.api.label_evidence import Given, Source
 from unshaken.api.label_features import keep_features
+from unshaken.api.label_passes import Passes, Remade
 from unshaken.api.label_record import RECORD, drawn_record, record_of
+from unshaken.api.label_settings import pin_settings, settings_of
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
 from unshaken.core.registry import parse_method
-from unshaken.data import DataSource, as_dataset
+from unshaken.data import Dataset, DataSource, as_dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.frozen import drop_shards
 from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows
 from unshaken.report.labels_page import labels_page, write_labels_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run import Condition, RunDir
 from unshaken.run.config import provenance
+from unshaken.run.engine import read_engine
 from unshaken.run.lock import locked
 from unshaken.run.rows import table_of
 
@@ -76,6 +80,7 @@ def find_labels(
     resume: bool = False,
     device: str = "auto",
     workers: int | None = None,
+    engine: str = "local",
     download: bool = False,
     **training: Unpack[TrainingOptions],
 ) -> LabelsResult:
@@ -95,6 +100,8 @@ def find_labels(
         resume: go on with the run that is there; folds that are finished are not trained again.
         device: `auto`, `cpu`, `cuda`, `mps`.
         workers: threads that decode.
+        engine: who does the forward passes over the samples: `local`, this process; `local:N`, N processes of this
+            machine; `ray`, the workers of a cluster. Networks are trained by this process.
         download: whether model and data may be fetched.
         training: of the networks; see `Training`.
 
@@ -103,40 +110,29 @@ def find_labels(
         ParameterError: a method or an option is not known or does not fit.
         RunError: the directory holds another run, or cannot be written.
     """
-    finders = _named(methods)
+    finders, chosen = _named(methods), read_engine(engine)
     in_range("folds", folds, 2, LARGEST_FOLDS)
     if 0 < review < STRATA:
         raise ParameterError(f"review={review} must be {STRATA} or more, one a stratum, or 0 for none")
     settings = Training.from_text({"epochs": EPOCHS, **training})
     source = Source.of(probabilities, model, folds, settings, choose_device(device), download=download)
     dataset = as_dataset(data, download=download)
-    if dataset.labels is None:
-        raise DataError(f"data {dataset.options.spec!r} has no labels to examine")
-    if dataset.labels.ndim > 1:
-        raise DataError(f"data {dataset.options.spec!r} has masks as labels: give them by --kind masks --labels FILE")
-    classes = max(len(dataset.classes), int(dataset.labels.max()) + 1)
+    classes = _count_classes(dataset)
     run = RunDir(out or default_out("labels", data, "find"))
-    with locked(run):
-        pinned: dict[str, Any] = {
-            "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint,
-            "labels_version": dataset.labels_version, "limit": limit,
-            "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
-            "probabilities": mark_of(probabilities), "model": model, "folds": folds, "review": review,
-            "training": settings.model_dump(mode="json"),
-        }  # fmt: skip
-        _pin(run, pinned, resume=resume)
-        view = None if source.frozen is None else source.frozen.view
-        samples = Samples(dataset, view, classes, workers=workers, limit=limit, seed=settings.seed, sparse=True)
-        ids = [dataset.ids[i] for i in samples.good]
-        evidence = source.evidence(samples, classes, run, frozenset().union(*(f.needs for f in finders.values())))
+    with locked(run) as lock:
+        pinned = settings_of(dataset, finders, source, limit=limit, review=review)
+        pin_settings(run, pinned, resume=resume)
+        there = Remade(
+            run=run, data=data, data_fingerprint=dataset.fingerprint, model=model, device=source.device,
+            model_fingerprint=source.fingerprint, download=download, workers=workers,
+        )  # fmt: skip
+        samples, evidence = _examine(dataset, classes, source, finders, Passes(there, chosen, lock), limit)
         keep_features(run, evidence)
         found = {name: _found(name, finder, evidence) for name, finder in finders.items()}
-        for name, finder in finders.items():
-            part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
-            run.write_rows(table_of(part), part.table, name, 0)
+        ids = [dataset.ids[i] for i in samples.good]
+        _write_rows(run, samples, ids, finders, found, evidence)
         first = next(iter(found.values()))
         true = None if dataset.true_labels is None else dataset.true_labels[samples.good]
-        _keep_pictures(run, samples, ids, first)
         record = {
             "schema": 1, "settings": pinned, "samples": len(ids),
             "classes": list(dataset.classes) or [str(i) for i in range(classes)],
@@ -146,7 +142,54 @@ def find_labels(
         }  # fmt: skip
         run.write_json(record, RECORD)
         write_labels_report(run)
+        drop_shards(run)
     return LabelsResult(run, tuple(ids), found, record)
+
+
+def _count_classes(dataset: Dataset) -> int:
+    """The number of classes of a data set, which must have one class an image.
+
+    Raises:
+        DataError: it has no labels, masks, or one class alone.
+    """
+    if dataset.labels is None:
+        raise DataError(f"data {dataset.options.spec!r} has no labels to examine")
+    if dataset.labels.ndim > 1:
+        raise DataError(f"data {dataset.options.spec!r} has masks as labels: give them by --kind masks --labels FILE")
+    classes = max(len(dataset.classes), int(dataset.labels.max()) + 1)
+    if classes < 2:
+        raise DataError(f"data {dataset.options.spec!r} has one class: no label of it can be another")
+    return classes
+
+
+def _examine(
+    dataset: Dataset, classes: int, source: Source, finders: Mapping[str, Finder], passes: Passes, limit: int | None
+) -> tuple[Samples, Evidence]:
+    """The samples that can be read, and everything that the finders ask for."""
+    frozen, workers = source.frozen, passes.there.workers
+    samples = Samples(
+        dataset, None if frozen is None else frozen.view, classes, workers=workers, limit=limit,
+        seed=source.training.seed, sparse=True, hold=frozen is None,
+    )  # fmt: skip
+    if not len(samples.good):
+        raise DataError(f"data {dataset.options.spec!r} has no sample that can be examined")
+    needs = frozenset[str]().union(*(finder.needs for finder in finders.values()))
+    return samples, source.evidence(samples, classes, passes, needs)
+
+
+def _write_rows(
+    run: RunDir,
+    samples: Samples,
+    ids: Sequence[str],
+    finders: Mapping[str, Finder],
+    found: Mapping[str, LabelScores],
+    evidence: Evidence,
+) -> None:
+    """The rows of all finders, and pictures of the samples that the first one suspects most."""
+    for name, finder in finders.items():
+        part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
+        run.write_rows(table_of(part), part.table, name, 0)
+    _keep_pictures(run, samples, ids, next(iter(found.values())))
 
 
 def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
@@ -162,18 +205,6 @@ def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
             name, number = f"{finder.info.name}-{number}", number + 1
         found[name] = finder
     return found
-
-
-def _pin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None:
-    """Write the settings down before anything is trained, or compare them with those that are there."""
-    if not run.exists(RECORD):
-        run.write_json({"schema": 1, "settings": settings}, RECORD)
-        return
-    if not resume:
-        raise RunError(f"{run}: already holds a search for wrong labels; add --resume or choose another --out")
-    there = run.read_json(RECORD).get("settings", {})
-    if names := [k for k in settings if there.get(k) != settings[k]]:
-        raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another --out")
 
 
 def _found(name: str, finder: Finder, evidence: Evidence) -> LabelScores:
@@ -195,8 +226,7 @@ _HOW = {
 
 
 def _keep_pictures(run: RunDir, samples: Samples, ids: Sequence[str], found: LabelScores) -> None:
-    """Pictures of the most suspect samples."""
-    worst = np.argsort(found.score, kind="stable")[:PICTURES]
-    images = [samples.whole(samples.good[[i]]).images for i in worst]
-    for place, (i, image) in enumerate(zip(worst, images, strict=True)):
-        run.write_examples(image, [ids[i]], WORST, place)
+    """Pictures of the most suspect samples, as far as they can be read."""
+    for place, i in enumerate(np.argsort(found.score, kind="stable")[:PICTURES]):
+        for _, image, _ in samples.batches(samples.good[[i]], 1):
+            run.write_examples(image, [ids[i]], WORST, place)

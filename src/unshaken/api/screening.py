@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from unshaken.api.job import choose_device, default_out, prepare_run
 from unshaken.api.options import Options
-from unshaken.core.batch import Batch
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
-from unshaken.data import DataSource, as_dataset, load_data, stream, subset
+from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
 from unshaken.detect.engine.detector_list import DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
 from unshaken.detect.engine.rows import detectors_of, key_of
@@ -118,6 +117,8 @@ def set_thresholds(
 ) -> DetectorSet:
     """Set the thresholds of fitted detectors on other normal samples.
 
+    `about["unread"]` of the result has the samples that could not be read, the first few with their reasons.
+
     Args:
         detectors: the folder.
         model: the one that they were fitted on.
@@ -135,14 +136,17 @@ def set_thresholds(
     detector_set = DetectorSet.load(detectors, classifier)
     dataset = as_dataset(data, download=download)
     found: dict[str, list[Tensor]] = {label: [] for label in detector_set.detectors}
+    bad: list[BadSample] = []
     for item in stream(dataset, subset(dataset, limit, seed), view=classifier.view, workers=workers, batch_size=256):
-        if isinstance(item, Batch):
+        if isinstance(item, BadSample):
+            bad.append(item)
+        else:
             here = item.to(next((p.device for p in classifier.parameters()), torch.device("cpu")))
             for label, values in detector_set.score(here).items():
                 found[label].append(values.cpu())
     if not all(found.values()):
         raise DataError(f"none of the samples of {dataset.options.spec!r} can be read: no threshold can be set")
-    return detector_set.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec)
+    return detector_set.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec, bad)
 
 
 def parse_against(text: str) -> tuple[str, str, str]:

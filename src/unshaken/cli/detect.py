@@ -135,21 +135,28 @@ def threshold(
     allow_code: AllowCode = None,
     json: Json = False,
 ) -> int:
-    """Show the detectors' thresholds and their guarantees; with --data, set them on other normal images."""
+    """Show the detectors' thresholds and their guarantees; with --data, set them on other normal images.
+
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 thresholds were set, but some samples were unreadable.
+    """
     from unshaken.api import set_thresholds
     from unshaken.core.errors import ParameterError
     from unshaken.detect.engine.detector_set import thresholds
 
     if (model is None) != (data is None) or (out is not None and data is None):
         raise ParameterError("to set new thresholds give both --model and --data (and --out for another folder)")
+    unread: dict[str, Any] = {}
     if model is not None and data is not None:
         with progress(session):
             detector_set = set_thresholds(
                 detectors, model, data, limit=limit, seed=seed, workers=workers, device=device, download=download
             )
             detector_set.save(out or detectors)
+            unread = detector_set.about["unread"]
     _show(session, thresholds(out or detectors, USUAL if accept is None else accept), json)
-    return 0
+    for bad in unread.get("first", ()):
+        typer.echo(f"bad sample {printable(bad)}", err=True)
+    return BAD_SAMPLES if unread.get("samples") else 0
 
 
 @app.command("drift")

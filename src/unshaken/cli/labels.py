@@ -11,6 +11,7 @@ from unshaken.cli.label_versions import compare
 from unshaken.cli.options import labels as opt
 from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
 from unshaken.cli.options.review import Database, Name
+from unshaken.cli.options.run import Engine
 from unshaken.cli.options.shared import AllowCode, Download, Json, Run
 from unshaken.cli.outcome import BAD_SAMPLES, FEW
 from unshaken.cli.progress import progress
@@ -47,6 +48,7 @@ def find(
     resume: opt.Resume = False,
     workers: Workers = None,
     device: Device = "auto",
+    engine: Engine = "local",
     download: Download = False,
     allow_code: AllowCode = None,
     json: Json = False,
@@ -66,8 +68,8 @@ def find(
     with progress(session):
         result = find_labels(
             data, method or "confident-learning", model=model, probabilities=probs, folds=folds, review=review,
-            limit=limit, out=out, resume=resume, device=device, workers=workers, download=download, epochs=epochs,
-            seed=seed,
+            limit=limit, out=out, resume=resume, device=device, workers=workers, engine=engine, download=download,
+            epochs=epochs, seed=seed,
         )  # fmt: skip
     record = result.record
     if json:

@@ -137,6 +137,8 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
     found: list[NDArray[np.bool_] | None] = []
     for index in indices:
         path = root / Path(dataset.ids[index]).with_suffix(".png")
+        if not path.is_relative_to(root):  # an id that is an absolute path
+            raise DataError(f"the mask of sample {dataset.ids[index]!r} would lie outside of {folder!r}: rename it")
         if not path.is_file():
             found.append(None)
             continue

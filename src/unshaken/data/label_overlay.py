@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +34,14 @@ class LabelTable:
         labels: pyarrow array of class names or label numbers; null where the sample has no single label.
         version: name of the labels.
         given: label numbers that these take the place of, or None where the file does not say.
+        digits: texts of a CSV file that were read as numbers, and might be names of classes.
     """
 
     ids: list[str]
     labels: pa.Array
     version: str
     given: list[int | None] | None = None
+    digits: frozenset[str] = frozenset()
 
 
 def with_labels(dataset: Dataset, file: str) -> Dataset:
@@ -65,6 +68,7 @@ def with_labels(dataset: Dataset, file: str) -> Dataset:
         )
     if len(set(table.ids)) < len(table.ids):
         raise DataError(f"data {spec!r}: {file!r} has an id twice; give each sample one label")
+    _check_digits(table, dataset.classes, f"data {spec!r}: {file!r}")
     labels, bad = dataset.labels.copy(), dict(dataset.bad)
     rows = np.array([place[id] for id in table.ids], np.int64)
     found, _, wrong = labels_from(table.labels, dataset.classes, spec)
@@ -79,6 +83,22 @@ def with_labels(dataset: Dataset, file: str) -> Dataset:
             bad.pop(row, None)  # its label was what was bad
     labels[rows] = new
     return dataset.overlaid(labels, bad, table.version)
+
+
+def _check_digits(table: LabelTable, classes: Sequence[str], where: str) -> None:
+    """Refuse numbers that are names of other classes, such as 2 where the folders 0, 1, 10 and 2 are sorted as texts.
+
+    Raises:
+        DataError: there is one.
+    """
+    place = {name: label for label, name in enumerate(classes)}
+    twofold = sorted(text for text in table.digits if place.get(text, int(text)) != int(text))
+    if twofold:
+        number, label = twofold[0], place[twofold[0]]
+        raise DataError(
+            f"{where}: label {number} may be the class named {number!r}, whose number is {label}, or the class of that "
+            "number: write the file as parquet, names as texts and numbers as integers"
+        )
 
 
 def read_labels(path: Path, spec: str) -> LabelTable:
@@ -117,4 +137,6 @@ def _from_csv(path: Path) -> LabelTable:
     texts = [row["label"] or None for row in rows]
     numbers = all(text is None or (text.isascii() and text.isdigit() and len(text) < 10) for text in texts)
     labels = pa.array([None if x is None else int(x) for x in texts], pa.int64()) if numbers else pa.array(texts)
-    return LabelTable([row["id"] or "" for row in rows], labels, path.name)
+    exported = "label_name" in rows[0]  # beside the number, in a file that a review wrote
+    digits = frozenset(filter(None, texts)) if numbers and not exported else frozenset[str]()
+    return LabelTable([row["id"] or "" for row in rows], labels, path.name, digits=digits)

@@ -36,6 +36,8 @@ class Samples:
         seed: the run seed.
         sparse: whether classes may be without any image, as when a model of many classes is tuned on a few.
         unlabelled: whether the data may be without labels; each image then has the label 0, which says nothing.
+        hold: whether images may be held in memory; else they are decoded whenever they are asked for, and those that
+            cannot be read are found only then.
 
     Raises:
         DataError: no labels, or a class without any image.
@@ -52,6 +54,7 @@ class Samples:
         seed: int = 0,
         sparse: bool = False,
         unlabelled: bool = False,
+        hold: bool = True,
     ) -> None:
         self.labelled = dataset.labels is not None
         if dataset.labels is None and not unlabelled:
@@ -63,7 +66,7 @@ class Samples:
         self.resident: Tensor | None = None
         self.place = torch.zeros(0)
         good = np.array([i for i in subset(dataset, limit, seed).tolist() if i not in self.bad], np.int64)
-        self.good = self._loaded(good)
+        self.good = self._loaded(good, hold=hold)
         if sparse or not self.labelled:
             return
         counts = self._counts(classes)
@@ -107,7 +110,7 @@ class Samples:
                 )
         return torch.bincount(labels, minlength=classes)
 
-    def _loaded(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _loaded(self, rows: NDArray[np.int64], *, hold: bool) -> NDArray[np.int64]:
         """Hold all images as bytes where they fit; rows that cannot be read are left out."""
         if isinstance(self.dataset, InMemory) and self.dataset.is_ready and self.view is None:
             self.shape, self.resident = tuple(self.dataset.images.shape[1:]), self.dataset.images
@@ -118,7 +121,7 @@ class Samples:
             reason = next((f"; {self.dataset.ids[i]}: {why}" for i, why in self.dataset.bad.items()), "")
             raise DataError(f"none of the first images of {self.dataset.options.spec!r} can be read{reason}")
         self.shape = tuple(first.images.shape[1:])
-        if first.images.numel() * len(rows) > RESIDENT_BYTES:
+        if not hold or first.images.numel() * len(rows) > RESIDENT_BYTES:
             return rows
         place = {name: i for i, name in enumerate(self.dataset.ids)}
         held = torch.empty(len(rows), *self.shape, dtype=torch.uint8)

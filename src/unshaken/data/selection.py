@@ -13,7 +13,7 @@ from unshaken.data.decode import Source
 
 
 class Selection(Dataset):
-    """Some samples of a data set, with the ids, labels and reasons that they have there.
+    """Some samples of a data set, with the ids, labels (the true ones too) and reasons that they have there.
 
     Args:
         whole: the data set.
@@ -31,6 +31,8 @@ class Selection(Dataset):
             bad={place[i]: why for i, why in whole.bad.items() if i in place},
         )
         self.whole, self.rows, self.boxes = whole, rows, whole.boxes
+        self.true_labels = None if whole.true_labels is None else whole.true_labels[rows]
+        self.labels_version = whole.labels_version
 
     def fetch(self, index: int) -> Source:
         """The sample's input in the whole data set."""

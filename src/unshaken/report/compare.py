@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -89,35 +89,12 @@ def compare_frames(
     Raises:
         ParameterError: as in `compare_runs`.
     """
-    if before.task != after.task:
-        raise ParameterError(
-            f"{baseline} is a run of {before.task} and {candidate} one of {after.task}: they have no figure in common"
-        )
-    for where, frame in ((baseline, old), (candidate, new)):
-        if not frame.labelled and after.task == "classification":
-            raise ParameterError(f"{where}: the samples have no labels, so it cannot be said which run is better")
-    if before.data_fingerprint != after.data_fingerprint:
-        versions = [config.labels_version or "as given" for config in (before, after)]
-        if versions[0] != versions[1]:
-            raise ParameterError(
-                f"{baseline} and {candidate} used other labels ({versions[0]} and {versions[1]}); audit both on one "
-                "version, or compare versions by 'unshaken labels compare'"
-            )
-        raise ParameterError(
-            f"{baseline} and {candidate} are not on the same data (fingerprints {before.data_fingerprint[:12]} and "
-            f"{after.data_fingerprint[:12]}); run both on one data set"
-        )
+    _check_comparable(baseline, before, old, candidate, after, new)
     places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks, *old.aside)}
     own = sorted([0, *new.natural, *new.attacks, *new.aside])
-    shared = [j for j in own if new.conditions[j].id in places]
-    made_before, made_after = read_methods(before).made_by, read_methods(after).made_by
-    names = [new.conditions[j].id for j in shared]
-    differing = [
-        c
-        for j, c in zip(shared, names, strict=True)
-        if made_before(c) != made_after(c) or new.conditions[j] != old.conditions[places[c]]
-    ]
-    shared = [j for j in shared if new.conditions[j].id not in differing]
+    both = [j for j in own if new.conditions[j].id in places]
+    differing = _made_otherwise(before, old, after, new, {j: places[new.conditions[j].id] for j in both})
+    shared = [j for j in both if j not in differing]
     paired: dict[str, Comparison] = {}
     values: dict[str, tuple[Figure, Figure]] = {}
     for j in shared:
@@ -132,13 +109,6 @@ def compare_frames(
             raise ParameterError(f"{baseline} and {candidate}, {name}: {error}") from None
         values[name] = first, second
     paired = holm_corrected(paired)
-    notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing]
-    if before.seed != after.seed:
-        notes.append(f"the seeds differ ({before.seed} and {after.seed}): random changes are other draws")
-    notes += [
-        f"{new.conditions[j].id}: holds nearest examples, which have no accuracy to pair; see minimal_norms of each run"
-        for j in new.nearest
-    ]
     known = {new.conditions[j].id for j in own}
     return RunComparison(
         baseline=baseline,
@@ -152,9 +122,70 @@ def compare_frames(
         ),
         only_baseline=tuple(c for c in places if c not in known),
         only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
-        notes=tuple(notes),
+        notes=tuple(_notes(before, after, new, differing)),
         measure=MEASURED.get(after.task, "accuracy"),
     )
+
+
+def _check_comparable(
+    baseline: str, before: RunConfig, old: Frame, candidate: str, after: RunConfig, new: Frame
+) -> None:
+    """Refuse runs that have no figure in common.
+
+    Raises:
+        ParameterError: they are of other tasks, data or labels, or have no labels.
+    """
+    if before.task != after.task:
+        raise ParameterError(
+            f"{baseline} is a run of {before.task} and {candidate} one of {after.task}: they have no figure in common"
+        )
+    for where, frame in ((baseline, old), (candidate, new)):
+        if not frame.labelled and after.task == "classification":
+            raise ParameterError(f"{where}: the samples have no labels, so it cannot be said which run is better")
+    if before.data_fingerprint == after.data_fingerprint:
+        return
+    versions = [config.labels_version or "as given" for config in (before, after)]
+    if versions[0] != versions[1]:
+        raise ParameterError(
+            f"{baseline} and {candidate} used other labels ({versions[0]} and {versions[1]}); audit both on one "
+            "version, or compare versions by 'unshaken labels compare'"
+        )
+    raise ParameterError(
+        f"{baseline} and {candidate} are not on the same data (fingerprints {before.data_fingerprint[:12]} and "
+        f"{after.data_fingerprint[:12]}); run both on one data set"
+    )
+
+
+def _made_otherwise(
+    before: RunConfig, old: Frame, after: RunConfig, new: Frame, places: Mapping[int, int]
+) -> dict[int, str]:
+    """Names of the conditions that the two runs made with other parameters, by their place in the second.
+
+    Args:
+        before: the first run.
+        old: its rows.
+        after: the second run.
+        new: its rows.
+        places: from the place of a condition in the second run to that in the first.
+    """
+    made_before, made_after = read_methods(before).made_by, read_methods(after).made_by
+    return {
+        j: new.conditions[j].id
+        for j, place in places.items()
+        if made_before(new.conditions[j].id) != made_after(new.conditions[j].id)
+        or new.conditions[j] != old.conditions[place]
+    }
+
+
+def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[int, str]) -> list[str]:
+    """What a reader of a comparison must know."""
+    notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing.values()]
+    if before.seed != after.seed:
+        notes.append(f"the seeds differ ({before.seed} and {after.seed}): random changes are other draws")
+    return notes + [
+        f"{new.conditions[j].id}: holds nearest examples, which have no accuracy to pair; see minimal_norms of each run"
+        for j in new.nearest
+    ]
 
 
 def _paired_accuracy(

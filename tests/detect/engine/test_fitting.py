@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from unshaken.core import Classifier
 from unshaken.core.errors import DataError, ParameterError
@@ -94,3 +95,17 @@ def test_one_class_only():
 def test_a_share_that_the_samples_cannot_promise_is_refused_before_the_fit():
     with pytest.raises(ParameterError, match=r"accept=0.999 needs 999 calibration samples and there are 20"):
         fit("demo", "demo", ["msp"], take=100, accept=0.999)
+
+
+def test_calibration_samples_that_cannot_be_read_promise_nothing(tmp_path):
+    """20 samples set the thresholds, which 0.95 needs 19 of; two of them are no images."""
+    pixels = load_data("demo").read(0)[..., 0]
+    ids = [f"c{i % 2}/{i:03}.png" for i in range(100)]
+    for name in ids:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / name)
+    data = load_data(f"folder:{tmp_path}")
+    for i in Shares().divide(data.ids, 0)[2][:2]:
+        (tmp_path / data.ids[i]).write_bytes(b"no image")
+    with pytest.raises(ParameterError, match=r"accept=0\.95 needs 19 calibration samples and there are 18"):
+        fit("demo", f"folder:{tmp_path}", ["msp"], accept=0.95)

@@ -137,24 +137,24 @@ def open_imagenet_c(target: str, options: Options, clean: Dataset | None) -> Dat
     """
     root = existing(target, options.spec, folder=True)
     files = ImageNetC(root, options)
-    rows = None if clean is None else _rows(clean, files, options.spec)
     if (cell := one_cell(files, (options.corruption, options.severity), options.spec)) is not None:
-        alone = files.open(*cell)
-        return alone if clean is None or rows is None else named_as(clean, rows, alone)
-    if clean is None or rows is None:
+        alone = files.open(*cell)  # its samples need not be those of another part
+        return alone if clean is None else named_as(clean, _rows(clean, alone.ids, options.spec), alone)
+    if clean is None:
         raise without_clean(options.spec, "folder:VAL")
+    rows = _rows(clean, files.first.ids, options.spec)
     files.check_all()
     return PublishedDataset(clean, rows, files, options)
 
 
-def _rows(clean: Dataset, files: ImageNetC, spec: str) -> NDArray[np.int64]:
+def _rows(clean: Dataset, ids: Sequence[str], spec: str) -> NDArray[np.int64]:
     """Where each sample of the files stands in the clean data.
 
     Raises:
         DataError: it has no such sample, or a class folder holds samples of several classes.
     """
     name, in_folders = clean.options.spec, isinstance(clean, FolderDataset)
-    wanted = [key_of(i) if in_folders else key_of(i.partition("/")[2]) for i in files.first.ids]
+    wanted = [key_of(i) if in_folders else key_of(i.partition("/")[2]) for i in ids]
     places: dict[str, int] = {}
     for row, own in enumerate(clean.ids):
         if places.setdefault(key_of(own), row) != row:
@@ -168,7 +168,7 @@ def _rows(clean: Dataset, files: ImageNetC, spec: str) -> NDArray[np.int64]:
             f"as {absent[0]!r}; name the data that they were made of"
         )
     rows = np.array([places[key] for key in wanted], np.int64)
-    _check_classes(files.first.ids, clean.labels, rows, spec, name)
+    _check_classes(ids, clean.labels, rows, spec, name)
     return rows
 
 

@@ -55,6 +55,8 @@ class Selection(Dataset):
             bad={i: base.bad[row] for i, row in enumerate(rows.tolist()) if row in base.bad},
         )
         self._base, self._rows = base, rows
+        self.true_labels = None if base.true_labels is None else base.true_labels[rows]
+        self.labels_version = base.labels_version
 
     def fetch(self, index: int) -> Source:
         """That of the data set."""

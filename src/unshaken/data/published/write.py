@@ -117,7 +117,11 @@ class ImageNetCWriter(Writer):
 
     def __init__(self, root: Path, dataset: Dataset, rows: NDArray[np.int64], folders: Sequence[str] = ()) -> None:
         super().__init__(root, dataset, rows)
-        self.paths = [self._path(int(row), folders) for row in rows]
+        names = [_quoted(name) for name in folders or dataset.classes]
+        in_order, most = names == sorted(set(names)), max(len(names), int(self.labels.max(initial=0)) + 1)
+        self._digits = max(4, len(str(most - 1)))
+        self._folders = names if in_order else [f"{self._number(label)}_{name}" for label, name in enumerate(names)]
+        self.paths = [self._path(int(row), keeps_own=not folders) for row in rows]
         path, times = Counter(self.paths).most_common(1)[0]
         if times > 1:
             raise DataError(f"data {dataset.options.spec!r}: {times} samples would have the file {path!r}")
@@ -129,20 +133,17 @@ class ImageNetCWriter(Writer):
             file.parent.mkdir(parents=True, exist_ok=True)
             _picture(image).save(file, "JPEG", quality=QUALITY, optimize=True)
 
-    def _path(self, row: int, folders: Sequence[str]) -> str:
+    def _path(self, row: int, *, keeps_own: bool) -> str:
         own = self.dataset.ids[row]
         folder, _, name = own.partition("/") if isinstance(self.dataset, FolderDataset) else ("", "", own)
-        if folders or not folder:
-            folder = self._folder(int(self.dataset.labels[row]) if self.dataset.labels is not None else 0, folders)
+        if not (keeps_own and folder):
+            label = int(self.dataset.labels[row]) if self.dataset.labels is not None else 0
+            folder = self._folders[label] if label < len(self._folders) else self._number(label)
         return f"{folder}/{_quoted(key_of(name))}.JPEG"
 
-    def _folder(self, label: int, folders: Sequence[str]) -> str:
-        classes = folders or self.dataset.classes
-        if label >= len(classes):
-            return f"{label:04}"
-        if sorted(classes) == list(classes) and len(set(classes)) == len(classes):
-            return _quoted(classes[label])
-        return f"{label:04}_{_quoted(classes[label])}"
+    def _number(self, label: int) -> str:
+        """With as many digits as all numbers need, so that texts sort as numbers do."""
+        return f"{label:0{self._digits}}"
 
 
 def _quoted(name: str) -> str:

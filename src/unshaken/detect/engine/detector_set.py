@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method
+from unshaken.data.dataset import BadSample
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.banks import checked_banks, sha256_of
 from unshaken.detect.engine.base import Detector
@@ -26,6 +27,9 @@ from unshaken.detect.engine.screen import DetectorScores, FittedDetector, check_
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
 from unshaken.run.store import RunDir
+
+FIRST = 3
+"""Samples that could not be read, of which a set says why."""
 
 
 class DetectorSet:
@@ -115,19 +119,22 @@ class DetectorSet:
         """
         return conformal_threshold(self.only(label).detectors[label].calibration.numpy(), accept=accept)
 
-    def calibrated(self, scores: Mapping[str, Tensor], data: str) -> DetectorSet:
+    def calibrated(self, scores: Mapping[str, Tensor], data: str, bad: Sequence[BadSample] = ()) -> DetectorSet:
         """The same detectors with thresholds from other normal scores.
 
         Args:
             scores: label to scores `[n]` of normal samples.
             data: where these come from.
+            bad: samples of that data that could not be read.
         """
         fitted = {
             n: FittedDetector(f.method, f.bank, scores[n].double().cpu().sort().values)
             for n, f in self.detectors.items()
         }
         samples = {**self.about.get("samples", {}), CALIBRATION: len(next(iter(scores.values())))}
-        return DetectorSet(self.model, self.anatomy, fitted, {**self.about, "samples": samples, "calibrated_on": data})
+        unread = {"samples": len(bad), "first": [str(one) for one in bad[:FIRST]]}
+        about = {**self.about, "samples": samples, "calibrated_on": data, "unread": unread}
+        return DetectorSet(self.model, self.anatomy, fitted, about)
 
     def save(self, folder: str | Path) -> None:
         """Write `banks.safetensors`, and last `detectors.json` with their digest: a list never goes with other banks.

@@ -159,10 +159,9 @@ class _EvasionRun:
             flags.append(NO_GRADIENT.flag(f"{text}: the figure may flatter the detector"))
         own = self._observe(self._ends(behind, search, early=True), self.detector_set.only(label))[label]
         naive = self.naive[label]
-        better = (naive.past & ~own.past).nonzero().flatten()
-        fit_data = (~(naive.past & ~own.past)).nonzero().flatten()
-        order = torch.cat([fit_data, better]).argsort()
-        best = _Observation.concat([own[fit_data], naive[better]])[order]
+        naive_wins = naive.past & ~own.past
+        better, rest = naive_wins.nonzero().flatten(), (~naive_wins).nonzero().flatten()
+        best = _Observation.concat([own[rest], naive[better]])[torch.cat([rest, better]).argsort()]
         cost = {k: getattr(own, k) + getattr(naive, k) for k in ("forwards", "backwards", "seconds")}
         return best.replace(**cost), flags
 

@@ -161,6 +161,8 @@ def fit(
         banks = {label: fitting.learn(label, m, fit_data) for label, m in zip(labels, detectors, strict=True)}
         fitted = {n: FittedDetector(m, banks[n], torch.zeros(0)) for n, m in zip(labels, detectors, strict=True)}
         scores = fitting.scores(fitted, calibration, task)
+    if accept is not None:
+        check_accept(accept, len(scores[labels[0]]))  # some of them may have been unreadable
     fitted = {n: FittedDetector(f.method, f.bank, scores[n]) for n, f in fitted.items()}
     about = {
         "model": classifier.name,

@@ -41,8 +41,8 @@ def draw_policies(belongs: Tensor, rng: SampleRng, negatives: float = 0.5) -> Te
     categories = belongs.shape[1]
     many = rng.fold("many").uniform(1)
     others = (rng.fold("others").uniform(categories) < many) & ~belongs
-    fit_data = rng.fold("negatives").uniform(1) >= negatives
-    policy = torch.where(belongs, fit_data, others)
+    keeps_own = rng.fold("negatives").uniform(1) >= negatives
+    policy = torch.where(belongs, keeps_own, others)
     filler = F.one_hot(torch.where(belongs, -1.0, rng.fold("one").uniform(categories)).argmax(1), categories).bool()
     return torch.where(policy.any(1, keepdim=True), policy, filler)
 

@@ -57,13 +57,13 @@ def blend(clean: Tensor, noise: Tensor, beta: float = 0.7, peak: float | None = 
         raise ParameterError(f"beta={beta!r} and peak={peak!r} must be within [0, 1]")
     if clean.shape != noise.shape:
         raise ParameterError(f"clean images {tuple(clean.shape)} and noise {tuple(noise.shape)} must be of one shape")
-    fit_data = beta * clean
+    dimmed = beta * clean
     wide = (slice(None), None, None, None)
     if peak is None:
         room = (
-            torch.ceil(255 - (255 * fit_data).flatten(1).amax(1) - 1e-4) / 255
+            torch.ceil(255 - (255 * dimmed).flatten(1).amax(1) - 1e-4) / 255
         )  # float32's rounding makes no level more
         top = room[wide]
     else:
         top = torch.full((len(clean), 1, 1, 1), peak).to(clean)
-    return (fit_data + top * noise / noise.flatten(1).amax(1).clamp_min(1e-12)[wide]).clamp(0, 1)
+    return (dimmed + top * noise / noise.flatten(1).amax(1).clamp_min(1e-12)[wide]).clamp(0, 1)

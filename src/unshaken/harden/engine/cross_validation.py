@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,16 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.oracle import Oracle
+from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.harden.engine.fit import fit, fresh
+from unshaken.harden.engine.held_out import FOLDER, HeldOut, Shard, load_array, logits_of, save_array
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.run.store import RunDir
-
-PIECE = 512
-"""Images in a pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +33,12 @@ class OutOfFold:
     margins: NDArray[np.float32] | None = None
 
 
+def do_here(held: HeldOut, shards: Sequence[Shard]) -> None:
+    """Do the forward passes of shards in this process."""
+    for part, shard in shards:
+        held.run_shard(part, shard)
+
+
 def cross_validate(
     arch: str,
     images: Tensor,
@@ -49,10 +51,12 @@ def cross_validate(
     device: torch.device,
     run: RunDir,
     watch: bool = False,
+    do: Callable[[HeldOut, Sequence[Shard]], None] = do_here,
 ) -> OutOfFold:
     """Train one network a fold, all from the same start, and keep what each says of the images that it has not seen.
 
-    A fold that is finished is kept in `folds/` of the run directory, and read again on resuming.
+    A fold that is finished is kept in `folds/` of the run directory, and read again on resuming; so are the weights
+    of a network that is trained, and the shards of its forward passes, until its fold is finished.
 
     Args:
         arch: of the networks, as in `unshaken.models.networks.architectures`.
@@ -65,46 +69,51 @@ def cross_validate(
         device: to train on.
         run: the run directory; its settings must be those of the folds that are there.
         watch: record margins after each epoch; costs a forward pass of the training images.
+        do: does the forward passes of shards; by default this process, one shard after another.
     """
-    found = np.empty((len(labels), classes), np.float32)
-    margins: list[NDArray[np.float32]] = []
-    parts = np.unique(fold).tolist()
-    with track("folds", len(parts)) as task:
-        for part in parts:
-            apart, place = torch.from_numpy(fold == part), ("folds", f"fold-{part}.npy")
-            seen, beside = ~apart, ("folds", f"margins-{part}.npy")
-            if not run.exists(*place) or (watch and not run.exists(*beside)):
-                model = fresh(arch, images[seen], classes=classes, seed=training.seed).to(device)
-                epochs: list[Tensor] = []
-
-                def note(live: Classifier, seen: Tensor = seen, epochs: list[Tensor] = epochs) -> None:
-                    epochs.append(margins_of(logits_of(live, images[seen]), labels[seen]))
-
-                shown = (model, images[seen], labels[seen], recipes, training)
-                made = fit(*shown, classes=classes, after_epoch=note if watch else None).model
-                if watch:
-                    _save(run, torch.stack(epochs).numpy(), beside)
-                _save(run, logits_of(made, images[apart]).double().softmax(1).float().numpy(), place)
-            found[apart.numpy()] = _load(run, place)
-            if watch:
-                watched = _load(run, beside)
-                margins.append(np.full((len(watched), len(labels)), np.nan, np.float32))
-                margins[-1][:, seen.numpy()] = watched
+    held = HeldOut(run, arch, fold, classes, device, lambda rows: images[torch.from_numpy(rows)], tuple(recipes))
+    with track("folds", len(held.parts)) as task:
+        for part in held.parts:
+            if held.lacks_network(part) or (watch and not run.exists(*_margins_of(part))):
+                seen = torch.from_numpy(fold != part)
+                _train_fold(held, part, images[seen], labels[seen], training, watch=watch)
             task.advance(1)
-    return OutOfFold(found, np.concatenate(margins) if watch else None)
+    if left := held.left():
+        do(held, left)
+    found = np.empty((len(labels), classes), np.float32)
+    for part in held.parts:
+        found[fold == part] = held.finish(part)
+    return OutOfFold(found, _watched(run, fold, held.parts) if watch else None)
 
 
-def logits_of(model: Classifier, images: Tensor) -> Tensor:
-    """Logits `[N, K]` of images in memory, on the CPU.
+def _train_fold(held: HeldOut, part: int, images: Tensor, labels: Tensor, training: Training, *, watch: bool) -> None:
+    """Train the network of a part on the images of all other parts, and keep it."""
+    epochs: list[Tensor] = []
 
-    Args:
-        model: in any mode; evaluated in evaluation mode.
-        images: uint8 `[N, C, H, W]`.
-    """
-    device = next(model.parameters()).device
-    with evaluating(model), torch.no_grad():
-        oracle = Oracle(model)
-        return torch.cat([oracle.forward(x.to(device).float() / 255)[0].cpu() for x in torch.split(images, PIECE)])
+    def note(live: Classifier) -> None:
+        epochs.append(margins_of(logits_of(live, images), labels))
+
+    model = fresh(held.arch, images, classes=held.classes, seed=training.seed).to(held.device)
+    given = (model, images, labels, held.recipes, training)
+    made = fit(*given, classes=held.classes, after_epoch=note if watch else None).model
+    if watch:
+        save_array(held.run, torch.stack(epochs).numpy(), *_margins_of(part))
+    if held.lacks_network(part):
+        held.keep_network(part, made)
+
+
+def _watched(run: RunDir, fold: NDArray[np.int64], parts: Sequence[int]) -> NDArray[np.float32]:
+    """Margins of all trainings, `[networks * epochs, N]`."""
+    found = []
+    for part in parts:
+        watched = load_array(run, *_margins_of(part))
+        found.append(np.full((len(watched), len(fold)), np.nan, np.float32))
+        found[-1][:, fold != part] = watched
+    return np.concatenate(found)
+
+
+def _margins_of(part: int) -> tuple[str, str]:
+    return FOLDER, f"margins-{part}.npy"
 
 
 def margins_of(logits: Tensor, labels: Tensor) -> Tensor:
@@ -120,14 +129,3 @@ def margins_of(logits: Tensor, labels: Tensor) -> Tensor:
     own = logits.gather(1, labels[:, None])
     others = logits.scatter(1, labels[:, None], -torch.inf)
     return own[:, 0] - others.amax(1)
-
-
-def _save(run: RunDir, values: NDArray[np.float32], place: tuple[str, str]) -> None:
-    file = io.BytesIO()
-    np.save(file, values)
-    run.write(file.getvalue(), *place)
-
-
-def _load(run: RunDir, place: tuple[str, str]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = np.load(io.BytesIO(run.read(*place)), allow_pickle=False)
-    return found

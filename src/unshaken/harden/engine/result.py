@@ -7,7 +7,8 @@ from typing import Any
 from unshaken.core.errors import RunError
 from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.harden_file import NAME, read_harden
-from unshaken.harden.engine.loop import FIGURES, Loop
+from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.selection import FIGURES
 from unshaken.measure import share
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir

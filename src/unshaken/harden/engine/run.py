@@ -10,15 +10,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import save as save_tensors
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, UnshakenError
+from unshaken.core.errors import RunError
 from unshaken.core.notebook import facts_card
-from unshaken.core.texts import first_line
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
@@ -29,14 +27,14 @@ from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import read_harden
 from unshaken.harden.engine.judgement import Reference
-from unshaken.harden.engine.loop import Loop, Validation
+from unshaken.harden.engine.loop import Loop
+from unshaken.harden.engine.prepared import prepared
 from unshaken.harden.engine.recipe import UNLABELLED, Recipe
 from unshaken.harden.engine.result import earlier_refusal, keep_start, result_of
-from unshaken.harden.engine.start import Start, start_from, with_new_head
+from unshaken.harden.engine.selection import Validation
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import ShapeRecord, read_record, record_of, spec_of_run, tensors_of
-from unshaken.run.align import aligned
 from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.store import RunDir
@@ -124,25 +122,10 @@ def train_run(
         classifier = recipe.rebuild(classifier)
     classifier.to(processes.device)
     shaping = [*start.recipes, *(recipe_text(r) for r in recipes if type(r).rebuild is not Recipe.rebuild)]
-    names = list(classifier.classes or dataset.classes) or [str(i) for i in range(samples.classes)]
-    config = HardenConfig(
-        schema=1,
-        model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
-        data=dataset.options.spec,
-        recipes=[recipe_text(r) for r in recipes],
-        training=training.model_dump(mode="json"),
-        arch=start.arch,
-        classes=names,
-        shape=ShapeRecord(classes=samples.classes, channels=samples.shape[0], side=samples.shape[1]),
-        data_fingerprint=dataset.fingerprint,
-        labels_version=dataset.labels_version,
-        images={"usable": len(samples.good)},
-        processes=processes.world,
-        further=further_content(recipes),
-        provenance=provenance(),
-    )
+    name = model if isinstance(model, str) else f"<{type(classifier.net).__name__}>"
+    config = _config(name, start.arch, classifier, dataset, samples, recipes, training, processes.world)
     record = record_of(classifier, arch=start.arch, shape=config.shape if shaping else None, recipes=shaping)
-    classifier.classes = tuple(names)
+    classifier.classes = tuple(config.classes)
 
     def keep(kept: Classifier, name: str, progress: Progress) -> None:
         run.write(save_tensors(tensors_of(kept)), f"{name}.safetensors")
@@ -175,105 +158,33 @@ def train_run(
     return HardenResult(run, chosen_weights(loop.kept(), run), config.result, bad)
 
 
-def prepared(
-    model: str | nn.Module, dataset: Dataset, training: Training, *, new_head: bool, limit: int | None,
-    workers: int | None, download: bool, unlabelled: bool = False,
-) -> tuple[Start, Samples]:  # fmt: skip
-    """The model to start from, and the samples that fit it; see `unshaken.api.harden`, and `Samples` for `unlabelled`.
-
-    Raises:
-        ParameterError: the data has no labels and needs them.
-        ModelError: the model does not fit the data.
-    """
-    if dataset.labels is None and not unlabelled:
-        raise ParameterError(
-            f"data {dataset.options.spec!r} has no labels: training needs the class of each image, except by recipes "
-            "that learn without, such as swav"
-        )
-    classes = len(dataset.classes) or (1 if dataset.labels is None else int(dataset.labels.max()) + 1)
-    if isinstance(model, str) and not model.startswith("new:") and ":" in model:
-        shape = ShapeRecord(classes=classes, channels=3, side=1)
-        start = start_from(
-            model, classes=classes, names=dataset.classes, shape=shape, statistics=([], []), seed=0, download=download
-        )
-    elif isinstance(model, nn.Module):
-        own = model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
-        start = Start(own, f"py:<{type(own.net).__name__}>")
-    else:
-        start = None
-    view = start.model.view if start else None
-    own_classes, shown = dataset.classes, dataset if start is None else _aligned(dataset, start.model, new_head)
-    sparse = shown is not dataset
-    samples = Samples(
-        shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse, unlabelled=unlabelled
+def _config(
+    name: str,
+    arch: str,
+    classifier: Classifier,
+    dataset: Dataset,
+    samples: Samples,
+    recipes: Sequence[Recipe],
+    training: Training,
+    processes: int,
+) -> HardenConfig:
+    """What decides the weights of a run, as `harden.json` holds it."""
+    return HardenConfig(
+        schema=1,
+        model=name,
+        data=dataset.options.spec,
+        recipes=[recipe_text(r) for r in recipes],
+        training=training.model_dump(mode="json"),
+        arch=arch,
+        classes=list(classifier.classes or dataset.classes) or [str(i) for i in range(samples.classes)],
+        shape=ShapeRecord(classes=samples.classes, channels=samples.shape[0], side=samples.shape[1]),
+        data_fingerprint=dataset.fingerprint,
+        labels_version=dataset.labels_version,
+        images={"usable": len(samples.good)},
+        processes=processes,
+        further=further_content(recipes),
+        provenance=provenance(),
     )
-    if start is None:
-        if classes < 2 and not unlabelled and dataset.labels is not None and dataset.labels.ndim == 1:
-            raise ParameterError(
-                f"data {dataset.options.spec!r} has one class: a new network would have nothing to tell apart; add "
-                "images of another class"
-            )
-        start = start_from(
-            str(model),
-            classes=classes,
-            names=dataset.classes,
-            shape=ShapeRecord(classes=classes, channels=samples.shape[0], side=samples.shape[1]),
-            statistics=samples.statistics(),
-            seed=training.seed,
-            download=download,
-        )
-    return _fitting(start, samples, new_head, own_classes, training.seed), samples
-
-
-def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
-    """The data with the model's class numbers; as it is where these are to be replaced, and without class labels.
-
-    Raises:
-        DataError: see `unshaken.run.align.align`.
-    """
-    if dataset.labels is None or dataset.labels.ndim > 1:
-        return dataset
-    try:
-        return aligned(dataset, model.classes, model=f"model {model.name!r}")
-    except DataError:
-        if new_head:
-            return dataset
-        raise
-
-
-def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int) -> Start:
-    """The model with as many outputs as the data has classes.
-
-    Raises:
-        ModelError: it does not take the images, or has other classes.
-    """
-    outputs = _count_outputs(start.model.eval(), (2, *samples.shape))
-    if not samples.labelled:
-        samples.classes = outputs
-        return start
-    if new_head and outputs != samples.classes:
-        return Start(with_new_head(start.model, samples.classes, names, seed), start.arch, start.recipes)
-    if outputs < samples.classes or (outputs > samples.classes and not start.model.classes):
-        raise ModelError(
-            f"model {start.model.name!r} has {outputs} outputs, the data {samples.classes} classes: give --new-head to "
-            "replace its last layer, or data of its classes"
-        )
-    samples.classes = outputs
-    return start
-
-
-@torch.no_grad()
-def _count_outputs(model: Classifier, shape: tuple[int, ...]) -> int:
-    try:
-        outputs: int = model(torch.zeros(shape)).shape[1]
-    except UnshakenError:
-        raise
-    except Exception as error:  # a network may refuse images in any way
-        raise ModelError(
-            f"model {model.name!r} fails on images of shape {shape}: {first_line(error)}; give the data the size that "
-            "it takes, as in ?size=224, or another model"
-        ) from error
-    return outputs
 
 
 def _opened(run: RunDir, config: HardenConfig, *, resume: bool) -> None:

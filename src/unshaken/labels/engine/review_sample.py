@@ -53,14 +53,15 @@ def draw_review(score: Numbers, size: int, *, seed: int = 0) -> ReviewSample:
 
     Args:
         score: how likely each label is right, `[N]`, as `LabelScores.score`; the lower the more suspect.
-        size: samples to review, at least one a stratum.
+        size: samples to review, at least one a stratum; of fewer samples than strata all.
         seed: of the draws.
 
     Raises:
         ParameterError: size is too small, or above N.
     """
-    if not STRATA <= size <= len(score):
-        raise ParameterError(f"a review of {size} samples is not possible: choose {STRATA} to {len(score)}")
+    least = min(STRATA, len(score))
+    if not least <= size <= len(score):
+        raise ParameterError(f"a review of {size} samples is not possible: choose {least} to {len(score)}")
     rng = np.random.default_rng(seed)
     order = np.argsort(score, kind="stable")
     ends = np.ceil(len(order) * (2 ** np.arange(1, STRATA) - 1) / (2**STRATA - 1)).astype(np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, final
 
@@ -15,12 +15,11 @@ from pydantic import Field
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.boxes import join_boxes
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.run.published import with_errors
 from unshaken.run.rows import Condition, Context, Part
+from unshaken.stress.engine._changed_rows import rows_of_files, with_truth
 from unshaken.stress.engine.jpeg import jpeg_compression
 from unshaken.stress.engine.pixels import to_pixels, to_planes
 
@@ -141,7 +140,7 @@ class Stressor(Parameters):
 
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
         if (found := context.files(condition, batch)) is not None:
-            return _rows_of_files(condition, *found, context)
+            return rows_of_files(condition, *found, context)
         oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
         outputs, truths, size = [], [], oracle.limit
         for first in range(0, len(batch), size):
@@ -151,7 +150,7 @@ class Stressor(Parameters):
             truths.append((changed.labels, changed.boxes))
         return context.rows(
             condition,
-            _with_truth(batch, truths),
+            with_truth(batch, truths),
             torch.cat(outputs),
             seconds=(time.perf_counter() - began) / len(batch),
             images=lambda rows: self.apply(batch[rows], severity, context.seed).images,
@@ -167,34 +166,6 @@ class Stressor(Parameters):
     def _check_severity(self, severity: int) -> None:
         if severity not in self.severities:
             raise ParameterError(f"{self.info.name}: severity {severity!r} is not one of {list(self.severities)}")
-
-
-def _with_truth(batch: Batch, truths: Sequence[tuple[Tensor | None, Tensor | None]]) -> Batch:
-    """The samples with the labels and boxes of their changed images, given piece by piece."""
-    labels, boxes = ([one[place] for one in truths if one[place] is not None] for place in (0, 1))
-    return replace(
-        batch,
-        labels=torch.cat([x for x in labels if x is not None]) if labels else batch.labels,
-        boxes=join_boxes([x for x in boxes if x is not None]) if boxes else batch.boxes,
-    )
-
-
-def _rows_of_files(condition: Condition, changed: Batch | None, bad: Mapping[str, str], context: Context) -> list[Part]:
-    """Rows of samples that were changed by others and read from files.
-
-    Args:
-        condition: where the rows belong.
-        changed: the samples as the files show them; None where none can be read.
-        bad: the reason by id for the others.
-        context: of the shard.
-    """
-    if changed is None:
-        return [with_errors(Part("outcomes", condition, {"id": []}), bad)]
-    began = time.perf_counter()
-    outputs = context.oracle.exact(changed.images)
-    seconds = (time.perf_counter() - began) / len(changed)
-    parts = context.rows(condition, changed, outputs, seconds=seconds, images=lambda rows: changed.images[rows])
-    return [with_errors(part, bad) if part.table == "outcomes" else part for part in parts]
 
 
 class Severities:

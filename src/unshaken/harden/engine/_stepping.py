@@ -1,0 +1,220 @@
+"""`Stepping`: what one optimizer step of a training needs, and the step itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.data.resident import Samples, order
+from unshaken.harden.engine._check import Check
+from unshaken.harden.engine._checkpoint import PLACE, Progress
+from unshaken.harden.engine._processes import Processes
+from unshaken.harden.engine._training_batches import Labelled, TrainingBatches
+from unshaken.harden.engine.compose import Composition
+from unshaken.harden.engine.inner import Inner
+from unshaken.harden.engine.judgement import Reference
+from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Memory, Recipe, Setup, Step
+from unshaken.harden.engine.selection import Validation, selection_of
+from unshaken.harden.engine.training import Training, build_optimizer, rate
+from unshaken.run.store import RunDir
+
+Keep = Callable[[Classifier, str, Progress], None]
+"""Writes a classifier under a name: `model` for the chosen one, `last`, `start` where that is a candidate."""
+PEEK = 8
+"""Images that a copy of the model is checked on."""
+
+
+class Stepping:
+    """The steps of a training run; `Loop` runs them in epochs.
+
+    Args:
+        model: trained in place, on its device.
+        samples: what may be seen.
+        recipes: what is learned.
+        training: how.
+        processes: the processes that train together.
+        run: where the state is kept; None for nowhere.
+        keep: see `Keep`; None for nothing.
+        validation: figure in [0, 1] of a classifier on held-out images that chooses the checkpoint, in the place of
+            `training.select`; with it, and with `training.max_clean_loss`, the starting weights are a candidate.
+        reference: figures of the starting weights in the place of those on held-out images, which they know.
+
+    Raises:
+        ParameterError: recipes do not go together, or batch and model do not.
+    """
+
+    model: nn.Module
+
+    def __init__(
+        self,
+        model: Classifier,
+        samples: Samples,
+        recipes: Sequence[Recipe],
+        training: Training,
+        *,
+        processes: Processes | None = None,
+        run: RunDir | None = None,
+        keep: Keep | None = None,
+        validation: Validation | None = None,
+        reference: Reference | None = None,
+    ) -> None:
+        self.validation, self.reference = validation, reference
+        self.training, self.samples, self.run, self.keep = training, samples, run, keep
+        self.together = Composition(recipes)
+        kind = MASKS if samples.are_masks else CLASSES if samples.labelled else UNLABELLED
+        self.together.check_labels(kind)
+        self.processes = processes or Processes(precision=training.precision)
+        self.rows, held = samples.split(training.held_out if samples.labelled else 0, training.seed)
+        self.held_out = len(held)
+        share = training.batch_size // self.processes.world
+        if training.batch_size % self.processes.world:
+            raise ParameterError(
+                f"batch size {training.batch_size} does not divide among {self.processes.world} processes"
+            )
+        self.size = min(share, len(self.rows) // self.processes.world)
+        if self.size < 2 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+            raise ParameterError(
+                f"a batch of {self.size} with batch norm has no statistics: give a batch size of 2 or more"
+            )
+        self.batches = TrainingBatches(
+            samples, self.rows, training.seed, self.size, self.processes, training.channels_last
+        )
+        self.steps = self.batches.steps
+        self.held = samples.whole(held if len(held) else self.rows[:PEEK])
+        self.threat = self.together.threat
+        self.check = Check(
+            self.held,
+            samples.whole(order(self.rows, training.seed, 0, "monitor")[: training.check_images // 2]),
+            self.threat,
+            attacked=training.check_images,
+            steps=training.check_steps,
+            seed=training.seed,
+        )
+        self.select = selection_of(training, validation, threat=self.threat is not None, labelled=samples.labelled)
+        self.keys = samples.keys(training.seed)
+        self.memory: dict[str, Memory] = {r.info.name: {} for r in recipes}
+        self.progress = Progress()
+        self.live = model
+        self.renew: Callable[[], object] = lambda: None
+        self.told: Callable[[dict[str, float]], object] = lambda record: None
+
+    def _begin(self) -> None:
+        training, device = self.training, self._device
+        if training.channels_last:
+            self.live.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images = self.held.images[:PEEK].to(device)
+        for recipe in self.together.recipes:
+            memory = self.memory[recipe.info.name]
+            shown = self.live, images, self.samples.classes, training.seed, self.steps, training.epochs
+            few = partial(self.batches.some, device=device)
+            recipe.begin(Setup(*shown, memory, few, len(self.samples.dataset), self._evaluate, self.size))
+        self.optimizer = build_optimizer(self.live, training)
+        self.model, self.optimizer = self.processes.setup(self.live, self.optimizer)
+        self.inner = Inner(self.live, images, precision=training.inner_precision, copied=training.folded)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.live.parameters()).device
+
+    def _call(self, images: Tensor) -> Tensor:
+        """A counted training pass; those of the inner search have their own meter."""
+        n = len(images) * self.processes.world
+        self.progress.forwards += n
+        self.progress.backwards += n * torch.is_grad_enabled()
+        logits: Tensor = self.model(images)
+        return logits
+
+    @torch.no_grad()
+    def _evaluate(self, read: Callable[[Tensor], Tensor]) -> Labelled:
+        """A counted pass over all training samples in their order: see `Evaluate`."""
+        parts = []
+        with evaluating(self.live):
+            for rows, images, labels in self.batches.all(self._device):
+                self.progress.forwards += len(images)
+                parts.append((rows, labels, read(images)))
+        rows, labels, found = map(torch.cat, zip(*parts, strict=True))
+        return rows, labels, found
+
+    def _step(self, rows: Tensor, images: Tensor, labels: Tensor, second: Callable[[], Labelled]) -> Step:
+        progress, training = self.progress, self.training
+        return Step(
+            model=self._call,
+            classifier=self.live,
+            images=images,
+            labels=labels,
+            rng=self.keys[rows].fold(progress.epoch),
+            inner=self.inner,
+            epoch=progress.epoch,
+            number=progress.number,
+            share=progress.number / (training.epochs * self.steps * self.together.replays),
+            epochs=training.epochs,
+            steps=self.steps,
+            classes=self.samples.classes,
+            second=second,
+            memory=self.memory,
+            average=self.processes.average,
+            rows=rows,
+        )
+
+    def _rate(self) -> float:
+        total = self.training.epochs * self.steps * self.together.replays
+        training = self.training
+        share = min(1.0, (self.progress.number + 0.5) / total)  # the middle of the step: neither end is nought
+        return rate(share, training.schedule, warmup=training.warmup, milestones=training.milestones)
+
+    def _descend(self, step: Step) -> None:
+        """Augment, search, learn."""
+        together, training, progress = self.together, self.training, self.progress
+        together.prepare(step)
+        together.search(step)
+        self.live.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = training.lr * self._rate()
+        with self.processes.autocast(), together.around(step, lambda: self._probe(step)):
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = together.loss(step, training.smoothing)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._lost(f"the loss became {value}")
+            self.processes.backward(loss)
+            if training.clip is not None:
+                torch.nn.utils.clip_grad_norm_(self.live.parameters(), training.clip)
+            self.optimizer.step()
+        progress.number += 1
+        together.after_step(step)
+        progress.losses = (progress.losses[0] + value, progress.losses[1] + 1)
+        for name, figure in step.figures.items():
+            total, n = progress.sums.get(name, (0.0, 0))
+            progress.sums[name] = (total + figure, n + 1)
+
+    def _probe(self, step: Step) -> Tensor:
+        """The loss of this process's batch, past what reduces gradients over processes."""
+        step.model = self.live
+        try:
+            return self.together.loss(step, self.training.smoothing)
+        finally:
+            step.model = self._call
+
+    def _lost(self, what: str) -> RunError:
+        kept = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
+        return RunError(
+            f"{what} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
+            f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{kept}"
+        )
+
+    def _check_weights(self) -> None:
+        """Refuse to go on, or to keep anything, once weights are no numbers.
+
+        Raises:
+            RunError: see `_lost`.
+        """
+        norms = [b for b in self.live.net.named_buffers() if b[0].endswith(("running_mean", "running_var"))]
+        for name, value in [*self.live.net.named_parameters(), *norms]:
+            if not bool(value.isfinite().all()):
+                raise self._lost(f"the weights {name!r} became infinite or NaN")
