@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, negated, unpaired
 
 RATIOS = (1, 2, 5, 10)
 """Majority to minority, of drawn samples."""
@@ -209,8 +209,7 @@ class AccuracyDisparityPaper(Paper):
         *some, most = RATIOS[1:]
         checks = []
         for ratio in some:
-            change = cauchy[str(ratio)]["change"]
-            narrowed = {"value": -change["value"], "low": -change["high"], "high": -change["low"]}
+            narrowed = negated(cauchy[str(ratio)]["change"])
             checks.append(decide("heavy-tails-shrink", f"ratio {ratio}: gap taken away", narrowed))
         words = f"ratio {most}: gap added"
         return [*checks, decide("heavy-tails-give-up", words, cauchy[str(most)]["change"], above=GIVEN_UP)]

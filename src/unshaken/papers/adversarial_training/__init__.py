@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, in_every_seed, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in, unpaired, values_of
 
 EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]
@@ -190,13 +191,14 @@ def _single_steps(trained: Mapping[str, Any]) -> list[Check]:
 
 def _long_training(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
     """Falls from the best epoch to the end, and accuracies at the end, of each arm over the seeds."""
-    fall = {arm: [one[arm]["best"]["value"] - one[arm]["last"]["value"] for one in seeds] for arm in ("at", *REMEDIES)}
+    of = partial(values_of, seeds)
+    fall = {arm: of(arm, "best") - of(arm, "last") for arm in ("at", *REMEDIES)}
     words = "robust accuracy on new images, best epoch less last"
-    checks = [decide("robust-overfitting", words, across_seeds(fall["at"]), above=DROP, opposed_below=0.0)]
+    checks = [decide("robust-overfitting", words, fall["at"], above=DROP, opposed_below=0.0)]
     for arm, part in REMEDIES.items():
-        less = across_seeds([a - b for a, b in zip(fall["at"], fall[arm], strict=True)])
-        more = across_seeds([one[arm]["last"]["value"] - one["at"]["last"]["value"] for one in seeds])
-        checks += [decide(part, f"{arm}: falls less by", less), decide(part, f"{arm}: at the end more by", more)]
+        more = of(arm, "last") - of("at", "last")
+        checks.append(decide(part, f"{arm}: falls less by", fall["at"] - fall[arm]))
+        checks.append(decide(part, f"{arm}: at the end more by", more))
     return checks
 
 

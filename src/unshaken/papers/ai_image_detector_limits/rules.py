@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
-from unshaken.papers.frame import Check, decide, unpaired
+from unshaken.papers.frame import Check, complement, decide, negated, unpaired
 
 ERRORS = 3.0
 RISE = 0.005
@@ -75,9 +75,8 @@ def out_of_reach(measured: Mapping[str, Any]) -> list[Check]:
     checks = [strong("strong-marks", measured)]
     for fraction in FRACTIONS:
         error = measured["diffusion"][STRONG][f"{fraction:g}"]["error"]
-        found = {"value": 1 - error["value"], "low": 1 - error["high"], "high": 1 - error["low"]}
         words = f"strong mark, t = {fraction:g}: 1 less missed and false alarms"
-        checks.append(decide("strong-marks", words, found, above=HALF, opposed_below=HALF))
+        checks.append(decide("strong-marks", words, complement(error), above=HALF, opposed_below=HALF))
     return checks
 
 
@@ -86,8 +85,7 @@ def substituted(measured: Mapping[str, Any]) -> list[Check]:
     found = measured["substitute"]
     least = min(found["accuracy"].values(), key=lambda figure: float(figure["low"]))
     words = f"the worst substitute is right on {least['value']:.1%} ({least['low']:.1%} at least)"
-    change = found["evade"]["universal_beyond_uniform"]
-    taken = {"value": -change["value"], "low": -change["high"], "high": -change["low"]}
+    taken = negated(found["evade"]["universal_beyond_uniform"])
     return [
         strong("substitution", measured),
         Check(words, least["low"] > ACCURACY, "substitution"),

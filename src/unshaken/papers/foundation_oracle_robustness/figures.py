@@ -17,6 +17,7 @@ from unshaken.papers.foundation_oracle_robustness import (
     RECIPES,
     FoundationOraclePaper,
 )
+from unshaken.papers.frame import complement
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
 Table = dict[str, NDArray[Any]]
@@ -110,8 +111,3 @@ def oracle_accuracy(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:
     """Of the worst probe of the oracle, and of the held-out one, on all test images."""
     each = [rows.accuracy(f"oracle{i}") for i in range(len(paper.oracles.split("+")))]
     return {"least": min(each, key=lambda f: float(f["value"])), "held_out": rows.accuracy("held-out")}
-
-
-def complement(figure: dict[str, Any]) -> dict[str, Any]:
-    """One less a figure."""
-    return figure | {"value": 1 - figure["value"], "low": 1 - figure["high"], "high": 1 - figure["low"]}

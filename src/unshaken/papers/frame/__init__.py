@@ -11,6 +11,7 @@ its own, a room lacks a method: add it there.
 |---|---|
 | `paper.py` | `Paper`, `PlusSeparated`, `pilot`, `seeds_in`: claim and rules, without torch |
 | `claim.py` | `ClaimPart`, `Check`, `decide`, `in_every_seed`: the parts of a claim, and outcomes by intervals |
+| `effects.py` | `mean_over`, `across_seeds`, `values_of`; `unpaired`, `negated`, `complement`, `scaled`: effects |
 | `table.py`, `measured.py` | `write_table`; the figures of a kept result, judged again |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
@@ -180,7 +181,16 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.claim import Check, ClaimPart, across_seeds, decide, in_every_seed, seeds_in, unpaired
+from unshaken.papers.frame.claim import Check, ClaimPart, decide, in_every_seed, seeds_in
+from unshaken.papers.frame.effects import (
+    across_seeds,
+    complement,
+    mean_over,
+    negated,
+    scaled,
+    unpaired,
+    values_of,
+)
 from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot
 
 __all__ = [
@@ -189,9 +199,14 @@ __all__ = [
     "Paper",
     "PlusSeparated",
     "across_seeds",
+    "complement",
     "decide",
     "in_every_seed",
+    "mean_over",
+    "negated",
     "pilot",
+    "scaled",
     "seeds_in",
     "unpaired",
+    "values_of",
 ]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, negated, pilot, seeds_in, unpaired
 from unshaken.papers.vit_patch.studies import judge_studies
 
 SMALL = "small-vit|small-cnn"
@@ -205,18 +205,18 @@ class VitPatchPaper(Paper):
         checks = []
         for name, part in seeds:
             gap = part["clean"]["cnn_minus_vit"]
-            for order, effect in (("ViT minus CNN", _negative(gap)), ("CNN minus ViT", gap)):
+            for order, effect in (("ViT minus CNN", negated(gap)), ("CNN minus ViT", gap)):
                 words = f"{name}: clean accuracy, {order}"
                 checks.append(decide("equal-accuracy", words, effect, above=-CLOSE, opposed_below=-1))
             gap = part["adversarial"]["vit_minus_cnn"]["1"]
             checks.append(decide("adversarial", f"{name}: one adversarial cell, fooled ViT minus CNN", gap))
             for kind in ("mean", *KINDS):
                 words = f"{name}: 3/8 of the cells corrupted, {kind}, fooled CNN minus ViT"
-                gap = _negative(part["natural"][kind]["24"]["vit_minus_cnn"])
+                gap = negated(part["natural"][kind]["24"]["vit_minus_cnn"])
                 checks.append(decide("natural" if kind == "mean" else "each-kind", words, gap))
             flat = part["smoothing"]["chosen"]
             best = flat["temperature"]
-            gain = _negative(flat["fooled_minus_plain"])
+            gain = negated(flat["fooled_minus_plain"])
             words = f"{name}: one adversarial cell, fooled at T = 1 minus T = {best}"
             checks.append(decide("temperature", words, gain, above=GAIN))
             words = f"{name}: clean accuracy at T = {best} minus T = 1"
@@ -229,8 +229,3 @@ class VitPatchPaper(Paper):
         if all("patch_fool" in part for _, part in seeds):
             checks += judge_studies(seeds)
         return checks
-
-
-def _negative(figure: Mapping[str, Any]) -> dict[str, Any]:
-    """The same difference the other way round."""
-    return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
