@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -111,18 +112,15 @@ def write_epochs(context: Context, arm: str, net: Net) -> None:
     """Write what was watched, one row an epoch and class."""
     if context.has(arm, "epochs"):
         return
-    columns: dict[str, list[Any]] = {}
-    for record in net.curves:
-        for k in range(1, CLASSES):
-            start = record.get(f"start_{k}")
-            row = {
-                "id": f"{int(record['epoch'])}-{k}", "epoch": int(record["epoch"]), "kind": k,
-                "iou": record.get(f"iou_{k}"), "early": record[f"early_{k}"], "memorised": record[f"memorised_{k}"],
-                "labels": record.get(f"labels_{k}"), "start": None if start is None else int(start),
-            }  # fmt: skip
-            for name, value in row.items():
-                columns.setdefault(name, []).append(value)
-    context.write("epochs", arm, columns)
+    rows = []
+    for record, k in product(net.curves, range(1, CLASSES)):
+        start = record.get(f"start_{k}")
+        rows.append({
+            "id": f"{int(record['epoch'])}-{k}", "epoch": int(record["epoch"]), "kind": k,
+            "iou": record.get(f"iou_{k}"), "early": record[f"early_{k}"], "memorised": record[f"memorised_{k}"],
+            "labels": record.get(f"labels_{k}"), "start": None if start is None else int(start),
+        })  # fmt: skip
+    context.write("epochs", arm, rows)
 
 
 def write_masks(context: Context, arm: str, model: Classifier, images: Tensor, masks: Tensor) -> None:
