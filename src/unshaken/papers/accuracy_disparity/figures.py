@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.measure.robustness.disparity_theory import gaussian_optimum
@@ -73,7 +71,7 @@ def summary(found: Disparity) -> dict[str, Any]:
 
 def truth(rows: Rows, label: str) -> NDArray[np.int64]:
     """Labels under a condition, in the order of ids."""
-    return np.asarray(rows.table("outcomes", label).sort_by("id")["label"].to_numpy(), np.int64)
+    return rows.column("outcomes", label, "label", by="id")
 
 
 class Figures:
@@ -87,9 +85,7 @@ class Figures:
 
     def __init__(self, rows: Rows, seeds: Sequence[int], net_seeds: Sequence[int]) -> None:
         self.rows, self.seeds, self.net_seeds = rows, seeds, net_seeds
-        table = rows.table("classwise")
-        names = pc.unique(table["condition"]).to_pylist()
-        self.linear: dict[str, pa.Table] = {n: table.filter(pc.equal(table["condition"], n)) for n in names}
+        self.linear = rows.arrays("classwise", "label", "correct", "robust")
 
     def gaussian(self) -> dict[str, Any]:
         """Measured beside the closed form, by ratio and radius."""
@@ -190,7 +186,7 @@ class Figures:
         """
         if name in self.linear:
             part = self.linear[name]
-            return part[column].to_numpy(zero_copy_only=False).astype(bool), part["label"].to_numpy()
+            return part[column], part["label"]
         budget = int(name.split("-")[2].partition(".")[0])
         attacked = column == "robust" and budget
         label = f"pgd-linf-{budget / 255:.6g}" if attacked else "clean"

@@ -63,9 +63,8 @@ def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
     scale = float(rows.table("scales", arm)["scale"][0].as_py()) if arm in ZERO_SHOT else 1.0
     there = [name for name in ("noise", *OTHERS) if f"{arm}.{name}" in rows.labels()]
     found["abnormal"] = {name: area(rows, f"{arm}.clean", f"{arm}.{name}", scale).to_json() for name in there}
-    table = rows.table("outcomes", f"{arm}.cues").sort_by("id")
-    texture = rows.table("cues", f"{arm}.cues").sort_by("id")["texture"].to_numpy()
-    bias = cue_bias(table["prediction"].to_numpy(), table["label"].to_numpy(), texture).figure()
+    predicted, labels = rows.columns("outcomes", f"{arm}.cues", "prediction", "label", by="id")
+    bias = cue_bias(predicted, labels, rows.column("cues", f"{arm}.cues", "texture", by="id")).figure()
     found["shape"] = None if bias is None else bias.to_json()
     if arm == ZERO_SHOT[0]:
         found["prompts"] = prompts(rows, arm, scale)

@@ -104,4 +104,4 @@ def masking(rows: Rows, net: str, eps: str) -> dict[str, Any]:
 
 def gradients(rows: Rows, name: str) -> Numbers:
     """A column of the gradients' rows, in the order of the samples' ids."""
-    return np.asarray(rows.table("gradients", "clean").sort_by("id")[name].to_numpy(), np.float64)
+    return rows.column("gradients", "clean", name, by="id")

@@ -77,8 +77,8 @@ def preserved(rows: Rows) -> float:
 
 def errors(rows: Rows) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """Mean squared error of each inverted image after each part, `[N]` by part."""
-    table = rows.table("inversions", "descent").sort_by("id")
-    return {stage: table[stage].to_numpy().astype(np.float64) for stage in STAGES}
+    columns = rows.columns("inversions", "descent", *STAGES, by="id")
+    return {stage: values.astype(np.float64) for stage, values in zip(STAGES, columns, strict=True)}
 
 
 def of_seed(rows: Rows) -> dict[str, Any]:
