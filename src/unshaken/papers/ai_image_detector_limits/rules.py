@@ -34,6 +34,19 @@ MODES: tuple[Literal["image"], Literal["universal"]] = ("image", "universal")
 PEAKS = (1.0, 0.75, 0.5)
 
 
+def judge_marks(measured: Mapping[str, Any]) -> list[Check]:
+    """The checks of all parts of the claim."""
+    checks = bounded(measured)
+    for amplitude in AMPLITUDES:
+        noisy, denoised = (measured[kind][f"a{amplitude}"] for kind in ("noise", "denoised"))
+        checks += [*falling(amplitude, noisy), clearer(amplitude, denoised, noisy)]
+    for fraction in FRACTIONS:
+        words = f"2/255, t = {fraction:g}: missed plus false alarms"
+        error = measured["diffusion"][f"a{AMPLITUDES[0]}"][f"{fraction:g}"]["error"]
+        checks.append(decide("purification", words, error, above=HALF, opposed_below=HALF))
+    return [*checks, *out_of_reach(measured), *substituted(measured), *forged(measured), *traded(measured)]
+
+
 def bounded(measured: Mapping[str, Any]) -> list[Check]:
     """Whether missed plus false alarms are never below the bound."""
     checks = []
