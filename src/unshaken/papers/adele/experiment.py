@@ -133,12 +133,8 @@ def write_masks(context: Context, arm: str, model: Classifier, images: Tensor, m
             predicted = model(some.float() / 255).argmax(1)
             counts += [overlap_counts(p, t, CLASSES) for p, t in zip(predicted, true, strict=True)]
     table = torch.stack(counts)  # [N, 3, K]
-    places = [(i, k) for i in range(len(table)) for k in range(1, CLASSES)]
-    columns = {
-        "id": [f"scene {i}" for i, _ in places], "kind": [k for _, k in places],
-        **{
-            name: [int(table[i, row, k]) for i, k in places]
-            for row, name in enumerate(("intersection", "predicted", "labelled"))
-        },
-    }  # fmt: skip
-    context.write("masks", arm, columns)
+    rows = []
+    for i, k in product(range(len(table)), range(1, CLASSES)):
+        values = dict(zip(("intersection", "predicted", "labelled"), table[i, :, k].tolist(), strict=True))
+        rows.append({"id": f"scene {i}", "kind": k, **values})
+    context.write("masks", arm, rows)

@@ -150,10 +150,9 @@ class Experiment:
             label = f"vit.attention-{state}"
             if not self.context.has(label, "attention"):
                 on_cell, rolled = attention_to(self.pair.vit, images, token, self.grid)
-                layers, n = on_cell.shape
-                places = {"id": list(self.batch.ids) * layers, "layer": [i for i in range(layers) for _ in range(n)]}
-                columns = {"on_cell": on_cell.flatten(), "rollout": rolled.flatten()}
-                self.context.write("attention", label, places | columns)
+                layers = enumerate(zip(on_cell, rolled, strict=True))
+                columns = [{"id": self.batch.ids, "layer": i, "on_cell": a, "rollout": b} for i, (a, b) in layers]
+                self.context.write("attention", label, columns)
 
     def correct(self, label: str, batch: Batch) -> Tensor:
         """Whether each sample of a batch is predicted correctly under a condition, bool `[N]`, from rows."""
