@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, negated, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near, negated, unpaired
 
 RATIOS = (1, 2, 5, 10)
 """Majority to minority, of drawn samples."""
@@ -200,9 +200,7 @@ class AccuracyDisparityPaper(Paper):
             gap, theory = one["disparity"], one["theory"]
             words = f"ratio {ratio_name}, eps {eps}: gap {gap['value']:.4f} ({gap['low']:.4f} to {gap['high']:.4f}), "
             words += f"closed form {theory:.4f}, {NEAR} allowed"
-            holds = theory - NEAR < gap["low"] and gap["high"] < theory + NEAR
-            outside = gap["low"] > theory + NEAR or gap["high"] < theory - NEAR
-            checks.append(Check(words, holds, "closed-form", opposed=outside))
+            checks.append(decide_near("closed-form", words, gap, theory, NEAR))
         return checks
 
     def _cauchy(self, cauchy: Mapping[str, Any]) -> list[Check]:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import DataError
 from unshaken.core.masks import overlap_counts
 from unshaken.core.progress import track
 from unshaken.harden.engine.recipe import Recipe
@@ -34,23 +33,9 @@ PIECE = 50
 def run(paper: AdelePaper, context: Context) -> None:
     """Train every arm of every seed."""
     context.refuse_model("unet", "the experiment is about a small U-Net")
-    train, test = (garments(context, split, paper.garments) for split in ("train", "test"))
+    train, test = (context.datasets.grey_by_class(split, KINDS, paper.garments) for split in ("train", "test"))
     for part in context.repetitions(paper.seeds):
         run_seed(paper, part, train, test)
-
-
-def garments(context: Context, split: str, count: int) -> list[Tensor]:
-    """Grey images of each kind of garment, uint8 `[n, 1, H, W]`.
-
-    Raises:
-        DataError: there is none of a kind.
-    """
-    data = context.datasets.read(split)
-    grey = data.images.float().mean(1, keepdim=True).round().to(torch.uint8)
-    found = [grey[data.labels == kind][:count] for kind in KINDS]
-    if not all(len(images) for images in found):
-        raise DataError(f"data {context.data!r}: the classes {', '.join(map(str, KINDS))} must all have images")
-    return found
 
 
 def run_seed(paper: AdelePaper, context: Context, train: Sequence[Tensor], test: Sequence[Tensor]) -> None:

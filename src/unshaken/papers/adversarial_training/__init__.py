@@ -9,7 +9,17 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in, unpaired, values_of
+from unshaken.papers.frame import (
+    Check,
+    ClaimPart,
+    Paper,
+    constant,
+    decide,
+    in_every_seed,
+    seeds_in,
+    unpaired,
+    values_of,
+)
 
 EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]
@@ -20,7 +30,6 @@ FAR_CHECKED, LONG_CHECKED = 150, 500
 """Images on which the trainings of parts (b) and (c) are checked: training images, and held-out ones."""
 REMEDIES = {"awp": "weight-perturbation", "ema": "averaging"}
 """Arm to the part of the claim that is made of it."""
-NOTHING = {"value": 0.0, "low": 0.0, "high": 0.0}
 GAIN, CORRUPTED_GAIN, CLEAN_COST, DROP = 0.20, 0.05, 0.02, 0.02
 
 
@@ -170,7 +179,7 @@ def _of_one_seed(part: Mapping[str, Any]) -> list[Check]:
     for name in TRAINED:
         one = ordering[name]
         checks.append(decide("robust-gain", f"{name}, under AutoAttack, more than standard", one["gain"], above=GAIN))
-        checks.append(decide("clean-cost", f"{name}: clean accuracy lost", unpaired(NOTHING, one["clean_gain"])))
+        checks.append(decide("clean-cost", f"{name}: clean accuracy lost", unpaired(constant(0.0), one["clean_gain"])))
     if "catastrophic" in part:
         checks += _single_steps(part["catastrophic"])
     if "corruptions" in part:
@@ -182,7 +191,7 @@ def _single_steps(trained: Mapping[str, Any]) -> list[Check]:
     checks = []
     for part, name, lost in (("catastrophic-overfitting", "fgsm", True), ("noise-prevents", "n-fgsm", False)):
         best, last = trained[name]["best"]["value"], trained[name]["last"]
-        half = dict.fromkeys(("value", "low", "high"), best / 2)
+        half = constant(best / 2)
         words = f"{name}: from {best:.3f} in epoch {trained[name]['best_epoch']} to {last['value']:.3f}, "
         words += "below half of it by" if lost else "above half of it by"
         checks.append(decide(part, words, unpaired(half, last) if lost else unpaired(last, half)))

@@ -70,10 +70,5 @@ def radius(rows: Rows, label: str, eps: float) -> dict[str, Any]:
 
 def reach(rows: Rows, label: str) -> dict[str, Any]:
     """The mean number of logits that get a gradient, the number of all, and the share of ties."""
-    found = rows.table("logit_gradients", label)
-    count = found["reached"].to_numpy().astype(float)
-    return {
-        "logits_reached": mean_of(count),
-        "of": int(found["logits"][0].as_py()),
-        "tied": share_of(found["tied"].to_numpy(zero_copy_only=False)),
-    }
+    reached, logits, tied = rows.columns("logit_gradients", label, "reached", "logits", "tied")
+    return {"logits_reached": mean_of(reached.astype(float)), "of": int(logits[0]), "tied": share_of(tied)}

@@ -48,7 +48,6 @@ def transferred(rows: Rows, eps: float) -> dict[str, Any]:
 
 def diversity(rows: Rows) -> dict[str, Any]:
     """The mean `d_ij` of different members, and each member on its own images."""
-    pairs = rows.table("diversity", "d")
-    same = pairs["source"].to_numpy() == pairs["judge"].to_numpy()
-    loss = pairs["loss"].to_numpy()
+    source, judge, loss = rows.columns("diversity", "d", "source", "judge", "loss")
+    same = source == judge
     return {"between": round(float(loss[~same].mean()), 4), "within": round(float(loss[same].mean()), 4)}

@@ -70,9 +70,9 @@ def of_net(rows: Rows, net: str) -> dict[str, Any]:
 
 def oracle(rows: Rows, net: str, search: str) -> Table:
     """What the oracles said in a search, in the order of ids."""
-    table = rows.table("oracle_bounded", f"{net}.{search}").sort_by("id")
-    columns = {n: table[n].to_numpy(zero_copy_only=False) for n in ("validated", "accepted", "stop", "held_out")}
-    columns = {n: c.astype(bool) if n in ("validated", "held_out") else c for n, c in columns.items()}
+    names = ("validated", "accepted", "stop", "held_out")
+    found = rows.columns("oracle_bounded", f"{net}.{search}", *names, by="id")
+    columns = dict(zip(names, found, strict=True))
     return columns | {"searched": columns["validated"] & (columns["stop"] != "misclassified")}
 
 

@@ -10,8 +10,8 @@ its own, a room lacks a method: add it there.
 | file | for a row |
 |---|---|
 | `paper.py` | `Paper`, `PlusSeparated`, `pilot`, `seeds_in`: claim and rules, without torch |
-| `claim.py` | `ClaimPart`, `Check`, `decide`, `in_every_seed`: the parts of a claim, and outcomes by intervals |
-| `effects.py` | `mean_over`, `across_seeds`, `values_of`; `unpaired`, `negated`, `complement`, `scaled`: effects |
+| `claim.py` | `ClaimPart`, `Check`, `decide`, `decide_near`, `in_every_seed`: parts of a claim, outcomes by intervals |
+| `effects.py` | `mean_over`, `across_seeds`, `values_of`; `unpaired`, `negated`, `complement`, `scaled`, `constant` |
 | `table.py`, `measured.py` | `write_table`; the figures of a kept result, judged again |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
@@ -181,10 +181,11 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.claim import Check, ClaimPart, decide, in_every_seed, seeds_in
+from unshaken.papers.frame.claim import Check, ClaimPart, decide, decide_near, in_every_seed, seeds_in
 from unshaken.papers.frame.effects import (
     across_seeds,
     complement,
+    constant,
     mean_over,
     negated,
     scaled,
@@ -200,7 +201,9 @@ __all__ = [
     "PlusSeparated",
     "across_seeds",
     "complement",
+    "constant",
     "decide",
+    "decide_near",
     "in_every_seed",
     "mean_over",
     "negated",

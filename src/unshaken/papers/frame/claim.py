@@ -114,6 +114,24 @@ def decide(
     return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest)
 
 
+def decide_near(part: str, words: str, figure: Mapping[str, Any], expected: float, allowed: float) -> Check:
+    """Judge a figure that a law foretells: shown if its interval is near it, contradicted if wholly farther away.
+
+    Args:
+        part: the name of the part of the claim.
+        words: what the figure is, with the numbers met.
+        figure: as JSON, with both ends.
+        expected: by the law.
+        allowed: distance from it.
+
+    >>> decide_near("law", "rate", {"value": 0.5, "low": 0.25, "high": 0.75}, 0.5, 0.25).holds
+    True
+    """
+    least, most = expected - allowed, expected + allowed
+    holds = least <= figure["low"] and figure["high"] <= most
+    return Check(words, holds, part, opposed=figure["high"] < least or figure["low"] > most)
+
+
 def in_every_seed(measured: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Sequence[Check]]) -> list[Check]:
     """The checks of each seed, whose name stands before their words: a part is shown if it shows in all.
 

@@ -24,6 +24,15 @@ def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, floa
     }
 
 
+def constant(value: float) -> dict[str, float]:
+    """A number without uncertainty as a figure, such as what `unpaired` subtracts.
+
+    >>> unpaired(constant(1.0), {"value": 0.25, "low": 0.125, "high": 0.5})
+    {'value': 0.75, 'low': 0.5, 'high': 0.875}
+    """
+    return {"value": value, "low": value, "high": value}
+
+
 def negated(figure: Mapping[str, Any]) -> dict[str, Any]:
     """The other sign of a difference; an end that the interval does not have stays None.
 
