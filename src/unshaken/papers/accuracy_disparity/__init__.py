@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near, negated, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near
+from unshaken.papers.frame.effects import negated, unpaired
 
 RATIOS = (1, 2, 5, 10)
 """Majority to minority, of drawn samples."""

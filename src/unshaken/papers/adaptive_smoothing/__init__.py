@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, pilot, seeds_in, values_of
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame.effects import across_seeds, values_of
 
 ALPHAS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 SCALES = (1, 2)

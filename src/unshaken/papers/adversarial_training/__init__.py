@@ -9,17 +9,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import (
-    Check,
-    ClaimPart,
-    Paper,
-    constant,
-    decide,
-    in_every_seed,
-    seeds_in,
-    unpaired,
-    values_of,
-)
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
+from unshaken.papers.frame.effects import constant, unpaired, values_of
 
 EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]

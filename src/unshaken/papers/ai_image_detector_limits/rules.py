@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
-from unshaken.papers.frame import Check, complement, decide, negated, unpaired
+from unshaken.papers.frame import Check, decide
+from unshaken.papers.frame.effects import complement, negated, unpaired
 
 ERRORS = 3.0
 RISE = 0.005

@@ -9,7 +9,7 @@ import numpy as np
 
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.papers.attack_suite import EXPECTED, MASKED, NETS, WARNINGS, AttackSuitePaper
-from unshaken.papers.frame import mean_over
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Rows, stacked
 
 ATTACKED = (*NETS, *MASKED)

@@ -23,7 +23,7 @@ from unshaken.papers.clip_holistic import (
     ZERO_SHOT,
     ClipHolisticPaper,
 )
-from unshaken.papers.frame import across_seeds, values_of
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, means
 

@@ -14,7 +14,7 @@ from unshaken.measure.object_detection.map_figures import Line, beyond_line, map
 from unshaken.measure.object_detection.matching import Detections, Matches, Objects, match_images
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.coco_o import ARMS, CELLS, CLEAN, DOMAINS, FROZEN, PLAIN, STYLED, CocoOPaper
-from unshaken.papers.frame import across_seeds, values_of
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.rows import Rows
 
 CLASSES = 4

@@ -11,7 +11,7 @@ import numpy as np
 
 from unshaken.measure import paired_difference
 from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, NETS, OTHERS, SEVERITIES, CorruptionSuitePaper
-from unshaken.papers.frame import mean_over
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.papers.crlnet import CLEAN, CONDITIONAL, CONDITIONS, CONTROL, POOLED, CrlNetPaper
-from unshaken.papers.frame import across_seeds, mean_over, values_of
+from unshaken.papers.frame.effects import across_seeds, mean_over, values_of
 from unshaken.papers.frame.rows import Rows
 
 ARMS = (POOLED, CONTROL, CONDITIONAL)

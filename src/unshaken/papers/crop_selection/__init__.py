@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, constant, decide, decide_near, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near
+from unshaken.papers.frame.effects import constant, unpaired
 
 TOLERANCE = 0.06
 COST = 0.03

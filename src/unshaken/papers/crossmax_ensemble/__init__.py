@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, scaled, seeds_in, unpaired, values_of
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame.effects import scaled, unpaired, values_of
 
 FIVE = "five-cnns"
 VOTES = ("mean", "crossmax", "median", "no-second")

@@ -10,7 +10,7 @@ import numpy as np
 
 from unshaken.measure.detection.ranking import auroc
 from unshaken.papers.detection_suite import CORRUPTED, FAR, NEAR, NOISE, NORMAL, SCORES, DetectionSuitePaper
-from unshaken.papers.frame import mean_over
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Flags, Numbers, Rows
 

@@ -9,19 +9,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import (
-    Check,
-    ClaimPart,
-    Paper,
-    PlusSeparated,
-    complement,
-    decide,
-    in_every_seed,
-    pilot,
-    scaled,
-    seeds_in,
-    unpaired,
-)
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, in_every_seed, pilot, seeds_in
+from unshaken.papers.frame.effects import complement, scaled, unpaired
 
 SMALL = "conv-207k"
 PLAIN, REGULARISED = "plain", "elr"

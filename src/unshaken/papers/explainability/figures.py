@@ -20,7 +20,7 @@ from unshaken.papers.explainability import (
     ExplainabilityPaper,
     name_of,
 )
-from unshaken.papers.frame import across_seeds, mean_over
+from unshaken.papers.frame.effects import across_seeds, mean_over
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
 NAMES = tuple(map(name_of, METHODS))

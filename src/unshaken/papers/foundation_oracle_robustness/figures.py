@@ -17,7 +17,7 @@ from unshaken.papers.foundation_oracle_robustness import (
     RECIPES,
     FoundationOraclePaper,
 )
-from unshaken.papers.frame import complement
+from unshaken.papers.frame.effects import complement
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
 Table = dict[str, NDArray[Any]]

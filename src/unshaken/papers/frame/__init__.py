@@ -182,16 +182,7 @@ What to know:
 '''
 
 from unshaken.papers.frame.claim import Check, ClaimPart, decide, decide_near, in_every_seed, seeds_in
-from unshaken.papers.frame.effects import (
-    across_seeds,
-    complement,
-    constant,
-    mean_over,
-    negated,
-    scaled,
-    unpaired,
-    values_of,
-)
+from unshaken.papers.frame.effects import across_seeds, unpaired
 from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot
 
 __all__ = [
@@ -200,16 +191,10 @@ __all__ = [
     "Paper",
     "PlusSeparated",
     "across_seeds",
-    "complement",
-    "constant",
     "decide",
     "decide_near",
     "in_every_seed",
-    "mean_over",
-    "negated",
     "pilot",
-    "scaled",
     "seeds_in",
     "unpaired",
-    "values_of",
 ]

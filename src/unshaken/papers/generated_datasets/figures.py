@@ -9,7 +9,7 @@ import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import effective_robustness
-from unshaken.papers.frame import across_seeds, mean_over
+from unshaken.papers.frame.effects import across_seeds, mean_over
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.generated_datasets import (
     AUGMENTED,

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, negated
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame.effects import negated
 
 SMALL = "embedding-cnn"
 NORMALISED, PLAIN, TRIPLET = "nsl", "softmax", "triplet"

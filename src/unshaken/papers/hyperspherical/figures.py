@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.papers.frame import values_of
+from unshaken.papers.frame.effects import values_of
 from unshaken.papers.frame.rows import Numbers, Rows
 from unshaken.papers.frame.seed_errors import standard_error
 from unshaken.papers.hyperspherical import (

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, negated
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
+from unshaken.papers.frame.effects import negated
 
 LEVELS = (1, 2, 4)
 """Budgets of FGSM, in levels of 255."""

@@ -11,7 +11,7 @@ import numpy as np
 from unshaken.core.errors import ParameterError
 from unshaken.explain.geometry.scaling_relations import loss_exponent, radius_bound
 from unshaken.measure.statistics.correlation import correlation
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.intrinsic_properties import AT_QUANTILE, DIMENSION, LEVELS, PREDICTORS, IntrinsicPropertiesPaper
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.papers.frame import mean_over
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.natra import (
     ALIKE,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import paired_difference
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 from unshaken.papers.noiser import CLEAN, CONTROL, DARK, EXPOSURES, GIVEN, NO_NORM, NOISER, NoiserPaper
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, negated, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers.frame.effects import negated
 
 SMALL = "small"
 FULL, PLAIN, BALANCED = "rcal", "ce-mixup", "balanced-mixup"

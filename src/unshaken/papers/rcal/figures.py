@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from unshaken.papers.frame import values_of
+from unshaken.papers.frame.effects import values_of
 from unshaken.papers.frame.label_figures import best_epoch
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, share_of

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, complement, decide
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame.effects import complement
 
 MAIN = 0.05
 NOISE = f"noise-{MAIN:g}"

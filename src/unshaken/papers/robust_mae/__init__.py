@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, constant, decide, in_every_seed, pilot, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, pilot, seeds_in
+from unshaken.papers.frame.effects import constant, unpaired
 
 SMALL = "small"
 GAIN, LOSS = 0.10, 0.03

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.harden.surgery.surgery import Trial, best_trial
-from unshaken.papers.frame import values_of
+from unshaken.papers.frame.effects import values_of
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.robust_weight_signatures import ALLOWED, KINDS, RobustWeightSignaturesPaper

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from unshaken.papers.frame import Check, across_seeds, decide, values_of
+from unshaken.papers.frame import Check, decide
+from unshaken.papers.frame.effects import across_seeds, values_of
 
 if TYPE_CHECKING:  # papers are listed without numpy
     from unshaken.measure.statistics.columns import Numbers

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.seabird import ARMS, BCE, DEPTH, DICE, LENGTHS, SeaBirdPaper

@@ -9,7 +9,7 @@ import numpy as np
 
 from unshaken.explain.biases.cue_bias import bias_difference, cue_bias
 from unshaken.measure import compare
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.shape_simplicity_bias import (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import share
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.smt_verification import (
     DEEP_EPS,

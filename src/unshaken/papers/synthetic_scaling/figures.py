@@ -11,7 +11,7 @@ from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import crossing_figure, exponent_figure, fit_power_law, fit_temperature, recognisability, softmax
-from unshaken.papers.frame import across_seeds, values_of
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.synthetic_scaling import COLD, OWN, REAL, SyntheticScalingPaper, source_of

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import auroc
-from unshaken.papers.frame import mean_over
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.textile import HALF, NETS, TextilePaper
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers.frame.effects import across_seeds
 
 SMALL = "small-vit"
 ARMS = ("plain", "tap", "adl", "tap+adl")

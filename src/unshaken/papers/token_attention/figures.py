@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.papers.frame import across_seeds, values_of
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 from unshaken.papers.token_attention import ARMS, CONTINUED, KINDS, MEASURES, SEVERITIES, WIDE, TokenAttentionPaper
 

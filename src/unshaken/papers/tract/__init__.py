@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, across_seeds, decide, seeds_in, values_of
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
+from unshaken.papers.frame.effects import across_seeds, values_of
 
 CNN = "cnn"
 VIT = "small-vit"

@@ -8,17 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import (
-    Check,
-    ClaimPart,
-    Paper,
-    PlusSeparated,
-    across_seeds,
-    complement,
-    decide,
-    unpaired,
-    values_of,
-)
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
+from unshaken.papers.frame.effects import across_seeds, complement, unpaired, values_of
 
 GAP, SHRUNK, MOST = 0.03, 0.5, 0.5
 REAL, AI = "real", "ai"

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, negated, pilot, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame.effects import negated, unpaired
 from unshaken.papers.vit_patch.studies import judge_studies
 
 SMALL = "small-vit|small-cnn"

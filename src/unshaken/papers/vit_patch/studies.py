@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from unshaken.papers.frame import Check, across_seeds, decide, values_of
+from unshaken.papers.frame import Check, decide
+from unshaken.papers.frame.effects import across_seeds, values_of
 
 GAP = "vit_minus_cnn"
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from unshaken.measure import auroc
-from unshaken.papers.frame import values_of
+from unshaken.papers.frame.effects import values_of
 from unshaken.papers.frame.rows import Flags, Numbers, Rows
 from unshaken.papers.frame.seed_errors import standard_error
 from unshaken.papers.web_noise_lsa import ARMS, CONTROL, WebNoisePaper
