@@ -19,17 +19,9 @@ from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.models.networks.attention import attention_layers, attention_to, smoothed, token_side
 from unshaken.papers.frame.context import Context
-from unshaken.papers.vit_patch import (
-    ADVERSARIAL,
-    CELLS,
-    FOOLS,
-    KINDS,
-    OF_ATTENTION,
-    STATES,
-    TEMPERATURES,
-    VitPatchPaper,
-)
+from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, FOOLS, OF_ATTENTION, STATES, TEMPERATURES, VitPatchPaper
 from unshaken.papers.vit_patch.nets import Pair, pairs
+from unshaken.papers.vit_patch.rules import KINDS
 from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
 from unshaken.stress.patch.patch_corruption import PatchCorruption, paste
 

@@ -14,17 +14,8 @@ from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.frame.rows import share_of as rate
-from unshaken.papers.vit_patch import (
-    ADVERSARIAL,
-    CELLS,
-    FOOLS,
-    KINDS,
-    LOSS,
-    OF_ATTENTION,
-    STATES,
-    TEMPERATURES,
-    VitPatchPaper,
-)
+from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, FOOLS, OF_ATTENTION, STATES, TEMPERATURES, VitPatchPaper
+from unshaken.papers.vit_patch.rules import KINDS, LOSS
 
 
 def figures(paper: VitPatchPaper, rows: Rows) -> dict[str, Any]:
