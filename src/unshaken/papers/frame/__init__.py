@@ -172,7 +172,8 @@ What to know:
   examples=found)`; each row then bears the cost of the search.
 - Registered methods with conditions of their own (AutoAttack, certifiers): `context.evaluate(label, method, ...)`; with
   `keep_images=True` its images can be shown to other models: `examples=context.examples(label, batch)`. Rows
-  that a method makes: `context.keep(parts)`. Other tables: `context.write(table, label, columns)`.
+  that a method makes: `context.keep(parts)`. Other tables: `context.write(table, label, columns)`, where one value
+  stands for all rows, and a list of such parts, or of single rows, is written as one.
 - What the experiment itself decides by rows reads them through `context.rows()`.
 - A user's model comes from `context.load_model(spec)`, which pins its weights, several from `load_models`; a row that
   takes none says so by `refuse_model`. A user's images come from `context.datasets.read(None, view=model.view)`.
