@@ -54,7 +54,7 @@ def read(rows: Rows, classifier: str, change: str, *names: str) -> list[NDArray[
 def columns(seeds: Sequence[Rows], classifier: str, change: str, classes: int) -> Numbers:
     """Columns that decide macro F1 in each seed, `[N, S 3 K]`."""
     found = [read(seed, classifier, change, "label", "changed_prediction") for seed in seeds]
-    return np.concatenate([f1_columns(*own, classes) for own in found], 1)
+    return np.concatenate([f1_columns(labels, predicted, classes) for labels, predicted in found], 1)
 
 
 def mean_f1(means: Numbers, seeds: int) -> Numbers:

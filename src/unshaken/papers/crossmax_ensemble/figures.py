@@ -14,11 +14,10 @@ WAYS = ("bare", "direct", "mean", "unsubtracted", "onward", "naive", "adaptive")
 def figures(paper: CrossMaxPaper, rows: Rows) -> dict[str, Any]:
     """By seed: clean, by radius, and how many logits get a gradient."""
     found = {}
-    for seed in rows.seeds(paper.seeds):
-        part = rows.within(f"seed{seed}")
-        found[f"seed{seed}"] = seed_figures(part)
+    for seed, part in rows.repetitions(paper.seeds).items():
+        found[seed] = seed_figures(part)
         if "system.plain.clean" in part.labels():
-            found[f"seed{seed}"]["system"] = system_figures(part.within("system"))
+            found[seed]["system"] = system_figures(part.within("system"))
     return found
 
 

@@ -14,10 +14,9 @@ from unshaken.papers.frame.rows import Rows, mean_of
 def figures(paper: DvergePaper, rows: Rows) -> dict[str, Any]:
     """By seed: each arm, and DVERGE less each other arm on the same images."""
     found: dict[str, Any] = {}
-    for seed in rows.seeds(paper.seeds):
-        part = rows.within(f"seed{seed}")
-        found[f"seed{seed}"] = {arm: arm_figures(part.within(arm)) for arm in ARMS}
-        found[f"seed{seed}"]["dverge_minus"] = {arm: differences(part, arm) for arm in ARMS if arm != "dverge"}
+    for seed, part in rows.repetitions(paper.seeds).items():
+        found[seed] = {arm: arm_figures(part.within(arm)) for arm in ARMS}
+        found[seed]["dverge_minus"] = {arm: differences(part, arm) for arm in ARMS if arm != "dverge"}
     return found
 
 

@@ -125,7 +125,7 @@ class Rows:
         return self.columns(table, label, name, by=by)[0]
 
     def columns(self, table: str, label: str, *names: str, by: str = "") -> list[NDArray[Any]]:
-        """Columns of the rows of a condition, each `[N]`.
+        """Columns of the rows of a condition, each `[N]`; a number that is not there is NaN.
 
         Args:
             table: `outcomes`, or one that the paper declares.
