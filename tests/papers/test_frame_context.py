@@ -222,6 +222,26 @@ def test_columns_are_read_by_condition_in_the_order_that_is_asked_for(context, t
     assert list(Rows(context.run, "toy-tables", 0, "s0.high.").arrays("heights", "id")) == ["towers"]
 
 
+def test_parts_and_single_rows_are_written_as_one_table(context, tabled):
+    register_tables([tabled])
+    toy = Context("toy-tables", 0, context.run, "", "", False, context.record, context.datasets)
+    named = {"id": ("a", "b"), "of": [["x"], []]}
+    toy.write("heights", "parts", [{**named, "metres": torch.tensor([1.0, 2.0])}, {**named, "metres": 3.0}])
+    assert toy.rows().column("heights", "parts", "metres").tolist() == [1, 2, 3, 3]
+    assert toy.rows().column("heights", "parts", "id").tolist() == ["a", "b", "a", "b"]
+    toy.write("heights", "rows", [{"id": name, "metres": 0.5, "of": None} for name in "cd"])
+    assert toy.rows().column("heights", "rows", "id").tolist() == ["c", "d"]
+
+
+def test_grey_images_by_class(context):
+    one, zero = context.datasets.grey_by_class("test", [1, 0], 5)
+    test = context.datasets.read("test")
+    assert one.shape == (5, 1, 12, 12)
+    assert torch.equal(zero[0], test.images[:1].float().mean(1).round().byte())  # the first image is of class 0
+    with pytest.raises(DataError, match="the classes 1, 7 must all have images"):
+        context.datasets.grey_by_class("test", [1, 7], 5)
+
+
 @pytest.mark.parametrize("name", sorted(SHARED))
 def test_the_tables_of_the_house_are_declared_where_it_is_said(name):
     assert table_name("toy", name) == name
