@@ -162,6 +162,13 @@ def test_means_over_seeds():
     assert found["c"]["value"] == found["c"]["low"] == 1
 
 
+def test_means_over_seeds_have_the_range_of_shares_or_of_differences():
+    seeds = [{"net": {"auroc": x, "ahead": {"msp": x - 1}}} for x in (0.75, 1.0, 0.5)]
+    found = means(seeds, low=0, high=1, differences=["ahead"])["net"]
+    assert found["auroc"] == over_seeds([0.75, 1.0, 0.5], low=0, high=1).to_json()
+    assert found["ahead"]["msp"] == over_seeds([-0.25, 0.0, -0.5], low=-1, high=1).to_json()
+
+
 @pytest.fixture
 def tabled():
     @register("toy-tables", reference="none")
@@ -193,6 +200,46 @@ def test_a_table_stands_in_the_namespace_of_its_paper(context, tabled, monkeypat
     monkeypatch.setattr(tabled, "tables", {"outcomes": {"feet": "double"}})
     with pytest.raises(ValueError, match="toy-tables: the table 'outcomes' is one of the house"):
         register_tables([tabled])
+
+
+def test_columns_are_read_by_condition_in_the_order_that_is_asked_for(context, tabled):
+    register_tables([tabled])
+    toy = Context("toy-tables", 0, context.run, "", "", False, context.record, context.datasets, prefix="s0.")
+    for context_, ids in ((toy, "bac"), (toy.within("high"), "ba")):
+        context_.write(
+            "heights", "towers", {"id": list(ids), "metres": [2.0, 1.0, 3.0][: len(ids)], "of": [["x"]] * len(ids)}
+        )
+    rows = toy.rows()
+    assert rows.column("heights", "towers", "metres").tolist() == [2, 1, 3]
+    ids, metres = rows.columns("heights", "towers", "id", "metres", by="id")
+    assert (ids.tolist(), metres.tolist()) == (["a", "b", "c"], [1, 2, 3])
+    found = Rows(context.run, "toy-tables", 0, "s0.").arrays("heights", "metres", "id")
+    assert {label: part["metres"].tolist() for label, part in found.items()} == {
+        "high.towers": [2, 1],
+        "towers": [2, 1, 3],
+    }
+    assert found["high.towers"]["id"].tolist() == ["b", "a"]
+    assert list(Rows(context.run, "toy-tables", 0, "s0.high.").arrays("heights", "id")) == ["towers"]
+
+
+def test_parts_and_single_rows_are_written_as_one_table(context, tabled):
+    register_tables([tabled])
+    toy = Context("toy-tables", 0, context.run, "", "", False, context.record, context.datasets)
+    named = {"id": ("a", "b"), "of": [["x"], []]}
+    toy.write("heights", "parts", [{**named, "metres": torch.tensor([1.0, 2.0])}, {**named, "metres": 3.0}])
+    assert toy.rows().column("heights", "parts", "metres").tolist() == [1, 2, 3, 3]
+    assert toy.rows().column("heights", "parts", "id").tolist() == ["a", "b", "a", "b"]
+    toy.write("heights", "rows", [{"id": name, "metres": 0.5, "of": None} for name in "cd"])
+    assert toy.rows().column("heights", "rows", "id").tolist() == ["c", "d"]
+
+
+def test_grey_images_by_class(context):
+    one, zero = context.datasets.grey_by_class("test", [1, 0], 5)
+    test = context.datasets.read("test")
+    assert one.shape == (5, 1, 12, 12)
+    assert torch.equal(zero[0], test.images[:1].float().mean(1).round().byte())  # the first image is of class 0
+    with pytest.raises(DataError, match="the classes 1, 7 must all have images"):
+        context.datasets.grey_by_class("test", [1, 7], 5)
 
 
 @pytest.mark.parametrize("name", sorted(SHARED))

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near
+from unshaken.papers.frame.effects import negated, unpaired
 
 RATIOS = (1, 2, 5, 10)
 """Majority to minority, of drawn samples."""
@@ -200,17 +201,14 @@ class AccuracyDisparityPaper(Paper):
             gap, theory = one["disparity"], one["theory"]
             words = f"ratio {ratio_name}, eps {eps}: gap {gap['value']:.4f} ({gap['low']:.4f} to {gap['high']:.4f}), "
             words += f"closed form {theory:.4f}, {NEAR} allowed"
-            holds = theory - NEAR < gap["low"] and gap["high"] < theory + NEAR
-            outside = gap["low"] > theory + NEAR or gap["high"] < theory - NEAR
-            checks.append(Check(words, holds, "closed-form", opposed=outside))
+            checks.append(decide_near("closed-form", words, gap, theory, NEAR))
         return checks
 
     def _cauchy(self, cauchy: Mapping[str, Any]) -> list[Check]:
         *some, most = RATIOS[1:]
         checks = []
         for ratio in some:
-            change = cauchy[str(ratio)]["change"]
-            narrowed = {"value": -change["value"], "low": -change["high"], "high": -change["low"]}
+            narrowed = negated(cauchy[str(ratio)]["change"])
             checks.append(decide("heavy-tails-shrink", f"ratio {ratio}: gap taken away", narrowed))
         words = f"ratio {most}: gap added"
         return [*checks, decide("heavy-tails-give-up", words, cauchy[str(most)]["change"], above=GIVEN_UP)]

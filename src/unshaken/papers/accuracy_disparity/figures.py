@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.measure.robustness.disparity_theory import gaussian_optimum
@@ -73,7 +72,7 @@ def summary(found: Disparity) -> dict[str, Any]:
 
 def truth(rows: Rows, label: str) -> NDArray[np.int64]:
     """Labels under a condition, in the order of ids."""
-    return np.asarray(rows.table("outcomes", label).sort_by("id")["label"].to_numpy(), np.int64)
+    return rows.column("outcomes", label, "label", by="id")
 
 
 class Figures:
@@ -87,25 +86,21 @@ class Figures:
 
     def __init__(self, rows: Rows, seeds: Sequence[int], net_seeds: Sequence[int]) -> None:
         self.rows, self.seeds, self.net_seeds = rows, seeds, net_seeds
-        table = rows.table("classwise")
-        names = pc.unique(table["condition"]).to_pylist()
-        self.linear: dict[str, pa.Table] = {n: table.filter(pc.equal(table["condition"], n)) for n in names}
+        self.linear = rows.arrays("classwise", "label", "correct", "robust")
 
     def gaussian(self) -> dict[str, Any]:
         """Measured beside the closed form, by ratio and radius."""
         found: dict[str, Any] = {}
-        for ratio in RATIOS:
-            for eps in GAUSS_EPS:
-                theory = gaussian_optimum([CENTRE], ratio=ratio, eps=eps).outcome
-                part = self.outcome([f"s{s}.gauss-{ratio}-{eps:g}" for s in self.seeds])
-                part["theory"] = round(theory.disparity, 4)
-                part["robust_theory"] = round(theory.robust_disparity, 4)
-                plain = [f"s{s}.gauss-{ratio}-0" for s in self.seeds]
-                part["change"] = self.change(plain, [f"s{s}.gauss-{ratio}-{eps:g}" for s in self.seeds])
-                part["change_theory"] = round(
-                    theory.disparity - gaussian_optimum([CENTRE], ratio=ratio, eps=0).outcome.disparity, 4
-                )
-                found.setdefault(str(ratio), {})[f"{eps:g}"] = part
+        for ratio, eps in product(RATIOS, GAUSS_EPS):
+            theory, standard = (gaussian_optimum([CENTRE], ratio=ratio, eps=e).outcome for e in (eps, 0))
+            plain, names = ([f"s{s}.gauss-{ratio}-{e:g}" for s in self.seeds] for e in (0, eps))
+            found.setdefault(str(ratio), {})[f"{eps:g}"] = {
+                **self.outcome(names),
+                "theory": round(theory.disparity, 4),
+                "robust_theory": round(theory.robust_disparity, 4),
+                "change": self.change(plain, names),
+                "change_theory": round(theory.disparity - standard.disparity, 4),
+            }
         return found
 
     def cauchy(self) -> dict[str, Any]:
@@ -113,43 +108,39 @@ class Figures:
         found: dict[str, Any] = {}
         for ratio in RATIOS:
             standard, robust = ([f"s{s}.cauchy-{ratio}-{eps:g}" for s in self.seeds] for eps in (0, 1))
-            theory = [stable_rule(CAUCHY, ratio=ratio, eps=eps) for eps in (0.0, 1.0)]
+            before, after = (stable_rule(CAUCHY, ratio=ratio, eps=eps).disparity for eps in (0.0, 1.0))
             found[str(ratio)] = {
                 "standard": self.outcome(standard)["disparity"],
                 "robust": self.outcome(robust)["disparity"],
                 "change": self.change(standard, robust),
-                "change_theory": round(theory[1].disparity - theory[0].disparity, 4),
+                "change_theory": round(after - before, 4),
             }
         return found
 
     def photos(self) -> dict[str, Any]:
         """Linear models of images, by ratio and radius; at the largest ratio with the remedy beside."""
         found: dict[str, Any] = {}
-        for ratio in FEWER:
-            for norm, eps in PHOTO_BUDGETS:
-                names = [f"s{s}.photos-{ratio}-{norm}-{eps:g}" for s in self.seeds]
-                part = self.outcome(names)
-                fair = [f"{n}.balanced" for n in names]
-                if fair[0] in self.linear:
-                    part["balanced"] = self.outcome(fair) | {"change": self.change(names, fair)}
-                found.setdefault(str(ratio), {})[f"{norm}-{eps:g}"] = part
+        for ratio, (norm, eps) in product(FEWER, PHOTO_BUDGETS):
+            names = [f"s{s}.photos-{ratio}-{norm}-{eps:g}" for s in self.seeds]
+            part, fair = self.outcome(names), [f"{n}.balanced" for n in names]
+            if fair[0] in self.linear:
+                part["balanced"] = self.outcome(fair) | {"change": self.change(names, fair)}
+            found.setdefault(str(ratio), {})[f"{norm}-{eps:g}"] = part
         return found
 
     def nets(self) -> dict[str, Any]:
         """Perceptrons, by ratio and radius in 255ths; at the largest of both with the remedies beside."""
         found: dict[str, Any] = {}
-        for ratio in FEWER if self.net_seeds else ():
-            for budget in BUDGETS:
-                names = [f"s{s}.nets-{ratio}-{budget}" for s in self.net_seeds]
-                part = self.outcome(names)
-                if budget:
-                    part["change"] = self.change([f"s{s}.nets-{ratio}-0" for s in self.net_seeds], names)
-                if (ratio, budget) == (max(FEWER), max(BUDGETS)):
-                    for remedy in REMEDIES:
-                        own = [f"{n}.{remedy}" for n in names]
-                        change = {"change": self.change(names, own), "robust_change": self.change(names, own, "robust")}
-                        part[remedy] = self.outcome(own) | change
-                found.setdefault(str(ratio), {})[str(budget)] = part
+        for ratio, budget in product(FEWER, BUDGETS) if self.net_seeds else ():
+            plain, names = ([f"s{s}.nets-{ratio}-{b}" for s in self.net_seeds] for b in (0, budget))
+            part = self.outcome(names)
+            if budget:
+                part["change"] = self.change(plain, names)
+            for remedy in REMEDIES if (ratio, budget) == (max(FEWER), max(BUDGETS)) else ():
+                own = [f"{n}.{remedy}" for n in names]
+                change = {"change": self.change(names, own), "robust_change": self.change(names, own, "robust")}
+                part[remedy] = self.outcome(own) | change
+            found.setdefault(str(ratio), {})[str(budget)] = part
         return found
 
     def outcome(self, names: Sequence[str]) -> dict[str, Any]:
@@ -175,11 +166,8 @@ class Figures:
 
     def change(self, before: Sequence[str], after: Sequence[str], column: str = "correct") -> dict[str, Any]:
         """Disparity after minus before, on the same samples, over seeds."""
-        values = []
-        for a, b in zip(before, after, strict=True):
-            right, labels = self.columns(a, column)
-            values.append(gap_change(right, self.columns(b, column)[0], labels, **QUICK).value)
-        return over_seeds(values).to_json()
+        pairs = [(self.columns(a, column), self.columns(b, column)[0]) for a, b in zip(before, after, strict=True)]
+        return over_seeds([gap_change(a, b, labels, **QUICK).value for (a, labels), b in pairs]).to_json()
 
     def columns(self, name: str, column: str) -> tuple[Flags, NDArray[np.int64]]:
         """Flags and labels of a model.
@@ -190,7 +178,7 @@ class Figures:
         """
         if name in self.linear:
             part = self.linear[name]
-            return part[column].to_numpy(zero_copy_only=False).astype(bool), part["label"].to_numpy()
+            return part[column], part["label"]
         budget = int(name.split("-")[2].partition(".")[0])
         attacked = column == "robust" and budget
         label = f"pgd-linf-{budget / 255:.6g}" if attacked else "clean"

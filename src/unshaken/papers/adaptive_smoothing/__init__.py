@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, pilot, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame.effects import across_seeds, values_of
 
 ALPHAS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 SCALES = (1, 2)
@@ -162,13 +163,7 @@ def _margins(seeds: Mapping[str, Any]) -> list[Check]:
         checks.append(Check(words, margin["gap"] is not None and margin["gap"] > 0, "margin"))
         gaps.append(margin["gap"])
     if None not in gaps:
-        checks.append(
-            decide(
-                "margin",
-                "over seeds: margin where right less that where wrong",
-                across_seeds(gaps),
-            )
-        )
+        checks.append(decide("margin", "over seeds: margin where right less that where wrong", gaps))
     return checks
 
 
@@ -198,8 +193,8 @@ def _mixing(seeds: Mapping[str, Any]) -> list[Check]:
     own = [one["mixing_network"] for part in seeds.values() if "mixing_network" in (one := part["chosen"])]
     if not own:
         return []
-    effect = across_seeds([gate["gain"] for gate in own])
-    return [decide("mixing-network", f"over seeds, bias {own[0]['bias']}: clean accuracy gained", effect)]
+    words = f"over seeds, bias {own[0]['bias']}: clean accuracy gained"
+    return [decide("mixing-network", words, values_of(own, "gain"))]
 
 
 def _certificates(seeds: Mapping[str, Any]) -> list[Check]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from unshaken.measure.robustness.trade_off import chord_at, fixed_at
@@ -24,7 +23,6 @@ from unshaken.papers.adaptive_smoothing import (
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, share_of, stacked
 
-Flags = NDArray[np.bool_]
 RADII = (0.0, 0.1, 0.25, 0.5)
 
 
@@ -121,7 +119,7 @@ class Figures:
         for how in ("clean", "ce"):
             rows = self.rows.table("outcomes", f"{name}.{how}").sort_by("id")
             top = np.sort(softmax(stacked(rows["logits"]), axis=1), axis=1)
-            sure, right = top[:, -1] - top[:, -2], _flags(rows["correct"])
+            sure, right = top[:, -1] - top[:, -2], self.rows.correct(f"{name}.{how}")
             means = [float(sure[side].mean()) if side.any() else None for side in (right, ~right)]
             known = [m for m in means if m is not None]
             found["attacked" if how == "ce" else "clean"] = {
@@ -163,14 +161,10 @@ class Figures:
         """Share of images that are right and certified at each radius, by both rules; abstentions."""
         found: dict[str, Any] = {}
         for rule in RULES:
-            rows = self.rows.table("certificates", f"certified-a{alpha:g}-{rule}")
-            right = rows["prediction"].to_numpy() == rows["label"].to_numpy()
-            gone, radius = _flags(rows["abstained"]), rows["radius"].to_numpy()
-            found[rule] = {f"r{r:g}": share_of(right & ~gone & (radius > r)) for r in RADII}
+            predicted, label, gone, radius = self.rows.columns(
+                "certificates", f"certified-a{alpha:g}-{rule}", "prediction", "label", "abstained", "radius"
+            )
+            found[rule] = {f"r{r:g}": share_of((predicted == label) & ~gone & (radius > r)) for r in RADII}
         found["accuracy"] = share_of(self.rows.correct(f"certified-a{alpha:g}-sharp"))
         found["abstained"] = share_of(gone)
         return found
-
-
-def _flags(column: Any) -> Flags:
-    return np.asarray(column.to_numpy(zero_copy_only=False), bool)

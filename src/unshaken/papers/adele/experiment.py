@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import DataError
 from unshaken.core.masks import overlap_counts
 from unshaken.core.progress import track
 from unshaken.harden.engine.recipe import Recipe
@@ -33,23 +33,9 @@ PIECE = 50
 def run(paper: AdelePaper, context: Context) -> None:
     """Train every arm of every seed."""
     context.refuse_model("unet", "the experiment is about a small U-Net")
-    train, test = (garments(context, split, paper.garments) for split in ("train", "test"))
+    train, test = (context.datasets.grey_by_class(split, KINDS, paper.garments) for split in ("train", "test"))
     for part in context.repetitions(paper.seeds):
         run_seed(paper, part, train, test)
-
-
-def garments(context: Context, split: str, count: int) -> list[Tensor]:
-    """Grey images of each kind of garment, uint8 `[n, 1, H, W]`.
-
-    Raises:
-        DataError: there is none of a kind.
-    """
-    data = context.datasets.read(split)
-    grey = data.images.float().mean(1, keepdim=True).round().to(torch.uint8)
-    found = [grey[data.labels == kind][:count] for kind in KINDS]
-    if not all(len(images) for images in found):
-        raise DataError(f"data {context.data!r}: the classes {', '.join(map(str, KINDS))} must all have images")
-    return found
 
 
 def run_seed(paper: AdelePaper, context: Context, train: Sequence[Tensor], test: Sequence[Tensor]) -> None:
@@ -111,18 +97,15 @@ def write_epochs(context: Context, arm: str, net: Net) -> None:
     """Write what was watched, one row an epoch and class."""
     if context.has(arm, "epochs"):
         return
-    columns: dict[str, list[Any]] = {}
-    for record in net.curves:
-        for k in range(1, CLASSES):
-            start = record.get(f"start_{k}")
-            row = {
-                "id": f"{int(record['epoch'])}-{k}", "epoch": int(record["epoch"]), "kind": k,
-                "iou": record.get(f"iou_{k}"), "early": record[f"early_{k}"], "memorised": record[f"memorised_{k}"],
-                "labels": record.get(f"labels_{k}"), "start": None if start is None else int(start),
-            }  # fmt: skip
-            for name, value in row.items():
-                columns.setdefault(name, []).append(value)
-    context.write("epochs", arm, columns)
+    rows = []
+    for record, k in product(net.curves, range(1, CLASSES)):
+        start = record.get(f"start_{k}")
+        rows.append({
+            "id": f"{int(record['epoch'])}-{k}", "epoch": int(record["epoch"]), "kind": k,
+            "iou": record.get(f"iou_{k}"), "early": record[f"early_{k}"], "memorised": record[f"memorised_{k}"],
+            "labels": record.get(f"labels_{k}"), "start": None if start is None else int(start),
+        })  # fmt: skip
+    context.write("epochs", arm, rows)
 
 
 def write_masks(context: Context, arm: str, model: Classifier, images: Tensor, masks: Tensor) -> None:
@@ -135,12 +118,8 @@ def write_masks(context: Context, arm: str, model: Classifier, images: Tensor, m
             predicted = model(some.float() / 255).argmax(1)
             counts += [overlap_counts(p, t, CLASSES) for p, t in zip(predicted, true, strict=True)]
     table = torch.stack(counts)  # [N, 3, K]
-    places = [(i, k) for i in range(len(table)) for k in range(1, CLASSES)]
-    columns = {
-        "id": [f"scene {i}" for i, _ in places], "kind": [k for _, k in places],
-        **{
-            name: [int(table[i, row, k]) for i, k in places]
-            for row, name in enumerate(("intersection", "predicted", "labelled"))
-        },
-    }  # fmt: skip
-    context.write("masks", arm, columns)
+    rows = []
+    for i, k in product(range(len(table)), range(1, CLASSES)):
+        values = dict(zip(("intersection", "predicted", "labelled"), table[i, :, k].tolist(), strict=True))
+        rows.append({"id": f"scene {i}", "kind": k, **values})
+    context.write("masks", arm, rows)

@@ -56,15 +56,8 @@ def seed_figures(rows: Rows, paper: AdelePaper) -> dict[str, Any]:
 
 def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
     """Intersection over union on test scenes, of each class over all of them, and the mean over classes."""
-    table = rows.table("masks", arm)
-    kinds = table["kind"].to_numpy()
-    counts = np.array(
-        [
-            [table[c].to_numpy()[kinds == k].sum() for k in range(1, len(NAMES) + 1)]
-            for c in ("intersection", "predicted", "labelled")
-        ]
-    )
-    found = iou(counts)
+    kinds, *columns = rows.columns("masks", arm, "kind", "intersection", "predicted", "labelled")
+    found = iou(np.array([[c[kinds == k].sum() for k in range(1, len(NAMES) + 1)] for c in columns]))
     last = curves(rows, arm)
     return {
         "miou": float(np.nanmean(found)),

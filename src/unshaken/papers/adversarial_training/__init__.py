@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, in_every_seed, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
+from unshaken.papers.frame.effects import constant, unpaired, values_of
 
 EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]
@@ -19,7 +21,6 @@ FAR_CHECKED, LONG_CHECKED = 150, 500
 """Images on which the trainings of parts (b) and (c) are checked: training images, and held-out ones."""
 REMEDIES = {"awp": "weight-perturbation", "ema": "averaging"}
 """Arm to the part of the claim that is made of it."""
-NOTHING = {"value": 0.0, "low": 0.0, "high": 0.0}
 GAIN, CORRUPTED_GAIN, CLEAN_COST, DROP = 0.20, 0.05, 0.02, 0.02
 
 
@@ -169,7 +170,7 @@ def _of_one_seed(part: Mapping[str, Any]) -> list[Check]:
     for name in TRAINED:
         one = ordering[name]
         checks.append(decide("robust-gain", f"{name}, under AutoAttack, more than standard", one["gain"], above=GAIN))
-        checks.append(decide("clean-cost", f"{name}: clean accuracy lost", unpaired(NOTHING, one["clean_gain"])))
+        checks.append(decide("clean-cost", f"{name}: clean accuracy lost", unpaired(constant(0.0), one["clean_gain"])))
     if "catastrophic" in part:
         checks += _single_steps(part["catastrophic"])
     if "corruptions" in part:
@@ -181,7 +182,7 @@ def _single_steps(trained: Mapping[str, Any]) -> list[Check]:
     checks = []
     for part, name, lost in (("catastrophic-overfitting", "fgsm", True), ("noise-prevents", "n-fgsm", False)):
         best, last = trained[name]["best"]["value"], trained[name]["last"]
-        half = dict.fromkeys(("value", "low", "high"), best / 2)
+        half = constant(best / 2)
         words = f"{name}: from {best:.3f} in epoch {trained[name]['best_epoch']} to {last['value']:.3f}, "
         words += "below half of it by" if lost else "above half of it by"
         checks.append(decide(part, words, unpaired(half, last) if lost else unpaired(last, half)))
@@ -190,13 +191,14 @@ def _single_steps(trained: Mapping[str, Any]) -> list[Check]:
 
 def _long_training(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
     """Falls from the best epoch to the end, and accuracies at the end, of each arm over the seeds."""
-    fall = {arm: [one[arm]["best"]["value"] - one[arm]["last"]["value"] for one in seeds] for arm in ("at", *REMEDIES)}
+    of = partial(values_of, seeds)
+    fall = {arm: of(arm, "best") - of(arm, "last") for arm in ("at", *REMEDIES)}
     words = "robust accuracy on new images, best epoch less last"
-    checks = [decide("robust-overfitting", words, across_seeds(fall["at"]), above=DROP, opposed_below=0.0)]
+    checks = [decide("robust-overfitting", words, fall["at"], above=DROP, opposed_below=0.0)]
     for arm, part in REMEDIES.items():
-        less = across_seeds([a - b for a, b in zip(fall["at"], fall[arm], strict=True)])
-        more = across_seeds([one[arm]["last"]["value"] - one["at"]["last"]["value"] for one in seeds])
-        checks += [decide(part, f"{arm}: falls less by", less), decide(part, f"{arm}: at the end more by", more)]
+        more = of(arm, "last") - of("at", "last")
+        checks.append(decide(part, f"{arm}: falls less by", fall["at"] - fall[arm]))
+        checks.append(decide(part, f"{arm}: at the end more by", more))
     return checks
 
 

@@ -105,6 +105,6 @@ def trained(context: Context, name: str, data: Split, recipes: Sequence[str], op
     if not context.has(f"train.{name}", "training"):
         rows = [(int(c["epoch"]) + 1, k, v) for c in net.curves for k, v in c.items() if k != "epoch"]
         rows += [(len(net.curves), f"flag:{flag}", 1.0) for flag in net.flags]
-        columns = dict(zip(("epoch", "name", "value"), map(list, zip(*rows, strict=True)), strict=True))
+        columns = [{"epoch": epoch, "name": figure, "value": value} for epoch, figure, value in rows]
         context.write("training", f"train.{name}", columns)
     return net.model

@@ -8,19 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.ai_image_detector_limits.rules import (
-    AMPLITUDES,
-    FRACTIONS,
-    HALF,
-    bounded,
-    clearer,
-    falling,
-    forged,
-    out_of_reach,
-    substituted,
-    traded,
-)  # fmt: skip
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot
+from unshaken.papers.ai_image_detector_limits.rules import judge_marks
+from unshaken.papers.frame import Check, ClaimPart, Paper, pilot
 
 MODEL = "spread spectrum, DCT and learned marks; small"
 
@@ -177,12 +166,4 @@ class AIImageDetectorLimitsPaper(Paper):
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
-        checks = bounded(measured)
-        for amplitude in AMPLITUDES:
-            noisy, denoised = (measured[kind][f"a{amplitude}"] for kind in ("noise", "denoised"))
-            checks += [*falling(amplitude, noisy), clearer(amplitude, denoised, noisy)]
-        for fraction in FRACTIONS:
-            words = f"2/255, t = {fraction:g}: missed plus false alarms"
-            error = measured["diffusion"][f"a{AMPLITUDES[0]}"][f"{fraction:g}"]["error"]
-            checks.append(decide("purification", words, error, above=HALF, opposed_below=HALF))
-        return [*checks, *out_of_reach(measured), *substituted(measured), *forged(measured), *traded(measured)]
+        return judge_marks(measured)

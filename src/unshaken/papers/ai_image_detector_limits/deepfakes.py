@@ -9,9 +9,8 @@ from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.noisy_features import features_of, flip_shares, split_network
 from unshaken.detect.watermark.substitution import train_substitute
 from unshaken.generate.stand_ins import swapped
-from unshaken.models.networks.architectures import build
 from unshaken.papers.ai_image_detector_limits.rules import FEATURE_NOISES, GRID
-from unshaken.papers.ai_image_detector_limits.scores import score, to_bytes, write_scores
+from unshaken.papers.ai_image_detector_limits.scores import fresh, score, to_bytes, write_scores
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 
@@ -36,24 +35,19 @@ def measure_deepfakes(context: Context, learn: Split, tested: Split, *, epochs: 
         label = f"deepfake.n{noise:g}"
         if context.has(f"{label}.flips.{GRID[-1]:g}", "detector_scores"):
             continue
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-            plain = build("small", classes=2, channels=images.shape[1], side=images.shape[2])
-        net = split_network(plain, AFTER, noise=noise, seed=seed)
+        net = split_network(fresh(images, seed), AFTER, noise=noise, seed=seed)
         model = train_substitute(net, to_bytes(fakes), learn.images, epochs=epochs, lr=2e-3, noise=0.0, seed=seed).model
         features = features_of(model, images)
         apart = (features[:n] - features[n:]).flatten(1).norm(dim=1)
-        ids, folds = tested.ids * 2, torch.ones(2 * n, dtype=torch.int64)
+        ids, change = tested.ids * 2, apart.repeat(2)
         if not context.has(f"{label}.clean", "detector_scores"):
-            write_scores(
-                context, f"{label}.clean", "deepfake", ids, score(model, images), made, folds, strength=noise,
-                change=apart.repeat(2),
-            )  # fmt: skip
+            scores = score(model, images)
+            write_scores(context, f"{label}.clean", "deepfake", ids, scores, made, 1, strength=noise, change=change)
         rng = SampleRng.of(seed, "limits/flips", [f"{kind}/{i}" for kind in ("swapped", "real") for i in tested.ids])
         for strength, flips in zip(GRID, flip_shares(model, features, GRID, rng), strict=True):
             name = f"{label}.flips.{strength:g}"
             if not context.has(name, "detector_scores"):
-                write_scores(context, name, "deepfake", ids, flips, made, folds, strength=strength)
+                write_scores(context, name, "deepfake", ids, flips, made, 1, strength=strength)
 
 
 def swapped_within_classes(data: Split) -> Tensor:

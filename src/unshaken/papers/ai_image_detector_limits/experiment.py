@@ -162,13 +162,11 @@ class Marks:
         change = (marked - clean).flatten(1).norm(dim=1)
         pieces = []
         for kind, images in (("marked", marked), ("clean", clean)):
-            out = torch.cat(
-                [
-                    purifier(x, strength, self.rng(f"{name}/{kind}", ids[i * 250 : i * 250 + len(x)]))
-                    for i, x in enumerate(torch.split(images, 250))
-                ]
-            )
-            pieces.append((mark.score(out), peak_signal_to_noise(out, images)))
+            parts = [
+                purifier(x, strength, self.rng(f"{name}/{kind}", ids[i * 250 : i * 250 + len(x)]))
+                for i, x in enumerate(torch.split(images, 250))
+            ]
+            pieces.append((mark.score(torch.cat(parts)), peak_signal_to_noise(torch.cat(parts), images)))
         scores, psnr = (torch.cat([p[k] for p in pieces]) for k in (0, 1))
         fold = torch.arange(count) % 2
         abnormal = torch.arange(2 * count) < count
@@ -193,8 +191,8 @@ class Marks:
         shown = as_saved(mark.encode(self.batch.images))
         both = torch.cat([score(model, shown), score(model, self.batch.images)])
         if self.missing("substitute.held"):
-            half, ones = torch.arange(len(both)) < len(shown), torch.ones(len(both), dtype=torch.int64)
-            write_scores(self.context, "substitute.held", "substitute", self.batch.ids * 2, both, half, ones)
+            half = torch.arange(len(both)) < len(shown)
+            write_scores(self.context, "substitute.held", "substitute", self.batch.ids * 2, both, half, 1)
         for kind, images, toward in (
             ("evade", shown[:attacked], CLEAN),
             ("spoof", self.batch.images[:attacked], MARKED),
@@ -209,13 +207,9 @@ class Marks:
 
     def decode(self, label: str, mark: Watermarker, images: Tensor, before: Tensor, kind: str) -> None:
         """Rows of the share of bits that the mark's own detector reads correctly."""
-        n = len(images)
         if self.missing(label):
-            write_scores(
-                self.context, label, "substitute", self.batch.ids[:n], mark.score(images),
-                torch.full((n,), kind == "evade"), torch.ones(n, dtype=torch.int64), strength=EPS,
-                psnr=peak_signal_to_noise(images, before),
-            )  # fmt: skip
+            ids, scores, psnr = self.batch.ids[: len(images)], mark.score(images), peak_signal_to_noise(images, before)
+            write_scores(self.context, label, "substitute", ids, scores, kind == "evade", 1, strength=EPS, psnr=psnr)
 
     def blend(self, learned: LearnedWatermark) -> None:
         """Marked noise, and unmarked, blended into the first clean images; all others say what a false alarm is."""
@@ -241,5 +235,4 @@ class Marks:
     ) -> None:
         """Rows of images none of which a watermarker has marked."""
         if self.missing(label):
-            folds, clean = torch.full((len(ids),), fold), torch.zeros(len(ids), dtype=torch.bool)
-            write_scores(self.context, label, "blend", ids, mark.score(images), clean, folds, strength=peak)
+            write_scores(self.context, label, "blend", ids, mark.score(images), False, fold, strength=peak)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unshaken.detect.watermark.purify import equivalent_noise
 from unshaken.generate import DDPM, UNet, UNetSettings
@@ -49,16 +50,7 @@ class Figures:
 
     def __init__(self, rows: Rows, seeds: int) -> None:
         self.seeds = range(seeds)
-        table = rows.table("detector_scores")
-        names = np.array(table["condition"].to_pylist())
-        order = np.argsort(names, kind="stable")
-        table, names = table.take(order), names[order]
-        starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]]))
-        columns = {c: table[c].to_numpy() for c in ("abnormal", "fold", "score", "change", "psnr")}
-        self.parts = {
-            str(names[a]): {c: v[a:b] for c, v in columns.items()}
-            for a, b in zip(starts, [*starts[1:], len(names)], strict=True)
-        }
+        self.parts = rows.arrays("detector_scores", "abnormal", "fold", "score", "change", "psnr")
 
     def all(self) -> dict[str, Any]:
         """Everything, by part."""
@@ -85,12 +77,16 @@ class Figures:
 
     def distance(self, mark: str) -> dict[str, Any]:
         """Mean l2 norm of what a mark changes of an image, an upper bound of W, over the repetitions."""
-        means = [float(part["change"].mean()) for part in self.each(f"noise.{mark}.0")]
+        means = [part["change"].mean() for part in self.each(f"noise.{mark}.0")]
         return over_seeds(means, low=0).to_json()
 
     def each(self, name: str) -> list[dict[str, Any]]:
         """The rows of a condition, by repetition."""
         return [self.parts[f"s{seed}.{name}"] for seed in self.seeds]
+
+    def pooled(self, name: str, column: str) -> NDArray[Any]:
+        """A column of a condition, the rows of all repetitions."""
+        return np.concatenate([part[column] for part in self.each(name)])
 
     def errors(self, name: str, s: float) -> dict[str, Any]:
         """AUROC and `e0 + e1` of marked and clean images after the same noise, beside the bound.
@@ -111,16 +107,16 @@ class Figures:
             above = float(missed.mean() + alarms.mean()) - least
             margins.append(above / error if error > 0 else 0.0 if above == 0 else math.copysign(99.0, above))
             counts += [[missed.sum(), len(missed)], [alarms.sum(), len(alarms)]]
-        pooled = {c: np.concatenate([p[c] for p in self.each(name)]) for c in ("abnormal", "score", "psnr", "change")}
+        marked, scores = self.pooled(name, "abnormal"), self.pooled(name, "score")
         return {
-            "auroc": auroc(pooled["score"][~pooled["abnormal"]], pooled["score"][pooled["abnormal"]]).to_json(),
+            "auroc": auroc(scores[~marked], scores[marked]).to_json(),
             "error": two_shares(counts).to_json(),
             "bound": round(float(np.mean([b.error for b in bounds])), 5),
             "auroc_bound": round(float(np.mean([b.auroc for b in bounds])), 5),
-            "distance": round(float(pooled["change"].mean()), 4),
+            "distance": round(float(self.pooled(name, "change").mean()), 4),
             "s": round(s, 4),
             "margin": round(min(min(margins), 99.0), 2),
-            "psnr": round(float(pooled["psnr"].mean()), 2),
+            "psnr": round(float(self.pooled(name, "psnr").mean()), 2),
         }
 
     def substitute(self) -> dict[str, Any]:
@@ -128,20 +124,16 @@ class Figures:
         right = [(p["score"] > 0) == p["abnormal"] for p in self.each("substitute.held")]
         found: dict[str, Any] = {"accuracy": {f"seed{i}": share_of(r) for i, r in enumerate(right)}}
         for kind in ("evade", "spoof"):
-            bits = {
-                way: np.concatenate([p["score"] for p in self.each(f"substitute.{kind}-{way}")])
-                for way in ("none", "uniform", *MODES)
-            }
+            bits = {way: self.pooled(f"substitute.{kind}-{way}", "score") for way in ("none", "uniform", *MODES)}
             draws = bootstrap_means(np.stack(list(bits.values()), 1))
             found[kind] = {
                 way: bootstrap_figure(float(v.mean()), draws[:, i], len(v)).to_json()
                 for i, (way, v) in enumerate(bits.items())
             }
-            found[kind] |= {
-                f"{mode}_beyond_uniform": paired_difference(bits["uniform"], bits[mode]).to_json() for mode in MODES
-            }
             for mode in MODES:
-                psnr = np.concatenate([p["psnr"] for p in self.each(f"substitute.{kind}-{mode}")])
+                found[kind][f"{mode}_beyond_uniform"] = paired_difference(bits["uniform"], bits[mode]).to_json()
+            for mode in MODES:
+                psnr = self.pooled(f"substitute.{kind}-{mode}", "psnr")
                 found[kind][f"{mode}_psnr"] = round(float(psnr.mean()), 2)
         return found
 

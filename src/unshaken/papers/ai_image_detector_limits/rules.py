@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
-from unshaken.papers.frame import Check, decide, unpaired
+from unshaken.papers.frame import Check, decide
+from unshaken.papers.frame.effects import complement, negated, unpaired
 
 ERRORS = 3.0
 RISE = 0.005
@@ -32,6 +33,19 @@ FLIPS = 0.01
 """Share of answers that may be turned."""
 MODES: tuple[Literal["image"], Literal["universal"]] = ("image", "universal")
 PEAKS = (1.0, 0.75, 0.5)
+
+
+def judge_marks(measured: Mapping[str, Any]) -> list[Check]:
+    """The checks of all parts of the claim."""
+    checks = bounded(measured)
+    for amplitude in AMPLITUDES:
+        noisy, denoised = (measured[kind][f"a{amplitude}"] for kind in ("noise", "denoised"))
+        checks += [*falling(amplitude, noisy), clearer(amplitude, denoised, noisy)]
+    for fraction in FRACTIONS:
+        words = f"2/255, t = {fraction:g}: missed plus false alarms"
+        error = measured["diffusion"][f"a{AMPLITUDES[0]}"][f"{fraction:g}"]["error"]
+        checks.append(decide("purification", words, error, above=HALF, opposed_below=HALF))
+    return [*checks, *out_of_reach(measured), *substituted(measured), *forged(measured), *traded(measured)]
 
 
 def bounded(measured: Mapping[str, Any]) -> list[Check]:
@@ -75,9 +89,8 @@ def out_of_reach(measured: Mapping[str, Any]) -> list[Check]:
     checks = [strong("strong-marks", measured)]
     for fraction in FRACTIONS:
         error = measured["diffusion"][STRONG][f"{fraction:g}"]["error"]
-        found = {"value": 1 - error["value"], "low": 1 - error["high"], "high": 1 - error["low"]}
         words = f"strong mark, t = {fraction:g}: 1 less missed and false alarms"
-        checks.append(decide("strong-marks", words, found, above=HALF, opposed_below=HALF))
+        checks.append(decide("strong-marks", words, complement(error), above=HALF, opposed_below=HALF))
     return checks
 
 
@@ -86,8 +99,7 @@ def substituted(measured: Mapping[str, Any]) -> list[Check]:
     found = measured["substitute"]
     least = min(found["accuracy"].values(), key=lambda figure: float(figure["low"]))
     words = f"the worst substitute is right on {least['value']:.1%} ({least['low']:.1%} at least)"
-    change = found["evade"]["universal_beyond_uniform"]
-    taken = {"value": -change["value"], "low": -change["high"], "high": -change["low"]}
+    taken = negated(found["evade"]["universal_beyond_uniform"])
     return [
         strong("substitution", measured),
         Check(words, least["low"] > ACCURACY, "substitution"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
@@ -19,8 +19,8 @@ MOST = 99.0
 
 
 def write_scores(
-    context: Context, label: str, method: str, ids: Sequence[str], scores: Tensor, abnormal: Tensor, fold: Tensor, *,
-    strength: float | None = None, change: Tensor | None = None, psnr: Tensor | None = None,
+    context: Context, label: str, method: str, ids: Sequence[str], scores: Tensor, abnormal: Tensor | bool,
+    fold: Tensor | int, *, strength: float | None = None, change: Tensor | None = None, psnr: Tensor | None = None,
 ) -> None:  # fmt: skip
     """Write the rows of one condition.
 
@@ -31,20 +31,14 @@ def write_scores(
         ids: of the images.
         scores: float `[N]`, higher for marked or generated; NaN where the detector could not decode, which counts
             against it.
-        abnormal: bool `[N]`.
-        fold: int64 `[N]`.
+        abnormal: bool `[N]`, or one for all.
+        fold: int64 `[N]`, or one for all.
         strength: of what was done.
         change: float `[N]`.
         psnr: float `[N]`.
     """
-    columns: dict[str, object] = {
-        "id": list(ids),
-        "method": method,
-        "strength": strength,
-        "abnormal": abnormal,
-        "fold": fold,
-        "score": against_the_detector(scores.double(), abnormal),
-    }
+    counted = against_the_detector(scores.double(), torch.as_tensor(abnormal).expand(len(ids)))
+    columns = {"id": ids, "method": method, "strength": strength, "abnormal": abnormal, "fold": fold, "score": counted}
     columns |= {k: v.double() for k, v in (("change", change), ("psnr", psnr)) if v is not None}
     context.write("detector_scores", label, columns)
 
@@ -59,10 +53,14 @@ def train_detector(one: Tensor, zero: Tensor, *, epochs: int, noise: float, seed
         noise: see `train_substitute`.
         seed: of weights, order and noise.
     """
+    return train_substitute(fresh(one, seed), one, zero, epochs=epochs, lr=2e-3, noise=noise, seed=seed).model
+
+
+def fresh(images: Tensor, seed: int) -> nn.Module:
+    """An untrained `small` network of two classes, for images `[N, C, H, W]`, with weights drawn from a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
-        net = build("small", classes=2, channels=one.shape[1], side=one.shape[2])
-    return train_substitute(net, one, zero, epochs=epochs, lr=2e-3, noise=noise, seed=seed).model
+        return build("small", classes=2, channels=images.shape[1], side=images.shape[2])
 
 
 def score(model: Classifier, images: Tensor) -> Tensor:

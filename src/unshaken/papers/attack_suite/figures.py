@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.papers.attack_suite import EXPECTED, MASKED, NETS, WARNINGS, AttackSuitePaper
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Rows, stacked
 
 ATTACKED = (*NETS, *MASKED)
@@ -17,11 +17,8 @@ ATTACKED = (*NETS, *MASKED)
 
 def figures(paper: AttackSuitePaper, rows: Rows) -> dict[str, Any]:
     """All figures, over the seeds."""
-    seeds = [rows.within(f"seed{seed}") for seed in rows.seeds(paper.seeds)]
-
-    def over(figure: Callable[..., float], *given: Any, low: float = -1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed, *given) for seed in seeds], low=low)
-
+    seeds = list(rows.repetitions(paper.seeds).values())
+    over = partial(mean_over, seeds)
     kinds = ("clean", "pgd", "autoattack")
     return {
         "accuracy": {net: {kind: over(accuracy, net, kind, low=0.0) for kind in kinds} for net in ATTACKED},

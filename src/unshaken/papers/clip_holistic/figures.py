@@ -23,9 +23,9 @@ from unshaken.papers.clip_holistic import (
     ZERO_SHOT,
     ClipHolisticPaper,
 )
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.roles import choosing
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.rows import Rows, means
 
 BINS = 15
 
@@ -34,13 +34,12 @@ def figures(paper: ClipHolisticPaper, rows: Rows) -> dict[str, Any]:
     """By seed, and what is judged over all seeds."""
     parts = rows.repetitions(paper.seeds)
     seeds = {name: seed_figures(part) for name, part in parts.items()}
-    ece = [calibration(part) for part in parts.values()]
-    lowered = {name: across_seeds([own[name] for own in ece]) for name in ece[0]}
+    lowered = means([calibration(part) for part in parts.values()], low=-1, high=1)
     found: dict[str, Any] = {**seeds, "line": line(seeds), "ece": lowered}
     prompts = [own["base"]["prompts"] for own in seeds.values()]
     few, many = (f"{count}.auroc" for count in (PROMPTS[0], PROMPTS[-1]))
     if all(few in own for own in prompts):
-        found["prompts"] = across_seeds([own[few] - own[many] for own in prompts])
+        found["prompts"] = across_seeds(values_of(prompts, few) - values_of(prompts, many))
     shapes = [(own["base"]["shape"], own[TUNED]["shape"]) for own in seeds.values()]
     if all(one is not None and other is not None for one, other in shapes):
         found["shape_lost"] = across_seeds([one["value"] - other["value"] for one, other in shapes])
@@ -63,9 +62,8 @@ def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
     scale = float(rows.table("scales", arm)["scale"][0].as_py()) if arm in ZERO_SHOT else 1.0
     there = [name for name in ("noise", *OTHERS) if f"{arm}.{name}" in rows.labels()]
     found["abnormal"] = {name: area(rows, f"{arm}.clean", f"{arm}.{name}", scale).to_json() for name in there}
-    table = rows.table("outcomes", f"{arm}.cues").sort_by("id")
-    texture = rows.table("cues", f"{arm}.cues").sort_by("id")["texture"].to_numpy()
-    bias = cue_bias(table["prediction"].to_numpy(), table["label"].to_numpy(), texture).figure()
+    predicted, labels = rows.columns("outcomes", f"{arm}.cues", "prediction", "label", by="id")
+    bias = cue_bias(predicted, labels, rows.column("cues", f"{arm}.cues", "texture", by="id")).figure()
     found["shape"] = None if bias is None else bias.to_json()
     if arm == ZERO_SHOT[0]:
         found["prompts"] = prompts(rows, arm, scale)

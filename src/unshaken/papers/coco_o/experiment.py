@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import DataError, ModelError
+from unshaken.core.errors import ModelError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.models.networks.cell_detector import CellDetector, Decoding
@@ -59,26 +59,12 @@ def arms_of(paper: CocoOPaper) -> list[Arm]:
 
 def run(paper: CocoOPaper, context: Context) -> None:
     """Train and test the detectors of every seed."""
-    train, test = (garments(context, split, paper.garments) for split in ("train", "test"))
+    train, test = (context.datasets.grey_by_class(split, KINDS, paper.garments) for split in ("train", "test"))
     backbone = context.load_model(context.model)
     if backbone.view is not None and backbone.view.channels == 1:
         raise ModelError(f"model {backbone.name!r} takes one channel, and scenes have three: give a network of colour")
     for part in context.repetitions(paper.seeds):
         run_seed(paper, part, backbone, draw_scenes(train, paper.scenes, 2 * part.seed), test)
-
-
-def garments(context: Context, split: str, count: int) -> list[Tensor]:
-    """Grey images of each kind of garment, uint8 `[n, 1, H, W]`.
-
-    Raises:
-        DataError: there is none of a kind.
-    """
-    data = context.datasets.read(split)
-    grey = data.images.float().mean(1, keepdim=True).round().to(torch.uint8)
-    found = [grey[data.labels == kind][:count] for kind in KINDS]
-    if not all(len(images) for images in found):
-        raise DataError(f"data {context.data!r}: the classes {', '.join(map(str, KINDS))} must all have images")
-    return found
 
 
 def run_seed(paper: CocoOPaper, context: Context, backbone: Classifier, scenes: Scenes, test: Sequence[Tensor]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from unshaken.measure.object_detection.map_figures import Line, beyond_line, map
 from unshaken.measure.object_detection.matching import Detections, Matches, Objects, match_images
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.coco_o import ARMS, CELLS, CLEAN, DOMAINS, FROZEN, PLAIN, STYLED, CocoOPaper
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.rows import Rows
 
 CLASSES = 4
@@ -27,23 +28,17 @@ Found = dict[str, Matches]
 def figures(paper: CocoOPaper, rows: Rows) -> dict[str, Any]:
     """Each seed by itself, and means over the seeds."""
     seeds = {name: seed_figures(paper, part) for name, part in rows.repetitions(paper.seeds).items()}
-    of = list(seeds.values())
-
-    def over(figure: Callable[[dict[str, Any]], float], low: float = -1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed) for seed in of], low=low)
-
-    def gain(seed: dict[str, Any], arm: str) -> float:
-        return float(seed["effective"][arm] - seed["effective"][PLAIN])
-
-    names = (CLEAN, SHIFTED, *DOMAINS)
-    points = np.array([point for seed in of for point in seed["points"]])
+    of = partial(values_of, list(seeds.values()))
+    effective = {arm: of("effective", arm) for arm in ARMS}
+    gain = {arm: effective[arm] - effective[PLAIN] for arm in ARMS if arm != PLAIN}
+    points = np.array([point for seed in seeds.values() for point in seed["points"]])
     return {
         **seeds,
-        "map": {a: {d: over(lambda s, a=a, d=d: float(s["map"][a][d]), 0.0) for d in names} for a in ARMS},  # type: ignore[misc]
-        "drop": {a: over(lambda s, a=a: float(s["drop"][a])) for a in ARMS},  # type: ignore[misc]
-        "effective": {a: over(lambda s, a=a: float(s["effective"][a])) for a in ARMS},  # type: ignore[misc]
-        "gain": {a: over(lambda s, a=a: gain(s, a)) for a in ARMS if a != PLAIN},  # type: ignore[misc]
-        "components": over(lambda s: abs(gain(s, FROZEN)) - abs(gain(s, CELLS))),
+        "map": {a: {d: across_seeds(of("map", a, d), low=0.0) for d in (CLEAN, SHIFTED, *DOMAINS)} for a in ARMS},
+        "drop": {arm: across_seeds(of("drop", arm)) for arm in ARMS},
+        "effective": {arm: across_seeds(values) for arm, values in effective.items()},
+        "gain": {arm: across_seeds(values) for arm, values in gain.items()},
+        "components": across_seeds(abs(gain[FROZEN]) - abs(gain[CELLS])),
         "correlation": correlation(points),
     }
 

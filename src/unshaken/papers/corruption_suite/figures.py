@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -10,14 +11,13 @@ import numpy as np
 
 from unshaken.measure import paired_difference
 from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, NETS, OTHERS, SEVERITIES, CorruptionSuitePaper
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
 
 def figures(paper: CorruptionSuitePaper, rows: Rows) -> dict[str, Any]:
     """The small networks over their seeds, and the pretrained ones over the photos."""
-    seeds = [rows.within(f"seed{seed}") for seed in rows.seeds(paper.seeds)]
-    found = small_networks(seeds)
+    found = small_networks(list(rows.repetitions(paper.seeds).values()))
     return {**found, "photos": pretrained(rows, len(paper.photo_nets))} if paper.photos else found
 
 
@@ -29,10 +29,7 @@ def wrong(rows: Rows, names: Iterable[str], severities: Iterable[int]) -> Number
 
 def small_networks(seeds: list[Rows]) -> dict[str, Any]:
     """Means over the seeds: errors, what noise in training lowers, and the rise from severity to severity."""
-
-    def over(figure: Callable[..., float], *given: Any, low: float = -1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed, *given) for seed in seeds], low=low)
-
+    over = partial(mean_over, seeds)
     noise = GROUPS["noise"]
     return {
         "clean": {net: over(clean_error, net, low=0.0) for net in NETS},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.papers.crlnet import CLEAN, CONDITIONAL, CONDITIONS, CONTROL, POOLED, CrlNetPaper
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds, mean_over, values_of
 from unshaken.papers.frame.rows import Rows
 
 ARMS = (POOLED, CONTROL, CONDITIONAL)
@@ -17,28 +17,21 @@ def figures(paper: CrlNetPaper, rows: Rows) -> dict[str, Any]:
     """Means over the seeds."""
     seeds = list(rows.repetitions(paper.seeds).values())
     found = {arm: [by_condition(part, arm) for part in seeds] for arm in ARMS}
-    apart = {arm: [hard_separation(part, arm) for part in seeds] for arm in ARMS}
     names = (CLEAN, "hard", *CONDITIONS)
+    of = {(arm, name): values_of(found[arm], name) for arm in ARMS for name in names}
     return {
-        **{arm: {n: across_seeds([one[n] for one in found[arm]], low=0.0) for n in names} for arm in ARMS},
+        **{arm: {n: across_seeds(of[arm, n], low=0.0) for n in names} for arm in ARMS},
         "over": {
-            other: {
-                n: across_seeds([a[n] - b[n] for a, b in zip(found[CONDITIONAL], found[other], strict=True)])
-                for n in names
-            }
-            for other in (CONTROL, POOLED)
+            other: {n: across_seeds(of[CONDITIONAL, n] - of[other, n]) for n in names} for other in (CONTROL, POOLED)
         },
-        "drop": {arm: across_seeds([one[CLEAN] - one["hard"] for one in found[arm]]) for arm in ARMS},
-        "separation": {arm: across_seeds(values, low=-np.inf, high=np.inf) for arm, values in apart.items()},
+        "drop": {arm: across_seeds(of[arm, CLEAN] - of[arm, "hard"]) for arm in ARMS},
+        "separation": {arm: mean_over(seeds, hard_separation, arm, low=-np.inf, high=np.inf) for arm in ARMS},
     }
 
 
 def by_condition(rows: Rows, arm: str) -> dict[str, float]:
     """Mean accuracy of the episodes under each condition, and under the hard ones together."""
-    found = {
-        name: float(rows.table("episodes", f"{arm}.{name}")["accuracy"].to_numpy().mean())
-        for name in (CLEAN, *CONDITIONS)
-    }
+    found = {name: float(rows.column("episodes", f"{arm}.{name}", "accuracy").mean()) for name in (CLEAN, *CONDITIONS)}
     return {**found, "hard": float(np.mean([found[name] for name in CONDITIONS]))}
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near
+from unshaken.papers.frame.effects import constant, unpaired
 
 TOLERANCE = 0.06
 COST = 0.03
@@ -178,10 +179,7 @@ def _law(name: str, part: Mapping[str, Any]) -> list[Check]:
     for side, rate in part["same_crop"]["hash"].items():
         law = part["law"][side]
         words = f"{name}, side {side}: {rate['value']:.3f} ({rate['low']:.3f} to {rate['high']:.3f}), law {law:.3f}, "
-        words += f"{TOLERANCE} allowed"
-        holds = law - TOLERANCE <= rate["low"] and rate["high"] <= law + TOLERANCE
-        outside = rate["high"] < law - TOLERANCE or rate["low"] > law + TOLERANCE
-        checks.append(Check(words, holds, "law", opposed=outside))
+        checks.append(decide_near("law", f"{words}{TOLERANCE} allowed", rate, law, TOLERANCE))
     return checks
 
 
@@ -193,7 +191,7 @@ def _photos(part: Mapping[str, Any]) -> list[Check]:
     if "far" in part:
         stable = unpaired(*(part["far"][names[kind]]["label_failures"] for kind in ("centre", "selected")))
     shifts = f"shifts of up to {part['far']['pixels']} pixels" if "far" in part else "one pixel"
-    below = {"value": LOW - failures["value"], "low": LOW - failures["high"], "high": LOW - failures["low"]}
+    below = unpaired(constant(LOW), failures)
     own, resized = (looks[names[kind]]["accuracy"]["value"] for kind in ("selected", "resize"))
     words = "photos: share whose label changes, centre crop"
     return [

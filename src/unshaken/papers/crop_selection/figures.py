@@ -104,7 +104,7 @@ def framings(rows: Rows, prefix: str) -> list[str]:
 
 def same_crop(rows: Rows, label: str) -> dict[str, Any]:
     """How often all windows select the same crop."""
-    return share_of(rows.table("certificates", label)["radius"].to_numpy() > 0)
+    return share_of(rows.column("certificates", label, "radius") > 0)
 
 
 @dataclass(frozen=True, slots=True)

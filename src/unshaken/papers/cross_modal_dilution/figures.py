@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 from unshaken.measure.classification.macro_f1 import f1_columns, f1_of_means
 from unshaken.measure.retrieval.spread import figure_of_means
@@ -42,22 +42,19 @@ def figures(paper: CrossModalDilutionPaper, rows: Rows) -> dict[str, Any]:
     relevant, url = (over_seeds_of(seeds, c, "relevance_image", keep=True) for c in ("relevant", "url"))
     there = np.isfinite(relevant)
     found["more_relevant"] = mean_of((relevant - url)[there])
-    found["kept"] = float(np.mean([read(s, "fused", "relevant")["kept"].to_numpy(zero_copy_only=False) for s in seeds]))
+    found["kept"] = float(np.mean([read(s, "fused", "relevant", "kept") for s in seeds]))
     return found
 
 
-def read(rows: Rows, classifier: str, change: str) -> pa.Table:
-    """The rows of a seed, in order of ids."""
-    return rows.table("dilutions", f"{classifier}.{change}").sort_by("id")
+def read(rows: Rows, classifier: str, change: str, *names: str) -> list[NDArray[Any]]:
+    """Columns of a seed, in order of ids."""
+    return rows.columns("dilutions", f"{classifier}.{change}", *names, by="id")
 
 
 def columns(seeds: Sequence[Rows], classifier: str, change: str, classes: int) -> Numbers:
     """Columns that decide macro F1 in each seed, `[N, S 3 K]`."""
-    found = []
-    for seed in seeds:
-        rows = read(seed, classifier, change)
-        found.append(f1_columns(rows["label"].to_numpy(), rows["changed_prediction"].to_numpy(), classes))
-    return np.concatenate(found, 1)
+    found = [read(seed, classifier, change, "label", "changed_prediction") for seed in seeds]
+    return np.concatenate([f1_columns(labels, predicted, classes) for labels, predicted in found], 1)
 
 
 def mean_f1(means: Numbers, seeds: int) -> Numbers:
@@ -112,8 +109,7 @@ def over_seeds_of(seeds: Sequence[Rows], change: str, name: str, *, keep: bool =
         name: of the column.
         keep: keep samples without it in any seed, as not a number.
     """
-    parts = [read(s, "fused", change)[name].to_numpy(zero_copy_only=False).astype(np.float64) for s in seeds]
-    values = np.array(parts)
+    values = np.concatenate([read(seed, "fused", change, name) for seed in seeds]).astype(np.float64)
     there = np.isfinite(values)
     counts = there.sum(0)
     found = np.where(counts > 0, np.where(there, values, 0.0).sum(0) / np.maximum(counts, 1), np.nan)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, pilot, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame.effects import scaled, unpaired, values_of
 
 FIVE = "five-cnns"
 VOTES = ("mean", "crossmax", "median", "no-second")
@@ -158,23 +160,14 @@ def _votes(where: str, at: Mapping[str, Any], *, adaptive: bool) -> list[Check]:
     words = f"{where}: CrossMax {alone['value']:.3f}, mean {mean['value']:.3f}, paired advantage"
     checks = [decide("direct-advantage", words, direct)]
     words = f"{where}: advantage of {kept['value']:+.3f} left, below half of {direct['value']:+.3f} by"
-    checks.append(decide("masking", words, _below_half(kept, direct)))
+    checks.append(decide("masking", words, unpaired(scaled(direct, 0.5), kept)))
     words = f"{where}: CrossMax {alone['value']:.3f}, without the step {bare['value']:.3f}, more by"
     checks.append(decide("second-subtraction", words, at["second_subtraction"]))
     if adaptive:
         best = under["adaptive"]
         words = f"{where}: {best['value']:.3f} under the best attack, below half of {alone['value']:.3f} by"
-        checks.append(decide("adaptive-attack", words, _below_half(best, alone)))
+        checks.append(decide("adaptive-attack", words, unpaired(scaled(alone, 0.5), best)))
     return checks
-
-
-def _below_half(figure: Mapping[str, Any], whole: Mapping[str, Any]) -> dict[str, float]:
-    """How far a figure lies below half of another; the interval is clear of 0 where those of the two are apart."""
-    return {
-        "value": whole["value"] / 2 - figure["value"],
-        "low": whole["low"] / 2 - figure["high"],
-        "high": whole["high"] / 2 - figure["low"],
-    }
 
 
 def _system(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
@@ -182,22 +175,12 @@ def _system(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
     if not seeds:
         return []
 
-    def over(difference: Callable[[Mapping[str, Any]], float]) -> dict[str, Any]:
-        return across_seeds([difference(part) for part in seeds])
-
-    def left(part: Mapping[str, Any]) -> float:
-        return float(part["autoattack"]["value"])
-
-    one, other = "robust-classifier", "adaptive-system"
-    half = over(lambda part: left(part) - part["clean"]["value"] / 2)
-    more = over(lambda part: left(part) - part["plain"]["attacked"]["value"])
-    below = over(lambda part: left(part) / 2 - part["under"]["adaptive"]["value"])
-    fewer = over(lambda part: left(part) - part["under"]["adaptive"]["value"])
+    of = partial(values_of, seeds)
+    left, best, one, other = of("autoattack"), of("under", "adaptive"), "robust-classifier", "adaptive-system"
+    half, words = left - of("clean") / 2, "accuracy under AutoAttack minus that under the best attack"
     return [
         decide(one, "the system under AutoAttack, beyond half of its clean accuracy", half, opposed_below=-1),
-        decide(one, "the system under AutoAttack minus the plain network under APGD", more),
-        decide(
-            other, "half of the accuracy under AutoAttack minus that under the best attack", below, opposed_below=-1
-        ),
-        decide(other, "accuracy under AutoAttack minus that under the best attack", fewer),
+        decide(one, "the system under AutoAttack minus the plain network under APGD", left - of("plain", "attacked")),
+        decide(other, f"half of the {words}", left / 2 - best, opposed_below=-1),
+        decide(other, words, left - best),
     ]

@@ -14,11 +14,10 @@ WAYS = ("bare", "direct", "mean", "unsubtracted", "onward", "naive", "adaptive")
 def figures(paper: CrossMaxPaper, rows: Rows) -> dict[str, Any]:
     """By seed: clean, by radius, and how many logits get a gradient."""
     found = {}
-    for seed in rows.seeds(paper.seeds):
-        part = rows.within(f"seed{seed}")
-        found[f"seed{seed}"] = seed_figures(part)
+    for seed, part in rows.repetitions(paper.seeds).items():
+        found[seed] = seed_figures(part)
         if "system.plain.clean" in part.labels():
-            found[f"seed{seed}"]["system"] = system_figures(part.within("system"))
+            found[seed]["system"] = system_figures(part.within("system"))
     return found
 
 
@@ -70,10 +69,5 @@ def radius(rows: Rows, label: str, eps: float) -> dict[str, Any]:
 
 def reach(rows: Rows, label: str) -> dict[str, Any]:
     """The mean number of logits that get a gradient, the number of all, and the share of ties."""
-    found = rows.table("logit_gradients", label)
-    count = found["reached"].to_numpy().astype(float)
-    return {
-        "logits_reached": mean_of(count),
-        "of": int(found["logits"][0].as_py()),
-        "tied": share_of(found["tied"].to_numpy(zero_copy_only=False)),
-    }
+    reached, logits, tied = rows.columns("logit_gradients", label, "reached", "logits", "tied")
+    return {"logits_reached": mean_of(reached.astype(float)), "of": int(logits[0]), "tied": share_of(tied)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
@@ -102,10 +100,6 @@ def score_all(
 
 def write(context: Context, name: str, detectors: DetectorSet, batch: Batch) -> None:
     """Rows of one set: every other image serves to choose a score by."""
-    columns: dict[str, list[Any]] = {"id": [], "detector": [], "split": [], "score": []}
-    for detector, scores in zip(SCORES, detectors.score(batch).values(), strict=True):
-        columns["id"] += list(batch.ids)
-        columns["detector"] += [detector] * len(batch)
-        columns["split"] += ["choose" if i % 2 else "judge" for i in range(len(batch))]
-        columns["score"] += scores.to(torch.float64).tolist()
-    context.write("scores", name, columns)
+    own = {"id": batch.ids, "split": ["choose" if i % 2 else "judge" for i in range(len(batch))]}
+    scores = zip(SCORES, detectors.score(batch).values(), strict=True)
+    context.write("scores", name, [{**own, "detector": detector, "score": s.double()} for detector, s in scores])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from unshaken.measure.detection.ranking import auroc
 from unshaken.papers.detection_suite import CORRUPTED, FAR, NEAR, NOISE, NORMAL, SCORES, DetectionSuitePaper
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Flags, Numbers, Rows
 
@@ -68,11 +69,9 @@ def _in_order(rows: Rows, outcome: str, name: str) -> Flags:
 
 def figures(paper: DetectionSuitePaper, rows: Rows) -> dict[str, Any]:
     """All figures, over the seeds."""
-    seeds = [Seed(rows.within(f"seed{seed}")) for seed in rows.seeds(paper.seeds)]
+    seeds = [Seed(part) for part in rows.repetitions(paper.seeds).values()]
     far = seeds[0].far or [NOISE]
-
-    def over(figure: Callable[..., float], *given: Any, low: float = -1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed, *given) for seed in seeds], low=low)
+    over = partial(mean_over, seeds)
 
     def mean_where_chosen(detector: str, names: Sequence[str]) -> float:
         return float(np.mean([seed.auroc(detector, *names, part=Roles.rows) for seed in seeds]))

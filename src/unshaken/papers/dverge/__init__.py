@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers.frame.effects import unpaired
 
 TINY = "tiny-cnn"
 COUNT = 3

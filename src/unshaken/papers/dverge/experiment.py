@@ -112,6 +112,6 @@ def diversity(context: Context, net: Net, some: Batch) -> None:
     if context.has("d", "diversity"):
         return
     matrix = diversity_matrix(net.model, some, eps=0.15, steps=5, step_size=0.2).tolist()
-    pairs = list(product(range(COUNT), range(COUNT)))
-    columns = {"id": [f"{i}-{j}" for i, j in pairs], "loss": [matrix[i][j] for i, j in pairs]}
-    context.write("diversity", "d", {**columns, "source": [i for i, _ in pairs], "judge": [j for _, j in pairs]})
+    pairs = product(range(COUNT), range(COUNT))
+    rows = [{"id": f"{i}-{j}", "source": i, "judge": j, "loss": matrix[i][j]} for i, j in pairs]
+    context.write("diversity", "d", rows)

@@ -14,10 +14,9 @@ from unshaken.papers.frame.rows import Rows, mean_of
 def figures(paper: DvergePaper, rows: Rows) -> dict[str, Any]:
     """By seed: each arm, and DVERGE less each other arm on the same images."""
     found: dict[str, Any] = {}
-    for seed in rows.seeds(paper.seeds):
-        part = rows.within(f"seed{seed}")
-        found[f"seed{seed}"] = {arm: arm_figures(part.within(arm)) for arm in ARMS}
-        found[f"seed{seed}"]["dverge_minus"] = {arm: differences(part, arm) for arm in ARMS if arm != "dverge"}
+    for seed, part in rows.repetitions(paper.seeds).items():
+        found[seed] = {arm: arm_figures(part.within(arm)) for arm in ARMS}
+        found[seed]["dverge_minus"] = {arm: differences(part, arm) for arm in ARMS if arm != "dverge"}
     return found
 
 
@@ -48,7 +47,6 @@ def transferred(rows: Rows, eps: float) -> dict[str, Any]:
 
 def diversity(rows: Rows) -> dict[str, Any]:
     """The mean `d_ij` of different members, and each member on its own images."""
-    pairs = rows.table("diversity", "d")
-    same = pairs["source"].to_numpy() == pairs["judge"].to_numpy()
-    loss = pairs["loss"].to_numpy()
+    source, judge, loss = rows.columns("diversity", "d", "source", "judge", "loss")
+    same = source == judge
     return {"between": round(float(loss[~same].mean()), 4), "within": round(float(loss[same].mean()), 4)}

@@ -9,17 +9,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import (
-    Check,
-    ClaimPart,
-    Paper,
-    PlusSeparated,
-    decide,
-    in_every_seed,
-    pilot,
-    seeds_in,
-    unpaired,
-)
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, in_every_seed, pilot, seeds_in
+from unshaken.papers.frame.effects import complement, scaled, unpaired
 
 SMALL = "conv-207k"
 PLAIN, REGULARISED = "plain", "elr"
@@ -189,13 +180,3 @@ class EarlyLearningPaper(Paper):
         """When plain training was best."""
         epochs = ", ".join(str(part[PLAIN]["best_epoch"]) for _, part in seeds_in(measured))
         return f"Plain training was best after epoch {epochs} of {self.epochs}."
-
-
-def complement(figure: Mapping[str, Any]) -> dict[str, float]:
-    """One less a share."""
-    return {"value": 1 - figure["value"], "low": 1 - figure["high"], "high": 1 - figure["low"]}
-
-
-def scaled(figure: Mapping[str, Any], factor: float) -> dict[str, float]:
-    """A figure times a number above 0."""
-    return {name: figure[name] * factor for name in ("value", "low", "high")}

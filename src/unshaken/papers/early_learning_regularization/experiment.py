@@ -42,9 +42,8 @@ def linear(context: Context, arm: str, seed: int, strength: float, beta: float) 
     """Write the rows of one descent."""
     if context.has(arm, "linear"):
         return
-    records = list(descend(seed, CURVE, strength, beta))
-    columns = {name: [record[name] for record in records] for name in records[0]}
-    context.write("linear", arm, {"id": [str(s) for s in CURVE], **columns, "step": list(CURVE)})
+    records = zip(CURVE, descend(seed, CURVE, strength, beta), strict=True)
+    context.write("linear", arm, [{**record, "id": str(step), "step": step} for step, record in records])
 
 
 def images(paper: EarlyLearningPaper, context: Context, arm: str, parts: Parts) -> None:

@@ -150,12 +150,9 @@ def removal(context: Context, model: Classifier, images: Split) -> None:
             case = with_constant_maps(case)
         with torch.no_grad():
             confidence = model(batch.images).softmax(1).gather(1, images.labels[:, None])[:, 0]
-        columns = {
-            "insertion": Insertion(steps=STEPS).judge(case).value.tolist(),
-            "deletion": Deletion(steps=STEPS).judge(case).value.tolist(),
-            "confidence": confidence.tolist(),
-        }
-        context.write("curves", kind, {"id": list(images.ids), "map": kind, **columns})
+        areas = {"insertion": Insertion(steps=STEPS), "deletion": Deletion(steps=STEPS)}
+        columns = {name: metric.judge(case).value for name, metric in areas.items()}
+        context.write("curves", kind, {"id": images.ids, "map": kind, "confidence": confidence, **columns})
 
 
 def with_constant_maps(case: Case) -> Case:

@@ -20,7 +20,7 @@ from unshaken.papers.explainability import (
     ExplainabilityPaper,
     name_of,
 )
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds, mean_over
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
 NAMES = tuple(map(name_of, METHODS))
@@ -49,21 +49,20 @@ def figures(paper: ExplainabilityPaper, rows: Rows) -> dict[str, Any]:
         "confidence": follows_confidence(seeds),
         "chosen": chosen(rows),
         "missed": across_seeds([-max(found) for found in margins]),
-        "accuracy": {net: across_seeds([accuracy(seed, net) for seed in seeds], low=0.0) for net in NETS},
-        "corrupted": {net: across_seeds([corrupted(seed, net) for seed in seeds], low=0.0) for net in NETS},
+        "accuracy": {net: mean_over(seeds, accuracy, net, low=0.0) for net in NETS},
+        "corrupted": {net: mean_over(seeds, corrupted, net, low=0.0) for net in NETS},
     }
 
 
 def chosen(rows: Rows) -> dict[str, Any]:
     """The number of images from which maps are made, and the least share of networks that are right on one."""
-    shares = rows.table("chosen", "all")["right"].to_numpy()
+    shares = rows.column("chosen", "all", "right")
     return {"images": len(shares), "least": float(shares.min())}
 
 
 def column(seeds: Sequence[Rows], label: str, table: str, name: str) -> Numbers:
     """A column in the order of ids, the mean over seeds."""
-    values = [seed.table(table, label).sort_by("id")[name].to_numpy() for seed in seeds]
-    return np.asarray(np.mean(values, 0), np.float64)
+    return np.asarray(np.mean([seed.column(table, label, name, by="id") for seed in seeds], 0), np.float64)
 
 
 def mean(seeds: Sequence[Rows], net: str, methods: Sequence[str]) -> Numbers:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from unshaken.measure import compare
 from unshaken.papers.features_off_the_shelf import (
     AUGMENTED,
@@ -45,8 +43,7 @@ def seed_figures(rows: Rows) -> dict[str, Any]:
 
 def correct(rows: Rows, task: str, arm: str) -> Flags:
     """Whether each test image is classified correctly, in order of ids."""
-    table = rows.table("tests", f"{task}.{arm}").sort_by("id")
-    return np.asarray(table["correct"].to_numpy(zero_copy_only=False), bool)
+    return rows.column("tests", f"{task}.{arm}", "correct", by="id")
 
 
 def depth_of(rows: Rows, arm: str) -> float:

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
+from unshaken.papers.frame.effects import negated
 
 SMALL = "small"
 PLAIN, TEACHER, STUDENT = "plain", "teacher", "student"
@@ -179,11 +180,6 @@ class DistillationPaper(Paper):
             f"The distilled network's logit gap is {gaps} times the undefended one's. Signs of masked gradients in it "
             f"at eps {MIDDLE}: {signs}."
         )
-
-
-def negated(figure: Mapping[str, Any]) -> dict[str, float]:
-    """A difference the other way round."""
-    return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
 
 
 def ratio(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, float | None]:

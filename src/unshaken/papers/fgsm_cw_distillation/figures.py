@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.measure import minimal_norm, share, success_curve
+from unshaken.measure import minimal_norm, success_curve
 from unshaken.measure.robustness.gradient_masking import gradient_masking
 from unshaken.papers.fgsm_cw_distillation import (
     GRID,
@@ -18,7 +18,7 @@ from unshaken.papers.fgsm_cw_distillation import (
     UNBOUNDED,
     DistillationPaper,
 )
-from unshaken.papers.frame.rows import Numbers, Rows, stacked
+from unshaken.papers.frame.rows import Numbers, Rows, share_of
 
 THRESHOLDS = (0.5, 1.0, 2.0)
 """L2 norms within which success is reported."""
@@ -57,23 +57,17 @@ def network(rows: Rows, net: str) -> dict[str, Any]:
 
 def errors(rows: Rows, label: str) -> dict[str, Any]:
     """Top-1 and top-5 error, each with its interval."""
-    table = rows.table("outcomes", label).sort_by("id")
-    logits, labels = stacked(table["logits"]), table["label"].to_numpy()
+    logits, labels = rows.logits(label)
     above = (logits > logits[np.arange(len(labels)), labels][:, None]).sum(1)
-    wrong = ~rows.correct(label)
-    return {
-        "top1_error": share(int(wrong.sum()), len(wrong)).to_json(),
-        "top5_error": share(int((wrong & (above >= 5)).sum()), len(wrong)).to_json(),
-    }
+    wrong = ~rows.column("outcomes", label, "correct")
+    return {"top1_error": share_of(wrong), "top5_error": share_of(wrong & (above >= 5))}
 
 
 def nearest(rows: Rows) -> dict[str, Any]:
     """Success and l2 norms of Carlini and Wagner's attack, over images that are classified correctly when clean."""
-    table, before = (rows.table("outcomes", label).sort_by("id") for label in ("cw", "clean"))
-    right = dict(zip(before["id"].to_pylist(), before["correct"].to_pylist(), strict=True))
-    clean = np.array([right[i] for i in table["id"].to_pylist()])
-    norms = np.array([np.inf if d is None else d for d in table["distance"].to_pylist()])
-    norms[rows.correct("cw")] = np.inf
+    ids, norms = rows.columns("outcomes", "cw", "id", "distance", by="id")
+    clean = rows.correct("clean")[np.isin(rows.column("outcomes", "clean", "id", by="id"), ids)]
+    norms = np.where(rows.correct("cw") | np.isnan(norms), np.inf, norms)
     found = minimal_norm(norms, clean)
     within = zip(THRESHOLDS, success_curve(norms, clean, THRESHOLDS).success, strict=True)
     parts = {"success": found.success, "median_l2": found.median, "mean_l2": found.mean_of_broken}
@@ -104,4 +98,4 @@ def masking(rows: Rows, net: str, eps: str) -> dict[str, Any]:
 
 def gradients(rows: Rows, name: str) -> Numbers:
     """A column of the gradients' rows, in the order of the samples' ids."""
-    return np.asarray(rows.table("gradients", "clean").sort_by("id")[name].to_numpy(), np.float64)
+    return rows.column("gradients", "clean", name, by="id")

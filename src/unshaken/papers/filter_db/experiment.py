@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 from torch.nn.functional import avg_pool2d
 
@@ -76,12 +77,11 @@ def compare(context: Context, nets: Mapping[str, Classifier]) -> None:
     if context.has("all", "drifts"):
         return
     matrix = FilterDrift(resamples=20).find(Subject(nets, seed=context.seed)).arrays["drift"].tolist()
-    pairs = [(i, j) for i in range(len(nets)) for j in range(i)]
-    names = list(nets)
-    one, other = [names[i] for i, _ in pairs], [names[j] for _, j in pairs]
-    ids = [f"{a}|{b}" for a, b in zip(one, other, strict=True)]
-    drifts = [matrix[i][j] for i, j in pairs]
-    context.write("drifts", "all", {"id": ids, "one": one, "other": other, "drift": drifts})
+    rows = []
+    for (i, one), (j, other) in product(enumerate(nets), repeat=2):
+        if j < i:
+            rows.append({"id": f"{one}|{other}", "one": one, "other": other, "drift": matrix[i][j]})
+    context.write("drifts", "all", rows)
 
 
 def oversized(paper: FilterDBPaper, context: Context, data: Split, test: Split) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from unshaken.explain.filters.degenerate import LOW_VARIANCE, SPARSE
 from unshaken.papers.filter_db import ABOUT, CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Rows
 
 Drift = Callable[[str, str], float]

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure import share
 from unshaken.measure.statistics.intervals import median
 from unshaken.papers.fooling_images import CERTAIN, CONTROL, MADE, FoolingImagesPaper
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.rows import Rows, share_of
 
-Row = dict[str, Any]
+Columns = dict[str, NDArray[Any]]
+COLUMNS = (
+    *("id", "confidence", "tempered", "prediction", "target", "certain", "forwards", "backwards"),
+    *("variation", "nearest", "nearest_features"),
+)
 
 
 def figures(paper: FoolingImagesPaper, rows: Rows) -> dict[str, Any]:
@@ -60,59 +63,54 @@ class Figures:
     """
 
     def __init__(self, rows: Rows) -> None:
-        self._images, self._history = (rows.grouped(table) for table in ("images", "history"))
+        self._images, self._history = rows.arrays("images", *COLUMNS), rows.grouped("history")
 
     def made(self, method: str, net: str) -> dict[str, Any]:
         """Images shown to the network that they were made for."""
         rows = self.rows(method, net, net)
         found: dict[str, Any] = {
-            "confidence": middle([r["confidence"] for r in rows]),
-            "least": min(r["confidence"] for r in rows),
-            "above_99": sum(r["confidence"] >= CERTAIN for r in rows),
-            "images": len(rows),
-            "labelled_so": share(sum(r["prediction"] == r["target"] for r in rows), len(rows)).to_json(),
-            "forwards": sum(r["forwards"] for r in rows),
-            "backwards": sum(r["backwards"] for r in rows),
+            "confidence": middle(rows["confidence"]),
+            "least": float(rows["confidence"].min()),
+            "above_99": int((rows["confidence"] >= CERTAIN).sum()),
+            "images": len(rows["id"]),
+            "labelled_so": share_of(rows["prediction"] == rows["target"]),
+            "forwards": int(rows["forwards"].sum()),
+            "backwards": int(rows["backwards"].sum()),
         }
-        if all(r["tempered"] is not None for r in rows):
-            found["tempered"] = middle([r["tempered"] for r in rows])
-        if all(r["certain"] is not None for r in rows):
-            reached = [r["certain"] for r in rows if r["certain"] >= 0]
-            found["reached_9999"] = share(len(reached), len(rows)).to_json()
-            if reached:
-                found["step_of_9999"] = float(np.median(reached))
+        if known(rows["tempered"]):
+            found["tempered"] = middle(rows["tempered"])
+        if known(rows["certain"]):
+            reached = rows["certain"] >= 0
+            found["reached_9999"] = share_of(reached)
+            if reached.any():
+                found["step_of_9999"] = float(np.median(rows["certain"][reached]))
         return {**found, **self.proxies(rows), **self._course(f"{method}.{net}")}
 
     def elsewhere(self, method: str, net: str, shown_to: str) -> dict[str, Any]:
         """The same images shown to another network."""
-        own = {r["id"]: r for r in self.rows(method, net, net)}
-        rows = self.rows(method, net, shown_to)
-        same = [r["prediction"] == r["target"] for r in rows]
-        both = [s and own[r["id"]]["prediction"] == r["target"] for s, r in zip(same, rows, strict=True)]
+        own, rows = self.rows(method, net, net), self.rows(method, net, shown_to)
+        same = rows["prediction"] == rows["target"]
         return {
-            "confidence": middle([r["confidence"] for r in rows]),
-            "labelled_so": share(sum(same), len(rows)).to_json(),
-            "fool_both": share(sum(both), len(rows)).to_json(),
-            "above_99": sum(r["confidence"] >= CERTAIN for r in rows),
+            "confidence": middle(rows["confidence"]),
+            "labelled_so": share_of(same),
+            "fool_both": share_of(same & (own["prediction"] == rows["target"])),
+            "above_99": int((rows["confidence"] >= CERTAIN).sum()),
         }
 
     def rejected(self, method: str, net: str, shown_to: str, reject: int) -> dict[str, Any]:
         """Share of the images that a network puts into its reject class."""
-        rows = self.rows(method, net, shown_to)
-        return share(sum(r["prediction"] == reject for r in rows), len(rows)).to_json()
+        return share_of(self.rows(method, net, shown_to)["prediction"] == reject)
 
-    def proxies(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def proxies(self, rows: Columns) -> dict[str, Any]:
         """Medians of the distances from real images."""
         names = ("variation", "nearest", "nearest_features")
-        return {
-            name: round(float(np.median([r[name] for r in rows])), 4)
-            for name in names
-            if all(r[name] is not None for r in rows)
-        }
+        return {name: round(float(np.median(rows[name])), 4) for name in names if known(rows[name])}
 
-    def rows(self, method: str, net: str, shown_to: str) -> list[Row]:
-        """In the order of their ids."""
-        return sorted(self._images[f"{method}.{net}.{shown_to}"], key=lambda r: str(r["id"]))
+    def rows(self, method: str, net: str, shown_to: str) -> Columns:
+        """Columns, in the order of ids."""
+        columns = self._images[f"{method}.{net}.{shown_to}"]
+        order = np.argsort(columns["id"].astype(str))
+        return {name: values[order] for name, values in columns.items()}
 
     def _course(self, condition: str) -> dict[str, Any]:
         """How an evolution went; empty where there was none."""
@@ -128,7 +126,12 @@ class Figures:
         }
 
 
-def middle(values: Sequence[float]) -> dict[str, Any]:
+def known(column: NDArray[Any]) -> bool:
+    """Whether a column has a value in each row."""
+    return not np.isnan(column.astype(np.float64)).any()
+
+
+def middle(values: Sequence[float] | NDArray[Any]) -> dict[str, Any]:
     """The median of confidences with its interval.
 
     >>> middle([0.2, 0.4, 0.9])["value"]

@@ -142,8 +142,8 @@ class Maker:
         }
         self.context.run.write_examples(made.images, made.ids, self.context.id(label), 0)
         if history:
-            generations = {name: [getattr(g, name) for g in history] for name in HISTORY}
-            self.context.write("history", label, {"id": [str(g.generation) for g in history], **generations})
+            generations = [{"id": str(g.generation), **{n: getattr(g, n) for n in HISTORY}} for g in history]
+            self.context.write("history", label, generations)
         further = {**columns, **cost, **self.distances(made.images)}
         self.write(made.method, made.made_for, made.ids, made.targets, made.images, net, **further)
         return made

@@ -17,6 +17,7 @@ from unshaken.papers.foundation_oracle_robustness import (
     RECIPES,
     FoundationOraclePaper,
 )
+from unshaken.papers.frame.effects import complement
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 
 Table = dict[str, NDArray[Any]]
@@ -69,9 +70,9 @@ def of_net(rows: Rows, net: str) -> dict[str, Any]:
 
 def oracle(rows: Rows, net: str, search: str) -> Table:
     """What the oracles said in a search, in the order of ids."""
-    table = rows.table("oracle_bounded", f"{net}.{search}").sort_by("id")
-    columns = {n: table[n].to_numpy(zero_copy_only=False) for n in ("validated", "accepted", "stop", "held_out")}
-    columns = {n: c.astype(bool) if n in ("validated", "held_out") else c for n, c in columns.items()}
+    names = ("validated", "accepted", "stop", "held_out")
+    found = rows.columns("oracle_bounded", f"{net}.{search}", *names, by="id")
+    columns = dict(zip(names, found, strict=True))
     return columns | {"searched": columns["validated"] & (columns["stop"] != "misclassified")}
 
 
@@ -110,8 +111,3 @@ def oracle_accuracy(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:
     """Of the worst probe of the oracle, and of the held-out one, on all test images."""
     each = [rows.accuracy(f"oracle{i}") for i in range(len(paper.oracles.split("+")))]
     return {"least": min(each, key=lambda f: float(f["value"])), "held_out": rows.accuracy("held-out")}
-
-
-def complement(figure: dict[str, Any]) -> dict[str, Any]:
-    """One less a figure."""
-    return figure | {"value": 1 - figure["value"], "low": 1 - figure["high"], "high": 1 - figure["low"]}

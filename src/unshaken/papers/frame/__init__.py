@@ -10,7 +10,8 @@ its own, a room lacks a method: add it there.
 | file | for a row |
 |---|---|
 | `paper.py` | `Paper`, `PlusSeparated`, `pilot`, `seeds_in`: claim and rules, without torch |
-| `claim.py` | `ClaimPart`, `Check`, `decide`, `in_every_seed`: the parts of a claim, and outcomes by intervals |
+| `claim.py` | `ClaimPart`, `Check`, `decide`, `decide_near`, `in_every_seed`: parts of a claim, outcomes by intervals |
+| `effects.py` | `mean_over`, `across_seeds`, `values_of`; `unpaired`, `negated`, `complement`, `scaled`, `constant` |
 | `table.py`, `measured.py` | `write_table`; the figures of a kept result, judged again |
 | `context.py` | `Context`: what `run(paper, context)` is given |
 | `datasets.py` | `Datasets`, `Split`: images in memory, the user's own in the place of the row's |
@@ -171,7 +172,8 @@ What to know:
   examples=found)`; each row then bears the cost of the search.
 - Registered methods with conditions of their own (AutoAttack, certifiers): `context.evaluate(label, method, ...)`; with
   `keep_images=True` its images can be shown to other models: `examples=context.examples(label, batch)`. Rows
-  that a method makes: `context.keep(parts)`. Other tables: `context.write(table, label, columns)`.
+  that a method makes: `context.keep(parts)`. Other tables: `context.write(table, label, columns)`, where one value
+  stands for all rows, and a list of such parts, or of single rows, is written as one.
 - What the experiment itself decides by rows reads them through `context.rows()`.
 - A user's model comes from `context.load_model(spec)`, which pins its weights, several from `load_models`; a row that
   takes none says so by `refuse_model`. A user's images come from `context.datasets.read(None, view=model.view)`.
@@ -180,7 +182,8 @@ What to know:
 - Constants that the rule, the experiment and the figures share stand in `__init__.py`, which imports no torch.
 '''
 
-from unshaken.papers.frame.claim import Check, ClaimPart, across_seeds, decide, in_every_seed, seeds_in, unpaired
+from unshaken.papers.frame.claim import Check, ClaimPart, decide, decide_near, in_every_seed, seeds_in
+from unshaken.papers.frame.effects import across_seeds, unpaired
 from unshaken.papers.frame.paper import Paper, PlusSeparated, pilot
 
 __all__ = [
@@ -190,6 +193,7 @@ __all__ = [
     "PlusSeparated",
     "across_seeds",
     "decide",
+    "decide_near",
     "in_every_seed",
     "pilot",
     "seeds_in",

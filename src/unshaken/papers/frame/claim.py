@@ -11,9 +11,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unshaken.core.errors import ParameterError
+from unshaken.papers.frame.effects import across_seeds
+
+if TYPE_CHECKING:  # papers are listed without numpy
+    from unshaken.measure.statistics.columns import Numbers
 
 WHOLE = "claim"
 """The part of a claim that is not divided."""
@@ -75,14 +79,20 @@ class Check:
 
 
 def decide(
-    part: str, words: str, effect: Mapping[str, Any], *, above: float = 0.0, opposed_below: float | None = None
+    part: str,
+    words: str,
+    effect: Mapping[str, Any] | Sequence[float] | Numbers,
+    *,
+    above: float = 0.0,
+    opposed_below: float | None = None,
 ) -> Check:
     """Judge an effect that should be larger than a bound by its interval.
 
     Args:
         part: the name of the part of the claim.
         words: what the effect is, such as `accuracy under PGD at 8/255, trained against it less plain`.
-        effect: a figure as JSON: `value`, `low` and `high`, whose ends may be None where the interval has none.
+        effect: a figure as JSON: `value`, `low` and `high`, whose ends may be None where the interval has none; or a
+            difference of shares, one a seed, of which `across_seeds` makes such a figure.
         above: the effect is shown if its whole interval lies above.
         opposed_below: the part is contradicted if the whole interval lies below; default 0 or `above`, the smaller.
 
@@ -90,8 +100,11 @@ def decide(
     True
     >>> decide("gain", "gain", {"value": -0.1, "low": -0.18, "high": -0.02}).opposed
     True
+    >>> decide("gain", "gain", [0.1, 0.11, 0.12]).holds
+    True
     """
-    value, low, high = effect["value"], effect["low"], effect["high"]
+    figure = effect if isinstance(effect, Mapping) else across_seeds(effect)
+    value, low, high = figure["value"], figure["low"], figure["high"]
     against = min(above, 0.0) if opposed_below is None else opposed_below
     holds = low is not None and low > above
     opposed = not holds and high is not None and high < against
@@ -99,6 +112,24 @@ def decide(
     ends = f"{'-inf' if low is None else f'{low:+.4f}'} to {'inf' if high is None else f'{high:+.4f}'}"
     wanted = f", wanted above {above:g}" if above else ""
     return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest)
+
+
+def decide_near(part: str, words: str, figure: Mapping[str, Any], expected: float, allowed: float) -> Check:
+    """Judge a figure that a law foretells: shown if its interval is near it, contradicted if wholly farther away.
+
+    Args:
+        part: the name of the part of the claim.
+        words: what the figure is, with the numbers met.
+        figure: as JSON, with both ends.
+        expected: by the law.
+        allowed: distance from it.
+
+    >>> decide_near("law", "rate", {"value": 0.5, "low": 0.25, "high": 0.75}, 0.5, 0.25).holds
+    True
+    """
+    least, most = expected - allowed, expected + allowed
+    holds = least <= figure["low"] and figure["high"] <= most
+    return Check(words, holds, part, opposed=figure["high"] < least or figure["low"] > most)
 
 
 def in_every_seed(measured: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Sequence[Check]]) -> list[Check]:
@@ -122,37 +153,6 @@ def seeds_in(measured: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
     [('seed0', {'clean': 0.9})]
     """
     return [(name, part) for name, part in measured.items() if name.startswith("seed") and isinstance(part, Mapping)]
-
-
-def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
-    """The first figure less the second where they are not paired: above 0 where their intervals are apart.
-
-    >>> unpaired({"value": 0.75, "low": 0.5, "high": 1.0}, {"value": 0.25, "low": 0.0, "high": 0.375})
-    {'value': 0.5, 'low': 0.125, 'high': 1.0}
-    """
-    return {
-        "value": one["value"] - other["value"],
-        "low": one["low"] - other["high"],
-        "high": one["high"] - other["low"],
-    }
-
-
-def across_seeds(
-    values: Sequence[float], *, low: float = -1.0, high: float = 1.0, level: float = 0.95
-) -> dict[str, Any]:
-    """The mean over seeds with its interval, which one seed does not have; see `unshaken.measure.over_seeds`.
-
-    Args:
-        values: one a seed.
-        low: lower end of the figure's range.
-        high: upper end.
-        level: coverage of the interval.
-    """
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds  # papers are listed without scipy
-
-    return over_seeds(values, low=low, high=high, level=level).to_json()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,13 +158,16 @@ class Context:
         """Whether the rows of a condition are finished; `shard` as in `keep`."""
         return self.run.has_rows(table_name(self.slug, table), self.id(label), shard)
 
-    def write(self, table: str, label: str, columns: Mapping[str, Any], shard: int = 0) -> None:
+    def write(
+        self, table: str, label: str, columns: Mapping[str, Any] | Sequence[Mapping[str, Any]], shard: int = 0
+    ) -> None:
         """Write the rows of a condition to a table that the paper declares.
 
         Args:
             table: its declared name.
             label: of the condition.
-            columns: column name to values, one a row; `id` among them. A single value stands for all rows.
+            columns: column name to values, one a row; `id` among them. A single value stands for all rows. Or a list
+                of such parts, whose rows follow each other.
             shard: as in `keep`.
         """
         rows = fill_columns(columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -171,6 +171,24 @@ class Datasets:
             raise DataError(f"data {self.spec!r}: {len(held)} test images are too few to choose on and to report")
         testing, rest = held.cut(share)
         return Parts(self.read("train").stratified(train), testing, rest)
+
+    def grey_by_class(self, split: str, classes: Sequence[int], count: int) -> list[Tensor]:
+        """Grey images of some classes, each uint8 `[n, 1, H, W]`.
+
+        Args:
+            split: such as `train`.
+            classes: in the order wanted.
+            count: how many of each at most.
+
+        Raises:
+            DataError: as `read`; or there is none of a class.
+        """
+        data = self.read(split)
+        grey = data.images.float().mean(1, keepdim=True).round().to(torch.uint8)
+        found = [grey[data.labels == c][:count] for c in classes]
+        if not all(len(images) for images in found):
+            raise DataError(f"data {self.spec!r}: the classes {', '.join(map(str, classes))} must all have images")
+        return found
 
     def of_other_kind(self, name: str, like: Batch, count: int) -> Batch | None:
         """Test images of another data set, in the size and the channels of the row's own.

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unshaken.measure import compare, over_seeds, paired_difference, share
+from unshaken.measure import compare, paired_difference, share
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.roles import Use, check_role, is_choosing
 from unshaken.papers.frame.tables import table_name
 from unshaken.run.store import RunDir
@@ -119,6 +120,32 @@ class Rows:
                 found.setdefault(row["condition"].removeprefix(self.prefix), []).append(row)
         return found
 
+    def column(self, table: str, label: str, name: str, *, by: str = "") -> NDArray[Any]:
+        """A column of the rows of a condition `[N]`; see `columns`."""
+        return self.columns(table, label, name, by=by)[0]
+
+    def columns(self, table: str, label: str, *names: str, by: str = "") -> list[NDArray[Any]]:
+        """Columns of the rows of a condition, each `[N]`; a number that is not there is NaN.
+
+        Args:
+            table: `outcomes`, or one that the paper declares.
+            label: of the condition.
+            names: of the columns.
+            by: the column that orders the rows, such as `id`; by default they are in the order of writing.
+        """
+        rows = self.table(table, label)
+        rows = rows.sort_by(by) if by else rows
+        return [rows[name].to_numpy() for name in names]
+
+    def arrays(self, table: str, *names: str) -> dict[str, dict[str, NDArray[Any]]]:
+        """Columns of a table by the label of their condition, without the prefix, in the order of writing."""
+        rows, places = self.table(table), dict[str, list[int]]()
+        for place, condition in enumerate(rows["condition"].to_pylist()):
+            if condition.startswith(self.prefix):
+                places.setdefault(condition.removeprefix(self.prefix), []).append(place)
+        columns = {name: rows[name].to_numpy() for name in names}
+        return {label: {name: v[own] for name, v in columns.items()} for label, own in places.items()}
+
     def correct(self, *labels: str) -> Flags:
         """Whether each sample is classified correctly under a condition, or under all of several, in order of ids."""
         return np.asarray(np.logical_and.reduce([self._correct(label) for label in labels]))
@@ -181,17 +208,26 @@ def stacked(column: pa.ChunkedArray) -> Numbers:
     return flat.reshape(len(column), -1)
 
 
-def means(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Nested numbers of each seed as nested means over seeds, with Student's interval.
+def means(
+    parts: Sequence[Mapping[str, Any]], *, low: float = -np.inf, high: float = np.inf, differences: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Nested numbers of each seed as nested means over seeds, with Student's interval; see `across_seeds`.
 
     Args:
-        parts: one a seed, two at least, with the same names.
+        parts: one a seed, with the same names.
+        low: lower end of the range of all figures.
+        high: upper end.
+        differences: names of figures, or of what holds them, that range from `-high` to `high` instead.
 
     >>> means([{"clean": {"auroc": 0.25}}, {"clean": {"auroc": 0.75}}])["clean"]["auroc"]["value"]
     0.5
     """
     found: dict[str, Any] = {}
     for name, value in parts[0].items():
+        least = -high if name in differences else low
         values = [p[name] for p in parts]
-        found[name] = means(values) if isinstance(value, Mapping) else over_seeds(values).to_json()
+        if isinstance(value, Mapping):
+            found[name] = means(values, low=least, high=high, differences=differences)
+        else:
+            found[name] = across_seeds(values, low=least, high=high)
     return found

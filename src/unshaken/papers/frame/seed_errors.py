@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unshaken.measure import Figure
 
 
-def standard_error(values: Sequence[float], errors: float = 1.0) -> dict[str, Any]:
+def standard_error(values: Sequence[float] | NDArray[Any], errors: float = 1.0) -> dict[str, Any]:
     """The mean, between so many standard errors below and above; of one seed without ends.
 
     Args:

@@ -8,7 +8,7 @@ pyarrow type, `[]` for a list. Every table also has the columns `id` and `condit
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -70,15 +70,20 @@ def register_tables(papers: Iterable[type[Paper]]) -> None:
             declare_table(table_name(paper.info.name, name), columns_of(columns))
 
 
-def fill_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of one length: tensors as lists, and a single value, or None, once for each row.
+def fill_columns(columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns of one length: tensors as lists, and a single value, or None, once for each row; parts as one.
 
     >>> fill_columns({"id": ["a", "b"], "seed": 3, "set": "test"})
     {'id': ['a', 'b'], 'seed': [3, 3], 'set': ['test', 'test']}
+    >>> fill_columns([{"id": ["a", "b"], "net": "first"}, {"id": "c", "net": "second"}])
+    {'id': ['a', 'b', 'c'], 'net': ['first', 'first', 'second']}
     """
+    if not isinstance(columns, Mapping):
+        parts = [fill_columns(part) for part in columns]
+        return {name: [value for part in parts for value in part[name]] for name in parts[0]}
     lists = {name: values.tolist() if hasattr(values, "tolist") else values for name, values in columns.items()}
     single = {k for k, v in lists.items() if v is None or isinstance(v, str | int | float)}
-    n = max(len(v) for k, v in lists.items() if k not in single)
+    n = max((len(v) for k, v in lists.items() if k not in single), default=1)
     return {k: [v] * n if k in single else list(v) for k, v in lists.items()}
 
 

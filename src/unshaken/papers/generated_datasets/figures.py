@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import effective_robustness
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds, mean_over
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.generated_datasets import (
     AUGMENTED,
@@ -28,23 +28,20 @@ def figures(paper: GeneratedDatasetsPaper, rows: Rows) -> dict[str, Any]:
     """By seed, and over seeds."""
     parts = rows.repetitions(paper.seeds)
     seeds = {name: of_seed(part) for name, part in parts.items()}
-
-    def over(value: Callable[[Rows], float]) -> dict[str, Any]:
-        return across_seeds([value(part) for part in parts.values()], low=-2.0, high=2.0)
-
+    over = partial(mean_over, parts.values(), low=-2.0, high=2.0)
     lines = [seed["above_line"] for seed in seeds.values()]
     known = [value for value in lines if value is not None]
     return {
         **seeds,
-        "gain": over(lambda part: gain(part, BOTH)),
-        "gain_of": {name: over(lambda part, n=name: gain(part, n)) for name in (PHOTOS, AUGMENTED)},  # type: ignore[misc]
+        "gain": over(gain, BOTH),
+        "gain_of": {name: over(gain, name) for name in (PHOTOS, AUGMENTED)},
         "less": {
             "augmented": over(lambda part: gain(part, BOTH) - gain(part, AUGMENTED)),
             "photos": over(lambda part: gain(part, BOTH) / 2 - gain(part, PHOTOS)),
         },
         **({"effective": across_seeds(known)} if len(known) == len(lines) else {}),
-        "clean": over(lambda part: apart(part, BOTH, TWICE, ("clean",))),
-        "alone": over(lambda part: apart(part, REAL, MADE, ("clean",))),
+        "clean": over(apart, BOTH, TWICE, ("clean",)),
+        "alone": over(apart, REAL, MADE, ("clean",)),
     }
 
 

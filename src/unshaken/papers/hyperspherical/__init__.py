@@ -9,6 +9,7 @@ from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame.effects import negated
 
 SMALL = "embedding-cnn"
 NORMALISED, PLAIN, TRIPLET = "nsl", "softmax", "triplet"
@@ -137,8 +138,7 @@ class HypersphericalPaper(Paper):
             for shots in SHOTS[:-1]
             for name, gain in (("new classes", disjoint), ("all classes", joint))
         ]
-        new, drop = own["new"][str(ALL)], measured["drop"]
-        kept = {"value": -drop["value"], "low": negative(drop["high"]), "high": negative(drop["low"])}
+        new, kept = own["new"][str(ALL)], negated(measured["drop"])
         return [
             decide("disjoint", f"{words}, new classes", disjoint[str(ALL)]),
             decide("joint", f"{words}, all classes", joint[str(ALL)]),
@@ -148,8 +148,3 @@ class HypersphericalPaper(Paper):
             decide("plain", "accuracy, normalised softmax minus plain softmax, all classes", measured["over_plain"]),
             decide("old-kept", "change of accuracy on old classes", kept, above=-DROP, opposed_below=-DROP),
         ]
-
-
-def negative(end: float | None) -> float | None:
-    """The other sign of an end of an interval, if it has one."""
-    return None if end is None else -end

@@ -86,12 +86,12 @@ def arm_of(paper: HypersphericalPaper, context: Context, arm: str, recipe: str, 
     context.write("tests", arm, tested(paper, context.seed, net, arm, data))
 
 
-def tested(paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divided) -> dict[str, list[Any]]:
+def tested(paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divided) -> list[dict[str, Any]]:
     """For each number of examples, the share of draws in which each test image is classified correctly.
 
     Returns:
-        Columns of rows, one an image and number of examples: `disjoint` (new classes compete, NaN for images of old
-        ones), `joint` (all compete) and `before` (old ones alone, NaN for images of new ones) among them.
+        Columns for each number, one row an image: `disjoint` (new classes compete, NaN for images of old ones), `joint`
+        (all compete) and `before` (old ones alone, NaN for images of new ones) among them.
     """
     labels, asked = data.testing.labels, embed(net.model, data.testing.images, cache=False)
     examples = embed(net.model, data.training.images, cache=False)
@@ -99,7 +99,7 @@ def tested(paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divi
     names, new = data.names[: data.old], data.names[data.old :]
     old = labels < data.old
     before = (base_head(net, arm, by_class, names).predict(asked) == labels).double().where(old, torch.nan)
-    found: dict[str, list[Any]] = {}
+    found = []
     for shots in SHOTS:
         rng = np.random.default_rng([seed, shots])
         drawn = []
@@ -109,10 +109,8 @@ def tested(paper: HypersphericalPaper, seed: int, net: Net, arm: str, data: Divi
                 head.add_class(name, some(features, shots, rng))
             drawn.append(torch.stack([head.predict(asked, among=new) == labels, head.predict(asked) == labels]))
         disjoint, joint = torch.stack(drawn).double().mean(0)
-        columns = {"id": list(data.testing.ids), "shots": [shots] * len(labels), "old": old, "joint": joint}
-        columns |= {"disjoint": disjoint.where(~old, torch.nan), "before": before}
-        for column, values in columns.items():
-            found.setdefault(column, []).extend(values.tolist() if isinstance(values, Tensor) else values)
+        columns = {"id": data.testing.ids, "shots": shots, "old": old, "joint": joint}
+        found.append({**columns, "disjoint": disjoint.where(~old, torch.nan), "before": before})
     return found
 
 

@@ -153,7 +153,7 @@ def edit_photos(context: Context, name: str, edit: Edit, objects: Objects, fille
         images.append(made.images)
         rows += describe(piece.batch, masks, made)
     if not context.has(name, "edits"):
-        context.write("edits", name, {key: [row[key] for row in rows] for key in rows[0] if key != "error"})
+        context.write("edits", name, [{k: v for k, v in row.items() if k != "error"} for row in rows])
     return objects.batch.with_images(torch.cat(images))
 
 

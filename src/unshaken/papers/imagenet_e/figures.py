@@ -76,7 +76,10 @@ def losses(paper: ImageNetEPaper, rows: Rows, net: str, name: str) -> Numbers:
 
 def described(paper: ImageNetEPaper, rows: Rows, name: str) -> dict[str, float]:
     """Means over photos and seeds: the object's share of the picture, and complexity over that of the original."""
-    tables = [rows.table("edits", label) for label in labels_of(paper, rows, name)]
-    size = np.mean([table["edited_size"].to_numpy().mean() for table in tables])
-    ratio = [np.mean(t["edited_complexity"].to_numpy() / t["complexity"].to_numpy()) for t in tables]
-    return {"size": float(size), "complexity_ratio": float(np.mean(ratio))}
+    names = ("edited_size", "edited_complexity", "complexity")
+    parts = [rows.columns("edits", label, *names) for label in labels_of(paper, rows, name)]
+    size = np.mean([edited.mean() for edited, _, _ in parts])
+    return {
+        "size": float(size),
+        "complexity_ratio": float(np.mean([np.mean(after / before) for _, after, before in parts])),
+    }

@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
+from unshaken.papers.frame.effects import unpaired
 
 SET = "imagenet-mistakes"
 """Folder below `$UNSHAKEN_DATA` with the released files."""

@@ -71,19 +71,17 @@ def write_released(context: Context, folder: Path) -> None:
     for name, file in RELEASED.items():
         found = read_mistakes(folder / file)
         context.record.add_input(f"data {file}", digest(*file_mark(folder / file)))
-        columns = {
-            "id": list(found),
-            "prediction": [m.prediction for m in found.values()],
-            "category": [m.category.value for m in found.values()],
-            "severity": [m.severity.value for m in found.values()],
-        }
         if not context.has(name, "mistakes"):
-            context.write("mistakes", name, columns)
+            rows = [
+                {"id": i, "prediction": m.prediction, "category": m.category.value, "severity": m.severity.value}
+                for i, m in found.items()
+            ]
+            context.write("mistakes", name, rows)
     pairs = read_confusions(folder / CONFUSIONS)
     context.record.add_input(f"data {CONFUSIONS}", digest(*file_mark(folder / CONFUSIONS)))
     if not context.has("confusions", "confusions"):
-        ids, counts = [f"{pair.first} {pair.second}" for pair in pairs], [pair.count for pair in pairs]
-        context.write("confusions", "confusions", {"id": ids, "count": counts})
+        rows = [{"id": f"{pair.first} {pair.second}", "count": pair.count} for pair in pairs]
+        context.write("confusions", "confusions", rows)
 
 
 def write_votes(context: Context, folder: Path) -> None:

@@ -42,9 +42,8 @@ def released(rows: Rows) -> dict[str, Any]:
         "majors_shared": sum(f in other for f in majors),
         "majors_of_both": sum(f in other and other[f]["severity"] == MAJOR for f in majors),
     }
-    pairs = rows.table("confusions", "confusions")
-    counts = pairs["count"].to_numpy()
-    found["confusions"] = {"pairs": len(pairs), "mistakes": int(counts.sum()), "largest": int(counts.max())}
+    counts = rows.column("confusions", "confusions", "count")
+    found["confusions"] = {"pairs": len(counts), "mistakes": int(counts.sum()), "largest": int(counts.max())}
     return found
 
 
@@ -64,13 +63,12 @@ def counted(mistakes: list[dict[str, Any]]) -> dict[str, Any]:
 
 def pasted(rows: Rows) -> dict[str, Any]:
     """Top-1 and multi-label accuracy of one network on the same images, and their difference."""
-    table = rows.table("outcomes", PASTED).sort_by("id")
-    second = rows.table("second_labels", PASTED).sort_by("id")["second"].to_pylist()
-    labels, predicted = (table[name].to_numpy() for name in ("label", "prediction"))
-    valid = [{int(label), other} - {-1} for label, other in zip(labels, second, strict=True)]
+    labels, predicted = rows.columns("outcomes", PASTED, "label", "prediction", by="id")
+    second = rows.column("second_labels", PASTED, "second", by="id")
+    valid = [{label, other} - {-1} for label, other in zip(labels.tolist(), second.tolist(), strict=True)]
     annotations = MultiLabels(labels, valid)
     hits, right = annotations.is_hit(predicted), predicted == labels
-    two = np.array(second) >= 0
+    two = second >= 0
     return {
         "top1": share_of(right),
         "mla": multi_label_accuracy(predicted, annotations).to_json(),
@@ -83,9 +81,9 @@ def pasted(rows: Rows) -> dict[str, Any]:
 
 def photos(paper: ImageNetMistakesPaper, rows: Rows) -> dict[str, Any]:
     """Errors of each network, those of the largest that others share, and how close their classes are."""
-    tables = [rows.table("outcomes", f"{PHOTOS}.{i}").sort_by("id") for i in range(len(paper.photo_nets))]
-    wrong = np.stack([~np.asarray(t["correct"].to_numpy(zero_copy_only=False), bool) for t in tables])
-    labels, predicted = (tables[-1][name].to_numpy() for name in ("label", "prediction"))
+    nets = [f"{PHOTOS}.{i}" for i in range(len(paper.photo_nets))]
+    wrong = np.stack([~rows.correct(net) for net in nets])
+    labels, predicted = rows.columns("outcomes", nets[-1], "label", "prediction", by="id")
     largest, others = wrong[-1], wrong[:-1]
     shared = largest & others.any(0)
     found: dict[str, Any] = {
@@ -96,9 +94,8 @@ def photos(paper: ImageNetMistakesPaper, rows: Rows) -> dict[str, Any]:
         found["shared"] = share_of(shared[largest])
         found["shared_by_all"] = share_of(np.all(others, axis=0, keepdims=True)[0][largest])
     if shared.any():
-        pairs = rows.table("random_pairs", PHOTOS)
         found["close"] = share_of(is_close(labels, predicted)[shared])
-        found["close_random"] = share_of(is_close(pairs["first"].to_numpy(), pairs["second"].to_numpy()))
+        found["close_random"] = share_of(is_close(*rows.columns("random_pairs", PHOTOS, "first", "second")))
         found |= confused(rows, labels[shared], predicted[shared])
     return found
 
@@ -120,11 +117,10 @@ def confused(rows: Rows, labels: np.ndarray[Any, Any], predicted: np.ndarray[Any
 
 def reviewed(rows: Rows) -> dict[str, Any]:
     """What most people said of CIFAR-10's reviewed test labels."""
-    table = rows.table("votes", REVIEWED)
-    majority = np.array(table["majority"].to_pylist())
+    majority, disagrees = rows.columns("votes", REVIEWED, "majority", "disagrees")
     kinds = {"label_wrong": ("guessed", "neither", "both"), "undecided": ("none",), "model_wrong": ("given",)}
     return {
         "reviewed": len(majority),
-        "disagreements": int(np.count_nonzero(table["disagrees"].to_numpy(zero_copy_only=False))),
-        **{name: share_of(np.isin(majority, answers)) for name, answers in kinds.items()},
+        "disagreements": int(disagrees.sum()),
+        **{name: share_of(np.isin(majority.astype(str), answers)) for name, answers in kinds.items()},
     }

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
+from unshaken.papers.frame.effects import negated
 
 LEVELS = (1, 2, 4)
 """Budgets of FGSM, in levels of 255."""
@@ -155,9 +156,8 @@ class IntrinsicPropertiesPaper(Paper):
         checks.append(decide("loss-sharpness", "correlation of test loss with label sharpness", loss[AT_QUANTILE]))
         checks.append(decide("radius", "correlation of radius with 1 over label sharpness", measured["radius"]))
         if "slope" in measured:
-            figure = measured["slope"]
-            falls = {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
-            checks.append(decide("samples", "minus the slope of log loss against log number of images", falls))
+            words = "minus the slope of log loss against log number of images"
+            checks.append(decide("samples", words, negated(measured["slope"])))
         return checks
 
     def remark(self, measured: Mapping[str, Any]) -> str:

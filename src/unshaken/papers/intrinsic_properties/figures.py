@@ -11,7 +11,7 @@ import numpy as np
 from unshaken.core.errors import ParameterError
 from unshaken.explain.geometry.scaling_relations import loss_exponent, radius_bound
 from unshaken.measure.statistics.correlation import correlation
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.intrinsic_properties import AT_QUANTILE, DIMENSION, LEVELS, PREDICTORS, IntrinsicPropertiesPaper
 
@@ -55,15 +55,13 @@ def measured_pair(seeds: list[Rows], label: str, data: Mapping[str, Any]) -> Pai
         "loss": float(np.mean([loss(net, "clean") for net in nets])),
         "penalty": {str(e): float(np.mean([loss(net, f"fgsm-{e}") for net in nets]) - before) for e in LEVELS},
         "radius": float(np.mean(radii)),
-        "representation": float(
-            np.mean([net.table("representation", "representation")["twonn"][0].as_py() for net in nets])
-        ),
+        "representation": float(np.mean([net.column("representation", "representation", "twonn")[0] for net in nets])),
     }
 
 
 def loss(rows: Rows, label: str) -> float:
     """The mean loss of a network under a condition."""
-    return float(np.mean(rows.table("outcomes", label)["loss"].to_numpy().astype(np.float64)))
+    return float(np.mean(rows.column("outcomes", label, "loss").astype(np.float64)))
 
 
 def related(pairs: list[Pair]) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveInt, model_validator
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, in_every_seed, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, in_every_seed, seeds_in
+from unshaken.papers.frame.effects import unpaired
 
 SMALL = "conv-242k"
 PLAIN = "plain"

@@ -26,12 +26,11 @@ def seed_figures(paper: LabelNoisePaper, rows: Rows) -> dict[str, Any]:
 
 def detection(rows: Rows, name: str) -> dict[str, Any]:
     """How well each ranking tells wrong labels from right ones."""
-    table = rows.table("suspicion", name).sort_by("id")
-    given, truth = (table[column].to_numpy() for column in ("given", "truth"))
+    given, truth, estimate, *scores = rows.columns("suspicion", name, "given", "truth", "estimate", *SCORES, by="id")
     found: dict[str, Any] = {"wrong_labels": round(float((given != truth).mean()), 4)}
-    found["estimate"] = round(float(table["estimate"][0].as_py()), 4)
-    for column in SCORES:
-        judged = judge_scores(LabelScores(table[column].to_numpy(), given), given, truth)
+    found["estimate"] = round(float(estimate[0]), 4)
+    for column, values in zip(SCORES, scores, strict=True):
+        judged = judge_scores(LabelScores(values, given), given, truth)
         found[column] = {key: figure.to_json() for key, figure in judged.items()}
     return found
 

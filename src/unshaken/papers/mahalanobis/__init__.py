@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot
-from unshaken.papers.mahalanobis.rules import (
-    DETECTED,
-    GAIN,
-    LAST,
-    LOSS,
-    NAMES,
-    NEAR,
-    OTHER,
-    SATURATED,
-    STRONG,
-    TIE,
-    TRAININGS,
-    WEAK,
-    added,
-    ahead,
-    detected,
-    sharper,
-)  # fmt: skip
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, pilot
+from unshaken.papers.mahalanobis.rules import DETECTED, GAIN, LOSS, NAMES, OTHER, SATURATED, TIE, judge_distances
 
 
 @register("mahalanobis", reference="Lee et al. 2018, arXiv:1807.03888")
@@ -166,7 +149,7 @@ class MahalanobisPaper(Paper):
     images: PositiveInt = Field(400, description="images of each test set", ge=8)
     attacked: PositiveInt = Field(300, description="of the normal ones also attacked", ge=8)
     tune: PositiveInt = Field(120, description="of each set, the first, on which weights and step are chosen")
-    steps: tuple[PositiveFloat, ...] = Field(
+    steps: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
         (0.001, 0.005), description="input steps to choose from beside none, in [0, 1] pixel units; as text 0.001+0.01"
     )
     shots: PositiveInt = Field(50, description="images by which each class is added")
@@ -181,38 +164,9 @@ class MahalanobisPaper(Paper):
         "steps": (0.0005, 0.001, 0.0014, 0.002, 0.005, 0.01),
     }
 
-    @field_validator("steps", mode="before")
-    @classmethod
-    def _split(cls, steps: Any) -> Any:
-        return tuple(float(v) for v in steps.split("+")) if isinstance(steps, str) else steps
-
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
-        abnormal, adversarial, fitted = (measured[k] for k in ("abnormal", "adversarial", "fitted"))
-        far = [name for name in abnormal if name != NEAR]
-        checks = [ahead("far-images", name, abnormal[name], "equal", "msp", GAIN) for name in far]
-        for name in STRONG:
-            checks += detected("attacks", NAMES[name], adversarial[name], "published", GAIN)
-        for name in far:
-            for way in (LAST, "equal"):
-                words = f"{name}, {NAMES[way]}: AUROC fitted with 40 % wrong labels minus with right ones"
-                checks.append(decide("wrong-labels", words, fitted[name][way]["gained"], above=-LOSS))
-        for part, on_far, on_attacks in (
-            ("published-method", "published", "published"),
-            ("layers", "equal", "ensemble"),
-            ("input-step", "step", "step"),
-        ):
-            checks += [sharper(part, name, abnormal[name], on_far) for name in far]
-            checks += [sharper(part, NAMES[name], adversarial[name], on_attacks) for name in STRONG]
-        words = f"classes never shown: AUROC of the {NAMES['equal']}"
-        checks.append(decide("near-images", words, abnormal[NEAR]["equal"]["auroc"], above=DETECTED, opposed_below=0.5))
-        checks += detected("small-attacks", NAMES[WEAK], adversarial[WEAK], "published")
-        checks += [detected("other-attacks", NAMES[name], adversarial[name], "published")[0] for name in OTHER]
-        for group in TRAININGS:
-            for name in far:
-                found = measured["trained"][group][name]
-                checks += detected("noisy-training", f"{NAMES[group]}, {name}", found, "equal", GAIN)
-        return checks + added(measured["new_classes"])
+        return judge_distances(measured)
 
     def remark(self, measured: Mapping[str, Any]) -> str:
         """The softmax on attacks that end at the boundary, and how many examples there were."""

@@ -38,17 +38,22 @@ class Cell:
     roles: Roles
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Cell:
-        """From the rows of the table `scores`."""
-        each: dict[str, list[Mapping[str, Any]]] = {}
-        for row in rows:
-            each.setdefault(row["detector"], []).append(row)
+    def of(
+        cls,
+        detectors: NDArray[Any],
+        scores: Numbers,
+        predictions: NDArray[np.int64],
+        labels: NDArray[Any],
+        splits: NDArray[Any],
+    ) -> Cell:
+        """From columns of the table `scores`, which has the same samples for each detector."""
+        each = {str(name): detectors == name for name in dict.fromkeys(detectors)}
         first = next(iter(each.values()))
         return cls(
-            {name: np.array([r["score"] for r in own]) for name, own in each.items()},
-            {name: np.array([r["prediction"] for r in own]) for name, own in each.items()},
-            np.array([-1 if r["label"] is None else r["label"] for r in first]),
-            Roles(np.array([r["split"] == "tune" for r in first])),
+            {name: scores[own] for name, own in each.items()},
+            {name: predictions[own] for name, own in each.items()},
+            np.nan_to_num(labels[first], nan=-1).astype(np.int64),
+            Roles(splits[first] == "tune"),
         )
 
     def right(self) -> Flags:

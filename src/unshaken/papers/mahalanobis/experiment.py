@@ -170,14 +170,13 @@ class Scores:
         """
         if not self.missing(label):
             return
-        n, split = len(batch), ["tune" if i < self.paper.tune else "test" for i in range(len(batch))]
-        labels = [None] * n if batch.labels is None else batch.labels.tolist()
-        columns: dict[str, list[Any]] = {}
-        for name, (scores, classes) in answers(detector_set, batch).items():
-            own = {"id": batch.ids, "detector": [name] * n, "split": split, "label": labels}
-            for key, values in {**own, "score": scores.tolist(), "prediction": classes.tolist()}.items():
-                columns.setdefault(key, []).extend(values)
-        self.context.write("scores", label, columns)
+        split = ["tune" if i < self.paper.tune else "test" for i in range(len(batch))]
+        own = {"id": batch.ids, "split": split, "label": batch.labels}
+        parts = [
+            {**own, "detector": name, "score": scores, "prediction": classes}
+            for name, (scores, classes) in answers(detector_set, batch).items()
+        ]
+        self.context.write("scores", label, parts)
 
     def add_classes(self) -> None:
         """Rows of the classes never shown, once a few of their images were added to the Gaussians without training."""
@@ -189,23 +188,14 @@ class Scores:
         for c in range(train.classes, added.classes):
             gaussians = gaussians.with_class(few[added.labels == c])
         tested = Batch.concat([self.images.normal, self.images.abnormal["near"]])
-        features, columns = self.features(tested, layer), dict[str, list[Any]]()
-        labels = required(tested.labels)
+        features, labels, parts = self.features(tested, layer), required(tested.labels), []
+        own = {"id": tested.ids, "label": labels, "fresh": labels >= train.classes}
         for way, distances in (("shared", gaussians.distances), ("euclidean", gaussians.euclidean)):
             found = distances(features)
             old, new = found[:, : train.classes].min(1), found[:, train.classes :].min(1)
-            own = {
-                "id": list(tested.ids),
-                "way": [way] * len(tested),
-                "label": labels.tolist(),
-                "fresh": (labels >= train.classes).tolist(),
-                "old": old.indices.tolist(),
-                "new": (new.indices + train.classes).tolist(),
-                "gap": (old.values - new.values).tolist(),
-            }
-            for key, values in own.items():
-                columns.setdefault(key, []).extend(values)
-        self.context.write("classes", "classes", columns)
+            nearest = {"old": old.indices, "new": new.indices + train.classes, "gap": old.values - new.values}
+            parts.append({**own, "way": way, **nearest})
+        self.context.write("classes", "classes", parts)
 
     def features(self, batch: Batch, layer: str) -> Tensor:
         """A layer's values, averaged over places, float32 `[N, d]`."""

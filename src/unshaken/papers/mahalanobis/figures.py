@@ -2,114 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from unshaken.measure import over_seeds
 from unshaken.measure.detection.detection import fpr95_id_accept
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.rows import Rows, means
 from unshaken.papers.mahalanobis import MahalanobisPaper
 from unshaken.papers.mahalanobis.choice import Cell, Pair, choose
-from unshaken.papers.mahalanobis.rules import ATTACKED, KNOWN, LAST, PAIRS, TRAININGS
+from unshaken.papers.mahalanobis.rules import ATTACKED, KNOWN, LAST, NEAR, PAIRS, TRAININGS
 
 
 def figures(paper: MahalanobisPaper, rows: Rows) -> dict[str, Any]:
-    """All figures, over the seeds."""
-    return Figures(rows, list(rows.seeds(paper.seeds)), paper.steps).all()
+    """All figures, over the seeds: far and near images, attacks, wrong labels, new classes, and accuracies."""
+    seeds = [Seed(rows.within(f"s{seed}"), (0.0, *paper.steps)) for seed in rows.seeds(paper.seeds)]
+    far = [name for name in seeds[0].sets if name != NEAR]
+
+    def over(figures: Callable[..., dict[str, Any]], *given: str) -> dict[str, Any]:
+        return means([figures(seed, *given) for seed in seeds], low=0, high=1, differences=("ahead", "gained"))
+
+    return {
+        "accuracy": over(Seed.accuracy),
+        "abnormal": {name: over(Seed.detects, name) for name in seeds[0].sets},
+        "adversarial": {name: over(Seed.detects_attack, name) for name in ATTACKED},
+        "examples": {name: sum(int(seed.attacked(name).abnormal[1].sum()) for seed in seeds) for name in ATTACKED},
+        "fitted": {name: over(Seed.refitted, name) for name in far},
+        "trained": {group: {name: over(Seed.plain, name, group) for name in far} for group in TRAININGS},
+        "new_classes": {
+            **over(lambda seed: added(seed.classes)),
+            "classes": len({row["label"] for row in seeds[0].classes}),
+        },
+    }
 
 
-class Figures:
-    """AUROC and FPR at 95 % accepted, over the seeds.
+class Seed:
+    """The networks of one seed, and AUROC and FPR at 95 % accepted of their detectors.
 
     Args:
-        rows: of the run.
-        seeds: of the networks.
-        steps: of the input, beside none.
+        rows: of the seed.
+        steps: of the input, none among them.
     """
 
-    def __init__(self, rows: Rows, seeds: list[int], steps: Sequence[float]) -> None:
-        self.seeds, self.steps = seeds, (0.0, *steps)
-        self.cells = {name: Cell.of(own) for name, own in rows.grouped("scores").items()}
-        self.classes = rows.grouped("classes")
-        first = f"s{seeds[0]}.main."
+    def __init__(self, rows: Rows, steps: Sequence[float]) -> None:
+        self.steps, self.classes = steps, rows.grouped("classes")["main.classes"]
+        names = ("detector", "score", "prediction", "label", "split")
+        self.cells = {name: Cell.of(*own.values()) for name, own in rows.arrays("scores", *names).items()}
         known = {"normal", *ATTACKED, *(f"noisy-{a}" for a in ATTACKED)}
-        self.sets = sorted(n for c in self.cells if (n := c.removeprefix(first)) not in (c, *known))
-        self.far = [name for name in self.sets if name != "near"]
-        scores = self.cells[f"{first}normal"].scores
-        self.layers = [n for n in scores if n.startswith("layer") and "@" not in n]
+        self.sets = sorted(
+            name for group, _, name in (c.partition(".") for c in self.cells) if group == "main" and name not in known
+        )
+        self.layers = [n for n in self.cells["main.normal"].scores if n.startswith("layer") and "@" not in n]
 
-    def all(self) -> dict[str, Any]:
-        """Out of distribution, adversarial, wrong labels, new classes, and how well networks and means classify."""
-        normal = [self.cells[f"s{s}.main.normal"] for s in self.seeds]
-        accuracy = {"softmax": [c.right().mean() for c in normal]}
-        accuracy |= {n: [(c.predictions[n] == c.labels).mean() for c in normal] for n in self.layers}
-        accuracy |= {n: [self.cells[f"s{s}.{n}.normal"].right().mean() for s in self.seeds] for n in TRAININGS}
+    def accuracy(self) -> dict[str, Any]:
+        """Of the main network, of the nearest class in each layer, and of the other networks, on normal images."""
+        cell = self.cells["main.normal"]
         return {
-            "accuracy": {n: over_seeds(v, low=0, high=1).to_json() for n, v in accuracy.items()},
-            "abnormal": {
-                name: means([self.judged(s, self.unlike(s, name), own=True) for s in self.seeds]) for name in self.sets
-            },
-            "adversarial": {
-                name: means([self.judged(s, self.attacked(s, name)) for s in self.seeds]) for name in ATTACKED
-            },
-            "examples": {name: self.examples(name) for name in ATTACKED},
-            "fitted": {name: means([self.refitted(s, name) for s in self.seeds]) for name in self.far},
-            "trained": {
-                group: {
-                    name: means([self.plain(s, self.unlike(s, name, group)) for s in self.seeds]) for name in self.far
-                }
-                for group in TRAININGS
-            },
-            "new_classes": {
-                **means([added(self.classes[f"s{s}.main.classes"]) for s in self.seeds]),
-                "classes": len({r["label"] for r in self.classes[f"s{self.seeds[0]}.main.classes"]}),
-            },
+            "softmax": cell.right().mean(),
+            **{name: (cell.predictions[name] == cell.labels).mean() for name in self.layers},
+            **{name: self.cells[f"{name}.normal"].right().mean() for name in TRAININGS},
         }
 
-    def unlike(self, seed: int, name: str, group: str = "main") -> Pair:
+    def unlike(self, name: str, group: str = "main") -> Pair:
         """Normal images against a set that no class is right for."""
-        normal, abnormal = (self.cells[f"s{seed}.{group}.{n}"] for n in ("normal", name))
+        normal, abnormal = (self.cells[f"{group}.{n}"] for n in ("normal", name))
         return Pair([(normal, np.ones(len(normal.labels), bool))], (abnormal, np.ones(len(abnormal.labels), bool)))
 
-    def attacked(self, seed: int, name: str) -> Pair:
+    def attacked(self, name: str) -> Pair:
         """Examples that fool the network against the same images clean and noisy, both classified rightly."""
-        noisy, moved = (self.cells[f"s{seed}.main.{n}"] for n in (f"noisy-{name}", name))
-        clean = self.cells[f"s{seed}.main.normal"].first(len(moved.labels))
+        noisy, moved = (self.cells[f"main.{n}"] for n in (f"noisy-{name}", name))
+        clean = self.cells["main.normal"].first(len(moved.labels))
         rows = clean.right() & noisy.right() & ~moved.right()
         return Pair([(clean, rows), (noisy, rows)], (moved, rows))
 
-    def examples(self, name: str) -> int:
-        """Adversarial examples that count, over all seeds."""
-        return int(sum(self.attacked(s, name).abnormal[1].sum() for s in self.seeds))
+    def detects(self, name: str) -> dict[str, Any]:
+        """Every method on images that no class is right for; `own` chooses weights and step on samples of the set."""
+        pair = self.unlike(name)
+        own = choose(pair, self.layers, self.steps)
+        return measured({**self.single(pair), **self.chosen(pair), "own": own.scores(pair)})
 
-    def judged(self, seed: int, pair: Pair, *, own: bool = False) -> dict[str, Any]:
-        """Every method on one set; weights and step are chosen on FGSM examples, or (`own`) on samples of the set."""
-        known = self.attacked(seed, KNOWN)
-        ways = {
-            "step": choose(known, self.layers[-1:], self.steps),
-            "ensemble": choose(known, self.layers, (0.0,)),
-            "published": choose(known, self.layers, self.steps),
-        }
-        if own:
-            ways["own"] = choose(pair, self.layers, self.steps)
-        return measured({**self.single(pair), **{name: way.scores(pair) for name, way in ways.items()}})
+    def detects_attack(self, name: str) -> dict[str, Any]:
+        """Every method on adversarial examples."""
+        pair = self.attacked(name)
+        return measured({**self.single(pair), **self.chosen(pair)})
 
-    def plain(self, seed: int, pair: Pair) -> dict[str, Any]:
+    def plain(self, name: str, group: str) -> dict[str, Any]:
         """The methods that choose nothing."""
-        return measured(self.single(pair))
+        return measured(self.single(self.unlike(name, group)))
 
     def single(self, pair: Pair) -> dict[str, tuple[Numbers, Numbers]]:
         """Scores by the softmax, each layer and the ensemble of equal weights, at no step."""
         scores = {n: pair.values([n]) for n in ("msp", *self.layers, "equal")}
         return {(LAST if n == self.layers[-1] else n): (a[:, 0], b[:, 0]) for n, (a, b) in scores.items()}
 
-    def refitted(self, seed: int, name: str) -> dict[str, Any]:
+    def chosen(self, pair: Pair) -> dict[str, tuple[Numbers, Numbers]]:
+        """Scores by the methods whose weights and step are chosen on FGSM examples."""
+        known = self.attacked(KNOWN)
+        ways = {
+            "step": (self.layers[-1:], self.steps),
+            "ensemble": (self.layers, (0.0,)),
+            "published": (self.layers, self.steps),
+        }
+        return {name: choose(known, *way).scores(pair) for name, way in ways.items()}
+
+    def refitted(self, name: str) -> dict[str, Any]:
         """AUROC where Gaussians were fitted with wrong labels, and what it gained over those fitted with right ones."""
-        right, wrong = (self.plain(seed, self.unlike(seed, name, group)) for group in ("main", "fitted"))
+        right, wrong = (self.plain(name, group) for group in ("main", "fitted"))
         return {
             m: {"auroc": wrong[m]["auroc"], "gained": wrong[m]["auroc"] - right[m]["auroc"]} for m in (LAST, "equal")
         }
@@ -147,15 +147,3 @@ def added(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         }
     gains = {f"{k}_gained": found["shared"][k] - found["euclidean"][k] for k in ("area", "new")}
     return {**found, "ahead": gains}
-
-
-def means(parts: Sequence[dict[str, Any]], low: float = 0.0) -> dict[str, Any]:
-    """Nested shares of each seed as means over seeds; differences, under `ahead` or `gained`, may be below 0."""
-    found: dict[str, Any] = {}
-    for name, value in parts[0].items():
-        least = -1.0 if name in ("ahead", "gained") else low
-        values = [p[name] for p in parts]
-        found[name] = (
-            means(values, least) if isinstance(value, dict) else over_seeds(values, low=least, high=1).to_json()
-        )
-    return found

@@ -50,6 +50,35 @@ def at_step(layer: str, step: float) -> str:
     return f"{layer}@{step:g}" if step else layer
 
 
+def judge_distances(measured: Mapping[str, Any]) -> list[Check]:
+    """The checks of all parts of the claim."""
+    abnormal, adversarial, fitted = (measured[k] for k in ("abnormal", "adversarial", "fitted"))
+    far = [name for name in abnormal if name != NEAR]
+    checks = [ahead("far-images", name, abnormal[name], "equal", "msp", GAIN) for name in far]
+    for name in STRONG:
+        checks += detected("attacks", NAMES[name], adversarial[name], "published", GAIN)
+    for name in far:
+        for way in (LAST, "equal"):
+            words = f"{name}, {NAMES[way]}: AUROC fitted with 40 % wrong labels minus with right ones"
+            checks.append(decide("wrong-labels", words, fitted[name][way]["gained"], above=-LOSS))
+    for part, on_far, on_attacks in (
+        ("published-method", "published", "published"),
+        ("layers", "equal", "ensemble"),
+        ("input-step", "step", "step"),
+    ):
+        checks += [sharper(part, name, abnormal[name], on_far) for name in far]
+        checks += [sharper(part, NAMES[name], adversarial[name], on_attacks) for name in STRONG]
+    words = f"classes never shown: AUROC of the {NAMES['equal']}"
+    checks.append(decide("near-images", words, abnormal[NEAR]["equal"]["auroc"], above=DETECTED, opposed_below=0.5))
+    checks += detected("small-attacks", NAMES[WEAK], adversarial[WEAK], "published")
+    checks += [detected("other-attacks", NAMES[name], adversarial[name], "published")[0] for name in OTHER]
+    for group in TRAININGS:
+        for name in far:
+            found = measured["trained"][group][name]
+            checks += detected("noisy-training", f"{NAMES[group]}, {name}", found, "equal", GAIN)
+    return checks + added(measured["new_classes"])
+
+
 def ahead(part: str, name: str, methods: Mapping[str, Any], ours: str, other: str, gain: float = 0.0) -> Check:
     """Whether one method has a higher AUROC than another on a set, within each seed."""
     words = f"{NAMES.get(name, name)}: AUROC of the {NAMES[ours]} minus the {NAMES[other]}"

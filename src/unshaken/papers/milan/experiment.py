@@ -68,8 +68,7 @@ def edit(paper: MilanPaper, context: Context, parts: Parts) -> Classifier:
     without(context, model, f"without{count}", ordered[:count], tests)
     for i, chosen in enumerate(random_sets(units, count, DRAWS, seed)):
         without(context, model, f"set{i}", chosen, {"random": tests["random"]})
-    context.write("curve", "curve", {"id": [str(n) for n in range(len(curve))], "count": list(range(len(curve))),
-                                     "accuracy": curve})  # fmt: skip
+    context.write("curve", "curve", [{"id": str(n), "count": n, "accuracy": a} for n, a in enumerate(curve)])
     return model
 
 
@@ -86,12 +85,11 @@ def described(paper: MilanPaper, context: Context, model: Classifier, data: Spli
     describer, reader = ConceptDescriber(concepts), ImageReader(subject)
     said = {layer: MILAN().describe(one, describer, subject, reader) for layer, one in found.items()}
     words = {Unit(layer, i): one for layer, several in said.items() for i, one in enumerate(several)}
-    columns = {
-        "id": [str(unit) for unit in words], "layer": [u.layer for u in words], "unit": [u.unit for u in words],
-        "description": [w.description for w in words.values()], "score": [w.score for w in words.values()],
-        "marked": [w.description == MARK for w in words.values()],
-    }  # fmt: skip
-    context.write("units", "units", columns)
+    rows = []
+    for unit, one in words.items():
+        named = {"description": one.description, "score": one.score, "marked": one.description == MARK}
+        rows.append({"id": str(unit), "layer": unit.layer, "unit": unit.unit, **named})
+    context.write("units", "units", rows)
     return list(words), [unit for unit, one in words.items() if one.description == MARK]
 
 

@@ -21,7 +21,7 @@ def figures(paper: MilanPaper, rows: Rows) -> dict[str, Any]:
 def edit(rows: Rows) -> dict[str, Any]:
     """Of one network; how many units are taken out is chosen on images that nothing is judged by."""
     with choosing():
-        curve = rows.table("curve", "curve").sort_by("count")["accuracy"].to_numpy()
+        curve = rows.column("curve", "curve", "accuracy", by="count")
         count = int(np.argmax(curve))
     units = rows.table("units", "units")
     marked = [layer for layer, mark in zip(*(units[n].to_pylist() for n in ("layer", "marked")), strict=True) if mark]
@@ -59,5 +59,4 @@ def words(parts: list[Rows]) -> dict[str, Any]:
 
 def values(parts: list[Rows], name: str, column: str) -> Numbers:
     """A column of the words table, in order of ids."""
-    tables = [part.table("words", name).sort_by("id") for part in parts]
-    return np.concatenate([np.asarray(t[column].to_numpy(), np.float64) for t in tables])
+    return np.concatenate([part.column("words", name, column, by="id") for part in parts])

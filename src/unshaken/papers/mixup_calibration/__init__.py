@@ -10,7 +10,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.measure.calibration.temperature import interpolator
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame.effects import unpaired
 
 NETS: Mapping[str, int] = {"erm": 1, "mixup": 2, "mixup4": 4}
 """Names to M, images in each mixture."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +12,7 @@ from scipy.stats import linregress
 
 from unshaken.measure import calibration_error, nll, over_seeds, softmax, top_label
 from unshaken.measure.calibration.temperature import expected_kl, fit_temperature
+from unshaken.papers.frame.effects import values_of
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Numbers, Rows, stacked
 from unshaken.papers.mixup_calibration import CLASSES, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
@@ -42,29 +45,25 @@ class Figures:
     def pairs(self) -> dict[str, Any]:
         """Expected KL by number of classes and overlap, raw, at a fitted and at the oracle's temperature."""
         found: dict[str, Any] = {}
-        for k in CLASSES:
-            for rho in OVERLAPS:
-                names = [f"s{s}.pairs-{k}-{rho:g}" for s in self.seeds]
-                if f"{names[0]}.erm.test" not in self.conditions:
-                    continue
-                per = {net: [self.kl(name, net) for name in names] for net in ("erm", "mixup")}
-                part: dict[str, Any] = {
-                    net: {
-                        **{
-                            f"kl_{way}": over_seeds([v[way] for v in values]).to_json()
-                            for way in ("raw", "ts", "oracle")
-                        },
-                        "temperature": round(float(np.median([v["temperature"] for v in values])), 3),
-                        "train_accuracy": round(float(np.mean([v["train_accuracy"] for v in values])), 4),
-                        "train_margin": round(float(np.mean([v["train_margin"] for v in values])), 2),
-                    }
-                    for net, values in per.items()
+        for k, rho in product(CLASSES, OVERLAPS):
+            names = [f"s{s}.pairs-{k}-{rho:g}" for s in self.seeds]
+            if f"{names[0]}.erm.test" not in self.conditions:
+                continue
+            of = {net: partial(values_of, [self.kl(name, net) for name in names]) for net in ("erm", "mixup")}
+            part: dict[str, Any] = {
+                net: {
+                    **{f"kl_{way}": over_seeds(own(way)).to_json() for way in ("raw", "ts", "oracle")},
+                    "temperature": round(float(np.median(own("temperature"))), 3),
+                    "train_accuracy": round(float(own("train_accuracy").mean()), 4),
+                    "train_margin": round(float(own("train_margin").mean()), 2),
                 }
-                for way in WAYS:
-                    gaps = [a[way] - b[way] for a, b in zip(per["erm"], per["mixup"], strict=True)]
-                    part[f"gap_{way}"] = {**over_seeds(gaps).to_json()}
-                    part[f"least_gap_{way}"] = round(min(gaps), 4)
-                found.setdefault(str(k), {})[f"{rho:g}"] = part
+                for net, own in of.items()
+            }
+            for way in WAYS:
+                gaps = of["erm"](way) - of["mixup"](way)
+                part[f"gap_{way}"] = over_seeds(gaps).to_json()
+                part[f"least_gap_{way}"] = round(float(gaps.min()), 4)
+            found.setdefault(str(k), {})[f"{rho:g}"] = part
         return found
 
     def kl(self, name: str, net: str) -> dict[str, float]:
@@ -125,18 +124,17 @@ class Figures:
         `growth_ts` what it exceeds the gap without wrong labels by.
         """
         found: dict[str, Any] = {}
-        gaps: dict[float, list[float]] = {}
+        gaps: dict[float, Numbers] = {}
         for rate in RATES:
             if f"s{self.seeds[0]}.photos-{rate:g}.mixup.test" not in self.conditions:
                 continue
             parts = {net: [self.photo(f"s{s}.photos-{rate:g}.{net}") for s in self.seeds] for net in ("erm", "mixup")}
-            own = [[one["noisy_labels"]["ts"]["nll"] for one in parts[net]] for net in ("erm", "mixup")]
-            gaps[rate] = [a - b for a, b in zip(*own, strict=True)]
-            growth = [gap - less for gap, less in zip(gaps[rate], gaps[min(RATES)], strict=True)]
+            plain, mixed = (values_of(own, "noisy_labels", "ts", "nll") for own in parts.values())
+            gaps[rate] = plain - mixed
             found[f"{rate:g}"] = {
                 **{net: averaged(values) for net, values in parts.items()},
                 "gap_ts": over_seeds(gaps[rate]).to_json(),
-                "growth_ts": over_seeds(growth).to_json(),
+                "growth_ts": over_seeds(gaps[rate] - gaps[min(RATES)]).to_json(),
             }
         return found
 

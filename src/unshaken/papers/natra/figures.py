@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.natra import (
     ALIKE,
@@ -30,12 +31,7 @@ def figures(paper: NaTraPaper, rows: Rows) -> dict[str, Any]:
     alike = {statistic for part in parts.values() for statistic in edited_statistics(part)}
     counted = [shift for shift, statistic in SHIFTS.items() if statistic not in alike]
 
-    def over(value: Callable[[Rows], float]) -> dict[str, Any]:
-        return across_seeds([value(part) for part in parts.values()])
-
-    def gain(other: str, labels: Sequence[str]) -> dict[str, Any]:
-        return over(lambda part: accuracy(part, WORST, labels) - accuracy(part, other, labels))
-
+    over = partial(mean_over, parts.values())
     first = next(iter(parts.values()))
     others = {"shifts": STANDARD, "random": RANDOM, "rebuilt": REBUILT}
     return {
@@ -43,12 +39,12 @@ def figures(paper: NaTraPaper, rows: Rows) -> dict[str, Any]:
         "counted": len(counted),
         "not_counted": " ".join(shift for shift in SHIFTS if shift not in counted),
         "gain": {
-            "clean": gain(STANDARD, ["clean"]),
-            "edits": gain(STANDARD, ["edited"]),
-            **({name: gain(other, counted) for name, other in others.items()} if counted else {}),
+            "clean": over(gain, STANDARD, ["clean"]),
+            "edits": over(gain, STANDARD, ["edited"]),
+            **({name: over(gain, other, counted) for name, other in others.items()} if counted else {}),
         },
-        "gain_by_shift": {shift: gain(STANDARD, [shift]) for shift in SHIFTS},
-        "mean": {arm: over(lambda part, a=arm: accuracy(part, a, list(SHIFTS))) for arm in ARMS},  # type: ignore[misc]
+        "gain_by_shift": {shift: over(gain, STANDARD, [shift]) for shift in SHIFTS},
+        "mean": {arm: over(accuracy, arm, list(SHIFTS)) for arm in ARMS},
         "preserved": over(preserved),
         "inversion": {stage: mean_of(errors(first)[stage]) for stage in STAGES},
         "inversion_falls": {
@@ -68,6 +64,11 @@ def accuracy(rows: Rows, arm: str, labels: Sequence[str]) -> float:
     return float(rows.within(arm).shares(*labels).mean())
 
 
+def gain(rows: Rows, other: str, labels: Sequence[str]) -> float:
+    """Accuracy of the network that was trained on the worst edits, less that of another one."""
+    return accuracy(rows, WORST, labels) - accuracy(rows, other, labels)
+
+
 def preserved(rows: Rows) -> float:
     """Of the test images that the reference network knows, the share that it still knows after the worst edit."""
     clean, edited = rows.correct("reference.clean"), rows.correct("reference.edited")
@@ -76,8 +77,8 @@ def preserved(rows: Rows) -> float:
 
 def errors(rows: Rows) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
     """Mean squared error of each inverted image after each part, `[N]` by part."""
-    table = rows.table("inversions", "descent").sort_by("id")
-    return {stage: table[stage].to_numpy().astype(np.float64) for stage in STAGES}
+    columns = rows.columns("inversions", "descent", *STAGES, by="id")
+    return {stage: values.astype(np.float64) for stage, values in zip(STAGES, columns, strict=True)}
 
 
 def of_seed(rows: Rows) -> dict[str, Any]:

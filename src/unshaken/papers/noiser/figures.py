@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import paired_difference
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 from unshaken.papers.noiser import CLEAN, CONTROL, DARK, EXPOSURES, GIVEN, NO_NORM, NOISER, NoiserPaper
 
@@ -76,8 +76,7 @@ def accuracy(rows: Rows, exposure: str) -> float:
 
 def shown(rows: Rows, figure: str, name: str, exposure: str) -> Numbers:
     """A figure of each photo in one exposure, in order of ids."""
-    table = rows.table("shown", f"{name}.{exposure}").sort_by("id")
-    return np.asarray(table[figure].to_numpy(), np.float64)
+    return rows.column("shown", f"{name}.{exposure}", figure, by="id")
 
 
 def hurt(rows: Rows, seeds: Sequence[Rows], exposure: str) -> Numbers:

@@ -51,7 +51,7 @@ def figures(paper: RankingRobustnessPaper, rows: Rows) -> dict[str, Any]:
 
 def column(seeds: list[Rows], ranker: str, condition: str, name: str = "effectiveness") -> Numbers:
     """A column of a ranker under a condition, its mean over the seeds, `[Q]`, in order of query ids."""
-    parts = [seed.table("rankings", f"{ranker}.{condition}").sort_by("id")[name].to_numpy() for seed in seeds]
+    parts = [seed.column("rankings", f"{ranker}.{condition}", name, by="id") for seed in seeds]
     return np.asarray(np.mean(np.asarray(parts, np.float64), axis=0), np.float64)
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers.frame.effects import negated
 
 SMALL = "small"
 FULL, PLAIN, BALANCED = "rcal", "ce-mixup", "balanced-mixup"
@@ -140,12 +141,11 @@ class RCALPaper(Paper):
             ]
         over = measured["over_seeds"]
         lost = {arm: over["best_minus_last"][arm] for arm in (FULL, PLAIN)}
-        kept = {"value": -lost[FULL]["value"], "low": negative(lost[FULL]["high"]), "high": negative(lost[FULL]["low"])}
         plain = decide("memorisation", "accuracy, best epoch minus last, cross-entropy", lost[PLAIN], above=POINT)
         return [
             *checks,
             decide("accuracy", "accuracy, RCAL minus balanced sampling", over[f"{FULL}_minus_{BALANCED}"]),
-            decide("memorisation", "accuracy, last epoch minus best, RCAL", kept, above=-POINT),
+            decide("memorisation", "accuracy, last epoch minus best, RCAL", negated(lost[FULL]), above=-POINT),
             replace(plain, opposed=False),
             decide("tail-calibration", "accuracy on rare classes, with it minus without", over["rare_minus_no-tail"]),
             decide("outliers", "accuracy, with it minus without", over[f"{FULL}_minus_no-outliers"]),
@@ -162,8 +162,3 @@ class RCALPaper(Paper):
             f"{gains[BALANCED]:+.3f}. Of the images with the smallest class's label {right:.0%} are of it. Intervals "
             f"over seeds reach {ERRORS:g} standard errors to either side."
         )
-
-
-def negative(end: float | None) -> float | None:
-    """An end of an interval the other way round; None where there is none."""
-    return None if end is None else -end

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-import numpy as np
-
+from unshaken.papers.frame.effects import values_of
+from unshaken.papers.frame.label_figures import best_epoch
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.frame.seed_errors import standard_error
@@ -16,7 +17,7 @@ from unshaken.papers.rcal.experiment import ESTIMATES
 
 def figures(paper: RCALPaper, rows: Rows) -> dict[str, Any]:
     """The linear probe, all arms in each seed, and means and differences over seeds."""
-    probe = rows.table("probe", "features")["correct"].to_numpy().astype(bool)
+    probe = rows.column("probe", "features", "correct")
     seeds = {name: seed_figures(part) for name, part in rows.repetitions(paper.seeds).items()}
     return {"probe": share_of(probe), **seeds, "over_seeds": over_seeds(seeds)}
 
@@ -31,18 +32,16 @@ def seed_figures(rows: Rows) -> dict[str, Any]:
 
 def on_rare_classes(rows: Rows, arm: str) -> dict[str, Any]:
     """Accuracy on test images of the last classes, which have the fewest training images."""
-    table = rows.table("outcomes", f"{arm}.test")
-    labels, right = table["label"].to_numpy(), table["correct"].to_numpy(zero_copy_only=False).astype(bool)
+    labels, right = rows.columns("outcomes", f"{arm}.test", "label", "correct")
     return share_of(right[labels > labels.max() - RARE])
 
 
 def best_minus_last(rows: Rows, arm: str) -> float:
     """What accuracy is lost from the best epoch, chosen on other images, to the last."""
     with choosing():
-        best = int(np.argmax(rows.table("epochs", f"{arm}.choosing").sort_by("epoch")["correct"].to_numpy()))
-    epochs = rows.table("epochs", f"{arm}.test").sort_by("epoch")
-    right = epochs["correct"].to_numpy() / epochs["n"].to_numpy()
-    return round(float(right[best] - right[-1]), 4)
+        best = best_epoch(rows, arm)
+    right, n = rows.columns("epochs", f"{arm}.test", "correct", "n", by="epoch")
+    return round(float(right[best] / n[best] - right[-1] / n[-1]), 4)
 
 
 def gaussians(rows: Rows) -> dict[str, Any]:
@@ -57,14 +56,10 @@ def gaussians(rows: Rows) -> dict[str, Any]:
 
 def over_seeds(seeds: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Means of all arms, and differences of pairs in the same seed."""
-
-    def value(part: Mapping[str, Any], kind: str, arm: str) -> float:
-        found = part[kind][arm]
-        return float(found["value"] if isinstance(found, Mapping) else found)
+    of = partial(values_of, list(seeds.values()))
 
     def mean(kind: str, arm: str, other: str | None = None) -> dict[str, Any]:
-        less = [value(p, kind, arm) - (0.0 if other is None else value(p, kind, other)) for p in seeds.values()]
-        return standard_error(less, ERRORS)
+        return standard_error(of(kind, arm) - (0.0 if other is None else of(kind, other)), ERRORS)
 
     found: dict[str, Any] = {kind: {arm: mean(kind, arm) for arm in ARMS} for kind in ("accuracy", "rare")}
     found["best_minus_last"] = {arm: mean("best_minus_last", arm) for arm in (FULL, PLAIN)}

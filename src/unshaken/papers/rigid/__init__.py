@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
+from unshaken.papers.frame.effects import complement
 
 MAIN = 0.05
 NOISE = f"noise-{MAIN:g}"
@@ -189,7 +190,7 @@ class RIGIDPaper(Paper):
         kept = {"other photos": flagged["real"], "JPEG copies of quality 95": flagged["jpeg95"]}
         most = 1 - FLAGGED
         return [
-            *(decide("threshold", f"{n} kept", rest(f), above=most, opposed_below=most) for n, f in kept.items()),
+            *(decide("threshold", f"{n} kept", complement(f), above=most, opposed_below=most) for n, f in kept.items()),
             *(
                 decide("threshold", f"{name}, flagged", flagged[name], above=0.5, opposed_below=ALARMS)
                 for name in TRACES
@@ -207,8 +208,3 @@ class RIGIDPaper(Paper):
 def above_chance(part: str, name: str, auroc: Mapping[str, Any]) -> Check:
     """Whether photos move less than a set, by its AUROC."""
     return decide(part, f"{name}, AUROC", auroc, above=0.5, opposed_below=0.5)
-
-
-def rest(share: Mapping[str, Any]) -> dict[str, float]:
-    """What a share leaves of all."""
-    return {"value": 1 - share["value"], "low": 1 - share["high"], "high": 1 - share["low"]}

@@ -147,10 +147,8 @@ class Scores:
             oracle = Oracle(self.model, limit=LIMIT - 3 if again else LIMIT, search_copy=self.copy)
             fitted = {how: FittedDetector(method, {}, torch.zeros(0)) for how, method in methods.items()}
             found = screen(fitted, self.anatomy, batch, oracle, seed)
-        n = len(batch)
-        columns = {"id": list(batch.ids) * len(found), "seed": seed, "set": name, "treatment": treatment}
-        how, score = [how for how in found for _ in range(n)], torch.cat([s.score for s in found.values()])
-        self.context.write("moves", label, {**columns, "how": how, "score": score})
+        own = {"id": batch.ids, "seed": seed, "set": name, "treatment": treatment}
+        self.context.write("moves", label, [{**own, "how": how, "score": one.score} for how, one in found.items()])
 
     def describe(self, seed: int, batch: Batch) -> None:
         """What is in the photos of a seed."""

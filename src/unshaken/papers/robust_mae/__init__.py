@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, pilot, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, pilot, seeds_in
+from unshaken.papers.frame.effects import constant, unpaired
 
 SMALL = "small"
 GAIN, LOSS = 0.10, 0.03
@@ -171,12 +172,12 @@ class RobustMaePaper(Paper):
 
     def _pretrained(self, part: Mapping[str, Any]) -> list[Check]:
         """The comparison of the three transformers."""
-        gap, nothing = part["pixels_minus_features"], {"value": 0.0, "low": 0.0, "high": 0.0}
+        gap = part["pixels_minus_features"]
         bare = unpaired(part["none"]["pgd-1"], part["pixels"]["pgd-1"])
         lost = unpaired(gap["clean"], gap[f"low-{LOW[0]}"])
         words = f"fall from clean images to those of {LOW[0]} bins, pixels minus features, not paired"
         return [
-            decide("pixels-weakest", "PGD at 1/255, features minus pixels", unpaired(nothing, gap["pgd-1"])),
+            decide("pixels-weakest", "PGD at 1/255, features minus pixels", unpaired(constant(0.0), gap["pgd-1"])),
             decide("pixels-weakest", "PGD at 1/255, not pretrained minus pixels, not paired", bare),
             decide("pixels-high", words, lost),
         ]

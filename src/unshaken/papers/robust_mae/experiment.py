@@ -115,17 +115,12 @@ class Experiment:
         if not context.has("energy", "energy"):
             delta = context.examples(f"pgd-linf-{BUDGETS[1]}", self.batch).images - self.batch.images
             moved = delta.flatten(1).abs().amax(1) > 0
-            ids = [i for i, m in zip(self.batch.ids, moved.tolist(), strict=True) if m]
-            shares = [energy_inside(delta[moved], r * height).tolist() for r in RADII]
-            columns = {
-                "id": ids * len(RADII),
-                "radius": [r for r in RADII for _ in ids],
-                "share": [s for of_radius in shares for s in of_radius],
-            }
-            context.write("energy", "energy", columns)
+            ids, delta = self.batch[moved].ids, delta[moved]
+            shares = [{"id": ids, "radius": r, "share": energy_inside(delta, r * height)} for r in RADII]
+            context.write("energy", "energy", shares)
         if not context.has("white", "energy"):
             white = [white_share(height, width, r * height) for r in RADII]
-            context.write("energy", "white", {"id": ["white"] * len(RADII), "radius": RADII, "share": white})
+            context.write("energy", "white", {"id": "white", "radius": RADII, "share": white})
         edges = (-1.0, *(share * height for share in RADII[:2]), 2.0 * height)
         for name, low, high in zip(("low", "middle", "high"), edges, edges[1:], strict=False):
             attack = BandLimitedPGD(steps=self.paper.steps, step_size=0.25, low=low, high=high)
@@ -138,9 +133,10 @@ class Experiment:
                 labels, seed = required(some.labels), context.seed
                 heat = fourier_heat_map(predict, some.images, labels, norm=HEAT_NORM, ids=some.ids, seed=seed)
             reach = len(heat) // 2
-            places = list(product(range(-reach, len(heat) - reach), repeat=2))
-            found = {"row": [r for r, _ in places], "column": [c for _, c in places], "error": heat.flatten().tolist()}
-            context.write("heat", "heat", {"id": [f"{r},{c}" for r, c in places], **found})
+            places = product(range(-reach, len(heat) - reach), repeat=2)
+            found = zip(places, heat.flatten().tolist(), strict=True)
+            rows = [{"id": f"{r},{c}", "row": r, "column": c, "error": error} for (r, c), error in found]
+            context.write("heat", "heat", rows)
 
     def guard(self, name: str, prompts: Prompts, eps: tuple[float, ...]) -> None:
         """Prompts of one kind: clean, the perturbations of the bare model, and an adaptive attack."""

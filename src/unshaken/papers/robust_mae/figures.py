@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from unshaken.measure import compare
 from unshaken.papers.frame.rows import Rows, mean_of, share_of
@@ -92,26 +91,21 @@ class Figures:
             "autoattack": f"{MAIN}.autoattack-linf-{MOST}",
             "pgd50": f"{MAIN}.pgd50-linf-{MOST}",
         }
-        ids = set(self.rows.table("outcomes", labels["autoattack"])["id"].to_pylist())
+        ids = self.rows.column("outcomes", labels["autoattack"], "id")
         found: dict[str, Any] = {name: self.rows.accuracy(label) for name, label in labels.items()}
         found["gain"] = self.rows.difference(labels["autoattack"], labels["undefended_autoattack"])
         label = f"{MAIN}.adaptive-linf-{MOST}"
-        same = [k in ids for k in self.rows.table("outcomes", label).sort_by("id")["id"].to_pylist()]
-        found["adaptive"] = share_of(self.rows.correct(label)[np.array(same)])
+        same = np.isin(self.rows.column("outcomes", label, "id", by="id"), ids)
+        found["adaptive"] = share_of(self.rows.correct(label)[same])
         return found
 
     def selection(self) -> dict[str, Any]:
         """Selections that attacks change, and accuracy where the cluster's class is, or is not, the image's."""
-
-        def column(label: str, name: str) -> Any:
-            rows = self.rows.table("selection", f"{MAIN}.{label}").sort_by("id")
-            return rows[name].to_numpy(zero_copy_only=False)
-
-        before, own = column("clean", "cluster"), column("clean", "commonest").astype(bool)
+        before, own = self.rows.columns("selection", f"{MAIN}.clean", "cluster", "commonest", by="id")
         found: dict[str, Any] = {"flipped": {}, "of_own_class": share_of(own)}
         for e in BUDGETS:
-            moved = before != column(f"adaptive-{e}", "cluster")
-            found["flipped"][e] = share_of(moved)
+            after = self.rows.column("selection", f"{MAIN}.adaptive-{e}", "cluster", by="id")
+            found["flipped"][e] = share_of(before != after)
         for name, rows in (("own_class", own), ("other_class", ~own)):
             if rows.any():
                 found[name] = {
@@ -119,24 +113,24 @@ class Figures:
                     "clean": share_of(self.rows.correct(f"{MAIN}.clean")[rows]),
                     "unaware": share_of(self.rows.correct(f"{MAIN}.unaware-{MOST}")[rows]),
                 }
-        clusters = self.rows.table("clusters", f"{MAIN}.prompts")
-        counts = clusters["images"].to_numpy()
-        found["purity"] = float((clusters["purity"].to_numpy() * counts).sum() / counts.sum())
+        counts, purity = self.rows.columns("clusters", f"{MAIN}.prompts", "images", "purity")
+        found["purity"] = float((purity * counts).sum() / counts.sum())
         return found
 
     def spectrum(self) -> dict[str, Any]:
         """Of the undefended network: what it needs, where attacks lie, and which bands harm it."""
-        energy, white = (self.rows.table("energy", f"undefended.{k}") for k in ("energy", "white"))
-        heat = self.rows.table("heat", "undefended.heat")
-        rho = np.hypot(heat["row"].to_numpy(), heat["column"].to_numpy())
-        error, edge = heat["error"].to_numpy(), rho.max() / np.sqrt(2) / 4
+        (radii, energy), (white_radii, white) = (
+            self.rows.columns("energy", f"undefended.{kind}", "radius", "share") for kind in ("energy", "white")
+        )
+        row, column, error = self.rows.columns("heat", "undefended.heat", "row", "column", "error")
+        rho = np.hypot(row, column)
+        edge = rho.max() / np.sqrt(2) / 4
         found: dict[str, Any] = {"low_pass": {}, "high_pass": {}, "energy_inside": {}, "band": {}, "white": {}}
         for r in RADII:
             found["low_pass"][f"{r:g}"] = self.rows.accuracy(f"undefended.low-{r:g}")
             found["high_pass"][f"{r:g}"] = self.rows.accuracy(f"undefended.high-{r:g}")
-            shares = energy.filter(pc.equal(energy["radius"], r))["share"].to_numpy()
-            found["white"][f"{r:g}"] = white.filter(pc.equal(white["radius"], r))["share"][0].as_py()
-            found["energy_inside"][f"{r:g}"] = mean_of(shares)
+            found["white"][f"{r:g}"] = float(white[white_radii == r][0])
+            found["energy_inside"][f"{r:g}"] = mean_of(energy[radii == r])
         for band in ("low", "middle", "high"):
             found["band"][band] = self.rows.accuracy(f"undefended.band-{band}-linf-{BUDGETS[1]}")
         found["heat"] = {"inside": float(error[rho <= edge].mean()), "outside": float(error[rho > edge].mean())}

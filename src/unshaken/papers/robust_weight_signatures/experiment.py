@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from torch import Tensor
 
@@ -106,10 +107,9 @@ class Surgery:
             tried = choose(self.base, self.found[kind], score, layers=layers, alphas=ALPHAS, most_lost=ALLOWED)
             mixed = [Trial(whole, a, *score(interpolate(self.base, self.robust[kind], a))) for a in ALPHAS]
             for label, others in ((kind, tried.trials), (f"{kind}.mixed", mixed)):
-                trials = [tried.base, *others]
-                columns = {name: [getattr(t, name) for t in trials] for name in ("layers", "alpha", "clean", "robust")}
-                ids = [f"{t.layers}-{t.alpha:g}" for t in trials]
-                self.context.write("trials", label, {"id": ids, "images": len(clean), **columns})
+                own = {"images": len(clean)}
+                rows = [{"id": f"{t.layers}-{t.alpha:g}", **own, **asdict(t)} for t in (tried.base, *others)]
+                self.context.write("trials", label, rows)
         return chosen_trial(self.context.rows(), kind)
 
     def part(self, kind: str) -> tuple[Signature, float]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unshaken.harden.surgery.surgery import Trial, best_trial
+from unshaken.papers.frame.effects import values_of
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.robust_weight_signatures import ALLOWED, KINDS, RobustWeightSignaturesPaper
@@ -22,8 +22,8 @@ BESIDE = ("quantised", "plain", "removed", *(f"scaled-{a:g}" for a in SCALED), *
 
 def figures(paper: RobustWeightSignaturesPaper, rows: Rows) -> dict[str, Any]:
     """Means over seeds, and everything by seed."""
-    found = {f"seed{seed}": seed_figures(rows.within(f"seed{seed}")) for seed in rows.seeds(paper.seeds)}
-    return {"mean": mean_of(found.values()), **found}
+    found = {name: seed_figures(part) for name, part in rows.repetitions(paper.seeds).items()}
+    return {"mean": mean_of(list(found.values())), **found}
 
 
 def seed_figures(rows: Rows) -> dict[str, Any]:
@@ -61,12 +61,11 @@ def kind_figures(rows: Rows, kind: str) -> dict[str, Any]:
 
 def changed_predictions(rows: Rows, label: str, other: str) -> float:
     """The largest share of images, clean or noisy, to which two sets of weights give other classes."""
-
-    def predicted(name: str) -> NDArray[np.int64]:
-        return np.asarray(rows.table("outcomes", name).sort_by("id")["prediction"].to_numpy(), np.int64)
-
-    differ = [predicted(f"{label}.on-{what}") != predicted(f"{other}.on-{what}") for what in ("clean", "noise")]
-    return round(max(float(d.mean()) for d in differ), 6)
+    shares = []
+    for what in ("clean", "noise"):
+        one, two = (rows.column("outcomes", f"{name}.on-{what}", "prediction", by="id") for name in (label, other))
+        shares.append(float((one != two).mean()))
+    return round(max(shares), 6)
 
 
 def pair(rows: Rows, label: str, kind: str) -> dict[str, Any]:
@@ -96,19 +95,18 @@ def chosen_trial(rows: Rows, label: str) -> Trial:
     return best_trial(base, others, ALLOWED, slack=math.sqrt(best.robust * (1 - best.robust) / images)) or base
 
 
-def mean_of(seeds: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def mean_of(seeds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means over seeds of what the rule needs, for noise.
 
     `recovered` is the ratio of two means, and 0 where the robust weights gain nothing that could be recovered.
     """
-    parts = [seed["noise"] for seed in seeds]
 
     def of(label: str, what: str) -> float:
-        return float(np.mean([part[label][what]["value"] for part in parts]))
+        return float(values_of(seeds, "noise", label, what).mean())
 
     base, clean = of("base", "changed"), of("base", "clean")
     gain, gap = of("patched", "changed") - base, of("robust", "changed") - base
-    best = np.mean([max(part[f"random{i}"]["changed"]["value"] for i in range(RANDOM)) for part in parts])
+    best = np.max([values_of(seeds, "noise", f"random{i}", "changed") for i in range(RANDOM)], 0).mean()
     found = {
         "base_clean": clean,
         "base_changed": base,

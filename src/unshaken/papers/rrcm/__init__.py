@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, across_seeds, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
 
 TIMED = "timed-cnn"
 ARMS: Mapping[str, Mapping[str, float] | None] = {
@@ -148,9 +148,8 @@ class RRCMPaper(Paper):
         ):
             for sigma in self.sigmas:
                 tuned = measured[f"s{sigma:g}"]["tuned"]
-                gap = across_seeds(
-                    [full["value"] - tuned[other][seed]["value"] for seed, full in seeds_in(tuned["full"])]
-                )
+                full, beside = ([one["value"] for _, one in seeds_in(tuned[arm])] for arm in ("full", other))
+                gap = [a - b for a, b in zip(full, beside, strict=True)]
                 checks.append(decide(part, f"accuracy under noise of {sigma:g}, full pretraining minus {words}", gap))
         full = measured["pretraining"]["full"]
         loss, half = full["consistency"]["last"], full["log_batch"] / 2

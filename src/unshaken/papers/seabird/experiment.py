@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -48,24 +49,20 @@ def write_theory(paper: SeaBirdPaper, context: Context) -> None:
     """Write variances, crossing points, and errors of SGD."""
     if context.has("theory", "sgd"):
         return
-    rows = [(loss, length, sigma) for loss in LOSSES for length in LENGTHS for sigma in SIGMAS]
-    found = [loss_noise(*row[::2], row[1]) for row in rows]
-    columns = {
-        "id": [f"{loss} {length:g} {sigma:g}" for loss, length, sigma in rows],
-        **{name: [row[i] for row in rows] for i, name in enumerate(("loss", "length", "sigma"))},
-        "variance": [f.variance for f in found], "formula": [f.closed_form for f in found],
-    }  # fmt: skip
-    context.write("variances", "theory", columns)
+    rows: list[dict[str, Any]] = []
+    for loss, length, sigma in product(LOSSES, LENGTHS, SIGMAS):
+        found, name = loss_noise(loss, sigma, length), f"{loss} {length:g} {sigma:g}"
+        own = {"id": name, "loss": loss, "length": length, "sigma": sigma}
+        rows.append({**own, "variance": found.variance, "formula": found.closed_form})
+    context.write("variances", "theory", rows)
     even = [crossings(DICE, "l2", length)[0] for length in LENGTHS]
     context.write("crossings", "theory", {"id": [f"{n:g}" for n in LENGTHS], "length": list(LENGTHS), "sigma": even})
-    tried = [(loss, length) for loss in ("l1", "l2", DICE) for length in LENGTHS]
-    errors = [linear_sgd(loss, 1.0, length, runs=paper.runs, seed=context.seed) for loss, length in tried]
-    columns = {
-        "id": [f"{loss} {length:g}" for loss, length in tried],
-        "loss": [loss for loss, _ in tried], "length": [length for _, length in tried],
-        **{name: [getattr(e, name) for e in errors] for name in ("predicted", "measured", "error")},
-    }  # fmt: skip
-    context.write("sgd", "theory", columns)
+    rows = []
+    for loss, length in product(("l1", "l2", DICE), LENGTHS):
+        e = linear_sgd(loss, 1.0, length, runs=paper.runs, seed=context.seed)
+        own = {"id": f"{loss} {length:g}", "loss": loss, "length": length}
+        rows.append({**own, "predicted": e.predicted, "measured": e.measured, "error": e.error})
+    context.write("sgd", "theory", rows)
 
 
 def run_seed(paper: SeaBirdPaper, context: Context, train: Tensor, test: Tensor) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.seabird import ARMS, BCE, DEPTH, DICE, LENGTHS, SeaBirdPaper
@@ -69,12 +67,12 @@ def chosen_rate(rows: Rows, arm: str, paper: SeaBirdPaper) -> float:
 
 def overlaps(rows: Rows, label: str) -> Numbers:
     """IoU of each object under a condition, in the order of writing."""
-    return np.asarray(rows.table("objects", label)["iou"].to_numpy(), np.float64)
+    return rows.column("objects", label, "iou")
 
 
 def lengths_of(rows: Rows, label: str) -> Numbers:
     """Length of each object, in cells."""
-    return np.asarray(rows.table("objects", label)["length"].to_numpy(), np.float64)
+    return rows.column("objects", label, "length")
 
 
 def mean_within(values: Numbers, lengths: Numbers, low: float, high: float) -> float:

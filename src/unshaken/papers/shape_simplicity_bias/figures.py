@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from unshaken.explain.biases.cue_bias import bias_difference, cue_bias
-from unshaken.measure import compare, share
-from unshaken.papers.frame import across_seeds
+from unshaken.measure import compare
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.roles import choosing
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.shape_simplicity_bias import (
     CUES,
     FAINT,
@@ -98,20 +97,19 @@ def two_cues(plain: Columns, robust: Columns) -> dict[str, Any]:
 
 def columns(rows: Rows, label: str) -> Columns:
     """Cues and decisions, in order of ids."""
-    table = rows.table("cues", label).sort_by("id")
-    return {name: table[name].to_numpy().astype(np.int64) for name in ("first", "second", "decision")}
+    names = ("first", "second", "decision")
+    return dict(zip(names, rows.columns("cues", label, *names, by="id"), strict=True))
 
 
 def distorted(rows: Rows) -> dict[str, Any]:
     """Accuracies on what both classify correctly undistorted, paired."""
-    table = rows.table("answers", "distortions").sort_by("id")
+    stimuli, models, right = rows.columns("answers", "distortions", "stimulus", "model", "correct", by="id")
     found: dict[str, Any] = {}
     for stimulus in STIMULI:
-        own = table.filter(pc.equal(table["stimulus"], stimulus))
-        hits = [own.filter(pc.equal(own["model"], net))["correct"].to_numpy(zero_copy_only=False) for net in NETS]
+        hits = [right[(stimuli == stimulus) & (models == net)] for net in NETS]
         if len(hits[0]):
-            shares = {net: share(int(h.sum()), len(h)).to_json() for net, h in zip(NETS, hits, strict=True)}
-            found[stimulus] = {**shares, "difference": compare(*(h.astype(bool) for h in hits)).difference.to_json()}
+            shares = {net: share_of(own) for net, own in zip(NETS, hits, strict=True)}
+            found[stimulus] = {**shares, "difference": compare(*hits).difference.to_json()}
     return found
 
 
@@ -119,9 +117,8 @@ def layers(rows: Rows, net: str) -> dict[str, Any]:
     """Smoothness, detectors and kinds of input of one network."""
 
     def values(label: str, quantity: str) -> list[float]:
-        table = rows.table("layers", label)
-        kept = table.filter(pc.and_(pc.equal(table["model"], net), pc.equal(table["quantity"], quantity)))
-        return [float(v) for v in kept["value"].to_pylist()]
+        models, quantities, found = rows.columns("layers", label, "model", "quantity", "value")
+        return [float(v) for v in found[(models == net) & (quantities == quantity)]]
 
     counts = {kind: int(sum(values("concepts", kind))) for kind in ("colour", "texture", "object")}
     total = sum(counts.values())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import share
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.smt_verification import (
     DEEP_EPS,
@@ -150,11 +150,11 @@ class Figures:
             plain: names of the plain networks.
             at: names of those that were adversarially trained, in the same order.
         """
-        tables = [
-            [self.rows.table("verified_pixels", f"{n}.verified").sort_by("id") for n in own] for own in (plain, at)
-        ]
-        in_plain, in_at = (np.concatenate([t["pixels"].to_numpy() for t in own]) for own in tables)
-        one = tables[0][0].to_pylist()[0]
+        in_plain, in_at = (
+            np.concatenate([self.rows.column("verified_pixels", f"{n}.verified", "pixels", by="id") for n in own])
+            for own in (plain, at)
+        )
+        one = self.rows.table("verified_pixels", f"{plain[0]}.verified").to_pylist()[0]
         return {
             "plain": round(float(in_plain.mean()), 2),
             "at": round(float(in_at.mean()), 2),

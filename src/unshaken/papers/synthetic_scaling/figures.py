@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import stats
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import crossing_figure, exponent_figure, fit_power_law, fit_temperature, recognisability, softmax
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.synthetic_scaling import COLD, OWN, REAL, SyntheticScalingPaper, source_of
@@ -23,24 +23,20 @@ LEAST = 1e-12
 def figures(paper: SyntheticScalingPaper, rows: Rows) -> dict[str, Any]:
     """By seed, and over seeds."""
     seeds = {name: of_seed(paper, part) for name, part in rows.repetitions(paper.seeds).items()}
-
-    def over(value: Callable[[dict[str, Any]], float], end: float = math.inf) -> dict[str, Any]:
-        return across_seeds([value(seed) for seed in seeds.values()], low=-end, high=end)
-
-    def k(seed: dict[str, Any], name: str) -> float:
-        return float(seed[name]["exponent"]["value"])
-
-    made = [source_of(t) for t in paper.temperatures]
+    of = partial(values_of, list(seeds.values()))
+    k = {name: of(name, "exponent") for name in (REAL, *map(source_of, paper.temperatures))}
+    few, many = of("gain", "few"), of("gain", "many")
+    unbounded = partial(across_seeds, low=-math.inf, high=math.inf)
     return {
         **seeds,
-        "exponent": {name: over(lambda s, n=name: k(s, n)) for name in (REAL, *made)},  # type: ignore[misc]
-        "less": {name: over(lambda s, n=name: k(s, REAL) - k(s, n)) for name in made},  # type: ignore[misc]
-        "guidance": over(lambda s: k(s, source_of(OWN)) - k(s, source_of(COLD))),
-        "correlation": over(lambda s: float(s["correlation"]), 1.0),
+        "exponent": {name: unbounded(values) for name, values in k.items()},
+        "less": {name: unbounded(k[REAL] - values) for name, values in k.items() if name != REAL},
+        "guidance": unbounded(k[source_of(OWN)] - k[source_of(COLD)]),
+        "correlation": across_seeds(of("correlation")),
         "gain": {
-            "few": over(lambda s: float(s["gain"]["few"]["value"]), 1.0),
-            "many": over(lambda s: float(s["gain"]["many"]["value"]), 1.0),
-            "less": over(lambda s: float(s["gain"]["few"]["value"] - s["gain"]["many"]["value"]), 2.0),
+            "few": across_seeds(few),
+            "many": across_seeds(many),
+            "less": across_seeds(few - many, low=-2.0, high=2.0),
         },
     }
 
@@ -56,7 +52,7 @@ def of_seed(paper: SyntheticScalingPaper, rows: Rows) -> dict[str, Any]:
     found["correlation"] = float(np.nan_to_num(stats.spearmanr(list(scores.classes.values()), by_class).statistic))
     found["exponent_by_class"] = {str(c): value for c, value in enumerate(by_class)}
     found["recognisability_by_class"] = {str(c): value for c, value in scores.classes.items()}
-    found["diversity"] = float(np.mean(rows.table("diversity", "generated")["diversity"].to_numpy()))
+    found["diversity"] = float(np.mean(rows.column("diversity", "generated", "diversity")))
     at = crossing_figure(paper.sizes, losses[REAL], own)
     found["crossing"] = None if at is None else at.to_json()
     few, many = paper.sizes[0], paper.sizes[-1]
@@ -99,8 +95,7 @@ def loss(rows: Rows, name: str) -> np.ndarray:
 
 def recognised(paper: SyntheticScalingPaper, rows: Rows, losses: np.ndarray) -> tuple[list[float], Any]:
     """The exponent of each class with generated images, and the F1 of each class in them."""
-    table = rows.table("recognised", "generated")
-    scores = recognisability(table["label"].to_numpy(), table["predicted"].to_numpy())
+    scores = recognisability(*rows.columns("recognised", "generated", "label", "predicted"))
     _, labels = rows.logits(f"{REAL}-{paper.sizes[0]}.test")
     if missing := [k for k in scores.classes if not (labels == k).any()]:
         raise ParameterError(f"no test image is of class {missing[0]}: give more test images")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from unshaken.measure import auroc
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import mean_over
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.textile import HALF, NETS, TextilePaper
 
@@ -16,11 +16,7 @@ from unshaken.papers.textile import HALF, NETS, TextilePaper
 def figures(paper: TextilePaper, rows: Rows) -> dict[str, Any]:
     """Means over the seeds."""
     seeds = list(rows.repetitions(paper.seeds).values())
-    places = seeds[0].labels("seams")
-
-    def over(figure: Callable[..., float], *given: str, low: float = -1.0, high: float = 1.0) -> dict[str, Any]:
-        return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high)
-
+    places, over = seeds[0].labels("seams"), partial(mean_over, seeds)
     return {
         "auroc": {
             place: {name: over(score, name, place, low=0.0) for name in (*NETS, "seam", "energy")} for place in places
@@ -44,9 +40,7 @@ def score(rows: Rows, name: str, place: str) -> float:
         logits, labels = rows.logits(f"{name}.{place}")
         faulty, tileable = logits[:, 0] - logits[:, 1], labels == 1
     else:
-        table = rows.table("seams", place)
-        faulty = table["ratio" if name == "seam" else "energy"].to_numpy()
-        tileable = table["tileable"].to_numpy(zero_copy_only=False)
+        faulty, tileable = rows.columns("seams", place, "ratio" if name == "seam" else "energy", "tileable")
     return auroc(faulty[tileable], faulty[~tileable]).value
 
 
@@ -57,16 +51,16 @@ def apart(rows: Rows, one: str, other: str, place: str) -> float:
 
 def risen(rows: Rows, network: str) -> float:
     """How much the score of a network rose by the optimisation, on average."""
-    table = rows.table("optimised", "loss")
-    return float(np.mean(table[f"{network}_after"].to_numpy() - table[f"{network}_before"].to_numpy()))
+    after, before = rows.columns("optimised", "loss", f"{network}_after", f"{network}_before")
+    return float(np.mean(after - before))
 
 
 def ratio_left(rows: Rows) -> float:
     """The share of the mean seam ratio that is left."""
-    table = rows.table("optimised", "loss")
-    return float(table["ratio_after"].to_numpy().mean() / max(table["ratio_before"].to_numpy().mean(), 1e-9))
+    after, before = rows.columns("optimised", "loss", "ratio_after", "ratio_before")
+    return float(after.mean() / max(before.mean(), 1e-9))
 
 
 def change(rows: Rows) -> float:
     """The root of the mean squared change of the pixels, on average over the textures."""
-    return float(rows.table("optimised", "loss")["change"].to_numpy().mean())
+    return float(rows.column("optimised", "loss", "change").mean())

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, across_seeds, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers.frame.effects import across_seeds
 
 SMALL = "small-vit"
 ARMS = ("plain", "tap", "adl", "tap+adl")
@@ -194,13 +195,13 @@ def _gain(
 ) -> Check:
     """Judge what TAP and ADL gain over another arm, a difference over the seeds."""
     gaps = [figure(arms[ARMS[-1]]) - figure(arms[base]) for arms in seeds]
-    return decide(part, f"{words}, TAP and ADL minus {base}", across_seeds(gaps))
+    return decide(part, f"{words}, TAP and ADL minus {base}", gaps)
 
 
 def _flatter(seeds: Sequence[Mapping[str, Any]]) -> Check:
     """Judge whether attention became no flatter; one that did is only not shown to be stable."""
     gaps = [arms[ARMS[0]]["attention"]["entropy"] - arms[ARMS[-1]]["attention"]["entropy"] for arms in seeds]
-    return decide("stable", "entropy of attention, plain minus TAP and ADL", across_seeds(gaps), opposed_below=-1)
+    return decide("stable", "entropy of attention, plain minus TAP and ADL", gaps, opposed_below=-1)
 
 
 def _corrupted(arm: Mapping[str, Any]) -> float:

@@ -156,9 +156,9 @@ def measure(paper: TokenAttentionPaper, context: Context, arm: str, model: Class
         label = f"{kind}-{SEVERITIES[-1]}"
         if not context.has(f"{arm}.{label}", "attention"):
             found = attention(model, clean, shown[label][2][few], paper.threshold)
-            layers, n = found["adl"].shape
-            places = {"id": list(clean.ids) * layers, "layer": [i for i in range(layers) for _ in range(n)]}
-            context.write("attention", f"{arm}.{label}", places | {m: v.flatten() for m, v in found.items()})
+            layers = range(len(found["adl"]))
+            columns = [{"id": clean.ids, "layer": i, **{m: v[i] for m, v in found.items()}} for i in layers]
+            context.write("attention", f"{arm}.{label}", columns)
     if not context.has(arm, "scales"):
         shares = scale_shares(model, clean.images) if "tap" in arm else torch.zeros(0, 0)
         spots = [(i, j) for i in range(shares.shape[0]) for j in range(shares.shape[1])]

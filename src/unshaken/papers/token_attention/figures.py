@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.papers.frame import across_seeds
+from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.rows import Numbers, Rows, mean_of
 from unshaken.papers.token_attention import ARMS, CONTINUED, KINDS, MEASURES, SEVERITIES, WIDE, TokenAttentionPaper
 
 
 def figures(paper: TokenAttentionPaper, rows: Rows) -> dict[str, Any]:
     """By seed, and over seeds each arm against the plain one."""
-    parts = {f"seed{seed}": rows.within(f"seed{seed}") for seed in rows.seeds(paper.seeds)}
     found: dict[str, Any] = {}
-    for seed, part in parts.items():
+    for seed, part in rows.repetitions(paper.seeds).items():
         found[seed] = {arm: arm_figures(part, arm) for arm in ARMS}
         if f"{WIDE}.clean" in part.labels():
             found[seed][WIDE] = arm_figures(part, WIDE)
@@ -42,24 +41,17 @@ def against_plain(seeds: Sequence[Mapping[str, Any]], arm: str) -> dict[str, Any
     """An arm minus the plain one, means over the seeds."""
 
     def gap(*path: str) -> dict[str, Any]:
-        return across_seeds([_value(arms[arm], path) - _value(arms[ARMS[0]], path) for arms in seeds])
+        return across_seeds(values_of(seeds, arm, *path) - values_of(seeds, ARMS[0], *path))
 
     return {"clean": gap("clean"), "corrupted": gap("corrupted", "mean"), **{k: gap("corrupted", k) for k in KINDS}}
-
-
-def _value(figures: Mapping[str, Any], path: Sequence[str]) -> float:
-    for name in path:
-        figures = figures[name]
-    return float(figures["value"])
 
 
 def attention(rows: Rows, arm: str) -> dict[str, Any]:
     """Means over layers and images, and by layer: on clean images, stability by kind of corruption."""
     found: dict[str, Any] = {"stability": {}, "by_layer": {}}
     for kind in KINDS:
-        table = rows.table("attention", f"{arm}.{kind}-{SEVERITIES[-1]}")
-        layers = table["layer"].to_numpy()
-        values = {m: table[m].to_numpy() for m in MEASURES}
+        layers, *columns = rows.columns("attention", f"{arm}.{kind}-{SEVERITIES[-1]}", "layer", *MEASURES)
+        values = dict(zip(MEASURES, columns, strict=True))
         means = {m: round(float(v.mean()), 4) for m, v in values.items()}
         by_layer = {m: [round(float(v[layers == i].mean()), 4) for i in np.unique(layers)] for m, v in values.items()}
         found["stability"][kind] = means.pop("stability")

@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, across_seeds, decide, seeds_in
+from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
+from unshaken.papers.frame.effects import across_seeds, values_of
 
 CNN = "cnn"
 VIT = "small-vit"
@@ -146,12 +147,12 @@ class TrActPaper(Paper):
             epochs, accuracy = parts_of(name)
             seeds = [seed for _, seed in seeds_in(part)]
             words = f"{name}: times fewer epochs to A with TrAct"
-            checks.append(_faster(epochs, words, [seed["speed_up"] for seed in seeds]))
-            gain = across_seeds([seed["final"]["tract_minus_plain"]["value"] for seed in seeds])
+            checks.append(_faster(epochs, words, values_of(seeds, "speed_up")))
+            gain = values_of(seeds, "final", "tract_minus_plain")
             checks.append(decide(accuracy, f"{name}: final accuracy, TrAct minus plain", gain))
             if epochs == "epochs" and all("time_speed_up" in seed for seed in seeds):
                 words = f"{name}: times fewer processor seconds to A with TrAct"
-                checks.append(_faster("time", words, [seed["time_speed_up"] for seed in seeds]))
+                checks.append(_faster("time", words, values_of(seeds, "time_speed_up")))
         return checks
 
     def remark(self, measured: Mapping[str, Any]) -> str:
@@ -175,6 +176,6 @@ def parts_of(name: str) -> tuple[str, str]:
     return ("optimisers", "optimisers") if name.endswith(ADAM) else ("epochs", "accuracy")
 
 
-def _faster(part: str, words: str, ratios: Sequence[float]) -> Check:
+def _faster(part: str, words: str, ratios: Any) -> Check:
     """Judge a ratio that should be above 1, over the seeds."""
     return decide(part, words, across_seeds(ratios, low=0.0, high=math.inf), above=1.0, opposed_below=1.0)

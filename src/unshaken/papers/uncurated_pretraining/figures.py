@@ -8,8 +8,8 @@ import numpy as np
 
 from unshaken.measure.fairness.group_rates import group_rates
 from unshaken.measure.robustness.alexnet import BENCHMARK
-from unshaken.papers.frame import across_seeds
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.frame.effects import across_seeds, values_of
+from unshaken.papers.frame.rows import Flags, Rows
 from unshaken.papers.uncurated_pretraining import (
     ARMS,
     CURATED,
@@ -28,17 +28,16 @@ def figures(paper: UncuratedPretrainingPaper, rows: Rows) -> dict[str, Any]:
     """Figures of each arm, and differences between arms of one seed."""
     seeds = list(rows.repetitions(paper.seeds).values())
     found = {arm: [of_one_arm(paper, part.within(arm)) for part in seeds] for arm in ARMS}
-    names = list(found[UNCURATED][0])
+
+    def figure(name: str, arm: str) -> dict[str, Any]:
+        return across_seeds(values_of(found[arm], name), low=0.0, high=ENDS.get(name, 1.0))
 
     def difference(name: str, one: str, other: str) -> dict[str, Any]:
-        values = [a[name] - b[name] for a, b in zip(found[one], found[other], strict=True)]
-        return across_seeds(values, low=-ENDS.get(name, 1.0), high=ENDS.get(name, 1.0))
+        end = ENDS.get(name, 1.0)
+        return across_seeds(values_of(found[one], name) - values_of(found[other], name), low=-end, high=end)
 
     return {
-        **{
-            arm: {n: across_seeds([one[n] for one in found[arm]], low=0.0, high=ENDS.get(n, 1.0)) for n in names}
-            for arm in ARMS
-        },
+        **{arm: {name: figure(name, arm) for name in found[arm][0]} for arm in ARMS},
         "over": {
             other: {n: difference(n, UNCURATED, other) for n in ("relative", "clean", "copies", "style")}
             for other in (CURATED, SUPERVISED, RANDOM)
@@ -74,11 +73,10 @@ def of_one_arm(paper: UncuratedPretrainingPaper, rows: Rows) -> dict[str, float]
         "worst": rates.rates[rates.worst].value,
         "style": accuracy("style-clean"),
         "seen": accuracy("seen-clean"),
-        "copies": float(rows.table("copies", "copies")["precision"].to_numpy().mean()),
+        "copies": float(rows.column("copies", "copies", "precision").mean()),
     }
 
 
-def answers(rows: Rows, label: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def answers(rows: Rows, label: str) -> Flags:
     """Whether a probe is right on each image, in the order of ids."""
-    table = rows.table("answers", label).sort_by("id")
-    return np.asarray(table["correct"].to_numpy(zero_copy_only=False), bool)
+    return rows.column("answers", label, "correct", by="id")

@@ -196,15 +196,12 @@ class Moderation:
         whole = torch.ones_like(belongs)
         other = torch.eye(len(members), dtype=torch.bool)[(belongs.long().argmax(1) + 1) % len(members)]
         policies = dict(zip(CASES, (whole, ~belongs, ~other), strict=True))
+        own = {"id": test.ids, "kind": ["unsafe" if u else "safe" for u in belongs.any(1).tolist()]}
         with torch.no_grad():
-            answers = [head(held, policy) > 0 for policy in policies.values()]
-        columns = {
-            "id": list(test.ids) * len(CASES),
-            "kind": ["unsafe" if u else "safe" for u in belongs.any(1).tolist()] * len(CASES),
-            "case": [case for case in CASES for _ in test.ids],
-            "target": torch.cat([policy_target(belongs, p) for p in policies.values()]),
-            "answer": torch.cat(answers),
-        }
+            columns = [
+                {**own, "case": case, "target": policy_target(belongs, policy), "answer": head(held, policy) > 0}
+                for case, policy in policies.items()
+            ]
         context.write("policy_answers", label, columns)
 
 

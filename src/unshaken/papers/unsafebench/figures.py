@@ -170,6 +170,6 @@ class Figures:
         """Share of harmless photos above each package's own threshold."""
         found = {}
         for name in self.table.labels("false_alarms"):
-            rows = self.table.table("false_alarms", name)
-            found[name] = share_of(rows["score"].to_numpy() >= rows["threshold"].to_numpy())
+            scores, thresholds = self.table.columns("false_alarms", name, "score", "threshold")
+            found[name] = share_of(scores >= thresholds)
         return found

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in, unpaired
-from unshaken.papers.vit_patch.studies import judge_studies
+from unshaken.papers.frame import Check, ClaimPart, Paper, in_every_seed, pilot, seeds_in
+from unshaken.papers.vit_patch.rules import judge_seed, judge_studies
 
 SMALL = "small-vit|small-cnn"
 TEMPERATURES = (1.5, 2.0, 3.0)
@@ -17,12 +17,6 @@ ADVERSARIAL = (1, 2, 4)
 """Cells that an attack is free to change."""
 CELLS = (8, 24, 40, 64)
 """Sixty-fourths of all cells."""
-KINDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "noise": ("gaussian_noise:preset=imagenet", (1, 3, 5)),
-    "blur": ("gaussian_blur:preset=imagenet", (1, 2, 3)),
-    "contrast": ("contrast:preset=cifar", (1, 3, 5)),
-}
-"""Kind to a corruption and three severities."""
 STATES = ("clean", "noise", "patch")
 FOOLS: Mapping[str, Mapping[str, Any]] = {
     "random": {"choose": "random"},
@@ -36,10 +30,6 @@ FOOLS: Mapping[str, Mapping[str, Any]] = {
 """Variants of Patch-Fool in one cell; of `pixels` the share of the cell's."""
 OF_ATTENTION = ("attended", "drawn")
 """Those that need a transformer."""
-CLOSE = 0.03
-GAIN, LOSS = 0.05, 0.03
-EVEN = 1.0
-"""Attention to a cell by which noise and patches are told apart, in units of an even share."""
 
 
 @register("vit-patch", reference="Gu et al. 2022, arXiv:2111.10659")
@@ -201,36 +191,5 @@ class VitPatchPaper(Paper):
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""
-        seeds = seeds_in(measured)
-        checks = []
-        for name, part in seeds:
-            gap = part["clean"]["cnn_minus_vit"]
-            for order, effect in (("ViT minus CNN", _negative(gap)), ("CNN minus ViT", gap)):
-                words = f"{name}: clean accuracy, {order}"
-                checks.append(decide("equal-accuracy", words, effect, above=-CLOSE, opposed_below=-1))
-            gap = part["adversarial"]["vit_minus_cnn"]["1"]
-            checks.append(decide("adversarial", f"{name}: one adversarial cell, fooled ViT minus CNN", gap))
-            for kind in ("mean", *KINDS):
-                words = f"{name}: 3/8 of the cells corrupted, {kind}, fooled CNN minus ViT"
-                gap = _negative(part["natural"][kind]["24"]["vit_minus_cnn"])
-                checks.append(decide("natural" if kind == "mean" else "each-kind", words, gap))
-            flat = part["smoothing"]["chosen"]
-            best = flat["temperature"]
-            gain = _negative(flat["fooled_minus_plain"])
-            words = f"{name}: one adversarial cell, fooled at T = 1 minus T = {best}"
-            checks.append(decide("temperature", words, gain, above=GAIN))
-            words = f"{name}: clean accuracy at T = {best} minus T = 1"
-            checks.append(decide("temperature-cost", words, flat["accuracy_minus_plain"], above=-LOSS))
-            look = part["attention"]["last_layer"]
-            captured, ignored = unpaired(look["patch"], look["clean"]), unpaired(look["clean"], look["noise"])
-            words = f"{name}: attention to the cell in even shares, intervals apart"
-            checks.append(decide("captured", f"{words}, adversarial minus clean", captured, above=EVEN))
-            checks.append(decide("ignored", f"{words}, clean minus noise", ignored, above=-EVEN))
-        if all("patch_fool" in part for _, part in seeds):
-            checks += judge_studies(seeds)
-        return checks
-
-
-def _negative(figure: Mapping[str, Any]) -> dict[str, Any]:
-    """The same difference the other way round."""
-    return {"value": -figure["value"], "low": -figure["high"], "high": -figure["low"]}
+        checks, seeds = in_every_seed(measured, judge_seed), [part for _, part in seeds_in(measured)]
+        return checks + judge_studies(measured) if all("patch_fool" in part for part in seeds) else checks

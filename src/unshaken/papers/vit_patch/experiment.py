@@ -19,17 +19,9 @@ from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.models.networks.attention import attention_layers, attention_to, smoothed, token_side
 from unshaken.papers.frame.context import Context
-from unshaken.papers.vit_patch import (
-    ADVERSARIAL,
-    CELLS,
-    FOOLS,
-    KINDS,
-    OF_ATTENTION,
-    STATES,
-    TEMPERATURES,
-    VitPatchPaper,
-)
+from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, FOOLS, OF_ATTENTION, STATES, TEMPERATURES, VitPatchPaper
 from unshaken.papers.vit_patch.nets import Pair, pairs
+from unshaken.papers.vit_patch.rules import KINDS
 from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
 from unshaken.stress.patch.patch_corruption import PatchCorruption, paste
 
@@ -150,10 +142,9 @@ class Experiment:
             label = f"vit.attention-{state}"
             if not self.context.has(label, "attention"):
                 on_cell, rolled = attention_to(self.pair.vit, images, token, self.grid)
-                layers, n = on_cell.shape
-                places = {"id": list(self.batch.ids) * layers, "layer": [i for i in range(layers) for _ in range(n)]}
-                columns = {"on_cell": on_cell.flatten(), "rollout": rolled.flatten()}
-                self.context.write("attention", label, places | columns)
+                layers = enumerate(zip(on_cell, rolled, strict=True))
+                columns = [{"id": self.batch.ids, "layer": i, "on_cell": a, "rollout": b} for i, (a, b) in layers]
+                self.context.write("attention", label, columns)
 
     def correct(self, label: str, batch: Batch) -> Tensor:
         """Whether each sample of a batch is predicted correctly under a condition, bool `[N]`, from rows."""

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.measure import compare, paired_difference
@@ -16,17 +14,8 @@ from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.frame.rows import share_of as rate
-from unshaken.papers.vit_patch import (
-    ADVERSARIAL,
-    CELLS,
-    FOOLS,
-    KINDS,
-    LOSS,
-    OF_ATTENTION,
-    STATES,
-    TEMPERATURES,
-    VitPatchPaper,
-)
+from unshaken.papers.vit_patch import ADVERSARIAL, CELLS, FOOLS, OF_ATTENTION, STATES, TEMPERATURES, VitPatchPaper
+from unshaken.papers.vit_patch.rules import KINDS, LOSS
 
 
 def figures(paper: VitPatchPaper, rows: Rows) -> dict[str, Any]:
@@ -135,20 +124,18 @@ class Figures:
         """Attention to the cell in the last layer and by rollout, in units of an even share."""
         found: dict[str, Any] = {"last_layer": {}, "rollout": {}, "by_layer": {}}
         for state in STATES:
-            rows = self.rows.table("attention", f"vit.attention-{state}")
-            last = pc.max(rows["layer"]).as_py()
-            end = rows.filter(pc.equal(rows["layer"], last))
-            found["last_layer"][state] = mean_of(end["on_cell"].to_numpy())
-            found["rollout"][state] = mean_of(end["rollout"].to_numpy())
-            layers = rows["layer"].to_numpy()
-            values = rows["on_cell"].to_numpy()
-            found["by_layer"][state] = [round(float(values[layers == i].mean()), 3) for i in range(last + 1)]
+            columns = ("layer", "on_cell", "rollout")
+            layers, on_cell, rollout = self.rows.columns("attention", f"vit.attention-{state}", *columns)
+            last = layers == layers.max()
+            found["last_layer"][state], found["rollout"][state] = mean_of(on_cell[last]), mean_of(rollout[last])
+            means = [float(on_cell[layers == i].mean()) for i in range(layers.max() + 1)]
+            found["by_layer"][state] = [round(mean, 3) for mean in means]
         return found
 
     def location(self) -> dict[str, Any]:
         """Fooling rate of one cell by its place, and at the centre less elsewhere."""
-        places = self.rows.table("places", "scan").sort_by("id")
-        row, column, height, width = (places[n].to_numpy() for n in ("row", "column", "rows", "columns"))
+        names = ("row", "column", "rows", "columns")
+        row, column, height, width = self.rows.columns("places", "scan", *names, by="id")
         central = is_central(row, height) & is_central(column, width)
         found: dict[str, Any] = {}
         for net in ("vit", "cnn"):
@@ -194,12 +181,11 @@ class Figures:
 
     def by_cells(self, net: str) -> list[Flags]:
         """Whether each image is fooled by at most 1, 2 and 4 cells, each bool `[N]`."""
-        ids = self.table("vit.patch-1")["id"].to_pylist()
+        ids = self.rows.column("outcomes", "vit.patch-1", "id", by="id")
         found, fooled = [], np.zeros(len(ids), bool)
         for cells in ADVERSARIAL:
-            rows = self.table(f"{net}.patch-{cells}")
-            correct = dict(zip(rows["id"].to_pylist(), rows["correct"].to_pylist(), strict=True))
-            fooled = fooled | np.array([correct.get(i) is False for i in ids])
+            some, correct = self.rows.columns("outcomes", f"{net}.patch-{cells}", "id", "correct")
+            fooled = fooled | np.isin(ids, some[~correct])
             found.append(fooled)
         return found
 
@@ -210,8 +196,7 @@ class Figures:
 
     def early(self, label: str) -> Flags:
         """Fooled in the first half of some run's steps."""
-        rows = self.table(label)
-        steps = np.array([np.inf if s is None else s for s in rows["step"].to_pylist()])
+        steps = self.rows.column("outcomes", label, "step", by="id")  # NaN where none fooled it
         return np.asarray(~self.rows.correct(label) & (steps <= self.steps // 2))
 
     def first(self, label: str) -> Flags:
@@ -220,11 +205,7 @@ class Figures:
 
     def reason(self, label: str) -> Any:
         """What broke each sample."""
-        return np.array(self.table(label)["broken_by"].to_pylist(), dtype=object)
-
-    def table(self, label: str) -> pa.Table:
-        """Rows of a condition, in the order of the samples' ids."""
-        return self.rows.table("outcomes", label).sort_by("id")
+        return self.rows.column("outcomes", label, "broken_by", by="id")
 
 
 def is_central(place: NDArray[np.int64], count: NDArray[np.int64]) -> Flags:

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in, unpaired
+from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers.frame.effects import unpaired
 
 SMALL = "small"
 ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
 from unshaken.measure import auroc
+from unshaken.papers.frame.effects import values_of
 from unshaken.papers.frame.rows import Flags, Numbers, Rows
 from unshaken.papers.frame.seed_errors import standard_error
 from unshaken.papers.web_noise_lsa import ARMS, CONTROL, WebNoisePaper
@@ -25,17 +26,12 @@ def figures(paper: WebNoisePaper, rows: Rows) -> dict[str, Any]:
     """Accuracy and detection in each seed, their differences over seeds, and detection on random partitions."""
     seeds = {name: detection(part) | accuracy(part) for name, part in rows.repetitions(paper.seeds).items()}
     control = rows.within(CONTROL).repetitions(paper.control_seeds)
-    over: dict[str, Any] = {"detection": standard_error([gain(part) for part in seeds.values()])}
+    of = partial(values_of, list(seeds.values()))
+    area = {name: of(name, "auroc", "ood") for name in ("linear", "small-loss")}
+    over: dict[str, Any] = {"detection": standard_error(area["linear"] - area["small-loss"])}
     for one, other in PAIRS:
-        apart = [part["accuracy"][one]["value"] - part["accuracy"][other]["value"] for part in seeds.values()]
-        over[f"{one}_minus_{other}"] = standard_error(apart)
+        over[f"{one}_minus_{other}"] = standard_error(of("accuracy", one) - of("accuracy", other))
     return {**seeds, CONTROL: {name: detection(part) for name, part in control.items()}, "over_seeds": over}
-
-
-def gain(part: Mapping[str, Any]) -> float:
-    """The AUROC for images of no class of linear separation less that of small loss."""
-    found: float = part["linear"]["auroc"]["ood"]["value"] - part["small-loss"]["auroc"]["ood"]["value"]
-    return found
 
 
 def accuracy(rows: Rows) -> dict[str, Any]:
@@ -45,19 +41,18 @@ def accuracy(rows: Rows) -> dict[str, Any]:
 
 def detection(rows: Rows) -> dict[str, Any]:
     """Both detectors against images of no class and against flipped labels, and what the line drops."""
-    table = rows.table("detections", "scores")
-    kinds = np.array(table["kind"].to_pylist())
-    line, loss, small = (table[name].to_numpy() for name in ("linear", "loss", "small_loss"))
+    names = ("kind", "linear", "loss", "small_loss", "edges")
+    kinds, line, loss, small, edges = rows.columns("detections", "scores", *names)
     alike = stats.spearmanr(line, loss).statistic if np.ptp(line) else 0.0
     return {
         "linear": one_detector(line, line > 0.5, kinds),
         "small-loss": one_detector(loss, small > THRESHOLD, kinds),
         "rho": round(float(alike), 4),
-        "clean_images": dropped(table, kinds),
+        "clean_images": dropped(line > 0.5, kinds == "clean", {"loss": loss, "edges": edges}),
     }
 
 
-def one_detector(scores: Numbers, flags: Flags, kinds: NDArray[np.str_]) -> dict[str, Any]:
+def one_detector(scores: Numbers, flags: Flags, kinds: NDArray[Any]) -> dict[str, Any]:
     """AUROC of the score, and the share of each kind that is flagged."""
     clean = scores[kinds == "clean"]
     ranked = {n: auroc(clean, scores[kinds == k]).to_json() for n, k in (("ood", "ood"), ("flips", "flip"))}
@@ -65,12 +60,10 @@ def one_detector(scores: Numbers, flags: Flags, kinds: NDArray[np.str_]) -> dict
     return {"auroc": ranked, "flagged": flagged}
 
 
-def dropped(table: pa.Table, kinds: NDArray[np.str_]) -> dict[str, Any]:
-    """Mean loss and edges of right images that the line drops and of those that it keeps; None where there are none."""
-    line = table["linear"].to_numpy() > 0.5
+def dropped(line: Flags, clean: Flags, columns: Mapping[str, Numbers]) -> dict[str, Any]:
+    """Means of right images that the line drops and of those that it keeps; 0 where there are none."""
     found: dict[str, Any] = {}
-    for name, where in (("dropped", line), ("kept", ~line)):
-        chosen = where & (kinds == "clean")
-        values = {n: table[n].to_numpy()[chosen] for n in ("loss", "edges")}
-        found[name] = {n: round(float(v.mean()), 4) if len(v) else 0.0 for n, v in values.items()}
+    for name, chosen in (("dropped", line & clean), ("kept", ~line & clean)):
+        means = {n: float(v[chosen].mean()) if chosen.any() else 0.0 for n, v in columns.items()}
+        found[name] = {n: round(mean, 4) for n, mean in means.items()}
     return found

@@ -1,0 +1,119 @@
+"""Effects that rules judge, made from figures: differences, complements, and means over seeds, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # papers are listed without numpy and scipy
+    from numpy.typing import NDArray
+
+    from unshaken.measure.statistics.columns import Numbers
+
+
+def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
+    """The first figure less the second where they are not paired: above 0 where their intervals are apart.
+
+    >>> unpaired({"value": 0.75, "low": 0.5, "high": 1.0}, {"value": 0.25, "low": 0.0, "high": 0.375})
+    {'value': 0.5, 'low': 0.125, 'high': 1.0}
+    """
+    return {
+        "value": one["value"] - other["value"],
+        "low": one["low"] - other["high"],
+        "high": one["high"] - other["low"],
+    }
+
+
+def constant(value: float) -> dict[str, float]:
+    """A number without uncertainty as a figure, such as what `unpaired` subtracts.
+
+    >>> unpaired(constant(1.0), {"value": 0.25, "low": 0.125, "high": 0.5})
+    {'value': 0.75, 'low': 0.5, 'high': 0.875}
+    """
+    return {"value": value, "low": value, "high": value}
+
+
+def negated(figure: Mapping[str, Any]) -> dict[str, Any]:
+    """The other sign of a difference; an end that the interval does not have stays None.
+
+    >>> negated({"value": 0.25, "low": None, "high": 0.5})
+    {'value': -0.25, 'low': -0.5, 'high': None}
+    """
+    low, high = (None if end is None else -end for end in (figure["high"], figure["low"]))
+    return {**figure, "value": -figure["value"], "low": low, "high": high}
+
+
+def complement(share: Mapping[str, Any]) -> dict[str, Any]:
+    """One less a share.
+
+    >>> complement({"value": 0.25, "low": 0.125, "high": 0.5, "n": 8})
+    {'value': 0.75, 'low': 0.5, 'high': 0.875, 'n': 8}
+    """
+    return {**share, "value": 1 - share["value"], "low": 1 - share["high"], "high": 1 - share["low"]}
+
+
+def scaled(figure: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """A figure times a number above 0.
+
+    >>> scaled({"value": 0.5, "low": 0.25, "high": 1.0}, 0.5)
+    {'value': 0.25, 'low': 0.125, 'high': 0.5}
+    """
+    return {**figure, **{name: figure[name] * factor for name in ("value", "low", "high")}}
+
+
+def across_seeds(
+    values: Sequence[float] | NDArray[Any], *, low: float = -1.0, high: float = 1.0, level: float = 0.95
+) -> dict[str, Any]:
+    """The mean over seeds with its interval, which one seed does not have; see `unshaken.measure.over_seeds`.
+
+    Args:
+        values: one a seed.
+        low: lower end of the figure's range.
+        high: upper end.
+        level: coverage of the interval.
+    """
+    if len(values) < 2:
+        return {"value": values[0], "low": None, "high": None}
+    from unshaken.measure import over_seeds
+
+    return over_seeds(values, low=low, high=high, level=level).to_json()
+
+
+def mean_over(
+    seeds: Iterable[Any], figure: Callable[..., float], *given: Any, low: float = -1.0, high: float = 1.0
+) -> dict[str, Any]:
+    """The mean over seeds of what a function makes of each, with its interval; see `across_seeds`.
+
+    Figures that are all means over the same seeds are written shortest with `over = partial(mean_over, seeds)`.
+
+    Args:
+        seeds: rows, figures, or whatever the function takes, one a seed.
+        figure: called as `figure(seed, *given)`.
+        given: its further arguments.
+        low: lower end of the figure's range.
+        high: upper end.
+
+    >>> mean_over([{"a": 0.25}, {"a": 0.75}], lambda seed, name: seed[name], "a", low=0.0)["value"]
+    0.5
+    """
+    return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high)
+
+
+def values_of(seeds: Iterable[Mapping[str, Any]], *names: str) -> Numbers:
+    """A figure of each seed, or a plain number, as a column `[S]` that can be added and subtracted.
+
+    Args:
+        seeds: the figures of each seed.
+        names: under which it is nested.
+
+    >>> values_of([{"pgd": {"value": 0.5, "low": 0.25, "high": 0.75}}, {"pgd": 0.25}], "pgd").tolist()
+    [0.5, 0.25]
+    """
+    import numpy as np
+
+    found = []
+    for figure in seeds:
+        for name in names:
+            figure = figure[name]
+        found.append(float(figure["value"] if isinstance(figure, Mapping) else figure))
+    return np.array(found, np.float64)
