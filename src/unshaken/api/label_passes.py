@@ -118,7 +118,7 @@ class Passes:
                     work(unit)
                     finished(unit)
                 return
-            with open_pool(self.engine, self.there.run, remake, gpu=self.there.device.startswith("cuda")) as pool:
+            with open_pool(self.engine, self.there.run, remake, device=self.there.device) as pool:
                 do_all(pool, sizes, finished)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.prediction import predict
 from unshaken.core.registry import Method
-from unshaken.harden.engine.cross_validation import logits_of
+from unshaken.harden.engine.held_out import logits_of
 from unshaken.harden.engine.recipe import Epoch, Recipe
 from unshaken.labels.engine.memorisation import memorisation
 from unshaken.papers.frame.context import Context
