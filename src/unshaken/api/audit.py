@@ -83,6 +83,8 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
     """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
     if options.name is not None:
         raise ParameterError(f"name {options.name!r} is of one model: give --model, the default audits two")
+    if options.part is not None:
+        raise ParameterError(f"part {options.part} is of one run: give --model, the default audits two")
     check_gates_early(options)
     out = str(options.out or default_out(None, data, plan))
     if options.gates:  # they are of the second run

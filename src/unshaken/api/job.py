@@ -36,9 +36,13 @@ from unshaken.run.plan import PLANS, further_data, further_files, further_models
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
+from unshaken.run.split import check_part
 from unshaken.run.task import CLASSIFICATION
 from unshaken.tasks.find import make_task
 from unshaken.tasks.segmentation.task import Segmentation
+
+LARGEST_SHARD = 1024
+"""Samples in a shard at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +120,12 @@ def prepare_run(
     ids = list(inputs.dataset.ids)
     if options.limit is not None:
         ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
-    warn_if_long(steps, inputs.outputs, len(ids), seconds_a_pass(classifier, inputs.images))
     config = _configure(
         inputs, plan, options, ids=ids, plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
         labels=record, task=task.name,
     )  # fmt: skip
+    check_part(config.part, config.shards, config.shard_size)
+    warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
     return Job(
         run,
         config,
@@ -194,7 +199,7 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         data=inputs.data,
         plan=plan,
         seed=options.seed,
-        shard_size=max(16, min(1024, 2**24 // inputs.numbers)),
+        shard_size=max(16, min(LARGEST_SHARD, 2**24 // inputs.numbers)),
         eot=options.eot,
         precision=options.precision,
         device=inputs.device,
@@ -206,6 +211,7 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         classes=inputs.class_names,
         view=str(inputs.classifier.view or "as they are"),
         limit=options.limit,
+        part=options.part,
         provenance=provenance(),
         further_models={
             **{spec: fingerprint(second_model(spec)) for spec in further_models(plan)},

@@ -9,16 +9,17 @@ from typing import Any, Literal
 
 import numpy
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
-from unshaken.core.errors import RunError
+from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST_SEED
 from unshaken.core.version import __version__
 from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
+from unshaken.run.split import parse_part, shards_of_part
 from unshaken.run.store import RunDir
 
 NAME = "run.json"
@@ -51,6 +52,7 @@ class RunConfig(BaseModel):
         view: how photos were cut, in words.
         budgets: which budgets of a named plan fit the data, and why, in one line.
         limit: of samples, if one was given.
+        part: `K/N` where this directory holds the K-th of N parts of the shards only; see `unshaken.run.split`.
         provenance: versions and machine; may differ on resuming.
         beside: runs, relative to this one, that reports show side by side with it.
         inside: runs in folders of this one that belong to it, such as those on abnormal images.
@@ -84,6 +86,7 @@ class RunConfig(BaseModel):
     view: str = ""
     budgets: str = ""
     limit: int | None = Field(None, ge=1, le=LARGEST_SEED)
+    part: str | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)
     inside: list[str] = Field(default_factory=list)
@@ -94,10 +97,32 @@ class RunConfig(BaseModel):
     from_files: list[str] = Field(default_factory=list)
     task: str = "classification"
 
+    @field_validator("part")
+    @classmethod
+    def _known_part(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_part(value)
+            except ParameterError as error:
+                raise ValueError(str(error)) from None
+        return value
+
     @property
     def shards(self) -> int:
         """How many shards the samples make."""
         return -(-len(self.ids) // self.shard_size)
+
+    @property
+    def own_shards(self) -> range:
+        """The shards that are computed here: all of them, or those of `part`."""
+        return shards_of_part(self.part, self.shards)
+
+    @property
+    def own_samples(self) -> int:
+        """The number of samples in `own_shards`."""
+        own = self.own_shards
+        short = self.shards * self.shard_size - len(self.ids) if self.shards - 1 in own else 0
+        return len(own) * self.shard_size - short
 
     def shard_slice(self, shard: int) -> slice:
         """The places of one shard's samples in `ids`."""
@@ -167,15 +192,20 @@ def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:
     Raises:
         RunError: with each difference named.
     """
-    before, now = old.to_json(), new.to_json()
-    differences = list[str]()
-    for key in before:
-        if key not in MAY_DIFFER and before[key] != now[key]:
-            differences += _differences(key, before[key], now[key])
-    if differences:
+    if differences := find_differences(old, new):
         raise RunError(
             f"{run}: cannot resume with another configuration ({'; '.join(differences)}); choose another --out"
         )
+
+
+def find_differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """Each difference between two configurations that one run directory may not mix, in words."""
+    before, now = old.to_json(), new.to_json()
+    found = list[str]()
+    for key in before:
+        if key not in MAY_DIFFER and before[key] != now[key]:
+            found += _differences(key, before[key], now[key])
+    return found
 
 
 def provenance() -> dict[str, Any]:
