@@ -35,6 +35,7 @@ from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
+from unshaken.run.sample_ids import pack_ids
 from unshaken.run.seen import seen_in_training
 from unshaken.run.split import check_part
 from unshaken.run.task import CLASSIFICATION
@@ -117,11 +118,11 @@ def prepare_run(
         if getattr(step.method, "needs_objects", False):
             require_objects(inputs.dataset, step.label)
     task = make_task(classifier.task, inputs.dataset, classifier.view)
-    ids = list(inputs.dataset.ids)
+    ids: Sequence[str] = inputs.dataset.ids
     if options.limit is not None:
         ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
     config = _configure(
-        inputs, plan, options, ids=ids, plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
+        inputs, plan, options, ids=pack_ids(ids), plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
         labels=record, task=task.name,
     )  # fmt: skip
     check_part(config.part, config.shards, config.shard_size)

@@ -19,6 +19,7 @@ from unshaken.core.version import __version__
 from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
+from unshaken.run.sample_ids import SampleIds, StoredIds
 from unshaken.run.split import parse_part, shards_of_part
 from unshaken.run.store import RunDir
 
@@ -34,7 +35,7 @@ class RunConfig(BaseModel):
         plan: its lines.
         plan_name: what the plan was called.
         seed: the run seed.
-        ids: of the samples, in order.
+        ids: of the samples, in order; a list, or of more than a million a sequence that reads files beside `run.json`.
         shard_size: samples a shard.
         eot: passes whose gradients attacks average, for models with randomness of their own.
         precision: of the search; every judgement is float32.
@@ -71,7 +72,7 @@ class RunConfig(BaseModel):
     plan: list[Entry]
     plan_name: str = "custom"
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
-    ids: list[str]
+    ids: SampleIds
     shard_size: int = Field(ge=1, le=1_000_000)
     eot: int = 1
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -130,7 +131,7 @@ class RunConfig(BaseModel):
 
     def shard_ids(self, shard: int) -> list[str]:
         """The samples of one shard."""
-        return self.ids[self.shard_slice(shard)]
+        return list(self.ids[self.shard_slice(shard)])
 
     @property
     def identity(self) -> str:
@@ -181,6 +182,8 @@ def read_config(run: RunDir) -> RunConfig:
     if not run.exists(NAME):
         raise RunError(f"{run}: not a run directory (no run.json)")
     config = validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
+    if isinstance(config.ids, StoredIds):
+        config.ids.run = run
     remember_code((config.plan, config.further_models), f"{run}/{NAME}")
     run.identify(config.identity)
     return config
@@ -223,11 +226,13 @@ def provenance() -> dict[str, Any]:
 
 def _differences(key: str, there: Any, now: Any) -> list[str]:
     """The difference of one field in words; of a field with entries by name, of each that differs."""
-    if isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys():
+    if key != "ids" and isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys():
         return [f"{key}: the content of {n!r} is another one" for n in there if there[n] != now[n]]
     return [f"{key}: {_short(there)} there, {_short(now)} now"]
 
 
 def _short(value: Any) -> str:
     text = f"{len(value)} entries" if isinstance(value, list) and len(str(value)) > 80 else str(value)
+    if isinstance(value, dict) and "blocks" in value:  # ids that stand in files
+        text = f"{value['count']} entries ({value['blocks'][0][:8]}...)"
     return text if len(text) <= 80 else text[:77] + "..."

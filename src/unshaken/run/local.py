@@ -29,6 +29,7 @@ from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
 from unshaken.run.pool import open_pool
 from unshaken.run.rows import CLEAN
+from unshaken.run.sample_ids import write_ids
 from unshaken.run.shard import Job, write_flags
 from unshaken.run.store import RunDir
 
@@ -123,11 +124,12 @@ def _begin(job: Job, resume: bool) -> None:
 def _is_first(job: Job) -> bool:
     """Write the configuration unless there is one; whether it was written."""
     run, config = job.run, job.config.to_json()
+    if run.exists(NAME):
+        return False
+    write_ids(run, job.config.ids)
     if job.shared:
         return run.create_json(config, NAME)
-    if run.exists(NAME):  # nobody else writes here: the directory is locked
-        return False
-    run.write_json(config, NAME)
+    run.write_json(config, NAME)  # nobody else writes here: the directory is locked
     return True
 
 

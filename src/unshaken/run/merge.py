@@ -22,6 +22,7 @@ from unshaken.run.plan import prepare
 from unshaken.run.read_rows import parse_rows
 from unshaken.run.rows import CLEAN
 from unshaken.run.same_rows import differing_column
+from unshaken.run.sample_ids import write_ids
 from unshaken.run.store import RunDir
 
 Unit = tuple[str, int]
@@ -80,6 +81,7 @@ def merge_runs(runs: Sequence[RunDir], out: RunDir, *, allow_missing: bool = Fal
         _write_units(out, sources, chosen, steps)
         finish(out, first, sorted({shard for _, shard in chosen}))
         config = first.model_copy(update={"part": None, "beside": [], "provenance": _provenance(sources)})
+        write_ids(out, config.ids)
         out.write_json(config.to_json(), NAME)  # last: until then it is no run
 
 
