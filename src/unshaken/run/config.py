@@ -205,6 +205,10 @@ def find_differences(old: RunConfig, new: RunConfig) -> list[str]:
     """Each difference between two configurations that one run directory may not mix, in words."""
     before, now = old.to_json(), new.to_json()
     found = list[str]()
+    if _built_by(old.model) != _built_by(new.model):
+        found += _differences("model", old.model, new.model)
+    if old.view and new.view and old.view != new.view:  # the same weights on photos that were cut otherwise
+        found += _differences("view", old.view, new.view)
     for key in before:
         if key not in MAY_DIFFER and before[key] != now[key]:
             found += _differences(key, before[key], now[key])
@@ -222,6 +226,12 @@ def provenance() -> dict[str, Any]:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
     }
+
+
+def _built_by(model: str) -> str:
+    """The factory of a `py:` SPEC, for its file may have several; empty of other SPECs, whose fingerprint says it."""
+    head = model.partition("?")[0]
+    return head.rpartition(":")[2] if head.startswith("py:") else ""
 
 
 def _differences(key: str, there: Any, now: Any) -> list[str]:

@@ -21,8 +21,9 @@ from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, compute
 from unshaken.run.flag import FlagKind
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
 from unshaken.run.in_process import InProcess
+from unshaken.run.journal import clear_journals
 from unshaken.run.lease import Lease, take
-from unshaken.run.lock import NO_LOCK, Lock, locked
+from unshaken.run.lock import NO_LOCK, Lock, check_unlocked, check_unshared, locked
 from unshaken.run.masking import check_masking
 from unshaken.run.on_pool import OnPool, shards_of
 from unshaken.run.order import check_order, subjects
@@ -93,8 +94,11 @@ def _alone(job: Job, part: str = "") -> Iterator[Lock]:
     """
     if not job.shared:
         with locked(job.run) if not part else nullcontext(NO_LOCK) as lock:
+            if not part:
+                check_unshared(job.run, LEASES)
             yield lock
     elif not part:
+        check_unlocked(job.run)
         yield NO_LOCK
     else:
         while (lease := take(job.run, LEASES, part)) is None:
@@ -126,6 +130,7 @@ def _is_first(job: Job) -> bool:
     run, config = job.run, job.config.to_json()
     if run.exists(NAME):
         return False
+    clear_journals(run)
     write_ids(run, job.config.ids)
     if job.shared:
         return run.create_json(config, NAME)
