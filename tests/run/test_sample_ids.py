@@ -118,7 +118,7 @@ def test_parts_are_merged_with_their_ids(make, rows_of, tmp_path):
         (lambda path: path.unlink(), "cannot read ids/"),
         (lambda path: path.write_bytes(b"PAR1"), "is damaged"),
         (lambda path: pq.write_table(pa.table({"id": NAMES[1:11]}), path), "its ids are not those of run.json"),
-        (lambda path: pq.write_table(pa.table({"id": NAMES[:9]}), path), "its ids are not those of run.json"),
+        (lambda path: pq.write_table(pa.table({"id": NAMES[:9]}), path), "it has 9 ids, not 10"),
         (lambda path: pq.write_table(pa.table({"id": [None, *NAMES[1:10]]}), path), "an id is null"),
         (lambda path: pq.write_table(pa.table({"name": NAMES[:10]}), path), "is damaged"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
@@ -22,6 +23,10 @@ from unshaken.report.gates.rehearsal import check_planned
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
 from unshaken.run import Job, RunDir, execute, load_plan, read_config
+from unshaken.run.local import one_by_one
+
+LOG = "track"
+"""The lease of the work that logs a shared run to a tracking service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,9 @@ def run_plan(
     check_gates_planned(job, options)
     execute(job, resume=options.resume)
     made = make_report(run, baseline=baseline, gates=options.gates)
-    log_run(log, run, made.summary, made.gates)
+    if log is not None:
+        with one_by_one(run, LOG) if options.share else nullcontext():  # all processes log it in one run there
+            log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Sequence
@@ -248,7 +249,7 @@ def choose_device(name: str) -> str:
 
 
 def default_out(model: object, data: object, plan: object) -> str:
-    """The run directory where none is given: `runs/` and a name made of model, data, plan and time.
+    """The run directory where none is given: `runs/` and a new name made of model, data, plan and time.
 
     Args:
         model: a SPEC or an object; None for the embedded networks.
@@ -257,7 +258,9 @@ def default_out(model: object, data: object, plan: object) -> str:
     """
     words = ["demo" if w is None else w if isinstance(w, str) else type(w).__name__ for w in (model, data, plan)]
     name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", Path(w.partition("?")[0]).name).strip("-") for w in words)
-    return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    place = f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    others = (f"{place}-{number}" for number in itertools.count(2))  # several short runs begin within a second
+    return next(p for p in itertools.chain([place], others) if not Path(p).exists())
 
 
 def as_list(value: Any) -> list[Any]:

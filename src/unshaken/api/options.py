@@ -76,6 +76,11 @@ class Options:
         read_engine(self.engine)
         if self.share and self.out is None:
             raise ParameterError("a shared run needs an --out that all processes see")
+        if self.share and self.register is not None:
+            raise ParameterError(
+                f"register {self.register!r}: each process of a shared run would register a version; leave it away, "
+                "and register at the end by the same command with --resume and without --share"
+            )
         if self.part is not None:
             self._check_part(self.part)
         for name, number, least, most in (

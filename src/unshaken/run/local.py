@@ -101,13 +101,25 @@ def _alone(job: Job, part: str = "") -> Iterator[Lock]:
         check_unlocked(job.run)
         yield NO_LOCK
     else:
-        while (lease := take(job.run, LEASES, part)) is None:
-            time.sleep(POLL_SECONDS)
-        lease.keep()
-        try:
+        with one_by_one(job.run, part) as lease:
             yield lease
-        finally:
-            lease.release()
+
+
+@contextmanager
+def one_by_one(run: RunDir, part: str) -> Iterator[Lease]:
+    """Hold a part of the work of a shared run; a process that comes meanwhile waits.
+
+    Args:
+        run: the directory.
+        part: name of the work.
+    """
+    while (lease := take(run, LEASES, part)) is None:
+        time.sleep(POLL_SECONDS)
+    lease.keep()
+    try:
+        yield lease
+    finally:
+        lease.release()
 
 
 def _begin(job: Job, resume: bool) -> None:

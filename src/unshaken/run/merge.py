@@ -114,8 +114,6 @@ def _check_configs(sources: Sequence[Source]) -> None:
     for other in sources[1:]:
         same_part = other.config.model_copy(update={"part": first.config.part})
         found = find_differences(first.config, same_part)
-        if first.config.from_files != other.config.from_files:
-            found.append("from_files: one has corrupted images from files, and the other made them")
         if found:
             raise RunError(f"{other.run}: cannot be merged with {first.run}, which has another configuration "
                            f"({'; '.join(found)}); merge runs of the same command only")  # fmt: skip

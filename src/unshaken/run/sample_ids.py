@@ -179,11 +179,13 @@ class StoredIds(ManyIds):
         name = self.record.blocks[number]
         data = self.run.read(FOLDER, f"{name}.parquet")
         try:
-            table = pq.ParquetFile(io.BytesIO(data)).read(columns=["id"], use_threads=False)
+            file, wanted = pq.ParquetFile(io.BytesIO(data)), min(self.block_size, self.count - number * self.block_size)
+            if file.metadata.num_rows != wanted:  # before memory is taken for them
+                raise ValueError(f"it has {file.metadata.num_rows:,} ids, not {wanted:,}")
+            table = file.read(columns=["id"], use_threads=False)
             table.validate(full=True)
             ids = table["id"].cast(pa.large_string()).combine_chunks()
-            right = len(ids) == min(self.block_size, self.count - number * self.block_size) and digest_of(ids) == name
-            why = "" if right else "its ids are not those of run.json"
+            why = "" if digest_of(ids) == name else "its ids are not those of run.json"
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             why = str(error).partition("\n")[0]
         if why:
