@@ -53,12 +53,12 @@ class ManyIds(Sequence[str]):
     """A sequence of ids whose blocks are held or read in Arrow's form; `GivenIds` and `StoredIds` say from where.
 
     Args:
-        count: number of ids.
+        total: number of ids.
         block_size: ids in each block but the last.
     """
 
-    def __init__(self, count: int, block_size: int) -> None:
-        self.count, self.block_size = count, block_size
+    def __init__(self, total: int, block_size: int) -> None:
+        self.total, self.block_size = total, block_size
 
     @property
     @abstractmethod
@@ -70,7 +70,7 @@ class ManyIds(Sequence[str]):
         """The ids of one block, `large_string`."""
 
     def __len__(self) -> int:
-        return self.count
+        return self.total
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -78,9 +78,9 @@ class ManyIds(Sequence[str]):
     def __getitem__(self, place: slice) -> list[str]: ...
     def __getitem__(self, place: int | slice) -> str | list[str]:
         if isinstance(place, slice):
-            places = range(self.count)[place]
+            places = range(self.total)[place]
             return self._run_of(places.start, places.stop) if places.step == 1 else [self[i] for i in places]
-        number, rest = divmod(range(self.count)[place], self.block_size)
+        number, rest = divmod(range(self.total)[place], self.block_size)
         return str(self.block(number)[rest])
 
     def _run_of(self, start: int, stop: int) -> list[str]:
@@ -92,7 +92,7 @@ class ManyIds(Sequence[str]):
         return found
 
     def __iter__(self) -> Iterator[str]:
-        for number in range(-(-self.count // self.block_size)):
+        for number in range(-(-self.total // self.block_size)):
             yield from self.block(number).to_pylist()
 
     def __eq__(self, other: object) -> bool:
@@ -101,7 +101,7 @@ class ManyIds(Sequence[str]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<{self.count:,} ids>"
+        return f"<{self.total:,} ids>"
 
     def __reduce__(self) -> tuple[type[StoredIds], tuple[IdRecord]]:
         """To other processes only the record goes: each knows the ids from its own data."""
@@ -122,9 +122,9 @@ class GivenIds(ManyIds):
     @cached_property
     def record(self) -> IdRecord:
         """With the digests, which are computed once."""
-        numbers = range(-(-self.count // self.block_size))
+        numbers = range(-(-self.total // self.block_size))
         return IdRecord(
-            count=self.count, block_size=self.block_size, blocks=[digest_of(self.block(n)) for n in numbers]
+            count=self.total, block_size=self.block_size, blocks=[digest_of(self.block(n)) for n in numbers]
         )
 
     def block(self, number: int) -> pa.Array:
@@ -179,7 +179,7 @@ class StoredIds(ManyIds):
         name = self.record.blocks[number]
         data = self.run.read(FOLDER, f"{name}.parquet")
         try:
-            file, wanted = pq.ParquetFile(io.BytesIO(data)), min(self.block_size, self.count - number * self.block_size)
+            file, wanted = pq.ParquetFile(io.BytesIO(data)), min(self.block_size, self.total - number * self.block_size)
             if file.metadata.num_rows != wanted:  # before memory is taken for them
                 raise ValueError(f"it has {file.metadata.num_rows:,} ids, not {wanted:,}")
             table = file.read(columns=["id"], use_threads=False)
