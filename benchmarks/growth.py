@@ -1,16 +1,17 @@
 """What a run of very many images costs beside its work: measured at two sizes, and drawn out along the growth.
 
-    python benchmarks/growth.py --measured 1000000 --images 100000000 --conditions 20 --workers 256
+    python benchmarks/growth.py --measured 4000000 --images 100000000 --conditions 20 --workers 256
 
 Three parts:
 
-1. The plan. `run.json` of N samples is written, read and identified; its bytes, seconds and the process's memory.
+1. The plan. The configuration of N samples is written, read and identified, and the ids of one shard are read, in a
+   process of its own; bytes, seconds, and memory above that of the ids themselves, which the data set has anyway.
 2. The report. N rows a condition are written in shards of 1,024 and read as reports read them; files, bytes, seconds.
 3. The work. Shards whose seconds are drawn (lognormal, a coefficient of variation of 0.3) go to the next free worker;
    how much longer it takes than evenly spread work, without trouble, with one worker ten times as slow, and with one
    that dies and whose lease is taken over after ten minutes.
 
-Parts 1 and 2 grow linearly (the table shows both sizes); the last column multiplies. Listings of an object store are
+Parts 1 and 2 are measured at two sizes; the last column goes on with their difference. Listings of an object store are
 counted on paper: 1,000 names a request of 0.1 seconds.
 """
 
@@ -21,6 +22,8 @@ import heapq
 import resource
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,7 @@ from unshaken.run import RunConfig, RunDir
 from unshaken.run.config import NAME, read_config
 from unshaken.run.owner import STALE_SECONDS
 from unshaken.run.rows import SCHEMAS
+from unshaken.run.sample_ids import GivenIds, write_ids
 
 SHARD = 1024
 
@@ -40,24 +44,35 @@ def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def plan(samples: int) -> dict[str, float]:
-    """Write, read and identify the configuration of a run."""
+def plan(samples: int, listed: bool) -> dict[str, float]:
+    """Write, read and identify the configuration of a run.
+
+    Args:
+        samples: number of them.
+        listed: with the ids as a list in `run.json`, as of small runs, in the place of files beside it.
+    """
+    ids = tuple(f"train/n01440764/n01440764_{i:08d}.JPEG" for i in range(samples))
     before = memory()
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir(folder)
         config = RunConfig(
-            model="m", data="d", plan=[], ids=[f"train/n01440764/n01440764_{i:08d}.JPEG" for i in range(samples)],
+            model="m", data="d", plan=[], ids=list(ids) if listed else GivenIds(ids),
             shard_size=SHARD, model_fingerprint="m", data_fingerprint="d", model_name="m", classes=["a", "b"],
         )  # fmt: skip
         began = time.perf_counter()
+        write_ids(run, config.ids)
         run.write_json(config.to_json(), NAME)
         wrote = time.perf_counter()
-        read_config(run)
+        found = read_config(run)
+        read = time.perf_counter()
+        found.shard_ids(found.shards // 2)
         return {
             "run.json, MB": Path(folder, NAME).stat().st_size / 1e6,
-            "run.json written, s": wrote - began,
-            "run.json read and identified, s": time.perf_counter() - wrote,
-            "memory of the plan, MiB": memory() - before,
+            "files of ids, MB": sum(p.stat().st_size for p in Path(folder).glob("ids/*")) / 1e6,
+            "plan written, s": wrote - began,
+            "plan read and identified, s": read - wrote,
+            "ids of one shard read, s": time.perf_counter() - read,
+            "memory above the ids, MiB": memory() - before,
         }
 
 
@@ -123,19 +138,22 @@ def makespan(seconds: np.ndarray, workers: int, *, slow: float = 1.0, dies: bool
 def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measured", type=int, default=1_000_000)
+    parser.add_argument("--measured", type=int, default=4_000_000)
     parser.add_argument("--images", type=int, default=100_000_000)
     parser.add_argument("--conditions", type=int, default=20)
     parser.add_argument("--workers", type=int, default=256)
+    parser.add_argument("--listed", action="store_true", help="ids as a list in run.json, as of small runs")
     parser.add_argument("--seconds", type=float, default=60.0, help="of a usual shard")
     chosen = parser.parse_args()
     print(machine(), end="\n\n")
-    tenth = chosen.measured // 10
-    small, large = ({**plan(n), **report(n)} for n in (tenth, chosen.measured))
-    times = chosen.images / chosen.measured
-    print(f"| | {tenth:,} | {chosen.measured:,} | {chosen.images:,}, by growth |\n|---|---|---|---|")
+    half = chosen.measured // 2
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), max_tasks_per_child=1) as alone:
+        plans = [alone.submit(plan, n, chosen.listed).result() for n in (half, chosen.measured)]
+    small, large = ({**p, **report(n)} for p, n in zip(plans, (half, chosen.measured), strict=True))
+    more = (chosen.images - chosen.measured) / (chosen.measured - half)
+    print(f"| | {half:,} | {chosen.measured:,} | {chosen.images:,}, by growth |\n|---|---|---|---|")
     for name, value in large.items():
-        print(f"| {name} | {small[name]:,.2f} | {value:,.2f} | {value * times:,.0f} |")
+        print(f"| {name} | {small[name]:,.2f} | {value:,.2f} | {value + (value - small[name]) * more:,.0f} |")
     print()
     shards = -(-chosen.images // SHARD)
     spread = np.sqrt(np.log(1 + 0.3**2))

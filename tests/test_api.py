@@ -196,3 +196,14 @@ def test_a_run_is_not_resumed_with_another_surrogate(tmp_path):
     write(1)
     with pytest.raises(RunError, match=r"another configuration \(further_models: "):
         attack_by_transfer(resume=True)
+
+
+def test_runs_that_begin_within_a_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101-000000")
+    found = []
+    for _ in range(3):
+        found.append(api.default_out("demo:standard", "demo", "quick"))
+        (tmp_path / found[-1]).mkdir(parents=True)
+    first = "runs/demo-standard-demo-quick-20260101-000000"
+    assert found == [first, f"{first}-2", f"{first}-3"]

@@ -6,7 +6,7 @@ import pytest
 
 EXPORTS = {
     "unshaken": "Audit UnshakenError __version__ attack audit certify compare corrupt detect explain fool harden "
-    "list_methods load_data load_model",
+    "list_methods load_data load_model merge",
     "unshaken.core": "Answer Batch Classifier Features Gradient Labels Logits Method Oracle Outcome Parameters Query "
     "SampleRng Search Slopes State UnshakenError View Votes allow_code drive list_methods register",
     "unshaken.data": "BadSample DataSource Dataset as_dataset from_arrays load_data stream subset",

@@ -251,6 +251,25 @@ def test_weights_and_biases_gets_the_same(tmp_path: Path, monkeypatch: Any) -> N
     assert (fake.summary["gates"], fake.code) == ("held", 0)
 
 
+def test_processes_that_share_a_run_log_it_one_after_the_other_in_one_run(tmp_path: Path, monkeypatch: Any) -> None:
+    fake, held, begun = FakeWandb(), [], []
+    init = fake.init
+
+    def noted(**given: Any) -> Any:
+        held.append([p.name for p in (tmp_path / "run" / "leases").iterdir()])
+        begun.append(given["id"])
+        return init(**given)
+
+    monkeypatch.setattr(fake, "init", noted)
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for _ in range(2):
+        unshaken.audit("demo", "demo", out=tmp_path / "run", track="wandb:team/doors", share=True, **FEW)
+    assert held == [["track"], ["track"]]
+    assert begun == [None, "abc"]
+    with pytest.raises(ParameterError, match="each process of a shared run would register"):
+        unshaken.audit("demo", out=tmp_path / "run", share=True, track="wandb:a", register="a@b", gates=(HELD,), **FEW)
+
+
 def test_without_its_package_weights_and_biases_names_the_extra(monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(MissingExtra, match=r"pip install 'unshaken\[wandb\]'"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unshaken.api.explain import explain
     from unshaken.api.fool import fool
     from unshaken.api.harden import harden
+    from unshaken.api.merge import merge
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
     from unshaken.data import load_data
@@ -47,6 +48,7 @@ __all__ = [
     "list_methods",
     "load_data",
     "load_model",
+    "merge",
 ]
 
 _HOMES = {
@@ -64,6 +66,7 @@ _HOMES = {
     "list_methods": "unshaken.core.registry",
     "load_data": "unshaken.data",
     "load_model": "unshaken.models",
+    "merge": "unshaken.api",
 }
 
 

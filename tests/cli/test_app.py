@@ -19,7 +19,7 @@ from unshaken.core.progress import track
 from unshaken.run import store
 
 AUDIT = "audit --model py:net.py:build --data folder:photos --plan fog.yaml --out run"
-VERBS = ("audit", "attack", "report", "compare", "query", "list", "doctor", "papers")
+VERBS = ("audit", "attack", "report", "compare", "merge", "query", "list", "doctor", "papers")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["none", "--help", "-h"])

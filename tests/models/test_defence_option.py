@@ -8,6 +8,7 @@ import torch
 import unshaken
 from unshaken.core.errors import ParameterError
 from unshaken.harden import InputTransform
+from unshaken.models import fingerprint
 
 
 def test_the_model_is_behind_the_defence():
@@ -20,6 +21,21 @@ def test_the_model_is_behind_the_defence():
     assert not torch.allclose(guarded(pixels), bare(pixels), atol=1e-2)
     assert guarded.name == "demo:standard behind input-transform"
     assert guarded.classes == data.classes
+
+
+def test_a_fingerprint_knows_the_defences_parameters_and_the_file_behind_it(tmp_path):
+    def of(spec):
+        return fingerprint(unshaken.load_model(spec))
+
+    jpeg = [f"demo?defence=input-transform:quality={q}" for q in (20, 75)]
+    assert of(jpeg[0]) == of(jpeg[0]) != of(jpeg[1]) != of("demo")
+    file = tmp_path / "net.py"
+    code = "import torch\nclass Net(torch.nn.Module):\n def forward(self, x): return x.flatten(1)[:, :2] * {}\n"
+    found = []
+    for number in (1, 2):
+        file.write_text(code.format(number))
+        found.append(of(f"py:{file}:Net?defence=input-transform"))
+    assert found[0] != found[1]
 
 
 def test_a_recipe_or_an_unknown_name_is_refused():

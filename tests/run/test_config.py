@@ -67,6 +67,18 @@ def test_another_configuration_is_refused_with_the_difference(run, change, words
     assert "choose another --out" in str(caught.value)
 
 
+def test_the_same_weights_on_photos_that_are_cut_otherwise_are_refused(run):
+    with pytest.raises(RunError, match=r"\(view: centre 8 x 8 cut there, centre 32 x 32 cut now\)"):
+        check_same(run, config(view="centre 8 x 8 cut"), config(view="centre 32 x 32 cut"))
+
+
+def test_another_factory_of_one_file_is_refused(run):
+    before = config(model="py:nets.py:plain?mean=0.5&std=1")
+    with pytest.raises(RunError, match=r"\(model: py:nets.py:plain.* there, py:nets.py:blurred.* now\)"):
+        check_same(run, before, config(model="py:nets.py:blurred?mean=0.5&std=1"))
+    check_same(run, before, config(model="py:moved/nets.py:plain?std=1&mean=0.5"))
+
+
 def test_what_was_named_and_has_another_content_is_named_again(run):
     before = config(further_models={"demo": "x", "masks": "1"})
     with pytest.raises(RunError, match=r"\(further_models: the content of 'masks' is another one\)"):

@@ -58,6 +58,20 @@ def test_one_writer_at_a_time(bucket):
     assert not run.exists(NAME)
 
 
+def test_files_of_other_machines_are_seen(bucket):
+    here, there = RunDir(f"{bucket}/one"), RunDir(f"{bucket}/one")
+    there.fs = fsspec.filesystem("s3", skip_instance_cache=True)  # as in another process
+    there.write(b"", "rows", "cost", "clean-00000.parquet")
+    assert here.names("rows", "cost") == ["clean-00000.parquet"]
+    there.write(b"", "rows", "cost", "clean-00001.parquet")
+    assert here.has_rows("cost", "clean", 1)
+    assert here.names("rows", "cost") == ["clean-00000.parquet", "clean-00001.parquet"]
+    there.write(b"", "rows", "turns", "fog-1-00000.parquet")
+    there.remove("rows", "cost", "clean-00000.parquet")
+    assert not here.has_rows("cost", "clean", 0)
+    assert here.names("rows") == ["cost", "turns"]
+
+
 def test_two_drivers_share_a_run_that_was_begun_and_interrupted(bucket, make, rows_of, monkeypatch):
     monkeypatch.setattr(executors, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(local, "POLL_SECONDS", 0.01)

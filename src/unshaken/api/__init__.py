@@ -16,6 +16,7 @@ from unshaken.api.harden import harden
 from unshaken.api.holistic import Holistic, holistic
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.mark import mark
+from unshaken.api.merge import merge
 from unshaken.api.natural import NaturalDirections, find_natural_directions
 from unshaken.api.options import Options
 from unshaken.api.repair import RepairResult, plan_repair, repair
@@ -51,6 +52,7 @@ __all__ = [
     "holistic",
     "mark",
     "measure_generated",
+    "merge",
     "plan_repair",
     "repair",
     "sample_generator",

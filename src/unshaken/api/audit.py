@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
@@ -22,6 +23,10 @@ from unshaken.report.gates.rehearsal import check_planned
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
 from unshaken.run import Job, RunDir, execute, load_plan, read_config
+from unshaken.run.local import one_by_one
+
+LOG = "track"
+"""The lease of the work that logs a shared run to a tracking service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,8 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
     """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
     if options.name is not None:
         raise ParameterError(f"name {options.name!r} is of one model: give --model, the default audits two")
+    if options.part is not None:
+        raise ParameterError(f"part {options.part} is of one run: give --model, the default audits two")
     check_gates_early(options)
     out = str(options.out or default_out(None, data, plan))
     if options.gates:  # they are of the second run
@@ -112,7 +119,9 @@ def run_plan(
     check_gates_planned(job, options)
     execute(job, resume=options.resume)
     made = make_report(run, baseline=baseline, gates=options.gates)
-    log_run(log, run, made.summary, made.gates)
+    if log is not None:
+        with one_by_one(run, LOG) if options.share else nullcontext():  # all processes log it in one run there
+            log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)
 
 

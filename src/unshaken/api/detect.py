@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Unpack
 
 from torch import nn
 
-from unshaken.api.audit import Audit, check_gates_early
+from unshaken.api.audit import LOG, Audit, check_gates_early
 from unshaken.api.job import as_list
 from unshaken.api.options import Options, RunOptions
 from unshaken.api.screening import screen_run
@@ -17,6 +18,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource
 from unshaken.report.write import make_report
+from unshaken.run.local import one_by_one
 
 
 @of_arguments
@@ -60,5 +62,7 @@ def detect(
         attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
     )  # fmt: skip
     made = make_report(run, baseline=baseline, gates=chosen.gates)
-    log_run(log, run, made.summary, made.gates)
+    if log is not None:
+        with one_by_one(run, LOG) if chosen.share else nullcontext():
+            log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)

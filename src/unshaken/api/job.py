@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import time
 from collections.abc import Sequence
@@ -35,10 +36,15 @@ from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
+from unshaken.run.sample_ids import pack_ids
 from unshaken.run.seen import seen_in_training
+from unshaken.run.split import check_part
 from unshaken.run.task import CLASSIFICATION
 from unshaken.tasks.find import make_task
 from unshaken.tasks.segmentation.task import Segmentation
+
+LARGEST_SHARD = 1024
+"""Samples in a shard at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,14 +119,15 @@ def prepare_run(
         if getattr(step.method, "needs_objects", False):
             require_objects(inputs.dataset, step.label)
     task = make_task(classifier.task, inputs.dataset, classifier.view)
-    ids = list(inputs.dataset.ids)
+    ids: Sequence[str] = inputs.dataset.ids
     if options.limit is not None:
         ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
-    warn_if_long(steps, inputs.outputs, len(ids), seconds_a_pass(classifier, inputs.images))
     config = _configure(
-        inputs, plan, options, ids=ids, plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
+        inputs, plan, options, ids=pack_ids(ids), plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
         labels=record, task=task.name,
     )  # fmt: skip
+    check_part(config.part, config.shards, config.shard_size)
+    warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
     return Job(
         run,
         config,
@@ -194,7 +201,7 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         data=inputs.data,
         plan=plan,
         seed=options.seed,
-        shard_size=max(16, min(1024, 2**24 // inputs.numbers)),
+        shard_size=max(16, min(LARGEST_SHARD, 2**24 // inputs.numbers)),
         eot=options.eot,
         precision=options.precision,
         device=inputs.device,
@@ -206,6 +213,7 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         classes=inputs.class_names,
         view=str(inputs.classifier.view or "as they are"),
         limit=options.limit,
+        part=options.part,
         provenance=provenance(),
         further_models={
             **{spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
@@ -241,7 +249,7 @@ def choose_device(name: str) -> str:
 
 
 def default_out(model: object, data: object, plan: object) -> str:
-    """The run directory where none is given: `runs/` and a name made of model, data, plan and time.
+    """The run directory where none is given: `runs/` and a new name made of model, data, plan and time.
 
     Args:
         model: a SPEC or an object; None for the embedded networks.
@@ -250,7 +258,9 @@ def default_out(model: object, data: object, plan: object) -> str:
     """
     words = ["demo" if w is None else w if isinstance(w, str) else type(w).__name__ for w in (model, data, plan)]
     name = "-".join(re.sub(r"[^A-Za-z0-9.]+", "-", Path(w.partition("?")[0]).name).strip("-") for w in words)
-    return f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    place = f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    others = (f"{place}-{number}" for number in itertools.count(2))  # several short runs begin within a second
+    return next(p for p in itertools.chain([place], others) if not Path(p).exists())
 
 
 def as_list(value: Any) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Literal, TypedDict
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range, shorten
 from unshaken.run.engine import read_engine
+from unshaken.run.split import parse_part
 
 LONGEST_NAME = 100
 """Characters of a model's name in reports."""
@@ -34,6 +35,8 @@ class Options:
             (extra `ray`).
         share: work on the run of `out` together with other processes and machines that see it, each with the same call:
             a shard is done by one of them.
+        part: `K/N` computes the K-th of N parts of the run alone, such as on a machine with a disk of its own;
+            `unshaken.merge` joins the directories of all parts.
         gates: such as `clean.accuracy >= 0.9`.
         baseline: a run to compare with.
         save_examples: pictures kept a condition; -1 for all.
@@ -58,6 +61,7 @@ class Options:
     batch_size: int | Literal["auto"] = "auto"
     engine: str = "local"
     share: bool = False
+    part: str | None = None
     gates: Sequence[str] = ()
     baseline: str | Path | None = None
     save_examples: int = 20
@@ -72,6 +76,13 @@ class Options:
         read_engine(self.engine)
         if self.share and self.out is None:
             raise ParameterError("a shared run needs an --out that all processes see")
+        if self.share and self.register is not None:
+            raise ParameterError(
+                f"register {self.register!r}: each process of a shared run would register a version; leave it away, "
+                "and register at the end by the same command with --resume and without --share"
+            )
+        if self.part is not None:
+            self._check_part(self.part)
         for name, number, least, most in (
             ("limit", self.limit, 1, LARGEST_SEED),
             ("seed", self.seed, 0, LARGEST_SEED),
@@ -91,6 +102,16 @@ class Options:
             if value not in known:
                 raise ParameterError(f"{name} {value!r} is not one of {', '.join(known)}")
 
+    def _check_part(self, part: str) -> None:
+        """Refuse what speaks of the whole run, where only a part is computed."""
+        parse_part(part)
+        for name, value in (
+            ("gate", self.gates), ("baseline", self.baseline), ("track", self.track), ("register", self.register),
+        ):  # fmt: skip
+            if value:
+                last = "give it to unshaken merge" if name in ("gate", "baseline") else "leave it away"
+                raise ParameterError(f"{name} is for a whole run, and part {part} computes only a part of one: {last}")
+
 
 class RunOptions(TypedDict, total=False):
     """`Options` as keywords, for the type checker; a test compares the two."""
@@ -106,6 +127,7 @@ class RunOptions(TypedDict, total=False):
     batch_size: int | Literal["auto"]
     engine: str
     share: bool
+    part: str | None
     gates: Sequence[str]
     baseline: str | Path | None
     save_examples: int

@@ -51,6 +51,8 @@ def screen_run(
     samples: int,
 ) -> RunDir:
     """The rows of `unshaken.detect`, in one run directory and others inside it."""
+    if options.part is not None:
+        raise ParameterError(f"part {options.part}: the runs of detect score cannot be split; use --share or --engine")
     found = read_list(str(detectors))
     labels = [entry.label for entry in found.detectors]
     if accept is not None:

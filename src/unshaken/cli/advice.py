@@ -75,6 +75,8 @@ EXAMPLES: dict[str, str] = {
     "detect": "Then: unshaken detect score --model torchvision:resnet18 --data folder:new --detectors detectors "
     "--against far=folder:other",
     "compare": "Example: unshaken compare runs/before runs/after --out runs/difference",
+    "merge": "Example: unshaken audit --model demo:robust --data cifar10 --part 1/2 --out part-1, on another machine "
+    "the same with --part 2/2 --out part-2; then unshaken merge part-1 part-2 --out whole",
     "report": "Example: unshaken report runs/audit",
     "query": "Example: unshaken query runs/audit 'select condition, avg(correct::int) as accuracy from outcomes group "
     "by 1 order by 2' --csv",

@@ -58,12 +58,26 @@ def make_run(
     Returns:
         The exit code: a failed gate wins over bad samples.
     """
-    from unshaken.report.render.terminal import warnings
-
     chosen = {**options, "out": options["out"] or out}
     session.makes_run(chosen["out"], given=options["out"] is not None)
     with progress(session), _cost_on_stderr():
         done = start(chosen)
+    return show_run(session, done, as_json)
+
+
+def show_run(session: Session, done: Audit, as_json: bool) -> int:
+    """Show a finished run.
+
+    Args:
+        session: of this call.
+        done: the run.
+        as_json: print the summary instead of tables.
+
+    Returns:
+        The exit code, as of `make_run`.
+    """
+    from unshaken.report.render.terminal import warnings
+
     if as_json:
         print_json(done.summary)
     elif not session.quiet:

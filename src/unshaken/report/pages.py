@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unshaken.report.comparisons import Comparisons
     from unshaken.report.gates import GateResult
     from unshaken.report.summary import Summary
+    from unshaken.run import RunConfig
 
 MADE = (
     "Made by unshaken from the rows of this run alone; ",
@@ -34,12 +35,20 @@ def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
     notices = tuple(notice for section in summary.sections for notice in section.notices(report))
     found: list[Block] = [Headline(f"Robustness of {name}", lead, notices, brief=True)]
     if not summary.data["complete"]:
-        text = " Figures are of what is there; finish it with --resume."
-        found.append(Prose((Span("The run is not complete.", "strong"), text), "bad", brief=True))
+        found.append(_incomplete(summary.config))
     tiles = tuple(tile for section in summary.sections for tile in section.tiles(report))
     found += [Tiles(tiles)] if tiles else []
     found += [block for section in summary.sections for block in section.blocks(report)]
     return Page(f"{name}: robustness report", tuple(found), MADE)
+
+
+def _incomplete(config: RunConfig) -> Prose:
+    """The notice of a run that is not complete: why, and how to get the rest."""
+    head, text = "The run is not complete.", " Figures are of what is there; finish it with --resume."
+    if config.part is not None:
+        head = f"This is part {config.part} of a run."
+        text = " Figures are of its samples alone; join all parts with unshaken merge."
+    return Prose((Span(head, "strong"), text), "bad", brief=True)
 
 
 def comparison_page(comparisons: Comparisons) -> Page:

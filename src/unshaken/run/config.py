@@ -9,16 +9,18 @@ from typing import Any, Literal
 
 import numpy
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
-from unshaken.core.errors import RunError
+from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST_SEED
 from unshaken.core.version import __version__
 from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
+from unshaken.run.sample_ids import SampleIds, StoredIds
+from unshaken.run.split import parse_part, shards_of_part
 from unshaken.run.store import RunDir
 
 NAME = "run.json"
@@ -33,7 +35,7 @@ class RunConfig(BaseModel):
         plan: its lines.
         plan_name: what the plan was called.
         seed: the run seed.
-        ids: of the samples, in order.
+        ids: of the samples, in order; a list, or of more than a million a sequence that reads files beside `run.json`.
         shard_size: samples a shard.
         eot: passes whose gradients attacks average, for models with randomness of their own.
         precision: of the search; every judgement is float32.
@@ -51,6 +53,7 @@ class RunConfig(BaseModel):
         view: how photos were cut, in words.
         budgets: which budgets of a named plan fit the data, and why, in one line.
         limit: of samples, if one was given.
+        part: `K/N` where this directory holds the K-th of N parts of the shards only; see `unshaken.run.split`.
         provenance: versions and machine; may differ on resuming.
         beside: runs, relative to this one, that reports show side by side with it.
         inside: runs in folders of this one that belong to it, such as those on abnormal images.
@@ -69,7 +72,7 @@ class RunConfig(BaseModel):
     plan: list[Entry]
     plan_name: str = "custom"
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
-    ids: list[str]
+    ids: SampleIds
     shard_size: int = Field(ge=1, le=1_000_000)
     eot: int = 1
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -84,6 +87,7 @@ class RunConfig(BaseModel):
     view: str = ""
     budgets: str = ""
     limit: int | None = Field(None, ge=1, le=LARGEST_SEED)
+    part: str | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)
     inside: list[str] = Field(default_factory=list)
@@ -94,10 +98,32 @@ class RunConfig(BaseModel):
     from_files: list[str] = Field(default_factory=list)
     task: str = "classification"
 
+    @field_validator("part")
+    @classmethod
+    def _known_part(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                parse_part(value)
+            except ParameterError as error:
+                raise ValueError(str(error)) from None
+        return value
+
     @property
     def shards(self) -> int:
         """How many shards the samples make."""
         return -(-len(self.ids) // self.shard_size)
+
+    @property
+    def own_shards(self) -> range:
+        """The shards that are computed here: all of them, or those of `part`."""
+        return shards_of_part(self.part, self.shards)
+
+    @property
+    def own_samples(self) -> int:
+        """The number of samples in `own_shards`."""
+        own = self.own_shards
+        short = self.shards * self.shard_size - len(self.ids) if self.shards - 1 in own else 0
+        return len(own) * self.shard_size - short
 
     def shard_slice(self, shard: int) -> slice:
         """The places of one shard's samples in `ids`."""
@@ -105,7 +131,7 @@ class RunConfig(BaseModel):
 
     def shard_ids(self, shard: int) -> list[str]:
         """The samples of one shard."""
-        return self.ids[self.shard_slice(shard)]
+        return list(self.ids[self.shard_slice(shard)])
 
     @property
     def identity(self) -> str:
@@ -156,6 +182,8 @@ def read_config(run: RunDir) -> RunConfig:
     if not run.exists(NAME):
         raise RunError(f"{run}: not a run directory (no run.json)")
     config = validate(RunConfig, run.read_json(NAME), f"{run}: {NAME}", RunError, "start a new run")
+    if isinstance(config.ids, StoredIds):
+        config.ids.run = run
     remember_code((config.plan, config.further_models), f"{run}/{NAME}")
     run.identify(config.identity)
     return config
@@ -167,15 +195,24 @@ def check_same(run: RunDir, old: RunConfig, new: RunConfig) -> None:
     Raises:
         RunError: with each difference named.
     """
-    before, now = old.to_json(), new.to_json()
-    differences = list[str]()
-    for key in before:
-        if key not in MAY_DIFFER and before[key] != now[key]:
-            differences += _differences(key, before[key], now[key])
-    if differences:
+    if differences := find_differences(old, new):
         raise RunError(
             f"{run}: cannot resume with another configuration ({'; '.join(differences)}); choose another --out"
         )
+
+
+def find_differences(old: RunConfig, new: RunConfig) -> list[str]:
+    """Each difference between two configurations that one run directory may not mix, in words."""
+    before, now = old.to_json(), new.to_json()
+    found = list[str]()
+    if _built_by(old.model) != _built_by(new.model):
+        found += _differences("model", old.model, new.model)
+    if old.view and new.view and old.view != new.view:  # the same weights on photos that were cut otherwise
+        found += _differences("view", old.view, new.view)
+    for key in before:
+        if key not in MAY_DIFFER and before[key] != now[key]:
+            found += _differences(key, before[key], now[key])
+    return found
 
 
 def provenance() -> dict[str, Any]:
@@ -191,13 +228,21 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def _built_by(model: str) -> str:
+    """The factory of a `py:` SPEC, for its file may have several; empty of other SPECs, whose fingerprint says it."""
+    head = model.partition("?")[0]
+    return head.rpartition(":")[2] if head.startswith("py:") else ""
+
+
 def _differences(key: str, there: Any, now: Any) -> list[str]:
     """The difference of one field in words; of a field with entries by name, of each that differs."""
-    if isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys():
+    if key != "ids" and isinstance(there, dict) and isinstance(now, dict) and there.keys() == now.keys():
         return [f"{key}: the content of {n!r} is another one" for n in there if there[n] != now[n]]
     return [f"{key}: {_short(there)} there, {_short(now)} now"]
 
 
 def _short(value: Any) -> str:
     text = f"{len(value)} entries" if isinstance(value, list) and len(str(value)) > 80 else str(value)
+    if isinstance(value, dict) and "blocks" in value:  # ids that stand in files
+        text = f"{value['count']} entries ({value['blocks'][0][:8]}...)"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -47,7 +47,7 @@ def compute(
     leases: dict[int, Lease],
     alive: Callable[[], None],
 ) -> None:
-    """Compute every shard that is not finished.
+    """Compute every shard of the run, or of its part, that is not finished.
 
     Args:
         job: the run. Where it is shared with other processes, each shard is done under a lease of its own.
@@ -57,7 +57,7 @@ def compute(
         leases: filled with those that are held.
         alive: called now and then, to renew locks and leases.
     """
-    wanted, waiting = job.weights(), deque(range(job.config.shards))
+    wanted, waiting = job.weights(), deque(job.config.own_shards)
     of: dict[int, Finished] = {}
     for condition, shard in finished:
         of.setdefault(shard, set()).add((condition, shard))

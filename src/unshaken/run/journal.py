@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -10,6 +11,10 @@ from typing import Any
 
 from unshaken.core.errors import RunError
 from unshaken.run.store import RunDir
+
+FOLDER = "journal"
+
+_STEP, _FILE = re.compile(r".+-[0-9]{5,}"), re.compile(r"[0-9a-f]{32}\.json")
 
 Record = dict[str, Any]
 """A finished sample as JSON."""
@@ -40,8 +45,8 @@ class Journal:
             RunError: a file is damaged, named.
         """
         records: dict[str, Record] = {}
-        for file in self.run.names("journal", self.name, suffix=".json"):
-            found = self.run.read_json("journal", self.name, file)
+        for file in self.run.names(FOLDER, self.name, suffix=".json"):
+            found = self.run.read_json(FOLDER, self.name, file)
             if not isinstance(found, dict) or not all(isinstance(r, dict) for r in found.values()):
                 raise RunError(f"{self.run}: journal/{self.name}/{file} is damaged (it holds no records); delete it")
             records |= found
@@ -57,7 +62,7 @@ class Journal:
         """Write what is waiting, whole or not at all."""
         if self._pending:
             data = json.dumps(self._pending, allow_nan=False).encode()
-            self.run.write(data, "journal", self.name, f"{uuid.uuid4().hex}.json")
+            self.run.write(data, FOLDER, self.name, f"{uuid.uuid4().hex}.json")
             self._pending = {}
         self._written = time.monotonic()
         self.alive()
@@ -65,5 +70,16 @@ class Journal:
     def clear(self) -> None:
         """Delete it all: the rows are written."""
         self._pending = {}
-        for file in self.run.names("journal", self.name):
-            self.run.remove("journal", self.name, file)
+        for file in self.run.names(FOLDER, self.name):
+            self.run.remove(FOLDER, self.name, file)
+
+
+def clear_journals(run: RunDir) -> None:
+    """Delete journals that a run of which nothing else is left has kept; other files stay.
+
+    Args:
+        run: a directory in which a run is about to begin.
+    """
+    for step in filter(_STEP.fullmatch, run.names(FOLDER)):
+        for file in filter(_FILE.fullmatch, run.names(FOLDER, step)):
+            run.remove(FOLDER, step, file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -21,14 +21,16 @@ from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, compute
 from unshaken.run.flag import FlagKind
 from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
 from unshaken.run.in_process import InProcess
+from unshaken.run.journal import clear_journals
 from unshaken.run.lease import Lease, take
-from unshaken.run.lock import NO_LOCK, Lock, locked
+from unshaken.run.lock import NO_LOCK, Lock, check_unlocked, check_unshared, locked
 from unshaken.run.masking import check_masking
 from unshaken.run.on_pool import OnPool, shards_of
 from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
 from unshaken.run.pool import open_pool
 from unshaken.run.rows import CLEAN
+from unshaken.run.sample_ids import write_ids
 from unshaken.run.shard import Job, write_flags
 from unshaken.run.store import RunDir
 
@@ -39,6 +41,8 @@ NOT_RUN = FlagKind(
     "data with labels.",
 )
 
+_SKIPPED = "not run: "
+"""Begins the detail of such a flag, before the labels of the steps."""
 
 FINISH = "finish"
 """The lease of the work that needs all rows."""
@@ -58,7 +62,7 @@ def execute(job: Job, *, resume: bool = False) -> None:
     with _alone(job) as lock:
         _begin(job, resume)
         finished = job.finished()
-        total = len(job.config.ids) * sum(job.weights().values())
+        total = job.config.own_samples * sum(job.weights().values())
         leases: dict[int, Lease] = {}
 
         def alive() -> None:
@@ -70,7 +74,7 @@ def execute(job: Job, *, resume: bool = False) -> None:
             with track(name, total) as task, _executor(job, task, alive) as executor:
                 compute(job, executor, finished, task, leases, alive)
             with _alone(job, FINISH):
-                _finish(job)
+                finish(job.run, job.config, job.config.own_shards, inside=job.inside)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"{job.run}: interrupted; finished results are saved: run the same command with --resume"
@@ -90,17 +94,32 @@ def _alone(job: Job, part: str = "") -> Iterator[Lock]:
     """
     if not job.shared:
         with locked(job.run) if not part else nullcontext(NO_LOCK) as lock:
+            if not part:
+                check_unshared(job.run, LEASES)
             yield lock
     elif not part:
+        check_unlocked(job.run)
         yield NO_LOCK
     else:
-        while (lease := take(job.run, LEASES, part)) is None:
-            time.sleep(POLL_SECONDS)
-        lease.keep()
-        try:
+        with one_by_one(job.run, part) as lease:
             yield lease
-        finally:
-            lease.release()
+
+
+@contextmanager
+def one_by_one(run: RunDir, part: str) -> Iterator[Lease]:
+    """Hold a part of the work of a shared run; a process that comes meanwhile waits.
+
+    Args:
+        run: the directory.
+        part: name of the work.
+    """
+    while (lease := take(run, LEASES, part)) is None:
+        time.sleep(POLL_SECONDS)
+    lease.keep()
+    try:
+        yield lease
+    finally:
+        lease.release()
 
 
 def _begin(job: Job, resume: bool) -> None:
@@ -121,11 +140,13 @@ def _begin(job: Job, resume: bool) -> None:
 def _is_first(job: Job) -> bool:
     """Write the configuration unless there is one; whether it was written."""
     run, config = job.run, job.config.to_json()
+    if run.exists(NAME):
+        return False
+    clear_journals(run)
+    write_ids(run, job.config.ids)
     if job.shared:
         return run.create_json(config, NAME)
-    if run.exists(NAME):  # nobody else writes here: the directory is locked
-        return False
-    run.write_json(config, NAME)
+    run.write_json(config, NAME)  # nobody else writes here: the directory is locked
     return True
 
 
@@ -154,19 +175,38 @@ def _flag_start(job: Job) -> None:
     for step in prepare(job.config.plan):
         if (reason := job.obstacle(step)) is not None:
             skipped.setdefault(reason, []).append(step.label)
-    flags += [NOT_RUN.flag(f"not run: {', '.join(labels)}; {reason}") for reason, labels in skipped.items()]
+    flags += [NOT_RUN.flag(f"{_SKIPPED}{', '.join(labels)}; {reason}") for reason, labels in skipped.items()]
     if flags:
         write_flags(job.run, "start", 0, flags)
 
 
-def _finish(job: Job) -> None:
-    """Do the work that needs all rows: flags about figures, and the choice of pictures."""
-    run, config = job.run, job.config
+def labels_not_run(flags: pa.Table) -> set[str]:
+    """The labels of the steps that could not be run with the model or the data, as flags name them.
+
+    Args:
+        flags: rows with `name` and `detail`.
+    """
+    details = flags.filter(pc.equal(flags["name"], NOT_RUN.name))["detail"].to_pylist()
+    return {label for d in details for label in d.removeprefix(_SKIPPED).partition("; ")[0].split(", ")}
+
+
+def finish(run: RunDir, config: RunConfig, shards: Iterable[int], *, inside: bool = False) -> None:
+    """Do the work that needs all rows: flags about figures, and the choice of pictures.
+
+    Args:
+        run: the directory.
+        config: of the run.
+        shards: those whose rows must be there.
+        inside: see `Job`.
+
+    Raises:
+        RunError: the rows are not those of the samples.
+    """
     columns = ["id", "condition", "eps", "norm", "label", "prediction", "confidence", "correct", "loss", "distance"]
     frame = run.rows("outcomes", [*columns, "broken_by", "error"])
-    _check_complete(run, config, frame)
+    _check_complete(run, config, frame, shards)
     frame = frame.filter(pc.is_null(frame["error"]))
-    judged = frame.filter(pc.not_equal(frame["condition"], CLEAN.id)) if job.inside else frame
+    judged = frame.filter(pc.not_equal(frame["condition"], CLEAN.id)) if inside else frame
     flags = [
         *check_rows(judged),
         *check_order_of_classes(judged, config.classes),
@@ -182,13 +222,13 @@ def _finish(job: Job) -> None:
         prune(run, _damages(frame), config.save_examples)
 
 
-def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table) -> None:
+def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table, shards: Iterable[int]) -> None:
     """Refuse rows that are not those of the run's samples, as in a directory that somebody changed.
 
     Raises:
         RunError: samples are absent, stand twice, or are not the run's.
     """
-    wanted = pa.array(sorted(config.ids))
+    wanted = pa.array(sorted(i for shard in shards for i in config.shard_ids(shard)), pa.string())
     for condition in dict.fromkeys([CLEAN.id, *pc.unique(frame["condition"]).to_pylist()]):
         ids = frame.filter(pc.equal(frame["condition"], condition))["id"].combine_chunks().sort()
         whole = condition == CLEAN.id

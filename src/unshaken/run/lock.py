@@ -15,9 +15,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from unshaken.core.errors import RunError
 from unshaken.run.address import check_writable
 from unshaken.run.lease import RENEW_SECONDS, read_file, take
-from unshaken.run.owner import Owner, busy, forget, hold, is_here, is_recent, is_running, make_stamp, read_stamp
+from unshaken.run.owner import (
+    Owner,
+    busy,
+    forget,
+    hold,
+    is_here,
+    is_recent,
+    is_running,
+    make_stamp,
+    name_of,
+    read_stamp,
+)
 from unshaken.run.store import RunDir
 
 if sys.platform != "win32":  # where there is no flock, the lease has to do
@@ -77,6 +89,33 @@ def locked(run: RunDir) -> Iterator[Lock]:
     check_writable(run.fs, str(run))
     with _held_file(run) if run.local and sys.platform != "win32" else _held_lease(run) as lock:
         yield lock
+
+
+def check_unlocked(run: RunDir) -> None:
+    """Refuse a directory that a writer holds alone, for a process that shares it with others.
+
+    Raises:
+        RunError: a live process holds it.
+    """
+    owner = _owner(run)
+    if owner and (is_running(owner) if is_here(owner) else is_recent(owner)):
+        raise RunError(f"{run}: {name_of(owner)} is writing here without --share; wait for it, or choose another --out")
+
+
+def check_unshared(run: RunDir, leases: str) -> None:
+    """Refuse a directory that processes share, for a writer that holds it alone.
+
+    Args:
+        run: the directory.
+        leases: folder of the leases in it.
+
+    Raises:
+        RunError: a live process holds a lease.
+    """
+    for file in run.names(leases):
+        owner = read_stamp(read_file(run, (leases, file)))
+        if is_recent(owner) and (not is_here(owner) or is_running(owner)):
+            raise RunError(f"{run}: {name_of(owner)} works here with --share; add --share, or choose another --out")
 
 
 @contextmanager

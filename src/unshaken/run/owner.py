@@ -90,8 +90,12 @@ def busy(run: object, owner: Owner) -> RunError:
         run: the directory.
         owner: who holds it.
     """
-    who = f"process {owner['pid']} on {owner.get('host')}" if "pid" in owner else "another process"
-    return RunError(f"{run}: {who} is writing here; wait for it, or choose another --out")
+    return RunError(f"{run}: {name_of(owner)} is writing here; wait for it, or choose another --out")
+
+
+def name_of(owner: Owner) -> str:
+    """An owner in words, for messages."""
+    return f"process {owner['pid']} on {owner.get('host')}" if "pid" in owner else "another process"
 
 
 def _start_of(pid: int) -> int | None:

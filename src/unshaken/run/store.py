@@ -57,7 +57,8 @@ class RunDir:
         return "/".join((self.root, *parts))
 
     def exists(self, *parts: str) -> bool:
-        """Whether a file is there."""
+        """Whether a file is there now, whatever this process has listed before."""
+        self.fs.invalidate_cache(self.at(*parts).rpartition("/")[0])
         return bool(self.fs.exists(self.at(*parts)))
 
     def write(self, data: bytes, *parts: str) -> None:
@@ -146,6 +147,7 @@ class RunDir:
     def names(self, *parts: str, suffix: str = "") -> list[str]:
         """Sorted names of the files in a folder; empty when it is absent."""
         folder = self.at(*parts)
+        self.fs.invalidate_cache(folder)  # other processes write here too
         if not self.fs.isdir(folder):
             return []
         found = (p.rpartition("/")[2] for p in self.fs.ls(folder, detail=False))

@@ -53,8 +53,6 @@ def test_photos_whose_masks_would_be_one_file_are_refused_before_any_is_written(
         Image.fromarray(np.full((16, 16, 3), 90, np.uint8)).save(tmp_path / "photos" / name)
     model = Classifier(BrightPatch(), name="bright", view=View(16, 16))
     method = f"object-masks:map=cam,out={tmp_path / 'masks'}"
-    with pytest.raises(
-        DataError, match=r"of samples 'a.bmp' and 'a.png' would be one file, a.png: rename one"
-    ):
+    with pytest.raises(DataError, match=r"of samples 'a.bmp' and 'a.png' would be one file, a.png: rename one"):
         explain(method, model=model, data=f"folder:{tmp_path / 'photos'}", out=tmp_path / "run", workers=1)
     assert not (tmp_path / "masks").exists()

@@ -53,6 +53,12 @@ def test_a_run_is_listed_with_what_its_records_say(index):
         run_of(index, 999)
 
 
+def test_the_samples_of_a_run_whose_ids_stand_in_files_are_counted(index, tmp_path):
+    write_record(tmp_path / "runs", "large", ids={"count": 25, "block_size": 10, "blocks": ["0" * 32] * 3})
+    index.refresh()
+    assert list_runs(index, RunFilters(search="large")).runs[0].samples == 25
+
+
 def test_pages_of_every_order_hold_each_run_once(index):
     for order in Order:
         after, found = "", []

@@ -142,6 +142,14 @@ Share = Annotated[
         show_default=False,
     ),
 ]
+Part = Annotated[
+    str | None,
+    _execution(
+        metavar="K/N",
+        help="Compute the K-th of N parts of the run only, in an --out of its own; 'unshaken merge' joins the parts.",
+        show_default=False,
+    ),
+]
 
 
 def run_options(
@@ -164,6 +172,7 @@ def run_options(
     workers: Workers = None,
     engine: Engine = "local",
     share: Share = False,
+    part: Part = None,
     download: Download = False,
     allow_code: AllowCode = None,
 ) -> RunOptions:
@@ -188,5 +197,6 @@ def run_options(
         "workers": workers,
         "engine": engine,
         "share": share,
+        "part": part,
         "download": download,
     }

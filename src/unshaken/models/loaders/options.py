@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole, shorten
 from unshaken.core.registry import parse_method
+from unshaken.models.loaders.source import mark_source, source_of
 from unshaken.models.loaders.spec import ModelSpec
 
 FITS: dict[str, Fit] = {name: name for name in get_args(Fit)}
@@ -36,6 +38,9 @@ def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
         )
     guarded: Classifier = guard.wrap(classifier)
     guarded.name = f"{classifier.name} behind {guard.info.name}"
+    # its parameters are no weights, and the net inside may come from a file that says more than its weights
+    known = f"{source_of(classifier.net)} {guard.info.name} {guard.model_dump_json()}"
+    mark_source(guarded.net, hashlib.sha256(known.encode()).hexdigest())
     return guarded
 
 

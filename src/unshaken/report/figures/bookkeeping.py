@@ -67,6 +67,7 @@ def provenance(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
         "samples": len(config.ids),
         "evaluated": len(frame.ids),
         "limit": config.limit,
+        "part": config.part,
         "classes": count_classes(run),
         "labels": "" if config.labels is None else config.labels.line(config.classes),
         "view": config.view,

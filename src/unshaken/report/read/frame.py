@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -231,7 +231,7 @@ def shards_of(run: RunDir, condition: str) -> list[int]:
     return sorted(s for c, s in run.finished() if c == condition)
 
 
-def _in_order(good: list[str], order: list[str]) -> tuple[str, ...]:
+def _in_order(good: list[str], order: Sequence[str]) -> tuple[str, ...]:
     present, known = set(good), set(order)
     return tuple([i for i in order if i in present] + [i for i in good if i not in known])
 

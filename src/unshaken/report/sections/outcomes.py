@@ -54,7 +54,7 @@ class Outcomes(Section):
         }
         data["headline"] = headline(frame, data, classes)
         data["confusion"] = _confusions(frame, config, data["headline"])
-        gaps = _gaps(frame) | dict.fromkeys(_unrun(frame, config), "no row yet: finish the run with --resume")
+        gaps = _gaps(frame, config) | dict.fromkeys(_unrun(frame, config), "no row yet: finish the run with --resume")
         complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
         return SectionFigures(data, notes | more | gaps, complete)
 
@@ -145,10 +145,14 @@ def _group(frame: Frame, one: Condition, methods: Methods) -> str:
     return ATTACK if one.id in frame.attacked else methods.family(one.method) or OTHER
 
 
-def _gaps(frame: Frame) -> dict[str, str]:
+def _gaps(frame: Frame, config: RunConfig) -> dict[str, str]:
     notes = {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
-    if frame.unfinished:
-        notes["clean"] = f"{frame.unfinished} samples have no row yet: finish the run with --resume"
+    elsewhere = len(config.ids) - config.own_samples
+    if elsewhere:
+        notes["part"] = f"{elsewhere} samples are of other parts than {config.part}: join all with unshaken merge"
+    if frame.unfinished > elsewhere:
+        left = frame.unfinished - elsewhere
+        notes["clean"] = f"{left} samples have no row yet: finish the run with --resume"
     unlabelled = int((frame.labels < 0).sum())
     if frame.labelled and unlabelled:
         notes["labels"] = f"{unlabelled} of {len(frame.ids)} samples have no label and are left out of accuracies"

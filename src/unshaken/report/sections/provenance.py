@@ -90,6 +90,7 @@ def _provenance(data: Mapping[str, Any]) -> list[Block]:
         ("data", marked("data")),
         *(("labels", f"version {version}") for version in [source.get("labels_version")] if version),
         ("samples", f"{source['evaluated']} evaluated of {source['samples']}{limit}"),
+        *(("part", f"{part} of the run's shards") for part in [source.get("part")] if part),
         ("view", source["view"] or "the images as they are"),
         ("plan", f"{source['plan']}: {plan}"),
         ("seed", str(source["seed"])),

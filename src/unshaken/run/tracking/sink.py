@@ -115,10 +115,10 @@ class Registration:
 def bare(text: str) -> str:
     """A text with the user and password of each URL taken out.
 
-    >>> bare("https://ann:secret@host/path")
-    'https://host/path'
+    >>> bare("https://ann:secret@host/path"), bare("https://ann:s@cret@host/path")
+    ('https://host/path', 'https://host/path')
     """
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    return re.sub(r"(?<=://)[^/\s]+@", "", text)
 
 
 def reason(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.texts import first_line, printable
 from unshaken.run import RunDir
+from unshaken.run.sample_ids import IdRecord
 
 KINDS = {
     "run.json": "audit",
@@ -58,7 +59,7 @@ class _Config(_Lenient):
     plan_name: str = ""
     task: str = "classification"
     seed: int = 0
-    ids: list[str] = Field(default_factory=list)
+    ids: list[str] | IdRecord = Field(default_factory=list)
     methods: dict[str, _Method] = Field(default_factory=dict)
     steps: list[_Step] = Field(default_factory=list)
 
@@ -154,7 +155,7 @@ def _read_run(run: RunDir) -> RunRecord:
         data_key=clip(config.data_fingerprint[:64])[:64],
         plan=clip(config.plan_name),
         task=clip(config.task),
-        samples=len(config.ids),
+        samples=config.ids.count if isinstance(config.ids, IdRecord) else len(config.ids),
         conditions=1 + sum(len(step.conditions) for step in config.steps),
         clean=_value(summary.clean),
         worst=_value(worst),

@@ -1,0 +1,233 @@
+"""`merge_runs`: runs of one configuration that have some shards each, such as its parts, joined to one run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.progress import track
+from unshaken.run.config import NAME, RunConfig, find_differences, read_config
+from unshaken.run.local import finish, labels_not_run
+from unshaken.run.lock import locked
+from unshaken.run.missing import Missing
+from unshaken.run.plan import prepare
+from unshaken.run.read_rows import parse_rows
+from unshaken.run.rows import CLEAN
+from unshaken.run.same_rows import differing_column
+from unshaken.run.sample_ids import write_ids
+from unshaken.run.store import RunDir
+
+Unit = tuple[str, int]
+"""A step's label and a shard: what a run has whole or not at all."""
+BY_LABEL = ("cost", "flags")
+"""Tables whose files are named after steps; those of the others are named after conditions."""
+START = "start-00000.parquet"
+"""File of the flags that are known before any sample is read."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One of the runs.
+
+    Args:
+        run: its directory.
+        config: its configuration.
+        files: table to the names of its files.
+        finished: units whose rows are all there.
+    """
+
+    run: RunDir
+    config: RunConfig
+    files: Mapping[str, frozenset[str]]
+    finished: frozenset[Unit]
+
+
+def merge_runs(runs: Sequence[RunDir], out: RunDir, *, allow_missing: bool = False) -> None:
+    """Join runs of one configuration to one run directory; the runs stay as they are.
+
+    Args:
+        runs: their directories.
+        out: where the whole run is written; it must hold no run.
+        allow_missing: go on where samples or conditions are in none of the runs; the result can be resumed.
+
+    Raises:
+        ParameterError: no run is given.
+        RunError: two runs differ in what decides rows or have different rows of the same samples, a file is damaged,
+            samples are missing, or `out` holds a run.
+    """
+    if not runs:
+        raise ParameterError("no run to merge: give the directories of its parts")
+    first = read_config(runs[0])
+    steps = {CLEAN.id: [CLEAN.id], **{s.label: [c.id for c in s.conditions] for s in prepare(first.plan)}}
+    sources = [_read_source(run, steps) for run in runs]
+    _check_configs(sources)
+    chosen = _choose(sources, steps)
+    if not chosen:
+        raise RunError(f"{runs[0]}: nothing to merge, no run has finished any rows; resume the runs first")
+    missing = find_missing(sources, chosen, steps)
+    if missing and not allow_missing:
+        raise RunError(f"{out}: not merged, {missing}; compute it, or add --allow-missing to leave it out")
+    with locked(out):
+        _check_empty(out)
+        out.identify(first.identity)
+        _write_units(out, sources, chosen, steps)
+        finish(out, first, sorted({shard for _, shard in chosen}))
+        config = first.model_copy(update={"part": None, "beside": [], "provenance": _provenance(sources)})
+        write_ids(out, config.ids)
+        out.write_json(config.to_json(), NAME)  # last: until then it is no run
+
+
+def find_missing(sources: Sequence[Source], chosen: Mapping[Unit, Source], steps: Iterable[str]) -> Missing:
+    """The units that no run has, without those of steps that cannot be run with this model or data."""
+    config, skipped = sources[0].config, set[str]()
+    for source in sources:
+        skipped |= labels_not_run(source.run.rows("flags", ["name", "detail"]))
+    wanted = [label for label in steps if label not in skipped]
+    absent = {label: [s for s in range(config.shards) if (label, s) not in chosen] for label in wanted}
+    return Missing(config, absent, [s.config.part for s in sources])
+
+
+def _read_source(run: RunDir, steps: Mapping[str, Sequence[str]]) -> Source:
+    """A run, and which of the units it has."""
+    config = read_config(run)
+    if config.inside:
+        raise RunError(f"{run}: it has further runs inside ({config.inside[0]}), and such runs cannot be merged")
+    done, spent = run.finished(), run.finished("cost")
+    units = {(label, shard) for label, shard in spent if label in steps and shard < config.shards}
+    whole = {(label, shard) for label, shard in units if all((c, shard) in done for c in steps[label])}
+    whole = {(label, shard) for label, shard in whole if (CLEAN.id, shard) in whole}
+    files = {table: frozenset(run.names("rows", table, suffix=".parquet")) for table in run.names("rows")}
+    files["examples"] = frozenset(run.names("examples", suffix=".safetensors"))
+    return Source(run, config, files, frozenset(whole))
+
+
+def _check_configs(sources: Sequence[Source]) -> None:
+    first = sources[0]
+    for other in sources[1:]:
+        same_part = other.config.model_copy(update={"part": first.config.part})
+        found = find_differences(first.config, same_part)
+        if found:
+            raise RunError(f"{other.run}: cannot be merged with {first.run}, which has another configuration "
+                           f"({'; '.join(found)}); merge runs of the same command only")  # fmt: skip
+
+
+def _check_empty(out: RunDir) -> None:
+    if out.exists(NAME):
+        raise RunError(f"{out}: this directory already holds a run; choose another --out")
+    if out.exists("rows") or out.exists("examples"):
+        raise RunError(f"{out}: this directory holds rows of no run, as of a merge that was stopped; delete it first")
+
+
+def _choose(sources: Sequence[Source], steps: Mapping[str, Sequence[str]]) -> dict[Unit, Source]:
+    """The run that each unit is taken from: of those that have it the one with most of its shard; the rest must agree.
+
+    Raises:
+        RunError: two runs have different rows of one unit.
+    """
+    count: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    holders: dict[Unit, list[int]] = defaultdict(list)
+    for place, source in enumerate(sources):
+        for unit in source.finished:
+            count[unit[1]][place] += 1
+            holders[unit].append(place)
+    chosen = {}
+    for unit in sorted(holders, key=lambda u: (u[1], u[0])):
+        best, *others = sorted(holders[unit], key=lambda place: (-count[unit[1]][place], place))
+        for other in others:
+            _check_agreement(sources[best], sources[other], unit, steps)
+        chosen[unit] = sources[best]
+    return chosen
+
+
+def _check_agreement(one: Source, other: Source, unit: Unit, steps: Mapping[str, Sequence[str]]) -> None:
+    pairs = [(table, file) for table, file in _files(one, unit, steps) if table not in BY_LABEL]
+    if pairs != [(table, file) for table, file in _files(other, unit, steps) if table not in BY_LABEL]:
+        raise RunError(f"{other.run}: it has other tables of {unit[0]!r} than {one.run}; leave one of the runs out")
+    for table, file in pairs:
+        rows = [_rows(source, table, file)[1] for source in (one, other)]
+        if (column := differing_column(*rows)) is not None:
+            raise RunError(
+                f"{other.run}: rows/{table}/{file} differs from that of {one.run} (column {column!r}), though both are "
+                "of the same samples; leave one of the runs out"
+            )
+
+
+def _files(source: Source, unit: Unit, steps: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Table and name of the files of rows of a unit."""
+    label, shard = unit
+    for table in sorted(source.files.keys() - {"examples"}):
+        names = [label] if table in BY_LABEL else steps[label]
+        if table == "flags" and label == CLEAN.id:
+            names = ["model"]
+        for file in (f"{name}-{shard:05d}.parquet" for name in names):
+            if file in source.files[table]:
+                yield table, file
+
+
+def _rows(source: Source, table: str, file: str) -> tuple[bytes, pa.Table]:
+    """A file's bytes, and the rows in it.
+
+    Raises:
+        RunError: it is damaged, or holds samples of another shard.
+    """
+    data = source.run.read("rows", table, file)
+    rows = parse_rows(data, table, file, str(source.run), run=source.run.identity)
+    if "id" in rows.column_names and table not in BY_LABEL:
+        name, _, number = file.removesuffix(".parquet").rpartition("-")
+        wanted, ids = pa.array(source.config.shard_ids(int(number)), pa.string()), rows["id"].combine_chunks()
+        known = bool(pc.all(pc.is_in(ids, wanted), min_count=0).as_py())
+        if not known or (table == "outcomes" and name == CLEAN.id and len(ids) != len(wanted)):
+            raise RunError(
+                f"{source.run}: rows/{table}/{file} is damaged (its rows are not those of the shard's samples); delete "
+                "it and resume the run"
+            )
+    return data, rows
+
+
+def _write_units(
+    out: RunDir, sources: Sequence[Source], chosen: Mapping[Unit, Source], steps: Mapping[str, Sequence[str]]
+) -> None:
+    with track("merge", len(chosen)) as task:
+        for unit, source in chosen.items():
+            for table, file in _files(source, unit, steps):
+                out.write(_rows(source, table, file)[0], "rows", table, file)
+            label, shard = unit
+            for condition in steps[label]:
+                # clean images belong to the pictures of all steps, which may come from several runs
+                _write_examples(out, sources if label == CLEAN.id else [source], condition, shard)
+            task.advance(1)
+    for source in [s for s in sources if START in s.files.get("flags", ())][:1]:  # each run has the same
+        out.write(_rows(source, "flags", START)[0], "rows", "flags", START)
+
+
+def _write_examples(out: RunDir, sources: Sequence[Source], condition: str, shard: int) -> None:
+    file, images = f"{condition}-{shard:05d}.safetensors", dict[str, Tensor]()
+    place = {name: i for i, name in enumerate(sources[0].config.shard_ids(shard))}
+    holders = [source for source in sources if file in source.files["examples"]]
+    for source in holders:
+        found = source.run.read_examples(file)
+        if found.keys() - place.keys() or len({i.shape for i in [*images.values(), *found.values()]}) > 1:
+            raise RunError(f"{source.run}: examples/{file} is damaged (its images are not the shard's); delete it")
+        images = found | images
+    order = sorted(images, key=place.__getitem__) if len(holders) > 1 else list(images)  # of one alone it stays
+    if order:
+        out.write_examples(torch.stack([images[i] for i in order]), order, condition, shard)
+
+
+def _provenance(sources: Sequence[Source]) -> dict[str, Any]:
+    """Versions and machines of all runs: one value where they agree, else all of them in a line."""
+    found: dict[str, list[Any]] = {}
+    for source in sources:
+        for name, value in source.config.provenance.items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    joined = {name: values[0] if len(values) == 1 else "; ".join(map(str, values)) for name, values in found.items()}
+    return {**joined, "merged_runs": len(sources)}

@@ -1,0 +1,260 @@
+"""Ids of a run's samples: a list in `run.json`, or, of more than a million, blocks of files beside it.
+
+A block is `ids/DIGEST.parquet`, named after the digest of its ids, so that two runs never write different ids under one
+name, and what was changed is found when it is read. `run.json` then has the number of ids and the names of the blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Annotated, Any, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+
+from unshaken.core.documents import first_problem
+from unshaken.core.errors import DataError, RunError
+from unshaken.run.store import RunDir
+
+MANY = 1_000_000
+"""Ids from which on they stand in files, and ids in a block."""
+FOLDER = "ids"
+
+
+class IdRecord(BaseModel):
+    """The ids of a large run, as `run.json` has them.
+
+    Args:
+        count: number of ids.
+        block_size: ids in each block but the last.
+        blocks: digest of each block, 32 hexadecimal digits.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(ge=1, le=10**12)
+    block_size: int = Field(ge=1, le=10**8)
+    blocks: list[Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]]
+
+    @model_validator(mode="after")
+    def _whole(self) -> IdRecord:
+        if len(self.blocks) != -(-self.count // self.block_size):
+            raise ValueError(f"{len(self.blocks)} blocks of {self.block_size} do not hold {self.count} ids")
+        return self
+
+
+class ManyIds(Sequence[str]):
+    """A sequence of ids whose blocks are held or read in Arrow's form; `GivenIds` and `StoredIds` say from where.
+
+    Args:
+        total: number of ids.
+        block_size: ids in each block but the last.
+    """
+
+    def __init__(self, total: int, block_size: int) -> None:
+        self.total, self.block_size = total, block_size
+
+    @property
+    @abstractmethod
+    def record(self) -> IdRecord:
+        """As `run.json` has them."""
+
+    @abstractmethod
+    def block(self, number: int) -> pa.Array:
+        """The ids of one block, `large_string`."""
+
+    def __len__(self) -> int:
+        return self.total
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[str]: ...
+    def __getitem__(self, place: int | slice) -> str | list[str]:
+        if isinstance(place, slice):
+            places = range(self.total)[place]
+            return self._run_of(places.start, places.stop) if places.step == 1 else [self[i] for i in places]
+        number, rest = divmod(range(self.total)[place], self.block_size)
+        return str(self.block(number)[rest])
+
+    def _run_of(self, start: int, stop: int) -> list[str]:
+        found = list[str]()
+        while start < stop:
+            number, rest = divmod(start, self.block_size)
+            part = self.block(number).slice(rest, stop - start).to_pylist()
+            found, start = found + part, start + len(part)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        for number in range(-(-self.total // self.block_size)):
+            yield from self.block(number).to_pylist()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ManyIds) and self.record == other.record
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{self.total:,} ids>"
+
+    def __reduce__(self) -> tuple[type[StoredIds], tuple[IdRecord]]:
+        """To other processes only the record goes: each knows the ids from its own data."""
+        return StoredIds, (self.record,)
+
+
+class GivenIds(ManyIds):
+    """Ids in memory, not copied.
+
+    Args:
+        values: the ids.
+    """
+
+    def __init__(self, values: Sequence[str]) -> None:
+        super().__init__(len(values), MANY)
+        self.values = values
+
+    @cached_property
+    def record(self) -> IdRecord:
+        """With the digests, which are computed once."""
+        numbers = range(-(-self.total // self.block_size))
+        return IdRecord(
+            count=self.total, block_size=self.block_size, blocks=[digest_of(self.block(n)) for n in numbers]
+        )
+
+    def block(self, number: int) -> pa.Array:
+        """Made of the values.
+
+        Raises:
+            DataError: an id is no Unicode text.
+        """
+        part = self.values[number * self.block_size : (number + 1) * self.block_size]
+        try:
+            return pa.array(part, pa.large_string())
+        except UnicodeEncodeError as error:
+            raise DataError(f"id {error.object!r} holds bytes that are no UTF-8: rename the file") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.values)
+
+
+class StoredIds(ManyIds):
+    """Ids in the files of a run; the last block that was read is held.
+
+    Args:
+        record: as `run.json` has it.
+        run: the directory; None until `read_config` says it.
+    """
+
+    def __init__(self, record: IdRecord, run: RunDir | None = None) -> None:
+        super().__init__(record.count, record.block_size)
+        self._record, self.run = record, run
+        self._held: tuple[int, pa.Array] = (-1, None)
+
+    @property
+    def record(self) -> IdRecord:
+        """As it was given."""
+        return self._record
+
+    def block(self, number: int) -> pa.Array:
+        """Read from its file.
+
+        Raises:
+            RunError: the file is absent, or does not hold the ids that `run.json` names.
+        """
+        held, ids = self._held
+        if held != number:
+            ids = self._read(number)
+            self._held = number, ids
+        return ids
+
+    def _read(self, number: int) -> pa.Array:
+        if self.run is None:
+            raise RunError("the ids of this run stand in its directory: open it by read_config")
+        name = self.record.blocks[number]
+        data = self.run.read(FOLDER, f"{name}.parquet")
+        try:
+            file, wanted = pq.ParquetFile(io.BytesIO(data)), min(self.block_size, self.total - number * self.block_size)
+            if file.metadata.num_rows != wanted:  # before memory is taken for them
+                raise ValueError(f"it has {file.metadata.num_rows:,} ids, not {wanted:,}")
+            table = file.read(columns=["id"], use_threads=False)
+            table.validate(full=True)
+            ids = table["id"].cast(pa.large_string()).combine_chunks()
+            why = "" if digest_of(ids) == name else "its ids are not those of run.json"
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            why = str(error).partition("\n")[0]
+        if why:
+            raise RunError(f"{self.run}: {FOLDER}/{name}.parquet is damaged ({why}); start a new run")
+        return ids
+
+
+def digest_of(ids: pa.Array) -> str:
+    """32 hexadecimal digits of a block: of its length, the lengths of its ids in bytes, and their bytes.
+
+    Args:
+        ids: `large_string` `[N]` without nulls, N at least 1.
+
+    Raises:
+        ValueError: there is a null.
+    """
+    if ids.null_count:
+        raise ValueError("an id is null")
+    _, offsets, data = ids.buffers()
+    ends = np.frombuffer(offsets, np.int64, len(ids) + 1, 8 * ids.offset)  # an id is data[ends[i]:ends[i + 1]]
+    state = hashlib.blake2b(len(ids).to_bytes(8, "little"), digest_size=16)
+    state.update(np.diff(ends).astype("<i8").tobytes())
+    state.update(memoryview(data)[ends[0] : ends[-1]])
+    return state.hexdigest()
+
+
+def pack_ids(ids: Sequence[str]) -> Sequence[str]:
+    """The ids in the form that a new run keeps them in: a list, or `GivenIds` where there are more than `MANY`."""
+    return GivenIds(ids) if len(ids) > MANY else list(ids)
+
+
+def write_ids(run: RunDir, ids: Sequence[str]) -> None:
+    """Write the blocks of ids that are too many for `run.json`; to be done before it is written.
+
+    Raises:
+        RunError: nothing can be written there.
+    """
+    if not isinstance(ids, ManyIds):
+        return
+    for number, name in enumerate(ids.record.blocks):
+        if not run.exists(FOLDER, f"{name}.parquet"):
+            buffer = io.BytesIO()
+            pq.write_table(
+                pa.table({"id": ids.block(number)}),
+                buffer,
+                compression="zstd",
+                use_dictionary=False,  # no id stands twice, but many begin alike
+                column_encoding="DELTA_BYTE_ARRAY",
+                write_statistics=False,
+            )
+            run.write(buffer.getvalue(), FOLDER, f"{name}.parquet")
+
+
+def _read_ids(value: Any) -> Sequence[str]:
+    if isinstance(value, ManyIds):
+        return value
+    if isinstance(value, dict):
+        try:
+            return StoredIds(IdRecord.model_validate(value))
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from None
+    if not isinstance(value, list | tuple) or not all(isinstance(i, str) for i in value):
+        raise ValueError("it must be a list of texts")
+    return list(value)
+
+
+def _as_json(ids: Sequence[str]) -> Any:
+    return ids.record.model_dump() if isinstance(ids, ManyIds) else list(ids)
+
+
+SampleIds = Annotated[Sequence[str], PlainValidator(_read_ids), PlainSerializer(_as_json)]
+"""The type of the field `ids` of `RunConfig`."""

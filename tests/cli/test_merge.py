@@ -1,0 +1,45 @@
+"""`unshaken merge`, from the parts that other calls made."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+AUDIT = "audit --model py:net.py:build --data folder:many --plan fog.yaml --quiet"
+
+
+@pytest.fixture
+def parts(place, world, unshaken, monkeypatch):
+    """Two parts of a run of 40 images in shards of 16."""
+    world.write_photos(place / "many", each=20)
+    monkeypatch.setattr("unshaken.api.job.LARGEST_SHARD", 16)
+    for k in (1, 2):
+        assert unshaken(f"{AUDIT} --part {k}/2 --out part-{k}").code == 0
+    return place
+
+
+def test_parts_become_one_run_whose_gates_are_judged(parts, unshaken):
+    done = unshaken("merge part-1 part-2 --out whole --gate 'clean.accuracy >= 0.9' --json")
+    summary = json.loads(done.out)
+    assert (done.code, summary["complete"], summary["clean"]["n"]) == (0, True, 40)
+    assert (parts / "whole/report.html").exists()
+    assert (parts / "whole/junit.xml").exists()
+    assert unshaken("merge part-1 part-2 --out again --gate 'clean.accuracy < 0.1' -q").code == 1
+
+
+def test_a_missing_part_is_named_and_nothing_is_written(parts, unshaken):
+    done = unshaken("merge part-2 --out whole")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("unshaken: whole: not merged, 24 of 40 samples (")
+    assert "part 1/2 is not among them" in done.err
+    assert not (parts / "whole").exists()
+    assert unshaken("merge part-2 --out whole --allow-missing -q").code == 0
+    assert unshaken(f"{AUDIT} --out whole --resume").code == 0
+    assert json.loads((parts / "whole/summary.json").read_text())["complete"]
+
+
+def test_detectors_are_not_split(parts, unshaken):
+    line = "detect score --model py:net.py:build --data folder:many --detectors none --part 1/2 --out new"
+    assert "cannot be split" in unshaken(line).err
+    assert "give --model" in unshaken("audit --data folder:many --part 1/2 --out new").err

@@ -1,0 +1,76 @@
+"""Parts of a run: which shards each has."""
+
+from __future__ import annotations
+
+import pytest
+
+from unshaken.api.options import Options
+from unshaken.core.errors import ParameterError, RunError
+from unshaken.run import RunDir, execute, read_config
+from unshaken.run.split import check_part, parse_part, shards_of_part
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_the_parts_have_every_shard_once(count):
+    parts = [list(shards_of_part(f"{k}/{count}", 7)) for k in range(1, count + 1)]
+    assert sorted(shard for part in parts for shard in part) == list(range(7))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/2", "3/2", "1/0", "-1/2", "1/2/3", "1 / 2", "٣/٤", "1/2\n", "1/99999999"])
+def test_other_texts_are_refused(text):
+    with pytest.raises(ParameterError, match="K/N with K from 1 to N"):
+        parse_part(text)
+    with pytest.raises(ParameterError, match="K/N with K from 1 to N"):
+        Options(part=text)
+
+
+def test_more_parts_than_shards_are_refused():
+    check_part("3/3", 3, 16)
+    with pytest.raises(ParameterError, match="3 shards of at most 16 samples"):
+        check_part("1/4", 3, 16)
+
+
+@pytest.mark.parametrize(
+    "option", [{"gates": ["clean.accuracy > 0"]}, {"baseline": "runs/a"}, {"track": "mlruns"}, {"register": "a@b"}]
+)
+def test_a_part_takes_nothing_that_is_for_a_whole_run(option):
+    with pytest.raises(ParameterError, match="for a whole run"):
+        Options(part="1/2", **option)
+
+
+@pytest.mark.parametrize(("part", "samples"), [("1/2", 24), ("2/2", 16), ("3/3", 8), (None, 40)])
+def test_a_part_has_the_samples_of_its_shards_alone(make, part, samples):
+    job = make.job(make.folder / "run", make.data(40), part=part, plan=[])
+    assert job.config.own_samples == samples
+    execute(job)
+    own = [name for shard in shards_of_part(part, 3) for name in job.config.shard_ids(shard)]
+    assert job.run.rows("outcomes")["id"].to_pylist() == own
+
+
+def test_a_part_is_resumed_as_the_same_part_only(make):
+    spec = make.data(40)
+    execute(make.job(make.folder / "run", spec, part="1/2", plan=[]))
+    execute(make.job(make.folder / "run", spec, part="1/2", plan=[]), resume=True)
+    for other in ("2/2", None):
+        with pytest.raises(RunError, match="part: 1/2 there"):
+            execute(make.job(make.folder / "run", spec, part=other, plan=[]), resume=True)
+
+
+def test_rows_that_are_not_the_parts_are_refused(make):
+    spec = make.data(40)
+    job = make.job(make.folder / "run", spec, part="1/2", plan=[])
+    execute(job)
+    job.run.remove("rows", "outcomes", "clean-00002.parquet")
+    execute(make.job(make.folder / "other", spec, part="2/2", plan=[]))
+    stray = RunDir(make.folder / "other").read("rows", "outcomes", "clean-00001.parquet")
+    job.run.write(stray, "rows", "outcomes", "clean-00001.parquet")
+    with pytest.raises(RunError, match="are not those of the run's 24 samples"):
+        execute(make.job(make.folder / "run", spec, part="1/2", plan=[]), resume=True)
+
+
+def test_a_damaged_part_in_run_json_is_one_line(make):
+    job = make.job(make.folder / "run", make.data(20), plan=[])
+    job.run.write_json({**job.config.to_json(), "part": "9/2"}, "run.json")
+    with pytest.raises(RunError, match=r"run.json is damaged .part: part '9/2' is not K/N"):
+        read_config(job.run)
