@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack import FGSM, PGD
+from unshaken.attack import FGSM, MIFGSM, PGD
 from unshaken.attack.engine import end_point
 from unshaken.attack.engine.end_point import find_end_points
 from unshaken.core import Batch
@@ -41,3 +41,10 @@ def test_a_search_goes_on_after_a_success_unless_it_is_to_end_early(make):
     assert meter.backwards == 20
     assert bool((early.backwards < 10).all())
     assert bool((model(early.x).argmax(1) == 1).all())
+
+
+@pytest.mark.parametrize("attack", [FGSM(), PGD(steps=3), MIFGSM(steps=3)])
+def test_no_pass_is_spent_on_logits_that_the_attack_does_not_read(make, attack):
+    meter = Meter()
+    found = find_end_points(make.affine(W, 20.0), attack, BATCH, norm="linf", eps=0.1, seed=0, meter=meter)
+    assert meter.forwards == int(found.forwards.sum())

@@ -36,8 +36,6 @@ class Detector(Parameters):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     labelled: ClassVar[bool] = False
     """Whether a fit needs the samples' classes."""
-    fits: ClassVar[bool] = False
-    """Whether anything is taken from the data at all; a score that needs none is ready as it is."""
     not_exported: ClassVar[str] = ""
     """Why its score cannot be part of an exported graph; empty where nothing is known to hinder it."""
 

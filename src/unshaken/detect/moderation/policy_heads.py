@@ -98,7 +98,6 @@ class PolicyHeads(PenultimateDetector):
     """
 
     labelled = True
-    fits = True
 
     file: str = Field("", description="YAML of the policy: categories with name, definition and classes")
     unsafe: tuple[str, ...] = Field((), description="instead of a file: classes that are flagged, as cat+dog or 3+5")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -52,8 +52,6 @@ class LayerwiseDetector(Detector):
     Mean m_l and deviation sd_l are those of held-out normal samples, for scores of layers differ by orders. The score
     of a single layer stays as it is.
     """
-
-    fits: ClassVar[bool] = True
 
     layer: str = Field("penultimate", description="penultimate, stages, or names with + between", min_length=1)
     weights: Literal["equal", "fgsm"] = Field(

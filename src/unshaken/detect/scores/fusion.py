@@ -22,8 +22,6 @@ from unshaken.detect.engine.standard import spread
 class Fusion(Detector):
     """Fusion: sum of several detectors' scores, each standardised on held-out normal samples."""
 
-    fits = True
-
     of: str = Field("msp+knn+vim", description="detectors joined by +, each NAME or NAME:k=v", min_length=1)
 
     @property

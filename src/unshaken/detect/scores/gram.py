@@ -74,8 +74,6 @@ class Gram(Detector):
     A fit keeps `width` numbers a layer and power of each sample of its bank.
     """
 
-    fits = True
-
     layer: str = Field("stages", description="stages, penultimate, or names with + between", min_length=1)
     powers: str = Field("1+2+4+8", description="orders p with + between; the paper takes 1 to 10")
     width: PositiveInt = Field(64, description="maximum number of rows of each Gram matrix")

@@ -49,8 +49,6 @@ def kl_matching(log_probabilities: Tensor, log_templates: Tensor) -> Tensor:
 class KLMatching(Detector):
     """KL matching: KL divergence of the softmax probabilities from the closest class mean."""
 
-    fits = True
-
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """The logits."""
         return {"logits": forward.logits}

@@ -60,8 +60,6 @@ def _slab(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tensor:
 class KNN(PenultimateDetector):
     """KNN: distance of the normalised penultimate features to the k-th nearest normal sample."""
 
-    fits = True
-
     k: PositiveInt = Field(
         50, description="index of the neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -67,8 +67,6 @@ class LID(LayerwiseDetector):
     The references are a fixed random set of normal samples, where the paper takes the others of a minibatch: so no
     other sample changes a score.
     """
-
-    fits: ClassVar[bool] = True
 
     references: PositiveInt = Field(100, description="number of normal samples to compare with")
     k: PositiveInt = Field(20, description="number of nearest neighbours in the estimate; the paper tries 10 to 90")

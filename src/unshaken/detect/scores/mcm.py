@@ -44,8 +44,6 @@ class CosineScale(Query):
 class MCM(Detector):
     """MCM: one minus the maximum softmax of the cosines between an image and the class names (zero-shot models)."""
 
-    fits = True
-
     temperature: PositiveFloat = Field(1.0, description="T, divides the cosines")
 
     def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:

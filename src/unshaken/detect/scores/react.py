@@ -23,8 +23,6 @@ class ReAct(PenultimateDetector):
     c is a percentile of all units of all normal samples together.
     """
 
-    fits = True
-
     percentile: float = Field(
         90.0, description="percentage of normal feature values below the clipping threshold", gt=0, le=100
     )

@@ -24,7 +24,6 @@ class RelativeMahalanobis(Detector):
     What is unusual for every class and for the data alike, in directions that tell no class from another, drops out.
     """
 
-    fits = True
     labelled = True
 
     layer: str = Field("penultimate", description="penultimate, or the name of a layer", min_length=1)

@@ -35,7 +35,6 @@ class SHE(PenultimateDetector):
     """SHE: negative inner product of the penultimate features and the predicted class's stored pattern, `-f . S_c`."""
 
     labelled = True
-    fits = True
 
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
         """Its values, and the logits."""

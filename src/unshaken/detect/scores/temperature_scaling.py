@@ -22,7 +22,6 @@ class TemperatureScaling(Detector):
     """Temperature scaling: one minus the maximum softmax probability at the temperature fitted on held-out labels."""
 
     labelled = True
-    fits = True
 
     def fit(self, fit_data: FitData) -> Bank:
         """The temperature T.

@@ -65,8 +65,6 @@ class ViM(PenultimateDetector):
     alpha makes the mean residual of normal samples as large as their mean maximal logit.
     """
 
-    fits = True
-
     dimensions: PositiveInt | None = Field(
         None,
         description="D, principal directions that are no residual; none given: 1000 of 2048 features or more, 512 of "

@@ -66,7 +66,6 @@ class LearnedWatermarkDetector(WatermarkDetector):
     lies in the largest central square whose side is a multiple of 4 pixels. See `LearnedWatermark`.
     """
 
-    fits: ClassVar[bool] = True
     not_exported: ClassVar[str] = "its decoder is a network of its own, which is not written into a model's graph"
 
     seed: NonNegativeInt = Field(0, description="seed of the key, of weights, order, messages and noise")
