@@ -25,8 +25,10 @@ def result_of(loop: Loop, progress: Progress) -> dict[str, Any]:
     known = progress.best_epoch < 0 and loop.reference is not None  # figures of the audited images, not the held-out
     chosen = {} if known else of_epochs.get(progress.best_epoch, {})
     figures: dict[str, Any] = {}
+    labels = loop.held.labels
+    by_pixel = labels is not None and labels.ndim > 1  # mean shares of pixels, whose spread over images is not kept
     for name, n in (("held_accuracy", len(loop.held)), ("held_robust", min(len(loop.held), loop.check.attacked))):
-        if name in chosen:
+        if name in chosen and not by_pixel:
             figures[name] = share(round(chosen[name] * n), n).to_json()
     threat = loop.threat
     return {
