@@ -63,7 +63,7 @@ class ManyIds(Sequence[str]):
     @property
     @abstractmethod
     def record(self) -> IdRecord:
-        """As `run.json` has them."""
+        """The record in `run.json`."""
 
     @abstractmethod
     def block(self, number: int) -> pa.Array:

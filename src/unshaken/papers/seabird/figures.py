@@ -84,6 +84,7 @@ def mean_within(values: Numbers, lengths: Numbers, low: float, high: float) -> f
 def slope(values: Numbers, lengths: Numbers) -> float:
     """The least-squares slope of values on length.
 
+    >>> import numpy as np
     >>> round(slope(np.array([0.1, 0.2, 0.3]), np.array([4.0, 8.0, 12.0])), 3)
     0.025
     """
