@@ -20,6 +20,8 @@ def _serve(path: Path, told: str) -> None:
     from fastapi import FastAPI
     from fastapi.responses import PlainTextResponse
 
+    for number in (signal.SIGTERM, signal.SIGHUP):  # whoever started the tests may have them ignored, as nohup does
+        signal.signal(number, signal.SIG_DFL)
     app = FastAPI()
     app.add_api_route("/", lambda: PlainTextResponse("here"))
     serve(app, host="127.0.0.1", port=0, ready=lambda address: os.rename(_written(path, address), path / told))
