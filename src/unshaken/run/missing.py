@@ -33,8 +33,9 @@ class Missing:
         absent = self.shards.get(CLEAN.id, [])
         found = [f"{self._samples(absent)} are in none of the runs"] if absent else []
         lacking: dict[tuple[int, ...], list[str]] = {}
+        everywhere = set(absent)
         for label, shards in self.shards.items():
-            if rest := tuple(shard for shard in shards if shard not in set(absent)):
+            if rest := tuple(shard for shard in shards if shard not in everywhere):
                 lacking.setdefault(rest, []).append(label)
         found += [f"{_named(names)} of {self._samples(list(rest))} is in none" for rest, names in lacking.items()]
         if names := self.absent_parts():
