@@ -17,6 +17,7 @@ from unshaken.certify.smt._covering import covering, lipschitz_bound
 from unshaken.certify.smt._encoding import Encoding, solver_module
 from unshaken.certify.smt._grid import corners, lattice, points, propagate_points, size
 from unshaken.certify.smt._layer import hidden_grid, map_back
+from unshaken.certify.smt.free_pixels import Bisection
 from unshaken.certify.smt.smt import SMT, Region, most_extreme
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
@@ -566,3 +567,11 @@ def test_parameters():
         SMT(mode="fast")
     with pytest.raises(ParameterError, match="smt: norm 'l2'"):
         SMT().conditions(label="smt", severities=(), eps=(0.1,), norm="l2")
+
+
+@pytest.mark.parametrize("safe", [0, 1, 3, 6])
+def test_the_most_free_pixels_of_a_linear_model(safe):
+    """Each pixel takes a tenth off a margin of `safe` tenths and a half."""
+    image = torch.tensor([0.9, 0.8, 0.7, 0.3, 0.2, 0.1]).reshape(1, 2, 3)
+    model = layered(([[1.0] * 6, [0.0] * 6], [0.1 * safe + 0.05 - 3.0, 0.0]))
+    assert Bisection(Oracle(model), most=6, seconds=20, eps=0.1).largest(image, 0)[0] == safe
