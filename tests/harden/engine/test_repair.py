@@ -93,6 +93,7 @@ def test_a_worse_model_is_not_delivered(settings, shown, audit, data, tmp_path):
     assert done.comparison is None
     assert shown in done.refused
     assert done.hardened.result["chosen_epoch"] == 0
+    assert done.hardened.result["figures"]["held_accuracy"]["n"] == 40  # of the starting weights
     assert torch.equal(head_of("demo:standard"), head_of(f"run:{tmp_path / 'repaired'}"))
     page = (tmp_path / "repaired" / "report.md").read_text()
     assert "The starting weights are kept" in page
