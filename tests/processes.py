@@ -72,13 +72,19 @@ def _print_into(file: Path) -> None:
             os.dup2(log.fileno(), stream)
 
 
-def run_launched(arguments: Sequence[str], count: int) -> None:
-    """Run the program `unshaken` in several processes as torchrun launches them, and exit with 0 if all of them do."""
+def run_launched(arguments: Sequence[str], count: int, function: Callable[..., int] | None = None) -> None:
+    """Run the program `unshaken` in several processes as torchrun launches them, and exit with 0 if all of them do.
+
+    Args:
+        arguments: of the program.
+        count: of processes.
+        function: called with the arguments in the place of the program.
+    """
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     from unshaken.cli import main
 
     ports = {"rdzv_backend": "c10d", "rdzv_endpoint": "127.0.0.1:0", "local_addr": "127.0.0.1"}
     config = LaunchConfig(1, 1, count, run_id="tests", max_restarts=0, start_method="forkserver", **ports)
-    codes = elastic_launch(config, main)(list(arguments))
+    codes = elastic_launch(config, function or main)(list(arguments))
     sys.exit(0 if codes == dict.fromkeys(range(count), 0) else 1)

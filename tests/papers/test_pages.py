@@ -172,6 +172,20 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         assert line in lines
 
 
+def test_a_page_names_the_code_and_the_machine_of_every_session(tmp_path):
+    known = {"unshaken": "0.1.0", "torch": "2.9.0", "platform": "Linux", "threads": 1}
+    sessions = [
+        {"date": "2026-01-01T10:00:00+00:00", **known},
+        {"date": "2026-01-02T10:00:00+00:00", **known, "commit": "abc-dirty", "processor": "Some CPU, AVX2"},
+        {"date": "2026-01-02T11:00:00+00:00", **known, "commit": "abc-dirty", "processor": "Some CPU, AVX2"},
+    ]
+    _, folder = pages(tmp_path, result(provenance={"sessions": sessions}))
+    assert [line for line in (folder / "some-paper.md").read_text().splitlines() if line.startswith("Made on")] == [
+        "Made on 2026-01-01 by unshaken 0.1.0, torch 2.9.0, on Linux, threads: 1.",
+        "Made on 2026-01-02 by unshaken 0.1.0, commit abc-dirty, torch 2.9.0, on Some CPU, AVX2, threads: 1.",
+    ]
+
+
 def test_pages_of_results_that_are_gone_go_too_and_others_stay(tmp_path):
     _, folder = pages(tmp_path, result(), result(slug="gone"))
     (folder / "gone.json").unlink()

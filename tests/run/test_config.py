@@ -6,7 +6,8 @@ import pytest
 
 from unshaken.core.errors import RunError
 from unshaken.run import RunConfig, RunDir, load_plan, read_config
-from unshaken.run.config import NAME, check_same, provenance
+from unshaken.run.config import NAME, check_same
+from unshaken.run.provenance import provenance
 
 
 def config(**changes):

@@ -28,9 +28,9 @@ from unshaken.explain.engine.rows import table_rows
 from unshaken.report.explain_page import explain_page, write_explain_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run import RunDir
-from unshaken.run.config import provenance
 from unshaken.run.engine import LOCAL, read_engine
 from unshaken.run.lock import locked
+from unshaken.run.provenance import provenance
 from unshaken.run.tensor_file import TensorFile
 
 OF_OTHERS = ("run.json", "harden.json", "labels.json", "report.html", "rows")

@@ -21,9 +21,9 @@ from unshaken.report.blocks import Page
 from unshaken.report.holistic_page import write_holistic_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run import RunDir, load_plan
-from unshaken.run.config import provenance
 from unshaken.run.lock import locked
 from unshaken.run.plan import prepare
+from unshaken.run.provenance import provenance
 from unshaken.run.rows import CLEAN
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
 from unshaken.tasks.zero_shot.captions import Captions, read_captions

@@ -29,11 +29,11 @@ from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import align, align_boxes, align_masks
 from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
-from unshaken.run.config import provenance
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
 from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
+from unshaken.run.provenance import provenance
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.sample_ids import pack_ids

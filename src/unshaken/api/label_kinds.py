@@ -23,8 +23,8 @@ from unshaken.measure.statistics.columns import Flags
 from unshaken.report.label_kinds_page import kinds_page, write_kinds_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run import Condition, RunDir
-from unshaken.run.config import provenance
 from unshaken.run.lock import locked
+from unshaken.run.provenance import provenance
 from unshaken.run.rows import table_of
 
 PIXELS = "pixels.npz"

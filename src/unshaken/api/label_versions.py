@@ -24,7 +24,8 @@ from unshaken.measure.statistics.seeds import over_seeds
 from unshaken.report.compare import compare_runs
 from unshaken.report.label_versions_page import RECORD, write_label_versions
 from unshaken.run import Condition, RunDir
-from unshaken.run.config import provenance, read_config
+from unshaken.run.config import read_config
+from unshaken.run.provenance import provenance
 from unshaken.run.rows import CLEAN, Part, table_of
 
 Place = str | Path | RunDir

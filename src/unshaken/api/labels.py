@@ -32,9 +32,9 @@ from unshaken.labels.engine.rows import label_rows
 from unshaken.report.labels_page import labels_page, write_labels_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run import Condition, RunDir
-from unshaken.run.config import provenance
 from unshaken.run.engine import read_engine
 from unshaken.run.lock import locked
+from unshaken.run.provenance import provenance
 from unshaken.run.rows import table_of
 
 WORST = "worst"

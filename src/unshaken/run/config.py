@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from typing import Any, Literal
 
-import numpy
-import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST_SEED
-from unshaken.core.version import __version__
 from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
@@ -213,19 +209,6 @@ def find_differences(old: RunConfig, new: RunConfig) -> list[str]:
         if key not in MAY_DIFFER and before[key] != now[key]:
             found += _differences(key, before[key], now[key])
     return found
-
-
-def provenance() -> dict[str, Any]:
-    """Versions and machine of this process."""
-    return {
-        "unshaken": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-    }
 
 
 def _built_by(model: str) -> str:

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from tests.processes import process, run_launched
 from unshaken.cli import main
+from unshaken.harden.engine._parts import part_names
 
 NET = """
 import torch
@@ -46,3 +47,46 @@ def test_two_processes_learn_what_one_learns(recipes, tmp_path):
     for name, weight in ones.items():
         # batches hold the same samples, half in each process; the means of losses are float32
         assert torch.allclose(twos[name], weight, atol=1e-6), (name, (twos[name] - weight).abs().max())
+
+
+def interrupted(arguments):
+    """The program, until its first state is kept."""
+    from unshaken.harden.engine.loop import Loop
+
+    keep = Loop._save
+
+    def keep_and_stop(self):
+        keep(self)
+        raise SystemExit(5)
+
+    Loop._save = keep_and_stop
+    return main(arguments)
+
+
+def test_each_process_keeps_a_part_of_the_state_and_resumes_to_equal_weights(tmp_path):
+    (tmp_path / "own.py").write_text(NET)
+    verb = ["harden", "--model", f"py:{tmp_path / 'own.py'}:make", "--data", "demo", "--limit", "160", *LOOP, "--quiet"]
+    verb += ["--device", "cpu", "--devices", "2", "--recipe", "trades:eps=0.1,steps=2", "--recipe", "ema"]
+    straight, resumed = [*verb, "--out", str(tmp_path / "straight")], [*verb, "--out", str(tmp_path / "resumed")]
+    with process(run_launched, straight, 2) as launcher:
+        launcher.join(280)
+        assert launcher.exitcode == 0
+    with process(run_launched, resumed, 2, interrupted) as launcher:
+        launcher.join(280)
+        assert launcher.exitcode == 1
+    kept = tmp_path / "resumed" / "state"
+    steps = int(next(kept.glob("*-001-of-002.safetensors")).name.split("-")[1])
+    parts = [kept / name for name in part_names(steps, 2)]
+    assert sorted(kept.iterdir()) == sorted([*parts, kept / "checkpoint.safetensors"])
+    first, second = map(load_file, parts)
+    assert not load_file(kept / "checkpoint.safetensors")
+    assert second
+    assert all(name.startswith(("net.", "optimizer.")) for name in second)
+    assert any(name.startswith("memory.") for name in first)
+    assert not first.keys() & second.keys()
+    with process(run_launched, [*resumed, "--resume"], 2) as launcher:
+        launcher.join(280)
+        assert launcher.exitcode == 0
+    ones, twos = (load_file(tmp_path / name / "last.safetensors") for name in ("straight", "resumed"))
+    assert ones.keys() == twos.keys()
+    assert all(torch.equal(ones[name], twos[name]) for name in ones)

@@ -1,9 +1,13 @@
-"""The resumable state of a training run: one safetensors file, there whole or not at all."""
+"""The resumable state of a training run, there whole or not at all: a safetensors file, or one and its parts.
+
+A single process writes `state/checkpoint.safetensors`. Of several that train together each writes a part beside it; the
+file then has no tensors and names the parts. It is written last, and the parts of the state before go after it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,6 +18,8 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from unshaken.core.errors import RunError
+from unshaken.harden.engine._parts import is_part, part_names, shares
+from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.recipe import Memory
 from unshaken.models.loaders.weights import first_line
 from unshaken.run.store import RunDir
@@ -60,22 +66,60 @@ class Progress(BaseModel):
 
 
 def save_state(
-    run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Memory], progress: Progress
+    run: RunDir,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    memory: Mapping[str, Memory],
+    progress: Progress,
+    processes: Processes | None = None,
 ) -> None:
-    """Write the state; what was there before stays until the new one is whole."""
+    """Write the state; what was there before stays until the new one is whole.
+
+    Args:
+        run: its directory, which all processes see.
+        net: with its weights and statistics.
+        optimizer: of the weights.
+        memory: of the recipes.
+        progress: where the run is.
+        processes: those that train together, all of which call this; None for this one alone.
+    """
+    tensors, scalars = _tensors(net, optimizer, memory)
+    meta = {"progress": progress.model_dump_json(), "scalars": json.dumps(scalars)}
+    if processes is None or processes.world == 1:
+        run.write(save_tensors(_detached(tensors, tensors), metadata=meta), *PLACE)
+        return
+    # statistics of normalisation and memories may differ between processes: the first one's count
+    weights = {f"net.{name}" for name, _ in net.named_parameters()}
+    alike = {name for name in tensors if name in weights or name.startswith("optimizer.")}
+    names = part_names(progress.number, processes.world)
+    own = shares(tensors, alike, processes.world)[processes.rank]
+    run.write(save_tensors(_detached(tensors, own)), PLACE[0], names[processes.rank])
+    processes.wait()
+    if processes.rank == 0:
+        run.write(save_tensors({}, metadata={**meta, "parts": json.dumps(names)}), *PLACE)
+        for name in run.names(PLACE[0]):
+            if is_part(name) and name not in names:
+                run.remove(PLACE[0], name)
+
+
+def _tensors(
+    net: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Memory]
+) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """The state's tensors by name, and what the optimizer keeps beside tensors."""
     tensors = {f"net.{k}": v for k, v in net.state_dict().items()}
     tensors |= {f"memory.{name}.{k}": v for name, m in memory.items() for k, v in m.items()}
-    state = optimizer.state_dict()
     scalars: dict[str, dict[str, Any]] = {}
-    for index, values in state["state"].items():
+    for index, values in optimizer.state_dict()["state"].items():
         for k, v in values.items():
             if isinstance(v, Tensor):
                 tensors[f"optimizer.{index}.{k}"] = v
             else:
                 scalars.setdefault(str(index), {})[k] = v
-    meta = {"progress": progress.model_dump_json(), "scalars": json.dumps(scalars)}
-    whole = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    run.write(save_tensors(whole, metadata=meta), *PLACE)
+    return tensors, scalars
+
+
+def _detached(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    return {name: tensors[name].detach().cpu().contiguous().clone() for name in names}
 
 
 def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, memory: Mapping[str, Memory]) -> Progress:
@@ -84,16 +128,21 @@ def load_state(run: RunDir, net: nn.Module, optimizer: torch.optim.Optimizer, me
     Raises:
         RunError: it is absent or damaged.
     """
-    data = run.read(*PLACE)
+    place, data = PLACE, run.read(*PLACE)
     try:
-        tensors = load_tensors(data)
         size = int.from_bytes(data[:8], "little")
         meta = json.loads(data[8 : 8 + size])["__metadata__"]
+        tensors = load_tensors(data)
         progress = Progress.model_validate_json(meta["progress"])
         scalars = json.loads(meta["scalars"])
         rest = {int(i): dict(values) for i, values in scalars.items()}
+        for name in json.loads(meta.get("parts", "[]")):
+            if not is_part(name):
+                raise ValueError(f"{name!r} is no part of a checkpoint")
+            place = (PLACE[0], name)
+            tensors |= load_tensors(run.read(*place))
     except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(f"{run}: {'/'.join(PLACE)} is damaged ({first_line(error)}); start a new run") from None
+        raise RunError(f"{run}: {'/'.join(place)} is damaged ({first_line(error)}); start a new run") from None
     try:
         _put_back(tensors, rest, net, optimizer, memory)
     except (RuntimeError, ValueError, LookupError) as error:

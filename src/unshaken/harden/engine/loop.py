@@ -167,8 +167,8 @@ class Loop(Stepping):
         self._count()
         if self.progress.batch == 0:  # before the state, which says that the epoch is done
             self._keep(self.kept(), "last")
-        if self.run is not None and self.processes.rank == 0:
-            save_state(self.run, self.live.net, self.optimizer, self.memory, self.progress)
+        if self.run is not None:
+            save_state(self.run, self.live.net, self.optimizer, self.memory, self.progress, self.processes)
 
     def _note(self) -> str:
         """The live remark beside the progress bar."""

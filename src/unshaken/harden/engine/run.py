@@ -35,8 +35,8 @@ from unshaken.harden.engine.selection import Validation
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import ShapeRecord, read_record, record_of, spec_of_run, tensors_of
-from unshaken.run.config import provenance
 from unshaken.run.lock import locked
+from unshaken.run.provenance import provenance
 from unshaken.run.store import RunDir
 from unshaken.run.tracking import sink_of
 

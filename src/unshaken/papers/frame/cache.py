@@ -14,7 +14,7 @@ from torch import Tensor
 
 from unshaken.papers.frame.record import now
 from unshaken.run.cache_dir import cache_dir
-from unshaken.run.config import provenance
+from unshaken.run.provenance import provenance
 from unshaken.run.store import RunDir
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from unshaken.papers.frame.claim import Check, Outcome
 from unshaken.papers.frame.page_figures import PageFigure, short, shown_figures
 from unshaken.papers.frame.page_picture import draw_figures, drawable
+from unshaken.papers.frame.record import sessions_in_words
 from unshaken.papers.frame.result import PaperResult
 from unshaken.papers.frame.scale import Scale
 from unshaken.run.store import RunDir
@@ -153,6 +154,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str, *, ou
         "```",
         "",
         f"It took {result.seconds / 60:.1f} minutes. All {len(result.measured)} figures: [{result.slug}.json]({link}).",
+        *sessions_in_words(result.provenance),
         "",
     ]
     return "\n".join(lines)

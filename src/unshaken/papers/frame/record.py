@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from unshaken.core.errors import RunError
-from unshaken.run.config import provenance
+from unshaken.run.provenance import provenance
 from unshaken.run.store import RunDir
 
 NAME = "paper.json"
@@ -152,3 +152,13 @@ class Record:
 def now() -> str:
     """The date and time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def sessions_in_words(provenance: Mapping[str, Any]) -> list[str]:
+    """The code and the machine of a result's sessions, one sentence each where they differ."""
+    told = []
+    for session in provenance.get("sessions", []):
+        code = f"unshaken {session['unshaken']}" + (f", commit {session['commit']}" if "commit" in session else "")
+        date, on = session["date"][:10], session.get("processor", session["platform"])
+        told.append(f"Made on {date} by {code}, torch {session['torch']}, on {on}, threads: {session['threads']}.")
+    return list(dict.fromkeys(told))

@@ -21,9 +21,9 @@ from unshaken.core.progress import track
 from unshaken.data.stream import stream
 from unshaken.harden.engine.features import last_layer
 from unshaken.models import fingerprint, load_model
-from unshaken.run.config import provenance
 from unshaken.run.layer_features import pooled
 from unshaken.run.lock import locked
+from unshaken.run.provenance import provenance
 from unshaken.run.rows import Condition, Part, table_of
 from unshaken.run.store import RunDir
 from unshaken.tasks.fairness.figures import RECORD, FairnessReport, Settings, read_report
