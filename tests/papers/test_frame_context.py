@@ -182,6 +182,7 @@ def tabled():
 
     yield Tabled
     unregister("toy-tables")
+    SCHEMAS.pop("toy_tables_heights", None)
 
 
 def test_a_table_stands_in_the_namespace_of_its_paper(context, tabled, monkeypatch):

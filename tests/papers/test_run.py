@@ -8,6 +8,7 @@ from unshaken.core.registry import register, unregister
 from unshaken.papers import PaperResult, freeze, list_papers, run_paper
 from unshaken.papers.frame import Check, Paper
 from unshaken.papers.frame.run import figures_of
+from unshaken.run.rows import SCHEMAS
 from unshaken.run.store import RunDir
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "clopper-pearson 95%"}
@@ -52,6 +53,7 @@ def paper():
 
     yield HalfFull
     unregister("half-full")
+    SCHEMAS.pop("half_full_levels", None)  # as a test of the documentation may come after it
 
 
 def test_the_verdict_follows_from_the_rule(paper, tmp_path):
