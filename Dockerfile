@@ -13,7 +13,7 @@ ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN pip install --index-url "$TORCH_INDEX" torch torchvision
 COPY pyproject.toml README.md LICENSE /src/
 COPY src /src/src
-RUN pip install "/src${EXTRAS:+[$EXTRAS]}" && python -m compileall -q /opt/venv/lib/python3.12/site-packages/unshaken
+RUN pip install "/src${EXTRAS:+[$EXTRAS]}" && python -m compileall -q /opt/venv/lib/python3*/site-packages/unshaken
 RUN unshaken --version
 
 FROM python:3.12-slim
