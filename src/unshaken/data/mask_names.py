@@ -54,5 +54,5 @@ def find_shared(samples: Iterable[str]) -> Mapping[str, tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def _shared(samples: tuple[str, ...]) -> Mapping[str, tuple[str, str]]:
-    """As `find_shared`, once for a data set, whose masks are read a few at a time."""
+    """Find shared masks once for a data set, whose masks are read a few at a time."""
     return find_shared(samples)

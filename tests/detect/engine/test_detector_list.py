@@ -61,7 +61,5 @@ def test_a_view_is_that_of_the_fit_or_the_size_that_its_images_had():
         (View(28, 30), FitRecord(view=view_text(view), shape=[1, 28, 30])),
         (View(30, 28), FitRecord(view="as they are", shape=[1, 28, 30])),
     ):
-        with pytest.raises(
-            ModelError, match=r"d: these detectors .* photos seen so: .*; 'net' sees them so"
-        ):
+        with pytest.raises(ModelError, match=r"d: these detectors .* photos seen so: .*; 'net' sees them so"):
             record.check_view(other, "net", "d")

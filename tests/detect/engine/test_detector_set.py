@@ -68,9 +68,7 @@ def test_a_model_that_sees_photos_otherwise_is_refused(fitted, tmp_path):
     from unshaken.models import load_model
 
     fitted.detector_set.save(tmp_path / "d")
-    wanted = (
-        r"photos seen so: .* 28 x 28 cut.*; 'demo:standard' sees them so: .* 14 x 14 cut.*: give the model"
-    )
+    wanted = r"photos seen so: .* 28 x 28 cut.*; 'demo:standard' sees them so: .* 14 x 14 cut.*: give the model"
     with pytest.raises(ModelError, match=wanted):
         DetectorSet.load(tmp_path / "d", load_model("demo:standard?size=14"))
 

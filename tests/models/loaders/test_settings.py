@@ -96,7 +96,7 @@ def test_what_is_off_is_as_if_absent():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), torch.ones(2), [torch.ones(2)], {"a": object()}, "/home/ann/net.pt", "cuda:0", repr(object())]
+    "value", [object(), torch.ones(2), [torch.ones(2)], {"a": object()}, "nets/net.pt", "cuda:0", repr(object())]
 )
 def test_objects_tensors_and_places_do_not_count(value):
     assert settings_of(Held(value)) == ""

@@ -21,7 +21,7 @@ ROWS = 512
 
 
 @dataclass(slots=True)
-class Written:
+class ExportCounts:
     """Samples of a corrected set, and those of the data that it lacks.
 
     Args:
@@ -37,7 +37,7 @@ class Written:
     def __str__(self) -> str:
         """In words.
 
-        >>> str(Written(1000)), str(Written(997, unused=2, unreadable=1))
+        >>> str(ExportCounts(1000)), str(ExportCounts(997, unused=2, unreadable=1))
         ('1,000 samples, none left out', '997 samples, 3 left out (2 without a label to use, 1 not readable)')
         """
         reasons = {"without a label to use": self.unused, "not readable": self.unreadable}
@@ -61,7 +61,7 @@ def to_overlay(outcome: Outcome) -> pa.Table:
     return pa.table(columns).replace_schema_metadata({VERSION: outcome.version.encode()})
 
 
-def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> Written:
+def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> ExportCounts:
     """Write a whole data set with corrected labels as parquet: `id`, `image`, `label`, `given` and `labels_version`.
 
     Images are PNG files of the pixels that the data set gives. Samples that cannot be read, and those that should not
@@ -78,7 +78,7 @@ def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> Written:
     finals = {one.sample: final_label(one) for one in outcome.labels}
     types = [("id", pa.string()), ("image", pa.binary()), ("label", pa.int64()), ("given", pa.int64())]
     schema = pa.schema([*types, ("labels_version", pa.string())], metadata={VERSION: outcome.version.encode()})
-    written = Written()
+    written = ExportCounts()
     with pq.ParquetWriter(path, schema) as writer:
         for rows in _blocks(dataset, finals, written):
             columns = [*map(list, zip(*rows, strict=True)), [outcome.version] * len(rows)]
@@ -93,7 +93,7 @@ def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> Written:
 Row = tuple[str, bytes, int, int]
 
 
-def _blocks(dataset: Dataset, finals: dict[str, int | None], written: Written) -> Iterator[list[Row]]:
+def _blocks(dataset: Dataset, finals: dict[str, int | None], written: ExportCounts) -> Iterator[list[Row]]:
     """The rows in blocks; what is left out is counted."""
     labels = dataset.labels if dataset.labels is not None else np.full(len(dataset), -1)
     rows: list[Row] = []

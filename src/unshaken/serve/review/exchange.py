@@ -19,7 +19,7 @@ from unshaken.labels.correct.cleanlab import from_cleanlab, to_cleanlab
 from unshaken.labels.correct.fiftyone import from_fiftyone, to_fiftyone
 from unshaken.labels.correct.label_studio import from_label_studio, to_label_studio
 from unshaken.labels.correct.outcome import ForeignVerdict, Outcome, verdict_for
-from unshaken.labels.correct.overlay import Written, to_overlay, write_corrected
+from unshaken.labels.correct.overlay import ExportCounts, to_overlay, write_corrected
 from unshaken.labels.correct.table import from_csv, to_csv
 from unshaken.labels.review.protocol import ItemState
 from unshaken.labels.review.verdict import Verdict
@@ -39,7 +39,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """A review in a file.
 
     Args:
@@ -48,7 +48,7 @@ class Exported:
     """
 
     outcome: Outcome
-    written: Written | None = None
+    written: ExportCounts | None = None
 
 
 def _csv(outcome: Outcome, path: Path) -> None:
@@ -72,11 +72,11 @@ def _overlay(outcome: Outcome, path: Path) -> None:
     pq.write_table(to_overlay(outcome), path)
 
 
-def _parquet(outcome: Outcome, path: Path) -> Written:
+def _parquet(outcome: Outcome, path: Path) -> ExportCounts:
     return write_corrected(open_recorded(outcome.data, f"the review {outcome.review!r}"), outcome, path)
 
 
-WRITERS: Mapping[Format, Callable[[Outcome, Path], Written | None]] = {
+WRITERS: Mapping[Format, Callable[[Outcome, Path], ExportCounts | None]] = {
     Format.CSV: _csv,
     Format.CLEANLAB: _cleanlab,
     Format.LABEL_STUDIO: _label_studio,
@@ -94,7 +94,7 @@ READERS: Mapping[Format, Callable[[Path, tuple[str, ...]], list[ForeignVerdict]]
 
 def export_review(
     store: ReviewStore, review: str, format: Format, path: Path, *, version: str | None = None
-) -> Exported:
+) -> ExportResult:
     """Write the labels of a review to a file.
 
     Args:
@@ -117,7 +117,7 @@ def export_review(
         raise ParameterError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         part.unlink(missing_ok=True)
-    return Exported(outcome, written)
+    return ExportResult(outcome, written)
 
 
 def outcome_of(store: ReviewStore, review: str, labels: str | Path) -> Outcome:
