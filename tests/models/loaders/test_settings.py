@@ -91,6 +91,30 @@ def test_neither_mode_nor_passes_nor_hooks_make_another_model(small, images):
     assert of(net.train()) == before
 
 
+class Counting(nn.Module):
+    """A net that counts its passes, and keeps the size of the last images."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor, self.passes, self.size = factor, 0, None
+
+    def forward(self, images):
+        self.passes += 1
+        return self.factor * self.keep(images).flatten(1)[:, :3]
+
+    def keep(self, images):
+        self.size = tuple(images.shape[2:])
+        return images
+
+
+def test_what_a_pass_assigns_does_not_count(images):
+    net = Counting(2.0)
+    before = of(net)
+    net(images)
+    assert (net.passes, net.size) == (1, (28, 28))
+    assert of(net) == before != of(Counting(3.0))
+
+
 def test_what_is_off_is_as_if_absent():
     assert len(alike(Held, None, False, (), [], {})) == 1
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import dis
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -21,10 +23,9 @@ LIBRARIES = frozenset({"lightning", "open_clip", "pytorch_lightning", "timm", "t
 """Packages of models whose private attributes change from one version to the next."""
 STATE: Mapping[str, frozenset[str]] = {
     "Draws": frozenset({"seed", "stream", "passes"}),
-    "NoisyFeatures": frozenset({"drawn"}),
     "ReplayedModule": frozenset({"_left"}),
 }
-"""Attributes that passes or runs change, by the class of the module."""
+"""Attributes that others than the module's own forward pass change, by the class of the module."""
 PLACES = ("/", "\\", ":", " at 0x")
 """Signs of a text that says where something is: a path, a device, an address in memory."""
 
@@ -35,7 +36,8 @@ def settings_of(module: nn.Module) -> str:
     Numbers, texts, truth values, functions and classes count, and tuples, lists, sets, dicts, pydantic models and
     frozen dataclasses of these. None and False are as if absent, so that a switch which a later version of a library
     adds, and which is off, changes nothing. Private attributes count in modules of one's own, not in those of torch and
-    of model libraries. Tensors do not count: what weights and buffers are is known from the state dict.
+    of model libraries. Tensors do not count: what weights and buffers are is known from the state dict. Attributes that
+    the forward pass assigns, such as a counter of passes, do not count either.
 
     Args:
         module: in training or evaluation mode, which makes no difference.
@@ -47,7 +49,7 @@ def settings_of(module: nn.Module) -> str:
     ('(p=0.25)', '(end_dim=2,start_dim=1)', '')
     """
     kind = type(module)
-    out = LEFT_OUT | STATE.get(kind.__qualname__, frozenset())
+    out = LEFT_OUT | STATE.get(kind.__qualname__, frozenset()) | _assigned_by_forward(kind)
     private = _package(kind) != "torch" and not any(_package(base) in LIBRARIES for base in kind.__mro__)
     found = {
         name: described
@@ -56,6 +58,24 @@ def settings_of(module: nn.Module) -> str:
         if not _is_off(value) and (described := _described(value)) is not None
     }
     return _joined(found) if found else ""
+
+
+@lru_cache(maxsize=1024)
+def _assigned_by_forward(kind: type) -> frozenset[str]:
+    """Names of attributes that a class's `forward`, or a method that it names, assigns."""
+    waiting, seen, found = ["forward"], set[str](), set[str]()
+    while waiting:
+        name = waiting.pop()
+        function = getattr(kind, name, None)
+        if name in seen or not isinstance(function, FunctionType) or function is getattr(nn.Module, name, None):
+            continue
+        seen.add(name)
+        for step in dis.get_instructions(function):
+            if step.opname == "STORE_ATTR":
+                found.add(step.argval)
+            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                waiting.append(step.argval)
+    return frozenset(found)
 
 
 def _package(kind: type) -> str:
