@@ -48,7 +48,7 @@ def settings_of(module: nn.Module) -> str:
     >>> settings_of(nn.Dropout(0.25)), settings_of(nn.Flatten(1, 2)), settings_of(nn.Sequential())
     ('(p=0.25)', '(end_dim=2,start_dim=1)', '')
     """
-    kind = type(module)
+    kind: type = type(module)
     out = LEFT_OUT | STATE.get(kind.__qualname__, frozenset()) | _assigned_by_forward(kind)
     private = _package(kind) != "torch" and not any(_package(base) in LIBRARIES for base in kind.__mro__)
     found = {
