@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
@@ -107,13 +108,26 @@ def test_an_overlay_of_a_review_is_read(demo, tmp_path):
 
 def test_a_corrected_set_is_read_as_data(demo, tmp_path):
     answers = [Answer(kind="labels", classes=(9,)), Answer(kind="not-in-classes")]
-    assert write_corrected(demo, outcome(demo, *answers), tmp_path / "x.parquet") == 999
+    written = write_corrected(demo, outcome(demo, *answers), tmp_path / "x.parquet")
+    assert str(written) == "999 samples, 1 left out (1 without a label to use)"
     data = load_data(f"parquet:{tmp_path}/x.parquet")
     assert (data.ids[0], data.labels[0], data.classes) == (demo.ids[0], 9, demo.classes)
     assert data.ids[1:] == demo.ids[2:]
     assert (data.read(5) == demo.read(6)).all()
     assert data.labels_version == "second look"
     assert set(pq.read_table(tmp_path / "x.parquet")["labels_version"].to_pylist()) == {"second look"}
+
+
+def test_a_corrected_set_counts_what_cannot_be_read(tmp_path):
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "photos" / "b").mkdir()
+    for name in ("a/1.png", "a/2.png", "b/3.png"):
+        Image.new("L", (8, 8)).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "b" / "4.png").write_bytes(b"no image")
+    data = load_data(f"folder:{tmp_path}/photos")
+    written = write_corrected(data, outcome(data, Answer(kind="not-in-classes")), tmp_path / "x.parquet")
+    assert (written.samples, written.unused, written.unreadable) == (2, 1, 1)
+    assert pq.read_table(tmp_path / "x.parquet")["id"].to_pylist() == ["a/2.png", "b/3.png"]
 
 
 def test_numbers_that_are_names_of_other_classes_are_refused(tmp_path):

@@ -36,6 +36,13 @@ def test_masks_lie_beside_images_under_their_names(tmp_path):
     assert load_data(f"masks:{tmp_path}").fingerprint != before
 
 
+def test_two_images_do_not_share_a_mask(tmp_path):
+    save(tmp_path, "a", MASK)
+    Image.fromarray(np.zeros((3, 4, 3), np.uint8)).save(tmp_path / "images" / "a.png")
+    with pytest.raises(DataError, match=r"images 'a\.jpg' and 'a\.png' would have one mask, a\.png; rename one"):
+        load_data(f"masks:{tmp_path}")
+
+
 def test_an_index_of_a_palette_is_a_class_and_so_is_a_number_of_16_bits(tmp_path):
     image = Image.fromarray(MASK)
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255] + [0] * 759)

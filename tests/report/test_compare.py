@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from scipy.stats import binomtest
@@ -8,6 +9,7 @@ from scipy.stats import binomtest
 from unshaken.core.errors import ParameterError
 from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.compare import beside
+from unshaken.report.write import write_comparison, write_report
 from unshaken.run import RunDir, read_config
 from unshaken.run.plan import Entry
 
@@ -94,3 +96,16 @@ def test_defaults_spelt_out_are_no_other_way(make_run: Make) -> None:
 def test_runs_beside_are_found_relative_to_this_one(make_run: Make, path: str, place: str, expected: str) -> None:
     config = read_config(make_run(plan=FOG, beside=[place]))
     assert [r.path for r in beside(RunDir(path), config)] == [expected]
+
+
+def test_neither_a_comparison_nor_a_report_shows_a_password(write: Make, tmp_path: Path) -> None:
+    where = f"compare-{tmp_path.name}"
+    place = f"memory://ann:s3cr3t@{where}"
+    before, after = (write(f"{place}/{n}", plan=FOG, bad=False, shift=s) for n, s in (("before", 0.0), ("after", 2.0)))
+    out = RunDir(f"{place}/out")
+    write_comparison(out, compare_runs([before, after]))
+    write_report(after, baseline=before)
+    files = [out.read(f"compare.{kind}") for kind in ("html", "md", "json")]
+    files += [after.read(name) for name in ("report.html", "report.md", "summary.json")]
+    assert not any(b"s3cr3t" in file for file in files)
+    assert out.read_json("compare.json")["comparisons"][0]["baseline"] == f"memory://{where}/before"

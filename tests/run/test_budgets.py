@@ -8,6 +8,7 @@ import torch
 import unshaken
 from unshaken.data import load_data
 from unshaken.data.in_memory import InMemory
+from unshaken.run import budgets
 from unshaken.run.budgets import first_images, fit_budgets, largest_budget
 from unshaken.run.plan import Entry, load_plan
 
@@ -35,6 +36,13 @@ def drawings(channels=1, side=28):
 )
 def test_the_largest_budget_follows_from_channels_size_and_ground(images, budget):
     assert largest_budget(images) == budget
+
+
+def test_few_images_are_read_where_they_are_very_large(monkeypatch):
+    data = load_data("demo")
+    assert len(first_images(data)) == 16
+    monkeypatch.setattr(budgets, "NUMBERS", 3 * 28**2)
+    assert len(first_images(data)) == 3
 
 
 def eps_of(plan):

@@ -21,6 +21,17 @@ def test_a_shard_writes_its_own_samples_only(make, rows_of):
     assert {s for _, s in job.run.finished()} == {1}
 
 
+def test_the_reference_is_the_first_readable_samples_and_few_of_very_large_images(make, monkeypatch):
+    spec = make.data(80, bad=(0, 5))
+    whole = make.job(make.folder / "run", spec).reference()
+    assert whole.ids == tuple(f"s{i:03d}" for i in range(34) if i not in (0, 5))
+    monkeypatch.setattr("unshaken.run.shard.NUMBERS", 3 * whole.images[0].numel())
+    few = make.job(make.folder / "run", spec).reference()
+    assert few.ids == whole.ids[:3]
+    assert torch.equal(few.images, whole.images[:3])
+    assert torch.equal(few.labels, whole.labels[:3])
+
+
 def test_only_what_is_absent_is_computed(make):
     job = make.job(make.folder / "run", make.data(16))
     run_shard(job, 0, set())

@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import pytest
 
+from unshaken.api.job import prepare_run
 from unshaken.api.options import Options
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.run import RunDir, execute, read_config
-from unshaken.run.split import check_part, parse_part, shards_of_part
+from unshaken.run import RunDir, execute, load_plan, read_config, split
+from unshaken.run.split import NUMBERS, check_part, parse_part, shard_size, shards_of_part
+
+
+@pytest.mark.parametrize("numbers", [1, 784, 3 * 32**2, 3 * 224**2, 3 * 1024**2, 2**24])
+def test_a_shard_of_images_of_a_usual_size_has_16_samples_to_1024(numbers):
+    assert shard_size(numbers) == max(16, min(1024, 2**24 // numbers))
+
+
+@pytest.mark.parametrize("numbers", [2**24 + 1, 3 * 4000 * 3000, 3 * 8000**2, 3 * 9459**2, NUMBERS + 1])
+def test_a_shard_of_very_large_images_is_bounded_by_its_memory(numbers):
+    assert shard_size(numbers) * numbers <= max(NUMBERS, numbers)
+
+
+def test_a_run_that_was_begun_with_larger_shards_keeps_them(tmp_path, monkeypatch):
+    def size():
+        plan, options = load_plan([]), Options(device="cpu", limit=20)
+        return prepare_run(run, "demo", "demo", plan, options, [], "custom").config.shard_size
+
+    run = RunDir(tmp_path)
+    monkeypatch.setattr(split, "NUMBERS", 5 * 28**2)
+    assert size() == 5
+    run.write_json({"shard_size": 7}, "run.json")
+    assert size() == 5
+    run.write_json({"shard_size": 1024}, "run.json")  # as before memory was minded
+    assert size() == 1024
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

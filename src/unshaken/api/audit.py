@@ -98,7 +98,7 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
     robust = run_plan(
         "demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None, register=None)
     )
-    beside = [str(robust.run).removeprefix(f"{out}/")]
+    beside = [robust.run.path.removeprefix(f"{out}/")]
     return run_plan("demo:standard", data, plan, replace(options, out=out), beside=beside)
 
 

@@ -94,7 +94,7 @@ class Steps:
     def _shared(self, place: RunDir, opened: LoadedCandidate) -> dict[str, Any]:
         o, begun = self.options, place.exists("run.json")
         return {
-            "out": str(place), "resume": begun, "limit": o.limit, "seed": o.seed, "name": opened.name,
+            "out": place.path, "resume": begun, "limit": o.limit, "seed": o.seed, "name": opened.name,
             "device": o.device, "batch_size": o.batch_size, "workers": o.workers, "save_examples": o.save_examples,
             "on_error": o.on_error,
         }  # fmt: skip
@@ -112,7 +112,7 @@ class Steps:
     def _detect(self, opened: LoadedCandidate) -> None:
         """MCM for zero-shot models, on raw cosines; MSP for others."""
         place = beneath(self.run, opened.key, DETECT)
-        detectors = os.path.join(str(beneath(self.run, opened.key)), "detectors")
+        detectors = os.path.join(beneath(self.run, opened.key).path, "detectors")
         device = choose_device(self.options.device)
         if not os.path.isfile(os.path.join(detectors, "detectors.json")):
             method = "mcm" if opened.is_zero_shot else "msp"
@@ -129,7 +129,7 @@ class Steps:
     def _cues(self, opened: LoadedCandidate, cues: CueConflict) -> None:
         place, o = beneath(self.run, opened.key, CUES), self.options
         explain(
-            cues, opened.classifier, self.aspects.cue_data, limit=o.limit, seed=o.seed, out=str(place),
+            cues, opened.classifier, self.aspects.cue_data, limit=o.limit, seed=o.seed, out=place.path,
             resume=place.exists("explain.json"), device=o.device, batch_size=o.batch_size, workers=o.workers,
         )  # fmt: skip
 

@@ -29,6 +29,7 @@ from unshaken.run import Entry, Job, RunConfig, RunDir
 from unshaken.run.align import align, align_boxes, align_masks
 from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
+from unshaken.run.config import NAME
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
 from unshaken.run.label_record import LabelRecord
@@ -38,13 +39,10 @@ from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.sample_ids import pack_ids
 from unshaken.run.seen import seen_in_training
-from unshaken.run.split import check_part
+from unshaken.run.split import check_part, shard_size, usual_shard_size
 from unshaken.run.task import CLASSIFICATION
 from unshaken.tasks.find import make_task
 from unshaken.tasks.segmentation.task import Segmentation
-
-LARGEST_SHARD = 1024
-"""Samples in a shard at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +121,8 @@ def prepare_run(
     if options.limit is not None:
         ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
     config = _configure(
-        inputs, plan, options, ids=pack_ids(ids), plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside),
-        labels=record, task=task.name,
+        inputs, plan, options, shard_size=_shard_size(run, inputs.numbers), ids=pack_ids(ids),
+        plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside), labels=record, task=task.name,
     )  # fmt: skip
     check_part(config.part, config.shards, config.shard_size)
     warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
@@ -193,6 +191,15 @@ def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> I
     )
 
 
+def _shard_size(run: RunDir, numbers: int) -> int:
+    """Samples in a shard of a run; one of very large images that an earlier version began keeps its own."""
+    size, usual = shard_size(numbers), usual_shard_size(numbers)
+    if size == usual or not run.exists(NAME):
+        return size
+    there = run.read_json(NAME)
+    return usual if isinstance(there, dict) and there.get("shard_size") == usual else size
+
+
 def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any) -> RunConfig:
     """The configuration; `named` are further fields of `RunConfig`."""
     return RunConfig(
@@ -201,7 +208,6 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         data=inputs.data,
         plan=plan,
         seed=options.seed,
-        shard_size=max(16, min(LARGEST_SHARD, 2**24 // inputs.numbers)),
         eot=options.eot,
         precision=options.precision,
         device=inputs.device,

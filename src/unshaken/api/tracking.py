@@ -18,7 +18,7 @@ from unshaken.report.pages import comparison_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunConfig, RunDir, read_config
-from unshaken.run.tracking import Registration, RunTracker, Sink, bare, metrics_of, reason, sink_of
+from unshaken.run.tracking import Registration, RunTracker, Sink, metrics_of, reason, sink_of
 
 FILES = ("report.html", "report.md", "summary.json", "run.json", "harden.json", "curves.parquet", "junit.xml")
 """Files of a run directory that are kept with the run, those that it has; its rows and images stay where they are."""
@@ -134,8 +134,8 @@ def log_comparison(track: str | None, name: str, comparisons: Comparisons) -> No
     data, page = comparisons.to_json(), comparison_page(comparisons)
     try:
         first = comparisons.runs[0]
-        asked = {f"candidate.{i}": bare(r.candidate) for i, r in enumerate(comparisons.runs, 1)}
-        sink.begin(name, "", {"baseline": bare(first.baseline), **asked})
+        asked = {f"candidate.{i}": r.candidate for i, r in enumerate(comparisons.runs, 1)}
+        sink.begin(name, "", {"baseline": first.baseline, **asked})
         sink.log_metrics(1, metrics_of(data))
         sink.log_tags({f"verdict.{r.candidate_name}": r.verdicts for r in comparisons.runs})
         with tempfile.TemporaryDirectory() as folder:
@@ -177,7 +177,7 @@ def _log(tracker: RunTracker, parameters: Mapping[str, str], send: Any) -> None:
 
 
 def _tags(run: RunDir, summary: Mapping[str, Any], gates: Sequence[GateResult]) -> dict[str, str]:
-    found = {"run": os.path.abspath(run.root) if run.local else bare(str(run))}
+    found = {"run": os.path.abspath(run.root) if run.local else str(run)}
     found["gates"] = "none" if not gates else "held" if all(g.held for g in gates) else "failed"
     for number, gate in enumerate(gates, 1):
         found[f"gate.{number}"] = f"{'held' if gate.held else 'FAILED'}: {gate.text} ({gate.detail})"
@@ -193,7 +193,7 @@ def _detectors(config: RunConfig) -> dict[str, Any]:
 
 def _add_model(folder: Path, run: RunDir) -> None:
     """The chosen checkpoint of a training run, where it can be kept outside this program."""
-    spec = f"run:{run}"
+    spec = f"run:{run.path}"
     try:
         check_kept(spec)
     except ParameterError:

@@ -11,6 +11,7 @@ import typer
 
 from unshaken.cli.session import Session
 from unshaken.cli.show import one_line
+from unshaken.core.addresses import bare
 from unshaken.core.errors import is_out_of_memory
 
 WRONG = 2
@@ -33,7 +34,7 @@ def explain(error: BaseException, session: Session) -> int:
     if session.debug:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | typer.Abort) or _is(error, "unshaken.run.local", "Interrupted"):
-        kept = f"; finished results are saved, resume with: {session.resume}" if session.resume else ""
+        kept = f"; finished results are saved, resume with: {bare(session.resume)}" if session.resume else ""
         typer.echo(f"unshaken: interrupted{kept}", err=True)
         return INTERRUPTED
     typer.echo(f"unshaken: {one_line(_message(error, session))}", err=True)

@@ -34,9 +34,11 @@ def export(
     from unshaken.serve.review.exchange import export_review
 
     with open_store(run, db) as store:
-        outcome = export_review(store, name, _format(format), Path(out), version=version)
+        found = export_review(store, name, _format(format), Path(out), version=version)
     if not session.quiet:
-        print_line(f"{len(outcome.labels):,} reviewed labels, version {outcome.version}: {out}")
+        print_line(f"{len(found.outcome.labels):,} reviewed labels, version {found.outcome.version}: {out}")
+        if found.written is not None:
+            print_line(f"whole data set: {found.written}")
     return 0
 
 

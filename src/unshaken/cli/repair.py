@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, print_page, table
+from unshaken.core.addresses import bare
 
 if TYPE_CHECKING:
     from unshaken.harden.engine.repair import RepairPlan
@@ -61,7 +62,7 @@ def repair_run(
     comparison, spec = done.comparison, shlex.quote(done.hardened.spec or f"run:{folder}")
     if as_json:
         pair = None if comparison is None else comparison.to_json()
-        print_json({"plan": plan_json(plan), "run": folder, **done.hardened.result, "comparison": pair})
+        print_json({"plan": plan_json(plan), "run": bare(folder), **done.hardened.result, "comparison": pair})
         return NOT_REPAIRED if done.refused else 0
     if done.refused or comparison is None:
         console().print(f"not repaired: {done.refused}", style="bold red", soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from unshaken.core.addresses import bare
 from unshaken.core.texts import printable as printable
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ LONGEST = 1200
 
 
 def one_line(text: str) -> str:
-    """A message as one printable line, not longer than anybody reads."""
-    line = printable(" ".join(text.split()))
+    """A message as one printable line, not longer than anybody reads, and without passwords of addresses."""
+    line = bare(printable(" ".join(text.split())))
     return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
 
 
@@ -76,5 +77,5 @@ def print_json(value: Any) -> None:
 
 
 def print_line(text: str) -> None:
-    """One printable line on stdout."""
-    typer.echo(printable(text))
+    """One printable line on stdout, without passwords of addresses."""
+    typer.echo(bare(printable(text)))

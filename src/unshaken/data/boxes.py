@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, cut, form_of, open_image
+from unshaken.data.mask_names import check_mask, mask_name
 from unshaken.data.spec import existing
 from unshaken.data.view_geometry import place_photo
 
@@ -131,17 +131,19 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
         bool `[N, H, W]`.
 
     Raises:
-        DataError: a mask cannot be read or has another size than its photo, or no sample has one.
+        DataError: a mask cannot be read, has another size than its photo or would be that of two samples, or no sample
+            has one.
     """
     root, seen = existing(folder, folder, folder=True), seen_as(dataset, view)
     found: list[NDArray[np.bool_] | None] = []
     for index in indices:
-        path = root / Path(dataset.ids[index]).with_suffix(".png")
+        path = root / mask_name(dataset.ids[index])
         if not path.is_relative_to(root):  # an id that is an absolute path
             raise DataError(f"the mask of sample {dataset.ids[index]!r} would lie outside of {folder!r}: rename it")
         if not path.is_file():
             found.append(None)
             continue
+        check_mask(dataset.ids[index], dataset.ids, folder)
         try:
             mask = open_image(path).convert("L")
         except BadImage as error:

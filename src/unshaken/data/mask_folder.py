@@ -70,7 +70,8 @@ def open_masks(target: str, options: Options) -> MaskFolder:
     An image without a mask, or with one that cannot be used, is a bad sample.
 
     Raises:
-        DataError: a folder is absent; masks have no image; none can be used; or they are of several sizes.
+        DataError: a folder is absent; masks have no image; images would share a mask; none can be used; or they are of
+            several sizes.
     """
     spec = options.spec
     root = existing(target, spec, folder=True)
@@ -80,8 +81,8 @@ def open_masks(target: str, options: Options) -> MaskFolder:
     images, masks = (list_images(existing(str(root / name), spec, folder=True), options) for name in (IMAGES, MASKS))
     if not images:
         raise DataError(f"data {spec!r}: no images in {str(root / IMAGES)!r}")
-    found = _by_stem(masks, spec)
-    lonely = sorted(found.keys() - {_stem(f.id) for f in images})
+    found, of_images = _by_stem(masks, spec, MASKS), _by_stem(images, spec, IMAGES)
+    lonely = sorted(found.keys() - of_images.keys())
     if lonely:
         raise DataError(
             f"data {spec!r}: {len(lonely):,} of {len(found):,} masks have no image, such as {shorten(lonely[0])}; call "
@@ -110,12 +111,22 @@ def _stem(id: str) -> str:
     return folder + slash + (name.rpartition(".")[0] or name)
 
 
-def _by_stem(masks: Sequence[ImageFile], spec: str) -> dict[str, ImageFile]:
+def _by_stem(files: Sequence[ImageFile], spec: str, folder: str) -> dict[str, ImageFile]:
+    """Files by their ids without the extension.
+
+    Raises:
+        DataError: two differ in it alone, so that an image would have two masks, or a mask two images.
+    """
     found: dict[str, ImageFile] = {}
-    for file in masks:
+    for file in files:
         other = found.setdefault(_stem(file.id), file)
-        if other is not file:
+        if other is not file and folder == MASKS:
             raise DataError(f"data {spec!r}: masks {other.id!r} and {file.id!r} are of one image; leave one of them")
+        if other is not file:
+            raise DataError(
+                f"data {spec!r}: images {other.id!r} and {file.id!r} would have one mask, {_stem(file.id)}.png; rename "
+                "one of them"
+            )
     return found
 
 

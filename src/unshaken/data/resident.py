@@ -22,6 +22,8 @@ from unshaken.data.subset import subset
 
 RESIDENT_BYTES = 2**31
 """Images of up to so many bytes in all are held in memory."""
+COUNTED = 5000
+"""Images that mean and deviation are computed over, at most."""
 
 
 class Samples:
@@ -156,8 +158,8 @@ class Samples:
         return np.setdiff1d(self.good, apart), apart
 
     def statistics(self) -> tuple[list[float], list[float]]:
-        """Mean and deviation of the channels over the first 5,000 images."""
-        images = self.whole(self.good[:5000]).images
+        """Mean and deviation of the channels over 5,000 images at most, spread over all of them."""
+        images = self.whole(self.good[spread(len(self.good), COUNTED)]).images
         return images.mean((0, 2, 3)).tolist(), images.std((0, 2, 3)).clamp(min=1e-3).tolist()
 
     def keys(self, seed: int) -> SampleRng:
@@ -190,6 +192,25 @@ class Samples:
 
     def _stream(self, rows: NDArray[np.int64], size: int) -> Iterator[Batch | BadSample]:
         return stream(self.dataset, rows.tolist(), view=self.view, workers=self.workers, batch_size=size)
+
+
+def spread(n: int, most: int) -> NDArray[np.int64]:
+    """Places spread evenly over a row of n, in rising order: one in each of `most` equal parts, all where n is no more.
+
+    The place within a part moves by the golden ratio from one to the next, so that no period of the row is met.
+
+    Args:
+        n: length of the row.
+        most: number of places.
+
+    >>> spread(3, 5).tolist(), spread(10, 4).tolist()
+    ([0, 1, 2], [0, 3, 5, 9])
+    """
+    if n <= most:
+        return np.arange(n)
+    bounds = np.arange(most + 1) * n // most
+    share = np.arange(most) * 0.6180339887498949 % 1
+    return bounds[:-1] + (share * np.diff(bounds)).astype(np.int64)
 
 
 def order(

@@ -14,6 +14,7 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data.boxes import photo_size, seen_as
 from unshaken.data.dataset import Dataset
+from unshaken.data.mask_names import find_shared, mask_name
 from unshaken.data.spec import reason_of
 from unshaken.data.view_geometry import place_photo
 
@@ -35,7 +36,7 @@ def write_object_masks(
     """
     root, seen = Path(folder).expanduser().resolve(), seen_as(dataset, view)
     for mask, index in zip(masks.numpy(), indices, strict=True):
-        path = (root / dataset.ids[index]).with_suffix(".png").resolve()
+        path = (root / mask_name(dataset.ids[index])).resolve()
         if not path.is_relative_to(root):
             raise DataError(
                 f"the mask of sample {dataset.ids[index]!r} would lie outside of {folder!r}: rename the sample"
@@ -57,11 +58,8 @@ def check_mask_names(ids: Iterable[str]) -> None:
     Raises:
         DataError: two ids differ in their ending alone, as `a.jpg` and `a.png` do.
     """
-    first: dict[str, str] = {}
-    for name in ids:
-        mask = Path(name).with_suffix(".png").as_posix()
-        if (other := first.setdefault(mask, name)) != name:
-            raise DataError(f"the masks of samples {other!r} and {name!r} would be one file, {mask}: rename one")
+    for mask, (one, other) in find_shared(ids).items():
+        raise DataError(f"the masks of samples {one!r} and {other!r} would be one file, {mask}: rename one")
 
 
 def enlarge_to_photo(mask: NDArray[np.bool_], width: int, height: int, view: View) -> NDArray[np.bool_]:

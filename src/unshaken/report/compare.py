@@ -44,7 +44,7 @@ def compare_runs(
     """
     if len(runs) < 2:
         raise ParameterError(f"a comparison needs at least two run directories, not {len(runs)}")
-    read = [(str(run), config := read_config(run), read_frame(run, config)) for run in runs]
+    read = [(run, config := read_config(run), read_frame(run, config)) for run in runs]
     first = read[0]
     pairs = [compare_frames(*first, *other, complete_only=complete_only) for other in read[1:]]
     paired = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
@@ -75,10 +75,10 @@ def _robustness(
 
 
 def compare_frames(
-    baseline: str,
+    baseline: RunDir,
     before: RunConfig,
     old: Frame,
-    candidate: str,
+    candidate: RunDir,
     after: RunConfig,
     new: Frame,
     *,
@@ -101,7 +101,7 @@ def compare_frames(
         name = new.conditions[j].id
         try:
             first, second, paired[name] = (
-                PAIRED[after.task](RunDir(baseline), old, RunDir(candidate), new, name, complete_only=complete_only)
+                PAIRED[after.task](baseline, old, candidate, new, name, complete_only=complete_only)
                 if after.task in PAIRED
                 else _paired_accuracy(old, places[name], new, j, complete_only=complete_only)
             )
@@ -111,8 +111,8 @@ def compare_frames(
     paired = holm_corrected(paired)
     known = {new.conditions[j].id for j in own}
     return RunComparison(
-        baseline=baseline,
-        candidate=candidate,
+        baseline=str(baseline),
+        candidate=str(candidate),
         baseline_name=before.model_name,
         candidate_name=after.model_name,
         n=paired["clean"].n,
@@ -128,7 +128,7 @@ def compare_frames(
 
 
 def _check_comparable(
-    baseline: str, before: RunConfig, old: Frame, candidate: str, after: RunConfig, new: Frame
+    baseline: RunDir, before: RunConfig, old: Frame, candidate: RunDir, after: RunConfig, new: Frame
 ) -> None:
     """Refuse runs that have no figure in common.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import fsspec
 
+from unshaken.core.addresses import bare, bare_message
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import shorten
 
@@ -25,7 +26,7 @@ def open_address(address: str) -> tuple[Any, str]:
     Raises:
         RunError: the address is empty or malformed, or its file system is unknown or cannot be opened.
     """
-    what = f"run directory {shorten(address)}"
+    what = f"run directory {shorten(bare(address))}"
     if not address.strip() or len(address) > LONGEST:
         raise RunError(f"{what} is empty or longer than {LONGEST} characters: give a directory")
     if not address.isprintable():
@@ -38,7 +39,7 @@ def open_address(address: str) -> tuple[Any, str]:
     try:
         fs, root = fsspec.core.url_to_fs(address)
     except Exception as error:  # each file system raises its own
-        raise RunError(f"{what}: {_reason(error, protocol)}; give a local folder") from None
+        raise RunError(f"{what}: {_reason(error, protocol, address)}; give a local folder") from None
     return fs, root.rstrip("/") or root
 
 
@@ -55,12 +56,12 @@ def check_writable(fs: Any, address: str) -> None:
     protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
     if found := protocols & READ_ONLY:
         raise RunError(
-            f"run directory {shorten(address)}: {min(found)} addresses cannot be written: give a local folder, or "
-            "s3://, gs:// or such"
+            f"run directory {shorten(bare(address))}: {min(found)} addresses cannot be written: give a local folder, "
+            "or s3://, gs:// or such"
         )
 
 
-def _reason(error: Exception, protocol: str) -> str:
+def _reason(error: Exception, protocol: str, address: str) -> str:
     if isinstance(error, TypeError):
         return f"{protocol} needs settings that an address cannot give"
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return bare_message(" ".join(str(error).split()), address)[:300] or type(error).__name__

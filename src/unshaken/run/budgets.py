@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unshaken.data import BadSample, Dataset
 from unshaken.run.plan import Entry
+from unshaken.run.split import NUMBERS
 
 PHOTOS = 8 / 255
 """Largest linf budget of natural photos: beyond it changes are plainly seen (Croce et al. 2021, RobustBench)."""
@@ -21,14 +22,17 @@ MOST_SIDE, LEAST_FLAT = 64, 0.2
 
 
 def first_images(dataset: Dataset) -> list[Tensor]:
-    """The first readable images of a data set as they are, at most `FIRST_IMAGES`, each `[C, H, W]` in [0, 1]."""
+    """The first readable images of a data set as they are, at most `FIRST_IMAGES`, each `[C, H, W]` in [0, 1].
+
+    Fewer of very large images, which would not fit into memory together.
+    """
     found: list[Tensor] = []
     for index in range(min(len(dataset), 4 * FIRST_IMAGES)):
         try:
             found.append(torch.tensor(dataset.read(index)).permute(2, 0, 1).float().div(255))
         except BadSample:  # it is recorded where it is streamed
             continue
-        if len(found) == FIRST_IMAGES:
+        if len(found) == FIRST_IMAGES or sum(image.numel() for image in found) >= NUMBERS:
             break
     return found
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar, cast
 
@@ -31,6 +32,7 @@ from unshaken.run.journal import Journal
 from unshaken.run.plan import Step, prepare
 from unshaken.run.published import read_corrupted
 from unshaken.run.rows import CLEAN, OUTCOMES, Condition, Context, Flag, Part, table_of
+from unshaken.run.split import NUMBERS
 from unshaken.run.store import RunDir
 from unshaken.run.task import CLASSIFICATION, Task
 
@@ -110,14 +112,25 @@ class Job:
         return np.fromiter((places[name] for name in self.config.ids), np.int64, len(self.config.ids))
 
     def reference(self) -> Batch:
-        """The run's first readable samples, at most 32, for methods that inspect the model first."""
+        """The run's first readable samples, for methods that inspect the model first: 32, fewer of very large images.
+
+        Raises:
+            DataError: none of the first 64 can be read.
+        """
         return self.once("reference", self._first_samples)
 
     def _first_samples(self) -> Batch:
-        batch, _ = _read(self, slice(0, 64))
-        if batch is None:
+        found, numbers = list[Batch](), 0
+        with closing(_items(self, slice(0, 64), 1)) as items:
+            for item in items:
+                if isinstance(item, Batch):
+                    found.append(item)
+                    numbers += item.images.numel()
+                if len(found) == 32 or numbers >= NUMBERS:
+                    break
+        if not found:
             raise DataError("none of the run's first 64 samples can be read: check --data")
-        return batch[slice(0, 32)]
+        return Batch.concat(found).to(self.config.device)
 
     def finished(self) -> Finished:
         """All (condition, shard) with their rows and with the cost of these, which is written after them."""
@@ -254,16 +267,24 @@ def run_shard(
 
 def _read(job: Job, part: slice) -> tuple[Batch | None, list[BadSample]]:
     """Some of the run's samples as one batch on the model's device, and those that cannot be used."""
-    indices = job.indices()[part].tolist()
-    batches, bad = [], []
-    for item in stream(job.dataset, indices, view=job.model.view, workers=job.workers, batch_size=max(1, len(indices))):
-        if isinstance(item, Batch):
-            batches.append(item)
-        elif job.stop_on_bad:
-            raise DataError(f"sample {item}; drop --on-error stop to record it and go on")
-        else:
-            bad.append(item)
+    size = len(range(*part.indices(len(job.config.ids))))
+    found = list(_items(job, part, max(1, size)))
+    batches = [item for item in found if isinstance(item, Batch)]
+    bad = [item for item in found if not isinstance(item, Batch)]
     return (Batch.concat(batches).to(job.config.device) if batches else None), bad
+
+
+def _items(job: Job, part: slice, batch_size: int) -> Generator[Batch | BadSample, None, None]:
+    """Some of the run's samples as batches, and those that cannot be used.
+
+    Raises:
+        DataError: a bad sample, when the job stops on these.
+    """
+    indices = job.indices()[part].tolist()
+    for item in stream(job.dataset, indices, view=job.model.view, workers=job.workers, batch_size=batch_size):
+        if job.stop_on_bad and not isinstance(item, Batch):
+            raise DataError(f"sample {item}; drop --on-error stop to record it and go on")
+        yield item
 
 
 def _write_clean(

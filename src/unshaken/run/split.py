@@ -1,4 +1,4 @@
-"""Parts of a run: `K/N` names the K-th of N parts of its shards, which one process computes without seeing the others.
+"""Sizes of shards, and parts of a run: `K/N` names the K-th of N parts, which one process computes by itself.
 
 Part K has the shards K-1, K-1+N, K-1+2N and so on, so that a part of data that is sorted by class has all classes.
 """
@@ -12,8 +12,31 @@ from unshaken.core.numbers import shorten
 
 MOST_PARTS = 1_000_000
 """Largest N."""
+LARGEST_SHARD = 1024
+"""Samples in a shard at most."""
+SMALLEST_SHARD = 16
+"""Samples in a shard at least, where their images are of a usual size."""
+NUMBERS = 2**28
+"""Numbers in images that are held at once at most, 1 GiB as float32, beyond a single image."""
 
 _PART = re.compile(r"([1-9][0-9]{0,6})/([1-9][0-9]{0,6})")
+
+
+def shard_size(numbers: int) -> int:
+    """Samples in a shard: as many as have 2**24 numbers together, from 16 to 1,024; very large images by their memory.
+
+    Args:
+        numbers: C x H x W of an image.
+
+    >>> [shard_size(3 * side**2) for side in (32, 224, 1000, 2365, 4000, 8000)]
+    [1024, 111, 16, 15, 5, 1]
+    """
+    return max(1, min(usual_shard_size(numbers), NUMBERS // numbers))
+
+
+def usual_shard_size(numbers: int) -> int:
+    """Samples in a shard whatever the memory; so runs of earlier versions are divided."""
+    return max(SMALLEST_SHARD, min(LARGEST_SHARD, 2**24 // numbers))
 
 
 def parse_part(text: str) -> tuple[int, int]:

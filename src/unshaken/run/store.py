@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from unshaken.core.addresses import bare, bare_message
 from unshaken.core.documents import parse_json
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.run.address import check_writable, open_address
@@ -33,7 +34,8 @@ class RunDir:
     """A run directory.
 
     Args:
-        path: a local folder or an fsspec address such as `s3://bucket/run` or `memory://run`.
+        path: a local folder or an fsspec address such as `s3://bucket/run` or `memory://run`; texts and messages show
+            it without a password.
 
     Raises:
         RunError: the address has no known file system.
@@ -46,7 +48,8 @@ class RunDir:
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
     def __str__(self) -> str:
-        return self.path
+        """The address for people: without user and password; `path` has them."""
+        return bare(self.path)
 
     def identify(self, identity: str) -> None:
         """Say whose rows these are: from here on rows are written with it, and rows of another run are refused."""
@@ -116,7 +119,7 @@ class RunDir:
             return bytes(self.fs.cat_file(self.at(*parts)))
         except Exception as error:  # each file system raises its own
             raise RunError(
-                f"{self.path}: cannot read {'/'.join(parts)} ({_reason(error)}); is this a run directory?"
+                f"{self}: cannot read {'/'.join(parts)} ({_reason(error, self.path)}); is this a run directory?"
             ) from None
 
     def check_file(self, *parts: str) -> None:
@@ -127,7 +130,7 @@ class RunDir:
         """
         path = self.at(*parts)
         if self.local and os.path.exists(path) and not os.path.isfile(path):
-            raise RunError(f"{self.path}: {'/'.join(parts)} is no regular file; delete it")
+            raise RunError(f"{self}: {'/'.join(parts)} is no regular file; delete it")
 
     def remove(self, *parts: str) -> None:
         """Delete a file if it is there."""
@@ -176,7 +179,7 @@ class RunDir:
         Raises:
             RunError: it is absent or damaged.
         """
-        return parse_json(self.read(*parts), f"{self.path}: {'/'.join(parts)}", RunError, "start a new run")
+        return parse_json(self.read(*parts), f"{self}: {'/'.join(parts)}", RunError, "start a new run")
 
     def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
         """Write one condition's rows of one shard, whole or not at all."""
@@ -209,7 +212,7 @@ class RunDir:
                 except (pa.ArrowException, OSError, ValueError) as error:
                     why = str(error).partition("\n")[0]
                 if why is not None:
-                    raise RunError(f"{self.path}: rows/{name}/{file} is damaged ({why}); delete it and resume the run")
+                    raise RunError(f"{self}: rows/{name}/{file} is damaged ({why}); delete it and resume the run")
 
     def rows(self, name: str, columns: list[str] | None = None, *, condition: str | None = None) -> pa.Table:
         """All rows of a table; an empty table of its schema when there are none.
@@ -226,13 +229,13 @@ class RunDir:
         for file in self.names("rows", name, suffix=".parquet"):
             if condition not in (None, file.rpartition("-")[0]):
                 continue
-            parts.append(parse_rows(self.read("rows", name, file), name, file, self.path, columns, run=self.identity))
+            parts.append(parse_rows(self.read("rows", name, file), name, file, str(self), columns, run=self.identity))
         if parts:
             try:
                 return pa.concat_tables(parts, promote_options="default")  # a column may be new since the run began
             except pa.ArrowException as error:
                 why = str(error).partition("\n")[0]
-                raise RunError(f"{self.path}: files of rows/{name} disagree ({why}); start a new run") from None
+                raise RunError(f"{self}: files of rows/{name} disagree ({why}); start a new run") from None
         known = SCHEMAS.get(name, pa.schema([(column, pa.null()) for column in columns or ()]))
         empty = known.empty_table()
         return empty.select(columns) if columns else empty
@@ -252,7 +255,7 @@ class RunDir:
         Raises:
             RunError: the file is absent or damaged.
         """
-        return TensorFile.of(self.read(*parts), f"{self.path}: {'/'.join(parts)}")
+        return TensorFile.of(self.read(*parts), f"{self}: {'/'.join(parts)}")
 
     def examples(self, condition: str) -> dict[str, Tensor]:
         """Kept images of a condition by sample id, each `[C, H, W]`."""
@@ -276,7 +279,7 @@ class RunDir:
         found = self.read_tensors("examples", file)
         images = found.tensors.get("images")
         if images is None or images.ndim != 4 or len(images) != len(found.ids):
-            raise RunError(f"{self.path}: examples/{file} is damaged (it does not hold images with ids); delete it")
+            raise RunError(f"{self}: examples/{file} is damaged (it does not hold images with ids); delete it")
         return dict(zip(found.ids, torch.unbind(images), strict=True))
 
     @contextmanager
@@ -287,16 +290,16 @@ class RunDir:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise RunError(
-                    f"{self.path}: the disk is full; finished results are saved: free some space, then run again "
+                    f"{self}: the disk is full; finished results are saved: free some space, then run again "
                     "with --resume"
                 ) from None
-            raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
+            raise RunError(f"{self}: cannot write ({_reason(error, self.path)}); choose another --out") from None
         except UnshakenError:
             raise
         except Exception as error:  # each remote file system raises its own
             if self.local:
                 raise
-            raise RunError(f"{self.path}: cannot write ({_reason(error)}); choose another --out") from None
+            raise RunError(f"{self}: cannot write ({_reason(error, self.path)}); choose another --out") from None
 
 
 @contextmanager
@@ -323,5 +326,6 @@ def _as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+def _reason(error: Exception, address: str) -> str:
+    told = bare_message(" ".join(str(error).split()), address)
+    return getattr(error, "strerror", None) or told or type(error).__name__

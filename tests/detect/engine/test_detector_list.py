@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from unshaken.core.errors import RunError
+from unshaken.core.classifier import View
+from unshaken.core.errors import ModelError, RunError
 from unshaken.detect import DetectorSet
-from unshaken.detect.engine.detector_list import LIST, read_list
+from unshaken.detect.engine.detector_list import LIST, FitRecord, read_list, view_text
 
 
 def test_a_folder_without_detectors(tmp_path):
@@ -48,3 +49,17 @@ def test_a_label_that_is_no_file_name_is_refused(tmp_path, label):
     (tmp_path / LIST).write_text(json.dumps(record))
     with pytest.raises(RunError, match="label"):
         read_list(str(tmp_path))
+
+
+def test_a_view_is_that_of_the_fit_or_the_size_that_its_images_had():
+    view = View(28, 30, channels=1)
+    FitRecord(view=view_text(view)).check_view(View(28, 30, resize=28, channels=1), "net", "d")  # the same in words
+    FitRecord(view="as they are", shape=[1, 28, 30]).check_view(view, "net", "d")
+    FitRecord().check_view(view, "net", "d")  # a fit of an earlier version
+    for other, record in (
+        (None, FitRecord(view=view_text(view), shape=[1, 28, 30])),
+        (View(28, 30), FitRecord(view=view_text(view), shape=[1, 28, 30])),
+        (View(30, 28), FitRecord(view="as they are", shape=[1, 28, 30])),
+    ):
+        with pytest.raises(ModelError, match=r"d: these detectors .* photos seen so: .*; 'net' sees them so"):
+            record.check_view(other, "net", "d")

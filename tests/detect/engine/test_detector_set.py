@@ -64,6 +64,15 @@ def test_another_model_is_refused(fitted, tmp_path):
         DetectorSet.load(tmp_path / "d", load_model("demo:robust"))
 
 
+def test_a_model_that_sees_photos_otherwise_is_refused(fitted, tmp_path):
+    from unshaken.models import load_model
+
+    fitted.detector_set.save(tmp_path / "d")
+    wanted = r"photos seen so: .* 28 x 28 cut.*; 'demo:standard' sees them so: .* 14 x 14 cut.*: give the model"
+    with pytest.raises(ModelError, match=wanted):
+        DetectorSet.load(tmp_path / "d", load_model("demo:standard?size=14"))
+
+
 def test_a_score_that_is_no_number(make, fitted):
     detector_set = fitted.detector_set
     odd = Classifier(make.Odd(lambda m: m * torch.nan), name="odd").eval()

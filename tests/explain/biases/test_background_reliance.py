@@ -71,6 +71,10 @@ def test_masks_that_do_not_fit_are_one_line(reads, subject, tmp_path):
     masks = folder(tmp_path, objects, size=(6, 6))
     with pytest.raises(DataError, match="12 x 12 pixels came with masks or partners of 6 x 6"):
         BackgroundReliance(masks=masks).find(subject({"m": reads(by_object)}, images, labels, ids=IDS))
+    Image.new("L", (6, 6)).save(tmp_path / "pictures" / "04.jpg")
+    with pytest.raises(DataError, match=r"'pictures/04\.jpg' and 'pictures/04\.png' differ in the extension alone"):
+        BackgroundReliance(masks=masks).find(subject({"m": reads(by_object)}, images, labels, ids=IDS))
+    (tmp_path / "pictures" / "04.jpg").unlink()
     (tmp_path / "pictures" / "04.png").unlink()
     with pytest.raises(DataError, match="1 of 12 images have none, such as 'pictures/04"):
         BackgroundReliance(masks=masks).find(subject({"m": reads(by_object)}, images, labels, ids=IDS))

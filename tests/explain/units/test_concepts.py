@@ -78,6 +78,7 @@ def test_maps_are_cut_as_the_images_are(folder):
         (lambda f: (f / "concepts.csv").write_text("name\nred\n"), "must begin with the line number,name,category"),
         (lambda f: (f / "concepts.csv").write_text("number,name,category\n2,red,colour\n"), "expected 1"),
         (lambda f: (f / "masks" / "size").mkdir(), "'size' is no category of concepts.csv"),
+        (lambda f: Image.new("RGB", (8, 4)).save(f / "images" / "b.png"), "'b.jpg' and 'b.png' would have one mask"),
         (lambda f: (f / "masks" / "colour" / "c.png").write_bytes(b""), "there is no image of this name"),
     ],
 )

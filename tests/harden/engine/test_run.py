@@ -64,6 +64,15 @@ def test_a_finished_run_is_not_overwritten_and_resumes_to_itself(data, tmp_path)
     assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
 
+def test_a_resumed_run_normalises_as_it_began(data, tmp_path):
+    unshaken.harden("small", data, out=tmp_path / "run", **FEW)
+    record = json.loads((tmp_path / "run" / "model.json").read_text())
+    record["options"] |= {"mean": [0.25], "std": [0.5]}  # as a version that computes them otherwise
+    (tmp_path / "run" / "model.json").write_text(json.dumps(record))
+    resumed = unshaken.harden("small", data, out=tmp_path / "run", resume=True, **FEW).model
+    assert (float(resumed.mean), float(resumed.std)) == (0.25, 0.5)
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "checkpoint.safetensors"])
 def test_a_full_disk_is_one_line_and_what_was_kept_stays(data, tmp_path, monkeypatch, name):
     real, writes = os.fsync, []

@@ -297,6 +297,8 @@ def test_the_experiment_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
         ("http://token@host:5000", "http://host:5000"),
         ("file:///a/b@c", "file:///a/b@c"),
         ("cannot reach https://u:p@h/1 or https://u:p@h/2", "cannot reach https://h/1 or https://h/2"),
+        ("s3://AKIA:ab/c+d@runs/x", "s3://runs/x"),
+        ("http://host:5000/a@b and s3://runs/a:b@c", "http://host:5000/a@b and s3://runs/a:b@c"),
     ],
 )
 def test_user_and_password_of_a_url_are_left_out(text: str, shown: str) -> None:

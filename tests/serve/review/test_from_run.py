@@ -179,7 +179,9 @@ def test_the_loop_by_the_command_line(run, served, truth, tmp_path, capsys):
     for format, name in EXPORTS.items():
         out = str(tmp_path / name)
         assert main(["labels", "export", str(run.path), *options, "--format", format, "--out", out]) == 0
-        assert f"12 reviewed labels, version review@24: {out}" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert f"12 reviewed labels, version review@24: {out}" in told
+        assert ("whole data set: " in told and " samples, none left out" in told) == (format == "parquet")
     ids = run.read_json("labels.json")["review"]["ids"]
     corrected = load_data(f"{SPEC}&labels={tmp_path}/x.parquet")
     whole = load_data(f"parquet:{tmp_path}/whole.parquet")

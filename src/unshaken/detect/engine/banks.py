@@ -75,15 +75,15 @@ def checked_banks(folder: str | Path, listed: DetectorList) -> dict[str, Tensor]
     try:
         tensors = read_banks(run.at(BANKS)) if run.local else load_tensors(run.read(BANKS))
     except (SafetensorError, OSError, ValueError) as error:
-        raise RunError(f"{folder}: {BANKS} cannot be read ({' '.join(str(error).split())}); fit again") from None
+        raise RunError(f"{run}: {BANKS} cannot be read ({' '.join(str(error).split())}); fit again") from None
     if listed.banks is not None and sha256_of(run, BANKS) != listed.banks:
         raise RunError(
-            f"{folder}: {BANKS} and {LIST} are of two different fits, as when a fit was stopped between them; fit again"
+            f"{run}: {BANKS} and {LIST} are of two different fits, as when a fit was stopped between them; fit again"
         )
     for entry in listed.detectors:
         scores = tensors.get(f"{entry.label}/{CALIBRATION}")
         if scores is None:
-            raise RunError(f"{folder}: {BANKS} holds nothing of {entry.label!r}; fit the detectors again")
+            raise RunError(f"{run}: {BANKS} holds nothing of {entry.label!r}; fit the detectors again")
         if scores.ndim != 1 or not len(scores) or not scores.is_floating_point() or bool(scores.isnan().any()):
-            raise RunError(f"{folder}: the calibration scores of {entry.label!r} are damaged; fit the detectors again")
+            raise RunError(f"{run}: the calibration scores of {entry.label!r} are damaged; fit the detectors again")
     return tensors

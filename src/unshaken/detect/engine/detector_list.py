@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unshaken.core.classifier import View
 from unshaken.core.documents import validate
-from unshaken.core.errors import RunError
+from unshaken.core.errors import ModelError, RunError
 from unshaken.core.numbers import LARGEST_SEED, MAX_CLASSES
 from unshaken.run.store import RunDir
 
@@ -45,7 +46,12 @@ class AnatomyRecord(BaseModel):
 
 
 class FitRecord(BaseModel):
-    """Where the detectors come from; a fit may say more."""
+    """Where the detectors come from; a fit may say more.
+
+    Args:
+        view: the model's view of photos, as `view_text` gives it; None in folders of earlier versions.
+        shape: of the images that the model got, `[C, H, W]`; likewise.
+    """
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -56,6 +62,42 @@ class FitRecord(BaseModel):
     labels_version: str | None = None
     samples: dict[str, Count] = {}
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    view: str | None = None
+    shape: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
+
+    def check_view(self, view: View | None, model: str, folder: str) -> None:
+        """Refuse a model that sees photos otherwise than the one that the detectors were fitted on.
+
+        A fixed size is also accepted where the fit's model took any size and its images had this one.
+
+        Args:
+            view: of the model.
+            model: its name.
+            folder: of the detectors.
+
+        Raises:
+            ModelError: with both views.
+        """
+        if self.view is None or self.view == view_text(view):
+            return
+        seen = self.view
+        if self.view == view_text(None) and self.shape is not None:
+            if view is not None and [view.height, view.width] == self.shape[1:]:
+                return
+            seen = f"{self.view}, {self.shape[1]} x {self.shape[2]} pixels"
+        raise ModelError(
+            f"{folder}: these detectors were fitted on photos seen so: {seen}; {model!r} sees them so: "
+            f"{view_text(view)}: give the model the size of the fit, or fit again with this one"
+        )
+
+
+def view_text(view: View | None) -> str:
+    """A view in words.
+
+    >>> view_text(None)
+    'as they are'
+    """
+    return str(view or "as they are")
 
 
 class DetectorList(BaseModel):
@@ -85,9 +127,9 @@ def read_list(folder: str) -> DetectorList:
     """
     run = RunDir(folder)
     if not run.exists(LIST):
-        raise RunError(f"{folder}: no {LIST} found; give a folder written by 'unshaken detect fit'")
-    found = validate(DetectorList, run.read_json(LIST), f"{folder}: {LIST}", RunError, "fit the detectors again")
+        raise RunError(f"{run}: no {LIST} found; give a folder written by 'unshaken detect fit'")
+    found = validate(DetectorList, run.read_json(LIST), f"{run}: {LIST}", RunError, "fit the detectors again")
     labels = [d.label for d in found.detectors]
     if len(set(labels)) < len(labels):
-        raise RunError(f"{folder}: {LIST} is damaged (a label stands twice); fit the detectors again")
+        raise RunError(f"{run}: {LIST} is damaged (a label stands twice); fit the detectors again")
     return found

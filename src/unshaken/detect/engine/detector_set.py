@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from unshaken.core.addresses import bare
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import refuse_code
@@ -164,15 +165,16 @@ class DetectorSet:
 
         Raises:
             RunError: there are no detectors, or they are damaged.
-            ModelError: they were fitted on another model, or name code that this call did not.
+            ModelError: they were fitted on another model or view of photos, or name code that this call did not.
         """
         found = read_list(str(folder))
-        about, own = found.about, fingerprint(model)
+        about, own, shown = found.about, fingerprint(model), bare(str(folder))
         if about.fingerprint != own:
             raise ModelError(
-                f"{folder}: these detectors were fitted on another model ({about.model}, "
+                f"{shown}: these detectors were fitted on another model ({about.model}, "
                 f"{str(about.fingerprint)[:12]}), not on {model.name!r} ({own[:12]}): fit again with this one"
             )
+        about.check_view(model.view, model.name, shown)
         tensors, inside = checked_banks(folder, found), found.anatomy
         anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -194,7 +196,7 @@ def load_detector(folder: str | Path, label: str) -> FittedDetector:
     found = read_list(str(folder))
     entries = {entry.label: entry for entry in found.detectors}
     if label not in entries:
-        raise ParameterError(f"no detector {label!r} in {folder}; {did_you_mean(label, entries)}")
+        raise ParameterError(f"no detector {label!r} in {bare(str(folder))}; {did_you_mean(label, entries)}")
     return _fitted(folder, entries[label], checked_banks(folder, found), torch.device("cpu"))
 
 
@@ -248,12 +250,13 @@ def _fitted(
     Raises:
         ModelError: its parameters name code that this call did not.
     """
-    refuse_code(entry.params, f"{folder}/{LIST}")
+    shown = bare(str(folder))
+    refuse_code(entry.params, f"{shown}/{LIST}")
     own = {k.removeprefix(f"{entry.label}/"): v for k, v in tensors.items() if k.startswith(f"{entry.label}/")}
     calibration = own.pop(CALIBRATION)
     method = find_method(entry.method, "detect").cls(**entry.params)
     if not isinstance(method, Detector):
-        raise RunError(f"{folder}: {LIST} is damaged ({entry.method!r} is no detector to fit); fit again")
+        raise RunError(f"{shown}: {LIST} is damaged ({entry.method!r} is no detector to fit); fit again")
     return FittedDetector(method, {k: v.to(device) for k, v in own.items()}, calibration)
 
 

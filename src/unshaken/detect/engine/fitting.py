@@ -25,6 +25,7 @@ from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, su
 from unshaken.data.first import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.detector_list import view_text
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept
 from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 from unshaken.detect.engine.forward_pass import ForwardPass
@@ -178,6 +179,8 @@ def fit(
         },
         "keep": shares.keep,
         "seed": seed,
+        "view": view_text(classifier.view),
+        "shape": fitting.shape,
     }
     return Fit(DetectorSet(classifier, fitting.anatomy, fitted, about), tuple(fitting.bad))
 
@@ -216,6 +219,7 @@ class _Fitting:
         tensor = next(iter(model.parameters()), None)
         first = first if tensor is None else first.to(tensor.device)
         check_model(model, first.images)
+        self.shape = list(first.images.shape[1:])
         self.anatomy = Anatomy.of(model, first.images)
         self.dataset = dataset.within(self.anatomy.classes)
         size = limit or usual_batch(first.images[0].numel(), first.images.device)

@@ -16,6 +16,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.data import load_data
+from unshaken.data.mask_names import find_shared
 from unshaken.explain.biases._answers import Answers, asking
 from unshaken.explain.biases._together import Beside, known_labels, partners_in, required_labels, together
 from unshaken.explain.biases.cue_sets import partners
@@ -130,10 +131,16 @@ def mask_places(subject: Subject, folder: str) -> Beside:
     """The mask of each sample: the file of the same name, whatever its extension.
 
     Raises:
-        DataError: the folder cannot be read, or a sample has no mask.
+        DataError: the folder cannot be read, a sample has no mask, or two samples or two masks differ in the extension
+            alone.
     """
     masks = load_data(folder if ":" in folder else f"folder:{folder}")
     place = {str(PurePosixPath(i).with_suffix("")): n for n, i in enumerate(masks.ids)}
+    for names in (masks.ids, () if subject.dataset is None else subject.dataset.ids):
+        for one, other in find_shared(names).values():
+            raise DataError(
+                f"masks {folder!r}: {one!r} and {other!r} differ in the extension alone: rename one of them"
+            )
     ids = [] if subject.dataset is None else [subject.dataset.ids[i] for i in subject.indices]
     stems = [str(PurePosixPath(i).with_suffix("")) for i in ids]
     if absent := [i for i, stem in zip(ids, stems, strict=True) if stem not in place]:

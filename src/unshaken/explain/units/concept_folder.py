@@ -53,7 +53,13 @@ class ConceptFolder(ConceptSet):
             raise DataError(
                 f"{place / strange[0]}: {strange[0]!r} is no category of concepts.csv ({', '.join(self.categories)})"
             )
-        stems = {Path(name).stem for name in self.dataset.ids}
+        stems: dict[str, str] = {}
+        for name in self.dataset.ids:
+            if (other := stems.setdefault(Path(name).stem, name)) != name:
+                raise DataError(
+                    f"{self.folder / 'images'}: {other!r} and {name!r} would have one mask, {Path(name).stem}.png: "
+                    "rename one of them"
+                )
         for mask in (m for name in found for m in sorted((place / name).iterdir())):
             if mask.suffix != ".png" or mask.stem not in stems:
                 raise DataError(f"{mask}: there is no image of this name in {self.folder / 'images'}, or it is no PNG")

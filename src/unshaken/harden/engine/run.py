@@ -32,6 +32,7 @@ from unshaken.harden.engine.prepared import prepared
 from unshaken.harden.engine.recipe import UNLABELLED, Recipe
 from unshaken.harden.engine.result import earlier_refusal, keep_start, result_of
 from unshaken.harden.engine.selection import Validation
+from unshaken.harden.engine.start import keep_normalisation
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import ShapeRecord, read_record, record_of, spec_of_run, tensors_of
@@ -63,7 +64,7 @@ class HardenResult:
     @property
     def spec(self) -> str | None:
         """The SPEC that loads the chosen checkpoint; None where the network is an object of a program."""
-        return spec_of_run(str(self.run), read_record(str(self.run)).arch)
+        return spec_of_run(self.run.path, read_record(self.run.path).arch)
 
     def _repr_html_(self) -> str:
         names = {"held_accuracy": "accuracy on held-out images", "held_robust": "the same, attacked"}
@@ -120,6 +121,8 @@ def train_run(
     classifier = start.model
     for recipe in recipes:
         classifier = recipe.rebuild(classifier)
+    if resume:
+        keep_normalisation(classifier, run)
     classifier.to(processes.device)
     shaping = [*start.recipes, *(recipe_text(r) for r in recipes if type(r).rebuild is not Recipe.rebuild)]
     name = model if isinstance(model, str) else f"<{type(classifier.net).__name__}>"

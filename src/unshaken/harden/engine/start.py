@@ -8,14 +8,17 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.core.documents import validate
+from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.models import load_model
-from unshaken.models.loaders.from_run import ShapeRecord, read_record
+from unshaken.models.loaders.from_run import ModelRecord, ShapeRecord, read_record
 from unshaken.models.loaders.kinds import list_kinds
 from unshaken.models.loaders.spec import parse_model_spec
 from unshaken.models.networks.architectures import SMALL, build
+from unshaken.run.store import RunDir
 
 FRESH = "new:"
+MODEL = "model.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,24 @@ def start_from(
         raise ModelError(f"model {spec!r} gives no gradients and cannot be trained: give an architecture or weights")
     arch, recipes = _arch(spec)
     return Start(model, arch, recipes)
+
+
+def keep_normalisation(model: Classifier, run: RunDir) -> None:
+    """Give a resumed training the mean and deviation that it began with: an earlier version may compute others.
+
+    Args:
+        model: as it would begin now; of the same structure.
+        run: the directory of the run; without `model.json` nothing changes.
+
+    Raises:
+        RunError: `model.json` is damaged.
+    """
+    if not run.exists(MODEL):
+        return
+    kept = validate(ModelRecord, run.read_json(MODEL), f"{run}: {MODEL}", RunError, "start a new run").options
+    for own, values in ((model.mean, kept.mean), (model.std, kept.std)):
+        if own is not None and values is not None and len(values) == own.numel():
+            own.copy_(torch.tensor(values).view_as(own))
 
 
 def _arch(spec: str) -> tuple[str, tuple[str, ...]]:

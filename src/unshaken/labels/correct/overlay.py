@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,32 @@ from unshaken.labels.correct.outcome import Outcome, final_label
 
 ROWS = 512
 """Images in a row group."""
+
+
+@dataclass(slots=True)
+class ExportCounts:
+    """Samples of a corrected set, and those of the data that it lacks.
+
+    Args:
+        samples: number written.
+        unused: number without a label to use, by the review or in the data.
+        unreadable: number that cannot be read.
+    """
+
+    samples: int = 0
+    unused: int = 0
+    unreadable: int = 0
+
+    def __str__(self) -> str:
+        """In words.
+
+        >>> str(ExportCounts(1000)), str(ExportCounts(997, unused=2, unreadable=1))
+        ('1,000 samples, none left out', '997 samples, 3 left out (2 without a label to use, 1 not readable)')
+        """
+        reasons = {"without a label to use": self.unused, "not readable": self.unreadable}
+        told = ", ".join(f"{count:,} {why}" for why, count in reasons.items() if count)
+        left = f"{self.unused + self.unreadable:,} left out ({told})" if told else "none left out"
+        return f"{self.samples:,} samples, {left}"
 
 
 def to_overlay(outcome: Outcome) -> pa.Table:
@@ -34,11 +61,11 @@ def to_overlay(outcome: Outcome) -> pa.Table:
     return pa.table(columns).replace_schema_metadata({VERSION: outcome.version.encode()})
 
 
-def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> int:
+def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> ExportCounts:
     """Write a whole data set with corrected labels as parquet: `id`, `image`, `label`, `given` and `labels_version`.
 
     Images are PNG files of the pixels that the data set gives. Samples that cannot be read, and those that should not
-    be used, are left out. A file `classes.txt` beside it names the classes.
+    be used, are left out and counted. A file `classes.txt` beside it names the classes.
 
     Args:
         dataset: the data that was reviewed.
@@ -46,18 +73,18 @@ def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> int:
         path: of the file.
 
     Returns:
-        The number of samples written.
+        How many samples were written and left out.
     """
     finals = {one.sample: final_label(one) for one in outcome.labels}
     types = [("id", pa.string()), ("image", pa.binary()), ("label", pa.int64()), ("given", pa.int64())]
     schema = pa.schema([*types, ("labels_version", pa.string())], metadata={VERSION: outcome.version.encode()})
-    written = 0
+    written = ExportCounts()
     with pq.ParquetWriter(path, schema) as writer:
-        for rows in _blocks(dataset, finals):
+        for rows in _blocks(dataset, finals, written):
             columns = [*map(list, zip(*rows, strict=True)), [outcome.version] * len(rows)]
             arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
             writer.write_table(pa.table(arrays, schema=schema))
-            written += len(rows)
+            written.samples += len(rows)
     names = "".join(f"{' '.join(name.split())}\n" for name in outcome.classes)
     path.with_name("classes.txt").write_text(names, encoding="utf-8")
     return written
@@ -66,17 +93,20 @@ def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> int:
 Row = tuple[str, bytes, int, int]
 
 
-def _blocks(dataset: Dataset, finals: dict[str, int | None]) -> Iterator[list[Row]]:
+def _blocks(dataset: Dataset, finals: dict[str, int | None], written: ExportCounts) -> Iterator[list[Row]]:
+    """The rows in blocks; what is left out is counted."""
     labels = dataset.labels if dataset.labels is not None else np.full(len(dataset), -1)
     rows: list[Row] = []
     for i, id in enumerate(dataset.ids):
         given = int(labels[i])
         label = finals.get(id, given)
         if label is None or label < 0:
+            written.unused += 1
             continue
         try:
             pixels = dataset.read(i)
         except BadSample:
+            written.unreadable += 1
             continue
         file = io.BytesIO()
         Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG")

@@ -12,6 +12,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.models.loaders.options import stem_channels
+from unshaken.models.loaders.settings import settings_of
 from unshaken.models.loaders.source import source_of
 from unshaken.models.loaders.weights import first_line
 
@@ -58,10 +59,11 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
 
 
 def fingerprint(classifier: Classifier) -> str:
-    """Compute a SHA-256 digest that identifies a model: its modules' classes, weights, mean and std.
+    """Compute a SHA-256 digest that identifies a model: its modules' classes and settings, weights, mean and std.
 
-    It is the same in every process and on every device. Where a model's file says more than its weights do (the graph
-    of `onnx:`, the source of `py:`), that file's hash enters too.
+    It is the same in every process and on every device. Settings are plain attributes, such as a stride or a factor;
+    see `settings_of`. Where a model's file says more than that (the graph of `onnx:`, the source of `py:`), that file's
+    hash enters too.
 
     Returns:
         64 hexadecimal digits.
@@ -69,7 +71,7 @@ def fingerprint(classifier: Classifier) -> str:
     digest = hashlib.sha256()
     for name, module in classifier.net.named_modules():
         kind = type(module).__qualname__
-        digest.update(f"{name}={FIRST_NAMES.get(kind, kind)};".encode())
+        digest.update(f"{name}={FIRST_NAMES.get(kind, kind)}{settings_of(module)};".encode())
     digest.update(source_of(classifier.net).encode())
     tensors = {**classifier.state_dict(), "mean": classifier.mean, "std": classifier.std}
     for key, value in sorted(tensors.items()):

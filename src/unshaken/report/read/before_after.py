@@ -6,6 +6,7 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from unshaken.core.addresses import bare
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.measure import Comparison, Figure
@@ -100,8 +101,8 @@ def read_before_after(run: RunDir) -> RunComparison | None:
     advice = "make it again with unshaken compare BEFORE AFTER --out DIR/before-after, or delete it"
     found = validate(_File, run.read_json(*PLACE), where, RunError, advice).comparisons[0]
     return RunComparison(
-        baseline=found.baseline,
-        candidate=found.candidate,
+        baseline=bare(found.baseline),
+        candidate=bare(found.candidate),
         baseline_name=found.baseline_name,
         candidate_name=found.candidate_name,
         n=found.n,

@@ -56,7 +56,7 @@ def _read(run: RunDir, summary: Summary, place: RunDir, comparison: RunCompariso
     note = ""
     if comparison is None:
         try:
-            comparison = compare_frames(str(place), config, frame, str(run), summary.config, summary.frame)
+            comparison = compare_frames(place, config, frame, run, summary.config, summary.frame)
         except UnshakenError as error:
             note = f"not compared by pairs: {error}"
     figures = {}

@@ -27,8 +27,8 @@ class Comparisons(Section):
         if source.baseline is None:
             return SectionFigures({"comparison": None})
         config = read_config(source.baseline)
-        before = str(source.baseline), config, read_frame(source.baseline, config)
-        comparison = compare_frames(*before, str(source.run), source.config, source.frame)
+        before = source.baseline, config, read_frame(source.baseline, config)
+        comparison = compare_frames(*before, source.run, source.config, source.frame)
         return SectionFigures({"comparison": comparison.to_json()}, kept=comparison)
 
     def blocks(self, report: Report) -> Sequence[Block]:

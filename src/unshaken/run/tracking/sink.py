@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from unshaken.core.addresses import bare
 from unshaken.core.errors import ParameterError
 
 EXPERIMENT = "unshaken"
@@ -110,15 +111,6 @@ class Registration:
                 "'_' and '-'; an alias is neither 'latest' nor a number of a version)"
             )
         return cls(found[1], found[2])
-
-
-def bare(text: str) -> str:
-    """A text with the user and password of each URL taken out.
-
-    >>> bare("https://ann:secret@host/path"), bare("https://ann:s@cret@host/path")
-    ('https://host/path', 'https://host/path')
-    """
-    return re.sub(r"(?<=://)[^/\s]+@", "", text)
 
 
 def reason(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from unshaken.labels.correct.cleanlab import from_cleanlab, to_cleanlab
 from unshaken.labels.correct.fiftyone import from_fiftyone, to_fiftyone
 from unshaken.labels.correct.label_studio import from_label_studio, to_label_studio
 from unshaken.labels.correct.outcome import ForeignVerdict, Outcome, verdict_for
-from unshaken.labels.correct.overlay import to_overlay, write_corrected
+from unshaken.labels.correct.overlay import ExportCounts, to_overlay, write_corrected
 from unshaken.labels.correct.table import from_csv, to_csv
 from unshaken.labels.review.protocol import ItemState
 from unshaken.labels.review.verdict import Verdict
@@ -35,6 +36,19 @@ class Format(StrEnum):
     FIFTYONE = "fiftyone"
     OVERLAY = "overlay"
     PARQUET = "parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """A review in a file.
+
+    Args:
+        outcome: the labels of the review.
+        written: samples of a whole data set in the file, and those that it lacks; None where it holds labels alone.
+    """
+
+    outcome: Outcome
+    written: ExportCounts | None = None
 
 
 def _csv(outcome: Outcome, path: Path) -> None:
@@ -58,11 +72,11 @@ def _overlay(outcome: Outcome, path: Path) -> None:
     pq.write_table(to_overlay(outcome), path)
 
 
-def _parquet(outcome: Outcome, path: Path) -> None:
-    write_corrected(open_recorded(outcome.data, f"the review {outcome.review!r}"), outcome, path)
+def _parquet(outcome: Outcome, path: Path) -> ExportCounts:
+    return write_corrected(open_recorded(outcome.data, f"the review {outcome.review!r}"), outcome, path)
 
 
-WRITERS: Mapping[Format, Callable[[Outcome, Path], None]] = {
+WRITERS: Mapping[Format, Callable[[Outcome, Path], ExportCounts | None]] = {
     Format.CSV: _csv,
     Format.CLEANLAB: _cleanlab,
     Format.LABEL_STUDIO: _label_studio,
@@ -80,7 +94,7 @@ READERS: Mapping[Format, Callable[[Path, tuple[str, ...]], list[ForeignVerdict]]
 
 def export_review(
     store: ReviewStore, review: str, format: Format, path: Path, *, version: str | None = None
-) -> Outcome:
+) -> ExportResult:
     """Write the labels of a review to a file.
 
     Args:
@@ -97,13 +111,13 @@ def export_review(
     outcome = store.outcome(review, version)
     part = path.with_name(f"{path.name}.part")
     try:
-        WRITERS[format](outcome, part)
+        written = WRITERS[format](outcome, part)
         part.replace(path)
     except OSError as error:
         raise ParameterError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         part.unlink(missing_ok=True)
-    return outcome
+    return ExportResult(outcome, written)
 
 
 def outcome_of(store: ReviewStore, review: str, labels: str | Path) -> Outcome:

@@ -49,7 +49,7 @@ def find_runs(root: str) -> Iterator[FoundRun]:
     """
     top = RunDir(root)
     if not top.fs.isdir(top.root):
-        raise RunError(f"{root}: there is no such folder; name one that holds runs")
+        raise RunError(f"{top}: there is no such folder; name one that holds runs")
     waiting = [("", 0)]
     while waiting:
         name, depth = waiting.pop()

@@ -94,4 +94,4 @@ class HolisticRecord(BaseModel):
 
 def beneath(run: RunDir, *parts: str) -> RunDir:
     """A run inside another one."""
-    return RunDir("/".join((str(run).rstrip("/"), *parts)))
+    return RunDir("/".join((run.path.rstrip("/"), *parts)))

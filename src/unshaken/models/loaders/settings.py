@@ -1,0 +1,133 @@
+"""`settings_of`: what decides a module's function beside its class and its weights, such as a stride or a factor."""
+
+from __future__ import annotations
+
+import dataclasses
+import dis
+from collections.abc import Mapping
+from enum import Enum
+from functools import lru_cache
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+from torch import nn
+
+LEFT_OUT = frozenset(vars(nn.Module())) | {
+    *("name", "classes", "view", "device", "path", "where", "name_or_path", "default_cfg", "pretrained_cfg"),
+    *("inplace", "fused_attn", "grad_checkpointing", "gradient_checkpointing", "feature_info", "loss_type"),
+}
+"""Attributes that do not decide a function: torch's own, names and places, and how the same numbers are computed."""
+LIBRARIES = frozenset({"lightning", "open_clip", "pytorch_lightning", "timm", "torchvision", "transformers"})
+"""Packages of models whose private attributes change from one version to the next."""
+STATE: Mapping[str, frozenset[str]] = {
+    "Draws": frozenset({"seed", "stream", "passes"}),
+    "ReplayedModule": frozenset({"_left"}),
+}
+"""Attributes that others than the module's own forward pass change, by the class of the module."""
+PLACES = ("/", "\\", ":", " at 0x")
+"""Signs of a text that says where something is: a path, a device, an address in memory."""
+
+
+def settings_of(module: nn.Module) -> str:
+    """The plain attributes of one module, without those of the modules inside it.
+
+    Numbers, texts, truth values, functions and classes count, and tuples, lists, sets, dicts, pydantic models and
+    frozen dataclasses of these. None and False are as if absent, so that a switch which a later version of a library
+    adds, and which is off, changes nothing. Private attributes count in modules of one's own, not in those of torch and
+    of model libraries. Tensors do not count: what weights and buffers are is known from the state dict. Attributes that
+    the forward pass assigns, such as a counter of passes, do not count either.
+
+    Args:
+        module: in training or evaluation mode, which makes no difference.
+
+    Returns:
+        A text that is the same in every process, empty where there is none.
+
+    >>> settings_of(nn.Dropout(0.25)), settings_of(nn.Flatten(1, 2)), settings_of(nn.Sequential())
+    ('(p=0.25)', '(end_dim=2,start_dim=1)', '')
+    """
+    kind: type = type(module)
+    out = LEFT_OUT | STATE.get(kind.__qualname__, frozenset()) | _assigned_by_forward(kind)
+    private = _package(kind) != "torch" and not any(_package(base) in LIBRARIES for base in kind.__mro__)
+    found = {
+        name: described
+        for name, value in vars(module).items()
+        if name not in out and (private or not name.startswith("_"))
+        if not _is_off(value) and (described := _described(value)) is not None
+    }
+    return _joined(found) if found else ""
+
+
+@lru_cache(maxsize=1024)
+def _assigned_by_forward(kind: type) -> frozenset[str]:
+    """Names of attributes that a class's `forward`, or a method that it names, assigns."""
+    waiting, seen, found = ["forward"], set[str](), set[str]()
+    while waiting:
+        name = waiting.pop()
+        function = getattr(kind, name, None)
+        if name in seen or not isinstance(function, FunctionType) or function is getattr(nn.Module, name, None):
+            continue
+        seen.add(name)
+        for step in dis.get_instructions(function):
+            if step.opname == "STORE_ATTR":
+                found.add(step.argval)
+            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                waiting.append(step.argval)
+    return frozenset(found)
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
+
+
+def _is_off(value: Any) -> bool:
+    """Whether a setting is as if absent."""
+    return value is None or value is False or (isinstance(value, tuple | list | set | frozenset | dict) and not value)
+
+
+def _described(value: Any) -> str | None:
+    """A text for a plain value; None for any other."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Enum):
+        return f"{type(value).__qualname__}.{value.name}"
+    if value is None or isinstance(value, bool | int | float | complex):
+        return repr(value)
+    if isinstance(value, str):
+        return None if any(sign in value for sign in PLACES) else repr(value)
+    if isinstance(value, type | FunctionType | BuiltinFunctionType):
+        return value.__qualname__
+    if isinstance(value, tuple | list):
+        return _all(list(value))
+    if isinstance(value, set | frozenset):
+        parts = [_described(part) for part in value]
+        return None if None in parts else f"[{','.join(sorted(filter(None, parts)))}]"
+    if isinstance(value, Mapping):
+        return _all([part for pair in sorted(value.items(), key=lambda pair: repr(pair[0])) for part in pair])
+    if isinstance(value, BaseModel):
+        return _record(value, list(type(value).model_fields))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and _is_frozen(value):
+        return _record(value, [field.name for field in dataclasses.fields(value)])
+    return None
+
+
+def _all(values: list[Any]) -> str | None:
+    """A text for values of which each is plain; None where one is not."""
+    parts = [_described(value) for value in values]
+    return None if None in parts else f"[{','.join(filter(None, parts))}]"
+
+
+def _record(value: Any, names: list[str]) -> str:
+    """A text for an object with fields; those that are not plain do not count."""
+    found = {name: part for name in names if (part := _described(getattr(value, name))) is not None}
+    return type(value).__qualname__ + _joined(found)
+
+
+def _is_frozen(value: Any) -> bool:
+    return bool(type(value).__dataclass_params__.frozen)
+
+
+def _joined(settings: Mapping[str, str]) -> str:
+    return f"({','.join(f'{name}={settings[name]}' for name in sorted(settings))})"
