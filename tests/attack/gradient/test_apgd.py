@@ -392,3 +392,10 @@ def test_more_losses_and_restarts_only_break_more(make):
 def test_bad_parameters_are_named(values, words):
     with pytest.raises(ParameterError, match=f"^apgd: .*{words}"):
         APGD(**values)
+
+
+def test_the_cost_is_that_of_all_steps_and_starts_by_hand():
+    assert APGD(steps=12).cost(10) == (15, 15)
+    assert APGD(steps=12, loss="margin-targeted").cost(3) == (30, 30)
+    assert APGD(steps=12, loss="dlr-targeted", targets=4).cost(10) == (60, 60)
+    assert APGD(steps=12, restarts=3).most_passes(10) == 90
