@@ -86,6 +86,12 @@ def test_equal_places_in_the_photo_mean_equal_pixels_and_equal_outputs(score):
     assert 12 < agreed < 25 * 12
 
 
+def test_a_torus_repeats_its_first_rows_and_columns():
+    image = torch.arange(6).view(1, 1, 2, 3)
+    assert wrapped(image, (2, 3))[0, 0].tolist() == [[0, 1, 2, 0, 1], [3, 4, 5, 3, 4], [0, 1, 2, 0, 1]]
+    assert torch.equal(wrapped(image, (1, 1)), image)
+
+
 @pytest.mark.parametrize("score", NAMES)
 @pytest.mark.parametrize("side", [16, 21])
 def test_cyclic_selection_is_exactly_invariant(score, side):

@@ -15,11 +15,12 @@ from unshaken.run.rows import Context
 
 def test_passes_are_counted(plane):
     _, found, oracle = plane.rows(
-        SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50), plane.batch(0.4, -0.4), [0.1]
+        SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50), plane.batch(0.4, -0.4, 0.4, labels=[1, 1, 0]), [0.1]
     )
-    first, second = found[0]
+    first, second, third = found[0]
     assert (first["forwards"], first["backwards"]) == (50 + 3 * 4 + 50, 12)
-    assert (second["forwards"], second["backwards"]) == (50, 0)  # wrong without any change: left alone
+    for wrong in (second, third):  # without any change: left alone
+        assert (wrong["forwards"], wrong["backwards"]) == (50, 0)
     assert oracle.meter.backwards == 12
 
 
