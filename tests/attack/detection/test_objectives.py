@@ -193,3 +193,13 @@ def test_crowds_count_for_nothing_and_nothing_at_all_loses_nothing():
 
 def test_the_cost_is_two_passes_a_step_and_the_judges_two():
     assert DetectionPGD(steps=4).most_passes(2) == 10
+
+
+def test_the_seed_is_0_unless_given():
+    batch = scene(1)
+    images = [
+        DetectionPGD(steps=1).attack(Oracle(soft()), batch, norm="linf", eps=[0.05], **seed)[0].images
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])

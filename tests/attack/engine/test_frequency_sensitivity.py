@@ -89,3 +89,16 @@ def test_a_map_of_wide_images_goes_as_far_as_their_short_side():
     assert fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8, radius=0).shape == (1, 1)
     with pytest.raises(ParameterError, match="radius=-1 must be 0 to 3"):
         fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8, radius=-1)
+
+
+def test_signs_follow_the_seed_and_the_ids():
+    """About half of the images are fooled: which ones, and so how many, goes by their names and the seed."""
+    pattern = fourier_pattern(8, 8, 1, 2)
+    images, labels = torch.full((40, 1, 8, 8), 0.5), torch.zeros(40, dtype=torch.int64)
+
+    def hot(**options):
+        return fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8, radius=2, **options)[3, 4].item()
+
+    assert hot() == hot(seed=0) == hot(ids=[str(i) for i in range(40)])
+    assert len({hot(seed=s) for s in range(6)}) > 1
+    assert len({hot(ids=[f"{s}{i}" for i in range(40)]) for s in "abcdef"}) > 1

@@ -110,3 +110,13 @@ def test_the_temperature_brings_the_median_gap_to_five(make, monkeypatch):
     top = loud(batch.images).topk(2, dim=1).values.detach()
     probe_gradient_masking(Oracle(loud), batch, eps=0.01, steps=1)
     assert names == [f"fgsm at tau {float((top[:, 0] - top[:, 1]).median()) / 5:.3g}"]
+
+
+def test_a_transfer_takes_20_steps_of_seed_0_unless_told_otherwise(two):
+    plain, scaled, batch = two
+    few, oracle = batch[slice(0, 3)], Oracle(scaled)
+    found = transfer_end_points(oracle, few, plain, eps=0.1)
+    assert oracle.meter.backwards == 20 * 3
+    assert torch.equal(found, transfer_end_points(oracle, few, plain, eps=0.1, steps=20, seed=0))
+    one, other = (transfer_end_points(oracle, few, plain, eps=0.1, steps=1, seed=s) for s in (0, 1))
+    assert not torch.equal(one, other)

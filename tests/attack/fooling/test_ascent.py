@@ -230,3 +230,13 @@ def test_log_odds_rise_by_what_was_wanted_of_the_confidence():
     gradient = w[1] - (others / others.sum()) @ w
     expected = start + 0.02 / gradient.square().sum() * gradient
     np.testing.assert_allclose(second.numpy(), expected.numpy(), atol=1e-6)
+
+
+def test_one_start_of_seed_0_unless_told_otherwise(make):
+    model, few = make.net(classes=3), Ascent(steps=2)
+    found = ascend(Oracle(model), [1], SHAPE, settings=few)
+    assert found.classes.tolist() == [1]
+    same, other = (ascend(Oracle(model), [1], SHAPE, settings=few, seed=s).images for s in (0, 1))
+    assert torch.equal(found.images, same)
+    assert not torch.equal(found.images, other)
+    assert torch.equal(few.find(Oracle(model), [1], SHAPE).images, same)

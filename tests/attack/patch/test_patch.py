@@ -207,6 +207,8 @@ def test_a_grid_may_be_moved_down_and_to_the_right(make):
     corners = [m[0].nonzero()[0].tolist() for m in masks(batch, Patch(size=4, offset=3))]
     assert {(row - 3) % 4 for row, _ in corners} == {(column - 3) % 4 for _, column in corners} == {0}
     assert {row for row, _ in corners} == {3, 7, 11}
+    assert torch.equal(Patch(size=4).placed(batch), Patch(size=4).placed(batch, 0))
+    assert not torch.equal(Patch(size=4).placed(batch), Patch(size=4).placed(batch, 1))
 
 
 def test_a_fixed_square_may_touch_both_borders(make):

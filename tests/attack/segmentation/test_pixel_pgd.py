@@ -117,3 +117,13 @@ def test_an_image_without_labelled_pixels_has_none_wrong():
     assert wrong_pixels(logits, masks).tolist() == [0]
     assert PixelCrossEntropy(masks)(Answer(logits=logits)).tolist() == [0]
     assert PixelPGD(steps=4).most_passes(3) == 10
+
+
+def test_the_seed_is_0_unless_given():
+    data, attack = batch(1), PixelPGD(steps=1)
+    images = [
+        attack.attack(Oracle(segmenter()), data, norm="linf", eps=[0.3], **seed)[0].images
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])

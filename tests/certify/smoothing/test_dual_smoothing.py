@@ -436,3 +436,12 @@ def test_radii_that_both_sides_reach_are_allowed_to_the_end():
     DualSmoothing(**summed, radii=(reach * 0.999,))
     with pytest.raises(ParameterError, match="at most, not"):
         DualSmoothing(**summed, radii=(reach * 1.001,))
+
+
+def test_the_seed_is_0_unless_given():
+    given, method = batch((0.55, 0.55)), DualSmoothing(sigma=0.5, n=200, expansion="mask")
+    found, same, other = (method.certify(oracle(), given, **seed) for seed in ({}, {"seed": 0}, {"seed": 1}))
+    assert torch.equal(found.left.counts, same.left.counts)
+    assert torch.equal(found.right.counts, same.right.counts)
+    assert not torch.equal(found.left.counts, other.left.counts)
+    assert torch.equal(method.votes(oracle(), given, "left").counts, same.left.counts)

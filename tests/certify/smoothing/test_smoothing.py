@@ -170,3 +170,10 @@ def test_a_label_loses_plainly_where_its_share_is_shown_to_be_below_one_half():
 def test_an_answer_of_blank_votes_is_none():
     votes = tally([60, 60], 100).replace(blank=torch.tensor([0, 1]))
     assert vote_logits(votes).isnan().tolist() == [[False, False], [True, True]]
+
+
+def test_the_seed_is_0_unless_given():
+    given, method = named(at_distances(0.1)), Smoothing(sigma=0.25, n=200)
+    counts = [method.certify(linear(), given, **seed).tally.counts for seed in ({}, {"seed": 0}, {"seed": 1})]
+    assert torch.equal(counts[0], counts[1])
+    assert not torch.equal(counts[0], counts[2])
