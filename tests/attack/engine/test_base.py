@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import FGSM, PGD, DeepFool
+from unshaken.attack import APGD, FGSM, JSMA, MIFGSM, PGD, DeepFool
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError
@@ -260,3 +260,43 @@ def test_targeted_examples_are_examined_in_8_bits_too(net, batch):
     assert int(got.fooled.sum()) > 2
     kept = (net((got.images * 255).round() / 255).argmax(1) == targets).to(torch.int8)
     assert torch.equal(got.survives_8bit, torch.where(got.fooled, kept, -1).to(torch.int8))
+
+
+class Root(nn.Module):
+    """The lead is the last pixel less 0.45; the first pixel has no part, and a gradient of NaN where it is black."""
+
+    def forward(self, x):
+        lead = x.flatten(1)[:, -1] - 0.45 + 0 * x.flatten(1)[:, 0].sqrt()
+        return torch.stack([lead, -lead], 1)
+
+
+@pytest.mark.parametrize(
+    ("attack", "norms"),
+    [
+        (FGSM(), ("linf", "l2", "l1")),
+        (PGD(steps=9, step_size=0.3, random_start=False), ("linf", "l2", "l1")),
+        (MIFGSM(), ("linf", "l2", "l1")),
+        (APGD(steps=20), ("linf", "l2", "l1")),
+        (JSMA(theta=-1.0), ("linf",)),
+    ],
+    ids=["fgsm", "pgd", "mi-fgsm", "apgd", "jsma"],
+)
+def test_a_pixel_without_a_gradient_does_not_stop_an_attack(attack, norms):
+    batch = Batch(torch.tensor([0.0, 0.5, 0.5]).view(1, 1, 1, 3), torch.zeros(1, dtype=torch.int64), ("a",))
+    model = Classifier(Root()).eval()
+    for norm in norms:
+        (got,), flags = attack.attack(Oracle(model), batch, norm=norm, eps=[0.1])
+        assert got.fooled.tolist() == [True], norm
+        assert bool(got.images.isfinite().all())
+        assert flags == []
+
+
+def test_a_gradient_of_nan_everywhere_is_flagged():
+    class Nowhere(nn.Module):
+        def forward(self, x):
+            lead = 1 + 0 * x.flatten(1).sum(1).sqrt()
+            return torch.stack([lead, -lead], 1)
+
+    batch = Batch(torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64), ("a", "b"))
+    _, flags = FGSM().attack(Oracle(Classifier(Nowhere()).eval()), batch, norm="linf", eps=[0.1])
+    assert [(f.name, f.ids) for f in flags] == [("zero-gradient", ("a", "b"))]

@@ -167,7 +167,7 @@ class _Ascent:
 
     def tell(self, state: _Climb, answer: Answer) -> _Climb:
         ball = state.task.ball
-        direction = ball.steepest(required(answer.gradient).nan_to_num(0.0), state.x)  # else the image would be NaN
+        direction = ball.steepest(required(answer.gradient), state.x)
         x = ball.project(state.x + self.rule.step_size * ball.radius * direction)
         return state.replace(x=x, step=state.step + 1)
 
