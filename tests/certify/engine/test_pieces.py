@@ -64,13 +64,6 @@ def test_a_form_that_is_taken_gives_the_networks_logits(make, form):
     assert torch.allclose(got, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
-@pytest.mark.parametrize("padding", ["valid", "same", 1, (0, 2)])
-def test_a_convolution_takes_its_padding_by_name_or_number(make, padding):
-    net = nn.Sequential(nn.Conv2d(3, 2, 3, padding=padding, dilation=(1, 2)), nn.Flatten())
-    model, x = Classifier(make.drawn(net)), make.images(3, 5, 7)
-    assert torch.allclose(read_chain(model, x).forward(x), model(x).detach().double(), atol=1e-5)
-
-
 REFUSED = {
     "a quotient by the images": lambda x: 2 / x,
     "a constant that widens the images": lambda x: x + ramp(2, 3, 4, 6),
