@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from unshaken.attack import PGD, Auto, DeepFool
+from unshaken.attack.engine.attack_run import AttackRun
+from unshaken.attack.engine.phase import Phase
 from unshaken.core import Batch, Classifier, Oracle
 
 DUAL = {"linf": 1.0, "l2": 2.0}
@@ -109,3 +111,27 @@ def test_a_gradient_that_vanishes_on_the_way_is_no_doubt():
     for limit in (1, 8):
         _, flags = attack.attack(Oracle(Classifier(Floor()).eval(), limit=limit), mixed, norm="linf", eps=[0.1])
         assert [f.ids for f in flags] == [("b",)]
+
+
+class Costly(PGD):
+    """Five forward passes and four backward ones are made before the search."""
+
+    def prepare(self, oracle, batch, targeted):
+        oracle.exact(batch.images[:1].expand(5, -1, -1, -1))
+        oracle.meter.backwards += 4
+        return self
+
+
+def test_what_is_spent_before_a_search_is_shared_evenly_by_the_ids(make):
+    model, batch, _ = make.spread("linf", 4)
+    batch = Batch(batch.images, batch.labels, ("d", "b", "c", "a"))
+    oracle = Oracle(model)
+    run = AttackRun(oracle, batch, batch.labels, False, "linf", 0, oracle.exact(batch.images))
+    rows = torch.tensor([0, 1, 2])  # d, b, c
+    _, (forwards, backwards) = run.prepare(Phase(Costly(steps=2), "costly"), rows)
+    assert (forwards.tolist(), backwards.tolist()) == ([1, 2, 2], [1, 2, 1])
+    _, free = run.prepare(Phase(PGD(steps=2), "pgd"), rows)
+    assert [part.tolist() for part in free] == [[0, 0, 0]] * 2
+    costly, plain = (run.run(Phase(a, "x"), rows, 1e-6, early=True) for a in (Costly(steps=2), PGD(steps=2)))
+    assert (costly.forwards - plain.forwards).tolist() == [1, 2, 2]
+    assert (costly.backwards - plain.backwards).tolist() == [1, 2, 1]

@@ -96,6 +96,8 @@ def test_the_lasso_keeps_what_tells_classes_apart():
     labels = (codes[:, 1, 2] > 0).long()
     mask = lasso_mask(codes, labels, 0.15, "m")
     assert mask.tolist() == [[False] * 3, [False, False, True]]
+    codes[:, 0, 0] = 0.3  # a coordinate without spread tells nothing
+    assert torch.equal(lasso_mask(codes, labels, 0.15, "m"), mask)
     assert int(lasso_mask(codes, labels, 1e-4, "m").sum()) > 1
     with pytest.raises(ParameterError, match="keeps none of 6"):
         lasso_mask(codes, labels, 9.0, "m")

@@ -73,3 +73,10 @@ def test_an_image_without_an_answer_is_an_example_and_one_without_a_number_is_no
     for part in parts:
         assert bool(part.images(torch.tensor([0])).isfinite().all())
     assert 0.5 < parts[1].columns["distance"][0] <= 0.8
+
+
+def test_the_votes_on_the_unchanged_images_are_paid_with_the_first_radius(plane):
+    method = SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50)
+    _, found, oracle = plane.rows(method, plane.batch(2.0, 2.0), [0.1, 0.2])
+    assert [(r["forwards"], r["backwards"]) for part in found for r in part] == [(112, 12)] * 2 + [(62, 12)] * 2
+    assert oracle.meter.forwards == 2 * (112 + 62) + 2  # and the clean logits

@@ -683,3 +683,19 @@ def test_a_pixel_that_cannot_move_needs_no_spacing(ramp):
     region = Region(pixel(0.9), 0, torch.tensor([0]), torch.tensor([0.9]), torch.tensor([0.9]))
     found = SMT(mode="covering").verify(ramp, region)
     assert (found.verdict, found.data["spacing"], found.data["grid"]) == ("safe_general", 0.0, 1)
+
+
+def test_a_hidden_grid_is_over_the_units_that_move_and_are_far_from_the_mean():
+    """Values 5, .5 and 2 of mean 2.5, of which the first does not move: the second, then the third."""
+    model = layered(([[0.0], [1.0], [4.0]], [5.0, 0.0, 0.0]), ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [0.0, 0.0]))
+    region = Region.around(pixel(0.5), 0, torch.tensor([0]), 0.1)
+    chain = read_chain(model, region.image[None])
+    linear = LinearBounds(chain, region.box)
+    units, axes = hidden_grid(chain, region, linear, 2, 1, 3)
+    assert units.tolist() == [1, 2]
+    assert [a.tolist() for a in axes] == [
+        pytest.approx([0.4, 0.5, 0.6], abs=1e-5),
+        pytest.approx([1.6, 2, 2.4], abs=1e-5),
+    ]
+    assert hidden_grid(chain, region, linear, 2, 2, 1)[0].tolist() == [1]
+    assert len(hidden_grid(chain, region, linear, 2, 2, 1)[1][0]) == 5
