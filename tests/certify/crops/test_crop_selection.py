@@ -7,7 +7,7 @@ from torch import nn
 
 from unshaken.attack import PGD
 from unshaken.certify import CropSelection
-from unshaken.certify.crops._choice import candidates, cut, wrapped
+from unshaken.certify.crops._choice import candidates, cut, to_levels, wrapped
 from unshaken.certify.crops._scores import box_mean_score
 from unshaken.certify.crops.crop_selection import ball_rate
 from unshaken.core.batch import Batch
@@ -349,3 +349,10 @@ def test_a_classifier_of_a_smaller_photo_looks_at_its_short_side():
         model = Classifier(Linear(16), view=view)
         assert CropSelection().wrap(model).view == View(side, side, resize=side, interpolation=view.interpolation)
     assert CropSelection().wrap(Classifier(Linear(16))).view is None
+
+
+def test_images_are_read_as_their_256_levels():
+    levels = torch.arange(256).view(1, 1, 16, 16)
+    assert torch.equal(to_levels(levels / 255), levels.to(torch.uint8))
+    assert torch.equal(to_levels((levels + 0.4) / 255), levels.to(torch.uint8))
+    assert to_levels(torch.tensor([-0.5, 1.5])).tolist() == [0, 255]

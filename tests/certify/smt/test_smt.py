@@ -699,3 +699,17 @@ def test_a_hidden_grid_is_over_the_units_that_move_and_are_far_from_the_mean():
     ]
     assert hidden_grid(chain, region, linear, 2, 2, 1)[0].tolist() == [1]
     assert len(hidden_grid(chain, region, linear, 2, 2, 1)[1][0]) == 5
+
+
+def test_the_lipschitz_bound_of_a_pooled_difference_by_hand():
+    """Of `max(x_0 - x_1, x_1 - x_2)` the slopes lie in [0, 1], [-1, 1] and [-1, 0]: 3 in all."""
+    net = nn.Sequential(nn.Conv2d(1, 1, (1, 2), bias=False), nn.MaxPool2d((1, 2)), nn.Flatten(), nn.Linear(1, 2))
+    net[0].weight.data = torch.tensor([[[[1.0, -1.0]]]])
+    net[3].weight.data, net[3].bias.data = torch.tensor([[1.0], [0.0]]), torch.zeros(2)
+    x = torch.tensor([0.5, 0.5, 0.5]).view(1, 1, 3)
+    chain = read_chain(Classifier(net.eval()), x[None])
+    for free, steep in (([0, 1, 2], 3), ([1], 1), ([0, 2], 2)):
+        assert lipschitz_bound(chain, Region.around(x, 0, torch.tensor(free), 0.3)) == pytest.approx(steep)
+    net[3].weight.data = torch.tensor([[-2.0], [0.0]])
+    chain = read_chain(Classifier(net.eval()), x[None])
+    assert lipschitz_bound(chain, Region.around(x, 0, torch.arange(3), 0.3)) == pytest.approx(6)
