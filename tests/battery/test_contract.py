@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 
 import numpy as np
 import pytest
@@ -385,7 +386,9 @@ def test_rows_are_whole_and_the_model_is_left_as_it_was(method):
     assert {c.method for c in conditions} == {method.name}
     oracle = Oracle(net)
     clean = oracle.exact(batch.images)
+    began = time.perf_counter()
     parts = built.evaluate(batch, conditions, Context(oracle, 1, clean))
+    wall = time.perf_counter() - began
     assert [p.condition for p in parts if p.table == "outcomes"] == conditions  # by these a run knows what is done
     assert {p.condition for p in parts} == set(conditions)
     for part in parts:
@@ -395,6 +398,7 @@ def test_rows_are_whole_and_the_model_is_left_as_it_was(method):
             continue
         assert table["id"].to_pylist() == list(batch.ids)
         assert min(table["seconds"].to_pylist()) >= 0
+        assert sum(table["seconds"].to_pylist()) <= wall  # each sample has its share of the time
         if part.images is not None:
             seen = part.images(torch.tensor([3, 1]))
             assert seen.shape[:2] == (2, 1)

@@ -190,3 +190,83 @@ def test_targets_are_refused_with_a_way_out(make):
 def test_bad_parameters_are_named(values, words):
     with pytest.raises(ParameterError, match=f"^hop-skip-jump: {words}"):
         HopSkipJump(**values)
+
+
+def at_the_boundary(make, **options):
+    """The search of one image when it begins to feel for a direction."""
+    images = 0.4 + 0.2 * make.images(1, 1, 8, 8)
+    attack = HopSkipJump(**options)
+    state = answered(attack, attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a"])), 1)
+    while int(state.phase) == NEAR:
+        state = answered(attack, state, 0)
+    return images, attack, state
+
+
+def test_where_all_draws_agree_their_mean_is_the_direction(make):
+    images, attack, state = at_the_boundary(make, initial_samples=3)
+    near, draws = state.near[0], []
+    for _ in range(3):
+        draws.append((state.x[0] - near) / 0.1)
+        state = answered(attack, state, 0)
+    g = -sum(draws)
+    length = float((near - images[0]).norm())
+    assert torch.allclose(state.x[0], (near + length * g / g.norm()).clamp(0, 1), atol=1e-4)
+
+
+def test_a_jump_that_never_fools_is_given_up_after_twenty_halvings(make):
+    images, attack, state = at_the_boundary(make, initial_samples=2)
+    near = state.near[0]
+    state = answered(attack, answered(attack, state, 1), 0)
+    length = float(state.length)
+    for count in range(1, 20):
+        state = answered(attack, state, 0)
+        assert (int(state.phase), int(state.count)) == (JUMP, count)
+        assert float(state.length) == pytest.approx(length / 2**count)
+    state = answered(attack, state, 0)
+    assert int(state.phase) == NEAR
+    assert torch.equal(state.far[0], near)
+    assert torch.allclose(state.x[0], (images[0] + near) / 2, atol=1e-6)
+
+
+def test_later_iterations_feel_nearer_and_jump_less_far(make):
+    """delta is 0.03 of the distance, a jump the distance over the root of the number of the iteration."""
+    images, attack, state = at_the_boundary(make, initial_samples=2)
+    assert float(state.delta) == pytest.approx(0.1)
+    state = answered(attack, answered(attack, state, 1), 0)
+    state = answered(attack, state, 1)
+    while int(state.phase) == NEAR:
+        state = answered(attack, state, 0)
+    distance = float((state.near - images).norm())
+    assert (int(state.phase), int(state.turn)) == (FEEL, 2)
+    assert float(state.delta) == pytest.approx(0.03 * distance)
+    assert float(state.length) == pytest.approx(distance / math.sqrt(2))
+
+
+def test_starts_are_noise_then_blended_then_coarse(make):
+    images = 0.4 + 0.2 * make.images(1, 1, 8, 12)
+    attack = HopSkipJump()
+    state = attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a"]))
+    starts = []
+    for _ in range(6):
+        starts.append(state.x[0, 0])
+        state = answered(attack, state, 0)
+    assert [len((s * 1e5).round().unique()) for s in starts] == [96, 96, 16, 96, 96, 16]
+    blocks = starts[2].view(4, 2, 4, 3).permute(0, 2, 1, 3).flatten(2)
+    assert torch.allclose(blocks, blocks[..., :1].expand_as(blocks), atol=1e-6)
+    spread = [float((s - images[0, 0]).abs().max()) for s in starts]
+    assert min(spread[0], spread[3]) > 0.45  # noise alone is from 0 to 1
+    blended = (starts[1] - images[0, 0]).abs().max(), (starts[4] - images[0, 0]).abs().max()
+    assert blended[0] != blended[1]
+    assert max(blended) < 0.6
+
+
+def test_no_two_draws_of_a_sample_are_the_same(make):
+    _, attack, state = at_the_boundary(make, initial_samples=3, max_samples=5)
+    near = state.near
+    seen = [
+        tuple(attack._feeler(state.replace(turn=torch.tensor([t]), count=torch.tensor([c]), near=near))[0].flatten()
+              .tolist())
+        for t in range(1, 4)
+        for c in range(6)
+    ]  # fmt: skip
+    assert len(set(seen)) == 18

@@ -7,7 +7,9 @@ import torch
 from torch import nn
 
 from unshaken.attack import NaTra
-from unshaken.core import Batch, Classifier, Oracle
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.problem import Problem
+from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.generate import save
 from unshaken.generate.latent.linear import LinearGenerator
@@ -118,3 +120,33 @@ def test_files_that_are_named_belong_to_the_run():
     assert NaTra(generator="vae.st", directions="d.st").further_files == ("vae.st", "d.st")
     assert NaTra(generator="diffusers:ddpm").further_files == ("ddpm",)
     assert NaTra(generator="py:gan.py:make").further_files == NaTra().further_files == ()
+
+
+@pytest.mark.parametrize(("steps", "share"), [(1, 1 / 3), (2, 2 / 3), (4, 1.0)])
+def test_a_gradient_step_is_a_third_of_the_amplitude(steps, share, edits, batch):
+    found = fall(NaTra(search="gradient", steps=steps, amplitude=A), edits, batch)
+    torch.testing.assert_close(found, torch.full((8,), share * worst_fall(edits)), atol=1e-5, rtol=0)
+
+
+def test_the_cost_is_that_of_the_edits_tried(edits, batch):
+    costs = {"candidates": (10, 0), "coordinates": (12, 0), "gradient": (6, 6)}
+    for search, cost in costs.items():
+        attack = NaTra(search=search, rounds=2).with_edits(edits)
+        assert attack.cost(2) == cost
+        (found,), _ = attack.attack(Oracle(Classifier(Plane()).eval()), batch)
+        assert found.forwards.tolist() == [cost[0] + 1] * 8  # and a last pass
+        assert found.backwards.tolist() == [cost[1]] * 8
+    assert NaTra(search="coordinates").cost(2) == (16, 0)  # eight directions before they are loaded
+
+
+def test_each_direction_is_tried_at_both_its_ends_in_turn(edits, batch):
+    attack = NaTra(search="coordinates", amplitude=A).with_edits(edits)
+    clean = batch.images[:1]
+    problem = Problem(Ball.of(clean, torch.ones(1), "linf"), torch.ones(1, dtype=torch.int64), False, torch.eye(2)[1:])
+    state = attack.start(problem, SampleRng.of(0, "natra", ["a"]))
+    tried = []
+    for _ in range(6):
+        tried.append(state.amounts[0].tolist())
+        state = attack.tell(state, Answer(logits=torch.tensor([[-99.0, 99.0]])))  # never better
+    assert tried == [[-A, 0, 0], [A, 0, 0], [0, -A, 0], [0, A, 0], [0, 0, -A], [0, 0, A]]
+    assert attack.done(state).tolist() == [True]

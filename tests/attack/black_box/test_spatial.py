@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -199,3 +200,74 @@ def test_eps_is_refused(make):
     net = make.net()
     with pytest.raises(ParameterError, match="spatial: has no eps"):
         Spatial().attack(Oracle(net), make.batch(net, make.images(2, 1, 8, 8)), eps=[0.1])
+
+
+def test_the_grid_falls_in_size():
+    sizes = [abs(a) / 30 + (abs(y) + abs(x)) / 0.1 for a, y, x in grid(30.0, 0.1, 31, 5)]
+    assert all(before >= after - 1e-9 for before, after in itertools.pairwise(sizes))
+    assert sizes[0] == pytest.approx(3)
+    assert sizes[-1] == pytest.approx(1 / 15)
+    assert grid(0.0, 0.2, 31, 3)[0] == (0.0, -0.2, -0.2)
+    assert len(grid(0.0, 0.2, 31, 3)) == 8
+    assert grid(30.0, 0.1, 1, 1) == ()
+
+
+def test_what_is_moved_out_of_the_image_is_black_or_the_border(make):
+    images = make.images(2, 3, 5, 6)
+    for down, right in ((100.0, 0.0), (-100.0, 0.0), (0.0, 100.0), (0.0, -100.0)):
+        assert not turned(images, 0.0, down, right).any()
+        edge = turned(images, 0.0, down, right, padding="border")
+        expected = {100.0: images[:, :, :1], -100.0: images[:, :, -1:]}.get(down)
+        if expected is None:
+            expected = images[..., :1] if right > 0 else images[..., -1:]
+        assert torch.allclose(edge, expected.expand_as(images), atol=1e-6)
+
+
+def test_where_nothing_lowers_the_margin_the_image_stays():
+    """A black corner: every shift brings black or 0.3 there."""
+    images = torch.full((1, 1, 10, 10), 0.3)
+    images[:, :, 0, 0] = 0
+    batch = Batch(images, torch.zeros(1, dtype=torch.int64), ("a",))
+    for options in ({"rotation": 0, "translation": 0.1, "shifts": 3}, {"search": "random", "draws": 3}):
+        (got,), _ = Spatial(**options).attack(Oracle(Classifier(Corner(-0.1), name="corner").eval()), batch)
+        assert torch.equal(got.images, images)
+
+
+class Watching(nn.Module):
+    """Never fooled; keeps the places of what is bright."""
+
+    def __init__(self, side):
+        super().__init__()
+        self.side, self.seen = side, []
+
+    def forward(self, x):
+        line = torch.arange(self.side) - (self.side - 1) / 2
+        mass = x[:, 0].sum((1, 2))
+        self.seen += torch.stack([(x[:, 0].sum(2) @ line) / mass, (x[:, 0].sum(1) @ line) / mass], 1).tolist()
+        return torch.tensor([[1.0, 0.0]]).expand(len(x), 2)
+
+
+def watched(place, **options):
+    """Where a dot `place` pixels right of the centre is moved to by 200 draws, `[200, 2]`, down and right."""
+    images = torch.zeros(1, 1, 21, 21)
+    images[0, 0, 10, 10 + place] = 1
+    net = Watching(21)
+    attack = Spatial(search="random", draws=200, **options)
+    batch = Batch(images, torch.zeros(1, dtype=torch.int64), ("a",))
+    attack.attack(Oracle(Classifier(net, name="watching").eval()), batch, clean=torch.tensor([[1.0, 0.0]]))
+    return torch.tensor(net.seen[:200])
+
+
+def test_random_shifts_fill_their_range_either_way():
+    found = watched(0, rotation=0, translation=0.25)
+    assert float(found.abs().max()) <= 0.25 * 21 + 1e-4
+    assert bool((found.amin(0) < -4.5).all())
+    assert bool((found.amax(0) > 4.5).all())
+
+
+def test_random_turns_fill_their_range_either_way():
+    found = watched(8, rotation=40, translation=0)
+    angle = torch.rad2deg(torch.atan2(-found[:, 0], found[:, 1]))  # counter-clockwise
+    assert float(angle.abs().max()) <= 41
+    assert float(angle.min()) < -35
+    assert float(angle.max()) > 35

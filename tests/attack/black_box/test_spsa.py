@@ -136,3 +136,40 @@ def test_company_and_batch_size_change_nothing(make):
 def test_bad_parameters_are_named(values, words):
     with pytest.raises(ParameterError, match=f"^spsa: {words}"):
         SPSA(**values)
+
+
+def test_steps_are_those_of_adam(make):
+    """In linf along its update, with moments and count of its own for each sample; the others stay as they are."""
+    net = make.net(classes=3)
+    images = torch.full((2, 1, 3, 3), 0.5)
+    attack = SPSA(steps=9, step_size=0.1)
+    start = attack.start(
+        problem_of(net, images, torch.zeros(2, dtype=torch.int64), eps=0.4), SampleRng.of(0, "spsa", ["a", "b"])
+    )
+    gradients = torch.randn(4, 2, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    x = images[:1].clone().requires_grad_(True)
+    adam, state = torch.optim.Adam([x], lr=0.1 * 0.4), start
+    for number, gradient in enumerate(gradients):
+        state = attack._stepped(state.replace(gradient=gradient), torch.tensor([0]))
+        x.grad = -gradient[:1]
+        adam.step()
+        assert torch.allclose(state.x[:1], x.detach(), atol=1e-6)
+        assert state.step.tolist() == [number + 1, 0]
+        assert not bool(state.gradient[0].any())
+        assert torch.equal(state.gradient[1], gradient[1])
+    assert torch.equal(state.x[1], images[1])
+
+
+def test_signs_differ_from_part_to_part_and_step_to_step(make):
+    net = make.net(classes=3)
+    attack = SPSA(samples=6, together=2)
+    state = attack.start(
+        problem_of(net, make.images(1, 1, 6, 6), torch.zeros(1, dtype=torch.int64)), SampleRng.of(0, "spsa", ["a"])
+    )
+    seen = set()
+    for step in range(3):
+        for part in range(3):
+            signs = attack._signs(state.replace(step=torch.tensor([step]), part=torch.tensor([part])))
+            assert set(signs.unique().tolist()) == {-1.0, 1.0}
+            seen |= {tuple(s.flatten().tolist()) for s in signs[0]}
+    assert len(seen) == 18

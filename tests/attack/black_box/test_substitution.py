@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import Substitution
+from unshaken.attack import Substitution, Transfer
+from unshaken.attack.black_box import substitution
+from unshaken.attack.engine.phase import AttackContext
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.errors import ParameterError
 from unshaken.run.rows import Context
 
 
@@ -61,8 +65,46 @@ def test_the_substitute_is_trained_once_a_run():
 def test_a_substitute_that_learned_nothing_is_flagged(monkeypatch):
     model, names = Classifier(Bright(), name="bright").eval(), []
     substitute = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), name="substitute").eval()
-    for share in (0.4, 0.9):
+    for share in (0.4, 0.5, 0.9):
         monkeypatch.setattr(Substitution, "train", lambda self, context, share=share: (substitute, share))
         _, flags = Substitution(steps=1).attack(Oracle(model), batch(), norm="linf", eps=[0.1])
         names.append([f.name for f in flags])
-    assert names == [["weak-substitute"], []]
+    assert names == [["weak-substitute"], [], []]
+
+
+def test_the_most_passes_are_those_on_the_other_network():
+    """A step and a start each way, with three starts at most, for each of two losses."""
+    for attack in (Substitution(steps=10), Transfer(steps=10)):
+        assert attack.most_passes(5) == 2 * (13 + 13)
+    assert Substitution(steps=10, loss="ce").most_passes(5) == Transfer(steps=10, loss="margin").most_passes(5) == 26
+    assert Transfer(search="pgd:steps=5").most_passes(5) == 10
+
+
+def test_new_images_follow_the_sign_of_the_substitutes_gradient_at_the_models_class():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3, 2, bias=False))
+    net[1].weight.data = torch.tensor([[1.0, -2.0, 0.0], [-1.0, 3.0, 0.5]])
+    images = torch.tensor([[0.5, 0.5, 0.5], [0.05, 0.95, 0.5]]).view(2, 1, 1, 3)
+    found = Substitution(shift=0.1)._moved(Classifier(net).eval(), images, torch.tensor([0, 1]))
+    assert found.flatten(1).tolist() == [pytest.approx([0.6, 0.4, 0.5]), pytest.approx([0.0, 1.0, 0.6])]
+
+
+def test_each_round_trains_on_twice_as_many_images_in_whole_batches(monkeypatch):
+    model, rounds = Classifier(Bright(), name="bright").eval(), []
+
+    def descend(optimizer, loss, n, **options):
+        rounds.append((n, options["steps"], options["batch_size"], options["name"], optimizer.param_groups[0]["lr"]))
+
+    monkeypatch.setattr(substitution, "descend", descend)
+    context = AttackContext(Oracle(model), "linf", 0.1, 2, 0, batch())
+    found, share = Substitution(rounds=2, epochs=10, lr=0.01).train(context)
+    assert rounds == [
+        (24, 10, 24, "substitute-0", 0.01),
+        (48, 10, 32, "substitute-1", 0.01),
+        (96, 30, 32, "substitute-2", 0.01),
+    ]
+    assert 0 <= share <= 1
+    assert not any(p.requires_grad for p in found.parameters())
+    assert context.oracle.meter.forwards == 24 + 24 + 48
+    assert torch.allclose(found.mean.flatten(), batch().images.mean(), atol=1e-5)
+    with pytest.raises(ParameterError, match="no images to ask the model about"):
+        Substitution().train(AttackContext(Oracle(model), "linf", 0.1, 2, 0, None))

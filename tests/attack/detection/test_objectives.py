@@ -9,13 +9,15 @@ import unshaken
 from tests.attack.detection.soft import scene, soft
 from tests.tasks.detection.scenes import scenes
 from unshaken.attack import DAG, DetectionPatch, DetectionPGD, ObjectFabrication, ObjectMislabeling, ObjectVanishing
-from unshaken.attack.detection.dag import DenseAdversary
+from unshaken.attack.detection.base import DetectionProblem, DetectionState
+from unshaken.attack.detection.dag import DenseAdversary, targets
 from unshaken.attack.detection.detection_pgd import SoftF1Loss
 from unshaken.attack.detection.object_fabrication import FalseAlarms
 from unshaken.attack.detection.object_mislabeling import WrongClass
 from unshaken.attack.detection.object_vanishing import Absence
 from unshaken.attack.detection.overlap import overlap
-from unshaken.core import Oracle
+from unshaken.attack.engine.ball import Ball
+from unshaken.core import Oracle, SampleRng
 from unshaken.core.query import Answer
 from unshaken.measure.object_detection.matching import box_iou
 
@@ -134,3 +136,70 @@ def test_an_audit_has_map_under_attack(tmp_path):
     assert {r["forwards"] for r in rows if r["method"] == "object-vanishing"} == {5}
     assert all(r["distance"] <= 0.3 + 1e-6 for r in rows if r["method"] == "object-vanishing")
     assert all(r["distance"] is None for r in rows if r["method"] == "detection-patch")
+
+
+def test_the_adversarial_class_is_the_drawn_number_of_classes_on():
+    """Of three classes 2 and 2 on is 1; without a shift there is none. A score of a half is a target, .49 is not."""
+    last = OBJECT.clone()
+    last[..., 4] = 2
+    rows = answer([0.0, 0, 10, 10, 2, 0.5], [0.0, 0, 10, 9, 1, 0.4], [0.0, 0, 10, 9, 0, 0.3], [0.0, 0, 10, 10, 2, 0.49])
+    right = math.log(500) - math.log(0.5)
+    for shift, wrong in ((2, math.log(400)), (1, math.log(300)), (0, 0.0)):
+        dense = DenseAdversary(last, torch.tensor([shift]), 3, 0.5)
+        assert dense(rows).item() == pytest.approx(wrong - right, abs=1e-3)
+    assert targets(rows.logits, last, 0.5).tolist() == [[True, False, False, False]]
+
+
+def state_of(pixels, objects=OBJECT):
+    x = torch.tensor(pixels).view(1, 1, 1, -1)
+    ball = Ball.of(x, torch.tensor([0.1]), "linf")
+    none = torch.zeros(1, dtype=torch.int64)
+    return DetectionState(DetectionProblem(ball, objects, none, none, 1), x, x, torch.tensor([-math.inf]), none)
+
+
+def test_a_step_of_dag_is_the_gradient_over_its_largest_entry():
+    state, gradient = state_of([0.5, 0.5, 0.5]), torch.tensor([2.0, -1.0, 0.0]).view(1, 1, 1, 3)
+    assert DAG(gamma=0.04).move(state, gradient).flatten().tolist() == pytest.approx([0.54, 0.48, 0.5])
+    assert DAG(gamma=0.4).move(state, gradient).flatten().tolist() == pytest.approx([0.6, 0.4, 0.5])
+    moved = DetectionPGD(step_size=0.5).move(state, gradient)
+    assert moved.flatten().tolist() == pytest.approx([0.55, 0.45, 0.5])
+
+
+def test_dag_has_finished_where_no_right_detection_is_sure():
+    state = state_of([0.5])
+    for row, over in ((RIGHT, False), ([*RIGHT[:5], 0.49], True), (WRONG, True), (EMPTY, True)):
+        assert DAG().finished(state, answer(row).logits).tolist() == [over]
+    assert DetectionPGD().finished(state, answer(EMPTY).logits).tolist() == [False]
+
+
+def test_a_start_is_the_image_or_a_point_of_the_ball():
+    problem, rng = state_of([0.5, 0.5]).problem, SampleRng.of(0, "x", ["a"])
+    assert torch.equal(DetectionPGD(random_start=False).start(problem, rng).x, problem.ball.clean)
+    started = DetectionPGD().start(problem, rng)
+    assert not torch.equal(started.x, problem.ball.clean)
+    assert bool(problem.ball.contains(started.x))
+    assert torch.equal(started.best, problem.ball.clean)
+
+
+def test_crowds_count_for_nothing_and_nothing_at_all_loses_nothing():
+    crowd = torch.cat([OBJECT, torch.tensor([[[20.0, 20, 30, 30, 0, 1, 100]]])], 1)
+    sure = 1 / (1 + math.exp(-5))
+    both = answer([0.0, 0, 10, 10, 0, 1], [20.0, 20, 30, 30, 0, 1])
+    assert SoftF1Loss(crowd)(both).item() == pytest.approx(1 - 2 * sure / 3, abs=1e-5)
+    none = torch.tensor([[[0.0, 0, 0, 0, -1, 0, 0]]])
+    assert SoftF1Loss(none)(answer(EMPTY)).item() == 1
+    assert SoftF1Loss(none)(answer(RIGHT)).item() == 1
+
+
+def test_the_cost_is_two_passes_a_step_and_the_judges_two():
+    assert DetectionPGD(steps=4).most_passes(2) == 10
+
+
+def test_the_seed_is_0_unless_given():
+    batch = scene(1)
+    images = [
+        DetectionPGD(steps=1).attack(Oracle(soft()), batch, norm="linf", eps=[0.05], **seed)[0].images
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])

@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
-from unshaken.attack import DeepFool
-from unshaken.core import Batch, Oracle
+from unshaken.attack import PGD, Auto, DeepFool
+from unshaken.attack.engine.attack_run import AttackRun
+from unshaken.attack.engine.phase import Phase
+from unshaken.core import Batch, Classifier, Oracle
 
 DUAL = {"linf": 1.0, "l2": 2.0}
 
@@ -56,3 +58,80 @@ def test_where_nothing_is_found_at_any_distance_the_distance_is_infinite(make):
     assert torch.equal(far.images, batch.images)
     assert far.breakers() == [None] * 3
     assert [(f.name, f.ids) for f in flags] == [("zero-gradient", batch.ids)]
+
+
+def test_no_budget_at_all_costs_nothing(make):
+    model, batch, _ = spread_margins(make, "l2")
+    oracle = Oracle(model)
+    (found,), _ = DeepFool().attack(oracle, batch, norm="l2", eps=[0.0])
+    assert oracle.meter.forwards == 20  # the clean logits
+    assert [(t.standing, t.broken, t.forwards, t.backwards) for t in found.turns] == [(0, 0, 0, 0)]
+
+
+def test_a_phase_is_recorded_with_its_own_cost(make):
+    model, batch, distance = make.spread("linf", 20)
+    oracle = Oracle(model)
+    eps = [0.3 * float(distance.min()), 0.6 * float(distance.min())]
+    found, _ = PGD(steps=3, restarts=2).attack(oracle, batch, norm="linf", eps=eps)
+    for one in found:  # nobody falls: in each run three steps and a last pass
+        assert [(t.standing, t.broken, t.forwards, t.backwards) for t in one.turns] == [(20, 0, 80, 60)] * 2
+        assert all(0 <= t.seconds < 60 for t in one.turns)
+    assert oracle.meter.forwards == 20 + 4 * 80
+    whole = PGD(steps=3, step_size=1.0, restarts=2)
+    (found,), _ = whole.attack(Oracle(model), batch, norm="linf", eps=[1.05 * float(distance.max())])
+    assert [(t.standing, t.broken) for t in found.turns] == [(20, 20), (0, 0)]
+    assert (found.turns[1].forwards, found.turns[1].backwards) == (0, 0)
+
+
+def test_a_phase_that_is_left_out_takes_no_time(make):
+    model, batch, distance = make.spread("linf", 4)
+    attack = Auto(steps=3, queries=5, passes=20)
+    (found,), _ = attack.attack(Oracle(model), batch, norm="linf", eps=[0.1 * float(distance.min())])
+    left = [t for t in found.turns if t.why.startswith("left out")]
+    assert left
+    assert {(t.standing, t.broken, t.forwards, t.backwards, t.seconds) for t in left} == {(4, 0, 0, 0, 0.0)}
+
+
+class Floor(torch.nn.Module):
+    """Class 0 always; its lead falls with the mean pixel down to a floor, below which no gradient is left."""
+
+    def forward(self, x):
+        lead = x.flatten(1).mean(1).clamp_min(0.45)
+        return torch.stack([lead, -lead], 1)
+
+
+def test_a_gradient_that_vanishes_on_the_way_is_no_doubt():
+    batch = Batch(torch.full((2, 1, 2, 2), 0.5), torch.zeros(2, dtype=torch.int64), ("a", "b"))
+    attack = PGD(steps=3, step_size=1.0, random_start=False)
+    (found,), flags = attack.attack(Oracle(Classifier(Floor()).eval()), batch, norm="linf", eps=[0.1])
+    assert torch.allclose(found.images, torch.full((2, 1, 2, 2), 0.4))
+    assert flags == []
+    dark = batch.with_images(batch.images - 0.2)  # below the floor from the start
+    mixed = batch.with_images(torch.cat([batch.images[:1], dark.images[:1]]))
+    for limit in (1, 8):
+        _, flags = attack.attack(Oracle(Classifier(Floor()).eval(), limit=limit), mixed, norm="linf", eps=[0.1])
+        assert [f.ids for f in flags] == [("b",)]
+
+
+class Costly(PGD):
+    """Five forward passes and four backward ones are made before the search."""
+
+    def prepare(self, oracle, batch, targeted):
+        oracle.exact(batch.images[:1].expand(5, -1, -1, -1))
+        oracle.meter.backwards += 4
+        return self
+
+
+def test_what_is_spent_before_a_search_is_shared_evenly_by_the_ids(make):
+    model, batch, _ = make.spread("linf", 4)
+    batch = Batch(batch.images, batch.labels, ("d", "b", "c", "a"))
+    oracle = Oracle(model)
+    run = AttackRun(oracle, batch, batch.labels, False, "linf", 0, oracle.exact(batch.images))
+    rows = torch.tensor([0, 1, 2])  # d, b, c
+    _, (forwards, backwards) = run.prepare(Phase(Costly(steps=2), "costly"), rows)
+    assert (forwards.tolist(), backwards.tolist()) == ([1, 2, 2], [1, 2, 1])
+    _, free = run.prepare(Phase(PGD(steps=2), "pgd"), rows)
+    assert [part.tolist() for part in free] == [[0, 0, 0]] * 2
+    costly, plain = (run.run(Phase(a, "x"), rows, 1e-6, early=True) for a in (Costly(steps=2), PGD(steps=2)))
+    assert (costly.forwards - plain.forwards).tolist() == [1, 2, 2]
+    assert (costly.backwards - plain.backwards).tolist() == [1, 2, 1]

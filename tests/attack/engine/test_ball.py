@@ -332,3 +332,20 @@ def test_directions_and_distances_in_a_region():
     assert torch.equal(far[mask], (g[mask] > 0).float())
     assert torch.equal(far[~mask], clean[~mask])
     assert torch.equal(ball.distance(far), (far.double() - clean.double()).abs().flatten(1).amax(1))
+
+
+def test_in_l1_a_hundredth_of_the_coordinates_is_moved_by_default():
+    gradient = torch.arange(1.0, 301).view(1, 1, 15, 20)
+    clean = torch.full_like(gradient, 0.5)
+    step = ball_of(clean, 0.2, "l1").steepest(gradient, clean).flatten()
+    assert step.nonzero().flatten().tolist() == [297, 298, 299]
+    assert float(step.sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_step_goes_along_the_entries_that_are_numbers(norm):
+    clean = torch.full((2, 1, 1, 3), 0.5)
+    gradient = torch.tensor([[math.nan, 2.0, 0.0], [math.inf, -math.inf, math.nan]]).view(2, 1, 1, 3)
+    ball = ball_of(clean, 0.1, norm)
+    assert ball.steepest(gradient, clean, quantile=0.5).flatten(1).tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert ball.farthest(gradient).flatten(1).tolist() == [pytest.approx([0.5, 0.6, 0.5]), [0.5, 0.5, 0.5]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import FGSM, PGD
+from unshaken.attack import APGD, FGSM, JSMA, MIFGSM, PGD, DeepFool
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError
@@ -222,3 +222,81 @@ def test_rows_of_two_budgets(net, batch):
         assert table["forwards"].to_pylist() == one.forwards.tolist()
         assert table["survives_8bit"].to_pylist() == [None if v < 0 else bool(v) for v in one.survives_8bit.tolist()]
         assert torch.equal(part.images(torch.tensor([1, 3])), one.images[[1, 3]])
+
+
+def test_flags_stand_with_the_first_budget(net, make):
+    model = Classifier(Steps(net.net)).eval()
+    batch = make.batch(model, make.images(5, 1, 8, 8))
+    conditions = FGSM().conditions(label="fgsm", severities=(), eps=(1e-3, 2e-3), norm="linf")
+    parts = FGSM().evaluate(batch, conditions, Context(Oracle(model), 0, model(batch.images).detach()))
+    assert [len(p.flags) for p in parts if p.table == "outcomes"] == [1, 0]
+    assert [p.columns["turn"] for p in parts if p.table == "turns"] == [[0], [0]]
+
+
+def test_phases_are_chosen_for_the_largest_finite_budget(net, batch):
+    asked = []
+
+    class Curious(DeepFool):
+        def phases(self, context):
+            asked.append((context.eps, context.norm, context.classes, context.seed, context.samples))
+            return super().phases(context)
+
+    attack = Curious(steps=1)
+    attack.attack(Oracle(net), batch, norm="l2", eps=[0.1, 0.3, float("inf")])
+    attack.attack(Oracle(net), batch, norm="linf", eps=[float("inf")], seed=4, samples=9)
+    assert asked == [(0.3, "l2", 3, 0, 0), (float("inf"), "linf", 3, 4, 9)]
+
+
+def test_the_most_passes_are_those_of_all_runs():
+    assert PGD(steps=5, restarts=3).most_passes(10) == 3 * (5 + 5)
+    assert PGD(steps=5).cost(10) == (5, 5)
+    assert FGSM().cost(10) == (1, 1)
+    assert FGSM().most_passes(10) == 2
+
+
+def test_targeted_examples_are_examined_in_8_bits_too(net, batch):
+    targets = net(batch.images).topk(2, 1).indices[:, 1]
+    (got,), _ = PGD(steps=10, step_size=0.2).attack(Oracle(net), batch, norm="linf", eps=[0.1], targets=targets)
+    assert int(got.fooled.sum()) > 2
+    kept = (net((got.images * 255).round() / 255).argmax(1) == targets).to(torch.int8)
+    assert torch.equal(got.survives_8bit, torch.where(got.fooled, kept, -1).to(torch.int8))
+
+
+class Root(nn.Module):
+    """The lead is the last pixel less 0.45; the first pixel has no part, and a gradient of NaN where it is black."""
+
+    def forward(self, x):
+        lead = x.flatten(1)[:, -1] - 0.45 + 0 * x.flatten(1)[:, 0].sqrt()
+        return torch.stack([lead, -lead], 1)
+
+
+@pytest.mark.parametrize(
+    ("attack", "norms"),
+    [
+        (FGSM(), ("linf", "l2", "l1")),
+        (PGD(steps=9, step_size=0.3, random_start=False), ("linf", "l2", "l1")),
+        (MIFGSM(), ("linf", "l2", "l1")),
+        (APGD(steps=20), ("linf", "l2", "l1")),
+        (JSMA(theta=-1.0), ("linf",)),
+    ],
+    ids=["fgsm", "pgd", "mi-fgsm", "apgd", "jsma"],
+)
+def test_a_pixel_without_a_gradient_does_not_stop_an_attack(attack, norms):
+    batch = Batch(torch.tensor([0.0, 0.5, 0.5]).view(1, 1, 1, 3), torch.zeros(1, dtype=torch.int64), ("a",))
+    model = Classifier(Root()).eval()
+    for norm in norms:
+        (got,), flags = attack.attack(Oracle(model), batch, norm=norm, eps=[0.1])
+        assert got.fooled.tolist() == [True], norm
+        assert bool(got.images.isfinite().all())
+        assert flags == []
+
+
+def test_a_gradient_of_nan_everywhere_is_flagged():
+    class Nowhere(nn.Module):
+        def forward(self, x):
+            lead = 1 + 0 * x.flatten(1).sum(1).sqrt()
+            return torch.stack([lead, -lead], 1)
+
+    batch = Batch(torch.zeros(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64), ("a", "b"))
+    _, flags = FGSM().attack(Oracle(Classifier(Nowhere()).eval()), batch, norm="linf", eps=[0.1])
+    assert [(f.name, f.ids) for f in flags] == [("zero-gradient", ("a", "b"))]

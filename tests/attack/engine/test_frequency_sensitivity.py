@@ -59,3 +59,46 @@ def test_a_heat_map_is_hot_where_the_model_looks():
         fourier_heat_map(classifier_of(pattern), images, labels, norm=0)
     with pytest.raises(ParameterError, match="0 to 4"):
         fourier_heat_map(classifier_of(pattern), images, labels, norm=1, radius=5)
+
+
+def test_images_stay_in_the_unit_range():
+    shown = []
+
+    def predict(images):
+        shown.append(images)
+        return torch.zeros(len(images), 2)
+
+    bright, dark = torch.ones(3, 1, 8, 6), torch.zeros(3, 1, 8, 6)
+    labels = torch.zeros(6, dtype=torch.int64)
+    checks = torch.cat([bright, dark])
+    checks[..., ::2, :] = 1 - checks[..., ::2, :]
+    fourier_heat_map(predict, checks, labels, norm=3.0, radius=1)
+    pass_curve(predict, checks, labels, (1,), keep="high")
+    for images in shown:
+        assert 0 <= float(images.min()) < 1e-6
+        assert 1 - 1e-6 < float(images.max()) <= 1
+
+
+def test_a_map_of_wide_images_goes_as_far_as_their_short_side():
+    images, labels = torch.full((4, 1, 8, 6), 0.5), torch.zeros(4, dtype=torch.int64)
+    pattern = fourier_pattern(8, 6, 3, 1)
+    power = torch.fft.fft2(pattern).abs().square()
+    assert {(int(r), int(c)) for r, c in (power > 1e-9).nonzero()} == {(3, 1), (5, 5)}
+    heat = fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8)
+    assert heat.shape == (7, 7)
+    assert fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8, radius=0).shape == (1, 1)
+    with pytest.raises(ParameterError, match="radius=-1 must be 0 to 3"):
+        fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8, radius=-1)
+
+
+def test_signs_follow_the_seed_and_the_ids():
+    """About half of the images are fooled: which ones, and so how many, goes by their names and the seed."""
+    pattern = fourier_pattern(8, 8, 1, 2)
+    images, labels = torch.full((40, 1, 8, 8), 0.5), torch.zeros(40, dtype=torch.int64)
+
+    def hot(**options):
+        return fourier_heat_map(classifier_of(pattern), images, labels, norm=0.8, radius=2, **options)[3, 4].item()
+
+    assert hot() == hot(seed=0) == hot(ids=[str(i) for i in range(40)])
+    assert len({hot(seed=s) for s in range(6)}) > 1
+    assert len({hot(ids=[f"{s}{i}" for i in range(40)]) for s in "abcdef"}) > 1

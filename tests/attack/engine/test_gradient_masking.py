@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from unshaken.attack import PGD
+from unshaken.attack.engine import gradient_masking as module
 from unshaken.attack.engine.gradient_masking import gradient_sizes, probe_gradient_masking, transfer_end_points
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
@@ -80,3 +81,42 @@ def test_it_needs_a_radius_and_images(two):
         probe_gradient_masking(Oracle(plain), batch, eps=0)
     with pytest.raises(ParameterError, match=r"there must be images \(0\)"):
         probe_gradient_masking(Oracle(plain), batch[slice(0, 0)], eps=0.1)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_the_attacks_that_are_compared_on_an_affine_model(make, monkeypatch, norm):
+    """Whatever the loss, a step breaks those nearer than eps; without a bound all fall."""
+    model, batch, distance = make.spread(norm, 20)
+    compared = []
+    monkeypatch.setattr(module, "gradient_masking", lambda *columns, **named: compared.append((columns, named)))
+    eps = float(distance.quantile(0.5))
+    probe_gradient_masking(Oracle(model), batch, eps=eps, norm=norm, steps=50, surrogate=model)
+    ((zero, plain, soft), named), stands = compared[0], (distance > eps).tolist()
+    assert zero == [False] * 20
+    assert plain == stands
+    assert list(soft) == ["fgsm at tau 1", "fgsm on the margin"]  # gaps of a few tenths: no temperature
+    assert all(left == stands for left in soft.values())
+    assert sum(a != b for a, b in zip(named["gradients"]["pgd on the margin"], stands, strict=True)) <= 1
+    assert sum(a != b for a, b in zip(named["blind"]["transfer"], stands, strict=True)) <= 1
+    assert named["unbounded"] == [False] * 20
+    assert named["classes"] == 2
+
+
+def test_the_temperature_brings_the_median_gap_to_five(make, monkeypatch):
+    model, batch, _ = make.spread("linf", 20)
+    loud = Classifier(Scaled(model.net, 500.0)).eval()
+    names = []
+    monkeypatch.setattr(module, "gradient_masking", lambda zero, plain, soft, **named: names.append(next(iter(soft))))
+    top = loud(batch.images).topk(2, dim=1).values.detach()
+    probe_gradient_masking(Oracle(loud), batch, eps=0.01, steps=1)
+    assert names == [f"fgsm at tau {float((top[:, 0] - top[:, 1]).median()) / 5:.3g}"]
+
+
+def test_a_transfer_takes_20_steps_of_seed_0_unless_told_otherwise(two):
+    plain, scaled, batch = two
+    few, oracle = batch[slice(0, 3)], Oracle(scaled)
+    found = transfer_end_points(oracle, few, plain, eps=0.1)
+    assert oracle.meter.backwards == 20 * 3
+    assert torch.equal(found, transfer_end_points(oracle, few, plain, eps=0.1, steps=20, seed=0))
+    one, other = (transfer_end_points(oracle, few, plain, eps=0.1, steps=1, seed=s) for s in (0, 1))
+    assert not torch.equal(one, other)

@@ -72,3 +72,10 @@ def test_a_success_ends_a_sample_only_where_the_search_may_end_early():
     logits = torch.tensor([[0.0, 1.0, -1.0], [1.0, 0.0, -1.0]])
     assert ProblemSearch(Spy(None), early=True).goal(work())(points, logits).tolist() == [True, False]
     assert ProblemSearch(Spy(None), early=False).goal(work()) is None
+
+
+def test_logits_of_several_points_a_sample_come_as_they_are():
+    spy = Spy(None)
+    pairs = torch.stack([LOGITS, LOGITS], 1)
+    ProblemSearch(spy, early=True).tell(work(), Answer(logits=pairs, labels=pairs.argmax(2)))
+    assert torch.equal(spy.answers[0].logits, pairs)

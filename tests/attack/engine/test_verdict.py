@@ -5,8 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack.engine.verdict import Verdict, initial_result, merge_nearest, merge_verdict, restrict_to_budget
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.verdict import (
+    Candidate,
+    Verdict,
+    initial_result,
+    judge_end_points,
+    merge_nearest,
+    merge_verdict,
+    restrict_to_budget,
+)
 from unshaken.core import Batch, Oracle
+from unshaken.core.driver import Outcome
 
 
 def test_rejected_examples_do_not_count_after_rounding_to_8_bits(make):
@@ -84,3 +95,99 @@ def test_a_budget_holds_the_examples_within_its_radius():
     assert torch.equal(near.images[1:3], CLEAN[1:3])
     assert near.distance.tolist() == pytest.approx([0.1, 0, 0, 0])
     assert near.turn.tolist() == [0, -1, -1, -1]
+    assert near.survives_8bit.tolist() == [-1, -1, -1, -1]
+
+
+def test_of_equally_near_examples_the_first_stands():
+    rows = torch.tensor([0])
+    first = merge_nearest(result(), rows, verdict([True], [0.2]), 0)
+    found = merge_nearest(first, rows, verdict([True], [0.2]), 1)
+    assert found.turn[0] == 0
+    kept = merge_nearest(found, rows, verdict([False], [0.1]), 2)
+    assert (kept.turn[0].item(), kept.distance[0].item()) == (0, pytest.approx(0.2))
+    assert kept.forwards[0] == 6
+
+
+def test_what_a_search_says_beside_its_points_is_kept_by_sample():
+    told = verdict([False, True], [0.0, 0.1]).replace(notes={"asked": torch.tensor([5, 7])})
+    found = merge_verdict(result(), torch.tensor([1, 2]), told, 0)
+    assert found.notes["asked"].tolist() == [-1, 5, 7, -1]
+
+
+# The judge of end points: class 1 where the first pixel is above a level.
+
+
+class Judge:
+    """Logits by the first pixel; every pass in turn may see it a little higher."""
+
+    def __init__(self, level, lifts=(0.0,)):
+        self.level, self.lifts, self.draws, self.passes = level, lifts, len(lifts), 0
+
+    def exact(self, x):
+        above = x[:, 0, 0, 0] - self.level + self.lifts[self.passes % self.draws]
+        self.passes += 1
+        return torch.stack([-above, above], 1)
+
+
+def judged(judge, ends, *, stopped=(False,), outwards=False, eps=0.4, labels=(0,), targeted=False):
+    n = len(ends)
+    clean = CLEAN[:n]
+    ball = Ball.of(clean, torch.full((n,), eps), "linf")
+    problem = Problem(ball, torch.tensor(labels * n if len(labels) < n else labels), targeted, LOGITS[:n])
+    x = clean.clone()
+    x[:, 0, 0, 0] = torch.tensor(ends)
+    ones = torch.ones(n, dtype=torch.int64)
+    outcome = Outcome(Candidate(x), torch.tensor(stopped * n if len(stopped) < n else stopped), ones, ones, ones,
+                      ones.double())  # fmt: skip
+    return judge_end_points(judge, problem, outcome, LOGITS[:n].clone(), outwards=outwards)
+
+
+@pytest.mark.parametrize(
+    ("lifts", "fooled"),
+    [((0.2, 0.2, -0.2, -0.2), False), ((0.2, 0.2, 0.2, -0.2), True), ((0.2, 0.2, -0.2, -0.2, -0.2), False),
+     ((0.2, 0.2, 0.2, -0.2, -0.2), True), ((0.2, -0.2), False)],
+)  # fmt: skip
+def test_most_passes_of_a_random_model_must_be_fooled(lifts, fooled):
+    found = judged(Judge(0.6, lifts), [0.6])
+    assert found.fooled.tolist() == [fooled]
+    assert found.forwards.tolist() == [1 + len(lifts)]
+
+
+def test_a_success_that_was_confirmed_is_not_looked_at_again():
+    judge = Judge(0.6)
+    found = judged(judge, [0.7, 0.55], stopped=(True, False))
+    assert found.fooled.tolist() == [True, False]
+    assert found.forwards.tolist() == [1, 2]
+    assert judge.passes == 1
+
+
+def test_a_nearest_example_is_moved_on_by_a_hundredth_at_most():
+    """From 0.5 to just before 0.6: a thousandth of the way does not reach 0.6005, a hundredth does; not 0.602."""
+    near = judged(Judge(0.6005), [0.6], outwards=True)
+    assert near.fooled.tolist() == [True]
+    assert float(near.images[0, 0, 0, 0]) == pytest.approx(0.601)
+    assert near.forwards.tolist() == [1 + 4]
+    assert float(near.logits[0, 1]) == pytest.approx(0.0005, abs=1e-6)
+    quick = judged(Judge(0.60005), [0.6], outwards=True)
+    assert float(quick.images[0, 0, 0, 0]) == pytest.approx(0.6001)
+    assert quick.forwards.tolist() == [1 + 3]
+    far = judged(Judge(0.602), [0.6], outwards=True)
+    assert far.fooled.tolist() == [False]
+    assert float(far.images[0, 0, 0, 0]) == pytest.approx(0.6)
+    assert far.forwards.tolist() == [1 + 4]
+    still = judged(Judge(0.6), [0.5], outwards=True)  # nothing was found, so there is nowhere to go
+    assert still.forwards.tolist() == [2]
+
+
+def test_an_end_that_is_neither_an_example_nor_right_is_the_clean_image():
+    """Outside the ball, or of another class than the label although no example."""
+    outside = judged(Judge(0.95), [0.92])
+    assert torch.equal(outside.images, CLEAN[:1])
+    assert torch.equal(outside.logits, LOGITS[:1])
+    kept = judged(Judge(0.95), [0.88])
+    assert float(kept.images[0, 0, 0, 0]) == pytest.approx(0.88)
+    unlucky = judged(Judge(0.6, (0.2, -0.2, -0.2)), [0.6])  # the first pass alone is fooled
+    assert unlucky.fooled.tolist() == [False]
+    assert torch.equal(unlucky.images, CLEAN[:1])
+    astray = judged(Judge(0.6), [0.55], labels=(1,), targeted=True)  # not yet the target: it stays where it is
+    assert float(astray.images[0, 0, 0, 0]) == pytest.approx(0.55)

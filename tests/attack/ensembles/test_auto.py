@@ -291,3 +291,27 @@ def test_the_choice_is_the_runs_not_the_parts(make):
 def test_bad_parameters_are_named(values, words):
     with pytest.raises(ParameterError, match=f"^auto: .*{words}"):
         Auto(**values)
+
+
+def test_the_most_passes_are_the_budget_or_the_ensembles():
+    """APGD, APGD-T for 9 targets, FAB-T for 9 targets (two passes there and one back a look), and Square."""
+    ce, targeted = 2 * (10 + 3), 9 * 2 * (10 + 3)
+    fab = 3 * (9 * 10 + 1)
+    assert Auto(steps=10, queries=40).most_passes(10) == ce + targeted + fab + 41
+    assert Auto(passes=7).most_passes(10) == 7
+
+
+def test_a_pass_of_one_image_is_timed(make):
+    look = inspect_model(context(make, "fine"))
+    assert 0 < look.seconds_a_pass < 0.5
+
+
+def test_a_finish_and_a_search_past_alarms_start_elsewhere(make):
+    got, _ = phases(make, "fine", mode="fast")
+    assert (got["finish"].restart, got["finish"].search) == (1, APGD(loss="dlr-targeted", steps=20))
+    fine = model(make, "fine")
+    guarded = Classifier(Doubtful(fine.net, 0.05), reject=5).eval()
+    found, _ = Auto().phases(
+        AttackContext(Oracle(guarded), "linf", 0.1, 6, 0, make.batch(fine, make.images(8, 1, 8, 8)))
+    )
+    assert {p.name: p.restart for p in found} == {"apgd-ce": 0, "apgd-far": 1, "apgd-t": 0, "fab-t": 0, "square": 0}

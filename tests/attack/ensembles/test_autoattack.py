@@ -179,3 +179,20 @@ def test_the_ensemble_rand_breaks_by_most_draws_and_not_by_luck(make, eps, foole
 def test_bad_parameters_are_named(values, words):
     with pytest.raises(ParameterError, match=f"^autoattack: .*{words}"):
         AutoAttack(**values)
+
+
+@pytest.mark.parametrize(("norm", "patience"), [("linf", 20), ("l2", 30), ("l1", 30)])
+def test_in_the_fast_mode_patience_goes_by_the_norm(make, norm, patience):
+    got = phases(make.net(), norm, mode="fast")
+    assert got["fab-t"].search.patience == patience
+    assert got["finish"].restart == 1
+    assert phases(make.net(), mode="fast", targets=2)["finish"].search.targets == 2
+
+
+def test_the_most_passes_are_those_of_all_attacks():
+    ce, fab_t = 2 * (10 + 3), 3 * (9 * 10 + 1)
+    given = {"steps": 10, "queries": 40}
+    assert AutoAttack(**given).most_passes(10) == ce + 9 * ce + fab_t + 41
+    assert AutoAttack(version="rand", **given).most_passes(10) == 2 * 20 * ce
+    fab = (2 + 9) * (5 * 10 + 1)  # five starts, nine classes
+    assert AutoAttack(version="plus", **given).most_passes(10) == 5 * ce + 5 * ce + fab + 41 + 9 * ce + fab_t

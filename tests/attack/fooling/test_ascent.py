@@ -215,3 +215,28 @@ def test_wrong_use_is_one_line(make):
 def test_wrong_parameters_are_refused(wrong):
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         Ascent(**wrong)
+
+
+def test_log_odds_rise_by_what_was_wanted_of_the_confidence():
+    """The step along the log-odds has the rate of its own gradient: `min(early, late (1 - p)) / |g|^2`."""
+    counted = oracle(weights(scale=0.3))
+    settings = Ascent(steps=2, decay=0, begin="zero", objective="log-odds", early=0.02, late=0.1)
+    ascend(counted, [1], SHAPE, settings=settings)
+    start, second = shown(counted).double()
+    w = counted.model.net.weight.detach().double()
+    p = (w @ start).softmax(0)
+    others = p.clone()
+    others[1] = 0
+    gradient = w[1] - (others / others.sum()) @ w
+    expected = start + 0.02 / gradient.square().sum() * gradient
+    np.testing.assert_allclose(second.numpy(), expected.numpy(), atol=1e-6)
+
+
+def test_one_start_of_seed_0_unless_told_otherwise(make):
+    model, few = make.net(classes=3), Ascent(steps=2)
+    found = ascend(Oracle(model), [1], SHAPE, settings=few)
+    assert found.classes.tolist() == [1]
+    same, other = (ascend(Oracle(model), [1], SHAPE, settings=few, seed=s).images for s in (0, 1))
+    assert torch.equal(found.images, same)
+    assert not torch.equal(found.images, other)
+    assert torch.equal(few.find(Oracle(model), [1], SHAPE).images, same)

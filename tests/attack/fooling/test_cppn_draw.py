@@ -117,3 +117,8 @@ def test_hls_is_that_of_the_standard_library():
     for (h, light, s), found in zip(pixels[0].flatten(1).T.tolist(), rgb, strict=True):
         wanted = np.array(colorsys.hls_to_rgb(h * 2 / 360 % 1, light / 255, s / 255)) * 255
         assert np.abs(found - wanted).max() <= 0.5 + 1e-6
+
+
+def test_a_flat_image_has_no_middle_row():
+    x, y, distance, _ = inputs(1, 3, raw=False)
+    assert (x.tolist(), y.tolist(), distance.tolist()) == ([-1, 0, 1], [0, 0, 0], [1, 0, 1])

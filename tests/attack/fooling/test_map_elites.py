@@ -150,3 +150,15 @@ def test_wrong_use_is_one_line(counted, make):
 def test_wrong_parameters_are_refused(wrong):
     with pytest.raises(ParameterError, match=next(iter(wrong))):
         MapElites(**wrong)
+
+
+def test_the_seed_is_0_unless_given(counted):
+    brief = MapElites(population=4, generations=1)
+    found, same, other = (
+        map_elites(counted, Direct(), [0], SHAPE, settings=brief, **seed).archive.images
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    )
+    assert torch.equal(found, same)
+    assert not torch.equal(found, other)
+    own = Direct().find(counted, [0], SHAPE, generations=1, population=4)
+    assert torch.equal(own.images, found)

@@ -16,6 +16,7 @@ def test_every_choice_is_drawn_and_nothing_else():
 def test_a_draw_depends_on_the_seed_and_its_place_alone():
     assert random_ascents(10, seed=3) == random_ascents(100, seed=3)[:10]
     assert random_ascents(10, seed=3) != random_ascents(10, seed=4)
+    assert random_ascents(10) == random_ascents(10, seed=0)
 
 
 def test_what_is_given_is_not_drawn():

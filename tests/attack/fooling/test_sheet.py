@@ -32,3 +32,16 @@ def test_captions_that_are_too_wide_are_cut():
     assert cut
     assert "a very long name of a class".startswith(cut)
     assert font.getlength(cut) <= 40
+
+
+def test_five_images_a_row_are_shown_112_pixels_long():
+    wide = torch.zeros(6, 1, 2, 4, dtype=torch.uint8)
+    sheet = np.asarray(contact_sheet(wide, ["a"] * 6))
+    assert sheet.shape == (2 * (56 + 13 + 10) + 4, 5 * (112 + 8) + 8, 3)
+    dark = (sheet < 10).all(2)
+    assert dark[6 : 6 + 56, 8 : 8 + 112].all()
+    assert not dark[:6].any()
+    assert not dark[:, :8].any()
+    tall = np.asarray(contact_sheet(wide.transpose(2, 3)[:2], ["a\nb", "a"]))
+    assert tall.shape == (112 + 2 * 13 + 10 + 4, 2 * (112 + 8) + 8, 3)
+    assert (tall < 10).all(2)[6 : 6 + 112, 8 : 8 + 56].all()

@@ -358,6 +358,9 @@ def test_who_is_out_of_reach_by_hand():
     before = SimpleNamespace(t=torch.tensor([41, 41, 40, 41]), loss_check=torch.full((4,), -0.5))
     lost = hopeless(before, SimpleNamespace(loss_best=best), BallSchedule((1.0,), (100,)))
     assert lost.tolist() == [False, True, False, False]
+    each = SimpleNamespace(t=torch.tensor([3, 3, 3]), loss_check=torch.full((3,), -0.5))  # of 10: one step, 7 are left
+    lost = hopeless(each, SimpleNamespace(loss_best=torch.tensor([-0.49, -0.48, -0.47])), BallSchedule((1.0,), (10,)))
+    assert lost.tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -392,3 +395,10 @@ def test_more_losses_and_restarts_only_break_more(make):
 def test_bad_parameters_are_named(values, words):
     with pytest.raises(ParameterError, match=f"^apgd: .*{words}"):
         APGD(**values)
+
+
+def test_the_cost_is_that_of_all_steps_and_starts_by_hand():
+    assert APGD(steps=12).cost(10) == (15, 15)
+    assert APGD(steps=12, loss="margin-targeted").cost(3) == (30, 30)
+    assert APGD(steps=12, loss="dlr-targeted", targets=4).cost(10) == (60, 60)
+    assert APGD(steps=12, restarts=3).most_passes(10) == 90

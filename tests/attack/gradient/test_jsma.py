@@ -16,13 +16,13 @@ WEIGHTS = [0.5, -3.0, -1.0, 2.0, -2.0, 0.1]
 """Of the margin `w x + b` of class 1."""
 
 
-def attacked(bias, eps=1.0, **options):
-    net = nn.Linear(6, 2)
+def attacked(bias, eps=1.0, *, weights=WEIGHTS, image=(0.5,) * 6, **options):
+    net = nn.Linear(len(weights), 2)
     with torch.no_grad():
-        net.weight.copy_(torch.stack([torch.zeros(6), torch.tensor(WEIGHTS)]))
+        net.weight.copy_(torch.stack([torch.zeros(len(weights)), torch.tensor(weights)]))
         net.bias.copy_(torch.tensor([0.0, bias]))
     model = Classifier(nn.Sequential(nn.Flatten(), net)).eval()
-    batch = Batch(torch.full((1, 1, 2, 3), 0.5), torch.tensor([1]), ("a",))
+    batch = Batch(torch.tensor(image).view(1, 1, 1, -1), torch.tensor([1]), ("a",))
     (found,), _ = JSMA(**options).attack(Oracle(model), batch, norm="linf", eps=[eps])
     return found
 
@@ -61,3 +61,29 @@ def test_the_ball_bounds_the_change():
 def test_a_change_of_nothing_is_refused():
     with pytest.raises(ParameterError, match="other than 0"):
         JSMA(theta=0)
+
+
+def test_a_value_at_its_wall_is_passed_over():
+    found = attacked(bias=5.0, image=(0.5, 1.0, 0.5, 0.5, 0.5, 0.5))  # -3 is at 1 already: -2 and -1 are left
+    assert changed(found) == [1, 2, 4]  # the second is 1 as before
+    assert found.images.flatten()[[1, 2, 4]].tolist() == [1.0, 1.0, 1.0]
+    assert int(found.backwards) == 2
+
+
+def test_a_value_that_has_no_part_is_not_changed():
+    found = attacked(bias=9.0, weights=[0.0, -3.0, 0.0, 2.0], image=(0.5,) * 4)
+    assert changed(found) == [1]
+    assert int(found.backwards) == 2
+
+
+def test_of_a_single_value_the_pair_is_that_value():
+    found = attacked(bias=0.4, weights=[-1.0], image=(0.1,))
+    assert found.images.flatten().tolist() == [1.0]
+    assert bool(found.fooled)
+
+
+def test_steps_are_as_many_as_allowed():
+    found = attacked(bias=9.0, steps=1)
+    assert changed(found) == [1, 4]
+    assert int(found.backwards) == 1
+    assert JSMA(steps=7).cost(10) == (7, 7)

@@ -16,6 +16,7 @@ from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import initial_result
+from unshaken.attack.minimal_norm._crossing import Crossing
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
@@ -350,3 +351,42 @@ def test_bad_parameters_are_named(values, words):
     assert words in str(caught.value)
     assert str(caught.value).startswith("fab: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rivals", [0, 1])
+def test_of_a_random_model_all_answers_are_means(make, rivals):
+    """Of a model without randomness they are those of one pass; the passes are counted."""
+    net = make.net(classes=4)
+    batch = make.batch(net, make.images(3, 1, 8, 8))
+    clean = net(batch.images).detach()
+    problem = Problem(Ball.of(batch.images, torch.full((3,), 0.1), "linf"), batch.labels, False, clean)
+    points = (batch.images + 0.05).clamp(0, 1)
+    named = clean.argsort(1)[:, 1:2] if rivals else clean.argsort(1)[:, :0]
+    query = Crossing(points, problem, batch.images, torch.zeros(3, dtype=torch.bool), named, 0.9, 2)
+    one, many = (Oracle(net, draws=d).ask(query) for d in (1, 3))
+    for name in ("logits", "value", "slopes"):
+        assert torch.allclose(getattr(one, name), getattr(many, name), atol=1e-5), name
+    leads = 1 if rivals else 2
+    assert one.slopes.shape == (3, leads, 1, 8, 8)
+    assert (one.forwards.tolist(), one.backwards.tolist()) == ([2] * 3, [leads] * 3)
+    assert (many.forwards.tolist(), many.backwards.tolist()) == ([6] * 3, [3 * leads] * 3)
+    assert torch.equal(many.labels, net(points).argmax(1))
+
+
+def test_a_run_that_comes_nearer_by_less_than_a_thousandth_ends():
+    """Three samples at the second of 100 steps: nearer by a half, by half a thousandth, and not at all."""
+    attack = FAB(patience=1)
+    zeros = torch.zeros(3, dtype=torch.int64)
+    clean = torch.full((3, 1, 1, 2), 0.5)
+    problem = Problem(Ball.of(clean, torch.full((3,), math.inf), "l2"), zeros, False, torch.zeros(3, 2))
+    state = attack.start(problem, SampleRng.of(0, "fab", ["a", "b", "c"]))
+    state = state.replace(step=zeros + 7, near=torch.ones(3))
+    found = attack._paced(state, torch.tensor([0.5, 0.9995, math.inf]), zeros > 0)
+    assert found["step"].tolist() == [8, 100, 100]
+    assert found["near"].tolist() == [0.5, 1.0, 1.0]
+    assert found["stale"].tolist() == [0, 1, 1]
+    begun = attack._paced(state, torch.tensor([0.5, 0.9995, math.inf]), zeros == 0)
+    assert begun["near"].tolist() == [math.inf] * 3
+    assert begun["step"].tolist() == [8, 8, 8]
+    patient = FAB(patience=3)._paced(state, torch.tensor([2.0, 2.0, 2.0]), zeros > 0)
+    assert (patient["step"].tolist(), patient["stale"].tolist()) == ([8, 8, 8], [1, 1, 1])

@@ -200,3 +200,20 @@ def test_it_has_no_eps(make):
     net = make.net(classes=3)
     with pytest.raises(ParameterError, match="has no eps"):
         Patch().attack(Oracle(net), make.batch(net, make.images(2, 1, 8, 8)), eps=[0.1])
+
+
+def test_a_grid_may_be_moved_down_and_to_the_right(make):
+    batch = Batch(make.images(30, 1, 16, 17), torch.zeros(30, dtype=torch.int64), tuple(f"s{i}" for i in range(30)))
+    corners = [m[0].nonzero()[0].tolist() for m in masks(batch, Patch(size=4, offset=3))]
+    assert {(row - 3) % 4 for row, _ in corners} == {(column - 3) % 4 for _, column in corners} == {0}
+    assert {row for row, _ in corners} == {3, 7, 11}
+    assert torch.equal(Patch(size=4).placed(batch), Patch(size=4).placed(batch, 0))
+    assert not torch.equal(Patch(size=4).placed(batch), Patch(size=4).placed(batch, 1))
+
+
+def test_a_fixed_square_may_touch_both_borders(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(2, 1, 9, 12))
+    one = attack(Patch(place="fixed", size=4, row=5, column=8, steps=1), net, batch)
+    assert bool((one.images != batch.images)[:, :, 5:, 8:].any())
+    assert torch.equal(one.images[:, :, :5], batch.images[:, :, :5])

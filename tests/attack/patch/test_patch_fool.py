@@ -9,10 +9,12 @@ from torch import nn
 from torchvision.models import VisionTransformer
 
 from unshaken.attack import PatchFool
-from unshaken.attack.patch._attention_loss import without_conflict
+from unshaken.attack.engine.problem import CrossEntropy
+from unshaken.attack.patch._attention_loss import GradientWithOthers, cells_of, without_conflict
 from unshaken.attack.patch._cells import highest_cells
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.query import Objective
 from unshaken.models.networks.attention import attention_maps
 from unshaken.models.networks.small_vit import SmallViT
 
@@ -282,3 +284,38 @@ def test_torchvisions_transformer_is_attacked_in_the_cell_that_it_attends_to_mos
     attended = attention_maps(model, batch.images)[0].mean((1, 2))[:, 1:]
     assert torch.equal(cells_changed(one, batch).flatten(1).float().argmax(1), attended.argmax(1))
     assert set(cells_changed(one, batch).flatten(1).sum(1).tolist()) == {1}
+
+
+def test_random_cells_need_no_gradient_to_be_chosen():
+    assert PatchFool(steps=3, choose="random").cost(3) == (3, 3)
+    assert PatchFool(steps=3, choose="attention").cost(3) == (4, 3)
+
+
+class FirstTwo(Objective):
+    """The first two logits, each an objective."""
+
+    def __call__(self, answer):
+        return answer.logits[:, :2]
+
+
+def test_of_a_random_model_the_gradients_of_all_objectives_are_means(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(3, 1, 8, 8))
+    query = GradientWithOthers(batch.images, of=CrossEntropy(batch.labels), others=FirstTwo())
+    one, many = (Oracle(net, draws=d).ask(query) for d in (1, 3))
+    x = batch.images.clone().requires_grad_(True)
+    expected = [torch.autograd.grad(net(x)[:, k].sum(), x)[0] for k in range(2)]
+    for found in (one, many):
+        assert torch.allclose(found.slopes, torch.stack(expected, 1), atol=1e-5)
+        assert torch.allclose(found.logits, net(batch.images), atol=1e-5)
+        loss = F.cross_entropy(net(x), batch.labels, reduction="none")
+        assert torch.allclose(found.value, loss.detach(), atol=1e-5)
+        assert torch.allclose(found.gradient, torch.autograd.grad(loss.sum(), x)[0], atol=1e-5)
+    assert (one.forwards.tolist(), one.backwards.tolist()) == ([1] * 3, [3] * 3)
+    assert (many.forwards.tolist(), many.backwards.tolist()) == ([3] * 3, [9] * 3)
+
+
+def test_a_patch_of_a_transformer_is_touched_by_any_pixel():
+    mask = torch.zeros(1, 1, 4, 8, dtype=torch.bool)
+    mask[0, 0, 3, 3] = mask[0, 0, 0, 4] = True
+    assert cells_of(mask, 2).tolist() == [[False, False, True, False, False, True, False, False]]

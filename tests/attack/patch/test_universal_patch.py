@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -163,3 +165,19 @@ def test_a_fixed_patch_that_does_not_fit(make):
         ParameterError, match="a patch of 4 pixels at row 5, column 0 does not fit into images of 8 x 9"
     ):
         attack(UniversalPatch(place="fixed", row=5, scale_max=0.5), net, make.batch(net, make.images(2, 1, 8, 9)))
+
+
+def test_a_placement_by_hand():
+    """Of a wide image: sides from .2 to .6 of 20 pixels, centres where the patch fits, angles either way."""
+    method = UniversalPatch(scale_min=0.2, scale_max=0.6, rotation=30)
+    draws = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.5, 0.25, 0.5, 0.75], [1.0, 0.0, 1.0, 1.0]])
+    got = method.placement(draws, 20, 40)
+    assert got.side.tolist() == pytest.approx([4, 8, 12])
+    assert got.row.tolist() == pytest.approx([2, 10, 14])
+    assert got.column.tolist() == pytest.approx([38, 4 + 8, 6])
+    assert got.angle.tolist() == pytest.approx([-math.pi / 6, math.pi / 12, math.pi / 6])
+    assert got.round
+    fixed = UniversalPatch(**FIXED | {"row": 4, "column": 4}).placement(draws, 8, 8)
+    assert (fixed.row.tolist(), fixed.column.tolist(), fixed.side.tolist()) == ([6] * 3, [6] * 3, [4] * 3)
+    assert not bool(fixed.angle.any())
+    assert not fixed.round

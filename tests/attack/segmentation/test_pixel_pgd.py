@@ -3,11 +3,14 @@ import torch
 
 from tests.tasks.segmentation.scenes import scenes, segmenter
 from unshaken.attack import PixelPGD
+from unshaken.attack.engine.ball import Ball
 from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
+from unshaken.attack.segmentation.pixel_pgd import PixelProblem, _Ascent
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Answer
+from unshaken.core.rng import SampleRng
 from unshaken.data import stream
 
 
@@ -70,3 +73,57 @@ def test_what_is_wrong_is_named():
         PixelPGD().attack(Oracle(segmenter()), data, norm="l7", eps=[0.1])
     with pytest.raises(ParameterError, match="give eps"):
         PixelPGD().conditions(label="x", severities=[], eps=[], norm="linf")
+
+
+def search(**options):
+    """A search of three images of two pixels of class 0, at its start."""
+    clean = torch.full((3, 1, 1, 2), 0.5)
+    ball = Ball.of(clean, torch.full((3,), 0.1), "linf")
+    ascent = _Ascent(PixelPGD(**options))
+    problem = PixelProblem(ball, torch.zeros(3, 1, 2, dtype=torch.int64))
+    return ascent, ascent.start(problem, SampleRng.of(0, "pixel-pgd", ["a", "b", "c"]))
+
+
+def test_wrong_pixels_weigh_more_from_step_to_step():
+    ascent, state = search(steps=20)
+    state = state.replace(step=torch.tensor([0, 5, 20]))
+    assert ascent.ask(state).of.weight.tolist() == pytest.approx([0, 0.125, 0.5])
+    assert search(loss="ce")[0].ask(state).of.weight is None
+
+
+def test_a_step_keeps_the_most_damaging_point_and_ends_where_all_is_wrong():
+    """By hand: none, one and both of the two pixels are wrong; the gradient of the last is no number."""
+    ascent, state = search(steps=2, step_size=0.5, random_start=False)
+    assert torch.equal(state.x, torch.full((3, 1, 1, 2), 0.5))
+    logits = torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]]).unsqueeze(2)
+    gradient = torch.ones(3, 1, 1, 2)
+    gradient[2] = torch.nan
+    told = ascent.tell(state.replace(wrong=torch.tensor([0.0, 0.0, 0.0])), Answer(logits=logits, gradient=gradient))
+    assert told.wrong.tolist() == [0, 0.5, 1]
+    assert told.x[:, 0, 0, 0].tolist() == pytest.approx([0.55, 0.55, 0.5])
+    assert ascent.done(told).tolist() == [False, False, True]
+    again = ascent.tell(told, Answer(logits=logits[[2, 0, 0]], gradient=gradient))
+    assert torch.equal(again.best[0], told.x[0])
+    assert torch.equal(again.best[1], state.x[1])
+    assert ascent.done(again).tolist() == [True, True, True]
+    started = search()[1]
+    assert bool(started.problem.ball.contains(started.x).all())
+    assert not torch.equal(started.x, started.problem.ball.clean)
+
+
+def test_an_image_without_labelled_pixels_has_none_wrong():
+    masks = torch.full((1, 1, 3), 255)
+    logits = torch.randn(1, 2, 1, 3, generator=torch.Generator().manual_seed(0))
+    assert wrong_pixels(logits, masks).tolist() == [0]
+    assert PixelCrossEntropy(masks)(Answer(logits=logits)).tolist() == [0]
+    assert PixelPGD(steps=4).most_passes(3) == 10
+
+
+def test_the_seed_is_0_unless_given():
+    data, attack = batch(1), PixelPGD(steps=1)
+    images = [
+        attack.attack(Oracle(segmenter()), data, norm="linf", eps=[0.3], **seed)[0].images
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from unshaken.attack import OracleBound
+from unshaken.attack.engine.adam import Adam
 from unshaken.attack.semantic.oracle_rows import OracleRecord
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
@@ -260,3 +261,15 @@ def test_a_class_map_adds_up_what_belongs_together(spec, tmp_path):
         (tmp_path / "map.txt").write_text(text)
         with pytest.raises(ParameterError, match=message):
             attack.attack(Oracle(THETA), pixel(1.0))
+
+
+def test_the_rules_of_a_step():
+    """Adam's direction, signs, or the slope over its root mean square."""
+    slope = torch.tensor([[3.0, -4.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    adam, count = Adam.of(slope).add(slope), torch.ones(2, dtype=torch.int64)
+    found = {rule: OracleBound(rule=rule)._direction(slope, adam, count) for rule in ("adam", "sign", "normalised")}
+    assert found["sign"].tolist() == [[1, -1, 0, 0], [0, 0, 0, 0]]
+    assert found["normalised"][0].tolist() == pytest.approx([3 / 2.5, -4 / 2.5, 0, 0])
+    assert found["normalised"][1].tolist() == [0, 0, 0, 0]
+    assert found["adam"][0].tolist() == pytest.approx([1, -1, 0, 0], abs=1e-5)
+    assert OracleBound(steps=7).cost(10) == (7, 7)

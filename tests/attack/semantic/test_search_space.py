@@ -96,8 +96,45 @@ def test_the_lasso_keeps_what_tells_classes_apart():
     labels = (codes[:, 1, 2] > 0).long()
     mask = lasso_mask(codes, labels, 0.15, "m")
     assert mask.tolist() == [[False] * 3, [False, False, True]]
+    codes[:, 0, 0] = 0.3  # a coordinate without spread tells nothing
+    assert torch.equal(lasso_mask(codes, labels, 0.15, "m"), mask)
     assert int(lasso_mask(codes, labels, 1e-4, "m").sum()) > 1
     with pytest.raises(ParameterError, match="keeps none of 6"):
         lasso_mask(codes, labels, 9.0, "m")
     with pytest.raises(ParameterError, match="two classes"):
         lasso_mask(codes, labels * 0, 0.1, "m")
+
+
+def test_saturation_and_sharpness_by_hand():
+    """A ninth tenth of the way to grey, by the luminance of BT.601; and to the mean of three by three pixels."""
+    batch = images(1) * 0.4 + 0.3
+    grey = (batch * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    pale = transformed(batch, amounts(saturation=-1))
+    assert torch.allclose(pale, grey + 0.1 * (batch - grey), atol=1e-5)
+    assert torch.equal(transformed(batch[:, :1], amounts(saturation=-1)), transformed(batch[:, :1], amounts()))
+    soft = transformed(batch, amounts(sharpness=-1))
+    blurred = torch.nn.functional.avg_pool2d(batch, 3, 1)  # the border aside
+    inner = batch[..., 1:-1, 1:-1]
+    assert torch.allclose(soft[..., 1:-1, 1:-1], blurred + 0.1 * (inner - blurred), atol=1e-5)
+    flat = torch.full((1, 1, 5, 5), 0.25)
+    flat[..., 2, 2] = 0.5
+    sharp = transformed(flat, amounts(sharpness=1 / 9))[..., 2, 2]
+    mean = 0.25 + 0.25 / 9
+    assert float(sharp) == pytest.approx(mean + 1.1 * (0.5 - mean), abs=1e-5)
+
+
+def test_zoom_and_turn_by_hand():
+    """On a ramp, a place u from the centre shows what was at `u exp(-0.3)`; a turn by 30 degrees mixes both ways."""
+    across = torch.linspace(-1, 1, 40).mul(19.5 / 20).view(1, 1, 1, 40).expand(1, 1, 40, 40) * 0.4 + 0.5
+    zoomed = transformed(across, amounts(zoom=1.0))
+    assert torch.allclose(zoomed - 0.5, (across - 0.5) * 0.740818, atol=1e-4)
+    turned = transformed(across, amounts(angle=1.0))
+    expected = (across - 0.5) * 0.866025 + (across.transpose(2, 3) - 0.5) * 0.5
+    middle = slice(10, 30)
+    assert torch.allclose(turned[..., middle, middle] - 0.5, expected[..., middle, middle], atol=1e-4)
+
+
+def test_variation_of_a_line_counts_its_own_neighbours():
+    line = torch.tensor([0.0, 1.0, 0.5]).view(1, 1, 1, 3)
+    assert total_variation(line).tolist() == [0.75]
+    assert total_variation(line.transpose(2, 3)).tolist() == [0.75]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unshaken.attack.viewpoint._evolution import Evolution, Rates, centred_ranks, evolve, populate
+from unshaken.attack.viewpoint._evolution import Evolution, Population, Rates, centred_ranks, evolve, populate
 from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core.rng import SampleRng
 
@@ -88,3 +88,64 @@ def test_two_components_find_two_peaks_and_one_finds_one():
     assert torch.allclose(both, torch.tensor([[0.8], [-0.8]]).expand(2, 6), atol=0.15)
     alone = searched(start[:, :1], fitness, 100, 25).mu[0]
     assert torch.allclose(alone, torch.full((1, 6), 0.8), atol=0.15)
+
+
+def test_the_rates_of_the_published_code():
+    assert Rates() == Rates(entropy=0.05, mu=0.1, decay=0.99, momentum=0.9, sigma=0.2, sigma_weight="multiply")
+
+
+def test_the_part_of_the_entropy_by_hand():
+    """`omega` times the mean of `-2 tanh u` and of `1 / sigma - 2 r tanh u` over both draws of a pair and the mean."""
+    pairs, rates = 8, Rates(entropy=0.7, sigma=1e-4)
+    evolution, rng = fresh(torch.tensor([0.6, -0.3]).view(1, 2, 1).expand(1, 2, 6)), SampleRng.of(2, "search", ["a"])
+    population = populate(evolution.mixture, rng, pairs)
+    fitness = torch.randn(1, 2 + 2 * pairs, generator=torch.Generator().manual_seed(0))
+    with_it = evolve(evolution, population, fitness, rates)
+    without = evolve(evolution, population, fitness, Rates(entropy=0.0, sigma=1e-4))
+    for k, mean in enumerate((0.6, -0.3)):
+        mine = population.k[0, :, 0] == k
+        r = population.r[0, mine, 0].double()
+        u = torch.cat([torch.tensor([mean]).double(), mean + 0.1 * r, mean - 0.1 * r])
+        normal = torch.cat([torch.zeros(1).double(), r, -r])
+        by_mu = 0.7 * 0.5 * (-2 * u.tanh()).mean()
+        by_sigma = 0.7 * 0.5 * (10 - 2 * normal * u.tanh()).mean()
+        change = (with_it.velocity - without.velocity)[0, k, 0]
+        assert float(change) == pytest.approx(0.1 * float(by_mu), rel=1e-3)
+        wider = (with_it.mixture.sigma - without.mixture.sigma)[0, k, 0] / 0.999
+        assert float(wider) == pytest.approx(1e-4 * float(by_sigma), rel=2e-2)
+
+
+def test_velocity_is_kept_and_the_rate_decays():
+    evolution, rng = fresh(torch.zeros(1, 1, 6)), SampleRng.of(1, "search", ["a"])
+    population = populate(evolution.mixture, rng, 5)
+    fitness = torch.randn(1, 11, generator=torch.Generator().manual_seed(0))
+    first = evolve(evolution, population, fitness, NO_ENTROPY)
+    moving = evolution.replace(velocity=torch.full((1, 1, 6), 0.5), step=torch.tensor([7]))
+    later = evolve(moving, population, fitness, NO_ENTROPY)
+    assert torch.allclose(later.velocity, 0.45 + first.velocity, atol=1e-6)
+    assert torch.allclose(later.mixture.mu, 0.1 * 0.99**7 * later.velocity, atol=1e-6)
+    assert later.step.tolist() == [8]
+
+
+@pytest.mark.parametrize(
+    ("sigma", "far", "expected"),
+    [
+        (0.1, True, 0.12 * 0.999),  # a fifth wider at most
+        (0.1, False, 0.08 * 0.999),
+        (0.14, True, 0.15 * 0.999),
+        (0.011, False, 0.01),
+        (0.01, True, 0.012 * 0.999),
+    ],
+)
+def test_deviations_change_by_a_fifth_at_most_and_keep_to_their_bounds(sigma, far, expected):
+    """Two pairs, of which the far or the near one is better than the mean; r of 3 and of 0.1."""
+    mu = torch.zeros(1, 1, 6)
+    mixture = ViewMixture(mu, torch.full_like(mu, sigma))
+    r = torch.tensor([3.0, 0.1]).view(1, 2, 1).expand(1, 2, 6)
+    u = torch.cat([mu, sigma * r, -sigma * r], 1)
+    best, worst = ([1, 3], [2, 4]) if far else ([2, 4], [1, 3])
+    fitness = torch.zeros(1, 5)
+    fitness[0, best], fitness[0, worst] = 1.0, -1.0
+    population = Population(u, torch.zeros(1, 2, 6, dtype=torch.int64), r)
+    found = evolve(Evolution(mixture, mu, torch.zeros(1).long()), population, fitness, Rates(entropy=0.0, sigma=1e3))
+    assert found.mixture.sigma.flatten().tolist() == pytest.approx([expected] * 6, rel=1e-5)

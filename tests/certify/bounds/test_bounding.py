@@ -40,7 +40,29 @@ def test_search_finds_the_largest_radius(by_hand):
     assert row["radius"] < 0.15
 
 
+def certified(model, x, method, eps):
+    clean = Oracle(model).exact(x)
+    batch = Batch(x, clean.argmax(1), tuple(str(i) for i in range(len(x))))
+    (condition,) = method.conditions(label="ibp", severities=(), eps=(eps,), norm="linf")
+    (rows, _) = method.evaluate(batch, [condition], Context(Oracle(model), 0, clean))
+    return rows.columns
+
+
+def test_a_search_leaves_the_radius_where_it_holds_and_halves_it_elsewhere(by_hand):
+    """Of radius .1: .15 is held in full; at (.6, .5) the margins are .1 - 2 eps, so that .025 holds after two halvings.
+
+    The first halving tries .05, on the border, which the rounding denies.
+    """
+    x = torch.tensor([[0.8, 0.5], [0.6, 0.5]]).view(2, 1, 1, 2)
+    assert certified(by_hand, x, IBP(), 0.1)["radius"] == [0.1, 0.0]
+    assert certified(by_hand, x, IBP(search=1), 0.1)["radius"] == [0.1, 0.0]
+    assert certified(by_hand, x, IBP(search=2), 0.1)["radius"] == pytest.approx([0.1, 0.025])
+    assert certified(by_hand, x, IBP(search=3), 0.1)["radius"] == pytest.approx([0.1, 0.0375])
+
+
 def test_conditions():
+    (whole,) = IBP().conditions(label="ibp", severities=(), eps=(1.0,), norm="linf")
+    assert whole.eps == 1
     found = IBP().conditions(label="ibp", severities=(), eps=(), norm="linf")
     assert [(c.id, c.eps, c.norm) for c in found] == [("ibp-0.007843", 2 / 255, "linf")]
     with pytest.raises(ParameterError, match="ibp: norm 'l2' is not one of linf"):
@@ -65,6 +87,12 @@ def test_bad_input(make, by_hand):
         margins(by_hand, x, torch.tensor([0]), 0.1)
     with pytest.raises(DataError, match="labels run from 0 to 3, but the model has 3 classes"):
         margins(by_hand, x, torch.tensor([0, 3]), 0.1)
+    with pytest.raises(DataError, match="labels run from -1 to 0"):
+        margins(by_hand, x, torch.tensor([-1, 0]), 0.1)
+    for images in (x[0], x[:0]):
+        with pytest.raises(DataError, match=r"bounds need images \[N, C, H, W\]"):
+            margins(by_hand, images, torch.zeros(len(images), dtype=torch.int64), 0.1)
+    assert margins(by_hand, x, torch.tensor([0, 1]), 0.0).shape == (2, 3)
     with pytest.raises(ParameterError, match=r"eps -0\.1 must be at least 0"):
         margins(by_hand, x, torch.tensor([0, 1]), -0.1)
     with pytest.raises(ModelError, match="is a GELU"):

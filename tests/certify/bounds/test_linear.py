@@ -6,7 +6,7 @@ from torch import nn
 
 from unshaken.certify.bounds.crown import margins
 from unshaken.certify.bounds.interval import box
-from unshaken.certify.bounds.linear import Peaks, Slopes
+from unshaken.certify.bounds.linear import LinearBounds, Peaks, Slopes
 from unshaken.certify.engine.reading import read_chain
 from unshaken.core.classifier import Classifier
 
@@ -30,3 +30,16 @@ def test_a_pooling_whose_window_is_decided_is_exact():
     assert peaks.sure.flatten().tolist() == [True, False]
     # z_0 - z_1 >= (.9 - .1) - .6
     assert margins(Classifier(net), x, torch.tensor([0]), 0.1)[0, 1].item() == pytest.approx(0.2, abs=1e-5)
+
+
+def test_units_that_may_be_on_or_off_are_bounded_from_both_sides_by_linear_bounds_too():
+    """Of relu(x + 1) twice, x in [0, 1]: their difference and .1 is .1 exactly, by intervals in [-.9, 1.1]."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2))
+    net[1].weight.data, net[1].bias.data = torch.ones(2, 1), torch.ones(2)
+    net[3].weight.data, net[3].bias.data = torch.tensor([[1.0, -1.0]]), torch.tensor([0.1])
+    x = torch.tensor([0.5]).view(1, 1, 1, 1)
+    chain = read_chain(Classifier(net), x)
+    place = [type(v).__name__ for v in chain.layers].index("ReLU") + 2
+    for refine, low, high in ((True, 0.1, 0.1), (False, -0.9, 1.1)):
+        bounds = LinearBounds(chain, box(x, 0.5), refine=refine, limit=1).bounds[place]
+        assert [v.item() for v in bounds] == pytest.approx([low, high], abs=1e-5)

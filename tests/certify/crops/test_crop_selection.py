@@ -7,7 +7,7 @@ from torch import nn
 
 from unshaken.attack import PGD
 from unshaken.certify import CropSelection
-from unshaken.certify.crops._choice import candidates, cut, wrapped
+from unshaken.certify.crops._choice import candidates, cut, to_levels, wrapped
 from unshaken.certify.crops._scores import box_mean_score
 from unshaken.certify.crops.crop_selection import ball_rate
 from unshaken.core.batch import Batch
@@ -84,6 +84,12 @@ def test_equal_places_in_the_photo_mean_equal_pixels_and_equal_outputs(score):
         assert torch.equal(defended(moved)[same], logits[same])
         agreed += int(same.sum())
     assert 12 < agreed < 25 * 12
+
+
+def test_a_torus_repeats_its_first_rows_and_columns():
+    image = torch.arange(6).view(1, 1, 2, 3)
+    assert wrapped(image, (2, 3))[0, 0].tolist() == [[0, 1, 2, 0, 1], [3, 4, 5, 3, 4], [0, 1, 2, 0, 1]]
+    assert torch.equal(wrapped(image, (1, 1)), image)
 
 
 @pytest.mark.parametrize("score", NAMES)
@@ -290,3 +296,63 @@ def test_wrong_images_and_shifts_are_refused():
         CropSelection().conditions(label="c", severities=(), eps=(0.1,), norm="linf")
     with pytest.raises(ParameterError, match="at least 1 pixel"):
         CropSelection().conditions(label="c", severities=(0,), eps=(), norm="linf")
+
+
+def test_sizes_are_shares_of_the_side_or_pixels():
+    assert CropSelection().crop_size(224, 64) == (196, 56)
+    assert CropSelection(ratio=0.01).crop_size(10, 20) == (1, 1)
+    assert CropSelection(crop=7, ratio=0.5).crop_size(10, 7) == (7, 7)
+
+
+def test_a_shift_of_one_pixel_is_the_default():
+    found = CropSelection().conditions(label="c", severities=(), eps=(), norm="linf")
+    assert [(c.id, c.severity) for c in found] == [("c-1", 1)]
+    assert CropSelection().asked([2, 3.0]) == {"severities": [2, 3]}
+    with pytest.raises(ParameterError, match=r"whole pixels, not 2\.5"):
+        CropSelection().asked([1, 2.5])
+
+
+def test_no_shift_is_certified_of_every_photo():
+    assert CropSelection(crop=9).certify(photos(3, 12), 0).tolist() == [True] * 3
+
+
+def test_the_crop_that_fits_once_is_the_photo():
+    """One candidate: no second best, and so no margin; one pixel of shift always changes it."""
+    images = photos(2, 12)
+    found = CropSelection(crop=12).select(images)
+    assert (found.top.tolist(), found.left.tolist(), found.margin.tolist()) == ([[0], [0]], [[0], [0]], [0, 0])
+    assert CropSelection(crop=10).certify(images, 1).tolist() == [False, False]
+    with pytest.raises(ParameterError, match="does not fit into images of 12 x 12"):
+        candidates(images, (13, 12), weighted)
+    with pytest.raises(ParameterError, match="does not fit"):
+        candidates(images, (12, 13), weighted)
+
+
+def test_rows_need_one_crop_a_photo_and_cost_a_pass_each():
+    batch = Batch(photos(5, 20, seed=6), torch.arange(5) % 4, tuple("abcde"))
+    seen = []
+    model = Classifier(Linear(12))
+    model.net.register_forward_pre_hook(lambda _m, inputs: seen.append(len(inputs[0])))
+    method, oracle = CropSelection(crop=12, top=3), Oracle(model, limit=2)
+    (condition,) = method.conditions(label="c", severities=(), eps=(), norm="linf")
+    with pytest.raises(ParameterError, match="top=1"):
+        method.evaluate(batch, [condition], Context(oracle, 0, torch.zeros(5, 4)))
+    one = CropSelection(crop=12)
+    parts = one.evaluate(batch, [condition], Context(oracle, 0, torch.zeros(5, 4)))
+    assert [len(p.columns["id"]) for p in parts] == [5, 5]
+    assert seen == [2, 2, 1]
+    assert oracle.meter.forwards == 5
+
+
+def test_a_classifier_of_a_smaller_photo_looks_at_its_short_side():
+    for view, side in ((View(16, 20, resize=12, interpolation="bilinear"), 20), (View(16, 12), 16)):
+        model = Classifier(Linear(16), view=view)
+        assert CropSelection().wrap(model).view == View(side, side, resize=side, interpolation=view.interpolation)
+    assert CropSelection().wrap(Classifier(Linear(16))).view is None
+
+
+def test_images_are_read_as_their_256_levels():
+    levels = torch.arange(256).view(1, 1, 16, 16)
+    assert torch.equal(to_levels(levels / 255), levels.to(torch.uint8))
+    assert torch.equal(to_levels((levels + 0.4) / 255), levels.to(torch.uint8))
+    assert to_levels(torch.tensor([-0.5, 1.5])).tolist() == [0, 255]

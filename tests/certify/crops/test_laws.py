@@ -60,3 +60,10 @@ def test_a_failure_rate_outside_its_range_is_refused(failure):
 def test_no_candidates_are_refused():
     with pytest.raises(ParameterError, match="at least 1 candidate"):
         ball_rate(0, 1)
+
+
+def test_rates_never_fall_below_none():
+    assert ball_rate(3, 2) == 0
+    assert ball_rate(5, 2) == pytest.approx((1 / 9) ** 2)
+    assert ball_rate(7, 0) == same_crop_rate(7, [(0, 0)]) == shift_rate(7, 0, 0) == 1
+    assert four_neighbours_rate(3) == pytest.approx(1 / 21)

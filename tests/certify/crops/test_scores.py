@@ -75,6 +75,9 @@ def test_random_filter_ignores_a_constant_and_is_a_correlation(grey):
 def test_seeds_differ_and_repeat(grey):
     assert (hash_score(1)(grey, SIZE) == hash_score(1)(grey, SIZE)).all()
     assert (hash_score(1)(grey, SIZE) != hash_score(2)(grey, SIZE)).any()
+    for name, make in (("hash", hash_score), ("random_filter", random_filter_score)):
+        assert (make()(grey, SIZE) == make(0)(grey, SIZE)).all()
+        assert (score_named(name)(grey, SIZE) == make(0)(grey, SIZE)).all()
 
 
 def test_grey_levels_of_known_colours():

@@ -13,7 +13,7 @@ from torch import nn
 
 from unshaken.certify.smoothing.adaptive_smoothing import AdaptiveSmoothing, bounds, judge_mixture, votes_needed
 from unshaken.certify.smoothing.mixture import MixtureNet
-from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius
+from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
 from unshaken.run.rows import Context
@@ -238,3 +238,55 @@ def test_radii_are_found_not_given():
     for wrong in ({"alpha": 0.5}, {"alpha": 1.1}, {"sigma": 0.0}, {"n": 0}, {"alpha_error": 0.6}, {"rule": "best"}):
         with pytest.raises(ParameterError, match=f"adaptive-smoothing: {next(iter(wrong))}="):
             AdaptiveSmoothing(**wrong)
+
+
+def test_what_stands_beside_it_in_a_plan():
+    method = AdaptiveSmoothing(sigma=0.3, alpha=0.9, n=50, n0=7)
+    assert method.most_passes(10) == 58
+    assert method.asked([]) == {}
+    with pytest.raises(ParameterError, match="omit --radius"):
+        method.asked([0.1])
+    (beside,) = method.beside([])
+    assert (beside["method"], beside["eps"]) == ("adaptive-smoothing-attack", [])
+    assert beside["params"] == {"accurate": "", "alpha": 0.9, "scale_accurate": 1.0, "sigma": 0.3}
+
+
+def test_without_votes_nothing_is_claimed():
+    none = torch.zeros(1, 3, dtype=torch.int64)
+    found = judge_mixture(
+        torch.tensor([[0.1, 0.2, 0.7]]), none, none, weights=torch.tensor([0.8]), least=0.8, sigma=1.0, alpha_error=0.01
+    )
+    assert bool(found.logits.isfinite().all())
+    assert (found.abstained.tolist(), found.radius.tolist(), found.p_lower.tolist()) == ([True], [0.0], [0.0])
+
+
+def test_the_published_rule_gives_the_published_radius():
+    counts = torch.tensor([[990, 10]])
+    given = {"weights": torch.tensor([0.8]), "least": 0.8, "sigma": 0.5, "alpha_error": 0.01}
+    sharp, published = (
+        judge_mixture(torch.tensor([[0.5, 0.5]]), counts, counts, rule=rule, **given) for rule in ("sharp", "published")
+    )
+    low = beta.ppf(0.01, 990, 11)
+    assert published.radius.item() == pytest.approx(smoothing_radius(low, 1 - low, 0.8, 0.5).item())
+    assert sharp.radius.item() == pytest.approx(sharp_radius(low, 1 - low, 0.8, 0.5).item())
+    assert published.radius.item() < sharp.radius.item()
+
+
+class Gate(MixtureNet):
+    """The weight of h depends on the image."""
+
+    varies = True
+
+    @property
+    def least_alpha(self):
+        return 0.6
+
+    def weights(self, images):
+        return 0.6 + 0.3 * (images.flatten(1).mean(1) > 0.75)
+
+
+def test_a_weight_that_depends_on_the_image_costs_a_pass_more():
+    whole = Classifier(Gate(Classifier(FixedLogits(0.0, 9.0)), Classifier(Line()), alpha=0.6))
+    found, outcomes = rows_of(AdaptiveSmoothing(sigma=0.25, n=500), whole, grey(0.7, 0.9))
+    assert outcomes["forwards"].tolist() == [602, 602]  # the votes, the accurate model, and the weight
+    assert found["samples"] == [600, 600]

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import betabinom, binom, norm
 
 from unshaken.certify.smoothing.alpha_spending import boundaries, chance_to_end_within, look_times
 
@@ -84,3 +84,24 @@ def test_the_chance_of_ending_well_is_that_of_simulation():
     simulated = (failures + rng.binomial(n - trials, share) <= most).mean()
     found = chance_to_end_within(np.array([failures]), np.array([trials]), np.array([most]), n)
     assert float(found[0]) == pytest.approx(simulated, abs=0.04)
+
+
+@pytest.mark.parametrize(("failures", "trials", "most", "n"), [(2, 12, 8, 40), (3, 40, 12, 120), (9, 30, 20, 60)])
+def test_the_chance_of_ending_well_is_near_the_exact_one_for_few_trials_too(failures, trials, most, n):
+    exact = betabinom(n - trials, failures + 0.5, trials - failures + 0.5).cdf(most - failures)
+    found = chance_to_end_within(np.array([failures]), np.array([trials]), np.array([most]), n)
+    assert float(found[0]) == pytest.approx(float(exact), abs=0.06)
+
+
+def test_nothing_left_to_come_decides_by_the_failures():
+    found = chance_to_end_within(np.array([3, 4]), np.array([10, 10]), np.array([3, 3]), 10)
+    assert found.tolist() == pytest.approx([1.0, 0.0])
+
+
+def test_looks_are_a_twentieth_apart_or_a_step():
+    times = look_times(20_000, 100)
+    assert times[:21] == list(range(100, 2200, 100))
+    assert times[-1] == 20_000
+    later = [t for t in times[:-1] if t >= 4_000]
+    for before, after in itertools.pairwise(later):
+        assert after == 100 * round(before * 1.05 / 100)

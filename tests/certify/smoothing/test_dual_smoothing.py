@@ -403,3 +403,45 @@ def test_a_split_without_pixels_is_one_line():
     thin = Batch(torch.zeros(1, 1, 8, 1), None, ("a",))
     with pytest.raises(ParameterError, match="split=columns leaves one side of an image of 8 x 1 pixels empty"):
         DualSmoothing(split="columns", n=20).certify(oracle(), thin)
+
+
+def test_what_stands_beside_it_in_a_plan():
+    method = DualSmoothing(sigma=0.3, n=50, n0=7)
+    assert method.most_passes(10) == 2 * 57
+    (beside,) = method.beside([0.0, 0.2])
+    assert (beside["method"], beside["eps"]) == ("dual-smoothing-attack", [0.2])
+    assert beside["params"]["sigma"] == 0.3
+    assert "sigma_right" not in beside["params"]
+    assert DualSmoothing(radii=(0.0, 0.1)).beside([])[0]["eps"] == [0.1]
+
+
+def test_a_sum_that_reaches_nowhere_is_none():
+    """Shares of .6 and .4: the sum of the quantiles is 0 and below, and so the class is not known."""
+    found = DualSmoothing(sigma=0.25).judge(hits(6_000), hits(4_000))
+    assert (found.abstained.tolist(), found.radius.tolist()) == ([True], [0.0])
+    assert found.tally.blank.tolist() == [0]
+    blank = hits(9_000).replace(blank=torch.tensor([3]))
+    assert DualSmoothing().judge(blank, blank).tally.blank.tolist() == [6]
+
+
+def test_radii_that_both_sides_reach_are_allowed_to_the_end():
+    """Of `both` the nearer side decides, with all of alpha; of the sum both, with half of it each."""
+    both = {"aggregation": "both", "n": 1000, "sigma": 0.2, "sigma_right": 0.5}
+    reach = 0.2 * float(ndtri(0.001 ** (1 / 1000)))
+    DualSmoothing(**both, radii=(reach * 0.999,))
+    with pytest.raises(ParameterError, match="at most, not"):
+        DualSmoothing(**both, radii=(reach * 1.001,))
+    summed = {"n": 1000, "sigma": 0.2, "sigma_right": 0.5}
+    reach = 2 * float(ndtri(0.0005 ** (1 / 1000))) / math.sqrt(0.2**-2 + 0.5**-2)
+    DualSmoothing(**summed, radii=(reach * 0.999,))
+    with pytest.raises(ParameterError, match="at most, not"):
+        DualSmoothing(**summed, radii=(reach * 1.001,))
+
+
+def test_the_seed_is_0_unless_given():
+    given, method = batch((0.55, 0.55)), DualSmoothing(sigma=0.5, n=200, expansion="mask")
+    found, same, other = (method.certify(oracle(), given, **seed) for seed in ({}, {"seed": 0}, {"seed": 1}))
+    assert torch.equal(found.left.counts, same.left.counts)
+    assert torch.equal(found.right.counts, same.right.counts)
+    assert not torch.equal(found.left.counts, other.left.counts)
+    assert torch.equal(method.votes(oracle(), given, "left").counts, same.left.counts)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import beta
 from torch import nn
 
 from unshaken.certify import DualSmoothing, DualSmoothingAttack
@@ -138,3 +139,20 @@ def test_bad_parameters_are_named():
     tiny = samples.with_images(samples.images[:, :, :1, :1])
     with pytest.raises(ParameterError, match="leaves one side of an image of 1 x 1 pixels empty"):
         DualSmoothingAttack().count_votes(tiny, Context(oracle(), 0, None), "a")
+
+
+def test_a_class_is_shown_where_its_lower_bounds_exceed_every_rivals_upper_ones():
+    """Two lower bounds at alpha / 4, and two upper ones at alpha / 4 shared by the rivals; near the border."""
+    rng, alpha, n = np.random.default_rng(3), 0.05, 400
+    p, q = [0.5, 0.35, 0.15], [0.42, 0.3, 0.28]
+    left, right = (tally(rng.multinomial(50, v, 300), rng.multinomial(n, v, 300)) for v in (p, q))
+    expected = []
+    for i in range(300):
+        first = (left.selected + right.selected)[i].tolist()
+        best = first.index(max(first))
+        sides = [t.counts[i].numpy() for t in (left, right)]
+        least = sum(beta.ppf(alpha / 4, k[best], n - k[best] + 1) for k in sides)
+        most = sum(beta.ppf(1 - alpha / 8, k + 1, n - k) for k in sides)
+        expected.append(best if least > max(m for c, m in enumerate(most) if c != best) else -1)
+    assert winner(left, right, alpha).tolist() == expected
+    assert 30 < expected.count(-1) < 270

@@ -1,7 +1,7 @@
 import pytest
 
 from unshaken.certify import SequentialSmoothing, Smoothing
-from unshaken.certify.smoothing.guard import check_reach, reach, votes_for
+from unshaken.certify.smoothing.guard import _rounded, check_reach, reach, votes_for
 from unshaken.core import UnshakenError
 from unshaken.core.errors import ParameterError
 
@@ -58,3 +58,14 @@ def test_bad_parameters_are_named(method, values, words):
     with pytest.raises(ParameterError, match=words) as caught:
         method(**values)
     assert "\n" not in str(caught.value)
+
+
+def test_a_proposed_deviation_is_rounded_upwards_to_two_digits():
+    assert [_rounded(s) for s in (1.3333, 0.01231, 12.1, 0.2)] == ["1.4", "0.013", "13", "0.2"]
+
+
+def test_a_radius_that_is_reached_exactly_is_refused():
+    best = reach(0.25, 1000, 0.001)
+    check_reach("smoothing", (best * (1 - 1e-9),), sigma=0.25, n=1000, alpha=0.001)
+    with pytest.raises(ParameterError, match=r"give n=100[01] or more"):
+        check_reach("smoothing", (best,), sigma=0.25, n=1000, alpha=0.001)

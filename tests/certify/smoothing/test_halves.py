@@ -55,6 +55,8 @@ def test_a_random_split_follows_its_seed():
     assert one == same
     assert one != other
     assert len(one) == 18
+    zero, default = (Halves("random", "mask", 6, 6, **s).pixels("left").tolist() for s in ({"seed": 0}, {}))
+    assert default == zero == halves("random", "mask", 6, 6).pixels("left").tolist()
 
 
 @pytest.mark.parametrize(

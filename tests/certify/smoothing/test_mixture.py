@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha, mixed, parts_of
+from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha, mixed, normalised, parts_of
 from unshaken.core import Classifier
 from unshaken.core.errors import ParameterError
 
@@ -65,6 +65,10 @@ def test_a_weight_outside_is_refused(alpha):
         check_alpha(alpha, "mixture")
 
 
+def test_a_weight_at_either_end_is_taken():
+    assert [check_alpha(a, "mixture") for a in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
+
+
 def test_parts_answer_as_the_networks_themselves():
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(3).get_state())
@@ -91,3 +95,20 @@ def test_the_accurate_one_may_look_at_larger_images():
     net = MixtureNet(Watch(), Watch(), alpha=0.5, side=12)
     net(torch.zeros(2, 1, 4, 4))
     assert seen == [(2, 1, 12, 12), (2, 1, 4, 4)]
+    same = torch.rand(2, 1, 12, 12, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(MixtureNet(nn.Identity(), Watch(), alpha=0.5, side=12).accurate_logits(same), same)
+    net(torch.zeros(2, 1, 12, 4))
+    assert seen[2] == (2, 1, 12, 12)  # one side fits, the other does not
+
+
+def test_images_as_a_net_sees_them():
+    images = torch.full((1, 1, 2, 2), 0.7)
+    assert torch.equal(normalised(Classifier(nn.Identity()), images), images)
+    seen = normalised(Classifier(nn.Identity(), mean=[0.5], std=[0.4]), images)
+    assert seen.flatten().tolist() == pytest.approx([0.5] * 4)
+
+
+def test_weights_are_the_same_for_all_where_they_do_not_vary():
+    net = MixtureNet(nn.Identity(), nn.Identity(), alpha=0.7)
+    assert net.weights(torch.zeros(3, 1, 2, 2)).tolist() == pytest.approx([0.7] * 3)
+    assert (net.least_alpha, net.varies) == (0.7, False)

@@ -8,17 +8,19 @@ import pytest
 import torch
 
 from unshaken.certify import SmoothingAttack
-from unshaken.core import Batch
+from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
+from unshaken.run.rows import Context
 
 
 def test_passes_are_counted(plane):
     _, found, oracle = plane.rows(
-        SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50), plane.batch(0.4, -0.4), [0.1]
+        SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50), plane.batch(0.4, -0.4, 0.4, labels=[1, 1, 0]), [0.1]
     )
-    first, second = found[0]
+    first, second, third = found[0]
     assert (first["forwards"], first["backwards"]) == (50 + 3 * 4 + 50, 12)
-    assert (second["forwards"], second["backwards"]) == (50, 0)  # wrong without any change: left alone
+    for wrong in (second, third):  # without any change: left alone
+        assert (wrong["forwards"], wrong["backwards"]) == (50, 0)
     assert oracle.meter.backwards == 12
 
 
@@ -40,3 +42,41 @@ def test_pictures_are_what_the_classifier_saw(plane):
 def test_bad_radii_are_named(given, words):
     with pytest.raises(ParameterError, match=words):
         SmoothingAttack().conditions(label="a", norm="l2", **{"severities": (), "eps": ()} | given)
+
+
+def test_radii_are_half_a_deviation_apart_unless_given():
+    found = SmoothingAttack(sigma=0.2).conditions(label="a", severities=(), eps=(), norm="linf")
+    assert [c.eps for c in found] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert {c.norm for c in found} == {"l2"}
+    given = SmoothingAttack().conditions(label="a", severities=(), eps=(0.3, 0.1), norm="l2")
+    assert [c.eps for c in given] == [0.1, 0.3]
+
+
+def test_the_most_passes_are_those_of_the_gradients_and_the_votes():
+    assert SmoothingAttack(steps=3, draws=4, votes=50).most_passes(10) == 2 * 3 * 4 + 50
+
+
+def test_an_image_without_an_answer_is_an_example_and_one_without_a_number_is_none(plane):
+    """NaN for images more than a tenth beyond the plane, gradients included: the ascent ends where they begin."""
+
+    class Broken(plane.Linear):
+        def forward(self, x):
+            z = super().forward(x)
+            return torch.where(z[:, 1:] < -0.1, torch.nan, z)
+
+    oracle = Oracle(Classifier(Broken()).eval())
+    samples = plane.batch(0.5)
+    method = SmoothingAttack(sigma=0.01, votes=100)
+    conditions = method.conditions(label="a", severities=(), eps=(0.3, 0.8), norm="l2")
+    parts = method.evaluate(samples, conditions, Context(oracle, 0, oracle.exact(samples.images)))
+    assert [p.columns["correct"].tolist() for p in parts] == [[True], [False]]
+    for part in parts:
+        assert bool(part.images(torch.tensor([0])).isfinite().all())
+    assert 0.5 < parts[1].columns["distance"][0] <= 0.8
+
+
+def test_the_votes_on_the_unchanged_images_are_paid_with_the_first_radius(plane):
+    method = SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50)
+    _, found, oracle = plane.rows(method, plane.batch(2.0, 2.0), [0.1, 0.2])
+    assert [(r["forwards"], r["backwards"]) for part in found for r in part] == [(112, 12)] * 2 + [(62, 12)] * 2
+    assert oracle.meter.forwards == 2 * (112 + 62) + 2  # and the clean logits

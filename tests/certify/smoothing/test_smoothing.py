@@ -150,3 +150,30 @@ def test_radii_come_as_text_and_sorted():
     assert SequentialSmoothing(sigma=0.5).grid == (0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
     assert SequentialSmoothing(sigma=0.5, radii=(0.3,)).grid == (0, 0.3)
     assert norm.cdf(1.5 / 0.5) == pytest.approx(0.99865, abs=1e-5)
+
+
+def test_the_attack_beside_it_is_made_at_the_radii_above_0():
+    beside = {"method": "smoothing-attack", "params": {"sigma": 0.5}}
+    assert Smoothing(sigma=0.5).beside([0.0, 0.25]) == [{**beside, "eps": [0.25]}]
+    assert Smoothing(sigma=0.5, radii=(0.0, 0.1)).beside([]) == [{**beside, "eps": [0.1]}]
+    assert Smoothing(sigma=0.5).asked([0.2]) == {"params": {"sigma": 0.5, "radii": [0.2]}}
+    assert Smoothing(sigma=0.5).asked([]) == {"params": {"sigma": 0.5}}
+
+
+def test_a_label_loses_plainly_where_its_share_is_shown_to_be_below_one_half():
+    """Of 100 first votes 34: at most .4998; 35: at most .5100. An unknown label does not lose."""
+    votes = tally([0] * 4, 10).replace(selected=torch.tensor([[34, 66], [35, 65], [66, 34], [34, 66]]))
+    found = Smoothing.plainly_wrong(votes, torch.tensor([0, 0, 1, -1]))
+    assert found.tolist() == [True, False, True, False]
+
+
+def test_an_answer_of_blank_votes_is_none():
+    votes = tally([60, 60], 100).replace(blank=torch.tensor([0, 1]))
+    assert vote_logits(votes).isnan().tolist() == [[False, False], [True, True]]
+
+
+def test_the_seed_is_0_unless_given():
+    given, method = named(at_distances(0.1)), Smoothing(sigma=0.25, n=200)
+    counts = [method.certify(linear(), given, **seed).tally.counts for seed in ({}, {"seed": 0}, {"seed": 1})]
+    assert torch.equal(counts[0], counts[1])
+    assert not torch.equal(counts[0], counts[2])

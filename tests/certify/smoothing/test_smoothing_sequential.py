@@ -77,3 +77,37 @@ def test_a_sample_that_always_agrees_needs_few_more_votes_than_the_exact_bound()
 def test_give_up_is_a_probability():
     with pytest.raises(ParameterError, match="give_up=1"):
         SequentialSmoothing(give_up=1.0)
+
+
+def by_step(share, n, alpha):
+    """The fewest votes, all for one class, that show a share at a look: `share^drawn <= alpha sqrt(drawn / n)`."""
+    drawn = ASK
+    while share**drawn > alpha * np.sqrt(drawn / n):
+        drawn += ASK
+    return drawn
+
+
+def test_the_steps_that_votes_for_one_class_pass_by_hand():
+    """Of 10,000 votes at alpha .001: after 256, 512, 1,024 votes without a failure those shares that are that rare."""
+    rule = Ladder(STEPS, 10_000, 0.001, 0.0)
+    votes = {}
+    for drawn in (ASK, 2 * ASK, 4 * ASK):
+        hits = torch.tensor([drawn])
+        none = torch.zeros(1, dtype=torch.int64)
+        tally = Tally(torch.tensor([[1, 0]]), torch.stack([hits, 0 * hits], 1), none, none > 0, none, hits.double())
+        level, decided = rule.decide(tally)
+        votes[drawn] = int(level)
+        assert not bool(decided)
+    for drawn, level in votes.items():
+        assert level == sum(by_step(s, 10_000, 0.001) <= drawn for s in STEPS), drawn
+    assert votes[ASK] < votes[4 * ASK] < len(STEPS)
+
+
+def test_between_looks_nothing_is_decided():
+    rule = Ladder(STEPS, 10_000, 0.001, 0.9)
+    hits, level = torch.tensor([100]), torch.tensor([2])
+    votes = Tally(torch.tensor([[1, 0]]), torch.stack([hits, hits], 1), level, level > 9, 0 * level, hits.double())
+    passed, decided = rule.decide(votes)
+    assert (passed.tolist(), decided.tolist()) == ([2], [False])
+    top = votes.replace(level=torch.tensor([len(STEPS)]))
+    assert rule.decide(top)[1].tolist() == [True]

@@ -123,3 +123,22 @@ def test_what_a_journal_has_is_not_asked_again():
     assert counted.meter.forwards == 620
     assert torch.equal(again.counts, whole.counts)
     assert torch.equal(again.selected, whole.selected)
+
+
+def test_a_tally_adds_up():
+    tally = ask(oracle(), images(0.45), n0=20, n=300)
+    assert int(tally.forwards) == int(tally.drawn) + int(tally.selected.sum()) + int(tally.blank) == 320
+    assert float(tally.seconds) > 0
+
+
+def test_blank_votes_are_draws_that_count_for_no_class():
+    class Blank(Threshold):
+        def forward(self, x):
+            z = super().forward(x)
+            return torch.where(z[:, 1:2] > 0.1, torch.nan, z)
+
+    counted = Oracle(Classifier(Blank()).eval())
+    tally = ask(counted, images(0.45), n0=20, n=300)
+    assert int(tally.blank) > 5
+    assert int(tally.drawn + tally.selected.sum()) == 320 - int(tally.blank)
+    assert counted.meter.forwards == 320

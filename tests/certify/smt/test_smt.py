@@ -12,13 +12,14 @@ from torch import nn
 from unshaken.certify.bounds.interval import rounding, step
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.reading import read_chain
-from unshaken.certify.smt._branching import Search
+from unshaken.certify.smt._branching import Search, SolverStopped
 from unshaken.certify.smt._covering import covering, lipschitz_bound
 from unshaken.certify.smt._encoding import Encoding, solver_module
 from unshaken.certify.smt._grid import corners, lattice, points, propagate_points, size
 from unshaken.certify.smt._layer import hidden_grid, map_back
+from unshaken.certify.smt._region import first_confirmed, margins_of
 from unshaken.certify.smt.free_pixels import Bisection
-from unshaken.certify.smt.smt import SMT, Region, most_extreme
+from unshaken.certify.smt.smt import SMT, Finding, Region, most_extreme
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra, ModelError, ParameterError
@@ -575,3 +576,140 @@ def test_the_most_free_pixels_of_a_linear_model(safe):
     image = torch.tensor([0.9, 0.8, 0.7, 0.3, 0.2, 0.1]).reshape(1, 2, 3)
     model = layered(([[1.0] * 6, [0.0] * 6], [0.1 * safe + 0.05 - 3.0, 0.0]))
     assert Bisection(Oracle(model), most=6, seconds=20, eps=0.1).largest(image, 0)[0] == safe
+
+
+# What decides at the border of a limit, or of a region.
+
+
+def test_bounds_of_a_region_are_rounded_inwards():
+    x = torch.rand(40, generator=torch.Generator().manual_seed(3)).view(1, 5, 8)
+    region = Region.around(x, 0, torch.arange(40), 0.1)
+    value = x.flatten().double()
+    assert bool((region.lower.double() >= (value - 0.1).clamp_min(0)).all())
+    assert bool((region.upper.double() <= (value + 0.1).clamp_max(1)).all())
+    assert torch.allclose(region.lower.double(), (value - 0.1).clamp_min(0), atol=1e-7, rtol=0)
+    assert torch.allclose(region.upper.double(), (value + 0.1).clamp_max(1), atol=1e-7, rtol=0)
+    inside = region.rounded(torch.stack([value - 1, value + 1]))
+    assert torch.equal(inside, torch.stack([region.lower, region.upper]))
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(-0.1, 0.5), (0.5, 1.1), (0.6, 0.5), (float("nan"), 0.5)])
+def test_bounds_outside_or_in_the_wrong_order_are_refused(lower, upper):
+    with pytest.raises(ParameterError, match="must lie in"):
+        Region(pixel(0.5), 0, torch.tensor([0]), torch.tensor([lower]), torch.tensor([upper]))
+
+
+@pytest.mark.parametrize("free", [[], [-1], [0, 0], [1]])
+def test_places_that_are_no_pixels_are_refused(free):
+    with pytest.raises(ParameterError, match="different places below 1, at least one"):
+        Region.around(pixel(0.5), 0, torch.tensor(free, dtype=torch.int64), 0.1)
+
+
+def test_a_change_by_hand():
+    region = Region.around(torch.tensor([0.2, 0.5, 0.5, 0.9]).view(1, 2, 2), 0, torch.arange(4), 0.4)
+    found = Finding("adversarial", "", torch.tensor([0.5, 0.5, 0.1, 0.9]).view(1, 2, 2))
+    assert found.distances(region) == pytest.approx({"changed": 0.5, "l1": 0.7, "l2": 0.5}, abs=1e-6)
+    assert Finding("unknown", "").distances(region) == {}
+
+
+def test_margins_are_those_to_the_best_other_class():
+    logits = torch.tensor([[1.0, 3.0, 2.0], [4.0, 1.0, 5.0]])
+    assert margins_of(logits, 1).tolist() == [1, -4]
+    assert margins_of(logits, 2).tolist() == [-1, 1]
+
+
+def test_the_worst_of_several_points_is_given(ramp):
+    """Of four pixels two are of class 1; that farther below one half is given. A tie is wrong, a thousandth is not."""
+    region = Region.around(pixel(0.9), 0, torch.tensor([0]), 0.9)
+    values = torch.tensor([0.9, 0.4, 0.3, 0.6]).view(4, 1)
+    found, least = first_confirmed(Oracle(ramp), region, values)
+    assert (found.item(), least) == pytest.approx((0.3, -0.2), abs=1e-6)
+    assert first_confirmed(Oracle(ramp), region, torch.tensor([[0.501]])) is None
+    assert first_confirmed(Oracle(ramp), region, torch.tensor([[0.5]]))[1] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_grid_of_as_many_points_as_allowed_is_looked_at(ramp):
+    region = SMT().region(pixel(0.9), 0, 0.1)
+    count = size(lattice(region, 4))
+    full, less = (SMT(mode="grid", steps=4, max_points=n).verify(ramp, region) for n in (count, count - 1))
+    assert (full.verdict, full.points, full.data["grid"]) == ("safe_on_grid", count, count)
+    assert (less.verdict, less.points) == ("unknown", 0)
+
+
+def test_a_region_of_as_many_units_in_doubt_as_allowed_is_begun(needle):
+    region = SMT().region(pixel(0.5), 0, 0.2)  # all three units are in doubt
+    assert SMT(max_units=3).verify(needle, region).verdict == "adversarial"
+    found = SMT(max_units=2).verify(needle, region)
+    assert (found.verdict, found.data) == ("unknown", {"units": 3, "rivals": 1})
+
+
+def test_points_are_numbered_with_the_last_axis_fastest():
+    axes = [torch.tensor([0.1, 0.2]), torch.tensor([0.3, 0.4, 0.5])]
+    assert points(axes, torch.tensor([0, 1, 3, 5])).tolist() == [
+        pytest.approx(v) for v in ([0.1, 0.3], [0.1, 0.4], [0.2, 0.3], [0.2, 0.5])
+    ]
+    edge = Region(pixel(0.5), 0, torch.tensor([0]), torch.tensor([0.4]), torch.tensor([0.4]))
+    assert [a.tolist() for a in corners(edge)] == [pytest.approx([0.4])]
+    wide = Region(pixel(0.5), 0, torch.tensor([0]), torch.tensor([0.4]), torch.tensor([0.9]))
+    assert lattice(wide, 2)[0].tolist() == pytest.approx([0.4, 0.5, 0.7, 0.9])  # 0.1 and 0.3 are cut to 0.4
+
+
+def test_a_solver_without_time_is_not_asked(ramp):
+    region = SMT().region(pixel(0.9), 0, 0.6)
+    chain, z3 = read_chain(ramp, region.image[None]), solver_module()
+    encoding = Encoding(chain, region, LinearBounds(chain, region.box).bounds, z3, z3.Context())
+    search = Search(encoding, 1e-9)
+    with pytest.raises(SolverStopped, match="was stopped after 1e-09 s"):
+        search.satisfiable()
+    assert search.calls == 0
+
+
+def test_a_point_is_sought_beyond_the_tie(ramp):
+    """A thousandth beyond it, so that float32 sees it too, and beyond it at all where there is no such point."""
+    for eps, least in ((0.6, 1e-3), (0.4005, 0.0)):
+        found = SMT().verify(ramp, SMT().region(pixel(0.9), 0, eps))
+        assert found.verdict == "adversarial"
+        assert -found.margin >= least - 1e-6
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_that_is_no_class_is_refused(ramp, label):
+    with pytest.raises(ParameterError, match=f"label {label} must lie below 2"):
+        SMT().verify(ramp, SMT().region(pixel(0.5), label, 0.1))
+
+
+def test_a_pixel_that_cannot_move_needs_no_spacing(ramp):
+    """Covering of one point: the margin must exceed the rounding alone."""
+    region = Region(pixel(0.9), 0, torch.tensor([0]), torch.tensor([0.9]), torch.tensor([0.9]))
+    found = SMT(mode="covering").verify(ramp, region)
+    assert (found.verdict, found.data["spacing"], found.data["grid"]) == ("safe_general", 0.0, 1)
+
+
+def test_a_hidden_grid_is_over_the_units_that_move_and_are_far_from_the_mean():
+    """Values 5, .5 and 2 of mean 2.5, of which the first does not move: the second, then the third."""
+    model = layered(([[0.0], [1.0], [4.0]], [5.0, 0.0, 0.0]), ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [0.0, 0.0]))
+    region = Region.around(pixel(0.5), 0, torch.tensor([0]), 0.1)
+    chain = read_chain(model, region.image[None])
+    linear = LinearBounds(chain, region.box)
+    units, axes = hidden_grid(chain, region, linear, 2, 1, 3)
+    assert units.tolist() == [1, 2]
+    assert [a.tolist() for a in axes] == [
+        pytest.approx([0.4, 0.5, 0.6], abs=1e-5),
+        pytest.approx([1.6, 2, 2.4], abs=1e-5),
+    ]
+    assert hidden_grid(chain, region, linear, 2, 2, 1)[0].tolist() == [1]
+    assert len(hidden_grid(chain, region, linear, 2, 2, 1)[1][0]) == 5
+
+
+def test_the_lipschitz_bound_of_a_pooled_difference_by_hand():
+    """Of `max(x_0 - x_1, x_1 - x_2)` the slopes lie in [0, 1], [-1, 1] and [-1, 0]: 3 in all."""
+    net = nn.Sequential(nn.Conv2d(1, 1, (1, 2), bias=False), nn.MaxPool2d((1, 2)), nn.Flatten(), nn.Linear(1, 2))
+    net[0].weight.data = torch.tensor([[[[1.0, -1.0]]]])
+    net[3].weight.data, net[3].bias.data = torch.tensor([[1.0], [0.0]]), torch.zeros(2)
+    x = torch.tensor([0.5, 0.5, 0.5]).view(1, 1, 3)
+    chain = read_chain(Classifier(net.eval()), x[None])
+    for free, steep in (([0, 1, 2], 3), ([1], 1), ([0, 2], 2)):
+        assert lipschitz_bound(chain, Region.around(x, 0, torch.tensor(free), 0.3)) == pytest.approx(steep)
+    net[3].weight.data = torch.tensor([[-2.0], [0.0]])
+    chain = read_chain(Classifier(net.eval()), x[None])
+    assert lipschitz_bound(chain, Region.around(x, 0, torch.arange(3), 0.3)) == pytest.approx(6)

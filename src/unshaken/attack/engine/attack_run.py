@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.phase import ZERO_GRADIENT, Phase, PhaseRecord
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import (
@@ -93,11 +94,11 @@ class AttackRun:
         return phase, (forwards, backwards)
 
     def flags(self) -> list[Flag]:
-        """Samples whose input gradient was exactly zero where a search started."""
+        """Samples whose input gradient was zero, or not finite, in every pixel where a search started."""
         found = []
         for name, dead in self.doubts.items():
             ids = tuple(self.batch.ids[i] for i in dead.nonzero().flatten().tolist())
-            text = f"{name}: the input gradient is exactly zero at the start; gradients may be masked"
+            text = f"{name}: the input gradient is exactly zero, or NaN, at the start; gradients may be masked"
             found.append(ZERO_GRADIENT.flag(f"{text}: try square, or transfer from another model", ids))
         return found
 
@@ -105,7 +106,7 @@ class AttackRun:
         slope = answer.slopes if answer.gradient is None else answer.gradient
         if slope is None or not bool((step == 0).any()):
             return
-        dead = (slope.flatten(1).abs().amax(1) == 0) & (step == 0)
+        dead = (finite_part(slope).flatten(1).abs().amax(1) == 0) & (step == 0)
         if answer.stopped is not None:
             dead &= ~answer.stopped
         if bool(dead.any()):

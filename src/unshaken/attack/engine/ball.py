@@ -138,6 +138,7 @@ class Ball(State):
 
         In l1 all of eps goes to the entry of largest `|g|`, shared equally on ties.
         """
+        gradient = finite_part(gradient)
         if self.norm == "l1":
             size = gradient.abs().flatten(1)
             top = ((size == size.amax(1, keepdim=True)) & (size > 0)).to(gradient)
@@ -159,6 +160,7 @@ def steepest(gradient: Tensor, x: Tensor, norm: str, *, quantile: float = 0.99) 
         norm: `linf`, `l2`, `l1`, or `region`, where it is the sign.
         quantile: share of the coordinates left out in l1, in [0, 1).
     """
+    gradient = finite_part(gradient)
     if norm in ("linf", "region"):
         return gradient.sign()
     if norm == "l2":
@@ -170,6 +172,11 @@ def steepest(gradient: Tensor, x: Tensor, norm: str, *, quantile: float = 0.99) 
     chosen = (size >= least) & (size > 0)
     share = chosen / chosen.sum(1, keepdim=True).clamp_min(1)
     return gradient.sign() * share.view_as(gradient)
+
+
+def finite_part(gradient: Tensor) -> Tensor:
+    """The gradient with 0 for entries that are NaN or infinite, so that a step along the others is possible."""
+    return gradient.nan_to_num(0.0, 0.0, 0.0)
 
 
 def distance(x: Tensor, clean: Tensor, norm: str) -> Tensor:

@@ -133,7 +133,7 @@ def _fresh(
         points, given = origin
         x = torch.where(given.view(-1, 1, 1, 1), ball.project(points), x)
     zero = torch.zeros_like(ball.eps)
-    size = x[0].numel() if len(x) else 1
+    size = math.prod(x.shape[1:])
     moved = (x != ball.clean).flatten(1).sum(1).to(zero)
     return APGDState(
         problem=problem,

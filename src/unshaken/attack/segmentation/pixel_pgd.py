@@ -200,8 +200,8 @@ class _Ascent:
         """The most damaging point so far, and a step along the norm's steepest direction, back into the ball."""
         ball, wrong = state.problem.ball, wrong_pixels(required(answer.logits), state.problem.masks)
         better = wrong > state.wrong
-        gradient = required(answer.gradient).nan_to_num(0.0)
-        x = ball.project(state.x + self.attack.step_size * ball.radius * ball.steepest(gradient, state.x))
+        direction = ball.steepest(required(answer.gradient), state.x)
+        x = ball.project(state.x + self.attack.step_size * ball.radius * direction)
         best = torch.where(better.view(-1, 1, 1, 1), state.x, state.best)
         return state.replace(x=x, best=best, wrong=torch.where(better, wrong, state.wrong), step=state.step + 1)
 

@@ -197,12 +197,12 @@ class CropSelection(Certifier):
         d, oracle, began = condition.severity or 1, context.oracle, time.perf_counter()
         height, width = _window_of(batch.images, d)
         logits, radius = [], []
-        for photos in torch.split(batch.images, max(1, oracle.limit // self.top)):
+        for photos in torch.split(batch.images, oracle.limit):
             with oracle.meter.method():
                 crops = self.crops(window(photos, 0, 0, height, width))
                 inputs = resize(crops.flatten(0, 1), oracle.model.input_size)
                 radius.append(self._radius(photos, d, self.crop_size(height, width)))
-            logits.append(oracle.exact(inputs).reshape(len(photos), self.top, -1).mean(1))
+            logits.append(oracle.exact(inputs))
         answer, seconds = torch.cat(logits), (time.perf_counter() - began) / len(batch)
         prediction = predict(answer)
         rows = certificates(
@@ -212,7 +212,7 @@ class CropSelection(Certifier):
         def seen(chosen: Tensor) -> Tensor:
             return window(batch.images[chosen], 0, 0, height, width)
 
-        return [rows, outcomes(condition, batch, answer, forwards=self.top, seconds=seconds, images=seen)]
+        return [rows, outcomes(condition, batch, answer, seconds=seconds, images=seen)]
 
     def _radius(self, photos: Tensor, d: int, size: Size) -> Tensor:
         """The largest certified shift of the window that d leaves, in pixels `[N]`; 0 for none."""

@@ -102,8 +102,11 @@ def avg_pool(
 
 def adaptive_avg_pool(name: str, shape: Shape, held: Held, x: Any, output_size: Any) -> list[Layer]:
     """Average pooling to a size that divides the input's."""
-    sides = tuple(n if s is None else s for n, s in zip(shape[1:], pair(output_size), strict=True))
-    if len(shape) != 3 or any(n % s for n, s in zip(shape[1:], sides, strict=True)):
+    wanted = output_size if isinstance(output_size, tuple | list) else (output_size, output_size)
+    if len(shape) != 3:
+        raise refused(name, f"a window over inputs of shape {shape}")
+    sides = tuple(n if s is None else int(s) for n, s in zip(shape[1:], wanted, strict=True))
+    if any(n % s for n, s in zip(shape[1:], sides, strict=True)):
         raise refused(name, f"an adaptive pooling of {shape} to {sides}, with windows of several sizes")
     kernel = pair(tuple(n // s for n, s in zip(shape[1:], sides, strict=True)))
     return [average(name, shape, held, kernel, kernel)]

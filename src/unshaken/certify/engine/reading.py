@@ -117,9 +117,7 @@ class GraphReader:
         """All nodes."""
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
-                if self.head is not None:
-                    raise ModelError(f"certify: the model takes a second input {node.name!r}; bounds support one")
-                self.head = node
+                self.head = node  # the only one: the root is a sequence
             elif node.op == "get_attr":
                 self.constants[node] = operator.attrgetter(str(node.target))(self.traced)
             elif node.op == "output":
