@@ -83,6 +83,17 @@ def test_the_same_class_may_be_defined_again(toy):
     assert find_method("toy-method").cls is again
 
 
+def test_a_name_that_is_taken_out_is_free_again():
+    class Paper(Parameters):
+        room: ClassVar[str] = "papers"
+
+    for name in ("One", "Other"):  # two classes of one name would be a mistake: see above
+        for base in (Base, Paper):
+            register("toy-gone", reference="x")(type(name, (base,), {}))
+        unregister("toy-gone")
+    unregister("toy-gone")  # what is not there is no mistake
+
+
 def test_a_class_without_a_room_is_refused():
     with pytest.raises(ValueError, match="Homeless has no room"):
 
