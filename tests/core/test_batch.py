@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.core.batch import in_unit_range
+from unshaken.core.batch import batch_for, in_unit_range, usual_batch
 from unshaken.core.errors import DataError
 
 
@@ -65,3 +65,39 @@ def test_unit_range_clips_what_rounding_left():
 def test_other_ranges_are_refused_with_the_range(value):
     with pytest.raises(DataError, match=r"photos: pixel values run from .* not within \[0, 1\]; divide"):
         in_unit_range(torch.tensor([0.5, value]), "photos")
+
+
+def test_boxes_and_masks_travel_too():
+    boxes = torch.arange(42.0).view(3, 2, 7)
+    masks = torch.arange(12).view(3, 2, 2)
+    whole = Batch(three().images, masks, ("a", "b", "c"), boxes)
+    part = whole[torch.tensor([False, True, False])]
+    assert torch.equal(part.boxes, boxes[1:2])
+    assert torch.equal(part.labels, masks[1:2])
+    other = whole.with_images(torch.zeros(3, 1, 2, 2))
+    assert float(other.images.sum()) == 0
+    assert other.boxes is boxes
+    moved = whole.to("meta")
+    assert {t.device.type for t in (moved.images, moved.labels, moved.boxes)} == {"meta"}
+    assert three(False).to("meta").labels is None
+    few = Batch(three().images[:1], None, ("d",), boxes[:1, :1])
+    both = Batch.concat([whole, few])
+    assert both.boxes.shape == (4, 2, 7)
+    assert both.labels is None
+    assert Batch.concat([few, three(False)]).boxes is None
+    assert Batch.concat([few]) is few
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (2, 1, 7), (3, 1, 6), (3, 1, 2, 7)])
+def test_boxes_that_do_not_fit_are_refused(shape):
+    with pytest.raises(DataError, match=r"^boxes must be \[3, M, 7\], not of shape"):
+        Batch(three().images, None, ("a", "b", "c"), torch.zeros(shape))
+
+
+def test_large_images_come_in_small_batches():
+    numbers = (1, 4096, 5000, 3 * 224 * 224, 3 * 512 * 512)
+    assert [usual_batch(n, "cpu") for n in numbers] == [256, 256, 209, 6, 4]
+    assert [usual_batch(n, "cuda:1") for n in numbers] == [512, 512, 512, 55, 10]
+    assert usual_batch(3 * 1024 * 1024, torch.device("cuda")) == 8
+    images = torch.zeros(1, 3, 224, 224)
+    assert (batch_for(images), batch_for(images, torch.device("cuda"))) == (6, 55)

@@ -68,6 +68,44 @@ def test_view_gives_the_input_size():
     assert Classifier(Sum()).input_size is None
 
 
+def test_a_view_in_words():
+    assert str(View(28, 32)) == "short side resized to 28 px (bilinear), centre 28 x 32 cut, RGB"
+    assert str(View(40, 32, resize=64, interpolation="bicubic", channels=1)) == (
+        "short side resized to 64 px (bicubic), centre 40 x 32 cut, grayscale"
+    )
+    assert str(View(28, 32, fit="whole")) == "resized to 28 x 32 (bilinear), RGB"
+    assert str(View(28, 32, fit="letterbox")) == "resized to fit into 28 x 32 (bilinear), the rest grey 114, RGB"
+
+
+def test_the_first_of_several_outputs_is_the_feature():
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
+
+        def forward(self, x):
+            return self.attention(x[:, 0], x[:, 0], x[:, 0])[0].mean(1)
+
+    logits, found = Classifier(Attends()).features(torch.rand(2, 1, 3, 4), ["attention"])
+    assert torch.allclose(found["attention"].mean(1), logits)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_a_net_with_half_precision_weights_gets_such_images(kind):
+    seen = []
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).to(kind)
+    net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    assert Classifier(net)(torch.rand(1, 1, 2, 2)).dtype == kind
+    assert seen == [kind]
+
+
+def test_the_meaning_of_the_output_is_the_nets():
+    net = Sum()
+    assert Classifier(net).task == "classification"
+    net.task = "segmentation"
+    assert Classifier(net).task == "segmentation"
+
+
 def mixed():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout(), nn.Flatten()).train()
     net[1].eval()

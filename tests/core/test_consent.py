@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import BaseModel
 
 from unshaken.core.consent import (
     allow_code,
@@ -14,6 +15,7 @@ from unshaken.core.consent import (
     refuse_remembered,
     remember_code,
     require_named,
+    words,
 )
 from unshaken.core.errors import ModelError
 
@@ -66,6 +68,21 @@ def test_a_file_names_code(value):
         refuse_code(value, "doors/x.json")
     with pytest.raises(ModelError, match=named):
         refuse_code(value, "doors/x.json")  # outside a call as well
+
+
+class Surrogate(BaseModel):
+    spec: str
+
+
+def test_the_parameters_of_a_method_are_the_user_s_words_too():
+    assert words() is None
+    with call(Surrogate(spec=EVIL), {"a": {"b": ("demo",)}}):
+        require_named(EVIL)
+        assert words() == (EVIL, "a", "b", "demo")
+        refuse_code(Surrogate(spec=f"demo+{EVIL}"), "file")
+    assert words() is None
+    with call("demo"), pytest.raises(ModelError, match="file names the code"):
+        refuse_code(Surrogate(spec=EVIL), "file")
 
 
 def test_words_without_code_are_nobody_s_business():

@@ -7,15 +7,18 @@ import torch
 
 from unshaken.core.descent import descend, rate
 from unshaken.core.errors import RunError
+from unshaken.core.progress import listening
+from unshaken.core.rng import SampleRng
 
 
 def test_it_is_plain_gradient_descent_at_the_rates_of_its_schedule():
     """The loss `x^2 / 2` of one number under SGD without momentum: `x <- x - lr r_k x`."""
     x = torch.tensor([3.0], dtype=torch.float64, requires_grad=True)
-    seen, steps = [], []
+    seen, steps, streams = [], [], []
 
     def loss(rows, rng):
         seen.append(rows.tolist())
+        streams.append(rng.keys.tolist())
         return x.square().sum() / 2
 
     losses = descend(
@@ -29,10 +32,34 @@ def test_it_is_plain_gradient_descent_at_the_rates_of_its_schedule():
     assert losses == pytest.approx(expected)
     assert x.item() == pytest.approx(value)
     assert steps == [0, 1, 2, 3]
-    for epoch in (seen[:2], seen[2:]):  # of five samples the fifth fills no batch
-        rows = [r for batch in epoch for r in batch]
-        assert len(set(rows)) == 4
-        assert set(rows) <= set(range(5))
+    keys = SampleRng.of(0, "toy", [str(i) for i in range(5)])
+    for epoch in (0, 1):  # of five samples the fifth fills no batch
+        order = SampleRng.of(0, "toy/order", [str(epoch)]).uniform(5)[0].argsort().tolist()
+        batches = [order[:2], order[2:4]]
+        assert seen[2 * epoch :][:2] == batches
+        assert streams[2 * epoch :][:2] == [keys[torch.tensor(rows)].fold(epoch).keys.tolist() for rows in batches]
+
+
+def test_the_rate_rises_in_a_line_and_falls_along_half_a_cosine():
+    rates = [rate(k, 100, 10) for k in (0, 4, 9, 10, 40, 55, 70)]
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.75, 0.5, 0.25])
+    assert [rate(k, 4, 20) for k in range(4)] == pytest.approx([0.5, 1.0, 1.0, 0.5])  # at most half the steps
+    assert rate(0, 1, 20) == 1.0
+
+
+def test_the_order_may_have_a_stream_of_its_own():
+    seen, events = [], []
+    x = torch.zeros(1, requires_grad=True)
+
+    def loss(rows, rng):
+        seen.append(rows.tolist())
+        return x.sum()
+
+    options = {"steps": 2, "batch_size": 9, "seed": 3, "name": "toy", "order": "mine"}
+    with listening(events.append):
+        assert descend(torch.optim.SGD([x], lr=0.1), loss, 6, **options)[0] == 0.0
+    assert [(e.name, e.done, e.total) for e in events[:3]] == [("training toy", k, 2) for k in range(3)]
+    assert seen == [SampleRng.of(3, "mine", [str(e)]).uniform(6)[0].argsort().tolist() for e in (0, 1)]
 
 
 def test_the_gradient_is_clipped():

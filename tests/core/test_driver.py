@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 import torch
@@ -67,6 +68,12 @@ def test_attack_counts_add_up_when_samples_share_batches(toys, ladder, width):
     assert torch.equal(outcome.backwards, alone.backwards)  # each sample's own, whoever shares its batches
     assert oracle.meter.backwards > int(outcome.backwards.sum())  # what was spent on those that needed no more
     assert bool((outcome.seconds > 0).all())
+
+
+def test_the_time_is_shared_out(toys, ladder):
+    began = time.perf_counter()
+    outcome = run(toys.Descend(0.1, 8), ladder, Oracle(toys.line()), width=12)
+    assert 0 < float(outcome.seconds.sum()) <= time.perf_counter() - began
 
 
 def test_refill_keeps_the_batch_full(toys, ladder):
@@ -230,6 +237,14 @@ def test_certificate_lets_the_undecided_share_the_batch(toys, tosses):
     run(toys.Sequential(0.5, 5, 30, 0.001), tosses[torch.tensor([0, 1, 2])], Oracle(model), width=3)
     assert model.net.calls[:2] == [3 * 5] * 2
     assert set(model.net.calls[2:]) == {5}  # the sure ones have left; the even one goes on alone
+
+
+def test_whole_waits_for_the_last(toys, tosses):
+    """Sure of two after 10 votes, undecided about the third: nobody leaves before all may."""
+    model = toys.line()
+    outcome = run(toys.Sequential(0.5, 5, 30, 0.001), tosses[torch.tensor([0, 1, 2])], Oracle(model), whole=True)
+    assert outcome.result.drawn.tolist() == [30] * 3
+    assert model.net.calls == [3 * 5] * 6
 
 
 # The detector.

@@ -86,3 +86,21 @@ def test_values_are_handed_on_as_given():
 def test_a_wrong_keyword_gets_a_near_name(name, near):
     with pytest.raises(TypeError, match=rf"^draw\(\) has no parameter '{name}'; did you mean '{near}'"):
         draw("a", **{name: 1})
+
+
+def test_what_has_no_record_or_no_docstring():
+    @keywords()
+    def own(*images: str, seed: int = 0) -> int:
+        """Its own parameters alone."""
+        return seed
+
+    @keywords(Record)
+    def silent(**options: Any) -> Any:
+        return options
+
+    assert own("a", "b", seed=2) == 2
+    assert own.__doc__ == "Its own parameters alone."
+    with pytest.raises(TypeError, match=r"no parameter 'images'; known: seed$"):
+        own(images="a")
+    assert silent(seed=1) == {"seed": 1}
+    assert silent.__doc__ is None

@@ -92,3 +92,15 @@ def test_a_box_is_escaped_and_short():
     parser.handle_starttag = lambda tag, attributes: tags.append(tag)
     parser.feed(text)
     assert tags == ["style", "div", "h1", "dl", "dt", "dd", "p"]
+
+
+def test_lengths_and_times_by_hand():
+    assert "x" * 300 in facts_card("a", {"b": "x" * 300})
+    assert f"{'x' * 297}..." in facts_card("a", {"b": "x" * 301})
+    assert "<p" not in facts_card("a", {"b": 1}).partition("</style>")[2]
+    assert bar(Event(1, "a", 1234, None, seconds=1)) == "<div>a <progress></progress> 1,234</div>"
+    assert bar(Event(1, "a", 0, 0, seconds=1, note="n")) == (
+        '<div>a <progress value="0" max="1e-09"></progress> 0% n</div>'
+    )
+    for left, text in ((59.4, "59 s"), (61, "1 min 1 s"), (3599, "59 min 59 s"), (7260, "2 h 1 min")):
+        assert f"%, about {text} to go</div>" in bar(Event(1, "a", 1, 1 + left, seconds=1))

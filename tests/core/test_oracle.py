@@ -11,7 +11,7 @@ from torch import nn
 from unshaken.core import Classifier, Gradient, Logits, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError
-from unshaken.core.oracle import required
+from unshaken.core.oracle import Meter, required
 from unshaken.core.query import Objective
 
 
@@ -73,6 +73,7 @@ def test_one_image_that_does_not_fit_raises(tiny, batch):
     oracle = Oracle(Classifier(Greedy(tiny.net, 0)), limit=4)
     with pytest.raises(torch.OutOfMemoryError):
         oracle.exact(batch.images)
+    assert (oracle.limit, oracle.meter.back_offs) == (1, 2)
 
 
 def test_other_errors_are_not_taken_for_memory(batch):
@@ -187,7 +188,7 @@ def test_gradients_of_a_random_model_are_averaged(batch, draws):
 def test_no_images_no_passes(tiny, batch):
     oracle = Oracle(tiny)
     assert oracle.exact(batch.images[:0]).shape == (0, 3)
-    assert oracle.meter.forwards == 0
+    assert oracle.meter == Meter(0, 0, 0.0, 0.0, 0, 0) == Meter()
 
 
 def test_an_answer_that_lacks_is_named():
@@ -246,3 +247,15 @@ def test_the_search_copy_is_looked_into_where_only_the_input_of_a_linear_layer_i
     logits, found = oracle.forward(batch.images, ("head:in",))
     assert torch.equal(tiny.net.head(found["head:in"]), logits)
     assert len(seen) == 1
+
+
+def test_rows_of_many_images_share_a_piece_only_where_they_fit(tiny):
+    def pieces(limit, width):
+        found = []
+        Oracle(tiny, limit=limit)._pieces(5, width, lambda rows: found.append((rows.start, rows.stop)))
+        return found
+
+    assert pieces(5, 2) == [(0, 2), (2, 4), (4, 5)]
+    assert pieces(4, 2) == [(0, 2), (2, 4), (4, 5)]
+    assert pieces(3, 7) == [(i, i + 1) for i in range(5)]
+    assert pieces(99, 1) == [(0, 5)]

@@ -43,6 +43,7 @@ def traced(layer):
         (Padded((1, 1, 1, 1), 2, 4, 3), (1, 1)),
         (Padded((2, 2, 1, 1), 2, 4, 3, groups=2, bias=False), (1, 2)),
         (Padded((1, 1, 0, 0), 2, 4, 3, padding=1, dilation=2), (1, 2)),
+        (Padded((-1, -1, -1, -1), 2, 4, 3), (0, 0)),  # a cut is no padding
         (Padded((0, 1, 0, 1), 2, 4, 3, stride=2), (0, 0)),  # not the same on both sides: the padding stays
     ],
 )
@@ -79,6 +80,29 @@ def test_weights_that_are_computed_are_left_alone():
     found = folded(net)
     assert any(isinstance(m, nn.BatchNorm2d) for m in found.modules())
     torch.testing.assert_close(found(images), net(images))
+
+
+class Biased(nn.Conv2d):
+    """Its bias is computed."""
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, 2 * self.bias)
+
+
+class Same(nn.Conv2d):
+    """Its padding is a word."""
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, self.bias, 1, "same")
+
+
+@pytest.mark.parametrize("kind", [Biased, Same])
+def test_calls_that_no_layer_makes_are_left_alone(kind):
+    net, images = kind(2, 4, 3).eval(), torch.rand(2, 2, 7, 9)
+    found = symbolic_trace(net)
+    plain_convolutions(found)
+    assert not any(isinstance(m, nn.Conv2d) for m in found.modules())
+    assert torch.equal(found(images), net(images))
 
 
 def test_one_weight_in_two_calls_is_folded_into_each():

@@ -144,6 +144,7 @@ def test_votes_can_be_drawn_in_parts(tiny, batch):
     some = torch.arange(13) % 5
     assert torch.equal(ask(0, 7, limit=3), ask(0, some) + ask(some, 7 - some, limit=10))
     assert torch.equal(ask(0, some).sum(1), some)
+    assert torch.equal(ask(0, 0), torch.zeros(13, 3, dtype=torch.int64))
 
 
 def test_a_constant_output_has_a_zero_gradient(batch):

@@ -83,6 +83,17 @@ def test_the_same_class_may_be_defined_again(toy):
     assert find_method("toy-method").cls is again
 
 
+def test_a_name_that_is_taken_out_is_free_again():
+    class Paper(Parameters):
+        room: ClassVar[str] = "papers"
+
+    for name in ("One", "Other"):  # two classes of one name would be a mistake: see above
+        for base in (Base, Paper):
+            register("toy-gone", reference="x")(type(name, (base,), {}))
+        unregister("toy-gone")
+    unregister("toy-gone")  # what is not there is no mistake
+
+
 def test_a_class_without_a_room_is_refused():
     with pytest.raises(ValueError, match="Homeless has no room"):
 
@@ -96,6 +107,11 @@ def test_lists_are_in_the_order_of_rooms_and_names():
     keys = [(ROOMS.index(m.room), m.name) for m in methods]
     assert keys == sorted(keys)
     assert {"pgd", "fgsm", "gaussian_noise"} <= {m.name for m in methods}
+
+
+def test_a_paper_may_share_the_name_of_its_method():
+    assert find_method("natra").room == find_method("natra", "attack").room == "attack"
+    assert find_method("natra", "papers").room == "papers"
 
 
 def test_unknown_names_come_with_near_ones(toy):

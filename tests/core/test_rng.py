@@ -218,3 +218,17 @@ def test_noise_does_not_depend_on_company():
     whole = streams.noise(3, 7)
     assert torch.equal(streams[torch.tensor([5, 2])].noise(3, 7), whole[torch.tensor([5, 2])])
     assert streams[slice(0, 0)].noise(3, 7).shape == (0, 3, 7)
+
+
+def test_each_step_of_each_sample_is_a_fold():
+    streams, steps = rng(IDS[:2]), torch.tensor([[4, 7, 1], [7, 4, 2]])
+    keys = streams.each(steps).keys.view(2, 3)
+    expected = [[streams[torch.tensor([n])].fold(int(k)).keys.item() for k in steps[n]] for n in range(2)]
+    assert keys.tolist() == expected
+
+
+def test_ranges_are_those_asked_for():
+    unit = rng().uniform(4)
+    assert torch.allclose(rng().uniform(4, low=-2, high=3), 5 * unit - 2, atol=1e-6)
+    assert torch.allclose(rng().uniform(4, high=3), 3 * unit, atol=1e-6)
+    assert torch.equal(rng().integers(3, 8, 4), (unit * 5).long() + 3)

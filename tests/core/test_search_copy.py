@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.search_copy import search_copy
+from unshaken.core.search_copy import agree, search_copy
 
 
 def folding_net() -> nn.Module:
@@ -27,6 +27,42 @@ def test_batch_norm_is_folded_and_the_logits_stay():
     torch.testing.assert_close(quick(images), model(images), rtol=1e-4, atol=1e-5)
     assert not any(p.requires_grad for p in quick.parameters())
     assert all(p.requires_grad for p in model.parameters())
+
+
+class ReadAgain(nn.Module):
+    """Two batch norms after convolutions, the second of which is read again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+        self.first, self.second = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        again = self.two(self.first(self.one(x)))
+        return (self.second(again) + again).mean((2, 3))
+
+
+def test_a_convolution_that_is_read_again_keeps_its_batch_norm():
+    net = ReadAgain()
+    for norm in (net.first, net.second):
+        norm.running_var.fill_(4.0)
+    model, images = Classifier(net).eval(), torch.rand(2, 3, 8, 8)
+    quick = search_copy(model, images)
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in quick.modules()) == 1
+    torch.testing.assert_close(quick(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_linear_layer_alone_stays_in_float32():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 3))
+    quick = search_copy(Classifier(net).eval(), torch.rand(2, 3, 8, 8))
+    seen = {}
+    for name, module in quick.net.named_modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(lambda m, _, out, name=name: seen.update({name: out.dtype}))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = quick(torch.rand(2, 3, 8, 8))
+    assert list(seen.values()) == [torch.bfloat16, torch.float32]
+    assert logits.dtype == torch.float32
 
 
 class Branches(nn.Module):
@@ -140,3 +176,23 @@ def test_the_model_stays_in_the_mode_it_came_in():
     model.net.train()
     search_copy(model, torch.rand(4, 3, 8, 8))
     assert model.net[1].training
+
+
+class Plus(nn.Module):
+    """Two pixels as logits, and as much more."""
+
+    def __init__(self, more: float) -> None:
+        super().__init__()
+        self.more = more
+
+    def forward(self, x):
+        return x.flatten(1) + self.more
+
+
+@pytest.mark.parametrize(
+    ("level", "more", "expected"),
+    [(1.0, 0.0, True), (1.0, 5e-5, True), (1.0, -2e-4, False), (-10.0, 5e-4, True), (0.0, 1e-8, False)],
+)
+def test_they_agree_to_a_share_of_the_largest_logit(level, more, expected):
+    images = torch.tensor([level, 0.0]).view(1, 1, 1, 2)
+    assert agree(Classifier(Plus(0.0)), Plus(more), images) is expected

@@ -91,3 +91,34 @@ def test_to_moves_every_tensor():
     moved = outer(0, 2).to(torch.device("meta"))
     assert {moved.x.device.type, moved.inner.y.device.type, moved.named["a"].device.type} == {"meta"}
     assert (moved.maybe, moved.norm) == (None, "l2")
+
+
+class Pair(State):
+    one: torch.Tensor
+    other: torch.Tensor
+    inner: Inner
+
+
+def test_what_stands_in_two_fields_is_taken_and_joined_once():
+    x = torch.arange(3)
+    pair = Pair(x, x, Inner(x))
+    part = pair[torch.tensor([2, 0])]
+    assert part.one is part.other is part.inner.y
+    joined = Pair.concat([pair, part])
+    assert joined.one is joined.other is joined.inner.y
+    assert joined.one.tolist() == [0, 1, 2, 2, 0]
+    moved = Pair.concat([Pair(x, x, Inner(x)), Pair(x, x + 1, Inner(x))])
+    assert moved.other.tolist() == [0, 1, 2, 1, 2, 3]
+
+
+def test_all_rows_are_the_record_itself():
+    one = outer(0, 3)
+    assert one[slice(0, 3)] is one
+    assert one[slice(None, 9)] is one
+    assert [one[rows].x.tolist() for rows in (slice(0, 2), slice(1, 9), slice(0, 9, 2))] == [[0, 1], [1, 2], [0, 2]]
+    assert one[slice(None)].x.tolist() == [0, 1, 2]
+
+
+def test_a_mask_has_an_entry_a_row():
+    with pytest.raises(IndexError, match=r"^a mask of 2 entries for 3 rows$"):
+        outer(0, 3)[torch.tensor([True, False])]

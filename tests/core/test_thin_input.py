@@ -90,8 +90,16 @@ def test_other_layers_are_left_alone():
         nn.Conv2d(1, 4, (3, 5)),
         nn.Conv2d(1, 4, 3, padding="same"),
         nn.Conv2d(1, 4, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(4, 4, 3),
+        nn.Conv2d(3, 4, 3, stride=3),
+        nn.Conv2d(2, 4, 3, stride=3),
+        nn.Conv2d(1, 4, 1, stride=2),
+        nn.Conv2d(1, 4, 3, stride=(1, 2)),
+        nn.Conv2d(1, 4, 3, padding=(0, 1)),
         nn.Linear(3, 4),
     ]
+    for layer in (nn.Conv2d(1, 4, 4, stride=4), nn.Conv2d(1, 4, 2, stride=2), nn.Conv2d(3, 4, 1)):
+        assert is_thin(layer)
     assert not any(is_thin(layer) for layer in kept)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), *kept)
     thin_inputs(net)

@@ -61,7 +61,7 @@ def show_budget(eps: float, digits: int = 4) -> str:
     ('8/255', '0.1')
     """
     levels = eps * 255
-    if eps and abs(levels - round(levels)) < 1e-6 and 1 <= round(levels) <= 64:
+    if abs(levels - round(levels)) < 1e-6 and 1 <= round(levels) <= 64:
         return f"{round(levels)}/255"
     return f"{eps:.{digits}g}"
 

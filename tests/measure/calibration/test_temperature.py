@@ -82,6 +82,7 @@ def test_a_converged_temperature_against_an_unconverged_one():
     found = fit_temperature(3 * z, labels)
     assert found.value == pytest.approx(3, abs=0.06)
     assert found.slope == pytest.approx(0, abs=1e-9)
+    assert found.inside is True
     assert found.nll == pytest.approx(nll(3 * z / found.value, labels, resamples=1).value)
     around = [nll(3 * z / t, labels, resamples=1).value for t in (found.value * 0.999, found.value * 1.001)]
     assert found.nll < min(around)
@@ -106,8 +107,8 @@ def test_the_unconverged_temperature_is_that_of_torch(init, steps, lr):
         return loss
 
     descent.step(closure)
-    found = fit_temperature(z, labels, method="official", init=init, steps=steps, lr=lr).value
-    assert found == pytest.approx(temperature.item(), rel=1e-9)
+    found = fit_temperature(z, labels, method="official", init=init, steps=steps, lr=lr)
+    assert (found.value, found.inside) == (pytest.approx(temperature.item(), rel=1e-9), True)
 
 
 def test_temperature_keeps_every_ranking():

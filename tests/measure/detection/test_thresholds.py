@@ -3,6 +3,7 @@ import pytest
 
 from unshaken.measure import Figure
 from unshaken.measure.detection.thresholds import best_threshold, precision, threshold_at, two_shares
+from unshaken.measure.statistics.intervals import share
 
 
 def test_thresholds_by_hand():
@@ -10,6 +11,7 @@ def test_thresholds_by_hand():
     assert best_threshold(clean, marked) == 1.25  # two of four false alarms and no miss; none has less in all
     assert best_threshold(np.array([0.0]), np.array([1.0])) == 0.5
     assert best_threshold(np.array([1.0]), np.array([0.0])) == -np.inf  # the wrong way round: alarm always
+    assert best_threshold(np.array([0.0, 1.0]), np.array([np.inf])) == 1
     scores = np.arange(100.0)
     assert threshold_at(scores, 0.1) == 89
     assert (scores > threshold_at(scores, 0.1)).sum() == 10
@@ -23,6 +25,7 @@ def test_precision_at_a_base_rate_by_hand():
     assert found.value == pytest.approx(80 / (80 + 99))
     assert found.low == pytest.approx(70 / (70 + 198))
     assert found.high == pytest.approx(90 / (90 + 49.5))
+    assert found.n == 20
     assert precision(Figure(0.0, 0.0, 0.1, 10, ""), Figure(0.0, 0.0, 0.1, 10, ""), 0.01).value == 0
 
 
@@ -30,3 +33,5 @@ def test_two_shares_add_up():
     found = two_shares(np.array([[1, 10], [0, 20]]))
     assert (found.value, found.n) == (0.1, 30)
     assert found.low <= 0.1 < 0.1 + 0.1 < found.high
+    one, other = share(1, 10, level=0.975), share(0, 20, level=0.975)
+    assert (found.low, found.high) == pytest.approx((one.low + other.low, one.high + other.high))

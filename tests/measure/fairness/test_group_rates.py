@@ -21,6 +21,7 @@ def test_three_groups_by_hand():
     assert found.rates["one"].interval.startswith("clopper-pearson")
     assert found.small == ("one", "three", "two")
     assert group_rates(HITS, GROUPS, least=11).small == ("one", "two")
+    assert group_rates(HITS, GROUPS, least=10).small == ()
     order = np.random.default_rng(0).permutation(32)
     assert group_rates(HITS[order], GROUPS[order]).rates == found.rates
 

@@ -27,6 +27,12 @@ def test_rates_by_set_and_threshold_by_hand():
     assert found["human"][0].best == "b"
 
 
+def test_a_label_counts_from_the_threshold_on():
+    wanted = [{"face"}] * 4
+    assert label_hits(LABELS, wanted, scores=SCORES, threshold=0.7).tolist() == [True, False, True, False]
+    assert label_hits(LABELS, wanted, scores=SCORES, threshold=1).tolist() == [False] * 4
+
+
 def test_a_set_for_each_image():
     assert label_hits(LABELS, [{"hat"}, {"face"}, {"swine"}, set()]).tolist() == [True, False, True, False]
 

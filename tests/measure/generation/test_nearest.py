@@ -33,6 +33,12 @@ def test_a_set_of_equal_images_leaks_whatever_equals_them():
     assert find_leakage(np.ones((3, 2)), np.ones((2, 2))).copied.all()
 
 
+def test_two_neighbours_and_a_share_of_one_are_allowed():
+    """Nearest at 1, the next at 3, a third at 5, which is no neighbour: `1 / (1 x 2)`."""
+    found = find_leakage([[1.0], [3], [-5]], [[0.0]], neighbours=2, alpha=1.0)
+    assert found.ratio.tolist() == [pytest.approx(0.5)]
+
+
 @pytest.mark.parametrize(
     ("held_out", "options", "message"),
     [

@@ -17,6 +17,7 @@ def test_ssim_of_flat_images_is_that_of_their_means():
     one, other = np.full((1, 1, 12, 12), 0.2), np.full((1, 1, 12, 12), 0.6)
     assert ssim(one, other) == pytest.approx([(2 * 0.12 + 1e-4) / (0.04 + 0.36 + 1e-4)])
     assert ssim(one, one) == pytest.approx([1])
+    assert ssim(one[..., :11, :11], one[..., :11, :11]) == pytest.approx([1])  # one window
 
 
 def test_ssim_is_that_of_scikit_image():
@@ -33,6 +34,8 @@ def test_ssim_is_that_of_scikit_image():
     ("shapes", "message"),
     [
         (((1, 3, 12, 12), (1, 3, 12, 13)), r"images are \(1, 3, 12, 12\) and references \(1, 3, 12, 13\)"),
+        (((3, 12, 12), (3, 12, 12)), r"images are \(3, 12, 12\)"),
+        (((1, 3, 12, 10), (1, 3, 12, 10)), "the minimum is 11 x 11"),
         (((1, 3, 10, 12), (1, 3, 10, 12)), r"ssim: images of \(10, 12\) pixels are too small; the minimum is 11 x 11"),
     ],
 )

@@ -3,8 +3,10 @@ import pytest
 
 from tests.measure.object_detection.test_average_precision import image, scene
 from unshaken.core.errors import ParameterError
+from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
 from unshaken.measure.object_detection.map_figures import (
     Maps,
+    beyond_line,
     map_difference,
     map_figure,
     resampled_map,
@@ -107,3 +109,27 @@ def test_no_more_than_all_is_lost():
     drawn = np.random.default_rng(0).normal(0, 0.02, 200)
     drop = shifted_map(Maps(0.3, 0.3 + drawn, 12), [Maps(0.01, np.abs(drawn), 12)]).relative_drop
     assert drop.low < drop.value < drop.high == 1
+
+
+def test_the_bias_of_halves_is_taken_off_twice_and_its_doubt_widens_them():
+    """Halves at 0.52 and 0.56 about a value of 0.5: 0.04 too high, of which the whole has twice as much."""
+    figure = map_figure(Maps(0.5, np.array([0.52, 0.56] * 10), 40))
+    error = 0.02 * np.hypot(1, 0.08 / 3 / 0.02) / 0.25  # on the logit scale
+    centre = np.log(0.42 / 0.58)
+    ends = 1 / (1 + np.exp(-(centre + 1.959964 * error * np.array([-1, 1]))))
+    assert (figure.low, figure.high) == pytest.approx((ends[0], max(ends[1], 0.5)), abs=1e-6)
+
+
+def test_one_threshold_and_one_range_of_areas(matched):
+    for options, index in (({"threshold": 0}, 0), ({"area": "small"}, None), ({"threshold": 9, "area": "large"}, 9)):
+        found = resampled_map(matched, resamples=4, **options)
+        values = average_precision(matched, area=options.get("area", "all"))
+        assert found.value == pytest.approx(float(mean_average_precision(values, index)))
+
+
+def test_what_lies_beyond_the_line_keeps_its_draws():
+    found = beyond_line(maps(0.4, (-0.1, 0.1), 12), [maps(0.3, (-0.2, 0.2)), maps(0.2, (0.0, 0.4))])
+    assert (found.value, found.images) == (pytest.approx(0.25 - 0.18), 12)
+    assert found.draws == pytest.approx([0.15 - 0.45 * 0.3, 0.55 - 0.45 * 0.5])
+    flat = beyond_line(maps(0.4), [maps(0.3)], line=lambda clean: 0 * clean + 0.1)
+    assert flat.value == pytest.approx(0.2)

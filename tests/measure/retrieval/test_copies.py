@@ -37,6 +37,7 @@ def test_great_circles_of_the_publication():
 def test_shares_within_distances():
     found = within_distances([0.5, 20, 199, 700, 9000])
     assert {d: f.value for d, f in found.items()} == {1: 0.2, 25: 0.4, 200: 0.6, 750: 0.8, 2500: 0.8}
+    assert within_distances([0, 1, 2], [1])[1.0].value == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,9 @@ def test_values_by_hand():
     assert kendall_tau("abc", "bac") == pytest.approx(1 / 3)
     assert kendall_tau("abcd", "dcba") == -1
     assert kendall_tau("abc", "abc") == 1
+    assert (kendall_tau("a", "a"), kendall_tau("", "")) == (1, 1)
+    assert kendall_tau("ab", "ba") == -1
+    assert rank_biased_overlap("abcd", "badc") == rank_biased_overlap("abcd", "badc", p=0.9) != 1
     assert rank_biased_overlap("abc", "bac", p=0.9) == pytest.approx(0.9)
     assert rank_biased_overlap("abc", "abc", p=0.7) == pytest.approx(1)
     assert rank_biased_overlap("abc", "def") == 0

@@ -9,6 +9,7 @@ from unshaken.measure.retrieval.spread import drop_rate, figure_of_means, permut
 
 def test_spread_by_hand():
     assert spread([1, 0]).variance == 0.25
+    assert (spread([1, 0]).mean, spread([1, 0]).variation, spread([1, 0]).worst) == (0.5, 1, 0)
     assert spread([0.4] * 5).variance == pytest.approx(0, abs=1e-30)
     assert spread([0, 0]).variation is None
     assert spread(np.arange(20)).worst == 0.5
@@ -27,6 +28,9 @@ def test_the_permutation_test_tries_all_signs():
     expected = np.mean(np.array(means) >= abs(change.mean()) - 1e-12)
     assert permutation_test(one, other) == pytest.approx(expected)
     assert permutation_test(one, one) == 1
+    assert permutation_test([1.0], [0.0]) == 1
+    assert permutation_test([1, 1], [0, 0]) == 0.5
+    assert permutation_test([1] * 3, [0] * 3) == 0.25
 
 
 def test_of_many_pairs_signs_are_drawn():

@@ -63,6 +63,8 @@ def test_laws_cross_where_the_formula_says():
     assert crossing(real, made) == pytest.approx((2 / 1.4) ** (1 / 0.33))
     assert crossing(real, made) == pytest.approx(2.947, abs=5e-4)
     assert crossing(made, made) is None
+    almost = fit_power_law([1, 10], [2.8, 2.8 * 10**-0.2001])  # twice as high, and no number could hold where it ends
+    assert crossing(made, almost) is None
 
 
 def test_a_law_with_a_floor_crosses_one_without_and_never_one_below_it():
@@ -79,6 +81,7 @@ def test_data_equivalence_inverts_the_law_and_is_infinite_at_the_floor():
     law = fit_power_law(SIZES / 1e5, FLOORED, floor=True)
     assert law.size_for(law.predict(7.0)) == pytest.approx(7.0)
     assert law.size_for(0.4) == math.inf
+    assert law.size_for(law.floor) == math.inf
     assert fit_power_law([1, 2], [1, 2]).size_for(0.5) == math.inf
 
 
@@ -100,5 +103,6 @@ def test_bad_curves_are_refused(sizes, losses, options, message):
 
 
 def test_local_slopes_want_rising_sizes():
-    with pytest.raises(ParameterError, match="each larger than the one before"):
-        local_slopes([2, 1], [1, 1])
+    for sizes in ([2, 1], [1, 1], [1]):
+        with pytest.raises(ParameterError, match="each larger than the one before"):
+            local_slopes(sizes, [1] * len(sizes))

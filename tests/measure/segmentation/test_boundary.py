@@ -46,6 +46,6 @@ def test_boundary_counts_take_each_mask_in_its_own_band():
 
 
 def test_widths():
-    assert band_width(8, 8) == 1
+    assert [band_width(8, 8), band_width(480, 640), band_width(30, 40, 0.1)] == [1, 16, 5]
     with pytest.raises(ParameterError, match="at least 1"):
         boundary_band(np.zeros((1, 3, 3), int), 0)

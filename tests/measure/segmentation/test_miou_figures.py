@@ -23,6 +23,20 @@ def test_the_interval_covers_the_truth():
     assert held >= 180  # 95 % of 200, less three standard errors of the simulation
 
 
+def test_the_mean_is_over_classes_that_are_there():
+    counts = np.array([[2.0, 0, 1], [3, 0, 1], [3, 0, 1]])  # 2 / 4, absent, 1 / 1
+    assert mean_iou(counts) == 0.75
+    assert mean_iou(np.stack([counts, 0 * counts])) == pytest.approx([0.75, np.nan], nan_ok=True)
+
+
+def test_a_draw_without_a_pixel_has_the_value_of_the_whole():
+    counts = np.zeros((2, 3, 1))
+    counts[0] = [[1.0], [2], [2]]
+    found = resampled_miou(counts, resamples=60)
+    assert (found.value, found.images) == (1 / 3, 2)
+    assert found.draws == pytest.approx(np.full(60, 1 / 3))
+
+
 def test_a_difference_is_paired():
     counts = draw(np.random.default_rng(0), 30, 0.8)
     worse = counts.copy()

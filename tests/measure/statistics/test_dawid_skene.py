@@ -55,3 +55,11 @@ def test_items_without_an_answer_have_the_shares():
 def test_what_is_no_table_of_answers_is_refused(answers):
     with pytest.raises(ParameterError, match="answers are -1 or 0 to 2"):
         dawid_skene(answers, 3)
+
+
+def test_a_reader_without_an_answer_may_say_anything_and_steps_end():
+    found = dawid_skene(np.array([[0, 1, 2], [-1, -1, -1]]), 3)
+    assert found.confusions[1] == pytest.approx(np.full((3, 3), 1 / 3))
+    assert found.confusions[0] == pytest.approx(np.eye(3))
+    assert len(found.log_likelihood) == 2  # the second step finds nothing to better
+    assert found.accuracy == pytest.approx([1, 1 / 3])

@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, clopper_pearson, median, share
+from unshaken.measure.statistics.intervals import (
+    bootstrap_figure,
+    bootstrap_means,
+    centred_figure,
+    clopper_pearson,
+    median,
+    share,
+)
 
 
 @settings(deadline=None, max_examples=40)
@@ -58,6 +65,7 @@ def test_the_median_lies_between_the_tabulated_order_statistics(n, k):
 def test_the_median_of_few_has_no_bounds():
     figure = median(np.array([3.0, 1.0, 2.0]))
     assert (figure.value, figure.low, figure.high) == (2, 0, np.inf)
+    assert median(np.array([-3.0, -1.0]), floor=-4.0).low == -4
 
 
 def test_the_median_may_be_infinitely_far_or_bounded_on_one_side():
@@ -99,3 +107,22 @@ def test_a_bootstrap_interval_is_the_percentiles_widened_to_hold_the_value():
 def test_no_resample_is_refused():
     with pytest.raises(ParameterError, match="resamples must be at least 1, not 0"):
         bootstrap_means(np.ones((2, 1)), resamples=0)
+
+
+def test_a_centred_interval_is_the_spread_of_the_draws_around_the_value():
+    draws = np.linspace(0.4, 0.8, 1001)  # their mean is 0.6, whatever the value
+    figure = centred_figure(0.5, draws, 7)
+    assert (figure.value, figure.low, figure.high) == pytest.approx((0.5, 0.5 - 0.19, 0.5 + 0.19))
+    assert (figure.n, figure.interval) == (7, "bootstrap 95% (1001), centred")
+    half = centred_figure(0.5, draws, 7, level=0.5)
+    assert (half.low, half.high) == pytest.approx((0.4, 0.6))
+    least, most = centred_figure(0.05, draws, 7, low=0.0), centred_figure(0.95, draws, 7)
+    assert (least.low, least.high) == pytest.approx((0.0, 0.24))
+    assert (most.low, most.high) == pytest.approx((0.76, 1.0))
+    assert centred_figure(-0.9, draws, 7).low == -1
+    assert centred_figure(1.5, draws, 7, high=1.0).high == 1.5  # the value is inside in any case
+
+
+def test_a_centred_interval_holds_the_value_where_draws_lie_on_one_side():
+    skewed = centred_figure(0.5, np.array([0.0] * 99 + [1.0]), 7)  # both quantiles are below the mean, 0.01
+    assert (skewed.low, skewed.high) == pytest.approx((0.49, 0.5))

@@ -27,4 +27,5 @@ def test_repetition_is_whole_and_difference_is_nothing():
 def test_counts_are_clipped_and_short_sentences_penalised():
     assert bleu(["the", "the", "the"], words("the cat"), order=1) == pytest.approx(1 / 3)
     assert bleu(["a", "b"], words("a b c d")) == pytest.approx(math.exp(1 - 2))
+    assert bleu(["a", "b", "c"], words("a b", "a b c d"), order=1) == pytest.approx(1)  # of lengths as near the shorter
     assert bleu(["a", "b", "c"], words("a b", "b c")) == pytest.approx(1)  # each pair is in one of the references

@@ -18,10 +18,8 @@ def best_threshold(clean: Numbers, marked: Numbers) -> float:
     missed = np.searchsorted(np.sort(marked), values, side="right") / len(marked)
     alarms = 1 - np.searchsorted(np.sort(clean), values, side="right") / len(clean)
     best = int((missed + alarms).argmin())
-    above = values[best + 1] if best + 1 < len(values) else values[best]
-    return float(
-        values[best] if not np.isfinite(values[best]) or not np.isfinite(above) else (values[best] + above) / 2
-    )
+    pair = values[best : best + 2]  # with the one above, if there is any
+    return float(pair.mean() if np.isfinite(pair).all() else pair[0])
 
 
 def threshold_at(clean: Numbers, rate: float) -> float:

@@ -99,7 +99,7 @@ def gradient_masking(
         if classes is None:
             raise ParameterError("gradient masking: give classes with unbounded; chance is one in so many")
         left = accuracy(flags("unbounded", unbounded))
-        if left.low is not None and left.low > 1 / classes:
+        if left.low > 1 / classes:
             reasons.append(f"without a bound accuracy is {left.value:.3f}, above chance ({1 / classes:.3f})")
     strongest = np.logical_and.reduce(everything)
     return Masking(nought, accuracy(one), accuracy(strongest), compare(strongest, one).difference, tuple(reasons))

@@ -1,0 +1,104 @@
+"""The user's factories: of a file, of a module in the working folder, and what goes wrong with them."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from unshaken.core.errors import DataError, ModelError
+from unshaken.core.user_code import call_factory
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working folder; the paths of imports stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    before = list(sys.path)
+    yield tmp_path
+    assert sys.path == before
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def test_a_factory_of_a_file_finds_the_files_beside_it(folder):
+    (folder / "inner").mkdir()
+    (folder / "inner/beside_my_net.py").write_text("VALUE = 7")
+    net = folder / "inner/my_net.py"
+    net.write_text("import beside_my_net\nclass Net: value = beside_my_net.VALUE\ndef make(): return Net()")
+    made, source = call_factory("inner/my_net.py", "make")
+    assert made.value == 7
+    assert source.resolve() == net
+    assert sys.modules[type(made).__module__].Net is type(made)  # pickles find it there
+    other = folder / "my_net.py"
+    other.write_text("def make(): return 1")
+    assert call_factory("my_net.py", "make")[0] == 1  # the same name in another folder is another module
+    assert call_factory(str(net), "make")[0].value == 7
+
+
+def test_a_factory_of_a_module_in_the_working_folder(folder, monkeypatch):
+    (folder / "my_net_module.py").write_text("def make(): return 'made'")
+    assert call_factory("my_net_module", "make") == ("made", folder / "my_net_module.py")
+    assert call_factory("builtins", "dict") == ({}, None)
+
+
+@pytest.mark.parametrize("present", ["", "folder"])
+def test_a_working_folder_among_the_paths_stays_there(folder, monkeypatch, present):
+    name, paths = f"my_net_{present or 'here'}", [*sys.path, present and str(folder)]
+    (folder / f"{name}.py").write_text("import sys\nfound = list(sys.path)\ndef make(): return found")
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "path", list(paths))
+        assert call_factory(name, "make")[0] == paths
+        assert sys.path == paths
+
+
+def test_a_factory_may_take_the_folder_out_itself(folder):
+    (folder / "my_net_out.py").write_text(f"import sys\ndef make(): sys.path.remove({str(folder)!r})")
+    assert call_factory("my_net_out", "make")[0] is None
+
+
+@pytest.mark.parametrize(
+    ("body", "factory", "why"),
+    [
+        ("def build(): pass\ndef _built(): pass", "biuld", "no callable 'biuld' in .*; did you mean 'build'\\?$"),
+        ("def build(): pass\nvalue = 1", "value", "no callable 'value' in .*; known: build$"),
+        ("def build(): raise KeyError('x')", "build", "the factory raised KeyError: 'x'$"),
+        ("import no_such_module_at_all", "build", "importing it failed: No module named 'no_such_module_at_all'$"),
+        ("raise ValueError('bad')", "build", "importing it raised ValueError: bad$"),
+        ("def (", "build", "importing it raised SyntaxError: "),
+    ],
+)
+def test_what_goes_wrong_is_one_line(folder, body, factory, why):
+    for place in ("my_bad_net.py", "my_bad_net"):
+        (folder / "my_bad_net.py").write_text(body)
+        with pytest.raises(ModelError, match=f"^py:{place}:{factory}: {why}"):
+            call_factory(place, factory)
+    kept = any(name.startswith("unshaken_user_my_bad_net") for name in sys.modules)
+    assert kept is not why.startswith("importing")
+
+
+def test_a_factorys_own_refusal_passes(folder):
+    (folder / "my_own.py").write_text(
+        "from unshaken.core.errors import DataError\ndef make(): raise DataError('no images')"
+    )
+    with pytest.raises(DataError, match=r"^no images$"):
+        call_factory("my_own.py", "make")
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("absent.py", "no file 'absent.py'"),
+        ("inner/absent", "no file 'inner/absent'"),
+        ("absent_module_of_mine", "no module 'absent_module_of_mine' on the Python path; for a file write its"),
+        ("absent_package_of_mine.net", "no module 'absent_package_of_mine.net' on the Python path"),
+        ("./net.txt", "importing it raised ImportError: net.txt is not Python source"),
+    ],
+)
+def test_places_that_are_none(folder, place, why):
+    (folder / "net.txt").write_text("x")
+    with pytest.raises(ModelError) as caught:
+        call_factory(place, "make")
+    assert str(caught.value).startswith(f"py:{place}:make: {why}")
