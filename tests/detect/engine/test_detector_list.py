@@ -48,3 +48,19 @@ def test_a_label_that_is_no_file_name_is_refused(tmp_path, label):
     (tmp_path / LIST).write_text(json.dumps(record))
     with pytest.raises(RunError, match="label"):
         read_list(str(tmp_path))
+
+
+def test_a_label_of_a_hundred_characters_is_read(tmp_path):
+    record = {
+        "schema": 1,
+        "detectors": [{"label": "x" * 100, "method": "msp"}],
+        "anatomy": {"head": None, "stages": [], "classes": 1},
+        "about": {},
+    }
+    (tmp_path / LIST).write_text(json.dumps(record))
+    found = read_list(str(tmp_path))
+    assert (found.detectors[0].label, found.about.seed) == ("x" * 100, 0)
+    for wrong in ({"anatomy": {"head": None, "stages": [], "classes": 0}}, {"about": {"seed": -1}}):
+        (tmp_path / LIST).write_text(json.dumps(record | wrong))
+        with pytest.raises(RunError, match="fit the detectors again"):
+            read_list(str(tmp_path))

@@ -64,5 +64,10 @@ def test_what_does_not_do():
         NoisyFeatures(nn.Identity(), nn.Identity(), channels=1, noise=-1.0)
     with pytest.raises(ParameterError, match="1 to 3"):
         split_network(SmallNet(2, 3, 16), 4, noise=1.0)
+    with pytest.raises(ParameterError, match="after=0 must leave blocks"):
+        split_network(SmallNet(2, 3, 16), 0, noise=1.0)
+    for after in (1, 3):
+        split = split_network(SmallNet(2, 3, 16), after, noise=1.0).eval()
+        assert split(torch.rand(1, 3, 16, 16)).shape == (1, 2)
     with pytest.raises(ParameterError, match="split_network"):
         features_of(Classifier(nn.Identity()), torch.rand(1, 3, 4, 4))

@@ -77,6 +77,7 @@ def test_the_chain_by_its_published_numbers(fraction, t, alpha_bar, s):
     assert float(model.alpha_bar[t - 1]) == pytest.approx(alpha_bar, abs=6e-5)
     assert 2 * equivalent_noise(model, fraction) == pytest.approx(s, abs=6e-4)
     assert equivalent_noise(model, 0) == 0
+    assert (steps_of(model, 0), steps_of(model, 1)) == (0, 1000)
     x = torch.full((400, *SHAPE), 0.8)  # 0.6 on [-1, 1]
     x_t = diffused(x, model, fraction, rng(400))
     n = x_t.numel()

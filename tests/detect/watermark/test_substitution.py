@@ -8,6 +8,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.detect.watermark import substitution
 from unshaken.detect.watermark.substitution import CLEAN, MARKED, train_substitute, transferred
 
 EPS = 8 / 255
@@ -92,13 +93,35 @@ def test_training_follows_from_the_seed_and_the_net_is_left_evaluating():
     assert one.model.classes == ("clean", "marked")
 
 
+@pytest.mark.parametrize(("epochs", "batch_size", "steps"), [(2, 20, 6), (3, 64, 3), (2, 100, 2), (0, 20, 1)])
+def test_an_epoch_is_as_many_whole_batches_as_there_are(monkeypatch, epochs, batch_size, steps):
+    """Of 80 images 16 are held out: 64 to train on."""
+    asked = []
+    monkeypatch.setattr(substitution, "descend", lambda *given, **named: asked.append((given[2], named["steps"])))
+    images = (255 * gray(40)).to(torch.uint8)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    found = train_substitute(net, images, images, epochs=epochs, batch_size=batch_size)
+    assert asked == [(64, steps)]
+    assert found.held == 16
+    assert train_substitute(net, images[:5], images[:5]).held == 2
+
+
+def test_a_universal_step_is_its_share_of_the_budget(linear):
+    """From a start of its own within the ball; steps are clipped there."""
+    start = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=1, step_size=0.0) - gray()
+    after = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=2, step_size=0.1) - gray()
+    assert float(start.min()) < -EPS / 4 < EPS / 4 < float(start.max())
+    sign = linear.net[1].weight[MARKED].sign().view(1, 4, 4)
+    assert torch.allclose(after, (start + 0.2 * EPS * sign).clamp(-EPS, EPS).detach(), atol=1e-6)
+
+
 def test_what_is_refused(linear):
     images = (255 * gray(10)).to(torch.uint8)
     with pytest.raises(DataError, match="uint8"):
         train_substitute(nn.Flatten(), images, images.float())
     with pytest.raises(DataError, match="at least 5"):
         train_substitute(nn.Flatten(), images, images[:3])
-    for words in ({"eps": -1.0}, {"steps": 0}, {"mode": "each"}):
+    for words in ({"eps": -1.0}, {"eps": 1.5}, {"steps": 0}, {"mode": "each"}):
         with pytest.raises(ParameterError, match=next(iter(words))):
             transferred(linear, gray(), CLEAN, **{"eps": EPS, **words})
     with pytest.raises(ParameterError, match="toward"):
