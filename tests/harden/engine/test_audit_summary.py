@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from unshaken.core.errors import RunError
@@ -25,4 +27,13 @@ def test_a_damaged_summary_is_named_with_the_command_that_makes_it_again(tmp_pat
     run = RunDir(tmp_path)
     run.write_json({"conditions": [CONDITION | wrong]}, "summary.json")
     with pytest.raises(RunError, match=r"summary.json .*make it again with unshaken report"):
+        read_summary(run)
+
+
+@pytest.mark.parametrize("wrong", [{"eps": "Infinity"}, {"accuracy": {"value": "NaN"}}])
+def test_figures_that_are_no_numbers_are_damage(tmp_path, wrong):
+    run = RunDir(tmp_path)
+    text = json.dumps({"conditions": [CONDITION | wrong]}).replace('"Infinity"', "Infinity").replace('"NaN"', "NaN")
+    run.write(text.encode(), "summary.json")
+    with pytest.raises(RunError, match=r"summary\.json"):
         read_summary(run)

@@ -13,6 +13,7 @@ from unshaken.harden.engine.draws import Draws, uniform
 from unshaken.harden.engine.ensemble import transferability
 from unshaken.harden.engine.imbalance import imbalanced
 from unshaken.harden.engine.members import with_members
+from unshaken.harden.engine.repair import TUNING
 from unshaken.harden.engine.run import train_run
 from unshaken.harden.engine.sinkhorn import sinkhorn_codes
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, ViewSettings, strong_view
@@ -53,3 +54,7 @@ def test_views_of_moco_v3_and_of_small_images():
 
 def test_an_ensemble_has_three_members():
     assert EnsembleAT().members == 3
+
+
+def test_a_repair_is_shorter_and_slower_than_a_training_from_scratch():
+    assert TUNING == {"epochs": 5, "lr": 0.02, "max_clean_loss": 0.2}
