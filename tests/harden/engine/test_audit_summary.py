@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
 from unshaken.core.errors import RunError
-from unshaken.harden.engine.audit_summary import read_summary
+from unshaken.harden.engine.audit_summary import NAME, read_summary
 from unshaken.run.store import RunDir
 
 CONDITION = {"condition": "pgd-linf-0.1", "method": "pgd", "norm": "linf", "eps": 0.1, "accuracy": {"value": 0.25}}
@@ -30,10 +31,8 @@ def test_a_damaged_summary_is_named_with_the_command_that_makes_it_again(tmp_pat
         read_summary(run)
 
 
-@pytest.mark.parametrize("wrong", [{"eps": "Infinity"}, {"accuracy": {"value": "NaN"}}])
-def test_figures_that_are_no_numbers_are_damage(tmp_path, wrong):
+def test_a_budget_beyond_all_numbers_is_damage(tmp_path):
     run = RunDir(tmp_path)
-    text = json.dumps({"conditions": [CONDITION | wrong]}).replace('"Infinity"', "Infinity").replace('"NaN"', "NaN")
-    run.write(text.encode(), "summary.json")
+    run.write(json.dumps({"conditions": [CONDITION | {"eps": math.inf}]}).replace("Infinity", "1e999").encode(), NAME)
     with pytest.raises(RunError, match=r"summary\.json"):
         read_summary(run)
