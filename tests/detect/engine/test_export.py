@@ -150,6 +150,7 @@ def test_what_cannot_be_written_is_said(tmp_path, images):
 
 def test_what_is_larger_than_the_format_is_refused_and_the_largest_named(toy, monkeypatch):
     """The toy's head has 12 numbers in float32: 48 bytes."""
+    assert 2**31 - 2**25 < export_file.LARGEST < 2**31  # of protobuf, and some room
     small, large = (FittedDetector(MSP(), {"a": torch.zeros(n), "b": torch.zeros(2)}, torch.zeros(0)) for n in (1, 5))
     monkeypatch.setattr(export_file, "LARGEST", 48 + 12 + 28)
     export_file._check_size(toy, {"small": small, "large": large})
