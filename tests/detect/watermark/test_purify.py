@@ -116,6 +116,7 @@ def test_an_edm_on_a_chain_predicts_the_same_clean_image():
     model = edm()
     as_chain = as_ddpm(model, DDPM(model.net, DDPMSettings(timesteps=50)))
     x_t = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(1))
+    assert (len(as_chain.alpha_bar), len(as_ddpm(model).alpha_bar)) == (50, 1000)
     a = as_chain.alpha_bar[17]
     ratio = float(((1 - a) / a).sqrt())
     with torch.no_grad():

@@ -8,6 +8,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.rng import SampleRng
 from unshaken.detect.watermark import substitution
 from unshaken.detect.watermark.substitution import CLEAN, MARKED, train_substitute, transferred
 
@@ -104,6 +105,32 @@ def test_an_epoch_is_as_many_whole_batches_as_there_are(monkeypatch, epochs, bat
     assert asked == [(64, steps)]
     assert found.held == 16
     assert train_substitute(net, images[:5], images[:5]).held == 2
+
+
+class Shown(nn.Linear):
+    """Keeps what it was given in training."""
+
+    def forward(self, x):
+        self.given = x if self.training else self.given
+        return super().forward(x.flatten(1))
+
+
+def test_noise_in_training_is_in_units_of_each_channels_deviation(monkeypatch):
+    net, images = Shown(2 * 64, 2), torch.randint(0, 256, (60, 2, 8, 8), generator=torch.Generator().manual_seed(0))
+    images[:, 1] //= 8
+    rng = SampleRng.of(0, "t", [str(i) for i in range(40)])
+    losses = []
+    monkeypatch.setattr(
+        substitution, "descend", lambda *given, **named: losses.append(given[1](torch.arange(40), rng).item())
+    )
+    train_substitute(net, images.to(torch.uint8), images.to(torch.uint8), noise=0.0)
+    quiet = net.given
+    assert quiet.mean((0, 2, 3)).tolist() == pytest.approx([0, 0], abs=0.1)
+    assert quiet.std((0, 2, 3)).tolist() == pytest.approx([1, 1], abs=0.1)
+    train_substitute(net, images.to(torch.uint8), images.to(torch.uint8), noise=0.3)
+    drawn = net.given - quiet
+    assert drawn.std((0, 2, 3)).tolist() == pytest.approx([0.3, 0.3], rel=0.1)
+    assert all(loss > 0 for loss in losses)
 
 
 def test_a_universal_step_is_its_share_of_the_budget(linear):

@@ -136,6 +136,8 @@ def test_rows_are_attack_conditions(tmp_path):
 def test_a_random_guards_passes_are_counted_in_rows():
     guarded = GuardedModel(Coin(), MODEL, name="coin", random=True)
     found = against(guarded, None, BATCH, PGD(steps=2, step_size=0.5), eps=0.1, draws=2, looks=5)
+    assert int(found.ways["bare"].backwards.max()) == 2
+    assert int(found.ways["direct"].backwards.max()) == 2 * 2  # gradients through the guard are means of two passes
     looks = [table_of(p) for p in found.parts("coin") if p.table == "looks"]
     assert len(looks) == 5
     assert all(0 <= n <= 5 for table in looks for n in table["right"].to_pylist())

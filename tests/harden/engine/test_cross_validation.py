@@ -47,6 +47,10 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch):
     first = validated(run)
     assert first.margins is None
     assert sorted(p.name for p in (tmp_path / "folds").iterdir()) == ["fold-0.npy", "fold-1.npy", "fold-2.npy"]
+    watched = validated(run, watch=True)  # of networks that are gone: they are trained again, and not kept
+    assert watched.margins.shape == (6, 40)
+    assert np.array_equal(watched.probabilities, first.probabilities)
+    assert not list((tmp_path / "folds").glob("network-*"))
     monkeypatch.setattr(cross_validation, "fit", None)
     again = validated(run, do=None)
     assert np.array_equal(again.probabilities, first.probabilities)

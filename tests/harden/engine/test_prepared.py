@@ -66,3 +66,11 @@ def test_a_fresh_network_has_as_many_outputs_as_there_are_classes():
     start, samples = made("small-cnn", load_data("demo"), limit=50)
     assert start.model(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
     assert len(samples.good) == 50
+
+
+def test_without_names_there_are_as_many_classes_as_the_largest_label_and_one(photos):
+    start, samples = made(net(10), InMemory(*photos))
+    assert samples.classes == 10
+    assert start.model(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+    with pytest.raises(ModelError, match="has 10 outputs, the data 8 classes"):
+        made(net(10), InMemory(photos[0], photos[1].clamp(max=7)))
