@@ -28,6 +28,7 @@ DEFAULTS = [
     (triplet, {"margin": 0.2, "semi_hard": False}),
     (GuardedModel, {"random": False}),
     (Draws, {"seed": 0, "frozen": False}),
+    (Draws.reset, {"stream": 0}),
     (uniform, {"low": 0.0, "high": 1.0}),
     (transferability, {"norm": "linf", "eps": 0.03, "seed": 0}),
     (imbalanced, {"seed": 0, "largest": None}),

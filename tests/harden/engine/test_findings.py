@@ -55,6 +55,8 @@ def test_attacks_beyond_the_budget_of_the_data_are_not_trained_on(tmp_path, monk
     (found,) = findings_of(run, budget=8 / 255)
     assert found.what == "linf attacks up to 8/255"
     assert found.recipe == "trades:norm=linf,eps=8/255,beta=6.0"
+    (found,) = findings_of(run, budget=0.09)
+    assert found.recipe == "trades:norm=linf,eps=0.09,beta=6.0"
     (found,) = findings_of(run, budget=0.1)
     assert found.recipe == "trades:norm=linf,eps=0.1,beta=6.0"
 
