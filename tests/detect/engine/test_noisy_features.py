@@ -37,6 +37,8 @@ def test_noise_in_training_is_of_its_deviation_and_the_same_for_a_seed():
     plain = copy.deepcopy(made[0])
     plain.noise = 0.0
     assert (first - plain(images)).std().item() == pytest.approx(2, rel=0.05)
+    generator = torch.Generator().manual_seed(2**20)  # of seed 1, the first draw
+    assert torch.allclose(first - plain(images), 2 * torch.randn(500, 16, generator=generator), atol=1e-5)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert not torch.equal(first, made[0](images))  # another draw at each call
