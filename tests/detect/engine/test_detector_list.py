@@ -62,6 +62,7 @@ def test_a_label_of_a_hundred_characters_is_read(tmp_path):
     assert found.about.samples == {"bank": 10**12, "bad": 0}
     assert (found.detectors[0].label, found.about.seed) == ("x" * 100, 0)
     for wrong in (
+        {"detectors": []},
         {"anatomy": {"head": None, "stages": [], "classes": 0}},
         {"about": {"seed": -1}},
         *({"about": {"samples": {"bank": n}}} for n in (-1, 10**12 + 1)),

@@ -75,3 +75,10 @@ def test_a_key_may_fill_all_carriers(make):
     mark = DCTWatermark(key)
     marked = mark.encode(0.3 + 0.4 * make.photos(2, (1, 8, 8)))
     assert mark.bits(marked).tolist() == [[True, False]] * 2
+
+
+@pytest.mark.parametrize("grey", [0.0, 1.0])
+def test_a_marked_image_stays_an_image(grey):
+    marked = DCTWatermark(random_key(4, 0)).encode(torch.full((2, 3, 16, 16), grey))
+    assert (float(marked.min()) >= 0, float(marked.max()) <= 1) == (True, True)
+    assert len(marked.unique()) > 1
