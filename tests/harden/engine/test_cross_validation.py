@@ -11,6 +11,7 @@ from unshaken.harden.engine.cross_validation import cross_validate, do_here, mar
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.held_out import logits_of
 from unshaken.harden.engine.training import Training
+from unshaken.harden.recipes.losses.normalised_softmax import NormalisedSoftmax
 from unshaken.run.store import RunDir
 
 TRAINING = Training(epochs=2, batch_size=8, lr=0.05, held_out=4, check_images=4, select="last")
@@ -19,9 +20,9 @@ LABELS = torch.arange(40) // 2 % 2
 IMAGES = torch.randint(0, 256, (40, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
 
 
-def validated(run, **options):
+def validated(run, recipes=(), **options):
     return cross_validate(
-        "small-cnn", IMAGES, LABELS, FOLD, TRAINING, classes=2, device=torch.device("cpu"), run=run, **options
+        "small-cnn", IMAGES, LABELS, FOLD, TRAINING, recipes, classes=2, device=torch.device("cpu"), run=run, **options
     )
 
 
@@ -77,6 +78,15 @@ def test_passes_are_made_in_shards_and_those_that_are_there_are_kept(tmp_path, m
     monkeypatch.undo()
     whole = validated(RunDir(tmp_path / "whole"))
     assert found.probabilities == pytest.approx(whole.probabilities, abs=1e-5)
+
+
+def test_networks_whose_structure_a_recipe_changes_are_built_again(tmp_path):
+    recipes = [NormalisedSoftmax()]
+    found = validated(RunDir(tmp_path), recipes)
+    seen, own = torch.from_numpy(FOLD != 1), torch.from_numpy(FOLD == 1)
+    model = fresh("small-cnn", IMAGES[seen], classes=2, seed=0)
+    made = fit(model, IMAGES[seen], LABELS[seen], recipes, TRAINING, classes=2).model
+    assert found.probabilities[FOLD == 1] == pytest.approx(logits_of(made, IMAGES[own]).softmax(1).numpy(), abs=1e-5)
 
 
 def test_margins_by_hand():
