@@ -81,3 +81,30 @@ def test_the_model_is_left_as_it_was(toy):
     Anatomy.of(toy, torch.rand(2, 3, 4, 4))
     assert toy.training
     assert not any(m._forward_hooks for m in toy.modules())
+
+
+class Plain(nn.Module):
+    """Six convolutions that keep the size, and a head on the sum over places."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.third = (nn.Conv2d(3, 3, 1) for _ in range(3))
+        self.fourth, self.fifth, self.sixth = (nn.Conv2d(3, 3, 1) for _ in range(3))
+        self.head = nn.Linear(3, 2, bias=False)
+
+    def forward(self, x):
+        for layer in (self.first, self.second, self.third, self.fourth, self.fifth, self.sixth):
+            x = layer(x)
+        return self.head(x.amax((2, 3)))
+
+
+def test_of_layers_of_one_size_without_blocks_four_are_taken():
+    found = Anatomy.of(Classifier(Plain(), name="plain").eval(), torch.rand(2, 3, 4, 4))
+    assert found.stages == ("second", "third", "fourth", "sixth")  # of six the 2nd, 3rd, 4th and last
+    assert found.bias.tolist() == [0, 0]
+
+
+def test_a_model_without_maps_has_no_stages():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.ReLU(), nn.Linear(5, 2))
+    found = Anatomy.of(Classifier(net, name="flat").eval(), torch.rand(2, 3, 2, 2))
+    assert (found.stages, found.head, found.classes) == ((), "3", 2)

@@ -63,3 +63,25 @@ def test_a_view_is_that_of_the_fit_or_the_size_that_its_images_had():
     ):
         with pytest.raises(ModelError, match=r"d: these detectors .* photos seen so: .*; 'net' sees them so"):
             record.check_view(other, "net", "d")
+
+
+def test_a_label_of_a_hundred_characters_is_read(tmp_path):
+    record = {
+        "schema": 1,
+        "detectors": [{"label": "x" * 100, "method": "msp"}],
+        "anatomy": {"head": None, "stages": [], "classes": 1},
+        "about": {"samples": {"bank": 10**12, "bad": 0}},
+    }
+    (tmp_path / LIST).write_text(json.dumps(record))
+    found = read_list(str(tmp_path))
+    assert found.about.samples == {"bank": 10**12, "bad": 0}
+    assert (found.detectors[0].label, found.about.seed) == ("x" * 100, 0)
+    for wrong in (
+        {"detectors": []},
+        {"anatomy": {"head": None, "stages": [], "classes": 0}},
+        {"about": {"seed": -1}},
+        *({"about": {"samples": {"bank": n}}} for n in (-1, 10**12 + 1)),
+    ):
+        (tmp_path / LIST).write_text(json.dumps(record | wrong))
+        with pytest.raises(RunError, match="fit the detectors again"):
+            read_list(str(tmp_path))

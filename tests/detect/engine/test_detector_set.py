@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
 from unshaken.core import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
-from unshaken.detect import DetectorSet, fit
-from unshaken.detect.engine.detector_set import thresholds
+from unshaken.detect import RIGID, DetectorSet, fit
+from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.detector_set import check_accept, load_detector, thresholds
+from unshaken.detect.engine.screen import FittedDetector
 from unshaken.detect.scores.energy import energy
 from unshaken.run import RunDir
 
@@ -54,6 +58,64 @@ def test_the_accepted_share_is_what_is_asked_for(fitted):
     assert fitted.detector_set.threshold("knn", 0.8).value < fitted.detector_set.threshold("knn", 0.95).value
 
 
+def test_a_score_at_the_threshold_is_accepted(fitted):
+    images = torch.rand(9, 1, 28, 28)
+    scores = fitted.detector_set.score(images)
+    own = fitted.detector_set.calibrated(scores, "these")
+    at = own.threshold("msp", 0.5).value
+    assert at in scores["msp"].tolist()
+    assert own.decide(images, accept=0.5)["msp"].sum() == 5  # the fifth of nine scores is the threshold
+
+
+def test_thresholds_from_other_scores_say_where_they_come_from(fitted):
+    scores = {n: torch.tensor([3.0, 1.0, 2.0]) for n in fitted.detector_set.detectors}
+    found = fitted.detector_set.calibrated(scores, "other", ["a", "b", "c", "d"])
+    assert found.detectors["knn"].calibration.tolist() == [1, 2, 3]
+    assert found.about["samples"] == {**fitted.detector_set.about["samples"], "calibration": 3}
+    assert found.about["calibrated_on"] == "other"
+    assert found.about["unread"] == {"samples": 4, "first": ["a", "b", "c"]}
+    assert len(fitted.detector_set.detectors["knn"].calibration) == 60
+
+
+def test_what_a_detector_draws_follows_from_the_seed_of_the_fit(toy):
+    images = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    rigid = {"rigid": FittedDetector(RIGID(sigma=0.1), {}, torch.zeros(0))}
+    none, zero, one = (
+        DetectorSet(toy, Anatomy.of(toy, images), rigid, about).score(images)["rigid"]
+        for about in ({}, {"seed": 0}, {"seed": 1})
+    )
+    assert torch.equal(none, zero)
+    assert not torch.allclose(one, zero, rtol=1e-2)
+
+
+def test_a_folder_is_read_without_its_model(fitted, tmp_path):
+    fitted.detector_set.save(tmp_path / "d")
+    alone = load_detector(tmp_path / "d", "knn")
+    assert alone.method.k == 5
+    assert torch.equal(alone.bank["bank"], fitted.detector_set.detectors["knn"].bank["bank"])
+    assert torch.equal(alone.calibration, fitted.detector_set.detectors["knn"].calibration)
+    with pytest.raises(ParameterError, match=r"no detector 'kn' in .*; did you mean 'knn'"):
+        load_detector(tmp_path / "d", "kn")
+    found = thresholds(tmp_path / "d", 0.8)
+    assert found == {n: fitted.detector_set.threshold(n, 0.8) for n in fitted.detector_set.detectors}
+
+
+def test_a_method_that_is_no_detector_is_damage(fitted, tmp_path):
+    fitted.detector_set.only("msp").save(tmp_path / "d")
+    record = json.loads((tmp_path / "d" / "detectors.json").read_text())
+    given = {"folder": "x", "digest": "y", "detectors": "z"}
+    record["detectors"][0] |= {"method": "screening", "params": given}
+    (tmp_path / "d" / "detectors.json").write_text(json.dumps(record))
+    with pytest.raises(RunError, match="'screening' is no detector to fit"):
+        DetectorSet.load(tmp_path / "d", fitted.detector_set.model)
+
+
+def test_a_share_needs_as_many_samples_as_can_promise_it():
+    check_accept(0.95, 19)
+    with pytest.raises(ParameterError, match=r"accept=0\.95 needs 19 calibration samples and there are 18"):
+        check_accept(0.95, 18)
+
+
 def test_another_model_is_refused(fitted, tmp_path):
     from unshaken.models import load_model
 
@@ -86,6 +148,8 @@ def test_pixels_out_of_range(fitted):
         fitted.detector_set.score(torch.rand(2, 1, 28, 28) * 255)
     with pytest.raises(DataError, match=r"images must be \[N, C, H, W\]"):
         fitted.detector_set.score(torch.rand(28, 28))
+    with pytest.raises(DataError, match=r"images must be \[N, C, H, W\], not of shape \(1, 2, 1, 28, 28\)"):
+        fitted.detector_set.score(torch.rand(1, 2, 1, 28, 28))
 
 
 def test_a_damaged_bank(fitted, tmp_path):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
-from unshaken.core import Batch, Oracle, list_methods
+from unshaken.attack.engine.end_point import EndPoints
+from unshaken.core import Batch, Classifier, Oracle, list_methods
 from unshaken.core.errors import ParameterError
 from unshaken.data import load_data, stream
 from unshaken.detect import Shares, fit
+from unshaken.detect.engine import evasion
 from unshaken.detect.engine.detector_set import digest
 from unshaken.detect.engine.evasion import Evasion
 from unshaken.models import load_model
@@ -23,10 +27,10 @@ def world(tmp_path_factory):
     return folder, model, batch
 
 
-def rows(world, **params):
+def rows(world, eps=(0.1,), **params):
     folder, model, batch = world
     method = Evasion(folder=str(folder), digest=digest(folder), detectors="energy+knn", **params)
-    conditions = method.conditions(label="evasion", severities=[], eps=[0.1], norm="linf")
+    conditions = method.conditions(label="evasion", severities=[], eps=eps, norm="linf")
     oracle = Oracle(model)
     parts = method.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
     found = {}
@@ -64,11 +68,77 @@ def test_rows_agree_with_each_other_and_with_the_ball(world):
     assert oracle.meter.backwards > 0
 
 
+def test_each_budget_has_rows_of_its_own_and_no_budget_changes_nothing(world):
+    _, found, oracle = rows(world, eps=(0.0, 0.05), attack="pgd:steps=4,step_size=0.5")
+    assert len(found) == 16
+    clean = oracle.exact(world[2].images).argmax(1).tolist()
+    for label in ("energy", "knn"):
+        for kind in ("naive", "adaptive"):
+            assert max(found["outcomes", f"{label}-{kind}-linf-0"]["distance"]) == 0
+            assert found["scores", f"{label}-{kind}-linf-0"]["prediction"] == clean
+            assert 0 < max(found["outcomes", f"{label}-{kind}-linf-0.05"]["distance"]) <= 0.05 * (1 + 1e-5)
+        naive, adaptive = (found["outcomes", f"{label}-{k}-linf-0.05"]["forwards"] for k in ("naive", "adaptive"))
+        assert len(set(naive)) == 1  # the bare model is attacked to the last step
+        assert all(a > n for a, n in zip(adaptive, naive, strict=True))  # what the adaptive search cost comes on top
+        assert min(adaptive) < 2 * naive[0]  # which ends where it has won
+
+
+def test_an_example_outside_the_ball_counts_as_the_clean_image(world, monkeypatch):
+    zero = torch.zeros(len(world[2]), dtype=torch.int64)
+
+    def far(model, search, batch, **_):
+        return EndPoints(batch.images + 0.5, zero + 2, zero + 1, zero.double())
+
+    monkeypatch.setattr(evasion, "find_end_points", far)
+    _, found, oracle = rows(world)
+    clean = oracle.exact(world[2].images).argmax(1).tolist()
+    for kind, n in (("naive", 1), ("adaptive", 2)):
+        assert set(found["outcomes", f"knn-{kind}-linf-0.1"]["distance"]) == {0}
+        assert found["scores", f"knn-{kind}-linf-0.1"]["prediction"] == clean
+        assert set(found["outcomes", f"knn-{kind}-linf-0.1"]["forwards"]) == {2 * n}
+        assert set(found["outcomes", f"knn-{kind}-linf-0.1"]["backwards"]) == {n}
+
+
+class Rejects(nn.Module):
+    """Two pixels as logits, and one more by so much above the larger."""
+
+    def __init__(self, away):
+        super().__init__()
+        self.away = away
+
+    def forward(self, x):
+        z = x.flatten(1)[:, :2]
+        return torch.cat([z, z.amax(1, keepdim=True) + self.away(x).view(-1, 1)], 1)
+
+
+def no_gradient(x):
+    raise RuntimeError("element 0 of tensors does not require grad")
+
+
+@pytest.mark.parametrize(
+    ("away", "steep"),
+    [
+        (lambda x: x.sum((1, 2, 3)), True),
+        (lambda x: torch.ones(len(x)), False),
+        (no_gradient, False),
+    ],
+)
+def test_a_detector_is_steep_where_its_own_part_has_a_gradient(away, steep):
+    batch = Batch(torch.rand(5, 1, 2, 2, generator=torch.Generator().manual_seed(0)), None, tuple("abcde"))
+    assert evasion._steep(Classifier(Rejects(away)), batch) is steep
+    flat = Classifier(nn.Sequential(nn.Flatten(), nn.Threshold(2, 0)))  # all logits are 0, and no gradient passes
+    assert not evasion._steep(flat, batch)
+
+
 def test_a_budget_is_needed_and_a_single_search(world):
     folder = str(world[0])
     shared = {"folder": folder, "digest": digest(folder), "detectors": "energy"}
     with pytest.raises(ParameterError, match="give budgets eps"):
         Evasion(**shared).conditions(label="evasion", severities=[], eps=[], norm="linf")
+    with pytest.raises(ParameterError, match="and no severities"):
+        Evasion(**shared).conditions(label="evasion", severities=[1], eps=[0.1], norm="linf")
+    with pytest.raises(ParameterError, match="no norm 'l7'; known: l1, l2, linf"):
+        Evasion(**shared).conditions(label="evasion", severities=[], eps=[0.1], norm="l7")
     with pytest.raises(ParameterError, match="no single search"):
         Evasion(**shared, attack="autoattack")
 

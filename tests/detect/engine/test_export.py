@@ -2,13 +2,14 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import onnxruntime
 import pytest
 import torch
 from torch import nn
 
-from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.core.registry import list_methods, register, unregister
 from unshaken.data import load_data, stream
 from unshaken.detect import (
@@ -22,8 +23,10 @@ from unshaken.detect import (
     ViM,
     fit,
 )
+from unshaken.detect.engine import export as export_file
 from unshaken.detect.engine.export import export
 from unshaken.detect.engine.fitting import labels_of
+from unshaken.detect.engine.screen import FittedDetector
 from unshaken.detect.watermark.learned_watermark import LearnedWatermarkDetector
 
 UNTRANSLATABLE = {"lid", "learned-watermark"}
@@ -124,7 +127,7 @@ def test_an_operation_without_a_name_in_onnx_is_refused_alone(tmp_path, images):
 
     try:
         detector_set = fit(net(), "demo", [Energy(), Far()], take=100).detector_set
-        written = export(detector_set, tmp_path / "door.onnx", images, accept=0.8)
+        written = export(detector_set, tmp_path / "door.onnx", images[:2], accept=0.8)
     finally:
         unregister("far")
     assert set(written.thresholds) == {"energy"}
@@ -143,3 +146,44 @@ def test_what_cannot_be_written_is_said(tmp_path, images):
         export(detector_set, tmp_path / "door.onnx", images[:1])
     with pytest.raises(RunError, match=r"nowhere/door.onnx: cannot be written \(No such file"):
         export(detector_set.only("msp"), tmp_path / "nowhere" / "door.onnx", images)
+
+
+def test_what_is_larger_than_the_format_is_refused_and_the_largest_named(toy, monkeypatch):
+    """The toy's head has 12 numbers in float32: 48 bytes."""
+    assert 2**31 - 2**25 < export_file.LARGEST < 2**31  # of protobuf, and some room
+    small, large = (FittedDetector(MSP(), {"a": torch.zeros(n), "b": torch.zeros(2)}, torch.zeros(0)) for n in (1, 5))
+    monkeypatch.setattr(export_file, "LARGEST", 48 + 12 + 28)
+    export_file._check_size(toy, {"small": small, "large": large})
+    monkeypatch.setattr(export_file, "LARGEST", 48 + 12 + 27)
+    with pytest.raises(ParameterError, match="leave out 'large'"):
+        export_file._check_size(toy, {"small": small, "large": large})
+
+
+def written(toy, anatomy, monkeypatch, fails, labels):
+    """Graphs as the names of their scores; those for which `fails` is true cannot be made."""
+    made = []
+
+    def traced(graph, images, scores):
+        made.append(scores)
+        if fails(scores):
+            raise RuntimeError("no such operation")
+        return scores
+
+    monkeypatch.setattr(export_file, "_traced", traced)
+    detectors = {label: FittedDetector(MSP(), {}, torch.zeros(0)) for label in labels}
+    owner = SimpleNamespace(model=toy, anatomy=anatomy)
+    return export_file._written(owner, detectors, torch.zeros(2, 3, 4, 4)), made
+
+
+@pytest.mark.parametrize(("labels", "graphs"), [("abf", 5), ("af", 3), ("ab", 1)])
+def test_all_but_what_fails_by_itself_are_in_one_graph(toy, anatomy, monkeypatch, labels, graphs):
+    (graph, reasons), made = written(toy, anatomy, monkeypatch, lambda scores: "score_f" in scores, labels)
+    assert graph == [f"score_{label}" for label in labels if label != "f"]
+    assert set(reasons) == set(labels) & {"f"}
+    assert len(made) == graphs
+
+
+@pytest.mark.parametrize("fails", [lambda scores: True, lambda scores: len(scores) > 1])
+def test_a_model_of_which_no_graph_is_made_is_told_so(toy, anatomy, monkeypatch, fails):
+    with pytest.raises(ModelError, match="model 'toy' cannot be written as an ONNX graph: no such operation"):
+        written(toy, anatomy, monkeypatch, fails, "ab")

@@ -42,6 +42,9 @@ def test_moments_are_those_of_the_whole_whatever_the_batches(offset):
 def test_moments_of_nothing_say_so():
     with pytest.raises(DataError, match="no sample to fit on"):
         Moments(2).mean()
+    assert Moments(2).n == 0
+    nothing = Reservoir(3)
+    assert (nothing.rows(), nothing.seen) == ({}, 0)
 
 
 def test_who_is_kept_hangs_on_ids_alone():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from unshaken.core import Classifier
 from unshaken.core.errors import DataError, ParameterError
@@ -36,9 +39,42 @@ def test_a_fit_says_where_it_comes_from(fitted):
     assert all(len(f.calibration) == 60 for f in fitted.detector_set.detectors.values())
 
 
+def test_the_former_name_of_the_detectors_still_works(fitted):
+    with pytest.warns(DeprecationWarning, match=r"Fit\.door is now Fit\.detector_set"):
+        assert fitted.door is fitted.detector_set
+    with pytest.raises(AttributeError, match="'Fit' has no attribute 'window'"):
+        fitted.window  # noqa: B018
+
+
 def test_memory_of_a_fit_does_not_grow_with_the_data():
     few, many = (fit("demo", "demo", ["knn:k=5"], take=n, shares=Shares(keep=50)).detector_set for n in (200, 600))
     assert len(few.detectors["knn"].bank["bank"]) == len(many.detectors["knn"].bank["bank"]) == 50
+
+
+def test_parts_of_the_fewest_samples():
+    parts = Shares(keep=1, tune=1).divide([f"s{i}" for i in range(20)], 0)
+    assert [len(p) for p in parts] == [15, 1, 4]
+    assert [len(p) for p in Shares().divide([f"s{i}" for i in range(20)], 0)] == [14, 2, 4]
+    assert [len(p) for p in Shares(calibration=0.85).divide([f"s{i}" for i in range(20)], 0)] == [1, 2, 17]
+    one, other = (Shares().divide([f"s{i}" for i in range(100)], seed) for seed in (0, 1))
+    assert set(one[2].tolist()) != set(other[2].tolist())
+
+
+class Widths(nn.Module):
+    """Mean pixels as logits; it notes how many images came at once."""
+
+    seen: ClassVar[list[int]] = []
+
+    def forward(self, x):
+        self.seen.append(len(x))
+        return torch.cat([x.mean((1, 2, 3))[:, None] * k for k in range(10)], 1)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_no_pass_has_more_images_than_asked_for(size):
+    Widths.seen.clear()
+    fit(Classifier(Widths()).eval(), "demo", ["energy"], take=60, batch_size=size)
+    assert max(Widths.seen[4:]) == size
 
 
 # Bad input.
@@ -59,6 +95,11 @@ def test_an_unknown_detector_with_near_names():
 def test_too_few_samples():
     with pytest.raises(DataError, match="5 samples are too few to fit on"):
         fit("demo", "demo", ["msp"], take=5)
+    with pytest.raises(DataError, match="19 samples are too few to fit on"):
+        Shares().divide([f"s{i}" for i in range(19)], 0)
+    for share in (0.02, 0.9):
+        with pytest.raises(DataError, match=rf"calibration={share} of 20 samples leaves"):
+            Shares(calibration=share).divide([f"s{i}" for i in range(20)], 0)
 
 
 def test_too_small_a_bank():
@@ -69,14 +110,21 @@ def test_too_small_a_bank():
 def test_shares_out_of_range():
     with pytest.raises(ParameterError, match=r"calibration=1.5 must lie inside \(0, 1\)"):
         Shares(calibration=1.5)
+    for share in (0, 1):
+        with pytest.raises(ParameterError, match=f"calibration={share} must lie"):
+            Shares(calibration=share)
     with pytest.raises(ParameterError, match="keep=0"):
         Shares(keep=0)
+    with pytest.raises(ParameterError, match="tune=0"):
+        Shares(tune=0)
 
 
 def test_a_feature_that_is_no_number(make):
     model = Classifier(make.Odd(lambda m: torch.where(m > 0.45, torch.nan, m)), name="odd").eval()
     with pytest.raises(DataError, match=r"knn: what was fitted \(bank\) is not finite"):
         fit(model, "demo", ["knn:k=3"], take=100)
+    with pytest.raises(DataError, match=r"layer 'head:in' of 'odd' gives values that are no numbers on this data"):
+        fit(model, "demo", ["vim:dimensions=1"], take=100)
 
 
 def test_labels_that_are_needed_and_absent():
@@ -92,6 +140,13 @@ def test_one_class_only():
         fit("demo", data, ["mahalanobis"])
 
 
+def test_images_without_a_class_are_none_of_two():
+    data = load_data("demo")
+    data.labels = np.where(data.labels == 3, 3, -1)
+    with pytest.raises(DataError, match="mahalanobis: a fit needs two classes or more, and the data has only"):
+        fit("demo", data, ["mahalanobis"])
+
+
 def test_a_share_that_the_samples_cannot_promise_is_refused_before_the_fit():
     with pytest.raises(ParameterError, match=r"accept=0.999 needs 999 calibration samples and there are 20"):
         fit("demo", "demo", ["msp"], take=100, accept=0.999)
@@ -99,13 +154,41 @@ def test_a_share_that_the_samples_cannot_promise_is_refused_before_the_fit():
 
 def test_calibration_samples_that_cannot_be_read_promise_nothing(tmp_path):
     """20 samples set the thresholds, which 0.95 needs 19 of; two of them are no images."""
-    pixels = load_data("demo").read(0)[..., 0]
-    ids = [f"c{i % 2}/{i:03}.png" for i in range(100)]
-    for name in ids:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(tmp_path / name)
-    data = load_data(f"folder:{tmp_path}")
+    data = hundred(tmp_path)
     for i in Shares().divide(data.ids, 0)[2][:2]:
         (tmp_path / data.ids[i]).write_bytes(b"no image")
     with pytest.raises(ParameterError, match=r"accept=0\.95 needs 19 calibration samples and there are 18"):
         fit("demo", f"folder:{tmp_path}", ["msp"], accept=0.95)
+
+
+def hundred(folder):
+    """A folder of 100 images in two classes."""
+    pixels = load_data("demo").read(0)[..., 0]
+    for name in [f"c{i % 2}/{i:03}.png" for i in range(100)]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / name)
+    return load_data(f"folder:{folder}")
+
+
+def test_samples_that_cannot_be_read_are_counted_where_they_would_have_served(tmp_path):
+    data = hundred(tmp_path)
+    for part in Shares().divide(data.ids, 0):
+        (tmp_path / data.ids[part[0]]).write_bytes(b"no image")
+    found = fit("demo", f"folder:{tmp_path}", ["msp"])
+    assert found.detector_set.about["samples"] == {"bank": 69, "tune": 9, "calibration": 19, "bad": 3}
+    assert len(found.bad) == 3
+    calibration = found.detector_set.detectors["msp"].calibration
+    assert calibration.tolist() == sorted(calibration.tolist())
+
+
+def test_where_nothing_can_be_read_it_says_so(tmp_path):
+    data = hundred(tmp_path)
+    bank, _, calibration = Shares().divide(data.ids, 0)
+    for i in calibration:
+        (tmp_path / data.ids[i]).write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of the 20 samples that set thresholds can be read"):
+        fit("demo", f"folder:{tmp_path}", ["msp"])
+    for i in bank:
+        (tmp_path / data.ids[i]).write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"no sample of .* can be read: there is nothing to fit on"):
+        fit("demo", f"folder:{tmp_path}", ["msp"])

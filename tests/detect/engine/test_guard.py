@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from unshaken.detect.engine.anatomy import Anatomy
@@ -11,6 +12,7 @@ from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.screen import FittedDetector
 from unshaken.detect.scores.energy import Energy
 from unshaken.detect.scores.odin import ODIN
+from unshaken.detect.scores.rigid import RIGID
 
 
 def door_of(toy, method: Detector, calibration) -> DetectorSet:
@@ -66,3 +68,23 @@ def test_names_and_reject_class_are_told(toy):
     detector_set = door_of(toy, Energy(), torch.linspace(-4, -3, 99))
     toy.classes = ("a", "b", "c")
     assert guard(detector_set, "energy").classes == ("a", "b", "c", "rejected")
+
+
+@pytest.mark.parametrize(("calibration", "spread"), [([-3.5], 1.0), ([-3.0, -3.0], 1e-9), ([-3.0, -5.0], 2**0.5)])
+def test_the_spread_of_few_or_equal_scores_stays_usable(toy, calibration, spread):
+    detector_set = door_of(toy, Energy(), calibration)
+    behind = guard(detector_set, "energy", 0.5)
+    assert behind.net.spread == pytest.approx(spread)
+    images = torch.rand(4, 3, 4, 4)
+    logits, score = behind(images).double(), detector_set.score(images)["energy"]
+    away = ((score - behind.net.threshold) / spread).clamp(-1e4, 1e4)
+    assert torch.allclose(logits[:, 3] - logits[:, :3].amax(1), away, rtol=1e-5, atol=1e-2)
+
+
+def test_draws_are_the_same_for_every_image_and_pass(toy):
+    detector_set = door_of(toy, RIGID(sigma=0.2), torch.linspace(0, 0.1, 99))
+    image = torch.rand(1, 3, 4, 4)
+    behind = guard(detector_set, "rigid")
+    one, three = behind(image), behind(image.expand(3, -1, -1, -1))
+    assert torch.allclose(three, one.expand(3, -1), atol=1e-5)
+    assert torch.equal(behind(image), one)

@@ -37,6 +37,8 @@ def test_noise_in_training_is_of_its_deviation_and_the_same_for_a_seed():
     plain = copy.deepcopy(made[0])
     plain.noise = 0.0
     assert (first - plain(images)).std().item() == pytest.approx(2, rel=0.05)
+    generator = torch.Generator().manual_seed(2**20)  # of seed 1, the first draw
+    assert torch.allclose(first - plain(images), 2 * torch.randn(500, 16, generator=generator), atol=1e-5)
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert not torch.equal(first, made[0](images))  # another draw at each call
@@ -64,5 +66,10 @@ def test_what_does_not_do():
         NoisyFeatures(nn.Identity(), nn.Identity(), channels=1, noise=-1.0)
     with pytest.raises(ParameterError, match="1 to 3"):
         split_network(SmallNet(2, 3, 16), 4, noise=1.0)
+    with pytest.raises(ParameterError, match="after=0 must leave blocks"):
+        split_network(SmallNet(2, 3, 16), 0, noise=1.0)
+    for after in (1, 3):
+        split = split_network(SmallNet(2, 3, 16), after, noise=1.0).eval()
+        assert split(torch.rand(1, 3, 16, 16)).shape == (1, 2)
     with pytest.raises(ParameterError, match="split_network"):
         features_of(Classifier(nn.Identity()), torch.rand(1, 3, 4, 4))

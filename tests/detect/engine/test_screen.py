@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -30,6 +33,16 @@ def test_many_detectors_cost_one_pass(toy):
     assert all(len(s.score) == 10 for s in found.values())
     with torch.no_grad():
         assert torch.allclose(found["energy"].score, -toy(images).double().logsumexp(1), atol=1e-5)
+
+
+def test_the_time_of_a_pass_is_shared_by_its_samples(toy, monkeypatch):
+    """A clock that moves on by one second at each look: two looks a detector and piece."""
+    ticks = count()
+    monkeypatch.setattr("unshaken.detect.engine.screen.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    images = torch.rand(5, 3, 4, 4)
+    fitted = {"msp": FittedDetector(MSP(), {}, torch.zeros(0))}
+    found = screen(fitted, Anatomy.of(toy, images), Batch(images, None, tuple("abcde")), Oracle(toy, limit=4))["msp"]
+    assert found.seconds.tolist() == [0.25] * 4 + [1.0]
 
 
 def test_a_score_that_is_no_number_names_its_sample():

@@ -1,10 +1,18 @@
 """The head that is told its policy: its targets, drawn policies, what it learns, and sizes of published heads."""
 
+import pytest
 import torch
 from torch import nn
 
 from unshaken.core.rng import SampleRng
-from unshaken.detect.moderation.policy_conditional import draw_policies, fit_conditional, perceptron, policy_target
+from unshaken.detect.moderation import policy_conditional
+from unshaken.detect.moderation.policy_conditional import (
+    ConditionalHead,
+    draw_policies,
+    fit_conditional,
+    perceptron,
+    policy_target,
+)
 from unshaken.detect.moderation.policy_heads import memberships
 
 
@@ -55,3 +63,33 @@ def test_sizes_of_published_heads():
     assert size(perceptron([768, 64, 512, 256])) == 214_081
     assert isinstance(perceptron([8, 4])[0], nn.Linear)
     assert perceptron([8, 4, 2], batch_norm=True).eval()(torch.zeros(3, 8)).shape == (3, 1)
+
+
+def test_a_policy_weighs_as_much_as_the_standardised_features():
+    """Eight features and two categories: the policy is written as +-sqrt(8 / 2)."""
+    features = torch.randn(50, 8, generator=torch.Generator().manual_seed(0)) * 3 + 5
+    head, seen = ConditionalHead(features, 2), []
+    head.net = nn.Sequential(nn.Identity())
+    head.net.register_forward_hook(lambda module, given, output: seen.append(output))
+    policy = torch.tensor([[True, False]]).repeat(50, 1)
+    assert torch.equal(head(features, policy), seen[0][:, 0])
+    assert torch.allclose(seen[0][:, :8].mean(0), torch.zeros(8), atol=1e-5)
+    assert torch.allclose(seen[0][:, :8].std(0), torch.ones(8), atol=1e-5)
+    assert seen[0][:, 8:].tolist() == [[2.0, -2.0]] * 50
+
+
+@pytest.mark.parametrize(("shown", "negatives", "weight"), [(20, 0.5, 3.0), (40, 0.0, 0.0), (1, 0.9, 20.0)])
+def test_unsafe_images_weigh_as_much_as_safe_ones(monkeypatch, shown, negatives, weight):
+    """Of 40 images `shown` fall under a category, and of these `negatives` are made safe; at most 20 for one."""
+    belongs, weights = torch.zeros(40, 3, dtype=torch.bool), []
+    belongs[:shown, 1] = True
+
+    def loss(logits, target, pos_weight):
+        weights.append(float(pos_weight))
+        return logits.sum()
+
+    monkeypatch.setattr(policy_conditional.F, "binary_cross_entropy_with_logits", loss)
+    head = fit_conditional(torch.randn(40, 4), belongs, steps=1, negatives=negatives)
+    assert weights == pytest.approx([weight])
+    assert not head.training
+    assert not any(p.requires_grad for p in head.parameters())

@@ -76,10 +76,17 @@ def test_thresholds_are_the_best_for_held_out_images(make):
     assert score[theirs > 0].median() > 0 > score[theirs == 0].median()
 
 
+def test_without_held_out_labels_thresholds_are_a_probability_of_one_half(make):
+    x, y = make.clouds(90, 0)
+    assert PolicyHeads(unsafe="1+2").fit(kept_of(x, y, x, None))["thresholds"].tolist() == [0, 0]
+
+
 def test_what_cannot_be_fitted(make):
     x, y = make.clouds(30, 0)
     with pytest.raises(DataError, match="0 of 30 images show '3'"):
         PolicyHeads(unsafe="3").fit(kept_of(x, y, x, y, classes=4))
+    with pytest.raises(DataError, match="30 of 30 images show '1'"):
+        PolicyHeads(unsafe="1").fit(kept_of(x, torch.ones_like(y), x, y))
     for wrong in ({}, {"file": "a.yaml", "unsafe": "1"}):
         with pytest.raises(ParameterError, match="give the policy once"):
             PolicyHeads(**wrong)

@@ -26,6 +26,11 @@ def test_published_features(variant, expected):
     assert ASH(percentile=50, variant=variant).score(forward(F), {}).item() == pytest.approx(energy.item(), abs=1e-5)
 
 
+def test_the_largest_feature_alone_is_left_of_four():
+    assert ash(F, 95, "p").tolist() == [[0, 2, 0, 0]]
+    assert ash(F, 95, "b")[0].tolist() == pytest.approx([0, 3.6, 0, 0])
+
+
 def test_pruning_nothing_is_energy():
     sample = forward(torch.rand(20, 4))
     found = ASH(percentile=0, variant="p").score(sample, {})

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from unshaken.detect.scores import _byte_search as byte_search
 from unshaken.detect.scores import _quantised as quantised
-from unshaken.detect.scores._byte_search import search
+from unshaken.detect.scores._byte_search import Pairs, _rank, _Search, search
 from unshaken.detect.scores._quantised import QuantisedBank, fast_bytes
 
 bytes_wanted = pytest.mark.skipif(not fast_bytes(), reason="this processor has no fast product of bytes")
@@ -107,3 +107,76 @@ def test_queries_that_are_no_numbers_are_not_decided():
     index, decided = search(queries, QuantisedBank.of(bank), 5)
     assert decided.tolist() == [True, False, True]
     assert torch.allclose(own(queries, bank, index)[::2], similarity(queries[::2], bank, 5), atol=1e-6)
+
+
+def test_pairs_by_hand():
+    pairs = Pairs(torch.tensor([0, 0, 0, 2]), torch.tensor([5, 6, 7, 8]), torch.tensor([0.1, 0.9, 0.5, 0.3]), 3)
+    found, best = pairs.best(2)
+    assert found.tolist() == torch.tensor([[0.9, 0.5], [-torch.inf, -torch.inf], [0.3, -torch.inf]]).tolist()
+    assert pairs.row[best[0]].tolist() == [6, 7]
+    assert pairs.row[best[2, 0]] == 8
+    one = Pairs(torch.tensor([2]), torch.tensor([9]), torch.tensor([0.2]), 3)
+    two = Pairs(torch.tensor([0, 2]), torch.tensor([4, 1]), torch.tensor([0.5, 0.6]), 3)
+    both = Pairs.joined([one, two])
+    assert (both.query.tolist(), both.row.tolist()) == ([0, 2, 2], [4, 9, 1])
+    assert both.similarity.tolist() == pytest.approx([0.5, 0.2, 0.6])
+    assert both.where(both.row > 1).row.tolist() == [4, 9]
+
+
+def test_the_rank_in_a_share_is_four_deviations_and_three_more():
+    assert _rank(100, 0.25) == 25 + 4 * 5 + 3
+    assert _rank(1, 1.0) == 8
+
+
+@pytest.fixture
+def task(monkeypatch):
+    """20 queries, 700 rows in pieces of 64, and the similarities of all in float64."""
+    monkeypatch.setattr(byte_search, "PIECE", 64)
+    monkeypatch.setattr(byte_search, "CHUNK", 7)
+    queries, bank = directions(20, 48, 11), directions(700, 48, 12)
+    return _Search(queries, QuantisedBank.of(bank)), queries.double() @ bank.double().T, range(11)
+
+
+@bytes_wanted
+def test_bounds_hold_and_are_no_wider_than_their_errors(task):
+    search_, exact, pieces = task
+    pairs = Pairs.joined([search_.candidates(torch.full((20,), -2.0), pieces)])
+    assert len(pairs.row) == 20 * 700
+    own, away = exact[pairs.query, pairs.row], search_.bank.errors[pairs.row // quantised.BLOCK].double()
+    width = search_.error[pairs.query].double() * (1 + away) + away
+    assert ((pairs.similarity - own).abs() <= width + 1e-5).all()
+    assert torch.allclose(search_.above(pairs, of_both=True).double(), pairs.similarity + width, atol=2e-5)
+    half = search_.halfway(pairs)
+    assert ((half.similarity - own).abs() <= away + 1e-5).all()
+    assert torch.allclose(search_.above(half, of_both=False).double(), half.similarity + away, atol=2e-5)
+    assert torch.allclose(search_.exact(half).similarity.double(), own, atol=1e-6)
+
+
+@bytes_wanted
+def test_candidates_are_the_rows_whose_bound_reaches_the_guess(task):
+    search_, exact, pieces = task
+    guess = exact.topk(10, 1).values[:, -1].float() - 1e-6
+    pairs = search_.candidates(guess, pieces)
+    found = torch.zeros_like(exact, dtype=torch.bool)
+    found[pairs.query, pairs.row] = True
+    assert found[exact >= guess[:, None]].all()
+    assert (search_.above(pairs, of_both=True) >= guess[pairs.query] - 1e-5).all()
+    assert found.sum() < 20 * 100  # most rows are passed over
+    some = search_.candidates(guess, [3])
+    assert set((some.row // 64).tolist()) == {3}
+
+
+@bytes_wanted
+def test_guesses_stay_below_what_they_guess(task):
+    search_, exact, pieces = task
+    guess, blocks = search_.guess(5)
+    assert ((exact >= guess[:, None]).sum(1) >= 5).all()
+    pairs = Pairs.joined([search_.candidates(guess, pieces)])
+    held = [len({int(r) // quantised.BLOCK for r in pairs.row[pairs.query == q]}) for q in range(20)]
+    assert (blocks - torch.tensor(held)).abs().max() <= 1  # in all 22 blocks, for the sample is the whole bank
+    assert max(held) < 22
+    raised = search_.raised(guess, pairs, 5)
+    kth = pairs.best(5)[0][:, -1] - byte_search.USUAL * search_.usual
+    assert torch.equal(raised, torch.maximum(guess, kth))
+    usual = torch.hypot(search_.error, search_.bank.errors.mean()) / 48**0.5
+    assert torch.allclose(search_.usual, usual)

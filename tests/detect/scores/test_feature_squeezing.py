@@ -35,12 +35,15 @@ def test_bit_depth_one_and_eight():
 
 
 def test_non_local_means_of_a_flat_image_and_of_noise():
-    pytest.importorskip("skimage")
+    restoration = pytest.importorskip("skimage.restoration")
     flat = torch.full((1, 3, 12, 12), 0.4)
     assert non_local_means(flat, 7, 3, 5).numpy() == pytest.approx(flat.numpy(), abs=1e-6)
     noisy = (flat + 0.05 * torch.randn(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     smooth = non_local_means(noisy, 7, 3, 30)
     assert smooth.var() < 0.5 * noisy.var()
+    photo = noisy[0].permute(1, 2, 0).numpy()
+    known = restoration.denoise_nl_means(photo, patch_size=3, patch_distance=3, h=30 / 255, channel_axis=-1)
+    assert smooth[0].permute(1, 2, 0).numpy() == pytest.approx(known, abs=1e-6)
     assert torch.equal(non_local_means(noisy[1:], 7, 3, 30)[0], smooth[1])
 
 
@@ -83,7 +86,11 @@ def test_a_constant_classifier_scores_zero():
     assert scored(0.0, images, FeatureSqueezing())[0].tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("text", ["bits", "median-2-2", "blur-3", "bits-0", "nlm-13", ""])
+@pytest.mark.parametrize("text", ["bits", "median-2-2", "blur-3", "bits-0", "median-65", "nlm-13", ""])
 def test_unknown_squeezers_are_refused(text):
     with pytest.raises(ParameterError, match="no squeezer"):
         FeatureSqueezing(squeezers=f"bits-5+{text}")
+
+
+def test_numbers_from_1_to_64_are_taken():
+    assert FeatureSqueezing(squeezers="median-64+median-1+nlm-13-3-2").squeezers.count("+") == 2

@@ -11,7 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
 from unshaken.detect.engine.fit_data import Moments
-from unshaken.detect.scores._gaussian import eigen, squared_distances, whitening
+from unshaken.detect.scores._gaussian import eigen, ledoit_wolf, squared_distances, whitening
 from unshaken.detect.scores.mahalanobis import class_gaussian
 
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]])
@@ -128,3 +128,13 @@ def test_the_decomposition_is_made_once_and_again_for_more_samples():
     sums.add(features[40:], labels[40:])
     assert eigen(sums, "within")[0].sum().item() == pytest.approx(sums.within().trace().item())
     assert eigen(sums, "covariance")[0].sum().item() == pytest.approx(sums.covariance().trace().item())
+
+
+@pytest.mark.parametrize(
+    ("variances", "fourth", "share"),
+    [((1, 1, 1), 100, 0), ((1, 3), 9, 0), ((1, 3), 14, 0.5), ((1, 3), 16, 0.75), ((1, 3), 100, 1)],
+)
+def test_ledoit_wolf_by_hand(variances, fourth, share):
+    """Of (1, 3): squares 10, (10 - 16 / 2) / 2 = 1 away from equal ones, and (fourth - 10) / 8 of noise at n = 4."""
+    found = ledoit_wolf(torch.tensor(variances).double(), torch.tensor(fourth).double(), 4)
+    assert found.item() == share

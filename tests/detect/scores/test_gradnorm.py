@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -29,3 +31,11 @@ def test_by_hand_and_higher_is_more_abnormal():
     features = torch.tensor([[1.0, -2.0], [0.0, 0.0]])
     forward = ForwardPass(anatomy, torch.tensor([[100.0, 0], [0, 0]]), {"head:in": features})
     assert GradNorm().score(forward, {}).tolist() == pytest.approx([-3.0, 0.0])  # |f| = 3, |p - 1/2| = 1
+
+
+def test_a_temperature_makes_the_softmax_soft_and_the_gradient_small():
+    """At T = 2 the logits (2 ln 3, 0) give (3/4, 1/4): |f| = 3, |p - 1/2| = 1/2, over 2."""
+    anatomy = Anatomy("toy", 2, "head", (), torch.eye(2), torch.zeros(2))
+    logits = torch.tensor([[2 * math.log(3), 0.0]])
+    forward = ForwardPass(anatomy, logits, {"head:in": torch.tensor([[1.0, -2.0]])})
+    assert GradNorm(temperature=2).score(forward, {}).item() == pytest.approx(-0.75)

@@ -13,7 +13,7 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores.gram import deviation, gram_rows, places
 
 
-@pytest.mark.parametrize("power", [1, 2, 3, 8])
+@pytest.mark.parametrize("power", [1, 2, 3, 5, 6, 7, 8])
 def test_rows_are_those_of_the_full_matrix(power):
     values = torch.randn(3, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     raised = values**power
@@ -88,3 +88,6 @@ def test_powers_are_checked():
     assert Gram.from_text({"powers": "3"}).orders == (3,)
     with pytest.raises(ParameterError, match="whole numbers"):
         Gram(powers="1+0")
+    with pytest.raises(ParameterError, match="whole numbers"):
+        Gram(powers="33")
+    assert Gram(powers="32+1").orders == (32, 1)

@@ -70,6 +70,11 @@ def test_bad_input(anatomy):
         LID(k=100)
     with pytest.raises(DataError, match="too few for k=20"):
         LID().layer_bank(FitData(anatomy, {}, {"pooled/head:in": torch.randn(20, 2)}))
+    with pytest.raises(ParameterError, match="k=1 must be 2 or more"):
+        LID(k=1)
+    assert (LID(k=2).k, LID(k=99).k) == (2, 99)
+    enough = LID().layer_bank(FitData(anatomy, {}, {"pooled/head:in": torch.randn(21, 2)}))
+    assert len(enough["0.references"]) == 21
 
 
 def test_rounding_of_another_batch_leaves_the_own_zero_a_zero():

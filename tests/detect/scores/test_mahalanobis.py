@@ -217,10 +217,23 @@ def test_bad_input_is_one_clear_line(anatomy):
         class_gaussian(moments(torch.ones(8, 3), LABELS))
     with pytest.raises(DataError, match="class 0 has 4 samples"):
         Mahalanobis(covariance="class").layer_bank(fit_data(anatomy, clouds(8, 6, 2)[0], torch.arange(8) % 2))
+    own = Mahalanobis(covariance="class")
+    with pytest.raises(DataError, match="class 0 has 2 samples for a covariance in 2 directions"):
+        own.layer_bank(fit_data(anatomy, *clouds(4, 2, 2)))
+    assert own.layer_bank(fit_data(anatomy, *clouds(6, 2, 2)))["0.classes"].shape == (2, 2, 2)
     with pytest.raises(ParameterError, match="ledoit-wolf"):
         Mahalanobis(covariance="class", shrinkage="ledoit-wolf").layer_bank(fit_data(anatomy, FEATURES, LABELS))
     with pytest.raises(ParameterError, match="shrinkage"):
         Mahalanobis(shrinkage=1.5)
+
+
+def test_covariances_of_many_classes_are_refused_where_they_take_too_much(anatomy, monkeypatch):
+    features = fit_data(anatomy, *clouds(30, 2, 2))
+    monkeypatch.setattr("unshaken.detect.scores.mahalanobis.LARGEST", 2 * 2 * 2)
+    Mahalanobis(covariance="class").layer_bank(features)
+    monkeypatch.setattr("unshaken.detect.scores.mahalanobis.LARGEST", 2 * 2 * 2 - 1)
+    with pytest.raises(DataError, match="2 covariances of 2 x 2 take more than 1 GiB"):
+        Mahalanobis(covariance="class").layer_bank(features)
 
 
 def test_text_of_the_command_line():

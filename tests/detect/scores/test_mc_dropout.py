@@ -73,6 +73,28 @@ def test_channel_dropout_drops_whole_channels_at_its_rate():
     assert (found == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
 
 
+def test_dropout_of_all_leaves_nothing():
+    net = nn.Sequential(nn.Dropout(1.0), nn.Flatten())
+    assert not drawn(Oracle(Classifier(net).eval()), torch.ones(2, 1, 2, 2), 2, ["a", "b"]).any()
+
+
+class Twice(nn.Module):
+    """The same dropout layer, called twice in a pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.drop(x.flatten(1)), self.drop(x.flatten(1))], 1)
+
+
+def test_each_call_of_a_layer_has_a_mask_of_its_own():
+    found = drawn(Oracle(Classifier(Twice()).eval()), torch.ones(1, 1, 8, 8), 2, ["a"])
+    assert not torch.equal(found[..., :64], found[..., 64:])
+    assert not torch.equal(found[:, 0], found[:, 1])
+
+
 def test_passes_are_counted_and_the_model_is_left_as_it_was(model, images):
     batch = Batch(images, None, tuple(str(i) for i in range(9)))
     oracle = Oracle(model, search_copy=search_copy(model, images))

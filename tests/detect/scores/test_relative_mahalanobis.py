@@ -17,10 +17,10 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]])
 
 
-def scored(anatomy: Anatomy, features: Tensor, labels: Tensor, queries: Tensor) -> Tensor:
+def scored(anatomy: Anatomy, features: Tensor, labels: Tensor, queries: Tensor, shrinkage: float = 0.0) -> Tensor:
     sums = Moments(2)
     sums.add(features, labels)
-    method = RelativeMahalanobis()
+    method = RelativeMahalanobis(shrinkage=shrinkage)
     bank = method.fit(FitData(anatomy, {"head:in": sums}))
     return method.score(ForwardPass(anatomy, torch.zeros(len(queries), 2), {"head:in": queries}), bank)
 
@@ -30,6 +30,15 @@ def test_the_cross(anatomy):
     points = torch.tensor([[0.0, 0], [2, 0], [4, 4], [1, 1]])
     found = scored(anatomy, features, torch.tensor([0] * 4 + [1] * 4), points)
     assert found.tolist() == pytest.approx([-0.8889, 8, -0.8889, 1.7778], abs=5e-5)
+
+
+def test_full_shrinkage_leaves_euclidean_distances_over_the_mean_variances(anatomy):
+    """The classes' variances are 0.5 and 2, the background's 4.5 and 2: means 1.25 and 3.25."""
+    features = torch.cat([CROSS, CROSS + torch.tensor([4.0, 0])])
+    points = torch.tensor([[0.0, 0], [2, 0], [4, 4]])
+    found = scored(anatomy, features, torch.tensor([0] * 4 + [1] * 4), points, 1.0)
+    expected = [0 / 1.25 - 4 / 3.25, 4 / 1.25 - 0 / 3.25, 16 / 1.25 - 20 / 3.25]
+    assert found.tolist() == pytest.approx(expected, abs=1e-9)
 
 
 def test_agrees_with_two_empirical_covariances_without_full_rank(anatomy):

@@ -9,7 +9,7 @@ from unshaken.detect import ViM
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.vim import origin
+from unshaken.detect.scores.vim import origin, principal_dimensions
 
 HEAD = Anatomy("toy", 2, "head", (), torch.tensor([[1.0, 0, 0], [0, 1, 0]]), torch.zeros(2))
 TRAIN = torch.tensor([[1, 0, 0.1], [0, 1, -0.1], [2, 0, 0.1], [0, 2, -0.1]])
@@ -69,6 +69,10 @@ def test_the_usual_dimensions(d, principal):
     moments._squares = torch.eye(d, dtype=torch.float64) * 4  # as if every direction were filled
     rows = {"penultimate": torch.rand(4, d), "logits": torch.rand(4, 2)}
     assert ViM().fit(FitData(head, {"head:in": moments}, rows))["space"].shape == (d, d - principal)
+
+
+def test_the_usual_dimensions_below_their_bounds():
+    assert [principal_dimensions(d) for d in (2047, 767, 3, 2)] == [512, 383, 1, 1]
 
 
 def test_as_many_dimensions_as_features_are_refused():

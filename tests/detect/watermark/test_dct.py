@@ -10,7 +10,6 @@ import torch
 from scipy import fft
 
 from unshaken.detect.watermark.watermark import (
-    LUMA,
     DCTWatermark,
     against_the_detector,
     random_key,
@@ -39,7 +38,7 @@ def test_dct_carriers_are_those_of_an_independent_transform(make, shape):
     marked = mark.encode(clean)
 
     def blocks(images):
-        weights = LUMA if shape[0] == 3 else (1.0,)
+        weights = (0.299, 0.587, 0.114) if shape[0] == 3 else (1.0,)  # ITU-R BT.601
         luma = np.einsum("nchw,c->nhw", images.double().numpy(), weights)
         for r in range(shape[1] // 8):
             for c in range(shape[2] // 8):
@@ -69,3 +68,17 @@ def test_what_cannot_be_decoded_counts_against_the_detector(make):
     assert scores.isnan().tolist() == [False, True, False, True]
     counted = against_the_detector(scores, torch.tensor([True, True, False, False]))
     assert counted.tolist() == [scores[0], -math.inf, scores[2], math.inf]
+
+
+def test_a_key_may_fill_all_carriers(make):
+    key = torch.tensor([True, False])
+    mark = DCTWatermark(key)
+    marked = mark.encode(0.3 + 0.4 * make.photos(2, (1, 8, 8)))
+    assert mark.bits(marked).tolist() == [[True, False]] * 2
+
+
+@pytest.mark.parametrize("grey", [0.0, 1.0])
+def test_a_marked_image_stays_an_image(grey):
+    marked = DCTWatermark(random_key(4, 0)).encode(torch.full((2, 3, 16, 16), grey))
+    assert (float(marked.min()) >= 0, float(marked.max()) <= 1) == (True, True)
+    assert len(marked.unique()) > 1

@@ -41,6 +41,8 @@ def test_a_fit_keeps_the_largest_square_whose_side_is_a_multiple_of_4(anatomy):
     rows = detector.rows(ForwardPass(anatomy, torch.zeros(2, 2), images=images))
     assert rows[PIXELS].shape == (2, 3, 8, 8)
     assert set(rows[PIXELS].unique().tolist()) == {51}
+    smallest = detector.rows(ForwardPass(anatomy, torch.zeros(2, 2), images=images[:, :, :4, :9]))
+    assert smallest[PIXELS].shape == (2, 3, 4, 4)
     with pytest.raises(DataError, match="images of 3 x 9 pixels are too small for a learned watermark: 4 at least"):
         detector.rows(ForwardPass(anatomy, torch.zeros(2, 2), images=images[:, :, :3, :9]))
 

@@ -77,6 +77,7 @@ def test_the_chain_by_its_published_numbers(fraction, t, alpha_bar, s):
     assert float(model.alpha_bar[t - 1]) == pytest.approx(alpha_bar, abs=6e-5)
     assert 2 * equivalent_noise(model, fraction) == pytest.approx(s, abs=6e-4)
     assert equivalent_noise(model, 0) == 0
+    assert (steps_of(model, 0), steps_of(model, 1)) == (0, 1000)
     x = torch.full((400, *SHAPE), 0.8)  # 0.6 on [-1, 1]
     x_t = diffused(x, model, fraction, rng(400))
     n = x_t.numel()
@@ -115,6 +116,7 @@ def test_an_edm_on_a_chain_predicts_the_same_clean_image():
     model = edm()
     as_chain = as_ddpm(model, DDPM(model.net, DDPMSettings(timesteps=50)))
     x_t = torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(1))
+    assert (len(as_chain.alpha_bar), len(as_ddpm(model).alpha_bar)) == (50, 1000)
     a = as_chain.alpha_bar[17]
     ratio = float(((1 - a) / a).sqrt())
     with torch.no_grad():

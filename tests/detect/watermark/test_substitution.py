@@ -8,6 +8,8 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.rng import SampleRng
+from unshaken.detect.watermark import substitution
 from unshaken.detect.watermark.substitution import CLEAN, MARKED, train_substitute, transferred
 
 EPS = 8 / 255
@@ -92,13 +94,61 @@ def test_training_follows_from_the_seed_and_the_net_is_left_evaluating():
     assert one.model.classes == ("clean", "marked")
 
 
+@pytest.mark.parametrize(("epochs", "batch_size", "steps"), [(2, 20, 6), (3, 64, 3), (2, 100, 2), (0, 20, 1)])
+def test_an_epoch_is_as_many_whole_batches_as_there_are(monkeypatch, epochs, batch_size, steps):
+    """Of 80 images 16 are held out: 64 to train on."""
+    asked = []
+    monkeypatch.setattr(substitution, "descend", lambda *given, **named: asked.append((given[2], named["steps"])))
+    images = (255 * gray(40)).to(torch.uint8)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    found = train_substitute(net, images, images, epochs=epochs, batch_size=batch_size)
+    assert asked == [(64, steps)]
+    assert found.held == 16
+    assert train_substitute(net, images[:5], images[:5]).held == 2
+
+
+class Shown(nn.Linear):
+    """Keeps what it was given in training."""
+
+    def forward(self, x):
+        self.given = x if self.training else self.given
+        return super().forward(x.flatten(1))
+
+
+def test_noise_in_training_is_in_units_of_each_channels_deviation(monkeypatch):
+    net, images = Shown(2 * 64, 2), torch.randint(0, 256, (60, 2, 8, 8), generator=torch.Generator().manual_seed(0))
+    images[:, 1] //= 8
+    rng = SampleRng.of(0, "t", [str(i) for i in range(40)])
+    losses = []
+    monkeypatch.setattr(
+        substitution, "descend", lambda *given, **named: losses.append(given[1](torch.arange(40), rng).item())
+    )
+    train_substitute(net, images.to(torch.uint8), images.to(torch.uint8), noise=0.0)
+    quiet = net.given
+    assert quiet.mean((0, 2, 3)).tolist() == pytest.approx([0, 0], abs=0.1)
+    assert quiet.std((0, 2, 3)).tolist() == pytest.approx([1, 1], abs=0.1)
+    train_substitute(net, images.to(torch.uint8), images.to(torch.uint8), noise=0.3)
+    drawn = net.given - quiet
+    assert drawn.std((0, 2, 3)).tolist() == pytest.approx([0.3, 0.3], rel=0.1)
+    assert all(loss > 0 for loss in losses)
+
+
+def test_a_universal_step_is_its_share_of_the_budget(linear):
+    """From a start of its own within the ball; steps are clipped there."""
+    start = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=1, step_size=0.0) - gray()
+    after = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=2, step_size=0.1) - gray()
+    assert float(start.min()) < -EPS / 4 < EPS / 4 < float(start.max())
+    sign = linear.net[1].weight[MARKED].sign().view(1, 4, 4)
+    assert torch.allclose(after, (start + 0.2 * EPS * sign).clamp(-EPS, EPS).detach(), atol=1e-6)
+
+
 def test_what_is_refused(linear):
     images = (255 * gray(10)).to(torch.uint8)
     with pytest.raises(DataError, match="uint8"):
         train_substitute(nn.Flatten(), images, images.float())
     with pytest.raises(DataError, match="at least 5"):
         train_substitute(nn.Flatten(), images, images[:3])
-    for words in ({"eps": -1.0}, {"steps": 0}, {"mode": "each"}):
+    for words in ({"eps": -1.0}, {"eps": 1.5}, {"steps": 0}, {"mode": "each"}):
         with pytest.raises(ParameterError, match=next(iter(words))):
             transferred(linear, gray(), CLEAN, **{"eps": EPS, **words})
     with pytest.raises(ParameterError, match="toward"):

@@ -48,14 +48,25 @@ def test_both_are_watermarkers():
     ("call", "words"),
     [
         (lambda: SpreadSpectrum((3, 8, 8), 0.0), "amplitude"),
+        (lambda: SpreadSpectrum((3, 8, 8), 1.1), "amplitude"),
         (lambda: DCTWatermark(torch.zeros(0)), "a key of shape"),
         (lambda: DCTWatermark(torch.ones(3), step=0), "step"),
         (lambda: DCTWatermark(torch.ones(3)).encode(torch.zeros(1, 3, 8, 8)), "carry 2 bits"),
         (lambda: DCTWatermark(torch.ones(1)).encode(torch.zeros(1, 2, 8, 8)), "1 or 3 channels"),
+        (lambda: DCTWatermark(torch.ones(3, 1)), "a key of shape"),
         (lambda: false_positive_rate(3, 4), "matched=4"),
+        (lambda: false_positive_rate(3, -1), "matched=-1"),
+        (lambda: false_positive_rate(0, 0), "n=0"),
         (lambda: matches_needed(3, 1), "rate"),
+        (lambda: matches_needed(3, 0), "rate"),
+        (lambda: matches_needed(0, 0.5), "n=0"),
     ],
 )
 def test_what_is_refused(call, words):
     with pytest.raises(ParameterError, match=words):
         call()
+
+
+def test_what_is_just_allowed():
+    assert SpreadSpectrum((1, 2, 2), 1.0).encode(torch.zeros(1, 1, 2, 2)).unique().tolist() in ([0, 1], [0], [1])
+    assert (false_positive_rate(1, 1), matches_needed(1, 0.5), matches_needed(3, 0.1)) == (0.5, 1, 4)

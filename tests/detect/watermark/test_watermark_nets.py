@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.rng import SampleRng
+from unshaken.detect.watermark import watermark_nets
 from unshaken.detect.watermark.watermark import random_key
 from unshaken.detect.watermark.watermark_nets import LearnedWatermark, WatermarkSettings, fit_watermark
 
@@ -74,3 +76,38 @@ def test_what_is_refused(fitted):
         fitted.encode(torch.rand(1, 3, 16, 16))
     with pytest.raises(RunError, match="lower lr"):
         fit_watermark(SETTINGS.model_copy(update={"lr": 1e25}), pictures(), random_key(6, 0))
+
+
+def test_a_message_is_painted_at_half_size_and_bounded_by_tanh():
+    made = LearnedWatermark(SETTINGS, random_key(6, 0)).eval()
+    images, messages = pictures(3).float() / 255 * 0.6 + 0.2, torch.eye(6)[:3]
+    with torch.no_grad():
+        drawn = made.message(2 * messages - 1).view(3, 1, 8, 8).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        painted = made.paint(torch.cat([2 * images - 1, drawn], 1))
+        assert torch.allclose(made.hide(images, messages), images + 0.1 * torch.tanh(drawn + painted), atol=1e-6)
+        assert torch.allclose(made.logits(images), made.decoder(2 * images - 1), atol=1e-6)
+
+
+def test_the_loss_is_that_of_bits_under_noise_and_of_the_change(monkeypatch):
+    """On an encoder that changes nothing but by its message, and a decoder whose logits are known."""
+    losses = []
+
+    def descend(optimizer, loss, count, **named):
+        rows = torch.arange(4)
+        losses.append((float(loss(rows, SampleRng.of(0, "t", [str(i) for i in range(4)])).detach()), named["steps"]))
+
+    def hide(self, images, messages):
+        return images + 0.05
+
+    seen, wrong = [], []
+    monkeypatch.setattr(watermark_nets, "descend", descend)
+    monkeypatch.setattr(LearnedWatermark, "hide", hide)
+    monkeypatch.setattr(LearnedWatermark, "logits", lambda self, x: seen.append(x) or torch.zeros(4, 6))
+    monkeypatch.setattr(
+        watermark_nets.F, "binary_cross_entropy_with_logits", lambda z, m: wrong.append(m) or torch.tensor(2.0)
+    )
+    fit_watermark(SETTINGS.model_copy(update={"quality": 0.4, "noise": 0.2}), pictures(), random_key(6, 0))
+    assert losses == [(pytest.approx(2 + 0.4 * 0.05**2 / 0.1**2, rel=1e-4), 80)]
+    noise = seen[0] - pictures()[:4].float() / 255 - 0.05
+    assert float(noise.std()) == pytest.approx(0.2, rel=0.15)
+    assert set(wrong[0].flatten().tolist()) == {0, 1}

@@ -75,6 +75,24 @@ def test_a_guard_that_hides_gradients():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("rounds", "names"), [(0, []), (1, ["onward"]), (2, ["onward", "onward+2"])])
+def test_each_round_goes_on_from_the_best_points(rounds, names):
+    guarded = GuardedModel(Hidden(), MODEL, name="hidden", surrogates=lambda: {"soft": MODEL})
+    search = PGD(steps=3, step_size=0.3, random_start=False)
+    found = against(guarded, None, BATCH, search, eps=0.25, draws=1, looks=1, rounds=rounds)
+    assert list(found.ways) == ["bare", "direct", "soft", *names]
+    assert all(found.ways[name].right.tolist() == found.ways["soft"].right.tolist() for name in names)
+    assert found.ways["direct"].right.tolist() == [1, 1, 1, 0]
+
+
+def test_a_guard_without_randomness_is_asked_once():
+    guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
+    found = against(guarded, None, BATCH, PGD(steps=3, random_start=False), eps=0.25, draws=5, looks=5)
+    assert found.looks == 1
+    assert list(found.ways) == ["bare", "direct"]  # with honest gradients there is nothing to go on from
+    assert found.ways["bare"].forwards.max() <= 3 + 1
+
+
 def test_a_guard_that_only_looks_away_from_the_bare_models_examples():
     guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
     found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3, random_start=False), eps=0.25)
@@ -118,6 +136,8 @@ def test_rows_are_attack_conditions(tmp_path):
 def test_a_random_guards_passes_are_counted_in_rows():
     guarded = GuardedModel(Coin(), MODEL, name="coin", random=True)
     found = against(guarded, None, BATCH, PGD(steps=2, step_size=0.5), eps=0.1, draws=2, looks=5)
+    assert int(found.ways["bare"].backwards.max()) == 2
+    assert int(found.ways["direct"].backwards.max()) == 2 * 2  # gradients through the guard are means of two passes
     looks = [table_of(p) for p in found.parts("coin") if p.table == "looks"]
     assert len(looks) == 5
     assert all(0 <= n <= 5 for table in looks for n in table["right"].to_pylist())
@@ -152,8 +172,11 @@ def test_bad_input():
         against(Plain(), None, BATCH)
     with pytest.raises(ParameterError, match="the data has none"):
         against(guarded, None, Batch(IMAGES, None, BATCH.ids))
-    with pytest.raises(ParameterError, match="draws=0"):
-        against(guarded, None, BATCH, draws=0)
+    with pytest.raises(ParameterError, match="the data has none"):
+        against(guarded, None, BATCH[:0])
+    for wrong in ({"draws": 0}, {"looks": 0}, {"rounds": -1}):
+        with pytest.raises(ParameterError, match=f"{next(iter(wrong))}={next(iter(wrong.values()))}"):
+            against(guarded, None, BATCH, **wrong)
 
 
 def test_averaging_passes_of_a_model_without_randomness_changes_nothing():

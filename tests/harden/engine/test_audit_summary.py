@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import pytest
 
 from unshaken.core.errors import RunError
-from unshaken.harden.engine.audit_summary import read_summary
+from unshaken.harden.engine.audit_summary import NAME, read_summary
 from unshaken.run.store import RunDir
 
 CONDITION = {"condition": "pgd-linf-0.1", "method": "pgd", "norm": "linf", "eps": 0.1, "accuracy": {"value": 0.25}}
@@ -25,4 +28,11 @@ def test_a_damaged_summary_is_named_with_the_command_that_makes_it_again(tmp_pat
     run = RunDir(tmp_path)
     run.write_json({"conditions": [CONDITION | wrong]}, "summary.json")
     with pytest.raises(RunError, match=r"summary.json .*make it again with unshaken report"):
+        read_summary(run)
+
+
+def test_a_budget_beyond_all_numbers_is_damage(tmp_path):
+    run = RunDir(tmp_path)
+    run.write(json.dumps({"conditions": [CONDITION | {"eps": math.inf}]}).replace("Infinity", "1e999").encode(), NAME)
+    with pytest.raises(RunError, match=r"summary\.json"):
         read_summary(run)

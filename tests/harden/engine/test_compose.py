@@ -91,6 +91,19 @@ def test_the_model_learns_from_what_the_search_found(step):
     assert torch.equal(step.shown, step.images.flip(3))
 
 
+class Own(Fixed):
+    takes: ClassVar[frozenset[str]] = frozenset({"inner"})
+
+
+Own.info = Method("r5", "harden", Own, "none")
+
+
+def test_a_recipe_may_refuse_to_others_what_it_takes_itself():
+    assert Composition([Own()]).taken == {"inner": "r5"}
+    with pytest.raises(ParameterError, match="recipe 'r5' learns from one class an image, and the data has masks"):
+        Composition([Own()]).check_labels("masks")
+
+
 def test_threat_and_replays_are_those_of_the_recipe_that_has_some():
     assert Composition([Recorded(), Second()]).threat == Threat("l2", 1.0)
     assert (Composition([]).threat, Composition([]).replays) == (None, 1)

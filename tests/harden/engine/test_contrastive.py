@@ -53,6 +53,14 @@ def test_nt_xent_by_hand():
     assert other.grad.abs().sum() > 0
 
 
+def test_the_usual_temperatures():
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(nt_xent(z[:3], z[3:]), nt_xent(z[:3], z[3:], 0.5))
+    assert torch.equal(info_nce(z[:3], z[3:]), info_nce(z[:3], z[3:], 0.2))
+    queue = torch.eye(4)
+    assert torch.equal(queue_info_nce(z[:3], z[3:], queue), queue_info_nce(z[:3], z[3:], queue, 0.2))
+
+
 def test_nt_xent_is_the_cross_entropy_of_each_row_without_itself():
     g = torch.Generator().manual_seed(0)
     z = torch.randn(6, 4, generator=g)

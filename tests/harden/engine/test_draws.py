@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unshaken.harden.engine.draws import Draws, uniform
+from unshaken.harden.engine.draws import Draws, drawn_for_step, uniform
 
 
 def drawn(draws, passes=3):
@@ -39,3 +39,24 @@ def test_numbers_lie_between_their_bounds_in_the_type_of_a_tensor():
     assert found.dtype == torch.float64
     assert -2 <= float(found.min()) < -1.9
     assert 2.9 < float(found.max()) < 3
+
+
+def test_draws_of_a_step_hang_on_seed_step_and_process_alone():
+    def drawn_at(*place):
+        with drawn_for_step(*place):
+            return torch.rand(3).tolist()
+
+    before = torch.get_rng_state()
+    places = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    found = [tuple(drawn_at(*place)) for place in places]
+    assert len(set(found)) == 4
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(5)
+    assert [tuple(drawn_at(*place)) for place in places] == found
+
+
+def test_default_sources_are_of_seed_0():
+    assert drawn(Draws()) == drawn(Draws(0))
+    reset = Draws(3)
+    reset.reset(0)
+    assert drawn(reset) == drawn(Draws())

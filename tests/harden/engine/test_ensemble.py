@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from unshaken.core import Batch, Classifier
+from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.engine.ensemble import Ensemble, ensemble, mean_prediction, members_of, redrawn, transferability
@@ -52,6 +53,22 @@ def test_members_answer_together_and_apart():
     assert both(images).shape == (2, 2)
 
 
+def test_logits_may_be_averaged_in_the_place_of_probabilities():
+    members = [linear([[1.0], [0.0]]), linear([[0.0], [3.0]])]
+    images = torch.tensor([2.0, 3.0]).view(2, 1, 1, 1)
+    assert Ensemble(members, average="logits")(images).tolist() == [[1, 3], [1.5, 4.5]]
+    both = ensemble(members)
+    assert torch.allclose(both(images).exp(), both.net.predictors(images).softmax(2).mean(1), atol=1e-6)
+
+
+def test_one_layer_alone_may_be_drawn_anew():
+    member = Classifier(SmallCNN(classes=3, channels=1))
+    other = redrawn(member, 1, layer="head")
+    assert not torch.equal(other.net.head.weight, member.net.head.weight)
+    rest = {k: v for k, v in member.net.state_dict().items() if not k.startswith("head")}
+    assert all(torch.equal(other.net.state_dict()[k], v) for k, v in rest.items())
+
+
 def test_it_is_folded_for_a_search():
     member = Classifier(SmallCNN(classes=3, channels=1), mean=[0.3], std=[0.2]).eval()
     both = ensemble([member, redrawn(member, 1)]).eval()
@@ -66,6 +83,9 @@ def test_what_cannot_answer_together_is_refused():
     other.classes = ("cat", "dog")
     with pytest.raises(ModelError, match="differ in their classes"):
         ensemble([one, other])
+    other = Classifier(one.net, name="other", view=View(4, 4))
+    with pytest.raises(ModelError, match="differ in their classes or views"):
+        ensemble([one, one, other])
     with pytest.raises(ModelError, match="is a single network"):
         members_of(one)
 

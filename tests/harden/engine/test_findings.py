@@ -29,12 +29,15 @@ def test_findings_from_figures(tmp_path, monkeypatch):
         condition("pgd", 0.5, norm="linf", eps=0.02),
         condition("pgd", 0.1, norm="linf", eps=0.1),
         condition("translation", 0.7, group="geometry"),
+        condition("cyclic_translation", 0.68, group="geometry"),
+        condition("rotation", 0.1, group="geometry"),  # no recipe is for it
+        {**condition("frost", 0.1, group="weather"), "accuracy": None},
     ]
     run.write_json({"clean": figure(0.9), "conditions": conditions}, "summary.json")
     monkeypatch.setattr(findings, "_disparity", lambda run: [])
     found = findings_of(run)
     assert [(f.what, round(f.loss, 3)) for f in found] == [
-        ("linf attacks up to 0.1", 0.8), ("weather corruptions", 0.25), ("translation", 0.2)
+        ("linf attacks up to 0.1", 0.8), ("weather corruptions", 0.25), ("translation", 0.21)
     ]  # fmt: skip
     assert found[0].recipe == "trades:norm=linf,eps=0.1,beta=6.0"
 
@@ -52,6 +55,8 @@ def test_attacks_beyond_the_budget_of_the_data_are_not_trained_on(tmp_path, monk
     (found,) = findings_of(run, budget=8 / 255)
     assert found.what == "linf attacks up to 8/255"
     assert found.recipe == "trades:norm=linf,eps=8/255,beta=6.0"
+    (found,) = findings_of(run, budget=0.09)
+    assert found.recipe == "trades:norm=linf,eps=0.09,beta=6.0"
     (found,) = findings_of(run, budget=0.1)
     assert found.recipe == "trades:norm=linf,eps=0.1,beta=6.0"
 
@@ -66,6 +71,34 @@ def test_recipes_that_do_not_go_together_are_told():
     assert [r.info.name for r in recipes] == ["ema", "trades"]
     assert planned[0].left_out == ""
     assert "'trades' and 'augmix' both bring" in planned[1].left_out
+
+
+def test_a_recipe_is_planned_once_and_what_chance_explains_is_not():
+    found = [
+        Finding("weather", 0.3, "augmix"),
+        Finding("classes", 0.2, "worst-class", "equally easy classes show a gap"),
+        Finding("digital", 0.1, "augmix"),
+    ]
+    planned, recipes = choose(found)
+    assert [r.info.name for r in recipes] == ["augmix"]
+    assert planned == found
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "about", "shown"),
+    [
+        ("fog", 0.86, {"group": "weather"}, False),
+        ("fog", 0.84, {"group": "weather"}, True),
+        ("pgd", 0.86, {"norm": "linf", "eps": 0.1}, False),
+        ("pgd", 0.84, {"norm": "linf", "eps": 0.1}, True),
+        ("pgd", 0.1, {"norm": "l2", "eps": None}, False),  # no budget to train within
+    ],
+)
+def test_a_loss_of_less_than_five_points_is_no_finding(tmp_path, monkeypatch, method, value, about, shown):
+    run = RunDir(tmp_path)
+    run.write_json({"clean": figure(0.9), "conditions": [condition(method, value, **about)]}, "summary.json")
+    monkeypatch.setattr(findings, "_disparity", lambda run: [])
+    assert len(findings_of(run)) == shown
 
 
 def outcomes(monkeypatch, right):

@@ -33,7 +33,20 @@ def test_the_largest_class_gives_way_where_the_smallest_is_short():
     assert [(labels[rows] == c).sum() for c in (0, 1)] == [504, 50]
 
 
+def test_a_class_keeps_one_row_at_least():
+    rows = imbalanced(LABELS, ratio=5000, classes=(3, 5))
+    assert [(LABELS[rows] == c).sum() for c in (3, 5)] == [1000, 1]
+    few = imbalanced(LABELS, ratio=100, classes=(3, 5), largest=1)
+    assert len(few) == 2
+
+
 def test_bad_input():
+    with pytest.raises(ParameterError, match="a finite number of at least 1, not inf"):
+        imbalanced(LABELS, ratio=float("inf"))
+    with pytest.raises(ParameterError, match="two or more, each once"):
+        imbalanced(LABELS, ratio=2, classes=(3,))
+    with pytest.raises(DataError, match="0 of the first class"):
+        imbalanced(LABELS, ratio=2, largest=0)
     with pytest.raises(ParameterError, match=r"at least 1, not 0\.5"):
         imbalanced(LABELS, ratio=0.5)
     with pytest.raises(ParameterError, match="two or more, each once"):

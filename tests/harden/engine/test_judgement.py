@@ -50,7 +50,9 @@ def test_held_out_images_that_a_model_knows_are_those_far_easier_for_it(held, se
         ((80, 0.5), 0.2, ""),
         ((61, 0.5), 0.2, ""),
         ((59, 0.5), 0.2, "went from 80.0% to 59.0% (max_clean_loss allows 20 points)"),
+        ((60, 0.5), 0.2, ""),  # as much as allowed
         ((59, 0.5), None, ""),
+        ((80, 0.31), 0.2, ""),  # as much better as is needed
         ((80, 0.305), 0.2, "was 30.0% before and is 30.5%"),
         ((80, None), 0.2, ""),
     ],

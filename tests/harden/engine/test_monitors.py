@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from unshaken.harden.engine.monitors import catastrophic_overfitting, robust_overfitting
 
 
@@ -38,3 +40,38 @@ def test_a_fall_within_the_noise_of_few_images_is_none():
 def test_a_fall_on_training_images_too_is_no_overfitting():
     seen = curve(held_robust=[0.5, 0.4, 0.4], train_robust=[0.6, 0.5, 0.5], held_attacked=[2000.0] * 3)
     assert robust_overfitting(seen) is None
+
+
+@pytest.mark.parametrize(
+    ("fgsm", "robust", "seen"),
+    [
+        (0.95, [0.8, 0.65], False),  # a fall of 15 points
+        (0.95, [0.8, 0.55], True),
+        (0.9, [0.3, 0.16], False),  # more than half of the best is left
+        (0.9, [0.3, 0.14], True),
+        (0.5, [0.8, 0.35], False),  # FGSM lies 15 points above alone
+        (0.5, [0.8, 0.25], True),
+        (0.9, [0.1], False),
+    ],
+)
+def test_the_bounds_of_a_catastrophe(fgsm, robust, seen):
+    curves = curve(train_fgsm=[fgsm] * len(robust), train_robust=robust)
+    assert (catastrophic_overfitting(curves) is not None) == seen
+
+
+@pytest.mark.parametrize(
+    ("held", "n", "seen"),
+    [
+        ([0.5, 0.485, 0.485], 1e6, False),  # a fall of a point and a half
+        ([0.5, 0.47, 0.47], 1e6, True),
+        ([0.5, 0.45, 0.45], 700, False),  # twice the standard error is .053
+        ([0.5, 0.45, 0.45], 1000, True),  # and here .0445
+        ([0.5, 0.5, 0.4], 1000, True),  # the last two checks count: .45 of them
+        ([0.5, 0.52, 0.4], 1000, True),
+        ([0.5, 0.4], 1000, False),
+    ],
+)
+def test_the_bounds_of_robust_overfitting(held, n, seen):
+    rising = [0.5 + 0.1 * i for i in range(len(held))]
+    curves = curve(held_robust=held, train_robust=rising, held_attacked=[float(n)] * len(held))
+    assert (robust_overfitting(curves) is not None) == seen

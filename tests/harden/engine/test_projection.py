@@ -28,6 +28,13 @@ def test_outputs_are_those_of_the_layers(net, step_of):
     assert torch.equal(model(IMAGES), logits)  # inside `giving` alone are there others
 
 
+def test_without_hidden_units_the_projection_is_linear(net, step_of):
+    model = add_projector(net().eval(), 0, 4, seed=3)
+    (only,) = model.net.projector
+    projection, features = outputs(step_of(model, IMAGES, torch.zeros(3).long()), IMAGES, "projection", "features")
+    assert torch.allclose(projection, features @ only.weight.T + only.bias, atol=1e-6)
+
+
 def test_weights_follow_from_the_seed(net):
     one, two, other = (add_projector(net(), 0, 4, seed=s).net.projector[0].weight for s in (1, 1, 2))
     assert torch.equal(one, two)

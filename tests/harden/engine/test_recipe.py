@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unshaken.harden.engine.recipe import frozen_statistics, soft_predictions
+from unshaken.harden.engine.recipe import frozen_statistics, no_samples, soft_predictions
 
 
 @pytest.fixture
@@ -55,3 +55,15 @@ def test_soft_predictions_have_no_graph():
     found = soft_predictions(logits)
     assert found.tolist() == [[0.5, 0.5]]
     assert not found.requires_grad
+
+
+def test_a_norm_without_running_statistics_stays_without(net):
+    model = net().train()
+    model.net[1].track_running_stats = False
+    with frozen_statistics(model):
+        pass
+    assert not model.net[1].track_running_stats
+
+
+def test_outside_of_a_run_there_are_no_samples():
+    assert [len(part) for part in no_samples(lambda images: images)] == [0, 0, 0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import unshaken
 from tests.processes import process
@@ -17,6 +18,9 @@ from unshaken.api import harden
 from unshaken.cli import main
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data.in_memory import InMemory
+from unshaken.harden.engine._checkpoint import Progress
+from unshaken.harden.engine.run import _curves, _difference, _short, chosen_weights
+from unshaken.run.store import RunDir
 
 FEW = {"epochs": 2, "batch_size": 32, "check_images": 16, "save_every": 1}
 
@@ -195,6 +199,39 @@ def test_one_class_is_refused_where_a_network_begins_anew(photos, tmp_path):
     alone = InMemory(images, labels * 0, classes=["shirt"])
     with pytest.raises(ParameterError, match="has one class: a new network would have nothing to tell apart"):
         unshaken.harden("small", alone, [], out=tmp_path / "run", **FEW)
+
+
+def test_a_state_without_its_configuration_is_refused(data, tmp_path):
+    unshaken.harden("small", data, out=tmp_path / "run", **FEW)
+    (tmp_path / "run" / "harden.json").unlink()
+    with pytest.raises(RunError, match=r"has a state but no harden\.json"):
+        unshaken.harden("small", data, out=tmp_path / "run", resume=True, **FEW)
+
+
+def test_long_values_are_cut_where_two_configurations_differ():
+    assert _short("x" * 78) == '"' + "x" * 78 + '"'
+    assert _short("x" * 79) == '"' + "x" * 76 + "..."
+    assert _difference("lr", 1, 2) == "lr: 1 there, 2 now"
+    assert _difference("further", {"a": 1, "b": 2}, {"a": 1, "b": 3}) == ("further: the content of 'b' is another one")
+    assert _difference("further", {"a": 1}, {"b": 1}) == 'further: {"a": 1} there, {"b": 1} now'
+
+
+def test_damaged_weights_are_one_line(net, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(RunError, match=r"model\.safetensors is damaged") as caught:
+        chosen_weights(net(), RunDir(tmp_path))
+    assert "\n" not in str(caught.value)
+    wanted = net().net.state_dict()
+    save_file({k: v * 0 for k, v in wanted.items()}, tmp_path / "model.safetensors")
+    model = chosen_weights(net().train(), RunDir(tmp_path))
+    assert not model.training
+    assert not model.net[0].weight.any()
+
+
+def test_columns_of_the_curves_are_those_of_any_epoch():
+    curves = [{"epoch": 0.0, "loss": 2.0}, {"epoch": 1.0, "held_accuracy": 0.5}]
+    table = pq.read_table(io.BytesIO(_curves(Progress(curves=curves)))).to_pydict()
+    assert table == {"epoch": [0, 1], "loss": [2, None], "held_accuracy": [None, 0.5]}
 
 
 def test_bad_use(data, photos, tmp_path):

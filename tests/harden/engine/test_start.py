@@ -8,7 +8,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.harden.engine.start import start_from, with_new_head
+from unshaken.harden.engine.start import _arch, start_from, with_new_head
 from unshaken.models.loaders.from_run import ShapeRecord
 
 
@@ -57,3 +57,22 @@ def test_a_new_head_keeps_all_other_weights():
 def test_a_net_without_a_linear_layer_has_no_head_to_replace():
     with pytest.raises(ModelError, match="has no linear layer to replace"):
         with_new_head(Classifier(nn.Flatten(), name="flat"), 3, ("a", "b", "c"), 0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "arch"),
+    [
+        ("demo:robust", "small"),
+        ("weights:net.safetensors?arch=small-cnn", "small-cnn"),
+        ("torchvision:resnet18@IMAGENET1K_V1", "torchvision:resnet18"),
+        ("timm:resnet18", "timm:resnet18"),
+        ("py:net.py:make", "py:net.py:make"),
+    ],
+)
+def test_what_a_spec_loads_is_kept_under_its_architecture(spec, arch):
+    assert _arch(spec) == (arch, ())
+
+
+def test_a_kind_that_cannot_be_kept_is_told():
+    with pytest.raises(ModelError, match="a model of the kind 'onnx' cannot be kept after training"):
+        _arch("onnx:net.onnx")

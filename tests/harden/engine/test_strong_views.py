@@ -101,3 +101,87 @@ def test_chances_are_kept():
     light = strong_view(x, ViewSettings(1.0, 0.8, (0.4, 0, 0, 0), 0.0, 0.0, 0.0), rng)
     same = (light.mean((1, 2, 3)) - strong_view(x, NOTHING, rng).mean((1, 2, 3))).abs() < 1e-6
     assert float(same.float().mean()) == pytest.approx(0.2, abs=0.03)
+
+
+def ramps(n, side=16):
+    """Red grows from 0 to 1 to the right, green downwards: in the middle of a pixel by its place."""
+    across = (torch.arange(side) + 0.5) / side
+    return torch.stack([across.expand(side, side), across[:, None].expand(side, side), torch.zeros(side, side)]).repeat(
+        n, 1, 1, 1
+    )
+
+
+def rectangle(view):
+    """Left, top, width and height of what a view of the ramps shows, as shares of the image, by its middle pixels."""
+    side = view.shape[-1]
+    at, middle = (side // 4, 3 * side // 4), side // 2
+    found = []
+    for channel, line in ((0, view[0, middle]), (1, view[1, :, middle])):
+        a, b = (float(line[i]) for i in at)
+        size = (b - a) * side / (at[1] - at[0])
+        found.append((a - (at[0] + 0.5) / side * size, size, channel))
+    return found[0][0], found[1][0], found[0][1], found[1][1]
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("place", [0.0, 0.25, 1.0])
+def test_a_crop_has_its_area_its_ratio_and_its_place(ratio, place):
+    """Width over height runs from 3/4 to 4/3; a place of 0 is at the left or top, one of 1 at the other end."""
+    one = torch.ones(1)
+    found = cropped(ramps(1), 0.4 * one, ratio * one, place * one, (1 - place) * one, torch.tensor([False]))
+    left, top, wide, high = rectangle(found[0])
+    assert wide * high == pytest.approx(0.4, abs=1e-3)
+    assert wide / high == pytest.approx((4 / 3) ** (2 * ratio - 1), abs=1e-2)
+    assert left == pytest.approx(place * (1 - wide), abs=1e-2)
+    assert top == pytest.approx((1 - place) * (1 - high), abs=1e-2)
+
+
+def test_a_crop_is_no_larger_than_the_image_and_of_the_size_asked_for():
+    one = torch.ones(1)
+    found = cropped(ramps(1), one, one, 0 * one, 0.5 * one, torch.tensor([False]), (8, 8))
+    assert found.shape == (1, 3, 8, 8)
+    left, top, wide, high = rectangle(found[0])
+    assert wide == pytest.approx(1, abs=1e-3)
+    assert high == pytest.approx(0.75**0.5, abs=1e-3)
+    assert (left, top) == (pytest.approx(0, abs=1e-3), pytest.approx((1 - high) / 2, abs=1e-3))
+
+
+def test_areas_lie_between_the_least_and_the_most():
+    rng = SampleRng.of(0, "t", [str(i) for i in range(200)])
+    found = strong_view(ramps(200), ViewSettings(0.2, 0.0, (0, 0, 0, 0), 0.0, 0.0, 0.0, most=0.4), rng, 0.0)
+    areas = [wide * high for _, _, wide, high in map(rectangle, found)]
+    assert 0.2 - 1e-3 < min(areas) < 0.21
+    assert 0.39 < max(areas) < 0.4 + 1e-3
+
+
+def test_half_a_turn_turns_colours_over_and_a_quarter_swaps_them():
+    """In units of 1.402 (red) and 1.772 (blue) from the grey of BT.601."""
+    x = photos() * 0.1 + 0.45
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    grey = (x * weights).sum(1)
+    half, quarter = turned(x, torch.tensor([0.5, 0.5])), turned(x, torch.tensor([0.25, 0.25]))
+    for channel in (0, 2):
+        assert torch.allclose(half[:, channel] - grey, grey - x[:, channel], atol=1e-5)
+    assert torch.allclose((quarter[:, 2] - grey) / 1.772, (grey - x[:, 0]) / 1.402, atol=1e-5)
+    assert torch.allclose((quarter[:, 0] - grey) / 1.402, (x[:, 2] - grey) / 1.772, atol=1e-5)
+
+
+def test_hue_is_turned_by_its_share_of_a_turn():
+    x = photos() * 0.2 + 0.4
+    draws = [torch.full((2,), 0.5)] * 3 + [torch.tensor([0.75, 0.0])]
+    found = jittered(x, draws, (0.4, 0.4, 0.4, 0.1))
+    assert torch.allclose(found, turned(x, torch.tensor([0.05, -0.1])), atol=1e-5)
+
+
+def test_blurs_are_of_deviations_from_a_tenth_to_two():
+    x, rng = photos(6, high=24, wide=24), SampleRng.of(0, "t", [str(i) for i in range(6)])
+    sharp, soft = (strong_view(x, ViewSettings(1.0, 0.0, (0, 0, 0, 0), 0.0, blur, 0.0), rng) for blur in (0.0, 1.0))
+    width = rng.fold("view").fresh(14)[:, 8]
+    assert torch.allclose(soft, blurred(sharp, 0.1 + 1.9 * width), atol=1e-6)
+
+
+def test_a_blur_wider_than_the_image_reaches_to_its_border():
+    x = photos(1, high=3, wide=5)
+    found = blurred(x, torch.tensor([400.0]))
+    assert found.shape == x.shape
+    assert float(found.std()) < float(x.std())

@@ -213,7 +213,7 @@ class _Fitting:
         limit: int | None,
         workers: int | None,
     ) -> None:
-        self.dataset, self.methods, self.seed, self.workers = dataset, list(methods), seed, workers
+        self.methods, self.seed, self.workers = list(methods), seed, workers
         self.model, self.bad = model, list[BadSample]()
         first = first_batch(dataset, view=model.view)
         tensor = next(iter(model.parameters()), None)
@@ -229,11 +229,11 @@ class _Fitting:
         """One look at every sample of the bank, and the tuning samples with their images."""
         moments = {layer: Moments(self.anatomy.classes) for m in self.methods for layer in m.moments(self.anatomy)}
         reservoir = Reservoir(keep)
-        for batch in self._batches(bank, self.oracle.limit):
+        for batch in self._batches(bank):
             for forward in forward_passes(self.methods, self.anatomy, batch, self.oracle, self.seed):
                 self._add(forward, moments, reservoir)
             task.advance(len(batch))
-        held = list(self._batches(tune, self.oracle.limit))
+        held = list(self._batches(tune))
         task.advance(sum(len(b) for b in held))
         rows = reservoir.rows()
         if not reservoir.seen:
@@ -256,7 +256,7 @@ class _Fitting:
     ) -> dict[str, Tensor]:
         """The calibration samples' scores, rising."""
         found: dict[str, list[Tensor]] = {label: [] for label in fitted}
-        for batch in self._batches(calibration, self.oracle.limit):
+        for batch in self._batches(calibration):
             for label, scored in screen(fitted, self.anatomy, batch, self.oracle, self.seed).items():
                 check_scores(label, scored.score, batch.ids)
                 found[label].append(scored.score.cpu())
@@ -289,15 +289,14 @@ class _Fitting:
             self.anatomy, torch.cat([p.logits for p in parts]), features, batch.images, rng, batch.labels
         )
 
-    def _batches(
-        self, indices: Sequence[int] | NDArray[np.int64] | range, size: int, keep_bad: bool = True
-    ) -> Iterator[Batch]:
+    def _batches(self, indices: NDArray[np.int64]) -> Iterator[Batch]:
         tensor = next(iter(self.model.parameters()), None)
         device = torch.device("cpu") if tensor is None else tensor.device
+        size = self.oracle.limit
         for item in stream(self.dataset, indices, view=self.model.view, workers=self.workers, batch_size=size):
             if isinstance(item, Batch):
                 yield item.to(device)
-            elif keep_bad:
+            else:
                 self.bad.append(item)
 
 

@@ -42,20 +42,19 @@ class Check:
     def __call__(self, live: Classifier, kept: Classifier) -> dict[str, float]:
         """Figures of the weights to be kept (`held_*`), and of the live ones on training images (`train_*`)."""
         figures: dict[str, float] = {}
+        threat, pgd = self.threat, PGD(steps=self.steps, step_size=2.5 / self.steps)
         with evaluating(kept):
             logits = self._logits(kept, self.held.images)
             labels = required(self.held.labels)
             figures["held_loss"] = float(cross_entropy(logits, labels))
             figures["held_accuracy"] = float(_shares_right(logits, labels).mean())
-            if self.threat is not None:
+            if threat is not None:
                 figures["held_attacked"] = float(min(self.attacked, len(self.held)))
-                figures["held_robust"] = self._under(kept, self.held, PGD(steps=self.steps, step_size=2.5 / self.steps))
-        if self.threat is not None:
+                figures["held_robust"] = self._under(kept, self.held, pgd, threat)
+        if threat is not None:
             with evaluating(live):
-                figures["train_fgsm"] = self._under(live, self.trained, FGSM())
-                figures["train_robust"] = self._under(
-                    live, self.trained, PGD(steps=self.steps, step_size=2.5 / self.steps)
-                )
+                figures["train_fgsm"] = self._under(live, self.trained, FGSM(), threat)
+                figures["train_robust"] = self._under(live, self.trained, pgd, threat)
         return figures
 
     def _logits(self, model: Classifier, images: Tensor) -> Tensor:
@@ -63,15 +62,12 @@ class Check:
         with torch.no_grad():
             return torch.cat([model(x.to(device)).float().cpu() for x in torch.split(images, PIECE)])
 
-    def _under(self, model: Classifier, batch: Batch, attack: FGSM | PGD) -> float:
+    def _under(self, model: Classifier, batch: Batch, attack: FGSM | PGD, threat: Threat) -> float:
         """Share of the images that the attack does not break."""
-        if self.threat is None:
-            return float("nan")
         device = next(model.parameters()).device
         some = batch[slice(0, self.attacked)].to(device)
         oracle = Oracle(model, limit=PIECE, search_copy=search_copy(model, some.images[:2]))
-        norm, eps = self.threat.norm, self.threat.eps
-        (found,), _ = attack.attack(oracle, some, norm=norm, eps=[eps], seed=self.seed)
+        (found,), _ = attack.attack(oracle, some, norm=threat.norm, eps=[threat.eps], seed=self.seed)
         return 1 - float(found.fooled.double().mean())
 
 

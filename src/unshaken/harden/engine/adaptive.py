@@ -144,7 +144,6 @@ class _AdaptiveAttack:
     def _searched(self, name: str, model: Classifier, search: Attack[Any]) -> Way:
         for one in {id(m): m for m in (self.guarded, model)}.values():
             reseed(one, _seed(self.seed, name, "search"))
-        random = model is not self.guarded.bare and self.draws > 1
         found = find_end_points(
             model,
             search,
@@ -152,7 +151,7 @@ class _AdaptiveAttack:
             norm=self.norm,
             eps=self.eps,
             seed=self.seed,
-            draws=self.draws if random else 1,
+            draws=1 if model is self.guarded.bare else self.draws,
             early=model is self.guarded and self.draws == 1,
         )
         cost = {"forwards": found.forwards, "backwards": found.backwards, "seconds": found.seconds}
