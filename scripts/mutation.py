@@ -103,7 +103,7 @@ def judge(python: str, path: Path, mutation: Any, timeout: float) -> dict[str, A
     own, room = tests_of(path)
     stages = {
         "own": (own, None, timeout),
-        "battery": (["tests/battery"], path.stem.replace("_", "-"), timeout),
+        "battery": (["tests/battery"], path.stem.removeprefix("_").replace("_", "-"), timeout),
         "room": (room, None, 10 * timeout),
     }
     with use_mutation(path, operator, mutation.occurrence) as (before, after):
