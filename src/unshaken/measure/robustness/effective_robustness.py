@@ -50,7 +50,7 @@ class EffectiveRobustness:
     Args:
         rho: shifted accuracy minus the predicted one, in accuracy (0.06 is six points). The interval is that of the
             line alone, from a bootstrap over baseline models (its n counts them): the sampling error of the model's
-            own two accuracies is not in it.
+            own two accuracies is not in it. Two baselines always have a line: then it is all that rho can be.
         predicted: the shifted accuracy that the line foretells.
         line: the line.
     """
@@ -124,7 +124,9 @@ def effective_robustness(
     slope, intercept = _lines(x[place], y[place], fit)
     at = _forth(numbers("clean", [clean], low=0, high=1), transform)
     rho = own - _back(intercept + slope * at, transform)
-    return EffectiveRobustness(bootstrap_figure(own - predicted, rho, len(x), level=level), predicted, line)
+    value = own - predicted
+    ends = (own - 1, own) if len(np.unique(np.stack([x, y], 1), axis=0)) < 3 else (value, value)
+    return EffectiveRobustness(bootstrap_figure(value, rho, len(x), level=level, ends=ends), predicted, line)
 
 
 def relative_robustness(

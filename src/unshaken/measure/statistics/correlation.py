@@ -62,7 +62,8 @@ def correlation(x: ArrayLike, y: ArrayLike, *, kind: Kind = "pearson", level: fl
     r = float(np.clip(test.statistic, -1, 1))
     error = math.sqrt((1.0 if kind == "pearson" else 1.06) / (n - 3))
     half = float(scipy.stats.norm.ppf((1 + level) / 2)) * error
-    z = math.atanh(min(max(r, -1 + 1e-15), 1 - 1e-15))
+    nearest = 12 / (n * (n * n - 1)) if kind == "spearman" else 1e-15  # ranks alike may differ by one swap elsewhere
+    z = math.atanh(min(max(r, -1 + nearest), 1 - nearest))
     low, high = min(r, math.tanh(z - half)), max(r, math.tanh(z + half))
     figure = Figure(r, low, high, n, f"fisher {percent(level)}")
     return Correlation(figure, float(test.pvalue), float(scipy.stats.linregress(a, b).slope))

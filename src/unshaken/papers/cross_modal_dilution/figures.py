@@ -13,6 +13,7 @@ from unshaken.measure.retrieval.spread import figure_of_means
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, FRESH, TIMES, CrossModalDilutionPaper
 from unshaken.papers.frame.rows import Rows, mean_of
+from unshaken.tasks.image_text.report import RANGES
 
 RELEVANCES = ("relevance_text", "relevance_image", "words_added")
 
@@ -38,10 +39,11 @@ def figures(paper: CrossModalDilutionPaper, rows: Rows) -> dict[str, Any]:
             both = np.concatenate([clean[name], changed["relevant"], changed["filler"]], 1)
             found["content"][name] = content(both, len(seeds))
     for measure in RELEVANCES:
-        found[measure] = {c: mean_of(over_seeds_of(seeds, c, measure)) for c in CHANGES}
+        low, high = RANGES[measure]
+        found[measure] = {c: mean_of(over_seeds_of(seeds, c, measure), low=low, high=high) for c in CHANGES}
     relevant, url = (over_seeds_of(seeds, c, "relevance_image", keep=True) for c in ("relevant", "url"))
     there = np.isfinite(relevant)
-    found["more_relevant"] = mean_of((relevant - url)[there])
+    found["more_relevant"] = mean_of((relevant - url)[there], low=-2.0, high=2.0)
     found["kept"] = float(np.mean([read(s, "fused", "relevant", "kept") for s in seeds]))
     return found
 

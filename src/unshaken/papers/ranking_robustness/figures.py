@@ -34,7 +34,7 @@ def figures(paper: RankingRobustnessPaper, rows: Rows) -> dict[str, Any]:
     names = (*OTHERS, *NEURAL, *BESIDE)
     columns = {name: {task: task_columns(seeds, name, task) for task in (*TASKS, "two-mistakes")} for name in names}
     found: dict[str, Any] = {
-        "mean": {name: mean_of(column(seeds, name, "clean")) for name in names},
+        "mean": {name: mean_of(column(seeds, name, "clean"), low=0.0, high=1.0) for name in names},
         "spread": {name: variance_figure(columns[name]["variance"]) for name in names},
         "gain": {name: gain_figure(seeds, name) for name in names},
     }
