@@ -80,7 +80,9 @@ def _figure(table: Numbers, there: Numbers, least: float, level: float, resample
         total = float(w @ there @ v)
         draws.append(float(w @ table @ v) / total if total else value)
     alike = alike_figure(value, min(table.shape), low=least, high=1.0, level=level)
-    found = bootstrap_figure(value, np.array(draws), episodes, level=level, ends=(alike.low, alike.high))
+    found = bootstrap_figure(
+        value, np.array(draws), episodes, units=table.size, level=level, ends=(alike.low, alike.high)
+    )  # entries: wide as it is, it needs no more for few episodes
     method = f"pigeonhole bootstrap {percent(level)} ({resamples}) over episodes and classes"
     return Figure(found.value, found.low, found.high, found.n, method)
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
 from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.gaps import gap_figure
 from unshaken.measure.statistics.intervals import bootstrap_figure, centred_figure, share
 from unshaken.measure.statistics.share_differences import newcombe
 
@@ -23,7 +24,7 @@ class Disparity:
 
     Args:
         gap: the largest accuracy minus the smallest, in [0, 1]. Picking the extremes of K noisy shares makes it too
-            large; the interval is the bootstrap's spread around the value, `by_chance` says by how much.
+            large, `by_chance` says by how much; the lower end of the interval makes up for it, see `gap_figure`.
         by_chance: the mean gap if all classes had the common accuracy, at these counts.
         p_equal: share of such draws whose gap is at least the one seen; small means unequal beyond chance.
         deviation: standard deviation of the classes' accuracies (over K, not K - 1).
@@ -71,10 +72,10 @@ def disparity(
     worst = int(rates.argmin())
     n = int(sizes.sum())
     return Disparity(
-        gap=centred_figure(gap, np.ptp(drawn, axis=1), n, level=level, low=0.0),
+        gap=gap_figure(gap, np.ptp(drawn, axis=1), chance, n, level=level),
         by_chance=float(chance.mean()),
         p_equal=float((1 + (chance >= gap - 1e-12).sum()) / (1 + resamples)),
-        deviation=centred_figure(float(rates.std()), drawn.std(1), n, level=level, low=0.0),
+        deviation=gap_figure(float(rates.std()), drawn.std(1), even.std(1), n, level=level),
         worst=share(int(hits[worst]), int(sizes[worst]), level=level),
         worst_class=int(names[worst]),
         best_class=int(names[rates.argmax()]),
