@@ -21,7 +21,7 @@ ROUNDING = 1e-6
 """Values nearer than this share of their scale differ by rounding only: sums of float32 do."""
 RARE = 20
 """Values other than the most common one, below which a bootstrap has too few of them to resample."""
-_DRAWS = 10_000
+_DRAWS = 4_000
 
 
 def mean_figure(
