@@ -17,7 +17,7 @@ def test_hits_are_a_share_and_other_values_a_mean():
     assert summarise(np.array([NAN])) is None
 
 
-def test_a_constant_difference_has_no_width():
+def test_a_constant_difference_tells_nothing_of_other_images():
     """Paired: whatever the samples vary by, they gain 0.25 each."""
     values = np.array([0.1, 0.9, 0.4, 0.7])
     ids = ["a", "b", "c", "d"]

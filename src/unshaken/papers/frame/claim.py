@@ -118,7 +118,7 @@ def decide(
 def decide_near(part: str, words: str, figure: Mapping[str, Any], expected: float, allowed: float) -> Check:
     """Judge a figure that a law foretells: shown if its interval is near it, contradicted if wholly farther away.
 
-    An interval without an end shows nothing there, and contradicts nothing.
+    An interval that lacks an end shows nothing; the end that it has may contradict.
 
     Args:
         part: the name of the part of the claim.

@@ -41,7 +41,7 @@ def negated(figure: Mapping[str, Any]) -> dict[str, Any]:
     >>> negated({"value": 0.25, "low": None, "high": 0.5})
     {'value': -0.25, 'low': -0.5, 'high': None}
     """
-    low, high = _minus(0, figure["high"]), _minus(0, figure["low"])
+    low, high = (None if end is None else -end for end in (figure["high"], figure["low"]))
     return {**figure, "value": -figure["value"], "low": low, "high": high}
 
 
