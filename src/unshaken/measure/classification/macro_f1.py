@@ -71,12 +71,13 @@ def f1_of_means(means: Numbers) -> Numbers:
     return np.asarray(scores.sum(-1) / np.maximum(occurs.sum(-1), 1))
 
 
-def f1_rows(columns: Numbers, classes: int) -> Numbers:
+def f1_rows(columns: Numbers, classes: int, *, together: int = 1) -> Numbers:
     """Rows of `f1_columns` that another sample might have, by which perfect or equal predictions may be too good.
 
     Args:
         columns: `[N, 3K]`, or those of P predictions side by side `[N, 3KP]`.
         classes: number of classes K.
+        together: neighbouring predictions that are right or wrong together, such as those of several seeds.
 
     Returns:
         `[R, 3KP]`: for each of the rarest labels a sample that some of the predictions have right, and others not.
@@ -87,8 +88,9 @@ def f1_rows(columns: Numbers, classes: int) -> Numbers:
     rows = []
     for label in rare:
         wrong = next((k for k in rare if k != label), (label + 1) % classes)
-        for right in product((True, False), repeat=parts):
-            rows.append(np.concatenate([f1_columns([label], [label if r else wrong], classes)[0] for r in right]))
+        one = {right: f1_columns([label], [label if right else wrong], classes)[0] for right in (True, False)}
+        for pattern in product((True, False), repeat=parts // together):
+            rows.append(np.concatenate([one[right] for right in np.repeat(pattern, together).tolist()]))
     return np.array(rows)
 
 

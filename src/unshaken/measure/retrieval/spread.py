@@ -114,7 +114,7 @@ def figure_of_means(
     if possible is not None and no_spread(finite):
         missed = missed_share(len(columns), level=level)
         others = function((1 - missed) * means + missed * possible())
-        ends = float(others.min()), float(others.max())
+        ends = float(np.nanmin(others)), float(np.nanmax(others))
     return bootstrap_figure(value, finite, len(columns), level=level, ends=ends)
 
 

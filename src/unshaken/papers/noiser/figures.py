@@ -56,7 +56,8 @@ def decibels(differences: Sequence[float]) -> dict[str, Any]:
 def unchanged(rows: Rows, figure: str, name: str) -> dict[str, Any]:
     """A figure by exposure, over the photos, without a network; the photo itself is not beside itself."""
     exposures = [exposure for exposure in EXPOSURES if (name, exposure) != (GIVEN, CLEAN)]
-    return {exposure: mean_of(shown(rows, figure, name, exposure)) for exposure in exposures}
+    ends = {} if figure == "psnr" else {"low": -1.0, "high": 1.0}
+    return {exposure: mean_of(shown(rows, figure, name, exposure), **ends) for exposure in exposures}
 
 
 def enhanced(seeds: Sequence[Rows], figure: str, name: str) -> dict[str, Any]:
