@@ -87,8 +87,8 @@ def nll(logits: ArrayLike, labels: ArrayLike, *, level: float = 0.95, resamples:
 
 def _mean_figure(values: Numbers, level: float, resamples: int, seed: int, *, high: float = math.inf) -> Figure:
     """The mean of losses of 0 or more; what rounding of the probabilities adds beyond the range is left in."""
-    ends = {"low": min(0.0, float(values.min())), "high": max(high, float(values.max()))}
-    return mean_figure(values, **ends, level=level, resamples=resamples, seed=seed)
+    least, most = min(0.0, float(values.min())), max(high, float(values.max()))
+    return mean_figure(values, low=least, high=most, level=level, resamples=resamples, seed=seed)
 
 
 def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Numbers, Indices]:

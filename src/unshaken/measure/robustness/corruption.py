@@ -145,8 +145,8 @@ def _errors(
 
     def figure(weights: Numbers) -> Figure:
         """The mean of a weighted sum of the columns of `per_sample`, which lie in [0, 1]."""
-        ends = {"low": float(weights.clip(max=0).sum()), "high": float(weights.clip(min=0).sum())}
-        return mean_figure(per_sample @ weights, **ends, draws=draws @ weights, level=level)
+        low, high = float(weights.clip(max=0).sum()), float(weights.clip(min=0).sum())
+        return mean_figure(per_sample @ weights, low=low, high=high, draws=draws @ weights, level=level)
 
     unit = np.eye(per_sample.shape[1])
     place = {c: i for i, c in enumerate(names)}

@@ -64,8 +64,8 @@ def mean_figure(
         return alike_figure(value, n, low=low, high=high, level=level)
     if bounded and ((column == low) | (column == high)).all():
         found = share(int((column == high).sum()), n, level=level)
-        ends = (low + (high - low) * end for end in (found.value, found.low, found.high))
-        return Figure(*ends, n, found.interval)
+        middle, least, most = (low + (high - low) * end for end in (found.value, found.low, found.high))
+        return Figure(middle, least, most, n, found.interval)
     if draws is None:
         draws = bootstrap_means(column[:, None], resamples=resamples, seed=seed)[:, 0]
     figure = bootstrap_figure(value, draws, n, level=level)
@@ -101,8 +101,8 @@ def alike_figure(
     'clopper-pearson 95% (all values alike)'
     """
     missed = missed_share(n, level=level)
-    ends = (value + missed * (end - value) for end in (low, high))
-    return Figure(value, *ends, n, f"clopper-pearson {percent(level)} (all values alike)")
+    least, most = (value + missed * (end - value) for end in (low, high))
+    return Figure(value, least, most, n, f"clopper-pearson {percent(level)} (all values alike)")
 
 
 def gaffke(values: ArrayLike, *, low: float, high: float, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
