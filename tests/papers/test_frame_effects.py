@@ -3,8 +3,8 @@
 import pytest
 
 from unshaken.measure import over_seeds
-from unshaken.papers.frame import decide
-from unshaken.papers.frame.effects import across_seeds, complement, mean_over, negated, scaled, values_of
+from unshaken.papers.frame import decide, decide_near
+from unshaken.papers.frame.effects import across_seeds, complement, mean_over, negated, scaled, unpaired, values_of
 
 DIFFERENCE = {"value": 0.25, "low": -0.5, "high": None, "n": 3, "interval": "by hand"}
 SHARE = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 8, "interval": "by hand"}
@@ -43,3 +43,18 @@ def test_a_difference_by_seed_is_judged_by_its_mean(kind):
     check = decide("gain", "gain", kind(gains), above=0.05)
     assert check == decide("gain", "gain", across_seeds(gains), above=0.05)
     assert check.holds is True
+
+
+def test_an_end_that_an_interval_does_not_have_stays_none():
+    open_above = {"value": 0.5, "low": 0.25, "high": None}
+    assert unpaired(open_above, SHARE) == {"value": 0.25, "low": -0.25, "high": None}
+    assert unpaired(SHARE, open_above) == {"value": -0.25, "low": None, "high": 0.25}
+    assert complement(open_above) == {"value": 0.5, "low": None, "high": 0.75}
+    assert scaled(open_above, 2.0) == {"value": 1.0, "low": 0.5, "high": None}
+
+
+@pytest.mark.parametrize("figure", [{"value": 0.5, "low": 0.5, "high": None}, {"value": 0.5, "low": None, "high": 0.5}])
+def test_an_interval_without_an_end_neither_shows_nor_contradicts_a_law(figure):
+    near = decide_near("law", "rate", figure, 0.5, 0.25)
+    assert (near.holds, near.opposed) == (False, False)
+    assert decide_near("law", "rate", figure, 0.6 if figure["low"] is None else 0.4, 0.05).holds is False

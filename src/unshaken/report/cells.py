@@ -25,8 +25,8 @@ def value(figure: Row | None) -> Cell:
     """A number with its interval, such as a distance; an end that is unbounded is infinite."""
     if figure is None:
         return Cell("")
-    ends = [wording.number(figure[k]) if figure[k] is not None else "∞" for k in ("low", "high")]
-    return Cell(wording.number(figure["value"]), f"{ends[0]} to {ends[1]}")
+    low, high = (end if figure[k] is None else wording.number(figure[k]) for k, end in (("low", "-∞"), ("high", "∞")))
+    return Cell(wording.number(figure["value"]), f"{low} to {high}")
 
 
 def points(figure: Row | None) -> Cell:

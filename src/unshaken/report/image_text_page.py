@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.measure import paired_difference
 from unshaken.measure.classification.macro_f1 import paired_f1
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (
     Block,
@@ -34,6 +34,7 @@ from unshaken.report.figures.pictures import SIDE, address, class_name
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.run import RunDir
+from unshaken.tasks.image_text.report import MEASURES, RANGES
 
 RECORD = "image_text.json"
 TITLE = "Images with texts: what changes of either cost"
@@ -51,7 +52,6 @@ ADDED = (
     Column("self-BLEU-2", brief=False), Column("changed", "of all samples", brief=False),
     Column("queries", "in all", brief=False),
 )  # fmt: skip
-MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "match", "words_added", "self_bleu")
 SHOWN_BAD = 20
 Rows = list[dict[str, Any]]
 
@@ -148,7 +148,8 @@ def _mean(rows: pa.Table, name: str) -> Cell:
     values = values[np.isfinite(values)]
     if not len(values):
         return Cell("")
-    return cells.value(paired_difference(np.zeros(len(values)), values).to_json())
+    low, high = RANGES[name]
+    return cells.value(mean_figure(values, low=low, high=high).to_json())
 
 
 def _cut(rows: pa.Table) -> str:

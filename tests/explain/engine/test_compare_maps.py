@@ -17,12 +17,13 @@ def test_hits_are_a_share_and_other_values_a_mean():
     assert summarise(np.array([NAN])) is None
 
 
-def test_a_constant_difference_has_no_width():
-    """Paired: whatever the samples vary by, they gain 0.25 each."""
+def test_a_constant_difference_tells_nothing_of_other_images():
+    """Paired: whatever the samples vary by, they gain 0.25 each; four do not show that others do."""
     values = np.array([0.1, 0.9, 0.4, 0.7])
     ids = ["a", "b", "c", "d"]
     figure = compare_methods(MapValues(ids, values), MapValues(ids[::-1], values[::-1] + 0.25))
-    assert (figure.value, figure.low, figure.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert figure.value == pytest.approx(0.25)
+    assert (figure.low, figure.high) == (-np.inf, np.inf)  # a metric may have any range
 
 
 def test_models_are_compared_on_what_both_classify_rightly():

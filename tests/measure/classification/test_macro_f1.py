@@ -33,7 +33,9 @@ def test_equal_to_scikit_learn_with_classes_that_do_not_occur():
 
 def test_nothing_changed_drops_by_nothing_and_nothing_right_has_no_drop():
     same = paired_f1(LABELS, CLEAN, CLEAN)
-    assert (same.drop.value, same.drop.low, same.drop.high) == (0, 0, 0)
+    assert same.drop.value == 0
+    assert same.drop.low < -0.1  # a sample that only the first or only the second has right may have been missed
+    assert same.drop.high > 0.1
     assert paired_f1([0, 0], [1, 1], [0, 0]).drop is None
 
 

@@ -105,7 +105,8 @@ def test_a_gap_of_pairs():
     assert gap.value == pytest.approx(8 / 9 - 4 / 7)
     assert 0.2 < gap.low < gap.value < gap.high < 0.5
     same = f1_gap(truth, real, real)
-    assert (same.value, same.low, same.high) == (0, 0, 0)
+    assert same.value == 0
+    assert (same.low, same.high) == pytest.approx((-0.0225, 0.0225), abs=2e-3)  # 2.3 % of 160 pairs may be missed
     nothing = f1_gap(truth, real, np.zeros(160))
     assert nothing.value == pytest.approx(8 / 9)
     with pytest.raises(ParameterError, match="no pair is unsafe"):

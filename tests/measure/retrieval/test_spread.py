@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.retrieval.spread import drop_rate, figure_of_means, permutation_test, spread
+from unshaken.measure.retrieval.spread import corners, drop_rate, figure_of_means, permutation_test, spread
 
 
 def test_spread_by_hand():
@@ -42,7 +42,19 @@ def test_of_many_pairs_signs_are_drawn():
 
 def test_a_figure_of_means_is_paired():
     clean = np.random.default_rng(0).random(100)
-    figure = figure_of_means(np.stack([clean, 0.5 * clean], 1), lambda m: m[..., 1] / m[..., 0] - 1)
-    assert (figure.value, figure.low, figure.high) == pytest.approx((-0.5, -0.5, -0.5))
+    columns = np.stack([clean, 0.5 * clean + 1e-3 * np.arange(100) / 100], 1)
+    figure = figure_of_means(columns, lambda m: m[..., 1] / m[..., 0] - 1)
+    assert figure.value == pytest.approx(-0.5, abs=2e-3)
+    assert figure.high - figure.low < 1e-3  # columns that are resampled apart would leave a tenth
     with pytest.raises(ParameterError, match="undefined"), np.errstate(all="ignore"):
         figure_of_means(np.zeros((3, 2)), lambda m: m[..., 1] / m[..., 0])
+
+
+def test_a_figure_that_no_resample_changes_may_be_another_for_queries_that_were_missed():
+    """Clean 1 and changed 0.5 for all ten queries: 30.85 % of others may have (0, 1), (1, 0) or other corners."""
+    columns, missed = np.tile([1.0, 0.5], (10, 1)), 1 - 0.025 ** (1 / 10)
+    figure = figure_of_means(columns, lambda m: m[..., 1] / m[..., 0] - 1, possible=lambda: corners(2))
+    worst, best = 0.5 * (1 - missed) - 1, (0.5 * (1 - missed) + missed) / (1 - missed) - 1
+    assert (figure.value, figure.low, figure.high) == pytest.approx((-0.5, worst, best))
+    unknown = figure_of_means(columns, lambda m: m[..., 1] / m[..., 0] - 1)
+    assert (unknown.low, unknown.high) == (-np.inf, np.inf)

@@ -57,7 +57,7 @@ def test_change_between_two_models_is_paired():
     assert gap_change(RIGHT, after, LABELS).value == 0  # .75 to .75
     assert gap_change(RIGHT, after, LABELS, majority=0, minority=1).value == 0.25
     same = gap_change(RIGHT, RIGHT, LABELS, majority=0, minority=1)
-    assert (same.low, same.value, same.high) == (0, 0, 0)
+    assert same.low < same.value == 0 < same.high  # four samples of each class do not show that no other differs
     rng = np.random.default_rng(3)
     labels = np.repeat([0, 1], 500)
     before = rng.random(1000) < 0.8

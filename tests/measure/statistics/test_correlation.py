@@ -27,8 +27,15 @@ def test_pearson_is_scipys():
 def test_spearman_by_hand():
     found = correlation([1, 2, 3, 4, 5], [1, 3, 2, 5, 4], kind="spearman")
     assert found.figure.value == pytest.approx(1 - 6 * 4 / (5 * 24))
-    half = 1.959964 * math.sqrt(1.06 / 2)
+    half = 1.959964 * math.sqrt((1 + 0.8**2 / 2) / 2)  # Bonett and Wright's variance, as 1 + r^2 / 2 is above 1.06
     assert found.figure.low == pytest.approx(math.tanh(math.atanh(0.8) - half), abs=1e-6)
+
+
+def test_ranks_that_agree_in_full_may_differ_by_a_swap_elsewhere():
+    found = correlation([1, 2, 3, 4], [2, 3, 5, 9], kind="spearman").figure  # one swap of neighbours leaves 0.8
+    half = 1.959964 * math.sqrt(1.5)
+    assert found.low == pytest.approx(math.tanh(math.atanh(0.8) - half), abs=1e-6)
+    assert (found.value, found.high) == (1, 1)
 
 
 def test_a_perfect_line_has_an_interval():

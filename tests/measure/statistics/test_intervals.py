@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,9 +100,9 @@ def test_bootstrap_draws_are_the_same_in_one_block_or_many(monkeypatch):
 
 def test_a_bootstrap_interval_is_the_percentiles_widened_to_hold_the_value():
     draws = np.linspace(0, 1, 1001)
-    inside, outside = bootstrap_figure(0.5, draws, 7), bootstrap_figure(1.2, draws, 7)
-    assert (inside.low, inside.high) == pytest.approx((0.025, 0.975))
-    assert (outside.low, outside.high) == pytest.approx((0.025, 1.2))
+    inside, outside = bootstrap_figure(0.5, draws, 10**6), bootstrap_figure(1.2, draws, 10**6)
+    assert (inside.low, inside.high) == pytest.approx((0.025, 0.975), abs=1e-4)
+    assert (outside.low, outside.high) == pytest.approx((0.025, 1.2), abs=1e-4)
     assert inside.interval == "bootstrap 95% (1001)"
 
 
@@ -126,3 +128,20 @@ def test_a_centred_interval_is_the_spread_of_the_draws_around_the_value():
 def test_a_centred_interval_holds_the_value_where_draws_lie_on_one_side():
     skewed = centred_figure(0.5, np.array([0.0] * 99 + [1.0]), 7)  # both quantiles are below the mean, 0.01
     assert (skewed.low, skewed.high) == pytest.approx((0.49, 0.5))
+
+
+def test_a_bootstrap_of_few_has_the_width_of_student_s_interval():
+    # resamples have a variance of (n - 1) / n that of the mean: normal draws, with t_(0.975, 4) = 2.776445
+    n, error = 5, 0.3
+    draws = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000) * error * np.sqrt((n - 1) / n)
+    figure = bootstrap_figure(0.0, draws, n)
+    assert (figure.low, figure.high) == pytest.approx((-2.776445 * error, 2.776445 * error), rel=1e-3)
+    assert bootstrap_figure(0.0, draws, 500, units=n) == replace(figure, n=500)
+
+
+def test_draws_that_are_all_alike_are_no_certainty():
+    same = np.full(50, 0.3)
+    assert (bootstrap_figure(0.3, same, 9).low, bootstrap_figure(0.3, same, 9).high) == (-np.inf, np.inf)
+    figure = bootstrap_figure(0.3, same, 9, ends=(0.1, 0.6))
+    assert (figure.low, figure.high, figure.interval) == (0.1, 0.6, "no resample differs 95%")
+    assert (centred_figure(0.3, same, 9, low=0.0).low, centred_figure(0.3, same, 9, low=0.0).high) == (0, 1)

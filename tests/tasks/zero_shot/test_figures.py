@@ -225,7 +225,8 @@ def test_losses_by_hand():
 
 def test_images_that_are_all_right_under_corruptions_are_no_certainty():
     assert mean_figure(np.ones(20)) == {
-        "value": 1.0, "low": pytest.approx(0.05 ** (1 / 20)), "high": 1.0, "n": 20, "interval": "none seen 95%",
+        "value": 1.0, "low": pytest.approx(0.025 ** (1 / 20)), "high": 1.0, "n": 20,
+        "interval": "clopper-pearson 95% (all values alike)",
     }  # fmt: skip
     half = mean_figure(np.full(20, 0.5))
     assert half["low"] < 0.5 < half["high"]

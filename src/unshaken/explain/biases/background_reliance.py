@@ -123,7 +123,7 @@ def figures_of(hits: Mapping[tuple[str, str], NDArray[np.bool_]], models: list[s
         figures[f"gap.{model}"] = compare(other, same).difference
         gaps[model] = same.astype(float) - other
     for model in models[1:]:
-        figures[f"gap_difference.{model}"] = paired_difference(gaps[models[0]], gaps[model])
+        figures[f"gap_difference.{model}"] = paired_difference(gaps[models[0]], gaps[model], low=-2.0, high=2.0)
     return figures
 
 

@@ -18,7 +18,7 @@ from unshaken.explain.biases._together import required_labels
 from unshaken.explain.biases.smoothness import layers_of
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.measure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.models import load_model
 
 PROXIES = {
@@ -174,7 +174,7 @@ def kinds_of(top: TopImages, labels: Tensor, features: Tensor | None) -> dict[st
 def mean_over_channels(values: Tensor) -> Figure:
     """The mean over channels `[D]`, with its bootstrap interval over them."""
     column = values.numpy()
-    return bootstrap_figure(float(column.mean()), bootstrap_means(column[:, None])[:, 0], len(column))
+    return mean_figure(column, low=0.0)
 
 
 def _summed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -179,7 +180,8 @@ def variation_ratio(clean: Tensor, noisy: Tensor) -> Figure:
     """
     sums = torch.stack([clean.sum(1), noisy.sum(1)], 1).numpy()
     draws = bootstrap_means(sums)
-    return bootstrap_figure(_ratio(*sums.mean(0)), np.array([_ratio(*pair) for pair in draws]), len(sums))
+    found = np.array([_ratio(*pair) for pair in draws])
+    return bootstrap_figure(_ratio(*sums.mean(0)), found, len(sums), ends=(0.0, math.inf))
 
 
 def _ratio(clean: float, noisy: float) -> float:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, share
+from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import paired_difference
 
 Numbers = NDArray[np.float64]
@@ -50,14 +51,15 @@ def summarise(values: Numbers, *, hits: bool = False, level: float = 0.95) -> Fi
         level: coverage of the interval.
 
     Returns:
-        The figure; None where no sample has a value.
+        The figure; None where no sample has a value. Its interval is unbounded where all values are alike, for a
+        metric may have any range.
     """
-    known = np.sort(values[np.isfinite(values)])  # the figure does not depend on the order of the rows
+    known = values[np.isfinite(values)]
     if not len(known):
         return None
     if hits:
         return share(int(known.sum()), len(known), level=level)
-    return bootstrap_figure(float(known.mean()), bootstrap_means(known[:, None])[:, 0], len(known), level=level)
+    return mean_figure(known, level=level)
 
 
 def compare_methods(baseline: MapValues, candidate: MapValues, *, level: float = 0.95) -> Figure | None:

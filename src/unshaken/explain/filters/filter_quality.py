@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from unshaken.explain.filters.sparsity import near_zero
 from unshaken.explain.filters.variance_entropy import random_entropy, variance_entropy
 from unshaken.measure import Figure, share
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.means import alike_figure
 
 MEASURED = ("sparsity", "entropy", "orthogonality", "smoothness")
 
@@ -111,12 +113,14 @@ def summarise(rows: list[dict[str, Any]], seed: int = 0) -> dict[str, Figure]:
     for kind, count in count_kinds(kinds).items():
         name = kind.replace("-", "_")
         figures[f"{name}_layers"] = share(count, len(rows))
-        figures[f"{name}_filters"] = _mean(np.array([float(kind in k) for k in kinds]), counts, seed)
+        figures[f"{name}_filters"] = _mean(np.array([float(kind in k) for k in kinds]), counts, seed, 1.0)
     figures["degenerate_layers"] = share(sum(any(kind in k for kind in KINDS) for k in kinds), len(rows))
     return figures
 
 
-def _mean(values: np.ndarray, weights: np.ndarray, seed: int) -> Figure:
-    """A weighted mean with its bootstrap interval over layers."""
+def _mean(values: np.ndarray, weights: np.ndarray, seed: int, most: float = math.inf) -> Figure:
+    """A weighted mean of values in [0, most] with its bootstrap interval over layers."""
     sums = bootstrap_means(np.stack([values * weights, weights], 1), resamples=1000, seed=seed)
-    return bootstrap_figure(float(np.average(values, weights=weights)), sums[:, 0] / sums[:, 1], len(values))
+    value = float(np.average(values, weights=weights))
+    alike = alike_figure(value, len(values), low=min(0.0, value), high=max(most, value))
+    return bootstrap_figure(value, sums[:, 0] / sums[:, 1], len(values), ends=(alike.low, alike.high))

@@ -11,7 +11,8 @@ from unshaken.core.registry import register
 from unshaken.data.write_masks import check_mask_names, write_object_masks
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.map_masks import find_objects
-from unshaken.measure import paired_difference, share
+from unshaken.measure import share
+from unshaken.measure.statistics.means import mean_figure
 
 
 @register("object-masks", reference="Zhou et al. 2016, arXiv:1512.04150")
@@ -56,7 +57,7 @@ class ObjectMasks(Analysis):
                 write_object_masks(self.out, masks.cpu(), subject.samples, indices, subject.model.view)
         sizes = np.array(rows["object_size"])
         figures = {
-            "object size": paired_difference(np.zeros(len(sizes)), sizes),
+            "object size": mean_figure(sizes, low=0.0, high=1.0),
             "empty masks": share(int((sizes == 0).sum()), len(sizes)),
         }
         remarks = ("Masks come from the model's own map: what a background costs this model comes out too small.",)

@@ -22,7 +22,8 @@ from unshaken.data.dataset import BadSample
 from unshaken.data.stream import stream
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.textures.seams import border_energy, seam_ratios
-from unshaken.measure import Figure, paired_difference, share
+from unshaken.measure import Figure, share
+from unshaken.measure.statistics import means
 from unshaken.stress.engine.hsv import luma
 
 SHARPNESS = 0.25
@@ -204,8 +205,8 @@ def _ratios(row: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def mean_figure(values: np.ndarray[Any, np.dtype[np.float64]]) -> Figure:
-    """A mean over textures, with its bootstrap interval."""
-    return paired_difference(np.zeros(len(values)), values)
+    """A mean of numbers of 0 or more over textures, with its bootstrap interval."""
+    return means.mean_figure(values, low=0.0)
 
 
 def _textures(subject: Subject, indices: Sequence[int] | None = None) -> Iterator[Batch]:

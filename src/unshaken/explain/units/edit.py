@@ -95,7 +95,9 @@ def edit_units(
     before, after = (correct(model, judge_on, chosen, batch) for chosen in ((), ordered[:count]))
     sets = random_sets(others, count, draws, seed) if others and count else []
     accuracies = [correct(model, judge_on, chosen, batch) for chosen in sets]
-    gain = paired_difference(np.mean(accuracies, 0), after.astype(float)) if accuracies else None
+    gain = None
+    if accuracies:
+        gain = paired_difference(np.mean(accuracies, 0), after.astype(float), low=-1.0, high=1.0)
     return UnitEdit(
         ordered, tuple(alone[i] for i in order), tuple(curve), count, compare(before, after), gain,
         tuple(float(a.mean()) for a in accuracies),

@@ -25,7 +25,7 @@ from unshaken.explain.units.netdissect import NOT_FINITE, Names, exemplar_remark
 from unshaken.explain.units.pictures import ImageReader, page_pictures
 from unshaken.explain.units.retrieval_describer import RetrievalDescriber
 from unshaken.measure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.models import load_model
 
 SILENT = "no description: the unit is nowhere above its threshold"
@@ -209,4 +209,4 @@ def _mean(name: str, values: list[float | None]) -> dict[str, Figure]:
     there = torch.tensor([v for v in values if v is not None], dtype=torch.float64).numpy()
     if not len(there):
         return {}
-    return {name: bootstrap_figure(float(there.mean()), bootstrap_means(there), len(there))}
+    return {name: mean_figure(there)}

@@ -13,6 +13,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import compare, paired_difference
 from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes
 
@@ -118,7 +119,7 @@ class GuardUnderAttack:
         """How often the guard is right: a share of the samples, or for a random guard the mean of their shares."""
         if self.looks == 1:
             return share(int(way.right.sum()), len(way.right))
-        return paired_difference(np.zeros(len(way.right)), self.shares(way))
+        return mean_figure(self.shares(way), low=0.0, high=1.0)
 
     def shares(self, way: Way) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         """Share of right passes, `[N]`."""
@@ -130,7 +131,7 @@ class GuardUnderAttack:
         if self.looks == 1:
             right = [(w.right.cpu().numpy() > 0) for w in (self.adaptive, self.naive)]
             return compare(*right).difference
-        return paired_difference(self.shares(self.adaptive), self.shares(self.naive))
+        return paired_difference(self.shares(self.adaptive), self.shares(self.naive), low=-1.0, high=1.0)
 
     @property
     def figures(self) -> dict[str, Figure]:

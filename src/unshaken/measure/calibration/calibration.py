@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Indices, Numbers, flags, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_means, percent, share
+from unshaken.measure.statistics.intervals import bootstrap_means, centred_figure, missed_share, share
 
 Binning = Literal["equal-width", "equal-mass"]
 
@@ -167,8 +167,9 @@ def _calibrated_draws(conf: Numbers, starts: Indices, simulations: int, seed: in
 
 
 def _centred(value: float, draws: Numbers, n: int, level: float) -> Figure:
-    """The draws' spread around the value: their own centre carries the bias a second time."""
-    method = f"bootstrap {percent(level)} ({len(draws)}), centred"
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - draws.mean()
-    ends = max(0.0, value + min(0.0, float(low))), min(1.0, value + max(0.0, float(high)))
-    return Figure(value, ends[0], max(value, ends[1]), n, method)
+    """The draws' spread around the value: their own centre carries the bias a second time.
+
+    Where all samples are alike, as many others as n can miss may be as wrong as confidence can be.
+    """
+    missed = missed_share(n, level=level)
+    return centred_figure(value, draws, n, level=level, low=0.0, high=1.0, ends=(value - missed, value + missed))

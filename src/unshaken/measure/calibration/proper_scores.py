@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
@@ -9,7 +11,7 @@ from scipy import special
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, integers
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.means import mean_figure
 
 
 def softmax(logits: ArrayLike) -> Numbers:
@@ -59,7 +61,7 @@ def brier(
     """
     p, y = _checked(probabilities, labels)
     own = p[np.arange(len(y)), y]
-    return _mean_figure((p**2).sum(1) - 2 * own + 1, level, resamples, seed)
+    return _mean_figure((p**2).sum(1) - 2 * own + 1, level, resamples, seed, high=2.0)
 
 
 def nll(logits: ArrayLike, labels: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Figure:
@@ -83,10 +85,10 @@ def nll(logits: ArrayLike, labels: ArrayLike, *, level: float = 0.95, resamples:
     return _mean_figure(loss, level, resamples, seed)
 
 
-def _mean_figure(values: Numbers, level: float, resamples: int, seed: int) -> Figure:
-    ordered = np.sort(values)  # no figure depends on the order of the rows
-    draws = bootstrap_means(ordered[:, None], resamples=resamples, seed=seed)[:, 0]
-    return bootstrap_figure(float(ordered.mean()), draws, len(ordered), level=level)
+def _mean_figure(values: Numbers, level: float, resamples: int, seed: int, *, high: float = math.inf) -> Figure:
+    """The mean of losses of 0 or more; what rounding of the probabilities adds beyond the range is left in."""
+    least, most = min(0.0, float(values.min())), max(high, float(values.max()))
+    return mean_figure(values, low=least, high=most, level=level, resamples=resamples, seed=seed)
 
 
 def _checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[Numbers, Indices]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +14,8 @@ from unshaken.measure.retrieval.spread import figure_of_means
 from unshaken.measure.statistics.columns import Indices, Numbers, integers, same_length
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.paired import Comparison, compare
+
+_RARE = 8  # labels, from the rarest on, of which mistakes that were not seen are imagined
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,29 @@ def f1_of_means(means: Numbers) -> Numbers:
     return np.asarray(scores.sum(-1) / np.maximum(occurs.sum(-1), 1))
 
 
+def f1_rows(columns: Numbers, classes: int, *, together: int = 1) -> Numbers:
+    """Rows of `f1_columns` that another sample might have, by which perfect or equal predictions may be too good.
+
+    Args:
+        columns: `[N, 3K]`, or those of P predictions side by side `[N, 3KP]`.
+        classes: number of classes K.
+        together: neighbouring predictions that are right or wrong together, such as those of several seeds.
+
+    Returns:
+        `[R, 3KP]`: for each of the rarest labels a sample that some of the predictions have right, and others not.
+    """
+    parts = columns.shape[1] // (3 * classes)
+    given = columns[:, classes : 2 * classes].sum(0)
+    rare = [int(k) for k in np.argsort(given, kind="stable") if given[k]][:_RARE]
+    rows = []
+    for label in rare:
+        wrong = next((k for k in rare if k != label), (label + 1) % classes)
+        one = {right: f1_columns([label], [label if right else wrong], classes)[0] for right in (True, False)}
+        for pattern in product((True, False), repeat=parts // together):
+            rows.append(np.concatenate([one[right] for right in np.repeat(pattern, together).tolist()]))
+    return np.array(rows)
+
+
 def macro_f1(labels: ArrayLike, predictions: ArrayLike, *, classes: int | None = None) -> Figure:
     """Macro F1 with its interval by resampling samples, as scikit-learn's `f1_score(average="macro")`.
 
@@ -81,8 +108,9 @@ def macro_f1(labels: ArrayLike, predictions: ArrayLike, *, classes: int | None =
     >>> round(macro_f1([0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 1, 2]).value, 6)
     0.866667
     """
-    columns = f1_columns(labels, predictions, classes or _count(labels, predictions))
-    return figure_of_means(columns, f1_of_means)
+    count = classes or _count(labels, predictions)
+    columns = f1_columns(labels, predictions, count)
+    return figure_of_means(columns, f1_of_means, possible=partial(f1_rows, columns, count))
 
 
 def paired_f1(
@@ -106,10 +134,13 @@ def paired_f1(
     count = classes or _count(labels, clean, changed)
     before, after = (f1_columns(labels, predictions, count) for predictions in (clean, changed))
     both = np.concatenate([before, after], 1)
-    first, second = (figure_of_means(columns, f1_of_means) for columns in (before, after))
+    first, second = (
+        figure_of_means(columns, f1_of_means, possible=partial(f1_rows, columns, count)) for columns in (before, after)
+    )
     truth = integers("labels", labels)
     right = [integers("predictions", predictions) == truth for predictions in (clean, changed)]
-    drop = figure_of_means(both, relative_drop) if first.value > 0 else None
+    possible = partial(f1_rows, both, count)
+    drop = figure_of_means(both, relative_drop, possible=possible) if first.value > 0 else None
     return PairedF1(first, second, drop, compare(*right))
 
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure.retrieval.spread import corners, figure_of_means
 from unshaken.measure.statistics.columns import Numbers, flags, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+
+_OTHERS = corners(3)  # whether another image is unsafe, and whether it is flagged, as a real and as an AI-made one
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,10 @@ def f1_figure(
     value = Counts.of(unsafe, flagged).f1
     if value is None:
         return None
-    draws = _f1_draws(_terms(unsafe, flagged), resamples, seed)[:, 0]
-    return bootstrap_figure(value, draws[~np.isnan(draws)], len(np.asarray(unsafe)), level=level)
+    return figure_of_means(
+        _terms(unsafe, flagged), _f1_of_means, possible=lambda: _terms(_OTHERS[:, 0], _OTHERS[:, 1]), level=level,
+        resamples=resamples, seed=seed,
+    )  # fmt: skip
 
 
 def f1_by(
@@ -180,11 +184,14 @@ def f1_gap(
     """
     if not flags("unsafe", unsafe).any():
         raise ParameterError("no pair is unsafe: there is no F1 to compare")
-    real, ai = Counts.of(unsafe, flagged_real).f1 or 0.0, Counts.of(unsafe, flagged_ai).f1 or 0.0
-    both = np.concatenate([_terms(unsafe, flagged_real), _terms(unsafe, flagged_ai)], 1)
-    draws = _f1_draws(both, resamples, seed)
-    gaps = draws[:, 0] - draws[:, 1]
-    return bootstrap_figure(real - ai, gaps[~np.isnan(gaps)], len(both), level=level)
+
+    def pairs(truth: ArrayLike, real: ArrayLike, ai: ArrayLike) -> Numbers:
+        return np.concatenate([_terms(truth, real), _terms(truth, ai)], 1)
+
+    return figure_of_means(
+        pairs(unsafe, flagged_real, flagged_ai), lambda m: _f1_of_means(m[..., :2]) - _f1_of_means(m[..., 2:]),
+        possible=lambda: pairs(*_OTHERS.T), level=level, resamples=resamples, seed=seed,
+    )  # fmt: skip
 
 
 def best_f1_threshold(scores: ArrayLike, unsafe: ArrayLike, otherwise: float = 0.0) -> float:
@@ -241,9 +248,7 @@ def _terms(unsafe: ArrayLike, flagged: ArrayLike) -> Numbers:
     return np.stack([2.0 * (truth & marked), truth.astype(float) + marked], 1)
 
 
-def _f1_draws(terms: Numbers, resamples: int, seed: int) -> Numbers:
-    """F1 of each pair of columns on resampled rows, `[B, M]`; NaN where it is undefined."""
-    means = bootstrap_means(terms, resamples=resamples, seed=seed)
-    with np.errstate(invalid="ignore"):
-        found: Numbers = means[:, ::2] / np.where(means[:, 1::2] > 0, means[:, 1::2], np.nan)
-    return found
+def _f1_of_means(means: Numbers) -> Numbers:
+    """F1 from means `[..., 2]` of `_terms`; not a number where it is undefined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(means[..., 0] / means[..., 1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Indices, Numbers, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, centred_figure, share
+from unshaken.measure.statistics.gaps import gap_figure
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, centred_figure, missed_share, share
 
 SMALL_GROUP = 30
 """Subjects below which a group's rate says little, and makes the gap wide by chance."""
@@ -25,7 +26,7 @@ class GroupRates:
         rates: mean of each group, in order of their names; `n` counts images. Clopper and Pearson's interval where each
             image is a subject of its own and each value 0 or 1; else by resampling subjects.
         gap: largest rate less smallest, in [0, 1]. The extremes of several noisy rates are too far apart; the interval
-            is the spread of resamples around the value.
+            makes up for it, see `gap_figure`.
         ratio: smallest rate over largest; None where the largest is 0.
         worst: the group of the smallest rate; the first where several tie.
         best: the group of the largest.
@@ -74,23 +75,29 @@ def group_rates(
         raise ParameterError(f"resamples must be at least 1, not {resamples}; 2000 is usual")
     sums, sizes = _by_subject(column, owners, places), _by_subject(np.ones_like(column), owners, places)
     rates, counts = sums.sum(0) / sizes.sum(0), sizes.sum(0).astype(int).tolist()
+    people = (sizes > 0).sum(0).tolist()
     draws = _resampled(sums, sizes, resamples, seed)
     plain = bool((sizes.sum(1) == 1).all() and np.isin(column, (0, 1)).all())
     figures = {
         name: share(round(sums[:, g].sum()), counts[g], level=level)
         if plain
-        else bootstrap_figure(float(rates[g]), draws[:, g], counts[g], level=level)
+        else bootstrap_figure(float(rates[g]), draws[:, g], counts[g], units=people[g], level=level)
         for g, name in enumerate(names)
     }
-    n, people = len(column), (sizes > 0).sum(0).tolist()
-    low, high = draws.min(1), draws.max(1)
-    value = float(rates.max())
+    n = len(column)
+    low, high, even = draws.min(1), draws.max(1), np.ptp(draws - draws.mean(0), axis=1)
+    value, gap = float(rates.max()), float(np.ptp(rates))
+    missed = missed_share(min(people), level=level)  # where no resample differs, as between the same images twice
     ratio = None
     if value > 0 and (some := high > 0).any():
-        ratio = centred_figure(float(rates.min()) / value, low[some] / high[some], n, level=level, low=0.0)
+        worst = float(rates.min())
+        ends = worst * (1 - missed) / (value * (1 - missed) + missed), 1.0
+        ratio = centred_figure(worst / value, low[some] / high[some], n, level=level, low=0.0, ends=ends)
+        if (even >= gap - 1e-12).mean() > 1 - level:
+            ratio = replace(ratio, high=max(1.0, ratio.high))  # equal rates would often show as much
     return GroupRates(
         rates=figures,
-        gap=centred_figure(float(np.ptp(rates)), high - low, n, level=level, low=0.0),
+        gap=gap_figure(gap, high - low, even, n, level=level, ends=(gap - missed, gap + missed)),
         ratio=ratio,
         worst=names[int(rates.argmin())],
         best=names[int(rates.argmax())],
@@ -142,7 +149,7 @@ def mean_by_subject(
     whole = np.zeros(len(column), np.int64)
     sums, sizes = _by_subject(column, owners, whole), _by_subject(np.ones_like(column), owners, whole)
     draws = _resampled(sums, sizes, resamples, seed)[:, 0]
-    return bootstrap_figure(float(column.mean()), draws, len(column), level=level)
+    return bootstrap_figure(float(column.mean()), draws, len(column), units=len(sizes), level=level)
 
 
 def _by_subject(values: Numbers, owners: Indices, places: Indices) -> Numbers:

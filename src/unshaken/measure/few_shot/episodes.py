@@ -11,6 +11,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import bootstrap_figure, percent
+from unshaken.measure.statistics.means import alike_figure
 
 
 def episode_accuracy(
@@ -21,7 +22,8 @@ def episode_accuracy(
     Episodes are drawn from one pool of classes, so that they are not independent: more episodes narrow the usual
     interval (see `over_episodes`) to nothing, though another pool of classes would give another mean. Here episodes
     and classes are both drawn anew, independently, and each entry counts by the product of its two weights (the
-    pigeonhole bootstrap, which is somewhat wide).
+    pigeonhole bootstrap, which is somewhat wide). Where no draw differs, it is the interval of as many classes, or
+    episodes where those are fewer, that all show the same: see `alike_figure`.
 
     Args:
         correct: bool `[E, N, Q]`, or shares `[E, N]`: queries of E episodes of N classes.
@@ -39,25 +41,15 @@ def episode_accuracy(
     Source: Owen 2007, The pigeonhole bootstrap, arXiv:0712.1111.
     """
     table, there = _by_class(correct, classes)
-    value = float(table.sum() / there.sum())
-    rng = np.random.default_rng(seed)
-    episodes, names = table.shape
-    draws = []
-    for _ in range(resamples):
-        w = np.bincount(rng.integers(episodes, size=episodes), minlength=episodes).astype(float)
-        v = np.bincount(rng.integers(names, size=names), minlength=names).astype(float)
-        total = float(w @ there @ v)
-        draws.append(float(w @ table @ v) / total if total else value)
-    found = bootstrap_figure(value, np.array(draws), episodes, level=level)
-    method = f"pigeonhole bootstrap {percent(level)} ({resamples}) over episodes and classes"
-    return Figure(found.value, found.low, found.high, found.n, method)
+    return _figure(table, there, 0.0, level, resamples, seed)
 
 
 def episode_difference(
     baseline: ArrayLike, candidate: ArrayLike, classes: ArrayLike, *, level: float = 0.95, seed: int = 0
 ) -> Figure:
     """The candidate's accuracy less the baseline's on the same episodes; arguments as for `episode_accuracy`."""
-    return episode_accuracy(_shares(candidate) - _shares(baseline), classes, level=level, seed=seed)
+    table, there = _by_class(_shares(candidate) - _shares(baseline), classes)
+    return _figure(table, there, -1.0, level, 2000, seed)
 
 
 def over_episodes(correct: ArrayLike) -> Figure:
@@ -74,6 +66,25 @@ def over_episodes(correct: ArrayLike) -> Figure:
     means = values.reshape(len(values), -1).mean(1)
     half, value = 1.96 * float(means.std()) / math.sqrt(len(means)), float(means.mean())
     return Figure(value, value - half, value + half, len(means), "normal 95% over episodes")
+
+
+def _figure(table: Numbers, there: Numbers, least: float, level: float, resamples: int, seed: int) -> Figure:
+    """The mean over entries `[E, C]` that are there, in [least, 1], with the pigeonhole bootstrap's interval."""
+    value = float(table.sum() / there.sum())
+    rng = np.random.default_rng(seed)
+    episodes, names = table.shape
+    draws = []
+    for _ in range(resamples):
+        w = np.bincount(rng.integers(episodes, size=episodes), minlength=episodes).astype(float)
+        v = np.bincount(rng.integers(names, size=names), minlength=names).astype(float)
+        total = float(w @ there @ v)
+        draws.append(float(w @ table @ v) / total if total else value)
+    alike = alike_figure(value, min(table.shape), low=least, high=1.0, level=level)
+    found = bootstrap_figure(
+        value, np.array(draws), episodes, units=table.size, level=level, ends=(alike.low, alike.high)
+    )  # entries: wide as it is, it needs no more for few episodes
+    method = f"pigeonhole bootstrap {percent(level)} ({resamples}) over episodes and classes"
+    return Figure(found.value, found.low, found.high, found.n, method)
 
 
 def _shares(correct: ArrayLike) -> Numbers:

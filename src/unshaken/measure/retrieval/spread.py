@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import scipy
@@ -13,7 +15,7 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Numbers, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, missed_share, no_spread
 
 _EXACT = 12
 """Pairs up to which all signs are tried."""
@@ -79,8 +81,8 @@ def drop_rate(clean: ArrayLike, changed: ArrayLike) -> float:
 
 
 def figure_of_means(
-    columns: Numbers, function: Callable[[Numbers], Numbers], *, level: float = 0.95, resamples: int = 2000,
-    seed: int = 0,
+    columns: Numbers, function: Callable[[Numbers], Numbers], *, possible: Callable[[], Numbers] | None = None,
+    level: float = 0.95, resamples: int = 2000, seed: int = 0,
 ) -> Figure:  # fmt: skip
     """A function of the means of columns, with its interval by resampling queries, all columns together.
 
@@ -89,19 +91,40 @@ def figure_of_means(
     Args:
         columns: `[Q, M]`, one row a query.
         function: from means `[..., M]` to values `[...]`.
+        possible: gives rows `[R, M]` that another query might have, such as `corners(M)` for columns of shares; asked
+            only where no resample differs from another.
         level: coverage of the interval.
         resamples: bootstrap draws of queries.
         seed: of the draws.
 
+    Returns:
+        The figure. Where no resample differs, as many other queries as Q can miss may be of one of the `possible`
+        rows: the interval holds what each would make of the figure, and is unbounded without any.
+
     Raises:
         ParameterError: the value is not finite, as a drop rate from 0.
     """
-    value = float(function(columns.mean(0)))
+    means = columns.mean(0)
+    value = float(function(means))
     if not np.isfinite(value):
         raise ParameterError("the figure is undefined: the mean effectiveness that it is measured in is 0")
     draws = function(bootstrap_means(columns, resamples=resamples, seed=seed))
     finite = draws[np.isfinite(draws)]
-    return bootstrap_figure(value, finite, len(columns), level=level)
+    ends = -math.inf, math.inf
+    if possible is not None and no_spread(finite):
+        missed = missed_share(len(columns), level=level)
+        others = function((1 - missed) * means + missed * possible())
+        ends = float(np.nanmin(others)), float(np.nanmax(others))
+    return bootstrap_figure(value, finite, len(columns), level=level, ends=ends)
+
+
+def corners(columns: int) -> Numbers:
+    """All rows of 0 and 1, `[2^M, M]`: the extremes of columns that lie in [0, 1].
+
+    >>> corners(2).tolist()
+    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
+    """
+    return np.array(list(product((0.0, 1.0), repeat=columns)))
 
 
 def permutation_test(one: ArrayLike, other: ArrayLike, *, resamples: int = 10_000, seed: int = 0) -> float:

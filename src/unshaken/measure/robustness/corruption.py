@@ -12,8 +12,9 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, SEVERITIES
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, clopper_pearson, percent
+from unshaken.measure.statistics.intervals import bootstrap_means, clopper_pearson, percent
 from unshaken.measure.statistics.join import CodedColumn, Column, encode, match, tabulate
+from unshaken.measure.statistics.means import mean_figure
 
 Cell = tuple[str, int]
 """A corruption and a severity."""
@@ -67,7 +68,7 @@ def corruption_error(
     """All errors under corruptions from one row a sample, corruption and severity, in any order.
 
     Intervals come from a bootstrap over samples: a resampled id brings its rows in all cells and its clean row, so
-    that the cells' dependence is kept.
+    that the cells' dependence is kept. Where no or few samples err, they hold as well: see `mean_figure`.
 
     Args:
         ids: the rows' sample ids `[R]`.
@@ -140,11 +141,12 @@ def _errors(
     names = tuple(dict.fromkeys(name for name, _ in cells))
     columns = [[j for j, (name, _) in enumerate(cells) if name == c] for c in names]
     per_sample = np.stack([wrong[:, j].mean(1) for j in columns] + ([] if clean is None else [clean]), 1)
-    value, draws = per_sample.mean(0), bootstrap_means(per_sample, resamples=resamples, seed=seed)
+    draws = bootstrap_means(per_sample, resamples=resamples, seed=seed)
 
-    def figure(weights: Numbers, shift: float = 0.0) -> Figure:
-        """A weighted sum of the columns of `per_sample`."""
-        return bootstrap_figure(float(value @ weights) + shift, draws @ weights + shift, n, level=level)
+    def figure(weights: Numbers) -> Figure:
+        """The mean of a weighted sum of the columns of `per_sample`, which lie in [0, 1]."""
+        low, high = float(weights.clip(max=0).sum()), float(weights.clip(min=0).sum())
+        return mean_figure(per_sample @ weights, low=low, high=high, draws=draws @ weights, level=level)
 
     unit = np.eye(per_sample.shape[1])
     place = {c: i for i, c in enumerate(names)}

@@ -19,6 +19,7 @@ from unshaken.measure.statistics.paired import compare
 
 Transform = Literal["logit", "probit", "linear"]
 Fit = Literal["least-squares", "huber"]
+_FEWEST = 4  # models by which the doubt about a line can be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class EffectiveRobustness:
     Args:
         rho: shifted accuracy minus the predicted one, in accuracy (0.06 is six points). The interval is that of the
             line alone, from a bootstrap over baseline models (its n counts them): the sampling error of the model's
-            own two accuracies is not in it.
+            own two accuracies is not in it. Two baselines always have a line, and three hardly leave it: with
+            fewer than four the interval is all that rho can be.
         predicted: the shifted accuracy that the line foretells.
         line: the line.
     """
@@ -124,7 +126,12 @@ def effective_robustness(
     slope, intercept = _lines(x[place], y[place], fit)
     at = _forth(numbers("clean", [clean], low=0, high=1), transform)
     rho = own - _back(intercept + slope * at, transform)
-    return EffectiveRobustness(bootstrap_figure(own - predicted, rho, len(x), level=level), predicted, line)
+    value = own - predicted
+    if len(np.unique(np.stack([x, y], 1), axis=0)) < _FEWEST:
+        found = Figure(value, own - 1, own, len(x), f"all that there can be: fewer than {_FEWEST} baseline models")
+        return EffectiveRobustness(found, predicted, line)
+    found = bootstrap_figure(value, rho, len(x), level=level, ends=(value, value))
+    return EffectiveRobustness(found, predicted, line)
 
 
 def relative_robustness(

@@ -13,7 +13,9 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
 from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.gaps import gap_figure
 from unshaken.measure.statistics.intervals import bootstrap_figure, centred_figure, share
+from unshaken.measure.statistics.share_differences import newcombe
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Disparity:
 
     Args:
         gap: the largest accuracy minus the smallest, in [0, 1]. Picking the extremes of K noisy shares makes it too
-            large; the interval is the bootstrap's spread around the value, `by_chance` says by how much.
+            large, `by_chance` says by how much; the lower end of the interval makes up for it, see `gap_figure`.
         by_chance: the mean gap if all classes had the common accuracy, at these counts.
         p_equal: share of such draws whose gap is at least the one seen; small means unequal beyond chance.
         deviation: standard deviation of the classes' accuracies (over K, not K - 1).
@@ -53,7 +55,8 @@ def disparity(
         correct: bool `[N]`.
         labels: int `[N]`, the true classes; two of them at least.
         level: coverage of each interval.
-        resamples: bootstrap draws of samples within each class; only the counts are drawn, so that N costs nothing.
+        resamples: bootstrap draws of samples within each class; only the counts are drawn, so that N costs nothing. A
+            class that is right on all its samples, or none, has no spread: its draws come from Jeffreys' Beta.
         seed: of the draws.
 
     Raises:
@@ -64,14 +67,15 @@ def disparity(
     rng = np.random.default_rng(seed)
     drawn = rng.binomial(sizes, rates, size=(resamples, len(names))) / sizes
     even = rng.binomial(sizes, hits.sum() / sizes.sum(), size=(resamples, len(names))) / sizes
+    drawn = np.where((hits == 0) | (hits == sizes), rng.beta(hits + 0.5, sizes - hits + 0.5, size=drawn.shape), drawn)
     gap, chance = float(np.ptp(rates)), np.ptp(even, axis=1)
     worst = int(rates.argmin())
     n = int(sizes.sum())
     return Disparity(
-        gap=centred_figure(gap, np.ptp(drawn, axis=1), n, level=level, low=0.0),
+        gap=gap_figure(gap, np.ptp(drawn, axis=1), chance, n, level=level),
         by_chance=float(chance.mean()),
         p_equal=float((1 + (chance >= gap - 1e-12).sum()) / (1 + resamples)),
-        deviation=centred_figure(float(rates.std()), drawn.std(1), n, level=level, low=0.0),
+        deviation=gap_figure(float(rates.std()), drawn.std(1), even.std(1), n, level=level),
         worst=share(int(hits[worst]), int(sizes[worst]), level=level),
         worst_class=int(names[worst]),
         best_class=int(names[rates.argmax()]),
@@ -96,18 +100,16 @@ def signed_gap(
         labels: int `[N]`; samples of other classes are left alone.
         majority: the class that training saw more of.
         minority: the class that it saw less of.
-        level: coverage of the interval.
-        resamples: bootstrap draws of samples within each class.
-        seed: of the draws.
+        level: coverage of the interval, Newcombe's hybrid score interval.
+        resamples: not used: the interval needs no draws. Calls that give it go on to work.
+        seed: not used, likewise.
 
     Raises:
         ParameterError: as in `disparity`, or one of the two classes has no sample.
     """
     right, classes = _columns(correct, labels, resamples)
     many, few = (_within(right, classes, c) for c in (majority, minority))
-    rng = np.random.default_rng(seed)
-    draws = _draw(rng, many, resamples) - _draw(rng, few, resamples)
-    return bootstrap_figure(float(many.mean() - few.mean()), draws, len(many) + len(few), level=level)
+    return newcombe((int(many.sum()), int(few.sum())), (len(many), len(few)), level=level)
 
 
 def gap_change(
@@ -130,7 +132,8 @@ def gap_change(
         majority: with `minority`, compare the signed gap of these two; without, the max-min gap over all classes.
         minority: see `majority`.
         level: coverage of the interval.
-        resamples: bootstrap draws of pairs within each class.
+        resamples: bootstrap draws of pairs within each class. Where both models agree on all pairs of a class, the
+            share on which they do not comes from Jeffreys' Beta, to either side.
         seed: of the draws.
 
     Raises:
@@ -151,7 +154,9 @@ def gap_change(
     for name in names:
         pairs = 2 * _within(before, classes, name).astype(np.int64) + _within(after, classes, name)
         shares = np.bincount(pairs, minlength=4) / len(pairs)
-        drawn = rng.multinomial(len(pairs), shares, size=resamples) / len(pairs)
+        drawn = _unseen_change(
+            rng.multinomial(len(pairs), shares, size=resamples) / len(pairs), shares, len(pairs), rng
+        )
         values.append(np.array([[shares[2] + shares[3], shares[1] + shares[3]]]))
         draws.append(np.stack([drawn[:, 2] + drawn[:, 3], drawn[:, 1] + drawn[:, 3]], 1))
 
@@ -167,6 +172,18 @@ def gap_change(
         if majority is None
         else bootstrap_figure(value, found, n, level=level)
     )
+
+
+def _unseen_change(drawn: Numbers, shares: Numbers, n: int, rng: np.random.Generator) -> Numbers:
+    """Draws of shares of pairs `[B, 4]`, with a change where the class has shown none: resamples would not differ."""
+    if shares[1] + shares[2] > 0:
+        return drawn
+    moved = np.minimum(rng.beta(0.5, n + 0.5, size=len(drawn)), drawn.max(1))
+    rows, source = np.arange(len(drawn)), drawn[:, [0, 3]].argmax(1) * 3
+    out = drawn.copy()
+    out[rows, source] -= moved
+    out[rows, np.where(rng.random(len(drawn)) < 0.5, 1, 2)] += moved
+    return out
 
 
 def _columns(correct: ArrayLike, labels: ArrayLike, resamples: int) -> tuple[Flags, Indices]:
@@ -190,7 +207,3 @@ def _within(right: Flags, classes: Indices, name: int) -> Flags:
     if not len(chosen):
         raise ParameterError(f"class {name} has no sample; there are {np.unique(classes).tolist()}")
     return chosen
-
-
-def _draw(rng: np.random.Generator, right: Flags, resamples: int) -> Numbers:
-    return np.asarray(rng.binomial(len(right), right.mean(), size=resamples) / len(right), np.float64)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Flags, flags, integers, numbers, same_length
+from unshaken.measure.retrieval.spread import corners, figure_of_means
+from unshaken.measure.statistics.columns import Flags, Numbers, flags, integers, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import (
     bootstrap_figure,
@@ -139,12 +141,20 @@ def fmr_difference(
         for side, values in zip(("baseline", "candidate"), pair, strict=True)
     }
     columns = {name: numbers(name, values, low=0, high=1) for name, values in named.items()}
-    n, values = same_length(**columns), np.stack(list(columns.values()), 1)
-    draws = bootstrap_means(values, resamples=resamples, seed=seed)
-    draws = draws[(draws[:, :2] > 0).all(1)]
+    same_length(**columns)
+    values = np.stack(list(columns.values()), 1)
     means = values.mean(0)
-    value = fmr_ratio(means[1], means[3]) - fmr_ratio(means[0], means[2])
-    return bootstrap_figure(value, draws[:, 3] / draws[:, 1] - draws[:, 2] / draws[:, 0], n, level=level)
+    for side in (0, 1):
+        fmr_ratio(means[side], means[side + 2])  # refuses an SA of 0
+    return figure_of_means(
+        values, _difference, possible=partial(corners, 4), level=level, resamples=resamples, seed=seed
+    )
+
+
+def _difference(means: Numbers) -> Numbers:
+    """The difference of two FMR from means `[..., 4]`; not finite where an SA is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(means[..., 3] / means[..., 1] - means[..., 2] / means[..., 0])
 
 
 def _ratio(right: Flags, kept: Flags, level: float, resamples: int, seed: int) -> Figure:

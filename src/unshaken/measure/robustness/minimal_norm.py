@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from unshaken.measure.robustness.accuracy import attack_success_rate, robust_accuracy
 from unshaken.measure.statistics.columns import Flags, Numbers, flags, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, median
+from unshaken.measure.statistics.intervals import median
+from unshaken.measure.statistics.means import mean_figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def minimal_norm(
         distance: `[N]`, at least 0; infinity where the attack found nothing.
         clean_correct: bool `[N]`; samples that are wrong when clean are left out.
         level: coverage of the intervals: exact for medians (order statistics; the upper end may be infinite).
-        resamples: bootstrap draws for the mean.
+        resamples: bootstrap draws for the mean, whose interval has no upper end where all norms are alike.
         seed: of the draws.
 
     Raises:
@@ -92,8 +93,7 @@ def minimal_norm(
     reached = np.sort(norm[right & broken])  # no figure depends on the order of the rows
     mean = None
     if len(reached):
-        draws = bootstrap_means(reached[:, None], resamples=resamples, seed=seed)[:, 0]
-        mean = bootstrap_figure(float(reached.mean()), draws, len(reached), level=level)
+        mean = mean_figure(reached, low=0.0, level=level, resamples=resamples, seed=seed)
     return MinimalNorm(
         success=attack_success_rate(right, broken, level=level),
         median=median(norm[right], level=level) if right.any() else None,

@@ -9,7 +9,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure.scaling.power_law import PowerLaw, crossing, exponents, fit_power_law
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, percent
 
 
 def exponent_figure(
@@ -38,7 +38,7 @@ def exponent_figure(
     means = bootstrap_means(columns, resamples=resamples, seed=seed)
     slow = [fit_power_law(d, row, floor=True).exponent for row in means] if floor else []
     draws = np.array(slow) if floor else exponents(d, means)[0]
-    return bootstrap_figure(law.exponent, draws, len(columns), level=level)
+    return bootstrap_figure(law.exponent, draws, len(columns), level=level, ends=_ends(law.exponent, columns))
 
 
 def exponent_difference(
@@ -57,8 +57,9 @@ def exponent_difference(
     Raises:
         ParameterError: as `exponent_figure`; or the two have different shapes.
     """
-    value, draws, n = _both(sizes, one, other, resamples, seed)
-    return bootstrap_figure(value[0].exponent - value[1].exponent, draws[0][0] - draws[1][0], n, level=level)
+    laws, draws, n = _both(sizes, one, other, resamples, seed)
+    value, columns = laws[0].exponent - laws[1].exponent, np.concatenate([_curve(sizes, c)[1] for c in (one, other)], 1)
+    return bootstrap_figure(value, draws[0][0] - draws[1][0], n, level=level, ends=_ends(value, columns))
 
 
 def crossing_figure(
@@ -88,8 +89,19 @@ def crossing_figure(
         at = np.exp((draws[0][1] - draws[1][1]) / (draws[0][0] - draws[1][0]))
     tail = (1 - level) / 2
     low, high = np.quantile(np.nan_to_num(at, nan=np.inf, posinf=np.inf), [tail, 1 - tail], method="inverted_cdf")
-    same = bootstrap_figure(value, np.full(len(at), value), n, level=level)
-    return Figure(value, float(min(low, value)), float(max(high, value)), n, same.interval)
+    if low == high and _are_alike(np.concatenate([_curve(sizes, c)[1] for c in (one, other)], 1)):
+        low, high = 0.0, np.inf
+    method = f"bootstrap {percent(level)} ({len(at)})"
+    return Figure(value, float(min(low, value)), float(max(high, value)), n, method)
+
+
+def _ends(value: float, columns: Numbers) -> tuple[float, float]:
+    """The interval where no resample differs: of images that are all alike, or of one, nothing is known of others."""
+    return (-np.inf, np.inf) if _are_alike(columns) else (value, value)
+
+
+def _are_alike(columns: Numbers) -> bool:
+    return bool((columns == columns[0]).all())
 
 
 _Fits = tuple[tuple[PowerLaw, PowerLaw], list[tuple[Numbers, Numbers]], int]

@@ -6,12 +6,15 @@ all answers are the same, for chance alone would give that too.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Indices, Numbers
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure
+from unshaken.measure.statistics.intervals import bootstrap_figure, missed_share, no_spread
 
 NONE = -1
 """Stands for an answer that a reader has not given."""
@@ -72,7 +75,14 @@ def kappa_figure(first: Indices, second: Indices, *, resamples: int = RESAMPLES,
     if value is None:
         return None
     draws = _redrawn(table.ravel(), resamples, seed).reshape(resamples, *table.shape)
-    return _figure(value, _kappa(draws), int(table.sum()))
+    n, k = int(table.sum()), len(table)
+
+    def others(missed: float) -> list[float | None]:
+        rare = _rarest(table.sum(0) + table.sum(1))
+        cells = [np.outer(np.eye(k)[i], np.eye(k)[j]) for i in rare for j in rare]
+        return [_kappa(((1 - missed) * table + missed * n * cell)[None])[0] for cell in cells]
+
+    return _figure(value, _kappa(draws), n, others)
 
 
 def alpha_figure(answers: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
@@ -89,7 +99,12 @@ def alpha_figure(answers: Indices, *, resamples: int = RESAMPLES, seed: int = 0)
         return None
     kinds, times = np.unique(counts, axis=0, return_counts=True)  # items with the same answers are alike
     draws = [_alpha(kinds, weights) for weights in _redrawn(times, resamples, seed)]
-    return _figure(value, draws, len(counts))
+
+    def others(missed: float) -> list[float | None]:
+        weights = np.append((1 - missed) * times, missed * len(counts))
+        return [_alpha(np.vstack([kinds, one]), weights) for one in _two_answers(kinds)]
+
+    return _figure(value, draws, len(counts), others)
 
 
 def _checked(answers: Indices) -> Indices:
@@ -139,12 +154,34 @@ def _alpha(counts: Numbers, weights: Numbers | Indices) -> float | None:
     return float(1 - observed * pairs / differing)
 
 
+def _two_answers(kinds: Numbers) -> Numbers:
+    """Items of as many answers as the fullest has, all in one category or half in each of two, `[R, K]`."""
+    m, k, rare = kinds.sum(1).max(), kinds.shape[1], _rarest(kinds.sum(0))
+    return np.array([(m // 2) * np.eye(k)[i] + (m - m // 2) * np.eye(k)[j] for i in rare for j in rare])
+
+
+def _rarest(counts: Numbers | Indices) -> list[int]:
+    """The categories that occur least, at most ten: answers otherwise change agreement most there."""
+    return [int(i) for i in np.argsort(counts, kind="stable") if counts[i]][:10]
+
+
 def _redrawn(counts: Indices, resamples: int, seed: int) -> Indices:
     """Counts of as many items drawn with replacement, `[B, ...]`."""
     n = int(counts.sum())
     return np.random.default_rng(seed).multinomial(n, counts / n, size=resamples)
 
 
-def _figure(value: float, draws: list[float | None], n: int) -> Figure:
-    """A draw without a value, in which all answers are the same, counts as full agreement."""
-    return bootstrap_figure(value, np.array([1.0 if d is None else d for d in draws]), n)
+def _figure(value: float, draws: list[float | None], n: int, others: Callable[[float], list[float | None]]) -> Figure:
+    """A draw without a value, in which all answers are the same, counts as full agreement.
+
+    Where no draw differs, `others` gives the values if as large a share of items as n can miss is answered otherwise.
+    """
+    found, ends = _or_one(draws), (-math.inf, math.inf)
+    if no_spread(found):
+        possible = _or_one(others(missed_share(n)))
+        ends = float(possible.min()), float(possible.max())
+    return bootstrap_figure(value, found, n, ends=ends)
+
+
+def _or_one(values: list[float | None]) -> Numbers:
+    return np.array([1.0 if v is None else v for v in values])

@@ -40,12 +40,13 @@ def correlation(x: ArrayLike, y: ArrayLike, *, kind: Kind = "pearson", level: fl
         x: finite numbers `[N]`, four at least, not all equal.
         y: likewise.
         kind: `pearson` for a straight line, `spearman` for any rising one.
-        level: coverage of the interval, by Fisher's transformation; for Spearman with the variance 1.06 / (N - 3).
+        level: coverage of the interval, by Fisher's transformation; for Spearman with the variance
+            `max(1.06, 1 + r^2 / 2) / (N - 3)`, and for ranks that agree in full as if one pair of neighbours did not.
 
     Raises:
         ParameterError: there are too few pairs, a column is constant, or a value is missing or infinite.
 
-    Source: Fisher 1915; Fieller, Hartley & Pearson 1957 for Spearman.
+    Source: Fisher 1915; Fieller, Hartley & Pearson 1957 and Bonett & Wright 2000, Psychometrika 65(1), for Spearman.
 
     >>> round(correlation([1, 2, 3, 4], [1, 3, 2, 4], kind="spearman").figure.value, 3)
     0.8
@@ -60,9 +61,10 @@ def correlation(x: ArrayLike, y: ArrayLike, *, kind: Kind = "pearson", level: fl
             raise ParameterError(f"{name} is constant ({column[0]:g}): it has no correlation")
     test = (scipy.stats.pearsonr if kind == "pearson" else scipy.stats.spearmanr)(a, b)
     r = float(np.clip(test.statistic, -1, 1))
-    error = math.sqrt((1.0 if kind == "pearson" else 1.06) / (n - 3))
+    error = math.sqrt((1.0 if kind == "pearson" else max(1.06, 1 + r * r / 2)) / (n - 3))
     half = float(scipy.stats.norm.ppf((1 + level) / 2)) * error
-    z = math.atanh(min(max(r, -1 + 1e-15), 1 - 1e-15))
+    nearest = 12 / (n * (n * n - 1)) if kind == "spearman" else 1e-15  # ranks alike may differ by one swap elsewhere
+    z = math.atanh(min(max(r, -1 + nearest), 1 - nearest))
     low, high = min(r, math.tanh(z - half)), max(r, math.tanh(z + half))
     figure = Figure(r, low, high, n, f"fisher {percent(level)}")
     return Correlation(figure, float(test.pvalue), float(scipy.stats.linregress(a, b).slope))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.figure import Figure
 
 _CHUNK = 1 << 22  # resampling weights held at once: 32 MiB of float64
+_SAME = 1e-9  # draws nearer than this to each other, as a share of their size, differ by rounding only
 
 
 def percent(level: float) -> str:
@@ -66,6 +68,17 @@ def share(successes: int, n: int, *, level: float = 0.95) -> Figure:
     """
     low, high = clopper_pearson(successes, n, level=level)
     return Figure(successes / n, float(low), float(high), int(n), f"clopper-pearson {percent(level)}")
+
+
+def missed_share(n: int, *, level: float = 0.95) -> float:
+    """The largest share of other samples that n samples, all alike, may have missed: `1 - ((1 - level) / 2)^(1 / n)`.
+
+    The upper end of Clopper and Pearson's interval of none in n; about `3.7 / n` at 95%.
+
+    >>> round(missed_share(10), 4), round(missed_share(1000), 5)
+    (0.3085, 0.00368)
+    """
+    return float(clopper_pearson(0, n, level=level)[1])
 
 
 def median(values: Numbers, *, level: float = 0.95, floor: float = 0.0) -> Figure | None:
@@ -126,23 +139,54 @@ def _drawn(rng: np.random.Generator, n: int, rows: int) -> Numbers:
     return weights
 
 
-def bootstrap_figure(value: float, draws: Numbers, n: int, *, level: float = 0.95) -> Figure:
+def bootstrap_figure(
+    value: float, draws: Numbers, n: int, *, units: int | None = None, level: float = 0.95,
+    ends: tuple[float, float] = (-math.inf, math.inf),
+) -> Figure:  # fmt: skip
     """A figure with the percentile interval of its bootstrap draws, widened to hold the value where it does not.
+
+    Resamples of few samples vary too little, by `sqrt((n - 1) / n)`, and their spread is itself an estimate: the
+    percentiles are those whose width in standard errors is Student's, `sqrt(n / (n - 1)) t`.
 
     Args:
         value: the estimate on the samples themselves.
         draws: `[B]`, the estimate on each resample.
         n: samples.
+        units: what was drawn with replacement, such as people with several photos each; default n.
         level: coverage, approximately.
+        ends: the interval where no draw differs from another, which is no certainty; unbounded where nothing is known
+            of other samples.
+
+    Source: Hesterberg 2015, The American Statistician 69(4) (expanded percentiles).
     """
+    if no_spread(draws):
+        return Figure(
+            float(value), min(ends[0], value), max(ends[1], value), n, f"no resample differs {percent(level)}"
+        )
     method = f"bootstrap {percent(level)} ({len(draws)})"
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    tail = _tail(n if units is None else units, level)
+    low, high = np.quantile(draws, [tail, 1 - tail])
     return Figure(float(value), float(min(low, value)), float(max(high, value)), n, method)
 
 
+def no_spread(draws: Numbers) -> bool:
+    """Whether bootstrap draws `[B]` differ by no more than rounding."""
+    return bool(np.ptp(draws) <= _SAME * np.abs(draws).max())
+
+
+def _tail(n: int, level: float) -> float:
+    """The share of draws beyond each end of an interval of n samples."""
+    percent(level)
+    if n < 2:
+        return 0.0
+    t = scipy.stats.t.ppf((1 - level) / 2, n - 1)
+    return float(scipy.stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
+
+
 def centred_figure(
-    value: float, draws: Numbers, n: int, *, level: float = 0.95, low: float = -1.0, high: float = 1.0
-) -> Figure:
+    value: float, draws: Numbers, n: int, *, level: float = 0.95, low: float = -1.0, high: float = 1.0,
+    ends: tuple[float, float] | None = None,
+) -> Figure:  # fmt: skip
     """A figure with the spread of its bootstrap draws around their mean: an extreme is too large in them once more.
 
     Args:
@@ -152,8 +196,13 @@ def centred_figure(
         level: coverage, approximately.
         low: the least value there can be.
         high: the largest.
+        ends: the interval where no draw differs from another, which is no certainty; default all that there can be.
     """
-    ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - draws.mean()
-    least, most = max(low, value + min(0.0, float(ends[0]))), min(high, value + max(0.0, float(ends[1])))
+    if no_spread(draws):
+        least, most = ends or (low, high)
+        method = f"no resample differs {percent(level)}"
+        return Figure(value, min(max(low, least), value), max(min(high, most), value), n, method)
+    away = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - draws.mean()
+    least, most = max(low, value + min(0.0, float(away[0]))), min(high, value + max(0.0, float(away[1])))
     method = f"bootstrap {percent(level)} ({len(draws)}), centred"
     return Figure(value, min(least, value), max(most, value), n, method)

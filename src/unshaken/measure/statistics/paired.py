@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -13,8 +14,9 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Numbers, flags, numbers, same_length
 from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means, clopper_pearson, percent
 from unshaken.measure.statistics.join import Column, match
+from unshaken.measure.statistics.means import mean_figure
+from unshaken.measure.statistics.share_differences import share_difference
 
 K = TypeVar("K")
 
@@ -87,12 +89,12 @@ def compare(
         baseline: bool `[N]`.
         candidate: bool `[N]`.
         level: coverage of the difference's interval.
-        resamples: bootstrap draws of samples; a draw needs only the four counts, so that N costs nothing.
-        seed: of the draws.
+        resamples: not used: the interval needs no draws. Calls that give it go on to work.
+        seed: not used, likewise.
 
     Returns:
-        The comparison. Without a discordant pair the bootstrap would give a width of zero: the interval is then the
-        Clopper-Pearson bound of their share, on both sides.
+        The comparison, with Tango's score interval of the difference; without a discordant pair with the
+        Clopper-Pearson bound of their share, on both sides. See `share_difference`.
 
     Raises:
         ParameterError: there is no sample, a value is missing, or the lengths differ.
@@ -104,7 +106,7 @@ def compare(
     lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
     right = int((before & after).sum())
     p = mcnemar(lost, gained)
-    difference = _difference(lost, gained, n, level, resamples, seed)
+    difference = share_difference(lost, gained, n, level=level)
     return Comparison(n, right, lost, gained, n - right - lost - gained, difference, p, p)
 
 
@@ -143,27 +145,44 @@ def compare_by_id(
 
 
 def paired_difference(
-    baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Figure:
+    baseline: ArrayLike, candidate: ArrayLike, *, low: float | None = None, high: float | None = None,
+    level: float = 0.95, resamples: int = 2000, seed: int = 0,
+) -> Figure:  # fmt: skip
     """Mean of candidate minus baseline over the same samples, for any real column (loss, distance, score).
 
+    Give the range of a sample's difference where it has one: without it, nothing bounds the mean of pairs that all
+    show the same difference.
+
     Args:
-        baseline: finite numbers `[N]`.
-        candidate: finite numbers `[N]`, in the same order of samples.
+        baseline: finite numbers `[N]`, or bool: whether the baseline is right.
+        candidate: likewise, in the same order of samples.
+        low: the least that candidate minus baseline can be on a sample, such as -1 for shares; default minus infinity,
+            and -1 for columns of bool.
+        high: the largest, such as 1 for shares; default infinity, and 1 for columns of bool.
         level: coverage of the interval.
         resamples: bootstrap draws of samples.
         seed: of the draws.
 
+    Returns:
+        The figure. Its interval is that of `compare` for columns of 0 and 1 whose range is -1 to 1; else that of
+        `mean_figure` on the differences, which is unbounded only where all are alike and no range is given.
+
     Raises:
-        ParameterError: there is no sample, a value is missing or infinite, or the lengths differ.
+        ParameterError: there is no sample, a value is missing or infinite, a difference is out of range, or the
+            lengths differ.
     """
+    is_bool = all(np.asarray(side).dtype == np.bool_ for side in (baseline, candidate))
+    low, high = (
+        (sign if is_bool else sign * math.inf) if end is None else end for sign, end in ((-1.0, low), (1.0, high))
+    )
     largest = np.finfo(np.float64).max
     before = numbers("baseline", baseline, low=-largest, high=largest)
     after = numbers("candidate", candidate, low=-largest, high=largest)
     n = same_length(baseline=before, candidate=after)
-    change = np.sort(after - before)  # the figure does not depend on the order of the rows
-    draws = bootstrap_means(change[:, None], resamples=resamples, seed=seed)[:, 0]
-    return bootstrap_figure(float(change.mean()), draws, n, level=level)
+    if (low, high) == (-1, 1) and all(np.isin(side, (0, 1)).all() for side in (before, after)):
+        return share_difference(int((before > after).sum()), int((after > before).sum()), n, level=level)
+    scale = None if math.isfinite(high - low) else float(max(np.abs(before).max(), np.abs(after).max()))
+    return mean_figure(after - before, low=low, high=high, scale=scale, level=level, resamples=resamples, seed=seed)
 
 
 def holm(p_values: Sequence[float] | Numbers) -> Numbers:
@@ -204,12 +223,3 @@ def holm_corrected(comparisons: Mapping[K, Comparison]) -> dict[K, Comparison]:
         name: replace(c, p_holm=float(p), family=len(comparisons))
         for (name, c), p in zip(comparisons.items(), corrected, strict=True)
     }
-
-
-def _difference(lost: int, gained: int, n: int, level: float, resamples: int, seed: int) -> Figure:
-    if lost + gained == 0:
-        bound = float(clopper_pearson(0, n, level=level)[1])
-        return Figure(0.0, -bound, bound, n, f"clopper-pearson {percent(level)} (no discordant pair)")
-    shares = [lost / n, gained / n, (n - lost - gained) / n]
-    counts = np.random.default_rng(seed).multinomial(n, shares, size=resamples)
-    return bootstrap_figure((gained - lost) / n, (counts[:, 1] - counts[:, 0]) / n, n, level=level)

@@ -104,7 +104,7 @@ class Seed:
             found[arm] = {
                 "clean": self.rows.accuracy(f"clean.{arm}"),
                 "corrupted": float(mean.mean()),
-                "gain": paired_difference(base, mean).to_json(),
+                "gain": paired_difference(base, mean, low=-1.0, high=1.0).to_json(),
                 "clean_gain": self.rows.difference(f"clean.{arm}", f"clean.{arms[0]}"),
             }
         return found

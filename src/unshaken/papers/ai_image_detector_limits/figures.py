@@ -149,7 +149,7 @@ class Figures:
                 found.setdefault(f"{peak:g}", {})[kind] = share_of(passed)
                 lists.append(passed)
         marked, control = (np.mean(np.stack(lists), 0) for lists in (hits["marked"], hits["control"]))
-        return found | {"difference": paired_difference(control, marked).to_json()}
+        return found | {"difference": paired_difference(control, marked, low=-1.0, high=1.0).to_json()}
 
     def deepfakes(self) -> dict[str, Any]:
         """Of classifiers of swapped images: AUROC, and the noise on features that turns at most 1 % of answers.

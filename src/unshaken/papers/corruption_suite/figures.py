@@ -86,12 +86,15 @@ def pretrained(rows: Rows, count: int) -> dict[str, Any]:
         return np.asarray(np.mean([wrong(net, own, [severity]) for net in nets], 0), np.float64)
 
     return {
-        "clean": {str(place): mean_of(np.asarray(~net.correct("clean"), np.float64)) for place, net in enumerate(nets)},
-        "error": {str(place): mean_of(values) for place, values in enumerate(mean)},
-        "lowered": paired_difference(mean[-1], mean[0]).to_json(),
+        "clean": {
+            str(place): mean_of(np.asarray(~net.correct("clean"), np.float64), low=0.0, high=1.0)
+            for place, net in enumerate(nets)
+        },
+        "error": {str(place): mean_of(values, low=0.0, high=1.0) for place, values in enumerate(mean)},
+        "lowered": paired_difference(mean[-1], mean[0], low=-1.0, high=1.0).to_json(),
         "rise": {
             group: {
-                str(high): paired_difference(at(names, low), at(names, high)).to_json()
+                str(high): paired_difference(at(names, low), at(names, high), low=-1.0, high=1.0).to_json()
                 for low, high in pairwise(JUDGED)
             }
             for group, names in GROUPS.items()

@@ -186,7 +186,7 @@ def shifted_figures(found: Shifted, *, neighbours: bool) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "accuracy": share_of(found.correct),
         "label_failures": share_of(found.moved),
-        "consistency": mean_of(kept),
+        "consistency": mean_of(kept, low=0.0, high=1.0),
         "forwards": round(found.forwards / len(found.correct), 2),
     }
     if neighbours:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure.classification.macro_f1 import f1_columns, f1_of_means
+from unshaken.measure.classification.macro_f1 import f1_columns, f1_of_means, f1_rows
 from unshaken.measure.retrieval.spread import figure_of_means
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, FRESH, TIMES, CrossModalDilutionPaper
 from unshaken.papers.frame.rows import Rows, mean_of
+from unshaken.tasks.image_text.report import RANGES
 
 RELEVANCES = ("relevance_text", "relevance_image", "words_added")
 
@@ -24,24 +26,25 @@ def figures(paper: CrossModalDilutionPaper, rows: Rows) -> dict[str, Any]:
     classes = 1 + max(int(whole[name].to_numpy().max()) for name in ("label", "prediction", "changed_prediction"))
     clean = {name: columns(seeds, name, "clean", classes) for name in CLASSIFIERS}
     found: dict[str, Any] = {
-        "f1": {n: figure_of_means(clean[n], lambda m: mean_f1(m, len(seeds))).to_json() for n in CLASSIFIERS},
+        "f1": {n: f1_figure(clean[n], lambda m: mean_f1(m, len(seeds)), classes, len(seeds)) for n in CLASSIFIERS},
         "drop": {},
         "content": {},
     }
     for name in CLASSIFIERS:
         changed = {c: columns(seeds, name, c, classes) for c in CHANGES + ((FRESH,) if name == "hardened" else ())}
         found["drop"][name] = {
-            c: figure_of_means(np.concatenate([clean[name], own], 1), mean_drop(len(seeds))).to_json()
+            c: f1_figure(np.concatenate([clean[name], own], 1), mean_drop(len(seeds)), classes, len(seeds))
             for c, own in changed.items()
         }
         if name in ("fused", "other"):
             both = np.concatenate([clean[name], changed["relevant"], changed["filler"]], 1)
-            found["content"][name] = content(both, len(seeds))
+            found["content"][name] = content(both, classes, len(seeds))
     for measure in RELEVANCES:
-        found[measure] = {c: mean_of(over_seeds_of(seeds, c, measure)) for c in CHANGES}
+        low, high = RANGES[measure]
+        found[measure] = {c: mean_of(over_seeds_of(seeds, c, measure), low=low, high=high) for c in CHANGES}
     relevant, url = (over_seeds_of(seeds, c, "relevance_image", keep=True) for c in ("relevant", "url"))
     there = np.isfinite(relevant)
-    found["more_relevant"] = mean_of((relevant - url)[there])
+    found["more_relevant"] = mean_of((relevant - url)[there], low=-2.0, high=2.0)
     found["kept"] = float(np.mean([read(s, "fused", "relevant", "kept") for s in seeds]))
     return found
 
@@ -55,6 +58,11 @@ def columns(seeds: Sequence[Rows], classifier: str, change: str, classes: int) -
     """Columns that decide macro F1 in each seed, `[N, S 3 K]`."""
     found = [read(seed, classifier, change, "label", "changed_prediction") for seed in seeds]
     return np.concatenate([f1_columns(labels, predicted, classes) for labels, predicted in found], 1)
+
+
+def f1_figure(columns: Numbers, of: Callable[[Numbers], Numbers], classes: int, seeds: int) -> dict[str, Any]:
+    """A function of the means of columns, with its interval over samples."""
+    return figure_of_means(columns, of, possible=partial(f1_rows, columns, classes, together=seeds)).to_json()
 
 
 def mean_f1(means: Numbers, seeds: int) -> Numbers:
@@ -73,11 +81,12 @@ def mean_drop(seeds: int) -> Any:
     return drop
 
 
-def content(both: Numbers, seeds: int) -> dict[str, Any]:
+def content(both: Numbers, classes: int, seeds: int) -> dict[str, Any]:
     """The drop by relevant dilutions beside that by the filler.
 
     Args:
         both: columns without a change, with dilutions and with fillers, `[N, 3 S 3 K]`.
+        classes: K.
         seeds: S.
     """
 
@@ -95,8 +104,8 @@ def content(both: Numbers, seeds: int) -> dict[str, Any]:
         return np.asarray(filler - own)
 
     return {
-        "beyond_filler": figure_of_means(both, beyond).to_json(),
-        "less_than_filler": figure_of_means(both, less).to_json(),
+        "beyond_filler": f1_figure(both, beyond, classes, seeds),
+        "less_than_filler": f1_figure(both, less, classes, seeds),
     }
 
 

@@ -36,7 +36,7 @@ def system_figures(rows: Rows) -> dict[str, Any]:
 def passes(rows: Rows, label: str) -> dict[str, Any]:
     """The mean over images of the share of right passes."""
     found = rows.table("looks", label)
-    return mean_of(found["right"].to_numpy() / found["looks"].to_numpy())
+    return mean_of(found["right"].to_numpy() / found["looks"].to_numpy(), low=0.0, high=1.0)
 
 
 def seed_figures(rows: Rows) -> dict[str, Any]:
@@ -70,4 +70,8 @@ def radius(rows: Rows, label: str, eps: float) -> dict[str, Any]:
 def reach(rows: Rows, label: str) -> dict[str, Any]:
     """The mean number of logits that get a gradient, the number of all, and the share of ties."""
     reached, logits, tied = rows.columns("logit_gradients", label, "reached", "logits", "tied")
-    return {"logits_reached": mean_of(reached.astype(float)), "of": int(logits[0]), "tied": share_of(tied)}
+    return {
+        "logits_reached": mean_of(reached.astype(float), low=0.0, high=float(logits[0])),
+        "of": int(logits[0]),
+        "tied": share_of(tied),
+    }

@@ -13,6 +13,7 @@ from unshaken.certify.smoothing.dual_radius import released_radius
 from unshaken.certify.smoothing.guard import reach
 from unshaken.certify.smoothing.votes import lower_bound
 from unshaken.measure import paired_difference
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.papers.dual_randomized_smoothing import NETS, POLLS, DualRandomizedSmoothingPaper
 from unshaken.papers.dual_randomized_smoothing.polls import Polls, tally_of, together
 from unshaken.papers.frame.rows import Rows
@@ -84,9 +85,8 @@ class Level:
         return tuple(a for a in ARMS if a != "pooled" or len(self.seeds) > 1)
 
     def _seed(self, seed: int) -> dict[str, Any]:
-        none = np.zeros(len(self.labels))
         return {
-            "acr": {arm: paired_difference(none, self.radii[seed][arm][1]).to_json() for arm in self.arms},
+            "acr": {arm: mean_figure(self.radii[seed][arm][1], low=0.0).to_json() for arm in self.arms},
             "accuracy_under_noise": {net: self.rows.accuracy(self.polls.name(seed, f"{net}.noise")) for net in NETS},
         }
 

@@ -42,7 +42,7 @@ def transferred(rows: Rows, eps: float) -> dict[str, Any]:
     """The mean success rate from one member to another; the interval is over images."""
     pairs = [(i, j) for i, j in product(range(COUNT), range(COUNT)) if i != j]
     lost = np.mean([~rows.correct(f"member-{i}-to-{j}-{eps:g}") for i, j in pairs], 0)
-    return mean_of(lost)
+    return mean_of(lost, low=0.0, high=1.0)
 
 
 def diversity(rows: Rows) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unshaken.harden.recipes.losses.three_heads_net import HEADS, Mode, decided, route
 from unshaken.measure import accuracy, paired_difference
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.papers.efficient_robustify import ARMS, CONDITIONS, EfficientRobustifyPaper
 from unshaken.papers.frame.rows import Numbers, Rows
 
@@ -68,7 +69,7 @@ class Figures:
     def effect(self, head: Mode) -> dict[str, Any]:
         """Corrupted accuracy with a teacher minus that without."""
         three, plain = (np.mean([self.decided(f"{arm}{s}", head)[1:].mean(0) for s in self.seeds], 0) for arm in ARMS)
-        return paired_difference(plain, three).to_json()
+        return paired_difference(plain, three, low=-1.0, high=1.0).to_json()
 
     def routing(self, arm: str) -> dict[str, float]:
         """Shares of clean and of changed images that are sent to the clean head."""
@@ -100,12 +101,11 @@ def summary(parts: Sequence[Numbers], base: Numbers) -> dict[str, Any]:
     """
     mean = np.mean(parts, 0)
     clean, corrupted = mean[0], mean[1:].mean(0)
-    nothing = np.zeros(len(clean))
     found: dict[str, Any] = {
-        "clean": (accuracy(clean > 0.5) if len(parts) == 1 else paired_difference(nothing, clean)).to_json(),
-        "corrupted": paired_difference(nothing, corrupted).to_json(),
-        "clean_minus_original": paired_difference(base[0], clean).to_json(),
-        "corrupted_minus_original": paired_difference(base[1:].mean(0), corrupted).to_json(),
+        "clean": (accuracy(clean > 0.5) if len(parts) == 1 else mean_figure(clean, low=0.0, high=1.0)).to_json(),
+        "corrupted": mean_figure(corrupted, low=0.0, high=1.0).to_json(),
+        "clean_minus_original": paired_difference(base[0], clean, low=-1.0, high=1.0).to_json(),
+        "corrupted_minus_original": paired_difference(base[1:].mean(0), corrupted, low=-1.0, high=1.0).to_json(),
     }
     if len(parts) > 1:
         found["by_seed"] = [f"{p[0].mean():.4f} / {p[1:].mean():.4f}" for p in parts]

@@ -36,12 +36,17 @@ def figures(paper: ExplainabilityPaper, rows: Rows) -> dict[str, Any]:
     change = mean(seeds, "advprop", NAMES) - mean(seeds, "standard", NAMES)
     margins = [[winner_margin(seed, net) for net in NETS] for seed in seeds]
     return {
-        "gain": {family: mean_of(gain) for family, gain in gains.items()},
-        "gradient_gains_more_than": {f: mean_of(gains["gradient"] - gains[f]) for f in gains if f != "gradient"},
-        "advprop_minus_standard": mean_of(change),
-        "standard_minus_advprop": mean_of(-change),
+        "gain": {family: mean_of(gain, low=-1.0, high=1.0) for family, gain in gains.items()},
+        "gradient_gains_more_than": {
+            f: mean_of(gains["gradient"] - gains[f], low=-2.0, high=2.0) for f in gains if f != "gradient"
+        },
+        "advprop_minus_standard": mean_of(change, low=-1.0, high=1.0),
+        "standard_minus_advprop": mean_of(-change, low=-1.0, high=1.0),
         "share": {
-            net: {m: mean_of(column(seeds, f"{net}.{m}", "shares", "value")) for m in (*NAMES, *CONTROLS)}
+            net: {
+                m: mean_of(column(seeds, f"{net}.{m}", "shares", "value"), low=0.0, high=1.0)
+                for m in (*NAMES, *CONTROLS)
+            }
             for net in FULL
         },
         "pasted": {net: {m: pasted(seeds, f"{net}.{m}") for m in NAMES} for net in FULL},
@@ -72,7 +77,7 @@ def mean(seeds: Sequence[Rows], net: str, methods: Sequence[str]) -> Numbers:
 
 def pasted(seeds: Sequence[Rows], label: str) -> dict[str, Any]:
     """Pointing game, and the overlap of WSOL's box with a threshold that other images chose."""
-    return {name: mean_of(column(seeds, label, "pasted", name)) for name in ("pointing", "iou")}
+    return {name: mean_of(column(seeds, label, "pasted", name), low=0.0, high=1.0) for name in ("pointing", "iou")}
 
 
 def bootstrapped(columns: Numbers, statistic: Callable[[Numbers], Numbers]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def figures(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:
     ).to_json()
     found |= agreement(parts)
     others, own = transferred(parts)
-    found["diagonal"] = paired_difference(own[known], others[known]).to_json()
+    found["diagonal"] = paired_difference(own[known], others[known], low=-1.0, high=1.0).to_json()
     found["validated"] = share(int(known.sum()), len(known)).to_json()
     found["oracle_accuracy"] = oracle_accuracy(paper, rows)
     return found
@@ -94,8 +94,8 @@ def agreement(parts: list[Rows]) -> dict[str, Any]:
         raise ParameterError("no network is right on any image that the oracle knows: give more epochs or images")
     means = {search: np.nanmean(values[:, any_searched], 0) for search, values in stacked.items()}
     return {
-        "agreement": {search: mean_of(values) for search, values in means.items()},
-        "constraint": paired_difference(means[FREE], means[BOUNDED]).to_json(),
+        "agreement": {search: mean_of(values, low=0.0, high=1.0) for search, values in means.items()},
+        "constraint": paired_difference(means[FREE], means[BOUNDED], low=-1.0, high=1.0).to_json(),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -117,10 +118,12 @@ def decide(
 def decide_near(part: str, words: str, figure: Mapping[str, Any], expected: float, allowed: float) -> Check:
     """Judge a figure that a law foretells: shown if its interval is near it, contradicted if wholly farther away.
 
+    An interval that lacks an end shows nothing; the end that it has may contradict.
+
     Args:
         part: the name of the part of the claim.
         words: what the figure is, with the numbers met.
-        figure: as JSON, with both ends.
+        figure: as JSON; its ends may be None.
         expected: by the law.
         allowed: distance from it.
 
@@ -128,8 +131,8 @@ def decide_near(part: str, words: str, figure: Mapping[str, Any], expected: floa
     True
     """
     least, most = expected - allowed, expected + allowed
-    holds = least <= figure["low"] and figure["high"] <= most
-    return Check(words, holds, part, opposed=figure["high"] < least or figure["low"] > most)
+    low, high = (sign * math.inf if figure[end] is None else figure[end] for sign, end in ((-1, "low"), (1, "high")))
+    return Check(words, least <= low and high <= most, part, opposed=high < least or low > most)
 
 
 def in_every_seed(measured: Mapping[str, Any], judge: Callable[[Mapping[str, Any]], Sequence[Check]]) -> list[Check]:

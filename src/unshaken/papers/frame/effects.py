@@ -11,16 +11,18 @@ if TYPE_CHECKING:  # papers are listed without numpy and scipy
     from unshaken.measure.statistics.columns import Numbers
 
 
-def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, float]:
+def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """The first figure less the second where they are not paired: above 0 where their intervals are apart.
+
+    An end is None where the interval of either has none there.
 
     >>> unpaired({"value": 0.75, "low": 0.5, "high": 1.0}, {"value": 0.25, "low": 0.0, "high": 0.375})
     {'value': 0.5, 'low': 0.125, 'high': 1.0}
     """
     return {
         "value": one["value"] - other["value"],
-        "low": one["low"] - other["high"],
-        "high": one["high"] - other["low"],
+        "low": _minus(one["low"], other["high"]),
+        "high": _minus(one["high"], other["low"]),
     }
 
 
@@ -44,21 +46,23 @@ def negated(figure: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def complement(share: Mapping[str, Any]) -> dict[str, Any]:
-    """One less a share.
+    """One less a share; an end that the interval does not have stays None.
 
     >>> complement({"value": 0.25, "low": 0.125, "high": 0.5, "n": 8})
     {'value': 0.75, 'low': 0.5, 'high': 0.875, 'n': 8}
     """
-    return {**share, "value": 1 - share["value"], "low": 1 - share["high"], "high": 1 - share["low"]}
+    low, high = _minus(1, share["high"]), _minus(1, share["low"])
+    return {**share, "value": 1 - share["value"], "low": low, "high": high}
 
 
 def scaled(figure: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """A figure times a number above 0.
+    """A figure times a number above 0; an end that the interval does not have stays None.
 
     >>> scaled({"value": 0.5, "low": 0.25, "high": 1.0}, 0.5)
     {'value': 0.25, 'low': 0.125, 'high': 0.5}
     """
-    return {**figure, **{name: figure[name] * factor for name in ("value", "low", "high")}}
+    ends = {name: None if figure[name] is None else figure[name] * factor for name in ("low", "high")}
+    return {**figure, "value": figure["value"] * factor, **ends}
 
 
 def across_seeds(
@@ -117,3 +121,8 @@ def values_of(seeds: Iterable[Mapping[str, Any]], *names: str) -> Numbers:
             figure = figure[name]
         found.append(float(figure["value"] if isinstance(figure, Mapping) else figure))
     return np.array(found, np.float64)
+
+
+def _minus(end: float | None, other: float | None) -> float | None:
+    """One end of an interval less another; None where one is missing."""
+    return None if end is None or other is None else end - other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -13,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from unshaken.measure import compare, paired_difference, share
+from unshaken.measure import compare, share
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.roles import Use, check_role, is_choosing
 from unshaken.papers.frame.tables import table_name
@@ -197,9 +199,15 @@ def share_of(hits: Flags) -> dict[str, Any]:
     return share(int(hits.sum()), len(hits)).to_json()
 
 
-def mean_of(values: Numbers) -> dict[str, Any]:
-    """The mean over samples `[N]`, with its bootstrap interval."""
-    return paired_difference(np.zeros(len(values)), values).to_json()
+def mean_of(values: Numbers, *, low: float = -math.inf, high: float = math.inf) -> dict[str, Any]:
+    """The mean over samples `[N]`, with its bootstrap interval; see `unshaken.measure.statistics.means.mean_figure`.
+
+    Args:
+        values: one a sample.
+        low: the least that a sample can have. Without a range the interval of values that are all alike has no end.
+        high: the largest.
+    """
+    return mean_figure(values, low=low, high=high).to_json()
 
 
 def stacked(column: pa.ChunkedArray) -> Numbers:

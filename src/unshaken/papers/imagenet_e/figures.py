@@ -28,7 +28,8 @@ def figures(paper: ImageNetEPaper, rows: Rows) -> dict[str, Any]:
     found = {
         **described_losses(paper, rows, lost),
         "costs_more_than": {
-            f"{one}_{other}": mean_of(lost["mean"][one] - lost["mean"][other]) for one, other in COMPARED
+            f"{one}_{other}": mean_of(lost["mean"][one] - lost["mean"][other], low=-1.0, high=1.0)
+            for one, other in COMPARED
         },
         "object": {name: described(paper, rows, name) for name in EDITS},
     }
@@ -37,7 +38,13 @@ def figures(paper: ImageNetEPaper, rows: Rows) -> dict[str, Any]:
     part = rows.within(GARMENTS)
     lost = losses_of(paper, part, 2)
     plain, robust = (np.mean(list(lost[str(net)].values()), 0) for net in range(2))
-    return {**found, GARMENTS: {**described_losses(paper, part, lost), "robust_loses_more": mean_of(robust - plain)}}
+    return {
+        **found,
+        GARMENTS: {
+            **described_losses(paper, part, lost),
+            "robust_loses_more": mean_of(robust - plain, low=-2.0, high=2.0),
+        },
+    }
 
 
 def losses_of(paper: ImageNetEPaper, rows: Rows, count: int) -> dict[str, dict[str, Numbers]]:
@@ -54,10 +61,13 @@ def described_losses(paper: ImageNetEPaper, rows: Rows, lost: Mapping[str, Mappi
         "edited": reasons.pop("", 0),
         "left_out": dict(sorted(reasons.items())),
         "accuracy": {net: rows.accuracy(f"{net}.photos") for net in lost if net != "mean"},
-        "drop": {net: {name: mean_of(values) for name, values in own.items()} for net, own in lost.items()},
-        "mean_drop": {net: mean_of(np.mean(list(own.values()), 0)) for net, own in lost.items()},
+        "drop": {
+            net: {name: mean_of(values, low=-1.0, high=1.0) for name, values in own.items()}
+            for net, own in lost.items()
+        },
+        "mean_drop": {net: mean_of(np.mean(list(own.values()), 0), low=-1.0, high=1.0) for net, own in lost.items()},
         "beyond": {
-            net: {name: mean_of(own[name] - own[MIRRORED]) for name in EDITS if name != MIRRORED}
+            net: {name: mean_of(own[name] - own[MIRRORED], low=-1.0, high=1.0) for name in EDITS if name != MIRRORED}
             for net, own in lost.items()
         },
     }

@@ -34,7 +34,7 @@ def edit(rows: Rows) -> dict[str, Any]:
         "random_after": rows.accuracy(f"without{count}.random"),
         "cost_of_mark": rows.difference("clean", "random"),
         "gain": rows.difference(f"without{count}.random", "random"),
-        "over_random": mean_of(after - rows.shares(*sets)),
+        "over_random": mean_of(after - rows.shares(*sets), low=-1.0, high=1.0),
         "spread_of_random": float(np.std([rows.correct(name).mean() for name in sets], ddof=1)),
         "clean_lost": rows.difference("clean", f"without{count}.clean"),
         "count": count,
@@ -49,11 +49,11 @@ def words(parts: list[Rows]) -> dict[str, Any]:
     f1 = {name: values(parts, name, "f1") for name in names}
     main = f1[name_of(STRENGTHS[1])]
     return {
-        **{name: mean_of(f1[name]) for name in names},
-        "precision": {name: mean_of(values(parts, name, "precision")) for name in names},
-        "recall": {name: mean_of(values(parts, name, "recall")) for name in names},
-        "over_likeliest": mean_of(main - f1[name_of(STRENGTHS[0])]),
-        "over_label": mean_of(main - f1[LABEL]),
+        **{name: mean_of(f1[name], low=0.0, high=1.0) for name in names},
+        "precision": {name: mean_of(values(parts, name, "precision"), low=0.0, high=1.0) for name in names},
+        "recall": {name: mean_of(values(parts, name, "recall"), low=0.0, high=1.0) for name in names},
+        "over_likeliest": mean_of(main - f1[name_of(STRENGTHS[0])], low=-1.0, high=1.0),
+        "over_label": mean_of(main - f1[LABEL], low=-1.0, high=1.0),
     }
 
 

@@ -46,7 +46,7 @@ def figures(paper: NaTraPaper, rows: Rows) -> dict[str, Any]:
         "gain_by_shift": {shift: over(gain, STANDARD, [shift]) for shift in SHIFTS},
         "mean": {arm: over(accuracy, arm, list(SHIFTS)) for arm in ARMS},
         "preserved": over(preserved),
-        "inversion": {stage: mean_of(errors(first)[stage]) for stage in STAGES},
+        "inversion": {stage: mean_of(errors(first)[stage], low=0.0) for stage in STAGES},
         "inversion_falls": {
             after: mean_of(errors(first)[before] - errors(first)[after]) for before, after in pairwise(STAGES)
         },

@@ -32,7 +32,7 @@ def figures(paper: NoiserPaper, rows: Rows) -> dict[str, Any]:
         "no_norm": {exposure: decibels(gain(NO_NORM, GIVEN, exposure)) for exposure in changed},
         "norm": decibels([one - other for one, other in zip(with_norm, without, strict=True)]),
         "better": {exposure: decibels(gain(NOISER, CONTROL, exposure)) for exposure in EXPOSURES},
-        "hurt": {exposure: mean_of(hurt(rows, seeds, exposure)) for exposure in changed},
+        "hurt": {exposure: mean_of(hurt(rows, seeds, exposure), low=0.0, high=1.0) for exposure in changed},
         "accuracy": {
             **{name: {e: rows.accuracy(f"{name}.{e}") for e in EXPOSURES} for name in (GIVEN, CONTROL)},
             NOISER: {e: across_seeds([accuracy(seed, e) for seed in seeds], low=0.0) for e in EXPOSURES},
@@ -56,7 +56,8 @@ def decibels(differences: Sequence[float]) -> dict[str, Any]:
 def unchanged(rows: Rows, figure: str, name: str) -> dict[str, Any]:
     """A figure by exposure, over the photos, without a network; the photo itself is not beside itself."""
     exposures = [exposure for exposure in EXPOSURES if (name, exposure) != (GIVEN, CLEAN)]
-    return {exposure: mean_of(shown(rows, figure, name, exposure)) for exposure in exposures}
+    ends = {} if figure == "psnr" else {"low": -1.0, "high": 1.0}
+    return {exposure: mean_of(shown(rows, figure, name, exposure), **ends) for exposure in exposures}
 
 
 def enhanced(seeds: Sequence[Rows], figure: str, name: str) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def accuracy_gain(rows: Rows, seeds: Sequence[Rows], exposure: str) -> dict[str,
     """How much more often a photo is recognised when it is enhanced: the mean over the networks, over the photos."""
     enhanced = np.mean([s.correct(f"{NOISER}.{exposure}") for s in seeds], 0)
     before = np.asarray(rows.correct(f"{GIVEN}.{exposure}"), np.float64)
-    return paired_difference(before, np.asarray(enhanced, np.float64)).to_json()
+    return paired_difference(before, np.asarray(enhanced, np.float64), low=-1.0, high=1.0).to_json()
 
 
 def cost(rows: Rows) -> dict[str, Any]:

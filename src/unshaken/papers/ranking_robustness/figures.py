@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from unshaken.measure.retrieval.spread import figure_of_means
+from unshaken.measure.retrieval.spread import corners, figure_of_means
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.ranking_robustness import (
@@ -34,7 +36,7 @@ def figures(paper: RankingRobustnessPaper, rows: Rows) -> dict[str, Any]:
     names = (*OTHERS, *NEURAL, *BESIDE)
     columns = {name: {task: task_columns(seeds, name, task) for task in (*TASKS, "two-mistakes")} for name in names}
     found: dict[str, Any] = {
-        "mean": {name: mean_of(column(seeds, name, "clean")) for name in names},
+        "mean": {name: mean_of(column(seeds, name, "clean"), low=0.0, high=1.0) for name in names},
         "spread": {name: variance_figure(columns[name]["variance"]) for name in names},
         "gain": {name: gain_figure(seeds, name) for name in names},
     }
@@ -74,17 +76,28 @@ def value(task: str, means: Numbers) -> Numbers:
         return np.asarray(-means[..., 0] if task == "document" else means[..., 1] / means[..., 0] - 1)
 
 
+def possible(task: str) -> Numbers:
+    """Rows of `task_columns` that another query might have, at the ends of the range."""
+    return np.array([[0.0, 0.0], [1.0, 1.0]]) if task in ("variance", "document") else corners(2)
+
+
 def robustness(task: str, own: Numbers, other: Numbers | None = None) -> dict[str, Any]:
     """A ranker's figure, or its figure less another's, with its interval by resampling queries."""
     if other is None:
-        return figure_of_means(own, lambda m: value(task, m)).to_json()
+        return figure_of_means(own, lambda m: value(task, m), possible=partial(possible, task)).to_json()
     both = np.concatenate([own, other], 1)
-    return figure_of_means(both, lambda m: np.asarray(value(task, m[..., :2]) - value(task, m[..., 2:]))).to_json()
+    return figure_of_means(
+        both, lambda m: np.asarray(value(task, m[..., :2]) - value(task, m[..., 2:])),
+        possible=lambda: np.array([[*a, *b] for a, b in product(possible(task), repeat=2)]),
+    ).to_json()  # fmt: skip
 
 
 def variance_figure(columns: Numbers) -> dict[str, Any]:
     """The variance of the reciprocal rank over queries and seeds."""
-    return figure_of_means(columns, lambda m: np.asarray(np.maximum(m[..., 1] - m[..., 0] ** 2, 0.0))).to_json()
+    return figure_of_means(
+        columns, lambda m: np.asarray(np.maximum(m[..., 1] - m[..., 0] ** 2, 0.0)),
+        possible=partial(possible, "variance"),
+    ).to_json()  # fmt: skip
 
 
 def gain_figure(seeds: list[Rows], ranker: str) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class Figures:
             found["low_pass"][f"{r:g}"] = self.rows.accuracy(f"undefended.low-{r:g}")
             found["high_pass"][f"{r:g}"] = self.rows.accuracy(f"undefended.high-{r:g}")
             found["white"][f"{r:g}"] = float(white[white_radii == r][0])
-            found["energy_inside"][f"{r:g}"] = mean_of(energy[radii == r])
+            found["energy_inside"][f"{r:g}"] = mean_of(energy[radii == r], low=0.0, high=1.0)
         for band in ("low", "middle", "high"):
             found["band"][band] = self.rows.accuracy(f"undefended.band-{band}-linf-{BUDGETS[1]}")
         found["heat"] = {"inside": float(error[rho <= edge].mean()), "outside": float(error[rho > edge].mean())}

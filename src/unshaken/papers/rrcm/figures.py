@@ -35,7 +35,7 @@ def level(arms: Sequence[str], rows: Rows, seeds: Sequence[int], sigma: float, k
         for arm, right in rights.items()
     }
     for other in ("contrast", "scratch"):
-        difference = paired_difference(rights[other].mean(0), rights["full"].mean(0))
+        difference = paired_difference(rights[other].mean(0), rights["full"].mean(0), low=-1.0, high=1.0)
         found[f"full_minus_{other}"] = difference.to_json()
     return found
 

@@ -27,11 +27,11 @@ def figures(paper: TokenAttentionPaper, rows: Rows) -> dict[str, Any]:
 
 def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
     """Accuracy and attention of one network."""
-    by_kind = {kind: mean_of(accuracies(rows, arm, [kind])) for kind in KINDS}
+    by_kind = {kind: mean_of(accuracies(rows, arm, [kind]), low=0.0, high=1.0) for kind in KINDS}
     return {
         "clean": rows.accuracy(f"{arm}.clean"),
         "fitted": rows.accuracy(f"{arm}.fitted"),
-        "corrupted": {**by_kind, "mean": mean_of(accuracies(rows, arm, list(KINDS)))},
+        "corrupted": {**by_kind, "mean": mean_of(accuracies(rows, arm, list(KINDS)), low=0.0, high=1.0)},
         "attention": attention(rows, arm),
         "scales": scales(rows, arm),
     }

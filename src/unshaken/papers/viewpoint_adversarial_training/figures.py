@@ -33,7 +33,7 @@ def box_figures(seeds: list[Rows]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for label, values in of.items():
         name, view = label.split(".")
-        found.setdefault(name, {})[view] = mean_of(values)
+        found.setdefault(name, {})[view] = mean_of(values, low=0.0, high=1.0)
     widths = [np.array(part.table("view_mixtures", f"{VIAT}.gmvfool")["entropy"].to_pylist()) for part in seeds]
     return found | {
         "found_by_search": difference(of, f"{BASE}.random-views", f"{BASE}.gmvfool"),
@@ -53,4 +53,4 @@ def by_object(rows: Rows, label: str) -> Numbers:
 
 def difference(of: dict[str, Numbers], one: str, other: str) -> dict[str, Any]:
     """The accuracy of one less that of the other, paired by object."""
-    return paired_difference(of[other], of[one]).to_json()
+    return paired_difference(of[other], of[one], low=-1.0, high=1.0).to_json()

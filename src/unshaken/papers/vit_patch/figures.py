@@ -99,9 +99,9 @@ class Figures:
                 kinds = KINDS if kind == "mean" else (kind,)
                 vit, cnn = (np.mean([self.lost(net, k, cells) for k in kinds], 0) for net in ("vit", "cnn"))
                 found[kind][str(cells)] = {
-                    "vit": mean_of(vit),
-                    "cnn": mean_of(cnn),
-                    "vit_minus_cnn": paired_difference(cnn, vit).to_json(),
+                    "vit": mean_of(vit, low=0.0, high=1.0),
+                    "cnn": mean_of(cnn, low=0.0, high=1.0),
+                    "vit_minus_cnn": paired_difference(cnn, vit, low=-1.0, high=1.0).to_json(),
                 }
         return found
 
@@ -127,7 +127,9 @@ class Figures:
             columns = ("layer", "on_cell", "rollout")
             layers, on_cell, rollout = self.rows.columns("attention", f"vit.attention-{state}", *columns)
             last = layers == layers.max()
-            found["last_layer"][state], found["rollout"][state] = mean_of(on_cell[last]), mean_of(rollout[last])
+            found["last_layer"][state], found["rollout"][state] = (
+                mean_of(values[last], low=0.0) for values in (on_cell, rollout)
+            )
             means = [float(on_cell[layers == i].mean()) for i in range(layers.max() + 1)]
             found["by_layer"][state] = [round(mean, 3) for mean in means]
         return found
@@ -157,7 +159,7 @@ class Figures:
         """Fooling rates of one cell off the grid of tokens, and how much the ViT's excess changes."""
         off, on = ({net: flags(net) for net in ("vit", "cnn")} for flags in (self.moved, lambda n: self.by_cells(n)[0]))
         excess = [side["vit"].astype(float) - side["cnn"] for side in (on, off)]
-        change = paired_difference(*excess).to_json()
+        change = paired_difference(*excess, low=-2.0, high=2.0).to_json()
         gap = compare(off["cnn"], off["vit"]).difference.to_json()
         return {**{net: rate(f) for net, f in off.items()}, "vit_minus_cnn": {"off": gap, "off_minus_on": change}}
 

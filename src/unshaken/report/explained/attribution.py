@@ -92,8 +92,8 @@ def _signed(figure: Mapping[str, Any] | None) -> Any:
     """A difference with its sign and interval."""
     if figure is None:
         return ""
-    value, low, high = (f"{figure[k]:+.3g}" for k in ("value", "low", "high"))
-    return Cell(value, f"{low} to {high}")
+    low, high = (end if figure[k] is None else f"{figure[k]:+.3g}" for k, end in (("low", "-∞"), ("high", "∞")))
+    return Cell(f"{figure['value']:+.3g}", f"{low} to {high}")
 
 
 def _direction(metric: str) -> str:

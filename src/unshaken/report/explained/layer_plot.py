@@ -42,7 +42,7 @@ def layer_plot(name: str, series: Sequence[Series], most: float | None = None) -
     for style, one in enumerate(series):
         points = []
         for depth, value, low, high, layer in sorted(one.values):
-            bottom, top = value if low is None else low, value if high is None else high
+            bottom, top = (value if e is None or math.isinf(e) else e for e in (low, high))
             text = f"{one.name}, {layer}: {wording.number(value)}"
             points.append(Point(round(right(depth), 2), up(value), up(bottom), up(top), text))
         traces.append(curve(one.name, style, points, band=any(v[2] is not None for v in one.values)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unshaken import measure
 from unshaken.core.prediction import NO_CLASS
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.report.read.conditions import label_of
 from unshaken.report.read.frame import ABSENT, Frame, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods
@@ -167,8 +167,7 @@ def calibration(frame: Frame, run: RunDir) -> tuple[measure.CalibrationError | N
     )
     if not len(terms):
         return error, None, classes, note
-    terms = np.sort(terms)  # no figure depends on the order of the rows
-    brier = bootstrap_figure(float(terms.mean()), bootstrap_means(terms[:, None])[:, 0], len(terms))
+    brier = mean_figure(terms, low=0.0, high=max(2.0, float(terms.max())))
     return error, brier, classes, note
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unshaken import measure
 from unshaken.attack.viewpoint.chosen_views import VIEWS
 from unshaken.data.viewpoint.camera import camera_to_world
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.run import RunDir
 
 STEP = 45
@@ -61,8 +61,7 @@ def _over_objects(right: NDArray[np.float64], objects: NDArray[np.intp], seed: i
     means = np.bincount(objects, right)[counts > 0] / counts[counts > 0]
     if len(means) == 1:  # says nothing of other objects
         return measure.Figure(float(means[0]), 0.0, 1.0, 1, "one object").to_json()
-    draws = bootstrap_means(means[:, None], seed=seed)[:, 0]
-    return bootstrap_figure(float(means.mean()), draws, len(means)).to_json()
+    return mean_figure(means, low=0.0, high=1.0, seed=seed).to_json()
 
 
 def _cells(

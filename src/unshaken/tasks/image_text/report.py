@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,21 +15,28 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.measure import Figure, paired_difference, share
+from unshaken.measure import Figure, share
 from unshaken.measure.classification.macro_f1 import (
     PairedF1,
     f1_columns,
+    f1_rows,
     interaction,
     macro_f1,
     paired_f1,
 )
 from unshaken.measure.retrieval.spread import figure_of_means
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.run.store import RunDir
 
 RECORD = "image_text.json"
 """What `evaluate` leaves beside its rows."""
 MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "match", "words_added", "self_bleu")
 """Columns of an added text whose means are shown."""
+RANGES = {
+    "relevance_text": (-1.0, 1.0), "relevance_image": (-1.0, 1.0), "topic_divergence": (0.0, math.inf),
+    "match": (0.0, 1.0), "words_added": (0.0, math.inf), "self_bleu": (0.0, 1.0),
+}  # fmt: skip
+"""The least and the largest value of each; relevance is a cosine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,7 @@ class ImageTextReport:
             values = np.asarray(rows[name].to_numpy(zero_copy_only=False), np.float64)
             values = values[np.isfinite(values)]
             if len(values):
-                found[name] = paired_difference(np.zeros(len(values)), values)
+                found[name] = mean_figure(values, low=RANGES[name][0], high=RANGES[name][1])
         return found
 
     def interaction(self, classifier: str, first: str, second: str, both: str) -> Figure:
@@ -148,7 +157,7 @@ class ImageTextReport:
         labels, count = rows[0]["label"].to_numpy(), len(self.classes)
         predictions = [rows[0]["prediction"], *(r["changed_prediction"] for r in rows)]
         columns = np.concatenate([f1_columns(labels, p.to_numpy(), count) for p in predictions], 1)
-        return figure_of_means(columns, interaction)
+        return figure_of_means(columns, interaction, possible=partial(f1_rows, columns, count))
 
     def abstention(self, fused: str, image_only: str, change: str = "clean") -> Abstention:
         """What abstaining is worth where an image-only classifier contradicts the fused one.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -14,8 +15,9 @@ import pyarrow as pa
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.notebook import facts_card
 from unshaken.measure import Figure, holm, paired_difference, share
-from unshaken.measure.retrieval.spread import figure_of_means, permutation_test, spread
+from unshaken.measure.retrieval.spread import corners, figure_of_means, permutation_test, spread
 from unshaken.measure.statistics.columns import Numbers
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.run.lock import locked
 from unshaken.run.rows import table_of
 from unshaken.run.store import RunDir
@@ -87,9 +89,9 @@ class RankingReport:
         moments = np.stack([clean, clean**2], 1)
         even = spread(clean)
         found: dict[str, Any] = {
-            "mean": figure_of_means(moments, lambda m: m[..., 0]),
-            "variance": figure_of_means(moments, variance_of),
-            "variation": None if even.variation is None else figure_of_means(moments, variation_of),
+            "mean": figure_of_means(moments, lambda m: m[..., 0], possible=_moments),
+            "variance": figure_of_means(moments, variance_of, possible=_moments),
+            "variation": None if even.variation is None else figure_of_means(moments, variation_of, possible=_moments),
             "worst": even.worst,
             "drop": {},
         }
@@ -106,12 +108,11 @@ class RankingReport:
     def _lifted(self, ranker: str, condition: str) -> dict[str, Figure]:
         changed = self.column(ranker, condition, "first_changed")
         before, after = (self.column(ranker, condition, f"rank_{when}") for when in ("before", "after"))
-        zeros = np.zeros(len(before))
         return {
             "first_changed": share(int(changed.sum()), len(changed)),
             "lifted": share(int(((after <= TOP) & (before > TOP)).sum()), len(after)),
-            "gain": paired_difference(zeros, before - after),
-            "overlap": paired_difference(zeros, self.column(ranker, condition, "overlap")),
+            "gain": mean_figure(before - after),
+            "overlap": mean_figure(self.column(ranker, condition, "overlap"), low=0.0, high=1.0),
         }
 
     def comparisons(self, condition: str = "clean") -> dict[tuple[str, str], dict[str, Any]]:
@@ -130,7 +131,7 @@ class RankingReport:
         corrected: Sequence[float] = holm(p_values).tolist() if pairs else []
         return {
             pair: {
-                "difference": paired_difference(columns[pair[0]], columns[pair[1]]),
+                "difference": paired_difference(columns[pair[0]], columns[pair[1]], low=-1.0, high=1.0),
                 "p_value": p,
                 "p_holm": h,
             }
@@ -149,6 +150,11 @@ def variation_of(means: Numbers) -> Numbers:
         return np.asarray(np.sqrt(variance_of(means)) / means[..., 0])
 
 
+def _moments() -> Numbers:
+    """Effectiveness and its square of the queries that are served worst and best."""
+    return np.array([[0.0, 0.0], [1.0, 1.0]])
+
+
 def drop_of(means: Numbers) -> Numbers:
     """The drop rate from the means of clean and changed effectiveness, `[..., 2]`."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -157,7 +163,11 @@ def drop_of(means: Numbers) -> Numbers:
 
 def drop_figure(clean: Numbers, changed: Numbers) -> Figure | None:
     """The drop rate with its interval over queries; None where the clean effectiveness is 0."""
-    return figure_of_means(np.stack([clean, changed], 1), drop_of) if clean.mean() > 0 else None
+    return (
+        figure_of_means(np.stack([clean, changed], 1), drop_of, possible=partial(corners, 2))
+        if clean.mean() > 0
+        else None
+    )
 
 
 def evaluate(

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.compute as pc
 
 from unshaken.explain.engine.record import ExplainRecord
-from unshaken.measure import Figure, auroc, fpr95_id_accept, paired_difference, share
-from unshaken.measure.statistics.intervals import percent
+from unshaken.measure import Figure, auroc, fpr95_id_accept, share
+from unshaken.measure.statistics import means as measure
 from unshaken.run import RunDir, read_config
 from unshaken.run.plan import prepare
 from unshaken.run.rows import CLEAN
@@ -139,15 +139,8 @@ def corruptions(audit: RunDir, clean: Outcomes) -> Found:
 
 
 def mean_figure(values: Any) -> Found:
-    """The mean of shares with a bootstrap interval, as JSON.
-
-    Shares that are all alike are no certainty: images of another kind may be as many as n images can miss.
-    """
-    n, value = len(values), float(np.mean(values))
-    if np.ptp(values) == 0:
-        rare = 1 - 0.05 ** (1 / n)
-        return Figure(value, max(0.0, value - rare), min(1.0, value + rare), n, f"none seen {percent(0.95)}").to_json()
-    return paired_difference(np.zeros(n), values).to_json()
+    """The mean of shares with a bootstrap interval, as JSON; shares that are all alike are no certainty."""
+    return measure.mean_figure(values, low=0.0, high=1.0).to_json()
 
 
 def abnormal(run: RunDir, record: HolisticRecord, model: ModelRecord) -> Found:

@@ -115,5 +115,5 @@ def prompt_figures(alone: Flags, together: Flags) -> PromptFigures:
     figures = tuple(share(int(column.sum()), n) for column in alone.T)
     single: Numbers = alone.mean(1)
     spread = float(np.std([f.value for f in figures], ddof=1)) if len(figures) > 1 else 0.0
-    gain = paired_difference(single, together.astype(np.float64))
+    gain = paired_difference(single, together.astype(np.float64), low=-1.0, high=1.0)
     return PromptFigures(figures, spread, share(int(together.sum()), n), gain)

@@ -50,7 +50,9 @@ class RetrievalRanks:
         counts = np.stack([np.bincount(place, hits), np.bincount(place)], 1).astype(np.float64)
         if hits.all() or not hits.any():  # a bootstrap would have no width
             return share(int(hits.all()) * len(counts), len(counts))
-        return figure_of_means(counts, lambda m: m[..., 0] / m[..., 1])
+        most = counts[:, 1].max()
+        possible = np.array([[0.0, most], [most, most]])  # an image whose queries all miss, or all hit
+        return figure_of_means(counts, lambda m: m[..., 0] / m[..., 1], possible=lambda: possible)
 
 
 def retrieve(

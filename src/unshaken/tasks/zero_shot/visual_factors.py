@@ -12,7 +12,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.numbers import shorten
 from unshaken.measure import Figure, share
 from unshaken.measure.retrieval.spread import figure_of_means
-from unshaken.measure.statistics.columns import Flags
+from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.tasks.zero_shot.csv_tables import read_table
 
 
@@ -113,4 +113,9 @@ def error_ratio(own: Flags, wrong: Flags) -> Figure:
     """
     columns = np.stack([own & wrong, own, wrong], 1).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return figure_of_means(columns, lambda m: m[..., 0] / m[..., 1] / m[..., 2])
+        return figure_of_means(columns, lambda m: m[..., 0] / m[..., 1] / m[..., 2], possible=_possible)
+
+
+def _possible() -> Numbers:
+    """Columns of images with and without the factor, on which the model errs or not."""
+    return np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
