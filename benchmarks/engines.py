@@ -8,7 +8,8 @@ in a process of its own with one thread a worker: `local`, `local:2`, Ray with o
 that share a run. Cases take turns; the table has the median, least and largest seconds of the whole process (imports,
 start of workers and report included) and of its shards alone, and whether the rows are those of `local` (labels,
 predictions, counts exactly, floats within 1e-4). `--kills` ends a random process of the run, driver or worker, at a
-random moment by signal 9, and runs the same command with `--resume` until it is done.
+random moment by signal 9, and runs the same command with `--resume` until it is done. Each case of Ray starts a
+cluster, but where `RAY_ADDRESS` names one that is there already.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def run_case(folder: Path, case: str, out: Path) -> None:
     torch.set_num_threads(1)
     kind, _, count = case.partition(":")
     engine = "local" if kind == "shared" else case if kind == "local" else "ray"
-    if kind == "ray":
+    if kind == "ray" and "RAY_ADDRESS" not in os.environ:
         import ray
 
         ray.init(num_cpus=int(count), include_dashboard=False, log_to_driver=False, logging_level="error")

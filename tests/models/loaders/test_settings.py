@@ -120,7 +120,9 @@ def test_what_is_off_is_as_if_absent():
 
 
 @pytest.mark.parametrize(
-    "value", [object(), torch.ones(2), [torch.ones(2)], {"a": object()}, "nets/net.pt", "cuda:0", repr(object())]
+    "value",
+    [object(), torch.ones(2), [torch.ones(2)], {"a": object()}, "nets/net.pt", "cuda:0", repr(object())],
+    ids=["object", "tensor", "tensors", "objects", "path", "device", "address"],
 )
 def test_objects_tensors_and_places_do_not_count(value):
     assert settings_of(Held(value)) == ""
