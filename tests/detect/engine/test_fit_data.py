@@ -70,6 +70,8 @@ def test_who_is_kept_hangs_on_ids_alone():
 
 def test_memory_stays_bounded():
     reservoir = Reservoir(50)
+    reservoir.add({"f": torch.zeros(300, 8)}, SampleRng.of(0, "detect", [f"first-{i}" for i in range(300)]))
+    assert sum(len(r["f"]) for r in reservoir._rows) == 50
     for k in range(40):
         reservoir.add({"f": torch.zeros(25, 8)}, SampleRng.of(0, "detect", [f"{k}-{i}" for i in range(25)]))
         assert sum(len(r["f"]) for r in reservoir._rows) <= 2 * 50 + 25

@@ -53,6 +53,12 @@ def test_a_model_of_more_classes_by_name_keeps_them(data):
     assert samples.classes == 11
 
 
+def test_labels_are_the_classes_of_the_model_by_name(photos):
+    names = tuple("abcdefghij")
+    samples = made(net(10, names[::-1]), InMemory(*photos, classes=names))[1]
+    assert samples.labels.tolist() == [9 - int(label) for label in photos[1]]
+
+
 def test_labels_are_needed_unless_a_recipe_learns_without(photos):
     alone = InMemory(photos[0])
     with pytest.raises(ParameterError, match="has no labels"):
