@@ -51,6 +51,17 @@ def test_what_is_saved_is_what_is_read(fitted, tmp_path):
     assert back.detectors["knn"].method.k == 5
 
 
+@pytest.mark.parametrize("other", ["", "0", "f" * 64])
+def test_the_fingerprint_must_be_the_same_and_not_above_or_below(fitted, tmp_path, other):
+    fitted.detector_set.save(tmp_path / "d")
+    file = tmp_path / "d" / "detectors.json"
+    kept = json.loads(file.read_text())
+    kept["about"]["fingerprint"] = other
+    file.write_text(json.dumps(kept))
+    with pytest.raises(ModelError, match="fitted on another model"):
+        DetectorSet.load(tmp_path / "d", fitted.detector_set.model)
+
+
 def test_the_accepted_share_is_what_is_asked_for(fitted):
     images = torch.rand(50, 1, 28, 28)
     scores, at = fitted.detector_set.score(images)["knn"], fitted.detector_set.threshold("knn", 0.8).value
