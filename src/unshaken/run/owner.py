@@ -99,9 +99,13 @@ def name_of(owner: Owner) -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process of this machine started, in ticks since the machine did; None where nothing tells."""
+    """When a process of this machine started, in ticks since the machine did; None where nothing tells.
+
+    None too of one that has ended and whose parent has not asked for its exit code yet: it still takes signals.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+            return None if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, ValueError, IndexError):
         return None
