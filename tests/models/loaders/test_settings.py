@@ -128,6 +128,14 @@ def test_objects_tensors_and_places_do_not_count(value):
     assert settings_of(Held(value)) == ""
 
 
+def test_what_a_class_names_as_its_state_does_not_count():
+    class Counting(Held):
+        state_attributes = frozenset({"seen"})
+
+    assert settings_of(Counting(3, "seen")) == ""
+    assert settings_of(Counting(3)) == "(value=3)"
+
+
 def test_no_text_holds_an_address():
     everything = nn.ModuleList(
         Held(value) for value in (lambda: 0, F.relu, torch.relu, Held, Shade.DARK, InputTransform(), View(2, 3), object)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ class Draws(nn.Module):
         seed: of all draws.
         frozen: draw the same numbers at every pass.
     """
+
+    state_attributes: ClassVar[frozenset[str]] = frozenset({"seed", "stream", "passes"})
+    """What a fingerprint of the model leaves out."""
 
     def __init__(self, seed: int = 0, *, frozen: bool = False) -> None:
         super().__init__()

@@ -21,11 +21,6 @@ LEFT_OUT = frozenset(vars(nn.Module())) | {
 """Attributes that do not decide a function: torch's own, names and places, and how the same numbers are computed."""
 LIBRARIES = frozenset({"lightning", "open_clip", "pytorch_lightning", "timm", "torchvision", "transformers"})
 """Packages of models whose private attributes change from one version to the next."""
-STATE: Mapping[str, frozenset[str]] = {
-    "Draws": frozenset({"seed", "stream", "passes"}),
-    "ReplayedModule": frozenset({"_left"}),
-}
-"""Attributes that others than the module's own forward pass change, by the class of the module."""
 PLACES = ("/", "\\", ":", " at 0x")
 """Signs of a text that says where something is: a path, a device, an address in memory."""
 
@@ -37,7 +32,8 @@ def settings_of(module: nn.Module) -> str:
     frozen dataclasses of these. None and False are as if absent, so that a switch which a later version of a library
     adds, and which is off, changes nothing. Private attributes count in modules of one's own, not in those of torch and
     of model libraries. Tensors do not count: what weights and buffers are is known from the state dict. Attributes that
-    the forward pass assigns, such as a counter of passes, do not count either.
+    the forward pass assigns, such as a counter of passes, do not count either, nor those that the module's class names
+    in `state_attributes` because others than its forward pass change them.
 
     Args:
         module: in training or evaluation mode, which makes no difference.
@@ -49,7 +45,7 @@ def settings_of(module: nn.Module) -> str:
     ('(p=0.25)', '(end_dim=2,start_dim=1)', '')
     """
     kind: type = type(module)
-    out = LEFT_OUT | STATE.get(kind.__qualname__, frozenset()) | _assigned_by_forward(kind)
+    out = LEFT_OUT | frozenset(getattr(kind, "state_attributes", ())) | _assigned_by_forward(kind)
     private = _package(kind) != "torch" and not any(_package(base) in LIBRARIES for base in kind.__mro__)
     found = {
         name: described

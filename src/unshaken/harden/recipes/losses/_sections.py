@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ class ReplayedModule(nn.Module):
         module: what it stands for; its attributes can be read.
         outputs: in the order of the calls; when they are used up, the module itself is called.
     """
+
+    state_attributes: ClassVar[frozenset[str]] = frozenset({"_left"})
+    """What a fingerprint of the model leaves out."""
 
     def __init__(self, module: nn.Module, outputs: Sequence[Any]) -> None:
         super().__init__()
