@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import APGD, FGSM, JSMA, MIFGSM, PGD, DeepFool
+from unshaken.attack import APGD, FAB, FGSM, JSMA, MIFGSM, PGD, CarliniWagner, DeepFool
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError
@@ -278,8 +278,11 @@ class Root(nn.Module):
         (MIFGSM(), ("linf", "l2", "l1")),
         (APGD(steps=20), ("linf", "l2", "l1")),
         (JSMA(theta=-1.0), ("linf",)),
+        (DeepFool(), ("linf", "l2")),
+        (FAB(steps=5), ("linf", "l2", "l1")),
+        (CarliniWagner(steps=50, search_steps=3, initial_c=1.0), ("l2",)),
     ],
-    ids=["fgsm", "pgd", "mi-fgsm", "apgd", "jsma"],
+    ids=["fgsm", "pgd", "mi-fgsm", "apgd", "jsma", "deepfool", "fab", "carlini-wagner"],
 )
 def test_a_pixel_without_a_gradient_does_not_stop_an_attack(attack, norms):
     batch = Batch(torch.tensor([0.0, 0.5, 0.5]).view(1, 1, 1, 3), torch.zeros(1, dtype=torch.int64), ("a",))

@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import Candidate
 from unshaken.core.oracle import required
@@ -87,8 +88,12 @@ class ProblemSearch(Generic[S]):
         return self.attack.result(work.state)
 
     def tell(self, work: ProblemState[S], answer: Answer) -> ProblemState[S]:
-        """The attack's next state; where it asked for classes only, a rejection is the label."""
-        problem = work.problem
+        """The attack's next state; where it asked for classes only, a rejection is the label.
+
+        Entries of a gradient that are NaN or infinite are told as 0, so that an attack goes on along the others.
+        """
+        problem, slopes = work.problem, {"gradient": answer.gradient, "slopes": answer.slopes}
+        answer = answer.replace(**{name: finite_part(one) for name, one in slopes.items() if one is not None})
         if problem.reject is not None and answer.logits is not None and answer.logits.ndim == 2:
             answer = answer.replace(logits=problem.seen(answer.logits))
         elif problem.reject is not None and answer.logits is None and not problem.targeted:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.gradient._apgd_state import APGDState, BallSchedule
 
 SPARSER = 0.95
@@ -65,7 +64,6 @@ def top_signs(gradient: Tensor, share: Tensor) -> Tensor:
         gradient: `[N, C, H, W]`.
         share: of the entries that count, `[N]`; at least one does.
     """
-    gradient = finite_part(gradient)
     size = gradient.flatten(1).abs()
     keep = (share * size.shape[1]).long().clamp(1, size.shape[1])
     falling = size.sort(dim=1, descending=True).values

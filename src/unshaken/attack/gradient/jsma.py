@@ -8,7 +8,6 @@ import torch
 from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor
 
-from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
@@ -75,7 +74,7 @@ class JSMA(Attack[JSMAState]):
         """Move the two free values of the highest saliency that can be moved."""
         ball, towards = state.problem.ball, 1.0 if self.theta > 0 else -1.0
         moved = ball.project(state.x + self.theta * ball.radius).to(state.x)
-        saliency = towards * finite_part(required(answer.gradient))
+        saliency = towards * required(answer.gradient)
         saliency = saliency.masked_fill(~state.free | (moved == state.x), 0.0).flatten(1)
         best = saliency.topk(min(PAIR, saliency.shape[1]), dim=1)
         chosen = torch.zeros_like(saliency, dtype=torch.bool).scatter(1, best.indices, best.values > 0).view_as(state.x)

@@ -8,7 +8,6 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.oracle import required
@@ -26,7 +25,6 @@ def accumulated(momentum: Tensor, gradient: Tensor, mu: float) -> Tensor:
         gradient: of the loss, as `momentum`.
         mu: decay factor.
     """
-    gradient = finite_part(gradient)
     length = gradient.flatten(1).abs().sum(1).clamp_min(1e-30).view(-1, 1, 1, 1)
     return mu * momentum + gradient / length
 
