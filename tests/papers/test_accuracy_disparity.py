@@ -128,7 +128,7 @@ def test_figures_come_from_rows(finished):
             for seed in (0, 1):
                 part = [r for r in rows if r["condition"] == f"s{seed}.{name}"]
                 right, labels = [r[column] for r in part], [r["label"] for r in part]
-                gaps.append(signed_gap(right, labels, majority=0, minority=1, resamples=1).value)
+                gaps.append(signed_gap(right, labels, majority=0, minority=1).value)
             assert result.measured[f"{figure}.{prefix}disparity"]["value"] == pytest.approx(np.mean(gaps))
     assert not any(r["robust"] and not r["correct"] for r in rows)
 
@@ -141,7 +141,7 @@ def test_figures_of_networks_come_from_outcomes(finished):
         for seed in (0, 1):
             part = [r for r in rows if r["condition"] == f"s{seed}.nets-10-4.{label}"]
             right, labels = [r["correct"] for r in part], [r["label"] for r in part]
-            gaps.append(signed_gap(right, labels, majority=0, minority=1, resamples=1).value)
+            gaps.append(signed_gap(right, labels, majority=0, minority=1).value)
         assert result.measured[f"nets.10.4.{prefix}disparity"]["value"] == pytest.approx(np.mean(gaps))
 
 

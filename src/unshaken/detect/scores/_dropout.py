@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def dropout_layers(model: Classifier) -> dict[str, Dropout]:
 
 
 def _hook(name: str, module: Dropout, rng: SampleRng) -> Any:
-    rate, calls, whole = module.p, iter(range(2**31)), isinstance(module, WHOLE_CHANNELS)
+    rate, calls, whole = module.p, itertools.count(), isinstance(module, WHOLE_CHANNELS)
 
     def drop(_module: nn.Module, given: tuple[Tensor, ...], _output: Tensor) -> Tensor:
         x = given[0]

@@ -134,22 +134,18 @@ def effective_robustness(
     return EffectiveRobustness(found, predicted, line)
 
 
-def relative_robustness(
-    baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Figure:
+def relative_robustness(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95) -> Figure:
     """Accuracy under the shift that an intervention adds: candidate minus baseline, paired on the same samples.
 
     Args:
         baseline: bool `[N]`, correctness under the shift without the intervention.
         candidate: bool `[N]`, with it.
         level: coverage of the interval.
-        resamples: bootstrap draws of samples.
-        seed: of the draws.
 
     Raises:
         ParameterError: as in `compare`.
     """
-    return compare(baseline, candidate, level=level, resamples=resamples, seed=seed).difference
+    return compare(baseline, candidate, level=level).difference
 
 
 def _points(clean: ArrayLike, shifted: ArrayLike, transform: Transform) -> tuple[Numbers, Numbers]:

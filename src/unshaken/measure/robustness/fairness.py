@@ -90,8 +90,6 @@ def signed_gap(
     majority: int,
     minority: int,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Figure:
     """Accuracy of the majority class minus that of the minority class, in [-1, 1]; the sign is never dropped.
 
@@ -101,13 +99,11 @@ def signed_gap(
         majority: the class that training saw more of.
         minority: the class that it saw less of.
         level: coverage of the interval, Newcombe's hybrid score interval.
-        resamples: not used: the interval needs no draws. Calls that give it go on to work.
-        seed: not used, likewise.
 
     Raises:
         ParameterError: as in `disparity`, or one of the two classes has no sample.
     """
-    right, classes = _columns(correct, labels, resamples)
+    right, classes = _columns(correct, labels)
     many, few = (_within(right, classes, c) for c in (majority, minority))
     return newcombe((int(many.sum()), int(few.sum())), (len(many), len(few)), level=level)
 
@@ -186,7 +182,7 @@ def _unseen_change(drawn: Numbers, shares: Numbers, n: int, rng: np.random.Gener
     return out
 
 
-def _columns(correct: ArrayLike, labels: ArrayLike, resamples: int) -> tuple[Flags, Indices]:
+def _columns(correct: ArrayLike, labels: ArrayLike, resamples: int = 1) -> tuple[Flags, Indices]:
     right, classes = flags("correct", correct), integers("labels", labels)
     same_length(correct=right, labels=classes)
     if resamples < 1:

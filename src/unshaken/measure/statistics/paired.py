@@ -80,17 +80,13 @@ def mcnemar(lost: int, gained: int) -> float:
     return min(1.0, 2 * float(scipy.stats.binom.cdf(min(lost, gained), lost + gained, 0.5)))
 
 
-def compare(
-    baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Comparison:
+def compare(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95) -> Comparison:
     """Compare two columns of correctness on the same samples, in the same order.
 
     Args:
         baseline: bool `[N]`.
         candidate: bool `[N]`.
         level: coverage of the difference's interval.
-        resamples: not used: the interval needs no draws. Calls that give it go on to work.
-        seed: not used, likewise.
 
     Returns:
         The comparison, with Tango's score interval of the difference; without a discordant pair with the
@@ -101,8 +97,6 @@ def compare(
     """
     before, after = flags("baseline", baseline), flags("candidate", candidate)
     n = same_length(baseline=before, candidate=after)
-    if resamples < 1:
-        raise ParameterError(f"resamples must be at least 1, not {resamples}; 2000 is usual")
     lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
     right = int((before & after).sum())
     p = mcnemar(lost, gained)
@@ -118,8 +112,6 @@ def compare_by_id(
     *,
     complete_only: bool = False,
     level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
 ) -> Comparison:
     """`compare` after a join by sample id.
 
@@ -130,8 +122,6 @@ def compare_by_id(
         candidate: as `baseline`.
         complete_only: compare on the ids that both have, instead of raising when some are missing.
         level: as in `compare`.
-        resamples: as in `compare`.
-        seed: as in `compare`.
 
     Raises:
         ParameterError: ids are missing on a side (the message counts them) or repeated; as in `compare`.
@@ -141,7 +131,7 @@ def compare_by_id(
         if len(ids) != len(values):
             raise ParameterError(f"{side}: {len(ids)} ids came with {len(values)} values; give one id a value")
     a, b = match(baseline_ids, candidate_ids, complete_only=complete_only)
-    return compare(before[a], after[b], level=level, resamples=resamples, seed=seed)
+    return compare(before[a], after[b], level=level)
 
 
 def paired_difference(

@@ -148,7 +148,7 @@ class Figures:
         found: dict[str, Any] = {}
         for column, prefix in (("correct", ""), ("robust", "robust_")):
             seen = [self.columns(name, column) for name in names]
-            gaps = [signed_gap(right, labels, **QUICK).value for right, labels in seen]
+            gaps = [signed_gap(right, labels, **PAIR).value for right, labels in seen]
             found[f"{prefix}disparity"] = over_seeds(gaps).to_json()
             for label, word in ((0, "majority"), (1, "minority")):
                 rates = [right[labels == label].mean() for right, labels in seen]
