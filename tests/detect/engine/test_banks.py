@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from unshaken.core.errors import RunError
@@ -29,6 +29,15 @@ def test_pieces_change_nothing(tmp_path, monkeypatch, piece):
     assert found.keys() == made.keys()
     assert all(torch.equal(found[k], v) for k, v in made.items())
     assert all(found[k].dtype == v.dtype for k, v in made.items())
+
+
+def test_a_piece_holds_as_many_rows_as_fit(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(banks, "PIECE", 100)
+    monkeypatch.setattr(banks, "safe_open", lambda *given, **more: opened.append(given) or safe_open(*given, **more))
+    save_file({"a": torch.randn(37, 5)}, tmp_path / "f.safetensors")  # 20 bytes a row
+    read_banks(tmp_path / "f.safetensors")
+    assert len(opened) == 1 + 8
 
 
 def test_the_file_may_go(tmp_path):
