@@ -45,7 +45,7 @@ def test_gap_by_chance_is_that_of_equal_classes():
 def test_the_signed_interval_covers():
     rng, hits = np.random.default_rng(2), 0
     labels = np.repeat([0, 1], 200)
-    for i in range(200):
+    for _ in range(200):
         right = rng.random(400) < np.where(labels == 0, 0.9, 0.7)
         figure = signed_gap(right, labels, majority=0, minority=1)
         hits += figure.low <= 0.2 <= figure.high

@@ -57,6 +57,16 @@ def test_values_at_an_end(edge):
     assert (figure.low, figure.value, figure.high) == (edge, edge, edge)
 
 
+@pytest.mark.parametrize("ends", [{}, {"low": 0}, {"high": 1}, {"low": 0, "high": 1}])
+def test_equal_shares_of_images_are_as_wide_as_a_step_hides(ends):
+    figure, half = over_seeds([0.5] * 3, **ends, step=0.01), 4.302653 * 0.01 / np.sqrt(12 * 3)
+    assert (figure.low, figure.high) == pytest.approx((0.5 - half, 0.5 + half), abs=2e-4)
+    assert over_seeds([0.3, 0.5, 0.7], **ends, step=0.01) == over_seeds([0.3, 0.5, 0.7], **ends)
+    at_end = over_seeds([0.0] * 3, low=0, high=1, step=0.01)
+    assert (at_end.low, at_end.high) == pytest.approx((0, half))
+    assert over_seeds([1.0] * 3, low=0, high=1, step=0.01).low == pytest.approx(1 - half)
+
+
 @pytest.mark.parametrize("mean", [0.5, 0.8, 0.95])
 def test_it_covers_the_mean_in_19_of_20_repetitions(mean):
     draws = np.random.default_rng(0).beta(mean * 40, (1 - mean) * 40, (2000, 3))
@@ -70,3 +80,6 @@ def test_bad_input():
         over_seeds([0.1])
     with pytest.raises(ParameterError, match=r"1\.2"):
         over_seeds([0.5, 1.2], low=0, high=1)
+    for step in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ParameterError, match="step must be"):
+            over_seeds([0.5, 0.6], step=step)

@@ -18,11 +18,11 @@ ATTACKED = (*NETS, *MASKED)
 def figures(paper: AttackSuitePaper, rows: Rows) -> dict[str, Any]:
     """All figures, over the seeds."""
     seeds = list(rows.repetitions(paper.seeds).values())
-    over = partial(mean_over, seeds)
+    over, one = partial(mean_over, seeds), 1 / paper.attacked
     kinds = ("clean", "pgd", "autoattack")
     return {
-        "accuracy": {net: {kind: over(accuracy, net, kind, low=0.0) for kind in kinds} for net in ATTACKED},
-        "gap": {net: over(gap, net) for net in ATTACKED},
+        "accuracy": {net: {kind: over(accuracy, net, kind, low=0.0, step=one) for kind in kinds} for net in ATTACKED},
+        "gap": {net: over(gap, net, step=one) for net in ATTACKED},
         "spent": {net: over(spent, net, paper, low=0.0) for net in ATTACKED},
         "lost": {net: sum(lost(seed, net) for seed in seeds) for net in NETS},
         "warned": {

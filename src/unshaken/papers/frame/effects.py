@@ -66,7 +66,12 @@ def scaled(figure: Mapping[str, Any], factor: float) -> dict[str, Any]:
 
 
 def across_seeds(
-    values: Sequence[float] | NDArray[Any], *, low: float = -1.0, high: float = 1.0, level: float = 0.95
+    values: Sequence[float] | NDArray[Any],
+    *,
+    low: float = -1.0,
+    high: float = 1.0,
+    level: float = 0.95,
+    step: float = 0.0,
 ) -> dict[str, Any]:
     """The mean over seeds with its interval, which one seed does not have; see `unshaken.measure.over_seeds`.
 
@@ -75,16 +80,22 @@ def across_seeds(
         low: lower end of the figure's range.
         high: upper end.
         level: coverage of the interval.
+        step: distance of the values that a seed can have, such as 1/N for a share of N images.
     """
     if len(values) < 2:
         return {"value": values[0], "low": None, "high": None}
     from unshaken.measure import over_seeds
 
-    return over_seeds(values, low=low, high=high, level=level).to_json()
+    return over_seeds(values, low=low, high=high, level=level, step=step).to_json()
 
 
 def mean_over(
-    seeds: Iterable[Any], figure: Callable[..., float], *given: Any, low: float = -1.0, high: float = 1.0
+    seeds: Iterable[Any],
+    figure: Callable[..., float],
+    *given: Any,
+    low: float = -1.0,
+    high: float = 1.0,
+    step: float = 0.0,
 ) -> dict[str, Any]:
     """The mean over seeds of what a function makes of each, with its interval; see `across_seeds`.
 
@@ -96,11 +107,12 @@ def mean_over(
         given: its further arguments.
         low: lower end of the figure's range.
         high: upper end.
+        step: distance of the values that a seed can have; see `across_seeds`.
 
     >>> mean_over([{"a": 0.25}, {"a": 0.75}], lambda seed, name: seed[name], "a", low=0.0)["value"]
     0.5
     """
-    return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high)
+    return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high, step=step)
 
 
 def values_of(seeds: Iterable[Mapping[str, Any]], *names: str) -> Numbers:
