@@ -84,6 +84,13 @@ def test_figures_come_from_rows(finished):
         assert measured[f"spent.{net}"]["value"] == pytest.approx(np.mean(spent))
 
 
+def test_seeds_that_agree_in_a_count_are_not_certain(finished):
+    measured = finished("attack-suite").result.measured
+    counted = [figure for name, figure in measured.items() if name.startswith(("gap.", "accuracy."))]
+    assert len(counted) > len(MASKED)
+    assert all(figure["low"] < figure["high"] for figure in counted)
+
+
 def test_the_defences_raise_their_warnings(finished):
     measured = finished("attack-suite").result.measured
     assert measured["warned.bit_depth.zero-gradient"] == 1

@@ -102,6 +102,8 @@ def test_figures_come_from_rows(finished):
         for net in ("wide", "base")
     ]
     assert measured["fragile"]["value"] == pytest.approx(lost[0] - lost[1])
+    counted = [figure for name, figure in measured.items() if name.startswith(("degenerate.", "accuracy."))]
+    assert all(figure["low"] < figure["high"] for figure in counted)  # seeds that agree in a count are not certain
 
 
 def test_filters_are_those_of_the_networks(finished):

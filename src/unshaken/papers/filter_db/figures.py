@@ -27,7 +27,7 @@ def figures(paper: FilterDBPaper, rows: Rows) -> dict[str, Any]:
         **oversized(list(seeds.values())),
         "accuracy": {
             f"{net}.{shown}": across_seeds(
-                [float(part.correct(f"{net}.{shown}").mean()) for part in seeds.values()], low=0
+                [float(part.correct(f"{net}.{shown}").mean()) for part in seeds.values()], low=0, step=1 / paper.tested
             )
             for net, shown in product(("standard", "robust"), ("clean", "pgd"))
         },
@@ -124,11 +124,11 @@ def oversized(seeds: list[Rows]) -> dict[str, Any]:
         corrupted = rows.shares(*(f"{net}.{kind}" for kind in CORRUPTIONS))
         return float(rows.correct(f"{net}.clean").mean() - corrupted.mean())
 
-    nets = ("base", "narrow", "wide")
+    nets, step = ("base", "narrow", "wide"), 1 / seeds[0].table("layers", "base").num_rows
     return {
         "degenerate": {
-            **{net: across_seeds([share(part, net) for part in seeds], low=0) for net in nets},
-            "more": across_seeds([share(part, "wide") - share(part, "base") for part in seeds]),
+            **{net: across_seeds([share(part, net) for part in seeds], low=0, step=step) for net in nets},
+            "more": across_seeds([share(part, "wide") - share(part, "base") for part in seeds], step=step),
         },
         "lost": {net: across_seeds([lost(part, net) for part in seeds]) for net in nets},
         "fragile": across_seeds([lost(part, "wide") - lost(part, "base") for part in seeds]),
