@@ -51,6 +51,11 @@ def test_reproduced_asks_for_the_central_parts_alone():
     assert not is_reproduced(judge_parts({"side": SIDE}, [Check("b", True, "side")]))
 
 
+def test_an_interval_without_width_says_nothing_of_the_smallest_effect():
+    assert decide("gain", "gain", figure(0.5, 0.5, 0.5)).smallest is None
+    assert decide("gain", "gain", figure(0.5, 0.25, 0.75)).smallest is not None
+
+
 def test_the_smallest_effect_is_shown_in_four_of_five_repetitions():
     # an effect with standard error 1: its interval has half-width 1.96
     smallest = decide("gain", "gain", figure(0.0, -1.96, 1.96)).smallest

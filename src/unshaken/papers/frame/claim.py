@@ -109,7 +109,7 @@ def decide(
     against = min(above, 0.0) if opposed_below is None else opposed_below
     holds = low is not None and low > above
     opposed = not holds and high is not None and high < against
-    smallest = None if low is None else above + _POWER * (value - low)
+    smallest = None if low is None or low == value else above + _POWER * (value - low)  # without width none is known
     ends = f"{'-inf' if low is None else f'{low:+.4f}'} to {'inf' if high is None else f'{high:+.4f}'}"
     wanted = f", wanted above {above:g}" if above else ""
     return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest)
