@@ -143,8 +143,12 @@ def detections(paper: WebNoisePaper, context: Context, data: NoisySet, model: Cl
     losses = torch.nn.functional.cross_entropy(logits, data.training.labels, reduction="none").double().numpy()
     small = detect_by_loss(losses)
     line = detect_linearly(features, small.flagged)
-    scores = np.zeros(len(losses)) if line is None else line.score  # where there is nothing to separate, all alike
-    columns = {"kind": data.kinds.tolist(), "small_loss": small.score, "linear": scores, "loss": losses}
+    known = np.zeros(len(losses), bool)
+    known[np.random.default_rng(context.seed).permutation(len(losses))[: min(paper.known, len(losses) // 2)]] = True
+    told = detect_linearly(features, data.kinds != CLEAN, known)
+    columns = {"kind": data.kinds.tolist(), "small_loss": small.score, "loss": losses, "known": known}
+    for name, found in (("linear", line), ("linear_known", told)):
+        columns[name] = np.zeros(len(losses)) if found is None else found.score  # nothing to separate: all alike
     context.write("detections", "scores", {"id": list(data.training.ids), **columns, "edges": edges(data.training)})
 
 
