@@ -15,7 +15,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.seed_errors import standard_error
 from unshaken.papers.web_noise_lsa import ARMS, WebNoisePaper
-from unshaken.papers.web_noise_lsa.experiment import chosen_classes, noisy_set
+from unshaken.papers.web_noise_lsa.experiment import chosen_classes, noisy_set, other_classes
 from unshaken.run.store import RunDir
 
 
@@ -107,6 +107,19 @@ def test_the_noisy_set_by_its_counts():
     assert (place[data.testing.images[:, 0, 0, 0].numpy()] == data.testing.labels.numpy()).all()
     assert len(data.testing) == 90
     assert chosen_classes(whole) == [0, 1, 2]
+
+
+def test_the_control_has_other_classes():
+    """The first draw of seed 0 is that of CIFAR-10's animals."""
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    images, ids = torch.zeros(10, 3, 8, 8, dtype=torch.uint8), tuple(map(str, range(10)))
+    data = Split(images, torch.arange(10), ids, 10, names)
+    assert chosen_classes(data) == [2, 3, 4, 5, 6, 7]
+    assert sorted(np.random.default_rng(0).permutation(10)[:6]) == chosen_classes(data)
+    for seed in range(50):
+        found = other_classes(data, seed)
+        assert len(set(found)) == 6
+        assert found != chosen_classes(data)
 
 
 def test_figures_come_from_rows(finished):

@@ -59,8 +59,7 @@ def run(paper: WebNoisePaper, context: Context) -> None:
                     detections(paper, part, data, net.model)
                 task.advance()
         for part in controls:
-            order = np.random.default_rng(part.seed).permutation(train.classes)
-            data = noisy_set(paper, train, test, sorted(order[: len(chosen_classes(train))].tolist()), part.seed)
+            data = noisy_set(paper, train, test, other_classes(train, part.seed), part.seed)
             detections(paper, part, data, trained(paper, part, data, pretrained(paper, part, data), "alternate").model)
             task.advance()
 
@@ -69,6 +68,15 @@ def chosen_classes(data: Split) -> list[int]:
     """The animals of CIFAR-10; of other data the first three fifths of the classes."""
     named = [data.names.index(name) for name in ANIMALS if name in data.names]
     return named if len(named) == len(ANIMALS) else list(range(round(0.6 * data.classes)))
+
+
+def other_classes(data: Split, seed: int) -> list[int]:
+    """As many classes, drawn at random, but not the same."""
+    rng, chosen = np.random.default_rng(seed), chosen_classes(data)
+    found = chosen
+    while found == chosen:
+        found = sorted(rng.permutation(data.classes)[: len(chosen)].tolist())
+    return found
 
 
 def noisy_set(paper: WebNoisePaper, train: Split, test: Split, classes: list[int], seed: int) -> NoisySet:
