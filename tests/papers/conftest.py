@@ -552,7 +552,8 @@ TINY: dict[str, Tiny] = {
         partial(make_tints, train=256, test=80, side=32, brighter=40), "steps=4",
     ),
     "web-noise-lsa": Tiny(
-        "seeds=2,control_seeds=1,train=150,test=60,pretraining=2,epochs=2", make_bands, "test=59", needs=("sklearn",)
+        "seeds=2,control_seeds=1,train=150,test=60,pretraining=2,epochs=2,known=50", make_bands, "test=59",
+        needs=("sklearn",),
     ),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.seed_errors import standard_error
 from unshaken.papers.web_noise_lsa import ARMS, WebNoisePaper
-from unshaken.papers.web_noise_lsa.experiment import chosen_classes, noisy_set
+from unshaken.papers.web_noise_lsa.experiment import chosen_classes, noisy_set, other_classes
 from unshaken.run.store import RunDir
 
 
@@ -30,11 +30,13 @@ def measured():
     images = {"dropped": {"loss": 0.4, "edges": 0.1}, "kept": {"loss": 0.9, "edges": 0.1}}
     over = {
         "detection": figure(0.1),
+        "separable": figure(0.1),
         "linear_minus_small-loss": figure(0.005),
         "alternate_minus_small-loss": figure(0.02),
         "alternate_minus_linear": figure(0.02),
     }
-    seed = {"rho": 0.2, "clean_images": images}
+    seed = {"rho": 0.2, "clean_images": images, "trusted": {"of_flagged": 0.75, "of_all": 0.4}}
+    seed["accuracy"] = {"oracle": figure(0.5), "ce": figure(0.45)}
     return {"seed0": seed, "seed1": dict(seed), "control": {"seed0": ranked}, "over_seeds": over}
 
 
@@ -53,6 +55,7 @@ def test_all_parts_that_are_tried_are_shown(measured):
     ("name", "hidden", "opposed", "part"),
     [
         ("detection", 0.035, -0.02, "detection"),
+        ("separable", 0.035, -0.02, "separable"),
         ("linear_minus_small-loss", None, 0.02, "surprise"),
         ("alternate_minus_small-loss", 0.005, -0.02, "method"),
         ("alternate_minus_linear", 0.005, -0.02, "method"),
@@ -78,11 +81,14 @@ def test_scores_that_rank_alike_and_a_control_that_fails(measured):
 def test_one_seed_shows_no_difference(measured):
     measured["over_seeds"] = {name: standard_error([0.3]) for name in measured["over_seeds"]}
     found = outcomes(measured)
-    assert {found[name] for name in ("detection", "surprise", "method")} == {"not visible at this scale"}
+    assert {found[name] for name in ("detection", "separable", "surprise", "method")} == {"not visible at this scale"}
 
 
 def test_the_remark_names_what_is_dropped(measured):
-    assert "a mean loss of 0.40, those that it keeps one of 0.90" in WebNoisePaper().remark(measured)
+    words = WebNoisePaper().remark(measured)
+    assert "a mean loss of 0.40, those that it keeps one of 0.90" in words
+    assert "75% are of no class; of all images 40%" in words
+    assert "an accuracy of 0.500, cross-entropy 0.450" in words
 
 
 def test_the_noisy_set_by_its_counts():
@@ -103,6 +109,19 @@ def test_the_noisy_set_by_its_counts():
     assert chosen_classes(whole) == [0, 1, 2]
 
 
+def test_the_control_has_other_classes():
+    """The first draw of seed 0 is that of CIFAR-10's animals."""
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    images, ids = torch.zeros(10, 3, 8, 8, dtype=torch.uint8), tuple(map(str, range(10)))
+    data = Split(images, torch.arange(10), ids, 10, names)
+    assert chosen_classes(data) == [2, 3, 4, 5, 6, 7]
+    assert sorted(np.random.default_rng(0).permutation(10)[:6]) == chosen_classes(data)
+    for seed in range(50):
+        found = other_classes(data, seed)
+        assert len(set(found)) == 6
+        assert found != chosen_classes(data)
+
+
 def test_figures_come_from_rows(finished):
     run = finished("web-noise-lsa")
     assert {f"accuracy.{arm}" for arm in ARMS} <= set(run.seed0)
@@ -110,6 +129,10 @@ def test_figures_come_from_rows(finished):
     kinds, loss = (np.array([r[k] for r in rows]) for k in ("kind", "loss"))
     wanted = auroc(loss[kinds == "clean"], loss[kinds == "ood"]).value
     assert run.seed0["small-loss.auroc.ood"]["value"] == pytest.approx(wanted)
+    apart = {kind: [r for r in rows if r["kind"] == kind and not r["known"]] for kind in ("clean", "ood")}
+    wanted = auroc(*([r["linear_known"] for r in apart[kind]] for kind in ("clean", "ood"))).value
+    assert run.seed0["known.linear"]["value"] == pytest.approx(wanted)
+    assert sum(r["known"] for r in rows) == 50
     dropped = [r["loss"] for r in rows if r["kind"] == "clean" and r["linear"] > 0.5]
     assert run.seed0["clean_images.dropped.loss"] == pytest.approx(np.mean(dropped or [0.0]), abs=1e-4)
     seeds = [run.result.measured[f"seed{i}.accuracy.alternate"]["value"] for i in range(2)]

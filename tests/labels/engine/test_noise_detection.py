@@ -61,8 +61,16 @@ def test_few_suspects_weigh_as_many():
     assert detect_linearly(near + 3, few).flagged[few].mean() > 0.6
 
 
+def test_only_what_is_known_of_trusted_samples_counts(clouds):
+    features, second = clouds
+    trusted = np.random.default_rng(1).random(2000) < 0.1
+    told = detect_linearly(features, np.where(trusted, second, False), trusted)  # the others are said to be right
+    assert (told.flagged == second).mean() > 0.95
+
+
 def test_nothing_to_separate():
     features = np.random.default_rng(0).normal(0, 1, (5, 2))
+    assert detect_linearly(features, np.arange(5) == 0, np.arange(5) > 0) is None
     assert detect_linearly(features, np.zeros(5, bool)) is None
     assert detect_linearly(features, np.ones(5, bool)) is None
 

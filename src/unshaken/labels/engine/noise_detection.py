@@ -41,7 +41,7 @@ def detect_by_loss(losses: Numbers, threshold: float = 0.95) -> Detection:
     return Detection(score, score > threshold)
 
 
-def detect_linearly(features: NDArray[Any], suspect: Flags) -> Detection | None:
+def detect_linearly(features: NDArray[Any], suspect: Flags, trusted: Flags | None = None) -> Detection | None:
     """Linear separation: the line between trusted and suspect samples decides anew of all of them.
 
     Features are brought to length 1, then to mean 0 and deviation 1. A logistic regression without penalty, in which
@@ -49,18 +49,20 @@ def detect_linearly(features: NDArray[Any], suspect: Flags) -> Detection | None:
 
     Args:
         features: of a network that labels have not shaped, `[N, D]`.
-        suspect: the decision of another detector, bool `[N]`.
+        suspect: the decision of another detector, bool `[N]`; or what is known of the samples that are trusted.
+        trusted: samples to fit the line to, such as some that people have looked at, bool `[N]`; default all.
 
     Returns:
-        Probability of being suspect, flagged above 0.5; None where all samples or none are suspect, so that there is
-        nothing to separate.
+        Probability of being suspect, flagged above 0.5; None where all samples to fit to or none are suspect, so that
+        there is nothing to separate.
 
     Raises:
         MissingExtra: scikit-learn is absent.
 
     Source: Albert et al. 2024, arXiv:2407.05528, the official code.
     """
-    if suspect.all() or not suspect.any():
+    rows = np.ones(len(suspect), bool) if trusted is None else trusted
+    if suspect[rows].all() or not suspect[rows].any():
         return None
     linear: Any = need("sklearn.linear_model", "scikit-learn", "labels", "linear separation")
     unit = np.asarray(features, np.float64)
@@ -69,7 +71,7 @@ def detect_linearly(features: NDArray[Any], suspect: Flags) -> Detection | None:
     model = linear.LogisticRegression(C=np.inf, class_weight="balanced", max_iter=1000)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sets that a line separates have no best one: any of them serves
-        model.fit(normal, suspect)
+        model.fit(normal[rows], suspect[rows])
     score: Numbers = model.predict_proba(normal)[:, 1]
     return Detection(score, score > 0.5)
 

@@ -59,8 +59,7 @@ def run(paper: WebNoisePaper, context: Context) -> None:
                     detections(paper, part, data, net.model)
                 task.advance()
         for part in controls:
-            order = np.random.default_rng(part.seed).permutation(train.classes)
-            data = noisy_set(paper, train, test, sorted(order[: len(chosen_classes(train))].tolist()), part.seed)
+            data = noisy_set(paper, train, test, other_classes(train, part.seed), part.seed)
             detections(paper, part, data, trained(paper, part, data, pretrained(paper, part, data), "alternate").model)
             task.advance()
 
@@ -69,6 +68,15 @@ def chosen_classes(data: Split) -> list[int]:
     """The animals of CIFAR-10; of other data the first three fifths of the classes."""
     named = [data.names.index(name) for name in ANIMALS if name in data.names]
     return named if len(named) == len(ANIMALS) else list(range(round(0.6 * data.classes)))
+
+
+def other_classes(data: Split, seed: int) -> list[int]:
+    """As many classes, drawn at random, but not the same."""
+    rng, chosen = np.random.default_rng(seed), chosen_classes(data)
+    found = chosen
+    while found == chosen:
+        found = sorted(rng.permutation(data.classes)[: len(chosen)].tolist())
+    return found
 
 
 def noisy_set(paper: WebNoisePaper, train: Split, test: Split, classes: list[int], seed: int) -> NoisySet:
@@ -143,8 +151,12 @@ def detections(paper: WebNoisePaper, context: Context, data: NoisySet, model: Cl
     losses = torch.nn.functional.cross_entropy(logits, data.training.labels, reduction="none").double().numpy()
     small = detect_by_loss(losses)
     line = detect_linearly(features, small.flagged)
-    scores = np.zeros(len(losses)) if line is None else line.score  # where there is nothing to separate, all alike
-    columns = {"kind": data.kinds.tolist(), "small_loss": small.score, "linear": scores, "loss": losses}
+    known = np.zeros(len(losses), bool)
+    known[np.random.default_rng(context.seed).permutation(len(losses))[: min(paper.known, len(losses) // 2)]] = True
+    told = detect_linearly(features, data.kinds != CLEAN, known)
+    columns = {"kind": data.kinds.tolist(), "small_loss": small.score, "loss": losses, "known": known}
+    for name, found in (("linear", line), ("linear_known", told)):
+        columns[name] = np.zeros(len(losses)) if found is None else found.score  # nothing to separate: all alike
     context.write("detections", "scores", {"id": list(data.training.ids), **columns, "edges": edges(data.training)})
 
 

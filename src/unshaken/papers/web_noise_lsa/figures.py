@@ -29,6 +29,7 @@ def figures(paper: WebNoisePaper, rows: Rows) -> dict[str, Any]:
     of = partial(values_of, list(seeds.values()))
     area = {name: of(name, "auroc", "ood") for name in ("linear", "small-loss")}
     over: dict[str, Any] = {"detection": standard_error(area["linear"] - area["small-loss"])}
+    over["separable"] = standard_error(of("known", "linear") - of("known", "small-loss"))
     for one, other in PAIRS:
         over[f"{one}_minus_{other}"] = standard_error(of("accuracy", one) - of("accuracy", other))
     return {**seeds, CONTROL: {name: detection(part) for name, part in control.items()}, "over_seeds": over}
@@ -47,9 +48,24 @@ def detection(rows: Rows) -> dict[str, Any]:
     return {
         "linear": one_detector(line, line > 0.5, kinds),
         "small-loss": one_detector(loss, small > THRESHOLD, kinds),
+        "known": beside_known(rows),
+        "trusted": {"of_flagged": share_of_none(kinds[small > THRESHOLD]), "of_all": share_of_none(kinds)},
         "rho": round(float(alike), 4),
         "clean_images": dropped(line > 0.5, kinds == "clean", {"loss": loss, "edges": edges}),
     }
+
+
+def beside_known(rows: Rows) -> dict[str, Any]:
+    """AUROC of a line fitted to known images, and of the loss, for images of no class among the others."""
+    kinds, known, line, loss = rows.columns("detections", "scores", "kind", "known", "linear_known", "loss")
+    clean, none = (~known & (kinds == kind) for kind in ("clean", "ood"))
+    ranked = {"linear": line, "small-loss": loss}
+    return {name: auroc(score[clean], score[none]).to_json() for name, score in ranked.items()}
+
+
+def share_of_none(kinds: NDArray[Any]) -> float:
+    """The share that is of no class; 0 where there are no images."""
+    return round(float((kinds == "ood").mean()), 4) if len(kinds) else 0.0
 
 
 def one_detector(scores: Numbers, flags: Flags, kinds: NDArray[Any]) -> dict[str, Any]:
