@@ -92,7 +92,6 @@ class WebNoisePaper(Paper):
         "seed*.linear.auroc.ood": ("Images of no class, by linear separation", "AUROC"),
         "seed*.small-loss.auroc.ood": ("Images of no class, by small loss", "AUROC"),
         "seed*.known.linear": ("Images of no class, by a line fitted to known images", "AUROC"),
-        "seed*.linear.auroc.flips": ("Flipped labels, by linear separation", "AUROC"),
         "seed*.small-loss.auroc.flips": ("Flipped labels, by small loss", "AUROC"),
         "seed*.accuracy.alternate": ("Alternating detectors", "accuracy"),
         "seed*.accuracy.linear": ("Linear separation alone", "accuracy"),
