@@ -35,7 +35,8 @@ from unshaken.tasks.features.prepare import prepared
 from unshaken.tasks.features.transforms import Features, signed_power, unit
 from unshaken.tasks.features.views import sixteen_views
 
-GRID = (1.0, 10.0)
+GRID = (1.0, 10.0, 100.0)
+"""Values of C to choose from; after the signed power, which makes unit vectors short, the best ones are large."""
 LOSS: Loss = "squared-hinge"
 FOUR = (0, 5, 8, 13)
 """The views that are used: the image, its centre, and their mirror images."""
