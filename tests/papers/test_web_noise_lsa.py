@@ -120,6 +120,9 @@ def test_the_control_has_other_classes():
         found = other_classes(data, seed)
         assert len(set(found)) == 6
         assert found != chosen_classes(data)
+    alone = Split(images[2:8], torch.arange(6), ids[2:8], 6, names[2:8])
+    with pytest.raises(ParameterError, match="all 6 classes of the data"):
+        chosen_classes(alone)
 
 
 def test_figures_come_from_rows(finished):

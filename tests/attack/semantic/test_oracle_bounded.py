@@ -38,6 +38,14 @@ def above_all(): return Above(1.1)
 def always(): return Above(-1.0)
 def four(): return Above(0.001, 4)
 def nan(): return Above(float("nan"))
+
+class Root(Above):
+    """As `Above`, with a gradient of NaN where the mean pixel is 1."""
+
+    def forward(self, x):
+        return super().forward(x) + 0 * (1 - x.flatten(1).mean(1)[:, None]).sqrt()
+
+def root(): return Root(0.3)
 def small():
     torch.manual_seed(0)
     return nn.Sequential(nn.Flatten(), nn.Linear(9, 2))
@@ -236,6 +244,12 @@ def test_a_generator_that_is_no_file_is_told():
 def test_an_oracle_of_nan_sees_nothing(spec):
     found, flags = attacked(OracleBound(oracle=spec("nan"), **DOWN), pixel(1.0))
     assert (stop_of(found), flags) == ("start", ["unfit-oracle"])
+
+
+def test_an_oracle_whose_gradient_is_nan_ends_a_search_that_follows_it(spec):
+    found, _ = attacked(OracleBound(oracle=spec("root"), steps=3, tv=0, together=1.0), pixel(1.0))
+    assert (stop_of(found), found.images.tolist()) == ("not-finite", pixel(1.0).images.tolist())
+    assert stop_of(attacked(OracleBound(oracle=spec("root"), steps=1, tv=0), pixel(1.0))[0]) == "budget"
 
 
 def test_a_gradient_of_nan_everywhere_leads_nowhere_and_is_told():

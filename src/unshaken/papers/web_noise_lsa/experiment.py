@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.detect.engine.anatomy import Anatomy
@@ -65,9 +66,19 @@ def run(paper: WebNoisePaper, context: Context) -> None:
 
 
 def chosen_classes(data: Split) -> list[int]:
-    """The animals of CIFAR-10; of other data the first three fifths of the classes."""
+    """The animals of CIFAR-10; of other data the first three fifths of the classes.
+
+    Raises:
+        ParameterError: no class is left for images of none.
+    """
     named = [data.names.index(name) for name in ANIMALS if name in data.names]
-    return named if len(named) == len(ANIMALS) else list(range(round(0.6 * data.classes)))
+    found = named if len(named) == len(ANIMALS) else list(range(round(0.6 * data.classes)))
+    if len(found) == data.classes:
+        raise ParameterError(
+            f"web-noise-lsa: all {data.classes} classes of the data would be told apart, and none is left for images "
+            "of no class; choose data with more classes"
+        )
+    return found
 
 
 def other_classes(data: Split, seed: int) -> list[int]:
