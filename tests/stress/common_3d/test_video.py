@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import MissingExtra, ModelError
+from unshaken.stress.common_3d import _video
 from unshaken.stress.common_3d._video import damage, decode, encode, load_codecs
 
 COARSE = {"crf": "41"}
@@ -33,6 +34,15 @@ def test_what_was_coded_is_decoded_and_the_same_again(codec):
     assert max(error(found[i], one) for i, one in enumerate(shown)) < 6
     coarse = decode(encode(shown, codec, COARSE))
     assert error(coarse[5], shown[5]) > 2 * error(found[5], shown[5])
+
+
+def test_kernels_of_this_processor_give_the_bytes_of_plain_code(monkeypatch):
+    rng = np.random.default_rng(0)
+    photo = np.kron(rng.integers(0, 256, (12, 20, 3)), np.ones((8, 8, 1))).astype(np.uint8)
+    shown = [np.ascontiguousarray(np.roll(photo, 3 * i, 1)) for i in range(60)]
+    video = encode(shown, "h264", {"crf": "23", "preset": "medium"})
+    monkeypatch.setitem(_video.REPEATABLE, "h264", {"x264-params": "no-asm=1"})
+    assert encode(shown, "h264", {"crf": "23", "preset": "medium"}) == video
 
 
 @pytest.mark.parametrize("size", [(9, 8), (17, 33)])

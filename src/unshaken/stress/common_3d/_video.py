@@ -19,8 +19,12 @@ Codec = Literal["h264", "hevc"]
 ENCODERS: dict[Codec, str] = {"h264": "libx264", "hevc": "libx265"}
 RATE = 25
 """Frames a second, as in the authors' clips."""
-ONE_THREAD = {"x265-params": "pools=none:frame-threads=1:log-level=none"}
-"""Of x265, so that the same frames give the same bytes whatever else the machine does."""
+REPEATABLE: dict[Codec, dict[str, str]] = {
+    "h264": {"x264-params": "cpu-independent=1"},
+    "hevc": {"x265-params": "pools=none:frame-threads=1:log-level=none"},
+}
+"""Options with which the same frames give the same bytes. x264 else takes an approximate kernel for its macroblock tree
+where the processor has one: its bytes differ between processors and, with AVX-512, between calls of one process."""
 LEAST_SIDE = 72
 """Pixels to which smaller pictures are padded. Below 64 x265 4 writes beyond its memory and ends the process; where one
 row of its blocks of 64 pixels is all, its control of the rate gives other bytes each time."""
@@ -85,7 +89,7 @@ def encode(frames: Frames, codec: Codec, options: dict[str, str], bits_per_secon
     context.pix_fmt, context.thread_count = "yuv420p", 1
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
     context.flags |= av.codec.context.Flags.global_header
-    context.options = options | (ONE_THREAD if codec == "hevc" else {})
+    context.options = options | REPEATABLE[codec]
     if bits_per_second is not None:
         context.bit_rate = bits_per_second
     padding = ((0, context.height - height), (0, context.width - width), (0, 0))
