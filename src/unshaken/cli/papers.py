@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 Scale = Annotated[
     str,
     typer.Option(
-        metavar="quick|full", help="quick: at most about ten minutes on two cores. full: as published; hours for some."
+        metavar="quick|full",
+        help="quick: at most about ten minutes on two cores. full: as published, at most about an hour.",
     ),
 ]
 app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")

@@ -121,16 +121,16 @@ class AdversarialTrainingPaper(Paper):
     }
 
     full: ClassVar[Mapping[str, Any]] = {
-        "images": 8000,
-        "epochs": 8,
+        "images": 4000,
+        "epochs": 6,
         "tested": 1000,
         "attacked": 100,
         "far_images": 4000,
-        "far_epochs": 12,
-        "long_images": 2500,
-        "long_epochs": 30,
-        "mixed_images": 8000,
-        "mixed_epochs": 30,
+        "far_epochs": 8,
+        "long_images": 2000,
+        "long_epochs": 24,
+        "mixed_images": 5000,
+        "mixed_epochs": 10,
     }
 
     seeds: PositiveInt = Field(3, description="networks of each kind, two at least", ge=2)

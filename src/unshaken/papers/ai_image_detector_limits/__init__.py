@@ -153,15 +153,15 @@ class AIImageDetectorLimitsPaper(Paper):
     full: ClassVar[Mapping[str, Any]] = {
         "seeds": 5,
         "denoised": 1000,
-        "diffused": 400,
-        "attacked": 300,
+        "diffused": 250,
+        "attacked": 200,
         "train": 20_000,
-        "denoiser_steps": 3000,
-        "mark_steps": 1000,
-        "substitute_epochs": 10,
-        "swapped": 10_000,
-        "swapped_tested": 1000,
-        "swapped_epochs": 10,
+        "denoiser_steps": 800,
+        "mark_steps": 500,
+        "substitute_epochs": 5,
+        "swapped": 3000,
+        "swapped_tested": 600,
+        "swapped_epochs": 6,
     }
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -102,7 +102,7 @@ class CocoOPaper(Paper):
         "objects": {"boxes": "double[]", "kinds": "int64[]"},
         "detections": {"boxes": "double[]", "kinds": "int64[]", "scores": "double[]"},
     }
-    full: ClassVar[Mapping[str, Any]] = {"scenes": 5000, "tested": 500, "steps": (200, 500, 1000, 2000, 4000)}
+    full: ClassVar[Mapping[str, Any]] = {"scenes": 2000, "tested": 500, "steps": (100, 200, 400, 800, 1200)}
 
     seeds: int = Field(3, ge=2, description="repetitions, each with scenes and networks of its own")
     scenes: PositiveInt = Field(600, description="training scenes")

@@ -141,7 +141,7 @@ class CropSelectionPaper(Paper):
     model: ClassVar[str] = "imagenet:efficientnet-lite0"
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"photos": {"readable": "bool"}}
 
-    full: ClassVar[Mapping[str, Any]] = {"photos": 1000, "cifar_photos": 4000, "images": 50_000, "epochs": 10}
+    full: ClassVar[Mapping[str, Any]] = {"photos": 1000, "cifar_photos": 4000, "images": 30_000}
 
     photos: PositiveInt = Field(350, description="photos at most, a stratified subset")
     far_photos: PositiveInt = Field(200, description="photos for shifts of up to 4 pixels, where these are needed")

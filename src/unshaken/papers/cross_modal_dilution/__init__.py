@@ -103,7 +103,7 @@ class CrossModalDilutionPaper(Paper):
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "minilm"
-    full: ClassVar[Mapping[str, Any]] = {"images": 20_000, "samples": 5000, "test": 1000, "epochs": 12}
+    full: ClassVar[Mapping[str, Any]] = {"images": 12_000, "samples": 5000, "test": 1000, "epochs": 8}
 
     seeds: int = Field(3, ge=2, description="repetitions, each with its own captions, networks and candidates")
     images: PositiveInt = Field(6000, description="images that the image network learns from")

@@ -122,8 +122,8 @@ class CrossMaxPaper(Paper):
     }
 
     full: ClassVar[Mapping[str, Any]] = {
-        "photos": 300, "steps": 50, "system_images": 20_000, "system_epochs": 12, "system_photos": 100,
-        "system_steps": 40, "draws": 10,
+        "photos": 300, "steps": 50, "system_images": 20_000, "system_epochs": 8, "system_photos": 100,
+        "system_steps": 24, "draws": 10,
     }  # fmt: skip
 
     photos: PositiveInt = Field(120, description="test images, from the first")

@@ -125,7 +125,7 @@ class ExplainabilityPaper(Paper):
         "curves": {"confidence": "double", "map": "string", "insertion": "double", "deletion": "double"},
     }
     full: ClassVar[Mapping[str, Any]] = {
-        "images": 20_000, "epochs": 10, "tested": 2000, "mosaics": 300, "pasted": 100, "removed": 200,
+        "images": 10_000, "epochs": 8, "tested": 2000, "mosaics": 120, "pasted": 60, "removed": 200,
     }  # fmt: skip
 
     images: PositiveInt = Field(4000, description="training images")

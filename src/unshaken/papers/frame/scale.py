@@ -1,4 +1,4 @@
-"""`Scale`: an experiment as `quick`, about ten minutes on two cores, or as `full`, which published results have."""
+"""`Scale`: an experiment as `quick`, ten minutes on two cores, or as `full`, an hour at most, as published."""
 
 from __future__ import annotations
 

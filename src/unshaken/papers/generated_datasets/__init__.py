@@ -93,7 +93,7 @@ class GeneratedDatasetsPaper(Paper):
     )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = "strided-cnn"
-    full: ClassVar[Mapping[str, Any]] = {"images": 5000, "corpus": 50000, "epochs": 20, "test": 10000, "seeds": 5}
+    full: ClassVar[Mapping[str, Any]] = {"corpus": 20_000, "epochs": 12, "test": 10_000, "seeds": 5}
 
     images: PositiveInt = Field(3000, description="real training images")
     corpus: PositiveInt = Field(10000, description="further images, of which the generator sees renditions")

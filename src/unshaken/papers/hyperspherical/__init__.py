@@ -117,7 +117,7 @@ class HypersphericalPaper(Paper):
         "tests": {"shots": "int32", "old": "bool", "disjoint": "double", "joint": "double", "before": "double"},
         "training": {"seconds": "double"},
     }
-    full: ClassVar[Mapping[str, Any]] = {"images": 20_000, "test": 6000, "epochs": 20, "splits": 5, "seeds": 2}
+    full: ClassVar[Mapping[str, Any]] = {"images": 12_000, "test": 6000, "epochs": 14, "splits": 5}
 
     images: PositiveInt = Field(6000, description="training images of all classes; those of new ones serve as examples")
     test: PositiveInt = Field(2000, description="test images of all classes")

@@ -116,7 +116,7 @@ class LabelNoisePaper(Paper):
         "photos": 8000,
         "test": 4000,
         "choosing": 1000,
-        "epochs": 40,
+        "epochs": 20,
         "arms": ("gce", "sce", "elr", "co-teaching"),
     }
 

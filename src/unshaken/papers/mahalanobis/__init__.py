@@ -156,11 +156,11 @@ class MahalanobisPaper(Paper):
 
     full: ClassVar[Mapping[str, Any]] = {
         "seeds": 5,
-        "train": 20_000,
-        "epochs": 12,
-        "images": 1300,
-        "attacked": 1300,
-        "tune": 300,
+        "train": 12_000,
+        "epochs": 10,
+        "images": 800,
+        "attacked": 600,
+        "tune": 200,
         "steps": (0.0005, 0.001, 0.0014, 0.002, 0.005, 0.01),
     }
 

@@ -135,7 +135,7 @@ class MixupCalibrationPaper(Paper):
     chooses: ClassVar[Mapping[str, str]] = {"outcomes": "*.held"}
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"posteriors": {"posterior": "double[]"}}
 
-    full: ClassVar[Mapping[str, Any]] = {"seeds": 6, "each": 40, "photos": 5000, "photo_epochs": 240}
+    full: ClassVar[Mapping[str, Any]] = {"seeds": 5, "each": 20, "photos": 4000}
 
     seeds: int = Field(3, ge=2, description="repetitions")
     largest: PositiveInt = Field(100, description="the most classes, of 2, 10, 40 and 100")

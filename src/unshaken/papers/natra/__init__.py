@@ -130,7 +130,7 @@ class NaTraPaper(Paper):
         "inversions": dict.fromkeys(STAGES, "double"),
     }  # fmt: skip
     full: ClassVar[Mapping[str, Any]] = {
-        "images": 20_000, "reference": 10_000, "epochs": 12, "fitting": 3000, "test": 5000, "seeds": 5,
+        "images": 10_000, "reference": 5000, "fitting": 1500, "test": 5000, "seeds": 5,
     }  # fmt: skip
 
     images: PositiveInt = Field(6000, description="training images")

@@ -116,7 +116,7 @@ class RCALPaper(Paper):
     }
     chooses: ClassVar[Mapping[str, str]] = {"epochs": "*.choosing"}
 
-    full: ClassVar[Mapping[str, Any]] = {"largest": 3000, "test": 6000, "choosing": 4000, "epochs": 20, "seeds": 5}
+    full: ClassVar[Mapping[str, Any]] = {"largest": 2000, "test": 6000, "choosing": 4000, "epochs": 12, "seeds": 5}
 
     seeds: PositiveInt = Field(3, description="seeds of noise and training")
     largest: PositiveInt = Field(1200, description="training images of the largest class")

@@ -147,7 +147,7 @@ class RIGIDPaper(Paper):
         "calibration": 120,
         "lambdas": (0.0, 0.01, 0.02, MAIN, 0.1, 0.2),
         "coder_steps": 1000,
-        "generator_steps": 10_000,
+        "generator_steps": 2000,
     }
 
     @field_validator("lambdas", mode="before")

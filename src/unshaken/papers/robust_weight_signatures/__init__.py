@@ -136,7 +136,7 @@ class RobustWeightSignaturesPaper(Paper):
     }
 
     full: ClassVar[Mapping[str, Any]] = {
-        "seeds": 6, "pretraining": 12_000, "tuning": 8_000, "validation": 2_000, "test": 4_000, "epochs": 5,
+        "seeds": 6, "pretraining": 8000, "tuning": 5000, "validation": 2000, "test": 4000, "epochs": 5,
     }  # fmt: skip
 
     seeds: PositiveInt = Field(3, description="seeds of training")

@@ -117,7 +117,7 @@ class SeaBirdPaper(Paper):
     }
     chooses: ClassVar[Mapping[str, str]] = {"objects": "*.choosing"}
     full: ClassVar[Mapping[str, Any]] = {
-        "scenes": 6000, "tested": 1000, "choosing": 500, "epochs": 12, "rates": (0.001, 0.003, 0.01),
+        "scenes": 2000, "tested": 1000, "choosing": 500, "epochs": 12, "rates": (0.001, 0.003, 0.01),
     }  # fmt: skip
 
     seeds: PositiveInt = Field(3, description="repetitions, each with scenes of its own")

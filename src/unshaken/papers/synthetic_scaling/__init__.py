@@ -104,9 +104,9 @@ class SyntheticScalingPaper(Paper):
     }
     chooses: ClassVar[Mapping[str, str]] = {"outcomes": "*.choosing"}
     full: ClassVar[Mapping[str, Any]] = {
-        "sizes": (256, 512, 1024, 2048, 4096, 8192, 16384),
-        "shown": 131072,
-        "fitted": 20000,
+        "sizes": (256, 512, 1024, 2048, 4096, 8192),
+        "shown": 65_536,
+        "fitted": 20_000,
         "test": 8000,
         "choosing": 2000,
         "temperatures": (25, 50, 75, 100, 130),

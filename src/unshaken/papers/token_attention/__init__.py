@@ -141,7 +141,7 @@ class TokenAttentionPaper(Paper):
     seeds: PositiveInt = Field(3, description="seeds of training")
     looked: PositiveInt = Field(100, description="test images whose attention is looked at")
 
-    full: ClassVar[Mapping[str, Any]] = {"train": 10_000, "test": 4000, "epochs": 24, "tune": 4, "looked": 300}
+    full: ClassVar[Mapping[str, Any]] = {"train": 10_000, "test": 4000, "epochs": 12, "tune": 2, "looked": 300}
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`."""

@@ -134,8 +134,7 @@ class TrActPaper(Paper):
     vit_rates: Rates = Field((1e-3, 3e-3), description="learning rates of its sweep", min_length=1)
 
     full: ClassVar[Mapping[str, Any]] = {
-        "train": 10_000, "test": 5000, "choosing": 2500, "epochs": 12, "seeds": 5, "vit_epochs": 12,
-        "rates": (0.08, 0.2, 0.4), "adam_rates": (1e-3, 3e-3, 1e-2), "vit_rates": (3e-4, 1e-3, 3e-3),
+        "train": 6000, "test": 5000, "choosing": 2500, "epochs": 10, "seeds": 5, "vit_epochs": 8,
     }  # fmt: skip
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -184,9 +184,8 @@ class VitPatchPaper(Paper):
     fool_steps: PositiveInt = Field(30, description="steps of Patch-Fool")
 
     full: ClassVar[Mapping[str, Any]] = {
-        "train": 50_000, "photos": 2000, "attacked": 300, "steps": 50, "scanned": 100, "places": 64,
-        "scan_steps": 25,
-        "fool_steps": 250,
+        "train": 15_000, "photos": 2000, "attacked": 200, "steps": 40, "scanned": 50, "places": 48, "scan_steps": 15,
+        "fool_steps": 80,
     }  # fmt: skip
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
