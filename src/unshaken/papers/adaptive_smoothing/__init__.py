@@ -117,16 +117,9 @@ class AdaptiveSmoothingPaper(Paper):
     model: ClassVar[str] = PAIR
 
     full: ClassVar[Mapping[str, Any]] = {
-        "train": 20_000,
-        "test": 10_000,
-        "attacked": 500,
-        "epochs": 4,
-        "robust_epochs": 5,
-        "steps": 20,
-        "mixing": 5000,
-        "certified": 200,
+        "seeds": 5, "train": 10_000, "test": 10_000, "attacked": 300, "steps": 20, "mixing": 5000, "certified": 100,
         "votes": 1000,
-    }
+    }  # fmt: skip
 
     train: PositiveInt = Field(8_000, description="training images of each network, a stratified subset")
     test: PositiveInt = Field(2_000, description="test images")

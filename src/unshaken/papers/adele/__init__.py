@@ -108,7 +108,9 @@ class AdelePaper(Paper):
             "labels": "double", "start": "int64",
         },
     }  # fmt: skip
-    full: ClassVar[Mapping[str, Any]] = {"scenes": 240, "tested": 500, "epochs": 60, "every": 10, "more": 2}
+    full: ClassVar[Mapping[str, Any]] = {
+        "seeds": 5, "scenes": 160, "tested": 500, "epochs": 60, "every": 10, "more": 2,
+    }  # fmt: skip
 
     seeds: PositiveInt = Field(3, description="repetitions, each with scenes and noise of its own")
     scenes: PositiveInt = Field(110, description="training scenes; few, or nothing is memorised")

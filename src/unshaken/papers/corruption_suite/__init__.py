@@ -113,7 +113,7 @@ class CorruptionSuitePaper(Paper):
     )
     data: ClassVar[str] = "cifar10"
     model: ClassVar[str] = "small-cnn"
-    full: ClassVar[Mapping[str, Any]] = {"tested": 1000, "photos": 60}
+    full: ClassVar[Mapping[str, Any]] = {"seeds": 5, "tested": 500, "photos": 40}
 
     seeds: int = Field(3, ge=2, description="networks of each kind")
     images: PositiveInt = Field(10_000, description="training images")

@@ -122,8 +122,7 @@ class CrossMaxPaper(Paper):
     }
 
     full: ClassVar[Mapping[str, Any]] = {
-        "photos": 300, "steps": 50, "system_images": 20_000, "system_epochs": 8, "system_photos": 100,
-        "system_steps": 24, "draws": 10,
+        "seeds": 5, "photos": 300, "steps": 50, "system_epochs": 8, "system_photos": 80, "system_steps": 24,
     }  # fmt: skip
 
     photos: PositiveInt = Field(120, description="test images, from the first")

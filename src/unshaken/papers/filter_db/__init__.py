@@ -117,7 +117,7 @@ class FilterDBPaper(Paper):
         "drifts": {"one": "string", "other": "string", "drift": "double"},
         "layers": {"layer": "int32", "filters": "int32", **dict.fromkeys(MEASURED, "double"), "degenerate": "string"},
     }
-    full: ClassVar[Mapping[str, Any]] = {"images": 12_000, "epochs": 12, "few": 2000, "tested": 2000}
+    full: ClassVar[Mapping[str, Any]] = {"seeds": 5, "images": 8000, "tested": 2000}
 
     seeds: int = Field(3, ge=2, description="networks of each kind")
     images: PositiveInt = Field(5000, description="training images of each data set")

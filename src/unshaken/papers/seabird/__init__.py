@@ -116,9 +116,7 @@ class SeaBirdPaper(Paper):
         "objects": {"scene": "int64", "length": "double", "iou": "double"},
     }
     chooses: ClassVar[Mapping[str, str]] = {"objects": "*.choosing"}
-    full: ClassVar[Mapping[str, Any]] = {
-        "scenes": 2000, "tested": 1000, "choosing": 500, "epochs": 12, "rates": (0.001, 0.003, 0.01),
-    }  # fmt: skip
+    full: ClassVar[Mapping[str, Any]] = {"seeds": 5, "scenes": 1500, "tested": 1000, "choosing": 500, "epochs": 12}
 
     seeds: PositiveInt = Field(3, description="repetitions, each with scenes of its own")
     scenes: PositiveInt = Field(500, description="training scenes, whose labels are off in depth")
