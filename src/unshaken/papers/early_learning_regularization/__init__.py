@@ -99,9 +99,11 @@ class EarlyLearningPaper(Paper):
         "linear.plain.10.corrected": ("Wrongly labelled, predicted right after 10 steps, cross-entropy", "share"),
     }
     differs: ClassVar[Sequence[str]] = (
-        "A network of 207,000 parameters on 2,000 images of Fashion-MNIST without augmentation, so that it memorises.",
+        "A network of 207,000 parameters on a few thousand images of Fashion-MNIST without augmentation, so that it "
+        "memorises.",
         "The best epoch of cross-entropy is chosen on clean images apart from the test: an oracle, in its favour.",
-        "The network is trained for 30 epochs with a cosine schedule; the publication's has 120 to 150.",
+        "The network is trained for 30 epochs (40 at the full scale) with a cosine schedule; the publication's has 120 "
+        "to 150.",
     )
     data: ClassVar[str] = "fashion-mnist"
     model: ClassVar[str] = SMALL

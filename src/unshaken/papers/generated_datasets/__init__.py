@@ -86,8 +86,8 @@ class GeneratedDatasetsPaper(Paper):
     }
     differs: ClassVar[Sequence[str]] = (
         "Fashion-MNIST and a network of 19,000 parameters; shifts are made by code.",
-        "The generator is a Gaussian in principal components of each class and style; it has seen 10,000 further "
-        "images in five renditions, the stand-in for what a text-to-image model has seen.",
+        "The generator is a Gaussian in principal components of each class and style; it has seen further images in "
+        "five renditions, the stand-in for what a text-to-image model has seen.",
         "Neither the operator of the sketches nor inversion is among its styles.",
         "The control learns real images for as many updates, which the publication does not have.",
     )

@@ -92,7 +92,7 @@ class SyntheticScalingPaper(Paper):
     differs: ClassVar[Sequence[str]] = (
         "Fashion-MNIST, a network of 19,000 parameters, at most 4,096 images: a factor of 16 and not of 32 and more.",
         "The generator is a mixture of Gaussians in principal components; its temperature stands for guidance.",
-        "It is fitted to 10,000 further real images, which are not counted among the real images of the curves.",
+        "It is fitted to further real images, which are not counted among the real images of the curves.",
         f"The last {POOR} classes are shown to it in {POOR_IMAGES} images each, to have concepts that it cannot draw.",
         "The number of updates is fixed, and losses are taken after one temperature fitted on other real images.",
     )
