@@ -90,7 +90,7 @@ class SyntheticScalingPaper(Paper):
         "gain.many": ("The same, many real ones", "accuracy"),
     }
     differs: ClassVar[Sequence[str]] = (
-        "Fashion-MNIST, a network of 19,000 parameters, at most 4,096 images: a factor of 16 and not of 32 and more.",
+        "Fashion-MNIST, and a network of 19,000 parameters; sizes span a factor of 16, at the full scale of 32.",
         "The generator is a mixture of Gaussians in principal components; its temperature stands for guidance.",
         "It is fitted to further real images, which are not counted among the real images of the curves.",
         f"The last {POOR} classes are shown to it in {POOR_IMAGES} images each, to have concepts that it cannot draw.",
