@@ -20,7 +20,7 @@ Scale = Annotated[
     str,
     typer.Option(
         metavar="quick|full",
-        help="quick: at most about ten minutes on two cores. full: as published, at most about an hour.",
+        help="quick: at most about ten minutes on two cores. full: as published, up to an hour or more; see its page.",
     ),
 ]
 app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")

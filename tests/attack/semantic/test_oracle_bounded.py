@@ -260,7 +260,6 @@ def test_a_gradient_of_nan_everywhere_leads_nowhere_and_is_told():
     found, flags = attacked(OracleBound(steps=3, tv=0), pixel(1.0), Classifier(Broken()).eval())
     assert (stop_of(found), found.images.tolist()) == ("budget", pixel(1.0).images.tolist())
     assert "zero-gradient" in flags
-    assert float(found.images) == 1
 
 
 def test_targets_are_refused(spec):

@@ -157,7 +157,7 @@ What to know:
 - What figures choose (a threshold, a weight, the best of several) they choose within `choosing()`, by rows that never
   judge: whole conditions or tables that `Paper.chooses` names, half of the images (`rows.halved()`), or a mask
   (`Roles`). Rows that serve the other purpose are refused, and so is a choice outside of `choosing()`.
-- `full` has the larger settings of `--scale full`, for more power in an hour at most; the defaults take ten minutes.
+- `full` has the larger settings of `--scale full`, for more power; the defaults take ten minutes.
 - `net(name, start, data, training, recipes)` goes on from an architecture's name, from a function of classes, channels
   and side (with options: `functools.partial(build, width=16)`; no lambda), or from a network, which is left as it is.
   It returns the checkpoint that `training.select` chooses; `plan_training(epochs, seed, ...)` takes the last. The key

@@ -1,4 +1,4 @@
-"""`Scale`: an experiment as `quick`, ten minutes on two cores, or as `full`, an hour at most, as published."""
+"""`Scale`: an experiment as `quick`, about ten minutes on two cores, or as `full`, which published results have."""
 
 from __future__ import annotations
 

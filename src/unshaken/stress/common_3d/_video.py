@@ -23,8 +23,8 @@ REPEATABLE: dict[Codec, dict[str, str]] = {
     "h264": {"x264-params": "cpu-independent=1"},
     "hevc": {"x265-params": "pools=none:frame-threads=1:log-level=none"},
 }
-"""Options with which the same frames give the same bytes. x264 else takes an approximate kernel for its macroblock tree
-where the processor has one: its bytes differ between processors and, with AVX-512, between calls of one process."""
+"""Options with which the same frames give the same bytes. x264 else takes kernels that need not agree: its bytes
+differed between processors and, with AVX-512, between calls of one process."""
 LEAST_SIDE = 72
 """Pixels to which smaller pictures are padded. Below 64 x265 4 writes beyond its memory and ends the process; where one
 row of its blocks of 64 pixels is all, its control of the rate gives other bytes each time."""
