@@ -125,7 +125,7 @@ class SeaBirdPaper(Paper):
     epochs: PositiveInt = Field(10, description="epochs of training")
     batch_size: PositiveInt = Field(16, description="scenes of a step")
     rates: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
-        (0.003, 0.01), description="learning rates of Adam to choose from", min_length=1
+        (0.01, 0.03, 0.1), description="learning rates of Adam to choose from", min_length=1
     )
     noise: float = Field(2.0, description="deviation of labels in depth at the middle, in cells", ge=0)
     photos: PositiveInt = Field(500, description="images that are laid over scenes")
