@@ -77,13 +77,13 @@ def recipes(paper: AdelePaper, arm: str, nets: Mapping[str, Net]) -> list[Recipe
         starts = list(starts_of(nets[ADAPTIVE]).values())
         return [ADELE(scales=one, every=paper.every, starts=(max(1, round(sum(starts) / max(1, len(starts)))),))]
     if arm == FULL:
-        return [ADELE(every=paper.every)]
+        return [ADELE(every=paper.every, statistics="own")]
     if arm == AGREEING:
-        return [ADELE(correct=False)]
+        return [ADELE(correct=False, statistics="own")]
     if arm == ORACLE:
         curves = nets[PLAIN].curves
         best = [max(range(len(curves)), key=lambda e, k=k: curves[e][f"early_{k}"]) for k in range(1, CLASSES)]  # type: ignore[misc]
-        return [ADELE(every=paper.every, starts=tuple(max(1, e) for e in best))]
+        return [ADELE(every=paper.every, starts=tuple(max(1, e) for e in best), statistics="own")]
     raise ValueError(arm)
 
 

@@ -68,6 +68,21 @@ def counts_of(*ious):
     return torch.stack([hits, torch.full_like(hits, 100), hits])
 
 
+@pytest.mark.parametrize(("statistics", "sides"), [("own", [8]), ("all", [6, 8, 12])])
+def test_statistics_for_evaluation_are_of_all_scales_or_of_the_own(scene, step_of, statistics, sides):
+    images, _, given = scene
+    norm = torch.nn.BatchNorm2d(1, momentum=0.5, affine=False)
+    model = Classifier(torch.nn.Sequential(norm, Grey())).train()
+    recipe = ADELE(scales="0.75+1+1.5", statistics=statistics)
+    _, memory = begun(recipe, images)
+    recipe.loss(step_of(model, images, given, classes=3, memory={"adele": memory}, rows=torch.arange(4, 10)))
+    mean = 0.0
+    for side in sides:
+        mean = (mean + F.interpolate(images, (side, side), mode="bilinear", align_corners=True).mean().item()) / 2
+    assert norm.running_mean.item() == pytest.approx(mean, abs=1e-6)
+    assert norm.track_running_stats
+
+
 def test_each_class_is_corrected_from_its_own_epoch(scene, monkeypatch):
     images, truth, given = scene
     starts = {10: 1, 20: 3}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, ClassVar
+from contextlib import nullcontext
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import MASKS, Epoch, FirstTry, Recipe, Setup, Step
+from unshaken.harden.engine.recipe import MASKS, Epoch, FirstTry, Recipe, Setup, Step, frozen_statistics
 from unshaken.harden.recipes.noisy_labels._scale_weights import add_scales, remove_scales, scale_weights
 from unshaken.labels.correct.early_learning import has_started, start_of_correction
 from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
@@ -64,6 +65,10 @@ class ADELE(Recipe):
     scales: Annotated[tuple[PositiveFloat, ...], _FROM_TEXT, _AS_TEXT] = Field(
         (0.7, 1.0, 1.5), description="sizes of the input, such as 0.7+1+1.5; 1 alone for one pass"
     )
+    statistics: Literal["all", "own"] = Field(
+        "all",
+        description="scales whose statistics batch norm keeps for evaluation: all, as in SegTHOR's code, or 1 alone",
+    )
     learned_scales: bool = Field(
         False, description="whether the weights w of the scales are learned, as for VOC; else all are equal"
     )
@@ -111,7 +116,11 @@ class ADELE(Recipe):
         memory = step.memory[self.info.name]
         rows = step.rows.to(memory[LABELS].device)
         labels = overlaid(step.labels, memory[LABELS][rows])
-        logits = [at_scale(step.model, step.shown, scale) for scale in self.scales]
+        logits = []
+        for scale in self.scales:
+            kept = scale == 1 or self.statistics == "all"
+            with nullcontext() if kept else frozen_statistics(step.classifier):
+                logits.append(at_scale(step.model, step.shown, scale))
         own = logits[self.scales.index(1.0)].detach()
         memory[COUNTS] += overlap_counts(own.argmax(1), step.labels, step.classes)
         weights = scale_weights(step.classifier) if self.learned_scales else None
