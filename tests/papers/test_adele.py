@@ -27,9 +27,9 @@ def figure(value, half=0.01):
 @pytest.fixture
 def measured():
     """Figures with which every part that is tried is shown, barely."""
-    seed = {"memorising": 2, "apart": 3, "corrected": 1, "lowered": 0, "starts": dict.fromkeys(
-        ("trouser", "bag", "ankle_boot", "t_shirt"), 9
-    )}  # fmt: skip
+    kinds = ("trouser", "bag", "ankle_boot", "t_shirt")
+    arms = {"plain": {"iou": dict.fromkeys(kinds, 0.5)}, "adele": {"iou": {**dict.fromkeys(kinds, 0.5), "bag": 0.01}}}
+    seed = {"memorising": 2, "apart": 3, "corrected": 1, "lowered": 0, "starts": dict.fromkeys(kinds, 9), "arms": arms}
     gains = {name: figure(0.02) for name in ("gain", "adaptive_gain", "consistency_gain")}
     return {"seed0": seed, "seed1": dict(seed), **gains}
 
@@ -79,6 +79,11 @@ def test_the_remark_says_where_nothing_is_memorised(measured):
     assert "trouser 9" in AdelePaper().remark(measured)
     measured["seed1"]["memorising"] = 1
     assert "The precondition is not met in seed1" in AdelePaper().remark(measured)
+
+
+def test_the_remark_counts_classes_that_were_never_learned(measured):
+    assert "Of 8 classes over seeds" in AdelePaper().remark(measured)
+    assert AdelePaper().remark(measured).endswith(": plain 0, adele 2.")
 
 
 def test_scenes_are_drawn_again_from_their_seed():

@@ -166,7 +166,7 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         "- Small nets.",
         "- No GPU was used.",
         "Seen on one machine.",
-        "unshaken papers run some-paper --scale full",
+        "unshaken papers run some-paper --scale full --seed 3",
         "It took 1.5 minutes. All 9 figures: [some-paper.json](some-paper.json).",
     ):
         assert line in lines

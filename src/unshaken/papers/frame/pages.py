@@ -145,12 +145,14 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str, *, ou
     lines += [f"- {sentence}" for sentence in result.differs]
     if result.remark:
         lines += ["", "## Remarks", "", result.remark]
+    again = f" --scale {result.scale}" if result.scale else ""
+    again += f" --seed {result.seed}" if result.seed else ""
     lines += [
         "",
         "## Run it again",
         "",
         "```sh",
-        f"unshaken papers run {result.slug}{f' --scale {result.scale}' if result.scale else ''}",
+        f"unshaken papers run {result.slug}{again}",
         "```",
         "",
         f"It took {result.seconds / 60:.1f} minutes. All {len(result.measured)} figures: [{result.slug}.json]({link}).",
