@@ -97,7 +97,8 @@ class SeaBirdPaper(Paper):
         "place of images of a camera; objects do not share columns and are not turned.",
         "The regression gives one depth a column, by a softmax over rows, and knows each object's size and columns, "
         "which the maps do not.",
-        "U-Nets of 30,000 parameters; the learning rate of each loss is chosen on other scenes with true labels.",
+        "U-Nets of 30,000 parameters; the learning rate of each loss is chosen on other scenes with true labels. Where "
+        "the remarks name the largest on offer, a higher one may be better, and the gains may differ there.",
         "The theorem compares losses at one step size. With learning rates tuned from a cold start the linear model "
         "gives dice no advantage over L1, since for small noise it is L1 divided by the length.",
     )
