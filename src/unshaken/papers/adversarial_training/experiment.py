@@ -43,7 +43,7 @@ def ordering(paper: AdversarialTrainingPaper, context: Context) -> None:
         "trades": [f"trades:{SEARCH},beta=6"],
     }
     train, test = (part(context, s, n) for s, n in (("train", paper.images), ("test", paper.tested)))
-    options = {"epochs": paper.epochs, "lr": 0.1, "check_every": paper.epochs, "select": "last"}
+    options = {"epochs": paper.epochs, "lr": 0.03, "check_every": paper.epochs, "select": "last"}
     for name in ORDER:
         model = trained(context, name, train, recipes[name], options)
         context.predict(f"clean.{name}", model, test.batch())
@@ -55,7 +55,7 @@ def far(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(b) Single steps from the clean image and from noise, far out."""
     train = part(context, "train", paper.far_images, "fashion-mnist")
     options = {
-        "epochs": paper.far_epochs, "lr": 0.05, "held_out": 300, "check_images": 2 * FAR_CHECKED, "check_steps": 10,
+        "epochs": paper.far_epochs, "lr": 0.02, "held_out": 300, "check_images": 2 * FAR_CHECKED, "check_steps": 10,
     }  # fmt: skip
     trained(context, "far-fgsm", train, [f"fgsm-rs:eps={paper.far_eps},step_size=1.25,random_start=false"], options)
     trained(context, "far-n-fgsm", train, [f"n-fgsm:eps={paper.far_eps}"], options)
@@ -77,7 +77,7 @@ def mixed(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(d) Augmentations under the fifteen corruptions at five severities."""
     train = part(context, "train", paper.mixed_images, "cifar10")
     test = part(context, "test", paper.tested, "cifar10").batch()
-    options = {"epochs": paper.mixed_epochs, "lr": 0.1, "check_every": paper.mixed_epochs, "select": "last"}
+    options = {"epochs": paper.mixed_epochs, "lr": 0.03, "check_every": paper.mixed_epochs, "select": "last"}
     for name in MIXED:
         model = trained(context, name, train, ["crop-flip:pad=4", *([name] if name != "crop-flip" else [])], options)
         context.predict(f"clean.{name}", model, test)

@@ -135,6 +135,7 @@ class TrActPaper(Paper):
 
     full: ClassVar[Mapping[str, Any]] = {
         "train": 6000, "test": 5000, "choosing": 2500, "epochs": 10, "seeds": 5, "vit_epochs": 8,
+        "rates": (0.2, 0.4, 0.8), "adam_rates": (1e-3, 3e-3, 1e-2, 3e-2), "vit_rates": (1e-3, 3e-3, 1e-2),
     }  # fmt: skip
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
