@@ -136,7 +136,10 @@ class RobustMaePaper(Paper):
     """`selection`: the cluster of each image, and whether its commonest class is the image's own. `energy`: the share
     of a perturbation's energy inside each radius. `heat`: the error under noise of one frequency."""
 
-    full: ClassVar[Mapping[str, Any]] = {"train": 8000, "test": 500, "confirm": 150, "queries": 2000, "vit_train": 2000}
+    full: ClassVar[Mapping[str, Any]] = {
+        "train": 8000, "test": 500, "confirm": 150, "queries": 2000,
+        "vit_train": 4000, "vit_test": 600, "pretrain": 16, "tune": 8,
+    }  # fmt: skip
 
     seeds: PositiveInt = Field(3, description="networks of each kind")
     train: PositiveInt = Field(4000, description="training images")
