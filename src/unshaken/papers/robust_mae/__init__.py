@@ -120,6 +120,8 @@ class RobustMaePaper(Paper):
     differs: ClassVar[Sequence[str]] = (
         "Attacks are in linf at 0.04 where nothing else is said.",
         "The network behind the prompts is a small convolutional one; the published models are masked autoencoders.",
+        "Features to rebuild are those of a small convolutional network that learned the classes, and may lean on high "
+        "frequencies itself.",
         "Intervals are over images; every part is judged in each seed.",
         "Clusters, mask radius (an eighth of the height), optimizer and budgets are specified here, for lack of "
         "published code; the budget of 0.1 was chosen on a trial run over other images.",
