@@ -68,7 +68,7 @@ def test_two_networks_of_each_seed_are_trained_judged_and_kept(run, tmp_path):
     rows = tmp_path / "run" / "rows" / "outcomes"
     for file in sorted(rows.glob("small.s1.on-crops.*")):
         file.unlink()
-    assert run(out=tmp_path / "run").measured == again
+    assert run(out=tmp_path / "run").measured == first
 
 
 def test_absent_data_is_named_before_any_rows(run, tmp_path, monkeypatch):

@@ -52,7 +52,6 @@ def equal(one, other):
 
 def test_a_network_comes_back_from_the_cache(made, data):
     first = made.net("a", linear, data, TRAINING)
-    assert made.record.trained == ["network a"]
     assert not made.record.from_cache()
     fresh = Networks(Record(made.record.run, {}, {}))
     again = fresh.net("a", linear, data, TRAINING)
@@ -62,6 +61,14 @@ def test_a_network_comes_back_from_the_cache(made, data):
     assert first.curves == again.curves
     assert len(first.curves) == 1
     assert not again.model.training
+
+
+def test_a_resumed_run_keeps_that_it_trained_a_network(made, data):
+    made.net("a", linear, data, TRAINING)
+    there = made.record
+    resumed = Networks(Record(there.run, {}, {}, networks=there.networks, origins=there.origins))
+    resumed.net("a", linear, data, TRAINING)
+    assert not resumed.record.from_cache()
 
 
 def test_everything_that_decides_the_weights_is_in_the_key(made, data, monkeypatch):

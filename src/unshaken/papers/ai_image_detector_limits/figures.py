@@ -15,7 +15,8 @@ from unshaken.measure import over_seeds, paired_difference
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.detection.thresholds import best_threshold, threshold_at, two_shares
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
-from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
+from unshaken.measure.statistics.intervals import bootstrap_means
+from unshaken.measure.statistics.means import mean_figure
 from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
 from unshaken.papers.ai_image_detector_limits.rules import (
     AMPLITUDES,
@@ -127,11 +128,12 @@ class Figures:
             bits = {way: self.pooled(f"substitute.{kind}-{way}", "score") for way in ("none", "uniform", *MODES)}
             draws = bootstrap_means(np.stack(list(bits.values()), 1))
             found[kind] = {
-                way: bootstrap_figure(float(v.mean()), draws[:, i], len(v)).to_json()
+                way: mean_figure(v, low=0.0, high=1.0, draws=draws[:, i]).to_json()
                 for i, (way, v) in enumerate(bits.items())
             }
             for mode in MODES:
-                found[kind][f"{mode}_beyond_uniform"] = paired_difference(bits["uniform"], bits[mode]).to_json()
+                beyond = paired_difference(bits["uniform"], bits[mode], low=-1.0, high=1.0)
+                found[kind][f"{mode}_beyond_uniform"] = beyond.to_json()
             for mode in MODES:
                 psnr = self.pooled(f"substitute.{kind}-{mode}", "psnr")
                 found[kind][f"{mode}_psnr"] = round(float(psnr.mean()), 2)

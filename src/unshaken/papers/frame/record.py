@@ -32,7 +32,6 @@ class Record:
         origins: the same names, with `cached` and what is known of the training: `date`, versions and machine.
         sessions: `date`, `seconds`, versions and machine of every session that worked on the run.
         seen: by condition, how many of its images networks of this run learned from, and how many it has.
-        trained: networks that were trained by this process, by name.
         resumed: whether the directory held rows when it was opened.
     """
 
@@ -44,7 +43,6 @@ class Record:
     origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, list[int]] = field(default_factory=dict)
-    trained: list[str] = field(default_factory=list)
     resumed: bool = False
     _began: float = 0.0
     _learned: set[bytes] = field(default_factory=set)
@@ -115,8 +113,6 @@ class Record:
         Raises:
             RunError: other weights go by this name in the directory: data, settings or the code of training changed.
         """
-        if not cached:
-            self.trained.append(name)
         self.origins.setdefault(name, {"cached": cached, **made})
         self._add(self.networks, name, key, "would be trained otherwise now (by other code, data or settings)")
 
@@ -132,8 +128,8 @@ class Record:
             self._write()
 
     def from_cache(self) -> bool:
-        """Whether there are networks, and this process trained none of them."""
-        return bool(self.networks) and not self.trained
+        """Whether there are networks, and no session of the run trained one of them."""
+        return bool(self.origins) and all(made["cached"] for made in self.origins.values())
 
     def _add(self, known: dict[str, str], name: str, value: str, change: str) -> None:
         if known.get(name, value) != value:
