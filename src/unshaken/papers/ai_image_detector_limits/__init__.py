@@ -117,8 +117,8 @@ class AIImageDetectorLimitsPaper(Paper):
     differs: ClassVar[Sequence[str]] = (
         "Watermarks of this package on CIFAR-10 (spread spectrum, DCT and a learned one); the faint mark changes "
         "pixels by 2/255, the strong one by up to 64/255.",
-        "The learned mark's decoder learned under noise of 0.3. In a trial on one seed, attacks on the substitute of 36/255 "
-        "and more took bits of it; those of 12/255 were too small.",
+        "The learned mark's decoder learned under noise of 0.3. In a trial on one seed, attacks on the substitute of "
+        "36/255 and more took bits of it; those of 12/255 were too small.",
         "Purification uses a small diffusion model that was trained here, and one in 25 of the timesteps on its way "
         "back.",
         "Images with a swapped middle, in the colours of the place, stand for faces that were swapped; features are "
