@@ -204,6 +204,18 @@ def test_half_of_the_images_sets_the_threshold(finished):
     assert worse["margin"] > 3
 
 
+def test_bits_that_are_all_right_have_bounded_intervals(finished):
+    slug = "ai-image-detector-limits"
+    figures = Figures(Rows(RunDir(finished(slug).out), slug, 0), 2)
+    for name, part in figures.parts.items():
+        if ".substitute.evade-" in name:
+            part["score"] = np.ones(len(part["score"]))
+    evade = figures.substitute()["evade"]
+    assert 0 < evade["universal"]["low"] < evade["universal"]["high"] == 1
+    beyond = evade["universal_beyond_uniform"]
+    assert -1 < beyond["low"] < 0 < beyond["high"] < 1
+
+
 def test_a_model_cannot_be_named(tmp_path):
     with pytest.raises(ParameterError, match="leave --model out"):
         run_paper("ai-image-detector-limits", out=tmp_path / "run", model="demo:standard")
