@@ -136,15 +136,19 @@ class AdversarialTrainingPaper(Paper):
     seeds: PositiveInt = Field(3, description="networks of each kind, two at least", ge=2)
     images: PositiveInt = Field(2000, description="training images of part (a)")
     epochs: PositiveInt = Field(3, description="epochs of part (a)")
+    lr: PositiveFloat = Field(0.03, description="learning rate of part (a)")
     tested: PositiveInt = Field(300, description="test images for clean and corrupted accuracy")
     attacked: PositiveInt = Field(40, description="of these, under AutoAttack")
     far_eps: PositiveFloat = Field(0.3, description="radius of part (b)")
     far_images: PositiveInt = Field(2000, description="training images of part (b)")
     far_epochs: PositiveInt = Field(6, description="epochs of part (b)")
+    far_lr: PositiveFloat = Field(0.02, description="learning rate of part (b)")
     long_images: PositiveInt = Field(1100, description="training images of part (c), 500 of them held out")
     long_epochs: PositiveInt = Field(15, description="epochs of part (c)")
+    long_lr: PositiveFloat = Field(0.02, description="learning rate of part (c)")
     mixed_images: PositiveInt = Field(2000, description="training images of part (d)")
     mixed_epochs: PositiveInt = Field(4, description="epochs of part (d)")
+    mixed_lr: PositiveFloat = Field(0.03, description="learning rate of part (d)")
 
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         """See `parts`; those that were run."""

@@ -43,7 +43,7 @@ def ordering(paper: AdversarialTrainingPaper, context: Context) -> None:
         "trades": [f"trades:{SEARCH},beta=6"],
     }
     train, test = (part(context, s, n) for s, n in (("train", paper.images), ("test", paper.tested)))
-    options = {"epochs": paper.epochs, "lr": 0.03, "check_every": paper.epochs, "select": "last"}
+    options = {"epochs": paper.epochs, "lr": paper.lr, "check_every": paper.epochs, "select": "last"}
     for name in ORDER:
         model = trained(context, name, train, recipes[name], options)
         context.predict(f"clean.{name}", model, test.batch())
@@ -55,7 +55,8 @@ def far(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(b) Single steps from the clean image and from noise, far out."""
     train = part(context, "train", paper.far_images, "fashion-mnist")
     options = {
-        "epochs": paper.far_epochs, "lr": 0.02, "held_out": 300, "check_images": 2 * FAR_CHECKED, "check_steps": 10,
+        "epochs": paper.far_epochs, "lr": paper.far_lr, "held_out": 300,
+        "check_images": 2 * FAR_CHECKED, "check_steps": 10,
     }  # fmt: skip
     trained(context, "far-fgsm", train, [f"fgsm-rs:eps={paper.far_eps},step_size=1.25,random_start=false"], options)
     trained(context, "far-n-fgsm", train, [f"n-fgsm:eps={paper.far_eps}"], options)
@@ -65,7 +66,7 @@ def long(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(c) Long trainings on few images."""
     train = part(context, "train", paper.long_images, "cifar10")
     options = {
-        "epochs": paper.long_epochs, "lr": 0.02, "schedule": "step", "held_out": LONG_CHECKED,
+        "epochs": paper.long_epochs, "lr": paper.long_lr, "schedule": "step", "held_out": LONG_CHECKED,
         "check_images": LONG_CHECKED, "check_steps": 5, "check_every": 3,
     }  # fmt: skip
     at = f"at:eps={8 / 255},steps=3,step_size=0.5"
@@ -77,7 +78,7 @@ def mixed(paper: AdversarialTrainingPaper, context: Context) -> None:
     """(d) Augmentations under the fifteen corruptions at five severities."""
     train = part(context, "train", paper.mixed_images, "cifar10")
     test = part(context, "test", paper.tested, "cifar10").batch()
-    options = {"epochs": paper.mixed_epochs, "lr": 0.03, "check_every": paper.mixed_epochs, "select": "last"}
+    options = {"epochs": paper.mixed_epochs, "lr": paper.mixed_lr, "check_every": paper.mixed_epochs, "select": "last"}
     for name in MIXED:
         model = trained(context, name, train, ["crop-flip:pad=4", *([name] if name != "crop-flip" else [])], options)
         context.predict(f"clean.{name}", model, test)
