@@ -443,7 +443,8 @@ TINY: dict[str, Tiny] = {
         partial(make_bands, classes=4), "attacked=5",
     ),
     "label-noise-suite": Tiny(
-        "photos=90,test=20,choosing=20,folds=2,fold_epochs=1,epochs=2,seeds=1,human=parquet:{folder}/people.parquet",
+        "photos=60,further=30,test=20,choosing=20,folds=2,fold_epochs=1,epochs=2,seeds=1,"
+        "human=parquet:{folder}/people.parquet",
         make_doubted, "epochs=3",
     ),
     "mahalanobis": Tiny(

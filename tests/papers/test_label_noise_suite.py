@@ -84,6 +84,15 @@ def test_without_memorisation_nothing_is_said_of_the_losses(measured, path, valu
     assert found["out-of-sample"] == ("shown" if path[1] == "last" else "not visible at this scale")
 
 
+def test_out_of_sample_is_judged_on_the_images_that_were_learned_from(measured):
+    for part in (measured["seed0"], measured["seed1"]):
+        part["outside"] = found(0.66)
+    assert outcomes(measured)["out-of-sample"] == "not visible at this scale"
+    assert outcomes(changed(measured, ("seed1", "outside", "self_confidence", "auroc"), 0.6))["out-of-sample"] == (
+        "contradicted"
+    )
+
+
 def test_two_of_three_losses_are_enough(measured):
     for part in (measured["seed0"], measured["seed1"]):
         part["sce_minus_plain"] = figure(-0.1)
@@ -114,12 +123,14 @@ def test_the_networks_have_the_parameters_that_the_page_states():
 def test_the_figures_of_detection_by_hand(finished):
     run = finished("label-noise-suite")
     rows = RunDir(run.out).rows("label_noise_suite_suspicion").to_pylist()
-    for name in ("human", "matched", "inside"):
+    for name, n in {"human": 90, "matched": 90, "inside": 60, "outside": 60}.items():
         own = [r for r in rows if r["condition"] == f"seed0.{name}"]
-        assert len(own) == 90
+        assert len(own) == n
         score, wrong = np.array([(r["self_confidence"], r["given"] != r["truth"]) for r in own]).T
         wrong = wrong.astype(bool)
         assert run.seed0[f"{name}.self_confidence.auroc"]["value"] == auroc(-score[~wrong], -score[wrong]).value
+    inside, outside = ({r["id"] for r in rows if r["condition"] == f"seed0.{n}"} for n in ("inside", "outside"))
+    assert inside == outside
     human = [r for r in rows if r["condition"] == "seed0.human"]
     assert 0.2 < run.seed0["human.wrong_labels"] == round(np.mean([r["given"] != r["truth"] for r in human]), 4) < 0.4
 

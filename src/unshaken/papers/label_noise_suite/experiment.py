@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -24,7 +25,17 @@ from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts, Split
 from unshaken.papers.frame.label_curves import label_curves, training_rows, write_curves
 from unshaken.papers.frame.networks import Architecture, Net, plan_training
-from unshaken.papers.label_noise_suite import HUMAN, INSIDE, MATCHED, PLAIN, RECIPES, SCORES, SMALL, LabelNoisePaper
+from unshaken.papers.label_noise_suite import (
+    HUMAN,
+    INSIDE,
+    MATCHED,
+    OUTSIDE,
+    PLAIN,
+    RECIPES,
+    SCORES,
+    SMALL,
+    LabelNoisePaper,
+)
 
 light = partial(ConvBlocks, widths=(16, 32, 64), strides=(1, 2, 1))
 """24,346 parameters for three channels and ten classes."""
@@ -35,16 +46,20 @@ FINDERS = dict(zip(SCORES, (SelfConfidence(), NormalizedMargin(), ConfidenceWeig
 
 def run(paper: LabelNoisePaper, context: Context) -> None:
     """Find and train, in every seed."""
-    parts = context.datasets.parts(paper.photos, paper.test, paper.choosing)
-    human = people(context, paper.human, parts.training)
+    examined = context.datasets.parts(paper.photos + paper.further, paper.test, paper.choosing)
+    human = people(context, paper.human, examined.training)
+    parts = replace(examined, training=examined.training.stratified(paper.photos))
+    learned = people(context, paper.human, parts.training)
     with track("label noise", paper.seeds * (len((HUMAN, MATCHED, PLAIN)) + len(paper.arms))) as task:
         for repetition in context.repetitions(paper.seeds):
-            synthetic = matched(parts.training, human, repetition.seed)
+            synthetic = matched(examined.training, human, repetition.seed)
             sets = {HUMAN: human, MATCHED: synthetic}
-            estimates = {name: find(paper, repetition, name, parts.training, sets[name]) for name in sets}
+            estimates = {name: find(paper, repetition, name, examined.training, sets[name]) for name in sets}
+            if paper.further:
+                find(paper, repetition, OUTSIDE, parts.training, learned)
             task.advance(len(sets))
             for arm in (PLAIN, *paper.arms):
-                learn(paper, repetition, arm, parts, human, estimates[HUMAN])
+                learn(paper, repetition, arm, parts, learned, estimates[HUMAN])
                 task.advance()
 
 

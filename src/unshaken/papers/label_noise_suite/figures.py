@@ -9,7 +9,7 @@ from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.papers.frame.label_figures import best_epoch, training_figures
 from unshaken.papers.frame.roles import choosing
 from unshaken.papers.frame.rows import Rows
-from unshaken.papers.label_noise_suite import HUMAN, INSIDE, MATCHED, PLAIN, SCORES, LabelNoisePaper
+from unshaken.papers.label_noise_suite import HUMAN, INSIDE, MATCHED, OUTSIDE, PLAIN, SCORES, LabelNoisePaper
 
 
 def figures(paper: LabelNoisePaper, rows: Rows) -> dict[str, Any]:
@@ -19,7 +19,8 @@ def figures(paper: LabelNoisePaper, rows: Rows) -> dict[str, Any]:
 
 def seed_figures(paper: LabelNoisePaper, rows: Rows) -> dict[str, Any]:
     """What was found in each set of labels, and each training, beside cross-entropy."""
-    found: dict[str, Any] = {name: detection(rows, name) for name in (HUMAN, MATCHED, INSIDE)}
+    sets = (HUMAN, MATCHED, INSIDE, *([OUTSIDE] if paper.further else []))
+    found: dict[str, Any] = {name: detection(rows, name) for name in sets}
     found |= {arm: network(rows, arm) for arm in (PLAIN, *paper.arms)}
     return found | {f"{arm}_minus_plain": rows.difference(f"{arm}.test", f"{PLAIN}.test") for arm in paper.arms}
 

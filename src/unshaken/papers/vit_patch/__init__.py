@@ -184,7 +184,7 @@ class VitPatchPaper(Paper):
     fool_steps: PositiveInt = Field(30, description="steps of Patch-Fool")
 
     full: ClassVar[Mapping[str, Any]] = {
-        "train": 15_000, "photos": 2000, "attacked": 200, "steps": 40, "scanned": 50, "places": 48, "scan_steps": 15,
+        "train": 15_000, "photos": 10_000, "attacked": 200, "steps": 40, "scanned": 50, "places": 48, "scan_steps": 15,
         "fool_steps": 80,
     }  # fmt: skip
 
