@@ -122,8 +122,8 @@ class ClipHolisticPaper(Paper):
     chooses: ClassVar[Mapping[str, str]] = {"outcomes": "*.choosing"}
     full: ClassVar[Mapping[str, Any]] = {
         "images": 10_000,
-        "passes": 30_000,
-        "tuning": 15_000,
+        "passes": 100_000,
+        "tuning": 50_000,
         "test": 2000,
         "choosing": 1000,
     }
