@@ -117,7 +117,9 @@ class SeaBirdPaper(Paper):
         "objects": {"scene": "int64", "length": "double", "iou": "double"},
     }
     chooses: ClassVar[Mapping[str, str]] = {"objects": "*.choosing"}
-    full: ClassVar[Mapping[str, Any]] = {"seeds": 5, "scenes": 1500, "tested": 1000, "choosing": 500, "epochs": 12}
+    full: ClassVar[Mapping[str, Any]] = {
+        "seeds": 5, "scenes": 1500, "tested": 1000, "choosing": 500, "epochs": 12, "rates": (0.01, 0.03, 0.1, 0.3, 1.0),
+    }  # fmt: skip
 
     seeds: PositiveInt = Field(3, description="repetitions, each with scenes of its own")
     scenes: PositiveInt = Field(500, description="training scenes, whose labels are off in depth")
