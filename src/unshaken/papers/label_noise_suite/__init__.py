@@ -115,7 +115,7 @@ class LabelNoisePaper(Paper):
     chooses: ClassVar[Mapping[str, str]] = {"epochs": "*.choosing"}
     full: ClassVar[Mapping[str, Any]] = {
         "photos": 8000,
-        "further": 37_000,
+        "further": 12_000,
         "fold_epochs": 10,
         "test": 4000,
         "choosing": 1000,

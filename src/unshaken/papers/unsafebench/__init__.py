@@ -131,7 +131,7 @@ class UnsafeBenchPaper(Paper):
     threshold. `policy_answers`: one row an image and policy, with the answer of the head that is told the policy.
     `false_alarms`: P(unsafe) of a harmless photo, and the threshold above which the package flags."""
 
-    full: ClassVar[Mapping[str, Any]] = {"train": 3000, "seeds": 10, "attacked": 60, "steps": 20}
+    full: ClassVar[Mapping[str, Any]] = {"train": 2000, "seeds": 10, "attacked": 60, "steps": 20}
 
     train: PositiveInt = Field(1500, description="photos to learn from in each seed, a fifth for thresholds", ge=50)
     test: PositiveInt = Field(1000, description="photos judged in each seed, with their copies", ge=20)
