@@ -28,7 +28,7 @@ from unshaken.run.store import RunDir
 def context(tmp_path, tints):
     run = RunDir(tmp_path / "run")
     record = Record.pin(run, {"slug": "toy", "seed": 2}, "rule")
-    return Context("toy", 2, run, tints, "small", False, record, Datasets(tints, False, record.add_input))
+    return Context("toy", 2, run, tints, "small", False, record, Datasets(tints, False, record))
 
 
 @pytest.fixture
@@ -57,6 +57,21 @@ def test_parts_are_stratified_and_apart(context):
     assert not set(parts.testing.ids) & set(parts.choosing.ids)
     with pytest.raises(DataError, match="too few to choose on and to report"):
         context.datasets.parts(60, 1, 10**6)
+
+
+def test_all_images_but_those_to_choose_on(context):
+    parts = context.datasets.parts(None, None, 10)
+    assert len(parts.training) == len(context.datasets.read("train"))
+    assert (len(parts.testing), len(parts.choosing)) == (30, 10)
+    assert context.record.fewer == {}
+
+
+def test_fewer_images_than_asked_for_are_noted_with_the_run(context, tints):
+    context.datasets.parts(60, 50, 10)
+    context.datasets.stratified("test", 45)
+    found = {f"{tints}?split=test": [60, 40]}
+    assert context.record.fewer == context.record.provenance()["fewer"] == found
+    assert Record.pin(context.run, {"slug": "toy", "seed": 2}, "rule").fewer == found
 
 
 def test_draws_keep_the_order_and_digests_follow_the_content(context):

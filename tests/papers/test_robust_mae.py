@@ -165,7 +165,7 @@ def context_of(finished, tmp_path, monkeypatch):
     register_tables([RobustMaePaper])
     run, data = RunDir(tmp_path / "run"), finished("robust-mae").data
     record = Record(run, {}, {"rule": "", "date": ""})
-    datasets = Datasets(data, False, record.add_input)
+    datasets = Datasets(data, False, record)
     return Context("robust-mae", 0, run, data, "small", False, record, datasets)
 
 

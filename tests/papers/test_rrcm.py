@@ -164,7 +164,7 @@ def experiment(tmp_path, monkeypatch):
     data = Split.of(images, torch.arange(60) % 3)
     run = RunDir(tmp_path / "run")
     record = Record.pin(run, {}, "0" * 32)
-    datasets = Datasets("none", False, record.add_input)
+    datasets = Datasets("none", False, record)
     context = Context("rrcm", 0, run, "none", "timed-cnn", False, record, datasets)
     return lambda seed: Experiment(paper, context, Parts(data, data, data), seed)
 

@@ -8,6 +8,7 @@ from unshaken.core.registry import register, unregister
 from unshaken.papers import PaperResult, freeze, list_papers, run_paper
 from unshaken.papers.frame import Check, Paper
 from unshaken.papers.frame.run import figures_of
+from unshaken.papers.frame.table import judge_again
 from unshaken.run.rows import SCHEMAS
 from unshaken.run.store import RunDir
 
@@ -84,6 +85,21 @@ def test_a_claim_that_fails_says_which_part(paper, tmp_path):
     result = run_paper("half-full:value=0.25", out=tmp_path / "run")
     assert result.reproduced is False
     assert result.note == "Did not hold: level is 0.25. Run with value=0.25. A remark."
+
+
+def test_fewer_images_than_asked_for_are_said(paper, tmp_path, monkeypatch):
+    whole = paper.run
+
+    def run(self, context):
+        context.record.add_fewer("mine?split=test", asked=600, there=40)
+        whole(self, context)
+
+    monkeypatch.setattr(paper, "run", run)
+    result = run_paper("half-full", out=tmp_path / "run")
+    assert result.note == "Held: level is 0.75. Asked for 600 images of mine?split=test, which has 40. A remark."
+    assert judge_again(result, paper) == result
+    monkeypatch.setattr(paper, "run", whole)
+    assert run_paper("half-full", out=tmp_path / "run").note == result.note
 
 
 def test_own_data_and_model_take_the_place_of_the_papers(paper, tmp_path):

@@ -149,5 +149,5 @@ def own_pair(paper: AccuracyDisparityPaper, context: Context) -> None:
     """
     models = context.load_models(2, "a standard and a robust model", "run:A|run:B")
     for name, model in zip(("standard", "robust"), models, strict=True):
-        data = context.datasets.read(None, view=model.view).stratified(paper.limit, context.seed)
+        data = context.datasets.stratified(None, paper.limit, context.seed, view=model.view)
         evaluate(context, name, model, data, paper.eps)

@@ -96,7 +96,7 @@ def corrupted(context: Context, arm: str, model: Classifier, batch: Batch) -> No
 
 def part(context: Context, split: str, n: int, spec: str | None = None) -> Split:
     """A stratified part of a split, its samples named by their places."""
-    found = context.datasets.read(split, spec).stratified(n, context.seed)
+    found = context.datasets.stratified(split, n, context.seed, spec)
     return Split.of(found.images, found.labels, classes=found.classes)
 
 

@@ -28,7 +28,7 @@ def run(paper: CorruptionSuitePaper, context: Context) -> None:
     show(context, nets, parts.testing.batch(), (*NAMES, *OTHERS), SEVERITIES)
     for place, spec in enumerate(paper.photo_nets if paper.photos else ()):
         model = context.load_model(spec)
-        photos = context.datasets.read(None, paper.photo_data, view=model.view).stratified(paper.photos)
+        photos = context.datasets.stratified(None, paper.photos, spec=paper.photo_data, view=model.view)
         show(context, {f"photos.{place}": model}, photos.batch(), NAMES, JUDGED)
 
 

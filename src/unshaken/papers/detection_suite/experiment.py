@@ -48,7 +48,7 @@ def read(paper: DetectionSuitePaper, context: Context) -> tuple[Split, dict[str,
     Raises:
         DataError: the data is absent, or has too few classes or images.
     """
-    parts = context.datasets.parts(paper.train, 10**9)
+    parts = context.datasets.parts(paper.train, None)
     shown = parts.training.classes - UNSEEN
     if shown < 2:
         raise DataError(f"data {context.data!r} has {shown + UNSEEN} classes: four or more are needed, two never shown")

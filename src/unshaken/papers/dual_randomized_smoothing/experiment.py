@@ -44,7 +44,7 @@ def run(paper: DualRandomizedSmoothingPaper, context: Context) -> None:
             "dual-randomized-smoothing:sigmas=0.5, the halves' being this over the square root of 2"
         )
     held = context.datasets.read("test") if own is None else context.datasets.read(None, view=own["full"].view)
-    train = None if own is not None else context.datasets.read("train").stratified(paper.train)
+    train = None if own is not None else context.datasets.stratified("train", paper.train)
     certified = held.stratified(paper.certified) if context.own else held.first(paper.certified)
     batches = certified.batch(), held.stratified(paper.test).batch()
     seeds = list(context.seeds(paper.seeds))[: None if own is None else 1]

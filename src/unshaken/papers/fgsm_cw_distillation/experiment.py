@@ -93,7 +93,7 @@ def given(paper: DistillationPaper, context: Context) -> tuple[Mapping[str, Clas
         DataError: there are no labelled images.
     """
     plain, student = context.load_models(2, "an undefended and a distilled network", "run:plain|run:distilled")
-    images = context.datasets.read(None, view=plain.view).stratified(paper.test, context.seed)
+    images = context.datasets.stratified(None, paper.test, context.seed, view=plain.view)
     return {PLAIN: plain, STUDENT: student}, images.batch()
 
 

@@ -31,7 +31,7 @@ def run(paper: FilterDBPaper, context: Context) -> None:
     """Train all networks, compare their filters, then look at the network that is too large."""
     context.refuse_model(paper.model, "unshaken explain filter-quality measures any")
     parts = context.datasets.parts(paper.images, paper.tested)
-    other = context.datasets.read("train", paper.other).stratified(paper.images)
+    other = context.datasets.stratified("train", paper.images, spec=paper.other)
     nets: dict[str, Classifier] = {}
     with track("networks", 2 * paper.seeds) as task:
         for repetition in context.repetitions(paper.seeds):

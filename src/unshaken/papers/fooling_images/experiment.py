@@ -52,7 +52,7 @@ def fool_small_networks(paper: FoolingImagesPaper, context: Context) -> None:
     """The networks of one seed."""
     view = View(SIDE, SIDE, channels=1)
     train, test = (
-        context.datasets.read(split, view=view).stratified(n, context.seed)
+        context.datasets.stratified(split, n, context.seed, view=view)
         for split, n in (("train", paper.train), ("test", paper.test))
     )
     Experiment(paper, context, train, test.batch()).run()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +19,9 @@ from unshaken.data import Dataset, load_data, subset
 from unshaken.data.in_memory import InMemory
 from unshaken.data.resident import Samples
 from unshaken.papers.frame.cache import digest_tensors
+
+if TYPE_CHECKING:
+    from unshaken.papers.frame.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +115,13 @@ class Datasets:
     Args:
         spec: of the row's data.
         download: whether sources may be fetched.
-        record: receives the SPEC and the fingerprint of what is read, before any image is decoded.
+        record: receives the SPEC and the fingerprint of what is read, before any image is decoded; and where there are
+            fewer images than asked for.
     """
 
     spec: str
     download: bool
-    record: Callable[[str, str], None]
+    record: Record
     _read: dict[tuple[str, View | None], Split] = field(default_factory=dict)
 
     def open(self, split: str | None = None, spec: str | None = None) -> Dataset:
@@ -129,13 +134,9 @@ class Datasets:
         Raises:
             DataError: the data is absent, and one line says how to get it; or the SPEC names a split itself.
         """
-        whole = self.spec if spec is None else spec
-        if split is not None:
-            if any(option.startswith("split=") for option in whole.partition("?")[2].split("&")):
-                raise DataError(f"data {whole!r}: the experiment reads the split {split!r} by itself; leave split= out")
-            whole += f"{'&' if '?' in whole else '?'}split={split}"
+        whole = _with_split(spec or self.spec, split)
         dataset = load_data(whole, download=self.download)
-        self.record(f"data {whole}", dataset.fingerprint)
+        self.record.add_input(f"data {whole}", dataset.fingerprint)
         return dataset
 
     def read(self, split: str | None, spec: str | None = None, *, view: View | None = None) -> Split:
@@ -154,23 +155,45 @@ class Datasets:
             self._read[place] = _resident(self.open(split, spec), view, sparse=split != "train")
         return self._read[place]
 
-    def parts(self, train: int, test: int, choosing: int = 0) -> Parts:
+    def stratified(
+        self, split: str | None, n: int | None, seed: int = 0, spec: str | None = None, *, view: View | None = None
+    ) -> Split:
+        """A stratified part of a split; the run keeps a note where the data has fewer images.
+
+        Args:
+            split: as in `open`.
+            n: how many; None for all.
+            seed: of the choice.
+            spec: as in `open`.
+            view: as in `read`.
+
+        Raises:
+            DataError: as `read`.
+        """
+        whole = self.read(split, spec, view=view)
+        if n is None:
+            return whole
+        if len(whole) < n:
+            self.record.add_fewer(_with_split(spec or self.spec, split), asked=n, there=len(whole))
+        return whole.stratified(n, seed)
+
+    def parts(self, train: int | None, test: int | None, choosing: int = 0) -> Parts:
         """Stratified parts of the splits `train` and `test`; what is chosen on comes from `test` too.
 
         Args:
-            train: training images at most.
-            test: test images for what is reported, at most.
+            train: training images; None for all.
+            test: test images for what is reported; None for all but those to choose on.
             choosing: further test images to choose settings on.
 
         Raises:
             DataError: as `read`; or too few test images for both.
         """
-        held = self.read("test").stratified(test + choosing)
-        share = round(len(held) * test / (test + choosing))
+        held = self.stratified("test", None if test is None else test + choosing)
+        share = len(held) - choosing if test is None else round(len(held) * test / (test + choosing))
         if share < 1 or (choosing and share >= len(held)):
             raise DataError(f"data {self.spec!r}: {len(held)} test images are too few to choose on and to report")
         testing, rest = held.cut(share)
-        return Parts(self.read("train").stratified(train), testing, rest)
+        return Parts(self.stratified("train", train), testing, rest)
 
     def grey_by_class(self, split: str, classes: Sequence[int], count: int) -> list[Tensor]:
         """Grey images of some classes, each uint8 `[n, 1, H, W]`.
@@ -212,6 +235,14 @@ class Datasets:
         if images.shape[1] != channels:
             images = images.mean(1, keepdim=True).expand(-1, channels, -1, -1)
         return chosen.with_images(images.contiguous())
+
+
+def _with_split(spec: str, split: str | None) -> str:
+    if split is None:
+        return spec
+    if any(option.startswith("split=") for option in spec.partition("?")[2].split("&")):
+        raise DataError(f"data {spec!r}: the experiment reads the split {split!r} by itself; leave split= out")
+    return f"{spec}{'&' if '?' in spec else '?'}split={split}"
 
 
 def _resident(dataset: Dataset, view: View | None, *, sparse: bool) -> Split:

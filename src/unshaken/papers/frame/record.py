@@ -32,6 +32,7 @@ class Record:
         origins: the same names, with `cached` and what is known of the training: `date`, versions and machine.
         sessions: `date`, `seconds`, versions and machine of every session that worked on the run.
         seen: by condition, how many of its images networks of this run learned from, and how many it has.
+        fewer: by SPEC, how many images were asked for, and how many there are, where these are fewer.
         resumed: whether the directory held rows when it was opened.
     """
 
@@ -43,6 +44,7 @@ class Record:
     origins: dict[str, dict[str, Any]] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, list[int]] = field(default_factory=dict)
+    fewer: dict[str, list[int]] = field(default_factory=dict)
     resumed: bool = False
     _began: float = 0.0
     _learned: set[bytes] = field(default_factory=set)
@@ -70,7 +72,7 @@ class Record:
         if names := [k for k in {**old, **settings} if old.get(k) != settings.get(k)]:
             raise RunError(f"{run}: holds rows of another experiment ({', '.join(names)} differ); choose another --out")
         known = {name: there[name] for name in ("frozen", "inputs", "networks", "origins", "sessions")}
-        known["seen"] = there.get("seen", {})
+        known |= {name: there.get(name, {}) for name in ("seen", "fewer")}
         return cls(run, settings, **known, resumed=run.fs.isdir(run.at("rows")))
 
     def begin(self) -> None:
@@ -91,7 +93,7 @@ class Record:
     def provenance(self) -> dict[str, Any]:
         """What a result keeps of all this."""
         own = {"frozen": dict(self.frozen), "sessions": self.sessions, "inputs": self.inputs, "networks": self.origins}
-        return {**own, "seen": self.seen} if self.seen else own
+        return own | {name: there for name, there in (("seen", self.seen), ("fewer", self.fewer)) if there}
 
     def add_input(self, name: str, fingerprint: str) -> None:
         """Note data or a model that is read.
@@ -127,6 +129,11 @@ class Record:
             self.seen[condition] = [count, len(images)]
             self._write()
 
+    def add_fewer(self, spec: str, *, asked: int, there: int) -> None:
+        """Note that data has fewer images than asked for."""
+        self.fewer[spec] = [max(asked, *self.fewer.get(spec, [0])), there]
+        self._write()
+
     def from_cache(self) -> bool:
         """Whether there are networks, and no session of the run trained one of them."""
         return bool(self.origins) and all(made["cached"] for made in self.origins.values())
@@ -141,7 +148,7 @@ class Record:
     def _write(self) -> None:
         if self.sessions:
             self.sessions[-1]["seconds"] = round(time.perf_counter() - self._began, 1)
-        names = ("settings", "frozen", "inputs", "networks", "origins", "sessions", "seen")
+        names = ("settings", "frozen", "inputs", "networks", "origins", "sessions", "seen", "fewer")
         self.run.write_json({name: getattr(self, name) for name in names}, NAME)
 
 
@@ -151,8 +158,18 @@ def now() -> str:
 
 
 def sessions_in_words(provenance: Mapping[str, Any]) -> list[str]:
-    """The code and the machine of a result's sessions, one sentence each where they differ."""
+    """The code and the machine of a result's sessions, one sentence each where they differ; and what was cached.
+
+    >>> sessions_in_words({"networks": {"a": {"cached": True}, "b": {"cached": False}}})
+    ['1 of its 2 networks came from the cache: the minutes do not hold their training.']
+    """
     told = []
+    networks = provenance.get("networks", {})
+    cached = sum(bool(made.get("cached")) for made in networks.values())
+    if 0 < cached < len(networks):
+        told.append(
+            f"{cached} of its {len(networks)} networks came from the cache: the minutes do not hold their training."
+        )
     for session in provenance.get("sessions", []):
         code = f"unshaken {session['unshaken']}" + (f", commit {session['commit']}" if "commit" in session else "")
         date, on = session["date"][:10], session.get("processor", session["platform"])

@@ -24,17 +24,19 @@ def note_of(checks: Sequence[Check], remark: str) -> str:
     return " ".join(filter(None, [*verdicts, remark]))
 
 
-def remark_of(paper: Paper, measured: Mapping[str, Any]) -> str:
-    """What is to be said of figures besides the parts of the rule, all of it made from them and the parameters.
+def remark_of(paper: Paper, measured: Mapping[str, Any], fewer: Mapping[str, Sequence[int]]) -> str:
+    """What is to be said of figures besides the parts of the rule, all of it made from what the run kept.
 
     Args:
         paper: with the parameters of the run.
         measured: its figures.
+        fewer: by SPEC of data, how many images were asked for and how many there were, where these are fewer.
     """
     given = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
     changed = ", ".join(f"{name}={value}" for name, value in given.items())
     sentences = (
         f"Run with {changed}." if changed else "",
+        *(f"Asked for {asked} images of {spec}, which has {there}." for spec, (asked, there) in fewer.items()),
         paper.remark(measured),
         FROM_CACHE if measured.get("networks_from_cache") else "",
     )

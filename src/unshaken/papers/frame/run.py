@@ -63,7 +63,7 @@ def run_paper(
         measured, record = _measured(paper, run, seed, own=own, download=download, **chosen)
     checks = paper.judge(measured)
     judged = judge_parts(paper.claim_parts(), checks)
-    remark = remark_of(paper, measured)
+    remark = remark_of(paper, measured, record.fewer)
     result = PaperResult(
         slug=name,
         measured=flat(measured),
@@ -157,7 +157,7 @@ def _measured(
     register_tables([type(paper)])
     record = Record.pin(run, settings_of(paper, seed, data, model), paper.rule_digest())
     record.begin()
-    datasets = Datasets(data, download, record.add_input)
+    datasets = Datasets(data, download, record)
     paper.run(Context(slug, seed, run, data, model, own, record, datasets, download, paper.chooses))
     measured = _figures(paper, run, seed)
     if record.networks:

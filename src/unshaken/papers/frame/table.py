@@ -108,7 +108,7 @@ def judge_again(result: PaperResult, cls: type[Paper]) -> PaperResult:
         checks = paper.judge(measured)
         if not checks or (lost := judged_before(result, paper) - {check.part for check in checks}):
             raise LookupError(f"no figures for {', '.join(sorted(lost)) if checks else 'any part'}")
-        remark = remark_of(paper, measured)
+        remark = remark_of(paper, measured, result.provenance.get("fewer", {}))
     except (LookupError, TypeError, ValueError, ArithmeticError, ParameterError) as error:
         raise DataError(
             f"the figures of {result.slug} do not fit its rules of now ({type(error).__name__}: {error}): run it again"

@@ -65,7 +65,7 @@ def run(paper: ImageNetEPaper, context: Context) -> None:
         DataError: fewer than two images are left to edit.
     """
     nets = context.load_models(NETS, "three classifiers, of which the first gives the masks", ImageNetEPaper.model)
-    photos = in_order(context.datasets.read(None, view=nets[0].view).stratified(paper.photos).batch())
+    photos = in_order(context.datasets.stratified(None, paper.photos, view=nets[0].view).batch())
     masks, _, _ = find_objects(
         nets[0], photos.images, required(photos.labels), method=paper.map, threshold=paper.threshold,
         grabcut=paper.grabcut, ids=photos.ids, seed=context.seed,
@@ -73,7 +73,7 @@ def run(paper: ImageNetEPaper, context: Context) -> None:
     show_edits(paper, context, nets, Objects(photos, masks))
     if paper.garments:
         pair = [context.load_model(spec) for spec in (PLAIN, ROBUST)]
-        data = context.datasets.read(None, "demo", view=pair[0].view).stratified(paper.garments)
+        data = context.datasets.stratified(None, paper.garments, spec="demo", view=pair[0].view)
         garments = in_order(data.batch())
         found, _ = find_masks(GREY, garments.images, garments.ids)
         show_edits(paper, context.within(GARMENTS), pair, Objects(garments, found[:, 0]))

@@ -101,7 +101,7 @@ def show_photos(paper: ImageNetMistakesPaper, context: Context) -> None:
     classes = 0
     for place, spec in enumerate(paper.photo_nets):
         model = context.load_model(spec)
-        photos = context.datasets.read(None, paper.photo_data, view=model.view).stratified(paper.photos)
+        photos = context.datasets.stratified(None, paper.photos, spec=paper.photo_data, view=model.view)
         context.predict(f"{PHOTOS}.{place}", model, photos.batch())
         classes = photos.classes
     if not context.has(PHOTOS, "classes"):

@@ -49,7 +49,7 @@ def read(paper: MahalanobisPaper, context: Context) -> Images:
     Raises:
         DataError: the data is absent, has fewer than four classes, or too few images.
     """
-    parts = context.datasets.parts(paper.train, 10**9)
+    parts = context.datasets.parts(paper.train, None)
     shown, count = parts.training.classes - UNSEEN, paper.images
     if shown < 2:
         raise DataError(f"data {context.data!r} has {shown + UNSEEN} classes: four or more are needed, two never shown")

@@ -44,7 +44,7 @@ Change = Callable[[Tensor], Tensor]
 def run(paper: NoiserPaper, context: Context) -> None:
     """Networks of all seeds, each shown every exposure."""
     model = context.load_model(context.model)
-    photos = context.datasets.read(None, view=model.view).stratified(paper.photos).batch()
+    photos = context.datasets.stratified(None, paper.photos, view=model.view).batch()
     exposures = expose(photos, context.seed)
     with track("noiser", len(EXPOSURES) * (2 + paper.seeds * len(NETS))) as task:
 

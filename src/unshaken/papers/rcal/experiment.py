@@ -59,7 +59,7 @@ def run(paper: RCALPaper, context: Context) -> None:
         ParameterError: a user's model was named.
     """
     context.refuse_model(SMALL, "its network is pretrained on the long-tailed images; choose --data instead")
-    parts = context.datasets.parts(10**9, paper.test, paper.choosing)
+    parts = context.datasets.parts(None, paper.test, paper.choosing)
     rows = long_tail_rows(
         parts.training.labels.numpy(), parts.training.classes, paper.ratio, parts.training.ids, most=paper.largest
     )

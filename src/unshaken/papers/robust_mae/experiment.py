@@ -51,8 +51,8 @@ def run_seed(paper: RobustMaePaper, context: Context) -> None:
                 f"robust-mae: model {context.model!r} gives no gradients: prompts cannot be fitted to it"
             )
     view = None if own is None else own.view
-    data = context.datasets.read("train", view=view).stratified(paper.train, context.seed)
-    batch = context.datasets.read("test", view=view).stratified(paper.test, context.seed).batch()
+    data = context.datasets.stratified("train", paper.train, context.seed, view=view)
+    batch = context.datasets.stratified("test", paper.test, context.seed, view=view).batch()
     if own is None:
         height, width = data.images.shape[2:]
         if height != width:

@@ -19,7 +19,7 @@ def compare_pretrainings(paper: RobustMaePaper, context: Context) -> None:
     """Train and measure every arm; a row says why, where the data is absent."""
     try:
         data, test = (
-            context.datasets.read(split, paper.comparison).stratified(n, context.seed)
+            context.datasets.stratified(split, n, context.seed, paper.comparison)
             for split, n in (("train", paper.vit_train), ("test", paper.vit_test))
         )
     except DataError as error:

@@ -52,7 +52,7 @@ def run(paper: SMTVerificationPaper, context: Context) -> None:
     if context.model != MODEL:
         verify_given(paper, context)
         return
-    train, test = (context.datasets.read(s).stratified(n) for s, n in (("train", paper.train), ("test", TEST)))
+    train, test = (context.datasets.stratified(s, n) for s, n in (("train", paper.train), ("test", TEST)))
     sets = {
         "digits": (*digits().cut(DIGITS_TRAIN), nets.DIGITS),
         own_name(context.data): (train, test, nets.OTHERS),
@@ -77,7 +77,7 @@ def run(paper: SMTVerificationPaper, context: Context) -> None:
 def verify_given(paper: SMTVerificationPaper, context: Context) -> None:
     """The first part for a model of the user's own."""
     model = context.load_model(context.model)
-    batch = context.datasets.read("test", view=model.view).stratified(TEST).batch()
+    batch = context.datasets.stratified("test", TEST, view=model.view).batch()
     shown = chosen(context, {"own": model}, batch, paper.images, context.seed)
     decide(paper, context.within("own"), model, shown, context.seed)
 

@@ -54,8 +54,8 @@ def run(paper: TokenAttentionPaper, context: Context) -> None:
     """
     own = None if context.model == SMALL else own_model(context)
     view = None if own is None else own.view
-    train = context.datasets.read("train", view=view).stratified(paper.train, context.seed)
-    test = context.datasets.read("test", view=view).stratified(paper.test, context.seed).batch()
+    train = context.datasets.stratified("train", paper.train, context.seed, view=view)
+    test = context.datasets.stratified("test", paper.test, context.seed, view=view).batch()
     height, width = train.images.shape[2:]
     if own is None and height != width:
         raise ParameterError(f"token-attention: images of {height} x {width} pixels: the small network takes squares")
