@@ -118,7 +118,7 @@ class RRCMPaper(Paper):
     """Losses, one row an epoch, that of consistency also by quarters of the grid, most noise first; and one row an
     image that is certified, whose passes are those of all networks of the system."""
 
-    full: ClassVar[Mapping[str, Any]] = {"unlabelled": 50_000, "test": 3000, "epochs": 12, "seeds": 5}
+    full: ClassVar[Mapping[str, Any]] = {"unlabelled": 50_000, "test": 3000, "epochs": 24, "seeds": 5}
 
     unlabelled: PositiveInt = Field(10_000, description="training images, a stratified subset")
     test: PositiveInt = Field(2000, description="test images")
