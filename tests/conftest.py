@@ -57,16 +57,16 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"UNSHAKEN_NO_SKIPS=1 allows no skip, and this was one. {reason}"
 
 
-def pytest_sessionstart() -> None:
-    """What collecting tests makes stays to the end: look for no garbage in it meanwhile, which takes a third longer."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting tests makes stays to the end: no garbage is looked for in it, now or later."""
     gc.disable()
-
-
-def pytest_collection_finish() -> None:
-    """Leave what collecting has made out of every later collection of garbage."""
-    gc.enable()
-    gc.collect()
-    gc.freeze()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -227,7 +227,7 @@ class Datasets:
         if self.spec.partition("?")[0] == name:
             return None
         try:
-            chosen = self.read("test", name).stratified(count).batch()
+            chosen = self.stratified("test", count, spec=name).batch()
         except UnshakenError:
             return None
         channels, height, width = like.images.shape[1:]
