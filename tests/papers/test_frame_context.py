@@ -1,5 +1,6 @@
 """Data, settings, steps and rows of the frame, each against what is known by hand."""
 
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -72,6 +73,15 @@ def test_fewer_images_than_asked_for_are_noted_with_the_run(context, tints):
     found = {f"{tints}?split=test": [60, 40]}
     assert context.record.fewer == context.record.provenance()["fewer"] == found
     assert Record.pin(context.run, {"slug": "toy", "seed": 2}, "rule").fewer == found
+
+
+def test_a_session_counts_up_to_its_last_rows(context, tinted, monkeypatch):
+    monkeypatch.setattr(time, "perf_counter", lambda: 10.0)
+    context.record.begin()
+    batch = context.datasets.read("test").batch()
+    monkeypatch.setattr(time, "perf_counter", lambda: 95.0)
+    context.predict("late", tinted, batch)
+    assert Record.pin(context.run, {"slug": "toy", "seed": 2}, "rule").seconds == 85.0  # as if it was killed here
 
 
 def test_draws_keep_the_order_and_digests_follow_the_content(context):

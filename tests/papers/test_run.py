@@ -102,6 +102,19 @@ def test_fewer_images_than_asked_for_are_said(paper, tmp_path, monkeypatch):
     assert run_paper("half-full", out=tmp_path / "run").note == result.note
 
 
+def test_a_session_that_fails_counts(paper, tmp_path, monkeypatch):
+    def run(self, context):
+        context.record._began -= 600
+        raise KeyboardInterrupt
+
+    whole = paper.run
+    monkeypatch.setattr(paper, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        run_paper("half-full", out=tmp_path / "run")
+    monkeypatch.setattr(paper, "run", whole)
+    assert run_paper("half-full", out=tmp_path / "run").seconds >= 600
+
+
 def test_own_data_and_model_take_the_place_of_the_papers(paper, tmp_path):
     result = run_paper("half-full", out=tmp_path / "run", data="mine")
     assert (result.data, result.model, result.measured["own"]) == ("mine", "own-model", True)

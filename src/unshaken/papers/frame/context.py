@@ -182,6 +182,7 @@ class Context:
         """
         for part in parts:
             self.run.write_rows(table_of(part), part.table, part.condition.id, shard)
+        self.record.worked()
 
     def predict(
         self, label: str, model: Classifier, batch: Batch, *, examples: Examples | None = None,

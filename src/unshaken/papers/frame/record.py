@@ -81,8 +81,8 @@ class Record:
         self.sessions.append({"date": now(), "seconds": 0.0, **provenance()})
         self._write()
 
-    def end(self) -> None:
-        """Note that it ends; a killed one ends where its last network or input was noted."""
+    def worked(self) -> None:
+        """Note how long it has worked; a killed one counts up to the last such note, network or input."""
         self._write()
 
     @property

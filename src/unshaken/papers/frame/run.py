@@ -158,11 +158,13 @@ def _measured(
     record = Record.pin(run, settings_of(paper, seed, data, model), paper.rule_digest())
     record.begin()
     datasets = Datasets(data, download, record)
-    paper.run(Context(slug, seed, run, data, model, own, record, datasets, download, paper.chooses))
-    measured = _figures(paper, run, seed)
+    try:
+        paper.run(Context(slug, seed, run, data, model, own, record, datasets, download, paper.chooses))
+        measured = _figures(paper, run, seed)
+    finally:
+        record.worked()
     if record.networks:
         measured["networks_from_cache"] = record.from_cache()
-    record.end()
     return measured, record
 
 
