@@ -49,15 +49,18 @@ def run(paper: LabelNoisePaper, context: Context) -> None:
     examined = context.datasets.parts(paper.photos + paper.further, paper.test, paper.choosing)
     human = people(context, paper.human, examined.training)
     parts = replace(examined, training=examined.training.stratified(paper.photos))
-    learned = people(context, paper.human, parts.training)
-    with track("label noise", paper.seeds * (len((HUMAN, MATCHED, PLAIN)) + len(paper.arms))) as task:
+    by_id = dict(zip(examined.training.ids, human, strict=True))
+    learned = torch.stack([by_id[name] for name in parts.training.ids])
+    searches = (HUMAN, MATCHED, OUTSIDE) if paper.further else (HUMAN, MATCHED)
+    with track("label noise", paper.seeds * (len(searches) + len((PLAIN, *paper.arms)))) as task:
         for repetition in context.repetitions(paper.seeds):
             synthetic = matched(examined.training, human, repetition.seed)
-            sets = {HUMAN: human, MATCHED: synthetic}
-            estimates = {name: find(paper, repetition, name, examined.training, sets[name]) for name in sets}
-            if paper.further:
-                find(paper, repetition, OUTSIDE, parts.training, learned)
-            task.advance(len(sets))
+            sets = {HUMAN: (examined.training, human), MATCHED: (examined.training, synthetic)}
+            sets[OUTSIDE] = (parts.training, learned)
+            estimates = dict[str, float]()
+            for name in searches:
+                estimates[name] = find(paper, repetition, name, *sets[name])
+                task.advance()
             for arm in (PLAIN, *paper.arms):
                 learn(paper, repetition, arm, parts, learned, estimates[HUMAN])
                 task.advance()
