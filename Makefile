@@ -26,6 +26,7 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip  # the one that comes with Python may take twice as long for all below
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(PIP) -e .

@@ -1,10 +1,12 @@
 """How the documentation is built: `make docs`."""
 
+import gc
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+gc.set_threshold(100_000, 20, 20)  # most of what is made stays: looking for garbage takes time and finds little
 
 project = "unshaken"
 author = project_copyright = "The unshaken authors"
@@ -29,6 +31,7 @@ suppress_warnings = ["config.cache", "ref.python"]  # the latter: a type's short
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
+autodoc_use_type_comments = False  # types are annotations here; looking for comments parses each function again
 autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
