@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Generator
 from typing import Any
 
@@ -12,6 +13,9 @@ import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is first imported
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; processes of tests would, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["pytester"]
 

@@ -81,7 +81,17 @@ def test_a_session_counts_up_to_its_last_rows(context, tinted, monkeypatch):
     batch = context.datasets.read("test").batch()
     monkeypatch.setattr(time, "perf_counter", lambda: 95.0)
     context.predict("late", tinted, batch)
-    assert Record.pin(context.run, {"slug": "toy", "seed": 2}, "rule").seconds == 85.0  # as if it was killed here
+
+    def kept():
+        """As if it was killed now."""
+        return Record.pin(context.run, {"slug": "toy", "seed": 2}, "rule").seconds
+
+    assert kept() == 85.0
+    monkeypatch.setattr(time, "perf_counter", lambda: 95.9)
+    context.predict("soon", tinted, batch)
+    assert kept() == 85.0
+    context.record.end()
+    assert kept() == 85.9
 
 
 def test_draws_keep_the_order_and_digests_follow_the_content(context):

@@ -17,6 +17,8 @@ from unshaken.run.provenance import provenance
 from unshaken.run.store import RunDir
 
 NAME = "paper.json"
+BETWEEN = 1.0
+"""Seconds between two notes of the time alone, so that runs of many small tables do not write as many records."""
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Record:
     fewer: dict[str, list[int]] = field(default_factory=dict)
     resumed: bool = False
     _began: float = 0.0
+    _noted: float = 0.0
     _learned: set[bytes] = field(default_factory=set)
 
     @classmethod
@@ -82,7 +85,12 @@ class Record:
         self._write()
 
     def worked(self) -> None:
-        """Note how long it has worked; a killed one counts up to the last such note, network or input."""
+        """Note how long it has worked, once a second; a killed one counts up to the last such note."""
+        if time.perf_counter() - self._noted >= BETWEEN:
+            self._write()
+
+    def end(self) -> None:
+        """Note that the session ends, however it does."""
         self._write()
 
     @property
@@ -146,8 +154,9 @@ class Record:
             self._write()
 
     def _write(self) -> None:
+        self._noted = time.perf_counter()
         if self.sessions:
-            self.sessions[-1]["seconds"] = round(time.perf_counter() - self._began, 1)
+            self.sessions[-1]["seconds"] = round(self._noted - self._began, 1)
         names = ("settings", "frozen", "inputs", "networks", "origins", "sessions", "seen", "fewer")
         self.run.write_json({name: getattr(self, name) for name in names}, NAME)
 

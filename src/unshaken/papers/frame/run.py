@@ -162,7 +162,7 @@ def _measured(
         paper.run(Context(slug, seed, run, data, model, own, record, datasets, download, paper.chooses))
         measured = _figures(paper, run, seed)
     finally:
-        record.worked()
+        record.end()
     if record.networks:
         measured["networks_from_cache"] = record.from_cache()
     return measured, record
