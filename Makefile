@@ -22,11 +22,12 @@ help:
 	@echo "make bench   run the benchmarks"
 	@echo "make clean   remove .venv, caches and built files (runs/ stays)"
 
+# The pip that comes with Python can be years old, and took half as long again for all below.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade pip  # the one that comes with Python may take twice as long for all below
+	$(PIP) --upgrade pip
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(PIP) -e .
