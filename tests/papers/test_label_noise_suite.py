@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.data import load_data
 from unshaken.measure import auroc
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import judge_parts
@@ -133,6 +134,17 @@ def test_the_figures_of_detection_by_hand(finished):
     assert inside == outside
     human = [r for r in rows if r["condition"] == "seed0.human"]
     assert 0.2 < run.seed0["human.wrong_labels"] == round(np.mean([r["given"] != r["truth"] for r in human]), 4) < 0.4
+
+
+def test_all_learn_from_and_are_examined_for_the_labels_that_people_gave_these_images(finished):
+    run = finished("label-noise-suite")
+    people = load_data(f"parquet:{run.out.parent / 'images' / 'people.parquet'}")
+    given = dict(zip(people.ids, people.labels.tolist(), strict=True))
+    table = RunDir(run.out).rows("label_noise_suite_suspicion").to_pylist()
+    rows = [r for r in table if r["condition"] in {f"seed0.{name}" for name in ("human", "inside", "outside")}]
+    rows += RunDir(run.out).rows("label_noise_suite_training").to_pylist()
+    assert len(rows) > 90 + 60 + 60
+    assert [r["given"] for r in rows] == [given[r["id"]] for r in rows]
 
 
 def test_other_images_than_those_that_people_labelled_are_refused(tints, tmp_path):
