@@ -47,5 +47,5 @@ def test_absent_devices(machine):
 
 @pytest.mark.parametrize("name", ["", "tpu", "cuda:", "cuda:x", "cuda:1000", "cuda:-1", "CPU", "cpu "])
 def test_other_names_are_refused(name):
-    with pytest.raises(ModelError, match="is not one of auto, cpu, cuda, mps, or a numbered one like cuda:1"):
+    with pytest.raises(ModelError, match="is not one of auto, cpu, cuda, mps, xpu, or a numbered one like cuda:1"):
         find_device(name)

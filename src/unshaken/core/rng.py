@@ -24,9 +24,11 @@ class SampleRng(State):
 
     Args:
         keys: int64 `[N]`.
+        place: device of the draws; None for that of the keys.
     """
 
     keys: Tensor
+    place: torch.device | None = None
 
     @classmethod
     def of(cls, seed: int, method: str, ids: Sequence[str]) -> SampleRng:
@@ -38,10 +40,20 @@ class SampleRng(State):
         """
         return cls(torch.tensor([_hash(f"{seed}\x1f{method}\x1f{i}") for i in ids], dtype=torch.int64))
 
+    def drawn_on(self, device: torch.device) -> SampleRng:
+        """The same streams, whose draws go to a device while the keys stay: no draw waits for that device."""
+        return self.replace(place=device)
+
+    def to(self, device: torch.device) -> SampleRng:
+        """The same streams with keys and draws on a device."""
+        return SampleRng(self.keys.to(device))
+
     def fold(self, step: str | int | Tensor) -> SampleRng:
         """The streams of a named use, a step number, or one step number a sample (int64 `[N]`)."""
         word = _hash(step) if isinstance(step, str) else step
-        return SampleRng(_mix(_mix(self.keys) + word))
+        if isinstance(word, Tensor):
+            word = word.to(self.keys.device)
+        return self.replace(keys=_mix(_mix(self.keys) + word))
 
     def each(self, number: Tensor) -> SampleRng:
         """The streams of Q steps of each sample, row after row: for step numbers int64 `[N, Q]`, `N Q` streams.
@@ -51,7 +63,7 @@ class SampleRng(State):
         >>> bool((steps[:, 1] == rng.fold(7).fresh(1)[:, 0]).all())
         True
         """
-        return SampleRng(self.keys.repeat_interleave(number.shape[1])).fold(number.flatten())
+        return self.replace(keys=self.keys.repeat_interleave(number.shape[1])).fold(number.flatten())
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Float32 `[N, *shape]`, uniform in [low, high)."""
@@ -64,7 +76,7 @@ class SampleRng(State):
         Number j of a sample is the hash of its key and j, cut to 24 bits.
         """
         words = _mix(self.keys[:, None] ^ _mix(torch.arange(1, n + 1, device=self.keys.device)))
-        return ((words >> 40) & 0xFFFFFF).float().mul_((high - low) / 2**24).add_(low)
+        return ((words >> 40) & 0xFFFFFF).float().mul_((high - low) / 2**24).add_(low).to(self._place)
 
     def normal(self, *shape: int) -> Tensor:
         """Float32 `[N, *shape]`, standard normal."""
@@ -92,7 +104,7 @@ class SampleRng(State):
         words = np.empty((len(self.keys), half), np.uint64)
         for row, bits in zip(words, self._bits(), strict=True):
             row[:] = bits.random_raw(half)
-        uniform = torch.from_numpy(words.view(np.uint32).astype(np.float32)).to(self.keys.device)
+        uniform = torch.from_numpy(words.view(np.uint32).astype(np.float32)).to(self._place)
         radius = uniform[:, :half].add_(0.5).mul_(2**-32).log_().mul_(-2).sqrt_()
         angle = uniform[:, half:].mul_(2 * math.pi * 2**-32)
         both = torch.cat([angle.cos().mul_(radius), angle.sin().mul_(radius)], 1)
@@ -104,7 +116,11 @@ class SampleRng(State):
         for row, bits in zip(out.reshape(len(out), math.prod(shape)), self._bits(), strict=True):
             generator = generator or np.random.Generator(bits)
             draw(generator, row)
-        return torch.from_numpy(out).to(self.keys.device)
+        return torch.from_numpy(out).to(self._place)
+
+    @property
+    def _place(self) -> torch.device:
+        return self.place or self.keys.device
 
     def _bits(self) -> Iterator[np.random.Philox]:
         """One bit generator, set to the start of each sample's stream in turn."""

@@ -45,7 +45,7 @@ class State:
         return 0
 
     def __getitem__(self, rows: Tensor | slice) -> Self:
-        """The rows named by a mask `[N]`, by indices, or by a slice.
+        """The rows named by a mask `[N]`, by indices (both on any device), or by a slice.
 
         Raises:
             IndexError: a mask has not one entry a row.
@@ -78,13 +78,15 @@ class State:
         return joined
 
 
-def _take(value: Any, rows: Tensor | slice, seen: dict[int, Any]) -> Any:
-    """Rows of a value; what stands in two fields is taken once."""
+def _take(value: Any, rows: Tensor | slice, seen: dict[Any, Any]) -> Any:
+    """Rows of a value; what stands in two fields is taken once, and the indices go to each device once."""
     if not isinstance(value, Tensor | State | dict):
         return value
     if id(value) not in seen:
         if isinstance(value, Tensor):
-            seen[id(value)] = value[rows] if isinstance(rows, slice) else value.index_select(0, rows)
+            if isinstance(rows, Tensor) and value.device not in seen:
+                seen[value.device] = rows.to(value.device)
+            seen[id(value)] = value[rows] if isinstance(rows, slice) else value.index_select(0, seen[value.device])
         elif isinstance(value, State):
             seen[id(value)] = type(value)(*[_take(getattr(value, name), rows, seen) for name in value._names])
         else:

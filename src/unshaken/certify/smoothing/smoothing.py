@@ -149,8 +149,8 @@ class GaussianSmoothing(Certifier):
     def plainly_wrong(tally: Tally, labels: Tensor) -> Tensor:
         """Bool `[N]`: with few of the first votes, the label's share is shown to be below one half."""
         ours = tally.selected.gather(1, labels.clamp_min(0)[:, None]).squeeze(1)
-        high = upper_bound(ours, tally.selected.sum(1), PLAIN).to(labels.device)
-        return (labels >= 0) & (high < 0.5)
+        lost = upper_bound(ours, tally.selected.sum(1), PLAIN) < 0.5
+        return (labels >= 0) & lost.to(labels.device)
 
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
         """Radii are a parameter."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from unshaken.core.driver import Outcome, drive
@@ -215,26 +215,31 @@ def lower_bound(successes: ArrayLike | Tensor, trials: ArrayLike | Tensor, alpha
     """The exact lower bound of a binomial share that is wrong with probability alpha at most (Clopper-Pearson).
 
     Args:
-        successes: k, any shape.
+        successes: k, any shape, on any device.
         trials: the same shape, or one number; where 0 the bound is 0.
         alpha: of this bound alone, in (0, 1/2).
 
     Returns:
-        float64, in the common shape.
+        float64, in the common shape, on the CPU.
 
     >>> round(float(lower_bound(100_000, 100_000, 0.001)), 9)
     0.999930925
     """
-    k, m = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
+    k, m = _counts(successes, trials)
     low = clopper_pearson(k, np.maximum(m, 1), level=1 - 2 * alpha)[0]
     return torch.from_numpy(np.where(m > 0, low, 0.0))
 
 
 def upper_bound(successes: ArrayLike | Tensor, trials: ArrayLike | Tensor, alpha: float) -> Tensor:
     """As `lower_bound`, from above; 1 where there are no trials."""
-    k, m = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
+    k, m = _counts(successes, trials)
     high = clopper_pearson(k, np.maximum(m, 1), level=1 - 2 * alpha)[1]
     return torch.from_numpy(np.where(m > 0, high, 1.0))
+
+
+def _counts(*values: ArrayLike | Tensor) -> tuple[NDArray[Any], ...]:
+    """Counts as arrays of one shape."""
+    return np.broadcast_arrays(*[np.asarray(v.cpu() if isinstance(v, Tensor) else v) for v in values])
 
 
 def _record(tally: Tally) -> dict[str, object]:

@@ -106,8 +106,10 @@ class LearnedWatermark(nn.Module):
             return torch.cat([images.new_zeros(0, len(self.key)), *(self.logits(x) for x in torch.split(images, 256))])
 
     def _check(self, images: Tensor) -> None:
+        """Refuse images of another size; go to the device of those that fit."""
         if tuple(images.shape[1:]) != self.settings.image:
             raise DataError(f"this watermark is for images of {self.settings.image}, not {tuple(images.shape[1:])}")
+        self.to(images.device)
 
 
 def fit_watermark(settings: WatermarkSettings, images: Tensor, key: Tensor) -> LearnedWatermark:

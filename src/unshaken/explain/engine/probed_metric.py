@@ -110,7 +110,7 @@ class ProbedMetric(MapMetric):
         with evaluating(case.model):
             oracle = Oracle(case.model, limit=case.limit)
             total = self.count(*case.images.shape[2:])
-            rng = SampleRng.of(case.seed, f"explain {self.info.name}", case.ids)
+            rng = SampleRng.of(case.seed, f"explain {self.info.name}", case.ids).to(case.images.device)
             cases = MapTarget(case.images, case.maps, case.classes, rng, case.images)
             outcome = drive(_Search(self, case.model, total), cases, oracle, rng, width=max(1, case.limit // CHUNK))
         return MapScores(outcome.result.value.cpu(), outcome.forwards.cpu(), outcome.backwards.cpu())

@@ -101,7 +101,7 @@ def attribute(
             oracle.check_gradients()
         found = found.prepare(model, images[:1])
         target = Target(images, explained_classes(oracle, images, classes))
-        rng = SampleRng.of(seed, f"explain {found.info.name}", names)
+        rng = SampleRng.of(seed, f"explain {found.info.name}", names).to(images.device)
         outcome = drive(found, target, oracle, rng, width=max(1, limit // found.width), progress=progress)
         maps = outcome.result.map
         if "gradient" in found.needs and (quick is not None or not bool(maps.any())):

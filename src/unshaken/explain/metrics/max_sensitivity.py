@@ -27,7 +27,7 @@ class MaxSensitivity(MapMetric):
 
     def judge(self, case: Case) -> MapScores:
         """One changed copy of all images at a time."""
-        rng = SampleRng.of(case.seed, f"explain {self.info.name}", case.ids)
+        rng = SampleRng.of(case.seed, f"explain {self.info.name}", case.ids).to(case.images.device)
         maps = case.maps.flatten(1).double()
         size, most = maps.norm(dim=1), torch.zeros(len(maps), dtype=torch.float64, device=maps.device)
         forwards = torch.zeros(len(maps), dtype=torch.int64)

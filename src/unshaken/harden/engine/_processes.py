@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import count_devices
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
 
 if TYPE_CHECKING:
@@ -24,16 +25,20 @@ _STARTERS = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR")
 """What torchrun, Slurm or a hand-written launch leave in the environment."""
 
 
-def _check(accelerator: str, devices: int, nodes: int) -> None:
+def _check(device: torch.device, devices: int, nodes: int) -> None:
     """Refuse what could not start, or would wait for machines that nobody started.
 
     Raises:
         ParameterError: it is so.
     """
     cores = os.cpu_count() or 1
-    here = torch.cuda.device_count() if accelerator.startswith("cuda") else max(8, 4 * cores)
+    here = max(8, 4 * cores) if device.type == "cpu" else count_devices(device.type)
     if devices < 1 or nodes < 1 or devices > here:
         raise ParameterError(f"devices={devices} and nodes={nodes}: give 1 or more, and at most {here} devices here")
+    if devices * nodes > 1 and device.index is not None:
+        raise ParameterError(f"device={str(device)!r} is one device, for one process: give device={device.type!r}")
+    if devices * nodes > 1 and device.type not in ("cpu", "cuda"):
+        raise ParameterError(f"devices={devices} and nodes={nodes}: several processes train on cpu or cuda only")
     if nodes > 1 and not any(name in os.environ for name in _STARTERS):
         raise ParameterError(
             f"nodes={nodes}: the other machines would be waited for in vain: start unshaken on each of them with "
@@ -41,7 +46,7 @@ def _check(accelerator: str, devices: int, nodes: int) -> None:
         )
 
 
-def _fabric(accelerator: str, devices: int, nodes: int, precision: str) -> Fabric:
+def _fabric(device: torch.device, devices: int, nodes: int, precision: str) -> Fabric:
     """A new Fabric, not launched yet.
 
     Raises:
@@ -49,18 +54,19 @@ def _fabric(accelerator: str, devices: int, nodes: int, precision: str) -> Fabri
     """
     try:
         from lightning_fabric import Fabric
+        from lightning_fabric.plugins import MixedPrecision
         from lightning_fabric.strategies.ddp import DDPStrategy
+        from lightning_fabric.strategies.single_device import SingleDeviceStrategy
+
+        from unshaken.harden.engine._one_device import OneDevice
     except ImportError:
         raise MissingExtra("lightning-fabric", "train", "training") from None
-    # one forward of several before a backward must not overwrite the statistics of another
-    strategy: Any = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE) if devices * nodes > 1 else "auto"
-    return Fabric(
-        accelerator=accelerator,
-        devices=devices,
-        num_nodes=nodes,
-        strategy=strategy,
-        precision="32-true" if precision == "fp32" else "bf16-mixed",
-    )
+    mixed: Any = None if precision == "fp32" else MixedPrecision("bf16-mixed", device.type)
+    if devices * nodes > 1:
+        # one forward of several before a backward must not overwrite the statistics of another
+        several = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE)
+        return Fabric(accelerator=device.type, devices=devices, num_nodes=nodes, strategy=several, plugins=mixed)
+    return Fabric(accelerator=OneDevice(), devices=1, strategy=SingleDeviceStrategy(device), plugins=mixed)
 
 
 _fabric_of_one = cache(_fabric)
@@ -71,7 +77,7 @@ class Processes:
     """The processes that train one model together.
 
     Args:
-        accelerator: of Fabric, such as `cpu` or `cuda`.
+        device: such as `cpu`, `cuda:1`; a kind alone, such as `cuda`, where there are several processes.
         devices: a process each, on this machine.
         nodes: machines.
         precision: of the training passes, `fp32` or `bf16`.
@@ -80,10 +86,11 @@ class Processes:
         MissingExtra: Lightning Fabric is absent.
     """
 
-    def __init__(self, *, accelerator: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32") -> None:
-        _check(accelerator, devices, nodes)
+    def __init__(self, *, device: str = "cpu", devices: int = 1, nodes: int = 1, precision: str = "fp32") -> None:
+        place = torch.device(device)
+        _check(place, devices, nodes)
         many = devices * nodes > 1
-        asked = accelerator, devices, nodes, precision
+        asked = place, devices, nodes, precision
         self.fabric: Fabric = _fabric(*asked) if many else _fabric_of_one(*asked)
         try:
             self.fabric.launch()

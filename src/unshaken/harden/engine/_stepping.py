@@ -148,7 +148,7 @@ class Stepping:
             classifier=self.live,
             images=images,
             labels=labels,
-            rng=self.keys[rows].fold(progress.epoch),
+            rng=self.keys[rows].fold(progress.epoch).drawn_on(images.device),
             inner=self.inner,
             epoch=progress.epoch,
             number=progress.number,

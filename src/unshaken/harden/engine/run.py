@@ -110,9 +110,7 @@ def train_run(
 ) -> HardenResult:
     """Train in a run directory; see `unshaken.api.harden`, and `Loop` for `validation` and `reference`."""
     run, sink = RunDir(out), sink_of(track)
-    processes = Processes(
-        accelerator="cpu" if device == "cpu" else device, devices=devices, nodes=nodes, precision=training.precision
-    )
+    processes = Processes(device=device, devices=devices, nodes=nodes, precision=training.precision)
     dataset = as_dataset(data, download=download)
     start, samples = prepared(
         model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download,

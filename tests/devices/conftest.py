@@ -1,0 +1,28 @@
+"""The simulated device. Autograd must know it before its first backward pass: it is loaded when tests are collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+import torch
+
+from tests.devices import simulated
+
+if simulated.compiler():
+    simulated.load()
+
+
+@pytest.fixture
+def counts() -> Iterator[Mapping[str, int]]:
+    """The counts of the simulated device, which is there for this test."""
+    if not simulated.compiler():
+        pytest.skip("no C++ compiler on this machine")
+    with simulated.available() as found:
+        yield found
+
+
+@pytest.fixture
+def device(counts: Mapping[str, int]) -> torch.device:
+    """Its second one: what is made on the first by mistake is on another device."""
+    return torch.device("simulated:1")
