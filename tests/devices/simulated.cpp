@@ -51,6 +51,7 @@ constexpr int kDevices = 2;
 int64_t held[kDevices], most_held[kDevices];
 std::map<std::string, int64_t> counts;
 thread_local c10::DeviceIndex current_device = 0;
+at::Generator own = at::make_generator<at::CPUGeneratorImpl>(20200914);  // of the device's random numbers
 thread_local int computing = 0;  // above 0 while a CPU kernel computes: its own copies are not the program's
 
 // Memory.
@@ -331,8 +332,7 @@ void fallback(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   // Random numbers of the device are other numbers than the host's.
   const bool random = op.hasTag(at::Tag::nondeterministic_seeded);
   if (random && !computing) counts["random"]++;
-  static at::Generator own = at::make_generator<at::CPUGeneratorImpl>(20200914);
-  static at::Generator usual = at::detail::getDefaultCPUGenerator();
+  at::Generator usual = at::detail::getDefaultCPUGenerator();
   at::Tensor before;
   if (random) {
     before = usual.get_state();
@@ -405,6 +405,9 @@ TORCH_LIBRARY(simulated_device, m) {
   m.def("limit(int bytes) -> ()", [](int64_t bytes) { settings.limit = bytes; });
   m.def("float64(bool there) -> ()", [](bool there) { settings.has_float64 = there; });
   m.def("available(bool there) -> ()", [](bool there) { settings.available = there; });
+  m.def("seed(int seed) -> ()", [](int64_t seed) { own.set_current_seed(~static_cast<uint64_t>(seed)); });
+  m.def("random_state() -> Tensor", [] { return own.get_state(); });
+  m.def("set_random_state(Tensor state) -> ()", [](const at::Tensor& state) { own.set_state(state); });
   m.def("is_available() -> bool", [] { return settings.available; });
   m.def("set_device(int device) -> ()", [](int64_t device) { current_device = static_cast<c10::DeviceIndex>(device); });
   m.def("current_device() -> int", [] { return static_cast<int64_t>(current_device); });

@@ -86,7 +86,9 @@ def load() -> None:
     module.device_count = lambda: 2 if ops.is_available() else 0
     module.current_device = ops.current_device
     module.set_device = lambda device: ops.set_device(torch.device(device).index or 0)
-    module.manual_seed_all = lambda seed: None
+    module.manual_seed = module.manual_seed_all = lambda seed: ops.seed(seed % 2**62)
+    module.get_rng_state = lambda device=None: ops.random_state()
+    module.set_rng_state = lambda state, device=None: ops.set_random_state(state)
     module._is_in_bad_fork = lambda: False
     module.get_amp_supported_dtype = lambda: [torch.float16, torch.bfloat16]
     module.Event = Event

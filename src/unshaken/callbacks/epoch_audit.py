@@ -14,6 +14,7 @@ from unshaken.api.options import Options, RunOptions
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range
+from unshaken.core.rng import kept_random_state
 from unshaken.data import DataSource, as_dataset
 from unshaken.run.plan import load_plan, prepare
 from unshaken.run.tracking import metrics_of
@@ -83,14 +84,12 @@ class EpochAudit:
             return {}
         modes = [(module, module.training) for module in model.modules()]
         weight = next(model.parameters(), None)
-        device = "cpu" if weight is None else str(weight.device)
+        device = torch.device("cpu") if weight is None else weight.device
         try:
             model.eval()
             wrapped = model if self.wrap is None else self.wrap(model).eval()
-            with torch.random.fork_rng(
-                devices=[weight.device] if device.startswith("cuda") and weight is not None else []
-            ):
-                given: dict[str, Any] = {"device": device, "name": f"epoch {epoch}", **self.options}
+            with kept_random_state(device):
+                given: dict[str, Any] = {"device": str(device), "name": f"epoch {epoch}", **self.options}
                 done = audit(wrapped, self.data, plan=self.plan, out=self.out / f"epoch-{epoch:04d}", **given)
         finally:
             for module, training in modes:

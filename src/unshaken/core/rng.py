@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,22 @@ class SampleRng(State):
             state["state"]["key"][0] = key
             bits.state = state
             yield bits
+
+
+@contextmanager
+def kept_random_state(device: torch.device) -> Iterator[None]:
+    """Put torch's random states back, that of the CPU and that of a device; `fork_rng` does not know every device."""
+    with torch.random.fork_rng(devices=[]):
+        if device.type == "cpu":
+            yield
+            return
+        module: Any = torch.get_device_module(device)
+        place = () if device.type == "mps" else (device,)
+        before = module.get_rng_state(*place)
+        try:
+            yield
+        finally:
+            module.set_rng_state(before, *place)
 
 
 def _hash(text: str) -> int:

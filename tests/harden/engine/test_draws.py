@@ -43,7 +43,7 @@ def test_numbers_lie_between_their_bounds_in_the_type_of_a_tensor():
 
 def test_draws_of_a_step_hang_on_seed_step_and_process_alone():
     def drawn_at(*place):
-        with drawn_for_step(*place):
+        with drawn_for_step(*place, torch.device("cpu")):
             return torch.rand(3).tolist()
 
     before = torch.get_rng_state()

@@ -95,7 +95,7 @@ def learn_captions(
     encoded = vocabulary.encode([text for _, text in pairs], given.length)
     encoded = encoded[:, : int((encoded != PAD).any(0).sum())]
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         sizes = {"embedding": given.embedding, "hidden": given.hidden, "dropout": given.dropout}
         captioner = Captioner(len(vocabulary), keys.shape[2], **sizes)  # type: ignore[arg-type]
         language = LanguageModel(len(vocabulary), **sizes)  # type: ignore[arg-type]

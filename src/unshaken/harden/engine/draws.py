@@ -10,6 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from unshaken.core.rng import kept_random_state
+
 
 class Draws(nn.Module):
     """A source of random numbers that a module holds; a pass takes the next generator.
@@ -54,15 +56,18 @@ def uniform(generator: torch.Generator, like: Tensor, *shape: int, low: float = 
 
 
 @contextmanager
-def drawn_for_step(seed: int, number: int, rank: int) -> Iterator[None]:
-    """Make the draws of modules such as dropout depend on a step alone; the caller's random state stays as it was.
+def drawn_for_step(seed: int, number: int, rank: int, device: torch.device) -> Iterator[None]:
+    """Make the draws of modules such as dropout depend on a step alone; the caller's random states stay as they were.
 
     Args:
         seed: of the run.
         number: of the step, from 0.
         rank: of the process, from 0.
+        device: where the modules draw.
     """
-    with torch.random.fork_rng(devices=[]):
-        state = torch.Generator().manual_seed(hash((seed, number, rank)) % 2**63).get_state()
-        torch.set_rng_state(state)
+    mixed = hash((seed, number, rank)) % 2**63
+    with kept_random_state(device):
+        torch.set_rng_state(torch.Generator().manual_seed(mixed).get_state())
+        if device.type != "cpu":
+            torch.get_device_module(device).manual_seed(mixed)
         yield

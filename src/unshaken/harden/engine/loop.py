@@ -82,7 +82,7 @@ class Loop(Stepping):
         progress, training = self.progress, self.training
         others, stopped = self._batches("second"), False
         for rows, images, labels in self._batches("order"):
-            with drawn_for_step(training.seed, progress.number, self.processes.rank):
+            with drawn_for_step(training.seed, progress.number, self.processes.rank, self._device):
                 for _ in range(self.together.replays):
                     step = self._step(rows, images, labels, lambda: next(others))
                     self._descend(step)
