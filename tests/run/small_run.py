@@ -8,14 +8,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from unshaken.api.job import prepare_run
 from unshaken.api.options import Options
 from unshaken.core.consent import require_named
 from unshaken.core.errors import MissingExtra
-from unshaken.run import Job, RunDir, load_plan
+from unshaken.run import Job, RunDir, load_plan, process_pool
 from unshaken.run.engine import Engine
+from unshaken.run.worker import Worker
 
 PLAN = [
     {"method": "gaussian_noise", "severities": [3]},
@@ -55,15 +57,21 @@ def made_to_die(folder: str, data: str, mark: str, times: int) -> Job:
     return made(folder, data, kind="processes")
 
 
-def telling_gpus() -> Callable[[tuple[str, bool]], None]:
-    """A work whose units write down the GPUs that their process sees; some end it first, the first time."""
+def noting_its_device(worker: Worker, pipe: Connection, count: int, device: str | None) -> None:
+    """What a process of a pool does, but that it notes its device in the place of making it the current one."""
+    os.environ["DEVICE_OF_PROCESS"] = str(device)
+    process_pool._work(worker, pipe, count, None)
+
+
+def telling_device() -> Callable[[tuple[str, bool]], None]:
+    """A work whose units write down the device of their process; some end it first, the first time."""
 
     def tell(unit: tuple[str, bool]) -> None:
         file, deadly = Path(unit[0]), unit[1]
         if deadly and not file.exists():
             file.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        file.write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "all"), encoding="utf-8")
+        file.write_text(os.environ["DEVICE_OF_PROCESS"], encoding="utf-8")
 
     return tell
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from tests.processes import SERVER
-from tests.run.small_run import lacking, made, made_to_die, needing, telling_gpus, touching
+from tests.run.small_run import lacking, made, made_to_die, needing, noting_its_device, telling_device, touching
 from tests.run.test_local import same
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, MissingExtra, ModelError, RunError
-from unshaken.run import RunDir, execute, in_process, local, pool
+from unshaken.run import RunDir, execute, in_process, local, pool, process_pool
 from unshaken.run import executor as executors
 from unshaken.run.engine import Engine
-from unshaken.run.process_pool import ProcessPool, visible_gpus
+from unshaken.run.process_pool import ProcessPool
 
 
 @pytest.fixture(autouse=True)
@@ -79,35 +79,28 @@ def test_a_process_that_ends_while_it_waits_is_replaced(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("count", "deadly", "gpus"), [(3, False, ["3", "3", "GPU-5"]), (1, True, ["3"])], ids=["evenly", "one killed"]
+    ("count", "deadly", "devices"),
+    [(3, False, ["cuda:0", "cuda:0", "cuda:1"]), (1, True, ["cuda:0"])],
+    ids=["evenly", "one killed"],
 )
-def test_each_process_sees_one_gpu(tmp_path, count, deadly, gpus):
+def test_each_process_has_one_device(tmp_path, monkeypatch, count, deadly, devices):
     units = [(str(tmp_path / str(place)), deadly) for place in range(count)]
-    with ProcessPool(str(tmp_path), telling_gpus, count, SERVER, gpus=["3", "GPU-5"]) as pool:
+    monkeypatch.setattr(process_pool, "_work", noting_its_device)
+    with ProcessPool(str(tmp_path), telling_device, count, SERVER, devices=["cuda:0", "cuda:1"]) as pool:
         for unit in units:
             pool.begin(unit)
         done = 0
         while done < count:
             done += len(pool.wait())
-    assert sorted(p.read_text() for p in tmp_path.iterdir()) == gpus
+    assert sorted(p.read_text() for p in tmp_path.iterdir()) == devices
 
 
-@pytest.mark.parametrize(
-    ("visible", "seen"), [(None, ["0", "1"]), ("", ["0", "1"]), ("2, 3", ["2", "3"]), ("GPU-8", ["GPU-8"])]
-)
-def test_gpus_of_this_process(monkeypatch, visible, seen):
+@pytest.mark.parametrize(("device", "devices"), [("cuda", ["cuda:0", "cuda:1"]), ("cuda:1", []), ("cpu", [])])
+def test_processes_share_a_device_that_was_chosen(monkeypatch, tmp_path, device, devices):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert visible_gpus() == seen
-
-
-@pytest.mark.parametrize(("device", "gpus"), [("cuda", ["4", "7"]), ("cuda:1", []), ("cpu", [])])
-def test_processes_share_a_gpu_that_was_chosen(monkeypatch, tmp_path, device, gpus):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    with pool.open_pool(Engine(processes=2), RunDir(str(tmp_path)), telling_gpus, device=device) as opened:
-        assert opened._gpus == gpus
+    with pool.open_pool(Engine(processes=2), RunDir(str(tmp_path)), telling_device, device=device) as opened:
+        assert opened._devices == devices
 
 
 def test_a_package_that_a_process_lacks_is_named_here(tmp_path):

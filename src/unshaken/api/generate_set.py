@@ -13,6 +13,7 @@ from torch import Tensor
 from unshaken.api.generate import images_in_memory
 from unshaken.api.job import choose_device
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
@@ -137,7 +138,7 @@ def _is_unsure(
     name: str, judge: Classifier, confidence: float, batch_size: int, images: Tensor, given: Tensor
 ) -> Tensor:
     """Which images a classifier gives less than a probability of their class, bool `[N]`."""
-    device = next((p.device for p in judge.parameters()), images.device)
+    device = device_of(judge)
     share = predicted(judge, images.to(device), batch_size).cpu()
     if int(given.max()) >= share.shape[1]:
         raise ParameterError(f"{name} has {share.shape[1]} classes, class {int(given.max())} is needed")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unshaken.api.job import choose_device, default_out, prepare_run
 from unshaken.api.options import Options
 from unshaken.core.consent import of_arguments
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
@@ -143,7 +144,7 @@ def set_thresholds(
         if isinstance(item, BadSample):
             bad.append(item)
         else:
-            here = item.to(next((p.device for p in classifier.parameters()), torch.device("cpu")))
+            here = item.to(device_of(classifier))
             for label, values in detector_set.score(here).items():
                 found[label].append(values.cpu())
     if not all(found.values()):

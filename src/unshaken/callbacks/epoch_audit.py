@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
 from torch import nn
 
 from unshaken.api.audit import Audit, audit
 from unshaken.api.options import Options, RunOptions
+from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range
@@ -83,8 +83,7 @@ class EpochAudit:
         if not self.is_due(epoch):
             return {}
         modes = [(module, module.training) for module in model.modules()]
-        weight = next(model.parameters(), None)
-        device = torch.device("cpu") if weight is None else weight.device
+        device = device_of(model)
         try:
             model.eval()
             wrapped = model if self.wrap is None else self.wrap(model).eval()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import torch
+from torch import nn
 
 from unshaken.core.errors import ModelError
 from unshaken.core.numbers import shorten
@@ -54,3 +56,9 @@ def find_device(name: str) -> torch.device:
         has = f"this machine has {here} of kind {kind}" if here else f"this machine has no {kind} device"
         raise ModelError(f"device {name!r} is not there: {has}; use --device cpu or auto")
     return torch.device(name)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's weights, or of its buffers; the CPU where it has neither."""
+    tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, is_out_of_memory
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.memory import keep_freed_memory, release_memory
 from unshaken.core.query import Answer, Goal, Query, gradients_by
 
 T = TypeVar("T")
@@ -77,8 +78,7 @@ class Oracle:
         self.model, self.limit, self.precision, self.strict_batch = model, limit, precision, strict_batch
         self.meter, self.draws = meter or Meter(), draws
         self._search: nn.Module = model if search_copy is None else search_copy
-        tensor = next(iter(model.parameters()), None)
-        self.device = torch.device("cpu") if tensor is None else tensor.device
+        self.device = device_of(model)
         if self.device.type == "cpu":
             keep_freed_memory()
 
@@ -223,12 +223,14 @@ class Oracle:
             try:
                 parts.append(look(slice(start, stop)))
                 start = stop
+                continue
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error) or self.strict_batch or self.limit <= 1:
                     raise
-                self.meter.forwards, self.meter.backwards = spent
-                self.limit //= 2
-                self.meter.back_offs += 1
+            self.meter.forwards, self.meter.backwards = spent
+            self.limit //= 2
+            self.meter.back_offs += 1
+            release_memory(self.device)  # here, for the error held what the failed pass had made
         return parts
 
     def _spent(self, began: float, device: torch.device) -> None:

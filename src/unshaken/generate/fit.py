@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor
 
 from unshaken.core.descent import descend
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.notebook import facts_card
 from unshaken.core.registry import Parameters
@@ -74,7 +75,7 @@ def fit(model: L, images: Tensor, labels: Tensor | None = None, fitting: Fitting
     fitting = Fitting() if fitting is None else fitting
     _check(model, images, labels)
     model.train()
-    device = next(model.parameters()).device
+    device = device_of(model)
     weights: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
     average = [w.detach().clone() for w in weights]
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
+from unshaken.core.query import Features
 from unshaken.data import Dataset
 from unshaken.run.flag import Flag, FlagKind
 from unshaken.run.rows import CLEAN, Condition
@@ -247,20 +248,26 @@ RESCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 
 def _spread_ratio(oracle: Oracle, batch: Batch) -> float | None:
     """Median over channels of the variance at the first batch norm over its running variance."""
-    layer = next(
-        (m for m in oracle.model.modules() if isinstance(m, nn.BatchNorm2d) and m.running_var is not None), None
-    )
+    norms = ((name, m) for name, m in oracle.model.net.named_modules() if isinstance(m, nn.BatchNorm2d))
+    name, layer = next(((name, m) for name, m in norms if m.running_var is not None), ("", None))
     if layer is None or layer.running_var is None:
         return None
-    seen: list[Tensor] = []
-    handle = layer.register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0].detach().float()))
-    try:
-        oracle.exact(batch.images[:64])
-    finally:
-        handle.remove()
-    now = torch.cat(seen).var((0, 2, 3), correction=0)
+    now = _variance_before(oracle.beside(precision="fp32", draws=1), name, batch.images[:64].float())
     alive = layer.running_var > 1e-6
     return float((now[alive] / layer.running_var[alive]).median()) if bool(alive.any()) else None
+
+
+def _variance_before(oracle: Oracle, layer: str, images: Tensor) -> Tensor:
+    """Variance of each channel of a layer's input, `[C]`; what a few images make of it is in memory at once."""
+    means, variances, numbers = list[Tensor](), list[Tensor](), list[int]()
+    for piece in torch.split(images, 8):
+        given = (oracle.ask(Features(piece, (layer + INPUT,))).features or {})[layer + INPUT].float()
+        means.append(given.mean((0, 2, 3)))
+        variances.append(given.var((0, 2, 3), correction=0))
+        numbers.append(len(piece))
+    share = (torch.tensor(numbers) / len(images)).to(images.device)[:, None]
+    mean, variance = torch.stack(means), torch.stack(variances)
+    return (share * (variance + (mean - (share * mean).sum(0)).square())).sum(0)
 
 
 def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:

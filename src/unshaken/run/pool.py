@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from unshaken.core.device import count_devices
 from unshaken.core.errors import RunError
 from unshaken.run.engine import Engine
-from unshaken.run.process_pool import ProcessPool, visible_gpus
+from unshaken.run.process_pool import ProcessPool
 from unshaken.run.ray_pool import RayPool
 from unshaken.run.store import RunDir
 from unshaken.run.worker import Unit, Work
@@ -40,8 +41,8 @@ def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, device
         engine: `local:N` or `ray`.
         run: where the work writes.
         remake: makes the work in each process.
-        device: of the work. Under `cuda` each process has a GPU to itself, if there are as many; under `cuda:1` all
-            processes of this machine share that one.
+        device: of the work. Under a kind such as `cuda` each process has a device to itself, if there are as many;
+            under `cuda:1` all processes of this machine share that one.
 
     Raises:
         RunError: other processes cannot see the directory.
@@ -49,11 +50,12 @@ def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, device
     if run.path.startswith("memory://"):
         raise RunError(f"{run}: other processes cannot see this memory; choose another --out or --engine local")
     if engine.kind == "ray":
-        with RayPool(run.path, remake, gpu=device.startswith("cuda")) as on_ray:
+        with RayPool(run.path, remake, gpu=device.startswith(("cuda", "xpu"))) as on_ray:
             yield on_ray
     else:
-        gpus = visible_gpus() if device == "cuda" else []
-        with ProcessPool(run.path, remake, engine.processes, gpus=gpus) as processes:
+        several = device not in ("cpu", "mps") and ":" not in device
+        devices = [f"{device}:{place}" for place in range(count_devices(device))] if several else []
+        with ProcessPool(run.path, remake, engine.processes, devices=devices) as processes:
             yield processes
 
 

@@ -26,13 +26,6 @@ SECONDS = 5.0
 """That `wait` takes at most."""
 MOST_DEATHS = 3
 """Processes that may end over the same unit."""
-VISIBLE = "CUDA_VISIBLE_DEVICES"
-
-
-def visible_gpus() -> list[str]:
-    """The GPUs that this process sees, as `CUDA_VISIBLE_DEVICES` names them."""
-    names = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
-    return names or [str(place) for place in range(torch.cuda.device_count())]
 
 
 class ProcessPool:
@@ -43,14 +36,15 @@ class ProcessPool:
         remake: makes the work in each process.
         count: of processes.
         context: that makes processes; None for those that start a new interpreter.
-        gpus: as `CUDA_VISIBLE_DEVICES` names them; each process sees one, in equal shares. None: all see all.
+        devices: such as `cuda:0` and `cuda:1`; one is the current device of each process, in equal shares. None: all
+            processes begin with the first.
     """
 
     def __init__(
         self, place: str, remake: Callable[[], Work], count: int, context: BaseContext | None = None,
-        gpus: Sequence[str] = (),
+        devices: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self._place, self._remake, self._count, self._gpus = place, remake, count, gpus
+        self._place, self._remake, self._count, self._devices = place, remake, count, devices
         self._context = context or multiprocessing.get_context("spawn")
         self._idle: list[_Process] = []
         self._busy: dict[Connection, tuple[_Process, Unit]] = {}
@@ -83,9 +77,9 @@ class ProcessPool:
                 return
 
     def _new(self) -> _Process:
-        used = Counter(process.gpu for process in [*self._idle, *(process for process, _ in self._busy.values())])
-        gpu = min(self._gpus, key=used.__getitem__) if self._gpus else None
-        return _Process(self._remake, self._count, self._context, gpu)
+        used = Counter(process.device for process in [*self._idle, *(process for process, _ in self._busy.values())])
+        device = min(self._devices, key=used.__getitem__) if self._devices else None
+        return _Process(self._remake, self._count, self._context, device)
 
     def wait(self) -> list[Unit]:
         """The units that were finished.
@@ -126,11 +120,11 @@ class ProcessPool:
 class _Process:
     """A process that waits for units."""
 
-    def __init__(self, remake: Callable[[], Work], count: int, context: BaseContext, gpu: str | None) -> None:
-        self.gpu = gpu
+    def __init__(self, remake: Callable[[], Work], count: int, context: BaseContext, device: str | None) -> None:
+        self.device = device
         self.pipe, there = context.Pipe()
         self._process: BaseProcess = context.Process(  # type: ignore[attr-defined]
-            target=_work, args=(Worker(remake, os.getcwd(), sys.path, words()), there, count, gpu), daemon=True
+            target=_work, args=(Worker(remake, os.getcwd(), sys.path, words()), there, count, device), daemon=True
         )
         self._process.start()
         there.close()
@@ -156,10 +150,10 @@ class _Process:
         self._process.join()
 
 
-def _work(worker: Worker, pipe: Connection, count: int, gpu: str | None) -> None:
+def _work(worker: Worker, pipe: Connection, count: int, device: str | None) -> None:
     """Do the units that come through a pipe, until it is closed or the process at its other end is gone."""
-    if gpu is not None:  # CUDA reads it when it is first used
-        os.environ[VISIBLE] = gpu
+    if device is not None:
+        torch.get_device_module(device).set_device(torch.device(device))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends the others
     threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(max(1, torch.get_num_threads() // count))

@@ -39,8 +39,10 @@ class Soft(nn.Module):
                     labels.append(label)
                     scores.append(score)
         if not scores:
-            return {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0), "scores": torch.zeros(0)}
-        return {"boxes": torch.stack(boxes), "labels": torch.tensor(labels), "scores": torch.stack(scores)}
+            none = image.new_zeros(0)
+            return {"boxes": none.view(0, 4), "labels": none, "scores": none}
+        named = torch.tensor(labels, device=image.device)
+        return {"boxes": torch.stack(boxes), "labels": named, "scores": torch.stack(scores)}
 
 
 def scene(n=2, objects=((0, 0), (1, 1))):

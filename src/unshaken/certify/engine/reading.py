@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Node, Tracer
 from unshaken.certify.engine import _pieces as pieces
 from unshaken.certify.engine.layers import Chain, Layer
 from unshaken.core.classifier import HALF, Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 
 KNOWN = (
@@ -56,8 +57,8 @@ def read_chain(model: Classifier, images: Tensor) -> Chain:
 
 
 def _device(model: Classifier) -> torch.device:
-    tensor = next(iter(model.parameters()), None)
-    return torch.device("cpu") if tensor is None or tensor.device.type == "mps" else tensor.device
+    device = device_of(model)
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def _trace(model: Classifier) -> GraphModule:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.rng import SampleRng
 
@@ -114,7 +115,7 @@ class OnHalf(Classifier):
             reject=model.reject,
         )
         self.training = model.training
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         self.register_buffer("source", source.to(device), persistent=False)
         self.shape = shape
 

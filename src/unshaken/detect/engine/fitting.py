@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.consent import of_arguments
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
@@ -216,8 +217,7 @@ class _Fitting:
         self.methods, self.seed, self.workers = list(methods), seed, workers
         self.model, self.bad = model, list[BadSample]()
         first = first_batch(dataset, view=model.view)
-        tensor = next(iter(model.parameters()), None)
-        first = first if tensor is None else first.to(tensor.device)
+        first = first.to(device_of(model))
         check_model(model, first.images)
         self.shape = list(first.images.shape[1:])
         self.anatomy = Anatomy.of(model, first.images)
@@ -290,8 +290,7 @@ class _Fitting:
         )
 
     def _batches(self, indices: NDArray[np.int64]) -> Iterator[Batch]:
-        tensor = next(iter(self.model.parameters()), None)
-        device = torch.device("cpu") if tensor is None else tensor.device
+        device = device_of(self.model)
         size = self.oracle.limit
         for item in stream(self.dataset, indices, view=self.model.view, workers=self.workers, batch_size=size):
             if isinstance(item, Batch):

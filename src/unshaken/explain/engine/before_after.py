@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, RunError, did_you_mean
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
@@ -79,7 +80,7 @@ def _maps_of(
 ) -> TensorFile:  # fmt: skip
     """The maps of some samples before and after, under their ids."""
     ids = list(changed)
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     held: dict[str, Tensor] = {}
     for when, images in (("before", clean), ("after", changed)):
         stacked = torch.stack([images[i] for i in ids]).to(device)

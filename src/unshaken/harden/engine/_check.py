@@ -12,6 +12,7 @@ from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.masks import IGNORED, classes_last, cross_entropy
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
@@ -58,13 +59,13 @@ class Check:
         return figures
 
     def _logits(self, model: Classifier, images: Tensor) -> Tensor:
-        device = next(model.parameters()).device
+        device = device_of(model)
         with torch.no_grad():
             return torch.cat([model(x.to(device)).float().cpu() for x in torch.split(images, PIECE)])
 
     def _under(self, model: Classifier, batch: Batch, attack: FGSM | PGD, threat: Threat) -> float:
         """Share of the images that the attack does not break."""
-        device = next(model.parameters()).device
+        device = device_of(model)
         some = batch[slice(0, self.attacked)].to(device)
         oracle = Oracle(model, limit=PIECE, search_copy=search_copy(model, some.images[:2]))
         (found,), _ = attack.attack(oracle, some, norm=threat.norm, eps=[threat.eps], seed=self.seed)

@@ -17,6 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from unshaken.core.device import device_of
 from unshaken.core.errors import RunError
 from unshaken.harden.engine._parts import is_part, part_names, shares
 from unshaken.harden.engine._processes import Processes
@@ -160,7 +161,7 @@ def _put_back(
     memory: Mapping[str, Memory],
 ) -> None:
     net.load_state_dict(_under(tensors, "net."))
-    device = next(net.parameters()).device
+    device = device_of(net)
     for name, held in memory.items():
         places = {k: v.device for k, v in held.items()}  # as the recipe began: some count on the CPU
         held.clear()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.resident import Samples, order
 from unshaken.harden.engine._check import Check
@@ -69,7 +70,7 @@ class Stepping:
         self.together = Composition(recipes)
         kind = MASKS if samples.are_masks else CLASSES if samples.labelled else UNLABELLED
         self.together.check_labels(kind)
-        self.processes = processes or Processes(precision=training.precision)
+        self.processes = processes or Processes(device=str(device_of(model)), precision=training.precision)
         self.rows, held = samples.split(training.held_out if samples.labelled else 0, training.seed)
         self.held_out = len(held)
         share = training.batch_size // self.processes.world
@@ -120,7 +121,7 @@ class Stepping:
 
     @property
     def _device(self) -> torch.device:
-        return next(self.live.parameters()).device
+        return device_of(self.live)
 
     def _call(self, images: Tensor) -> Tensor:
         """A counted training pass; those of the inner search have their own meter."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.oracle import Oracle
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.models.networks.architectures import build
@@ -139,7 +140,7 @@ def logits_of(model: Classifier, images: Tensor) -> Tensor:
         model: in any mode; evaluated in evaluation mode.
         images: uint8 `[N, C, H, W]`.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     with evaluating(model), torch.no_grad():
         oracle = Oracle(model)
         return torch.cat([oracle.forward(x.to(device).float() / 255)[0].cpu() for x in torch.split(images, SHARD)])

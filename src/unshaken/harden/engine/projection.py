@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.harden.engine.features import last_layer, watched_features
 from unshaken.harden.engine.recipe import Step
 
@@ -113,7 +114,7 @@ def attach_projector(model: Classifier, build: Callable[[int], nn.Module], proje
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         projector = build(width)
-    device = next(net.parameters()).device
+    device = device_of(net)
     model.net = ProjectionNet(net, head, projector.to(device), projected)
     return model
 

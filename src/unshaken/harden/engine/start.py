@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.documents import validate
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.models import load_model
@@ -123,7 +124,7 @@ def with_new_head(model: Classifier, classes: int, names: tuple[str, ...], seed:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
         new = nn.Linear(old.in_features, classes, bias=old.bias is not None)  # type: ignore[arg-type]
-    model.net.set_submodule(last[0], new.to(next(model.parameters()).device))
+    model.net.set_submodule(last[0], new.to(device_of(model)))
     return Classifier(
         model.net,
         mean=None if model.mean is None else model.mean.flatten().tolist(),

@@ -9,6 +9,7 @@ import numpy as np
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
 from unshaken.measure import accuracy_by_class
@@ -41,7 +42,7 @@ class Validation:
             model: any.
             held: labelled images that it was not trained on.
         """
-        device = next((p.device for p in model.parameters()), held.images.device)
+        device = device_of(model)
         batch = held[slice(0, self.images)].to(device)
         labels = required(batch.labels)
         wanted = {c for conditions in self.weaknesses for c in conditions}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle
 from unshaken.data.first import first_batch
@@ -131,7 +132,7 @@ def drop_shards(run: RunDir) -> None:
 
 
 def _layer(model: Classifier, images: Tensor) -> str:
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = device_of(model)
     head = Anatomy.of(model, images.to(device)).head
     if head is None:
         raise ModelError(f"model {model.name!r} has no linear last layer: give an architecture instead")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 from unshaken.models.loaders.options import stem_channels
 from unshaken.models.loaders.settings import settings_of
@@ -42,8 +43,7 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
     if not len(images):
         raise ModelError(f"model {classifier.name!r} cannot be checked without an image")
     _check_fit(classifier, images)
-    tensor = next(iter(classifier.parameters()), None)
-    pair = images[[0, min(1, len(images) - 1)]].to("cpu" if tensor is None else tensor.device)
+    pair = images[[0, min(1, len(images) - 1)]].to(device_of(classifier))
     with evaluating(classifier), torch.inference_mode():
         for batch in (pair, pair[:1]):
             try:

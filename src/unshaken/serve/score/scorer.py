@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, View, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
@@ -74,7 +75,7 @@ class Scorer:
             )
         self.model, self.detectors, self.view = model, detectors, model.view
         self.calibration, self.accept, self.seed = calibration or Calibration(), accept, seed
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
+        device = device_of(model)
         self.most = most or usual_batch(self.view.channels * self.view.height * self.view.width, device)
         self.oracle = Oracle(model, limit=self.most)
         self.own = _thresholds(detectors, accept)

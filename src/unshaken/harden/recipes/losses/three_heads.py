@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -274,4 +275,4 @@ def _around(model: Classifier, net: nn.Module) -> Classifier:
     if model.mean is not None and model.std is not None:
         options |= {"mean": model.mean.flatten().tolist(), "std": model.std.flatten().tolist()}
     found = Classifier(net, differentiable=model.differentiable, **options)
-    return found.to(next(model.parameters()).device).train(model.training)
+    return found.to(device_of(model)).train(model.training)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 
 NAME = "scale_logarithms"
 
@@ -19,7 +20,7 @@ def add_scales(model: Classifier, count: int) -> None:
         model: changed in place.
         count: number of scales.
     """
-    device = next(model.net.parameters()).device
+    device = device_of(model.net)
     model.net.register_parameter(NAME, nn.Parameter(torch.zeros(count, device=device)))
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 from unshaken.harden.recipes.pretraining._masked import Parts
 from unshaken.models.networks.timed_cnn import CLEAN, time_embedding
@@ -197,7 +198,7 @@ def timed(model: Classifier, *, injection: Injection, informed: bool, seed: int)
     """
     if isinstance(model.net, TimedNet):
         return model.net
-    device = next(model.parameters()).device
+    device = device_of(model)
     filters = (p.shape[1] for p in model.net.parameters() if p.ndim == 4)
     channels = next(filters, 1) if model.mean is None else len(model.mean)
     with torch.random.fork_rng(devices=[]):

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, FirstTry, Recipe, Setup, Step
@@ -94,7 +95,7 @@ class MaskedAutoencoding(Recipe):
             raise ModelError(f"mae: model {model.name!r} has {count} patch: there is nothing to hide")
         channels = next(p.shape[1] for p in model.net.parameters() if p.ndim == 4)
         out = self.features or channels * parts.patch[0] * parts.patch[1]
-        device = next(model.parameters()).device
+        device = device_of(model)
         with torch.random.fork_rng(devices=[]):
             torch.set_rng_state(torch.Generator().manual_seed(self.seed).get_state())
             decoder = Decoder(parts.width, count, out, inner=self.width, depth=self.depth)

@@ -1,0 +1,83 @@
+"""The engine on the simulated device: memory that runs out, several processes, the endpoint that scores, no float64."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+
+import unshaken
+from tests.devices import simulated
+from tests.devices.test_verbs import same
+from unshaken.core.errors import is_out_of_memory
+from unshaken.data import load_data
+from unshaken.data.stream import stream
+from unshaken.detect import DetectorSet, fit
+from unshaken.run.store import RunDir
+from unshaken.serve.score.options import ScoreOptions
+from unshaken.serve.score.scorer import Scorer, Work
+
+PLAN = [
+    {"method": "gaussian_noise", "severities": [3]},
+    {"method": "pgd", "params": {"steps": 4}, "eps": ["8/255"]},
+]
+MIB = 2**20
+
+
+def audited(out, **options):
+    unshaken.audit("demo:standard", "demo", PLAN, limit=60, out=out, save_examples=0, **options)
+    return RunDir(out)
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_rows_are_those_of_the_cpu(tmp_path):
+    here = audited(tmp_path / "cpu", device="cpu")
+    with simulated.available():
+        audited(tmp_path / "without", device="simulated", batch_size=60)
+        most = torch.ops.simulated_device.most_held(0)
+    with simulated.available(limit=most // 2) as counts:
+        there = audited(tmp_path / "away", device="simulated", batch_size=60)
+        assert counts["out_of_memory"] > 0
+    same(here, there, "outcomes")
+    assert max(row["back_offs"] for row in there.rows("cost").to_pylist()) > 0
+    assert max(row["largest_batch"] for row in there.rows("cost").to_pylist()) < 60
+
+
+def test_an_error_of_memory_is_known_as_one():
+    with simulated.available(limit=MIB), pytest.raises(torch.OutOfMemoryError) as caught:
+        torch.zeros(MIB, device="simulated")
+    assert is_out_of_memory(caught.value)
+
+
+def test_what_is_over_is_given_back(tmp_path, device):
+    """Nothing of a run stays on the device: no state, no answer, no copy of the model."""
+    held = []
+    for name in ("one", "two", "three"):
+        audited(tmp_path / name, device=str(device))
+        gc.collect()
+        held.append(torch.ops.simulated_device.held(device.index))
+    assert held[0] == held[1] == held[2]
+
+
+def test_several_processes_have_a_device_each(tmp_path, monkeypatch, device):
+    for name, value in simulated.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(simulated.HERE)  # a new process has the search path of this one
+    here = audited(tmp_path / "cpu", device="cpu")
+    there = audited(tmp_path / "away", device="simulated", engine="local:2")
+    same(here, there, "outcomes")
+
+
+def test_the_endpoint_that_scores(tmp_path, device):
+    fit("demo:standard", "demo", ["energy", "knn:k=3"], take=120, device=str(device)).detector_set.save(tmp_path)
+    (batch,) = stream(load_data("demo"), range(9), batch_size=9)
+    answers = []
+    for place in ("cpu", str(device)):
+        model = unshaken.load_model("demo:standard", device=place)
+        scorer = Scorer(model, DetectorSet.load(tmp_path, model), accept=0.9)
+        answers += scorer.run([Work(batch, ScoreOptions(certify=100, sigma=0.25, perturb="quick"))])
+    one, other = answers
+    assert torch.equal(one.logits, other.logits)
+    assert torch.equal(one.accepted, other.accepted)
+    assert torch.equal(one.certificates.radius, other.certificates.radius)
+    assert torch.equal(one.perturbed, other.perturbed)
