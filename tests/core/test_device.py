@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.core.device import find_device
+from unshaken.core.device import find_device, float64_device, full_float32, move, widen
 from unshaken.core.errors import ModelError
 
 
@@ -49,3 +49,24 @@ def test_absent_devices(machine):
 def test_other_names_are_refused(name):
     with pytest.raises(ModelError, match="is not one of auto, cpu, cuda, mps, xpu, or a numbered one like cuda:1"):
         find_device(name)
+
+
+def test_products_are_in_full_float32_for_a_while():
+    """As on an NVIDIA device, whose settings torch has on any machine."""
+    settings = lambda: (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)  # noqa: E731
+    before = settings()
+    with full_float32(torch.device("cuda")):
+        assert not torch.backends.cuda.matmul.allow_tf32
+        if hasattr(torch.backends.cudnn, "conv"):
+            assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+        else:
+            assert not torch.backends.cudnn.allow_tf32
+    assert settings() == before
+    with full_float32(torch.device("cpu")):
+        assert settings() == before
+
+
+def test_float64_where_a_device_has_it():
+    values = torch.ones(2)
+    assert widen(values).dtype == move(values.double(), torch.device("cpu")).dtype == torch.float64
+    assert float64_device(torch.device("cpu")) == torch.device("cpu")

@@ -13,12 +13,12 @@ if simulated.compiler():
     simulated.load()
 
 
-@pytest.fixture
-def counts() -> Iterator[Mapping[str, int]]:
-    """The counts of the simulated device, which is there for this test."""
+@pytest.fixture(params=[True, False], ids=["float64", "no-float64"])
+def counts(request: pytest.FixtureRequest) -> Iterator[Mapping[str, int]]:
+    """The counts of the simulated device, which is there for this test: as a GPU is, and as MPS, without float64."""
     if not simulated.compiler():
         pytest.skip("no C++ compiler on this machine")
-    with simulated.available() as found:
+    with simulated.available(float64=request.param) as found:
         yield found
 
 

@@ -403,6 +403,7 @@ TORCH_LIBRARY(simulated_device, m) {
     return (settings.limit ? settings.limit : int64_t{1} << 40) - held[device];
   });
   m.def("limit(int bytes) -> ()", [](int64_t bytes) { settings.limit = bytes; });
+  m.def("has_float64() -> bool", [] { return settings.has_float64; });
   m.def("float64(bool there) -> ()", [](bool there) { settings.has_float64 = there; });
   m.def("available(bool there) -> ()", [](bool there) { settings.available = there; });
   m.def("seed(int seed) -> ()", [](int64_t seed) { own.set_current_seed(~static_cast<uint64_t>(seed)); });

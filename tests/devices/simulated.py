@@ -122,6 +122,7 @@ def available(*, limit: int = 0, float64: bool = True) -> Iterator[Mapping[str, 
     load()
     ops = torch.ops.simulated_device
     ops.available(True)
+    ops.set_device(0)
     ops.limit(limit)
     ops.float64(float64)
     ops.reset()
@@ -131,6 +132,22 @@ def available(*, limit: int = 0, float64: bool = True) -> Iterator[Mapping[str, 
         ops.limit(0)
         ops.float64(True)
         ops.available(False)
+
+
+def agree(found: torch.Tensor, expected: torch.Tensor, *, apart: float = 0.0) -> bool:
+    """Whether results of the device are the CPU's: bit for bit, or to 0.1 % of the largest number without float64.
+
+    Args:
+        found: on any device.
+        expected: of the CPU, in the same shape.
+        apart: how far they may be apart with float64, as a share of the largest number.
+    """
+    found, expected = found.detach().cpu(), expected.detach().cpu()
+    if torch.ops.simulated_device.has_float64() and not apart:
+        return torch.allclose(found, expected, rtol=0, atol=0, equal_nan=True)
+    share = apart if torch.ops.simulated_device.has_float64() else max(1e-3, apart)
+    largest = float(expected.double().nan_to_num(posinf=0, neginf=0).abs().max()) if expected.numel() else 0.0
+    return torch.allclose(found.double(), expected.double(), rtol=share, atol=share * largest, equal_nan=True)
 
 
 class Counts(Mapping[str, int]):

@@ -33,10 +33,12 @@ def audited(out, **options):
 def test_a_batch_that_does_not_fit_is_halved_and_rows_are_those_of_the_cpu(tmp_path):
     here = audited(tmp_path / "cpu", device="cpu")
     with simulated.available():
-        audited(tmp_path / "without", device="simulated", batch_size=60)
+        gc.collect()
+        torch.ops.simulated_device.reset()
+        audited(tmp_path / "without", device="simulated:0", batch_size=60)
         most = torch.ops.simulated_device.most_held(0)
-    with simulated.available(limit=most // 2) as counts:
-        there = audited(tmp_path / "away", device="simulated", batch_size=60)
+    with simulated.available(limit=most // 3) as counts:
+        there = audited(tmp_path / "away", device="simulated:0", batch_size=60)
         assert counts["out_of_memory"] > 0
     same(here, there, "outcomes")
     assert max(row["back_offs"] for row in there.rows("cost").to_pylist()) > 0

@@ -10,6 +10,7 @@ import torch
 import unshaken
 from tests.battery import test_attributions as maps
 from tests.battery import test_map_metrics as metrics
+from tests.devices.simulated import agree
 from unshaken.core.registry import list_methods
 from unshaken.explain.engine.analysis import Analysis
 from unshaken.explain.engine.case import make_case
@@ -24,8 +25,7 @@ def test_maps(name, device):
     found = attribute(maps.make_net(name).to(device), images.to(device), maps.named(name), limit=3)
     expected = attribute(maps.make_net(name), images, maps.named(name), limit=3)
     assert found.maps.device == device
-    rounding = 1e-5 * float(expected.maps.abs().max())
-    assert torch.allclose(found.maps.cpu(), expected.maps, rtol=0, atol=rounding)
+    assert agree(found.maps, expected.maps, apart=1e-5)
     assert torch.equal(found.forwards.cpu(), expected.forwards)
     assert torch.equal(found.backwards.cpu(), expected.backwards)
 
@@ -40,7 +40,7 @@ def test_metrics_of_maps(name, device):
         found = metrics.named(name).judge(case)
         values.append((found.value.cpu(), found.forwards.cpu(), found.backwards.cpu()))
     for one, other in zip(*values, strict=True):
-        assert torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+        assert agree(other, one)
 
 
 @pytest.mark.parametrize("name", ANALYSES)
@@ -56,5 +56,7 @@ def test_analyses(name, device, tmp_path):
         record = json.loads((out / "explain.json").read_text())
         rows = [p.read_bytes() for p in sorted(out.rglob("*.parquet"))]
         found.append((record["found"], rows))
-    assert found[0][0] == found[1][0]
+    if torch.ops.simulated_device.has_float64():
+        assert found[0][0] == found[1][0]
+    assert found[0][0].keys() == found[1][0].keys()
     assert len(found[0][1]) == len(found[1][1])

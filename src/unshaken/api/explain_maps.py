@@ -193,7 +193,7 @@ class MapWork:
             "id": list(batch.ids), "label": [None] * len(batch) if batch.labels is None else batch.labels.tolist(),
             "explained": classes.tolist(), "prediction": predicted.tolist(),
             "confidence": logits.softmax(1).amax(1).tolist(),
-            "gap": [None] * len(batch) if found.error is None else found.error.double().tolist(),
+            "gap": [None] * len(batch) if found.error is None else found.error.tolist(),
             "constant": (found.maps.flatten(1).amax(1) == found.maps.flatten(1).amin(1)).tolist(),
             "forwards": (found.forwards + 1).tolist(), "backwards": found.backwards.tolist(),
             "seconds": found.seconds.tolist(), "error": [None] * len(batch),
@@ -203,7 +203,7 @@ class MapWork:
         scores = metric.judge(case)
         columns: dict[str, list[Any]] = {
             "id": list(case.ids), "metric": [name] * len(case.ids),
-            "value": [None if math.isnan(v) else v for v in scores.value.double().tolist()],
+            "value": [None if math.isnan(v) else v for v in scores.value.tolist()],
             "forwards": scores.forwards.tolist(), "backwards": scores.backwards.tolist(),
         }  # fmt: skip
         rows = table_rows("map_metrics", maps.name, maps.method.info.name, columns)

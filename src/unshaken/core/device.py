@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unshaken.core.errors import ModelError
 from unshaken.core.numbers import shorten
@@ -62,3 +65,57 @@ def device_of(module: nn.Module) -> torch.device:
     """The device of a module's weights, or of its buffers; the CPU where it has neither."""
     tensor = next(itertools.chain(module.parameters(), module.buffers()), None)
     return torch.device("cpu") if tensor is None else tensor.device
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Products of float32 numbers in float32: on recent NVIDIA devices torch's convolutions round them to TF32 else."""
+    if device.type != "cuda":
+        yield
+        return
+    if hasattr(torch.backends.cudnn, "conv"):  # torch 2.9 and later
+        places: list[Any] = [torch.backends.cudnn.conv, torch.backends.cuda.matmul]
+        setting: tuple[str, Any] = ("fp32_precision", "ieee")
+    else:
+        places, setting = [torch.backends.cudnn, torch.backends.cuda.matmul], ("allow_tf32", False)
+    name, full = setting
+    before = [getattr(place, name) for place in places]
+    try:
+        for place in places:
+            setattr(place, name, full)
+        yield
+    finally:
+        for place, value in zip(places, before, strict=True):
+            setattr(place, name, value)
+
+
+def widen(values: Tensor) -> Tensor:
+    """Values in float64, or in float32 on a device that has nothing wider, such as `mps`."""
+    return values.to(widest_float(values.device))
+
+
+def move(values: Tensor, device: torch.device) -> Tensor:
+    """Values on a device, float64 as float32 where it has nothing wider."""
+    if values.dtype == torch.float64:
+        values = values.to(widest_float(device))
+    return values.to(device)
+
+
+def float64_device(device: torch.device) -> torch.device:
+    """Where to compute in float64: the device itself, or the CPU where it has none."""
+    return device if widest_float(device) == torch.float64 else torch.device("cpu")
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """float64, or float32 where a device has nothing wider.
+
+    >>> widest_float(torch.device("cpu"))
+    torch.float64
+    """
+    if device.type in ("cpu", "cuda"):
+        return torch.float64
+    try:
+        torch.zeros(1, dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):  # of MPS, of XPU
+        return torch.float32
+    return torch.float64

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import Task
 from unshaken.core.query import Answer, Goal, Query
@@ -143,7 +144,7 @@ class _Drive(Generic[S, R]):
         place = torch.arange(self.waiting, self.waiting + len(state), device=done.device)
         zeros = torch.zeros_like(place)
         self.waiting += len(state)
-        return self._leave(Work(state, place, zeros, zeros, zeros, zeros.double()), done, stopped=False)
+        return self._leave(Work(state, place, zeros, zeros, zeros, widen(zeros)), done, stopped=False)
 
     def step(self, work: Work[S]) -> Work[S]:
         """Send one query for all active samples; finished samples leave."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, full_float32, widest_float
 from unshaken.core.errors import ModelError, is_out_of_memory
 from unshaken.core.memory import keep_freed_memory, release_memory
 from unshaken.core.query import Answer, Goal, Query, gradients_by
@@ -129,14 +129,15 @@ class Oracle:
 
     def exact(self, images: Tensor) -> Tensor:
         """Logits `[N, K]` of the original model in float32 by fresh forward passes, counted."""
-        if not len(images):
+        if not len(images):  # no pass to count, but K is known
+            lacking = widest_float(images.device) != torch.float64  # which torch's batch norm of no images needs
             with torch.no_grad():
-                none: Tensor = self.model(images.float()).float()  # no pass to count, but K is known
-            return none
+                none: Tensor = self.model(images.new_zeros(int(lacking), *images.shape[1:]).float()).float()
+            return none[:0]
 
         def look(rows: slice) -> Answer:
             piece = images[rows].float()
-            with torch.no_grad():
+            with torch.no_grad(), full_float32(piece.device):
                 return Answer(logits=self._call(lambda: self.model(piece).float(), len(piece)))
 
         return required(Answer.concat(self._pieces(len(images), 1, look)).logits)

@@ -14,6 +14,7 @@ from torch.fx import GraphModule, Node, symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import full_float32
 from unshaken.core.plain_convolutions import plain_convolutions
 from unshaken.core.thin_input import thin_inputs
 
@@ -187,7 +188,7 @@ def agree(model: Classifier, quick: nn.Module, images: Tensor) -> bool:
     """Whether both models agree in evaluation mode, to 1e-4 of the largest logit."""
     modes = [(m, m.training) for m in model.modules()]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), full_float32(images.device):
             right, other = model.eval()(images), quick(images)
     finally:
         for module, mode in modes:

@@ -229,5 +229,5 @@ def order(
     draw = SampleRng.of(seed, use, [str(epoch)]).generators()[0]
     if weights is None:
         return rows[draw.permutation(len(rows))]
-    share = weights.double().cpu().numpy()[rows]
+    share = weights.cpu().double().numpy()[rows]
     return rows[draw.choice(len(rows), len(rows), p=share / share.sum())]

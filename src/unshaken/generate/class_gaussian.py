@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.extras import need
 from unshaken.core.registry import register
@@ -105,9 +106,9 @@ class ClassGaussian(Generator):
 
     def _cluster(self, draw: Tensor, labels: Tensor | None) -> Tensor:
         """A cluster for each draw in [0, 1): of the class, by the clusters' shares; of any without labels."""
-        fits = self._fits(labels, len(draw)).double() * self.share.double()
+        fits = widen(self._fits(labels, len(draw))) * widen(self.share)
         ends = (fits / fits.sum(1, keepdim=True)).cumsum(1)
-        return (draw.double()[:, None] >= ends).sum(1).clamp(max=len(self.share) - 1)
+        return (widen(draw)[:, None] >= ends).sum(1).clamp(max=len(self.share) - 1)
 
     def _nearest(self, x: Tensor, labels: Tensor | None) -> Tensor:
         distance = torch.stack([(x - m).square().sum(1) for m in self.mean], 1)
@@ -129,10 +130,10 @@ class ClassGaussian(Generator):
 
     def _decoded(self, cluster: Tensor, code: Tensor) -> Tensor:
         """Pixels in [-1, 1], not clipped; in float64, so that 8-bit images do not depend on the batch."""
-        found = torch.empty(len(code), self.mean.shape[1], dtype=torch.float64, device=code.device)
+        found = torch.empty(len(code), self.mean.shape[1], dtype=widest_float(code.device), device=code.device)
         for j in sorted({*cluster.tolist()}):
             rows = cluster == j
-            found[rows] = self.mean[j].double() + code[rows].double() @ self.basis[j].double()
+            found[rows] = widen(self.mean[j]) + widen(code[rows]) @ widen(self.basis[j])
         return found.float().view(-1, *self.image)
 
 
@@ -153,7 +154,7 @@ def fit_class_gaussian(
     settings = ClassGaussianSettings() if settings is None else settings
     if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
         raise DataError(f"images to learn from must be uint8 [N, C, H, W], not {images.dtype} of {tuple(images.shape)}")
-    x = images.flatten(1).double() / 127.5 - 1
+    x = widen(images.flatten(1)) / 127.5 - 1
     given = torch.full((len(x),), -1) if labels is None else labels
     found = []
     for k in [-1] if labels is None else range(int(given.max()) + 1):

@@ -53,7 +53,7 @@ class DDPM(Diffusion):
         super().__init__(net, settings or DDPMSettings())
         if alpha_bar is None:
             alpha_bar = (1 - betas(self.settings.timesteps, self.settings.schedule)).cumprod(0)
-        self.alpha_bar = alpha_bar.double().cpu()
+        self.alpha_bar = alpha_bar.cpu().double()
         """float64 `[T]`."""
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
 from unshaken.generate.ddpm import DDPM, DDPMSettings
@@ -72,7 +73,7 @@ def load_diffusers(folder: Path | str) -> DDPM:
         raise ModelError(f"{name} predicts {chain.config.prediction_type!r}, not one of {', '.join(PREDICTIONS)}")
     if config.sample_size is None:
         raise ModelError(f"{name} does not say for what size of image it is (sample_size in its config.json)")
-    alpha_bar = chain.alphas_cumprod.double()
+    alpha_bar = widen(chain.alphas_cumprod)
     image = (config.in_channels, *_sides(config.sample_size))
     adapted = UNet2D(net, image, alpha_bar, chain.config.prediction_type)
     return DDPM(adapted, DDPMSettings(timesteps=len(alpha_bar)), alpha_bar).eval()

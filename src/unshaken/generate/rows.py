@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.run.flag import Flag, FlagKind
 from unshaken.run.rows import Condition, Part, declare_table
 
@@ -48,7 +49,7 @@ def generated_rows(condition: Condition, images: Tensor, labels: Tensor | None, 
         files: where each image lies in the folder.
     """
     bytes_of = (images * 255).round().to(torch.uint8).cpu()
-    flat = images.double().flatten(1)
+    flat = widen(images).flatten(1)
     digests = [hashlib.sha256(image.numpy().tobytes()).hexdigest()[:16] for image in bytes_of]
     ids = [f"{i:06d}" for i in range(len(images))]
     deviation = flat.std(1, correction=0).tolist()

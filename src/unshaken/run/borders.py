@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.device import widen
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Gradient, Objective
 from unshaken.run.flag import Flag, FlagKind
@@ -51,7 +52,7 @@ def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
     moved = torch.where(border, images.clamp(INSET, 1 - INSET), images)
     here, inside = (required(oracle.ask(Gradient(x, of=TopLogit())).gradient) for x in (images, moved))
     seen = here[border & (inside != 0)]
-    share = float((seen == 0).double().mean())
+    share = float(widen(seen == 0).mean())
     if len(seen) >= ENOUGH and share > 0.5:
         text = (
             f"{100 * share:.0f} % of the pixels that are exactly 0 or 1 have no gradient, and have one {INSET:g} inside"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.device import widen
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
 from unshaken.run.flag import Flag as Flag
@@ -275,7 +276,7 @@ def outcomes(
             "loss": F.cross_entropy(logits, labels, reduction="none").numpy(),
         }
     if distance is not None:
-        columns["distance"] = [d if d < float("inf") else None for d in distance.double().cpu().tolist()]
+        columns["distance"] = [d if d < float("inf") else None for d in distance.cpu().double().tolist()]
     if survives_8bit is not None:
         kept = survives_8bit.to(torch.int8).cpu().tolist()
         columns["survives_8bit"] = [None if v < 0 else bool(v) for v in kept]
@@ -315,7 +316,7 @@ def cost_columns(
     return {
         "forwards": _column(forwards, n).long().numpy(),
         "backwards": _column(backwards, n).long().numpy(),
-        "seconds": _column(seconds, n).double().numpy(),
+        "seconds": widen(_column(seconds, n)).numpy(),
     }
 
 

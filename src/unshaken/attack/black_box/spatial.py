@@ -15,6 +15,7 @@ from torch import Tensor
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.device import widen, widest_float
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Logits
 from unshaken.core.registry import register
@@ -56,7 +57,7 @@ def moved(images: Tensor, angle: Tensor, shift: Tensor, *, padding: str = "zeros
         The same shape; exact for right angles and whole shifts.
     """
     height, width = images.shape[2:]
-    turns = torch.cat([angle.double()[:, None], shift.double()], 1)
+    turns = torch.cat([widen(angle)[:, None], widen(shift)], 1)
     kinds, which = torch.unique(turns, dim=0, return_inverse=True)  # samples at one step often share theirs
     places, weights = _corners(kinds, height, width)
     wide = F.pad(images, (1, 1, 1, 1), mode="constant" if padding == "zeros" else "replicate").flatten(2)
@@ -80,8 +81,8 @@ def _corners(kinds: Tensor, height: int, width: int) -> tuple[list[Tensor], list
     """
     radians = kinds[:, :1] * (math.pi / 180)
     cos, sin = radians.cos(), radians.sin()
-    down = torch.arange(height, device=kinds.device).double() - (height - 1) / 2
-    right = torch.arange(width, device=kinds.device).double() - (width - 1) / 2
+    down = widen(torch.arange(height, device=kinds.device)) - (height - 1) / 2
+    right = widen(torch.arange(width, device=kinds.device)) - (width - 1) / 2
     y, x = (axis.flatten() for axis in torch.meshgrid(down, right, indexing="ij"))
     y, x = y - kinds[:, 1:2], x - kinds[:, 2:]
     rows = ((cos * y + sin * x + (height - 1) / 2) * FINEST).round() / FINEST
@@ -181,15 +182,13 @@ class Spatial(Attack[SpatialState]):
         """The clean images under their transformations number `at`; unchanged where that is -1."""
         clean, bounds = state.problem.ball.clean, (self.rotation, self.translation, self.translation)
         if self.search == "random":
-            kinds = (
-                state.rng.fold(at).fresh(3, low=-1, high=1).double() * torch.tensor(bounds, device=at.device).double()
-            )
+            kinds = widen(state.rng.fold(at).fresh(3, low=-1, high=1)) * widen(torch.tensor(bounds, device=at.device))
         elif self._grid:
-            kinds = torch.tensor(self._grid, dtype=torch.float64, device=at.device)[at]
+            kinds = torch.tensor(self._grid, dtype=widest_float(at.device), device=at.device)[at]
         else:
             return clean
         kinds = kinds.masked_fill((at < 0)[:, None], 0)
-        sides = torch.tensor(clean.shape[2:], dtype=torch.float64, device=at.device)
+        sides = torch.tensor(clean.shape[2:], dtype=widest_float(at.device), device=at.device)
         return moved(clean, kinds[:, 0], kinds[:, 1:] * sides, padding=self.padding)
 
     @staticmethod

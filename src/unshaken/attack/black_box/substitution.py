@@ -15,6 +15,7 @@ from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.descent import descend
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Labels
@@ -94,7 +95,7 @@ class Substitution(BudgetedAttack):
                 self._fit(substitute, images, answers, context.seed, number)
         with context.oracle.meter.method(), torch.no_grad():
             right = substitute(images).argmax(1) == answers
-        return substitute.requires_grad_(False), float(right.double().mean())
+        return substitute.requires_grad_(False), float(widen(right).mean())
 
     def _network(self, images: Tensor, context: AttackContext) -> Classifier:
         with torch.random.fork_rng(devices=[]):

@@ -15,6 +15,7 @@ from unshaken.attack.detection.overlap import with_a_row
 from unshaken.attack.engine.ball import NORMS, Ball, distance
 from unshaken.attack.engine.budgets import check_budgets, conditions_of
 from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
@@ -176,8 +177,8 @@ class DetectionAttack(Parameters):
         objective = self.objective(problem)
         with torch.no_grad():
             value = objective(Answer(logits=found)).nan_to_num(-math.inf)
-        result = previous or DetectionResult(clean, found, value, nothing.double(), nothing, nothing, nothing.double())
-        result = result.replace(forwards=nothing, backwards=nothing, seconds=nothing.double())
+        result = previous or DetectionResult(clean, found, value, widen(nothing), nothing, nothing, widen(nothing))
+        result = result.replace(forwards=nothing, backwards=nothing, seconds=widen(nothing))
         if not len(batch) or radius == 0:
             return result
         outcome = drive(_Ascent(self), problem, oracle, rng)

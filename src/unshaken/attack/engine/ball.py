@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
@@ -120,7 +121,7 @@ class Ball(State):
         x = x.clamp_(self.lower, self.upper)
         if self.norm in ("linf", "region"):
             return x
-        ratio = self.eps.double() / self.distance(x)
+        ratio = widen(self.eps) / self.distance(x)
         over = ratio < 1 - TOLERANCE / 2
         if not bool(over.any()):
             return x
@@ -181,7 +182,7 @@ def finite_part(gradient: Tensor) -> Tensor:
 
 def distance(x: Tensor, clean: Tensor, norm: str) -> Tensor:
     """The norm of `x - clean` for each sample, float64 `[N]`."""
-    delta = (x.double() - clean.double()).flatten(1)
+    delta = (widen(x) - widen(clean)).flatten(1)
     length: Tensor = torch.linalg.vector_norm(delta, ORDERS[norm], dim=1)
     return length
 
@@ -189,7 +190,7 @@ def distance(x: Tensor, clean: Tensor, norm: str) -> Tensor:
 def inside(x: Tensor, clean: Tensor, eps: Tensor, norm: str) -> Tensor:
     """Bool `[N]`: within eps of the clean image (to a relative 1e-6) and inside [0, 1]."""
     low, high = x.flatten(1).aminmax(dim=1)
-    return (distance(x, clean, norm) <= eps.double() * (1 + TOLERANCE)) & (low >= 0) & (high <= 1)
+    return (distance(x, clean, norm) <= widen(eps) * (1 + TOLERANCE)) & (low >= 0) & (high <= 1)
 
 
 def project_l1(clean: Tensor, delta: Tensor, eps: Tensor) -> Tensor:
@@ -203,15 +204,15 @@ def project_l1(clean: Tensor, delta: Tensor, eps: Tensor) -> Tensor:
         delta: as `clean`.
         eps: `[N]`.
     """
-    size, sign = delta.abs().flatten(1).double(), delta.sign()
-    cap = torch.where(delta > 0, 1 - clean, clean).flatten(1).double()
+    size, sign = widen(delta.abs().flatten(1)), delta.sign()
+    cap = widen(torch.where(delta > 0, 1 - clean, clean).flatten(1))
     boxed = torch.minimum(size, cap)
-    radius = eps.double()[:, None]
+    radius = widen(eps)[:, None]
     # f(t) = sum min(max(size - t, 0), cap) falls, linear between the knots size (slope ends) and size - cap (starts).
     knots = torch.cat([size, (size - cap).clamp_min(0)], 1)
     slope = torch.cat([torch.ones_like(size), -torch.ones_like(size)], 1)
     knots, order = knots.sort(1)
-    before = boxed.gt(0).new_zeros(len(size), 1).double()
+    before = widen(boxed.gt(0).new_zeros(len(size), 1))
     slopes = -(slope.gather(1, order).flip(1).cumsum(1).flip(1))  # slope on the interval that ends at a knot
     widths = torch.diff(knots, dim=1, prepend=before)
     values = boxed.sum(1, keepdim=True) + (slopes * widths).cumsum(1)

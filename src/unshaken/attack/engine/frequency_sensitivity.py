@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core import prediction
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.accuracy import accuracy
@@ -111,6 +112,6 @@ def fourier_heat_map(
             sign = rng.fold(row).fold(column).uniform(images.shape[1]).sub(0.5).sign()[..., None, None]
             noise = norm * fourier_pattern(height, width, row, column)
             seen = (images + sign.to(images) * noise.to(images)).clamp(0, 1)
-            error = float((prediction.predict(predict(seen)) != labels).double().mean())
+            error = float(widen(prediction.predict(predict(seen)) != labels).mean())
             found[reach + row, reach + column] = found[reach - row, reach - column] = error
     return found

@@ -11,6 +11,7 @@ from torch import Tensor
 from unshaken.attack.engine.ball import TOLERANCE
 from unshaken.attack.engine.phase import PhaseRecord
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.device import widen
 from unshaken.core.driver import Outcome
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
@@ -73,7 +74,7 @@ class AttackResult(State):
     def without_cost(self) -> AttackResult:
         """The same result with zero cost, for the next budget."""
         zero = torch.zeros_like(self.forwards)
-        return self.replace(forwards=zero, backwards=zero, seconds=zero.double())
+        return self.replace(forwards=zero, backwards=zero, seconds=widen(zero))
 
 
 class Verdict(State):
@@ -151,11 +152,11 @@ def initial_result(images: Tensor, clean: Tensor, labels: Tensor, targeted: bool
         images,
         hit if targeted else ~hit,
         clean,
-        zeros.double(),
+        widen(zeros),
         zeros.to(torch.int8) - 1,
         zeros,
         zeros,
-        zeros.double(),
+        widen(zeros),
         zeros,
         zeros - 1,
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 from unshaken.attack.engine.losses import Margin
 from unshaken.attack.engine.phase import AttackContext
 from unshaken.attack.engine.problem import CrossEntropy
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Gradient, Objective
@@ -61,7 +62,7 @@ def inspect_model(context: AttackContext) -> Inspection:
         return Inspection(False, random, False, "the model gives no gradients", seconds)
     labels = required(batch.labels)
     dead, blocked = (_dead(context, batch.images, loss) for loss in (CrossEntropy(labels), Margin(labels, False)))
-    share, some = float(dead.double().mean()), not bool(blocked.all())
+    share, some = float(widen(dead).mean()), not bool(blocked.all())
     if random:
         words = f"answers to the same image differ by up to {gap:.2g}"
     elif not some:

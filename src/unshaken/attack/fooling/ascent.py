@@ -15,6 +15,7 @@ from unshaken.attack.fooling.confidence import LogOdds, TargetLogit, check_known
 from unshaken.attack.fooling.regularise import without_small, without_useless
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
+from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
@@ -163,8 +164,8 @@ class _Climb:
             x = torch.zeros_like(batch.images)
         x = self._boxed(x.to(batch.images))
         n, new = len(batch), targets.new_full
-        odds = x.new_full((n,), -torch.inf, dtype=torch.float64)
-        curve = x.new_full((n, self.settings.steps), torch.nan, dtype=torch.float64)
+        odds = widen(x.new_full((n,), -torch.inf))
+        curve = widen(x.new_full((n, self.settings.steps), torch.nan))
         never = new((n,), -1)
         return AscentState(
             targets, x, x + self.mean, odds, never, new((n, 4), -1), curve, new((n,), 0), targets.new_zeros(n).bool()
@@ -183,7 +184,7 @@ class _Climb:
         gradient, chain = required(answer.gradient), torch.ones_like(p)
         if s.objective == "probability":
             chain = p * missing  # dp/dx = p (1 - p) d log-odds / dx, which never rounds to 0
-        squared = gradient.double().flatten(1).square().sum(1) * chain.square()
+        squared = widen(gradient).flatten(1).square().sum(1) * chain.square()
         rate = progress_rate(p, missing, squared, s.early, s.late, s.lr_max)
         x = state.x + (rate * chain).to(gradient)[:, None, None, None] * gradient
         x = self._regularised(x * (1 - s.decay), gradient, state.step)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
@@ -28,7 +29,7 @@ def log_odds(logits: Tensor) -> Tensor:
     """
     if logits.ndim != 2 or logits.shape[1] < 2:
         raise ModelError(f"logits of shape {tuple(logits.shape)}: confidence needs [N, K] with two classes at least")
-    z = logits.double()
+    z = widen(logits)
     log_p = z.log_softmax(1)
     top = z.argmax(1, keepdim=True)
     odds = log_p - torch.log1p(-log_p.exp().clamp(max=0.75))  # exact below 0.75: only the top class can be above

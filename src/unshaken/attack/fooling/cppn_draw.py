@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.fooling.graphs import depths
+from unshaken.core.device import widen
 
 INPUTS = 4
 """x, y, distance from the centre, bias."""
@@ -114,7 +115,7 @@ def from_hls(pixels: Tensor) -> Tensor:
     Returns:
         The same shape and type.
     """
-    hue, light, saturation = pixels.double().unbind(1)
+    hue, light, saturation = widen(pixels).unbind(1)
     hue, light, saturation = hue * 2 / 360, light / 255, saturation / 255
     upper = torch.where(light <= 0.5, light * (1 + saturation), light + saturation - light * saturation)
     lower = 2 * light - upper

@@ -15,6 +15,7 @@ from unshaken.attack.fooling.archive import Archive
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import check_known, check_task, log_odds
 from unshaken.core.classifier import evaluating
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
@@ -185,7 +186,7 @@ def _odds(oracle: Oracle, images: Tensor, crop: int | None) -> Tensor:
         odds = log_odds(oracle.exact(seen)).cpu()
     else:
         logits = oracle.exact(ten_crops(seen, crop).flatten(0, 1))
-        odds = log_odds(logits.double().softmax(1).reshape(len(images), 10, -1).mean(1).log()).cpu()
+        odds = log_odds(widen(logits).softmax(1).reshape(len(images), 10, -1).mean(1).log()).cpu()
     if bool(odds.isnan().any()):
         raise ModelError(f"model {oracle.model.name!r} returns NaN for an image in [0, 1]: fix the model first")
     return odds

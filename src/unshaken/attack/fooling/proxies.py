@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
+
 
 def total_variation(images: Tensor) -> Tensor:
     """Mean absolute step from a pixel to its right and lower neighbours.
@@ -15,7 +17,7 @@ def total_variation(images: Tensor) -> Tensor:
     Returns:
         float64 `[N]`.
     """
-    steps = [images.diff(dim=d).abs().double().mean((1, 2, 3)) for d in (2, 3) if images.shape[d] > 1]
+    steps = [widen(images.diff(dim=d).abs()).mean((1, 2, 3)) for d in (2, 3) if images.shape[d] > 1]
     return torch.stack(steps).mean(0) if steps else torch.zeros(len(images), dtype=torch.float64)
 
 
@@ -26,4 +28,4 @@ def nearest(points: Tensor, others: Tensor) -> Tensor:
         points: `[N, ...]`.
         others: `[M, ...]`.
     """
-    return torch.cdist(points.flatten(1), others.flatten(1)).min(1).values.double()
+    return widen(torch.cdist(points.flatten(1), others.flatten(1)).min(1).values)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from unshaken.attack.fooling.base import FoolingImages
+from unshaken.core.device import widen
 from unshaken.run.flag import Flag, FlagKind
 from unshaken.run.rows import Condition, Part, declare_table
 
@@ -44,13 +45,13 @@ def fooling_rows(condition: Condition, found: FoolingImages, classes: Sequence[i
         names: of the model's classes; numbers stand for those that are not named.
     """
     ids = [f"class-{c:04d}" for c in classes]
-    confidence = found.odds.double().sigmoid().tolist()
+    confidence = widen(found.odds).sigmoid().tolist()
     columns = {
         "id": ids,
         "class": list(classes),
         "name": [names[c] if c < len(names) else str(c) for c in classes],
         "confidence": confidence,
-        "log_odds": found.odds.double().tolist(),
+        "log_odds": widen(found.odds).tolist(),
         "found": found.found.tolist(),
         "file": [f"{name}.png" for name in ids],
     }

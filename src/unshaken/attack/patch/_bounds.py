@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import TOLERANCE, Ball, distance
+from unshaken.core.device import widen
 from unshaken.core.rng import SampleRng
 
 
@@ -14,7 +15,7 @@ class SmallPatch(Ball):
 
     def contains(self, x: Tensor) -> Tensor:
         """Bool `[N]`."""
-        return super().contains(x) & (distance(x, self.clean, "l2") <= self.eps.double() * (1 + TOLERANCE))
+        return super().contains(x) & (distance(x, self.clean, "l2") <= widen(self.eps) * (1 + TOLERANCE))
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest point within the norm, once within the bounds."""

@@ -13,6 +13,7 @@ from unshaken.attack.engine.ball import NORMS, Ball, distance
 from unshaken.attack.engine.budgets import check_budgets, conditions_of
 from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
 from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
@@ -125,10 +126,10 @@ class PixelPGD(Parameters):
         logits = oracle.exact(batch.images) if clean is None else clean
         zeros = torch.zeros(len(batch), dtype=torch.int64, device=batch.images.device)
         wrong = wrong_pixels(logits, required(batch.labels))
-        result = PixelResult(batch.images, logits, wrong, zeros.double(), zeros, zeros, zeros.double())
+        result = PixelResult(batch.images, logits, wrong, widen(zeros), zeros, zeros, widen(zeros))
         found: dict[float, PixelResult] = {}
         for radius in sorted(set(radii)):
-            result = result.replace(forwards=zeros, backwards=zeros, seconds=zeros.double())
+            result = result.replace(forwards=zeros, backwards=zeros, seconds=widen(zeros))
             found[radius] = result = self._under(oracle, batch, norm, radius, seed, result)
         return [found[radius] for radius in radii]
 

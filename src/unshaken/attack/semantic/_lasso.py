@@ -29,7 +29,7 @@ def lasso_mask(codes: Tensor, labels: Tensor, penalty: float, method: str) -> Te
         ParameterError: all samples are of one class, or no coordinate is kept.
     """
     linear: Any = need("sklearn.linear_model", "scikit-learn", "labels", f"{method}: latent_mask=lasso")
-    x, y = codes.flatten(1).double().cpu().numpy(), labels.cpu().numpy()
+    x, y = codes.flatten(1).cpu().double().numpy(), labels.cpu().numpy()
     classes = np.unique(y)
     if len(classes) < 2:
         raise ParameterError(f"{method}: latent_mask=lasso needs images of two classes or more, not {len(classes)}")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core.batch import Batch
+from unshaken.core.device import widen
 from unshaken.core.oracle import required
 from unshaken.core.prediction import predict
 from unshaken.core.state import State
@@ -87,7 +88,7 @@ def view_rows(condition: Condition, batch: Batch, chosen: ChosenViews, logits: T
     """
     n, count = logits.shape[:2]
     labels, prediction = required(batch.labels)[:, None].expand(n, count), predict(logits)
-    views = chosen.views.double().flatten(0, 1).cpu()
+    views = widen(chosen.views).flatten(0, 1).cpu()
     columns: dict[str, Any] = {
         "id": [i for i in batch.ids for _ in range(count)],
         "number": list(range(count)) * n,
@@ -95,8 +96,8 @@ def view_rows(condition: Condition, batch: Batch, chosen: ChosenViews, logits: T
         **{name: views[:, j].numpy() for j, name in enumerate(COORDINATES)},
         "label": labels.flatten().cpu().numpy(),
         "prediction": prediction.flatten().cpu().numpy(),
-        "confidence": logits.double().softmax(-1).amax(-1).flatten().cpu().numpy(),
+        "confidence": widen(logits).softmax(-1).amax(-1).flatten().cpu().numpy(),
         "correct": (prediction == labels).flatten().cpu().numpy(),
-        "loss": loss.double().flatten().cpu().numpy(),
+        "loss": widen(loss).flatten().cpu().numpy(),
     }
     return Part("views", condition, columns)

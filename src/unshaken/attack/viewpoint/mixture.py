@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.data.viewpoint.camera import ViewBox
@@ -63,7 +64,7 @@ def entropy(mixture: ViewMixture, box: ViewBox, free: Tensor | None = None) -> T
         box: of the viewpoints.
         free: bool `[6]`: coordinates that are searched; the others count for nothing.
     """
-    mu, sigma = mixture.mu.double(), mixture.sigma.double()
+    mu, sigma = widen(mixture.mu), widen(mixture.sigma)
     u = mu[..., None] + sigma[..., None] * _NODES.to(mu)
     log_slope = 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))  # log(1 - tanh^2 u)
     expected = (log_slope * _WEIGHTS.to(mu)).sum(-1) / math.sqrt(2 * math.pi)

@@ -9,6 +9,7 @@ import torch
 from unshaken.attack.viewpoint._rendered_views import Render
 from unshaken.attack.viewpoint.base import Objects, ViewAttack
 from unshaken.attack.viewpoint.chosen_views import ChosenViews
+from unshaken.core.device import widen
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -25,7 +26,7 @@ class UniformViews(ViewAttack):
         views = spread * spread.new_tensor(self.box.a) + spread.new_tensor(self.box.b)
         none = torch.zeros_like(objects.labels)
         component = none[:, None].expand(-1, self.samples) - 1
-        return ChosenViews(views, component, none, none.double())
+        return ChosenViews(views, component, none, widen(none))
 
     def most_passes(self, classes: int) -> int:
         """One pass a view."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.viewpoint.mixture import ViewMixture
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.data.viewpoint.camera import ViewBox
 from unshaken.run.rows import Condition, Part, declare_table
@@ -58,8 +59,8 @@ def mixture_rows(
         "id": [i for i in ids for _ in range(count)],
         "component": list(range(count)) * n,
         "weight": [1 / count] * (count * n),
-        "mu": mixture.mu.double().flatten(0, 1).tolist(),
-        "sigma": mixture.sigma.double().flatten(0, 1).tolist(),
+        "mu": widen(mixture.mu).flatten(0, 1).tolist(),
+        "sigma": widen(mixture.sigma).flatten(0, 1).tolist(),
         "half": [list(box.a)] * (count * n),
         "centre": [list(box.b)] * (count * n),
         "per_dim": [mixture.per_dim] * (count * n),

@@ -139,7 +139,7 @@ def certificates(
     columns: dict[str, list[float | int | bool] | list[str]] = {
         "id": list(batch.ids),
         "abstained": column(False if abstained is None else abstained),
-        "radius": column(radius.double()),
+        "radius": column(radius.cpu().double()),
         "norm": [norm] * n,
         "samples": column(samples),
         "alpha": column(alpha),

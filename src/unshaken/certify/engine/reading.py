@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Node, Tracer
 from unshaken.certify.engine import _pieces as pieces
 from unshaken.certify.engine.layers import Chain, Layer
 from unshaken.core.classifier import HALF, Classifier, evaluating
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, float64_device
 from unshaken.core.errors import ModelError
 
 KNOWN = (
@@ -57,8 +57,7 @@ def read_chain(model: Classifier, images: Tensor) -> Chain:
 
 
 def _device(model: Classifier) -> torch.device:
-    device = device_of(model)
-    return torch.device("cpu") if device.type == "mps" else device
+    return float64_device(device_of(model))
 
 
 def _trace(model: Classifier) -> GraphModule:
@@ -71,7 +70,7 @@ def _trace(model: Classifier) -> GraphModule:
 
 
 def _agree(chain: Chain, model: Classifier, images: Tensor) -> None:
-    right = model(images.float()).double().to(chain.device)
+    right = model(images.float()).to(chain.device).double()
     off = float((chain.forward(images) - right).abs().max()) if images.numel() else 0.0
     if not off <= SLACK * max(1e-6, float(right.abs().max())):
         raise ModelError(

@@ -16,6 +16,7 @@ from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
 from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
 from unshaken.certify.smoothing.votes import lower_bound, upper_bound
 from unshaken.core.batch import Batch
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.prediction import predict
 from unshaken.core.registry import register
@@ -71,7 +72,7 @@ def judge_mixture(
         alpha_error: failure probability.
         rule: see `unshaken.certify.smoothing.mixture_certificates`.
     """
-    accurate, a = accurate.double(), weights.double()[:, None]
+    accurate, a = widen(accurate), widen(weights)[:, None]
     first = (1 - a) * accurate + a * selected / selected.sum(1, keepdim=True).clamp(min=1)
     chosen = first.argmax(1, keepdim=True)
     lower, upper = bounds(counts, chosen, alpha_error)

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widest_float
 from unshaken.core.errors import ParameterError
 
 Value = float | Tensor
@@ -113,7 +114,7 @@ def sharp_radius(top: Value, other: Value, alpha: float, sigma: float) -> Tensor
     needed = margin_needed(alpha)
     y, i = _probabilities(top, other)
     high, low = torch.special.ndtri(y), torch.special.ndtri(i)
-    need = torch.special.ndtri(torch.tensor([needed, 1 - needed], dtype=torch.float64, device=y.device))
+    need = torch.special.ndtri(torch.tensor([needed, 1 - needed], dtype=widest_float(y.device), device=y.device))
     zero = torch.zeros_like(y)
     most = torch.minimum(torch.minimum((high - low) / 2, high - need[0]), need[1] - low)
     least, most = zero, torch.where(y - i > needed + SLACK, most, 0.0).clamp(min=0)

@@ -60,4 +60,5 @@ def winner(counts: Tensor, alpha: float) -> Tensor:
     """
     top, classes = counts.topk(2, dim=1)
     tests = [scipy.stats.binomtest(a, a + b, 0.5).pvalue for a, b in top.tolist()]
-    return torch.where(torch.tensor(tests, device=counts.device) <= alpha, classes[:, 0], -1)
+    clear = (torch.tensor(tests) <= alpha).to(counts.device)
+    return torch.where(clear, classes[:, 0], -1)

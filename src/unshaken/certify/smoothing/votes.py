@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.driver import Outcome, drive
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
@@ -107,7 +108,7 @@ class Poll:
         """No votes yet."""
         none = torch.zeros(len(samples), self.classes, dtype=torch.int64, device=samples.images.device)
         zero = none[:, 0]
-        return Ballot(samples.images, samples.labels, rng, Tally(none, none, zero, zero > 0, zero, zero.double()))
+        return Ballot(samples.images, samples.labels, rng, Tally(none, none, zero, zero > 0, zero, widen(zero)))
 
     def ask(self, state: Ballot) -> Votes:
         """The next draws; a sample's draws are numbered from 0 on, those that choose first."""
@@ -248,4 +249,4 @@ def _record(tally: Tally) -> dict[str, object]:
 
 def _from_record(record: dict[str, object], device: torch.device) -> Tally:
     values = {name: torch.tensor([record[name]], device=device) for name in Tally._names}
-    return Tally(**{**values, "seconds": values["seconds"].double()})
+    return Tally(**{**values, "seconds": widen(values["seconds"])})

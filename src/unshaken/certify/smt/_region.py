@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from unshaken.core.device import float64_device, widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 
@@ -47,7 +48,7 @@ class Region:
     def around(cls, image: Tensor, label: int, free: Tensor, eps: float) -> Region:
         """The free pixels within eps of their values, cut with [0, 1] and rounded inwards to float32."""
         _check_places(free, image.numel())
-        values = image.flatten()[free].double()
+        values = image.flatten()[free].to(float64_device(image.device)).double()
         lower, upper = (values - eps).clamp_min(0), (values + eps).clamp_max(1)
         low, high = lower.float(), upper.float()
         low = torch.where(low.double() < lower, low.nextafter(torch.ones_like(low)), low)
@@ -84,7 +85,7 @@ def most_extreme(image: Tensor, count: int) -> Tensor:
         image: `[C, H, W]`.
         count: how many; all of the image where it has fewer.
     """
-    flat = image.flatten().double()
+    flat = widen(image.flatten())
     return (flat - flat.mean()).abs().sort(descending=True, stable=True).indices[:count]
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.device import float64_device
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import required
 
@@ -71,8 +72,8 @@ class Anatomy:
             raise ModelError(
                 f"model {model.name!r} has no linear layer {head!r}; it is not the model that was fitted on"
             )
-        weight = linear.weight.detach().float()
-        bias = torch.zeros_like(weight[:, 0]) if linear.bias is None else linear.bias.detach().float()
+        weight = linear.weight.detach().to(float64_device(linear.weight.device)).float()
+        bias = torch.zeros_like(weight[:, 0]) if linear.bias is None else linear.bias.detach().to(weight)
         return cls(model.name, classes, head, stages, weight, bias)
 
     @property
@@ -109,7 +110,7 @@ class Anatomy:
             ModelError: there is no head.
         """
         weight, bias = self.linear
-        return (features.to(weight.dtype) @ weight.T + bias).double()
+        return (features.to(weight) @ weight.T + bias).double()
 
 
 @contextmanager
@@ -136,7 +137,8 @@ def _heads(anatomy: Anatomy, values: Tensor, logits: Tensor) -> bool:
     pooled = values.mean((2, 3)) if values.ndim == 4 else values.mean(1)
     if pooled.shape[1] != anatomy.linear[0].shape[1]:
         return False
-    return torch.allclose(anatomy.read_out(pooled), logits.double(), rtol=1e-4, atol=1e-5)
+    found = anatomy.read_out(pooled)
+    return torch.allclose(found, logits.to(found.device).double(), rtol=1e-4, atol=1e-5)
 
 
 def _same(values: Tensor, logits: Tensor) -> bool:

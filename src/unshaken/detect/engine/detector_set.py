@@ -15,7 +15,7 @@ from unshaken.core.addresses import bare
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import refuse_code
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, float64_device
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
@@ -178,7 +178,7 @@ class DetectorSet:
         about.check_view(model.view, model.name, shown)
         tensors, inside = checked_banks(folder, found), found.anatomy
         anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
-        device = device_of(model)
+        device = float64_device(device_of(model))
         detectors = {e.label: _fitted(folder, e, tensors, device) for e in found.detectors}
         return cls(model, anatomy, detectors, about.model_dump(exclude_unset=True))
 

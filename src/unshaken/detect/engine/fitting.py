@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.consent import of_arguments
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, float64_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
@@ -281,7 +281,7 @@ class _Fitting:
         """All tuning samples as one look."""
         if not held:
             return None
-        batch = Batch.concat(held)
+        batch = Batch.concat(held).to(float64_device(self.oracle.device))
         parts = list(forward_passes(self.methods, self.anatomy, batch, self.oracle, self.seed))
         features = {k: torch.cat([p.features[k] for p in parts]) for k in parts[0].features}
         rng = SampleRng.of(self.seed, "detect", batch.ids)

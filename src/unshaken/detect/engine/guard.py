@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import float64_device
 from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Features, Logits, Query, gradients_by
 from unshaken.core.rng import SampleRng
@@ -60,15 +61,18 @@ class GuardNet(nn.Module):
         """`[N, C, H, W]` in [0, 1] to `[N, K + 1]`."""
         method = self.fitted.method
         logits, features = self.model.features(images, method.layers(self.anatomy))
-        rng = SampleRng(torch.zeros(len(images), dtype=torch.int64, device=images.device))
-        forward = ForwardPass(self.anatomy, logits, features, images, rng)
-        score = _through(method.examine(forward, self.fitted.bank), self.model)
+        place = float64_device(images.device)
+        rng = SampleRng(torch.zeros(len(images), dtype=torch.int64, device=place))
+        forward = ForwardPass(
+            self.anatomy, logits.to(place), {k: v.to(place) for k, v in features.items()}, images.to(place), rng
+        )
+        score = _through(method.examine(forward, self.fitted.bank), self.model, images.device)
         away = ((score - self.threshold) / self.spread).clamp(-1e4, 1e4).to(logits)
         return torch.cat([logits, (logits.amax(1) + away)[:, None]], 1)
 
 
-def _through(queries: QueryGenerator[T], model: Classifier) -> T:
-    """A detector's questions, answered with a graph."""
+def _through(queries: QueryGenerator[T], model: Classifier, device: torch.device) -> T:
+    """A detector's questions, answered with a graph by a model on a device."""
     answer: Any = None
     while True:
         try:
@@ -76,7 +80,7 @@ def _through(queries: QueryGenerator[T], model: Classifier) -> T:
         except StopIteration as stop:
             found: T = stop.value
             return found
-        answer = _answer_with_graph(query, model)
+        answer = _answer_with_graph(query.to(device), model).to(float64_device(device))
 
 
 def _answer_with_graph(query: Query, model: Classifier) -> Answer:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import float64_device
 from unshaken.core.fit_view import fit_view
 from unshaken.detect.engine.anatomy import Anatomy
 
@@ -29,15 +30,17 @@ def predicted(model: Classifier, images: Tensor, batch_size: int = 64) -> Tensor
 
 @torch.no_grad()
 def penultimate(model: Classifier, images: Tensor, batch_size: int = 64) -> tuple[Tensor, Tensor]:
-    """Features `[N, D]` that a classifier's linear head weighs, and its predictions `[N]`.
+    """Features `[N, D]` that a classifier's linear head weighs, float64, and its predictions `[N]`.
+
+    They are on the device of the images, or on the CPU where that has no float64.
 
     Raises:
         ModelError: the model has no linear head.
     """
     layer = Anatomy.of(model, as_seen(images[:1], model)).penultimate
-    features, labels = [], []
+    features, labels, place = [], [], float64_device(images.device)
     for part in torch.split(images, batch_size):
         logits, found = model.features(as_seen(part, model), [layer])
-        features.append(found[layer].flatten(1).double())
-        labels.append(logits.argmax(1))
+        features.append(found[layer].flatten(1).to(place).double())
+        labels.append(logits.argmax(1).to(place))
     return torch.cat(features), torch.cat(labels)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.device import float64_device
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Features, Logits, Query
@@ -94,12 +95,17 @@ def forward_passes(
         batch: the samples.
         oracle: runs the model and counts its passes.
         seed: of the run.
+
+    Yields:
+        What the model says, on its device, or on the CPU where that has no float64: there scores are computed.
     """
     layers = tuple(dict.fromkeys(layer for m in methods for layer in m.layers(anatomy)))
-    start = 0
+    start, place = 0, float64_device(oracle.device)
     while start < len(batch):
         piece = batch[slice(start, start + oracle.limit)]
-        answer = oracle.ask(Features(piece.images, layers) if layers else Logits(piece.images))
+        points = piece.images.to(oracle.device)
+        answer = oracle.ask(Features(points, layers) if layers else Logits(points)).to(place)
+        piece = piece.to(place)
         rng = SampleRng.of(seed, "detect", piece.ids)
         yield ForwardPass(anatomy, required(answer.logits), answer.features or {}, piece.images, rng, piece.labels)
         start += len(piece)
@@ -115,7 +121,7 @@ def run_queries(queries: QueryGenerator[T], oracle: Oracle) -> T:
             except StopIteration as stop:
                 found: T = stop.value
                 return found
-        answer = oracle.ask(query)
+        answer = oracle.ask(query.to(oracle.device)).to(float64_device(oracle.device))
 
 
 def check_scores(label: str, scores: Tensor, ids: Sequence[str]) -> None:

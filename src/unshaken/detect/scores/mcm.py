@@ -6,6 +6,7 @@ import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
+from unshaken.core.device import float64_device
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Goal, Passes, Query
@@ -37,7 +38,9 @@ class CosineScale(Query):
                 f"mcm: {name!r} is no zero-shot model (openclip:...): its logits are not cosines between an image and "
                 "class names; use msp or max-logit"
             )
-        return Answer(value=net.scale.detach().double().reshape(1).expand(len(self.points)))
+        return Answer(
+            value=net.scale.detach().to(float64_device(net.scale.device)).double().reshape(1).expand(len(self.points))
+        )
 
 
 @register("mcm", reference="Ming et al. 2022, arXiv:2211.13445", needs=("logits", "text"))

@@ -52,9 +52,9 @@ def linear_fit(present: Tensor, scores: Tensor, kernel: float, ridge: float) -> 
         ridge: weight of the penalty.
 
     Returns:
-        b, float64 `[L]`.
+        b, float64 `[L]`, on the CPU.
     """
-    z, s = present.double(), scores.double()
+    z, s = present.cpu().double(), scores.cpu().double()
     weights = (-(1 - z.mean(1).sqrt()).square() / kernel**2).exp()
     share = weights / weights.sum()
     centred = z - share @ z
@@ -142,5 +142,6 @@ class LIME(Attribution[Copies]):
         every = torch.arange(self.samples, device=state.asked.device)[None]
         for i, segments in enumerate(state.segments):
             present = self.present(state.rng[i : i + 1], every, int(segments.max()) + 1)[0]
-            found.append(linear_fit(present, state.scores[i], self.kernel, self.ridge)[segments].float())
+            weights = linear_fit(present, state.scores[i], self.kernel, self.ridge).float()
+            found.append(weights.to(segments.device)[segments])
         return AttributionMap(torch.stack(found) if found else state.target.images[:, 0])

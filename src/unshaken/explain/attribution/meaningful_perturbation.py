@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
@@ -127,7 +128,7 @@ class MeaningfulPerturbation(Attribution[Learning]):
         keep, spread = MOMENTS
         first = keep * state.first + (1 - keep) * slope
         second = spread * state.second + (1 - spread) * slope.square()
-        step = (state.step + 1)[:, None, None].double()
+        step = widen((state.step + 1)[:, None, None])
         mean, square = (first / (1 - keep**step)).float(), (second / (1 - spread**step)).float()
         mask = (state.mask - self.lr * mean / (square.sqrt() + TINY)).clamp(0, 1)
         return state.replace(mask=mask, first=first, second=second, step=state.step + 1)

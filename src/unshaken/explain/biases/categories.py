@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.documents import LONGEST_NAMES, parse_json, read_text
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.prediction import predict
@@ -36,7 +37,7 @@ class Categories:
         Raises:
             ParameterError: a class is beyond the logits.
         """
-        p = logits.double().softmax(1)
+        p = widen(logits).softmax(1)
         if self.members is None:
             return p
         if (most := max(i for group in self.members for i in group)) >= p.shape[1]:

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
@@ -65,7 +66,7 @@ def class_kinds(labels: Tensor) -> tuple[int, float]:
     (2, 1.0)
     """
     counts = torch.bincount(labels)
-    shares = counts[counts > 0].double() / len(labels)
+    shares = widen(counts[counts > 0]) / len(labels)
     return len(shares), float(-(shares * shares.log2()).sum()) + 0.0
 
 
@@ -75,7 +76,7 @@ def mean_distance(features: Tensor) -> float:
     >>> mean_distance(torch.tensor([[1.0, 0.0], [0.0, 2.0]])) == 2**0.5
     True
     """
-    unit = features.double() / features.double().norm(dim=1, keepdim=True).clamp(min=1e-12)
+    unit = widen(features) / widen(features).norm(dim=1, keepdim=True).clamp(min=1e-12)
     distances = torch.pdist(unit)
     return float(distances.mean()) if len(distances) else 0.0
 

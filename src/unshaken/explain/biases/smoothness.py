@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ModelError, did_you_mean
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
@@ -86,7 +87,7 @@ def channel_variation(
     for layer in layers:
         if outputs[0][layer].ndim != 4:
             raise ModelError(f"layer {layer!r} gives {list(outputs[0][layer].shape)}, not maps [N, D, h, w]")
-        found[layer] = tuple(total_variation(out[layer].double()).cpu() for out in outputs)
+        found[layer] = tuple(total_variation(widen(out[layer])).cpu() for out in outputs)
     return found  # type: ignore[return-value]
 
 

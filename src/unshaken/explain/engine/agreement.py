@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ParameterError
 
 Similarity = Literal["spearman", "pearson", "top-k", "ssim"]
@@ -41,7 +42,7 @@ def map_agreement(one: Tensor, other: Tensor, by: Similarity = "spearman", *, to
         raise DataError(f"maps of {tuple(one.shape)} and {tuple(other.shape)}: give two of one shape [N, H, W]")
     if not 0 < top < 1:
         raise ParameterError(f"top={top} must lie inside (0, 1): the share of pixels that is compared")
-    one, other = one.double(), other.double()
+    one, other = widen(one), widen(other)
     first, second = one.flatten(1), other.flatten(1)
     if by == "pearson":
         return pearson(first, second)
@@ -117,4 +118,4 @@ def _overlap(one: Tensor, other: Tensor, top: float) -> Tensor:
     for values in (one, other):
         places = values.argsort(dim=1, descending=True, stable=True)[:, :k]
         chosen.append(torch.zeros_like(values, dtype=torch.bool).scatter_(1, places, value=True))
-    return (chosen[0] & chosen[1]).sum(1).double() / k
+    return widen((chosen[0] & chosen[1]).sum(1)) / k

@@ -33,7 +33,7 @@ def impute(image: Tensor, missing: Tensor) -> Tensor:
     if gone.all() or not gone.any():
         return torch.zeros_like(image) if gone.all() else image
     weights = _neighbours(*missing.shape)
-    pixels = image.flatten(1).double().cpu().numpy()
+    pixels = image.flatten(1).cpu().double().numpy()
     inner, outer = weights[gone][:, gone], weights[gone][:, ~gone]
     total = np.asarray(weights[gone].sum(1)).ravel()
     system = scipy.sparse.csc_array(scipy.sparse.diags_array(total) - inner)

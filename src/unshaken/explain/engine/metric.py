@@ -68,7 +68,7 @@ class MapScores:
     def free(cls, value: Tensor) -> MapScores:
         """A value that took no pass."""
         none = torch.zeros(len(value), dtype=torch.int64)
-        return cls(value.double().cpu(), none, none.clone())
+        return cls(value.cpu().double(), none, none.clone())
 
 
 class MapMetric(Parameters, ABC):

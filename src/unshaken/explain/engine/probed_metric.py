@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Goal, Logits, Passes
@@ -149,7 +150,7 @@ class _Search:
 
     def start(self, samples: MapTarget, rng: SampleRng) -> Probing:
         target = samples.replace(removed=self.metric.removed(samples.images, rng, self.model))
-        empty = torch.zeros(len(target.images), self.total + 1, dtype=torch.float64, device=target.images.device)
+        empty = widen(target.images.new_zeros(len(target.images), self.total + 1))
         return Probing(target, torch.zeros_like(target.classes), empty, empty)
 
     def ask(self, state: Probing) -> Probes:
@@ -157,11 +158,11 @@ class _Search:
 
     def tell(self, state: Probing, answer: Answer) -> Probing:
         place = self._numbers(state).clamp(max=self.total)
-        logits = required(answer.logits).double()
+        logits = widen(required(answer.logits))
         scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.metric.score)
         expected = state.expected
         if answer.value is not None:
-            expected = expected.scatter(1, place, answer.value.double())
+            expected = expected.scatter(1, place, widen(answer.value))
         return state.replace(
             asked=state.asked + self.size, scores=state.scores.scatter(1, place, scores), expected=expected
         )

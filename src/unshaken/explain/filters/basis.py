@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.models.loaders.weights import read_weights
 
@@ -76,7 +77,7 @@ class Basis:
             raise ModelError(
                 f"{source} holds no basis of filters: {missing[0]!r} is missing; give arrays of filter-drift"
             )
-        mean, directions, shares = (np.asarray(tensors[n].double().numpy()) for n in names)
+        mean, directions, shares = (np.asarray(widen(tensors[n]).numpy()) for n in names)
         if directions.shape != (mean.size, mean.size) or shares.shape != mean.shape or mean.ndim != 1:
             raise ModelError(f"{source}: the parts of the basis have shapes that do not fit each other")
         return cls(mean, directions, shares)

@@ -118,7 +118,7 @@ def _outputs_first(module: Any) -> Numbers:
         inputs, outputs = weight.shape[0] // g, weight.shape[1]
         grouped = weight.reshape(g, inputs, outputs, *weight.shape[2:])
         weight = grouped.transpose(1, 2).reshape(g * outputs, inputs, *weight.shape[2:])
-    return np.asarray(weight.double().cpu().numpy())
+    return np.asarray(weight.cpu().double().numpy())
 
 
 def _materialised(module: Any) -> Tensor:

@@ -43,7 +43,7 @@ def filters_of_weights(weights: Mapping[str, Tensor]) -> list[ConvLayer]:
         name = _PLAIN.fullmatch(key)
         if name and tensor.ndim == 4 and tensor.is_floating_point() and name[1] not in found:
             found[name[1]] = _materialised(name[1], tensor, weights)
-    rows = [(name, np.asarray(w.double().cpu().numpy()), w.shape[0] > 1 == w.shape[1]) for name, w in found.items()]
+    rows = [(name, np.asarray(w.cpu().double().numpy()), w.shape[0] > 1 == w.shape[1]) for name, w in found.items()]
     return number_layers(rows)
 
 

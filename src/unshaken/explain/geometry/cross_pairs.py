@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.explain.geometry.neighbours import CLOSE, check_finite, mean_of, squared_differences
 
@@ -68,7 +69,7 @@ def rank(total: int, quantile: float) -> int:
 
 def count_pairs(labels: Tensor) -> int:
     """Pairs of samples with different labels."""
-    counts = torch.unique(labels, return_counts=True)[1].double()
+    counts = widen(torch.unique(labels, return_counts=True)[1])
     return round(float((counts.sum() ** 2 - (counts**2).sum()) / 2))
 
 
@@ -90,14 +91,14 @@ def closest_pairs(points: Tensor, labels: Tensor, keep: int, *, block: int = 512
         )
     check_finite(points)
     n, centre = len(points), mean_of(points, block)
-    lengths = torch.cat([((p.double() - centre) ** 2).sum(1) for p in torch.split(points, block)])
+    lengths = torch.cat([((widen(p) - centre) ** 2).sum(1) for p in torch.split(points, block)])
     best = lengths.new_empty(0)
     pairs = torch.empty((2, 0), dtype=torch.int64)
     margin = keep + 64
     for one in range(0, n, block):
-        rows = points[one : one + block].double() - centre
+        rows = widen(points[one : one + block]) - centre
         for other in range(one, n, block):
-            columns = points[other : other + block].double() - centre
+            columns = widen(points[other : other + block]) - centre
             squared = lengths[one : one + block, None] + lengths[other : other + block] - 2 * rows @ columns.T
             i, j = (labels[one : one + block, None] != labels[other : other + block]).nonzero(as_tuple=True)
             if one == other:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 
 Numbers = NDArray[np.float64]
@@ -67,15 +68,15 @@ def nearest(points: Tensor, k: int, *, block: int = 512) -> Neighbours:
         )
     check_finite(points)
     centre = mean_of(points, block)
-    lengths = torch.cat([((p.double() - centre) ** 2).sum(1) for p in torch.split(points, block)])
+    lengths = torch.cat([((widen(p) - centre) ** 2).sum(1) for p in torch.split(points, block)])
     wanted = min(n - 1, k + _SLACK)
     distances, indices = np.empty((n, k)), np.empty((n, k), np.int64)
     for first in range(0, n, block):
-        rows = points[first : first + block].double() - centre
+        rows = widen(points[first : first + block]) - centre
         best = lengths.new_empty((len(rows), 0))
         names = torch.empty((len(rows), 0), dtype=torch.int64, device=points.device)
         for start in range(0, n, block):
-            columns = points[start : start + block].double() - centre
+            columns = widen(points[start : start + block]) - centre
             squared = lengths[first : first + block, None] + lengths[start : start + block] - 2 * rows @ columns.T
             own = torch.arange(first, first + len(rows), device=points.device)
             others = torch.arange(start, start + len(columns), device=points.device)
@@ -106,14 +107,14 @@ def check_finite(points: Tensor) -> None:
 
 def mean_of(points: Tensor, block: int = 512) -> Tensor:
     """The mean point, float64 `[D]`."""
-    return torch.stack([p.double().sum(0) for p in torch.split(points, block)]).sum(0) / len(points)
+    return torch.stack([widen(p).sum(0) for p in torch.split(points, block)]).sum(0) / len(points)
 
 
 def squared_differences(points: Tensor, one: Tensor, other: Tensor) -> Tensor:
     """Squared distances of pairs of points by their indices, float64 `[P]`, without cancellation."""
     step = max(1, _DIFFERENCES // max(1, points.shape[1]))
     parts = [
-        ((points[a].double() - points[b].double()) ** 2).sum(1)
+        ((widen(points[a]) - widen(points[b])) ** 2).sum(1)
         for a, b in zip(torch.split(one, step), torch.split(other, step), strict=True)
     ]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)

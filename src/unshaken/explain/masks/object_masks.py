@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.data.write_masks import check_mask_names, write_object_masks
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
@@ -51,7 +52,7 @@ class ObjectMasks(Analysis):
             )  # fmt: skip
             forwards, backwards = forwards + ahead, backwards + back
             rows["id"] += batch.ids
-            rows["object_size"] += masks.double().mean((1, 2)).tolist()
+            rows["object_size"] += widen(masks).mean((1, 2)).tolist()
             if self.out:
                 indices = [places[name] for name in batch.ids]
                 write_object_masks(self.out, masks.cpu(), subject.samples, indices, subject.model.view)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.explain.engine.probed_metric import MapTarget, Probes, RemovalMetric
 from unshaken.explain.engine.target import Score
@@ -42,7 +43,7 @@ class Infidelity(RemovalMetric):
         change = self._squares if self.perturbation == "square" else self._noise
         found = torch.stack([change(target, number[:, q]) for q in range(number.shape[1])], 1)
         found = found * (number > 0)[:, :, None, None]
-        expected = torch.einsum("nhw,nqhw->nq", target.maps.double(), found.double())
+        expected = torch.einsum("nhw,nqhw->nq", widen(target.maps), widen(found))
         amount, images = found[:, :, None], target.images[:, None]
         if self.perturbation == "square":
             return Probes(torch.where(amount > 0, target.removed[:, None], images), expected)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.explain.engine.metric import Case, MapMetric, MapScores
 from unshaken.explain.engine.object_masks import object_masks
@@ -30,7 +31,7 @@ class MaskShare(MapMetric):
 
     def judge(self, case: Case) -> MapScores:
         """Sums over pixels."""
-        inside, maps = object_masks(case, self.info.name), case.maps.double()
+        inside, maps = object_masks(case, self.info.name), widen(case.maps)
         positive = (maps - maps.mean((1, 2), keepdim=True) if self.above == "mean" else maps).clamp(min=0)
         total = positive.sum((1, 2))
         known = (total > 0) & inside.any(2).any(1)

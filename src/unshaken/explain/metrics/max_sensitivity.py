@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.explain.engine.metric import Case, MapMetric, MapScores
@@ -28,14 +29,14 @@ class MaxSensitivity(MapMetric):
     def judge(self, case: Case) -> MapScores:
         """One changed copy of all images at a time."""
         rng = SampleRng.of(case.seed, f"explain {self.info.name}", case.ids).to(case.images.device)
-        maps = case.maps.flatten(1).double()
-        size, most = maps.norm(dim=1), torch.zeros(len(maps), dtype=torch.float64, device=maps.device)
+        maps = widen(case.maps.flatten(1))
+        size, most = maps.norm(dim=1), torch.zeros(len(maps), dtype=widest_float(maps.device), device=maps.device)
         forwards = torch.zeros(len(maps), dtype=torch.int64)
         backwards = forwards.clone()
         for number in range(self.samples):
             noise = rng.fold(number).uniform(*case.images.shape[1:], low=-self.radius, high=self.radius)
             found = case.again((case.images + noise.to(case.images)).clamp(0, 1), None, None)
-            most = torch.maximum(most, (found.maps.flatten(1).double() - maps).norm(dim=1))
+            most = torch.maximum(most, (widen(found.maps.flatten(1)) - maps).norm(dim=1))
             forwards += found.forwards.cpu()
             backwards += found.backwards.cpu()
         value = torch.where(size > 0, most / size, torch.nan)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.explain.engine.metric import Case, MapMetric, MapScores
 from unshaken.explain.engine.object_masks import object_masks
@@ -40,4 +41,4 @@ class PointingGame(MapMetric):
         down, across = rows[:, None] - (place // width)[:, None, None], columns - (place % width)[:, None, None]
         near = (down.square() + across.square() <= self.tolerance**2) & inside
         known = (flat.amax(1) > flat.amin(1)) & inside.any(2).any(1)
-        return MapScores.free(torch.where(known, near.any(2).any(1).double(), torch.nan))
+        return MapScores.free(torch.where(known, widen(near.any(2).any(1)), torch.nan))

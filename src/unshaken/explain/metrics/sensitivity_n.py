@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.explain.engine.agreement import pearson
 from unshaken.explain.engine.probed_metric import MapTarget, Probes, RemovalMetric
@@ -34,7 +35,7 @@ class SensitivityN(RemovalMetric):
         n = max(1, round(self.share * pixels))
         removed = torch.stack([_subsets(target, number[:, q], n) for q in range(number.shape[1])], 1)
         removed &= (number > 0)[:, :, None, None]
-        expected = torch.einsum("nhw,nqhw->nq", target.maps.double(), removed.double())
+        expected = torch.einsum("nhw,nqhw->nq", widen(target.maps), widen(removed))
         return Probes(torch.where(removed[:, :, None], target.removed[:, None], target.images[:, None]), expected)
 
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:

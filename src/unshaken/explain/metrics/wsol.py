@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.agreement import min_max
@@ -58,12 +59,12 @@ class WSOL(MapMetric):
             for one, boxes, good in zip(min_max(maps).cpu(), case.boxes, varies, strict=True)
         ]
         found = torch.tensor(best, dtype=torch.float64)
-        return MapScores.free(torch.where(found.isnan(), found, (found > self.iou).double()) if self.hits else found)
+        return MapScores.free(torch.where(found.isnan(), found, widen(found > self.iou)) if self.hits else found)
 
     def _overlap(self, one: Tensor, boxes: Tensor) -> float:
         cut = np.array([0, 0, 1, 1] if self.convention == "corners" else [0, 0, 0, 0])
         blob = np.array(blob_box(one, self.threshold), np.float64) - cut
-        return float(_overlaps(blob, boxes.double().cpu().numpy() - cut).max())
+        return float(_overlaps(blob, boxes.cpu().double().numpy() - cut).max())
 
 
 def blob_box(one: Tensor, threshold: float) -> tuple[int, int, int, int]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.classifier import View
+from unshaken.core.device import widen
 from unshaken.explain.units.concept_set import ConceptSet
 from unshaken.explain.units.describer import Describer, Phrase
 
@@ -35,7 +36,7 @@ class ConceptDescriber(Describer):
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
         """Pixels of each concept in each mask, `[n, C]`."""
         found = self.concepts.found(ids, self.view, (masks.shape[1], masks.shape[2]))[0]
-        return (found & masks[:, None].cpu()).sum((2, 3)).double()
+        return widen((found & masks[:, None].cpu()).sum((2, 3)))
 
     def phrases(self, keys: Tensor) -> list[Phrase]:
         """All concepts that the set shows."""

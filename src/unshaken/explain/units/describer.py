@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from unshaken.core.device import widen
+
 DARK = 0.25
 """Brightness outside of a mask, as a share of what it was."""
 
@@ -97,7 +99,7 @@ def mean_cosine(vectors: Tensor) -> float | None:
     n = len(vectors)
     if n < 2:
         return None
-    unit = F.normalize(vectors.double(), dim=1)
+    unit = F.normalize(widen(vectors), dim=1)
     alike = unit @ unit.T
     return float((alike.sum() - alike.diagonal().sum()) / (n * (n - 1)))
 

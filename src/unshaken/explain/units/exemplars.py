@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.explain.engine.analysis import Subject
@@ -129,7 +130,7 @@ class _Layer:
         if not bool(sums.isfinite().all()):  # perhaps the sum alone
             self.finite &= flat.isfinite().all(2).all(0)
             flat = flat.nan_to_num(0.0, 0.0, 0.0)
-            sums = flat.double().sum(2).float()
+            sums = widen(flat).sum(2).float()
         self.sketch.add(flat)
         if self.rank != "area":
             scores = sums / flat.shape[2] if self.rank == "mean" else flat.amax(2)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.progress import track
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.units.concept_set import ConceptSet
@@ -63,15 +64,15 @@ def count_overlap(
             for first in range(0, len(limits), several):
                 units = slice(first, first + several)
                 above = (enlarge(maps[i, units], shape) > limits[units]).flatten(1).float()
-                both[layer][units] += (above @ hot[i].T).double().cpu()
-                unit[layer][units] += above.sum(1).double().cpu()[:, None] * known[i].double()
+                both[layer][units] += (above @ hot[i].T).cpu().double()
+                unit[layer][units] += above.sum(1).cpu().double()[:, None] * widen(known[i])
 
     with track("overlap with concepts", len(subject.indices)) as task:
         for batch in subject.batches():
             shape = size or (batch.images.shape[2], batch.images.shape[3])
             found, known = concepts.found(batch.ids, subject.model.view, shape)
             hot = found.flatten(2).float().to(subject.device)
-            pixels += found.sum((0, 2, 3)).double()
+            pixels += widen(found.sum((0, 2, 3)))
             read_units(subject.model, batch.images, list(thresholds), read)
             seen += len(batch)
             task.advance(len(batch))

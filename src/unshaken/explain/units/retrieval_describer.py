@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError
 from unshaken.explain.units.describer import Describer, Phrase, darkened, mean_cosine
 
@@ -42,7 +43,7 @@ class RetrievalDescriber(Describer):
         if self.scorer.view is not None and self.scorer.view.channels == 3:
             images = images.expand(-1, 3, -1, -1)
         with evaluating(self.scorer), torch.no_grad():
-            found: Tensor = self.scorer(images).double()
+            found: Tensor = widen(self.scorer(images))
         return found
 
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:

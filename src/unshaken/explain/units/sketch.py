@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 
 EXACT = 1024
@@ -80,7 +81,7 @@ class QuantileSketch:
         rank = (self.n - 1) * self.q
         lower, upper = int(rank), min(int(rank) + 1, self.n - 1)
         if self.n <= EXACT:
-            ordered = _by_stream(self._waiting).double().sort(1).values
+            ordered = widen(_by_stream(self._waiting)).sort(1).values
             below, above = ordered[:, lower], ordered[:, upper]
         else:
             buckets = self._count_waiting()
@@ -150,8 +151,8 @@ class _Buckets:
         """About the value of this rank, from 0 for the smallest, of each stream; float64 `[D]`."""
         reached = self.counts.cumsum(1)
         bucket = torch.searchsorted(reached, torch.full_like(reached[:, :1], rank), right=True)
-        inside = self.counts.gather(1, bucket).double()
-        before = reached.gather(1, bucket).double() - inside
+        inside = widen(self.counts.gather(1, bucket))
+        before = widen(reached.gather(1, bucket)) - inside
         share = ((rank + 0.5 - before) / inside).squeeze(1)
         steps = bucket.squeeze(1) - self.half
         key = torch.where(steps > 0, self.over + steps, self.under + steps)
@@ -159,7 +160,7 @@ class _Buckets:
         start, end = self._edge(bits), self._edge(bits + 1)
         value = torch.where(steps > 0, start + share * (end - start), share * (end - start) - end)
         value = torch.where(steps == 0, 0.0, value)
-        return value.minimum(self.high.double()).maximum(self.low.double())
+        return value.minimum(widen(self.high)).maximum(widen(self.low))
 
     def _keys(self, values: Tensor, bits: Tensor, keys: Tensor, sign: Tensor) -> None:
         """Write keys into `keys`; all but `values` are room of their shape, to be used again: int32, int16, int16."""
@@ -177,7 +178,7 @@ class _Buckets:
 
     def _edge(self, bits: Tensor) -> Tensor:
         """The smallest positive value with this key, float64."""
-        return (bits.int() << self.shift).view(torch.float32).double()
+        return widen((bits.int() << self.shift).view(torch.float32))
 
     def _reach(self, low: Tensor, high: Tensor) -> None:
         """Have buckets up to `high` and down to `low`: those nearest to 0 join the middle."""

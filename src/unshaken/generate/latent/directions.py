@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.rng import SampleRng
 from unshaken.generate.latent.latent_generator import LatentGenerator, check_finite
 
@@ -31,7 +32,7 @@ def closed_form_directions(weight: Tensor, k: int) -> tuple[Tensor, Tensor]:
     >>> directions.tolist(), values.tolist()
     ([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [9.0, 4.0])
     """
-    a = weight.double()
+    a = widen(weight)
     values, vectors = torch.linalg.eigh(a.T @ a)
     return with_signs(vectors.flip(1).T[:k]).to(weight), values.flip(0)[:k].clamp(min=0).to(weight)
 
@@ -60,10 +61,10 @@ def feature_directions(
     codes = generator.draw_codes(SampleRng.of(seed, "directions", [str(i) for i in range(drawn)]))
     codes = codes.to(generator.mean_code())
     features = torch.cat([generator.middle(part) for part in torch.split(codes, PART)])
-    found = check_finite(features, "features", generator.name).double()
+    found = widen(check_finite(features, "features", generator.name))
     places, values, _ = torch.linalg.svd(found - found.mean(0), full_matrices=False)
     k = min(k, generator.latents, int((values > 1e-6 * values[0]).sum()))
-    regressed = places[:, :k].T @ (codes.double() - codes.double().mean(0))  # least squares
+    regressed = places[:, :k].T @ (widen(codes) - widen(codes).mean(0))  # least squares
     directions = torch.linalg.qr(regressed.T).Q.T
     return with_signs(directions).to(codes), (values[:k] ** 2 / max(1, drawn - 1)).to(codes)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.generate.latent.natural_edits import NaturalEdits
 
@@ -45,7 +46,7 @@ def changed_shares(
         changed = torch.zeros(len(shown), dtype=torch.bool, device=shown.device)
         for end in (-amplitude, amplitude):
             changed |= classify(edits.edit(shown, codes, _along(edits, j, end, len(shown)), base)) != wanted
-        shares.append(changed.double().mean())
+        shares.append(widen(changed).mean())
     return torch.stack(shares).float()
 
 
@@ -122,7 +123,7 @@ def _along(edits: NaturalEdits, j: int, amount: float, n: int) -> Tensor:
 
 def _correlation(one: Tensor, other: Tensor) -> Tensor:
     """Pearson's; 0 where a side does not vary."""
-    a, b = one.double() - one.double().mean(), other.double() - other.double().mean()
+    a, b = widen(one) - widen(one).mean(), widen(other) - widen(other).mean()
     size = (a.square().sum() * b.square().sum()).sqrt()
     return torch.where(size > 0, (a * b).sum() / size.clamp(min=1e-30), 0.0).float()
 

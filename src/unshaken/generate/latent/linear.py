@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.core.device import move, widen
 from unshaken.core.errors import DataError
 from unshaken.generate.latent.directions import with_signs
 from unshaken.generate.latent.latent_generator import LatentGenerator
@@ -22,12 +23,12 @@ class LinearGenerator(LatentGenerator):
     def __init__(self, weight: Tensor, mean: Tensor, image: tuple[int, int, int]) -> None:
         super().__init__()
         self._image = image
-        for name, value in {"weight": weight, "mean": mean, "inverse": torch.linalg.pinv(weight.double())}.items():
+        self._inverse = torch.linalg.pinv(weight.cpu().double())  # no buffer: some devices have no float64
+        for name, value in {"weight": weight, "mean": mean}.items():
             self.register_buffer(name, value)
 
     weight: Tensor
     mean: Tensor
-    inverse: Tensor
 
     @property
     def image(self) -> tuple[int, int, int]:
@@ -50,7 +51,8 @@ class LinearGenerator(LatentGenerator):
 
     def encode(self, images: Tensor) -> Tensor:
         """The code of least squares."""
-        return ((images.flatten(1).double() - self.mean) @ self.inverse.T).to(self.weight)
+        inverse = move(self._inverse, images.device)
+        return ((widen(images.flatten(1)) - self.mean) @ inverse.T).to(self.weight)
 
     def first_weight(self) -> Tensor:
         """W."""
@@ -67,7 +69,7 @@ def fit_linear_generator(images: Tensor, components: int) -> LinearGenerator:
     Raises:
         DataError: there are fewer than two images, or all are alike.
     """
-    x = images.flatten(1).double()
+    x = widen(images.flatten(1))
     mean = x.mean(0)
     if len(x) < 2 or bool((x == x[:1]).all()):
         raise DataError(f"principal components of {len(x)} images, which do not differ, do not exist: give more images")

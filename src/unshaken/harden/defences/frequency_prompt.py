@@ -13,6 +13,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.progress import track
 from unshaken.core.registry import register
@@ -164,9 +165,9 @@ def k_means(features: Tensor, clusters: int, seed: int) -> tuple[Tensor, Tensor]
     """
     from scipy.cluster.vq import ClusterError, kmeans2
 
-    rows = features.double().cpu().numpy()
+    rows = features.cpu().double().numpy()
     if clusters == 1:
-        return features.double().mean(0, keepdim=True).float(), torch.zeros(len(features), dtype=torch.int64)
+        return widen(features).mean(0, keepdim=True).float(), torch.zeros(len(features), dtype=torch.int64)
     try:
         if len(np.unique(rows, axis=0)) < clusters:
             raise ClusterError

@@ -12,7 +12,7 @@ from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, widen
 from unshaken.core.masks import IGNORED, classes_last, cross_entropy
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
@@ -69,16 +69,16 @@ class Check:
         some = batch[slice(0, self.attacked)].to(device)
         oracle = Oracle(model, limit=PIECE, search_copy=search_copy(model, some.images[:2]))
         (found,), _ = attack.attack(oracle, some, norm=threat.norm, eps=[threat.eps], seed=self.seed)
-        return 1 - float(found.fooled.double().mean())
+        return 1 - float(widen(found.fooled).mean())
 
 
 def _shares_right(logits: Tensor, labels: Tensor) -> Tensor:
     """Whether each image is right, or the share of its pixels that are, `[N]`."""
     right = predict(classes_last(logits)).eq(labels)
     if labels.ndim == 1:
-        return right.double()
+        return widen(right)
     known = labels != IGNORED
-    return (right & known).flatten(1).sum(1).double() / known.flatten(1).sum(1).clamp(min=1)
+    return widen((right & known).flatten(1).sum(1)) / known.flatten(1).sum(1).clamp(min=1)
 
 
 def moved(model: Classifier, weights: Mapping[str, Tensor]) -> Classifier:

@@ -17,6 +17,7 @@ from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
@@ -182,7 +183,7 @@ class Transferability:
     @property
     def rates(self) -> Tensor:
         """Shares of the n images that are fooled, `[N, N + 1]`."""
-        return self.fooled.double().mean(2)
+        return widen(self.fooled).mean(2)
 
     @property
     def off_diagonal(self) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, widen
 from unshaken.core.oracle import Oracle
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.models.networks.architectures import build
@@ -90,7 +90,7 @@ class HeldOut:
             return
         images = self.images(self._rows(part, shard))
         logits = logits_of(self._load(part, images), images)
-        save_array(self.run, logits.double().softmax(1).float().numpy(), *_passes(part, shard))
+        save_array(self.run, widen(logits).softmax(1).float().numpy(), *_passes(part, shard))
 
     def finish(self, part: int) -> NDArray[np.float32]:
         """Probabilities `[n, K]` of all images of a part, whose shards are there; its network is dropped."""

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.surgery._checksum import same_body
 
@@ -21,7 +22,7 @@ def orthogonal(change: Tensor, direction: Tensor) -> Tensor:
     >>> orthogonal(torch.tensor([5.0, 1.0]), torch.tensor([3.0, 4.0]))
     tensor([ 2.7200, -2.0400])
     """
-    d, a = change.double(), direction.double()
+    d, a = widen(change), widen(direction)
     square = (a * a).sum()
     return (d - (d * a).sum() / square * a).to(change.dtype) if square > 0 else change.clone()
 
@@ -76,7 +77,7 @@ def interpolate(start: Weights, end: Weights, alpha: float) -> dict[str, Tensor]
     if alpha in (0, 1):
         return {k: v.clone() for k, v in (end if alpha else start).items()}
     return {
-        k: ((1 - alpha) * v.double() + alpha * end[k].double()).to(v.dtype) if v.is_floating_point() else end[k].clone()
+        k: ((1 - alpha) * widen(v) + alpha * widen(end[k])).to(v.dtype) if v.is_floating_point() else end[k].clone()
         for k, v in start.items()
     }
 
@@ -91,7 +92,7 @@ def relative_change(start: Weights, end: Weights, layers: Iterable[Iterable[str]
     """
     found = []
     for keys in layers:
-        one, two = (torch.cat([w[k].flatten() for k in keys]).double() for w in (start, end))
+        one, two = (widen(torch.cat([w[k].flatten() for k in keys])) for w in (start, end))
         found.append(float((two - one).norm() / one.norm().clamp(min=1e-300)))
     return found
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 
 Quantiser = Literal["linear", "log", "tanh"]
@@ -106,10 +107,10 @@ def _linear(values: Tensor, levels: int) -> tuple[Tensor, float, float]:
     low, high = (v.item() for v in values.aminmax())
     if high == low or levels == 1:
         return torch.zeros_like(values, dtype=torch.int64), low, high
-    return torch.round((values.double() - low) / (high - low) * (levels - 1)).long(), low, high
+    return torch.round((widen(values) - low) / (high - low) * (levels - 1)).long(), low, high
 
 
 def _values(codes: Tensor, low: float, high: float, levels: int) -> Tensor:
     if levels == 1:
         return torch.full(codes.shape, low)
-    return (codes.double() / (levels - 1) * (high - low) + low).float()
+    return (widen(codes) / (levels - 1) * (high - low) + low).float()

@@ -9,6 +9,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.surgery._arithmetic import Projection, Weights, added, differences
 from unshaken.harden.surgery._checksum import architecture, checksum, same_body
@@ -175,7 +176,7 @@ class Signature:
         keys = [k for k in self.tensors if k in other.tensors]
         if not keys:
             raise ModelError("the two signatures have no tensor in common")
-        one, two = (torch.cat([s.tensors[k].flatten() for k in keys]).double() for s in (self, other))
+        one, two = (widen(torch.cat([s.tensors[k].flatten() for k in keys])) for s in (self, other))
         return float((one * two).sum() / (one.norm() * two.norm()).clamp(min=1e-300))
 
 

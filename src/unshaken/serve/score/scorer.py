@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, View, evaluating
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, widen
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
@@ -118,12 +118,12 @@ class Scorer:
         self, screened: tuple[Tensor, dict[str, DetectorScores]], batch: Batch, options: ScoreOptions
     ) -> Answers:
         logits = screened[0].cpu()
-        scores = {label: found.score.cpu() for label, found in screened[1].items()}
+        scores = {label: found.score.cpu().double() for label, found in screened[1].items()}
         detected = {label: self._detected(label, score) for label, score in scores.items()}
         joint = [score <= self.joint[label].value for label, score in scores.items()]
         return Answers(
             logits,
-            (logits.double() / self.calibration.temperature).softmax(1),
+            (widen(logits) / self.calibration.temperature).softmax(1),
             predict(logits),
             detected,
             torch.stack(joint).all(0) if joint else None,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Corruption, Severities
 from unshaken.stress.engine.hsv import luma
@@ -30,7 +31,7 @@ class PatternCorruption(Corruption):
 
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
         """See `corrupt_one`."""
-        changed = [self.corrupt_one(image.double(), c, rng[i : i + 1]) for i, image in enumerate(images)]
+        changed = [self.corrupt_one(widen(image), c, rng[i : i + 1]) for i, image in enumerate(images)]
         return torch.stack(changed).to(images)
 
     @abstractmethod
@@ -46,14 +47,14 @@ class PatternCorruption(Corruption):
 
 def draw(rng: SampleRng, name: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Float64 of a shape, uniform in [low, high), for one sample and one named use."""
-    return rng.fold(name).uniform(*shape)[0].double() * (high - low) + low
+    return widen(rng.fold(name).uniform(*shape)[0]) * (high - low) + low
 
 
 def places(image: Tensor) -> tuple[Tensor, Tensor]:
     """Rows `[H, 1]` and columns `[1, W]` of an image, float64 pixels."""
     height, width = image.shape[-2:]
-    rows = torch.arange(height, dtype=torch.float64, device=image.device)
-    return rows[:, None], torch.arange(width, dtype=torch.float64, device=image.device)[None]
+    rows = torch.arange(height, dtype=widest_float(image.device), device=image.device)
+    return rows[:, None], torch.arange(width, dtype=widest_float(image.device), device=image.device)[None]
 
 
 def side(image: Tensor) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.rng import SampleRng
 
 
@@ -28,7 +29,7 @@ def spectral_noise(phases: Tensor, power: Callable[[Tensor], Tensor]) -> Tensor:
     height, width = phases.shape
     n = min(height, width)
     down, across = (
-        (torch.arange(size, dtype=torch.float64, device=phases.device) - size / 2) * (n / size)
+        (torch.arange(size, dtype=widest_float(phases.device), device=phases.device) - size / 2) * (n / size)
         for size in (height, width)
     )
     amplitude = power(torch.hypot(down[:, None], across[None]))
@@ -39,10 +40,10 @@ def spectral_noise(phases: Tensor, power: Callable[[Tensor], Tensor]) -> Tensor:
 
 def draw_phases(rng: SampleRng, height: int, width: int) -> Tensor:
     """Phases for `spectral_noise`, float64 `[H, W]` in [0, 2 pi): the right half is the left, turned by 180 degrees."""
-    half = rng.fold("phases").uniform(height, width // 2)[0].double() * (2 * math.pi)
+    half = widen(rng.fold("phases").uniform(height, width // 2)[0]) * (2 * math.pi)
     if width % 2 == 0:
         return mirrored_phases(half)
-    return mirrored_phases(half, rng.fold("middle").uniform(height // 2)[0].double() * (2 * math.pi))
+    return mirrored_phases(half, widen(rng.fold("middle").uniform(height // 2)[0]) * (2 * math.pi))
 
 
 def mirrored_phases(half: Tensor, middle: Tensor | None = None) -> Tensor:

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from unshaken.core.device import widest_float
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.c_bar._pattern import (
@@ -35,7 +36,7 @@ def caustics(image: Tensor, time: float, size: float) -> Tensor:
     """
     py, px = ((p / size).remainder(1) * 6.28318530718 - 250 for p in places(image))
     iy, ix = (p.expand(image.shape[-2:]) for p in (py, px))
-    total = torch.ones(image.shape[-2:], dtype=torch.float64, device=image.device)
+    total = torch.ones(image.shape[-2:], dtype=widest_float(image.device), device=image.device)
     for n in range(5):
         t = time * (1 - 3.5 / (n + 1))
         iy, ix = (

@@ -38,7 +38,7 @@ def circular_motion_blur(image: Tensor, degrees: float) -> Tensor:
             turn = np.array([[cosine, sine], [-sine, cosine]])
             moved = ndimage.affine_transform(splines, turn, centre - turn @ centre, prefilter=False)
             target += weight / sum(weights) * moved
-    return torch.from_numpy(result).to(image.device)
+    return torch.from_numpy(result).to(image)
 
 
 @register("circular_motion_blur", reference=REFERENCE, group="c-bar")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.c_bar._pattern import REFERENCE, PatternCorruption, draw, severities, side
@@ -20,7 +21,7 @@ class InverseSparkles(PatternCorruption):
         """See `star`: rays of a mean length of a quarter of the side, exponent `0.13 v`."""
         radius = 0.25 * side(image)
         rays = int(rng.fold("rays").integers(50, 200)[0])
-        lengths = radius + 0.25 * radius * rng.fold("lengths").normal(199)[0, :rays].double()
+        lengths = radius + 0.25 * radius * widen(rng.fold("lengths").normal(199)[0, :rays])
         down, right = draw(rng, "centre", 2, low=0.25, high=0.75).tolist()
         centre = down * image.shape[1], right * image.shape[2]
         return 1 + (image - 1) * star(image, centre, lengths.to(image.device), 0.13 * v)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.c_bar._pattern import REFERENCE, PatternCorruption, places, sample_bilinear, severities, side
@@ -53,5 +54,5 @@ class PinchAndTwirl(PatternCorruption):
         n = side(image)
         count = 5 if n >= 96 else 3
         down, across = (size * count // n for size in image.shape[1:])
-        signs = rng.fold("signs").integers(0, 2, down, across)[0].double() * 2 - 1
+        signs = widen(rng.fold("signs").integers(0, 2, down, across)[0]) * 2 - 1
         return pinch_and_twirl(image, n // count, 0.1 + 0.04 * v, signs.to(image.device) * (v * math.pi / 20))

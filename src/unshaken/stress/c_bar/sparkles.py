@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.c_bar._pattern import REFERENCE, PatternCorruption, draw, severities, side
@@ -22,7 +23,7 @@ class Sparkles(PatternCorruption):
         """See `star`: 50 to 199 rays of a mean length of `v / 100` of the side, at least one pixel."""
         radius = v / 100 * side(image)
         rays = rng.fold("rays").integers(50, 200, STARS)[0].tolist()
-        spread = rng.fold("lengths").normal(STARS, 199)[0].double()
+        spread = widen(rng.fold("lengths").normal(STARS, 199)[0])
         for i, (down, right) in enumerate(draw(rng, "centres", STARS, 2).tolist()):
             lengths = (radius + 0.25 * radius * spread[i, : rays[i]]).clamp(min=1).to(image.device)
             centre = down * image.shape[1], right * image.shape[2]

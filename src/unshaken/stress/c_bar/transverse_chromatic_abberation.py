@@ -30,7 +30,7 @@ def enlarge_channels(image: Tensor, scales: Sequence[float]) -> Tensor:
     """
     result = torch.empty_like(image)
     for plane, out, scale in zip(image, result, scales, strict=True):
-        down, across = (enlargement_matrix(size, scale).to(image.device) for size in plane.shape)
+        down, across = (enlargement_matrix(size, scale).to(image) for size in plane.shape)
         copied = plane.clone()  # memory of its own: products of equal numbers are then equal to the bit
         out.copy_(down @ copied @ across.T)
     return result.mul_(255).add_(0.5).floor_().div_(255)

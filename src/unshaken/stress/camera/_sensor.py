@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_noise import unit_normal
 from unshaken.stress.engine.base import Corruption
@@ -55,4 +56,4 @@ class Exposure(Corruption):
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
         """See `expose`."""
         noise = unit_normal(rng.fold("sensor"), *images.shape[1:]).to(images.device)
-        return expose(images.double(), c, noise.double()).float()
+        return expose(widen(images), c, widen(noise)).float()

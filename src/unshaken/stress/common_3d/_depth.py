@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from unshaken.core.batch import Batch
+from unshaken.core.device import move, widen
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.data.decode import BadImage
@@ -113,7 +114,7 @@ class DepthCorruption(Corruption):
         """
         depths = self._depths(images)
         changed = [
-            self.corrupt_one(image.double(), depth, c, rng[i : i + 1])
+            self.corrupt_one(widen(image), depth, c, rng[i : i + 1])
             for i, (image, depth) in enumerate(zip(images, depths, strict=True))
         ]
         return torch.stack(changed).to(images)
@@ -147,7 +148,7 @@ class DepthCorruption(Corruption):
     def _depths(self, images: Tensor) -> list[Tensor]:
         height, width = images.shape[2:]
         if self._function is not None:
-            found = [one.double() for one in self._function(images)]
+            found = [one.cpu().double() for one in self._function(images)]
         elif self.depth == PLANE:
             found = [plane(height, width)] * len(images)
         elif len(self._ids) == len(images):
@@ -156,7 +157,7 @@ class DepthCorruption(Corruption):
             raise DataError(
                 f"{self.info.name}: depth={self.depth!r} is known by sample; use it in an audit or by apply()"
             )
-        return [_checked(one, self.info.name, height, width).to(images.device) for one in found]
+        return [move(_checked(one, self.info.name, height, width), images.device) for one in found]
 
 
 def plane(height: int, width: int) -> Tensor:
@@ -201,5 +202,5 @@ def _checked(depth: Tensor, name: str, height: int, width: int) -> Tensor:
     if not bool(((depth > 0) & depth.isfinite()).all()):
         raise DataError(f"{name}: a depth is not a number above 0; give positive depths, 1 for the farthest")
     if depth.shape == (height, width):
-        return depth.double()
-    return interpolate(depth.double()[None, None], (height, width), mode="nearest")[0, 0]
+        return depth.cpu().double()
+    return interpolate(depth.cpu().double()[None, None], (height, width), mode="nearest")[0, 0]

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Corruption, Severities
@@ -52,9 +53,11 @@ def affine_jitter(images: Tensor, jitter: Tensor) -> Tensor:
         The same shape.
     """
     height, width = images.shape[2:]
-    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]], dtype=torch.float64, device=images.device)
+    signs = torch.tensor(
+        [[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0]], dtype=widest_float(images.device), device=images.device
+    )
     anchors = torch.tensor([width // 2, height // 2], device=images.device) + signs * (min(height, width) // 3)
-    moved = anchors + jitter.double()
+    moved = anchors + widen(jitter)
     # [x_from; y_from] = M [x, y, 1]: the anchors' places seen from where they went.
     ones = moved.new_ones(len(moved), 3, 1)
     matrix = torch.linalg.solve(torch.cat([moved, ones], 2), anchors.expand(len(moved), 3, 2)).mT.float()

@@ -12,6 +12,7 @@ from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions._levels import LevelCorruption
@@ -95,7 +96,7 @@ def _boxes(length: int, size: int) -> tuple[list[tuple[Tensor, Tensor]], Tensor,
     order = inside.int().argsort(stable=True, dim=0, descending=True)
     pixels, inside = pixels.gather(0, order), inside.gather(0, order)
     counts = inside.sum(0)
-    cut = ((1 << 22) / counts.double() + 0.5).floor().long() * counts < 1 << 22
+    cut = ((1 << 22) / widen(counts) + 0.5).floor().long() * counts < 1 << 22
     taps = [(chosen.nonzero().flatten(), places[chosen]) for places, chosen in zip(pixels, inside, strict=True)]
     return [tap for tap in taps if len(tap[0])], counts.float()[:, None], torch.where(cut, 0.499, 0.501)[:, None]
 

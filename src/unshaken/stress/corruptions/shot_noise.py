@@ -35,7 +35,7 @@ def shot_noise(images: Tensor, c: float, rng: SampleRng) -> Tensor:
     drawn = _from_tables(rounded, c, rng)
     for i in (~whole).nonzero().flatten().tolist():
         (generator,) = rng[i : i + 1].fold("direct").generators()
-        counts = generator.poisson(images[i].double().cpu().numpy() * c)
+        counts = generator.poisson(images[i].cpu().double().numpy() * c)
         drawn[i] = torch.from_numpy(np.minimum(counts / c, 1)).to(images)
     return drawn
 

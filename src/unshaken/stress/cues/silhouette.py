@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Stressor, to_8_bit
@@ -53,8 +54,8 @@ def otsu(grey: Tensor) -> Tensor:
 
     Source: Otsu 1979, IEEE Transactions on Systems, Man, and Cybernetics 9(1).
     """
-    levels = torch.arange(LEVELS, device=grey.device, dtype=torch.float64)
-    counts = torch.stack([torch.bincount(one.flatten(), minlength=LEVELS) for one in grey]).double()
+    levels = torch.arange(LEVELS, device=grey.device, dtype=widest_float(grey.device))
+    counts = widen(torch.stack([torch.bincount(one.flatten(), minlength=LEVELS) for one in grey]))
     below, total = counts.cumsum(1), counts.sum(1, keepdim=True)
     sums = (counts * levels).cumsum(1)
     above = total - below

@@ -25,8 +25,8 @@ def band_pass(images: Tensor, low: float, high: float) -> Tensor:
         high: in bins.
     """
     height, width = images.shape[-2:]
-    radius = half_radius(height, width).to(images.device)
-    kept = ((radius > low) & (radius <= high)).to(images.dtype)
+    radius = half_radius(height, width)
+    kept = ((radius > low) & (radius <= high)).to(images)
     found: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=(height, width))
     return found
 

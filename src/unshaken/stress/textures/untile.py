@@ -69,7 +69,7 @@ class Untile(Stressor):
 
     def _read(self, images: Tensor, severity: int, rng: SampleRng, *, nearest: bool) -> Tensor:
         kinds = rng.fold("kind").integers(0, len(KINDS)).tolist()
-        places = rng.fold("place").uniform(2).double().cpu() * torch.tensor(images.shape[2:])
+        places = rng.fold("place").uniform(2).cpu().double() * torch.tensor(images.shape[2:])
         turns = rng.fold("turn").uniform().tolist()
         result = torch.empty_like(images)
         for i, image in enumerate(images):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import Method
 from unshaken.harden.engine.recipe import MASKS, Recipe, Step
 
@@ -29,8 +30,8 @@ def labelled_depths(masks: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         masks: int64 `[N, H, W]`, 1 where there is an object.
     """
-    there = (masks == 1).double()
-    rows = torch.arange(masks.shape[1], device=masks.device, dtype=torch.float64) + 0.5
+    there = widen(masks == 1)
+    rows = torch.arange(masks.shape[1], device=masks.device, dtype=widest_float(masks.device)) + 0.5
     count = there.sum(1)
     return ((there * rows[:, None]).sum(1) / count.clamp_min(1)).float(), count > 0
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.boxes import NONE
+from unshaken.core.device import widen
 from unshaken.core.oracle import Oracle, required
 from unshaken.measure.object_detection.matching import box_iou
 from unshaken.run.flag import Flag, FlagKind
@@ -74,7 +75,7 @@ def _agreement(outputs: Tensor, objects: Tensor) -> tuple[int, int]:
         found, truth = found[(found[:, 4] >= 0) & (found[:, 5] >= FITS)], truth[truth[:, 4] >= 0]
         if not len(found) or not len(truth):
             continue
-        ious = torch.from_numpy(box_iou(found[:, :4].double().numpy(), truth[:, :4].double().numpy()))
+        ious = torch.from_numpy(box_iou(widen(found[:, :4]).numpy(), widen(truth[:, :4]).numpy()))
         best, which = ious.max(1)
         fits = best >= FITS
         fitting += int(fits.sum())

@@ -82,7 +82,7 @@ class Detection(Task):
             "prediction": [len(one) for one in sure],
             "confidence": [float(one[:, 5].max(initial=0)) for one in found],
             "loss": [1 - f1(one, truth) for one, truth in zip(sure, objects, strict=True)],
-            **({} if distance is None else {"distance": distance.double().cpu().numpy()}),
+            **({} if distance is None else {"distance": distance.cpu().double().numpy()}),
             **cost_columns(len(batch), **columns),
         }
         boxes = self._columns(batch, found) | {"scores": [one[:, 5] for one in found]}
@@ -137,7 +137,7 @@ class Detection(Task):
 
 def rows_of(boxes: Tensor) -> list[Array]:
     """The rows of each image that are not empty and whose numbers are finite, float64."""
-    rows = boxes.detach().double().cpu().numpy()
+    rows = boxes.detach().cpu().double().numpy()
     return [one[(one[:, 4] >= 0) & np.isfinite(one).all(1)] for one in rows]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
@@ -196,7 +197,7 @@ def _check_known(labels: set[str], names: Sequence[str], what: str) -> None:
 
 def _neighbours(features: Tensor, groups: Sequence[str], subjects: Sequence[str], depth: int) -> list[list[str]]:
     """Groups of the nearest images of other subjects, nearest first, one list an image."""
-    unit = F.normalize(features.double(), dim=1)
+    unit = F.normalize(widen(features), dim=1)
     owners = torch.from_numpy(np.unique(np.array(subjects), return_inverse=True)[1].astype(np.int64))
     others = len(owners) - int(torch.bincount(owners).max())
     found: list[list[str]] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 
 
@@ -39,7 +40,7 @@ def fit_channels(maps: Tensor, channels: int = 64) -> ChannelProjection:
     Raises:
         DataError: there are too few places or channels.
     """
-    places = maps.transpose(0, 1).flatten(1).T.double()
+    places = widen(maps.transpose(0, 1).flatten(1).T)
     if not 1 <= channels <= min(places.shape[1], len(places) - 1):
         raise DataError(f"{channels} channels cannot be fitted to {len(places)} places of {places.shape[1]} channels")
     mean = places.mean(0)

@@ -66,7 +66,7 @@ def _represented(head: ConditionalHead, supports: Tensor, queries: Tensor) -> tu
     rows = torch.cartesian_prod(torch.arange(len(queries)), torch.arange(len(supports)))
     parts = [head.represent(supports[p[:, 1]], queries[p[:, 0]]) for p in torch.split(rows, PAIRS)]
     own, asked = (
-        torch.cat([getattr(p, name) for p in parts]).view(len(queries), len(supports), -1).double().cpu()
+        torch.cat([getattr(p, name) for p in parts]).view(len(queries), len(supports), -1).cpu().double()
         for name in ("support", "query")
     )
     if not bool(own.isfinite().all() and asked.isfinite().all()):

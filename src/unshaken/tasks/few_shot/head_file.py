@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, StrictStr
 from safetensors import SafetensorError, safe_open
 
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError
 from unshaken.models.loaders.weights import first_line, refuse_disguised
 from unshaken.tasks.few_shot.head import FORMAT, SHORTEST, PrototypeHead
@@ -45,6 +46,6 @@ def load_head(path: Path | str) -> PrototypeHead:
     counted = shaped and not counts.is_floating_point() and bool((counts >= 0).all())
     if not counted or len({*names}) != len(names) or not bool(sums.isfinite().all()):
         raise ModelError(f"{path} is damaged: its names, sums and counts do not fit each other")
-    if not bool((sums.double().norm(dim=1) >= SHORTEST).all()):
+    if not bool((widen(sums).norm(dim=1) >= SHORTEST).all()):
         raise ModelError(f"{path} is damaged: a class of it has no direction")
-    return PrototypeHead.restore(names, sums.double(), counts.tolist(), known.scale)
+    return PrototypeHead.restore(names, widen(sums), counts.tolist(), known.scale)

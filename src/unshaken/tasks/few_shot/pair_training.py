@@ -7,6 +7,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import evaluating
 from unshaken.core.descent import descend
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
 from unshaken.tasks.few_shot.conditional import ConditionalHead
@@ -125,7 +126,7 @@ def separation(scores: Tensor, same: Tensor) -> float:
     Raises:
         DataError: fewer than two pairs of a kind.
     """
-    one, other = scores[same].double(), scores[~same].double()
+    one, other = widen(scores[same]), widen(scores[~same])
     if min(len(one), len(other)) < 2:
         raise DataError(f"{len(one)} pairs of one class and {len(other)} of two: two of each are needed")
     return float((one.mean() - other.mean()) / ((one.var() + other.var()) / 2).sqrt())

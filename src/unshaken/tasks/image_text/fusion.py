@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.run.layer_features import features_of_batches
@@ -171,7 +172,7 @@ class FusionClassifier:
         features = image_features_of(self.image_features, images)
         with evaluating(self.head), torch.no_grad():
             logits = self.head(features, vectors, there)
-        return np.asarray(logits.double().softmax(1).numpy(), np.float64)
+        return np.asarray(widen(logits).softmax(1).numpy(), np.float64)
 
     def truncates(self, texts: Sequence[str]) -> list[bool | None]:
         """Whether less than the whole of each text is read; None where the encoder does not say."""

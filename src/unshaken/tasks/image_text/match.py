@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.measure import Figure, auroc
 from unshaken.measure.statistics.columns import Numbers
@@ -68,14 +69,14 @@ class MatchScore:
         """P(match) of images, float32 `[n, C, H, W]` in [0, 1], with n texts, `[n]`."""
         vectors, there = encode_texts(self.encode, texts, "whole")
         found = match_scores(self.head, image_features_of(self.image_features, images), vectors, there)
-        return np.asarray(found.double().numpy())
+        return np.asarray(widen(found).numpy())
 
     def scores(self, samples: ImageTextSet, rows: NDArray[np.int64], partners: NDArray[np.int64]) -> Numbers:
         """P(match) of the images of some samples with the texts of others, `[M]`."""
         features = image_features_of(self.image_features, samples.images.float() / 255)
         vectors, there = encode_texts(self.encode, samples.texts, "whole")
         found = match_scores(self.head, features[rows], vectors[partners], there[partners])
-        return np.asarray(found.double().numpy())
+        return np.asarray(widen(found).numpy())
 
     def auroc(self, samples: ImageTextSet, *, seed: int = 0) -> Figure:
         """How well the score tells matched pairs of other samples from mismatched ones: 0.5 for not at all.

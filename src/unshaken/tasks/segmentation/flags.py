@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.device import widen
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import required
 from unshaken.core.prediction import NO_CLASS, predict
@@ -40,14 +41,14 @@ def check_masks(batch: Batch, outputs: Tensor) -> list[Flag]:
     said, wanted = predicted[known], labels[known]
     flags = []
     if bool((said == NO_CLASS).any()):
-        share = float((said == NO_CLASS).double().mean())
+        share = float(widen(said == NO_CLASS).mean())
         flags.append(NO_PIXEL_CLASS.flag(f"{share:.1%} of the labelled pixels of the first {len(batch)} images"))
     if len(torch.unique(wanted)) < 2:
         return flags
     if len(torch.unique(said)) == 1:
         flags.append(ONE_CLASS.flag(f"class {int(said[0])} at every pixel of the first {len(batch)} images"))
         return flags
-    right = float((said == wanted).double().mean())
+    right = float(widen(said == wanted).mean())
     largest = wanted.bincount().argmax()
     own = said[(wanted == largest) & (said >= 0)]
     most = int(own.bincount().argmax()) if len(own) else NO_CLASS

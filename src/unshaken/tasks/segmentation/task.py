@@ -60,7 +60,7 @@ class Segmentation(Task):
             "prediction": counts[:, 0].sum(1).astype(np.int64),
             "confidence": logits.softmax(1).amax(1).mean((1, 2)).numpy(),
             "loss": 1 - np.nan_to_num(mean_iou(counts), nan=1.0),
-            **({} if distance is None else {"distance": distance.double().cpu().numpy()}),
+            **({} if distance is None else {"distance": distance.cpu().double().numpy()}),
             **cost_columns(len(batch), **columns),
         }
         named = {**_lists(COUNTS, counts), **_lists(BOUNDARY, near)}

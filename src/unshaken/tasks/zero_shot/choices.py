@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.core.texts import first_line
@@ -61,7 +62,7 @@ def confusing_options(logits: Tensor, labels: Tensor, ids: Sequence[str], *, cou
     k = logits.shape[1]
     if not 2 <= count <= k:
         raise ParameterError(f"{count} options are wanted of {k} classes: give 2 to {k}")
-    others = logits.double().scatter(1, labels[:, None], -torch.inf)
+    others = widen(logits).scatter(1, labels[:, None], -torch.inf)
     wrong = others.sort(dim=1, descending=True, stable=True).indices[:, : count - 1]
     options = torch.cat([labels[:, None], wrong], 1)
     order = SampleRng.of(seed, "zero-shot/options", list(ids)).uniform(count).argsort(1)

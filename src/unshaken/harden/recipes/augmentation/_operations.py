@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unshaken.core.device import widen, widest_float
+
 SLACK = 1e-4
 """Part of a level that interpolation may lose to rounding without falling to the level below."""
 TURN_SLACK = 1e-3
@@ -24,7 +26,7 @@ TURN_SLACK = 1e-3
 def autocontrast(images: Tensor, amount: Tensor | None = None) -> Tensor:
     """Stretch each channel to run from 0 to 255; a channel of one level stays as it is. `amount` is not looked at."""
     planes = images.flatten(2)
-    low, high = planes.amin(2, keepdim=True).double(), planes.amax(2, keepdim=True).double()
+    low, high = widen(planes.amin(2, keepdim=True)), widen(planes.amax(2, keepdim=True))
     scale = torch.full_like(low, 255) / (high - low)  # these steps in double precision: Pillow truncates what they give
     table = (_levels(images) * scale - low * scale).clamp_(0, 255)
     return _look_up(images, torch.where(high > low, table, _levels(images)).to(torch.uint8))
@@ -56,7 +58,7 @@ def solarize(images: Tensor, threshold: Tensor) -> Tensor:
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
     """Turn about the centre, counter-clockwise, bilinear, black outside."""
     n, _, height, width = images.shape
-    angle = degrees.double() * (math.pi / 180)
+    angle = widen(degrees) * (math.pi / 180)
     cos, sin = angle.cos().float()[:, None, None], angle.sin().float()[:, None, None]
     y = (torch.arange(height, device=images.device) + (0.5 - height / 2))[:, None]
     x = torch.arange(width, device=images.device) + (0.5 - width / 2)
@@ -95,7 +97,7 @@ def color(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the mean of the image's grey: 0 gives one level, 1 the image."""
-    mean = (_grey(images).flatten(1).double().mean(1) + 0.5).floor_()
+    mean = (widen(_grey(images).flatten(1)).mean(1) + 0.5).floor_()
     return _blend(_each(mean.float()), images, factor)
 
 
@@ -202,7 +204,7 @@ def _each(values: Tensor) -> Tensor:
 
 
 def _levels(images: Tensor) -> Tensor:
-    return torch.arange(256, device=images.device, dtype=torch.float64)
+    return torch.arange(256, device=images.device, dtype=widest_float(images.device))
 
 
 def _look_up(images: Tensor, table: Tensor) -> Tensor:
@@ -218,8 +220,8 @@ def _within(images: Tensor, inside: Tensor) -> Tensor:
 def _slide(images: Tensor, amount: Tensor, dim: int) -> Tensor:
     """Each line along `dim` moved by `amount` times its place: a whole move, and two neighbours mixed."""
     length, across = images.shape[dim], 5 - dim
-    place = torch.arange(images.shape[across], device=images.device).double() + 0.5
-    move = amount.double()[:, None] * place
+    place = widen(torch.arange(images.shape[across], device=images.device)) + 0.5
+    move = widen(amount)[:, None] * place
     whole = move.floor()
     share = (move - whole).float()
     source = whole.long()[:, :, None] + torch.arange(length + 1, device=images.device)

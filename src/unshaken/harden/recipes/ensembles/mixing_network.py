@@ -13,6 +13,7 @@ from torch import Tensor
 from unshaken.certify.smoothing.mixture import normalised
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import unescape
+from unshaken.core.device import widen
 from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -246,7 +247,7 @@ def detector_accuracy(model: Classifier, clean: Tensor, attacked: Tensor) -> flo
         raise ParameterError("detector_accuracy: there are no images to judge it by")
     bias = _mixing(model).gate.bias
     right = [gamma_and_alpha(model, clean)[0] < bias, gamma_and_alpha(model, attacked)[0] > bias]
-    return float(torch.cat(right).double().mean())
+    return float(widen(torch.cat(right)).mean())
 
 
 def _mixing(model: Classifier) -> MixingNet:

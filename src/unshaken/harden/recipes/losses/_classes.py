@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unshaken.core.device import widen
 from unshaken.harden.engine.recipe import Memory, Setup, Step
 
 PEEK = 4096
@@ -14,13 +15,13 @@ PEEK = 4096
 def begin_counts(setup: Setup) -> None:
     """Count the classes of some training samples; each class counts once at least."""
     labels = setup.sample(PEEK)[1]
-    setup.memory["counts"] = torch.bincount(labels, minlength=setup.classes).double().clamp(min=1)
+    setup.memory["counts"] = widen(torch.bincount(labels, minlength=setup.classes)).clamp(min=1)
 
 
 def class_shares(step: Step, memory: Memory) -> Tensor:
     """The share of each class, `[K]`; all batches of the first epoch are added to what was counted before."""
     if step.epoch == 0:
-        seen = [torch.bincount(step.labels, minlength=step.classes).double()]
+        seen = [widen(torch.bincount(step.labels, minlength=step.classes))]
         step.average(seen)
         memory["counts"] = memory["counts"].to(seen[0]) + seen[0]
     counts = memory["counts"]

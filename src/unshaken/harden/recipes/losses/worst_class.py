@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
+from unshaken.core.device import widen, widest_float
 from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step
@@ -47,7 +48,7 @@ class WorstClass(Recipe):
         begin_counts(setup)
         counts = setup.memory["counts"]
         setup.memory["q"] = torch.full_like(counts, 1 / setup.classes)
-        setup.memory["errors"] = torch.zeros(2, setup.classes, dtype=torch.float64, device=counts.device)
+        setup.memory["errors"] = torch.zeros(2, setup.classes, dtype=widest_float(counts.device), device=counts.device)
 
     def augment(self, step: Step) -> None:
         """Weigh by `q_k` over the class's share, whose mean over samples is 1."""
@@ -59,7 +60,7 @@ class WorstClass(Recipe):
     def after_step(self, step: Step) -> None:
         """Count who is wrong under the search."""
         wrong = predict(step.inner.logits(step.shown)) != step.labels
-        tallies = [torch.bincount(y, minlength=step.classes).double() for y in (step.labels[wrong], step.labels)]
+        tallies = [widen(torch.bincount(y, minlength=step.classes)) for y in (step.labels[wrong], step.labels)]
         counted = [torch.stack(tallies)]
         step.average(counted)
         memory = step.memory[self.info.name]

@@ -97,7 +97,7 @@ def track(model: Classifier, evaluate: Evaluate, stage: int) -> TrainingOutputs:
 
 def to_numbers(values: Tensor) -> NDArray[np.float64]:
     """Values as float64, off the device."""
-    return np.asarray(values.double().cpu().numpy(), np.float64)
+    return np.asarray(values.cpu().double().numpy(), np.float64)
 
 
 def _linear(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection | None:

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainSerializer, 
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import widen, widest_float
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
 from unshaken.core.registry import register
@@ -107,7 +108,7 @@ class ADELE(Recipe):
         device = setup.images.device
         setup.memory[LABELS] = torch.full((setup.samples, height, width), AS_GIVEN, dtype=torch.uint8, device=device)
         setup.memory[COUNTS] = torch.zeros(3, setup.classes, dtype=torch.int64, device=device)
-        setup.memory[CURVE] = torch.zeros(0, setup.classes, dtype=torch.float64, device=device)
+        setup.memory[CURVE] = torch.zeros(0, setup.classes, dtype=widest_float(device), device=device)
         for name in (START, BLOCK):
             setup.memory[name] = torch.full((setup.classes,), UNKNOWN, dtype=torch.int64, device=device)
 
@@ -184,7 +185,7 @@ class ADELE(Recipe):
         )  # fmt: skip
         memory[LABELS][rows] = after
         memory[BLOCK] = torch.where(due, block, memory[BLOCK])
-        epoch.figures["changed"] = float((after != now).double().mean())
+        epoch.figures["changed"] = float(widen(after != now).mean())
 
 
 def overlaid(given: Tensor, corrected: Tensor) -> Tensor:

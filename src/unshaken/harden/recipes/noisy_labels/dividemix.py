@@ -140,5 +140,5 @@ class DivideMix(TwoNetworks):
             span = losses.max() - losses.min()
             history[0, i, rows] = (losses - losses.min()) / span.clamp(min=1e-12)
             mean = history[: min(fitted, self.averaged), i, rows].mean(0)
-            posterior = posterior_of_low(mean.double().cpu().numpy())
+            posterior = posterior_of_low(mean.cpu().double().numpy())
             clean[i, rows] = torch.from_numpy(posterior).to(clean)

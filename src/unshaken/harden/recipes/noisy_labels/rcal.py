@@ -94,7 +94,7 @@ class RCAL(Recipe):
         calibrator = RepresentationCalibrator(
             self.estimator, self.share, self.beta, self.q, self.alpha, self.weighting, self.covariance
         )
-        found = calibrator.fit(z.double().cpu().numpy(), labels.cpu().numpy(), setup.classes)
+        found = calibrator.fit(z.cpu().double().numpy(), labels.cpu().numpy(), setup.classes)
         lacking = found.balancing_counts()
         values = {
             MEANS: found.means, FACTORS: found.factors, LACKING: lacking,
@@ -126,7 +126,7 @@ class RCAL(Recipe):
 
     def drawn(self, step: Step, memory: Memory) -> tuple[Tensor, Tensor]:
         """Points `[points, m]` of the class Gaussians, classes in proportion to what they lack, and their classes."""
-        rng, counts = batch_generator(step, self.info.name), memory[LACKING].double().cpu().numpy()
+        rng, counts = batch_generator(step, self.info.name), memory[LACKING].cpu().double().numpy()
         classes = rng.choice(len(counts), self.points, p=counts / counts.sum())
         unit = torch.from_numpy(rng.standard_normal((self.points, memory[MEANS].shape[1]), np.float32))
         labels = torch.from_numpy(classes).to(memory[MEANS].device)
