@@ -65,7 +65,7 @@ from unshaken.certify.smoothing.votes import vote
 from unshaken.core import Batch, Oracle, UnshakenError
 from unshaken.core.batch import batch_for
 from unshaken.core.device import find_device
-from unshaken.core.oracle import Meter
+from unshaken.core.meter import Meter
 from unshaken.core.registry import find_method, parse_method
 from unshaken.core.search_copy import search_copy
 from unshaken.data import from_arrays

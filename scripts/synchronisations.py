@@ -3,8 +3,9 @@
     python scripts/synchronisations.py [attack] [certify] [detect] [explain] [harden]
 
 Measured on the simulated device of the tests, with the networks and images of their batteries. A step is one question
-to the model for attacks, certificates and maps, one batch for detectors, one optimizer step for training. `ask` counts
-what waits while the model answers, `other` all else: the method's own arithmetic, drawing, and what the driver reads.
+to the model for attacks, certificates and maps, one batch for detectors, one optimizer step for training. Waits of a
+step are those while the model answers and those until the next question (the method's arithmetic, its draws, and what
+the driver decides), each the median over the steps; all others are of the beginning and the end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import copy
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -36,42 +39,51 @@ simulated.load()  # before the first backward pass, when autograd counts the dev
 DEVICE = torch.device("simulated:1")
 
 
-class Steps:
-    """Counts questions, and what waits inside them."""
+@dataclass
+class Waits:
+    """What a work waited for: in all, inside each step, and from each step to the next."""
 
-    def __init__(self, counts: Mapping[str, int]) -> None:
-        self.counts, self.asks, self.inside = counts, 0, 0
+    total: int = 0
+    inside: list[int] = field(default_factory=list)
+    between: list[int] = field(default_factory=list)
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count while the block runs."""
-        ask = Oracle.ask
-
-        def counting(oracle: Oracle, *question: object) -> object:
-            before = self.counts["waits"]
-            answer = ask(oracle, *question)
-            self.asks, self.inside = self.asks + 1, self.inside + self.counts["waits"] - before
-            return answer
-
-        Oracle.ask = counting  # type: ignore[method-assign, assignment]
-        try:
-            yield
-        finally:
-            Oracle.ask = ask  # type: ignore[method-assign]
+    def row(self) -> str:
+        """Steps, waits a step inside and after, and the rest."""
+        rest = self.total - sum(self.inside) - sum(self.between)
+        inside, between = (median(values) if values else 0 for values in (self.inside, self.between))
+        return f"{len(self.inside)} | {inside:g} | {between:g} | {rest}"
 
 
-def measured(work: Callable[[], object], steps: int | None = None) -> tuple[int, int, int]:
-    """Steps of a work, waits inside them, and other waits."""
-    with simulated.available() as counts:
-        found = Steps(counts)
-        with found.counted():
-            before = counts["waits"]
-            work()
-            waits = counts["waits"] - before
-    return steps or found.asks, found.inside, waits - found.inside
+@contextmanager
+def watched(owner: type | object, name: str, counts: Mapping[str, int]) -> Iterator[Waits]:
+    """Count the waits in and between calls of a function, which are the steps of a work."""
+    found, step, ended, begin = Waits(), getattr(owner, name), list[int](), counts["waits"]
+
+    def counting(*given: object) -> object:
+        before = counts["waits"]
+        if ended:
+            found.between.append(before - ended[-1])
+        answer = step(*given)
+        ended.append(counts["waits"])
+        found.inside.append(ended[-1] - before)
+        return answer
+
+    setattr(owner, name, counting)
+    try:
+        yield found
+    finally:
+        setattr(owner, name, step)
+        found.total = counts["waits"] - begin
 
 
-def attack(method: object) -> tuple[int, int, int]:
+def measured(work: Callable[[], object]) -> Waits:
+    """The waits of a work that asks a model."""
+    with simulated.available() as counts, watched(Oracle, "ask", counts) as found:
+        work()
+    return found
+
+
+def attack(method: object) -> Waits:
     net = contract.model(1, 4)
     batch = contract.samples((1, 12, 16), 6, net).to(DEVICE)
     net.to(DEVICE)
@@ -80,7 +92,7 @@ def attack(method: object) -> tuple[int, int, int]:
     return measured(lambda: contract.cheap(method).attack(oracle, batch, norm=norm, eps=radii[-1:], seed=1))
 
 
-def certify(method: object) -> tuple[int, int, int]:
+def certify(method: object) -> Waits:
     net = contract.model(1, 4).to(DEVICE)
     batch = contract.samples((1, 12, 16), 6).to(DEVICE)
     batch = contract.Batch(batch.images, torch.zeros(6, dtype=torch.int64, device=DEVICE), batch.ids)
@@ -89,22 +101,24 @@ def certify(method: object) -> tuple[int, int, int]:
     return measured(lambda: built.evaluate(batch, contract.conditions_of(method, built), context))
 
 
-def explain(name: str) -> tuple[int, int, int]:
+def explain(name: str) -> Waits:
     images = torch.rand(4, 3, 18, 14).to(DEVICE)
     net = maps.make_net(name).to(DEVICE)
     return measured(lambda: maps.attribute(net, images, maps.named(name)))
 
 
-def detect(method: object) -> tuple[int, int, int]:
+def detect(method: object) -> Waits:
     values = {"n_bits": 4} if method.name == "dct" else {}
     model = detectors.classifier(3, 4)
     with simulated.available():
         found = detectors.fitted(copy.deepcopy(model), method.cls(**values), n=240, device=str(DEVICE))
     images = detectors.normal(6).to(DEVICE)
-    return measured(lambda: found.score(images), steps=1)
+    with simulated.available() as counts, watched(found, "score", counts) as waits:
+        found.score(images)
+    return waits
 
 
-def harden(method: object) -> tuple[int, int, int]:
+def harden(method: object) -> Waits:
     recipe = recipes.cheap(method)
     samples = Samples(load_data("demo"), None, 10, limit=40)
     images, labels = samples.resident, samples.labels[torch.from_numpy(samples.good)]
@@ -115,23 +129,12 @@ def harden(method: object) -> tuple[int, int, int]:
         model = recipe.rebuild(fresh(recipe.first_try.arch, images, classes=10, seed=0)).to(DEVICE)
         processes = Processes(device=str(DEVICE))
         loop = Loop(model, Samples.of(images, labels, 10), recipes.together(recipe), training, processes=processes)
-        loop._begin()
-        total = [0]
-        descend = loop._descend
-        with simulated.available() as counts:
-
-            def counting(step: object) -> None:
-                before = counts["waits"]
-                descend(step)
-                total[0] += counts["waits"] - before
-
-            loop._descend = counting  # type: ignore[method-assign, assignment]
+        with simulated.available() as counts, watched(loop, "_descend", counts) as found:
             loop.train()
-    steps = loop.progress.number
-    return steps, total[0], 0
+    return found
 
 
-ROOMS: dict[str, tuple[Callable[..., tuple[int, int, int]], list[object]]] = {
+ROOMS: dict[str, tuple[Callable[..., Waits], list[object]]] = {
     "attack": (attack, contract.ATTACK),
     "certify": (certify, [m for m in contract.RUNNABLE if m.room == "certify"]),
     "explain": (explain, maps.NAMES),
@@ -141,18 +144,12 @@ ROOMS: dict[str, tuple[Callable[..., tuple[int, int, int]], list[object]]] = {
 
 
 def main() -> None:
-    print("| room | method | steps | waits inside a step | other waits a step |")
-    print("|---|---|---|---|---|")
+    print("| room | method | steps | waits inside a step | waits until the next | at the beginning and the end |")
+    print("|---|---|---|---|---|---|")
     for room in sys.argv[1:] or ROOMS:
         measure, methods = ROOMS[room]
         for method in methods:
-            try:
-                steps, inside, other = measure(method)
-            except Exception as error:
-                print(f"| {room} | {getattr(method, 'name', method)} | {type(error).__name__}: {error} | | |")
-                continue
-            name = getattr(method, "name", method)
-            print(f"| {room} | {name} | {steps} | {inside / max(1, steps):.1f} | {other / max(1, steps):.1f} |")
+            print(f"| {room} | {getattr(method, 'name', method)} | {measure(method).row()} |", flush=True)
 
 
 if __name__ == "__main__":

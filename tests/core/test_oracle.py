@@ -11,7 +11,8 @@ from torch import nn
 from unshaken.core import Classifier, Gradient, Logits, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError
-from unshaken.core.oracle import Meter, required
+from unshaken.core.meter import Meter
+from unshaken.core.oracle import required
 from unshaken.core.query import Objective
 
 

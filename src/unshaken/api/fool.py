@@ -21,7 +21,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.keywords import keywords
-from unshaken.core.oracle import Meter
+from unshaken.core.meter import Meter
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
 from unshaken.report.render.notebook import pictures_card

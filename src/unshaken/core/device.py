@@ -94,6 +94,11 @@ def widen(values: Tensor) -> Tensor:
     return values.to(widest_float(values.device))
 
 
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Values of the CPU on a device; CUDA and XPU copy them first, so that nothing waits until they are there."""
+    return values.to(device, non_blocking=device.type not in ("cpu", "mps"))
+
+
 def move(values: Tensor, device: torch.device) -> Tensor:
     """Values on a device, float64 as float32 where it has nothing wider."""
     if values.dtype == torch.float64:

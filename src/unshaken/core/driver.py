@@ -9,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from unshaken.core.device import widen
+from unshaken.core.device import send, widen
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import Task
 from unshaken.core.query import Answer, Goal, Query
@@ -42,7 +42,7 @@ class Samples(Protocol):
 
 
 class Work(State, Generic[S]):
-    """The samples in work: their state, and what the driver keeps of each."""
+    """The samples in work: their state, and what the driver keeps of each; `step` is on the CPU."""
 
     state: S
     place: Tensor
@@ -141,10 +141,11 @@ class _Drive(Generic[S, R]):
         with self.oracle.meter.method():
             state = self.search.start(self.samples[rows], self.rng[rows])
             done = self._done(state)
-        place = torch.arange(self.waiting, self.waiting + len(state), device=done.device)
+        place = torch.arange(self.waiting, self.waiting + len(state), device=self.oracle.device)
         zeros = torch.zeros_like(place)
         self.waiting += len(state)
-        return self._leave(Work(state, place, zeros, zeros, zeros, widen(zeros)), done, stopped=False)
+        work = Work(state, place, torch.zeros(len(place), dtype=torch.int64), zeros, zeros, widen(zeros))
+        return self._leave(work, done, stopped=False)
 
     def step(self, work: Work[S]) -> Work[S]:
         """Send one query for all active samples; finished samples leave."""
@@ -181,7 +182,7 @@ class _Drive(Generic[S, R]):
         return Outcome.concat(self.ended)[torch.cat(self.places).argsort()]
 
     def _done(self, state: S) -> Tensor:
-        done = self.search.done(state)
+        done = self.search.done(state).cpu()
         return done & done.all() if self.whole else done
 
     def _leave(self, work: Work[S], rows: Tensor, *, stopped: bool) -> Work[S]:
@@ -192,7 +193,8 @@ class _Drive(Generic[S, R]):
 
     def _end(self, gone: Work[S], *, stopped: bool) -> None:
         result, flag = self.search.result(gone.state), torch.full_like(gone.place, stopped, dtype=torch.bool)
-        self.ended.append(Outcome(result, flag, gone.step, gone.forwards, gone.backwards, gone.seconds))
+        steps = send(gone.step, gone.place.device)
+        self.ended.append(Outcome(result, flag, steps, gone.forwards, gone.backwards, gone.seconds))
         self.places.append(gone.place)
         if self.ending is not None:
             self.ending(gone.place, self.ended[-1])
@@ -207,25 +209,26 @@ class _Drive(Generic[S, R]):
 def _answer(
     oracle: Oracle, query: Query, goal: Goal | None, confirmed: Callable[[Tensor, Tensor], object]
 ) -> tuple[Answer, Tensor, Tensor]:
-    """The answer, who met the goal by a fresh float32 pass too, and the passes that this cost."""
+    """The answer; who met the goal by a fresh float32 pass too, on the CPU; and the passes that this cost."""
     answer = oracle.ask(query, goal)
-    none = torch.zeros(len(query.points), dtype=torch.bool, device=query.points.device)
-    extra = none.long()
+    none = torch.zeros(len(query.points), dtype=torch.bool)
+    extra = torch.zeros(len(none), dtype=torch.int64, device=query.points.device)
     if goal is None or answer.stopped is None or not bool(answer.stopped.any()):
         return answer, none, extra
     rows = answer.stopped.nonzero().flatten()
     logits = oracle.exact(query.points[rows])
     with oracle.meter.method():
-        sure = goal[rows](query.points[rows], logits)
+        sure = goal[rows](query.points[rows], logits).cpu()
     confirmed(rows[sure], logits[sure])
-    extra = extra.index_fill(0, rows, 1)
+    extra = extra.index_fill(0, rows.to(extra.device), 1)
     stopped = none.index_put((rows,), sure)
     needed = answer.stopped & ~stopped if answer.cut is None else answer.stopped & ~stopped & ~answer.cut
     if bool(needed.any()):  # a gradient that was to be left out is used after all
         backwards = required(answer.backwards)
-        answer = answer.replace(backwards=torch.where(needed, backwards.max(), backwards))
+        answer = answer.replace(backwards=torch.where(needed.to(backwards.device), backwards.max(), backwards))
     refuted = None if answer.cut is None else (answer.cut & ~stopped).nonzero().flatten()
     if refuted is not None and len(refuted):  # what was left out is needed after all
+        refuted = refuted.to(extra.device)
         again = oracle.ask(query[refuted])
         extra = extra.index_add(0, refuted, required(again.forwards))
         answer = _completed(answer, refuted, again)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
@@ -16,39 +14,10 @@ from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.device import device_of, full_float32, widest_float
 from unshaken.core.errors import ModelError, is_out_of_memory
 from unshaken.core.memory import keep_freed_memory, release_memory
+from unshaken.core.meter import Meter
 from unshaken.core.query import Answer, Goal, Query, gradients_by
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Meter:
-    """Counts forward and backward passes, and time.
-
-    Args:
-        forwards: images passed forward.
-        backwards: images passed backward.
-        model_seconds: inside the model's passes.
-        method_seconds: inside the methods' own arithmetic.
-        largest_batch: most images that one pass has held.
-        back_offs: times that memory ran out and the batch was halved.
-    """
-
-    forwards: int = 0
-    backwards: int = 0
-    model_seconds: float = 0.0
-    method_seconds: float = 0.0
-    largest_batch: int = 0
-    back_offs: int = 0
-
-    @contextmanager
-    def method(self) -> Iterator[None]:
-        """Time a method's own arithmetic, the model's passes inside it left out."""
-        began, inside = time.perf_counter(), self.model_seconds
-        try:
-            yield
-        finally:
-            self.method_seconds += time.perf_counter() - began - (self.model_seconds - inside)
 
 
 class Oracle:
@@ -76,9 +45,10 @@ class Oracle:
         meter: Meter | None = None,
     ) -> None:
         self.model, self.limit, self.precision, self.strict_batch = model, limit, precision, strict_batch
-        self.meter, self.draws = meter or Meter(), draws
+        self.draws = draws
         self._search: nn.Module = model if search_copy is None else search_copy
         self.device = device_of(model)
+        self.meter = meter or Meter(device=self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
 
@@ -121,8 +91,9 @@ class Oracle:
                 return answer
             forwards = torch.full((n,), device=self.device, fill_value=(self.meter.forwards - before[0]) // n)
             backwards = torch.full((n,), device=self.device, fill_value=(self.meter.backwards - before[1]) // n)
-            if answer.stopped is not None:  # needed none, whether or not its neighbours in the batch did
-                backwards = backwards.masked_fill(answer.stopped, 0)
+            if answer.stopped is not None and bool(answer.stopped.any()):
+                needless = answer.stopped.to(self.device)  # whether or not its neighbours in the batch need it
+                backwards = backwards.masked_fill(needless, 0)
             return answer.replace(forwards=forwards, backwards=backwards)
 
         return _join(self._pieces(len(query.points), query.width, look))
@@ -173,9 +144,8 @@ class Oracle:
     def _backward(self, value: Tensor, places: Sequence[Tensor], n: int, *, keep: bool = False) -> list[Tensor]:
         """Gradients by each place, zero where it has no part in the value; n images are counted."""
         self.check_gradients()
-        began = time.perf_counter()
-        found = gradients_by(value, places, keep=keep)
-        self._spent(began, value.device)
+        with self.meter.model():
+            found = gradients_by(value, places, keep=keep)
         self.meter.backwards += n
         return found
 
@@ -208,9 +178,8 @@ class Oracle:
         return self.model
 
     def _call(self, function: Callable[[], T], n: int) -> T:
-        began = time.perf_counter()
-        result = function()
-        self._spent(began, self.device)
+        with self.meter.model():
+            result = function()
         self.meter.forwards += n
         self.meter.largest_batch = max(self.meter.largest_batch, n)
         return result
@@ -233,11 +202,6 @@ class Oracle:
             self.meter.back_offs += 1
             release_memory(self.device)  # here, for the error held what the failed pass had made
         return parts
-
-    def _spent(self, began: float, device: torch.device) -> None:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        self.meter.model_seconds += time.perf_counter() - began
 
 
 def required(value: Tensor | None) -> Tensor:

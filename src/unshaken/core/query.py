@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from unshaken.core.device import send
 from unshaken.core.prediction import NO_CLASS, predict
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
@@ -27,7 +28,8 @@ class Answer(State):
         gradient: of the objective by the points, in their shape.
         slopes: gradients of several logits' differences, `[N, Q, C, H, W]`.
         counts: votes a class, int64 `[N, K]`; a noisy copy without a usable output votes for none.
-        stopped: bool `[N]`: the goal handed in with the query was met at the point.
+        stopped: bool `[N]`, on the CPU, where the driver decides: the goal handed in with the query was met at the
+            point.
         cut: bool `[N]`: because of that the rest of the answer was left out; None when nothing was.
         forwards: passes spent on the sample, int64 `[N]`.
         backwards: as `forwards`.
@@ -130,7 +132,7 @@ class Logits(Query):
         with torch.inference_mode():
             answer = passes.chunks(flat, look)
         logits = _logits(answer, shape).clone()  # a plain tensor again
-        stopped = goal(self.points, logits) if goal is not None and logits.ndim == 2 else None
+        stopped = goal(self.points, logits).cpu() if goal is not None and logits.ndim == 2 else None
         return Answer(logits=logits, labels=predict(logits), stopped=stopped)
 
 
@@ -187,7 +189,7 @@ class Gradient(Query):
                 logits, features = passes.forward(points, self.layers)
                 if draw == 0 and goal is not None:
                     with passes.method():
-                        stopped = goal(self.points, logits.detach())
+                        stopped = goal(self.points, logits.detach()).cpu()
                     if bool(stopped.all()):
                         return self._said(logits, features, stopped=stopped, cut=stopped)
                 with passes.method():
@@ -229,7 +231,7 @@ class Slopes(Query):
                 logits, _ = passes.forward(points)
                 if draw == 0 and goal is not None:
                     with passes.method():
-                        stopped = goal(self.points, logits.detach())
+                        stopped = goal(self.points, logits.detach()).cpu()
                     if bool(stopped.all()):
                         found = logits.detach()
                         return Answer(logits=found, labels=predict(found), stopped=stopped, cut=stopped)
@@ -250,7 +252,7 @@ class Votes(Query):
         points: `[N, C, H, W]`.
         rng: the samples' streams.
         first: int64 `[N]`: number of the first draw; draw j of a sample is the same whoever asks for it, and when.
-        draws: int64 `[N]`: noisy copies of each sample, 0 or more.
+        draws: int64 `[N]`: noisy copies of each sample, 0 or more; both best on the CPU, where the noise is made.
         sigma: standard deviation of the noise, in [0, 1] pixel units.
     """
 
@@ -266,21 +268,26 @@ class Votes(Query):
 
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         """`draws` forward passes a sample, all samples' draws in common batches."""
-        row = torch.arange(len(self.points), device=self.points.device).repeat_interleave(self.draws)
-        number = torch.arange(len(row), device=row.device) - (self.draws.cumsum(0) - self.draws - self.first)[row]
-        found: list[Tensor] = []
-        classes = 0
+        draws, device = self.draws.cpu(), self.points.device
+        row = torch.arange(len(self.points)).repeat_interleave(draws)
+        number = torch.arange(len(row)) - (draws.cumsum(0) - draws - self.first.cpu())[row]
+        rng, votes, classes = self.rng.to(row.device), torch.zeros(0, dtype=torch.int64), 0
         with torch.inference_mode():
             for rows, numbers in zip(torch.split(row, passes.limit), torch.split(number, passes.limit), strict=True):
                 with passes.method():
-                    noise = self.rng[rows].fold(numbers).noise(*self.points.shape[1:]).to(self.points)
-                    noisy = noise.mul_(self.sigma).add_(self.points[rows])
+                    noise = rng[rows].fold(numbers).drawn_on(device).noise(*self.points.shape[1:]).to(self.points)
+                    there = send(rows, device)
+                    noisy = noise.mul_(self.sigma).add_(self.points[there])
                 logits = passes.forward(noisy)[0]
-                classes = logits.shape[1]
-                voted = predict(logits)
-                found.append((voted + rows * classes)[voted != NO_CLASS])
-        votes = torch.cat(found).bincount(minlength=len(self.points) * classes)
-        return Answer(counts=votes.view(len(self.points), classes), forwards=self.draws, backwards=self.draws * 0)
+                if not classes:
+                    classes = logits.shape[1]
+                    votes = torch.zeros(len(self.points) * classes + 1, dtype=torch.int64, device=device)
+                voted = predict(logits)  # a vote for no class goes into the last place
+                place = torch.where(voted == NO_CLASS, len(votes) - 1, voted + there * classes)
+                votes.index_add_(0, place, torch.ones_like(place))
+        counts = votes[:-1].view(len(self.points), classes)
+        forwards = send(draws, device)
+        return Answer(counts=counts, forwards=forwards, backwards=torch.zeros_like(forwards))
 
 
 def _logits(answer: Answer, shape: tuple[int, ...]) -> Tensor:

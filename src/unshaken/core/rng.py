@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unshaken.core.device import send
 from unshaken.core.state import State
 
 _STREAM = 0x756E7368616B656E  # the second half of every Philox key
@@ -105,7 +106,7 @@ class SampleRng(State):
         words = np.empty((len(self.keys), half), np.uint64)
         for row, bits in zip(words, self._bits(), strict=True):
             row[:] = bits.random_raw(half)
-        uniform = torch.from_numpy(words.view(np.uint32).astype(np.float32)).to(self._place)
+        uniform = send(torch.from_numpy(words.view(np.uint32).astype(np.float32)), self._place)
         radius = uniform[:, :half].add_(0.5).mul_(2**-32).log_().mul_(-2).sqrt_()
         angle = uniform[:, half:].mul_(2 * math.pi * 2**-32)
         both = torch.cat([angle.cos().mul_(radius), angle.sin().mul_(radius)], 1)
@@ -117,7 +118,7 @@ class SampleRng(State):
         for row, bits in zip(out.reshape(len(out), math.prod(shape)), self._bits(), strict=True):
             generator = generator or np.random.Generator(bits)
             draw(generator, row)
-        return torch.from_numpy(out).to(self._place)
+        return send(torch.from_numpy(out), self._place)
 
     @property
     def _place(self) -> torch.device:

@@ -31,7 +31,10 @@ class Search(Protocol, Generic[S, R_co]):
         """The next state, from the answer."""
 
     def done(self, state: S) -> Tensor:
-        """Bool `[N]`: nothing more to ask."""
+        """Bool `[N]`: nothing more to ask.
+
+        On the CPU where that is known without the device, as from a number of steps: the driver then need not wait.
+        """
 
     def result(self, state: S) -> R_co:
         """The result of the search."""

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self, dataclass_transform
 import torch
 from torch import Tensor
 
+from unshaken.core.device import send
+
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ def _take(value: Any, rows: Tensor | slice, seen: dict[Any, Any]) -> Any:
     if id(value) not in seen:
         if isinstance(value, Tensor):
             if isinstance(rows, Tensor) and value.device not in seen:
-                seen[value.device] = rows.to(value.device)
+                seen[value.device] = send(rows, value.device)
             seen[id(value)] = value[rows] if isinstance(rows, slice) else value.index_select(0, seen[value.device])
         elif isinstance(value, State):
             seen[id(value)] = type(value)(*[_take(getattr(value, name), rows, seen) for name in value._names])

@@ -58,8 +58,8 @@ def seconds_a_pass(model: Classifier, images: Tensor) -> float:
     with evaluating(model), torch.no_grad():
         began = time.perf_counter()
         model(images)
-        if images.is_cuda:
-            torch.cuda.synchronize(images.device)
+        if images.device.type != "cpu":
+            torch.accelerator.synchronize(images.device)
         return (time.perf_counter() - began) / len(images)
 
 

@@ -17,7 +17,8 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
-from unshaken.core.oracle import Meter, Oracle
+from unshaken.core.meter import Meter
+from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task as Progress
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.data.boxes import object_masks

@@ -9,7 +9,7 @@ from unshaken.attack import FGSM, MIFGSM, PGD
 from unshaken.attack.engine import end_point
 from unshaken.attack.engine.end_point import find_end_points
 from unshaken.core import Batch
-from unshaken.core.oracle import Meter
+from unshaken.core.meter import Meter
 
 W = torch.tensor([[[1.0, -2.0], [3.0, -1.0]]])
 BATCH = Batch(torch.full((2, 1, 2, 2), 0.5), torch.tensor([0, 0]), ("a", "b"))

@@ -106,7 +106,7 @@ class AttackRun:
         slope = answer.slopes if answer.gradient is None else answer.gradient
         if slope is None or not bool((step == 0).any()):
             return
-        dead = (finite_part(slope).flatten(1).abs().amax(1) == 0) & (step == 0)
+        dead = (finite_part(slope).flatten(1).abs().amax(1) == 0).cpu() & (step == 0)
         if answer.stopped is not None:
             dead &= ~answer.stopped
         if bool(dead.any()):

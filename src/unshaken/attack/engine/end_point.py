@@ -13,7 +13,8 @@ from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
-from unshaken.core.oracle import Meter, Oracle, required
+from unshaken.core.meter import Meter
+from unshaken.core.oracle import Oracle, required
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.core.state import State

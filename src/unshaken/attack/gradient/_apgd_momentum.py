@@ -54,7 +54,7 @@ def momentum_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: Ball
 
     interval = _interval_ending_at(phases.lengths[0], state.t)
     check = interval > 0
-    if bool(check.any()):
+    if check.device.type != "cpu" or bool(check.any()):  # elsewhere the question would cost more than the work
         oscillates = rises <= ENOUGH * interval
         no_gain = ~halved & (loss_best <= loss_check)
         halve = check & (oscillates | no_gain)

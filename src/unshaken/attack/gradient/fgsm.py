@@ -55,7 +55,7 @@ class FGSM(Attack[FGSMState]):
 
     def start(self, problem: Problem, rng: SampleRng) -> FGSMState:
         """The clean image."""
-        return FGSMState(problem, problem.ball.clean, torch.zeros_like(problem.labels, dtype=torch.bool))
+        return FGSMState(problem, problem.ball.clean, torch.zeros(len(problem), dtype=torch.bool))
 
     def ask(self, state: FGSMState) -> Gradient:
         """The gradient of the loss at the clean image."""

@@ -54,7 +54,7 @@ class MIFGSM(Attack[MIFGSMState]):
     def start(self, problem: Problem, rng: SampleRng) -> MIFGSMState:
         """The clean image."""
         clean = problem.ball.clean
-        return MIFGSMState(problem, clean, torch.zeros_like(clean), torch.zeros_like(problem.labels))
+        return MIFGSMState(problem, clean, torch.zeros_like(clean), torch.zeros(len(problem), dtype=torch.int64))
 
     def ask(self, state: MIFGSMState) -> Gradient:
         """The gradient of the loss at the current point."""

@@ -61,7 +61,7 @@ class PGD(Attack[PGDState]):
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
         """A random point of the ball, or the clean image."""
         x = problem.ball.random_point(rng) if self.random_start else problem.ball.clean
-        return PGDState(problem, x, torch.zeros_like(problem.labels))
+        return PGDState(problem, x, torch.zeros(len(problem), dtype=torch.int64))
 
     def ask(self, state: PGDState) -> Gradient:
         """The gradient of the loss at the current point."""

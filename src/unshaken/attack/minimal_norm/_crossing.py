@@ -43,7 +43,7 @@ class Crossing(Query):
         stopped = None
         if goal is not None:
             with passes.method():
-                stopped = goal(self.points, first.clone())
+                stopped = goal(self.points, first.clone()).cpu()
             if bool(stopped.all()):
                 return Answer(logits=first.clone(), labels=predict(first), stopped=stopped, cut=stopped)
         logits = self.problem.seen(torch.stack(looks).mean(0) if len(looks) > 1 else first.clone())

@@ -101,7 +101,7 @@ class GradientWithOthers(Gradient):
                 logits, features = passes.forward(points, self.layers)
                 if draw == 0 and goal is not None:
                     with passes.method():
-                        stopped = goal(self.points, logits.detach())
+                        stopped = goal(self.points, logits.detach()).cpu()
                     if bool(stopped.all()):
                         return self._said(logits, {}, stopped=stopped, cut=stopped)
                 with passes.method():

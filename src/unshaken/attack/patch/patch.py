@@ -80,7 +80,7 @@ class Patch(CellAttack[PatchState]):
         """Random pixels under the patch, or the clean image."""
         ball = problem.ball
         x = ball.random_point(rng.fold(self._run)) if self.random_start else ball.clean
-        return PatchState(problem, x, torch.zeros_like(problem.labels))
+        return PatchState(problem, x, torch.zeros(len(problem), dtype=torch.int64))
 
     def ask(self, state: PatchState) -> Gradient:
         """The gradient of the cross-entropy at the current point."""

@@ -112,7 +112,7 @@ class Poll:
 
     def ask(self, state: Ballot) -> Votes:
         """The next draws; a sample's draws are numbered from 0 on, those that choose first."""
-        drawn = state.tally.forwards
+        drawn = state.tally.forwards.cpu()
         left = torch.where(drawn < self.n0, self.n0, self.n0 + self.n) - drawn
         return Votes(state.points, state.rng, drawn, left.clamp(max=ASK), self.sigma)
 

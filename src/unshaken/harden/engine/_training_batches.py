@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unshaken.core.device import send
 from unshaken.data.resident import Samples, order
 from unshaken.harden.engine._processes import Processes
 
@@ -61,15 +62,15 @@ class TrainingBatches:
         rows = order(self.rows, self.seed, number, use, weights)[: steps * self.size * world]
         rows = rows.reshape(steps, world, -1)[skip:, self.processes.rank].reshape(-1)
         for part, images, labels in self.samples.batches(rows, self.size):
-            shown = images.to(device)
+            shown = send(images, device)
             if self.channels_last:
                 shown = shown.contiguous(memory_format=torch.channels_last)
-            yield part, shown, labels.to(device)
+            yield part, shown, send(labels, device)
 
     def all(self, device: torch.device) -> Iterator[Labelled]:
         """All samples in their order, on the device."""
         for found in self.samples.batches(self.rows, EVALUATED):
-            yield found[0].to(device), found[1].to(device), found[2].to(device)
+            yield send(found[0], device), send(found[1], device), send(found[2], device)
 
     def some(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Images and labels of a few samples, drawn once from the seed."""

@@ -16,7 +16,8 @@ from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.live_copy import LiveCopy, live_copy
-from unshaken.core.oracle import Meter, Oracle
+from unshaken.core.meter import Meter
+from unshaken.core.oracle import Oracle
 from unshaken.core.query import Objective
 from unshaken.core.rng import SampleRng
 
@@ -32,7 +33,7 @@ class Inner:
     """
 
     def __init__(self, model: Classifier, images: Tensor, *, precision: str = "fp32", copied: bool = True) -> None:
-        self.model, self.precision, self.meter = model, precision, Meter()
+        self.model, self.precision, self.meter = model, precision, Meter(device=images.device)
         self._images, self._wanted = images, copied
 
     @cached_property

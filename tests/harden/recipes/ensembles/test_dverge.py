@@ -11,7 +11,7 @@ from torch import nn
 
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.oracle import Meter
+from unshaken.core.meter import Meter
 from unshaken.harden.engine.ensemble import ensemble, members_of, redrawn
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.training import Training

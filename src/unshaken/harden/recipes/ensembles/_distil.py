@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from unshaken.attack.engine.ball import Ball
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, did_you_mean
-from unshaken.core.oracle import Meter
+from unshaken.core.meter import Meter
 
 LOGITS = "logits"
 """The last distillation point: what the network says."""

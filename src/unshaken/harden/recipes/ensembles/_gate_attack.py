@@ -82,11 +82,11 @@ class GatePGD(PGD):
         """The first point, and each sample's strength."""
         first = super().start(problem, rng)
         limit = torch.full_like(first.step, self.steps)
-        decay = torch.zeros(len(limit), device=limit.device)
+        decay = torch.zeros(len(limit), device=first.x.device)
         share = torch.full_like(decay, self.share)
         if self.varied:
             drawn = [g.chisquare(self.steps) for g in rng.fold("steps").generators()]
-            limit = torch.tensor(drawn).round().clamp(min=1).long().to(limit.device)
+            limit = torch.tensor(drawn).round().clamp(min=1).long()
             decay = rng.fold("momentum").fresh(1, high=0.9)[:, 0].to(share)
             share = share * rng.fold("share").fresh(1)[:, 0].to(share)
         return GateState(problem, first.x, first.step, torch.zeros_like(first.x), limit, decay, share)
@@ -104,7 +104,8 @@ class GatePGD(PGD):
         velocity = _wide(own.decay, gradient) * own.velocity + gradient / _wide(size, gradient)
         length = 5 / own.limit.to(gradient) if self.varied else torch.full_like(own.decay, self.step_size)
         moved = ball.project(own.x + _wide(length, gradient) * ball.radius * ball.steepest(velocity, own.x))
-        x = torch.where(_wide(own.step < own.limit, gradient), moved, own.x)
+        going = (own.step < own.limit).to(gradient.device)
+        x = torch.where(_wide(going, gradient), moved, own.x)
         return own.replace(x=x, step=own.step + 1, velocity=velocity)
 
     def done(self, state: PGDState) -> Tensor:
