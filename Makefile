@@ -1,4 +1,4 @@
-# Needs Python >= 3.11, a C compiler and the package index; everything else lands in .venv.
+# Needs Python >= 3.11, a C++ compiler and the package index; everything else lands in .venv.
 PYTHON ?= python3
 JOBS ?= auto
 VENV := .venv

@@ -32,6 +32,8 @@ def guarded(method, digits, tmp_path):
     model, values = unshaken.load_model("demo:standard"), {}
     if method.name == "mixture":
         values["robust"] = "demo:robust"
+    elif method.name == "noise-self-regression":
+        values |= {"hidden": 4, "patch": 12, "steps": 2}
     elif method.name == "crossmax":
         model = ensemble([model, unshaken.load_model("demo:robust"), redrawn(model, 1)]).eval()
     elif method.name == "multi-resolution":

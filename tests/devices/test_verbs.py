@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import unshaken
+from tests.devices.simulated import agree
 from unshaken.api.explain_audit import explain_audit
 from unshaken.api.generate import fit_generator, sample_generator
 from unshaken.api.generate_measure import measure_generated
@@ -14,6 +15,8 @@ from unshaken.api.holistic import holistic
 from unshaken.api.labels import find_labels
 from unshaken.api.natural import find_natural_directions
 from unshaken.api.screening import set_thresholds
+from unshaken.core import list_methods
+from unshaken.core.registry import find_method
 from unshaken.detect import fit
 from unshaken.generate import Fitting
 from unshaken.run.same_rows import differing_column
@@ -21,6 +24,9 @@ from unshaken.run.store import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate
 
 CPU = "cpu"
+FINDERS = [m.name for m in list_methods("labels")]
+GENERATORS = ("vae", "class-gaussian")
+FITTING = Fitting(steps=2, batch_size=16, warmup=1)
 
 
 @pytest.fixture
@@ -85,8 +91,10 @@ def test_detect(both, tmp_path):
 
 @pytest.mark.parametrize("model", ["demo:standard", "small-cnn"], ids=["frozen", "trained"])
 def test_labels(both, model):
+    """All finders: those that watch a training with trained networks, all others with frozen features."""
+    trained = model == "small-cnn"
+    methods = [name for name in FINDERS if ("margins" in find_method(name, "labels").needs) == trained]
     more = {"epochs": 1, "folds": 2, "review": 0, "limit": 120}
-    methods = ["confident-learning", "aum", "small-loss"] if model == "small-cnn" else ["confident-learning"]
     here, there = both(lambda out, place: find_labels("demo", methods, model=model, out=out, device=place, **more))
     same(here, there, "labels")
 
@@ -102,25 +110,28 @@ def test_harden_in_both_precisions_and_moved_between_devices(device, tmp_path):
             assert torch.allclose(there.state_dict()[name], weight, rtol=0, atol=1e-3), name
 
 
-def test_generate(device, tmp_path):
+@pytest.mark.parametrize("method", ["edm", *GENERATORS])
+def test_generators_are_fitted_and_sampled(method, device, tmp_path):
+    samples, steps = [], {"steps": 2} if method == "edm" else {}
+    for place in (CPU, str(device)):
+        fit_generator(
+            "demo", method, out=tmp_path / place, limit=64, width=4, conditional=method != "vae", device=place,
+            fitting=FITTING,
+        )  # fmt: skip
+        samples.append(sample_generator(tmp_path / CPU, 4, device=place, **steps).images)
+    assert agree(*(torch.as_tensor(images).float() for images in reversed(samples)), apart=1e-3)
+
+
+def test_sets_are_made_and_measured(device, tmp_path):
+    fit_generator("demo", "edm", out=tmp_path / "edm", limit=64, width=4, conditional=True, device=CPU, fitting=FITTING)
+    fit_generator("demo", "vae", out=tmp_path / "vae", limit=64, device=CPU, fitting=FITTING)
     found = []
     for place in (CPU, str(device)):
-        file = tmp_path / f"{place}.safetensors"
-        fit_generator("demo", "edm", out=file, limit=64, width=4, conditional=True, device=place,
-                      fitting=Fitting(steps=2, batch_size=16, warmup=1))  # fmt: skip
-        start = tmp_path / f"{CPU}.safetensors"
-        images = sample_generator(start, 4, steps=2, device=place).images
-        generate_set(start, 20, out=tmp_path / f"{place}.parquet", steps=2, device=place, filter_model="demo:standard",
-                     confidence=0.0)  # fmt: skip
-        figures = measure_generated("demo", f"parquet:{tmp_path / place}.parquet", model="demo:standard", limit=20,
-                                    device=place)  # fmt: skip
-        fit_generator("demo", "vae", out=tmp_path / "vae.safetensors", limit=64, device=place,
-                      fitting=Fitting(steps=2, batch_size=16, warmup=1))  # fmt: skip
-        find_natural_directions(str(tmp_path / "vae.safetensors"), "demo", "demo:standard", k=2, limit=40, device=place)
-        found.append((images, figures))
-    (images, figures), (others, expected) = found[1], found[0]
-    assert torch.allclose(torch.as_tensor(images), torch.as_tensor(others), rtol=0, atol=1e-3)
-    assert figures.keys() == expected.keys()
+        made, more = tmp_path / f"{place}.parquet", {"filter_model": "demo:standard", "confidence": 0.0}
+        generate_set(tmp_path / "edm", 20, out=made, steps=2, device=place, **more)
+        found.append(measure_generated("demo", f"parquet:{made}", model="demo:standard", limit=20, device=place))
+        find_natural_directions(str(tmp_path / "vae"), "demo", "demo:standard", k=2, limit=40, device=place)
+    assert found[0].keys() == found[1].keys()
 
 
 def test_fool(both):

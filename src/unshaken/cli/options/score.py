@@ -92,7 +92,7 @@ RateLimit = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option(metavar="DEVICE", help="Device of the model: auto, cpu, cuda, mps.", rich_help_panel=PANEL),
+    typer.Option(metavar="DEVICE", help="Device of the model: auto, cpu, cuda, mps, xpu.", rich_help_panel=PANEL),
 ]
 RefusalLog = Annotated[
     str | None,

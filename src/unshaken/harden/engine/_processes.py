@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import count_devices
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
+from unshaken.harden.engine._one_device import one_device
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -57,8 +58,6 @@ def _fabric(device: torch.device, devices: int, nodes: int, precision: str) -> F
         from lightning_fabric.plugins import MixedPrecision
         from lightning_fabric.strategies.ddp import DDPStrategy
         from lightning_fabric.strategies.single_device import SingleDeviceStrategy
-
-        from unshaken.harden.engine._one_device import OneDevice
     except ImportError:
         raise MissingExtra("lightning-fabric", "train", "training") from None
     mixed: Any = None if precision == "fp32" else MixedPrecision("bf16-mixed", device.type)
@@ -66,7 +65,7 @@ def _fabric(device: torch.device, devices: int, nodes: int, precision: str) -> F
         # one forward of several before a backward must not overwrite the statistics of another
         several = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE)
         return Fabric(accelerator=device.type, devices=devices, num_nodes=nodes, strategy=several, plugins=mixed)
-    return Fabric(accelerator=OneDevice(), devices=1, strategy=SingleDeviceStrategy(device), plugins=mixed)
+    return Fabric(accelerator=one_device(), devices=1, strategy=SingleDeviceStrategy(device), plugins=mixed)
 
 
 _fabric_of_one = cache(_fabric)
