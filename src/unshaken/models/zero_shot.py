@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.numbers import shorten
 
@@ -233,7 +234,7 @@ def with_classes(model: Classifier, weights: Tensor, classes: Sequence[str]) -> 
     encoder = model.net.encoder.model if isinstance(model.net, ZeroShot) else model.net
     if not hasattr(encoder, "encode_image"):
         raise ModelError(f"model {model.name!r} is no zero-shot model (openclip:...): it has no image embeddings")
-    return with_net(model, ZeroShot(encoder, weights), classes)
+    return with_net(model, ZeroShot(encoder, weights.to(device_of(model))), classes)
 
 
 def with_net(model: Classifier, net: nn.Module, classes: Sequence[str] = ()) -> Classifier:

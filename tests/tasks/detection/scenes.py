@@ -33,9 +33,9 @@ class Colours(nn.Module):
                 labels.append(channel + self.shift)
                 scores.append(image[channel][bright].mean() * self.weight[0])
         return {
-            "boxes": torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
-            "labels": torch.tensor(labels, dtype=torch.int64),
-            "scores": torch.stack(scores) if scores else torch.zeros(0),
+            "boxes": torch.tensor(boxes, dtype=torch.float32, device=image.device).reshape(-1, 4),
+            "labels": torch.tensor(labels, dtype=torch.int64, device=image.device),
+            "scores": torch.stack(scores) if scores else image.new_zeros(0),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from unshaken.core.batch import in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError, RunError, UnshakenError
 from unshaken.core.extras import need
 from unshaken.core.notebook import facts_card
@@ -71,7 +73,7 @@ def export(detector_set: DetectorSet, file: str | Path, images: Tensor, *, accep
     """
     onnx = need("onnx", "onnx", "onnx", "export")
     need("onnxscript", "onnxscript", "onnx", "export")
-    pixels = in_unit_range(images, "images")
+    pixels, detector_set = in_unit_range(images, "images").cpu(), _on_cpu(detector_set)
     if len(pixels) < 2:
         raise ParameterError(
             f"images of shape {tuple(pixels.shape)}: give two or more, so that their number stays open"
@@ -101,6 +103,19 @@ def export(detector_set: DetectorSet, file: str | Path, images: Tensor, *, accep
     except OSError as error:
         raise RunError(f"{file}: cannot be written ({error.strerror or error})") from None
     return ExportResult(Path(file), thresholds, refused)
+
+
+def _on_cpu(detector_set: DetectorSet) -> DetectorSet:
+    """The same detectors and model on the CPU, where the graph is traced."""
+    if device_of(detector_set.model).type == "cpu":
+        return detector_set
+    model, old = copy.deepcopy(detector_set.model).cpu(), detector_set.anatomy
+    anatomy = Anatomy.named(model, old.classes, old.head, old.stages)
+    detectors = {
+        label: FittedDetector(f.method, {k: v.cpu() for k, v in f.bank.items()}, f.calibration)
+        for label, f in detector_set.detectors.items()
+    }
+    return DetectorSet(model, anatomy, detectors, detector_set.about)
 
 
 class Graph(nn.Module):
