@@ -119,7 +119,7 @@ def in_unit_range(images: Tensor, source: str) -> Tensor:
     Raises:
         DataError: a value is outside [0, 1] or not finite.
     """
-    low, high = (v.item() for v in torch.aminmax(images)) if images.numel() else (0.0, 0.0)
+    low, high = torch.stack(torch.aminmax(images)).tolist() if images.numel() else (0.0, 0.0)
     if not (low >= -1e-4 and high <= 1 + 1e-4):
         raise DataError(
             f"{source}: pixel values run from {low:.4g} to {high:.4g}, not within [0, 1]; divide by the largest value "

@@ -94,6 +94,14 @@ def widen(values: Tensor) -> Tensor:
     return values.to(widest_float(values.device))
 
 
+def is_needless(mask: Tensor) -> bool:
+    """Whether what a mask `[N]` chooses rows for may be left out, for it chooses none.
+
+    Only the CPU is asked: elsewhere the answer would cost a wait, more than most work on no rows.
+    """
+    return mask.device.type == "cpu" and not bool(mask.any())
+
+
 def send(values: Tensor, device: torch.device) -> Tensor:
     """Values of the CPU on a device; CUDA and XPU copy them first, so that nothing waits until they are there."""
     return values.to(device, non_blocking=device.type not in ("cpu", "mps"))

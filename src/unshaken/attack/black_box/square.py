@@ -14,6 +14,7 @@ from unshaken.attack.black_box._bumps import moved, profiles, tiled, tiles, wind
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.device import is_needless
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Logits
 from unshaken.core.registry import register
@@ -97,7 +98,7 @@ def stamped(best: Tensor, lower: Tensor, upper: Tensor, corner: Tensor, side: Te
     high, low = (bound.reshape(n, channels, -1).gather(2, place) for bound in (upper, lower))
     new = torch.where(plus[:, :, None], high, low)
     idle = (new == planes.gather(2, place)).flatten(1).all(1)
-    if bool(idle.any()):
+    if not is_needless(idle):
         new = torch.where((plus ^ idle[:, None])[:, :, None], high, low)
     return planes.scatter(2, place, new).view_as(best)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.gradient._apgd_state import APGDState, BallSchedule
+from unshaken.core.device import is_needless
 
 MOMENTUM = 0.75
 ENOUGH = 0.75
@@ -54,7 +55,7 @@ def momentum_step(state: APGDState, loss: Tensor, gradient: Tensor, phases: Ball
 
     interval = _interval_ending_at(phases.lengths[0], state.t)
     check = interval > 0
-    if check.device.type != "cpu" or bool(check.any()):  # elsewhere the question would cost more than the work
+    if not is_needless(check):
         oscillates = rises <= ENOUGH * interval
         no_gain = ~halved & (loss_best <= loss_check)
         halve = check & (oscillates | no_gain)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.device import is_needless
 from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 
@@ -73,7 +74,7 @@ class Crossing(Query):
         clean = self.problem.ball.clean
         kept = torch.where(self.hit(logits), self.beta, 1.0).to(clean).view(-1, 1, 1, 1)
         back = torch.where(kept == 1, self.points, torch.lerp(clean, self.points, kept))
-        return torch.where(self.fresh.view(-1, 1, 1, 1), self.begin, back) if bool(self.fresh.any()) else back
+        return back if is_needless(self.fresh) else torch.where(self.fresh.view(-1, 1, 1, 1), self.begin, back)
 
     def _classes(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The classes `[N, Q]` whose lead is wanted, and those `[N, 1]` over which."""

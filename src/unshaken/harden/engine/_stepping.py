@@ -216,6 +216,8 @@ class Stepping:
             RunError: see `_lost`.
         """
         norms = [b for b in self.live.net.named_buffers() if b[0].endswith(("running_mean", "running_var"))]
-        for name, value in [*self.live.net.named_parameters(), *norms]:
-            if not bool(value.isfinite().all()):
-                raise self._lost(f"the weights {name!r} became infinite or NaN")
+        values = dict([*self.live.net.named_parameters(), *norms])
+        finite = torch.stack([value.isfinite().all() for value in values.values()]).tolist()
+        wrong = next((name for name, right in zip(values, finite, strict=True) if not right), None)
+        if wrong is not None:
+            raise self._lost(f"the weights {wrong!r} became infinite or NaN")
