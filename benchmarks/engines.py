@@ -106,7 +106,7 @@ def _name(number: int) -> str:
 
 def rows(out: Path) -> dict[tuple[str, str], dict[str, object]]:
     """Outcomes by condition and id, without seconds."""
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     found = RunDir(out).rows("outcomes").to_pylist()
     by = {(r["condition"], r["id"]): {k: v for k, v in r.items() if k != "seconds"} for r in found}

@@ -86,7 +86,7 @@ def start(arguments: argparse.Namespace, verb: str, out: Path, files: int = 0) -
 
 def kill_after(files: int) -> None:
     """Make this process kill itself right after its n-th file stands."""
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     write, left = RunDir.write, [files]
 
@@ -125,7 +125,7 @@ def finish(child: int) -> int:
 
 def result_of(out: Path) -> dict[object, str]:
     """All that a run leaves, but for seconds: rows by table, condition and id; of others the content of their files."""
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     tables = (
         [p.name for p in (out / "rows").iterdir() if p.name not in ("cost", "turns", "flags")]

@@ -38,7 +38,7 @@ from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.linear_probe import probe_probabilities
 from unshaken.measure import aupr, paired_bootstrap
 from unshaken.measure.statistics.seeds import over_seeds
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 RANKINGS = (
     "normalized-margin", "normalized-margin:calibrate=true", "normalized-margin:temperature=4", "self-confidence",

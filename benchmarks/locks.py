@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
-from unshaken.run.lock import NAME, locked
+from unshaken.store.lock import NAME, locked
+from unshaken.store.run_dir import RunDir
 
 KINDS = ("none", "empty", "stale", "reused")
 OUTCOMES = ("one", "one after another", "double", "lost", "failed")

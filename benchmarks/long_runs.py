@@ -24,8 +24,9 @@ from torch import nn
 from unshaken.core import Classifier
 from unshaken.data.in_memory import InMemory
 from unshaken.models import fingerprint
-from unshaken.run import Job, RunConfig, RunDir, execute, load_plan
-from unshaken.run.rows import SCHEMAS
+from unshaken.run import Job, RunConfig, execute, load_plan
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import SCHEMAS
 
 PLAN = [{"method": "contrast", "severities": [1, 3]}]
 CONDITIONS, STEPS = ("clean", "contrast-1", "contrast-3"), ("clean", "contrast")

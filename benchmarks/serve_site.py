@@ -29,12 +29,15 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from unshaken.core import Batch
-from unshaken.run import Condition, RunConfig, RunDir
-from unshaken.run.rows import CLEAN, outcomes, table_of
+from unshaken.core.part import CLEAN, Condition
+from unshaken.run import RunConfig
+from unshaken.run.rows import outcomes
 from unshaken.serve.app import create_app
 from unshaken.serve.site.listing import Order
 from unshaken.serve.site.part import open_site, site_parts
 from unshaken.serve.site.state import Site
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 Times = NDArray[np.float64]
 SHARD = 16_384

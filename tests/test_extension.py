@@ -87,7 +87,9 @@ __all__ = open_room(__name__)
     "toyroom/engine/__init__.py": '"""What the room\'s methods share."""\n',
     "toyroom/engine/base.py": """
 from unshaken.core.registry import Parameters
-from unshaken.run.rows import Condition, Part, declare_table, outcomes
+from unshaken.core.part import Condition, Part
+from unshaken.run.rows import outcomes
+from unshaken.store.tables import declare_table
 import pyarrow as pa
 
 declare_table("toys", [("id", pa.string()), ("condition", pa.string()), ("toy", pa.float64())])

@@ -22,8 +22,9 @@ from unshaken.harden.engine.repair import read_audit
 from unshaken.models import load_model
 from unshaken.models.loaders import load
 from unshaken.models.loaders.load import second_model
-from unshaken.run import RunDir, read_config
+from unshaken.run import read_config
 from unshaken.run.plan import further_models, load_plan
+from unshaken.store.run_dir import RunDir
 
 SPEC = "py:evil.py:build"
 """A stranger's code, which leaves a mark when it runs."""

@@ -17,11 +17,11 @@ from packaging.requirements import Requirement
 import unshaken
 from unshaken.core import list_methods
 from unshaken.core.errors import MissingExtra
+from unshaken.core.flag import KINDS as FLAGS
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
 from unshaken.models.loaders.kinds import list_kinds
-from unshaken.run.flag import KINDS as FLAGS
-from unshaken.run.rows import SCHEMAS
+from unshaken.store.tables import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "unshaken"

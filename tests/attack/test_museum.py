@@ -18,7 +18,8 @@ from unshaken.data import load_data, stream
 from unshaken.models import load_model, museum
 from unshaken.run.flags import dynamic, randomness
 from unshaken.run.masking import check_masking
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 EPS, N = 0.1, 40
 RANDOM = ("noise", "random_resize")

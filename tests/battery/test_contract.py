@@ -15,7 +15,8 @@ from tests.another_processor import TOGETHER
 from unshaken.attack.engine.phase import AttackContext
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError, list_methods
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import SCHEMAS, Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import SCHEMAS, table_of
 
 ROOMS = [m for m in list_methods() if m.room in ("stress", "attack", "certify")]
 STRESS = [m for m in ROOMS if m.room == "stress"]

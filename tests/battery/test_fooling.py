@@ -12,7 +12,8 @@ from unshaken.attack.fooling.base import FoolingSearch
 from unshaken.attack.fooling.rows import fooling_rows
 from unshaken.core import Classifier, Oracle, list_methods
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import SCHEMAS, Condition, table_of
+from unshaken.core.part import Condition
+from unshaken.store.tables import SCHEMAS, table_of
 
 METHODS = [m for m in list_methods("attack") if issubclass(m.cls, FoolingSearch)]
 SHAPES = [(1, 8, 8), (3, 8, 12)]

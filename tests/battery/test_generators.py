@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from unshaken.core.part import Condition
 from unshaken.core.registry import list_methods
 from unshaken.core.rng import SampleRng
 from unshaken.generate import Fitting, UNet, UNetSettings, load, save
 from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import fit
 from unshaken.generate.rows import generated_rows
-from unshaken.run.rows import SCHEMAS, Condition, table_of
+from unshaken.store.tables import SCHEMAS, table_of
 
 METHODS = [m for m in list_methods("generate") if issubclass(m.cls, DiffusionSettings)]
 SHAPES = [(1, 8, 8), (3, 8, 12)]

@@ -10,10 +10,10 @@ from torch import nn
 
 import unshaken
 from unshaken.core import Batch, Classifier
+from unshaken.core.part import CLEAN
 from unshaken.detect.engine.rows import answers, scores
 from unshaken.detect.engine.screen import DetectorScores
 from unshaken.harden.engine._check import Check
-from unshaken.run.rows import CLEAN
 
 FEW = 12
 VOTES = "sigma=0.25,n=20,n0=5,alpha=0.05"

@@ -18,7 +18,7 @@ from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import CLASSES, Recipe
 from unshaken.harden.engine.run import recipe_text
 from unshaken.harden.engine.training import Training
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 RECIPES = [m for m in list_methods("harden") if issubclass(m.cls, Recipe)]
 TRAINING = Training(epochs=2, batch_size=10, lr=0.01, held_out=8, check_images=8, check_steps=2, save_every=1)

@@ -16,7 +16,7 @@ from unshaken import api
 from unshaken.cli.advice import ADVICE, EXAMPLES
 from unshaken.cli.options.run import run_options
 from unshaken.core.progress import track
-from unshaken.run import store
+from unshaken.store import run_dir as store
 
 AUDIT = "audit --model py:net.py:build --data folder:photos --plan fog.yaml --out run"
 VERBS = ("audit", "attack", "report", "compare", "merge", "query", "list", "doctor", "papers")

@@ -18,7 +18,7 @@ from unshaken.data.in_memory import InMemory
 from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
 from unshaken.measure import share
 from unshaken.report.explain_page import write_explain_report
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @pytest.fixture

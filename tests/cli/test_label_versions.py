@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from unshaken import audit
-from unshaken.run import RunDir
-from unshaken.run.rows import SCHEMAS
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import SCHEMAS
 
 
 def write_run(folder, predictions, labels=(0, 0, 1, 1)):

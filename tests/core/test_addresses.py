@@ -6,8 +6,8 @@ import pytest
 
 from unshaken.cli import main
 from unshaken.core.errors import UnshakenError
-from unshaken.run import RunDir
-from unshaken.run.address import open_address
+from unshaken.store.address import open_address
+from unshaken.store.run_dir import RunDir
 
 SECRET = "s3cr3t"
 

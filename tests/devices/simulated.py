@@ -119,6 +119,8 @@ def available(*, limit: int = 0, float64: bool = True) -> Iterator[Mapping[str, 
     Returns:
         Its counts by name, read when they are asked for.
     """
+    from unshaken.core.device import widest_float
+
     load()
     ops = torch.ops.simulated_device
     ops.available(True)
@@ -126,9 +128,11 @@ def available(*, limit: int = 0, float64: bool = True) -> Iterator[Mapping[str, 
     ops.limit(limit)
     ops.float64(float64)
     ops.reset()
+    widest_float.cache_clear()
     try:
         yield Counts()
     finally:
+        widest_float.cache_clear()
         ops.limit(0)
         ops.float64(True)
         ops.available(False)

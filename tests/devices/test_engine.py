@@ -14,9 +14,9 @@ from unshaken.core.errors import is_out_of_memory
 from unshaken.data import load_data
 from unshaken.data.stream import stream
 from unshaken.detect import DetectorSet, fit
-from unshaken.run.store import RunDir
 from unshaken.serve.score.options import ScoreOptions
 from unshaken.serve.score.scorer import Scorer, Work
+from unshaken.store.run_dir import RunDir
 
 PLAN = [
     {"method": "gaussian_noise", "severities": [3]},

@@ -9,7 +9,7 @@ from unshaken.data.resident import Samples
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.fit import fresh
 from unshaken.harden.engine.loop import Loop
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def loop_on(place, recipe, images, labels, run=None, training=TRAINING):

@@ -6,7 +6,8 @@ import torch
 
 from tests.battery.test_contract import RUNNABLE, cheap, conditions_of, every, model, samples
 from unshaken.core import Oracle
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 
 def rows_of(method, place):

@@ -20,7 +20,7 @@ from unshaken.core.registry import find_method
 from unshaken.detect import fit
 from unshaken.generate import Fitting
 from unshaken.run.same_rows import differing_column
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate
 
 CPU = "cpu"

@@ -4,8 +4,8 @@ import pytest
 
 from unshaken.api import audit, explain_audit
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
 from unshaken.run.example_maps import map_file
+from unshaken.store.run_dir import RunDir
 
 
 def test_maps_of_an_audit_stand_in_its_report(tmp_path):

@@ -1,7 +1,8 @@
 """The rate of images by hand; nothing in no time has none."""
 
+from unshaken.core.part import Condition
 from unshaken.generate.throughput import Throughput
-from unshaken.run.rows import Condition, table_of
+from unshaken.store.tables import table_of
 
 
 def test_images_over_seconds():

@@ -18,7 +18,7 @@ from unshaken.data import load_data
 from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine import cross_validation
 from unshaken.measure import auroc
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 QUICK = {"folds": 3, "epochs": 6, "lr": 0.05, "batch_size": 32, "check_images": 8, "review": 30}
 NAMES = ("left", "right", "below")

@@ -18,8 +18,9 @@ from unshaken.data import resident
 from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine import cross_validation, held_out
 from unshaken.labels.engine import frozen
-from unshaken.run import RunDir, pool
+from unshaken.run import pool
 from unshaken.run.process_pool import ProcessPool
+from unshaken.store.run_dir import RunDir
 
 QUICK = {"folds": 2, "epochs": 1, "lr": 0.05, "batch_size": 32, "check_images": 8, "review": 0}
 FROZEN = {"model": "demo:standard", "folds": 2, "review": 0}

@@ -10,7 +10,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.accuracy_disparity import AccuracyDisparityPaper
 from unshaken.papers.accuracy_disparity.linear import best_threshold
 from unshaken.papers.frame.claim import Outcome, is_reproduced, judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.001):

@@ -9,14 +9,15 @@ import pytest
 from scipy.special import softmax
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.adaptive_smoothing import AdaptiveSmoothingPaper
 from unshaken.papers.adaptive_smoothing.figures import Figures, chosen_of
 from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.rows import Rows
-from unshaken.run.rows import Condition, Part, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 
 def value(v):

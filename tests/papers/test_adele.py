@@ -17,7 +17,7 @@ from unshaken.papers.adele.figures import change
 from unshaken.papers.adele.nets import WatchMasks, unet
 from unshaken.papers.adele.scenes import draw_scenes, spoil_masks
 from unshaken.papers.frame.claim import is_reproduced, judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

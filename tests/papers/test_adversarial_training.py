@@ -10,7 +10,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.adversarial_training import AdversarialTrainingPaper
 from unshaken.papers.adversarial_training.figures import courses
 from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

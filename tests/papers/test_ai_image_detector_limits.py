@@ -20,7 +20,7 @@ from unshaken.papers.ai_image_detector_limits.scores import MOST, as_saved, peak
 from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.rows import Rows
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

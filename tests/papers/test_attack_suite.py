@@ -12,7 +12,7 @@ from unshaken.papers.attack_suite import EXPECTED, MASKED, WARNINGS, AttackSuite
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.run import flat
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -24,8 +24,8 @@ from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.run import figures_of
 from unshaken.papers.frame.table import judge_again
 from unshaken.papers.frame.tables import register_tables, table_name
-from unshaken.run.rows import SCHEMAS
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import SCHEMAS
 
 PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
 CHOOSING = {

@@ -18,7 +18,7 @@ from unshaken.papers.clip_holistic.figures import scores
 from unshaken.papers.clip_holistic.nets import ATTRIBUTES, DescribedImages, Headed, shrunk
 from unshaken.papers.clip_holistic.pictures import conflicting, with_factor
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

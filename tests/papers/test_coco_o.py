@@ -17,7 +17,7 @@ from unshaken.papers.coco_o.figures import correlation, line_through
 from unshaken.papers.coco_o.nets import jitter_style
 from unshaken.papers.coco_o.scenes import GAP, box_table, draw_scenes
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -14,7 +14,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.crlnet import CrlNetPaper
 from unshaken.papers.crlnet.experiment import last_maps
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -11,7 +11,7 @@ from unshaken.papers.crop_selection import CropSelectionPaper
 from unshaken.papers.crop_selection.figures import Sides
 from unshaken.papers.crop_selection.nets import RandomWindows, windows
 from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SMALL = ("cifar10", "against_plain")
 

@@ -16,7 +16,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.crossmax_ensemble import CrossMaxPaper
 from unshaken.papers.crossmax_ensemble.experiment import reached
 from unshaken.papers.frame.claim import Outcome, is_reproduced, judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

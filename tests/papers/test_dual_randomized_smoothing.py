@@ -15,7 +15,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
 from unshaken.papers.dual_randomized_smoothing.polls import Polls
 from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

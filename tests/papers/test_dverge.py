@@ -13,7 +13,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.dverge import DvergePaper
 from unshaken.papers.dverge.experiment import tiny
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

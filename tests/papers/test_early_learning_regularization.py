@@ -18,7 +18,7 @@ from unshaken.papers.early_learning_regularization.linear import SIGMA, WRONG, N
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.label_curves import count_correct, label_curves
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

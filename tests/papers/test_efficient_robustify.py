@@ -15,7 +15,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.efficient_robustify import EfficientRobustifyPaper
 from unshaken.papers.efficient_robustify.experiment import BINOMIAL, blocks, changed, half
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

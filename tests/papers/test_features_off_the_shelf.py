@@ -11,7 +11,7 @@ from unshaken.core.classifier import Classifier, View
 from unshaken.papers.features_off_the_shelf import FeaturesOffTheShelfPaper
 from unshaken.papers.features_off_the_shelf.experiment import with_random_weights
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.features.prepare import prepared
 
 

@@ -13,7 +13,7 @@ from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.fgsm_cw_distillation import GRID, DistillationPaper
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -11,7 +11,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.fooling_images import FoolingImagesPaper
 from unshaken.papers.fooling_images.figures import middle
 from unshaken.papers.frame.claim import judge_parts
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

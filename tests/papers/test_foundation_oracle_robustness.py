@@ -15,7 +15,7 @@ from unshaken.papers.foundation_oracle_robustness.experiment import shares
 from unshaken.papers.foundation_oracle_robustness.oracles import Oracles, with_head
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -21,8 +21,8 @@ from unshaken.papers.frame.datasets import Datasets, Split
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, means
 from unshaken.papers.frame.tables import SHARED, register_tables, table_name
-from unshaken.run.rows import SCHEMAS
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import SCHEMAS
 
 
 @pytest.fixture

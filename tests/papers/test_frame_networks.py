@@ -16,8 +16,8 @@ from unshaken.papers.frame.cache import cached, digest_of
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Networks, saved, together
 from unshaken.papers.frame.record import Record
-from unshaken.run.cache_dir import cache_dir
-from unshaken.run.store import RunDir
+from unshaken.store.cache_dir import cache_dir
+from unshaken.store.run_dir import RunDir
 
 TRAINING = Training(epochs=1, held_out=4, batch_size=16, select="last", check_images=2, check_steps=1)
 

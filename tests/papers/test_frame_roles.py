@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.papers.frame.roles import Roles, all_roles_used, check_role, choosing
 from unshaken.papers.frame.rows import Rows
-from unshaken.run.rows import Condition, Part, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 ROLES = Roles(np.array([True, True, False, False]))
 VALUES = np.array([1, 2, 3, 4])

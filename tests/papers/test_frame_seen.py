@@ -12,7 +12,7 @@ from unshaken.papers.frame.pages import page_of
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.seen import digests_of, seen_again, seen_by_specs
 from unshaken.papers.unsafebench import UnsafeBenchPaper
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def test_conditions_with_learned_images_are_kept_with_the_run(tmp_path):

@@ -15,7 +15,7 @@ from unshaken.papers.frame.datasets import Split
 from unshaken.papers.generated_datasets import GeneratedDatasetsPaper
 from unshaken.papers.generated_datasets.experiment import baseline_epochs, generated
 from unshaken.papers.generated_datasets.styles import SHIFTS, STYLES, edges, sketch, thick, thin
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -13,7 +13,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.hyperspherical import HypersphericalPaper
 from unshaken.papers.hyperspherical.experiment import divide
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

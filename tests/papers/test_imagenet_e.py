@@ -15,7 +15,7 @@ from unshaken.papers.frame.run import flat
 from unshaken.papers.imagenet_e import EDITS, NETS, ImageNetEPaper
 from unshaken.papers.imagenet_e.experiment import Objects, can_edit, other_photos, show
 from unshaken.papers.imagenet_e.figures import COMPARED
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 PAIRS = [f"{one}_{other}" for one, other in COMPARED]
 

@@ -18,7 +18,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.imagenet_mistakes import ImageNetMistakesPaper
 from unshaken.papers.imagenet_mistakes.experiment import GREY, one_object, two_objects
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 QUICK = "seeds=1,images=60,tested=12,epochs=1,photos=0"
 

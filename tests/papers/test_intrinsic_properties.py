@@ -15,7 +15,7 @@ from unshaken.papers.frame.run import flat
 from unshaken.papers.intrinsic_properties import PREDICTORS, IntrinsicPropertiesPaper
 from unshaken.papers.intrinsic_properties.experiment import alike, two_classes
 from unshaken.papers.intrinsic_properties.figures import pearson
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.2):

@@ -16,7 +16,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.label_noise_suite import LabelNoisePaper
 from unshaken.papers.label_noise_suite.experiment import light, matched, memoriser
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -14,7 +14,7 @@ from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.run import flat
 from unshaken.papers.mixup_calibration import MixupCalibrationPaper, experiment
 from unshaken.papers.mixup_calibration.figures import Figures, averaged, interpolation
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -12,7 +12,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.natra import ARMS, SHIFTS, STATISTICS, NaTraPaper
 from unshaken.papers.natra.figures import edited_statistics
 from unshaken.papers.natra.shifts import APPLY, NOISE, affine
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

@@ -10,7 +10,7 @@ from unshaken.core import Batch
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.noiser import CAMERA, CLEAN, DARK, EXPOSURES, NETS, OVER, NoiserPaper
 from unshaken.papers.noiser.experiment import expose, likeness
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN = "shown"
 HIDDEN = "not visible at this scale"

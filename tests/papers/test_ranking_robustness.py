@@ -11,7 +11,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.ranking_robustness import NEURAL, OTHERS, TASKS, RankingRobustnessPaper
 from unshaken.papers.ranking_robustness.experiment import draw_test, read_meanings
 from unshaken.papers.ranking_robustness.figures import value
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(low, high):

@@ -12,7 +12,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.rcal import ARMS, RCALPaper
 from unshaken.papers.rcal.experiment import recipes_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.004):

@@ -16,7 +16,7 @@ from unshaken.papers.frame.run import flat
 from unshaken.papers.rigid import RIGIDPaper
 from unshaken.papers.rigid.figures import Figures
 from unshaken.papers.rigid.sets import corrupt
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

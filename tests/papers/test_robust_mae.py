@@ -19,7 +19,7 @@ from unshaken.papers.frame.tables import register_tables
 from unshaken.papers.robust_mae import MAIN, RobustMaePaper, settled
 from unshaken.papers.robust_mae.figures import Figures
 from unshaken.papers.robust_mae.pretraining import compare_pretrainings
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

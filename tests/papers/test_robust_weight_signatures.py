@@ -18,7 +18,7 @@ from unshaken.papers.frame.datasets import Split
 from unshaken.papers.robust_weight_signatures import RobustWeightSignaturesPaper
 from unshaken.papers.robust_weight_signatures.figures import mean_of
 from unshaken.papers.robust_weight_signatures.nets import half_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -20,7 +20,7 @@ from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.record import Record
 from unshaken.papers.rrcm import RRCMPaper
 from unshaken.papers.rrcm.experiment import Experiment, counted
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -9,8 +9,8 @@ from unshaken.papers import PaperResult, freeze, list_papers, run_paper
 from unshaken.papers.frame import Check, Paper
 from unshaken.papers.frame.run import figures_of
 from unshaken.papers.frame.table import judge_again
-from unshaken.run.rows import SCHEMAS
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import SCHEMAS
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "clopper-pearson 95%"}
 

@@ -10,7 +10,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.seabird import SeaBirdPaper
 from unshaken.papers.seabird.experiment import columns_of, object_overlaps, regressed_maps
 from unshaken.papers.seabird.figures import mean_within
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.bev.scenes import draw_scenes
 
 

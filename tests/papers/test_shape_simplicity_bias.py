@@ -14,7 +14,7 @@ from unshaken.papers.frame.measured import Nested
 from unshaken.papers.frame.run import flat
 from unshaken.papers.shape_simplicity_bias import ShapeSimplicityPaper, experiment
 from unshaken.papers.shape_simplicity_bias.experiment import outlines_of, with_gratings
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

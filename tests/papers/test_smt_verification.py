@@ -14,7 +14,7 @@ from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.rows import Rows
 from unshaken.papers.smt_verification import SMTVerificationPaper
 from unshaken.papers.smt_verification.figures import Figures
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -16,7 +16,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.synthetic_scaling import SyntheticScalingPaper
 from unshaken.papers.synthetic_scaling.experiment import fit_generator, generate, joined
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

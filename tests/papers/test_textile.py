@@ -7,7 +7,7 @@ from unshaken.core.errors import DataError
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.textile import TextilePaper
 from unshaken.papers.textile.textures import cut_from, made, usable_planes
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

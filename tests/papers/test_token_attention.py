@@ -18,7 +18,7 @@ from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import untrained
 from unshaken.papers.token_attention import TokenAttentionPaper
 from unshaken.papers.token_attention.nets import WiderViT
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -23,7 +23,7 @@ from unshaken.papers.frame.networks import untrained
 from unshaken.papers.tract import ARMS, TrActPaper
 from unshaken.papers.tract.figures import median_seconds, speed
 from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

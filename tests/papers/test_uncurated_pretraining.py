@@ -14,7 +14,7 @@ from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.uncurated_pretraining import UncuratedPretrainingPaper
 from unshaken.papers.uncurated_pretraining.images import Images, cut_out, draw_pool, in_size, rendered
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

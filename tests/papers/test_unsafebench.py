@@ -21,7 +21,7 @@ from unshaken.papers.unsafebench import UnsafeBenchPaper
 from unshaken.papers.unsafebench.experiment import Moderation, Probabilities
 from unshaken.papers.unsafebench.figures import Figures
 from unshaken.papers.unsafebench.sets import collected_for, painted, poster, sources
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def test_a_poster_has_six_levels_and_dark_edges():

@@ -22,7 +22,7 @@ from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.vit_patch import VitPatchPaper
 from unshaken.papers.vit_patch.figures import best_temperature
 from unshaken.papers.vit_patch.nets import CropFlipUntil
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

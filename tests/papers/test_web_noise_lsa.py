@@ -16,7 +16,7 @@ from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.seed_errors import standard_error
 from unshaken.papers.web_noise_lsa import ARMS, WebNoisePaper
 from unshaken.papers.web_noise_lsa.experiment import chosen_classes, noisy_set, other_classes
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value, half=0.01):

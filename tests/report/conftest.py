@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.run import Condition, RunConfig, RunDir
+from unshaken.core.flag import Flag
+from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.run import RunConfig
 from unshaken.run.plan import Entry, prepare
-from unshaken.run.rows import CLEAN, Flag, Part, outcomes, table_of
+from unshaken.run.rows import outcomes
 from unshaken.run.shard import write_flags
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 PLAN = [
     Entry(method="gaussian_noise", severities=(1, 3, 5)),

@@ -10,8 +10,9 @@ from unshaken.core.errors import ParameterError
 from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.compare import beside
 from unshaken.report.write import write_comparison, write_report
-from unshaken.run import RunDir, read_config
+from unshaken.run import read_config
 from unshaken.run.plan import Entry
+from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]
 FOG = [Entry(method="fog", severities=(1, 3))]

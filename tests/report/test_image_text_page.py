@@ -8,7 +8,7 @@ from unshaken.report.blocks import Details, Group, Span, Table, plain, walk
 from unshaken.report.drawings import Gallery
 from unshaken.report.image_text_page import image_text_page
 from unshaken.report.rebuild import rebuild_report
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.image_text import ChangeImage, Dilution, Relevance, TemplateWriter, evaluate, gather_material
 
 

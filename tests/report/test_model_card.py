@@ -13,7 +13,7 @@ from huggingface_hub.repocard_data import eval_results_to_model_index, model_ind
 import unshaken
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.report.model_card import BEGIN, END, model_card
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 PLAN = [{"method": "fog", "severities": [3]}, {"method": "fgsm", "eps": ["4/255"]}]
 

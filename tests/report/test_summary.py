@@ -12,11 +12,12 @@ from scipy.stats import beta
 
 from unshaken.core import Batch
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.report import build, schema
 from unshaken.report.summary import finite
-from unshaken.run import Condition, RunDir
 from unshaken.run.plan import Entry
-from unshaken.run.rows import CLEAN, Part, table_of
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 Make = Callable[..., RunDir]
 

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 
 from unshaken.cli.show import print_page
+from unshaken.core.part import CLEAN, Part
 from unshaken.report import build, schema, sections
 from unshaken.report.write import make_report
-from unshaken.run import RunDir
 from unshaken.run.plan import Entry
-from unshaken.run.rows import CLEAN, SCHEMAS, Part, table_of
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import SCHEMAS, table_of
 
 Make = Callable[..., RunDir]
 SECTION = '''

@@ -8,8 +8,8 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.report import RunComparison, build, compare_runs, write_comparison, write_report
-from unshaken.run import RunDir
 from unshaken.run.plan import Entry
+from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]
 FOG = [Entry(method="fog", severities=(1, 3))]

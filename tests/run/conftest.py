@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from unshaken.core import Classifier
 from unshaken.data import load_data
 from unshaken.models import fingerprint
-from unshaken.run import Job, RunConfig, RunDir, load_plan
+from unshaken.run import Job, RunConfig, load_plan
+from unshaken.store.run_dir import RunDir
 
 
 class TinyNet(nn.Module):

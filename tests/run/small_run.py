@@ -15,9 +15,10 @@ from unshaken.api.job import prepare_run
 from unshaken.api.options import Options
 from unshaken.core.consent import require_named
 from unshaken.core.errors import MissingExtra
-from unshaken.run import Job, RunDir, load_plan, process_pool
+from unshaken.run import Job, load_plan, process_pool
 from unshaken.run.engine import Engine
 from unshaken.run.worker import Worker
+from unshaken.store.run_dir import RunDir
 
 PLAN = [
     {"method": "gaussian_noise", "severities": [3]},

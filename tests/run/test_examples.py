@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.run import RunDir
 from unshaken.run.examples import choose, damage, prune, quota
+from unshaken.store.run_dir import RunDir
 
 
 def columns(prediction, confidence, correct=None, loss=None):

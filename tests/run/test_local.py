@@ -16,8 +16,9 @@ from tests.processes import process, run_script
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import listening
-from unshaken.run import Interrupted, RunDir, execute
-from unshaken.run.lock import NAME as LOCK
+from unshaken.run import Interrupted, execute
+from unshaken.store.lock import NAME as LOCK
+from unshaken.store.run_dir import RunDir
 
 
 def same(first, second, *, tolerance=0.0):

@@ -13,10 +13,10 @@ from unshaken.core import Classifier
 from unshaken.core.errors import RunError
 from unshaken.report.summary import build
 from unshaken.run.local import execute
-from unshaken.run.mark import marked, wrong_mark
 from unshaken.run.plan import load_plan
 from unshaken.run.record import record_steps
-from unshaken.run.store import RunDir
+from unshaken.store.mark import marked, wrong_mark
+from unshaken.store.run_dir import RunDir
 
 FEW = [{"method": "gaussian_noise", "severities": [1, 3]}, {"method": "contrast", "severities": [5]}]
 OUTCOMES = "rows/outcomes"

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from unshaken.run.masking import check_masking
-from unshaken.run.rows import OUTCOMES, TURNS
+from unshaken.store.tables import OUTCOMES, TURNS
 
 BOX = ("auto-linf-0.1", "square", False)
 PGD = ("pgd-linf-0.1", "pgd", True)

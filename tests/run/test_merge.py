@@ -11,9 +11,10 @@ import pytest
 from unshaken.core import Classifier
 from unshaken.core.errors import RunError
 from unshaken.report.write import make_report
-from unshaken.run import RunDir, execute, read_config
+from unshaken.run import execute, read_config
 from unshaken.run.merge import merge_runs
-from unshaken.run.rows import OUTCOMES
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import OUTCOMES
 
 PLAN = [{"method": "contrast", "severities": [5]}, {"method": "fgsm", "eps": [0.04]}]
 

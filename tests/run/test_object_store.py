@@ -9,9 +9,10 @@ import pytest
 
 from tests.run.test_local import same
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir, execute, in_process, local
+from unshaken.run import execute, in_process, local
 from unshaken.run import executor as executors
-from unshaken.run.lock import NAME, locked
+from unshaken.store.lock import NAME, locked
+from unshaken.store.run_dir import RunDir
 
 
 @pytest.fixture(scope="module")

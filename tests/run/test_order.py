@@ -5,7 +5,7 @@ import pyarrow as pa
 from unshaken.certify.engine.base import CERTIFICATES
 from unshaken.run import load_plan
 from unshaken.run.order import broken, check_order, subjects
-from unshaken.run.rows import OUTCOMES
+from unshaken.store.tables import OUTCOMES
 
 SMOOTHED = "smoothed at sigma=0.25"
 WHOM = {

@@ -15,10 +15,11 @@ from tests.run.small_run import lacking, made, made_to_die, needing, noting_its_
 from tests.run.test_local import same
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, MissingExtra, ModelError, RunError
-from unshaken.run import RunDir, execute, in_process, local, pool, process_pool
+from unshaken.run import execute, in_process, local, pool, process_pool
 from unshaken.run import executor as executors
 from unshaken.run.engine import Engine
 from unshaken.run.process_pool import ProcessPool
+from unshaken.store.run_dir import RunDir
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ from tests.run import small_run
 from tests.run.small_run import made
 from unshaken.api.options import Options
 from unshaken.core.errors import DataError, MissingExtra, RunError
-from unshaken.run import RunDir, execute
+from unshaken.run import execute
 from unshaken.run.on_pool import shards_of
 from unshaken.run.worker import Worker
+from unshaken.store.run_dir import RunDir
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.run.rows import CLEAN, COST, FLAGS, OUTCOMES, Condition, Part, outcomes, table_of
+from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.run.rows import outcomes
+from unshaken.store.tables import COST, FLAGS, OUTCOMES, table_of
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [math.log(4.0), 0.0]])
 

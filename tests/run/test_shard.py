@@ -10,8 +10,9 @@ import torch
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
-from unshaken.run import RunDir, run_shard
+from unshaken.run import run_shard
 from unshaken.run.plan import prepare
+from unshaken.store.run_dir import RunDir
 
 
 def test_a_shard_writes_its_own_samples_only(make, rows_of):

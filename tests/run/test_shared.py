@@ -7,9 +7,9 @@ import pytest
 from unshaken.core.errors import RunError
 from unshaken.run import execute
 from unshaken.run import executor as executors
-from unshaken.run.journal import Journal
-from unshaken.run.lease import take
-from unshaken.run.lock import NAME, locked
+from unshaken.store.journal import Journal
+from unshaken.store.lease import take
+from unshaken.store.lock import NAME, locked
 
 PLAN = [{"method": "contrast", "severities": [5]}]
 

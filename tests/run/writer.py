@@ -6,8 +6,8 @@ import time
 from multiprocessing.connection import Connection
 
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
-from unshaken.run.lock import locked
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
 
 
 def write_when_told(pipe: Connection) -> None:

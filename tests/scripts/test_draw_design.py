@@ -52,7 +52,7 @@ def test_a_picture_has_a_box_a_room_and_an_arrow_an_import():
         ("import unshaken.attack.engine.base\n", ["attack"]),
         ("from unshaken.core.errors import DataError\n", ["core"]),
         ("from unshaken import detect\n", ["detect"]),
-        ("def f():\n    from unshaken.run.store import RunDir\n", ["run"]),
+        ("def f():\n    from unshaken.store.run_dir import RunDir\n", ["store"]),
         ("import importlib\nimportlib.import_module('unshaken.api')\n", ["api"]),
         ("if TYPE_CHECKING:\n    from unshaken.api import audit\n", []),
         ("import torch\nfrom torch import nn\n", []),

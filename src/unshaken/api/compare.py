@@ -10,7 +10,7 @@ from unshaken.api.tracking import log_comparison
 from unshaken.report import Comparisons, compare_runs
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,11 @@ from unshaken.explain.engine.record import RECORD, ExplainRecord, MethodRecord
 from unshaken.explain.engine.rows import table_rows
 from unshaken.report.explain_page import explain_page, write_explain_report
 from unshaken.report.render.notebook import render_notebook
-from unshaken.run import RunDir
 from unshaken.run.engine import LOCAL, read_engine
-from unshaken.run.lock import locked
 from unshaken.run.provenance import provenance
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 OF_OTHERS = ("run.json", "harden.json", "labels.json", "report.html", "rows")
 """What other commands leave in their run directories."""

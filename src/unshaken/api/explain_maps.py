@@ -28,8 +28,8 @@ from unshaken.explain.engine.map_figures import constant_maps, method_figures, m
 from unshaken.explain.engine.metric import Case, MapMetric
 from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.engine.run import AttributionResult, attribute
-from unshaken.run import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 SHARD = 64
 """Samples of a shard, whatever the batch: maps of so many are held at once."""

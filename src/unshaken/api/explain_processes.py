@@ -10,11 +10,11 @@ from unshaken.api.explain_inputs import ExplainInputs, Request, load
 from unshaken.api.explain_maps import MapsOf, MapWork
 from unshaken.core.errors import RunError
 from unshaken.core.progress import track
-from unshaken.run import RunDir
 from unshaken.run.engine import read_engine
-from unshaken.run.lock import Lock
 from unshaken.run.pool import do_all, open_pool
 from unshaken.run.worker import Unit, Work
+from unshaken.store.lock import Lock
+from unshaken.store.run_dir import RunDir
 
 
 def map_work(run: RunDir, request: Request, loaded: ExplainInputs) -> MapWork | None:

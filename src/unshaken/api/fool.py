@@ -22,14 +22,15 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.meter import Meter
+from unshaken.core.part import Condition
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
 from unshaken.report.write import write_images_report
-from unshaken.run import Condition, RunDir
-from unshaken.run.rows import table_of
 from unshaken.run.shard import write_cost, write_flags
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 MOST = 100
 """Number of classes above which they must be named."""

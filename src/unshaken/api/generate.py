@@ -15,6 +15,7 @@ from unshaken.api.job import choose_device
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
+from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.generate.class_gaussian import ClassGaussianSettings, fit_class_gaussian
@@ -28,9 +29,9 @@ from unshaken.generate.throughput import Throughput
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.write import write_images_report
-from unshaken.run import Condition, RunDir
-from unshaken.run.rows import table_of
 from unshaken.run.shard import write_flags
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 MOST_BYTES = 2**31
 """Of the training images, which are held in memory."""

@@ -25,7 +25,7 @@ from unshaken.generate.labelled_set import write_labelled_set
 from unshaken.generate.saved import load_generator
 from unshaken.models import load_model
 from unshaken.report.generated_set import write_set_record
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @keywords()

@@ -14,17 +14,18 @@ from unshaken.api.job import default_out
 from unshaken.api.options import Options
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.report.blocks import Page
 from unshaken.report.holistic_page import write_holistic_report
 from unshaken.report.render.notebook import render_notebook
-from unshaken.run import RunDir, load_plan
-from unshaken.run.lock import locked
+from unshaken.run import load_plan
 from unshaken.run.plan import prepare
 from unshaken.run.provenance import provenance
-from unshaken.run.rows import CLEAN
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
 from unshaken.tasks.zero_shot.captions import Captions, read_captions
 from unshaken.tasks.zero_shot.choices import Choose

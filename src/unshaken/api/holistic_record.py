@@ -10,7 +10,8 @@ from unshaken.api.screening import parse_against
 from unshaken.core.errors import RunError
 from unshaken.data.dataset import digest
 from unshaken.models import fingerprint
-from unshaken.run import RunDir, read_config
+from unshaken.run import read_config
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate
 from unshaken.tasks.zero_shot.model_factors import ModelFactors
 from unshaken.tasks.zero_shot.record import AUDIT, RECORD, HolisticRecord, ModelRecord, beneath

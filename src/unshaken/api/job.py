@@ -25,7 +25,7 @@ from unshaken.data.first import first_batch
 from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
-from unshaken.run import Entry, Job, RunConfig, RunDir
+from unshaken.run import Entry, Job, RunConfig
 from unshaken.run.align import align, align_boxes, align_masks
 from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
@@ -41,6 +41,7 @@ from unshaken.run.sample_ids import pack_ids
 from unshaken.run.seen import seen_in_training
 from unshaken.run.split import check_part, shard_size, usual_shard_size
 from unshaken.run.task import CLASSIFICATION
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.find import make_task
 from unshaken.tasks.segmentation.task import Segmentation
 

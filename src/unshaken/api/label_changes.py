@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.part import CLEAN
 from unshaken.data import load_data
 from unshaken.data.dataset import BadSample
 from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.correct.reasons import reason_of
 from unshaken.measure.statistics.columns import Indices
-from unshaken.run import RunDir
-from unshaken.run.rows import CLEAN
+from unshaken.store.run_dir import RunDir
 
 PICTURES = 60
 """Pictures of changed labels that are kept."""

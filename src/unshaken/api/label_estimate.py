@@ -15,7 +15,7 @@ from unshaken.core.errors import RunError
 from unshaken.labels.engine.review_sample import ReviewSample
 from unshaken.labels.engine.verdicts import check_verdicts, read_verdicts
 from unshaken.measure import Figure
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 ESTIMATE = "estimate.json"
 

@@ -28,7 +28,7 @@ from unshaken.labels.engine.linear_probe import probe_probabilities
 from unshaken.labels.engine.probabilities import Probabilities
 from unshaken.models import fingerprint, load_model
 from unshaken.models.networks.architectures import SMALL
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 PINNED = ("folds", "samples.json")
 """Which samples the folds of a run are made of."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError
 from unshaken.labels.engine.evidence import Evidence
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 FILE = "features.npy"
 LARGEST = 1 << 30

@@ -13,6 +13,7 @@ import numpy as np
 from unshaken.api.job import default_out
 from unshaken.api.label_record import RECORD, refuse_others
 from unshaken.core.errors import DataError, ParameterError, RunError, did_you_mean
+from unshaken.core.part import Condition
 from unshaken.labels.engine.label_files import read_array, read_boxes, read_multi_label
 from unshaken.labels.engine.rows import kind_rows, part_rows
 from unshaken.labels.find.boxes import KINDS as MISTAKES
@@ -22,10 +23,10 @@ from unshaken.labels.find.multi_label import MultiLabelScores, find_multi_label
 from unshaken.measure.statistics.columns import Flags
 from unshaken.report.label_kinds_page import kinds_page, write_kinds_report
 from unshaken.report.render.notebook import render_notebook
-from unshaken.run import Condition, RunDir
-from unshaken.run.lock import locked
 from unshaken.run.provenance import provenance
-from unshaken.run.rows import table_of
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 PIXELS = "pixels.npz"
 """The flagged pixels of masks, bool `[N, H, W]` as `flagged`."""

@@ -20,11 +20,11 @@ from unshaken.harden.engine.held_out import SHARD, HeldOut, Shard
 from unshaken.harden.engine.start import FRESH
 from unshaken.labels.engine.frozen import FeatureShards
 from unshaken.models import fingerprint, load_model
-from unshaken.run import RunDir
 from unshaken.run.engine import LOCAL, Engine
-from unshaken.run.lock import Lock
 from unshaken.run.pool import do_all, open_pool
 from unshaken.run.worker import Unit, Work
+from unshaken.store.lock import Lock
+from unshaken.store.run_dir import RunDir
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

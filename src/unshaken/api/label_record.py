@@ -15,7 +15,7 @@ from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.review_sample import draw_review
 from unshaken.measure import share
 from unshaken.measure.statistics.columns import Indices
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 RECORD = "labels.json"
 """What a search was told, and, at its end, what it found."""

@@ -12,7 +12,7 @@ from unshaken.data import Dataset
 from unshaken.harden.engine.held_out import FOLDER as FOLDS
 from unshaken.labels.engine.finder import Finder
 from unshaken.labels.engine.frozen import FOLDER as FEATURES
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 ADDED = ("model_fingerprint",)
 """Settings that searches of earlier versions did not write down; they kept nothing that depends on them."""

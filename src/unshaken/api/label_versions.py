@@ -13,6 +13,7 @@ import pyarrow as pa
 from unshaken.api.label_changes import AuditRows, change_rows, keep_pictures
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.numbers import shorten
+from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.data.label_overlay import LabelTable, read_labels
 from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.correct.reasons import count_reasons
@@ -23,10 +24,10 @@ from unshaken.measure.statistics.columns import Indices
 from unshaken.measure.statistics.seeds import over_seeds
 from unshaken.report.compare import compare_runs
 from unshaken.report.label_versions_page import RECORD, write_label_versions
-from unshaken.run import Condition, RunDir
 from unshaken.run.config import read_config
 from unshaken.run.provenance import provenance
-from unshaken.run.rows import CLEAN, Part, table_of
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 Place = str | Path | RunDir
 MADE = Condition("review", "review")

@@ -20,6 +20,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
+from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset
 from unshaken.data.resident import Samples
@@ -31,11 +32,11 @@ from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows
 from unshaken.report.labels_page import labels_page, write_labels_report
 from unshaken.report.render.notebook import render_notebook
-from unshaken.run import Condition, RunDir
 from unshaken.run.engine import read_engine
-from unshaken.run.lock import locked
 from unshaken.run.provenance import provenance
-from unshaken.run.rows import table_of
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 WORST = "worst"
 """The condition under which pictures of the most suspect samples are kept."""

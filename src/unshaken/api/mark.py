@@ -12,7 +12,7 @@ from unshaken.data import DataSource, as_dataset, stream, subset
 from unshaken.detect.engine.base import Bank
 from unshaken.detect.engine.detector_set import load_detector
 from unshaken.detect.watermark.marked import WatermarkDetector
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 RECORD = "marked.json"
 """The file that is written last: where it is, all images are there."""

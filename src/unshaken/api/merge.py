@@ -9,8 +9,8 @@ from unshaken.api.audit import Audit, check_gates_early
 from unshaken.api.options import Options
 from unshaken.core.keywords import keywords
 from unshaken.report.write import make_report
-from unshaken.run import RunDir
 from unshaken.run.merge import merge_runs
+from unshaken.store.run_dir import RunDir
 
 
 @keywords()

@@ -23,7 +23,7 @@ from unshaken.generate.latent.loading import load_latent_generator
 from unshaken.generate.latent.natural_edits import NaturalEdits, edits_of
 from unshaken.models import load_model
 from unshaken.report.render.notebook import pictures_card
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 DRAWN, COLUMNS = 3, (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Images of each direction in the grid, and the amounts at which each is drawn, as shares of the amplitude."""

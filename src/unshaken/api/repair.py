@@ -33,7 +33,7 @@ from unshaken.report.write import make_report, write_training_report
 from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.config import RunConfig
 from unshaken.run.shard import write_flags
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from unshaken.api.options import Options
 from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
@@ -25,10 +26,10 @@ from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
 from unshaken.report.figures.detected import COVARIATE
 from unshaken.report.gates.rehearsal import check_planned, planned_detection
-from unshaken.run import Job, RunDir, execute, load_plan
-from unshaken.run.flag import Flag
+from unshaken.run import Job, execute, load_plan
 from unshaken.run.local import NOT_RUN
 from unshaken.run.shard import write_flags
+from unshaken.store.run_dir import RunDir
 
 EVASION = "evasion"
 """Folder of the run, inside the main one, in which detectors are attacked."""

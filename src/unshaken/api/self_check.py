@@ -29,8 +29,9 @@ from unshaken.detect import fit
 from unshaken.generate import Fitting
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import load_model
-from unshaken.run import Interrupted, RunDir
+from unshaken.run import Interrupted
 from unshaken.run.cost import LongRunWarning
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.features import frozen_features
 from unshaken.tasks.few_shot import draw_episodes, run_episodes
 

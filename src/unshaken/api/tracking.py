@@ -17,8 +17,9 @@ from unshaken.report import Comparisons, GateResult
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunConfig, RunDir, read_config
+from unshaken.run import RunConfig, read_config
 from unshaken.run.tracking import Registration, RunTracker, Sink, metrics_of, reason, sink_of
+from unshaken.store.run_dir import RunDir
 
 FILES = ("report.html", "report.md", "summary.json", "run.json", "harden.json", "curves.parquet", "junit.xml")
 """Files of a run directory that are kept with the run, those that it has; its rows and images stay where they are."""

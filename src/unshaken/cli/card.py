@@ -35,7 +35,7 @@ def card(
     """Write the results of a run as a Hugging Face model card: model-index metadata and a section in Markdown."""
     from unshaken.core.errors import ParameterError
     from unshaken.report.model_card import model_card
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     if into is None:
         for line in model_card(RunDir(directory), name=name).splitlines():

@@ -53,7 +53,7 @@ def compare(
     """Compare runs on the same samples: paired differences with confidence intervals, corrected for multiple tests."""
     from unshaken import api
     from unshaken.report import write_comparison
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     result = api.compare(*directories, family=family or (), slope=slope, track=track)
     place = out or beside_last(directories)

@@ -174,7 +174,7 @@ def drift(
     Exit codes: 0 no alarm, 1 a detector accepts significantly less than promised, 2 wrong use or bad input.
     """
     from unshaken.detect.engine.over_time import over_time
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     found = over_time(RunDir(run), window=window, promised=promised, alpha=alpha)
     if json:

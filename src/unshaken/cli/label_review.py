@@ -58,8 +58,8 @@ def open_store(run: str, db: str | None) -> ReviewStore:
         run: its directory.
         db: address of another database, or None.
     """
-    from unshaken.run import RunDir
     from unshaken.serve.review.store import ReviewStore
+    from unshaken.store.run_dir import RunDir
 
     folder = RunDir(run)
     if db is None and "://" in str(folder.path):
@@ -76,8 +76,8 @@ def _begun(
     Raises:
         ParameterError: it was begun with other rules.
     """
-    from unshaken.run import RunDir
     from unshaken.serve.review.from_run import Choice, create_from_run
+    from unshaken.store.run_dir import RunDir
 
     if name not in [one.name for one in store.reviews()]:
         choices = [choice.value for choice in Choice]

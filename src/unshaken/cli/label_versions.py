@@ -82,8 +82,8 @@ def compare(
 def _reviewed(labels: str, run: str, name: str, db: str | None) -> tuple[Outcome, dict[str, Any] | None]:
     """What people said by the version of the labels, and the estimated share of wrong ones where there is one."""
     from unshaken.api.label_estimate import read_estimate
-    from unshaken.run import RunDir
     from unshaken.serve.review.exchange import outcome_of
+    from unshaken.store.run_dir import RunDir
 
     with open_store(run, db) as store:
         return outcome_of(store, name, labels), read_estimate(RunDir(run))

@@ -126,7 +126,7 @@ def estimate(
     """
     from unshaken.api.label_estimate import estimate_wrong
     from unshaken.api.label_record import RECORD
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     figure = estimate_wrong(run, verdicts or _reviewed(run, db, name))
     if json:
@@ -141,9 +141,9 @@ def estimate(
 
 def _reviewed(run: str, db: str | None, name: str) -> dict[str, str]:
     """Verdicts of the review of a run's sample."""
-    from unshaken.run import RunDir
     from unshaken.serve.review.exchange import verdict_words
     from unshaken.serve.review.from_run import read_search
+    from unshaken.store.run_dir import RunDir
 
     record = read_search(RunDir(run)).review
     with open_store(run, db) as store:

@@ -18,7 +18,7 @@ from unshaken.core.texts import cell
 if TYPE_CHECKING:
     import duckdb
 
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
 SHOWN = 500
 """Rows of a result in a table; `--csv` and `--json` give all."""
@@ -45,7 +45,7 @@ def query(
 ) -> int:
     """Query the results of a run in SQL (DuckDB). Tables: outcomes, flags, cost and others."""
     from unshaken.core.errors import ParameterError
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     if json and as_csv:
         raise ParameterError("--json and --csv cannot be combined: give one of them")
@@ -109,7 +109,7 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
 
     from unshaken.core.errors import RunError
     from unshaken.run import read_config
-    from unshaken.run.rows import SCHEMAS
+    from unshaken.store.tables import SCHEMAS
 
     if run.exists("run.json") or not run.exists("rows"):  # a folder of made images has rows alone
         read_config(run)

@@ -11,7 +11,7 @@ from unshaken.cli.verb import verb
 def report(directory: Run, json: Json = False) -> int:
     """Rebuild the report of a run from its directory."""
     from unshaken.report.rebuild import rebuild_report
-    from unshaken.run import RunDir
+    from unshaken.store.run_dir import RunDir
 
     run = RunDir(directory)
     shown = rebuild_report(run)

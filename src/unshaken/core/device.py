@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -119,6 +120,7 @@ def float64_device(device: torch.device) -> torch.device:
     return device if widest_float(device) == torch.float64 else torch.device("cpu")
 
 
+@cache
 def widest_float(device: torch.device) -> torch.dtype:
     """float64, or float32 where a device has nothing wider.
 

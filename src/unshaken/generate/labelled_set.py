@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 PROVENANCE = b"unshaken.generated"
 """Key of the file's metadata: JSON of generator, seed, guidance, condition and filters."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from unshaken.core.device import widen
-from unshaken.run.flag import Flag, FlagKind
-from unshaken.run.rows import Condition, Part, declare_table
+from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.part import Condition, Part
+from unshaken.store.tables import declare_table
 
 GENERATED = declare_table(
     "generated",

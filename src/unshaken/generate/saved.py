@@ -20,7 +20,7 @@ from unshaken.generate.generator import Generator
 from unshaken.generate.latent.vae import VAE, VAESettings
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.models.loaders.weights import first_line, load_weights, refuse_disguised
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FORMAT, GAUSSIAN, VAES = "unshaken-diffusion-1", "unshaken-class-gaussian-1", "unshaken-vae-1"
 

@@ -17,7 +17,7 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.models.loaders.weights import first_line, load_weights, refuse_disguised
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FORMAT = "unshaken-self-regression-1"
 BETAS = (0.5, 0.999)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from unshaken.core.part import Condition
 from unshaken.measure import Comparison, Figure
 from unshaken.report.effective import RobustnessGroup
-from unshaken.run import Condition
 
 
 @dataclass(frozen=True, slots=True)

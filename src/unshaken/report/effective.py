@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.measure import Figure, fit_line
 from unshaken.measure.object_detection.map_figures import (
     SLOPE,
@@ -24,8 +25,8 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import OTHER, read_methods
 from unshaken.report.read.objects import count_classes, match_scenes, read_scenes
-from unshaken.run import RunConfig, RunDir, read_config
-from unshaken.run.rows import CLEAN
+from unshaken.run import RunConfig, read_config
+from unshaken.store.run_dir import RunDir
 
 RESAMPLES = 200
 """Halves of the images behind an interval."""

@@ -10,7 +10,7 @@ from unshaken.report import cells
 from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Page, Table, Text
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 TITLE = "Why the model decides as it does"
 SHOWN_BAD = 20

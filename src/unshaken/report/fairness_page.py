@@ -25,7 +25,7 @@ from unshaken.report.blocks import (
 )
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.fairness.figures import FairnessReport, read_report
 
 TITLE = "How a model's answers differ between groups"

@@ -8,7 +8,7 @@ from typing import Any
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Facts, Headline, Page, Table
 from unshaken.report.render.html import render_html
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 TITLE = "A labelled set made by a generator"
 OPTIONS = ("condition", "seed", "guidance", "strength")

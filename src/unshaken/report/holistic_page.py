@@ -10,7 +10,7 @@ from unshaken.report.blocks import Block, Cell, Column, Details, Facts, Heading,
 from unshaken.report.holistic_shifts import shift_blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.across import FIGURES, read_figures
 from unshaken.tasks.zero_shot.aspects import JUDGED_HALF
 from unshaken.tasks.zero_shot.model_factors import FACTORS

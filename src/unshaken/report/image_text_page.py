@@ -33,7 +33,7 @@ from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures.pictures import SIDE, address, class_name
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.image_text.report import MEASURES, RANGES
 
 RECORD = "image_text.json"

@@ -8,7 +8,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Page, Prose, Table, Text
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN, PAIRS = 60, 12
 TITLES = {

@@ -15,7 +15,7 @@ from unshaken.report.label_agreement import agreement_blocks, alpha_tile
 from unshaken.report.label_changes import changed_samples
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 TITLE = "What correcting labels changed"
 RECORD = "label-versions.json"

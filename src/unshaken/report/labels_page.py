@@ -10,7 +10,7 @@ from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures import pictures
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 TITLE = "Labels that are probably wrong"
 PAIRS = 12

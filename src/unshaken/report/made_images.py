@@ -7,7 +7,7 @@ from typing import Any
 from unshaken.generate.throughput import SAMPLING
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Doubt, Facts, Flags, Headline, Page, Table, TableRow
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 TITLES = {
     "fooling": "Images that mean nothing to a person, and how sure the model is of them",

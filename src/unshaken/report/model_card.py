@@ -10,7 +10,8 @@ import yaml
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.report.summary import NAME
-from unshaken.run import RunConfig, RunDir, read_config
+from unshaken.run import RunConfig, read_config
+from unshaken.store.run_dir import RunDir
 
 BEGIN, END = "<!-- unshaken: begin -->", "<!-- unshaken: end -->"
 """What the section stands between, so that a later run can replace it."""

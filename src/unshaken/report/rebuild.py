@@ -18,7 +18,7 @@ from unshaken.report.labels_page import write_labels_report
 from unshaken.report.read.service import RECORD as SERVICE
 from unshaken.report.service_page import write_service_report
 from unshaken.report.write import write_images_report, write_report, write_training_report
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.fairness.figures import RECORD as FAIRNESS
 from unshaken.tasks.zero_shot.record import RECORD as HOLISTIC
 

@@ -15,7 +15,7 @@ from unshaken.report.figures import plots
 from unshaken.report.read.service import ServiceRecord, WindowCounts, read_window_counts
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHOWN = 40
 """Windows that the page shows, the latest."""

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from unshaken.core.numbers import show_budget
-from unshaken.run import Condition
-from unshaken.run.rows import CLEAN
+from unshaken.core.part import CLEAN, Condition
 
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 _ACRONYMS = {name: name.upper() for name in ("fgsm", "pgd", "jpeg", "apgd", "fab", "cw", "bim", "mi", "spsa")} | {

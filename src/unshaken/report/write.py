@@ -19,7 +19,7 @@ from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.report.sections.harden import training_page
 from unshaken.report.summary import NAME, build
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,20 @@
 """Plan, execute, resume: from a configuration to rows in a run directory."""
 
-from unshaken.run.config import RunConfig, read_config
-from unshaken.run.local import Interrupted, execute
-from unshaken.run.plan import PLANS, Entry, load_plan
-from unshaken.run.rows import Condition, Context, Flag, Part
-from unshaken.run.shard import Job, run_shard
-from unshaken.run.store import RunDir
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unshaken.core.lazy import attribute_of
+
+if TYPE_CHECKING:
+    from unshaken.core.flag import Flag
+    from unshaken.core.part import Condition, Part
+    from unshaken.run.config import RunConfig, read_config
+    from unshaken.run.local import Interrupted, execute
+    from unshaken.run.plan import PLANS, Entry, load_plan
+    from unshaken.run.rows import Context
+    from unshaken.run.shard import Job, run_shard
+    from unshaken.store.run_dir import RunDir
 
 __all__ = [
     "PLANS",
@@ -23,3 +32,24 @@ __all__ = [
     "read_config",
     "run_shard",
 ]
+
+_HOMES = {
+    "PLANS": "unshaken.run.plan",
+    "Condition": "unshaken.core.part",
+    "Context": "unshaken.run.rows",
+    "Entry": "unshaken.run.plan",
+    "Flag": "unshaken.core.flag",
+    "Interrupted": "unshaken.run.local",
+    "Job": "unshaken.run.shard",
+    "Part": "unshaken.core.part",
+    "RunConfig": "unshaken.run.config",
+    "RunDir": "unshaken.store.run_dir",
+    "execute": "unshaken.run.local",
+    "load_plan": "unshaken.run.plan",
+    "read_config": "unshaken.run.config",
+    "run_shard": "unshaken.run.shard",
+}
+
+
+def __getattr__(name: str) -> Any:
+    return attribute_of(__name__, name, _HOMES)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.device import widen
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Gradient, Objective
-from unshaken.run.flag import Flag, FlagKind
 
 BORDER_GRADIENT = FlagKind(
     "border-gradient",

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from unshaken.run.flag import Flag, FlagKind
-from unshaken.run.rows import CLEAN
+from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.part import CLEAN
 
 PERMUTED = FlagKind(
     "permuted-classes",

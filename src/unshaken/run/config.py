@@ -17,7 +17,7 @@ from unshaken.run.plan import Entry
 from unshaken.run.record import MethodRecord, StepRecord
 from unshaken.run.sample_ids import SampleIds, StoredIds
 from unshaken.run.split import parse_part, shards_of_part
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 NAME = "run.json"
 

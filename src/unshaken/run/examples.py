@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.run.rows import CLEAN
-from unshaken.run.store import RunDir
+from unshaken.core.part import CLEAN
+from unshaken.store.run_dir import RunDir
 
 
 def damage(changed: Mapping[str, Any], clean: Mapping[str, Any]) -> NDArray[np.float64]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from unshaken.core.progress import Task
-from unshaken.run.lease import Lease, take
 from unshaken.run.shard import Finished, Job
+from unshaken.store.lease import Lease, take
 
 LEASES = "leases"
 """Folder of the shards' leases, where a run is shared."""

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import INPUT, Classifier
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import CLEAN, Condition
 from unshaken.core.prediction import predict
 from unshaken.core.query import Features
 from unshaken.data import Dataset
-from unshaken.run.flag import Flag, FlagKind
-from unshaken.run.rows import CLEAN, Condition
 
 TRAIN_MODE = FlagKind(
     "train-mode",

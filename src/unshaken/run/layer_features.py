@@ -15,9 +15,9 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.models import fingerprint
-from unshaken.run.cache_dir import cache_dir
-from unshaken.run.store import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.cache_dir import cache_dir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 Pool = Literal["mean", "max", "gem", "flat", "maps"]
 """How a layer's output becomes a feature: over its places, or as it is."""

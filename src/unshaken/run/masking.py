@@ -7,7 +7,7 @@ from collections import defaultdict
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.run.flag import Flag, FlagKind
+from unshaken.core.flag import Flag, FlagKind
 
 BLACK_BOX_WINS = FlagKind(
     "black-box-wins",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from unshaken.core.numbers import shorten
+from unshaken.core.part import CLEAN
 from unshaken.run.config import RunConfig
-from unshaken.run.rows import CLEAN
 from unshaken.run.split import parse_part
 
 SHOWN = 3

@@ -8,10 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.run.flag import FlagKind
+from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.part import MODEL as MODEL
 from unshaken.run.plan import Entry, prepare
-from unshaken.run.rows import MODEL as MODEL
-from unshaken.run.rows import Flag
 
 CERTIFICATE = "certificate"
 """Group of the conditions that hold answers which certificates speak of, and are no change of the images."""

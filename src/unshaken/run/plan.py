@@ -12,9 +12,10 @@ from unshaken.core.consent import refuse_code
 from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number, shorten
+from unshaken.core.part import CLEAN, Condition
 from unshaken.core.registry import find_method, list_methods
 from unshaken.core.values import strict_values
-from unshaken.run.rows import CLEAN, Condition, Evaluable
+from unshaken.run.rows import Evaluable
 
 THE_15 = (
     *("gaussian_noise", "shot_noise", "impulse_noise"),

@@ -12,8 +12,8 @@ from unshaken.core.errors import RunError
 from unshaken.run.engine import Engine
 from unshaken.run.process_pool import ProcessPool
 from unshaken.run.ray_pool import RayPool
-from unshaken.run.store import RunDir
 from unshaken.run.worker import Unit, Work
+from unshaken.store.run_dir import RunDir
 
 
 class Pool(Protocol):

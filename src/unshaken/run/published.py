@@ -8,9 +8,10 @@ from dataclasses import replace
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
+from unshaken.core.part import Condition, Part
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.run.plan import Step
-from unshaken.run.rows import Condition, Part, table_of
+from unshaken.store.tables import table_of
 
 _SHARED = ("condition", "method", "severity", "eps", "norm")
 """Columns that the condition of a part fills in."""

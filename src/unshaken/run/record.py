@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import MODEL
 from unshaken.core.registry import find_method
 from unshaken.run.plan import Entry, prepare
-from unshaken.run.rows import MODEL
 
 
 class MethodRecord(BaseModel):

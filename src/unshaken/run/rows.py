@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,131 +15,10 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.device import widen
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
-from unshaken.run.flag import Flag as Flag
-
-OUTCOMES = pa.schema(
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("severity", pa.int32()),
-        ("eps", pa.float64()),
-        ("norm", pa.string()),
-        ("label", pa.int64()),
-        ("prediction", pa.int64()),
-        ("confidence", pa.float32()),
-        ("correct", pa.bool_()),
-        ("loss", pa.float32()),
-        ("logits", pa.list_(pa.float32())),
-        ("distance", pa.float64()),
-        ("survives_8bit", pa.bool_()),
-        ("broken_by", pa.string()),
-        ("step", pa.int64()),
-        ("forwards", pa.int64()),
-        ("backwards", pa.int64()),
-        ("seconds", pa.float64()),
-        ("error", pa.string()),
-    ]
-)
-FLAGS = pa.schema([(name, pa.string()) for name in ("name", "detail", "id", "meaning", "advice")])
-COST = pa.schema(
-    [
-        ("step", pa.string()),
-        ("shard", pa.int32()),
-        ("forwards", pa.int64()),
-        ("backwards", pa.int64()),
-        ("model_seconds", pa.float64()),
-        ("method_seconds", pa.float64()),
-        ("wall_seconds", pa.float64()),
-        ("largest_batch", pa.int64()),
-        ("back_offs", pa.int64()),
-    ]
-)
-TURNS = pa.schema(
-    [
-        ("condition", pa.string()),
-        ("turn", pa.int32()),
-        ("attack", pa.string()),
-        ("why", pa.string()),
-        ("gradients", pa.bool_()),
-        ("standing", pa.int64()),
-        ("broken", pa.int64()),
-        ("forwards", pa.int64()),
-        ("backwards", pa.int64()),
-        ("seconds", pa.float64()),
-    ]
-)
-SCHEMAS: dict[str, pa.Schema] = {"outcomes": OUTCOMES, "turns": TURNS, "flags": FLAGS, "cost": COST}
-"""Table name to columns; rooms that keep other rows enter theirs by `declare_table`."""
-
-
-def declare_table(name: str, columns: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
-    """Enter a table of rows.
-
-    Args:
-        name: unique over all rooms, letters and underscores.
-        columns: name and type of each.
-
-    Returns:
-        Its schema.
-
-    Raises:
-        ValueError: another table has this name.
-    """
-    schema = pa.schema(columns)
-    if not SCHEMAS.setdefault(name, schema).equals(schema):
-        raise ValueError(f"the table {name!r} is declared already, with other columns: choose another name")
-    return schema
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One method at one severity or budget; `clean` is a condition, too.
-
-    Args:
-        id: unique in a run and fit for a file name, such as `fog-3` or `pgd-linf-0.1`.
-        method: registry name, or `clean`.
-        severity: 1 to 5 for stressors.
-        eps: budget of an attack, in [0, 1] pixel units under `norm`.
-        norm: `linf`, `l2` or `l1`.
-    """
-
-    id: str
-    method: str
-    severity: int | None = None
-    eps: float | None = None
-    norm: str | None = None
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9._=+-]+", self.id):
-            raise ValueError(f"condition id {self.id!r} cannot be used as a file name")
-
-
-CLEAN = Condition("clean", "clean")
-
-MODEL = "model"
-"""The predictor that the rows of most methods evaluate; others name theirs by a property `subject`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The rows of one condition for one shard's samples.
-
-    Args:
-        table: such as `outcomes`.
-        condition: where the rows belong.
-        columns: column name to values, one a sample; columns left out are null.
-        images: gives what the model saw of some samples, by their indices: float32 `[n, C, H, W]`, for pictures.
-        flags: doubts met on the way.
-    """
-
-    table: str
-    condition: Condition
-    columns: dict[str, Any]
-    images: Callable[[Tensor], Tensor] | None = None
-    flags: tuple[Flag, ...] = field(default=())
 
 
 def _make(key: Hashable, make: Callable[[], Any]) -> Any:
@@ -285,28 +163,6 @@ def outcomes(
     if broken_by is not None and step is not None:
         columns["step"] = [None if b in (None, "clean") else s for b, s in zip(broken_by, step.tolist(), strict=True)]
     return Part("outcomes", condition, columns, images, tuple(flags))
-
-
-def table_of(part: Part) -> pa.Table:
-    """The rows as a table of the schema, with the condition's own columns filled in."""
-    schema, condition = SCHEMAS[part.table], part.condition
-    n = len(next(iter(part.columns.values())))
-    shared = {
-        "condition": condition.id,
-        "method": condition.method,
-        "severity": condition.severity,
-        "eps": condition.eps,
-        "norm": condition.norm,
-    }
-    arrays = []
-    for column in schema:
-        if column.name in part.columns:
-            arrays.append(pa.array(part.columns[column.name], type=column.type))
-        elif shared.get(column.name) is not None:
-            arrays.append(pa.array([shared[column.name]] * n, type=column.type))
-        else:
-            arrays.append(pa.nulls(n, type=column.type))
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def cost_columns(

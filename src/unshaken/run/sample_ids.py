@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidat
 
 from unshaken.core.documents import first_problem
 from unshaken.core.errors import DataError, RunError
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 MANY = 1_000_000
 """Ids from which on they stand in files, and ids in a block."""

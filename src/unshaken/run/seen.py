@@ -7,7 +7,7 @@ from unshaken.data import Dataset
 from unshaken.data.named import photos_of
 from unshaken.models.loaders.kinds import photos_learned
 from unshaken.models.loaders.spec import parse_model_spec
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 TRAINING = "harden.json"
 """The record of a training run, beside its weights."""

@@ -17,8 +17,10 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
+from unshaken.core.flag import Flag
 from unshaken.core.meter import Meter
 from unshaken.core.oracle import Oracle
+from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.core.progress import Task as Progress
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.data.boxes import object_masks
@@ -29,13 +31,14 @@ from unshaken.run.config import RunConfig
 from unshaken.run.cost import condition_weights
 from unshaken.run.engine import LOCAL, Engine
 from unshaken.run.examples import choose, damage, quota
-from unshaken.run.journal import Journal
 from unshaken.run.plan import Step, prepare
 from unshaken.run.published import read_corrupted
-from unshaken.run.rows import CLEAN, OUTCOMES, Condition, Context, Flag, Part, table_of
+from unshaken.run.rows import Context
 from unshaken.run.split import NUMBERS
-from unshaken.run.store import RunDir
 from unshaken.run.task import CLASSIFICATION, Task
+from unshaken.store.journal import Journal
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import OUTCOMES, table_of
 
 T = TypeVar("T")
 Finished: TypeAlias = set[tuple[str, int]]

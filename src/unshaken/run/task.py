@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle
-from unshaken.run.flag import Flag
+from unshaken.core.part import Condition, Part
 from unshaken.run.flags import check_trust
-from unshaken.run.rows import Condition, Part, outcomes
+from unshaken.run.rows import outcomes
 
 
 class Task(ABC):

@@ -10,7 +10,8 @@ from unshaken.attack import APGD, FAB, FGSM, JSMA, MIFGSM, PGD, CarliniWagner, D
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 
 @pytest.fixture

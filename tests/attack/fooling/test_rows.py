@@ -9,7 +9,8 @@ import torch
 
 from unshaken.attack.fooling.base import FoolingImages
 from unshaken.attack.fooling.rows import fooling_rows
-from unshaken.run.rows import Condition, table_of
+from unshaken.core.part import Condition
+from unshaken.store.tables import table_of
 
 
 def rows_of(confidences):

@@ -13,8 +13,10 @@ from unshaken.attack.engine.adam import Adam
 from unshaken.attack.semantic.oracle_rows import OracleRecord
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.measure import fmr
-from unshaken.run.rows import CLEAN, Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 ORACLES = '''
 import torch

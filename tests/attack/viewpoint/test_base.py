@@ -14,7 +14,7 @@ from unshaken.attack.viewpoint.random_views import RandomViews
 from unshaken.attack.viewpoint.viewfool import ViewFool
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import table_of
+from unshaken.store.tables import table_of
 
 
 def test_the_boxes_by_name():

@@ -10,7 +10,8 @@ import torch
 from unshaken.attack.viewpoint.chosen_views import ChosenViews, view_rows
 from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core import Batch
-from unshaken.run.rows import Condition, table_of
+from unshaken.core.part import Condition
+from unshaken.store.tables import table_of
 
 VIEWS = torch.arange(24.0).view(2, 2, 6)
 

@@ -13,8 +13,8 @@ from unshaken.attack.viewpoint.random_views import RandomViews
 from unshaken.attack.viewpoint.viewfool import ViewFool
 from unshaken.core import Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 QUICK = {"components": 2, "pairs": 20, "iterations": 12, "samples": 20, "rate": 0.3}
 

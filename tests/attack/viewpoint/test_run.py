@@ -9,7 +9,7 @@ from torch import nn
 import unshaken
 from unshaken.attack import GMVFool
 from unshaken.core.errors import DataError, RunError
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 TINY = "gmvfool:components=2,pairs=2,iterations=2,samples=5"
 SQUARE = "v -1 0 -1\nv 1 0 -1\nv 1 1 1\nv -1 1 1\nf 1 2 3\nf 1 3 4\n"
@@ -47,7 +47,7 @@ def test_a_run_has_rows_a_globe_and_the_hardest_views(tmp_path):
 
 def test_a_killed_search_goes_on_where_it_was(tmp_path, monkeypatch):
     whole = unshaken.attack(ByBrightness(8), "solids:1?size=12", TINY, out=tmp_path / "whole").run
-    monkeypatch.setattr("unshaken.run.journal.Journal.__init__.__kwdefaults__", {"alive": lambda: None, "every": 0.0})
+    monkeypatch.setattr("unshaken.store.journal.Journal.__init__.__kwdefaults__", {"alive": lambda: None, "every": 0.0})
     learn, searched = GMVFool.learn, []
 
     def killed(self, objects, *rest):

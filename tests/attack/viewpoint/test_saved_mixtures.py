@@ -8,9 +8,10 @@ import torch
 from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.attack.viewpoint.saved_mixtures import mixture_rows, read_mixtures
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition
 from unshaken.data.viewpoint.camera import ViewBox
-from unshaken.run.rows import Condition, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 BOX = ViewBox((5, 180, 30, 0.5, 0.1, 0.1), (0, 0, 50, 4, 0, 0))
 FIGURES = {"entropy": torch.tensor([1.0, 2.0]), "fitness": torch.tensor([0.5, 0.25]), "renders": torch.tensor([7, 8])}

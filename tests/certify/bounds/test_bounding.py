@@ -11,7 +11,8 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 
 def test_rows(by_hand):

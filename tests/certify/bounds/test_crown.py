@@ -15,7 +15,8 @@ from unshaken.certify.engine.reading import read_chain
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 
 def samples(n, *shape, seed=0):

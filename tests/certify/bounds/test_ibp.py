@@ -13,7 +13,8 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 
 def test_margins_by_hand(by_hand):

@@ -17,7 +17,8 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.registry import parse_method
 from unshaken.models import fingerprint
 from unshaken.run.plan import Entry, Step
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 from unshaken.stress.geometry.translation import window
 
 NAMES = ["hash", "laplacian", "random_filter", "box_energy", "box_mean"]

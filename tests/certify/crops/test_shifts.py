@@ -8,7 +8,7 @@ from unshaken.certify.crops.shifts import EIGHT, FOUR, Framing, agreed, ball, cr
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import table_of
+from unshaken.store.tables import table_of
 from unshaken.stress.geometry.translation import window
 
 FRAMINGS = [

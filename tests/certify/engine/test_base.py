@@ -5,9 +5,10 @@ from unshaken.certify import Smoothing
 from unshaken.certify.bounds.ibp import IBP
 from unshaken.certify.engine.base import NOT_FINITE, certificates
 from unshaken.core.batch import Batch
+from unshaken.core.part import Condition
 from unshaken.core.prediction import NO_CLASS
-from unshaken.run.rows import SCHEMAS, Condition, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import SCHEMAS, table_of
 
 CONTRACT = {
     "id",

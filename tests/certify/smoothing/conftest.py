@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from unshaken.core import Batch, Classifier, Oracle
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 
 class Linear(nn.Module):

@@ -11,7 +11,8 @@ from unshaken.certify import AdaptiveSmoothing, AdaptiveSmoothingAttack
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 ALWAYS_0 = [5.0, 0.0]
 

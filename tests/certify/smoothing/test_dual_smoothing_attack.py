@@ -16,7 +16,8 @@ from unshaken.certify.smoothing.smoothing import vote_logits
 from unshaken.certify.smoothing.votes import Tally
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 HALVES = {"sigma": 0.25, "split": "top-bottom", "expansion": "mask"}
 

@@ -24,7 +24,8 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra, ModelError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 SIDES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6)
 MODES = ("exact", "grid", "corners", "covering", "layer")

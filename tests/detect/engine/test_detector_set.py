@@ -14,7 +14,7 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.detector_set import check_accept, load_detector, thresholds
 from unshaken.detect.engine.screen import FittedDetector
 from unshaken.detect.scores.energy import energy
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def test_scores_are_those_of_the_logits(fitted):

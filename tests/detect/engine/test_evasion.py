@@ -15,7 +15,8 @@ from unshaken.detect.engine import evasion
 from unshaken.detect.engine.detector_set import digest
 from unshaken.detect.engine.evasion import Evasion
 from unshaken.models import load_model
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,13 @@ import torch
 
 from unshaken.core import Batch
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.part import Condition
 from unshaken.detect.engine.over_time import over_time
 from unshaken.detect.engine.rows import scores
 from unshaken.detect.engine.screen import DetectorScores
 from unshaken.run.config import RunConfig
-from unshaken.run.rows import Condition, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 
 def run_of(tmp_path, values, order):

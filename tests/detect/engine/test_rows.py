@@ -9,11 +9,11 @@ import torch
 
 from unshaken.core import Batch
 from unshaken.core.errors import RunError
+from unshaken.core.part import Condition
 from unshaken.detect.engine.detector_set import digest
 from unshaken.detect.engine.rows import answers, detectors_of, joined, scores
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector
 from unshaken.detect.scores.msp import MSP
-from unshaken.run.rows import Condition
 
 CONDITION = Condition("msp", "screening")
 LOGITS = torch.tensor([[math.log(4), 0.0], [0.0, math.log(3)], [0.0, 1.0], [1.0, 0.0]])

@@ -10,7 +10,8 @@ from unshaken.core.registry import find_method
 from unshaken.data import load_data, stream
 from unshaken.detect.engine.detector_set import digest
 from unshaken.detect.engine.screening import Screening
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 
 GIVEN = {"folder": "detectors", "digest": "d", "detectors": "knn+knn-2+max-logit"}
 

@@ -9,7 +9,7 @@ from torch import nn
 from unshaken import audit, explain
 from unshaken.core import Classifier, View
 from unshaken.core.errors import DataError
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 class BrightPatch(nn.Module):

@@ -10,7 +10,7 @@ from unshaken.data.in_memory import InMemory
 from unshaken.explain import Subject
 from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.units.unit_edit import UnitEditing
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.defence import Defence, GuardedModel, reseed
 from unshaken.harden.engine.draws import Draws
-from unshaken.run.rows import table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 
 class Brightness(nn.Module):

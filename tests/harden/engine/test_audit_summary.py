@@ -9,7 +9,7 @@ import pytest
 
 from unshaken.core.errors import RunError
 from unshaken.harden.engine.audit_summary import NAME, read_summary
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 CONDITION = {"condition": "pgd-linf-0.1", "method": "pgd", "norm": "linf", "eps": 0.1, "accuracy": {"value": 0.25}}
 

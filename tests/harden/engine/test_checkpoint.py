@@ -13,7 +13,7 @@ from torch import nn
 from unshaken.core.errors import RunError
 from unshaken.harden.engine._checkpoint import Progress, load_state, save_state
 from unshaken.harden.engine._parts import part_names, shares
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @dataclass

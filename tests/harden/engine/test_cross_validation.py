@@ -12,7 +12,7 @@ from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.held_out import logits_of
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.normalised_softmax import NormalisedSoftmax
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 TRAINING = Training(epochs=2, batch_size=8, lr=0.05, held_out=4, check_images=4, select="last")
 FOLD = np.arange(40) % 3

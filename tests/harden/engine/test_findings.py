@@ -8,7 +8,7 @@ import pytest
 from unshaken.harden.engine import findings
 from unshaken.harden.engine.findings import Finding, choose, findings_of
 from unshaken.harden.recipes.weights.ema import EMA
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def figure(value):

@@ -10,7 +10,7 @@ import pytest
 from unshaken.core.errors import RunError
 from unshaken.harden.engine.harden_file import HardenConfig, read_harden
 from unshaken.harden.engine.training import Training
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 CONFIG = {
     "model": "small",

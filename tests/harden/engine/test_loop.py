@@ -20,7 +20,7 @@ from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training, rate
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.harden.recipes.adversarial.trades import Trades
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 EPS, STEPS = 0.1, 3
 

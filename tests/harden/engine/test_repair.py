@@ -21,7 +21,7 @@ from unshaken.harden.engine import findings
 from unshaken.harden.engine import repair as how
 from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.validation import Validation
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 PLAN = [
     {"method": "gaussian_noise", "severities": [3]},

@@ -14,7 +14,7 @@ from unshaken.harden.engine.recipe import Threat
 from unshaken.harden.engine.result import earlier_refusal, keep_start, result_of
 from unshaken.harden.engine.training import Training
 from unshaken.measure import share
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 START = {"held_accuracy": 0.875, "held_robust": 0.25}
 CURVES = [

@@ -20,7 +20,7 @@ from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.run import _curves, _difference, _short, chosen_weights
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FEW = {"epochs": 2, "batch_size": 32, "check_images": 16, "save_every": 1}
 

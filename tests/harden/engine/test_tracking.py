@@ -15,9 +15,9 @@ import unshaken
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.tracking import Tracker
-from unshaken.run import RunDir
 from unshaken.run.tracking import Sink, bare, event_files, mlflow_run, sink_of
 from unshaken.run.tracking.mlflow_run import MlflowRun
+from unshaken.store.run_dir import RunDir
 
 FEW: dict[str, Any] = {"epochs": 2, "limit": 200, "batch_size": 64, "check_images": 20, "device": "cpu"}
 RECIPES = ["at:eps=0.1,steps=1", "ema:decay=0.5"]

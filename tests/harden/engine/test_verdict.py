@@ -8,7 +8,7 @@ import torch
 from unshaken.core import Batch
 from unshaken.harden.engine._verdict import GuardUnderAttack, Way, _breakers, joined
 from unshaken.measure import share
-from unshaken.run.rows import table_of
+from unshaken.store.tables import table_of
 
 
 def way(name, right, value=0.0, **cost):

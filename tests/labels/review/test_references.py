@@ -9,7 +9,7 @@ from unshaken.api.label_features import FILE, keep_features, read_features
 from unshaken.core.errors import RunError
 from unshaken.labels import Evidence
 from unshaken.labels.review.references import SHOWN, FeatureLikeness, PixelLikeness, References, shrink
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 LABELS = np.array([0] * 6 + [1] * 6)
 SCORES = np.arange(12) / 12

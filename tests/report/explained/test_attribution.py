@@ -15,7 +15,7 @@ from unshaken.report.explained.attribution import blocks
 from unshaken.report.figures.heat import heat
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,8 @@ from unshaken.report.drawings import Gallery, Strips
 from unshaken.report.explained.biases import blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 NAMES = ("first <b>", "second")
 

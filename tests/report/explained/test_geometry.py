@@ -21,8 +21,8 @@ from unshaken.report.explained.layer_plot import Series, layer_plot
 from unshaken.report.explained.matrix import heat_matrix
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 N = 60
 IMAGES = torch.randint(0, 256, (N, 1, 6, 6), generator=torch.Generator().manual_seed(0)).to(torch.uint8)

@@ -10,8 +10,8 @@ from unshaken.explain.units.packing import pack
 from unshaken.report.blocks import Commands, Prose, Table, plain, walk
 from unshaken.report.drawings import Gallery, Plots
 from unshaken.report.explained.units import blocks
-from unshaken.run import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.flag import KINDS, Flag
+from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.detect.engine.rows import scores as score_rows
 from unshaken.detect.engine.screen import DetectorScores
 from unshaken.report import write_report
@@ -21,10 +23,11 @@ from unshaken.report.sections import _detectors as detectors_of
 from unshaken.report.sections._detector_pictures import galleries
 from unshaken.report.summary import build, schema
 from unshaken.report.write import make_report
-from unshaken.run import Condition, RunConfig, RunDir
-from unshaken.run.flag import KINDS
-from unshaken.run.rows import CLEAN, Flag, Part, outcomes, table_of
+from unshaken.run import RunConfig
+from unshaken.run.rows import outcomes
 from unshaken.run.shard import write_flags
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 EPS = 8 / 255
 NORMAL = {"knn": [1.0, 2.0, 3.0, 4.0], "msp": [1.0, 2.0, 3.0, 9.0]}

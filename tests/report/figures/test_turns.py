@@ -8,11 +8,12 @@ import jsonschema
 import pytest
 from scipy.stats import beta
 
+from unshaken.core.part import Condition, Part
 from unshaken.report import build, schema
 from unshaken.report.figures.turns import merged_turns
-from unshaken.run import Condition, RunDir
 from unshaken.run.plan import Entry
-from unshaken.run.rows import Part, table_of
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 Make = Callable[..., RunDir]
 PGD = [Entry(method="pgd", eps=("2/255", "8/255", 0.1))]

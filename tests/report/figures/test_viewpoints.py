@@ -3,10 +3,11 @@
 import pyarrow as pa
 import pytest
 
+from unshaken.core.part import Condition, Part
 from unshaken.report.figures.viewpoints import viewpoint_figures
 from unshaken.report.sections.viewpoints import section
-from unshaken.run.rows import Condition, Part, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 
 @pytest.fixture

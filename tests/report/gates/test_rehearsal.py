@@ -11,7 +11,8 @@ from unshaken.api.options import Options
 from unshaken.core.errors import ParameterError
 from unshaken.report import check_gates
 from unshaken.report.gates.rehearsal import rehearse
-from unshaken.run import RunDir, load_plan
+from unshaken.run import load_plan
+from unshaken.store.run_dir import RunDir
 
 
 def test_a_gate_is_refused_before_the_run_exactly_where_it_would_be_after(tmp_path):

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from unshaken.core.part import Condition
 from unshaken.report.read.conditions import is_nearest, label_of, series_of
-from unshaken.run import Condition
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.pages import comparison_page, report_page
 from unshaken.report.render.html import render_html
 from unshaken.report.sections.comparison import difference_strips
-from unshaken.run import RunDir
 from unshaken.run.plan import Entry
+from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]
 HOSTILE = "<script>alert(1)</script>"

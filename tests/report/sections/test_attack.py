@@ -8,8 +8,8 @@ import pytest
 from unshaken.report import build, cells
 from unshaken.report.blocks import Cell
 from unshaken.report.sections import attack
-from unshaken.run import RunDir
 from unshaken.run.plan import Entry
+from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]
 PLAN = [Entry(method="pgd", eps=("2/255", "8/255", 0.1)), Entry(method="fgsm", eps=("8/255",))]

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from unshaken.core import Batch
+from unshaken.core.part import Part
 from unshaken.report import schema
 from unshaken.report.write import make_report
 from unshaken.run.plan import Entry, prepare
-from unshaken.run.rows import Part, table_of
+from unshaken.store.tables import table_of
 from unshaken.stress.engine.attribute_edit import Edits, describe
 
 PLAN = [

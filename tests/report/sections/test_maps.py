@@ -10,7 +10,7 @@ from unshaken.report.sections import load_sections
 from unshaken.report.write import write_report
 from unshaken.run.example_maps import MAPS_RECORD, map_file
 from unshaken.run.plan import Entry
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.tensor_file import TensorFile
 
 PLAN = [Entry(method="fog", severities=(5,)), Entry(method="fgsm", eps=("8/255",))]
 

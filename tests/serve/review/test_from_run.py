@@ -14,12 +14,12 @@ from unshaken.cli import main
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.labels import Evidence
-from unshaken.run import RunDir
 from unshaken.serve.review.exchange import Format, export_review, import_verdicts, verdict_words
 from unshaken.serve.review.from_run import Choice, create_from_run
 from unshaken.serve.review.part import open_data
 from unshaken.serve.review.records import NewItem
 from unshaken.serve.review.store import ReviewStore
+from unshaken.store.run_dir import RunDir
 
 SPEC = "demo?noise=symmetric:0.2"
 EXPORTS = {

@@ -12,11 +12,11 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import RunError
 from unshaken.measure import share
 from unshaken.report.rebuild import rebuild_report
-from unshaken.run import RunDir
 from unshaken.serve.score import history as module
 from unshaken.serve.score.history import History
 from unshaken.serve.score.options import ScoreOptions
 from unshaken.serve.score.scorer import Scorer, Work
+from unshaken.store.run_dir import RunDir
 
 
 class Clock:

@@ -16,9 +16,6 @@ from tests.serve.site.conftest import PLAN
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import find_method
 from unshaken.report import write_report
-from unshaken.run import RunDir
-from unshaken.run.lock import locked
-from unshaken.run.owner import _start_of
 from unshaken.serve.app import create_app
 from unshaken.serve.site import job_records
 from unshaken.serve.site.index import RunIndex
@@ -27,6 +24,9 @@ from unshaken.serve.site.job_records import JobRecords
 from unshaken.serve.site.jobs import MOST_WAITING, Jobs
 from unshaken.serve.site.launch import Specs, Verb, allowed_specs, arguments_of, choices_of, methods_of
 from unshaken.serve.site.part import site_parts
+from unshaken.store.lock import locked
+from unshaken.store.owner import _start_of
+from unshaken.store.run_dir import RunDir
 
 SPECS = Specs(("demo", "torchvision:resnet18"), ("demo",))
 ATTACK = {"verb": "attack", "method": "pgd", "model": "demo", "data": "demo", "limit": "20", "seed": "1"}

@@ -12,7 +12,8 @@ from unshaken import audit
 from unshaken.core import Batch, Classifier, Oracle, View
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.tables import table_of
 from unshaken.stress import Fog3D
 
 IMAGES = torch.rand(3, 3, 12, 16, generator=torch.Generator().manual_seed(0))

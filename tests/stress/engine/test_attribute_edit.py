@@ -9,8 +9,9 @@ from torch import nn
 
 from unshaken import audit
 from unshaken.core import Batch, Classifier, Oracle, View
-from unshaken.run import RunDir
-from unshaken.run.rows import Context, table_of
+from unshaken.run.rows import Context
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 from unshaken.stress import BackgroundGrey, BackgroundMirror, ObjectSize
 from unshaken.stress.engine.complexity import complexity
 

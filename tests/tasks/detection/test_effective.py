@@ -13,7 +13,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.models.networks.box_output import BoxOutput
 from unshaken.report import write_comparison
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 PLAN = [{"method": "contrast", "severities": [1, 3]}, {"method": "translation", "severities": [5]}]
 

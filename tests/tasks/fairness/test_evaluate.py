@@ -11,7 +11,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.report.rebuild import rebuild_report
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.fairness import evaluate, income_bucket, read_groups, read_report
 from unshaken.tasks.fairness.evaluate import largest
 

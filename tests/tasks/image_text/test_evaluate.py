@@ -7,7 +7,7 @@ import torch
 from tests.tasks.image_text.toy import WORDS, bag, by_both, by_tint, by_words, samples
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.measure import mcnemar
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.image_text import (
     AppendText,
     ChangeBoth,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.tasks.ranking.toy import collection
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.ranking import (
     BM25,
     KNRM,

@@ -16,7 +16,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.data.in_memory import InMemory
 from unshaken.report.rebuild import rebuild_report
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot import Candidate, Captions
 
 MODULE = importlib.import_module("unshaken.api.holistic")

@@ -15,6 +15,7 @@ from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.query import Answer, Gradient, Logits, Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -23,8 +24,6 @@ from unshaken.generate.latent.direction_file import load_edits
 from unshaken.generate.latent.inversion import Inversion
 from unshaken.generate.latent.loading import generator_files
 from unshaken.generate.latent.natural_edits import NaturalEdits
-from unshaken.run.flag import FlagKind
-from unshaken.run.rows import Flag
 
 UNFILTERED = FlagKind(
     "unfiltered-directions",

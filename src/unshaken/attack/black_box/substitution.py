@@ -17,13 +17,12 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.descent import descend
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import required
 from unshaken.core.query import Labels
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.models.networks.small_cnn import SmallCNN
-from unshaken.run.flag import FlagKind
-from unshaken.run.rows import Flag
 
 LEAST_AGREEMENT = 0.5
 """Share of the training images on which a substitute must answer as the model does, for its attack to say much."""

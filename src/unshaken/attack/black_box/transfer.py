@@ -14,10 +14,10 @@ from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import UNFIT_INPUT, ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.registry import parse_method, register
 from unshaken.core.texts import first_line
 from unshaken.models.loaders.load import second_model
-from unshaken.run.rows import Flag
 
 
 @register("transfer", reference="Papernot et al. 2016, arXiv:1605.07277", needs=("labels",))

@@ -19,11 +19,12 @@ from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.query import Answer, Goal, Gradient, Objective
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Condition, Context, Part
+from unshaken.run.rows import Context
 
 
 class DetectionProblem(State):

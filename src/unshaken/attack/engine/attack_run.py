@@ -25,10 +25,10 @@ from unshaken.attack.engine.verdict import (
 )
 from unshaken.core.batch import Batch
 from unshaken.core.driver import drive
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Flag
 
 
 class AttackRun:

@@ -14,11 +14,11 @@ from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import AttackResult, Candidate
 from unshaken.core.batch import Batch
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Answer, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Flag
 
 __all__ = ["Attack", "AttackResult", "Candidate"]
 

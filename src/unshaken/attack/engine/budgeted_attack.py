@@ -17,9 +17,12 @@ from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.registry import Parameters
-from unshaken.run.rows import TURNS, Condition, Context, Flag, Part, outcomes
+from unshaken.run.rows import Context, outcomes
+from unshaken.store.tables import TURNS
 
 
 class BudgetedAttack(Parameters):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Condition
+from unshaken.core.part import Condition
 
 
 def check_budgets(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.flag import FlagKind
 from unshaken.core.oracle import Oracle
-from unshaken.run.flag import FlagKind
 
 if TYPE_CHECKING:
     from unshaken.attack.engine.base import Attack

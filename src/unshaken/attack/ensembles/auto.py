@@ -20,8 +20,8 @@ from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.registry import register
-from unshaken.run.rows import Flag
 
 
 @register("auto", reference="Carlini et al. 2019, arXiv:1902.06705", needs=("labels",))

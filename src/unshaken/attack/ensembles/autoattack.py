@@ -13,8 +13,8 @@ from unshaken.attack.engine.budgeted_attack import BudgetedAttack
 from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
+from unshaken.core.flag import Flag
 from unshaken.core.registry import register
-from unshaken.run.rows import Flag
 
 PATIENCE = {"linf": 20, "l2": 30, "l1": 30}
 """In the mode `fast`, steps after which FAB gives up a target that brings nothing nearer."""

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from unshaken.attack.fooling.base import FoolingImages
 from unshaken.core.device import widen
-from unshaken.run.flag import Flag, FlagKind
-from unshaken.run.rows import Condition, Part, declare_table
+from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.part import Condition, Part
+from unshaken.store.tables import declare_table
 
 FOOLING = declare_table(
     "fooling",

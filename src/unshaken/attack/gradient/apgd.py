@@ -17,11 +17,11 @@ from unshaken.attack.gradient._apgd_momentum import hopeless, momentum_step
 from unshaken.attack.gradient._apgd_sparse import sparse_step
 from unshaken.attack.gradient._apgd_state import APGDState, BallSchedule, start_first_run, start_next_phase
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient, Objective
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Flag
 
 LEAST_CLASSES = {"dlr": 3, "dlr-targeted": 4}
 

@@ -13,12 +13,12 @@ from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.loss_choice import Loss, check_loss, choose_loss
 from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Flag
 
 
 class PGDState(State):

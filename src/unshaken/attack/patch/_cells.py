@@ -11,8 +11,8 @@ from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.phase import AttackContext, Phase
+from unshaken.core.flag import Flag
 from unshaken.core.state import State
-from unshaken.run.rows import Flag
 from unshaken.stress.patch.patch_corruption import fill_cells, grid_shape
 
 S = TypeVar("S", bound=State)

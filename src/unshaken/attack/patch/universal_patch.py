@@ -18,12 +18,12 @@ from unshaken.attack.engine.problem import CrossEntropy, Problem
 from unshaken.attack.patch._overlay import Overlay
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Gradient, Logits
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Flag
 
 
 @dataclass(slots=True)

@@ -20,11 +20,13 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import is_code, unescape
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.generate.latent.loading import generator_files
-from unshaken.run.rows import Condition, Context, Flag, Part
+from unshaken.run.rows import Context
 
 SHOWN = 64
 """Of the run's first images, those that the oracle is tried on before the search."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 from torch import Tensor
 
-from unshaken.run.flag import FlagKind
-from unshaken.run.rows import Condition, Part, declare_table
+from unshaken.core.flag import FlagKind
+from unshaken.core.part import Condition, Part
+from unshaken.store.tables import declare_table
 
 TABLE = "oracle_bounded"
 STOPS = ("budget", "oracle", "start", "not-finite")

@@ -17,12 +17,13 @@ from unshaken.attack.viewpoint.chosen_views import ChosenViews, view_rows
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.data.viewpoint.camera import ViewBox
-from unshaken.run.rows import Condition, Context, Journal, Part, outcomes
+from unshaken.run.rows import Context, Journal, outcomes
 
 BOXES = {
     "natural": ViewBox((3, 45, 10, 0.25, 0.1, 0.1), (0, 0, 70, 4, 0, 0)),

@@ -13,9 +13,10 @@ from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core.batch import Batch
 from unshaken.core.device import widen
 from unshaken.core.oracle import required
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.state import State
-from unshaken.run.rows import Condition, Part, declare_table
+from unshaken.store.tables import declare_table
 
 COORDINATES = ("psi", "theta", "phi", "r", "dx", "dy")
 VIEWS = declare_table(

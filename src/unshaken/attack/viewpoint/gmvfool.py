@@ -20,11 +20,11 @@ from unshaken.attack.viewpoint.saved_mixtures import mixture_rows, read_mixtures
 from unshaken.core.batch import Batch
 from unshaken.core.driver import Outcome, drive
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.query import Answer
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Condition, Part
 
 FREE = {"all": (1, 1, 1, 1, 1, 1), "angles": (1, 1, 1, 0, 0, 0), "position": (0, 0, 0, 1, 1, 1)}
 """Coordinates that are searched; the others stay at the centre of the box."""

@@ -12,9 +12,10 @@ from torch import Tensor
 from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.data.viewpoint.camera import ViewBox
-from unshaken.run.rows import Condition, Part, declare_table
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import declare_table
 
 _LISTS = ("mu", "sigma", "half", "centre")
 VIEW_MIXTURES = declare_table(

@@ -18,8 +18,9 @@ from unshaken.certify.engine.reading import read_chain
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
-from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.run.rows import Context, outcomes
 
 EPS = 2 / 255
 HELD = 2**22

@@ -38,9 +38,10 @@ from unshaken.certify.engine.base import Certifier, certificates
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.registry import register
-from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.run.rows import Context, outcomes
 from unshaken.stress.geometry.translation import window
 
 __all__ = [

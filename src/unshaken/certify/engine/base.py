@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import NO_CLASS
 from unshaken.core.registry import Parameters
 from unshaken.run.order import CERTIFICATE, MODEL
-from unshaken.run.rows import Condition, Context, Part, declare_table
+from unshaken.run.rows import Context
+from unshaken.store.tables import declare_table
 
 CERTIFICATES = declare_table(
     "certificates",

@@ -18,10 +18,11 @@ from unshaken.certify.smoothing.votes import lower_bound, upper_bound
 from unshaken.core.batch import Batch
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.core.state import State
-from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.run.rows import Context, outcomes
 
 NAME = "adaptive-smoothing"
 TINY = 1e-12

@@ -17,11 +17,12 @@ from unshaken.core.batch import Batch
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import NO_CLASS, predict
 from unshaken.core.query import Answer, Goal, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.run.rows import Context, outcomes
 
 Asker = Callable[[Tensor, Tensor, Tensor], Query]
 """From points `[N, C, H, W]`, labels `[N]` and noises of deviation 1 `[N, M, C, H, W]` to a gradient's query."""

@@ -17,8 +17,9 @@ from unshaken.certify.smoothing.votes import Rule, Tally, lower_bound, upper_bou
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
+from unshaken.core.part import Condition, Part
 from unshaken.core.registry import register
-from unshaken.run.rows import Condition, Context, Journal, Part, outcomes
+from unshaken.run.rows import Context, Journal, outcomes
 
 STREAM = "smoothing"
 """Stream of the noise: draw j of a sample is the same under every rule that reads the votes of one classifier."""

@@ -24,10 +24,12 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.run.rows import Condition, Context, Part, declare_table, outcomes
+from unshaken.run.rows import Context, outcomes
+from unshaken.store.tables import declare_table
 
 __all__ = ["SMT", "Finding", "Region", "most_extreme"]
 

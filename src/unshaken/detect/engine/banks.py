@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.core.errors import RunError
 from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, DetectorList
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 PIECE = 2**26
 """Bytes that are read at once."""

@@ -10,7 +10,7 @@ from unshaken.core.classifier import View
 from unshaken.core.documents import validate
 from unshaken.core.errors import ModelError, RunError
 from unshaken.core.numbers import LARGEST_SEED, MAX_CLASSES
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 LIST, BANKS = "detectors.json", "banks.safetensors"
 CALIBRATION = "calibration"

@@ -28,7 +28,7 @@ from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, Detec
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector, check_scores, screen
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FIRST = 3
 """Samples that could not be read, of which a set says why."""

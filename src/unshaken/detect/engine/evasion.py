@@ -16,7 +16,9 @@ from unshaken.attack.engine.end_point import EndPoints, find_end_points
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError, UnshakenError, did_you_mean
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import required
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.registry import parse_method, register
 from unshaken.core.state import State
@@ -25,8 +27,7 @@ from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.rows import answers, scores
 from unshaken.detect.engine.screen import DetectorScores, screen
 from unshaken.detect.engine.screening import FittedStep
-from unshaken.run.flag import FlagKind
-from unshaken.run.rows import Condition, Context, Flag, Part
+from unshaken.run.rows import Context
 
 NAIVE, ADAPTIVE = "naive", "adaptive"
 BLIND = "square:queries=300"

@@ -9,7 +9,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.detect.engine.rows import NORMAL
 from unshaken.measure.detection.drift import Drift, drift
 from unshaken.run.config import read_config
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def over_time(

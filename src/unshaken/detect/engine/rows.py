@@ -12,10 +12,11 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import RunError
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.detect.engine.detector_set import DetectorSet, digest
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector
-from unshaken.run.rows import Condition, Part, declare_table
+from unshaken.store.tables import declare_table
 
 SCORES = declare_table(
     "scores",

@@ -10,13 +10,14 @@ from pydantic import Field, field_validator
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import FlagKind
+from unshaken.core.part import Condition, Part
 from unshaken.core.registry import Parameters, find_method, list_methods, register
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.rows import NORMAL, answers, detectors_of, joined, scores
 from unshaken.detect.engine.screen import screen
-from unshaken.run.flag import FlagKind
 from unshaken.run.order import DETECTOR
-from unshaken.run.rows import Condition, Context, Part
+from unshaken.run.rows import Context
 
 FEW_SAMPLES = FlagKind(
     "few-calibration-samples",

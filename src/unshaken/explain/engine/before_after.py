@@ -11,14 +11,14 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, RunError, did_you_mean
+from unshaken.core.part import CLEAN
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.run import attribute
-from unshaken.run import RunDir
 from unshaken.run.example_maps import MAPS_RECORD, map_file
-from unshaken.run.rows import CLEAN
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 
 def explain_examples(

@@ -14,7 +14,7 @@ from unshaken.explain.engine.agreement import map_agreement
 from unshaken.explain.engine.compare_maps import MapValues, compare_methods, summarise
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.measure import Figure
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 GAP = "completeness gap"
 """The mean distance of a map's sum from the total that it should have."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, NonNegativeInt
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 RECORD = "explain.json"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from unshaken.run import Condition
-from unshaken.run.rows import Part, declare_table, table_of
+from unshaken.core.part import Condition, Part
+from unshaken.store.tables import declare_table, table_of
 
 _KEY = [("condition", pa.string()), ("method", pa.string())]
 _PASSES = [("forwards", pa.int64()), ("backwards", pa.int64()), ("seconds", pa.float64())]

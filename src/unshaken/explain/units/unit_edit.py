@@ -18,7 +18,7 @@ from unshaken.explain.units.ablation import Unit
 from unshaken.explain.units.edit import UnitEdit, correct, edit_units
 from unshaken.explain.units.search import search_units
 from unshaken.measure import share
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @register("unit-edit", reference="Hernandez et al. 2022, arXiv:2201.11114")

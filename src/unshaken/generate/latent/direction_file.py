@@ -18,7 +18,7 @@ from unshaken.generate.latent.linear import fit_linear_generator
 from unshaken.generate.latent.loading import load_latent_generator
 from unshaken.generate.latent.natural_edits import NaturalEdits, edits_of
 from unshaken.models.loaders.weights import first_line, refuse_disguised
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FORMAT = "unshaken-directions-1"
 COMPONENTS = 24

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unshaken.core.box import boxed
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.stress.engine.frequency import half_radius, low_pass
 
 Form = Literal["additive", "replace", "multiplicative", "amplitude", "spatial"]

@@ -23,7 +23,7 @@ from unshaken.harden.engine._parts import is_part, part_names, shares
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.recipe import Memory
 from unshaken.models.loaders.weights import first_line
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 PLACE = ("state", "checkpoint.safetensors")
 

@@ -23,7 +23,7 @@ from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.selection import Validation, selection_of
 from unshaken.harden.engine.training import Training, build_optimizer, rate
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 Keep = Callable[[Classifier, str, Progress], None]
 """Writes a classifier under a name: `model` for the chosen one, `last`, `start` where that is a candidate."""

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.part import Condition, Part
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import compare, paired_difference
-from unshaken.run.rows import SCHEMAS, Condition, Part, outcomes
+from unshaken.run.rows import outcomes
+from unshaken.store.tables import SCHEMAS
 
 LOOKS = pa.schema(
     [

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 NAME = "summary.json"
 

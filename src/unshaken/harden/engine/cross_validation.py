@@ -16,7 +16,7 @@ from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.held_out import FOLDER, HeldOut, Shard, load_array, logits_of, save_array
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import show_budget
+from unshaken.core.part import CLEAN
 from unshaken.core.registry import parse_method
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.measure import disparity
 from unshaken.run.config import read_config
-from unshaken.run.rows import CLEAN
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 MIN_LOSS = 0.05
 """The least loss of accuracy that a repair plan addresses."""

@@ -11,7 +11,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import ShapeRecord
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 NAME = "harden.json"
 

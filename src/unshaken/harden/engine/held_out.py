@@ -17,8 +17,8 @@ from unshaken.core.device import device_of, widen
 from unshaken.core.oracle import Oracle
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.models.networks.architectures import build
-from unshaken.run.store import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 FOLDER = "folds"
 """Folder of the run directory."""

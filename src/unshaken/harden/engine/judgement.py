@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from unshaken.core.errors import RunError
+from unshaken.core.flag import FlagKind
+from unshaken.core.part import CLEAN
 from unshaken.measure import Figure, accuracy_by_class, share
-from unshaken.run.flag import FlagKind
-from unshaken.run.rows import CLEAN
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 LEAST_GAIN = 0.01
 """By how much repaired weights must be better than the starting weights."""

@@ -22,7 +22,7 @@ from unshaken.harden.engine.training import Training
 from unshaken.harden.engine.validation import Validation
 from unshaken.measure import Figure, share
 from unshaken.run.config import RunConfig, read_config
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 TUNING: Mapping[str, Any] = {"epochs": 5, "lr": 0.02, "max_clean_loss": 0.2}
 """What differs from a training from scratch."""

@@ -10,8 +10,8 @@ from unshaken.harden.engine.harden_file import NAME, read_harden
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.selection import FIGURES
 from unshaken.measure import share
-from unshaken.run.lock import locked
-from unshaken.run.store import RunDir
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
 
 
 def result_of(loop: Loop, progress: Progress) -> dict[str, Any]:

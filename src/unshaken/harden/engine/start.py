@@ -16,7 +16,7 @@ from unshaken.models.loaders.from_run import ModelRecord, ShapeRecord, read_reco
 from unshaken.models.loaders.kinds import list_kinds
 from unshaken.models.loaders.spec import parse_model_spec
 from unshaken.models.networks.architectures import SMALL, build
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FRESH = "new:"
 MODEL = "model.json"

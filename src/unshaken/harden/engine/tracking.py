@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.run.store import RunDir
 from unshaken.run.tracking import RunTracker, Sink, metrics_of
+from unshaken.store.run_dir import RunDir
 
 if TYPE_CHECKING:
     from unshaken.harden.engine.run import HardenConfig

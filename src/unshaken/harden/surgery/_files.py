@@ -22,7 +22,7 @@ from unshaken.harden.surgery._signature_files import SizeReport, load_signature,
 from unshaken.models.loaders.from_run import read_record
 from unshaken.models.loaders.weights import read_weights
 from unshaken.models.networks.architectures import build, build_for
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 DESCENT = "descent"
 """Metadata of files that `add` writes: checksums of the weights that they descend from, with spaces between."""

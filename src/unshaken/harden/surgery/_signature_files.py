@@ -17,7 +17,7 @@ from unshaken.harden.surgery._checksum import COUNTLESS
 from unshaken.harden.surgery._quantise import dequantise, pack, quantise, unpack
 from unshaken.harden.surgery._signature import Signature, SignatureMeta
 from unshaken.models.loaders.weights import first_line
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FORMAT = "unshaken-signature-1"
 

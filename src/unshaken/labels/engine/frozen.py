@@ -19,7 +19,7 @@ from unshaken.data.first import first_batch
 from unshaken.data.resident import Samples
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.run.layer_features import features_of_batches, pooled
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 SHARD = 256
 """Samples in a shard, and images in a pass."""

@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from unshaken.core.part import Condition, Part
 from unshaken.labels.engine.finder import LabelScores
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
-from unshaken.run.rows import Condition, Part, declare_table
+from unshaken.store.tables import declare_table
 
 LABELS = declare_table(
     "labels",

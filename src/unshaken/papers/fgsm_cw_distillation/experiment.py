@@ -12,6 +12,7 @@ from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
+from unshaken.core.part import Condition
 from unshaken.core.progress import track
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.losses.distillation import Distillation
@@ -29,7 +30,6 @@ from unshaken.papers.fgsm_cw_distillation import (
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.frame.outcomes import evaluated
-from unshaken.run.rows import Condition
 
 STEPS = 20
 """Steps of PGD; its step size is 2.5 radii over these."""

@@ -13,9 +13,9 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.papers.frame.record import now
-from unshaken.run.cache_dir import cache_dir
 from unshaken.run.provenance import provenance
-from unshaken.run.store import RunDir
+from unshaken.store.cache_dir import cache_dir
+from unshaken.store.run_dir import RunDir
 
 
 @dataclass(frozen=True, slots=True)

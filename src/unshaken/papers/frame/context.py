@@ -14,6 +14,7 @@ from unshaken.attack.engine.base import Attack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.models import fingerprint, load_model
@@ -25,8 +26,8 @@ from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, seeds_of
 from unshaken.papers.frame.seen import digests_of
 from unshaken.papers.frame.tables import fill_columns, table_name
-from unshaken.run.rows import Condition, Part, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from unshaken.attack.engine.end_point import find_end_points
 from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.search_copy import search_copy
-from unshaken.run.rows import Condition, Context, Part, outcomes
+from unshaken.run.rows import Context, outcomes
 from unshaken.stress.engine.base import Stressor
 
 Render = Callable[[str, Tensor], Tensor]

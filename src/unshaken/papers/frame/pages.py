@@ -13,7 +13,7 @@ from unshaken.papers.frame.page_picture import draw_figures, drawable
 from unshaken.papers.frame.record import sessions_in_words
 from unshaken.papers.frame.result import PaperResult
 from unshaken.papers.frame.scale import Scale
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 MARK = "<!-- Written by `unshaken papers table` from the JSON of the same name. -->"
 

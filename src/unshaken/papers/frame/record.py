@@ -14,7 +14,7 @@ from typing import Any
 
 from unshaken.core.errors import RunError
 from unshaken.run.provenance import provenance
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 NAME = "paper.json"
 BETWEEN = 1.0

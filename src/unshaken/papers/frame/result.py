@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from unshaken.papers.frame.claim import Check, JudgedPart
 from unshaken.papers.frame.paper import Headline, Paper
 from unshaken.papers.frame.scale import Scale, scale_of
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FROM_CACHE = "The networks came from the cache, so the seconds hold no training."
 

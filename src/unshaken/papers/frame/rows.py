@@ -19,7 +19,7 @@ from unshaken.measure.statistics.means import mean_figure
 from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.roles import Use, check_role, is_choosing
 from unshaken.papers.frame.tables import table_name
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 _CHOOSING_IDS = " choosing ids"
 Flags = NDArray[np.bool_]

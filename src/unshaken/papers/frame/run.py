@@ -20,8 +20,8 @@ from unshaken.papers.frame.rows import Rows
 from unshaken.papers.frame.scale import at_scale, parse_scale, scale_of
 from unshaken.papers.frame.seen import seen_by_rows, seen_by_specs
 from unshaken.papers.frame.tables import register_tables
-from unshaken.run.lock import locked
-from unshaken.run.store import RunDir
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
 
 
 @of_arguments

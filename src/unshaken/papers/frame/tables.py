@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from unshaken.run.rows import declare_table
+from unshaken.store.tables import declare_table
 
 if TYPE_CHECKING:
     from unshaken.papers.frame.paper import Paper

@@ -11,8 +11,8 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Table, Text
 from unshaken.report.drawings import Dot, Exhibit, Gallery, Lane, Picture, Strip, Strips
 from unshaken.report.figures import pictures
-from unshaken.run import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 Found = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ from unshaken.report.blocks import Block, Cell, Column, Prose, Table
 from unshaken.report.drawings import Plot, Plots
 from unshaken.report.explained.layer_plot import Series, layer_plot
 from unshaken.report.explained.matrix import heat_matrix
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 Found = Mapping[str, Any]
 Row = dict[str, Any]

@@ -12,7 +12,7 @@ from unshaken.report.drawings import Exhibit, Gallery, Picture, Plots
 from unshaken.report.explained.layer_plot import Series, layer_plot
 from unshaken.report.explained.matrix import heat_matrix
 from unshaken.report.figures import pictures
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 Found = Mapping[str, Any]
 Row = dict[str, Any]

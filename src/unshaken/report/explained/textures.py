@@ -9,7 +9,7 @@ from unshaken.report import cells
 from unshaken.report.blocks import Block, Column, Prose, Span, Table
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures import pictures
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 LISTED = 20
 

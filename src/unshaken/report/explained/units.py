@@ -14,8 +14,8 @@ from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Span, Ta
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.explained.unit_edit import edit_blocks
 from unshaken.report.figures import pictures
-from unshaken.run import RunDir
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 Found = Mapping[str, Any]
 Row = dict[str, Any]

@@ -8,7 +8,8 @@ import pyarrow.compute as pc
 
 from unshaken.report.figures.outcomes import count_classes, not_comparable
 from unshaken.report.read.frame import Frame
-from unshaken.run import RunConfig, RunDir
+from unshaken.run import RunConfig
+from unshaken.store.run_dir import RunDir
 
 
 def cost(run: RunDir, frame: Frame) -> dict[str, Any]:

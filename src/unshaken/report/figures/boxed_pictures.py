@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from unshaken.core.part import CLEAN
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Details, Span, Text
@@ -20,7 +21,6 @@ from unshaken.report.figures.pictures import BUDGET
 from unshaken.report.read.objects import Scene
 from unshaken.report.read.paired_images import read_losses
 from unshaken.report.sections.section import Source
-from unshaken.run.rows import CLEAN
 
 SIDE = 320
 """Long side of a picture in pixels: larger ones are made smaller, small ones larger by a whole factor."""

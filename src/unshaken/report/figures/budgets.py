@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from unshaken import measure
+from unshaken.core.part import Condition
 from unshaken.report.figures.outcomes import complete, worst_case
 from unshaken.report.read.conditions import label_of, series_of
 from unshaken.report.read.frame import Frame
-from unshaken.run import Condition
 
 
 def attacks_by_budget(frame: Frame) -> list[dict[str, Any]]:

@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.errors import RunError
+from unshaken.core.part import CLEAN
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures.pictures import BUDGET, SIDE, address, class_name
 from unshaken.report.read.paired_images import read_losses
 from unshaken.report.sections.section import Source
-from unshaken.run import RunDir
-from unshaken.run.rows import CLEAN
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.segmentation.small_masks import NO_LABEL, NO_PREDICTION, Mask, unpack_mask
 
 SHOWN = 6

@@ -14,7 +14,7 @@ from unshaken import measure
 from unshaken.report.figures.outcomes import complete
 from unshaken.report.figures.turns import merged_turns
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 POINTS = 32
 """Distances at which a curve is given, at most; the budgets of the run come on top."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.measure.object_detection.average_precision import average_precision, precision_recall_curve
 from unshaken.measure.object_detection.error_figures import cost_figures
 from unshaken.measure.object_detection.errors import Errors
@@ -15,7 +16,6 @@ from unshaken.measure.object_detection.map_figures import Maps, map_difference, 
 from unshaken.measure.object_detection.matching import AREAS, Matches
 from unshaken.report.cells import Row
 from unshaken.report.figures.means import mean_there
-from unshaken.run.rows import CLEAN
 
 RESAMPLES = 200
 """Halves of the images behind an interval."""

@@ -11,13 +11,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken import measure
+from unshaken.core.part import CLEAN
 from unshaken.core.prediction import NO_CLASS
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.report.read.conditions import label_of
 from unshaken.report.read.frame import ABSENT, Frame, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods
-from unshaken.run import RunConfig, RunDir
-from unshaken.run.rows import CLEAN
+from unshaken.run import RunConfig
+from unshaken.store.run_dir import RunDir
 
 GROUPS = ("noise", "blur", "weather", "digital")
 """The families of the common corruptions."""

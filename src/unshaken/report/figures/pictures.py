@@ -16,11 +16,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from unshaken.core.part import CLEAN
 from unshaken.core.prediction import NO_CLASS
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
-from unshaken.run import RunConfig, RunDir
+from unshaken.run import RunConfig
 from unshaken.run.examples import damage
-from unshaken.run.rows import CLEAN
+from unshaken.store.run_dir import RunDir
 
 SIDE = 112
 """Larger pictures are made smaller to this long side in pixels."""

@@ -7,8 +7,8 @@ from typing import Any
 from unshaken import measure
 from unshaken.report.read.conditions import series_of
 from unshaken.report.read.frame import Frame, read_outcomes
-from unshaken.run import RunDir
-from unshaken.run.rows import TURNS
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import TURNS
 
 _SUMS = ("standing", "broken", "forwards", "backwards", "seconds")
 

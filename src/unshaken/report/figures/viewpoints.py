@@ -12,7 +12,7 @@ from unshaken import measure
 from unshaken.attack.viewpoint.chosen_views import VIEWS
 from unshaken.data.viewpoint.camera import camera_to_world
 from unshaken.measure.statistics.means import mean_figure
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 STEP = 45
 """Degrees of azimuth of a cell; the first is centred at the front."""

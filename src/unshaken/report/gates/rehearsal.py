@@ -9,13 +9,16 @@ from typing import Any
 import torch
 
 from unshaken.core.batch import Batch
+from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.report.figures.detected import COVARIATE
 from unshaken.report.gates import NO_REGRESSION, Gate
 from unshaken.report.gates.detectors import OF_ATTACKS, OF_SETS
 from unshaken.report.read.conditions import is_nearest
 from unshaken.report.summary import build
-from unshaken.run import Condition, RunConfig, RunDir
-from unshaken.run.rows import CLEAN, Part, outcomes, table_of
+from unshaken.run import RunConfig
+from unshaken.run.rows import outcomes
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 SAMPLES = 4
 """Made-up samples of a rehearsal."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unshaken.run import Condition, RunConfig
+from unshaken.core.part import Condition
+from unshaken.run import RunConfig
 
 
 def series_of(condition: Condition) -> str:

@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError
+from unshaken.core.part import CLEAN, Condition
 from unshaken.report.read.conditions import by_plan, is_nearest
 from unshaken.report.read.methods import UNKNOWN, read_methods
-from unshaken.run import Condition, RunConfig, RunDir
-from unshaken.run.read_rows import parse_rows
-from unshaken.run.rows import CLEAN
+from unshaken.run import RunConfig
+from unshaken.store.read_rows import parse_rows
+from unshaken.store.run_dir import RunDir
 
 _META = ["method", "severity", "eps", "norm"]
 _READ = ["id", "label", "prediction", "confidence", "correct", "forwards", "backwards", "seconds", "error", *_META]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.run import RunConfig
-from unshaken.run.flag import Flag, FlagKind
 from unshaken.run.record import MethodRecord, StepRecord, installed, record_methods, record_steps
 
 UNKNOWN_METHOD = FlagKind(

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from unshaken.core.part import CLEAN
 from unshaken.measure.object_detection.errors import Errors, find_errors
 from unshaken.measure.object_detection.matching import Detections, Matches, Objects, match_images
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.run import RunDir
-from unshaken.run.rows import CLEAN
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.detection.task import DETECTIONS as DETECTIONS  # declares the tables that are read here
 
 

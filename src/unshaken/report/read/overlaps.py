@@ -12,7 +12,7 @@ from unshaken.measure.segmentation.miou_figures import miou_difference, miou_fig
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.paired_images import compare_images, shared_images
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 COUNTS = ("intersection", "predicted", "labelled")
 Counts = Mapping[str, Numbers]

@@ -12,7 +12,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report.read.frame import read_outcomes, shards_of
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from unshaken.measure.object_detection.map_figures import map_difference, map_fi
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.objects import count_classes, match_scenes, read_scenes
 from unshaken.report.read.paired_images import compare_images, shared_images
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 RESAMPLES = 1000
 """Halves of the images behind an interval and a p-value."""

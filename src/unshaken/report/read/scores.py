@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.read.frame import read_frame
-from unshaken.run import RunConfig, RunDir, read_config
+from unshaken.run import RunConfig, read_config
+from unshaken.store.run_dir import RunDir
 
 NORMAL = "normal"
 """The split of a run's own samples, unchanged."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 RECORD = "service.json"
 

@@ -16,7 +16,7 @@ from unshaken.harden.engine.harden_file import NAME, HardenConfig, read_harden
 from unshaken.harden.engine.monitors import MONITORS
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.measure import share
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 Record = dict[str, float]
 FIGURES = ("held_accuracy", "held_robust")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from unshaken.core.part import CLEAN
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Tile, Tiles
 from unshaken.report.comparisons import ConditionComparison, RunComparison
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
-from unshaken.run.rows import CLEAN
 
 
 def sentence(comparison: RunComparison) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from unshaken.core.part import CLEAN
 from unshaken.report.blocks import Block, Heading, Prose, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures import pictures
@@ -11,7 +12,6 @@ from unshaken.report.figures.detected import split_of
 from unshaken.report.read.scores import NORMAL, RunScores, Scores
 from unshaken.report.sections._detectors import by_auroc, set_name
 from unshaken.report.sections.section import Report
-from unshaken.run.rows import CLEAN
 
 SHOWN = 9
 """Pictures a set at most."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from unshaken.core.part import Condition
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Cell, Table, Text
 from unshaken.report.cells import Row
 from unshaken.report.read.methods import ATTACK, OTHER
 from unshaken.report.sections.section import Source
-from unshaken.run import Condition
 
 CLASSIFICATION: Mapping[str, Any] = {
     "aggregates": dict.fromkeys(

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from unshaken.core.errors import UnshakenError
+from unshaken.core.flag import KINDS
 from unshaken.core.registry import list_methods
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Doubt, Flags, Heading, Notice, Prose, Span
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
-from unshaken.run import RunConfig, RunDir, read_config
-from unshaken.run.flag import KINDS
+from unshaken.run import RunConfig, read_config
+from unshaken.store.run_dir import RunDir
 
 
 class FlagsOfRun(Section):

@@ -14,8 +14,8 @@ from unshaken.report.figures import pictures
 from unshaken.report.figures.heat import heat
 from unshaken.report.figures.pictures import Example, Examples, examples_of
 from unshaken.report.sections.section import Report, Section
-from unshaken.run import RunDir
 from unshaken.run.example_maps import MAPS_RECORD, map_file
+from unshaken.store.run_dir import RunDir
 
 SHOWN = 6
 """Examples of a condition."""

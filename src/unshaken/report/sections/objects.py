@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.measure.object_detection.map_figures import resampled_map
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Span, Table, Text, Tile
@@ -18,7 +19,6 @@ from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._error_kinds import error_blocks
 from unshaken.report.sections._task_tables import CLASSIFICATION, condition_row, conditions_table, hundredths, lacking
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
-from unshaken.run.rows import CLEAN
 
 
 class DetectedObjects(Section):

@@ -9,12 +9,12 @@ from typing import Any
 import pyarrow.compute as pc
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.measure import fmr, share
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Heading, Prose, Table, Tile
 from unshaken.report.cells import Row
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
-from unshaken.run.rows import CLEAN
 
 FIGURE = {"$ref": "#/$defs/figure_or_null"}
 PARTS = ("standard", "perturbed", "fmr", "validated", "stepped")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unshaken.core.part import CLEAN, Condition
 from unshaken.measure import Figure, WorstCase
 from unshaken.report.blocks import Block, Details, Heading, Prose, Text, Tile
 from unshaken.report.cells import Row
@@ -18,8 +19,7 @@ from unshaken.report.sections import _headline
 from unshaken.report.sections import _outcome_tables as tables
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
-from unshaken.run import Condition, RunConfig
-from unshaken.run.rows import CLEAN
+from unshaken.run import RunConfig
 
 
 class Outcomes(Section):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import CLEAN
 from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
 from unshaken.measure.segmentation.overlap import iou
 from unshaken.measure.statistics.columns import Numbers
@@ -24,7 +25,6 @@ from unshaken.report.sections._task_tables import (
     lacking,
 )
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
-from unshaken.run.rows import CLEAN
 
 
 class Segments(Section):

@@ -16,10 +16,10 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.labels.review.references import FeatureLikeness, PixelLikeness, References
-from unshaken.run import RunDir
 from unshaken.serve.recorded_data import open_recorded
 from unshaken.serve.review.records import NewItem, Review
 from unshaken.serve.review.store import ReviewStore
+from unshaken.store.run_dir import RunDir
 
 
 class Choice(StrEnum):

@@ -16,13 +16,13 @@ from unshaken.measure.detection.conformal import Threshold
 from unshaken.models import fingerprint
 from unshaken.report.read.service import RECORD, ServiceRecord
 from unshaken.report.service_page import write_service_report
-from unshaken.run import RunDir
-from unshaken.run.lock import locked
-from unshaken.run.read_rows import parse_rows
-from unshaken.run.rows import table_of
 from unshaken.serve.score.answers import Answers
 from unshaken.serve.score.scorer import Scorer
 from unshaken.serve.score.windows import SERVED, Window, read_windows, window_rows
+from unshaken.store.lock import locked
+from unshaken.store.read_rows import parse_rows
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 
 log = logging.getLogger(__name__)
 A_FILE = 100

@@ -9,13 +9,13 @@ from unshaken.core.errors import ParameterError
 from unshaken.data import as_dataset
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.models import load_model
-from unshaken.run import RunDir
 from unshaken.serve.part import Part
 from unshaken.serve.score.calibration import calibrate
 from unshaken.serve.score.history import History
 from unshaken.serve.score.limits import Limits
 from unshaken.serve.score.part import score_part
 from unshaken.serve.score.scorer import Scorer
+from unshaken.store.run_dir import RunDir
 
 
 def open_score_part(

@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from unshaken.core.part import Condition, Part
 from unshaken.measure.statistics.intervals import clopper_pearson
-from unshaken.run.rows import Condition, Part, declare_table
 from unshaken.serve.score.answers import Answers
+from unshaken.store.tables import declare_table
 
 WINDOWS = declare_table(
     "windows",

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import parse_whole, shorten
-from unshaken.run import RunConfig, RunDir
-from unshaken.run.rows import CLEAN
+from unshaken.core.part import CLEAN
+from unshaken.run import RunConfig
+from unshaken.store.run_dir import RunDir
 
 LIMIT = 60
 """Samples of a page: a number that 2, 3, 4, 5 and 6 columns fill."""

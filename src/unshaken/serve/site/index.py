@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.core.texts import first_line
-from unshaken.run import RunDir
 from unshaken.serve.database import Database, writes
 from unshaken.serve.site import _schema as t
 from unshaken.serve.site.records import RunRecord, clip, read_record
 from unshaken.serve.site.walk import FoundRun, find_runs
+from unshaken.store.run_dir import RunDir
 
 TOGETHER = 200
 """Runs that are entered in one transaction, so that a list grows while it is read."""

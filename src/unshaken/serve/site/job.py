@@ -11,11 +11,12 @@ from enum import StrEnum
 
 from unshaken.core.errors import UnshakenError
 from unshaken.core.texts import printable
-from unshaken.run import RunDir, read_config
-from unshaken.run.lease import read_file
-from unshaken.run.lock import NAME as LOCK
-from unshaken.run.owner import is_here, is_recent, is_running, read_stamp
+from unshaken.run import read_config
 from unshaken.serve.site.records import KINDS, State, read_record
+from unshaken.store.lease import read_file
+from unshaken.store.lock import NAME as LOCK
+from unshaken.store.owner import is_here, is_recent, is_running, read_stamp
+from unshaken.store.run_dir import RunDir
 
 SHOWN = 4000
 """Characters of a job's last messages."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from unshaken.run.owner import make_stamp
 from unshaken.serve.site import _schema as t
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.job import Job, JobState
+from unshaken.store.owner import make_stamp
 
 MOST_KEPT = 200
 """Jobs of a folder that are kept, the newest."""

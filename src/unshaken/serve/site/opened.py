@@ -16,14 +16,15 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.numbers import shorten
-from unshaken.run import RunDir, read_config
-from unshaken.run.read_rows import parse_rows
-from unshaken.run.rows import CLEAN
+from unshaken.core.part import CLEAN
+from unshaken.run import read_config
 from unshaken.serve.images import SIDES, Picture, Pictures, encode_picture
 from unshaken.serve.lazy_cache import LazyCache
 from unshaken.serve.recorded_data import open_recorded
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.site.grid import SampleGrid
+from unshaken.store.read_rows import parse_rows
+from unshaken.store.run_dir import RunDir
 
 TABLES = ("certificates", "scores", "labels")
 """Tables beside the outcomes in which a sample is looked up."""

@@ -12,8 +12,6 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from unshaken.core.errors import UnshakenError
-from unshaken.run import RunDir
-from unshaken.run.cache_dir import cache_dir
 from unshaken.serve.part import Part
 from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
@@ -22,6 +20,8 @@ from unshaken.serve.site.job_records import JobRecords
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
 from unshaken.serve.site.state import Site
+from unshaken.store.cache_dir import cache_dir
+from unshaken.store.run_dir import RunDir
 
 log = logging.getLogger(__name__)
 EVERY = 30.0

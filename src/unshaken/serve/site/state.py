@@ -11,7 +11,6 @@ from unshaken.core.numbers import shorten
 from unshaken.report.blocks import Block
 from unshaken.report.pages import comparison_page, report_page
 from unshaken.report.summary import build
-from unshaken.run import RunDir
 from unshaken.serve.lazy_cache import LazyCache
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.grid import SampleGrid
@@ -19,6 +18,7 @@ from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
+from unshaken.store.run_dir import RunDir
 
 REVIEWS = "review.db"
 """File of a run directory with its reviews."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
 from unshaken.serve.site.records import KINDS, SUMMARY
+from unshaken.store.run_dir import RunDir
 
 DEEPEST = 8
 """Folders between a root and a run."""

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.flag import FlagKind
+from unshaken.core.part import Condition, Part
 from unshaken.core.registry import register
 from unshaken.models.loaders.load import second_model
-from unshaken.run.flag import FlagKind
-from unshaken.run.rows import Condition, Context, Part
+from unshaken.run.rows import Context
 from unshaken.stress.attributes.background_complexity import BackgroundComplexity
 from unshaken.stress.engine.attribute_edit import REFERENCE
 from unshaken.stress.engine.misleading import Push, lead_away

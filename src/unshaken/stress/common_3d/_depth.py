@@ -19,11 +19,12 @@ from torch.nn.functional import interpolate
 from unshaken.core.batch import Batch
 from unshaken.core.device import move, widen
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.flag import FlagKind
+from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.data.decode import BadImage
-from unshaken.run.flag import FlagKind
 from unshaken.run.published import with_errors
-from unshaken.run.rows import Condition, Context, Part
+from unshaken.run.rows import Context
 from unshaken.stress.engine.base import Corruption
 
 REFERENCE = "Kar et al. 2022, arXiv:2203.01441"

@@ -13,9 +13,10 @@ from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.flag import FlagKind
+from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
-from unshaken.run.flag import FlagKind
-from unshaken.run.rows import Condition, Context, Part
+from unshaken.run.rows import Context
 from unshaken.stress.common_3d._depth import DepthCorruption
 from unshaken.stress.common_3d._moving import draw_forwards, draw_sideways, forwards, frame, sideways
 from unshaken.stress.common_3d._video import Video, decode, encode, load_codecs

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.boxes import join_boxes
+from unshaken.core.part import Condition, Part
 from unshaken.run.published import with_errors
-from unshaken.run.rows import Condition, Context, Part
+from unshaken.run.rows import Context
 
 
 def with_truth(batch: Batch, truths: Sequence[tuple[Tensor | None, Tensor | None]]) -> Batch:

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
+from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.run.published import with_errors
-from unshaken.run.rows import Condition, Context, Part, declare_table, outcomes
+from unshaken.run.rows import Context, outcomes
+from unshaken.store.tables import declare_table
 from unshaken.stress.engine.base import Stressor
 from unshaken.stress.engine.complexity import complexity
 from unshaken.stress.engine.fill_holes import fill_holes

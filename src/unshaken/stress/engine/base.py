@@ -16,9 +16,10 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Condition, Context, Part
+from unshaken.run.rows import Context
 from unshaken.stress.engine._changed_rows import rows_of_files, with_truth
 from unshaken.stress.engine.jpeg import jpeg_compression
 from unshaken.stress.engine.pixels import to_pixels, to_planes

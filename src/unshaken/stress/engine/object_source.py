@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ModelError, ParameterError, UnshakenError
+from unshaken.core.flag import FlagKind
 from unshaken.data.decode import BadImage, open_image
 from unshaken.models.loaders.load import second_model
-from unshaken.run.flag import FlagKind
 from unshaken.stress.cues.silhouette import foreground
 
 CENTRE, GREY = "centre", "grey"

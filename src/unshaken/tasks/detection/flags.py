@@ -8,9 +8,9 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.core.boxes import NONE
 from unshaken.core.device import widen
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle, required
 from unshaken.measure.object_detection.matching import box_iou
-from unshaken.run.flag import Flag, FlagKind
 from unshaken.run.flags import NON_FINITE
 
 NO_DETECTIONS = FlagKind(

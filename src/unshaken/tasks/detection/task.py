@@ -13,15 +13,17 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.data import Dataset
 from unshaken.data.boxes import photo_size, seen_as
 from unshaken.data.view_geometry import place_photo
 from unshaken.measure.object_detection.errors import FALSE_KINDS, find_errors
 from unshaken.measure.object_detection.matching import Detections, Objects, box_iou, match
-from unshaken.run.flag import Flag
-from unshaken.run.rows import CLEAN, Condition, Part, cost_columns, declare_table
+from unshaken.run.rows import cost_columns
 from unshaken.run.task import Task
+from unshaken.store.tables import declare_table
 from unshaken.tasks.detection.flags import check_detections
 
 _BOXES = (("boxes", pa.list_(pa.float32())), ("classes", pa.list_(pa.int32())))

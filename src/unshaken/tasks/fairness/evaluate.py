@@ -18,15 +18,16 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.oracle import Oracle
+from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.data.stream import stream
 from unshaken.harden.engine.features import last_layer
 from unshaken.models import fingerprint, load_model
 from unshaken.run.layer_features import pooled
-from unshaken.run.lock import locked
 from unshaken.run.provenance import provenance
-from unshaken.run.rows import Condition, Part, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 from unshaken.tasks.fairness.figures import RECORD, FairnessReport, Settings, read_report
 from unshaken.tasks.fairness.group_file import GroupFile, read_groups
 from unshaken.tasks.fairness.rows import TABLE

@@ -15,7 +15,7 @@ from unshaken.core.errors import RunError
 from unshaken.measure.fairness.group_rates import GroupRates, group_rates
 from unshaken.measure.fairness.label_association import label_association, label_rate_differences
 from unshaken.measure.fairness.neighbours import neighbour_agreement
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.fairness.rows import TABLE
 
 RECORD = "fairness.json"

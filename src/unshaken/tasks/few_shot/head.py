@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ModelError, ParameterError, did_you_mean
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FORMAT = "unshaken-prototypes-1"
 UNKNOWN = -1

@@ -13,12 +13,13 @@ import pyarrow as pa
 import torch
 
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.text.self_bleu import self_bleu
-from unshaken.run.lock import locked
-from unshaken.run.rows import Condition, Part, table_of
-from unshaken.run.store import RunDir
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 from unshaken.tasks.image_text.changes import Change, ChangeResult
 from unshaken.tasks.image_text.predict import Predict, ask, true_probability, truncations
 from unshaken.tasks.image_text.relevance import Relevance

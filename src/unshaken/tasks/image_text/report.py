@@ -26,7 +26,7 @@ from unshaken.measure.classification.macro_f1 import (
 )
 from unshaken.measure.retrieval.spread import figure_of_means
 from unshaken.measure.statistics.means import mean_figure
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 RECORD = "image_text.json"
 """What `evaluate` leaves beside its rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from unshaken.run.rows import declare_table
+from unshaken.store.tables import declare_table
 
 DILUTIONS = declare_table(
     "dilutions",

@@ -18,9 +18,9 @@ from unshaken.measure import Figure, holm, paired_difference, share
 from unshaken.measure.retrieval.spread import corners, figure_of_means, permutation_test, spread
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.means import mean_figure
-from unshaken.run.lock import locked
-from unshaken.run.rows import table_of
-from unshaken.run.store import RunDir
+from unshaken.store.lock import locked
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 from unshaken.tasks.ranking.ranker import Learner, Ranker
 from unshaken.tasks.ranking.robustness import ranking_rows
 from unshaken.tasks.ranking.rows import RANKINGS

@@ -11,8 +11,8 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
+from unshaken.core.part import Part
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Part
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.manipulations import find_manipulation
 from unshaken.tasks.ranking.measures import measure_queries, parse_measure

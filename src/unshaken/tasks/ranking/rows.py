@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from unshaken.run.rows import Condition, Part, declare_table
+from unshaken.core.part import Condition, Part
+from unshaken.store.tables import declare_table
 
 RANKINGS = declare_table(
     "rankings",

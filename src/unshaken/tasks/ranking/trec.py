@@ -13,7 +13,7 @@ from unshaken.core.documents import read_text
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import parse_whole, shorten
 from unshaken.core.texts import printable
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.order import Ranking, sort_by_score
 

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.device import widen
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import required
 from unshaken.core.prediction import NO_CLASS, predict
-from unshaken.run.flag import Flag, FlagKind
 
 ONE_CLASS = FlagKind(
     "one-class-of-pixels",

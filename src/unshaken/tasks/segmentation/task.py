@@ -10,15 +10,17 @@ import pyarrow as pa
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.flag import Flag
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.measure.segmentation.boundary import band_width, image_counts
 from unshaken.measure.segmentation.miou_figures import mean_iou
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.run.flag import Flag
-from unshaken.run.rows import Condition, Part, cost_columns, declare_table
+from unshaken.run.rows import cost_columns
 from unshaken.run.task import Task
+from unshaken.store.tables import declare_table
 from unshaken.tasks.segmentation.flags import check_masks
 from unshaken.tasks.segmentation.small_masks import pack_mask
 

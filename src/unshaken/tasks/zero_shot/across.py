@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.aspects import JUDGED_HALF, model_figures
 from unshaken.tasks.zero_shot.lines import family_lines, robustness_beyond
 from unshaken.tasks.zero_shot.model_factors import FACTORS, UNKNOWN, matched_difference

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from unshaken.core.part import CLEAN
 from unshaken.explain.engine.record import ExplainRecord
 from unshaken.measure import Figure, auroc, fpr95_id_accept, share
 from unshaken.measure.statistics import means as measure
-from unshaken.run import RunDir, read_config
+from unshaken.run import read_config
 from unshaken.run.plan import prepare
-from unshaken.run.rows import CLEAN
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.choices import Choice, compare_choices, renumber
 from unshaken.tasks.zero_shot.outcomes import Outcomes, conditions_of, read_outcomes

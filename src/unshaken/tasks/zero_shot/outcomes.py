@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from unshaken.core.part import CLEAN
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
-from unshaken.run import RunDir
-from unshaken.run.rows import CLEAN
+from unshaken.store.run_dir import RunDir
 
 COLUMNS = ["id", "condition", "label", "correct", "logits", "error"]
 

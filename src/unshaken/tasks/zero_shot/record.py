@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.models.class_names import ClassNames
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.model_factors import ModelFactors
 
 RECORD = "holistic.json"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from unshaken.run import RunDir
-from unshaken.run.rows import Condition, Part, declare_table, table_of
+from unshaken.core.part import Condition, Part
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import declare_table, table_of
 
 VISUAL_FACTORS = declare_table("visual_factors", [(name, pa.string()) for name in ("id", "condition", "factor")])
 PROMPTS = declare_table(

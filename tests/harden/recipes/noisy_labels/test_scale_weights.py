@@ -15,7 +15,7 @@ from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Setup
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.noisy_labels.adele import ADELE
-from unshaken.run import RunDir
+from unshaken.store.run_dir import RunDir
 
 
 def test_learned_scales_weigh_the_mixture_and_the_logits(scene, step_of):

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from unshaken.core.errors import UnshakenError
 from unshaken.papers import PaperInfo, PaperResult, list_papers
 from unshaken.papers.frame.page_figures import shown_figures
-from unshaken.run import RunDir
 from unshaken.serve.pages import answer
 from unshaken.serve.session import Reader
 from unshaken.serve.site.listing import ListedRun, RunFilters, list_runs
 from unshaken.serve.site.pages.context import Here
+from unshaken.store.run_dir import RunDir
 
 router = APIRouter()
 MOST = 1000

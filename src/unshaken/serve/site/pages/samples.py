@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.numbers import parse_number
-from unshaken.run.rows import CLEAN
+from unshaken.core.part import CLEAN
 from unshaken.serve.images import Picture, answer_picture
 from unshaken.serve.site.grid import GridFilters, GridOrder, GridPage, Outcome
 from unshaken.serve.site.listing import RunFilters, list_runs

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from unshaken.core.errors import RunError
-from unshaken.run.mark import wrong_mark
-from unshaken.run.rows import SCHEMAS
+from unshaken.store.mark import wrong_mark
+from unshaken.store.tables import SCHEMAS
 
 _FILE = re.compile(r"([A-Za-z0-9._=+-]+)-([0-9]{5,9})\.parquet")
 

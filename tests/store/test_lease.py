@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from unshaken.run import RunDir
-from unshaken.run import lease as lease_module
-from unshaken.run.lease import LeaseLost, read_file, take
-from unshaken.run.owner import STALE_SECONDS, make_stamp, read_stamp
+from unshaken.store import lease as lease_module
+from unshaken.store.lease import LeaseLost, read_file, take
+from unshaken.store.owner import STALE_SECONDS, make_stamp, read_stamp
+from unshaken.store.run_dir import RunDir
 
 
 class Clock:

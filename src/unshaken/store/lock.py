@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from unshaken.core.errors import RunError
-from unshaken.run.address import check_writable
-from unshaken.run.lease import RENEW_SECONDS, read_file, take
-from unshaken.run.owner import (
+from unshaken.store.address import check_writable
+from unshaken.store.lease import RENEW_SECONDS, read_file, take
+from unshaken.store.owner import (
     Owner,
     busy,
     forget,
@@ -30,7 +30,7 @@ from unshaken.run.owner import (
     name_of,
     read_stamp,
 )
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 if sys.platform != "win32":  # where there is no flock, the lease has to do
     import fcntl

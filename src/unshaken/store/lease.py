@@ -16,8 +16,8 @@ import uuid
 from collections.abc import Callable
 
 from unshaken.core.errors import RunError
-from unshaken.run.owner import STALE_SECONDS, forget, hold, is_here, is_recent, is_running, make_stamp, read_stamp
-from unshaken.run.store import RunDir
+from unshaken.store.owner import STALE_SECONDS, forget, hold, is_here, is_recent, is_running, make_stamp, read_stamp
+from unshaken.store.run_dir import RunDir
 
 RENEW_SECONDS = 20.0
 

@@ -1,8 +1,8 @@
 import pytest
 
 from unshaken.core.errors import RunError
-from unshaken.run.journal import Journal
-from unshaken.run.store import RunDir
+from unshaken.store.journal import Journal
+from unshaken.store.run_dir import RunDir
 
 
 def test_what_is_kept_is_found_by_the_next_process(tmp_path):

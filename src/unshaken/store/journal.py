@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unshaken.core.errors import RunError
-from unshaken.run.store import RunDir
+from unshaken.store.run_dir import RunDir
 
 FOLDER = "journal"
 

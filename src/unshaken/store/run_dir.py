@@ -21,11 +21,11 @@ from torch import Tensor
 from unshaken.core.addresses import bare, bare_message
 from unshaken.core.documents import parse_json
 from unshaken.core.errors import RunError, UnshakenError
-from unshaken.run.address import check_writable, open_address
-from unshaken.run.mark import marked, wrong_mark
-from unshaken.run.read_rows import parse_rows
-from unshaken.run.rows import SCHEMAS
-from unshaken.run.tensor_file import TensorFile
+from unshaken.store.address import check_writable, open_address
+from unshaken.store.mark import marked, wrong_mark
+from unshaken.store.read_rows import parse_rows
+from unshaken.store.tables import SCHEMAS
+from unshaken.store.tensor_file import TensorFile
 
 _TEMPORARY = re.compile(r"\.unshaken-[0-9a-f]{32}\.tmp$")
 

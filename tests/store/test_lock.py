@@ -16,9 +16,9 @@ import pytest
 from tests.processes import SERVER, process
 from tests.run.writer import write_when_told
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
-from unshaken.run.lock import NAME, locked
-from unshaken.run.owner import STALE_SECONDS
+from unshaken.store.lock import NAME, locked
+from unshaken.store.owner import STALE_SECONDS
+from unshaken.store.run_dir import RunDir
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -13,8 +13,9 @@ import torch
 from safetensors import safe_open
 
 from unshaken.core.errors import RunError
-from unshaken.run import RunDir
-from unshaken.run.rows import CLEAN, OUTCOMES, Part, table_of
+from unshaken.core.part import CLEAN, Part
+from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import OUTCOMES, table_of
 
 
 @pytest.fixture

@@ -1,0 +1,60 @@
+"""`Condition` and `Part`: what a method gives for a run's rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from unshaken.core.flag import Flag
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One method at one severity or budget; `clean` is a condition, too.
+
+    Args:
+        id: unique in a run and fit for a file name, such as `fog-3` or `pgd-linf-0.1`.
+        method: registry name, or `clean`.
+        severity: 1 to 5 for stressors.
+        eps: budget of an attack, in [0, 1] pixel units under `norm`.
+        norm: `linf`, `l2` or `l1`.
+    """
+
+    id: str
+    method: str
+    severity: int | None = None
+    eps: float | None = None
+    norm: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9._=+-]+", self.id):
+            raise ValueError(f"condition id {self.id!r} cannot be used as a file name")
+
+
+CLEAN = Condition("clean", "clean")
+
+MODEL = "model"
+"""The predictor that the rows of most methods evaluate; others name theirs by a property `subject`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows of one condition for one shard's samples.
+
+    Args:
+        table: such as `outcomes`.
+        condition: where the rows belong.
+        columns: column name to values, one a sample; columns left out are null.
+        images: gives what the model saw of some samples, by their indices: float32 `[n, C, H, W]`, for pictures.
+        flags: doubts met on the way.
+    """
+
+    table: str
+    condition: Condition
+    columns: dict[str, Any]
+    images: Callable[[Tensor], Tensor] | None = None
+    flags: tuple[Flag, ...] = field(default=())
