@@ -69,7 +69,7 @@ def accuracy_of(model: Classifier, images: Tensor, labels: Tensor | None) -> flo
     """The share of labelled images `[N, C, H, W]` that a model classifies correctly, for what is decided by it."""
     with evaluating(model):
         found = Oracle(model, limit=batch_for(images)).exact(images).argmax(1)
-    return float((found == required(labels)).double().mean())
+    return float((found == required(labels)).cpu().double().mean())
 
 
 def predicted(condition: Condition, model: Classifier, batch: Batch, examples: Examples | None = None) -> Part:
