@@ -79,6 +79,20 @@ def loop_of(recipe, images, labels, run):
     return Loop(recipe.rebuild(model), Samples.of(images, labels, 10), together(recipe), TRAINING, run=run)
 
 
+def train_until_stopped(loop):
+    """Train, stopped in the second epoch of three steps each."""
+    steps = []
+
+    def renew():
+        steps.append(1)
+        if len(steps) == 5:
+            raise KeyboardInterrupt
+
+    loop.renew = renew
+    with pytest.raises(KeyboardInterrupt):
+        loop.train()
+
+
 @every(RECIPES)
 def test_the_run_of_it_loads(method, gray, tmp_path):
     recipe = cheap(method)
@@ -107,16 +121,7 @@ def test_it_trains_and_stopped_and_resumed_the_weights_are_equal(method, gray, t
     assert made.model(some).shape == outputs_of(method, some)
     assert not made.model.training
 
-    stopped, steps = loop_of(recipe, *gray, run), []
-
-    def renew():
-        steps.append(1)
-        if len(steps) == 5:  # in the second epoch of three steps each
-            raise KeyboardInterrupt
-
-    stopped.renew = renew
-    with pytest.raises(KeyboardInterrupt):
-        stopped.train()
+    train_until_stopped(loop_of(recipe, *gray, run))
     again = loop_of(recipe, *gray, run)
     again.train(resume=True)
     weights = again.kept().net.state_dict()

@@ -96,6 +96,17 @@ def load() -> None:
     torch._register_device_module(NAME, module)
 
 
+def problem() -> str:
+    """Load the device; a sentence where it cannot be made, for want of a compiler or with another torch."""
+    if compiler() is None:
+        return "no C++ compiler on this machine"
+    try:
+        load()
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"the simulated device is not to be had: {error}"
+    return ""
+
+
 def autoload() -> None:
     """See `simulated.dist-info/entry_points.txt`."""
     load()

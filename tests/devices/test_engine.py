@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import time
 
 import pytest
 import torch
+from torch import nn
 
 import unshaken
 from tests.devices import simulated
 from tests.devices.test_verbs import same
+from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import is_out_of_memory
+from unshaken.core.meter import Meter
 from unshaken.data import load_data
 from unshaken.data.stream import stream
 from unshaken.detect import DetectorSet, fit
@@ -43,6 +47,44 @@ def test_a_batch_that_does_not_fit_is_halved_and_rows_are_those_of_the_cpu(tmp_p
     same(here, there, "outcomes")
     assert max(row["back_offs"] for row in there.rows("cost").to_pylist()) > 0
     assert max(row["largest_batch"] for row in there.rows("cost").to_pylist()) < 60
+
+
+class Cyclic(nn.Module):
+    """A network whose passes leave what they made in a reference cycle."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        made = [x.repeat(1, 64, 1, 1) * self.scale]
+        made.append(made)
+        return made[0].mean((2, 3))[:, :2]
+
+
+def test_what_a_failed_pass_made_is_given_back_before_the_next():
+    gc.collect()
+    gc.disable()
+    try:
+        with simulated.available(limit=40 * 2**20):  # of 16 images not more than 32 MiB are made, of 32 too much
+            images = torch.rand(32, 1, 64, 64).to("simulated:0")
+            oracle = Oracle(Classifier(Cyclic()).to("simulated:0"), limit=32)
+            assert oracle.exact(images).shape == (32, 2)
+            assert oracle.meter.back_offs > 0
+    finally:
+        gc.enable()
+
+
+def test_time_is_read_from_the_device_when_it_is_asked_for(device, counts):
+    meter = Meter(device=device)
+    with meter.method():
+        time.sleep(0.02)
+        with meter.model():
+            time.sleep(0.03)
+    assert counts["waits"] == 0
+    assert 0.03 <= meter.model_seconds < 0.05
+    assert 0.02 <= meter.method_seconds < 0.03  # the pass inside is left out
+    assert counts["waits"] == 1
 
 
 def test_an_error_of_memory_is_known_as_one():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from unshaken.core.registry import list_methods
 from unshaken.explain.engine.analysis import Analysis
 from unshaken.explain.engine.case import make_case
 from unshaken.explain.engine.run import attribute
+from unshaken.run.same_rows import differing_column
 
 ANALYSES = [m.name for m in list_methods("explain") if issubclass(m.cls, Analysis)]
 
@@ -54,9 +56,11 @@ def test_analyses(name, device, tmp_path):
         out = tmp_path / place
         unshaken.explain([name], models, "demo", limit=50, out=out, device=place, batch_size=20)
         record = json.loads((out / "explain.json").read_text())
-        rows = [p.read_bytes() for p in sorted(out.rglob("*.parquet"))]
+        rows = [pq.read_table(p) for p in sorted(out.rglob("*.parquet"))]
         found.append((record["found"], rows))
+    (expected, tables), (figures, others) = found
+    assert figures.keys() == expected.keys()
+    assert len(tables) == len(others)
     if torch.ops.simulated_device.has_float64():
-        assert found[0][0] == found[1][0]
-    assert found[0][0].keys() == found[1][0].keys()
-    assert len(found[0][1]) == len(found[1][1])
+        assert figures == expected
+        assert [differing_column(*pair) for pair in zip(others, tables, strict=True)] == [None] * len(tables)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.battery.test_recipes import RECIPES, TRAINING, cheap, embedded, every, gray, together  # noqa: F401
+from tests.battery.test_recipes import RECIPES, TRAINING, cheap, embedded, every, gray, together, train_until_stopped  # noqa: F401
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.fit import fresh
@@ -23,16 +21,7 @@ def test_weights_are_those_of_the_cpu_whatever_device_the_run_began_on(method, g
     recipe, run = cheap(method), RunDir(tmp_path)
     expected = loop_on("cpu", recipe, *gray)
     expected.train()
-    moved, steps = loop_on(device, recipe, *gray, run), []
-
-    def renew():
-        steps.append(1)
-        if len(steps) == 5:  # in the second epoch of three steps each
-            raise KeyboardInterrupt
-
-    moved.renew = renew
-    with pytest.raises(KeyboardInterrupt):
-        moved.train()
+    train_until_stopped(loop_on(device, recipe, *gray, run))
     again = loop_on("cpu", recipe, *gray, run)
     again.train(resume=True)
     for name, weight in expected.live.net.state_dict().items():

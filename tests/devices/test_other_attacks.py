@@ -32,6 +32,8 @@ def test_attacks_on_detectors(method, device):
         expected = detection.run(method, batch, norm, eps)
         for one, other in zip(found, expected, strict=True):
             assert one.images.device == device
+            if torch.ops.simulated_device.has_float64():  # without, a sign of a gradient near 0 may turn
+                assert agree(one.images, other.images)
             assert agree(one.outputs, other.outputs)
 
 
@@ -53,7 +55,8 @@ def test_searches_for_fooling_images(method, device):
         oracle = fooling.oracle(3)
         oracle = Oracle(oracle.model.to(place))
         found.append(method.cls().find(oracle, (2, 0), (3, 8, 12), generations=4, population=6, seed=3))
-    assert (found[0].images == found[1].images).float().mean() > 0.99
+    least = 1.0 if torch.ops.simulated_device.has_float64() else 0.99
+    assert (found[0].images == found[1].images).float().mean() >= least
     assert agree(found[0].odds, found[1].odds, apart=1e-6)
 
 

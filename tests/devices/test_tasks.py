@@ -43,7 +43,9 @@ def test_segmentation(both):  # noqa: F811
         unshaken.audit(masks.segmenter(), masks.scenes(6), PLAN, out=out, device=place, save_examples=0)
 
     here, there = both(verb)
-    assert here.read_json("summary.json")["clean"]["value"] == there.read_json("summary.json")["clean"]["value"]
+    tables = here.names("rows")
+    assert len(tables) > 1
+    same(here, there, *(name for name in tables if name not in ("cost", "flags")))
 
 
 def test_zero_shot(device):

@@ -65,7 +65,7 @@ def test_explain_audit(both):
         unshaken.audit("demo:standard", "demo", ["fog"], limit=20, out=out, device=place, save_examples=3)
         assert explain_audit(out, "smoothgrad:samples=4", device=place)
 
-    both(verb)
+    same(*both(verb), "outcomes")
 
 
 def test_certify(both):
@@ -131,7 +131,10 @@ def test_sets_are_made_and_measured(device, tmp_path):
         generate_set(tmp_path / "edm", 20, out=made, steps=2, device=place, **more)
         found.append(measure_generated("demo", f"parquet:{made}", model="demo:standard", limit=20, device=place))
         find_natural_directions(str(tmp_path / "vae"), "demo", "demo:standard", k=2, limit=40, device=place)
-    assert found[0].keys() == found[1].keys()
+    expected, figures = found
+    assert figures.keys() == expected.keys()
+    for name in ("kernel_distance", "diversity", "recognisability"):
+        assert figures[name] == pytest.approx(expected[name], rel=0.01)
 
 
 def test_fool(both):
