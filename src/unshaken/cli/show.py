@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typing_extensions import override
 
 from unshaken.core.addresses import bare
 from unshaken.core.texts import printable as printable
@@ -35,6 +36,7 @@ def console() -> Console:
     from rich.console import Console
 
     class Plain(Console):
+        @override
         def on_broken_pipe(self) -> None:
             raise  # rich would end the process with 1, which here means a failed gate
 

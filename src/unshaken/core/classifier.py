@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError, did_you_mean
 
@@ -44,6 +45,7 @@ class View:
     channels: int = 3
     fit: Fit = "cut"
 
+    @override
     def __str__(self) -> str:
         """In words, for reports.
 
@@ -121,8 +123,8 @@ class Classifier(nn.Module):
         """Height and width in pixels, or None when any size will do."""
         return None if self.view is None else (self.view.height, self.view.width)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`; a net with half-precision weights gets such images."""
         if self.one_by_one and len(images) != 1:
             return torch.cat([self(image) for image in _singles(images)])[: len(images)]
         if self.mean is not None and self.std is not None:

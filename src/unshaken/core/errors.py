@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from typing_extensions import override
+
 
 class UnshakenError(Exception):
     """The root: wrong use or bad input. The command line prints its message as one line and exits with 2."""
 
+    @override
     def __reduce__(self) -> tuple[object, ...]:
         """Errors travel between processes as what they are, whatever their `__init__` takes."""
         return _restored, (type(self), self.args)

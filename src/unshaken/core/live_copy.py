@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import required
@@ -44,8 +45,8 @@ class LiveCopy(nn.Module):
             folded.weight.copy_(weight)
             folded.bias.copy_(bias)  # type: ignore[union-attr]
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`, as the live model would say in evaluation mode."""
         logits: Tensor = self.copied(images)
         return logits
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+from typing_extensions import override
 
 Kind = Literal["model", "method"]
 MOST_PENDING = 2000
@@ -48,9 +49,11 @@ class Meter:
         self._pending: list[tuple[Kind, int, Any, Any]] = []
         self._methods = 0
 
+    @override
     def __repr__(self) -> str:
         return f"Meter{self._values()}"
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Meter) and self._values() == other._values()
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import send
 from unshaken.core.prediction import NO_CLASS, predict
@@ -119,8 +120,8 @@ class Query(State):
 class Logits(Query):
     """Logits of points `[N, C, H, W]`, or of Q points a sample `[N, Q, C, H, W]`."""
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """Forward passes without a graph; for a model with randomness of its own the mean of `passes.draws` passes."""
         flat, shape = _flat(self.points)
 
         def look(x: Tensor) -> Answer:
@@ -139,8 +140,8 @@ class Logits(Query):
 class Labels(Query):
     """The predicted class alone, of one or Q points a sample: all that a decision-based search may see."""
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """Evaluate as `Logits` does, and withhold the logits."""
         return dataclasses.replace(Logits(self.points).evaluate(passes, goal), logits=None)
 
 
@@ -149,8 +150,8 @@ class Features(Query):
 
     layers: tuple[str, ...]
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """One forward pass."""
         flat, shape = _flat(self.points)
 
         def look(x: Tensor) -> Answer:
@@ -176,6 +177,7 @@ class Gradient(Query):
     of: Objective
     layers: tuple[str, ...] = ()
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         """A forward pass; then, unless the goal is met for all rows, a backward pass.
 
@@ -217,6 +219,7 @@ class Slopes(Query):
     labels: Tensor
     classes: Tensor
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         """A forward pass; then, unless the goal is met for all rows, a backward pass for each of the Q classes.
 
@@ -262,12 +265,12 @@ class Votes(Query):
     sigma: float
 
     @property
+    @override
     def width(self) -> int:
-        """Images a row that one evaluation holds in memory at once."""
         return max(1, int(self.draws.max()))
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """`draws` forward passes a sample, all samples' draws in common batches."""
         draws, device = self.draws.cpu(), self.points.device
         row = torch.arange(len(self.points)).repeat_interleave(draws)
         number = torch.arange(len(row)) - (draws.cumsum(0) - draws - self.first.cpu())[row]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import send
 from unshaken.core.state import State
@@ -46,8 +47,8 @@ class SampleRng(State):
         """The same streams, whose draws go to a device while the keys stay: no draw waits for that device."""
         return self.replace(place=device)
 
+    @override
     def to(self, device: torch.device) -> SampleRng:
-        """The same streams with keys and draws on a device."""
         return SampleRng(self.keys.to(device))
 
     def fold(self, step: str | int | Tensor) -> SampleRng:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.sources import sources_of
 
 Verb = Callable[..., Any]
@@ -39,6 +41,7 @@ class _VerbSignature:
 class Room(ModuleType):
     """A package whose registered classes are its attributes, and which may be called as its verb."""
 
+    @override
     def __getattr__(self, name: str) -> Any:
         """The registered class of a name; only the file that defines it is imported."""
         for source in sources_of(self.__name__.partition(".")[2]):
@@ -55,6 +58,7 @@ class Room(ModuleType):
 
     __signature__ = _VerbSignature()
 
+    @override
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *self.__all__})
 

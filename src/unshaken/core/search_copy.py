@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node, symbolic_trace
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import full_float32
@@ -169,8 +170,8 @@ class FloatHead(nn.Module):
         super().__init__()
         self.linear = linear
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """As the layer."""
         with torch.autocast(x.device.type, enabled=False):
             found: Tensor = self.linear(x.to(self.linear.weight))
             return found

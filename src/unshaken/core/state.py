@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self, dataclass_transform
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import send
 
@@ -31,6 +32,7 @@ class State:
 
     _names: ClassVar[tuple[str, ...]] = ()
 
+    @override
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, eq=False)(cls)
         cls._names = tuple(f.name for f in dataclasses.fields(cls))

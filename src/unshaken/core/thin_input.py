@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 LANES = 16
 """Output channels that one vector unit fills."""
@@ -77,12 +78,14 @@ class _Thin(torch.autograd.Function):
     """A convolution whose input gradient is computed by tiles; its weights are not learned from."""
 
     @staticmethod
+    @override
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, layer: ThinConv2d) -> Tensor:
         ctx.layer, ctx.size, ctx.dtype = layer, (images.shape[2], images.shape[3]), weight.dtype
         conv = layer.conv
         return torch.conv2d(images, weight, bias, conv.stride, conv.padding)
 
     @staticmethod
+    @override
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None]:
         layer: ThinConv2d = ctx.layer
         kernel, along = layer.kernel(ctx.dtype), layer.along
@@ -114,8 +117,8 @@ class ThinConv2d(nn.Module):
             self._kernel = key, tiled_kernel(weight.detach(), self.along).to(dtype)
         return self._kernel[1]
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """As the layer."""
         fits = images.shape[2] % self.along.tile == 0 == images.shape[3] % self.along.tile
         if not (images.requires_grad and fits and torch.is_grad_enabled()):
             found: Tensor = self.conv(images)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, UnshakenError
 from unshaken.core.masks import IGNORED
@@ -41,6 +42,7 @@ class BadSample(UnshakenError):
         super().__init__(f"{id}: {reason}")
         self.id, self.reason = id, reason
 
+    @override
     def __reduce__(self) -> tuple[type[BadSample], tuple[str, str]]:
         return type(self), (self.id, self.reason)
 
@@ -103,6 +105,7 @@ class Dataset(ABC):
     def __len__(self) -> int:
         return len(self.ids)
 
+    @override
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.options.spec!r}: {len(self)} samples, {len(self.classes)} classes>"
 

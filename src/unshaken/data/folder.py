@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
@@ -67,12 +68,12 @@ class FolderDataset(Dataset):
         )
         self._files = files
 
+    @override
     def fetch(self, index: int) -> Path:
-        """The file's path."""
         return Path(self._files[index].path)
 
+    @override
     def content(self) -> Iterable[object]:
-        """Names, sizes and times of change."""
         return ((f.id, f.mark) for f in self._files)
 
 

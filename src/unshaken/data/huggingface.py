@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, MissingExtra, did_you_mean
 from unshaken.data.dataset import Dataset
@@ -49,15 +50,15 @@ class HubDataset(Dataset):
             bad=bad,
         )
 
+    @override
     def fetch(self, index: int) -> Source:
-        """The image's bytes, or its path."""
         value = self._rows[index][self._image]
         if value is None or (value.get("bytes") is None and not value.get("path")):
             raise BadImage("the image is null")
         return value["bytes"] if value.get("bytes") is not None else Path(value["path"])
 
+    @override
     def content(self) -> Iterable[object]:
-        """The files' names, sizes and times, the ids and labels; for rows in memory the library's own mark."""
         for name in self._files:
             found = Path(name).stat()
             yield Path(name).name, found.st_size, found.st_mtime_ns

@@ -12,6 +12,7 @@ from typing import IO, cast
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data.dataset import Dataset, file_mark
@@ -42,13 +43,13 @@ class IdxDataset(Dataset):
         ids = [str(i) for i in range(count)]
         super().__init__(ids=ids, labels=labels, classes=classes, root=str(root), options=options, bad=bad)
 
+    @override
     def fetch(self, index: int) -> Pixels:
-        """The pixels `[H, W]`."""
         pixels: Pixels = self._pixels[index]
         return pixels
 
+    @override
     def content(self) -> Iterable[object]:
-        """The files' hashes."""
         return (part for file in self._files for part in file_mark(file))
 
 

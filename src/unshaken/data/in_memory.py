@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.masks import IGNORED, MOST_CLASSES
@@ -60,13 +61,13 @@ class InMemory(Dataset):
         """Whether a sample's pixels are those of `images`, neither resized nor of another mode."""
         return self.options.size is None and self.options.mode is None
 
+    @override
     def fetch(self, index: int) -> Source:
-        """The pixels of one image."""
         image = self.images[index]
         return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).contiguous().numpy()
 
+    @override
     def content(self) -> Iterable[object]:
-        """A hash of the pixels and the labels."""
         labels = b"" if self.labels is None else self.labels.tobytes()
         yield hashlib.blake2b(self.images.contiguous().numpy().tobytes() + labels, digest_size=16).hexdigest()
 

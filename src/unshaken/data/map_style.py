@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.arrays import to_bytes
@@ -45,8 +46,8 @@ class MapStyleDataset(Dataset):
         known = [str(i) for i in range(len(inner))] if ids is None else list(ids)
         super().__init__(ids=known, labels=labels, classes=names, root=root, options=options, bad=bad)
 
+    @override
     def fetch(self, index: int) -> Source:
-        """The image, as the object gives it."""
         try:
             with without_ghostscript():
                 image = image_of(self._inner[index])
@@ -54,8 +55,8 @@ class MapStyleDataset(Dataset):
             raise BadImage(f"{type(self._inner).__name__} cannot load it: {reason_of(error)}") from error
         return image if isinstance(image, Image.Image | bytes) else _pixels(image)
 
+    @override
     def content(self) -> Iterable[object]:
-        """The labels, and all pixels where they are in memory, else those of 32 images evenly spread."""
         yield type(self._inner).__name__
         yield len(self)
         yield b"" if self.labels is None else self.labels.tobytes()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from typing_extensions import override
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
@@ -49,13 +50,13 @@ class MaskFolder(Dataset):
         ids = [f.id for f in files]
         super().__init__(ids=ids, labels=masks, classes=classes, root=str(root), options=whole, bad=bad)  # type: ignore[arg-type]
 
+    @override
     def fetch(self, index: int) -> Source:
-        """The image's path, or its pixels where it is to be resized with its mask."""
         path = Path(self._files[index].path)
         return path if self._size is None else pixels_of(open_image(path), size=self._size, mode=self.options.mode)
 
+    @override
     def content(self) -> Iterable[object]:
-        """Names, sizes and times of change of the images, and the masks."""
         masks = b"" if self.labels is None else self.labels.tobytes()
         return [self._size, masks, *((f.id, f.mark) for f in self._files)]
 

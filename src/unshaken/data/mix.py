@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
@@ -49,8 +50,8 @@ class MixDataset(Dataset):
         """Whether each sample is a generated one, `[N]`."""
         return np.arange(len(self)) >= len(self.real)
 
+    @override
     def fetch(self, index: int) -> Source:
-        """The sample's input in its part, in the form that the part's own SPEC asks for."""
         place = index - len(self.real)
         part, own = (self.real, index) if place < 0 else (self.made, int(self.rows[place]))
         source, options = part.fetch(own), part.options
@@ -59,8 +60,8 @@ class MixDataset(Dataset):
         pixels = pixels_of(open_image(source), size=options.size, mode=options.mode)
         return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
+    @override
     def content(self) -> Iterable[object]:
-        """Both parts, and which generated images are taken."""
         yield self.real.fingerprint
         yield self.made.fingerprint
         yield self.rows.tobytes()

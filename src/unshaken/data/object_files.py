@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.box_checks import check_spread, faults_of
@@ -61,12 +62,8 @@ class ObjectFiles(Dataset):
         super().__init__(ids=ids, labels=None, classes=classes, root=str(root), options=options, bad=bad)
         self._files, self._sizes = files, sizes
 
+    @override
     def fetch(self, index: int) -> Path:
-        """The file's path.
-
-        Raises:
-            BadImage: the photo is not of the size that its annotations are for.
-        """
         path = Path(self._files[index].path)
         if self._sizes is not None and index not in self.photo_sizes:
             width, height = form_of(path)[1]
@@ -79,8 +76,8 @@ class ObjectFiles(Dataset):
             self.photo_sizes[index] = width, height
         return path
 
+    @override
     def content(self) -> Iterable[object]:
-        """Names, sizes and times of change."""
         return ((f.id, f.mark) for f in self._files)
 
 

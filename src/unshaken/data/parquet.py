@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data._read_through import bytes_of_images, rows_at_once
@@ -88,8 +89,8 @@ class ParquetDataset(Dataset):
         super().__init__(root=str(path), **entries)
         self._path, self._rows, self._images = path, rows, images
 
+    @override
     def fetch(self, index: int) -> bytes:
-        """The image's bytes."""
         try:
             data = self._images.at(int(self._rows[index]))
         except (OSError, pa.ArrowException, ValueError, LookupError) as error:
@@ -99,8 +100,8 @@ class ParquetDataset(Dataset):
         check_bytes(len(data))
         return data
 
+    @override
     def content(self) -> Iterable[object]:
-        """The file's hash, or its marks when it is large."""
         return (*file_mark(self._path), *self.ids) if self._path.stat().st_size > 256 << 20 else file_mark(self._path)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import Source
@@ -34,18 +35,18 @@ class Selection(Dataset):
         self.true_labels = None if whole.true_labels is None else whole.true_labels[rows]
         self.labels_version = whole.labels_version
 
+    @override
     def fetch(self, index: int) -> Source:
-        """The sample's input in the whole data set."""
         return self.whole.fetch(int(self.rows[index]))
 
+    @override
     def content(self) -> Iterable[object]:
-        """The whole data's, and which samples are taken."""
         yield from self.whole.content()
         if self.boxes is not None:
             yield self.whole.fingerprint
         yield hashlib.blake2b(np.ascontiguousarray(self.rows).tobytes(), digest_size=16).hexdigest()
 
+    @override
     def corrupted(self, name: str, severity: int) -> Dataset | None:
-        """The same samples in the whole data's corrupted files."""
         found = self.whole.corrupted(name, severity)
         return None if found is None else Selection(found, self.rows)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
@@ -56,8 +57,8 @@ class ShardDataset(Dataset):
         root = str(shards[0].parent)
         super().__init__(ids=ids, labels=labels, classes=classes, root=root, options=options, bad=bad)
 
+    @override
     def fetch(self, index: int) -> bytes:
-        """The image's bytes; in a packed shard (`.tar.gz`) going back costs a pass from its start."""
         sample = self._samples[index]
         found = [k for k in sample.fields if k.rpartition(".")[2] in _IMAGES]
         if len(found) != 1:
@@ -71,8 +72,8 @@ class ShardDataset(Dataset):
         except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
             raise BadImage(f"its place in the shard cannot be read: {reason_of(error)}") from error
 
+    @override
     def content(self) -> Iterable[object]:
-        """The shards' names, sizes and times, and the ids."""
         for path in self._shards:
             found = path.stat()
             yield path.name, found.st_size, found.st_mtime_ns

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.descent import descend
 from unshaken.core.rng import SampleRng
@@ -45,8 +46,8 @@ class AutoEncoder(nn.Module):
         made: Tensor = self.net[2 * self.halvings - 1 :](codes) + 0.5
         return made
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures `[N, C, H, W]` in [0, 1] made again, not clipped; H and W are multiples of 2^halvings."""
         return self.decode(self.encode(images))
 
 

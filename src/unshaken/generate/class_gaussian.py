@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.errors import DataError, ParameterError
@@ -57,20 +58,20 @@ class ClassGaussian(Generator):
     owner: Tensor
 
     @property
+    @override
     def image(self) -> tuple[int, int, int]:
-        """See `Generator.image`."""
         return self._image
 
     @property
+    @override
     def classes(self) -> int:
-        """See `Generator.classes`; a model that was fitted without labels has one cluster list and no class."""
         return max(0, int(self.owner.max()) + 1)
 
+    @override
     def sample(
         self, n: int, *, steps: int | None = None, seed: int = 0, first: int = 0, labels: Tensor | None = None,
         guidance: float = 1.0, batch_size: int = 64,
     ) -> Tensor:  # fmt: skip
-        """See `Generator.sample`; there are no steps."""
         self._check(steps, guidance)
 
         def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
@@ -79,6 +80,7 @@ class ClassGaussian(Generator):
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
 
+    @override
     def vary(
         self, images: Tensor, strength: float, *, steps: int | None = None, seed: int = 0, first: int = 0,
         labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,

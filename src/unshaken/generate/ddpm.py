@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -27,8 +28,8 @@ class DDPMSettings(DiffusionSettings):
     timesteps: PositiveInt = Field(1000, description="length T of the chain", ge=2)
     schedule: Schedule = Field("linear", description="how the betas rise; see betas")
 
+    @override
     def build(self, net: NoiseNet) -> DDPM:
-        """See `DiffusionSettings.build`."""
         return DDPM(net, self)
 
 
@@ -77,8 +78,8 @@ class DDPM(Diffusion):
             )
         return int((ratios.log() - math.log(2 * sigma)).abs().argmin())
 
+    @override
     def check_sigma(self, sigma: float) -> None:
-        """See `Diffusion.check_sigma`: any deviation up to the end of the chain."""
         self.timestep(sigma)
 
     def noise(self, x_t: Tensor, t: Tensor, labels: Tensor | None = None, guidance: float = 1.0) -> Tensor:
@@ -114,14 +115,15 @@ class DDPM(Diffusion):
         a = float(self.alpha_bar[t])
         return math.sqrt(a) * x + math.sqrt(1 - a) * noise
 
+    @override
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
         """`|eps(x_t, t) - n|^2` a pixel at a uniform timestep."""
         t, n = rng.fold("t").integers(0, len(self.alpha_bar)), rng.fold("noise").normal(*self.image)
         a = self.alpha_bar.to(x)[t].view(-1, 1, 1, 1)
         return (self.noise(a.sqrt() * x + (1 - a).sqrt() * n, t, labels) - n).square().mean((1, 2, 3))
 
+    @override
     def denoise(self, images: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
-        """See `Diffusion.denoise`: noisy images, scaled by `sqrt(a_t)`, are an `x_t` of the timestep of that noise."""
         self.check(images, labels)
         t = self.timestep(sigma)
         x = self.predict(math.sqrt(float(self.alpha_bar[t])) * (2 * images - 1), t, labels)
@@ -159,10 +161,11 @@ class DDPM(Diffusion):
         return self.predict(x_t, timesteps[-1], labels, guidance, clip=clip)
 
     @property
+    @override
     def usual_steps(self) -> int:
-        """See `Generator.usual_steps`: the whole chain."""
         return len(self.alpha_bar)
 
+    @override
     def sample(
         self, n: int, *, steps: int | None = None, eta: float = 1.0, clip: bool = True, seed: int = 0, first: int = 0,
         labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,
@@ -183,6 +186,7 @@ class DDPM(Diffusion):
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
 
+    @override
     def vary(
         self, images: Tensor, strength: float, *, steps: int | None = None, seed: int = 0, first: int = 0,
         labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator, GeneratorSettings
@@ -24,6 +25,7 @@ class NoiseNet(nn.Module, ABC):
         self.image, self.classes = image, classes
 
     @abstractmethod
+    @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the network says of noisy images.
 
@@ -65,13 +67,13 @@ class Diffusion(Generator):
         self.net, self.settings = net, settings
 
     @property
+    @override
     def image(self) -> tuple[int, int, int]:
-        """Channels, height and width of its images."""
         return self.net.image
 
     @property
+    @override
     def classes(self) -> int:
-        """Number of classes K that it can be asked for; 0 for none."""
         return self.net.classes
 
     @abstractmethod

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.box import boxed
 from unshaken.core.errors import ParameterError
@@ -35,8 +36,8 @@ class EDMSettings(DiffusionSettings):
     mean: float = Field(-1.2, description="mean of the logarithm of the noise in training")
     std: PositiveFloat = Field(1.2, description="deviation of the logarithm of the noise in training")
 
+    @override
     def build(self, net: NoiseNet) -> EDM:
-        """See `DiffusionSettings.build`."""
         return EDM(net, self)
 
 
@@ -70,6 +71,7 @@ class EDM(Diffusion):
         skip, out, scale = (c.to(x.dtype).view(-1, 1, 1, 1) for c in (c_skip, c_out, c_in))
         return skip * x + out * self.say(scale * x, POSITION * c_noise, labels, guidance)
 
+    @override
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
         """`lambda(t) |D(x + t n; t) - x|^2` a pixel, with `ln t` normal and `lambda = (t^2 + s^2) / (t s)^2`."""
         s, t = self.settings.sigma_data, self._noise(rng)
@@ -77,23 +79,24 @@ class EDM(Diffusion):
         weight = (t**2 + s**2) / (t * s) ** 2
         return weight * (self.predict(noisy, t, labels) - x).square().mean((1, 2, 3))
 
+    @override
     def denoise(self, images: Tensor, sigma: float, labels: Tensor | None = None) -> Tensor:
-        """See `Diffusion.denoise`."""
         self.check(images, labels)
         self.check_sigma(sigma)
         t = torch.full((len(images),), 2 * sigma, device=images.device)
         return boxed((self.predict(2 * images - 1, t, labels) + 1) / 2)
 
+    @override
     def check_sigma(self, sigma: float) -> None:
-        """See `Diffusion.check_sigma`: any deviation up to the largest of the time grid."""
         if not 0 < 2 * sigma <= LARGEST:
             raise ParameterError(f"sigma {sigma:g} must be above 0 and at most {LARGEST / 2:g}")
 
     @property
+    @override
     def usual_steps(self) -> int:
-        """See `Generator.usual_steps`."""
         return STEPS
 
+    @override
     def sample(
         self,
         n: int,
@@ -105,7 +108,6 @@ class EDM(Diffusion):
         guidance: float = 1.0,
         batch_size: int = 64,
     ) -> Tensor:
-        """See `Generator.sample`; steps are points of the time grid, None for 18: `2 steps - 1` passes."""
         grid = karras_grid(STEPS if steps is None else steps)
 
         def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
@@ -113,6 +115,7 @@ class EDM(Diffusion):
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
 
+    @override
     def vary(
         self, images: Tensor, strength: float, *, steps: int | None = None, seed: int = 0, first: int = 0,
         labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,

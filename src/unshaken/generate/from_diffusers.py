@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.errors import ModelError
@@ -31,8 +32,8 @@ class UNet2D(NoiseNet):
         super().__init__(image)
         self.unet, self.alpha_bar, self.prediction = net, alpha_bar, prediction
 
+    @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
-        """See `NoiseNet`; the position is on DDPM's scale, whose end is T."""
         t = (position * len(self.alpha_bar) / 1000).round().long()
         out: Tensor = self.unet(x, t).sample[:, : self.image[0]]  # guided diffusion says its variance after the noise
         a = self.alpha_bar[t.cpu()].to(x).view(-1, 1, 1, 1)

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.descent import descend
 from unshaken.core.errors import ModelError, ParameterError
@@ -71,6 +72,7 @@ class SelfRegression(nn.Module):
         found: Tensor = self.net(x)
         return found
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
         """Enhance images: `(f(2 x - 1) + 1) / 2`.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+from typing_extensions import override
 
 from unshaken.core.part import Condition, Part
 from unshaken.store.tables import declare_table
@@ -62,6 +63,7 @@ class Throughput:
         """The row of the table `sampling`."""
         return Part(SAMPLING, condition, {name: [value] for name, value in self.to_json().items()})
 
+    @override
     def __str__(self) -> str:
         """In words.
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.registry import Parameters
 from unshaken.generate.diffusion import NoiseNet
@@ -87,8 +88,8 @@ class UNet(NoiseNet):
         self.up, self.grow = nn.ModuleList(up), nn.ModuleList(grow)
         self.head = nn.Sequential(norm(now), nn.SiLU(), zeroed(nn.Conv2d(now, pixels, 3, padding=1)))
 
+    @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
-        """See `NoiseNet`; x of about unit variance."""
         weight, given = self.stem.weight, x.dtype
         x = x.to(weight.dtype)
         told = self.embed(sinusoids(position, 2 * self.settings.width).to(weight.dtype))
@@ -128,8 +129,8 @@ class Block(nn.Module):
         self.second = nn.Sequential(nn.SiLU(), zeroed(nn.Conv2d(width, width, 3, padding=1)))
         self.straight = nn.Identity() if width_in == width else nn.Conv2d(width_in, width, 1)
 
+    @override
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        """`[N, width_in, H, W]` and an embedding `[N, told]` to `[N, width, H, W]`."""
         scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
         h = self.norm(self.first(x)) * (1 + scale) + shift
         out: Tensor = self.straight(x) + self.second(h)
@@ -149,8 +150,8 @@ class Attention(nn.Module):
         self.project = nn.Conv2d(width, 3 * width, 1)
         self.out = zeroed(nn.Conv2d(width, width, 1))
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, width, H, W]` to the same."""
         q, k, v = self.project(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, 2)
         seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
         out: Tensor = x + self.out(seen)

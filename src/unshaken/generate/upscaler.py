@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.data.named import npm_packages
@@ -46,8 +47,8 @@ class Upscaler(nn.Module):
         super().__init__()
         self.layers = nn.ModuleDict({n: nn.Conv2d(a, b, k, padding=k // 2) for n, (a, b, k) in LAYERS.items()})
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, 3, H, W]` in [0, 1] at twice the size, not clipped."""
         layers = self.layers
         shallow = layers["F_m1"](255 * images)
         x, blocks = layers["F_0"](shallow), []

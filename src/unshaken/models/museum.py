@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
@@ -44,8 +45,8 @@ class BitDepth(nn.Module):
         super().__init__()
         self.net, self.bits = net, bits
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
         logits: Tensor = self.net(rounded(images, self.bits))
         return logits
 
@@ -57,8 +58,8 @@ class Jpeg(nn.Module):
         super().__init__()
         self.net, self.quality = net, quality
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, 1 or 3, H, W]` in [0, 1] to logits `[N, K]`."""
         pixels = (images.detach().float() * 255).round().clamp(0, 255).to("cpu", torch.uint8)
         rows = pixels.permute(0, 2, 3, 1).contiguous().numpy()
         for row in rows:
@@ -74,8 +75,8 @@ class ScaledLogits(nn.Module):
         super().__init__()
         self.net, self.factor = net, factor
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
         logits: Tensor = self.net(images) * self.factor
         return logits
 
@@ -108,8 +109,8 @@ class Noise(Random):
         super().__init__(net)
         self.sigma = sigma
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
         logits: Tensor = self.net(images + self.sigma * self.drawn(images, *images.shape[1:]))
         return logits
 
@@ -121,8 +122,8 @@ class RandomResize(Random):
         super().__init__(net)
         self.least = least
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
         size, place = self.uniform(images, 1), 2 * self.uniform(images, 2) - 1
         size = self.least + (1 - self.least) * size
         shrink = torch.eye(2).to(images) / size[:, :, None]  # from places in the output to places in the image
@@ -155,6 +156,7 @@ class Detector(nn.Module):
         copies = (rounded(images, self.bits), median_filtered(images, self.side))
         return torch.stack([(answer - self.net(copy).softmax(1)).abs().sum(1) for copy in copies]).amax(0)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
         """Images `[N, C, H, W]` in [0, 1] to logits `[N, K + 1]`."""
         logits = self.net(images)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.device import device_of
@@ -36,8 +37,8 @@ class ImageEncoder(nn.Module):
         super().__init__()
         self.model = model
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Embeddings `[N, D]`, of any length."""
         found: Tensor = self.model.encode_image(images)  # type: ignore[operator]
         return found
 
@@ -78,8 +79,8 @@ class ZeroShot(nn.Module):
         self.register_buffer("embeddings", embeddings)
         self.register_buffer("scale", model.logit_scale.detach().exp())  # type: ignore[operator]
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         found: Tensor = F.normalize(self.encoder(images), dim=-1)
         return self.scale * found @ self.embeddings.T
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.device import widen
@@ -31,6 +32,7 @@ INSET = 1e-3
 class TopLogit(Objective):
     """The largest logit."""
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`."""
         return required(answer.logits).amax(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.run.ray_package import load_ray
@@ -23,6 +25,7 @@ class Engine:
     kind: str = "local"
     processes: int = 1
 
+    @override
     def __str__(self) -> str:
         return self.kind if self.processes == 1 else f"{self.kind}:{self.processes}"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from typing_extensions import override
+
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN
 from unshaken.run.config import RunConfig
@@ -29,6 +31,7 @@ class Missing:
     def __bool__(self) -> bool:
         return bool(self.shards)
 
+    @override
     def __str__(self) -> str:
         absent = self.shards.get(CLEAN.id, [])
         found = [f"{self._samples(absent)} are in none of the runs"] if absent else []

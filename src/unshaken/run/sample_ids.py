@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
+from typing_extensions import override
 
 from unshaken.core.documents import first_problem
 from unshaken.core.errors import DataError, RunError
@@ -69,6 +70,7 @@ class ManyIds(Sequence[str]):
     def block(self, number: int) -> pa.Array:
         """The ids of one block, `large_string`."""
 
+    @override
     def __len__(self) -> int:
         return self.total
 
@@ -76,6 +78,7 @@ class ManyIds(Sequence[str]):
     def __getitem__(self, place: int) -> str: ...
     @overload
     def __getitem__(self, place: slice) -> list[str]: ...
+    @override
     def __getitem__(self, place: int | slice) -> str | list[str]:
         if isinstance(place, slice):
             places = range(self.total)[place]
@@ -91,18 +94,22 @@ class ManyIds(Sequence[str]):
             found, start = found + part, start + len(part)
         return found
 
+    @override
     def __iter__(self) -> Iterator[str]:
         for number in range(-(-self.total // self.block_size)):
             yield from self.block(number).to_pylist()
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ManyIds) and self.record == other.record
 
     __hash__ = None  # type: ignore[assignment]
 
+    @override
     def __repr__(self) -> str:
         return f"<{self.total:,} ids>"
 
+    @override
     def __reduce__(self) -> tuple[type[StoredIds], tuple[IdRecord]]:
         """To other processes only the record goes: each knows the ids from its own data."""
         return StoredIds, (self.record,)
@@ -120,25 +127,22 @@ class GivenIds(ManyIds):
         self.values = values
 
     @cached_property
+    @override
     def record(self) -> IdRecord:
-        """With the digests, which are computed once."""
         numbers = range(-(-self.total // self.block_size))
         return IdRecord(
             count=self.total, block_size=self.block_size, blocks=[digest_of(self.block(n)) for n in numbers]
         )
 
+    @override
     def block(self, number: int) -> pa.Array:
-        """Made of the values.
-
-        Raises:
-            DataError: an id is no Unicode text.
-        """
         part = self.values[number * self.block_size : (number + 1) * self.block_size]
         try:
             return pa.array(part, pa.large_string())
         except UnicodeEncodeError as error:
             raise DataError(f"id {error.object!r} holds bytes that are no UTF-8: rename the file") from None
 
+    @override
     def __iter__(self) -> Iterator[str]:
         return iter(self.values)
 
@@ -157,16 +161,12 @@ class StoredIds(ManyIds):
         self._held: tuple[int, pa.Array] = (-1, None)
 
     @property
+    @override
     def record(self) -> IdRecord:
-        """As it was given."""
         return self._record
 
+    @override
     def block(self, number: int) -> pa.Array:
-        """Read from its file.
-
-        Raises:
-            RunError: the file is absent, or does not hold the ids that `run.json` names.
-        """
         held, ids = self._held
         if held != number:
             ids = self._read(number)

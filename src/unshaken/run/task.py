@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.flag import Flag
@@ -41,12 +42,12 @@ class Classification(Task):
 
     name = "classification"
 
+    @override
     def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
-        """The class of the largest logit, its probability, and the cross-entropy."""
         return [outcomes(condition, batch, outputs, **columns)]
 
+    @override
     def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
-        """See `check_trust`."""
         return check_trust(oracle, batch, outputs)
 
 

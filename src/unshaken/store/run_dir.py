@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.addresses import bare, bare_message
 from unshaken.core.documents import parse_json
@@ -47,6 +48,7 @@ class RunDir:
         self.identity = ""  # of the run, once its configuration is known: see `identify`
         self.local = "file" in (self.fs.protocol if isinstance(self.fs.protocol, tuple) else (self.fs.protocol,))
 
+    @override
     def __str__(self) -> str:
         """The address for people: without user and password; `path` has them."""
         return bare(self.path)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
@@ -99,12 +100,8 @@ class HopSkipJump(Attack[HopState]):
     max_samples: PositiveInt = Field(10000, description="maximum number of random directions per iteration")
     starts: PositiveInt = Field(100, description="maximum number of random starting images to try")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> HopState:
-        """The first image of noise.
-
-        Raises:
-            ParameterError: targets are given.
-        """
         if problem.targeted:
             raise ParameterError(
                 "hop-skip-jump: targets are not supported, because each would need an image of its class to start "
@@ -117,12 +114,12 @@ class HopSkipJump(Attack[HopState]):
         )
         return state.replace(x=self._noise(state))
 
+    @override
     def ask(self, state: HopState) -> Labels:
-        """The class at one point."""
         return Labels(state.x)
 
+    @override
     def tell(self, state: HopState, answer: Answer) -> HopState:
-        """Each row goes on in its own phase."""
         hit = required(answer.labels) != state.problem.labels
         steps = {SEEK: self._sought, NEAR: self._neared, FEEL: self._felt, JUMP: self._jumped}
         was = state.phase
@@ -135,16 +132,16 @@ class HopSkipJump(Attack[HopState]):
                 state = state.put(rows, before, step(before, hit[rows]))
         return state
 
+    @override
     def done(self, state: HopState) -> Tensor:
-        """All iterations made, or no start was found."""
         return state.phase == END
 
+    @override
     def result(self, state: HopState) -> Candidate:
-        """The nearest point that fooled; the clean image where none did. Before the end, the point asked about."""
         return Candidate(torch.where((state.phase == END).view(-1, 1, 1, 1), state.near, state.x))
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """Starts, searches to the boundary, draws, and jumps of the longest kind."""
         draws = sum(self._samples(t) for t in range(1, self.steps + 1))
         return self.starts + HALVINGS * (1 + 2 * self.steps) + draws, 0
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.black_box._edit_searches import SOLVERS, Solver
 from unshaken.attack.engine.base import Attack, Candidate
@@ -87,13 +88,13 @@ class NaTra(Attack[NaTraState]):
     _codes: Tensor | None = PrivateAttr(None)
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The generator, where it is code."""
         return (self.generator,) if is_code(self.generator) else ()
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The generator and the directions, where they are files."""
         return (*generator_files(self.generator), *([self.directions] if self.directions else []))
 
     @property
@@ -132,12 +133,8 @@ class NaTra(Attack[NaTraState]):
         inversion = Inversion(steps=self.inversion_steps)
         return load_edits(self.generator, self.directions, images, self.k, seed=seed, inversion=inversion)
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """One search, with what is loaded once a run.
-
-        Raises:
-            ParameterError: the model has one class, or gives no gradients for a search that follows them.
-        """
         if context.classes < 2:
             raise ParameterError("natra: the model has one class, which no edit changes: use a model of two or more")
         if self.search == "gradient" and not context.oracle.model.differentiable:
@@ -153,8 +150,8 @@ class NaTra(Attack[NaTraState]):
             Phase(self.with_edits(edits.to(context.oracle.device)), "natra")
         ], [] if self.directions or self._edits else [flag]
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> NaTraState:
-        """The clean image with its code and its loss."""
         edits = self.edits
         clean = problem.ball.clean
         codes = edits.encode(clean) if self._codes is None else self._codes
@@ -166,13 +163,13 @@ class NaTra(Attack[NaTraState]):
         state = NaTraState(problem, codes, base, step, zero, zero, value, rng)
         return state.replace(amounts=self._solver.next(self, state, None))
 
+    @override
     def ask(self, state: NaTraState) -> Query:
-        """The logits of the edited image, or the gradient of its loss."""
         points = self._image(state, state.amounts)
         return Gradient(points, of=state.problem.loss) if self.search == "gradient" else Logits(points)
 
+    @override
     def tell(self, state: NaTraState, answer: Answer) -> NaTraState:
-        """Remember the edit of largest loss, and choose the next."""
         value = state.problem.loss(answer) if answer.value is None else answer.value
         better = value > state.value
         state = state.replace(
@@ -182,16 +179,16 @@ class NaTra(Attack[NaTraState]):
         )
         return state.replace(amounts=self._solver.next(self, state, answer))
 
+    @override
     def done(self, state: NaTraState) -> Tensor:
-        """All edits are tried. A success ends the search before, in the driver."""
         return state.step >= self._solver.count(self, self.edits.count)
 
+    @override
     def result(self, state: NaTraState) -> Candidate:
-        """The image that is asked about; at the end that of largest loss."""
         return Candidate(self._image(state, torch.where(self.done(state)[:, None], state.best, state.amounts)))
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass an edit; with gradients one backward pass more."""
         count = self._solver.count(self, self.k if self._edits is None else self._edits.count)
         return count, count if self.search == "gradient" else 0
 

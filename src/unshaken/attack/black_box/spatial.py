@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
@@ -139,17 +140,17 @@ class Spatial(Attack[SpatialState]):
         "zeros", description="fill for pixels from outside the image: black, or the border's values"
     )
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> SpatialState:
-        """The clean image, with its margin."""
         zero = torch.zeros_like(problem.labels)
         return SpatialState(problem, zero, self._margin(problem, problem.logits), zero - 1, rng)
 
+    @override
     def ask(self, state: SpatialState) -> Logits:
-        """The logits of the image under the next transformation."""
         return Logits(self._image(state, state.step))
 
+    @override
     def tell(self, state: SpatialState, answer: Answer) -> SpatialState:
-        """Remember the transformation of least margin."""
         value = self._margin(state.problem, required(answer.logits))
         better = value < state.margin
         return state.replace(
@@ -158,16 +159,16 @@ class Spatial(Attack[SpatialState]):
             best=torch.where(better, state.step, state.best),
         )
 
+    @override
     def done(self, state: SpatialState) -> Tensor:
-        """All tried. A success ends the search before, in the driver."""
         return state.step >= self._count
 
+    @override
     def result(self, state: SpatialState) -> Candidate:
-        """The image that is asked about; at the end that of least margin."""
         return Candidate(self._image(state, torch.where(self.done(state), state.best, state.step)))
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass a transformation."""
         return self._count, 0
 
     @property

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
@@ -68,8 +69,8 @@ class SPSA(Attack[SPSAState]):
     step_size: PositiveFloat = Field(0.1, description="length of a step as a share of eps: a pixel in linf, l2 in l2")
     together: PositiveInt = Field(8, description="maximum number of pairs per query; more need more memory")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> SPSAState:
-        """The clean image."""
         clean, zero = problem.ball.clean, torch.zeros_like(problem.labels)
         none = torch.zeros_like(clean)
         return SPSAState(problem, clean, none, none, none, zero, zero, zero > 0, rng)
@@ -79,8 +80,8 @@ class SPSA(Attack[SPSAState]):
         """Pairs an ask: the largest divisor of `samples` that `together` allows."""
         return max(p for p in range(1, self.together + 1) if self.samples % p == 0)
 
+    @override
     def ask(self, state: SPSAState) -> Logits:
-        """Logits of some pairs, `[N, 2 pairs, C, H, W]`."""
         signs, centre = self._signs(state), self._centre(state)[:, None]
         points = torch.cat([centre + self.delta * signs, centre - self.delta * signs], 1).clamp_(0, 1)
         itself = (state.part == 0).view(-1, 1, 1, 1)
@@ -88,8 +89,8 @@ class SPSA(Attack[SPSAState]):
             points[:, place] = torch.where(itself, state.x, points[:, place])
         return Logits(points)
 
+    @override
     def tell(self, state: SPSAState, answer: Answer) -> SPSAState:
-        """Add to the estimate; when it is whole, one step of Adam and back into the ball."""
         problem, pairs = state.problem, self.pairs
         logits = required(answer.logits)
         value = margin(logits.flatten(0, 1), problem.labels.repeat_interleave(2 * pairs)).view(-1, 2, pairs)
@@ -103,16 +104,16 @@ class SPSA(Attack[SPSAState]):
         rows = ((part * pairs >= self.samples) & ~fooled).nonzero().flatten()
         return self._stepped(state, rows) if len(rows) else state
 
+    @override
     def done(self, state: SPSAState) -> Tensor:
-        """The current point fools, or all steps are made."""
         return state.fooled | (state.step >= self.steps)
 
+    @override
     def result(self, state: SPSAState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """Two passes a pair."""
         return 2 * self.samples * self.steps, 0
 
     def _centre(self, state: SPSAState) -> Tensor:

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.black_box._bumps import moved, profiles, tiled, tiles, window
 from unshaken.attack.engine.base import Attack, Candidate
@@ -123,8 +124,8 @@ class Square(Attack[SquareState]):
     )
     give_up: bool = Field(False, description="for linf: stop a run early when its progress suggests that it will fail")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> SquareState:
-        """Vertical stripes at the bounds (linf), or the image tiled by bumps."""
         ball = problem.ball
         n, channels, height, width = ball.clean.shape
         if ball.norm in ("linf", "region"):
@@ -140,12 +141,12 @@ class Square(Attack[SquareState]):
         far = none.new_full((n,), math.inf)
         return SquareState(problem, x, x, far, query, rng, none, query - AHEAD, far)
 
+    @override
     def ask(self, state: SquareState) -> Logits:
-        """The logits of the candidate."""
         return Logits(state.x)
 
+    @override
     def tell(self, state: SquareState, answer: Answer) -> SquareState:
-        """Keep the candidate where the margin fell, and try the next window."""
         problem = state.problem
         value = margin(required(answer.logits), problem.labels)
         if problem.targeted:
@@ -164,21 +165,21 @@ class Square(Attack[SquareState]):
         )
         return self._without_hopeless(updated, state.query) if self.give_up and problem.ball.norm == "linf" else updated
 
+    @override
     def done(self, state: SquareState) -> Tensor:
-        """All windows tried. A success ends the search before, in the driver."""
         return state.query > self.queries
 
+    @override
     def result(self, state: SquareState) -> Candidate:
-        """The candidate; at the end the best point."""
         return Candidate(torch.where(self.done(state).view(-1, 1, 1, 1), state.best, state.x))
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """The start and the windows."""
         return self.queries + 1, 0
 
     @property
+    @override
     def runs(self) -> int:
-        """As many as `restarts`."""
         return self.restarts
 
     def _without_hopeless(self, updated: SquareState, query: Tensor) -> SquareState:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.budgeted_attack import BudgetedAttack
 from unshaken.attack.engine.phase import AttackContext, Phase
@@ -51,16 +52,16 @@ class Substitution(BudgetedAttack):
     steps: PositiveInt = Field(100, description="gradient steps on the substitute, for each loss")
     loss: Literal["ce", "margin", "both"] = Field("both", description="loss to maximise on the substitute")
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """Those on the substitute."""
         return len(self._losses) * sum(APGD(steps=self.steps).cost(classes))
 
     @property
     def _losses(self) -> list[Literal["ce", "margin"]]:
         return ["ce", "margin"] if self.loss == "both" else [self.loss]
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """Train the substitute once a run, then one search a loss."""
         substitute, share = context.once((self, context.seed), lambda: self.train(context))
         why = f"on a substitute that agrees with the model on {share:.0%} of its training images"
         phases = [

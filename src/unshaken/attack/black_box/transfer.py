@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.budgeted_attack import BudgetedAttack
@@ -36,12 +37,12 @@ class Transfer(BudgetedAttack):
     search: str = Field("", description="another single attack on the surrogate, NAME[:k=v,...]; empty for APGD")
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The surrogate."""
         return (self.surrogate,) if self.surrogate else ()
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """Those on the surrogate."""
         if self.search:
             return self._single().most_passes(classes)
         return len(self._losses) * sum(APGD(steps=self.steps).cost(classes))
@@ -50,12 +51,8 @@ class Transfer(BudgetedAttack):
     def _losses(self) -> list[Literal["ce", "margin"]]:
         return ["ce", "margin"] if self.loss == "both" else [self.loss]
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """One search a loss.
-
-        Raises:
-            ParameterError: there is no surrogate with gradients and the model's classes.
-        """
         model = context.oracle.model
         surrogate = second_model(self.surrogate).to(context.oracle.device) if self.surrogate else model
         if not surrogate.differentiable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, DetectionState
 from unshaken.attack.detection.overlap import fits, is_there, log_absence, log_score, of_same_class
@@ -40,6 +41,7 @@ class DenseAdversary(Objective):
     classes: int
     sure: float
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in logits."""
         boxes, objects = required(answer.logits), self.objects
@@ -68,15 +70,16 @@ class DAG(DetectionAttack):
     sure: float = Field(0.5, description="score from which a right detection is a target", gt=0, le=1)
     random_start: bool = Field(False, description="start at a random point of the ball, else at the unchanged image")
 
+    @override
     def objective(self, problem: DetectionProblem) -> DenseAdversary:
-        """See `DenseAdversary`."""
         return DenseAdversary(problem.objects, problem.shift, problem.classes, self.sure)
 
+    @override
     def move(self, state: DetectionState, gradient: Tensor) -> Tensor:
         """`x + gamma r / |r|_inf`, back into the ball."""
         largest = gradient.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30)
         return state.problem.ball.project(state.x + self.gamma * gradient / largest)
 
+    @override
     def finished(self, state: DetectionState, outputs: Tensor) -> Tensor:
-        """No target is left."""
         return ~targets(outputs, state.problem.objects, self.sure).any(1)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
 from unshaken.attack.detection.detection_pgd import SoftF1Loss
@@ -29,16 +30,12 @@ class DetectionPatch(DetectionAttack):
     size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
     cells: PositiveInt = Field(1, description="number of cells to attack")
 
+    @override
     def objective(self, problem: DetectionProblem) -> SoftF1Loss:
-        """See `SoftF1Loss`."""
         return SoftF1Loss(problem.objects)
 
+    @override
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
-        """All images that differ from the clean one under the patch alone.
-
-        Raises:
-            ParameterError: the patch does not fit into the images.
-        """
         height, width = clean.shape[2:]
         mask = cell_masks(rng, height, width, side=cell_side(self.size, height, width), cells=self.cells)
         return Ball.region(clean, mask.to(clean.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
 from unshaken.attack.detection.overlap import FITS, is_there, of_same_class, overlap
@@ -27,6 +28,7 @@ class SoftF1Loss(Objective):
 
     objects: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in [-1, 1]."""
         boxes, counted = required(answer.logits), is_there(self.objects) & (self.objects[..., 5] <= 0)
@@ -44,6 +46,6 @@ class DetectionPGD(DetectionAttack):
     Corners give a gradient where the detector's boxes have one.
     """
 
+    @override
     def objective(self, problem: DetectionProblem) -> SoftF1Loss:
-        """See `SoftF1Loss`."""
         return SoftF1Loss(problem.objects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
 from unshaken.attack.detection.overlap import fits, log_score, of_same_class
@@ -16,6 +17,7 @@ class FalseAlarms(Objective):
 
     objects: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats, at least 0."""
         boxes = required(answer.logits)
@@ -30,6 +32,6 @@ class ObjectFabrication(DetectionAttack):
     It needs false detections to begin with, of however low a score: a detector that puts out none gives no gradient.
     """
 
+    @override
     def objective(self, problem: DetectionProblem) -> FalseAlarms:
-        """See `FalseAlarms`."""
         return FalseAlarms(problem.objects)

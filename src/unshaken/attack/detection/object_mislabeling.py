@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
 from unshaken.attack.detection.overlap import fits, is_there, log_absence, log_score, of_same_class
@@ -21,6 +22,7 @@ class WrongClass(Objective):
 
     objects: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats."""
         boxes = required(answer.logits)
@@ -39,6 +41,6 @@ class ObjectMislabeling(DetectionAttack):
     the right class falls, as under `object-vanishing`, but only where it fits an object.
     """
 
+    @override
     def objective(self, problem: DetectionProblem) -> WrongClass:
-        """See `WrongClass`."""
         return WrongClass(problem.objects)

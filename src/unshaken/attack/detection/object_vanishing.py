@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
 from unshaken.attack.detection.overlap import log_absence
@@ -16,6 +17,7 @@ class Absence(Objective):
 
     found: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats, at most 0."""
         return log_absence(required(answer.logits)).sum(1)
@@ -28,6 +30,6 @@ class ObjectVanishing(DetectionAttack):
     The cross-entropy of TOG's objectness against "no object", on the scores that the model puts out.
     """
 
+    @override
     def objective(self, problem: DetectionProblem) -> Absence:
-        """See `Absence`."""
         return Absence(problem.found)

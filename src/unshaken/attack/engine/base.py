@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Generic, Self, TypeVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.budgeted_attack import BudgetedAttack
@@ -65,8 +66,8 @@ class Attack(BudgetedAttack, Generic[S]):
             classes: K.
         """
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """The cost of all runs."""
         return self.runs * sum(self.cost(classes))
 
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
@@ -102,7 +103,7 @@ class Attack(BudgetedAttack, Generic[S]):
         """Runs from fresh random starts; a fooled sample leaves."""
         return 1
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """Itself, once a run."""
         name = self.info.name
         return [Phase(self, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []

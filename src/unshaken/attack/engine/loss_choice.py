@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.losses import DLR, Margin
 from unshaken.attack.engine.problem import Problem
@@ -29,6 +30,7 @@ class TemperedCrossEntropy(Objective):
     tau: float
     sign: int = 1
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats."""
         return self.sign * F.cross_entropy(required(answer.logits) / self.tau, self.labels, reduction="none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
@@ -59,6 +60,7 @@ class Margin(Objective):
     labels: Tensor
     targeted: bool
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in logits."""
         value = margin(required(answer.logits), self.labels)
@@ -76,6 +78,7 @@ class DLR(Objective):
     labels: Tensor
     sign: int = 1
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, without unit."""
         return self.sign * dlr(required(answer.logits), self.labels)
@@ -92,6 +95,7 @@ class TargetedDLR(Objective):
     labels: Tensor
     targets: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, without unit."""
         return dlr_targeted(required(answer.logits), self.labels, self.targets)
@@ -108,6 +112,7 @@ class Difference(Objective):
     labels: Tensor
     targets: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in logits."""
         logits = required(answer.logits)

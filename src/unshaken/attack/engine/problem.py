@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, inside
 from unshaken.core.oracle import required
@@ -24,6 +25,7 @@ class CrossEntropy(Objective):
     labels: Tensor
     sign: int = 1
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats."""
         return self.sign * F.cross_entropy(required(answer.logits), self.labels, reduction="none")
@@ -40,6 +42,7 @@ class SoftCrossEntropy(Objective):
 
     targets: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats."""
         return -(self.targets * required(answer.logits).log_softmax(1)).sum(1)
@@ -53,6 +56,7 @@ class FoolingGoal(Goal):
     targeted: bool
     reject: int | None = None
 
+    @override
     def __call__(self, points: Tensor, logits: Tensor) -> Tensor:
         """Bool `[N]`."""
         answer = predict(logits)

@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import finite_part
 from unshaken.attack.engine.problem import Problem
@@ -31,6 +32,7 @@ class RejectionAsLabel(Objective):
     of: Objective
     problem: Problem
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`."""
         return self.of(answer.replace(logits=self.problem.seen(required(answer.logits))))

@@ -10,6 +10,7 @@ from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from typing_extensions import override
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
@@ -47,8 +48,8 @@ class Auto(BudgetedAttack):
     steps: int = Field(100, ge=1, description="gradient steps of APGD and FAB")
     queries: int = Field(5000, ge=1, description="queries of Square")
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """The budget, or without one the cost of the attacks on a model whose gradients come through."""
         targeted = APGD(loss=_targeted(classes), steps=self.steps)
         searches = (
             APGD(steps=self.steps),
@@ -58,8 +59,8 @@ class Auto(BudgetedAttack):
         )
         return self.passes or sum(sum(search.cost(classes)) for search in searches)
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """What fits the model and the budget, the cheapest first."""
         inspection = inspect_model(context)
         chosen = self._chosen(context, inspection)
         if context.oracle.model.reject is not None and inspection.gradient:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.budgeted_attack import BudgetedAttack
@@ -50,14 +51,14 @@ class AutoAttack(BudgetedAttack):
         20, description="for mode=fast: float32 steps per target on the samples that bfloat16 did not break"
     )
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """The cost of all attacks of the ensemble, in linf and l2."""
         if self.version == "rand":
             return 2 * EOT * sum(APGD(steps=self.steps).cost(classes))
         return sum(sum(phase.search.cost(classes)) for phase in self._deterministic("linf", classes))
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """The ensemble, adapted to norm, classes and mode."""
         phases = self._rand(context) if self.version == "rand" else self._deterministic(context.norm, context.classes)
         if self.mode == "strict":
             return phases, []

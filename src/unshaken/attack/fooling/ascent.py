@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import LogOdds, TargetLogit, check_known, check_task, log_odds
@@ -72,6 +73,7 @@ class Ascent(FoolingSearch):
     small_benefit: float = Field(0, ge=0, le=100, description="the same for the first-order benefit of going there")
     absolute_benefit: bool = Field(False, description="go by the size of that benefit, without its sign")
 
+    @override
     def find(
         self,
         oracle: Oracle,
@@ -82,13 +84,12 @@ class Ascent(FoolingSearch):
         population: int | None = None,
         seed: int = 0,
     ) -> FoolingImages:
-        """See `FoolingSearch.find`; there is no population."""
         settings = self._of(generations)
         climbed = ascend(oracle, classes, shape, settings=settings, seed=seed)
         return FoolingImages(climbed.images, climbed.odds, climbed.best_step, {"settings": settings.model_dump()})
 
+    @override
     def check(self, generations: int | None, population: int | None) -> None:
-        """See `FoolingSearch.check`."""
         self._of(generations)
 
     def _of(self, steps: int | None) -> Ascent:

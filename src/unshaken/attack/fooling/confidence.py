@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
@@ -51,6 +52,7 @@ class LogOdds(Objective):
 
     targets: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats."""
         z, at = required(answer.logits), self.targets[:, None]
@@ -66,6 +68,7 @@ class TargetLogit(Objective):
 
     targets: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`."""
         return required(answer.logits).gather(1, self.targets[:, None]).flatten()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.fooling.archive import Archive
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
@@ -208,6 +209,7 @@ def _record(archive: Archive[G], number: int, jumps: int, population: int) -> Ge
 class Evolution(FoolingSearch):
     """A search by MAP-Elites whose genomes a subclass says, as an `Encoding`."""
 
+    @override
     def find(
         self,
         oracle: Oracle,
@@ -218,7 +220,6 @@ class Evolution(FoolingSearch):
         population: int | None = None,
         seed: int = 0,
     ) -> FoolingImages:
-        """See `FoolingSearch.find`."""
         settings = _settings(generations, population)
         encoding = cast(Encoding[Any], self)
         evolved = map_elites(oracle, encoding, classes, shape, settings=settings, seed=seed)
@@ -228,8 +229,8 @@ class Evolution(FoolingSearch):
         }
         return FoolingImages(evolved.archive.images, evolved.archive.odds, evolved.archive.generation, record)
 
+    @override
     def check(self, generations: int | None, population: int | None) -> None:
-        """See `FoolingSearch.check`."""
         _settings(generations, population)
 
 

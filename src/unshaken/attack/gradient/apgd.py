@@ -8,6 +8,7 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import DLR, Difference, Margin, TargetedDLR
@@ -65,16 +66,12 @@ class APGD(Attack[APGDState]):
         return self
 
     @property
+    @override
     def runs(self) -> int:
-        """As many as `restarts`."""
         return self.restarts
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """One a restart.
-
-        Raises:
-            ParameterError: the loss needs more classes than there are.
-        """
         least = LEAST_CLASSES.get(self.loss, 2)
         if context.classes < least:
             other = "margin-targeted" if self.loss.endswith("targeted") else "ce or loss=margin"
@@ -83,18 +80,18 @@ class APGD(Attack[APGDState]):
             )
         return super().phases(context)
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> APGDState:
-        """A random point of the sphere, with the first of the targets."""
         n = self.targets if self.loss.endswith("targeted") else 1
         targets = problem.labels[:, None] if problem.targeted else problem.rivals(n)
         return start_first_run(problem, rng, targets, self._schedule(problem.ball.norm))
 
+    @override
     def ask(self, state: APGDState) -> Gradient:
-        """The gradient of the loss at the current point."""
         return Gradient(state.x, of=self.objective(state))
 
+    @override
     def tell(self, state: APGDState, answer: Answer) -> APGDState:
-        """Keep the best point, adapt the step size, and step; at its end begin the next phase or target."""
         phases = self._schedule(state.problem.ball.norm)
         ended = state.t >= phases.steps(state)
         step = sparse_step if state.problem.ball.norm == "l1" else momentum_step
@@ -105,18 +102,18 @@ class APGD(Attack[APGDState]):
         rows = ended.nonzero().flatten()
         return stepped.put(rows, start_next_phase(stepped[rows], phases)) if len(rows) else stepped
 
+    @override
     def done(self, state: APGDState) -> Tensor:
-        """The last step of the last run is made; the driver's final check tells whether the end point fools."""
         phases = self._schedule(state.problem.ball.norm)
         last = (state.phase == len(phases) - 1) & (state.turn == state.targets.shape[1] - 1)
         return last & (state.t >= phases.steps(state))
 
+    @override
     def result(self, state: APGDState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass each way a step and start, for each target."""
         runs = min(self.targets, classes - 1) if self.loss.endswith("targeted") else 1
         most = runs * (self.steps + 3)  # three phases at most, each with a start
         return most, most

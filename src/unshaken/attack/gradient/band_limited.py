@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import Field, NonNegativeFloat
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
@@ -21,14 +22,14 @@ class BandLimitedPGD(PGD):
     low: float = Field(-1.0, description="lower end of the band in bins; below 0 the mean is free too")
     high: NonNegativeFloat = Field(8.0, description="upper end of the band in bins")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
-        """As PGD, its change cut to the band."""
         state = super().start(problem, rng)
         ball = problem.ball
         return state.replace(x=ball.project(ball.clean + band_pass(state.x - ball.clean, self.low, self.high)))
 
+    @override
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
-        """One step, cut to the band, and back into the ball."""
         ball = state.problem.ball
         direction = ball.steepest(required(answer.gradient), state.x)
         change = state.x + self.step_size * ball.radius * direction - ball.clean

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.loss_choice import Loss, check_loss, choose_loss
@@ -44,36 +45,32 @@ class FGSM(Attack[FGSMState]):
     )
     tau: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """One.
-
-        Raises:
-            ParameterError: the loss needs more classes than there are.
-        """
         check_loss(self.info.name, self.loss, self.tau, context.classes)
         return super().phases(context)
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> FGSMState:
-        """The clean image."""
         return FGSMState(problem, problem.ball.clean, torch.zeros(len(problem), dtype=torch.bool))
 
+    @override
     def ask(self, state: FGSMState) -> Gradient:
-        """The gradient of the loss at the clean image."""
         return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.tau))
 
+    @override
     def tell(self, state: FGSMState, answer: Answer) -> FGSMState:
-        """The one step."""
         x = state.problem.ball.farthest(required(answer.gradient))
         return state.replace(x=x, stepped=torch.ones_like(state.stepped))
 
+    @override
     def done(self, state: FGSMState) -> Tensor:
-        """After the step."""
         return state.stepped
 
+    @override
     def result(self, state: FGSMState) -> Candidate:
-        """The point reached."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One gradient."""
         return 1, 1

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
@@ -60,18 +61,18 @@ class JSMA(Attack[JSMAState]):
             raise ValueError("give a share of eps in [-1, 1] other than 0")
         return value
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> JSMAState:
-        """The clean image."""
         clean = problem.ball.clean
         none = torch.zeros_like(problem.labels)
         return JSMAState(problem, clean, torch.ones_like(clean, dtype=torch.bool), none, none.bool())
 
+    @override
     def ask(self, state: JSMAState) -> Gradient:
-        """The gradient of the cross-entropy at the current point."""
         return Gradient(state.x, of=state.problem.loss)
 
+    @override
     def tell(self, state: JSMAState, answer: Answer) -> JSMAState:
-        """Move the two free values of the highest saliency that can be moved."""
         ball, towards = state.problem.ball, 1.0 if self.theta > 0 else -1.0
         moved = ball.project(state.x + self.theta * ball.radius).to(state.x)
         saliency = towards * required(answer.gradient)
@@ -85,14 +86,14 @@ class JSMA(Attack[JSMAState]):
             stuck=~(best.values > 0).any(1),
         )
 
+    @override
     def done(self, state: JSMAState) -> Tensor:
-        """All steps made, or no value left that would help."""
         return state.stuck | (state.step >= self.steps)
 
+    @override
     def result(self, state: JSMAState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """A pass each way a step."""
         return self.steps, self.steps

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
@@ -51,30 +52,30 @@ class MIFGSM(Attack[MIFGSMState]):
     step_size: PositiveFloat = Field(0.1, description="length a of a step, as a share of eps; the paper's is 1/T")
     mu: NonNegativeFloat = Field(1.0, description="decay factor of the accumulated gradient; 0 is plain ascent")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> MIFGSMState:
-        """The clean image."""
         clean = problem.ball.clean
         return MIFGSMState(problem, clean, torch.zeros_like(clean), torch.zeros(len(problem), dtype=torch.int64))
 
+    @override
     def ask(self, state: MIFGSMState) -> Gradient:
-        """The gradient of the loss at the current point."""
         return Gradient(state.x, of=state.problem.loss)
 
+    @override
     def tell(self, state: MIFGSMState, answer: Answer) -> MIFGSMState:
-        """Accumulate, then step along the accumulated gradient."""
         ball = state.problem.ball
         momentum = accumulated(state.momentum, required(answer.gradient), self.mu)
         x = ball.project(state.x + self.step_size * ball.radius * ball.steepest(momentum, state.x))
         return state.replace(x=x, momentum=momentum, step=state.step + 1)
 
+    @override
     def done(self, state: MIFGSMState) -> Tensor:
-        """All steps made."""
         return state.step >= self.steps
 
+    @override
     def result(self, state: MIFGSMState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass each way a step."""
         return self.steps, self.steps

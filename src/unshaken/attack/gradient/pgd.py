@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.loss_choice import Loss, check_loss, choose_loss
@@ -49,44 +50,40 @@ class PGD(Attack[PGDState]):
     )
     tau: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """One a restart.
-
-        Raises:
-            ParameterError: the loss needs more classes than there are.
-        """
         check_loss(self.info.name, self.loss, self.tau, context.classes)
         return super().phases(context)
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
-        """A random point of the ball, or the clean image."""
         x = problem.ball.random_point(rng) if self.random_start else problem.ball.clean
         return PGDState(problem, x, torch.zeros(len(problem), dtype=torch.int64))
 
+    @override
     def ask(self, state: PGDState) -> Gradient:
-        """The gradient of the loss at the current point."""
         return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.tau))
 
+    @override
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
-        """One step along the steepest direction s(g) of the norm, and back into the ball."""
         ball = state.problem.ball
         direction = ball.steepest(required(answer.gradient), state.x)
         x = ball.project(state.x + self.step_size * ball.radius * direction)
         return state.replace(x=x, step=state.step + 1)
 
+    @override
     def done(self, state: PGDState) -> Tensor:
-        """All steps made; the driver's final check tells whether the end point fools."""
         return state.step >= self.steps
 
+    @override
     def result(self, state: PGDState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass each way a step."""
         return self.steps, self.steps
 
     @property
+    @override
     def runs(self) -> int:
-        """As many as `restarts`."""
         return self.restarts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.device import is_needless
@@ -31,6 +32,7 @@ class Crossing(Query):
     beta: float
     candidates: int
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         """A forward pass; unless the goal is met for all rows another, and a backward pass for each lead.
 

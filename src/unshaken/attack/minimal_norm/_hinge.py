@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.losses import margin
 from unshaken.core.oracle import required
@@ -33,6 +34,7 @@ class Hinge(Objective):
     targeted: bool
     kappa: float
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, to fall."""
         lead = margin(required(answer.logits), self.labels)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
@@ -86,8 +87,8 @@ class CarliniWagner(Attack[CarliniWagnerState]):
     kappa: NonNegativeFloat = Field(0.0, description="confidence: margin of logits that an example must reach")
     polish: NonNegativeInt = Field(8, description="bisection steps towards the clean image at the end; 0 as published")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> CarliniWagnerState:
-        """The clean image, with the first c."""
         clean = problem.ball.clean
         w = tanh_space(clean)
         c = clean.new_full((len(clean),), self.initial_c)
@@ -100,13 +101,13 @@ class CarliniWagner(Attack[CarliniWagnerState]):
             problem, weight, origin, w, m, v, origin, zero, zero.bool(), none, best, none.clone(), low, zero
         )
 
+    @override
     def ask(self, state: CarliniWagnerState) -> Gradient:
-        """The gradient of the weighted hinge at the current point."""
         problem = state.problem
         return Gradient(state.x, of=Hinge(problem.labels, state.weight.c, problem.targeted, self.kappa))
 
+    @override
     def tell(self, state: CarliniWagnerState, answer: Answer) -> CarliniWagnerState:
-        """Keep the point if it is the nearest example, make one step of Adam, and see whose run is over."""
         change = state.x - state.origin
         size = change.flatten(1).square().sum(1)
         hit = self._leads(state.problem, required(answer.logits))
@@ -128,16 +129,16 @@ class CarliniWagner(Attack[CarliniWagnerState]):
         state = self._next_run(state, ended) if bool(ended.any()) else state
         return self._polish(state, over, hit) if bool(over.any()) else state
 
+    @override
     def done(self, state: CarliniWagnerState) -> Tensor:
-        """All runs have ended, and the way to what they found is short."""
         return self._over(state) & ((state.polished >= self.polish) | (state.least == math.inf))
 
+    @override
     def result(self, state: CarliniWagnerState) -> Candidate:
-        """The nearest example of all runs."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass each way a step, if no run ends early."""
         looks = self.steps * self.search_steps + self.polish
         return looks, looks
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import Margin
@@ -66,8 +67,8 @@ class DeepFool(Attack[DeepFoolState]):
         json_schema_extra={"most": "classes"},
     )
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> DeepFoolState:
-        """The clean image."""
         clean = problem.ball.clean
         return DeepFoolState(
             problem,
@@ -78,15 +79,15 @@ class DeepFool(Attack[DeepFoolState]):
             torch.zeros_like(problem.labels, dtype=torch.bool),
         )
 
+    @override
     def ask(self, state: DeepFoolState) -> Query:
-        """The slopes of all candidates at the current point; of the target's lead alone where there is one."""
         problem = state.problem
         if problem.targeted:
             return Gradient(state.x, of=Margin(problem.labels, True))
         return Slopes(state.x, problem.labels, state.classes)
 
+    @override
     def tell(self, state: DeepFoolState, answer: Answer) -> DeepFoolState:
-        """Stay where the class has changed, else go on to the nearest linearised boundary."""
         problem, logits = state.problem, required(answer.logits)
         if problem.targeted:
             slopes, f = required(answer.gradient)[:, None], required(answer.value)[:, None]
@@ -99,16 +100,16 @@ class DeepFool(Attack[DeepFoolState]):
         wide = fooled.view(-1, 1, 1, 1)
         return state.replace(x=torch.where(wide, state.x, x), total=total, step=state.step + 1, fooled=fooled)
 
+    @override
     def done(self, state: DeepFoolState) -> Tensor:
-        """The class has changed, or all steps are made."""
         return state.fooled | (state.step >= self.steps)
 
+    @override
     def result(self, state: DeepFoolState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """A step costs one forward pass, and a backward pass for each candidate but the label."""
         return self.steps, self.steps * (min(self.candidates, classes) - 1)
 
 

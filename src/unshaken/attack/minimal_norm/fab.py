@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import ORDERS
 from unshaken.attack.engine.base import Attack, Candidate
@@ -90,15 +91,15 @@ class FAB(Attack[FABState]):
         0.9, gt=0, le=1, description="backward-step factor after a success (1 stays, 0 returns to the clean image)"
     )
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> FABState:
-        """The clean image."""
         clean, zeros = problem.ball.clean, torch.zeros_like(problem.labels)
         rivals = problem.rivals(self.targets if self._one_by_one(problem) else 0)
         never = torch.full_like(clean[:, 0, 0, 0], math.inf)
         return FABState(problem, rng, clean, clean, never, rivals, zeros, never, zeros)
 
+    @override
     def ask(self, state: FABState) -> Crossing:
-        """Whether `x_t` fools, and f and w where the next step starts: before it, there, or at the next run's start."""
         problem, run = state.problem, state.step // self.steps
         fresh = state.step % self.steps == 0
         begin = problem.ball.clean if self.restarts == 1 else self._starts(state, run % self.restarts, fresh)
@@ -107,8 +108,8 @@ class FAB(Attack[FABState]):
             rivals = rivals.gather(1, (run // self.restarts).clamp_max(rivals.shape[1] - 1)[:, None])
         return Crossing(state.x, problem, begin, fresh, rivals, self.beta, self.candidates)
 
+    @override
     def tell(self, state: FABState, answer: Answer) -> FABState:
-        """Keep the point if it is the nearest that fooled, and make a step."""
         query, logits, ball = self.ask(state), required(answer.logits), state.problem.ball
         distance = _length((state.x - ball.clean)[:, None], ball.norm)[:, 0]
         distance = distance.masked_fill(~query.hit(logits), math.inf)
@@ -134,16 +135,16 @@ class FAB(Attack[FABState]):
         spent = stale >= self.patience
         return {"step": torch.where(spent, -(-step // self.steps) * self.steps, step), "near": near, "stale": stale}
 
+    @override
     def done(self, state: FABState) -> Tensor:
-        """All steps of all runs made, and the last point tested."""
         return state.step > self._total(state.rivals)
 
+    @override
     def result(self, state: FABState) -> Candidate:
-        """The nearest point that fooled; the point just tested where that ended the search."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """A step costs two forward passes and a backward pass for each class; so does the test of the last point."""
         runs = self.restarts * (min(self.targets, classes - 1) if self.targeted else 1)
         looks = runs * self.steps + 1
         return 2 * looks, looks * (1 if self.targeted else min(self.candidates, classes - 1))

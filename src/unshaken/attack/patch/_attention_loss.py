@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.errors import ModelError
@@ -72,6 +73,7 @@ class AttentionToCells(Objective):
     cells: Tensor
     reader: AttentionReader
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N, L]`."""
         maps = self.reader.to_patches(answer, self.cells.shape[1])
@@ -88,6 +90,7 @@ class GradientWithOthers(Gradient):
 
     others: Objective | None = None
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         """A forward pass; then, unless the goal is met for all rows, a backward pass for each objective.
 

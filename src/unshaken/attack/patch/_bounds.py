@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import TOLERANCE, Ball, distance
 from unshaken.core.device import widen
@@ -13,19 +14,19 @@ from unshaken.core.rng import SampleRng
 class SmallPatch(Ball):
     """Pixels under a mask are free as long as the change of the image is of bounded l2 norm, `eps`."""
 
+    @override
     def contains(self, x: Tensor) -> Tensor:
-        """Bool `[N]`."""
         return super().contains(x) & (distance(x, self.clean, "l2") <= widen(self.eps) * (1 + TOLERANCE))
 
+    @override
     def project(self, x: Tensor) -> Tensor:
-        """The nearest point within the norm, once within the bounds."""
         x = super().project(x)
         length = distance(x, self.clean, "l2").to(x)
         share = (self.eps * (1 - TOLERANCE) / length.clamp_min(1e-30)).clamp_max(1).view(-1, 1, 1, 1)
         return super().project(torch.where(share < 1, self.clean + share * (x - self.clean), x))
 
+    @override
     def random_point(self, rng: SampleRng) -> Tensor:
-        """Random pixels, projected."""
         return self.project(super().random_point(rng))
 
 

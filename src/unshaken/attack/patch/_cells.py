@@ -8,6 +8,7 @@ from typing import ClassVar, Self, TypeVar
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveInt, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.phase import AttackContext, Phase
@@ -32,12 +33,12 @@ class CellAttack(Attack[S]):
     _run: int = PrivateAttr(0)
 
     @property
+    @override
     def runs(self) -> int:
-        """As many as `restarts`."""
         return self.restarts
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """Itself, once a run; the place stays, the start is a fresh one."""
         name = self.info.name
         return [Phase(self._copy(r), name if r == 0 else f"{name}+{r + 1}") for r in range(self.runs)], []
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Candidate
@@ -45,12 +46,8 @@ class Patch(CellAttack[PatchState]):
     step_size: PositiveFloat = Field(0.1, description="step a, in units of the pixel range")
     random_start: bool = Field(True, description="start with random pixels, else with the image's own")
 
+    @override
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
-        """All images that differ from the clean one under the patch alone.
-
-        Raises:
-            ParameterError: the patch does not fit into the images.
-        """
         return Ball.region(clean, self.mask(rng, *clean.shape[2:]).to(clean.device))
 
     def placed(self, batch: Batch, seed: int = 0) -> Tensor:
@@ -76,30 +73,30 @@ class Patch(CellAttack[PatchState]):
         mask[:, :, self.row : self.row + side, self.column : self.column + side] = True
         return mask
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> PatchState:
-        """Random pixels under the patch, or the clean image."""
         ball = problem.ball
         x = ball.random_point(rng.fold(self._run)) if self.random_start else ball.clean
         return PatchState(problem, x, torch.zeros(len(problem), dtype=torch.int64))
 
+    @override
     def ask(self, state: PatchState) -> Gradient:
-        """The gradient of the cross-entropy at the current point."""
         return Gradient(state.x, of=state.problem.loss)
 
+    @override
     def tell(self, state: PatchState, answer: Answer) -> PatchState:
-        """One step; outside the patch the bounds keep the image as it is."""
         ball = state.problem.ball
         step = ball.steepest(required(answer.gradient), state.x)
         return state.replace(x=ball.project(state.x + self.step_size * step), step=state.step + 1)
 
+    @override
     def done(self, state: PatchState) -> Tensor:
-        """All steps made; the driver's final check tells whether the end point fools."""
         return state.step >= self.steps
 
+    @override
     def result(self, state: PatchState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass each way a step."""
         return self.steps, self.steps

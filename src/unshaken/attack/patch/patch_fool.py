@@ -8,6 +8,7 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.adam import Adam
 from unshaken.attack.engine.ball import Ball
@@ -105,12 +106,8 @@ class PatchFool(CellAttack[PatchFoolState]):
             raise ValueError(f"linf={self.linf} and l2={self.l2} are two bounds of one patch; give one of them")
         return self
 
+    @override
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
-        """With the importance of each pixel of these samples, and the layers whose attention is drawn.
-
-        Raises:
-            ModelError: attention is asked of a model that has none of a known form.
-        """
         ready, images = self.model_copy(), batch.images
         if self.attention or self.choose == "attention":
             ready._token_side = token_side(oracle.model)
@@ -133,12 +130,8 @@ class PatchFool(CellAttack[PatchFoolState]):
             found.append(maps.mean((1, 2)).view(-1, 1, *shape))
         return torch.cat(found).repeat_interleave(side, 2).repeat_interleave(side, 3)
 
+    @override
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
-        """All images that differ from the clean one under the patch alone, as far as the bounds allow.
-
-        Raises:
-            ParameterError: the patch does not fit into the images, or has fewer pixels than are to be changed.
-        """
         side = self._token_side if self._token_side and not self.size else cell_side(self.size, *clean.shape[2:])
         if self.pixels > self.cells * side**2:
             raise ParameterError(
@@ -151,8 +144,8 @@ class PatchFool(CellAttack[PatchFoolState]):
             mask = highest_cells(required(self._importance), side=side, cells=self.cells, offset=self.offset)
         return patch_ball(clean, mask.to(clean.device), linf=self.linf, l2=self.l2)
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> PatchFoolState:
-        """Random pixels in the patch."""
         ball, rng = problem.ball, rng.fold(self._run)
         mask = (ball.upper > ball.lower).any(1, keepdim=True)
         delta = ball.random_point(rng)
@@ -165,15 +158,15 @@ class PatchFool(CellAttack[PatchFoolState]):
             torch.zeros_like(problem.labels),
         )  # fmt: skip
 
+    @override
     def ask(self, state: PatchFoolState) -> Gradient:
-        """The gradient of the cross-entropy, and those of the attention to the patch."""
         if self._reader is None:
             return Gradient(state.x, of=state.problem.loss)
         others = AttentionToCells(state.tokens, self._reader)
         return GradientWithOthers(state.x, of=state.problem.loss, layers=self._reader.names, others=others)
 
+    @override
     def tell(self, state: PatchFoolState, answer: Answer) -> PatchFoolState:
-        """One step of the patch, and of the choice of pixels while that is open."""
         ball, count = state.problem.ball, state.step + 1
         adam = state.adam.add(self._combined(answer, lambda g: g * state.chosen))
         rate = self.step_size * self.decay ** (state.step // self.decay_steps).to(state.x)
@@ -195,16 +188,16 @@ class PatchFool(CellAttack[PatchFoolState]):
             step=count,
         )
 
+    @override
     def done(self, state: PatchFoolState) -> Tensor:
-        """All steps made; the driver's final check tells whether the end point fools."""
         return state.step >= self.steps
 
+    @override
     def result(self, state: PatchFoolState) -> Candidate:
-        """The current point."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass each way a step and for saliency; once it is prepared, a backward pass a layer more."""
         layers = 0 if self._reader is None else len(self._reader.names)
         return self.steps + (self.choose != "random"), self.steps * (1 + layers) + (self.choose == "saliency")
 

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, Self
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack, Candidate
@@ -80,12 +81,8 @@ class UniversalPatch(Attack[UniversalPatchState]):
             raise ValueError(f"scale_min={self.scale_min} is above scale_max={self.scale_max}")
         return self
 
+    @override
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
-        """With the patch fitted, once for all stages.
-
-        Raises:
-            ParameterError: samples have different targets, or the patch does not fit into the images.
-        """
         kept, labels = self._kept, required(batch.labels)
         if kept.patch is not None:
             return self
@@ -157,41 +154,41 @@ class UniversalPatch(Attack[UniversalPatchState]):
         row, column = (side / 2 + (room - side) * draws[:, i] for i, room in enumerate((height, width)))
         return Overlay(row, column, side, angle, self.mask == "circle")
 
+    @override
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
-        """All images that differ from the clean one under the patch alone."""
         return Ball.region(clean, self._stuck(clean, rng)[1] > 0)
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> UniversalPatchState:
-        """The image with the patch."""
         return UniversalPatchState(self._stuck(problem.ball.clean, rng)[0])
 
+    @override
     def ask(self, state: UniversalPatchState) -> Logits:
-        """Nothing is asked: the driver's final check tells whether the patch fools."""
         return Logits(state.x)
 
+    @override
     def tell(self, state: UniversalPatchState, answer: Answer) -> UniversalPatchState:
-        """The same."""
         return state
 
+    @override
     def done(self, state: UniversalPatchState) -> Tensor:
-        """From the start."""
         return torch.ones(len(state.x), dtype=torch.bool, device=state.x.device)
 
+    @override
     def result(self, state: UniversalPatchState) -> Candidate:
-        """The image with the patch."""
         return Candidate(state.x)
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """None; the fit costs `steps * batch` passes each way, once for all samples."""
         return 0, 0
 
     @property
+    @override
     def runs(self) -> int:
-        """As many as `restarts`."""
         return self.restarts
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """The patch at one placement after the other, fitted when the first sample needs it."""
         copy = self.model_copy()
         copy._kept = SharedPatch(context.seed, context.reference)
         name = self.info.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import required
@@ -36,6 +37,7 @@ class PixelCrossEntropy(Objective):
     masks: Tensor
     weight: Tensor | None = None
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`, in nats."""
         logits = required(answer.logits)

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import CrossEntropy
 from unshaken.core.classifier import Classifier
@@ -70,8 +71,8 @@ class MappedClasses(nn.Module):
         self.oracle, self.classes = oracle, classes
         self.register_buffer("index", index, persistent=False)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Log-probabilities `[N, K]`."""
         logits: Tensor = self.oracle(fit_view(images, self.oracle.view)).float()
         if self.index is None:
             return logits.log_softmax(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.attack.semantic._search_space import PixelSpace, SearchSpace, TransformationSpace
 from unshaken.core.box import boxed
@@ -34,17 +35,17 @@ class DenoisedSpace(SearchSpace):
         model.check_sigma(sigma)
         self.model, self.sigma = model, sigma
 
+    @override
     def to(self, device: torch.device) -> DenoisedSpace:
-        """See `SearchSpace.to`."""
         return DenoisedSpace(self.model.to(device), self.sigma)
 
+    @override
     def start(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """The images with noise."""
         self.model.check(images, None)
         return images + self.sigma * rng.fold("noise").normal(*images.shape[1:]).to(images)
 
+    @override
     def render(self, codes: Tensor, images: Tensor) -> Tensor:
-        """Without it."""
         return self.model.denoise(codes, self.sigma)
 
 
@@ -58,17 +59,13 @@ class LatentSpace(SearchSpace):
     def __init__(self, model: LatentGenerator) -> None:
         self.model = model
 
+    @override
     def to(self, device: torch.device) -> LatentSpace:
-        """See `SearchSpace.to`."""
         return LatentSpace(self.model.to(device))
 
     @torch.no_grad()
+    @override
     def start(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """What the encoder gives.
-
-        Raises:
-            ModelError: the generator is for other images, has no encoder, or gives NaN.
-        """
         self.model.check_images(images)
         codes = self.model.encode(images)
         if codes is None:
@@ -80,8 +77,8 @@ class LatentSpace(SearchSpace):
         check_finite(self.model.generate(codes), "images", self.model.name)
         return codes
 
+    @override
     def render(self, codes: Tensor, images: Tensor) -> Tensor:
-        """What the decoder makes, cut to [0, 1]."""
         return boxed(self.model.generate(codes))
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PrivateAttr
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, AttackResult
 from unshaken.attack.engine.phase import AttackContext, Phase
@@ -77,24 +78,19 @@ class OracleSearch(Attack[S]):
         return copy
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """Oracles, held out or not, and the generator where it is code."""
         code = self.generator if is_code(self.generator) else ""
         return tuple(unescape(s) for specs in (self.oracle, self.held_out, code) if specs for s in specs.split("+"))
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The generator where it is a file, and class maps."""
         files = [f for maps in (self.map, self.held_out_map) for f in maps.split("+") if f]
         return (*files, *(() if self.generator in OWN else generator_files(self.generator)))
 
+    @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        """One search, once oracles and generator have been tried.
-
-        Raises:
-            ParameterError: an oracle does not fit the model or the images, or there is nothing to attack together.
-            ModelError: the generator does not fit the images.
-        """
         name, reference = self.info.name, context.reference
         if reference is None or not len(reference):
             raise ParameterError(f"{name}: there are no images to try oracle and generator on")
@@ -107,18 +103,14 @@ class OracleSearch(Attack[S]):
             flags = [UNFIT_ORACLE.flag(f"{name}: the oracle sees the class in none of the first {n} images")]
         return phases, flags
 
+    @override
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
-        """The same.
-
-        Raises:
-            ParameterError: targets are given: the oracle is to see the true class, which the search then does not know.
-        """
         if targeted:
             raise ParameterError(f"{self.info.name}: it leaves the true class and takes no targets: omit them")
         return self
 
+    @override
     def further_rows(self, batch: Batch, condition: Condition, result: AttackResult, context: Context) -> list[Part]:
-        """What oracles said in each search, or of the start where none was needed, and held-out ones at the end."""
         reference = context.reference() if context.reference else batch
         space = self._ready(context.oracle, reference, result.logits.shape[1], context.once)._search_space()
         labels, images = required(batch.labels), batch.images.float()

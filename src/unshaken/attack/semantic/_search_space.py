@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.box import boxed
 from unshaken.core.rng import SampleRng
@@ -82,40 +83,40 @@ class PixelSpace(SearchSpace):
     def __init__(self, weight: float) -> None:
         self.weight = weight
 
+    @override
     def start(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """The images."""
         return images
 
+    @override
     def render(self, codes: Tensor, images: Tensor) -> Tensor:
-        """The codes."""
         return boxed(codes)
 
+    @override
     def project(self, codes: Tensor) -> Tensor:
-        """Cut to [0, 1]."""
         return codes.clamp(0, 1)
 
+    @override
     def penalty(self, images: Tensor) -> Tensor | None:
-        """Weighted total variation."""
         return self.weight * total_variation(images) if self.weight else None
 
 
 class TransformationSpace(SearchSpace):
     """Rotation, shift, zoom, brightness, contrast, saturation and sharpness: eight numbers in [-1, 1], at first 0."""
 
+    @override
     def start(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """No change."""
         return images.new_zeros(len(images), len(LIMITS))
 
+    @override
     def render(self, codes: Tensor, images: Tensor) -> Tensor:
-        """See `transformed`."""
         return transformed(images, codes)
 
+    @override
     def project(self, codes: Tensor) -> Tensor:
-        """Cut to [-1, 1]."""
         return codes.clamp(-1, 1)
 
+    @override
     def scale(self, codes: Tensor) -> Tensor:
-        """1: the largest change of each."""
         return torch.ones_like(codes[:, 0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.adam import Adam
 from unshaken.attack.engine.base import Candidate
@@ -56,12 +57,12 @@ class OracleBound(OracleSearch[OracleBoundedState]):
     """
 
     @property
+    @override
     def stops_at_success(self) -> bool:
-        """If `early`."""
         return self.early
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> OracleBoundedState:
-        """The reconstruction, where the oracle approves of it."""
         clean, space = problem.ball.clean, self._search_space()
         codes = space.space.start(clean, rng)
         x, good = space.show(codes, clean, problem.labels)
@@ -72,12 +73,12 @@ class OracleBound(OracleSearch[OracleBoundedState]):
             stop, zero + len(space.committee),
         )  # fmt: skip
 
+    @override
     def ask(self, state: OracleBoundedState) -> Gradient:
-        """The gradient of the cross-entropy at the stored image."""
         return Gradient(state.x, of=state.problem.loss)
 
+    @override
     def tell(self, state: OracleBoundedState, answer: Answer) -> OracleBoundedState:
-        """A step of the code, taken if the oracle approves of its image."""
         space, problem, count = self._search_space(), state.problem, state.step + 1
         gradient = required(answer.gradient)
         if self.together:
@@ -97,16 +98,16 @@ class OracleBound(OracleSearch[OracleBoundedState]):
             asked=state.asked + len(space.committee),
         )
 
+    @override
     def done(self, state: OracleBoundedState) -> Tensor:
-        """All steps made, or an image refused."""
         return (state.step >= self.steps) | (state.stop != BUDGET)
 
+    @override
     def result(self, state: OracleBoundedState) -> Candidate:
-        """The last image that was approved."""
         return Candidate(state.x, {"accepted": state.accepted, "stop": state.stop, "asked": state.asked})
 
+    @override
     def cost(self, classes: int) -> tuple[int, int]:
-        """One pass each way a step; those of oracles stand in rows of their own."""
         return self.steps, self.steps
 
     def _direction(self, slope: Tensor, adam: Adam, count: Tensor) -> Tensor:

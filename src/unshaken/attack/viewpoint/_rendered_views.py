@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
@@ -27,12 +28,12 @@ class RenderedViews(Query):
     render: Render
 
     @property
+    @override
     def width(self) -> int:
-        """Images a row."""
         return self.points.shape[1]
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """`Q` forward passes a sample, all in common batches; means over `passes.draws` passes of a random model."""
         n, count = self.points.shape[:2]
         found: list[Tensor] = []
         with torch.inference_mode():

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.viewpoint._evolution import START, Evolution, Rates, evolve, populate
 from unshaken.attack.viewpoint._rendered_views import Render, RenderedViews
@@ -136,8 +137,8 @@ class GMVFool(ViewAttack):
     start: str = Field("", description="run directory whose saved mixtures the search starts from; default none")
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The saved mixtures."""
         return (f"{self.start.rstrip('/')}/rows/view_mixtures",) if self.start else ()
 
     @property
@@ -168,14 +169,14 @@ class GMVFool(ViewAttack):
         """
         return drive(MixtureSearch(self, render, start), objects, oracle, rng, width=self.width(oracle.limit))
 
+    @override
     def width(self, limit: int) -> int:
-        """As many as give one pass of a population each."""
         return max(1, limit // (self.components + 2 * self.pairs))
 
+    @override
     def choose(
         self, objects: Objects, ids: Sequence[str], render: Render, oracle: Oracle, rng: SampleRng
     ) -> ChosenViews:
-        """Learn the mixtures, and draw views from them."""
         start = read_mixtures(self.start, ids, self.box).to(objects.labels.device) if self.start else None
         found = self.learn(objects, render, oracle, rng, start)
         u, k = found.result.mixture.draw(rng.fold("judged"), self.samples)
@@ -187,8 +188,8 @@ class GMVFool(ViewAttack):
         """All populations, and the views that are judged."""
         return self.iterations * (self.components + 2 * self.pairs) + self.samples
 
+    @override
     def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews, broken: Tensor) -> list[Part]:
-        """The mixtures, a row a component, and what the search broke."""
         mixture, fitness = chosen.mixture, chosen.fitness
         if mixture is None or fitness is None:
             return []

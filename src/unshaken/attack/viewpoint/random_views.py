@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from typing_extensions import override
 
 from unshaken.attack.viewpoint._rendered_views import Render
 from unshaken.attack.viewpoint.base import Objects, ViewAttack
@@ -18,10 +19,10 @@ from unshaken.core.rng import SampleRng
 class UniformViews(ViewAttack):
     """Base class of attacks that draw views evenly from a box."""
 
+    @override
     def choose(
         self, objects: Objects, ids: Sequence[str], render: Render, oracle: Oracle, rng: SampleRng
     ) -> ChosenViews:
-        """Draw the views; the model is not asked."""
         spread = rng.fold("views").uniform(self.samples, 6, low=-1, high=1)
         views = spread * spread.new_tensor(self.box.a) + spread.new_tensor(self.box.b)
         none = torch.zeros_like(objects.labels)

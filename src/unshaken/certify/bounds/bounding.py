@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.bounds.interval import Bounds, box
 from unshaken.certify.engine.base import Certifier, certificates
@@ -72,26 +73,18 @@ class BoundCertifier(Certifier):
             limit: images, or functionals, that may be held at a time.
         """
 
+    @override
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        """PGD at the same radii."""
         return [{"method": "pgd", "norm": "linf", "eps": list(radii) or [EPS]}]
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
+    @override
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition an eps, 2/255 unless given.
-
-        Raises:
-            ParameterError: severities, another norm, or an eps outside (0, 1].
-        """
         return linf_conditions(self.info.name, label, severities, eps, norm, EPS)
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """For each condition the certificates of the model's own answers, then these answers.
-
-        Raises:
-            ModelError: the network has a layer that bounds do not know.
-        """
         with context.oracle.meter.method():
             chain = read_chain(context.oracle.model, batch.images)
         return [part for condition in conditions for part in self._rows(chain, batch, condition, context)]

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.bounds.bounding import BoundCertifier, chain_and_labels
 from unshaken.certify.bounds.interval import Bounds, box, interval_margins
@@ -33,8 +34,8 @@ class CROWN(BoundCertifier):
         "ibp", description="bounds of intermediate layers: ibp, or crown (tighter, slower)"
     )
 
+    @override
     def holds(self, chain: Chain, bounds: Bounds, labels: Tensor, limit: int) -> Tensor:
-        """Whether all margins are above 0, by intervals, else by CROWN-IBP, else by CROWN."""
         proved = (interval_margins(chain, bounds, labels) > 0).all(1)
         for refine in (False, True)[: 1 + (self.intermediate == "crown")]:
             left = (~proved).nonzero().flatten()

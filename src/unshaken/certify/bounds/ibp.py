@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.bounds.bounding import BoundCertifier, chain_and_labels
 from unshaken.certify.bounds.interval import Bounds, box, interval_margins
@@ -21,8 +22,8 @@ class IBP(BoundCertifier):
     Sound for every network that can be read, but loose for those that were not trained for it.
     """
 
+    @override
     def holds(self, chain: Chain, bounds: Bounds, labels: Tensor, limit: int) -> Tensor:
-        """Whether all margins' intervals lie above 0."""
         return (interval_margins(chain, bounds, labels) > 0).all(1)
 
 

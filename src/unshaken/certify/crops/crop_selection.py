@@ -14,6 +14,7 @@ from typing import Any, ClassVar, cast
 import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.crops._choice import (
     Candidates,
@@ -165,24 +166,16 @@ class CropSelection(Certifier):
         a, b = min(self.block or rows, rows), min(self.block or columns, columns)
         return windows_agree(central(found, a + 2 * d, b + 2 * d), a, b)
 
+    @override
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        """Shifts in whole pixels are severities.
-
-        Raises:
-            ParameterError: one is no whole number.
-        """
         if any(r != int(r) for r in radii):
             raise ParameterError(f"crop_selection: a radius is a shift in whole pixels, not {max(radii):g}")
         return {"severities": [int(r) for r in radii]}
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
+    @override
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition a severity, which is the largest shift in pixels; 1 unless given.
-
-        Raises:
-            ParameterError: eps is given, or a severity is below 1.
-        """
         if eps:
             raise ParameterError("crop_selection: shifts are whole pixels: give severities, not eps")
         for severity in severities:
@@ -190,8 +183,8 @@ class CropSelection(Certifier):
                 raise ParameterError(f"crop_selection: severity {severity} must be a shift of at least 1 pixel")
         return [Condition(f"{label}-{d}", "crop_selection", severity=d) for d in severities or (1,)]
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """For each condition the certificates, then the defended model's answers to the unshifted windows."""
         return [part for condition in conditions for part in self._rows(batch, condition, context)]
 
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
@@ -250,13 +243,13 @@ class CropClassifier(Classifier):
         """What classifies the crop."""
         return cast(Classifier, self.net)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`, averaged over the selected crops."""
         logits: Tensor = self.model(self._inputs(images))
         return _averaged(logits, len(images))
 
+    @override
     def features(self, images: Tensor, layers: Sequence[str]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and named layers of the model inside, averaged over the selected crops."""
         logits, found = self.model.features(self._inputs(images), layers)
         return _averaged(logits, len(images)), {k: _averaged(v, len(images)) for k, v in found.items()}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 Shape = tuple[int, ...]
 
@@ -52,6 +53,7 @@ class Affine(Layer):
     size: Tensor
     terms: int
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """`W x + b`."""
         return self.map(x) + self.bias
@@ -89,16 +91,16 @@ class Dense(Affine):
 
     weight: Tensor
 
+    @override
     def map(self, x: Tensor) -> Tensor:
-        """`W x`."""
         return x @ self.weight.T
 
+    @override
     def spread(self, x: Tensor) -> Tensor:
-        """`|W| x`."""
         return x @ self.weight.abs().T
 
+    @override
     def pull(self, rows: Tensor, size: bool = False) -> Tensor:
-        """`rows W`."""
         return rows @ (self.weight.abs() if size else self.weight)
 
 
@@ -112,16 +114,16 @@ class Conv(Affine):
     dilation: tuple[int, int]
     groups: int
 
+    @override
     def map(self, x: Tensor) -> Tensor:
-        """`W x`."""
         return F.conv2d(x, self.weight, None, self.stride, self.padding, self.dilation, self.groups)
 
+    @override
     def spread(self, x: Tensor) -> Tensor:
-        """`|W| x`."""
         return F.conv2d(x, self.weight.abs(), None, self.stride, self.padding, self.dilation, self.groups)
 
+    @override
     def pull(self, rows: Tensor, size: bool = False) -> Tensor:
-        """`rows W`, the transposed convolution."""
         weight = self.weight.abs() if size else self.weight
         kernel, (height, width) = self.weight.shape[2:], self.source[1:]
         used = [
@@ -138,16 +140,16 @@ class Scale(Affine):
 
     factor: Tensor
 
+    @override
     def map(self, x: Tensor) -> Tensor:
-        """`W x`."""
         return x * self.factor
 
+    @override
     def spread(self, x: Tensor) -> Tensor:
-        """`|W| x`."""
         return x * self.factor.abs()
 
+    @override
     def pull(self, rows: Tensor, size: bool = False) -> Tensor:
-        """`rows W`."""
         return rows * (self.factor.abs() if size else self.factor)
 
 
@@ -155,8 +157,8 @@ class Scale(Affine):
 class ReLU(Layer):
     """`max(x, 0)`."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """`max(x, 0)`."""
         return x.clamp_min(0)
 
 
@@ -169,8 +171,8 @@ class MaxPool(Layer):
     padding: tuple[int, int]
     dilation: tuple[int, int]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """The largest of each window."""
         return F.max_pool2d(x, self.kernel, self.stride, self.padding, self.dilation)
 
     def members(self) -> Tensor:
@@ -189,8 +191,8 @@ class MaxPool(Layer):
 class Reshape(Layer):
     """The same values in another shape."""
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """The same values."""
         return x.reshape(-1, *self.target)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.engine.base import Certifier
 from unshaken.certify.smoothing.mixture import Parts, parts_of
@@ -50,13 +51,13 @@ class SmoothedMixture(Certifier):
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
 
     @property
+    @override
     def subject(self) -> str:
-        """The mixture."""
         return f"mixture with a model smoothed at sigma={self.sigma:g}"
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The accurate one."""
         return (self.accurate,) if self.accurate else ()
 
     def parts(self, oracle: Oracle) -> Parts:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.engine.base import Certifier
 from unshaken.certify.smoothing.halves import Expansion, Halves, Side, Split, halves
@@ -30,13 +31,13 @@ class TwoHalves(Certifier):
     right: str = Field("", description="model SPEC of a network for the right half; empty for the same network")
 
     @property
+    @override
     def subject(self) -> str:
-        """The sum of the two."""
         return "sum of two halves smoothed at sigma={:g} and {:g}".format(*self.sigmas.values())
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The right half's."""
         return (self.right,) if self.right else ()
 
     @property

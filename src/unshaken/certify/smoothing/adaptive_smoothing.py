@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.engine.base import certificates
 from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
@@ -128,37 +129,29 @@ class AdaptiveSmoothing(SmoothedMixture):
     )
     rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """All votes, and one pass of the accurate model."""
         return self.n0 + self.n + 1
 
+    @override
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        """Radii are found.
-
-        Raises:
-            ParameterError: some are given.
-        """
         if radii:
             raise ParameterError(f"{NAME}: the radii are computed: omit --radius")
         return {}
 
+    @override
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        """The attack through the noise on the whole mixture."""
         own = {name: getattr(self, name) for name in SmoothedMixture.model_fields}
         return [{"method": "adaptive-smoothing-attack", "params": own, "eps": []}]
 
+    @override
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One: the radius is found, not given.
-
-        Raises:
-            ParameterError: severities or eps are given.
-        """
         if severities or eps:
             raise ParameterError(f"{NAME}: the radii are computed: omit severities and eps")
         return [Condition(label, NAME)]
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """For each condition the certificates, then the mixture's answers."""
         return [part for condition in conditions for part in self._rows(batch, condition, context)]
 
     def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:

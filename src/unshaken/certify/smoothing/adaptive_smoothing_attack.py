@@ -6,6 +6,7 @@ import dataclasses
 
 import torch
 from pydantic import Field
+from typing_extensions import override
 
 from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
 from unshaken.certify.smoothing.adaptive_smoothing import judge_mixture
@@ -38,16 +39,16 @@ class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
         0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance"
     )
 
+    @override
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
-        """G looks at the image as it is, h at noisy copies."""
         parts = self.parts(oracle)
         accurate = NoisyNetwork(oracle.beside(parts.accurate), scale=parts.scale_accurate)
         robust = NoisyNetwork(oracle.beside(parts.robust), sigma=self.sigma)
         share = parts.least_alpha if parts.weights is None else oracle.beside(parts.weights)
         return lambda x, labels, noises: MixedGradient(x, labels, noises, accurate, robust, share)
 
+    @override
     def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
-        """The mixture's class where no other can be it."""
         oracle = context.oracle
         known = context
         if self.parts(oracle).accurate is oracle.model:  # g's logits at these images, not at the unchanged ones

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing._sides import LostLabelsOfSide, SideJournal
 from unshaken.certify.smoothing._two_halves import TwoHalves
@@ -60,16 +61,12 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         "sum", description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class"
     )
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """All votes of both halves."""
         return 2 * (self.n0 + self.n)
 
+    @override
     def check(self) -> None:
-        """Refuse radii that no votes could certify.
-
-        Raises:
-            ParameterError: with the n or the sigma that would do.
-        """
         s, t = self.sigmas.values()
         whole = min(s, t) if self.aggregation == "both" else 2 / (s**-2 + t**-2) ** 0.5
         level = self._levels(2)[0]
@@ -83,6 +80,7 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
             f"of {best:.4g} at most, not {wanted:g}: give {more}"
         )
 
+    @override
     def certify(
         self,
         oracle: Oracle,
@@ -92,19 +90,6 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         journal: Journal | None = None,
         right: Classifier | None = None,
     ) -> DualCertificate:
-        """Vote on both sides, and say what follows.
-
-        Args:
-            oracle: runs the model and counts its passes.
-            batch: images `[N, C, H, W]` on its device; labels serve `skip_wrong` alone.
-            seed: the run seed.
-            journal: where finished samples are kept, and found again.
-            right: a network for the right half, in evaluation mode, in the place of the one that is named.
-
-        Raises:
-            ParameterError: the split leaves one side of such images empty.
-            ModelError: the right half's model is absent, or has other classes.
-        """
         left = self.votes(oracle, batch, "left", seed=seed, journal=journal)
         counted = self.beyond(oracle) if right is None else oracle.beside(right)
         with evaluating(counted.model):
@@ -161,8 +146,8 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         reasons = self._reasons_of(gone, whole, left, right, hits)
         return DualCertificate(whole.candidate, gone, radius, mean, reasons, whole, left, right, p, q)
 
+    @override
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        """The attack through the noise on both halves, at the same radii."""
         own = {name: value for name in TwoHalves.model_fields if (value := getattr(self, name)) is not None}
         eps = [r for r in radii or self.radii if r > 0]
         return [{"method": "dual-smoothing-attack", "params": own, "eps": eps}]

@@ -7,6 +7,7 @@ import functools
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing._two_halves import TwoHalves
 from unshaken.certify.smoothing.halves import Side
@@ -38,8 +39,8 @@ class DualSmoothingAttack(TwoHalves, NoiseAttack):
 
     alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
 
+    @override
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
-        """Both halves of each noisy copy through their networks: their pixels, and so their noise, are apart."""
         cut = self.cut(batch.images)
 
         def half(counted: Oracle, side: Side) -> NoisyNetwork:
@@ -50,8 +51,8 @@ class DualSmoothingAttack(TwoHalves, NoiseAttack):
         voices = half(oracle, "left"), half(self.beyond(oracle), "right")
         return lambda x, labels, noises: MixedGradient(x, labels, noises, *voices, share=0.5)
 
+    @override
     def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
-        """Votes on both sides."""
         ask = functools.partial(self.poll, stream=stream, n0=CHOOSE, n=self.votes, seed=context.seed)
         left, right = ask(context.oracle, batch, "left"), ask(self.beyond(context.oracle), batch, "right")
         together = left.replace(selected=left.selected + right.selected, counts=left.counts + right.counts)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
@@ -119,8 +120,8 @@ class OnHalf(Classifier):
         self.register_buffer("source", source.to(device), persistent=False)
         self.shape = shape
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Sub-images `[N, C, m]` to logits `[N, K]`."""
         logits: Tensor = self.net(expanded(images, self.source, self.shape))
         return logits
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing.smoothed_gradient import log_mean
 from unshaken.core.oracle import Oracle
@@ -62,12 +63,12 @@ class MixedGradient(Query):
     share: float | Oracle
 
     @property
+    @override
     def width(self) -> int:
-        """One image a noise and network."""
         return 2 * self.noises.shape[1]
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """The passes of both networks; the answer's logits are the log of the mixture."""
         shape = self.points.shape
         with torch.enable_grad():
             answers = [voice.say(self.points, self.noises) for voice in (self.first, self.second)]

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
@@ -118,8 +119,8 @@ class MixtureNet(nn.Module):
         """See `mixed`."""
         return mixed(accurate, robust, alpha, scale_accurate=self.scale_accurate, scale_robust=self.scale_robust)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` to log-probabilities `[N, K]`."""
         return self.mix(self.accurate_logits(images), self.robust_logits(images), self.alpha)
 
 
@@ -138,8 +139,8 @@ class Side(nn.Module):
         super().__init__()
         self.net, self.which = net, which
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `[N, K]`, or weights `[N, 1]`."""
         if self.which == "weights":
             return self.net.weights(images)[:, None]
         return self.net.robust_logits(images) if self.which == "robust" else self.net.accurate_logits(images)

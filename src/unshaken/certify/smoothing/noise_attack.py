@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, distance
 from unshaken.certify.engine.base import Certifier
@@ -58,8 +59,8 @@ class NoiseAttack(Certifier):
     draws: PositiveInt = Field(8, description="number of noisy copies per gradient")
     votes: PositiveInt = Field(1000, description="number of noisy copies that classify the final image")
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """Two passes for each noisy copy of a step, then the votes."""
         return 2 * self.steps * self.draws + self.votes
 
     @abstractmethod
@@ -70,6 +71,7 @@ class NoiseAttack(Certifier):
     def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """Fresh votes, drawn from a stream of this name, at a batch's images."""
 
+    @override
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
         """One condition a radius, in l2; `sigma/2` to `3 sigma` unless given.
 
@@ -84,12 +86,8 @@ class NoiseAttack(Certifier):
         radii = sorted(eps) or [self.sigma * z / 2 for z in range(1, 7)]
         return [Condition(f"{label}-l2-{r:.6g}", name, eps=r, norm="l2") for r in radii]
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Each radius in turn, the smallest first; an example found within a smaller one stands.
-
-        Raises:
-            ModelError: the model gives no gradients.
-        """
         context.oracle.check_gradients()
         began = time.perf_counter()
         plain = self.count_votes(batch, context, f"{self.info.name}: clean")

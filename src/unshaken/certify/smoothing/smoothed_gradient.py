@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
@@ -48,12 +49,12 @@ class SmoothedGradient(Query):
     noises: Tensor
 
     @property
+    @override
     def width(self) -> int:
-        """One image a noise."""
         return self.noises.shape[1]
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """M passes each way a sample; the answer's logits are the log of the mean prediction."""
         n, copies = self.noises.shape[:2]
         noisy = (self.points[:, None] + self.noises).transpose(0, 1).flatten(0, 1).requires_grad_(True)
         with torch.enable_grad():

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
 from scipy.special import ndtri
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.engine.base import Certifier, certificates
 from unshaken.certify.smoothing.guard import check_reach
@@ -84,8 +85,8 @@ class GaussianSmoothing(Certifier):
         check_reach(self.name, self.radii, sigma=self.sigma, n=self.n, alpha=self.alpha)
 
     @property
+    @override
     def subject(self) -> str:
-        """The smoothed classifier."""
         return smoothed_at(self.sigma)
 
     @property
@@ -119,8 +120,8 @@ class GaussianSmoothing(Certifier):
         )
         return self.conclude(tally)
 
+    @override
     def most_passes(self, classes: int) -> int | None:
-        """All votes."""
         return self.n0 + self.n
 
     def rule(self) -> Rule | None:
@@ -153,30 +154,26 @@ class GaussianSmoothing(Certifier):
         lost = upper_bound(ours, tally.selected.sum(1), PLAIN) < 0.5
         return (labels >= 0) & lost.to(labels.device)
 
+    @override
     def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        """Radii are a parameter."""
         own = self.model_dump(exclude_defaults=True)
         return {"params": {**own, "radii": list(radii)} if radii else own}
 
+    @override
     def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        """The attack through the noise, at the same radii."""
         eps = [r for r in radii or self.radii if r > 0]
         return [{"method": "smoothing-attack", "params": {"sigma": self.sigma}, "eps": eps}]
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
+    @override
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition.
-
-        Raises:
-            ParameterError: severities or eps are given.
-        """
         if severities or eps:
             raise ParameterError(f"{self.name}: it has neither severities nor eps: give radii=0.25+0.5")
         return [Condition(f"{label}-{self.sigma:g}", self.name)]
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """The certificates, then the smoothed classifier's answers."""
         (condition,) = conditions
         journal = None if context.journal is None else context.journal(condition.id)
         found = self.certify(context.oracle, batch, seed=context.seed, journal=journal)

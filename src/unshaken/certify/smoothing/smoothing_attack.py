@@ -6,6 +6,7 @@ import scipy
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutcome
 from unshaken.certify.smoothing.smoothed_gradient import SmoothedGradient
@@ -34,16 +35,16 @@ class SmoothingAttack(NoiseAttack):
     alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
 
     @property
+    @override
     def subject(self) -> str:
-        """The smoothed classifier."""
         return smoothed_at(self.sigma)
 
+    @override
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
-        """Through the network under the noise."""
         return lambda x, labels, noises: SmoothedGradient(x, labels, self.sigma * noises)
 
+    @override
     def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
-        """The class with the most votes, where it has more than the next one beyond chance."""
         tally = vote(
             context.oracle, batch.images, batch.ids, sigma=self.sigma, n0=0, n=self.votes, seed=context.seed,
             method=stream,

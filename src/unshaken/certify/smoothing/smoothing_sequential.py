@@ -7,6 +7,7 @@ import torch
 from pydantic import Field, NonNegativeFloat
 from scipy.special import ndtr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing.alpha_spending import boundaries, chance_to_end_within, look_times
 from unshaken.certify.smoothing.smoothing import Certificate, GaussianSmoothing
@@ -80,13 +81,13 @@ class SequentialSmoothing(GaussianSmoothing):
         """The radii that are tested, rising from 0."""
         return tuple(sorted({0.0, *(self.radii or (self.sigma * z for z in GRID))}))
 
+    @override
     def rule(self) -> Rule:
-        """See `Ladder`."""
         shares = tuple(float(ndtr(r / self.sigma)) for r in self.grid)
         return Ladder(shares, self.n, self.alpha, self.give_up)
 
+    @override
     def conclude(self, tally: Tally) -> Certificate:
-        """The largest radius that was passed."""
         passed = torch.tensor((0.0, *self.grid), dtype=torch.float64)[tally.level.cpu()]
         abstained = tally.level.cpu() == 0
         p = torch.where(abstained, 0.0, torch.from_numpy(ndtr((passed / self.sigma).numpy())))

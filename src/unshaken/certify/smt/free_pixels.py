@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.gradient.pgd import PGD
@@ -21,8 +22,8 @@ class PixelPGD(PGD):
 
     pixels: PositiveInt
 
+    @override
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
-        """The linf ball in the free pixels, a point in all others."""
         ball = Ball.of(clean, eps, norm)
         free = torch.zeros_like(clean, dtype=torch.bool)
         for mask, image in zip(free.flatten(1), clean, strict=True):

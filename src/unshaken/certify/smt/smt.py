@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.bounds.bounding import linf_conditions
 from unshaken.certify.engine.base import Certifier, certificates
@@ -139,16 +140,12 @@ class SMT(Certifier):
 
     # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
 
+    @override
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition an eps, 0.2 unless given.
-
-        Raises:
-            ParameterError: severities, another norm, or an eps outside (0, 1].
-        """
         return linf_conditions(self.info.name, label, severities, eps, norm, EPS)
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """For each condition the certificates of the model's own answers, what was found, and these answers."""
         with context.oracle.meter.method():
             chain = read_chain(context.oracle.model, batch.images)
         return [part for condition in conditions for part in self._rows(chain, batch, condition, context)]

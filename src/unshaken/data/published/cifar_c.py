@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset, file_mark
@@ -59,14 +60,14 @@ class CifarC(Files):
         for name in self.names:
             self._check(name)
 
+    @override
     def at(self, name: str, severity: int) -> Dataset:
-        """The samples of one severity, a view of the file."""
         n = len(self.labels)
         file = self.root / f"{name}.npy"
         return Block(self._open(file.name)[(severity - 1) * n : severity * n], file, severity, self)
 
+    @override
     def marks(self) -> Iterable[object]:
-        """The files' hashes."""
         return [part for file in (LABELS, *(f"{n}.npy" for n in self.names)) for part in file_mark(self.root / file)]
 
     def _open(self, file: str) -> NDArray[Any]:
@@ -109,12 +110,12 @@ class Block(Dataset):
         super().__init__(ids=ids, labels=labels, classes=classes, root=str(files.root), options=files.options, bad=bad)
         self._images, self._file, self._severity = images, file, severity
 
+    @override
     def fetch(self, index: int) -> Pixels:
-        """The pixels of one image, read from the file now."""
         return np.array(self._images[index])
 
+    @override
     def content(self) -> Iterable[object]:
-        """The file's hash, and the severity."""
         return *file_mark(self._file), self._severity
 
 

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
@@ -66,12 +67,12 @@ class ImageNetC(Files):
                 self._marks.append(part.fingerprint)
                 self._bad[name, severity] = part.bad
 
+    @override
     def at(self, name: str, severity: int) -> Dataset:
-        """The files of one severity, which are called as those of the first."""
         return Part(self.first, self.root / name / str(severity), self._bad[name, severity])
 
+    @override
     def marks(self) -> Iterable[object]:
-        """The files' names, sizes and times of change."""
         return self._marks
 
     def _refuse(self, part: str, ids: set[str]) -> None:
@@ -104,12 +105,12 @@ class Part(Dataset):
         )
         self._folder = folder
 
+    @override
     def fetch(self, index: int) -> Path:
-        """The file's path."""
         return self._folder / self.ids[index]
 
+    @override
     def content(self) -> Iterable[object]:
-        """The folder's path; its files are in the fingerprint of the whole set."""
         return (self.root,)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data.dataset import Dataset
@@ -58,12 +59,12 @@ class Selection(Dataset):
         self.true_labels = None if base.true_labels is None else base.true_labels[rows]
         self.labels_version = base.labels_version
 
+    @override
     def fetch(self, index: int) -> Source:
-        """That of the data set."""
         return self._base.fetch(int(self._rows[index]))
 
+    @override
     def content(self) -> Iterable[object]:
-        """That of the data set, and which samples."""
         return self._base.fingerprint, self._rows.tobytes(), self.ids
 
 
@@ -83,12 +84,12 @@ class PublishedDataset(Selection):
         self._files = files
         self._known: dict[tuple[str, int], Dataset] = {}
 
+    @override
     def content(self) -> Iterable[object]:
-        """That of the clean samples, and of all files."""
         return *super().content(), *self._files.marks()
 
+    @override
     def corrupted(self, name: str, severity: int) -> Dataset | None:
-        """The same samples from the files of a corruption; None where there are none."""
         if name not in self._files.names:
             return None
         if (name, severity) not in self._known:

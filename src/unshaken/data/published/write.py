@@ -13,6 +13,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
@@ -81,8 +82,8 @@ class CifarCWriter(Writer):
         super().__init__(root, dataset, rows)
         self._arrays: dict[str, Any] = {}
 
+    @override
     def put(self, name: str, severity: int, first: int, images: NDArray[np.uint8]) -> None:
-        """Into the block of the severity."""
         n, file = len(self.rows), self.root / f"{name}.npy{_PART}"
         if name not in self._arrays:
             shape = (len(SEVERITIES) * n, *images.shape[1:3], 3)
@@ -90,8 +91,8 @@ class CifarCWriter(Writer):
         start = (severity - 1) * n + first
         self._arrays[name][start : start + len(images)] = images  # grey ones into all three channels
 
+    @override
     def finish(self) -> None:
-        """Give the arrays their names, and write the labels."""
         for name, array in self._arrays.items():
             array.flush()
             os.replace(self.root / f"{name}.npy{_PART}", self.root / f"{name}.npy")
@@ -126,8 +127,8 @@ class ImageNetCWriter(Writer):
         if times > 1:
             raise DataError(f"data {dataset.options.spec!r}: {times} samples would have the file {path!r}")
 
+    @override
     def put(self, name: str, severity: int, first: int, images: NDArray[np.uint8]) -> None:
-        """Each image as a file."""
         for path, image in zip(self.paths[first : first + len(images)], images, strict=True):
             file = self.root / name / str(severity) / path
             file.parent.mkdir(parents=True, exist_ok=True)

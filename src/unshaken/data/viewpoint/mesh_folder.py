@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.extras import need
@@ -46,17 +47,13 @@ class MeshFolder(ObjectSet):
         self._files = tuple(files)
         self._renderers: OrderedDict[int, RayRenderer | str] = OrderedDict()
 
+    @override
     def render(self, index: int, views: Tensor) -> Tensor:
-        """Pictures `[n, H, W, 3]`; a mesh is read with its first picture, and kept while there is room.
-
-        Raises:
-            BadImage: the mesh cannot be used.
-        """
         images = self._renderer(index).render(views, self.options.size or SIDE).images
         return images.permute(0, 2, 3, 1).mul(255).round().to(torch.uint8).contiguous()
 
+    @override
     def content(self) -> Iterable[object]:
-        """Names, sizes and times of change, those of materials and textures beside the meshes included."""
         beside = sorted({p for f in self._files for p in f.parent.iterdir() if p.is_file()})
         return [(p.relative_to(self.root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in beside]
 

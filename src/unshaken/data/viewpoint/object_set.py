@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
@@ -76,8 +77,8 @@ class ObjectSet(Dataset):
         """
         return torch.cat([self.render(i, views[j, None]) for j, i in enumerate(indices)])
 
+    @override
     def fetch(self, index: int) -> NDArray[np.uint8]:
-        """The pixels of the object seen from `FRONT`."""
         found: NDArray[np.uint8] = self.render(index, torch.tensor([FRONT]))[0].numpy()
         return found
 

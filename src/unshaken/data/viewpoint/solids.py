@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import parse_whole
@@ -161,12 +162,12 @@ class Solids(ObjectSet):
             self._surfaces[index] = sample_surface(self.parts(index), POINTS, generator)
         return self._surfaces[index]
 
+    @override
     def render(self, index: int, views: Tensor) -> Tensor:
-        """Pictures `[n, H, W, 3]`."""
         return self._drawn(self.surface(index), views)
 
+    @override
     def render_each(self, indices: Sequence[int], views: Tensor) -> Tensor:
-        """One picture of each of several objects, all in one go."""
         surfaces = [self.surface(i) for i in indices]
         stacked = (torch.stack([getattr(s, name) for s in surfaces]) for name in ("points", "normals", "colours"))
         return self._drawn(Surface(*stacked), views)
@@ -175,8 +176,8 @@ class Solids(ObjectSet):
         images = splat(surface, views, self.options.size or SMALL).images
         return images.permute(0, 2, 3, 1).mul(255).round().to(torch.uint8).contiguous()
 
+    @override
     def content(self) -> Iterable[object]:
-        """Number and seed, and the picture of the first object, which changes with the way of drawing."""
         return [self._count, self._seed, self.fetch(0).tobytes()]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from typing import ClassVar, TypeAlias, TypeVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.query import Answer, Objective, Query
 from unshaken.core.registry import Parameters
@@ -82,8 +83,8 @@ class Detector(Parameters):
 class PenultimateDetector(Detector):
     """A detector whose score reads the values of the penultimate layer."""
 
+    @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The penultimate one."""
         return (anatomy.penultimate,)
 
 
@@ -98,6 +99,7 @@ class FigureObjective(Objective):
     figure: Callable[[Answer, Tensor], Tensor]
     classes: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """See `Objective`."""
         return self.figure(answer, self.classes)

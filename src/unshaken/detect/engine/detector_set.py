@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.addresses import bare
 from unshaken.core.batch import Batch, in_unit_range
@@ -49,6 +50,7 @@ class DetectorSet:
     ) -> None:
         self.model, self.anatomy, self.detectors, self.about = model, anatomy, dict(detectors), dict(about)
 
+    @override
     def __repr__(self) -> str:
         return f"<DetectorSet of {self.model.name!r}: {', '.join(self.detectors)}>"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.batch import in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
@@ -131,8 +132,8 @@ class Graph(nn.Module):
         super().__init__()
         self.model, self.anatomy, self.detectors = model, anatomy, dict(detectors)
 
+    @override
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]` and scores `[N]`."""
         methods = [f.method for f in self.detectors.values()]
         layers = tuple(dict.fromkeys(layer for m in methods for layer in m.layers(self.anatomy)))
         logits, features = self.model.features(images, layers)

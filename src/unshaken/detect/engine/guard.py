@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import float64_device
@@ -57,6 +58,7 @@ class GuardNet(nn.Module):
         spread = self.fitted.calibration.std() if len(self.fitted.calibration) > 1 else torch.ones(())
         self.spread = float(spread.clamp(min=1e-9))
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
         """`[N, C, H, W]` in [0, 1] to `[N, K + 1]`."""
         method = self.fitted.method

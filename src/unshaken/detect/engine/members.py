@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
@@ -24,12 +25,8 @@ class Members(Query):
     specs: tuple[str, ...]
     classes: int
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """One forward pass per model, counted on the same meter.
-
-        Raises:
-            ModelError: a model has other classes, or takes images of another size.
-        """
         found = []
         for spec in self.specs:
             model = second_model(spec).to(self.points.device)

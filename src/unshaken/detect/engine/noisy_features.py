@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
@@ -45,8 +46,8 @@ class NoisyFeatures(nn.Module):
         self.scale = nn.BatchNorm2d(channels, affine=False)
         self.noise, self.seed, self.drawn = noise, seed, 0
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `[N, K]`; in training, of features with noise, another draw at each call."""
         x = self.scale(self.first(images))
         if self.training and self.noise:
             generator = torch.Generator().manual_seed(2**20 * self.seed + self.drawn)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
@@ -71,13 +72,8 @@ class NudeNet(Detector):
             raise ValueError(f"{strange[0]!r} is none of {', '.join(LABELS)}")
         return names
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `part_score`; one image at a time, so that none changes another's.
-
-        Raises:
-            MissingExtra: the package is absent.
-            ModelError: it has no weights inside, or is of another version.
-        """
         prepare, network = session()
         found = []
         for pixels in rgb_pixels(forward):

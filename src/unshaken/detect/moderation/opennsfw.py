@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from PIL import Image
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
@@ -30,13 +31,8 @@ class OpenNSFW(Detector):
 
     needs: ClassVar[frozenset[str]] = frozenset()
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """P(not safe for work), one image at a time, so that none changes another's.
-
-        Raises:
-            MissingExtra: the package is absent.
-            ModelError: it has no weights inside.
-        """
         network = classifier()
         return torch.tensor([network.classify(Image.fromarray(p)).nsfw for p in rgb_pixels(forward)]).double()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.detect.engine.anatomy import Anatomy
@@ -44,8 +45,8 @@ class FromProbability(nn.Module):
         self.probability = probability
         self.over = float(torch.logit(torch.tensor(threshold, dtype=torch.float64)))
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """`[N, 2]`."""
         return two_logits(torch.logit(self.probability(images), eps=1e-7) - self.over)
 
 
@@ -73,8 +74,8 @@ class PolicyNet(nn.Module):
         features = pool(self.model.features(images, [self.layer])[1][self.layer], self.layer)
         return category_margins(features, self.weight, self.bias, self.thresholds)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """`[N, 2]`, float32."""
         return two_logits(self.margins(images).amax(1)).float()
 
 

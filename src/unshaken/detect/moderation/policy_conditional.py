@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.descent import descend
 from unshaken.core.rng import SampleRng
@@ -82,8 +83,8 @@ class ConditionalHead(nn.Module):
         self.register_buffer("mean", features.mean(0))
         self.register_buffer("scale", 1 / features.std(0).clamp(min=1e-6))
 
+    @override
     def forward(self, features: Tensor, policy: Tensor) -> Tensor:
-        """Logits `[N]` of features `[N, d]` under policies, bool `[N, C]`."""
         x = torch.cat([(features - self.mean) * self.scale, self.loudness * (2.0 * policy - 1)], 1)
         logits: Tensor = self.net(x)[:, 0]
         return logits

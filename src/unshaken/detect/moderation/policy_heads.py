@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -128,16 +129,12 @@ class PolicyHeads(PenultimateDetector):
         """
         return read_policy(self.file) if self.file else flagged_classes(self.unsafe, self.names)
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Its values; the labels are kept anyway."""
         return {"penultimate": forward.penultimate}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """Heads from the samples kept, thresholds from those held out.
-
-        Raises:
-            DataError: there are no images of a category, or of nothing else.
-        """
         policy = self.policy
         members = policy.members(fit_data.anatomy.classes, fit_data.names)
         belongs = memberships(fit_data.rows["labels"], members)
@@ -162,6 +159,6 @@ class PolicyHeads(PenultimateDetector):
         """See `category_margins`, one column a category of the policy."""
         return category_margins(forward.penultimate, bank["weight"], bank["bias"], bank["thresholds"])
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """The largest margin over the categories."""
         return self.categories(forward, bank).amax(1)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
@@ -34,12 +35,8 @@ class DropoutDraws(Query):
     rng: SampleRng
     draws: int
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """T forward passes through the model itself: a copy made for searches may have lost its dropout.
-
-        Raises:
-            ModelError: the model has no dropout, or one that cannot be drawn sample by sample.
-        """
         model = getattr(passes, "model", None)
         if not isinstance(model, Classifier):
             raise ModelError("mc-dropout needs to run the model itself, which is not possible here")

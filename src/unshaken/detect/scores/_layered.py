@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import required
@@ -72,16 +73,12 @@ class LayerwiseDetector(Detector):
         return self.layer_scores(forward, bank)
         yield  # never reached: it makes this a generator
 
+    @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Those of the parameter `layer`."""
         return named_layers(anatomy, self.layer)
 
+    @override
     def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
-        """The layers' own banks; where there are several, means, deviations and weights.
-
-        Raises:
-            DataError: a layer's score is constant, or there are too few FGSM examples that fool the model.
-        """
         bank, names = self.layer_bank(fit_data), self.layers(fit_data.anatomy)
         if len(names) == 1:
             return bank
@@ -104,8 +101,8 @@ class LayerwiseDetector(Detector):
             return scores[:, 0]
         return (scores - bank["mean"]) @ bank["weights"]
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """The layers' scores, put together."""
         return self.together(self.layer_scores(forward, bank), bank)
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -91,7 +92,7 @@ class ASH(PenultimateDetector):
     percentile: float = Field(65.0, description="percentage of each sample's features to set to 0", ge=0, le=95)
     variant: Variant = Field("s", description="p: prune only; b: prune, then one value for all; s: prune and stretch")
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `ash` and `energy`."""
         features = non_negative(forward.penultimate, "ash")
         return energy(forward.anatomy.read_out(ash(features, self.percentile, self.variant)))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -43,16 +44,12 @@ class DICE(PenultimateDetector):
 
     percentile: float = Field(90.0, description="percentage of the last layer's weights to set to 0", ge=0, lt=100)
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Its values."""
         return {"penultimate": forward.penultimate}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """The sparse head.
-
-        Raises:
-            DataError: no weight would stay.
-        """
         weight, bias = fit_data.anatomy.linear
         sparse = sparse_head(weight, fit_data.rows["penultimate"].to(weight).mean(0), self.percentile)
         if not bool(sparse.any()):
@@ -62,6 +59,6 @@ class DICE(PenultimateDetector):
             )
         return {"weight": sparse, "bias": bias}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `sparse_head` and `energy`."""
         return energy(F.linear(forward.penultimate.to(bank["weight"]), bank["weight"], bank["bias"]).double())

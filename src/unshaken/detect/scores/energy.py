@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
@@ -29,6 +30,6 @@ class Energy(Detector):
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `energy`."""
         return energy(forward.z, self.temperature)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
@@ -37,12 +38,8 @@ class EnsembleDisagreement(Detector):
             raise ParameterError(f"ensemble: members={self.members!r} has an empty SPEC; write SPEC+SPEC")
         return specs
 
+    @override
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """A forward pass a member.
-
-        Raises:
-            ModelError: a member is absent, or has other classes than the model.
-        """
         answer = yield Members(forward.pixels, self.specs, forward.logits.shape[1])
         own = forward.logits.to(required(answer.logits))[:, None]
         every = torch.cat([own, required(answer.logits)], 1)

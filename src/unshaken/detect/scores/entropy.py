@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
@@ -25,6 +26,6 @@ def entropy(log_probabilities: Tensor) -> Tensor:
 class Entropy(Detector):
     """Entropy of the softmax probabilities, in nats."""
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `entropy`."""
         return entropy(forward.log_probabilities)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
@@ -97,8 +98,8 @@ class FeatureSqueezing(Detector):
             squeezer(text)
         return squeezers
 
+    @override
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """A forward pass a squeezer."""
         found = []
         for text in self.squeezers.split("+"):
             answer = yield Logits(squeezer(text)(forward.pixels))

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method, register
@@ -37,28 +38,24 @@ class Fusion(Detector):
         return tuple(cast(Detector, parse_method(name, "detect")) for name in names)
 
     @property
+    @override
     def labelled(self) -> bool:  # type: ignore[override]  # known of an instance only
-        """Whether a part needs the samples' classes."""
         return any(part.labelled for part in self.parts)
 
+    @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Those of all parts."""
         return tuple(dict.fromkeys(layer for part in self.parts for layer in part.layers(anatomy)))
 
+    @override
     def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Those of all parts."""
         return tuple(dict.fromkeys(layer for part in self.parts for layer in part.moments(anatomy)))
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Those of all parts."""
         return {name: row for part in self.parts for name, row in part.rows(forward).items()}
 
+    @override
     def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
-        """The banks of all parts, and the scales of their scores.
-
-        Raises:
-            DataError: a part's score is constant on held-out samples.
-        """
         bank: Bank = {}
         for number, part in enumerate(self.parts):
             own = yield from part.learn(fit_data)
@@ -67,13 +64,13 @@ class Fusion(Detector):
         mean, deviation = spread(scores, [part.info.name for part in self.parts], "fusion")
         return {**bank, "mean": mean, "deviation": deviation}
 
+    @override
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """The sum."""
         scores = yield from self._scores(forward, bank)
         return ((scores - bank["mean"]) / bank["deviation"]).sum(1)
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """The sum, of parts that have a score from one pass."""
         scores = [part.score(forward, _own(bank, number)) for number, part in enumerate(self.parts)]
         return ((torch.stack(scores, 1) - bank["mean"]) / bank["deviation"]).sum(1)
 

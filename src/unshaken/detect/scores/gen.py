@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
@@ -38,6 +39,6 @@ class GEN(Detector):
     gamma: PositiveFloat = Field(0.1, description="exponent of p (1 - p)", lt=1)
     top: PositiveInt = Field(100, description="number M of largest probabilities to use")
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `generalised_entropy`."""
         return generalised_entropy(forward.log_probabilities, self.gamma, self.top)

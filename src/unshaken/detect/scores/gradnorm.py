@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
@@ -32,7 +33,7 @@ class GradNorm(PenultimateDetector):
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `gradient_norm`; negated, for normal samples have the larger one."""
         sure = forward.probabilities if self.temperature == 1 else (forward.z / self.temperature).softmax(1)
         return -gradient_norm(forward.penultimate.double(), sure, self.temperature)

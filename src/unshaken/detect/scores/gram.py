@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -91,15 +92,16 @@ class Gram(Detector):
         """The powers."""
         return tuple(int(p) for p in self.powers.split("+"))
 
+    @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Those of the parameter `layer`."""
         return named_layers(anatomy, self.layer)
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Row sums of each layer, and the class that is predicted."""
         found = {self._key(name): self._gram(forward, name).float() for name in self.layers(forward.anatomy)}
         return {**found, "predictions": forward.predictions}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
         """Bounds of each predicted class, their scales, and the expected deviation of each layer.
 
@@ -118,6 +120,7 @@ class Gram(Detector):
         expected = torch.maximum(expected, SMALL * expected.max())
         return {**bank, "expected": torch.where(expected > 0, expected, 1.0)}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         """`sum_l delta_l / E[delta_l]`."""
         return (self._layer_scores(forward, bank) / bank["expected"]).sum(1)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
@@ -49,14 +50,14 @@ def kl_matching(log_probabilities: Tensor, log_templates: Tensor) -> Tensor:
 class KLMatching(Detector):
     """KL matching: KL divergence of the softmax probabilities from the closest class mean."""
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """The logits."""
         return {"logits": forward.logits}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """See `templates`."""
         return {"log_templates": templates(fit_data.rows["logits"])}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `kl_matching`."""
         return kl_matching(forward.log_probabilities, bank["log_templates"])

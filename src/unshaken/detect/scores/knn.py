@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -64,16 +65,12 @@ class KNN(PenultimateDetector):
         50, description="index of the neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet"
     )
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Its values."""
         return {"penultimate": forward.penultimate}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """The bank of directions; a large one in bytes.
-
-        Raises:
-            DataError: fewer samples than k.
-        """
         bank = F.normalize(fit_data.rows["penultimate"].float())
         if len(bank) < self.k:
             raise DataError(
@@ -85,7 +82,7 @@ class KNN(PenultimateDetector):
         drawn = torch.randperm(len(bank), generator=torch.Generator().manual_seed(0))
         return saved(QuantisedBank.of(bank, drawn))
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `kth_distance`."""
         rows = bank["bank"] if "bank" in bank else restored(bank)
         return kth_distance(F.normalize(forward.penultimate.float()), rows, self.k).double()

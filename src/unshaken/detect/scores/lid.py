@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -77,16 +78,12 @@ class LID(LayerwiseDetector):
             raise ValueError(f"k={self.k} must be 2 or more and below the {self.references} references")
         return self
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Features of each layer."""
         return {f"pooled/{name}": forward.pooled(name) for name in self.layers(forward.anatomy)}
 
+    @override
     def layer_bank(self, fit_data: FitData) -> Bank:
-        """The references; those kept come in an order that is random, and hangs on the samples' ids alone.
-
-        Raises:
-            DataError: there are not enough.
-        """
         names = self.layers(fit_data.anatomy)
         bank = {
             f"{i}.references": fit_data.rows[f"pooled/{n}"][: self.references].double() for i, n in enumerate(names)
@@ -96,8 +93,8 @@ class LID(LayerwiseDetector):
             raise DataError(f"lid: {found} normal samples are too few for k={self.k}: give more data or a smaller k")
         return bank
 
+    @override
     def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `local_intrinsic_dimension`."""
         found = []
         for number, name in enumerate(self.layers(forward.anatomy)):
             distances = nearest_distances(forward.pooled(name).double(), bank[f"{number}.references"], self.k)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.oracle import required
@@ -43,16 +44,17 @@ class Mahalanobis(LayerwiseDetector):
         description="share of the covariance replaced by its mean variance (of a class: by the tied), or ledoit-wolf",
     )
 
+    @override
     def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Those of all its layers."""
         return self.layers(anatomy)
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Features, where fourth moments or covariances of single classes are wanted."""
         if self.covariance == "tied" and self.shrinkage != "ledoit-wolf":
             return {}
         return {f"pooled/{name}": forward.pooled(name) for name in self.layers(forward.anatomy)}
 
+    @override
     def layer_bank(self, fit_data: FitData) -> Bank:
         """Whitening, origin and whitened class means of each layer; with `covariance=class` another whitening a class.
 
@@ -74,8 +76,8 @@ class Mahalanobis(LayerwiseDetector):
             bank |= {f"{number}.{key}": value for key, value in found.items()}
         return bank
 
+    @override
     def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """The smallest squared distance in each layer."""
         names = self.layers(forward.anatomy)
         return torch.stack([self._distances(forward.pooled(n), bank, i).amin(1) for i, n in enumerate(names)], 1)
 
@@ -85,8 +87,8 @@ class Mahalanobis(LayerwiseDetector):
         found = [self._distances(forward.pooled(n), bank, i).argmin(1) for i, n in enumerate(names)]
         return torch.stack([bank[f"{i}.present"][f] for i, f in enumerate(found)], 1)
 
+    @override
     def asked_scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """The same after the step, which each layer makes for itself."""
         if self.eps == 0:
             return self.layer_scores(forward, bank)
         found = []
@@ -103,17 +105,13 @@ class Mahalanobis(LayerwiseDetector):
             found.append(self._distances(moved.pooled(name), bank, number).amin(1))
         return torch.stack(found, 1)
 
+    @override
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """The layers' scores, put together."""
         scores = yield from self.asked_scores(forward, bank)
         return self.together(scores, bank)
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """As `examine`, without a step.
-
-        Raises:
-            ModelError: there is a step, for which the model must be asked.
-        """
         if self.eps > 0:
             raise ModelError(f"mahalanobis with eps={self.eps:g} asks the model again: it has no score from one pass")
         return super().score(forward, bank)

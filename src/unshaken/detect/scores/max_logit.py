@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
@@ -13,6 +14,6 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 class MaxLogit(Detector):
     """MaxLogit: the negative largest logit, `-max_c z_c`."""
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """`[N]`."""
         return -forward.z.amax(1)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.registry import register
@@ -24,11 +25,7 @@ class MCDropout(Detector):
         "entropy", description="entropy of the mean prediction, or mutual information"
     )
 
+    @override
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """`draws` forward passes.
-
-        Raises:
-            ModelError: the model has no dropout.
-        """
         answer = yield DropoutDraws(forward.pixels, forward.streams.fold("dropout"), self.draws)
         return disagreement(required(answer.logits).double().softmax(-1), self.measure)

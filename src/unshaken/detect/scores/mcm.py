@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import float64_device
 from unshaken.core.errors import ModelError
@@ -25,12 +26,8 @@ class CosineScale(Query):
         points: `[N, C, H, W]`.
     """
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """Read it off the model.
-
-        Raises:
-            ModelError: the model's logits are no multiples of cosines.
-        """
         net = passes.model.net if isinstance(passes, Oracle) else None
         if not isinstance(net, ZeroShot):
             name = passes.model.name if isinstance(passes, Oracle) else "model"
@@ -49,15 +46,11 @@ class MCM(Detector):
 
     temperature: PositiveFloat = Field(1.0, description="T, divides the cosines")
 
+    @override
     def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
-        """The model's scale, by which its logits become cosines again.
-
-        Raises:
-            ModelError: this is no zero-shot model.
-        """
         answer = yield CosineScale(fit_data.held_out.pixels[:1])
         return {"scale": required(answer.value)[0].clone()}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `msp`, of cosines in the place of logits."""
         return msp(torch.softmax(forward.z / (bank["scale"] * self.temperature), 1))

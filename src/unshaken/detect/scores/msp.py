@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
@@ -27,6 +28,6 @@ def msp(probabilities: Tensor) -> Tensor:
 class MSP(Detector):
     """MSP: one minus the maximum softmax probability."""
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `msp`."""
         return msp(forward.probabilities)

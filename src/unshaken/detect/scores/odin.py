@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient, Logits
@@ -24,8 +25,8 @@ class ODIN(Detector):
     temperature: PositiveFloat = Field(1000.0, description="T, divides the logits")
     eps: NonNegativeFloat = Field(0.0014, description="step in [0, 1] pixel units; 0 for none")
 
+    @override
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """A backward pass, and a fresh forward pass at the new point."""
         if self.eps == 0:
             return msp((forward.z / self.temperature).softmax(1))
         answer = yield Gradient(forward.pixels, of=FigureObjective(self._loss, forward.predictions))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
@@ -27,16 +28,16 @@ class ReAct(PenultimateDetector):
         90.0, description="percentage of normal feature values below the clipping threshold", gt=0, le=100
     )
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Its values."""
         return {"penultimate": forward.penultimate}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """The clip c."""
         features = fit_data.rows["penultimate"]
         clip = np.percentile(features.float().cpu().numpy(), self.percentile)  # torch.quantile ends at 2^24 values
         return {"clip": torch.tensor(float(clip), device=features.device)}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `energy`."""
         return energy(forward.anatomy.read_out(forward.penultimate.clamp(max=bank["clip"])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -29,35 +30,27 @@ class RelativeMahalanobis(Detector):
     layer: str = Field("penultimate", description="penultimate, or the name of a layer", min_length=1)
     shrinkage: float = Field(0.0, description="share of both covariances replaced by their mean variance", ge=0, le=1)
 
+    @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The one of the parameter `layer`.
-
-        Raises:
-            ParameterError: it names several.
-        """
         names = named_layers(anatomy, self.layer)
         if len(names) != 1:
             raise ParameterError(f"relative-mahalanobis: layer={self.layer!r} names {len(names)} layers; name one")
         return names
 
+    @override
     def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Its own."""
         return self.layers(anatomy)
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """The classes' Gaussian and the background's, both divided by N.
-
-        Raises:
-            DataError: the features are constant.
-        """
         moments = fit_data.moments[self.layers(fit_data.anatomy)[0]]
         bank = class_gaussian(moments, self.shrinkage)
         variances, directions = eigen(moments, "covariance")
         background = whitening(shrunk(variances, self.shrinkage), directions, bank["origin"].abs().max())
         return {**bank, "background": background}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """The difference of two squared distances; the origin is the background's mean."""
         features = forward.pooled(self.layers(forward.anatomy)[0])
         classes = squared_distances(features, bank["whiten"], bank["origin"], bank["centres"]).amin(1)
         centre = torch.zeros_like(bank["background"][:1, :1]).expand(1, len(bank["background"]))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import INPUT
 from unshaken.core.oracle import required
@@ -81,16 +82,12 @@ class RIGID(Detector):
             raise ValueError("name one kind of change or more, each once, such as noise+blur")
         return kinds
 
+    @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """The one compared."""
         return (self.layer or anatomy.penultimate,)
 
+    @override
     def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
-        """The model's own deviations, where noise is in their units: black and white are shown to it.
-
-        Raises:
-            DataError: there is no image to take the size from.
-        """
         if self.units == "pixel":
             return {}
         black = torch.zeros_like(fit_data.held_out.pixels[:1])
@@ -98,8 +95,8 @@ class RIGID(Detector):
         span = inside[INPUT].double().diff(dim=0)  # 1 / std at each pixel
         return {"std": 1 / span.mean((0, 2, 3))}
 
+    @override
     def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """A pass for each copy; the score of a kind is the mean over its copies."""
         (layer,) = self.layers(forward.anatomy)
         sigma: float | Tensor = self.sigma
         if self.units == "normalised":

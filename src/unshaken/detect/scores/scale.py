@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
@@ -20,7 +21,7 @@ class SCALE(PenultimateDetector):
         85.0, description="percentile of a sample's features above which they count as its largest", ge=0, le=95
     )
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `stretch` and `energy`."""
         features = non_negative(forward.penultimate, "scale")
         return energy(forward.anatomy.read_out(features * stretch(features, largest(features, self.percentile))))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -36,16 +37,12 @@ class SHE(PenultimateDetector):
 
     labelled = True
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Its values, and the logits."""
         return {"penultimate": forward.penultimate, "logits": forward.logits}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """See `patterns`.
-
-        Raises:
-            DataError: no sample is classified rightly.
-        """
         logits, labels = fit_data.rows["logits"], fit_data.rows["labels"]
         if not bool((logits.argmax(1) == labels).any()):
             raise DataError(
@@ -53,6 +50,6 @@ class SHE(PenultimateDetector):
             )
         return {"patterns": patterns(fit_data.rows["penultimate"], logits, labels)}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """The class is the predicted one."""
         return -(forward.penultimate.double() * bank["patterns"][forward.predictions]).sum(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -23,12 +24,8 @@ class TemperatureScaling(Detector):
 
     labelled = True
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """The temperature T.
-
-        Raises:
-            DataError: the held-out samples have no labels.
-        """
         held = fit_data.held_out
         if held.labels is None:
             raise DataError("temperature-scaling: the held-out samples have no labels to set a temperature by")
@@ -36,6 +33,6 @@ class TemperatureScaling(Detector):
         value = fitted.value if fitted.inside else min(max(fitted.value, RANGE[0]), RANGE[1])
         return {"temperature": torch.tensor(value, dtype=torch.float64, device=held.logits.device)}
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `msp`."""
         return msp((forward.z / bank["temperature"]).softmax(1))

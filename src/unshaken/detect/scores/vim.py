@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import register
@@ -71,21 +72,16 @@ class ViM(PenultimateDetector):
         "768 or more, else half; half of the directions that normal features fill, where these are not more than D",
     )
 
+    @override
     def moments(self, anatomy: Anatomy) -> tuple[str, ...]:
-        """Its second ones."""
         return (anatomy.penultimate,)
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """Its values and the logits, for alpha."""
         return {"penultimate": forward.penultimate, "logits": forward.logits}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """Origin, residual space and alpha.
-
-        Raises:
-            ParameterError: D leaves no residual.
-            DataError: normal features have no residual.
-        """
         o = origin(*fit_data.anatomy.linear)
         values, vectors = torch.linalg.eigh(fit_data.moments[fit_data.anatomy.penultimate].second(o))
         space = vectors[:, : len(o) - self._principal(values)]  # rising eigenvalues: the first are the smallest
@@ -108,6 +104,6 @@ class ViM(PenultimateDetector):
             )
         return chosen
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `residual` and `energy`."""
         return bank["alpha"] * residual(forward.penultimate, bank["space"], bank["origin"]) + energy(forward.z)

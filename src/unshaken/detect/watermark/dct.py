@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank
@@ -24,8 +25,8 @@ class DCTWatermarkDetector(WatermarkDetector):
     n_bits: PositiveInt = Field(8, description="bits of the key")
     step: PositiveFloat = Field(0.2, description="step of the rounding, in pixel units of an orthonormal coefficient")
 
+    @override
     def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
-        """See `WatermarkDetector.watermarker`."""
         return _watermark(self.n_bits, self.seed, self.step)
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import register
@@ -75,23 +76,19 @@ class LearnedWatermarkDetector(WatermarkDetector):
     steps: PositiveInt = Field(600, description="optimizer steps")
     batch_size: PositiveInt = Field(64, description="images of a step")
 
+    @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:
-        """The images' central squares, uint8."""
         square = central(forward.pixels, _side(forward.pixels.shape[2:]))
         return {PIXELS: (square * 255).round().to(torch.uint8)}
 
+    @override
     def fit(self, fit_data: FitData) -> Bank:
-        """Train both networks.
-
-        Raises:
-            DataError: the images are smaller than 4 pixels, or training failed.
-        """
         images = fit_data.rows[PIXELS].cpu()
         with torch.enable_grad():
             return dict(fit_watermark(self._settings(images), images, self._key).state_dict())
 
+    @override
     def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
-        """See `WatermarkDetector.watermarker`."""
         if not bank:
             raise ParameterError(
                 f"{self.info.name}: its networks must be trained first: unshaken detect fit --method {self.info.name} "

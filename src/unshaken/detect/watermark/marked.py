@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.forward_pass import ForwardPass
@@ -38,8 +39,8 @@ class WatermarkDetector(Detector):
         """
         return self._on(images, bank or {}).encode(images)
 
+    @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `Watermarker.score`."""
         return self._on(forward.pixels, bank).score(forward.pixels).double()
 
     def _on(self, images: Tensor, bank: Bank) -> Watermarker:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
@@ -144,6 +145,7 @@ class _PredictedNoise(NoiseNet):
         super().__init__(model.image, model.classes)
         self.model, self.alpha_bar = model, alpha_bar
 
+    @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
         """`n = (x_t - sqrt(a_t) D(x_t / sqrt(a_t); sqrt((1 - a_t) / a_t))) / sqrt(1 - a_t)`."""
         t = (position * len(self.alpha_bar) / 1000).round().long()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from pydantic import Field, NonNegativeInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank
@@ -19,8 +20,8 @@ class SpreadSpectrumWatermark(WatermarkDetector):
     seed: NonNegativeInt = Field(0, description="seed of the pattern, which is the key")
     amplitude: float = Field(4 / 255, gt=0, le=1, description="size of the pattern, in [0, 1] pixel units")
 
+    @override
     def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
-        """See `WatermarkDetector.watermarker`; images of any size carry it."""
         return _watermark(image, self.amplitude, self.seed)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.attention_map import AttentionMap
@@ -30,6 +31,7 @@ class AttentionRollout(AttentionMap):
 
     heads: Literal["mean", "max", "min"] = Field("mean", description="how heads become one: mean, max or min")
 
+    @override
     def follow(self, relevance: Tensor, attention: Tensor, gradient: Tensor | None) -> Tensor:
         """`r A'`, with the rows of `A + I` brought to a sum of 1."""
         fused = FUSE[self.heads](attention)

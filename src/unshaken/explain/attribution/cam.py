@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -24,12 +25,8 @@ class CAM(ActivationMap):
 
     score: Literal["logit"] = Field("logit", description="score that is explained: only the logit is linear")
 
+    @override
     def combine(self, outputs: Tensor, gradient: Tensor) -> Tensor:
-        """See the class.
-
-        Raises:
-            ModelError: gradients of a map differ from place to place: the net is of another form.
-        """
         mean = gradient.mean((2, 3), keepdim=True)
         if bool((gradient - mean).abs().max() > TOLERANCE * gradient.abs().max()):
             raise ModelError(

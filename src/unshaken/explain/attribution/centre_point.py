@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -14,6 +15,7 @@ from unshaken.explain.engine.control import Control
 class CentrePoint(Control):
     """Centre point: a map that falls from 1 at the image's middle to 0 at its corners; photos have objects there."""
 
+    @override
     def draw(self, images: Tensor, rng: SampleRng) -> Tensor:
         """`1 - |p - m| / |corner - m|` at pixel centres p, with the middle m."""
         down, across = (torch.arange(n, device=images.device) - (n - 1) / 2 for n in images.shape[2:])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -15,6 +16,7 @@ from unshaken.explain.engine.control import Control
 class EdgeDetector(Control):
     """Edge detector: the size of Sobel's gradient, which looks like an explanation and knows no model."""
 
+    @override
     def draw(self, images: Tensor, rng: SampleRng) -> Tensor:
         """`sqrt(gx^2 + gy^2)` of the mean over channels, with the border's pixels repeated."""
         across = torch.tensor([[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]).to(images)

@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
@@ -41,12 +42,8 @@ class ExpectedGradients(RandomPaths):
         found._baselines = images
         return found
 
+    @override
     def prepare(self, model: Classifier, images: Tensor) -> Self:
-        """With the baselines.
-
-        Raises:
-            DataError: there are none, or they are of another form than the images.
-        """
         found = load_baselines(self.data, self.pool, model, images) if self._baselines is None else self._baselines
         if found.ndim != 4 or not len(found) or found.shape[1:] != images.shape[1:]:
             raise DataError(
@@ -55,8 +52,8 @@ class ExpectedGradients(RandomPaths):
             )
         return self.from_images(found.to(images))
 
+    @override
     def baseline(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """One of them, drawn uniformly."""
         baselines = required(self._baselines)
         return baselines[(rng.fold("baseline").fresh(1)[:, 0] * len(baselines)).long()]
 

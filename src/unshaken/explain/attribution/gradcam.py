@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.activation_map import ActivationMap
@@ -12,6 +13,6 @@ from unshaken.explain.engine.activation_map import ActivationMap
 class GradCAM(ActivationMap):
     """GradCAM: `ReLU(sum_k w_k A_k)`, with `w_k` the mean of `d z_c / d A_k` over the places."""
 
+    @override
     def combine(self, outputs: Tensor, gradient: Tensor) -> Tensor:
-        """See the class."""
         return (gradient.mean((2, 3), keepdim=True) * outputs).sum(1).relu()

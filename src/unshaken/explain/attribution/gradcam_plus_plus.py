@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.activation_map import ActivationMap
@@ -16,8 +17,8 @@ class GradCAMPlusPlus(ActivationMap):
     `w_k = sum_places alpha ReLU(g)`.
     """
 
+    @override
     def combine(self, outputs: Tensor, gradient: Tensor) -> Tensor:
-        """See the class."""
         square = gradient.square()
         below = 2 * square + (outputs * gradient.pow(3)).sum((2, 3), keepdim=True)
         alpha = (square / below.where(below != 0, below.new_ones(()))).nan_to_num()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.single_gradient import SingleGradient
@@ -12,6 +13,7 @@ from unshaken.explain.engine.single_gradient import SingleGradient
 class Gradient(SingleGradient):
     """Gradient: the size of the score's gradient at each pixel (saliency)."""
 
+    @override
     def values(self, images: Tensor, gradient: Tensor) -> Tensor:
         """`d z_c / d x`."""
         return gradient

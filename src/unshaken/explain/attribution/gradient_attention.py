@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.registry import register
@@ -22,10 +23,11 @@ class GradientAttention(AttentionMap):
     score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
 
     @property
+    @override
     def gradient_of(self) -> Score:
-        """The score."""
         return self.score
 
+    @override
     def follow(self, relevance: Tensor, attention: Tensor, gradient: Tensor | None) -> Tensor:
         """`r + r B`."""
         weighted: Tensor = (attention * required(gradient)).relu().mean(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -16,7 +17,7 @@ class GradientShap(RandomPaths):
     Baselines are a uniform colour each, drawn anew for every sample and point; `expected-gradients` takes images.
     """
 
+    @override
     def baseline(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """A colour, uniform in each channel."""
         colours = rng.fold("colour").fresh(images.shape[1]).to(images)
         return colours[:, :, None, None].expand_as(images).contiguous()

@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
@@ -29,12 +30,8 @@ class GuidedBackprop(SingleGradient):
         "edges of the image rather than what the model decides by (Adebayo et al. 2018, arXiv:1810.03292).",
     )
 
+    @override
     def prepare(self, model: Classifier, images: Tensor) -> Self:
-        """This method, for a model with ReLUs.
-
-        Raises:
-            ModelError: there is none: the map would be the plain gradient.
-        """
         with evaluating(model), torch.no_grad(), GuidedReLUs() as found:
             model(images[:1])
         if not found.count:
@@ -44,10 +41,10 @@ class GuidedBackprop(SingleGradient):
             )
         return self
 
+    @override
     def values(self, images: Tensor, gradient: Tensor) -> Tensor:
-        """The guided gradient."""
         return gradient
 
+    @override
     def ask(self, state: OneGradient) -> GuidedGradient:
-        """The guided gradient at the image."""
         return GuidedGradient(state.target.images, of=TargetScore(state.target.classes, self.score))

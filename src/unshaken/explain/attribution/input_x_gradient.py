@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.reduce import Channels
@@ -16,6 +17,7 @@ class InputXGradient(SingleGradient):
 
     channels: Channels = Field("sum", description="how channels become one value: mean-abs, max-abs or sum")
 
+    @override
     def values(self, images: Tensor, gradient: Tensor) -> Tensor:
         """`x * d z_c / d x`, with pixels in [0, 1]."""
         return images * gradient

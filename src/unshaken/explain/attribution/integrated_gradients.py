@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -31,10 +32,11 @@ class IntegratedGradients(AveragedGradients):
     rule: Literal["midpoint", "right"] = Field("midpoint", description="rule of integration: midpoint or right end")
 
     @property
+    @override
     def count(self) -> int:
-        """The points of the integral, the baseline and the image."""
         return self.steps + 2
 
+    @override
     def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
         """`b + t (x - b)`."""
         images, start = target.images, baseline_of(target.images, self.baseline, rng)
@@ -46,15 +48,15 @@ class IntegratedGradients(AveragedGradients):
         inside = (number + shift) / self.steps
         return torch.where(number < self.steps, inside, (number - self.steps).float())
 
+    @override
     def weights(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """`(x - b)` times the mean over the points of the integral."""
         way = target.images - baseline_of(target.images, self.baseline, rng)
         return ((number < self.steps) / self.steps).view(*number.shape, 1, 1, 1) * way[:, None]
 
+    @override
     def score_weights(self, number: Tensor) -> Tensor:
-        """`z_c(x) - z_c(b)`."""
         return (number == self.steps + 1).float() - (number == self.steps).float()
 
+    @override
     def finish(self, target: Target, total: Tensor, scores: Tensor) -> AttributionMap:
-        """The map, and by how much its sum misses the difference of the scores."""
         return AttributionMap(reduce_channels(total, self.channels), (total.flatten(1).sum(1) - scores).abs())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.activation_map import ActivationMap
@@ -12,6 +13,6 @@ from unshaken.explain.engine.activation_map import ActivationMap
 class LayerCAM(ActivationMap):
     """LayerCAM: `ReLU(sum_k ReLU(d z_c / d A_k) A_k)`, which also serves early layers."""
 
+    @override
     def combine(self, outputs: Tensor, gradient: Tensor) -> Tensor:
-        """See the class."""
         return (gradient.relu() * outputs).sum(1).relu()

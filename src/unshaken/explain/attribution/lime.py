@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Logits
@@ -89,12 +90,12 @@ class LIME(Attribution[Copies]):
     ridge: NonNegativeFloat = Field(1.0, description="weight of the squared coefficients")
 
     @property
+    @override
     def width(self) -> int:
-        """Copies of one query at most."""
         return CHUNK
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> Copies:
-        """Cut the images."""
         images = target.images
         segments = segments_of(images, self.segmentation, self.segments, self.compactness, self.sigma)
         scores = images.new_zeros(len(images), self.samples)
@@ -117,8 +118,8 @@ class LIME(Attribution[Copies]):
         drawn = rng.each(number).fresh(segments).view(*number.shape, segments)
         return (drawn < 0.5) | (number == 0)[:, :, None]
 
+    @override
     def ask(self, state: Copies) -> Logits:
-        """The next copies."""
         images, number = state.target.images, self._numbers(state)
         n, q = number.shape
         present = self.present(state.rng, number, int(state.segments.max()) + 1)
@@ -126,18 +127,18 @@ class LIME(Attribution[Copies]):
         shown = present.gather(2, place).view(n, q, 1, *images.shape[2:])
         return Logits(torch.where(shown, images[:, None], state.behind[:, None]))
 
+    @override
     def tell(self, state: Copies, answer: Answer) -> Copies:
-        """Keep the scores."""
         number, logits = self._numbers(state), required(answer.logits)
         scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.score)
         return state.replace(scores=state.scores.scatter(1, number, scores), asked=state.asked + number.shape[1])
 
+    @override
     def done(self, state: Copies) -> Tensor:
-        """After all copies."""
         return state.asked >= self.samples
 
+    @override
     def result(self, state: Copies) -> AttributionMap:
-        """See `linear_fit`; each pixel has its segment's coefficient."""
         found = []
         every = torch.arange(self.samples, device=state.asked.device)[None]
         for i, segments in enumerate(state.segments):

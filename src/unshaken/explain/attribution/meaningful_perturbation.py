@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.oracle import required
@@ -96,8 +97,8 @@ class MeaningfulPerturbation(Attribution[Learning]):
     variation: NonNegativeFloat = Field(1e-2, description="weight of the total variation, of power 3")
     jitter: NonNegativeInt = Field(4, description="range of the random shift, in pixels")
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> Learning:
-        """A mask of ones."""
         images = target.images
         height, width = images.shape[2:]
         size = (self.cells, self.cells) if self.cells else (height, width)
@@ -115,12 +116,12 @@ class MeaningfulPerturbation(Attribution[Learning]):
         drawn = state.rng.fold("jitter").fold(state.step).integers(0, self.jitter + 1, 2)
         return shifted(mixed, drawn.to(images.device) - self.jitter // 2)
 
+    @override
     def ask(self, state: Learning) -> Gradient:
-        """The score's gradient at the copy."""
         return Gradient(self._copy(state, state.mask), of=TargetScore(state.target.classes, self.score))
 
+    @override
     def tell(self, state: Learning, answer: Answer) -> Learning:
-        """A step of Adam, then back into [0, 1]."""
         with torch.enable_grad():
             mask = state.mask.detach().requires_grad_(True)
             fall = (self._copy(state, mask) * required(answer.gradient)).sum()
@@ -133,10 +134,10 @@ class MeaningfulPerturbation(Attribution[Learning]):
         mask = (state.mask - self.lr * mean / (square.sqrt() + TINY)).clamp(0, 1)
         return state.replace(mask=mask, first=first, second=second, step=state.step + 1)
 
+    @override
     def done(self, state: Learning) -> Tensor:
-        """After all steps."""
         return state.step >= self.steps
 
+    @override
     def result(self, state: Learning) -> AttributionMap:
-        """`1 - m`, in the size of the image."""
         return AttributionMap(enlarged(1 - state.mask, state.target.images.shape[2:]))

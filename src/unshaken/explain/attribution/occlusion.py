@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -30,13 +31,13 @@ class Occlusion(MaskedScores):
         rows, columns = (sorted({*range(0, n - side + 1, stride), n - side}) for n in (height, width))
         return side, torch.tensor(rows), torch.tensor(columns)
 
+    @override
     def count(self, height: int, width: int) -> int:
-        """The patches, and the image itself."""
         _, rows, columns = self._places(height, width)
         return 1 + len(rows) * len(columns)
 
+    @override
     def masks(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """1 but for the patch; number 0 covers nothing."""
         height, width = target.images.shape[2:]
         side, rows, columns = self._places(height, width)
         place = (number - 1).clamp(min=0).cpu()
@@ -46,12 +47,12 @@ class Occlusion(MaskedScores):
         covered = (down & across & (number > 0).cpu()[..., None, None]).to(target.images)
         return 1 - covered
 
+    @override
     def spread(self, masks: Tensor) -> Tensor:
-        """The covered pixels."""
         return 1 - masks
 
+    @override
     def finish(self, state: Masking, count: int) -> Tensor:
-        """`s(x)` minus the mean score over the patches that cover a pixel; 0 where none does."""
         mean = state.total / state.weight.clamp(min=1)
         return torch.where(state.weight > 0, state.first[:, None, None] - mean, 0.0)
 

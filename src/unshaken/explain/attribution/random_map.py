@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -13,6 +14,6 @@ from unshaken.explain.engine.control import Control
 class RandomMap(Control):
     """Random map: a uniform number a pixel, which any method must beat."""
 
+    @override
     def draw(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """Uniform in [0, 1)."""
         return rng.uniform(*images.shape[2:]).to(images)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -25,12 +26,12 @@ class RISE(MaskedScores):
     cells: int = Field(7, ge=2, le=1000, description="cells of the grid along each side")
     keep: float = Field(0.5, gt=0, le=1, description="probability p that a cell is kept")
 
+    @override
     def count(self, height: int, width: int) -> int:
-        """The masks."""
         return self.samples
 
+    @override
     def masks(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """See the class."""
         height, width = target.images.shape[2:]
         return self._masks(rng.each(number), height, width).view(*number.shape, height, width).to(target.images)
 
@@ -44,6 +45,6 @@ class RISE(MaskedScores):
         columns = (drawn[:, -1] * wide).long()[:, None] + torch.arange(width, device=drawn.device)
         return large[torch.arange(n, device=drawn.device)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
+    @override
     def finish(self, state: Masking, count: int) -> Tensor:
-        """The mean, as a share of how often a pixel is kept."""
         return state.total / (count * self.keep)

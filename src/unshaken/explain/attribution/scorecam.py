@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import required
@@ -75,24 +76,20 @@ class ScoreCAM(Attribution[ScoredMaps]):
 
     _shape: tuple[int, ...] = PrivateAttr((0, 0, 0))
 
+    @override
     def prepare(self, model: Classifier, images: Tensor) -> Self:
-        """With the layer, and the shape of its output.
-
-        Raises:
-            ModelError: there is no such layer.
-        """
         layer, shape = find_map_layer(model, images, self.layer)
         found = self.model_copy(update={"layer": layer})
         found._shape = shape
         return found
 
     @property
+    @override
     def width(self) -> int:
-        """Copies of one query at most."""
         return CHUNK
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> ScoredMaps:
-        """Nothing asked yet."""
         images, none = target.images, torch.zeros_like(target.classes)
         behind = baseline_of(images, self.baseline, rng)
         outputs = images.new_zeros(len(images), *self._shape)
@@ -104,13 +101,13 @@ class ScoreCAM(Attribution[ScoredMaps]):
         piece = torch.arange(even_piece(count, CHUNK), device=state.asked.device)
         return (state.asked[:, None] + piece).clamp(max=count - 1)
 
+    @override
     def ask(self, state: ScoredMaps) -> LayerMasks:
-        """The image under the next maps."""
         images, fresh = state.target.images, state.asked == 0
         return LayerMasks(images, state.behind, state.outputs, fresh, self._numbers(state), self.layer)
 
+    @override
     def tell(self, state: ScoredMaps, answer: Answer) -> ScoredMaps:
-        """Keep the layer's output and the scores."""
         number, logits = self._numbers(state), required(answer.logits)
         scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.score)
         return state.replace(
@@ -119,10 +116,10 @@ class ScoreCAM(Attribution[ScoredMaps]):
             asked=state.asked + number.shape[1],
         )
 
+    @override
     def done(self, state: ScoredMaps) -> Tensor:
-        """After all maps."""
         return state.asked >= self._shape[0]
 
+    @override
     def result(self, state: ScoredMaps) -> AttributionMap:
-        """See `score_cam`; in the size of the image."""
         return AttributionMap(enlarged(score_cam(state.outputs, state.scores), state.target.images.shape[2:]))

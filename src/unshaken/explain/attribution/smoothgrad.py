@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -19,10 +20,11 @@ class SmoothGrad(AveragedGradients):
     sigma: NonNegativeFloat = Field(0.15, description="deviation of the noise, as a share of the image's range")
 
     @property
+    @override
     def count(self) -> int:
-        """The noisy copies."""
         return self.samples
 
+    @override
     def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
         """`x + sigma (max x - min x) N(0, I)`, not clipped."""
         images = target.images

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
@@ -66,8 +67,8 @@ class BackgroundReliance(Analysis):
 
     masks: str = Field("", description="folder of masks named as the images, white on the object; empty: found by grey")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         labels = known_labels(subject)
         chosen = [partners(labels, subject.seed, same=same) for same in (True, False)]
         beside = [partners_in(subject, c) for c in chosen]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
@@ -49,8 +50,8 @@ class ConceptLevel(Analysis):
     quantile: float = Field(0.995, description="threshold of a unit: quantile of its activations", gt=0, lt=1)
     least: float = Field(0.04, description="IoU above which a unit is a detector, in every model", ge=0, lt=1)
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         values = {name: getattr(self, name) for name in ("layers", "concepts", "images", "quantile", "least")}
         dissect = NetDissect(**values)
         rows: dict[str, list[Any]] = {name: [] for name in ("model", "layer", "depth", "quantity", "value", "n")}

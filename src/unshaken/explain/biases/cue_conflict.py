@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
@@ -67,8 +68,8 @@ class CueConflict(Analysis):
     amplitude: float = Field(16 / 255, description="amplitude of a grating, in [0, 1] pixel units", gt=0, le=1)
     period: float = Field(4.0, description="period of a grating, in pixels", gt=2, le=1000)
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         categories = {name: self._categories(subject, model.classes) for name, model in subject.models.items()}
         first = next(iter(categories.values()))
         if any(c.names != first.names for c in categories.values()):

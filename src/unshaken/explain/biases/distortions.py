@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
@@ -57,8 +58,8 @@ class Distortions(Analysis):
             raise ValueError(str(error)) from None
         return names
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         chosen = [read_distortion(name) for name in self.distortions]
         labels = known_labels(subject)
         right: dict[str, dict[str, list[NDArray[np.bool_]]]] = {}

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -56,8 +57,8 @@ class FrequencyBias(Analysis):
         (2.0, 4.0, 8.0, 16.0), description="radii of the low- and high-pass filters, in bins of the image's DFT"
     )
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         labels = known_labels(subject)
         found, right, total = Conflicts(), Counter[str](), 0
         with asking(subject) as answers:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.device import widen
@@ -110,8 +111,8 @@ class InputKinds(Analysis):
     layers: str = Field("", description="names of layers, joined by +; empty for the last convolution")
     judge: str = Field("", description="SPEC of the independent model for distances; empty for none")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         return self.judged(subject, load_model(self.judge).eval().to(subject.device) if self.judge else None)
 
     def judged(self, subject: Subject, judge: Classifier | None) -> Findings:

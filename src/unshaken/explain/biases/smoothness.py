@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import widen
@@ -105,8 +106,8 @@ class Smoothness(Analysis):
     noise: float = Field(0.1, description="standard deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
     layers: str = Field("", description="names of layers, joined by +; empty for all convolutions")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         layers = {name: layers_of(model, self.layers) for name, model in subject.models.items()}
         parts: dict[tuple[str, str], list[tuple[Tensor, Tensor]]] = {}
         with asking(subject) as answers:

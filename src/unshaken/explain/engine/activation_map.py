@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import required
@@ -41,12 +42,8 @@ class ActivationMap(Attribution[LayerMap]):
     score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
     layer: str = Field("", description="name of the layer; empty for the last one whose output has places")
 
+    @override
     def prepare(self, model: Classifier, images: Tensor) -> Self:
-        """With the layer.
-
-        Raises:
-            ModelError: there is no such layer.
-        """
         layer, _ = find_map_layer(model, images, self.layer)
         return self.model_copy(update={"layer": layer})
 
@@ -54,26 +51,26 @@ class ActivationMap(Attribution[LayerMap]):
     def combine(self, outputs: Tensor, gradient: Tensor) -> Tensor:
         """From a layer's outputs A and the gradients `d z_c / d A`, both `[N, D, h, w]`, to maps `[N, h, w]`."""
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> LayerMap:
-        """Nothing asked yet."""
         return LayerMap(target, torch.zeros_like(target.images[:, 0]), torch.zeros_like(target.classes).bool())
 
+    @override
     def ask(self, state: LayerMap) -> LayerGradient:
-        """The layer's output, and the gradient by it."""
         return LayerGradient(state.target.images, state.target.classes, self.layer, self.score)
 
+    @override
     def tell(self, state: LayerMap, answer: Answer) -> LayerMap:
-        """The map, in the size of the image."""
         outputs = (answer.features or {})[self.layer]
         found = self.combine(outputs.float(), required(answer.gradient).float())
         return state.replace(map=enlarged(found, state.map.shape[1:]), asked=torch.ones_like(state.asked))
 
+    @override
     def done(self, state: LayerMap) -> Tensor:
-        """After one query."""
         return state.asked
 
+    @override
     def result(self, state: LayerMap) -> AttributionMap:
-        """The map."""
         return AttributionMap(state.map)
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import torch
 from pydantic import PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.query import Answer, Goal, Passes, Query
@@ -38,8 +39,8 @@ class AttentionQuery(Query):
     tokens: Tokens
     score: Score | None
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """One forward pass, and one backward pass where a gradient is wanted."""
         layers, names, inputs = self.tokens.layers, self.tokens.names, self.tokens.inputs
         wanted = self.score is not None
         places = tuple(map(output_place, layers, names)) if wanted else ()
@@ -83,12 +84,8 @@ class AttentionMap(Attribution[LayerMap]):
         """The score whose gradient by the attention `follow` wants; None for none."""
         return None
 
+    @override
     def prepare(self, model: Classifier, images: Tensor) -> Self:
-        """With the model's tokens.
-
-        Raises:
-            ModelError: it is no vision transformer that attends over the whole image.
-        """
         found = self.model_copy()
         found._tokens = find_tokens(model, images)
         return found
@@ -100,25 +97,25 @@ class AttentionMap(Attribution[LayerMap]):
             raise RuntimeError("the tokens of a model are known after prepare")
         return self._tokens
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> LayerMap:
-        """Nothing asked yet."""
         return LayerMap(target, torch.zeros_like(target.images[:, 0]), torch.zeros_like(target.classes).bool())
 
+    @override
     def ask(self, state: LayerMap) -> AttentionQuery:
-        """The relevance of all tokens."""
         target = state.target
         return AttentionQuery(target.images, target.classes, self, self.tokens, self.gradient_of)
 
+    @override
     def tell(self, state: LayerMap, answer: Answer) -> LayerMap:
-        """The patches' relevance, in the size of the image."""
         patches = (answer.features or {})[RELEVANCE][:, self.tokens.before :]
         found = enlarged(patches.reshape(-1, *self.tokens.grid), state.map.shape[1:])
         return state.replace(map=found, asked=torch.ones_like(state.asked))
 
+    @override
     def done(self, state: LayerMap) -> Tensor:
-        """After one query."""
         return state.asked
 
+    @override
     def result(self, state: LayerMap) -> AttributionMap:
-        """The map."""
         return AttributionMap(state.map)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer
@@ -86,25 +87,25 @@ class AveragedGradients(Attribution[Averaging]):
         return AttributionMap(reduce_channels(total, self.channels))
 
     @property
+    @override
     def width(self) -> int:
-        """Points of one query; see `even_piece`."""
         return even_piece(self.count, CHUNK)
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> Averaging:
-        """Nothing asked yet."""
         none = torch.zeros_like(target.classes)
         return Averaging(target, rng, none, torch.zeros_like(target.images), target.images.new_zeros(len(none)))
 
     def _numbers(self, state: Averaging) -> Tensor:
         return state.asked[:, None] + torch.arange(self.width, device=state.asked.device)
 
+    @override
     def ask(self, state: Averaging) -> PointGradients:
-        """The next points; of the last query those beyond `count` repeat the last one, and do not count."""
         number = self._numbers(state).clamp(max=self.count - 1)
         return PointGradients(self.points(state.target, number, state.rng), state.target.classes, self.score)
 
+    @override
     def tell(self, state: Averaging, answer: Answer) -> Averaging:
-        """Add the gradients and the scores."""
         number, gradient, value = self._numbers(state), required(answer.gradient), required(answer.value)
         asked, number = number < self.count, number.clamp(max=self.count - 1)
         weights = _like(self.weights(state.target, number, state.rng), gradient) * _like(asked, gradient)
@@ -115,12 +116,12 @@ class AveragedGradients(Attribution[Averaging]):
             scores=state.scores + scores,
         )
 
+    @override
     def done(self, state: Averaging) -> Tensor:
-        """After all points."""
         return state.asked >= self.count
 
+    @override
     def result(self, state: Averaging) -> AttributionMap:
-        """See `finish`."""
         return self.finish(state.target, state.total, state.scores)
 
 

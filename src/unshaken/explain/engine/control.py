@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.query import Answer, Logits
 from unshaken.core.rng import SampleRng
@@ -36,22 +37,22 @@ class Control(Attribution[ControlState]):
     def draw(self, images: Tensor, rng: SampleRng) -> Tensor:
         """Maps `[N, H, W]` of images `[N, C, H, W]`."""
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> ControlState:
-        """There is nothing to ask."""
         return ControlState(target, rng)
 
+    @override
     def ask(self, state: ControlState) -> Logits:
-        """Never called: every sample is done at its start."""
         return Logits(state.target.images)
 
+    @override
     def tell(self, state: ControlState, answer: Answer) -> ControlState:
-        """Nothing to learn."""
         return state
 
+    @override
     def done(self, state: ControlState) -> Tensor:
-        """At once."""
         return torch.ones_like(state.target.classes, dtype=torch.bool)
 
+    @override
     def result(self, state: ControlState) -> AttributionMap:
-        """See `draw`."""
         return AttributionMap(self.draw(state.target.images, state.rng))

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Goal, Gradient, Passes, Query
@@ -26,12 +27,12 @@ class PointGradients(Query):
     score: Score = "logit"
 
     @property
+    @override
     def width(self) -> int:
-        """Images a row that one evaluation holds in memory at once."""
         return self.points.shape[1]
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """One forward and one backward pass a point: `gradient` `[N, Q, C, H, W]`, `value` `[N, Q]`."""
         n, q = self.points.shape[:2]
         query = Gradient(
             self.points.flatten(0, 1), of=TargetScore(self.classes.repeat_interleave(q), self.score), layers=()
@@ -59,8 +60,8 @@ class LayerGradient(Query):
     layer: str
     score: Score = "logit"
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """One forward and one backward pass: `features[layer]` and `gradient`, both `[N, D, h, w]`."""
         points = self.points.detach().requires_grad_(True)
         with torch.enable_grad():
             logits, features = passes.forward(points, (self.layer,))

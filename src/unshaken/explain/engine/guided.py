@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from typing_extensions import override
 
 from unshaken.core.query import Answer, Goal, Gradient, Passes
 
@@ -62,6 +63,7 @@ class GuidedReLUs(TorchFunctionMode):
         super().__init__()
         self.count = 0
 
+    @override
     def __torch_function__(
         self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -78,11 +80,13 @@ class _Guided(torch.autograd.Function):
     """A ReLU with the backward pass of guided backpropagation."""
 
     @staticmethod
+    @override
     def forward(ctx: Any, x: Tensor, upper: float) -> Tensor:
         ctx.save_for_backward((x > 0) & (x < upper))
         return x.clamp(0, upper)
 
     @staticmethod
+    @override
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (active,) = ctx.saved_tensors
         return gradient.clamp(min=0) * active, None
@@ -91,7 +95,7 @@ class _Guided(torch.autograd.Function):
 class GuidedGradient(Gradient):
     """The gradient of a per-sample objective by the points, through guided ReLUs."""
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """As `Gradient`."""
         with GuidedReLUs():
             return super().evaluate(passes, goal)

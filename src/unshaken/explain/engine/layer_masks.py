@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Goal, Logits, Passes, Query
@@ -31,12 +32,12 @@ class LayerMasks(Query):
     layer: str
 
     @property
+    @override
     def width(self) -> int:
-        """Images a row that one evaluation holds in memory at once."""
         return self.number.shape[1]
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """A forward pass a map: `logits` `[N, Q, K]`, and `features[layer]` `[N, D, h, w]` of all rows."""
         outputs, rows = self.outputs, self.fresh.nonzero().flatten()
         if len(rows):
             with torch.no_grad():

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Logits
@@ -82,8 +83,8 @@ class MaskedScores(Attribution[Masking]):
         """
 
     @property
+    @override
     def width(self) -> int:
-        """Copies of one query at most."""
         return CHUNK
 
     def _count(self, target: Target) -> int:
@@ -94,20 +95,20 @@ class MaskedScores(Attribution[Masking]):
         piece = even_piece(self._count(state.target), CHUNK)
         return state.asked[:, None] + torch.arange(piece, device=state.asked.device)
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> Masking:
-        """Nothing asked yet."""
         none = torch.zeros_like(target.images[:, 0])
         return Masking(target, rng, torch.zeros_like(target.classes), none, none, none[:, 0, 0])
 
+    @override
     def ask(self, state: Masking) -> Logits:
-        """The next masked copies; of the last query those beyond the number repeat the last one, and do not count."""
         images, number = state.target.images, self._numbers(state).clamp(max=self._count(state.target) - 1)
         masks = self.masks(state.target, number, state.rng)[:, :, None]
         behind = baseline_of(images, self.baseline, state.rng)
         return Logits(behind[:, None] + masks * (images - behind)[:, None])
 
+    @override
     def tell(self, state: Masking, answer: Answer) -> Masking:
-        """Add the scores where the masks were."""
         count, number = self._count(state.target), self._numbers(state)
         logits = required(answer.logits)
         scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.score)
@@ -120,10 +121,10 @@ class MaskedScores(Attribution[Masking]):
             first=torch.where(state.asked == 0, scores[:, 0], state.first),
         )
 
+    @override
     def done(self, state: Masking) -> Tensor:
-        """After all masked copies."""
         return state.asked >= self._count(state.target)
 
+    @override
     def result(self, state: Masking) -> AttributionMap:
-        """See `finish`."""
         return AttributionMap(self.finish(state, self._count(state.target)))

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 import torch
 from pydantic import Field, NonNegativeInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.explain.engine.probed_metric import MapTarget, Probes, RemovalMetric
 
@@ -63,11 +64,12 @@ class PerturbationCurve(RemovalMetric):
     def _steps(self, height: int, width: int) -> int:
         return min(self.steps or height, height * width)
 
+    @override
     def count(self, height: int, width: int) -> int:
-        """The points of the curve, and the inner ones of the random order's."""
         steps = self._steps(height, width)
         return 2 * steps if self.corrected else steps + 1
 
+    @override
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
         """Copy k of K has the first `k H W / K` pixels exchanged."""
         height, width = target.maps.shape[1:]
@@ -82,8 +84,8 @@ class PerturbationCurve(RemovalMetric):
         first, last = (target.images, target.removed) if self.removes else (target.removed, target.images)
         return Probes(torch.where(changed[:, :, None], last[:, None], first[:, None]))
 
+    @override
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:
-        """The area, or what is said of it in the class."""
         steps = self._steps(*target.maps.shape[1:])
         curve = scores[:, : steps + 1]
         area = area_under_curve(curve)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
@@ -50,8 +51,8 @@ class Probes(Logits):
 
     expected: Tensor | None = None
 
+    @override
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
-        """As `Logits`; what is expected comes back as the answer's value."""
         return dataclasses.replace(super().evaluate(passes, None), value=self.expected)
 
 
@@ -106,8 +107,8 @@ class ProbedMetric(MapMetric):
         """What stands in the place of removed pixels, `[N, C, H, W]`; the images where none are removed."""
         return images
 
+    @override
     def judge(self, case: Case) -> MapScores:
-        """Ask the model through the driver; see the class."""
         with evaluating(case.model):
             oracle = Oracle(case.model, limit=case.limit)
             total = self.count(*case.images.shape[2:])
@@ -124,8 +125,8 @@ class RemovalMetric(ProbedMetric):
         "model-mean", description="removed pixels: model-mean, blur, black, grey, white, mean or noise"
     )
 
+    @override
     def removed(self, images: Tensor, rng: SampleRng, model: Classifier) -> Tensor:
-        """See `substrate_of`."""
         return substrate_of(images, self.substrate, rng, model)
 
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.rng import SampleRng
 from unshaken.explain.engine.averaged_gradients import AveragedGradients
@@ -30,8 +31,8 @@ class RandomPaths(AveragedGradients):
         """
 
     @property
+    @override
     def count(self) -> int:
-        """The points."""
         return self.samples
 
     def _drawn(self, target: Target, number: Tensor, rng: SampleRng) -> tuple[Tensor, Tensor, Tensor]:
@@ -45,12 +46,13 @@ class RandomPaths(AveragedGradients):
         baselines, noisy, places = (part.view(n, q, *part.shape[1:]) for part in parts)
         return baselines, noisy, places
 
+    @override
     def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
         """`b + t (x - b)`."""
         baselines, noisy, places = self._drawn(target, number, rng)
         return baselines + places * (noisy - baselines)
 
+    @override
     def weights(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """`(x - b)`, for the mean."""
         baselines, noisy, _ = self._drawn(target, number, rng)
         return (noisy - baselines) / self.samples

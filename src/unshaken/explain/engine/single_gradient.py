@@ -7,6 +7,7 @@ from abc import abstractmethod
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
@@ -41,22 +42,22 @@ class SingleGradient(Attribution[OneGradient]):
     def values(self, images: Tensor, gradient: Tensor) -> Tensor:
         """A value for each channel of each pixel, all `[N, C, H, W]`."""
 
+    @override
     def start(self, target: Target, rng: SampleRng) -> OneGradient:
-        """Nothing asked yet."""
         return OneGradient(target, torch.zeros_like(target.images), torch.zeros_like(target.classes, dtype=torch.bool))
 
+    @override
     def ask(self, state: OneGradient) -> Gradient:
-        """The gradient at the image."""
         return Gradient(state.target.images, of=TargetScore(state.target.classes, self.score))
 
+    @override
     def tell(self, state: OneGradient, answer: Answer) -> OneGradient:
-        """Keep it."""
         return state.replace(gradient=required(answer.gradient), asked=torch.ones_like(state.asked))
 
+    @override
     def done(self, state: OneGradient) -> Tensor:
-        """After one query."""
         return state.asked
 
+    @override
     def result(self, state: OneGradient) -> AttributionMap:
-        """`values`, one a pixel."""
         return AttributionMap(reduce_channels(self.values(state.target.images, state.gradient), self.channels))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
@@ -37,6 +38,7 @@ class TargetScore(Objective):
     classes: Tensor
     score: Score = "logit"
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """From logits `[N, K]` to `[N]`."""
         return score_of(required(answer.logits), self.classes, self.score)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
@@ -48,12 +49,8 @@ class FilterDrift(Analysis):
     basis: str = Field("", description="arrays of an earlier run whose basis is used; empty to fit one")
     resamples: PositiveInt = Field(100, description="bootstrap draws of filters", ge=20, le=10_000)
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """Compare all pairs of sets.
-
-        Raises:
-            ParameterError: there is one set only, or more filters are asked for than a set has.
-        """
         pools = self.pools(subject)
         if len(pools) < 2:
             raise ParameterError(

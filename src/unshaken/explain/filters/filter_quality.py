@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -43,8 +44,8 @@ class FilterQuality(Analysis):
     sparse: NonNegativeFloat = Field(0.5, description="share of near-zero filters above which a layer is sparse", le=1)
     low: NonNegativeFloat = Field(0.5, description="entropy (log 10) below which a layer is low-variance", le=10)
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """Measure all layers; a layer whose weights are not finite is a row with an error."""
         rows: list[dict[str, Any]] = []
         for name, model in subject.models.items():
             layers = layers_of_size(conv_layers(model), self.size, depthwise=self.depthwise, name=name)

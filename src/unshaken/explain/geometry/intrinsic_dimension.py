@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -39,8 +40,8 @@ class IntrinsicDimension(Analysis):
     per_class: bool = Field(False, description="whether each class is measured by itself too")
     layer: str = Field("", description="layer whose features are the points; empty for pixels in [0, 1]")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """Measure the samples; a class that is too small is a row with an error."""
         settings = Settings.of(self.estimators, self.k, self.divisor, self.draws, subject.seed)
         points = read_points(subject, drawn_indices(subject, self.most, balanced=False), self.layer)
         rows = GeometryRows()

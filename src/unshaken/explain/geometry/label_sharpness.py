@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
@@ -35,12 +36,8 @@ class LabelSharpness(Analysis):
     draws: PositiveInt = Field(100, description="halves of each class, for the intervals", ge=2, le=10_000)
     layer: str = Field("", description="layer whose features are the points; empty for pixels in [0, 1]")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """Measure the images.
-
-        Raises:
-            DataError: there are no labels, or not two classes.
-        """
         points = read_points(subject, drawn_indices(subject, self.most, balanced=True), self.layer)
         if points.labels is None:
             raise DataError("label-sharpness needs the label of each image, and this data has none")

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
@@ -47,8 +48,8 @@ class RepresentationDimension(Analysis):
     )
     form: Literal["pooled", "flat"] = Field("pooled", description="mean over the places of a map, or all its values")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """One pass an image and model; a layer whose dimension cannot be told is a row with an error."""
         settings = Settings.of(self.estimators, self.k, self.divisor, self.draws, subject.seed)
         picked = replace(subject, indices=drawn_indices(subject, self.most, balanced=False))
         rows, remarks, passes = GeometryRows(), [BIAS], 0

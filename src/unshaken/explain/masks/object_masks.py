@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -33,12 +34,8 @@ class ObjectMasks(Analysis):
     grabcut: bool = Field(False, description="whether GrabCut moves the edges to those of the picture (needs OpenCV)")
     out: str = Field("", description="folder to write the masks to; empty for none")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """Cut the maps of all images, of the labels where there are such, else of the predicted classes.
-
-        Raises:
-            DataError: masks of two samples would be one file, or a file cannot be written.
-        """
         if self.out:
             check_mask_names(subject.samples.ids[i] for i in subject.indices)
         rows: dict[str, list[Any]] = {"id": [], "object_size": []}

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -34,12 +35,12 @@ class Infidelity(RemovalMetric):
     samples: PositiveInt = Field(100, description="number of changes")
     scaled: bool = Field(True, description="multiply the expected falls by the constant that fits best")
 
+    @override
     def count(self, height: int, width: int) -> int:
-        """The image itself, and a copy a change."""
         return 1 + self.samples
 
+    @override
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
-        """Copy 0 is the image."""
         change = self._squares if self.perturbation == "square" else self._noise
         found = torch.stack([change(target, number[:, q]) for q in range(number.shape[1])], 1)
         found = found * (number > 0)[:, :, None, None]
@@ -63,8 +64,8 @@ class Infidelity(RemovalMetric):
         """Gaussian noise, the same in all channels, `[N, H, W]`."""
         return self.sigma * target.rng.fold(number).normal(*target.maps.shape[1:]).to(target.maps)
 
+    @override
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:
-        """The mean square."""
         falls, expected = scores[:, :1] - scores[:, 1:], expected[:, 1:]
         if self.scaled:
             expected = expected * best_scale(expected, falls)[:, None]

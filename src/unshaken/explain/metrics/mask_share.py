@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -29,8 +30,8 @@ class MaskShare(MapMetric):
         "zero", description="values that count: those above zero, or above the map's mean"
     )
 
+    @override
     def judge(self, case: Case) -> MapScores:
-        """Sums over pixels."""
         inside, maps = object_masks(case, self.info.name), widen(case.maps)
         positive = (maps - maps.mean((1, 2), keepdim=True) if self.above == "mean" else maps).clamp(min=0)
         total = positive.sum((1, 2))

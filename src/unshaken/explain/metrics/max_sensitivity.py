@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import register
@@ -26,8 +27,8 @@ class MaxSensitivity(MapMetric):
     radius: PositiveFloat = Field(0.02, description="largest change of a pixel, in [0, 1] units")
     samples: PositiveInt = Field(10, description="number of changed images")
 
+    @override
     def judge(self, case: Case) -> MapScores:
-        """One changed copy of all images at a time."""
         rng = SampleRng.of(case.seed, f"explain {self.info.name}", case.ids).to(case.images.device)
         maps = widen(case.maps.flatten(1))
         size, most = maps.norm(dim=1), torch.zeros(len(maps), dtype=widest_float(maps.device), device=maps.device)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -28,12 +29,12 @@ class PointingGame(MapMetric):
     )
 
     @property
+    @override
     def hits(self) -> bool:
-        """A value is 1 or 0."""
         return True
 
+    @override
     def judge(self, case: Case) -> MapScores:
-        """The distance from the maximum to the nearest pixel of the object."""
         inside, width = object_masks(case, self.info.name), case.maps.shape[2]
         flat = case.maps.flatten(1)
         place = flat.argmax(1)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -33,12 +34,12 @@ class Randomisation(MapMetric):
     net: str = Field("", description="SPEC of a network trained on random labels, in the place of the cascade")
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The second network."""
         return (self.net,) if self.net else ()
 
+    @override
     def judge(self, case: Case) -> MapScores:
-        """One map by each randomised net, of the same class."""
         total = torch.zeros(len(case.maps), dtype=torch.float64)
         forwards = torch.zeros(len(case.maps), dtype=torch.int64)
         backwards, nets = forwards.clone(), 0

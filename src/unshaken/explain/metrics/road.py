@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -28,20 +29,16 @@ class ROAD(ProbedMetric):
     steps: PositiveInt = Field(9, description="numbers of pixels, k / (steps + 1) of the image for k = 1..steps")
     noise: NonNegativeFloat = Field(0.01, description="standard deviation of the noise, in [0, 1] pixel units")
 
+    @override
     def count(self, height: int, width: int) -> int:
-        """The image itself, and the copies of each order.
-
-        Raises:
-            ParameterError: there are more steps than pixels.
-        """
         if self.steps > height * width:
             raise ParameterError(
                 f"road: steps={self.steps}: an image of {height} x {width} has {height * width} pixels: take fewer"
             )
         return 1 + self.steps * (2 if self.order == "combined" else 1)
 
+    @override
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
-        """Copy 0 is the image; then those of the first order, then those of the second."""
         pixels = target.maps[0].numel()
         ranks = removal_ranks(target.maps)
         step, last = number % (self.steps + 1) + number // (self.steps + 1), number > self.steps
@@ -56,8 +53,8 @@ class ROAD(ProbedMetric):
         drawn = torch.stack([target.rng.fold(number[:, q]).normal(*shape) for q in range(number.shape[1])], 1)
         return Probes(torch.stack(filled) + self.noise * drawn.to(target.images) * missing[:, :, None])
 
+    @override
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:
-        """The mean fall, in the sense of the class."""
         falls = scores[:, :1] - scores[:, 1:]
         if self.order != "combined":
             return falls.mean(1) if self.order == "morf" else -falls.mean(1)

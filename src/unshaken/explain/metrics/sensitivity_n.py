@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -25,12 +26,12 @@ class SensitivityN(RemovalMetric):
     share: float = Field(0.2, gt=0, lt=1, description="size n of a set, as a share of the pixels")
     samples: int = Field(100, ge=3, description="number of sets")
 
+    @override
     def count(self, height: int, width: int) -> int:
-        """The image itself, and a copy a set."""
         return 1 + self.samples
 
+    @override
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
-        """Copy 0 is the image; the others have a set of pixels removed."""
         pixels = target.maps[0].numel()
         n = max(1, round(self.share * pixels))
         removed = torch.stack([_subsets(target, number[:, q], n) for q in range(number.shape[1])], 1)
@@ -38,8 +39,8 @@ class SensitivityN(RemovalMetric):
         expected = torch.einsum("nhw,nqhw->nq", widen(target.maps), widen(removed))
         return Probes(torch.where(removed[:, :, None], target.removed[:, None], target.images[:, None]), expected)
 
+    @override
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:
-        """The correlation over the sets."""
         return pearson(scores[:, :1] - scores[:, 1:], expected[:, 1:])
 
 

@@ -10,6 +10,7 @@ import scipy
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError
@@ -44,12 +45,12 @@ class WSOL(MapMetric):
     convention: Literal["pixels", "corners"] = Field("pixels", description="ends of a box: see the class")
 
     @property
+    @override
     def hits(self) -> bool:
-        """A value is 1 or 0."""
         return self.value == "hit"
 
+    @override
     def judge(self, case: Case) -> MapScores:
-        """The best overlap of each sample's blob with its boxes."""
         if case.boxes is None:
             raise DataError("wsol needs the boxes of the objects: give them (--boxes FILE)")
         maps = case.maps.clamp(min=0) if self.clip else case.maps

@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import UNFIT_INPUT, DataError, ModelError, ParameterError
@@ -125,18 +126,12 @@ class Tileability(Analysis):
     ratio: PositiveFloat = Field(1.5, description="largest seam ratio of a texture that tiles")
 
     @property
+    @override
     def required(self) -> frozenset[str]:
-        """Images, and a model where its score is asked for."""
         return self.needs | ({"model"} if self.score else set())
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """Measure each texture; one that is too small is a row with an error.
-
-        Raises:
-            DataError: no texture can be measured.
-            ModelError: the network does not take the textures.
-            ParameterError: it has other classes than two.
-        """
         rows = [self._measure(batch, subject) for batch in _textures(subject)]
         good = [row for row in rows if row["error"] is None]
         if not good:

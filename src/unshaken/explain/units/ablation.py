@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, did_you_mean
@@ -25,6 +26,7 @@ class Unit(NamedTuple):
     layer: str
     unit: int
 
+    @override
     def __str__(self) -> str:
         return f"{self.layer}:{self.unit}"
 

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
@@ -38,12 +39,12 @@ class CaptionDescriber(Describer):
     def __init__(self, pyramid: Pyramid, learned: CaptionModels, width: int = 50, length: int = 15) -> None:
         self.pyramid, self.learned, self.width, self.length = pyramid, learned, width, length
 
+    @override
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
-        """The encoder's masked means, `[n, F]`."""
         return self.pyramid.keys(images, masks)
 
+    @override
     def phrases(self, keys: Tensor) -> list[Phrase]:
-        """The beam."""
         learned = self.learned
         found = beam_search(learned.captioner, keys, self.width, self.length)
         texts = [learned.vocabulary.decode(numbers) for numbers, _ in found]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.explain.units.vocabulary import PAD
 
@@ -76,8 +77,8 @@ class Captioner(nn.Module):
         h, c = self.cell(torch.cat([self.embed(words), seen], 1), (h, c))
         return self.out(self.dropout(h)).log_softmax(1), alpha, (h, c)
 
+    @override
     def forward(self, keys: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of each next word of texts `[N, L]`, `[N, L-1, V]`, and attentions `[N, L-1, k]`."""
         seen, state = self.begin(keys)
         found, attentions = [], []
         for word in texts[:, :-1].T:
@@ -132,8 +133,8 @@ class LanguageModel(nn.Module):
         self.lstm = nn.LSTM(embedding, hidden, 2, batch_first=True, dropout=dropout)
         self.dropout, self.out = nn.Dropout(dropout), nn.Linear(hidden, words)
 
+    @override
     def forward(self, texts: Tensor) -> Tensor:
-        """Log-probabilities of each next word of texts `[N, L]`, `[N, L-1, V]`."""
         found: Tensor = self.out(self.dropout(self.lstm(self.embed(texts[:, :-1]))[0])).log_softmax(2)
         return found
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import View
 from unshaken.core.device import widen
@@ -33,13 +34,13 @@ class ConceptDescriber(Describer):
             pixels += concepts.found([name], view)[0][0].sum((1, 2))
         self.frequency = pixels / pixels.sum()
 
+    @override
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
-        """Pixels of each concept in each mask, `[n, C]`."""
         found = self.concepts.found(ids, self.view, (masks.shape[1], masks.shape[2]))[0]
         return widen((found & masks[:, None].cpu()).sum((2, 3)))
 
+    @override
     def phrases(self, keys: Tensor) -> list[Phrase]:
-        """All concepts that the set shows."""
         counts = keys.sum(0) + PRIOR * self.frequency
         given = (counts / counts.sum()).log().tolist()
         before = self.frequency.log().tolist()

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import View
 from unshaken.core.documents import read_text
@@ -64,8 +65,8 @@ class ConceptFolder(ConceptSet):
             if mask.suffix != ".png" or mask.stem not in stems:
                 raise DataError(f"{mask}: there is no image of this name in {self.folder / 'images'}, or it is no PNG")
 
+    @override
     def label_maps(self, ids: Sequence[str], view: View | None) -> Tensor:
-        """See `ConceptSet.label_maps`."""
         return torch.stack([self._maps(name, view) for name in ids])
 
     def _maps(self, name: str, view: View | None) -> Tensor:

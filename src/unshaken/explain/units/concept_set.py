@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
@@ -111,8 +112,8 @@ class ConceptImages(ConceptSet):
         self.images = images
         self.maps = maps.to(torch.int16)
 
+    @override
     def label_maps(self, ids: Sequence[str], view: View | None) -> Tensor:
-        """See `ConceptSet.label_maps`."""
         maps = self.maps[torch.tensor([int(i) for i in ids])]
         if view is None or (view.height, view.width) == tuple(maps.shape[2:]) == (view.resize or view.height,) * 2:
             return maps

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
@@ -78,8 +79,8 @@ class MILAN(Analysis):
     annotations: str = Field("", description="CSV of layer,unit,description by people, to compare with")
     ablate: NonNegativeInt = Field(0, description="labelled images on which each unit is taken out alone; 0 for none")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         own, describer = self._prepare(subject)
         size = self.mask_size or None
         found, passes = probe(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
@@ -47,8 +48,8 @@ class NetDissect(Analysis):
     k: PositiveInt = Field(5, description="exemplars named for each unit")
     resolution: int = Field(32, description="buckets of a factor of two that thresholds are counted in: 2, 4 ... 128")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         concepts = open_concepts(self.concepts, subject.model, images=self.images, seed=subject.seed)
         own = replace(subject, dataset=concepts.dataset, indices=range(len(concepts.dataset)))
         found, passes = probe(own, self.layers, quantile=self.quantile, k=self.k, resolution=self.resolution)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
@@ -46,15 +47,15 @@ class RetrievalDescriber(Describer):
             found: Tensor = widen(self.scorer(images))
         return found
 
+    @override
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
-        """The score of each phrase on each darkened exemplar, `[n, K]`."""
         return self._scores(darkened(images, masks))
 
+    @override
     def phrases(self, keys: Tensor) -> list[Phrase]:
-        """The whole bank."""
         given = keys.mean(0).log_softmax(0).tolist()
         return [Phrase(t, g, p) for t, g, p in zip(self.scorer.classes, given, self.log_p.tolist(), strict=True)]
 
+    @override
     def agreement(self, keys: Tensor) -> float | None:
-        """The mean cosine of the phrases' shares in two exemplars."""
         return mean_cosine(keys.softmax(1))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
@@ -39,8 +40,8 @@ class UnitEditing(Analysis):
     most: PositiveInt = Field(50, description="units taken out at most")
     draws: NonNegativeInt = Field(5, description="random sets of units to compare with")
 
+    @override
     def find(self, subject: Subject) -> Findings:
-        """See `Analysis.find`."""
         rows = self._rows()
         chosen = list(dict.fromkeys(search_units(rows, self.words)))
         if not chosen:

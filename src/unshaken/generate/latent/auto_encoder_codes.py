@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.generate.auto_encoder import AutoEncoder
 from unshaken.generate.latent.latent_generator import LatentGenerator
@@ -25,28 +26,28 @@ class AutoEncoderCodes(LatentGenerator):
         self._code = (net.code, image[1] // factor, image[2] // factor)
 
     @property
+    @override
     def image(self) -> tuple[int, int, int]:
-        """See `LatentGenerator.image`."""
         return self._image
 
     @property
+    @override
     def latents(self) -> int:
-        """See `LatentGenerator.latents`."""
         return math.prod(self._code)
 
     @property
+    @override
     def name(self) -> str:
-        """See `LatentGenerator.name`."""
         return "auto-encoder"
 
+    @override
     def features(self, codes: Tensor) -> Tensor:
-        """The code's map."""
         return codes.view(-1, *self._code)
 
+    @override
     def decode(self, features: Tensor) -> Tensor:
-        """The images that the decoder makes."""
         return self.net.decode(features)
 
+    @override
     def encode(self, images: Tensor) -> Tensor:
-        """The codes that the encoder gives."""
         return self.net.encode(images).flatten(1)

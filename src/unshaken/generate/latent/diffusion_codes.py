@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.generate.ddpm import DDPM
@@ -41,19 +42,19 @@ class DiffusionCodes(LatentGenerator):
         """Deviations of the noise on the way, falling, float64 `[steps]`."""
 
     @property
+    @override
     def image(self) -> tuple[int, int, int]:
-        """See `LatentGenerator.image`."""
         return self.model.image
 
     @property
+    @override
     def latents(self) -> int:
-        """One number a pixel and channel."""
         channels, height, width = self.image
         return channels * height * width
 
     @property
+    @override
     def name(self) -> str:
-        """See `LatentGenerator.name`."""
         return self.model.kind
 
     @property
@@ -61,18 +62,18 @@ class DiffusionCodes(LatentGenerator):
         """Of x at the first level of the way: `sqrt(1/4 + t^2)`, images having a deviation of about 1/2."""
         return float((0.25 + self.levels[0] ** 2).sqrt())
 
+    @override
     def features(self, codes: Tensor) -> Tensor:
-        """The images themselves: there is no part between."""
         start = self.deviation * codes.view(-1, *self.image)
         return (heun(self._clean, start, self.levels, end=None) + 1) / 2
 
+    @override
     def encode(self, images: Tensor) -> Tensor:
-        """The way back, from an image to noise."""
         noise = heun(self._clean, 2 * images - 1, self.levels.flip(0), end=None)
         return noise.flatten(1) / self.deviation
 
+    @override
     def middle(self, codes: Tensor) -> Tensor:
-        """The lowest level of the U-Net at the start of the way; of another network the image that it sees there."""
         found: list[Tensor] = []
         start = self.deviation * codes.view(-1, *self.image)
         net = self.model.net

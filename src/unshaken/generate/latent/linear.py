@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import move, widen
 from unshaken.core.errors import DataError
@@ -31,31 +32,31 @@ class LinearGenerator(LatentGenerator):
     mean: Tensor
 
     @property
+    @override
     def image(self) -> tuple[int, int, int]:
-        """See `LatentGenerator.image`."""
         return self._image
 
     @property
+    @override
     def latents(self) -> int:
-        """See `LatentGenerator.latents`."""
         return self.weight.shape[1]
 
     @property
+    @override
     def name(self) -> str:
-        """See `LatentGenerator.name`."""
         return "of principal components"
 
+    @override
     def features(self, codes: Tensor) -> Tensor:
-        """The images themselves."""
         return (codes @ self.weight.T + self.mean).view(-1, *self._image)
 
+    @override
     def encode(self, images: Tensor) -> Tensor:
-        """The code of least squares."""
         inverse = move(self._inverse, images.device)
         return ((widen(images.flatten(1)) - self.mean) @ inverse.T).to(self.weight)
 
+    @override
     def first_weight(self) -> Tensor:
-        """W."""
         return self.weight
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
@@ -47,32 +48,32 @@ class UserGenerator(LatentGenerator):
         self._image = self._form()
 
     @property
+    @override
     def image(self) -> tuple[int, int, int]:
-        """See `LatentGenerator.image`."""
         return self._image
 
     @property
+    @override
     def latents(self) -> int:
-        """See `LatentGenerator.latents`."""
         return self._latents
 
     @property
+    @override
     def name(self) -> str:
-        """See `LatentGenerator.name`."""
         return self._name
 
+    @override
     def features(self, codes: Tensor) -> Tensor:
-        """What its first part gives, or its images."""
         found: Tensor = self.net.features(codes) if self._parts else self.net(codes)  # type: ignore[operator]
         return found
 
+    @override
     def decode(self, features: Tensor) -> Tensor:
-        """What its second part makes of features."""
         found: Tensor = self.net.decode(features) if self._parts else features  # type: ignore[operator]
         return found
 
+    @override
     def encode(self, images: Tensor) -> Tensor | None:
-        """The codes that its encoder gives, where it has one."""
         function = getattr(self.net, "encode", None)
         if function is None:
             return None
@@ -84,8 +85,8 @@ class UserGenerator(LatentGenerator):
             )
         return codes
 
+    @override
     def first_weight(self) -> Tensor | None:
-        """The matrix that it names, where it does."""
         function = getattr(self.net, "first_weight", None)
         weight = None if function is None else function()
         if weight is not None and (weight.ndim != 2 or weight.shape[1] != self._latents):

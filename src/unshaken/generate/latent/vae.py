@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -78,41 +79,42 @@ class VAE(Generator, LatentGenerator):
             )
 
     @property
+    @override
     def image(self) -> tuple[int, int, int]:
-        """See `Generator.image`."""
         return self._image
 
     @property
+    @override
     def classes(self) -> int:
-        """None: it learns no classes."""
         return 0
 
     @property
+    @override
     def latents(self) -> int:
-        """See `LatentGenerator.latents`."""
         return self.settings.latents
 
     @property
+    @override
     def name(self) -> str:
-        """See `LatentGenerator.name`."""
         return "vae"
 
+    @override
     def features(self, codes: Tensor) -> Tensor:
         """What the linear layer gives, `[N, 2 width, H / 4, W / 4]`."""
         found: Tensor = self.first(codes)
         return found.view(-1, *self._coarse)
 
+    @override
     def decode(self, features: Tensor) -> Tensor:
-        """The means of pixels in (0, 1)."""
         logits: Tensor = self.rest(features)
         return logits.sigmoid()
 
+    @override
     def encode(self, images: Tensor) -> Tensor:
-        """The means of the codes."""
         return self._moments(images)[0]
 
+    @override
     def first_weight(self) -> Tensor:
-        """The weight of the linear layer."""
         return self.first.weight.detach()
 
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
@@ -134,11 +136,11 @@ class VAE(Generator, LatentGenerator):
         kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
         return (error + self.settings.beta * kl) / images[0].numel()
 
+    @override
     def sample(
         self, n: int, *, steps: int | None = None, seed: int = 0, first: int = 0, labels: Tensor | None = None,
         guidance: float = 1.0, batch_size: int = 64,
     ) -> Tensor:  # fmt: skip
-        """See `Generator.sample`; codes have deviation 1 / guidance, and there are no steps."""
         self._check_options(steps, guidance)
 
         def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
@@ -146,6 +148,7 @@ class VAE(Generator, LatentGenerator):
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
 
+    @override
     def vary(
         self, images: Tensor, strength: float, *, steps: int | None = None, seed: int = 0, first: int = 0,
         labels: Tensor | None = None, guidance: float = 1.0, batch_size: int = 64,

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
@@ -41,8 +42,8 @@ class PromptedClassifier(nn.Module):
         self.register_buffer("prototypes", prompts.prototypes.clone())
         self.register_buffer("table", prompts.table().clone())
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
         logits: Tensor = self.model(self.shown(images))
         return logits
 

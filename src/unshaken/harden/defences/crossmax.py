@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
@@ -116,8 +117,8 @@ class CrossMaxNet(nn.Module):
         logits: Tensor = self.net.predictors(images)  # type: ignore[operator]
         return logits
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, C, H, W]` to scores `[B, K]`."""
         return self.rule.vote(self.predictors(images))
 
 
@@ -133,8 +134,8 @@ class One(nn.Module):
         super().__init__()
         self.net, self.number = net, number
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images to its logits `[B, K]`."""
         logits: Tensor = self.net.predictors(images)[:, self.number]  # type: ignore[operator]
         return logits
 
@@ -172,12 +173,8 @@ class CrossMax(Defence):
         )
         return untie(scores, logits.detach().mean(1)) if self.ties == "mean" else scores
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The vote in the place of the model's own answer.
-
-        Raises:
-            ModelError: the model has one predictor, or several that are the same network.
-        """
         net = model.net
         if not isinstance(net, Predictors) or _count(net) < 2:
             raise ModelError(

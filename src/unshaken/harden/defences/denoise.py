@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
@@ -27,13 +28,8 @@ class Denoise(Defence):
     )
     sigma: float = Field(0.25, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=40)
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The denoiser before the model.
-
-        Raises:
-            ModelError: the denoiser cannot be loaded, or is for images of another size or number of channels.
-            ParameterError: it was not trained for so much noise.
-        """
         denoiser = denoiser_for(self.denoiser, model)
         denoiser.check_sigma(self.sigma)
         return GuardedModel(DenoisingClassifier(denoiser, self.sigma, model), model, name=self.info.name)
@@ -52,8 +48,8 @@ class DenoisingClassifier(nn.Module):
         super().__init__()
         self.denoiser, self.sigma, self.model = denoiser, sigma, model
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Noisy images, not clipped, to logits `[N, K]`."""
         logits: Tensor = self.model(self.denoiser.denoise(images.float(), self.sigma).to(images))
         return logits
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
@@ -60,14 +61,8 @@ class FrequencyPrompt(Defence):
     passes: PositiveInt = Field(2, description="number of passes over the training images")
     batch_size: PositiveInt = Field(128, description="number of images per step")
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The model behind the prompts in `file`.
-
-        Raises:
-            ParameterError: no file is named.
-            DataError: it cannot be read.
-            ModelError: the model takes images of another size.
-        """
         if not self.file:
             raise ParameterError(
                 "frequency-prompt: file='' names no prompts: FrequencyPrompt().fit(model, images, labels).save(FILE) "

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, field_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -122,8 +123,8 @@ class InputTransform(Defence):
         return window
 
     @property
+    @override
     def random(self) -> bool:
-        """Resize-pad draws at every pass."""
         return self.kind == "resize-pad"
 
     @property
@@ -150,9 +151,8 @@ class InputTransform(Defence):
             return standardise(images, self.deviation)
         return resize_pad(images, self.least, generator())
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The transformation before the model."""
-
         def surrogates() -> Mapping[str, Classifier]:
             if not self.shattered or self.straight_through:
                 return {}
@@ -178,8 +178,8 @@ class TransformingClassifier(nn.Module):
         super().__init__()
         self.rule, self.model, self.draws = rule, model, Draws(rule.seed)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] to logits `[B, K]`."""
         changed = self.rule.change(images, self.draws.next)
         if self.rule.shattered and self.rule.straight_through:
             changed = images + (changed - images).detach()

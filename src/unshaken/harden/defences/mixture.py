@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha
 from unshaken.core.classifier import Classifier, evaluating
@@ -107,12 +108,8 @@ class Mixture(Defence):
     scale_robust: PositiveFloat = Field(1.0, description="factor of the robust model's logits, part of the defence")
     side: PositiveInt | None = Field(None, description="pixels a side of the accurate model's images, if resized")
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The mixture of the model with the robust one.
-
-        Raises:
-            ModelError: no robust model is named, or the two do not fit.
-        """
         if not self.robust:
             raise ModelError(
                 "mixture: name the robust model, as in 'SPEC?defence=mixture:robust=run:runs/robust,alpha=0.8'"

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
@@ -73,8 +74,8 @@ class MultiResolution(Defence):
         return value
 
     @property
+    @override
     def random(self) -> bool:
-        """Unless the draws are frozen, or there is nothing to draw."""
         return not self.frozen and self != self.still().model_copy(update={"seed": self.seed})
 
     def still(self) -> MultiResolution:
@@ -114,12 +115,8 @@ class MultiResolution(Defence):
         draw = torch.randn if self.kind == "gaussian" else torch.rand
         return self.noise * draw(like.shape, generator=generator).to(like)
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The front end before the model, whose mean and deviation are repeated for each copy.
-
-        Raises:
-            ModelError: the model does not take `C R` channels.
-        """
         needed, copies = channels_of(model.net), len(self.resolutions)
         if needed % copies:
             raise ModelError(
@@ -154,8 +151,8 @@ class FrontEnd(nn.Module):
         for name, value in (("mean", model.mean), ("std", model.std)):
             self.register_buffer(name, None if value is None else value.repeat(copies, 1, 1), persistent=False)
 
+    @override
     def extra_repr(self) -> str:
-        """The rule, so that two front ends of one network are told apart by what they print."""
         return repr(self.rule)
 
     @property
@@ -167,8 +164,8 @@ class FrontEnd(nn.Module):
         stack = self.rule.stack(images, self.draws.next())
         return stack if self.mean is None or self.std is None else (stack - self.mean) / self.std
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] to logits `[B, K]`."""
         logits: Tensor = self.net(self._seen(images))
         return logits
 

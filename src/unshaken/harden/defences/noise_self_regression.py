@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
@@ -48,13 +49,8 @@ class NoiseSelfRegression(SelfRegressionSettings, Defence):
             )
         return load_self_regression(self.file)
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The enhancement before the model.
-
-        Raises:
-            ModelError: the model takes images that are neither grey nor of three channels, or the file is not usable.
-            ParameterError: see `network`.
-        """
         if model.view is not None and model.view.channels not in (1, 3):
             raise ModelError(
                 f"noise-self-regression: model {model.name!r} takes {model.view.channels} channels, not 1 or 3"
@@ -87,7 +83,7 @@ class EnhancingClassifier(nn.Module):
         luminance = luma(images).mean((1, 2, 3), keepdim=True)
         return torch.where((luminance <= self.below) | (luminance > self.above), changed, images)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] to logits `[N, K]`."""
         logits: Tensor = self.model(self.enhanced(images))
         return logits

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
@@ -36,17 +37,12 @@ class Purify(Defence):
     seed: NonNegativeInt = Field(0, description="random seed of the noise")
 
     @property
+    @override
     def random(self) -> bool:
-        """It draws at every pass."""
         return True
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The purification before the model.
-
-        Raises:
-            ModelError: the diffusion model cannot be loaded, or is for images of another size or number of channels.
-            ParameterError: it was not made for so much noise.
-        """
         found = denoiser_for(self.denoiser, model)
         found.check_sigma(self.sigma)
         chain = as_ddpm(found) if isinstance(found, EDM) else found
@@ -90,8 +86,8 @@ class PurifyingClassifier(nn.Module):
         x_t = self.chain.noised(2 * images - 1, t, noise)
         return (self.chain.reverse(x_t, back, rng.fold("back")) + 1) / 2
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] to logits `[N, K]`."""
         if self.rule.straight_through:
             with torch.no_grad():
                 changed = self.purified(images.float())

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
@@ -48,8 +49,8 @@ class TestTimeAugmentation(Defence):
     seed: NonNegativeInt = Field(0, description="random seed of the noise")
 
     @property
+    @override
     def random(self) -> bool:
-        """With noisy views."""
         return self.noisy > 0 and self.noise > 0
 
     def views(self, images: Tensor, draws: Draws) -> Iterator[Tensor]:
@@ -64,12 +65,8 @@ class TestTimeAugmentation(Defence):
             for _ in range(self.noisy):
                 yield boxed(images + self.noise * torch.randn(images.shape, generator=generator).to(images))
 
+    @override
     def wrap(self, model: Classifier) -> GuardedModel:
-        """The mean over views.
-
-        Raises:
-            ParameterError: there is one view only.
-        """
         if not (self.mirror or self.shift or self.noisy):
             raise ParameterError("test-time-augmentation: one view only: give mirror, shift or noisy")
 
@@ -96,7 +93,7 @@ class MultiViewClassifier(nn.Module):
         super().__init__()
         self.rule, self.model, self.draws = rule, model, Draws(rule.seed)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] to log-probabilities or mean logits `[B, K]`."""
         logits = torch.stack([self.model(view) for view in self.rule.views(images, self.draws)], 1)
         return mean_prediction(logits) if self.rule.mean == "probabilities" else logits.mean(1)

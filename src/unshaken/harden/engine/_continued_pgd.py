@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
@@ -38,8 +39,8 @@ class ContinuedPGD(PGD):
         keys, order = SampleRng.of(seed, PGD.info.name, batch.ids).keys.sort()
         return cls(keys=keys, points=points[order.to(points.device)], **settings)
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
-        """The samples' points."""
         place = torch.searchsorted(self.keys, rng.keys.cpu())
         x = problem.ball.project(self.points[place.to(self.points.device)])
         return PGDState(problem, x, torch.zeros_like(problem.labels))

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import find_end_points
@@ -65,8 +66,8 @@ class Ensemble(nn.Module):
         self.average: Average = average
         self.split = False
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, C, H, W]` to logits `[B, K]`; inside `apart` `[N, B, C, H, W]` to `[N, B, K]`."""
         if self.split:
             return torch.stack([member(images[i]) for i, member in enumerate(self.members)])
         if len(self.members) == 1:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
@@ -28,16 +29,12 @@ class Members(Recipe):
 
     members: int = Field(3, description="number of members, if the model is not already an ensemble", ge=2)
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The ensemble."""
         return with_members(model, self.members)
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Check that there is more than one member.
-
-        Raises:
-            ParameterError: a single network has nobody to differ from.
-        """
         n = len(members_of(setup.model))
         if n < 2:
             raise ParameterError(

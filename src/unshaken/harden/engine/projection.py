@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
@@ -47,12 +48,8 @@ class ProjectionNet(nn.Module):
         """The linear layer that gives the logits."""
         return cast(nn.Linear, self.encoder.get_submodule(self.head))
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`, or to `[N, sum of widths]`.
-
-        Raises:
-            ModelError: what goes into the last linear layer is not `[N, D]`.
-        """
         if list(self._names) == ["logits"]:
             logits: Tensor = self.encoder(images)
             return logits

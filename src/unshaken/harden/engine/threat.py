@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack
 from unshaken.core.errors import ParameterError
@@ -22,8 +23,8 @@ class AdversarialRecipe(Recipe):
     eps: PositiveFloat = Field(8 / 255, description="radius in [0, 1] pixel units under the norm")
 
     @property
+    @override
     def threat(self) -> Threat | None:
-        """Its own budget."""
         return Threat(self.norm, self.eps)
 
 

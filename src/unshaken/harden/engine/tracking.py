@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
+from typing_extensions import override
 
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.run.tracking import RunTracker, Sink, metrics_of
@@ -38,15 +39,15 @@ class Tracker(RunTracker):
         self.waiting: list[dict[str, float]] = []
         self._flagged: set[str] = set()
 
+    @override
     def begin(self, name: str, parameters: Mapping[str, str]) -> None:
-        """Start a run there, or continue the one of this directory; epochs that it missed are logged."""
         super().begin(name, parameters)
         if self.sink is not None and self.run.exists("curves.parquet"):
             for record in pq.read_table(io.BytesIO(self.run.read("curves.parquet"))).to_pylist():
                 self.told({k: v for k, v in record.items() if v is not None})
 
+    @override
     def consequence(self) -> str:
-        """See `RunTracker`."""
         return (
             f"training goes on, and what was missed ({len(self.waiting)} epochs) is told later, at the latest by the "
             "same command with --resume"

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from typing_extensions import override
 
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.label_overlay import VERSION
@@ -34,6 +35,7 @@ class ExportCounts:
     unused: int = 0
     unreadable: int = 0
 
+    @override
     def __str__(self) -> str:
         """In words.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from unshaken.core.registry import register
 from unshaken.labels.engine.dynamics import mean_over_epochs
 from unshaken.labels.engine.evidence import Evidence
@@ -14,6 +16,6 @@ class AUM(Finder):
 
     needs = frozenset({"margins"})
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
-        """`score`: mean over epochs of the given label's logit less the largest other one."""
         return LabelScores(mean_over_epochs(evidence.known(evidence.margins)), evidence.suggestion())

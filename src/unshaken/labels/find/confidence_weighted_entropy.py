@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import special
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
@@ -16,6 +17,7 @@ _LEAST = 1e-6
 class ConfidenceWeightedEntropy(Finder):
     """Rank labels by the model's entropy over their own probability."""
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
         """`e = H(p) / ln K / p[given]`, and `score = ln(1 + e) / e`, in [0, 1], with its limit 1 where `e` is 0.
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.confident_joint import NOWHERE, ConfidentJoint
@@ -44,8 +45,8 @@ class ConfidentLearning(Finder):
         "probability", description="rule for a sample that is confidently of several classes; see `confident_joint`"
     )
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
-        """Flags by the filter, scores by the ranking, and the estimated share of wrong labels."""
         summary, joint = evidence.summary(), evidence.confident(self.resolve)
         flagged = _FILTERS[self.filter](evidence, joint)
         if not self.filter.startswith("low-"):

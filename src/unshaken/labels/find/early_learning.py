@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.dynamics import mean_over_epochs
@@ -20,8 +21,8 @@ class EarlyLearning(Finder):
 
     needs = frozenset({"margins"})
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
-        """`score`: the share of epochs at which the label was predicted; flagged is what another class mostly was."""
         margins = evidence.known(evidence.margins)
         agreed = mean_over_epochs(np.where(np.isnan(margins), np.nan, margins > 0))
         depth = np.argsort(np.argsort(mean_over_epochs(margins), kind="stable"), kind="stable") / len(evidence)

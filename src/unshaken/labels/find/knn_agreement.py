@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
@@ -18,6 +19,7 @@ class KNNAgreement(Finder):
     needs = frozenset({"features"})
     k: PositiveInt = Field(10, description="neighbours of each sample, itself left out")
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
         """`score`: the share of the k nearest samples, by cosine, that bear the label, each weighed by its similarity.
 

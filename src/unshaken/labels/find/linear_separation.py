@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -26,13 +27,8 @@ class LinearSeparation(Finder):
     clip: float = Field(0.999, gt=0.5, le=1, description="quantile that larger losses are cut to; 1 for none")
     threshold: float = Field(0.95, gt=0, lt=1, description="posterior of the larger losses above which one is suspect")
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
-        """`score`: 1 less the probability of being suspect; flagged is what is suspect by more than a half.
-
-        Raises:
-            ParameterError: the losses of all labels, or of none, are suspect.
-            MissingExtra: scikit-learn is absent.
-        """
         summary = evidence.summary()
         losses = -np.log(np.maximum(summary.own, _LEAST))
         suspect = detect_by_loss(np.minimum(losses, np.quantile(losses, self.clip)), self.threshold).flagged

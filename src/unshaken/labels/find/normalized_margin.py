@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from pydantic import Field, PositiveFloat, model_validator
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.adjusted import adjusted_summary, likeliest_temperature, tempered_summary
@@ -26,6 +27,7 @@ class NormalizedMargin(Finder):
             raise ValueError("adjust, temperature and calibrate do not go together: choose one")
         return self
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
         """`score = (p[given] - max(p[other]) + 1) / 2`, in [0, 1]; the temperature that was fitted is a figure."""
         summary, figures = evidence.summary(), {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import Field
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.adjusted import adjusted_summary
@@ -16,6 +17,7 @@ class SelfConfidence(Finder):
 
     adjust: bool = Field(False, description="subtract each class's mean first, for classes of unequal size")
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
         """`score = p[given]`."""
         summary = adjusted_summary(evidence) if self.adjust else evidence.summary()

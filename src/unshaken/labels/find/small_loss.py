@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import Field
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.labels.engine.evidence import Evidence
@@ -19,6 +20,7 @@ class SmallLoss(Finder):
 
     clip: float = Field(0.999, gt=0.5, le=1, description="quantile that larger losses are cut to; 1 for none")
 
+    @override
     def find(self, evidence: Evidence) -> LabelScores:
         """`score`: posterior of the lower of two normal components, fitted to the losses brought to [0, 1].
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, field_validator, model_validator
+from typing_extensions import override
 
 LONGEST_NOTE = 2000
 LONGEST_TOKEN = 100
@@ -121,6 +122,7 @@ class Answer(BaseModel):
     kind: AnswerKind
     classes: tuple[NonNegativeInt, ...] = ()
 
+    @override
     def __str__(self) -> str:
         return " ".join(map(str, self.classes)) or self.kind.value
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError
@@ -63,8 +64,8 @@ class OnnxNet(nn.Module):
         self.batch = shape[0]
         self.channels, self.height, self.width = (shape[3], shape[1], shape[2]) if self.channels_last else shape[1:]
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` to the graph's first output, in runs of the batch size that the graph fixes."""
         pixels = images.detach().cpu().numpy().astype(self.dtype)
         if self.channels_last:
             pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
@@ -72,9 +73,11 @@ class OnnxNet(nn.Module):
         parts = [self._run(pixels[i : i + step]) for i in range(0, len(pixels), step)]
         return torch.from_numpy(np.concatenate(parts)).to(images.device)
 
+    @override
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "session"}
 
+    @override
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.session = _session(self.path)

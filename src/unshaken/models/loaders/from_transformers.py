@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.documents import parse_json, read_text
@@ -32,8 +33,8 @@ class LogitsOnly(nn.Module):
         super().__init__()
         self.model = model
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.model(pixel_values=images).logits
         return logits
 

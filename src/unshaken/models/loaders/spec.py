@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from typing_extensions import override
+
 from unshaken.core.errors import ParameterError
 
 
@@ -23,6 +25,7 @@ class ModelSpec:
     name: str = ""
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
+    @override
     def __str__(self) -> str:
         tail = "&".join(f"{k}={v}" for k, v in self.options.items())
         return self.kind + (f":{self.name}" if self.name else "") + (f"?{tail}" if tail else "")

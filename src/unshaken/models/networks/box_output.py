@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.boxes import DETECTION, NONE
 from unshaken.core.errors import ModelError
@@ -38,12 +39,8 @@ class BoxOutput(nn.Module):
         self.net, self.most = net, most
         self.register_buffer("numbers", None if numbers is None else torch.tensor(numbers), persistent=False)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Detections by falling score, filled up with empty rows.
-
-        Raises:
-            ModelError: the net's output has another form.
-        """
         found: Sequence[Mapping[str, Tensor]] = self.net(images)
         if not isinstance(found, Sequence) or len(found) != len(images) or not all(map(_fits, found)):
             raise ModelError(

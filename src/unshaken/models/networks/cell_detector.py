@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.box_output import MOST
 from unshaken.models.networks.centernet import find_peaks
@@ -57,8 +58,8 @@ class CellDetector(nn.Module):
         maps = self.trunk(images)
         return self.scores(maps), F.softplus(self.sides(maps)) * self.pixels
 
+    @override
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """Normalised images `[N, C, H, W]`, or maps, to a dict of boxes, labels and scores for each."""
         logits, sides = self.cells(images)
         height, width = (side * self.pixels for side in logits.shape[2:])
         boxes = corners(sides, self.pixels)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 PEAKS = 100
 """Peaks of an image that are kept, as in the paper."""
@@ -75,8 +76,8 @@ class CenterNet(nn.Module):
             )
         return heats[0], sides[0]
 
+    @override
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """Images `[N, 3, H, W]` in [0, 255] to a dict of boxes, labels and scores for each."""
         outputs = self.net(images)
         return [self._boxes(*one) for one in zip(outputs[self.heat], outputs[self.distances], strict=True)]
 

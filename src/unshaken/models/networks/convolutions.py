@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import conv_bn
 
@@ -29,8 +30,8 @@ class ConvBlocks(nn.Module):
         self.body = nn.Sequential(*(conv_bn(one, two, stride) for one, two, stride in parts))
         self.head = nn.Linear(widths[-1], classes)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.body(images).mean((2, 3)))
         return logits
 

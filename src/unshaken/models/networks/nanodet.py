@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 from torchvision.ops import batched_nms
+from typing_extensions import override
 
 STRIDES = (4, 8, 16, 32, 64, 128)
 """Pixels from one place of a feature map to the next."""
@@ -78,8 +79,8 @@ class NanoDet(nn.Module):
         """
         return tuple(name for names in _levels(shapes) for name in names)
 
+    @override
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """Normalised images `[N, 3, H, W]`, red first, to a dict of boxes, labels and scores for each."""
         outputs = self.net(images.flip(1))
         boxes = [decode_distances(outputs[distances], *self.size, stride) for _, distances, stride in self.levels]
         scores = [outputs[name] for name, _, _ in self.levels]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 
@@ -29,12 +30,8 @@ class QueryDetector(nn.Module):
         super().__init__()
         self.model, self.labels = model, labels
 
+    @override
     def forward(self, images: Tensor) -> list[dict[str, Tensor]]:
-        """Normalised images `[N, C, H, W]` to a dict of boxes, labels and scores for each.
-
-        Raises:
-            ModelError: the number of logits fits neither form.
-        """
         output = self.model(pixel_values=images)
         logits, boxes = output.logits, box_convert(output.pred_boxes, "cxcywh", "xyxy")
         height, width = images.shape[2:]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 
 def conv_bn(width_in: int, width_out: int, stride: int = 1) -> nn.Sequential:
@@ -51,13 +52,13 @@ class SmallNet(Small):
         self.body = nn.Sequential(conv_bn(channels, 16), conv_bn(16, 32, 2), conv_bn(32, 32), conv_bn(32, 64, 2))
         self.head = nn.Linear(64 * (side // 4) ** 2, classes)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.body(images).flatten(1))
         return logits
 
     @classmethod
+    @override
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
-        """See `Small.shape_of`."""
         head = weights["head.weight"]
         return head.shape[0], weights["body.0.0.weight"].shape[1], 4 * round((head.shape[1] / 64) ** 0.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import Small, conv_bn
 
@@ -23,12 +24,12 @@ class SmallCNN(Small):
         self.body = nn.Sequential(conv_bn(channels, 20), conv_bn(20, 40, 2), conv_bn(40, 40), conv_bn(40, 80, 2))
         self.head = nn.Linear(80, classes)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.body(images).mean((2, 3)))
         return logits
 
     @classmethod
+    @override
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
-        """See `Small.shape_of`."""
         return weights["head.weight"].shape[0], weights["body.0.0.weight"].shape[1], None

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import Small
 
@@ -26,8 +27,8 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
+    @override
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[N, T, D]` to the same shape."""
         n, t, width = tokens.shape
         q, k, v = self.qkv(tokens).view(n, t, 3, self.num_heads, width // self.num_heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v)
@@ -50,8 +51,8 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
 
+    @override
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[N, T, D]` to the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens))
         found: Tensor = tokens + self.mlp(self.norm2(tokens))
         return found
@@ -82,15 +83,15 @@ class SmallViT(Small):
         self.norm = nn.LayerNorm(self.width)
         self.head = nn.Linear(self.width, classes)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         patches = self.embed(images).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches], 1) + self.position
         logits: Tensor = self.head(self.norm(self.blocks(tokens)[:, 0]))
         return logits
 
     @classmethod
+    @override
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
-        """See `Small.shape_of`."""
         grid = round((weights["position"].shape[1] - 1) ** 0.5)
         return weights["head.weight"].shape[0], weights["embed.weight"].shape[1], cls.patch * grid

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import Small, conv_bn
 
@@ -27,12 +28,12 @@ class StridedCNN(Small):
         self.head = nn.Linear(32 * (-(-side // 8)) ** 2, classes)
         self.register_buffer("side", torch.tensor(side))  # two sides may make the same shapes
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.body(images).flatten(1))
         return logits
 
     @classmethod
+    @override
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
-        """See `Small.shape_of`."""
         return weights["head.weight"].shape[0], weights["body.0.0.weight"].shape[1], int(weights["side"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import Small, conv_bn
 
@@ -44,8 +45,8 @@ class LinearAttention(nn.Module):
         self.norm = nn.GroupNorm(1, channels, eps=1e-5)
         self.gamma = nn.Parameter(torch.tensor(0.01))
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to the same."""
         n, _, height, width = x.shape
         q, k, v = self.qkv(x).view(n, 3, self.heads, -1, height * width).unbind(1)
         joined = linear_attention(q, k, v).reshape(n, -1, height, width)
@@ -76,8 +77,8 @@ class TileNet(Small):
         self.attention = LinearAttention(64, 4, 16) if attention else nn.Identity()
         self.head = nn.Linear(128, classes)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         height, width = images.shape[2:]
         mark = images.new_zeros(1, 1, height, width)
         mark[:, :, :1] = mark[:, :, -1:] = mark[..., :1] = mark[..., -1:] = 1
@@ -89,6 +90,6 @@ class TileNet(Small):
         return logits
 
     @classmethod
+    @override
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
-        """See `Small.shape_of`."""
         return weights["head.weight"].shape[0], weights["body.0.0.weight"].shape[1] - 1, None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import Small
 
@@ -69,12 +70,12 @@ class TimedCNN(Small):
         found: Tensor = self.norm(flat + self.time(time_embedding(time, self.width).to(flat)))
         return found
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]`, taken for clean, to logits `[N, K]`."""
         logits: Tensor = self.head(self.features(images, images.new_full((len(images),), CLEAN)))
         return logits
 
     @classmethod
+    @override
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
-        """See `Small.shape_of`."""
         return weights["head.weight"].shape[0], weights["body.0.0.weight"].shape[1], int(weights["side"])

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import Small, conv_bn
 
@@ -39,8 +40,8 @@ class UNet(Small):
         self.up = nn.ModuleList(nn.Sequential(conv_bn(a + b, b), conv_bn(b, b)) for a, b in back)
         self.head = nn.Conv2d(widths[0], classes, 1)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K, H, W]`."""
         skips: list[Tensor] = []
         x = images
         for number, block in enumerate(self.down):
@@ -53,6 +54,6 @@ class UNet(Small):
         return logits
 
     @classmethod
+    @override
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
-        """See `Small.shape_of`."""
         return weights["head.weight"].shape[0], weights["down.0.0.0.weight"].shape[1], None

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+from typing_extensions import override
 
 Constraint = Literal["project", "reparam"]
 _LEAST = 1e-12
@@ -25,16 +26,16 @@ class UnitLength(nn.Module):
         super().__init__()
         self.scale = scale
 
+    @override
     def forward(self, features: Tensor) -> Tensor:
-        """Features h `[N, D]` to z `[N, D]`; a vector of zeros stays zero."""
         return self.scale * F.normalize(features, dim=1, eps=_LEAST)
 
 
 class UnitRows(nn.Module):
     """Gives each row of a weight the length 1: `w = v / ||v||`."""
 
+    @override
     def forward(self, weight: Tensor) -> Tensor:
-        """Weight v `[K, D]` to w `[K, D]`."""
         return F.normalize(weight, dim=1, eps=_LEAST)
 
 

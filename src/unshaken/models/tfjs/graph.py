@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError, did_you_mean
 from unshaken.core.numbers import MAX_SIDE, shorten
@@ -79,12 +80,8 @@ class GraphNet(nn.Module):
             self._done.setdefault(step_name, []).append(name)
         self.shapes = self._traced()
 
+    @override
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Images `[N, 3, H, W]`, in the channels and units that the graph was trained with, to outputs by name.
-
-        Raises:
-            ModelError: the images are of another size.
-        """
         if tuple(images.shape[1:]) != (3, *self.size):
             raise ModelError(f"{self.where} takes images of 3 x {self.size[0]} x {self.size[1]}, not {_shape(images)}")
         parts = torch.split(images, 1) if self.one_by_one else (images,)

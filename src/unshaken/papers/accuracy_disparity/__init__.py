@@ -7,6 +7,7 @@ from itertools import pairwise, product
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near
@@ -161,8 +162,8 @@ class AccuracyDisparityPaper(Paper):
             raise ValueError(f"majority and minority are both {self.majority}: name two classes")
         return self
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; of two models of one's own only the gap."""
         if "own" in measured:
             return [decide("wider-gap", "max-min gap over classes, added", measured["own"]["clean"]["change"])]
         checks = self._gaussian(measured["gaussian"]) + self._cauchy(measured["cauchy"])
@@ -220,8 +221,8 @@ class AccuracyDisparityPaper(Paper):
         n = self.seeds * (self.samples // 8)
         return share(round(accuracy * n), n).to_json()
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Perceptrons with remedies, which no part judges."""
         if not measured.get("nets"):
             return ""
         most = measured["nets"][str(max(FEWER))]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
@@ -135,13 +136,13 @@ class AdaptiveSmoothingPaper(Paper):
     certified: PositiveInt = Field(60, description="test images that are voted on")
     votes: PositiveInt = Field(500, description="fresh votes each")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; those that were run."""
         seeds = dict(seeds_in(measured))
         return [*_margins(seeds), *_trade_off(seeds), *_mixing(seeds), *_certificates(seeds)]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Small weights."""
         low = ", ".join(f"{p['T1']['a0.3']['worst']['value']:.3f}" for _, p in seeds_in(measured))
         return f"At weight 0.3 robust accuracy is {low}: below one half the accurate network decides."
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
@@ -132,8 +133,8 @@ class AdelePaper(Paper):
         """Names of the trainings, in the order in which they are run."""
         return (*ARMS, *MORE[: self.more])
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = []
         for name, part in seeds_in(measured):
             n, apart, lowered, on = (part[k] for k in ("memorising", "apart", "lowered", "corrected"))
@@ -151,8 +152,8 @@ class AdelePaper(Paper):
         }
         return checks + [decide(part, text, measured[figure]) for part, (figure, text) in words.items()]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """The starts, what the precondition means, and classes that a training never learned, which lower its mean."""
         seeds = list(seeds_in(measured))
         starts = "; ".join(
             f"{name}: " + ", ".join(f"{kind} {part['starts'][kind]}" for kind in NAMES) for name, part in seeds

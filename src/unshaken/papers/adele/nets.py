@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.masks import overlap_counts
 from unshaken.core.registry import Method
@@ -32,8 +33,8 @@ class WatchMasks(Recipe):
     truth: Tensor
     given: Tensor
 
+    @override
     def after_step(self, step: Step) -> None:
-        """At the end of an epoch, how near the labels are to the truth that it was trained on."""
         if (step.number + 1) % step.steps:
             return
         labels = self.given.long()
@@ -42,8 +43,8 @@ class WatchMasks(Recipe):
         found = iou(overlap_counts(labels, self.truth, step.classes).numpy())
         step.figures.update({f"labels_{k}": float(v) for k, v in enumerate(found) if v == v})
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """On pixels whose label is wrong, agreement of predictions with the truth and with the label."""
         rows, _, predicted = epoch.evaluate(lambda images: epoch.model(images).argmax(1).byte())
         truth, given = self.truth[rows], self.given[rows]
         classes = int(torch.stack([truth.max(), given.max()]).max()) + 1

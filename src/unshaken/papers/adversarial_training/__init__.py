@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
@@ -150,14 +151,14 @@ class AdversarialTrainingPaper(Paper):
     mixed_epochs: PositiveInt = Field(4, description="epochs of part (d)")
     mixed_lr: PositiveFloat = Field(0.03, description="learning rate of part (d)")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; those that were run."""
         seeds = [part for _, part in seeds_in(measured)]
         long = [part["robust_overfitting"] for part in seeds if "robust_overfitting" in part]
         return [*in_every_seed(measured, _of_one_seed), *(_long_training(long) if long else ())]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What there is to gain under corruption."""
         mixed = [part["corruptions"][MIXED[0]] for _, part in seeds_in(measured) if "corruptions" in part]
         if not mixed:
             return ""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.ai_image_detector_limits.rules import judge_marks
@@ -166,6 +167,6 @@ class AIImageDetectorLimitsPaper(Paper):
         "swapped_epochs": 6,
     }
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return judge_marks(measured)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -111,8 +112,8 @@ class AttackSuitePaper(Paper):
     steps: PositiveInt = Field(20, description="of PGD, and of APGD and FAB in AutoAttack")
     queries: PositiveInt = Field(300, description="of Square in AutoAttack")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         gap, spent = measured["gap"], measured["spent"]["standard"]
         words = "adversarially trained: accuracy under PGD minus AutoAttack"
         checks = [decide("stronger", words, gap["robust"])]

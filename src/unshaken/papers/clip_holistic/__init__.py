@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
@@ -136,8 +137,8 @@ class ClipHolisticPaper(Paper):
     encoder: str = Field("minilm", description="frozen text encoder: minilm, hashed-pieces or a folder")
     seeds: PositiveInt = Field(3, description="seeds of the whole experiment")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         line = decide("line", "correlation over zero-shot models", measured["line"], above=LINE, opposed_below=0.0)
         ece = measured["ece"]
         return [
@@ -150,8 +151,8 @@ class ClipHolisticPaper(Paper):
             *([decide("shape", "shape bias lost", measured["shape_lost"])] if measured.get("shape_lost") else []),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Accuracies of the first model."""
         found = ", ".join(f"{part['base']['clean']['value']:.1%}" for _, part in seeds_in(measured))
         return f"The first model's zero-shot accuracy is {found}."
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.registry import Method
 from unshaken.harden.engine.recipe import Step
@@ -36,8 +37,8 @@ class DescribedImages(ImageText):
 
     styled: bool = False
 
+    @override
     def augment(self, step: Step) -> None:
-        """Change the images, and name the caption of each."""
         images = random_crop_flip(step.images, step.rng.fold("crop-flip"), 2, 0.5)
         grey, small, template, style = step.rng.fold("described").fresh(4).to(images.device).unbind(1)
         if self.styled:
@@ -89,7 +90,7 @@ class Headed(nn.Module):
             self.head.weight.copy_(weights)
             self.head.bias.zero_()
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `[N, K]`."""
         logits: Tensor = self.head(F.normalize(self.net(images), dim=1))
         return logits

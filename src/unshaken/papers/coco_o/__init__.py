@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, in_every_seed
@@ -116,8 +117,8 @@ class CocoOPaper(Paper):
     width: PositiveInt = Field(48, description="channels of the detectors")
     layer: str = Field("_blocks.4", description="layer of the pretrained network whose maps a detector sees")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         r = measured["correlation"]
         return [
             decide("drop", "relative drop of the plain detector", measured["drop"][PLAIN], above=DROP),
@@ -136,7 +137,7 @@ class CocoOPaper(Paper):
             Check(words, set(HARD) <= set(worst), "lines-are-hard"),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What augmentation costs without a shift."""
         cost = measured["map"][PLAIN][CLEAN]["value"] - measured["map"][STYLED][CLEAN]["value"]
         return f"On scenes as they are augmentation costs {100 * cost:.1f} points of mAP; 3 or fewer were expected."

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
@@ -126,8 +127,8 @@ class CorruptionSuitePaper(Paper):
         description="SPECs of the pretrained networks, from the smallest to the largest",
     )
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = []
         for group in GROUPS:
             for low, high in pairwise(JUDGED):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -93,8 +94,8 @@ class CrlNetPaper(Paper):
     episodes: PositiveInt = Field(300, description="episodes of each condition")
     seeds: int = Field(3, description="trainings and draws of episodes", ge=2)
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         over, words = measured["over"], "accuracy on hard queries, head minus"
         return [
             decide("conditioning", f"{words} control", over[CONTROL]["hard"]),

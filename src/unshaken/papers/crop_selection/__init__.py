@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, decide_near
@@ -150,8 +151,8 @@ class CropSelectionPaper(Paper):
     epochs: PositiveInt = Field(8, description="epochs of each small network's training")
     seeds: int = Field(3, ge=2, description="small networks of each kind")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; those that were run."""
         checks = _law("photos", measured["photos"]) + _photos(measured["photos"])
         if "cifar10" not in measured:
             return checks
@@ -169,8 +170,8 @@ class CropSelectionPaper(Paper):
             checks.append(decide("matched-control", words, small["against_centre"][f"hash-{side}"]["stable"]))
         return checks + _law("cifar10", small)
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Whether a part was left out."""
         return "" if "cifar10" in measured else "With data or a model of one's own only the part on photos is run."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.crops.crop_selection import resize
 from unshaken.harden.engine.recipe import Step
@@ -15,8 +16,8 @@ from unshaken.papers.crop_selection import WINDOW
 class WindowNet(SmallNet):
     """The net `small` for windows of 28 x 28; of larger images it sees the centre."""
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """See `SmallNet`."""
         top, left = ((side - WINDOW) // 2 for side in images.shape[2:])
         return super().forward(images[:, :, top : top + WINDOW, left : left + WINDOW])
 
@@ -31,8 +32,8 @@ class RandomWindows(CropFlip):
 
     sides: tuple[int, ...] = (WINDOW,)
 
+    @override
     def augment(self, step: Step) -> None:
-        """See the class; a batch takes its side from its first sample."""
         down, right, turn, which = step.rng.fold("random-windows").fresh(4).to(step.images.device).unbind(1)
         side = self.sides[int(which[0] * len(self.sides))]
         room = [n - side + 1 for n in step.images.shape[2:]]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -114,8 +115,8 @@ class CrossModalDilutionPaper(Paper):
     candidates: int = Field(10, ge=2, description="candidates of each test image")
     filler: PositiveInt = Field(18, description="words of the filler")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         drop, content = measured["drop"]["fused"], measured["content"]
         words = f"relative drop less {TIMES} times that of the filler"
         return [

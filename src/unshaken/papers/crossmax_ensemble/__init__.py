@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
@@ -136,8 +137,8 @@ class CrossMaxPaper(Paper):
     system_steps: PositiveInt = Field(12, description="of each attack on it; PGD's are a tenth of the radius")
     draws: PositiveInt = Field(4, description="passes whose gradients each adaptive attack on it averages")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; a check for each seed and radius."""
         return [
             check
             for name, part in seeds_in(measured)
@@ -145,8 +146,8 @@ class CrossMaxPaper(Paper):
             for check in _votes(f"{name}, eps {eps:.3f}", part[f"eps-{label}"], adaptive=eps == max(EPS.values()))
         ] + _system([part["system"] for _, part in seeds_in(measured) if "system" in part])
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """How far gradients reach."""
         reach = [part["gradients"]["clean"] for _, part in seeds_in(measured)]
         counts = ", ".join(f"{r['logits_reached']['value']:.1f} of {r['of']}" for r in reach)
         return f"Logits that CrossMax passes a gradient to, on clean images: {counts}."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -107,8 +108,8 @@ class DetectionSuitePaper(Paper):
     images: int = Field(1000, ge=8, description="images of each test set, half to choose scores by, half to judge by")
     neighbours: PositiveInt = Field(50, description="k of knn")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         far, near = measured["chosen"]["far"], measured["chosen"]["near"]
         words = f"far images: AUROC of {far}, chosen on far images, minus {near}, chosen on near ones"
         checks = [decide("no-best-score", words, measured["far_gain"])]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
@@ -145,16 +146,16 @@ class DualRandomizedSmoothingPaper(Paper):
     n0: PositiveInt = Field(300, description="votes a half that choose the class")
     alpha: float = Field(0.001, gt=0, lt=0.5, description="failure probability of a certificate")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; a check for each noise level."""
         return [
             check
             for sigma in self.sigmas
             for check in (*_certificate(sigma, measured[f"s{sigma:g}"]), *_gains(sigma, measured[f"s{sigma:g}"]))
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What the number of votes costs both methods."""
         largest = {sigma: measured[f"s{sigma:g}"]["largest"] for sigma in self.sigmas}
         words = "; ".join(
             f"{sigma:g}: {found['possible']:.4f} and {found['possible_smoothing']:.4f}"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot, seeds_in
@@ -157,8 +158,8 @@ class DvergePaper(Paper):
     seeds: PositiveInt = Field(3, description="seeds of training")
     steps: PositiveInt = Field(20, description="of PGD, each a fifth of the radius; 2/5 of them from member to member")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return [check for name, part in seeds_in(measured) for check in self._checks(name, part)]
 
     def _checks(self, seed: str, part: Mapping[str, Any]) -> list[Check]:
@@ -187,8 +188,8 @@ class DvergePaper(Paper):
             gain("self-distilled", "from-the-others", BLACK_BOX),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What members learn from themselves."""
         seeds = [part for _, part in seeds_in(measured)]
         own, ours = ([p[arm]["black-box-0.1"]["value"] for p in seeds] for arm in ("self-distilled", "dverge"))
         if any(a < b for a, b in zip(own, ours, strict=True)):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, in_every_seed, pilot, seeds_in
@@ -138,8 +139,8 @@ class EarlyLearningPaper(Paper):
     seeds: PositiveInt = Field(3, description="seeds of training and noise")
     draws: int = Field(3, description="draws of the linear model", ge=2)
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return [*self._linear(measured["linear"]), *in_every_seed(measured, self._images)]
 
     def _linear(self, linear: Mapping[str, Any]) -> list[Check]:
@@ -178,7 +179,7 @@ class EarlyLearningPaper(Paper):
             ),
         ]  # fmt: skip
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """When plain training was best."""
         epochs = ", ".join(str(part[PLAIN]["best_epoch"]) for _, part in seeds_in(measured))
         return f"Plain training was best after epoch {epochs} of {self.epochs}."

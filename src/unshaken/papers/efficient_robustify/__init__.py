@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot
@@ -131,8 +132,8 @@ class EfficientRobustifyPaper(Paper):
     teacher_epochs: PositiveInt = Field(4, description="epochs of the teacher")
     tuning_epochs: PositiveInt = Field(2, description="epochs of tuning, of two views each")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         three, effect = measured["three"], measured["teacher_effect"]
         kept = three["route"]["clean_minus_original"]
         return [
@@ -171,8 +172,8 @@ class EfficientRobustifyPaper(Paper):
             Check(words, held, "cost", opposed=tuned > 1),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Where images are sent."""
         sent = measured["three"]["routing"]
         return (
             f"Routing sends {sent['clean_to_clean']:.0%} of clean and {sent['changed_to_clean']:.0%} of changed images "

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -136,8 +137,8 @@ class ExplainabilityPaper(Paper):
     removed: PositiveInt = Field(80, description="images for insertion and deletion")
     seeds: int = Field(3, ge=2, description="networks of each kind")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = []
         for family, effect in measured["gradient_gains_more_than"].items():
             words = f"gain of the gradient family by robust training, minus that of the {family} family"
@@ -154,8 +155,8 @@ class ExplainabilityPaper(Paper):
         checks.append(decide("no-winner", words, measured["missed"]))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """How many networks classify the images of the maps rightly."""
         images, least = measured["chosen"]["images"], measured["chosen"]["least"]
         if least == 1:
             return f"{images} test images are classified rightly by all networks; maps are of these."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed
@@ -107,8 +108,8 @@ class FeaturesOffTheShelfPaper(Paper):
     views: PositiveInt = Field(150, description="training images, and test images at most, of which views are made")
     seeds: PositiveInt = Field(3, description="draws of training images")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return in_every_seed(measured, self._seed)
 
     def _seed(self, part: Mapping[str, Any]) -> list[Check]:

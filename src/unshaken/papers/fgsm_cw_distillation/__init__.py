@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
@@ -131,8 +132,8 @@ class DistillationPaper(Paper):
     cw_step_size: PositiveFloat = Field(0.1, description="its step size, in tanh space")
     cw_initial_c: PositiveFloat = Field(1e-3, description="its first weight c")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return in_every_seed(measured, self._of_one_seed)
 
     def _of_one_seed(self, measured: Mapping[str, Any]) -> list[Check]:
@@ -171,8 +172,8 @@ class DistillationPaper(Paper):
             for words, pair in pairs.items()
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Why FGSM fails."""
         seeds = [part for _, part in seeds_in(measured)]
         gaps = ", ".join(str(part["logit_gap_ratio"]) for part in seeds)
         signs = "; ".join(f"{n}, {p[STUDENT]['masking'][MIDDLE]['reasons'] or 'none'}" for n, p in seeds_in(measured))

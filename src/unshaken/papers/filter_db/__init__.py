@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -130,8 +131,8 @@ class FilterDBPaper(Paper):
     decay: PositiveFloat = Field(0.02, description="its weight decay")
     tested: PositiveInt = Field(600, description="test images")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         drift, entropy = measured["above_floor"], measured["entropy"]
         words = "drift from random to trained networks over the largest drift between data sets"
         return [
@@ -156,8 +157,8 @@ class FilterDBPaper(Paper):
             ),
         ]  # fmt: skip
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What the narrow network says of the width."""
         narrow, wide = (measured["degenerate"][name]["value"] for name in ("narrow", "wide"))
         return (
             f"Trained as long and with the same weight decay, a network of the base width has {5 * narrow:.1f} of 5 "

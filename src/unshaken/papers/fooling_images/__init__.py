@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
@@ -164,8 +165,8 @@ class FoolingImagesPaper(Paper):
     )
     imagenet_steps: PositiveInt = Field(100, description="of its ascents")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; what was not run, as with a model of one's own, has no check."""
         return in_every_seed(measured, self._of_one_seed)
 
     def _of_one_seed(self, measured: Mapping[str, Any]) -> list[Check]:
@@ -199,8 +200,8 @@ class FoolingImagesPaper(Paper):
             checks.append(decide("other-networks", words, found, above=0.5, opposed_below=0.5))
         return without_power(checks)
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Which parts were left out."""
         seeds = [part for _, part in seeds_in(measured)]
         if not all("retrained" in part for part in seeds):
             return "With a model of one's own only ascent and evolution are run."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
@@ -119,8 +120,8 @@ class FoundationOraclePaper(Paper):
     rate: PositiveFloat = Field(0.03, description="step size, in deviations of an image's code")
     seeds: PositiveInt = Field(3, description="seeds of the evaluated networks")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         lost = measured["lost"]
         words = "FMR, adversarial less plain training"
         return [
@@ -130,8 +131,8 @@ class FoundationOraclePaper(Paper):
             decide("diagonal", "accuracy on images of others less on own images", measured["diagonal"]),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Why searches ended, and what oracles know."""
         ended = [part[name]["stopped"] for _, part in seeds_in(measured) for name in RECIPES]
         accuracy = measured["oracle_accuracy"]
         return (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError
@@ -35,8 +36,8 @@ class ProbedNet(nn.Module):
         super().__init__()
         self.model = model
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Logits `[N, K]`."""
         logits: Tensor = self.model(as_seen(images, self.model))
         return logits
 

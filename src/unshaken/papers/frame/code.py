@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 ROOMS = ("core", "models", "generate", "attack", "detect", "labels", "harden")
 """Rooms whose imports are followed. Data enters the cache's key by its content, so its code does not."""
 PACKAGE = __name__.partition(".")[0]
@@ -94,5 +96,6 @@ def _path(name: str) -> Path | None:
 class _Plain(ast.NodeTransformer):
     """Leaves bare strings (docstrings) out."""
 
+    @override
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node

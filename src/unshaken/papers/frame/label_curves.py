@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.prediction import predict
@@ -34,8 +35,8 @@ class LabelCurves(Recipe):
     images: dict[str, Tensor]
     labels: dict[str, Tensor]
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """Evaluate, as the epoch left the network."""
         rows, given, predicted = epoch.evaluate(lambda images: predict(epoch.model(images)))
         truth = self.truth.to(rows.device)[rows]
         shares = memorisation(*(v.cpu().numpy() for v in (predicted, given, truth)))

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from typing_extensions import override
+
 _FIRST = re.compile(r"(?:(?!\.).|(?<=\d)\.(?=\d))+")
 """The first part of a dotted name; a dot between two digits is of a number."""
 
@@ -28,6 +30,7 @@ class Nested(Mapping[str, Any]):
     def __init__(self, flat: Mapping[str, Any], prefix: str = "") -> None:
         self._flat, self._prefix = flat, prefix
 
+    @override
     def __getitem__(self, name: str) -> Any:
         whole = self._prefix + name
         if whole in self._flat:
@@ -36,9 +39,11 @@ class Nested(Mapping[str, Any]):
             return Nested(self._flat, f"{whole}.")
         raise KeyError(whole)
 
+    @override
     def __iter__(self) -> Iterator[str]:
         own = (key[len(self._prefix) :] for key in self._flat if key.startswith(self._prefix))
         return iter(dict.fromkeys(found[0] for name in own if (found := _FIRST.match(name))))
 
+    @override
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.papers.frame.paper import Headline
 from unshaken.papers.frame.result import PaperResult
 
@@ -43,6 +45,7 @@ class PageFigure:
         """The interval as text; empty if it has none."""
         return "" if self.low is None or self.high is None else f"{short(self.low)} to {short(self.high)}"
 
+    @override
     def __str__(self) -> str:
         """The value with its interval and unit, such as `0.386 (0.344 to 0.428) accuracy`."""
         return f"{short(self.value)}{f' ({self.ends})' if self.ends else ''} {self.unit}".rstrip()

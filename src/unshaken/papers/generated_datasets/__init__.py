@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -102,8 +103,8 @@ class GeneratedDatasetsPaper(Paper):
     test: PositiveInt = Field(2000, description="test images")
     seeds: PositiveInt = Field(3, description="seeds of sets, generators and trainings")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return [
             decide("gain", "accuracy under renditions, over as many real updates", measured["gain"], above=GAIN),
             decide("gain", "that gain less the gain of augmentation", measured["less"]["augmented"]),
@@ -115,6 +116,6 @@ class GeneratedDatasetsPaper(Paper):
             decide("alone", "clean accuracy, real less generated alone", measured["alone"], above=FAR),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What stands for the text-to-image model."""
         return "The generator's broader corpus of renditions stands for the pre-training of a text-to-image model."

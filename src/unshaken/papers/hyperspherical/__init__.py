@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -128,8 +129,8 @@ class HypersphericalPaper(Paper):
     scale: float = Field(10.0, description="s of the normalised softmax loss", gt=0)
     draws: PositiveInt = Field(20, description="draws of one and of five examples")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         joint, disjoint = measured["joint_gain"], measured["disjoint_gain"]
         own = measured[NORMALISED]
         words = "accuracy, normalised softmax minus triplets"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small_cnn import SmallCNN
 
@@ -25,7 +26,7 @@ class EmbeddingCNN(SmallCNN):
         del self.head  # the last layer is to be registered last
         self.embedding, self.head = nn.Linear(width, NUMBERS), nn.Linear(NUMBERS, classes)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.embedding(self.body(images).mean((2, 3))))
         return logits

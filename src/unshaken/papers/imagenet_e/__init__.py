@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -161,8 +162,8 @@ class ImageNetEPaper(Paper):
     threshold: float = Field(0.35, description="share of the map's largest value that a pixel exceeds", gt=0, lt=1)
     grabcut: bool = Field(False, description="whether GrabCut moves the edges of masks to those of the photo")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         beyond = [measured["beyond"][str(net)][RANDOM] for net in range(NETS)]
         second = sorted(beyond, key=lambda figure: float(figure["low"]))[-2]
         more = measured["costs_more_than"]
@@ -181,8 +182,8 @@ class ImageNetEPaper(Paper):
             checks.append(decide("robust-networks", words, lost, opposed_below=-math.inf))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Say how many photos were edited, and why others were not."""
         counts = {name: count for name, count in measured["left_out"].items() if count}
         left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
         return f"{measured['edited']} photos were edited{f'; left out: {left}' if left else ''}."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
@@ -127,8 +128,8 @@ class ImageNetMistakesPaper(Paper):
     )
     random_pairs: PositiveInt = Field(1000, description="random pairs of classes to compare errors with")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; a part whose data is absent is not tried."""
         checks = []
         if "released" in measured:
             major = measured["released"]["vit3b"]["major"]
@@ -149,8 +150,8 @@ class ImageNetMistakesPaper(Paper):
             checks.append(decide("elsewhere", words, wrong, above=ARTEFACT, opposed_below=ARTEFACT))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What was skipped, and what the files have in common."""
         found = []
         if (released := measured.get("released")) is None:
             found.append(

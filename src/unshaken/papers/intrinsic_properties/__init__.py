@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
@@ -138,8 +139,8 @@ class IntrinsicPropertiesPaper(Paper):
         (1 / 6, 1 / 3), description="shares of the training images of that sweep"
     )
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         penalty, loss = measured["penalty"][str(JUDGED)], measured["loss"]
         words = f"correlation of the loss that FGSM at {JUDGED}/255 adds with"
         checks = []
@@ -160,8 +161,8 @@ class IntrinsicPropertiesPaper(Paper):
             checks.append(decide("samples", words, negated(measured["slope"])))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """How far the ranges reach, what is left of the correlations within a source, and the radius' constant."""
         sources = "; ".join(
             f"{of['name']}: label sharpness {of['sharpness_low']:.3f} to {of['sharpness_high']:.3f}, dimension "
             f"{of['dimension_low']:.1f} to {of['dimension_high']:.1f}"

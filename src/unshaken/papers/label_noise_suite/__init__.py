@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, in_every_seed, seeds_in
@@ -142,8 +143,8 @@ class LabelNoisePaper(Paper):
             raise ValueError(f"no arm {sorted(unknown)[0]!r}; there are {', '.join(RECIPES)}")
         return self
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return in_every_seed(measured, self._of_one_seed)
 
     def _of_one_seed(self, part: Mapping[str, Any]) -> list[Check]:
@@ -174,8 +175,8 @@ class LabelNoisePaper(Paper):
             checks.append(Check("not judged: plain training memorises too little, or loses too little", False, robust))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """The estimated shares of wrong labels."""
         shares = "; ".join(
             f"{name}: {part[HUMAN]['estimate']:.3f} of {part[HUMAN]['wrong_labels']:.3f}"
             for name, part in seeds_in(measured)

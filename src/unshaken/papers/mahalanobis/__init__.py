@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, pilot
@@ -164,12 +165,12 @@ class MahalanobisPaper(Paper):
         "steps": (0.0005, 0.001, 0.0014, 0.002, 0.005, 0.01),
     }
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return judge_distances(measured)
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """The softmax on attacks that end at the boundary, and how many examples there were."""
         found = measured["adversarial"]
         softmax = ", ".join(f"{NAMES[name]} {found[name]['msp']['auroc']['value']:.3f}" for name in OTHER)
         counted = ", ".join(f"{NAMES[name]} {measured['examples'][name]}" for name in found)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, pilot
@@ -132,8 +133,8 @@ class MilanPaper(Paper):
     caption_epochs: PositiveInt = Field(60, description="epochs of the captioner and of the language model")
     seeds: PositiveInt = Field(3, description="networks")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         words = measured["words"]
         return [
             *in_every_seed(measured, self._edit),

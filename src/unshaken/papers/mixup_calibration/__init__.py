@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.measure.calibration.temperature import interpolator
@@ -145,8 +146,8 @@ class MixupCalibrationPaper(Paper):
     photos: NonNegativeInt = Field(2000, description="training images with flipped labels; 0 leaves this part out")
     photo_epochs: PositiveInt = Field(160, description="of networks on them")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         pairs = measured["pairs"]
         counts = [k for k in CLASSES if str(k) in pairs]
         most, two = pairs[str(counts[-1])], pairs[str(min(CLASSES))]

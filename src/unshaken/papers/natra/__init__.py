@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -147,8 +148,8 @@ class NaTraPaper(Paper):
     test: PositiveInt = Field(2000, description="test images")
     seeds: int = Field(3, ge=2, description="generators, directions and networks of each kind")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         gain = measured["gain"]
         checks = [
             decide("clean", "accuracy on clean images, worst edits less images alone", gain["clean"], above=-COST,
@@ -167,7 +168,7 @@ class NaTraPaper(Paper):
             checks.append(decide("inversion", f"error before the {stage} less after it", fall))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Which shifts were not counted, and how many directions were edited."""
         left = ", ".join(measured["not_counted"].split()) or "none"
         return f"Shifts not counted, as an edited direction is alike: {left}."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -117,8 +118,8 @@ class NoiserPaper(Paper):
     steps: PositiveInt = Field(2000, description="of training")
     lr: PositiveFloat = Field(4e-4, description="largest learning rate of Adam")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         gain = measured["gain"]
         return [
             decide("dark", "PSNR of dark photos in dB, enhanced minus dark", gain[DARK], above=GAIN),
@@ -146,8 +147,8 @@ class NoiserPaper(Paper):
             opposed_below=-NEAR,
         )
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What it costs, in time and on clean photos."""
         cost, accuracy = measured["cost"], measured["accuracy_gain"][CLEAN]
         return (
             f"{cost['parameters']} weights; {cost['step_seconds'] * self.steps:.0f} s of training and "

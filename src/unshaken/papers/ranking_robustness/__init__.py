@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper
@@ -95,8 +96,8 @@ class RankingRobustnessPaper(Paper):
     documents: PositiveInt = Field(2000, description="of a collection at most, those of its queries included")
     trees: PositiveInt = Field(20, description="of LambdaMART")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         behind = [task for task in TASKS if is_behind(measured["less"][task])]
         ahead = [task for task in TASKS if is_ahead(measured["less"][task])]
         words = f"every neural ranker is behind in {len(behind)} of {len(TASKS)} tasks ({', '.join(behind) or 'none'})"

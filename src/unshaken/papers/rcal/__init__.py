@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
@@ -130,8 +131,8 @@ class RCALPaper(Paper):
     epochs: PositiveInt = Field(8, description="epochs of each arm")
     lr: PositiveFloat = Field(2e-3, description="largest learning rate of each arm, of Adam")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         probe = decide("features", "accuracy of a linear classifier of the features", measured["probe"], above=PROBE)
         checks = [replace(probe, opposed=False)]
         if not probe.holds:
@@ -151,8 +152,8 @@ class RCALPaper(Paper):
             decide("outliers", "accuracy, with it minus without", over[f"{FULL}_minus_no-outliers"]),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """How much of the gain is balance, and what the Gaussians are estimated from."""
         accuracy = {arm: figure["value"] for arm, figure in measured["over_seeds"]["accuracy"].items()}
         seeds = [part["gaussians"] for _, part in seeds_in(measured)]
         right = sum(part["given"]["right"][-1] for part in seeds) / len(seeds)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -156,8 +157,8 @@ class RIGIDPaper(Paper):
         values = [float(v) for v in (lambdas.split("+") if isinstance(lambdas, str) else lambdas)]
         return tuple(sorted({*values, MAIN}))
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         aurocs, order = measured["auroc"][NOISE], measured["order"]
         return [
             *(above_chance("traces", name, aurocs[name]) for name in TRACES),
@@ -197,8 +198,8 @@ class RIGIDPaper(Paper):
             ),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Which sets move less than photos, and false alarms."""
         low = ", ".join(k for k, v in measured["auroc"][NOISE].items() if v["value"] < 0.5)
         alarms = ", ".join(f"{k} {v['value']:.0%}" for k, v in measured["false_alarms"].items())
         flagged = f"Flagged at the threshold for 5 %, of real photos by content and of flat drawings: {alarms}."

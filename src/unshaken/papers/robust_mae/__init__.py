@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, pilot, seeds_in
@@ -156,8 +157,8 @@ class RobustMaePaper(Paper):
     pretrain: NonNegativeInt = Field(5, description="epochs of rebuilding; 0 leaves the three transformers out")
     tune: PositiveInt = Field(4, description="epochs in which they learn the classes")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`; pretrainings that were not compared have no check."""
         return in_every_seed(measured, self._of_one_seed)
 
     def _of_one_seed(self, measured: Mapping[str, Any]) -> list[Check]:
@@ -187,8 +188,8 @@ class RobustMaePaper(Paper):
             decide("pixels-high", words, lost),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """How much of the gain any pattern has, and the pretrainings."""
         seeds = [part for _, part in seeds_in(measured)]
         shares = ", ".join(f"{self._of_any_pattern(part):.0%}" for part in seeds)
         return (

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, seeds_in
@@ -147,12 +148,12 @@ class RobustWeightSignaturesPaper(Paper):
     epochs: PositiveInt = Field(4, description="epochs of the pretraining")
     tuning_epochs: PositiveInt = Field(3, description="epochs of each fine-tuning")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         return judge_signatures([part for _, part in seeds_in(measured)])
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """The patch beside plain interpolation."""
         mean = measured["mean"]
         return (
             f"Each as chosen on validation images, interpolation of all weights gains "

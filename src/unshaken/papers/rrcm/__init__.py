@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
@@ -139,8 +140,8 @@ class RRCMPaper(Paper):
         """Names of `ARMS` that are trained."""
         return tuple(arm for arm in ARMS if self.alone or arm != "consistency")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = []
         for part, other, words in (
             ("consistency", "contrast", "contrast alone"),
@@ -162,8 +163,8 @@ class RRCMPaper(Paper):
             checks.append(Check(words, passes > 1 and seconds > 1, "single-pass", opposed=passes < 1))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """The frozen probe, and whether the claim is seen."""
         parts = []
         for sigma in self.sigmas:
             level = measured[f"s{sigma:g}"]

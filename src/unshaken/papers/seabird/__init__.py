@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
@@ -134,8 +135,8 @@ class SeaBirdPaper(Paper):
     photos: PositiveInt = Field(500, description="images that are laid over scenes")
     runs: PositiveInt = Field(200, description="runs of SGD on the linear head, for each loss")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = []
         for name, part in measured["theory"].items():
             crossing = measured["crossing"][name]
@@ -158,8 +159,8 @@ class SeaBirdPaper(Paper):
         }
         return checks + [decide(part, text, measured[figure]) for part, (figure, text) in words.items()]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """The gap by length, and the learning rates."""
         gaps = "; ".join(f"{name} cells {value['value']:+.3f}" for name, value in measured["gaps"].items())
         rates = ", ".join(f"{arm} {', '.join(map(str, values))}" for arm, values in measured["rates"].items())
         return f"IoU by length, dice minus regression: {gaps}. Learning rates by seed: {rates}."

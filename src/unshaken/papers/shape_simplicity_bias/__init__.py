@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, in_every_seed, pilot
@@ -134,8 +135,8 @@ class ShapeSimplicityPaper(Paper):
     outline_epochs: PositiveInt = Field(8, description="epochs of training on outlines")
     composites: PositiveInt = Field(400, description="images with known concepts")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         gain = measured["gain"]
         words = {
             "low_frequency": ("low-frequency", "decisions for low frequencies, robust minus plain"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -131,8 +132,8 @@ class SMTVerificationPaper(Paper):
     layer_steps: PositiveInt = Field(8, description="m of the search at a hidden layer: a unit takes 2 m + 1 values")
     most: PositiveInt = Field(48, description="free pixels tried in the second part, eps 0.5")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = []
         for name, found in measured.items():
             if not isinstance(found, Mapping):

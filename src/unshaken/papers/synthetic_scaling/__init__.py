@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
@@ -127,8 +128,8 @@ class SyntheticScalingPaper(Paper):
     choosing: PositiveInt = Field(1000, description="further test images, on which temperatures of losses are fitted")
     seeds: PositiveInt = Field(3, description="seeds of sets, generator and training")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         less = measured["less"]
         words = "exponent of real images less that of generated ones"
         return [
@@ -139,8 +140,8 @@ class SyntheticScalingPaper(Paper):
             decide("many-real", "gain with few real images less that with many", measured["gain"]["less"]),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What an exponent may be compared with."""
         return (
             f"Exponents are of {self.sizes[0]:,} to {self.sizes[-1]:,} images at {self.shown:,} images shown; those of "
             "another range or length of training do not compare with them."

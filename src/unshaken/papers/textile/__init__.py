@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -125,8 +126,8 @@ class TextilePaper(Paper):
     steps: PositiveInt = Field(40, description="steps of that optimisation")
     rate: PositiveFloat = Field(0.01, description="Adam's step, in pixels from 0 to 1")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         auroc, loss = measured["auroc"], measured["loss"]
         checks = [
             decide("measures", "AUROC on seen families", auroc["seen"]["textile"], above=GOOD, opposed_below=0.5),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
@@ -143,8 +144,8 @@ class TokenAttentionPaper(Paper):
 
     full: ClassVar[Mapping[str, Any]] = {"train": 10_000, "test": 4000, "epochs": 12, "tune": 2, "looked": 300}
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         seeds = [arms for _, arms in seeds_in(measured)]
         plain = [arms[ARMS[0]]["attention"] for arms in seeds]
         focus = across_seeds([attention["overfocus"] for attention in plain], low=1.0, high=math.inf)
@@ -173,8 +174,8 @@ class TokenAttentionPaper(Paper):
             checks.append(_gain("continued", "accuracy under corruptions, trained on", continued, _corrupted))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Whether the plain network fits its training images, and how much is pooled."""
         plain = [arms[ARMS[0]] for _, arms in seeds_in(measured)]
         known, unknown = (sum(arm[name]["value"] for arm in plain) / len(plain) for name in ("fitted", "clean"))
         fits = known - unknown >= FITTED

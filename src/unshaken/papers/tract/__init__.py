@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
@@ -138,8 +139,8 @@ class TrActPaper(Paper):
         "rates": (0.2, 0.4, 0.8), "adam_rates": (1e-3, 3e-3, 1e-2, 3e-2), "vit_rates": (1e-3, 3e-3, 1e-2),
     }  # fmt: skip
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = []
         for name, part in measured.items():
             if not isinstance(part, Mapping):
@@ -155,8 +156,8 @@ class TrActPaper(Paper):
                 checks.append(_faster("time", words, values_of(seeds, "time_speed_up")))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What TrAct costs under noise."""
         parts = []
         for name, part in measured.items():
             seeds = [v["noise"] for k, v in part.items() if k.startswith("seed")] if isinstance(part, Mapping) else []

@@ -7,6 +7,7 @@ from functools import partial
 
 from pydantic import PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
@@ -35,14 +36,14 @@ class CountedCropFlip(CropFlip):
         recipe._sets = {name: (batch.images, required(batch.labels)) for name, batch in sets.items()}
         return recipe
 
+    @override
     def augment(self, step: Step) -> None:
-        """Note when the first step of an epoch begins."""
         if step.number % step.steps == 0:
             self._began = time.process_time()
         super().augment(step)
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """Add the time, and the number of right predictions on each set."""
         epoch.figures["processor_seconds"] = time.process_time() - self._began
         with evaluating(epoch.model):
             for name, (images, labels) in self._sets.items():

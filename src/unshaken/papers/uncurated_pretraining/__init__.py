@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide
@@ -120,8 +121,8 @@ class UncuratedPretrainingPaper(Paper):
     copied: PositiveInt = Field(200, description="images that copies are made of")
     seeds: int = Field(3, description="networks of each kind", ge=2)
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         over, fairer, words = measured["over"], measured["fairer"], "relative accuracy, uncurated minus"
         return [
             decide("robust", f"{words} supervised", over[SUPERVISED]["relative"]),
@@ -132,8 +133,8 @@ class UncuratedPretrainingPaper(Paper):
             decide("copies", "mAP of copies, uncurated minus supervised", over[SUPERVISED]["copies"]),
         ]
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """Which of two ways a high relative accuracy came about."""
         clean = {arm: measured[arm]["clean"]["value"] for arm in ARMS}
         return (
             "Relative accuracy is high for weak features, too, which have little to lose: clean accuracy is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.models.networks.small import conv_bn
 
@@ -21,7 +22,7 @@ class StridedMean(nn.Module):
         self.body = nn.Sequential(conv_bn(channels, 32, 2), conv_bn(32, 64, 2), conv_bn(64, 128, 2))
         self.head = nn.Linear(128, classes)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`."""
         logits: Tensor = self.head(self.body(images).mean((2, 3)))
         return logits

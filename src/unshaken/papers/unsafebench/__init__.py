@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, PlusSeparated, decide
@@ -147,8 +148,8 @@ class UnsafeBenchPaper(Paper):
     photos: str = Field("imagenet-sample", description="SPEC of harmless photos; empty for no such part")
     harmless: PositiveInt = Field(300, description="how many of them")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         gaps = measured["gap_by_seed"]
         real, half = (values_of(list(gaps[arm].values())) for arm in (REAL, "half"))
         words = "gap of heads from photos minus that of heads from half of each"
@@ -185,8 +186,8 @@ class UnsafeBenchPaper(Paper):
         words = f"F1 of {found['best_category']} minus that of {found['worst_category']}, intervals apart"
         return decide("uneven", words, unpaired(found["best"], found["worst"]))
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """False alarms, and what was left out."""
         alarms = ", ".join(f"{name} {v['value']:.1%}" for name, v in measured["false_alarms"].items())
         parts = [f"Harmless photos flagged by ready-made classifiers: {alarms}."] if alarms else []
         if measured["left_out"] != "nothing":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
@@ -79,8 +80,8 @@ class Probabilities(nn.Module):
         super().__init__()
         self.model = model
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """`[N, 2]`."""
         logits: Tensor = self.model(images)
         return logits.softmax(1)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, pilot
@@ -113,8 +114,8 @@ class ViewpointPaper(Paper):
     whole: bool = Field(False, description="train and attack in the published box, too")
     seeds: PositiveInt = Field(3, description="seeds of training")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks = [
             decide("attack", "before, accuracy under random views less GMVFool", measured["found_by_search"]),
             decide("gain", "under GMVFool, VIAT less more natural views", measured["viat_minus_natural"], above=GAIN),
@@ -126,7 +127,7 @@ class ViewpointPaper(Paper):
             checks.append(decide("whole-box", words, measured["whole"]["viat_minus_random"]))
         return checks
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """How wide the mixtures are."""
         width = measured["entropy"]
         return f"Mixtures of the last attack on VIAT have an entropy of {width['value']:.2f} nats with the component."

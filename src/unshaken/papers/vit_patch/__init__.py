@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, in_every_seed, pilot, seeds_in
@@ -188,7 +189,7 @@ class VitPatchPaper(Paper):
         "fool_steps": 80,
     }  # fmt: skip
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         checks, seeds = in_every_seed(measured, judge_seed), [part for _, part in seeds_in(measured)]
         return checks + judge_studies(measured) if all("patch_fool" in part for part in seeds) else checks

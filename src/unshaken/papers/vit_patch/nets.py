@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import PositiveInt, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
@@ -42,8 +43,8 @@ class CropFlipUntil(CropFlip):
         made._images, made._labels = held.images, required(held.labels)
         return made
 
+    @override
     def after_step(self, step: Step) -> None:
-        """Measure the accuracy some times an epoch."""
         place = step.number % step.steps + 1
         if place in {round((i + 1) * step.steps / self.asks) for i in range(self.asks)}:
             step.stop = accuracy_of(step.classifier, self._images, self._labels) >= self.goal

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.papers.frame import Check, ClaimPart, Paper, decide, seeds_in
@@ -130,8 +131,8 @@ class WebNoisePaper(Paper):
     stage: int = Field(1, ge=0, le=2, description="stage whose features are separated, from 0")
     lr: PositiveFloat = Field(0.05, description="largest learning rate of each arm")
 
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """See `parts`."""
         over = measured["over_seeds"]
         rho = max(abs(part["rho"]) for _, part in seeds_in(measured))
         words = "AUROC for images of no class, linear separation minus small loss"
@@ -159,8 +160,8 @@ class WebNoisePaper(Paper):
         text = f"{words}: {value:+.4f} (one standard error down: {low:+.4f})" if known else f"{words}: one seed alone"
         return Check(text, known and low <= 0, "surprise", known and low > 0)
 
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
-        """What the line drops, and what it and the recipe had to learn from."""
         seeds = [part["clean_images"] for _, part in seeds_in(measured)]
         dropped, kept = (sum(p[k]["loss"] for p in seeds) / len(seeds) for k in ("dropped", "kept"))
         return (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Details, Group, Heading, Prose, Span, Table, Text
@@ -27,8 +29,8 @@ class AttackSection(Section):
     task = "classification"
     order = 20
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """Stages of attacks, and distances of nearest examples."""
         frame, run = source.frame, source.run
         far = nearest.distances(frame, run)
         data = {
@@ -38,8 +40,8 @@ class AttackSection(Section):
         }
         return SectionFigures(data)
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Plots, tables and examples; nothing without attacks."""
         data = report.data
         shown = _examples.galleries(report, cells.is_attack)
         if not (data["attacks"] or data["minimal_norms"] or shown):

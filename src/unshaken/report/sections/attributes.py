@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from unshaken.measure import compare
 from unshaken.report import cells, wording
@@ -48,8 +49,8 @@ class Attributes(Section):
     }
     empty = {"attributes": []}
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """One record a condition that has rows of edits."""
         table, frame = source.run.rows("attribute_edits"), source.frame
         control = next((j for j, c in enumerate(frame.conditions) if c.method == CONTROL), None)
         edited = set(pc.unique(table["condition"]).to_pylist())
@@ -67,8 +68,8 @@ class Attributes(Section):
         ]
         return SectionFigures({"attributes": rows})
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """A table, the most costly edit first."""
         rows: list[Row] = [r for r in report.data["attributes"] if r["drop"]]
         if not rows:
             return ()

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Items, Prose, Span, Table, Text, Tile
@@ -31,16 +33,16 @@ class CertifySection(Section):
     order = 9
     empty = {"certified": []}
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """For each certified condition the share certified at each radius."""
         return SectionFigures({"certified": certified(source.run, source.config, source.frame, source.methods)})
 
+    @override
     def lead(self, report: Report) -> Sequence[Text]:
-        """What is proven, of each certified condition."""
         return [_proven(one) for one in report.data["certified"]]
 
+    @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        """The share proven correct within one size, of each certified condition."""
         return [
             Tile(
                 f"proven {_right(one)} within {_within(one, radius)}",
@@ -52,8 +54,8 @@ class CertifySection(Section):
             if figure
         ]
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Plots, then each certified condition."""
         data = report.data
         if not data["certified"]:
             return ()

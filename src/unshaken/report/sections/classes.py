@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Column, Columns, Details, Facts, Heading, Prose, Span, Table, Text
 from unshaken.report.cells import Row
@@ -28,8 +30,8 @@ class Classes(Section):
     task = "classification"
     order = 60
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Nothing without labels."""
         found, classes = list[Block](), sorted(report.data["classes"], key=_weakness)
         if classes:
             found += [Heading("By class", "classes", "Classes"), _table(classes[:FEW])]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Table
 from unshaken.report.compare import compare_frames
@@ -22,8 +24,8 @@ class Comparisons(Section):
     name = "comparison"
     order = 5
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """The comparison with the baseline."""
         if source.baseline is None:
             return SectionFigures({"comparison": None})
         config = read_config(source.baseline)
@@ -31,8 +33,8 @@ class Comparisons(Section):
         comparison = compare_frames(*before, source.run, source.config, source.frame)
         return SectionFigures({"comparison": comparison.to_json()}, kept=comparison)
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """The strips, then each other run."""
         what = measured(report)
         drawn, found = strengths.strips(report, what), list[Block]()
         if drawn:

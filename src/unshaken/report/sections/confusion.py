@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Group, Heading, Prose, Span, Table, TableRow
 from unshaken.report.cells import Row
@@ -21,8 +23,8 @@ class Confusion(Section):
     task = "classification"
     order = 12
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Nothing where nothing is confused."""
         shown = [one for one in report.data["confusion"] if one["wrong"]]
         if not shown:
             return ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Heading, Items, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
@@ -45,18 +47,18 @@ class DetectSection(Section):
     order = 9
     empty = {"detection": []}
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """One record a detector; the scores are kept for plots and pictures."""
         scores = read_scores(source.run, source.config)
         records = detected(scores, source.methods.in_room("detect"))
         return SectionFigures({"detection": records}, scores.notes, scores.whole, scores)
 
+    @override
     def lead(self, report: Report) -> Sequence[Text]:
-        """How well the best detector tells abnormal images apart."""
         return [headline(report.data)] if report.data["detection"] else []
 
+    @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        """The best detector, and the share of attacks that evade it."""
         rated = [d for d in by_auroc(report.data) if d["auroc"]]
         if not rated:
             return _accepted(report.data["detection"][:1])
@@ -72,8 +74,8 @@ class DetectSection(Section):
             )
         return [*_accepted(rated[:1]), *found]
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """All detectors beside each other, each set by itself, thresholds, plots, attacks and pictures."""
         data, scores = report.data, report.kept[self.name]
         if not data["detection"]:
             return ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Heading, Prose
 from unshaken.report.sections import _examples
@@ -17,8 +19,8 @@ class ExamplesOfChanges(Section):
     task = "classification"
     order = 50
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """A gallery a change; nothing without pictures."""
         found = _examples.galleries(report, lambda row: not cells.is_attack(row))
         if not found:
             return ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from typing_extensions import override
+
 from unshaken.core.errors import UnshakenError
 from unshaken.core.flag import KINDS
 from unshaken.core.registry import list_methods
@@ -23,8 +25,8 @@ class FlagsOfRun(Section):
     name = "flags"
     order = 8
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """Flags by name and detail, each with the ids of all its rows; one that says the same stands once."""
         rows = [row for run in _places(source.run, source.config) for row in run.rows("flags").to_pylist()]
         rows += [{"id": None, **asdict(flag)} for flag in source.methods.flags()]
         merged: dict[tuple[str, str], Row] = {}
@@ -35,8 +37,8 @@ class FlagsOfRun(Section):
         flags = [{"name": k[0], "detail": k[1], **v, "ids": list(v["ids"])} for k, v in merged.items()]
         return SectionFigures({"flags": flags})
 
+    @override
     def notices(self, report: Report) -> Sequence[Notice]:
-        """The names of the flags, and what was seen for the first."""
         flags = report.data["flags"]
         if not flags:
             return ()
@@ -45,8 +47,8 @@ class FlagsOfRun(Section):
         others = f"; and {cells.listed(names[1:])}" if len(names) > 1 else ""
         return (Notice((head, f": {names[0]} ({flags[0]['detail']}){others}"), "flags"),)
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Each flag with what was seen and what to do."""
         flags = report.data["flags"]
         if not flags:
             return ()

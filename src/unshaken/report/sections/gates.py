@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from unshaken.report.blocks import Block, Heading, Items, Notice, Span, Text
 from unshaken.report.sections.section import Report, Section
 
@@ -14,8 +16,8 @@ class Gates(Section):
     name = "gates"
     order = 6
 
+    @override
     def notices(self, report: Report) -> Sequence[Notice]:
-        """The gates that failed, or that all held."""
         failed, n = [g for g in report.gates if not g.held], len(report.gates)
         if not n:
             return ()
@@ -25,8 +27,8 @@ class Gates(Section):
         head = Span("The gate failed" if n == 1 else f"{len(failed)} of {n} gates failed", "strong")
         return (Notice((head, ": ", Span(first.text, "code"), f" ({first.detail}){more}"), "gates"),)
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Nothing without gates."""
         if not report.gates:
             return ()
         items: list[Text] = [

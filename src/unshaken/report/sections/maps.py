@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span
@@ -28,8 +29,8 @@ class MapsBeforeAfter(Section):
     task = "classification"
     order = 55
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """A gallery a condition; nothing where no map was made."""
         source = report.source
         if not source.run.exists(*MAPS_RECORD):
             return ()

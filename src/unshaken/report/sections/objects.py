@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure.object_detection.map_figures import resampled_map
@@ -36,8 +38,8 @@ class DetectedObjects(Section):
     }
     empty = {"objects": None}
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """MAP of every condition, with intervals from halves of the images."""
         frame, names = source.frame, source.config.classes
         scenes = {c.id: read_scenes(source.run, c.id, frame.ids) for c in frame.conditions}
         matches = {name: match_scenes(found, len(names)) for name, found in scenes.items() if found}
@@ -69,8 +71,8 @@ class DetectedObjects(Section):
         data = {**CLASSIFICATION, "clean": clean["map"], "conditions": rows, "objects": found}
         return SectionFigures(data, gaps, not frame.unfinished and not gaps, scenes)
 
+    @override
     def lead(self, report: Report) -> Sequence[Text]:
-        """MAP on unchanged images, the strongest change, and the mean."""
         found, clean = report.data["objects"], report.data["clean"]
         if not clean:
             return ()
@@ -91,8 +93,8 @@ class DetectedObjects(Section):
             texts.append(f"Over all changes {wording.percent(drop['value'])} of it is lost ({wording.span(drop)}).")
         return texts
 
+    @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        """Unchanged, under the strongest change, and the mean over all."""
         clean, found = report.data["clean"], report.data["objects"]
         if not clean:
             return ()
@@ -107,8 +109,8 @@ class DetectedObjects(Section):
             tiles.append(Tile(f"mean of {count} changes", wording.percent(mean["value"]), wording.span(mean), bad=True))
         return tiles
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Curves by strength, tables of conditions and classes, precision and recall, pictures."""
         found, data = report.data["objects"], report.data
         if not data["clean"]:
             return ()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow.compute as pc
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
@@ -44,8 +45,8 @@ class OracleBoundedSection(Section):
     }
     empty = {"oracle_bounded": []}
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """One record a condition, and why a figure could not be given."""
         run, notes, found = source.run, dict[str, str](), []
         clean = _correct(source, CLEAN.id)
         table = run.rows(self.table)
@@ -67,16 +68,16 @@ class OracleBoundedSection(Section):
             found.append(record)
         return SectionFigures({"oracle_bounded": found}, notes)
 
+    @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        """FMR of each condition."""
         return [
             Tile("FMR", wording.percent(one["fmr"]["value"]), f"{wording.span(one['fmr'])}; {one['condition']}")
             for one in report.data["oracle_bounded"]
             if one["fmr"]
         ]
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """A table of the conditions."""
         records = report.data["oracle_bounded"]
         if not records:
             return ()

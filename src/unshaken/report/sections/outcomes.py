@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.part import CLEAN, Condition
 from unshaken.measure import Figure, WorstCase
 from unshaken.report.blocks import Block, Details, Heading, Prose, Text, Tile
@@ -29,8 +31,8 @@ class Outcomes(Section):
     task = "classification"
     order = 10
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """Accuracies, aggregates, worst cases and calibration."""
         frame, config = source.frame, source.config
         notes: dict[str, str] = {}
         error, brier, classes, note = outcomes.calibration(frame, source.run)
@@ -58,16 +60,16 @@ class Outcomes(Section):
         complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
         return SectionFigures(data, notes | more | gaps, complete)
 
+    @override
     def lead(self, report: Report) -> Sequence[Text]:
-        """Accuracy on unchanged images, and the strongest changes."""
         return _headline.lead(report)
 
+    @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        """Unchanged, strongest natural change, strongest attack, all changes, as far as there are any."""
         return _headline.tiles(report.data)
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Figures by strength, and all of them as a table."""
         curves, heats = strengths.curves(report), strengths.heat_maps(report)
         what = tables.measured(report)
         found: list[Block] = [Heading("By strength" if curves or heats else "All figures", "strength", "Strength")]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Items, Notice, Prose, Span, Table, Text
 from unshaken.report.figures import bookkeeping
@@ -20,15 +22,15 @@ class Provenance(Section):
     name = "provenance"
     order = 90
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """Passes and seconds; model, data, plan, seed and versions; samples that could not be used."""
         bad = [{"id": b.id, "reason": b.reason} for b in source.frame.bad]
         cost = bookkeeping.cost(source.run, source.frame)
         about = bookkeeping.provenance(source.run, source.config, source.frame)
         return SectionFigures({"cost": cost, "provenance": about, "bad_samples": bad})
 
+    @override
     def notices(self, report: Report) -> Sequence[Notice]:
-        """Whether the network has learned from the samples; how many were left out, and why the first."""
         bad, seen = report.data["bad_samples"], report.data["provenance"].get("seen_in_training")
         known = (Notice((Span("Seen in training", "strong"), ": ", seen), "provenance"),) if seen else ()
         if not bad:
@@ -40,8 +42,8 @@ class Provenance(Section):
             Notice((head, ": ", Span(bad[0]["id"], "code"), f" ({bad[0]['reason']}){more}"), "bad"),
         )
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Cost first, samples left out last."""
         data = report.data
         remarks = [
             Prose(f"{k}: {data['provenance'][k]}", brief=True) for k in ("labels", "budgets") if data["provenance"][k]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
@@ -41,8 +43,8 @@ class Segments(Section):
     }
     empty = {"segmentation": None}
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """MIoU and boundary IoU of every condition, with intervals from the bootstrap of images."""
         frame, names = source.frame, source.config.classes
         counts, near = (
             {c.id: stacked(read_counts(source.run, c.id, frame.ids, boundary=b)) for c in frame.conditions}
@@ -76,8 +78,8 @@ class Segments(Section):
         data = {**CLASSIFICATION, "clean": figure, "conditions": rows, "segmentation": found}
         return SectionFigures(data, gaps, not frame.unfinished and not gaps)
 
+    @override
     def lead(self, report: Report) -> Sequence[Text]:
-        """MIoU on unchanged images, and the strongest change."""
         found, clean = report.data["segmentation"], report.data["clean"]
         if not clean:
             return ()
@@ -94,8 +96,8 @@ class Segments(Section):
             texts.append((name, " lowers it most: ", left, " are left."))
         return texts
 
+    @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        """Unchanged, its boundaries, and under the strongest change."""
         clean, found = report.data["clean"], report.data["segmentation"]
         if not clean:
             return ()
@@ -107,8 +109,8 @@ class Segments(Section):
             tiles.append(Tile("worst change", value, wording.condition_name(worst), bad=True))
         return tiles
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """Curves by strength, tables of conditions and classes, pictures with masks."""
         data = report.data
         if not data["clean"]:
             return ()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from typing_extensions import override
+
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Group, Heading, Prose, Table, Text
 from unshaken.report.cells import Row
@@ -24,12 +26,12 @@ class Viewpoints(Section):
     schema: ClassVar[Mapping[str, Any]] = {"viewpoints": {"type": "array"}}
     empty: ClassVar[Mapping[str, Any]] = {"viewpoints": []}
 
+    @override
     def figures(self, source: Source) -> SectionFigures:
-        """Accuracy over views, from rows."""
         return SectionFigures({"viewpoints": viewpoint_figures(source.run, source.config.seed)})
 
+    @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        """A table of the attacks, and the globe of each."""
         found: Sequence[Row] = report.data["viewpoints"]
         if not found:
             return ()

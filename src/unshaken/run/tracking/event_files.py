@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.errors import MissingExtra
 from unshaken.run.tracking.sink import Sink
 
@@ -26,8 +28,8 @@ class EventFiles(Sink):
         if find_spec("tensorboard") is None and find_spec("tensorboardX") is None:
             raise MissingExtra("tensorboardX", "tracking", f"track {self.address!r}")
 
+    @override
     def begin(self, name: str, run: str, parameters: Mapping[str, str]) -> str:
-        """See `Sink`."""
         names = (name if i == 1 else f"{name}-{i}" for i in itertools.count(1))
         own = run or next(n for n in names if not (self.folder / n).exists())
         again = f".{time.time_ns()}"  # files of one second have one name, and the later would replace the earlier
@@ -38,24 +40,24 @@ class EventFiles(Sink):
         self.writer.flush()
         return own
 
+    @override
     def log_metrics(self, step: int, figures: Mapping[str, float]) -> None:
-        """See `Sink`."""
         for name, value in figures.items():
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
 
+    @override
     def log_tags(self, tags: Mapping[str, str]) -> None:
-        """See `Sink`."""
         for name, text in tags.items():
             self.writer.add_text(name, text, 0)
         self.writer.flush()
 
+    @override
     def log_files(self, folder: Path) -> None:
-        """Show the Markdown files of a folder as texts; other files have no place in event files."""
         self.log_tags({p.stem: p.read_text(encoding="utf-8") for p in sorted(folder.glob("*.md"))})
 
+    @override
     def close(self, status: str) -> None:
-        """See `Sink`."""
         self.writer.close()
 
 

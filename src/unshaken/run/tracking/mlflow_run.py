@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.errors import MissingExtra, ParameterError
 from unshaken.run.tracking.sink import EXPERIMENT, Sink
 
@@ -50,13 +52,13 @@ class MlflowRun(Sink):
         self.failures = (MlflowException, OSError)
         self.run = ""
 
+    @override
     def check(self) -> None:
-        """See `Sink`."""
         with _quiet():
             self._client_of(tracking_uri=self.uri, registry_uri=self.uri).search_experiments(max_results=1)
 
+    @override
     def begin(self, name: str, run: str, parameters: Mapping[str, str]) -> str:
-        """See `Sink`."""
         with _quiet():
             # the registry of the same place: by default MLflow takes a database in the working folder
             self.client: Any = self._client_of(tracking_uri=self.uri, registry_uri=self.uri)
@@ -73,28 +75,28 @@ class MlflowRun(Sink):
                 self.client.log_batch(self.run, params=values[first : first + _MOST])
         return self.run
 
+    @override
     def log_metrics(self, step: int, figures: Mapping[str, float]) -> None:
-        """See `Sink`."""
         now = int(time.time() * 1000)
         values = [self._metric(k, v, now, step) for k, v in figures.items()]
         with _quiet():
             for first in range(0, len(values), _MOST):
                 self.client.log_batch(self.run, metrics=values[first : first + _MOST])
 
+    @override
     def log_tags(self, tags: Mapping[str, str]) -> None:
-        """See `Sink`."""
         values = [self._tag(k, v[:_LONGEST]) for k, v in tags.items()]
         with _quiet():
             for first in range(0, len(values), _MOST):
                 self.client.log_batch(self.run, tags=values[first : first + _MOST])
 
+    @override
     def log_files(self, folder: Path) -> None:
-        """See `Sink`."""
         with _quiet():
             self.client.log_artifacts(self.run, str(folder))
 
+    @override
     def register(self, name: str, folder: Path, alias: str | None) -> str:
-        """See `Sink`."""
         with _quiet():
             self.client.log_artifacts(self.run, str(folder), "model")
             if not self.client.search_registered_models(f"name = '{name}'"):
@@ -105,8 +107,8 @@ class MlflowRun(Sink):
                 self.client.set_registered_model_alias(name, alias, version)
         return version
 
+    @override
     def close(self, status: str) -> None:
-        """See `Sink`."""
         with _quiet():
             self.client.set_terminated(self.run, status=status)
 

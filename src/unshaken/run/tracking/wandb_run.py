@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from unshaken.core.errors import MissingExtra
 from unshaken.run.tracking.sink import Sink
 
@@ -31,32 +33,32 @@ class WandbRun(Sink):
         self._step = 0
         self.failures = (wandb.Error, OSError)
 
+    @override
     def begin(self, name: str, run: str, parameters: Mapping[str, str]) -> str:
-        """See `Sink`."""
         self._run = self._wandb.init(
             project=self._project, entity=self._entity, name=name, id=run or None, resume="allow" if run else None,
             config=None if run else dict(parameters), settings=self._wandb.Settings(silent=True, console="off"),
         )  # fmt: skip
         return str(self._run.id)
 
+    @override
     def log_metrics(self, step: int, figures: Mapping[str, float]) -> None:
-        """See `Sink`."""
         if step < self._step:  # steps only grow there; a later word about an earlier epoch becomes the run's own figure
             self._run.summary.update(dict(figures))
             return
         self._step = step
         self._run.log(dict(figures), step=step)
 
+    @override
     def log_tags(self, tags: Mapping[str, str]) -> None:
-        """Log texts, as values of the run's summary: its tags are words without values."""
         self._run.summary.update(dict(tags))
 
+    @override
     def log_files(self, folder: Path) -> None:
-        """See `Sink`."""
         self._run.log_artifact(self._artifact(f"run-{self._run.id}", "run", folder))
 
+    @override
     def register(self, name: str, folder: Path, alias: str | None) -> str:
-        """See `Sink`."""
         kept = self._run.log_artifact(
             self._artifact(name, "model", folder), aliases=["latest", *([alias] if alias else [])]
         )
@@ -67,6 +69,6 @@ class WandbRun(Sink):
         artifact.add_dir(str(folder))
         return artifact
 
+    @override
     def close(self, status: str) -> None:
-        """See `Sink`."""
         self._run.finish(exit_code=_EXIT.get(status, 1))

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from typing_extensions import override
 
 from unshaken.serve.problem import problem
 from unshaken.serve.refusals import CALLER
@@ -29,8 +30,8 @@ from unshaken.serve.session import Doorkeeper
 class CountedRoute(APIRoute):
     """A route whose requests are counted by the status of their answers."""
 
+    @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, what it depends on included."""
         handle = super().get_route_handler()
 
         async def counted(request: Request) -> Response:

@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import Field, NonNegativeFloat, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
@@ -43,8 +44,8 @@ class BackgroundAdversarial(BackgroundComplexity):
     _misled: Classifier | None = PrivateAttr(None)
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The segmentation model, and the one that is misled."""
         return (*super().further_models, *([self.misled] if self.misled else []))
 
     def with_misled(self, model: Classifier) -> Self:
@@ -55,20 +56,16 @@ class BackgroundAdversarial(BackgroundComplexity):
         """
         return self._with("_misled", model)
 
+    @override
     def push(self, image: Tensor, growth: float) -> Push | None:
-        """See `lead_away`; weighted by the scale.
-
-        Raises:
-            ModelError: the model cannot be loaded, or cannot be misled.
-        """
         if self._misled is None and not self.misled:
             return None
         model = (second_model(self.misled) if self._misled is None else self._misled).to(image.device)
         direction = lead_away(model, image)
         return lambda pictures: self.scale * growth * direction(pictures)
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows as of other edits, with a flag where no model is named."""
         parts = super().evaluate(batch, conditions, context)
         if self._misled is not None or self.misled or not parts:
             return parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -21,7 +22,7 @@ class BackgroundBlur(BackgroundEdit):
 
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
 
+    @override
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """A Gaussian of 1, 2, 4, 6 or 8 pixels on 224, and of half a pixel at least."""
         sigma = max(0.5, SIGMAS[severity - 1] * min(images.shape[2:]) / 224)
         return gaussian_blur(self.backgrounds(images, masks), sigma)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -46,17 +47,13 @@ class BackgroundComplexity(BackgroundEdit):
     steps: PositiveInt = Field(25, description="diffusion steps of 100, or gradient steps", le=TIMESTEPS)
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The folder of masks, and the generator's file or folder."""
         generator = self.generator.removeprefix(DIFFUSERS)
         return (*super().further_files, *([generator] if generator else []))
 
+    @override
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """See `blend_by_diffusion` and `climb_complexity`; one image at a time, so that no other one counts.
-
-        Raises:
-            ModelError: the generator is absent or no DDPM.
-        """
         growth, filled = GROWTH[severity - 1], self.backgrounds(images, masks)
         rows = [slice(i, i + 1) for i in range(len(images))]
         if not self.generator:

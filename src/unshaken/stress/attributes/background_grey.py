@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -14,6 +15,6 @@ from unshaken.stress.engine.attribute_edit import REFERENCE, BackgroundEdit
 class BackgroundGrey(BackgroundEdit):
     """Put the object on plain grey of 0.5."""
 
+    @override
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Grey."""
         return torch.full_like(images, 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -17,6 +18,6 @@ class BackgroundMirror(BackgroundEdit):
     due to them, and an attribute costs what its edit costs beyond.
     """
 
+    @override
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """The filled background, mirrored."""
         return self.backgrounds(images, masks).flip(3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -20,7 +21,7 @@ class BackgroundNoise(BackgroundEdit):
 
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
 
+    @override
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Noise of deviation 0.05 to 0.25."""
         noise = rng.fold("noise").normal(*images.shape[1:])
         return self.backgrounds(images, masks) + DEVIATIONS[severity - 1] * noise

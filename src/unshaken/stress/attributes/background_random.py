@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
@@ -32,8 +33,8 @@ class BackgroundRandom(BackgroundEdit):
     _pictures: Tensor | None = PrivateAttr(None)
 
     @property
+    @override
     def further_data(self) -> tuple[str, ...]:
-        """The pictures."""
         return (self.pictures,) if self.pictures else ()
 
     def with_backgrounds(self, pictures: Tensor) -> Self:
@@ -44,12 +45,8 @@ class BackgroundRandom(BackgroundEdit):
         """
         return self._with("_pictures", pictures)
 
+    @override
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """One picture for each sample, in the size and the channels of the images.
-
-        Raises:
-            DataError: there are no pictures.
-        """
         height, width = images.shape[2:]
         if self._pictures is None and not self.pictures:
             textures = [made_texture(generator, max(height, width)) for generator in rng.fold("texture").generators()]

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -27,8 +28,8 @@ class ObjectDirection(ObjectEdit):
         0.05, description="share of the picture to which the object is resized first; 0 for none", ge=0, le=1
     )
 
+    @override
     def change(self, image: Tensor, mask: Tensor, severity: int, rng: SampleRng) -> Layer:
-        """See `turn_object`."""
         layer = resize_object(image, mask, self.size) if self.size else Layer(image, mask)
         most = ANGLES[severity - 1]
         angle = float(rng.fold("angle").uniform(1, low=-most, high=most)[0, 0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -20,8 +21,8 @@ class ObjectPosition(ObjectEdit):
         0.05, description="share of the picture to which the object is resized first; 0 for none", ge=0, le=1
     )
 
+    @override
     def change(self, image: Tensor, mask: Tensor, severity: int, rng: SampleRng) -> Layer:
-        """See `move_object`."""
         layer = resize_object(image, mask, self.size) if self.size else Layer(image, mask)
         down, across = rng.fold("corner").uniform(2)[0].tolist()
         return layer if layer.problem else Layer(*move_object(layer.image, layer.mask, down, across))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -22,6 +23,6 @@ class ObjectSize(ObjectEdit):
 
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4)
 
+    @override
     def change(self, image: Tensor, mask: Tensor, severity: int, rng: SampleRng) -> Layer:
-        """See `resize_object` and `fill_picture`."""
         return Layer(*fill_picture(image, mask)) if severity == 1 else resize_object(image, mask, SIZES[severity])

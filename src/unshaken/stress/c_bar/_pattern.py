@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.rng import SampleRng
@@ -29,8 +30,8 @@ def severities(*, imagenet: Sequence[float] = (), cifar: Sequence[float] = ()) -
 class PatternCorruption(Corruption):
     """A corruption of C-bar: every image has draws of its own, and is computed alone."""
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `corrupt_one`."""
         changed = [self.corrupt_one(widen(image), c, rng[i : i + 1]) for i, image in enumerate(images)]
         return torch.stack(changed).to(images)
 

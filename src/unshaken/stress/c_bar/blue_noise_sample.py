@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -21,7 +22,7 @@ class BlueNoiseSample(PatternCorruption):
 
     strengths = severities(imagenet=(0.8, 1.6, 2.4, 4, 5.6), cifar=(0.7, 1.4, 2.1, 3.5, 4.2))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """Pixels stay where the noise of deviation 1 (see `spectral_noise`) is above `0.3 v - 2.5`."""
         noise = spectral_noise(draw_phases(rng, *image.shape[1:]).to(image.device), blue)
         return image * (noise > 0.3 * v - 2.5)

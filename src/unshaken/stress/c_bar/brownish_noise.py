@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -22,8 +23,8 @@ class BrownishNoise(PatternCorruption):
 
     strengths = severities(imagenet=(1, 2, 3, 4, 5), cifar=(2.5, 4, 5.5, 6.5, 7))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `spectral_noise`; the deviation is 6.4 v levels."""
         drawn = [draw_phases(rng.fold(channel), *image.shape[1:]) for channel in range(len(image))]
         noise = torch.stack([spectral_noise(phases.to(image.device), brown) for phases in drawn])
         return image + noise * (6.4 * v / 255)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widest_float
 from unshaken.core.registry import register
@@ -79,6 +80,7 @@ class CausticRefraction(PatternCorruption):
 
     strengths = severities(imagenet=(2.35, 3.2, 4.9, 6.6, 9.15))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """See `caustics` and `refract`: a lens of `v / 20` of the side, light `v / 5`."""
         time, n = float(draw(rng, "time", low=0.5, high=2)), side(image)

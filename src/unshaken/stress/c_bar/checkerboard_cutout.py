@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -40,8 +41,8 @@ class CheckerboardCutout(PatternCorruption):
 
     strengths = severities(imagenet=(2, 3, 4, 5, 6), cifar=(1, 2, 3, 4, 5))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `covered_cells`; a share v / 10 of every second cell is covered, a cell is 0.1 to 0.25 of the side."""
         cell = max(float(draw(rng, "cell", low=0.1, high=0.25)) * side(image), 1)
         count = int(4 * max(image.shape[1:]) // cell)
         covered = (draw(rng, "covered", count, count) < v / 10).to(image.device)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -47,6 +48,6 @@ class CircularMotionBlur(PatternCorruption):
 
     strengths = severities(cifar=(2.8, 3.6, 4.4, 5.2, 6))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `circular_motion_blur`; by 1.5 v degrees both ways."""
         return circular_motion_blur(image, 1.5 * v)

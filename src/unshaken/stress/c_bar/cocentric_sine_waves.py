@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -35,8 +36,8 @@ class CocentricSineWaves(PatternCorruption):
 
     strengths = severities(imagenet=(3, 5, 8, 9, 10))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `sine_rings`; the height is 12.8 v levels, amplitude and width up to a tenth of the side."""
         row, column = (float(u * s) for u, s in zip(draw(rng, "centre", 2), image.shape[1:], strict=True))
         waves, tenth = float(draw(rng, "waves", high=10)), side(image) / 10
         width = max(float(draw(rng, "width", high=tenth)), 1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -17,8 +18,8 @@ class InverseSparkles(PatternCorruption):
 
     strengths = severities(imagenet=(1, 2, 4, 9, 10), cifar=(1, 1.5, 2.5, 4.5, 5))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `star`: rays of a mean length of a quarter of the side, exponent `0.13 v`."""
         radius = 0.25 * side(image)
         rays = int(rng.fold("rays").integers(50, 200)[0])
         lengths = radius + 0.25 * radius * widen(rng.fold("lengths").normal(199)[0, :rays])

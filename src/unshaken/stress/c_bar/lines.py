@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -58,6 +59,7 @@ class Lines(PatternCorruption):
 
     strengths = severities(cifar=(0.5, 1, 1.5, 2, 2.5))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """See `draw_lines`: `v / 10` lines a pixel of the side, each twice as long as it, around a random place."""
         n = side(image)

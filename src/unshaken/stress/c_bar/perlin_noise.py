@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -51,6 +52,7 @@ class PerlinNoise(PatternCorruption):
 
     strengths = severities(imagenet=(4.6, 5.2, 5.8, 7.6, 8.8))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """`(1 - a) x + a clip(T / 2 + 1/2)` with a = v / 20 and T the `turbulence` of 5 octaves, 7 cells a side."""
         order = draw(rng, "order", 256).argsort(stable=True).to(image.device)

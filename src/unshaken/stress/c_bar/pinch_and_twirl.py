@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -49,6 +50,7 @@ class PinchAndTwirl(PatternCorruption):
 
     strengths = severities(cifar=(5.5, 6, 6.5, 8.5, 10))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """See `pinch_and_twirl`: amount `0.1 + 0.04 v`, angles of plus or minus `v pi / 20`."""
         n = side(image)

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -56,6 +57,7 @@ class PlasmaNoise(PatternCorruption):
 
     strengths = severities(imagenet=(4.75, 7, 8.5, 9.25, 10))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """See `plasma_colours`: `(1 - I) x + I noise` with I = 6.4 v levels."""
         colours = plasma_colours(

@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -45,6 +46,7 @@ class Ripple(PatternCorruption):
 
     strengths = severities(cifar=(5.5, 6, 6.5, 7.5, 8))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """See `ripple`: amplitude `v / 400` of the side, wavelengths 0.1 to 0.3 of it."""
         n = side(image)

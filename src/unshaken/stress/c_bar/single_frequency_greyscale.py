@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -30,8 +31,8 @@ class SingleFrequencyGreyscale(PatternCorruption):
 
     strengths = severities(imagenet=(1, 1.5, 2, 4.5, 5))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `plane_wave`; the amplitude is 19.6 v levels."""
         first = draw(rng, "frequency", low=-math.pi, high=math.pi)
         second = draw(rng, "second", low=-1, high=1) * first.abs()
         frequency = torch.stack([first, second] if draw(rng, "order") < 0.5 else [second, first])

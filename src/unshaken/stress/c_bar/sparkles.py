@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -19,6 +20,7 @@ class Sparkles(PatternCorruption):
 
     strengths = severities(imagenet=(1, 2, 3, 5, 6), cifar=(0.7, 3.5, 5.6, 6.3, 7))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """See `star`: 50 to 199 rays of a mean length of `v / 100` of the side, at least one pixel."""
         radius = v / 100 * side(image)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -53,6 +54,7 @@ class TransverseChromaticAbberation(PatternCorruption):
 
     strengths = severities(cifar=(1, 2, 5, 9, 10))
 
+    @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
         """See `enlarge_channels`: by 1, `1 + v / 40` and `1 + v / 20`, in random order."""
         scales = [1.0, 1 + v / 40, 1 + v / 20]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.rng import SampleRng
@@ -53,7 +54,7 @@ def expose(images: Tensor, stops: float, noise: Tensor) -> Tensor:
 class Exposure(Corruption):
     """A picture taken again with another exposure; strengths are in stops."""
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `expose`."""
         noise = unit_normal(rng.fold("sensor"), *images.shape[1:]).to(images.device)
         return expose(widen(images), c, widen(noise)).float()

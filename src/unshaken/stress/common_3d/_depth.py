@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import Field, PrivateAttr
 from torch import Tensor
 from torch.nn.functional import interpolate
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.device import move, widen
@@ -65,8 +66,8 @@ class DepthCorruption(Corruption):
     _cut: CutMap | None = PrivateAttr(None)
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The folder of depth maps."""
         return () if self.depth == PLANE else (self.depth,)
 
     def with_depth(self, function: DepthFunction) -> Self:
@@ -79,18 +80,14 @@ class DepthCorruption(Corruption):
         copy._function = function
         return copy
 
+    @override
     def for_samples(self, ids: Sequence[str]) -> Self:
-        """The same corruption, which knows the samples whose depth maps to read."""
         copy = self.model_copy()
         copy._ids = tuple(ids)
         return copy
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard, with a flag where the depth is assumed.
-
-        Raises:
-            ParameterError: there is no such folder.
-        """
         own = self.model_copy()
         own._cut = context.photo_map
         bad = own._problems(batch)
@@ -107,12 +104,8 @@ class DepthCorruption(Corruption):
         )
         return [replace(parts[0], flags=(*parts[0].flags, flag)), *parts[1:]]
 
+    @override
     def corrupt(self, images: Tensor, c: Any, rng: SampleRng) -> Tensor:
-        """See `corrupt_one`.
-
-        Raises:
-            DataError: a depth map is absent, is no number above 0 everywhere, or is not known by sample.
-        """
         depths = self._depths(images)
         changed = [
             self.corrupt_one(widen(image), depth, c, rng[i : i + 1])

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.flag import FlagKind
@@ -49,18 +50,13 @@ class VideoCorruption(DepthCorruption):
     _lost: set[int] | None = PrivateAttr(None)
     """Keys of the samples whose last frame was lost, while an audit wants to know."""
 
+    @override
     def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """See `Stressor.conditions`.
-
-        Raises:
-            MissingExtra: PyAV is absent.
-            ModelError: it cannot encode.
-        """
         load_codecs(self.info.name)
         return super().conditions(label=label, severities=severities, eps=eps, norm=norm)
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard, with a flag that names samples whose last frame was lost."""
         copy = self.model_copy()
         copy._lost = lost = set[int]()
         parts = DepthCorruption.evaluate(copy, batch, conditions, context)
@@ -75,8 +71,8 @@ class VideoCorruption(DepthCorruption):
         )
         return [replace(parts[0], flags=(*parts[0].flags, flag)), *parts[1:]]
 
+    @override
     def corrupt_one(self, image: Tensor, depth: Tensor, c: Any, rng: SampleRng) -> Tensor:
-        """The last frame of the clip after it was coded; see `clip`."""
         source = encode(clip(image, depth, self.frames, rng.fold("clip")), "h264", SOURCE)
         found = decode(self.code(source, c, rng))
         if self.frames - 1 not in found and self._lost is not None:

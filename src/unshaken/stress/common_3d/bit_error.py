@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE
@@ -25,6 +27,6 @@ class BitError(VideoCorruption):
 
     strengths = Severities(imagenet=HITS, cifar=HITS, tiny=HITS)
 
+    @override
     def code(self, source: Video, c: float, rng: SampleRng) -> Video:
-        """See `damage`; the header, which a container keeps apart, stays whole."""
         return damage(source, c, rng.fold("bytes").generators()[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -32,6 +33,6 @@ class ColorQuant(Corruption):
 
     strengths = Severities(imagenet=BITS, cifar=BITS, tiny=BITS)
 
+    @override
     def corrupt(self, images: Tensor, c: int, rng: SampleRng) -> Tensor:
-        """See `color_quant`."""
         return color_quant(images, c)

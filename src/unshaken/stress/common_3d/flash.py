@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -60,6 +61,6 @@ class Flash(DepthCorruption):
 
     strengths = Severities(imagenet=SCALE, cifar=SCALE, tiny=SCALE)
 
+    @override
     def corrupt_one(self, image: Tensor, depth: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `shading` and `flash`."""
         return flash(image, shading(depth), c)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -34,6 +35,6 @@ class Fog3D(DepthCorruption):
 
     strengths = Severities(imagenet=ALPHA, cifar=ALPHA, tiny=ALPHA)
 
+    @override
     def corrupt_one(self, image: Tensor, depth: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `fog_3d`."""
         return fog_3d(image, depth, c)

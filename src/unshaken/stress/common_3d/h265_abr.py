@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE
@@ -20,8 +22,8 @@ class H265ABR(VideoCorruption):
 
     strengths = Severities(imagenet=SHARES, cifar=SHARES, tiny=SHARES)
 
+    @override
     def code(self, source: Video, c: int, rng: SampleRng) -> Video:
-        """H.265 by x265, whose average rate, largest rate and buffer are the source's rate over c."""
         rate = max(LEAST_RATE, int(source.bits_per_second / c))
         limits = {"maxrate": str(rate), "bufsize": str(rate)}
         return encode(list(decode(source).values()), "hevc", limits, rate)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing_extensions import override
+
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE
@@ -18,6 +20,6 @@ class H265CRF(VideoCorruption):
 
     strengths = Severities(imagenet=FACTORS, cifar=FACTORS, tiny=FACTORS)
 
+    @override
     def code(self, source: Video, c: int, rng: SampleRng) -> Video:
-        """H.265 by x265 with the constant rate factor c, else with its defaults."""
         return encode(list(decode(source).values()), "hevc", {"crf": str(c)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -21,6 +22,7 @@ class IsoNoise(Corruption):
 
     strengths = Severities(imagenet=SIGMA, cifar=SIGMA, tiny=SIGMA)
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
         """`clip(Poisson(25 x) / 25) + c N(0, 1)`; see `shot_noise` and `gaussian_noise`."""
         counted = shot_noise(images, PHOTONS, rng.fold("photons")).clamp(0, 1)

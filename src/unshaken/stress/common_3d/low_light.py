@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -36,6 +37,7 @@ class LowLight(Corruption):
 
     strengths = Severities(imagenet=BRIGHTEST, cifar=BRIGHTEST, tiny=BRIGHTEST)
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
         """`clip(Poisson(120 y) / 120) + 0.018 N(0, 1)` of y as `darken` gives it."""
         counted = shot_noise(darken(images, c), PHOTONS, rng.fold("photons")).clamp(0, 1)

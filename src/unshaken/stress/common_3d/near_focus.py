@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -19,7 +20,7 @@ class NearFocus(DepthCorruption):
 
     strengths = Severities(imagenet=APERTURE, cifar=APERTURE, tiny=APERTURE)
 
+    @override
     def corrupt_one(self, image: Tensor, depth: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `refocus`; the nearest depth is sharp."""
         borders = depth_layers(depth)
         return refocus(image, depth, borders, float(borders[0]), c)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -23,7 +24,7 @@ class XyMotionBlur(DepthCorruption):
 
     strengths = Severities(imagenet=FRAMES, cifar=FRAMES, tiny=FRAMES)
 
+    @override
     def corrupt_one(self, image: Tensor, depth: Tensor, c: int, rng: SampleRng) -> Tensor:
-        """See `draw_sideways`, `sideways` and `mean_frame`."""
         down, across = draw_sideways(rng.fold("move"), *image.shape[1:])
         return mean_frame(image, [sideways(depth, down, across, time) for time in frame_times(c)])

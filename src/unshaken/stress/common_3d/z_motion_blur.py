@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -19,7 +20,7 @@ class ZMotionBlur(DepthCorruption):
 
     strengths = Severities(imagenet=FRAMES, cifar=FRAMES, tiny=FRAMES)
 
+    @override
     def corrupt_one(self, image: Tensor, depth: Tensor, c: int, rng: SampleRng) -> Tensor:
-        """See `draw_forwards`, `forwards` and `mean_frame`."""
         down, across = draw_forwards(rng.fold("move"))
         return mean_frame(image, [forwards(depth, down, across, time) for time in frame_times(c)])

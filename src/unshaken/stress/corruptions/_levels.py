@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.rng import SampleRng
 from unshaken.data.jpeg import through_jpeg
@@ -19,15 +20,15 @@ from unshaken.stress.engine.jpeg import jpeg_compression
 class LevelCorruption(Corruption):
     """A corruption whose result lies on the 256 levels of 8 bits: nothing is left to clip or cut."""
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Pick the strength and corrupt, without the passes over memory that others need."""
         result = self.corrupt(images, self.strength(min(images.shape[2:]), severity), rng)
         if self.jpeg_roundtrip:
             result = jpeg_compression(result, 85)
         return result
 
+    @override
     def run_pixels(self, pixels: NDArray[np.uint8], severity: int, rng: Callable[[], SampleRng]) -> NDArray[np.uint8]:
-        """The same, without leaving 8 bits."""
         result = self.corrupt_pixels(pixels, self.strength(min(pixels.shape[:2]), severity))
         if self.jpeg_roundtrip:
             result = through_jpeg(result, 85)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 from scipy.ndimage import correlate1d
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -94,6 +95,6 @@ class DefocusBlur(Corruption):
         tiny=((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, float], rng: SampleRng) -> Tensor:
-        """See `defocus_blur`."""
         return defocus_blur(images, *c)

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import grid_sample
+from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import register
@@ -151,8 +152,8 @@ class ElasticTransform(Corruption):
         ),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, float, float, float], rng: SampleRng) -> Tensor:
-        """See `affine_jitter`, `smooth` and `elastic_transform`."""
         height, width = images.shape[2:]
         alpha, sigma, jitter, bethge_alpha = c
         if self.variant == "hendrycks":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -37,8 +38,8 @@ class Fog(Corruption):
         tiny=((0.4, 3), (0.7, 3), (1, 2.5), (1.5, 2), (2, 1.75)),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, float], rng: SampleRng) -> Tensor:
-        """See `fog`; the field is cut from the upper left corner of the fractal."""
         height, width = images.shape[2:]
         size = plasma_size(max(height, width))
         draws = rng.fold("fog").uniform(size * size - 1, low=-1, high=1).to(images.device)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -53,8 +54,8 @@ class Frost(Corruption):
     )
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The folder of textures."""
         return () if self.textures is None else (self.textures,)
 
     @property
@@ -62,12 +63,8 @@ class Frost(Corruption):
         """Whether results compare with published ones: only with the authors' textures."""
         return self.textures is not None
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, float, float], rng: SampleRng) -> Tensor:
-        """See `frost`; texture and place are drawn for each sample.
-
-        Raises:
-            DataError: the folder holds no image that can be read.
-        """
         a, b, scale = c
         height, width = images.shape[2:]
         textures = (

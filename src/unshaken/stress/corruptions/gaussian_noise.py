@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -52,6 +53,6 @@ class GaussianNoise(Corruption):
         tiny=(0.04, 0.08, 0.12, 0.15, 0.18),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `gaussian_noise`."""
         return gaussian_noise(images, c, unit_normal(rng, *images.shape[1:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -79,8 +80,8 @@ class GlassBlur(Corruption):
         tiny=((0.1, 1, 1), (0.5, 1, 1), (0.6, 1, 2), (0.7, 2, 1), (0.9, 2, 2)),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, int, int], rng: SampleRng) -> Tensor:
-        """See `glass_blur`."""
         sigma, delta, rounds = c
         height, width = (max(0, side - 2 * delta) for side in images.shape[2:])
         return glass_blur(images, sigma, delta, rng.uniform(rounds, height, width))

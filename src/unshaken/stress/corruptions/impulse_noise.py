@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -36,6 +37,6 @@ class ImpulseNoise(Corruption):
         tiny=(0.01, 0.02, 0.05, 0.08, 0.14),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `impulse_noise`."""
         return impulse_noise(images, c, rng.uniform(*images.shape[1:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -20,10 +21,10 @@ class JpegCompression(LevelCorruption):
 
     strengths = Severities(imagenet=(25, 18, 15, 10, 7), cifar=(80, 65, 58, 50, 40), tiny=(65, 58, 50, 40, 25))
 
+    @override
     def corrupt(self, images: Tensor, c: int, rng: SampleRng) -> Tensor:
-        """See `jpeg_compression`."""
         return jpeg_compression(images, c)
 
+    @override
     def corrupt_pixels(self, pixels: NDArray[np.uint8], c: int) -> NDArray[np.uint8]:
-        """See `through_jpeg`."""
         return through_jpeg(pixels, c)

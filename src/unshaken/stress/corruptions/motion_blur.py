@@ -7,6 +7,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -68,6 +69,6 @@ class MotionBlur(Corruption):
         tiny=((10, 1), (10, 1.5), (10, 2), (10, 2.5), (12, 3)),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[int, float], rng: SampleRng) -> Tensor:
-        """See `motion_blur`."""
         return motion_blur(images, *c, rng.uniform(low=-45, high=45))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
@@ -123,10 +124,10 @@ class Pixelate(LevelCorruption):
 
     variant: Variant = Field("hendrycks", description="enlarge as the authors do (box), or as the Bethge lab (nearest)")
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `pixelate`."""
         return pixelate(images, c, self.variant)
 
+    @override
     def corrupt_pixels(self, pixels: NDArray[np.uint8], c: float) -> NDArray[np.uint8]:
-        """See `pixelate_pixels`."""
         return pixelate_pixels(pixels, c, self.variant)

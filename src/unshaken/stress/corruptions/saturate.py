@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -49,6 +50,6 @@ class Saturate(Corruption):
         tiny=((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, float], rng: SampleRng) -> Tensor:
-        """See `saturate`."""
         return saturate(images, *c)

@@ -10,6 +10,7 @@ import scipy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -89,6 +90,6 @@ class ShotNoise(Corruption):
 
     strengths = Severities(imagenet=(60, 25, 12, 5, 3), cifar=(500, 250, 100, 75, 50), tiny=(250, 100, 50, 30, 15))
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `shot_noise`."""
         return shot_noise(images, c, rng)

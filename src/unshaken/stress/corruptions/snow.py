@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import interpolate
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -104,10 +105,10 @@ class Snow(Corruption):
         ),
     )
 
+    @override
     def corrupt(
         self, images: Tensor, c: tuple[float, float, float, float, int, float, float], rng: SampleRng
     ) -> Tensor:
-        """See `flake_layer` and `snow`."""
         loc, scale, zoom, threshold, radius, sigma, mix = c
         height, width = images.shape[2:]
         noise = rng.fold("flakes").normal(math.ceil(height / zoom), math.ceil(width / zoom)).mul_(scale).add_(loc)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -93,8 +94,8 @@ class Spatter(Corruption):
         ),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, float, float, float, float, bool], rng: SampleRng) -> Tensor:
-        """See `water` and `mud`."""
         loc, scale, sigma, threshold, k, muddy = c
         noise = rng.fold("liquid").normal(1, *images.shape[2:]).mul_(scale).add_(loc).to(images.device)
         liquid = gaussian_blur(noise, sigma)

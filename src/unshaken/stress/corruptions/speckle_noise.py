@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -33,6 +34,6 @@ class SpeckleNoise(Corruption):
         imagenet=(0.15, 0.2, 0.35, 0.45, 0.6), cifar=(0.06, 0.1, 0.12, 0.16, 0.2), tiny=(0.15, 0.2, 0.25, 0.3, 0.35)
     )
 
+    @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """See `speckle_noise`."""
         return speckle_noise(images, c, unit_normal(rng, *images.shape[1:]))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -71,6 +72,6 @@ class ZoomBlur(Corruption):
         tiny=((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
     )
 
+    @override
     def corrupt(self, images: Tensor, c: tuple[float, float], rng: SampleRng) -> Tensor:
-        """See `zoom_blur`."""
         return zoom_blur(images, *c)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -51,7 +52,7 @@ class Contour(Stressor):
     low: float = Field(0.15, description="share of the largest gradient above which an edge goes on", ge=0, le=1)
     high: float = Field(0.4, description="share of the largest gradient above which an edge begins", ge=0, le=1)
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """A fifth of the way for each severity: at 5 the drawing itself."""
         drawn = contour(images, sigma=self.sigma, low=self.low, high=self.high)
         return to_8_bit(torch.lerp(images, drawn, severity / 5))

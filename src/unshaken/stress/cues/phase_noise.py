@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -49,8 +50,8 @@ def exchange_phases(amplitudes: Tensor, phases: Tensor) -> Tensor:
 class PhaseNoise(Stressor):
     """Phase noise: turns the phase of each wave of a picture by a random angle of up to 30 to 180 degrees."""
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """See `turn_phases`."""
         width = math.radians(WIDTHS[severity - 1])
         height, half = images.shape[2], images.shape[3] // 2 + 1
         turns = rng.uniform(height, half, low=-width, high=width)

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -92,6 +93,6 @@ class Scramble(Stressor):
 
     order: NonNegativeInt = Field(0, description="seed of the order of the tiles")
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """See `scramble_inside`; 2, 3, 4, 6 or 8 tiles along each side."""
         return scramble_inside(images, TILES[severity - 1], self.order)

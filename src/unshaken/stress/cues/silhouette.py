@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import register
@@ -74,6 +75,6 @@ class Silhouette(Stressor):
 
     object_tone: Tone = Field("black", description="tone of the object, black or white; the ground has the other")
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """A fifth of the way for each severity: at 5 the silhouette itself."""
         return to_8_bit(torch.lerp(images, silhouette(images, self.object_tone), severity / 5))

@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
@@ -97,13 +98,13 @@ class AttributeEdit(Stressor):
     _kept: dict[Any, Any] = PrivateAttr(default_factory=dict)
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The segmentation model."""
         return (self.masks,) if is_model(self.masks) else ()
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The folder of masks."""
         return () if self.masks in (CENTRE, GREY) or is_model(self.masks) else (self.masks,)
 
     def with_masks(self, masks: Masks) -> Self:
@@ -122,8 +123,8 @@ class AttributeEdit(Stressor):
         """
         return self._with("_inpainter", function)
 
+    @override
     def for_samples(self, ids: Sequence[str]) -> Self:
-        """The same edit, which knows the samples whose masks to read."""
         return self._with("_ids", tuple(ids))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -187,20 +188,16 @@ class AttributeEdit(Stressor):
             problems |= {int(good[i]): reason for i, reason in made.problems.items()}
         return Edits(changed, fronts, problems), masks
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Edit all images.
-
-        Raises:
-            DataError: one cannot be edited; the message names it and the reason.
-        """
         found, _ = self._edited(images, severity, rng)
         if found.problems:
             place, reason = min(found.problems.items())
             raise DataError(f"{self.info.name}: sample {self._ids[place]!r} cannot be edited: {reason}")
         return found.images
 
+    @override
     def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Outcome rows of one shard, and rows of sizes and complexities before and after."""
         read = context.object_masks
         own = self if read is None else self._with("_read", lambda folder, name: read(folder, [name])[0])
         parts = [part for condition in conditions for part in own._parts(batch, condition, context)]
@@ -265,6 +262,6 @@ class BackgroundEdit(AttributeEdit):
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
         """Other backgrounds for images; arguments as of `edit`."""
 
+    @override
     def edit(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Edits:
-        """Paste the objects, where they were, on other backgrounds."""
         return Edits(paste(images, masks, self.behind(images, masks, severity, rng)), masks, {})

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
@@ -204,8 +205,8 @@ class Corruption(Stressor):
     )
     truncate: bool = Field(True, description="cut to 8 bits (towards zero), as the authors do")
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Pick the strength, corrupt, clip, cut to 8 bits; a few samples at a time, so that they stay in the cache."""
         strength = self.strength(min(images.shape[2:]), severity)
         result = torch.empty_like(images)
         step = max(1, self.chunk // images.shape[1:].numel())

@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.attribute_edit import AttributeEdit, Edits
@@ -26,8 +27,8 @@ class ObjectEdit(AttributeEdit):
             rng: of this sample.
         """
 
+    @override
     def edit(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Edits:
-        """Paste each changed object on the picture without it; an object that is lost on the way is a problem."""
         layers = [self.change(images[i], masks[i, 0], severity, rng[i : i + 1]) for i in range(len(images))]
         problems = {i: layer.problem for i, layer in enumerate(layers) if layer.problem}
         lost = {i: "nothing of its object is left in the picture" for i, x in enumerate(layers) if not x.mask.any()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.boxes import shift_boxes
 from unshaken.core.masks import IGNORED
@@ -52,11 +53,11 @@ class Shift(Stressor):
         steps = torch.tensor(NEIGHBOURS, device=rng.keys.device)[rng.fold("direction").integers(0, len(NEIGHBOURS))]
         return steps[:, 0] * severity, steps[:, 1] * severity
 
+    @override
     def move_masks(self, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Classes move with the pixels, and enter with them; what enters black has none."""
         dy, dx = (step.to(masks.device) for step in self.moves(severity, rng))
         return gather(masks[:, None] - IGNORED, dy, dx, self.filling)[:, 0] + IGNORED
 
+    @override
     def move_boxes(self, boxes: Tensor, height: int, width: int, severity: int, rng: SampleRng) -> Tensor:
-        """Objects move with the pixels; what leaves the image is cut off, also where it enters on the other side."""
         return shift_boxes(boxes, *self.moves(severity, rng), height, width)

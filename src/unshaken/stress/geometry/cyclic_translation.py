@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -27,7 +28,7 @@ def cyclic_translation(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
 class CyclicTranslation(Shift):
     """Move the camera by 1 to 5 pixels (the severity) over the image as a torus, in one of eight directions."""
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """See `cyclic_translation`."""
         dy, dx = self.moves(severity, rng)
         return cyclic_translation(images, dy.to(images.device), dx.to(images.device))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -72,11 +73,11 @@ class Translation(Shift):
     fill: Fill = Field("edge", description="fill for new pixels: repeat the border, mirror the image, or black")
 
     @property
+    @override
     def filling(self) -> str:
-        """The parameter `fill`."""
         return self.fill
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """See `translation`."""
         dy, dx = self.moves(severity, rng)
         return translation(images, dy.to(images.device), dx.to(images.device), self.fill)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method, register
@@ -109,12 +110,12 @@ class PatchCorruption(Stressor):
         return name
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """Those of the corruption, such as textures of frost."""
         return corruption_of(self.corruption).further_files
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Corrupt whole images, then paste the cells."""
         height, width = images.shape[2:]
         side = cell_side(self.cell, height, width)
         mask = cell_masks(rng, height, width, side=side, cells=self.cells, offset=self.offset)

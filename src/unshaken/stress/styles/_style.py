@@ -6,6 +6,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Stressor, to_8_bit
@@ -21,8 +22,8 @@ class Style(Stressor):
     Filters imitate a style; pictures that people have made in it differ from photos in more than that.
     """
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Render a few images at a time, and mix them with the photos."""
         step = max(1, AT_ONCE // images.shape[1:].numel())
         parts = []
         for first in range(0, len(images), step):

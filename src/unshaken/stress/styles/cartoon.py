@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -19,8 +20,8 @@ class Cartoon(Style):
 
     levels: int = Field(4, description="levels of each channel", ge=2, le=64)
 
+    @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """Blur of 1/80 of the short side, rounded to the levels; a tenth of that under strong lines."""
         smooth = gaussian_blur(images, max(0.5, min(images.shape[2:]) / 80))
         flat = (smooth * (self.levels - 1)).round() / (self.levels - 1)
         return torch.where(dark_lines(images, 0.03), flat * 0.1, flat)

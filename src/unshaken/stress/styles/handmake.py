@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -29,8 +30,8 @@ class Handmake(Style):
     grain: float = Field(0.08, description="standard deviation of the grain, as a share of the colour", ge=0, le=1)
     table: float = Field(0.8, description="share of the table's colour in the ground", ge=0, le=1)
 
+    @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """Bend, cut to five levels, roughen, and lay on a table of a drawn colour."""
         height, width = images.shape[2:]
         side = min(height, width)
         field = smooth(rng.fold("bend").normal(2, height, width).to(images), side / 10, side / 10)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -55,7 +56,7 @@ class Painting(Style):
 
     radius: NonNegativeInt = Field(0, description="radius of a stroke in pixels; 0 is 3 in 64 of the short side")
 
+    @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """See `kuwahara`."""
         side = min(images.shape[2:])
         return kuwahara(images, self.radius or min(LARGEST, max(1, round(3 * side / 64))))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -34,6 +35,6 @@ class Sketch(Style):
 
     threshold: PositiveFloat = Field(0.015, description="difference from which a line is drawn, in [0, 1] pixel units")
 
+    @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """See `dark_lines`."""
         return (~dark_lines(images, self.threshold)).to(images).expand_as(images)

@@ -7,6 +7,7 @@ import math
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -25,6 +26,7 @@ class Tattoo(Style):
 
     ink: float = Field(0.6, description="share of light that a full line takes away", gt=0, le=1)
 
+    @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:
         """`skin (1 - ink (0.8 lines + 0.3 (1 - grey)))`, blurred as ink in skin is."""
         height, width = images.shape[2:]

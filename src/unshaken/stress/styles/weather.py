@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -44,8 +45,8 @@ def rain(images: Tensor, drops: Tensor, angles: Tensor, strength: float) -> Tens
 class Weather(Stressor):
     """Weather: snow or fog of the common corruptions at the severity, or streaks of rain, one of the three a sample."""
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Each kind for the samples that it was drawn for."""
         kind = rng.fold("kind").integers(0, len(KINDS), 1)[:, 0].to(images.device)
         changed = images.clone()
         for number, name in enumerate(KINDS):

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -59,12 +60,12 @@ class Untile(Stressor):
         "drawn", description="cut short of the period, turned, or stretched along one axis; drawn for each sample"
     )
 
+    @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """See `read_repeating`."""
         return self._read(images, severity, rng, nearest=False)
 
+    @override
     def move_masks(self, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
-        """Classes are read where the pixels are."""
         return self._read(masks[:, None], severity, rng, nearest=True)[:, 0]
 
     def _read(self, images: Tensor, severity: int, rng: SampleRng, *, nearest: bool) -> Tensor:

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import Method
@@ -49,8 +50,8 @@ class CentreDepth(Recipe):
 
     loss_of: Literal["smooth-l1", "l1", "l2"] = "smooth-l1"
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The mean over columns that hold an object."""
         wanted, there = labelled_depths(step.labels)
         depths = column_depths(step.model(step.shown))
         losses = {

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.models.networks.small import conv_bn
@@ -67,8 +68,8 @@ class TwoStage(nn.Module):
         self.segmenter, self.appearance = segmenter, appearance
         self.head = nn.Sequential(conv_bn(3, width), conv_bn(width, width), nn.Conv2d(width, 2, 1))
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` to the head's logits `[N, 2, H, W]`."""
         maps = self.segmenter(images)
         picture = bev_picture(maps[:, 1:] - maps[:, :1], images, appearance=self.appearance)
         logits: Tensor = self.head(picture)

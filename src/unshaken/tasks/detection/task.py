@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
@@ -69,6 +70,7 @@ class Detection(Task):
         self.dataset, self.view = dataset, seen_as(dataset, view)
         self._places = {name: i for i, name in enumerate(dataset.ids)}
 
+    @override
     def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
         """Detections in pixels of the photos, objects where they are not those of the unchanged images, and outcomes.
 
@@ -100,8 +102,8 @@ class Detection(Task):
             parts.append(Part("objects", condition, self._columns(batch, objects) | more))
         return parts
 
+    @override
     def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
-        """See `check_detections`."""
         return check_detections(oracle, batch, outputs)
 
     def _columns(self, batch: Batch, rows: Sequence[Array]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from typing_extensions import override
+
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.data.dataset import Dataset, digest
 from unshaken.data.decode import Source
@@ -39,12 +41,12 @@ class GroupFile(Dataset):
         self.groups, self.given, self.subjects = tuple(groups), tuple(given), tuple(subjects)
         self._paths = tuple(paths)
 
+    @override
     def fetch(self, index: int) -> Source:
-        """The file's path."""
         return self._paths[index]
 
+    @override
     def content(self) -> Iterable[object]:
-        """What the file says of each image, and sizes and times of change."""
         for index, path in enumerate(self._paths):
             mark = (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else None
             yield self.ids[index], self.groups[index], self.given[index], self.subjects[index], mark

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.tasks.few_shot.position_code import position_code
@@ -56,8 +57,8 @@ class CrossAttention(nn.Module):
             if weight.ndim > 1:
                 nn.init.xavier_uniform_(weight)
 
+    @override
     def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps `[B, C, h, w]` of an example and a query to conditioned maps of the same shape."""
         both = torch.cat([support, query], 2)
         return self._stream(self.support, support, both), self._stream(self.query, query, both)
 
@@ -80,8 +81,8 @@ class Correlation(nn.Module):
         super().__init__()
         self.gather = nn.Sequential(nn.Conv3d(side, 1, (side, 3, 3), padding=(0, 1, 1)), nn.BatchNorm3d(1), nn.ReLU())
 
+    @override
     def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps `[B, C, h, h]` of an example and a query to relevance `[B, 1, h, h]` of the places of each."""
         pairs = correlation(support, query)
         return self.gather(pairs.permute(0, 3, 4, 1, 2))[:, :, 0], self.gather(pairs)[:, :, 0]
 
@@ -101,8 +102,8 @@ class SelfAttention(nn.Module):
         self.attention = nn.MultiheadAttention(channels, HEADS, batch_first=True)
         self.feed = feed_forward(channels, hidden, dropout=0.0)
 
+    @override
     def forward(self, support: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps `[B, C, h, w]` of an example and a query to maps of the same shape."""
         own = torch.cat([self.support(support), self.query(query)])
         x = tokens(own + position_code(own))
         normal = self.before(x)
@@ -142,8 +143,8 @@ class ConditionalHead(nn.Module):
         )  # fmt: skip
         self.self_attention = SelfAttention(channels, hidden)
 
+    @override
     def forward(self, support: Tensor, query: Tensor) -> Tensor:
-        """Cosines `[B]` of pairs of maps `[B, C, h, h]`."""
         return self.represent(support, query).scores
 
     def represent(self, support: Tensor, query: Tensor) -> Representation:

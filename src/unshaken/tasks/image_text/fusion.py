@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
@@ -72,14 +73,8 @@ class FusionHead(nn.Module):
         self.mean.copy_(features.mean(0))
         self.scale.copy_(features.std(0).clamp(min=1e-6) * features.shape[1] ** 0.5)
 
+    @override
     def forward(self, features: Tensor, vectors: Tensor, there: Tensor) -> Tensor:
-        """Logits `[N, K]`.
-
-        Args:
-            features: of the images, `[N, D]`.
-            vectors: of the sentences, or of the whole text as the only one, `[N, S, E]`.
-            there: bool `[N, S]`, false for rows that fill up; one sentence at least is true in each row.
-        """
         parts = []
         if self.uses != "text":
             parts.append((features - self.mean) / self.scale)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import find_end_points
@@ -43,8 +44,8 @@ class GalleryClasses(nn.Module):
         self.register_buffer("gallery", gallery, persistent=False)
         self.register_buffer("members", F.one_hot(labels, classes).T.bool(), persistent=False)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` in [0, 1] to logits `[N, K]`."""
         cosines = vectors_of(self.model.features(images, [self.layer])[1][self.layer]) @ self.gallery.T
         own = (cosines / self.temperature)[:, None].expand(-1, len(self.members), -1)
         least = torch.finfo(cosines.dtype).min / 4

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from unshaken.core.extras import need
 from unshaken.tasks.ranking.collection import Collection
@@ -43,8 +44,8 @@ class LinearRanker(TermRanker):
 
     weights: Numbers
 
+    @override
     def formula(self, terms: QueryTerms) -> Numbers:
-        """The weighted sum of the features."""
         return np.asarray(word_features(terms) @ self.weights, np.float64)
 
 
@@ -79,8 +80,8 @@ class TreeRanker(TermRanker):
     trees: Sequence[Any]
     rate: float
 
+    @override
     def formula(self, terms: QueryTerms) -> Numbers:
-        """The sum of the trees' values."""
         values = word_features(terms)
         return np.asarray(self.rate * np.sum([tree.predict(values) for tree in self.trees], axis=0), np.float64)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from typing_extensions import override
 
 from unshaken.tasks.ranking.ranker import Scores
 from unshaken.tasks.ranking.term_counts import Numbers, QueryTerms, TermCounts
@@ -77,8 +78,8 @@ class BM25(TermRanker):
     k1: float = 1.2
     b: float = 0.75
 
+    @override
     def formula(self, terms: QueryTerms) -> Numbers:
-        """See `bm25`."""
         return bm25(terms, self.k1, self.b)
 
 
@@ -92,6 +93,6 @@ class QueryLikelihood(TermRanker):
 
     mu: float = 2000.0
 
+    @override
     def formula(self, terms: QueryTerms) -> Numbers:
-        """See `query_likelihood`."""
         return query_likelihood(terms, self.mu)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.flag import Flag
@@ -44,6 +45,7 @@ class Segmentation(Task):
 
     name = "segmentation"
 
+    @override
     def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
         """Counts of pixels by class, and outcomes.
 
@@ -73,8 +75,8 @@ class Segmentation(Task):
             Part("overlaps", condition, {"id": list(batch.ids), **named}),
         ]
 
+    @override
     def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
-        """See `check_masks`."""
         return check_masks(batch, outputs)
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.registry import Method
 from unshaken.harden.engine.recipe import Recipe, Step
@@ -33,8 +34,8 @@ class CaptionedNet(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(scale)))
         self.logit_bias = nn.Parameter(torch.tensor(bias))
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Embeddings `[N, D]`, of any length."""
         found: Tensor = self.net(images)
         return found
 
@@ -56,8 +57,8 @@ class ImageText(Recipe):
     captions: Tensor
     objective: Literal["info-nce", "sigmoid"] = Field("info-nce", description="softmax over the batch, or each pair")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `info_nce` and `sigmoid_pairs`."""
         captions = self.captions.to(step.images)
         which = step.extra.get("caption")
         if which is None:

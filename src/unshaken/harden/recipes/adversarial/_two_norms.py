@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.harden.engine.recipe import Memory
@@ -25,9 +26,11 @@ class Switch:
 class AuxiliaryNorm(nn.BatchNorm2d):
     """A batch norm that is in no state dict: the weights that are kept of a net are those of its main set."""
 
+    @override
     def _save_to_state_dict(self, *_: Any) -> None:
         pass
 
+    @override
     def _load_from_state_dict(self, *_: Any) -> None:
         pass
 
@@ -38,8 +41,8 @@ class TwoNorms(nn.BatchNorm2d):
     auxiliary_norm: AuxiliaryNorm
     switch: Switch
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """As the norm that the switch names."""
         found: Tensor = self.auxiliary_norm(x) if self.switch.auxiliary else super().forward(x)
         return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import CrossEntropy, SoftCrossEntropy
 from unshaken.core.classifier import Classifier
@@ -35,16 +36,12 @@ class AdvProp(IterativeRecipe):
     targeted: bool = Field(False, description="lead towards a random other class, not away from the label")
 
     @property
+    @override
     def threat(self) -> None:
-        """None: the model that is kept is not trained to withstand an attack."""
         return
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Put the auxiliary norms beside the main ones; they are the recipe's memory.
-
-        Raises:
-            ModelError: the model has no batch norm.
-        """
         add_auxiliary_norms(setup.model.net, setup.model.name)
         remember(setup.model.net, setup.memory)
 
@@ -55,8 +52,8 @@ class AdvProp(IterativeRecipe):
             return CrossEntropy((step.labels + away) % step.classes, -1)
         return None if step.targets is None else SoftCrossEntropy(step.targets)
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """The end point of the attack through the auxiliary norms, in evaluation mode."""
         model: Classifier = step.classifier
         remember(model.net, step.memory[self.info.name])
         found = Inner(model, step.images, precision=step.inner.precision, copied=False)  # a copy has the main norms
@@ -72,12 +69,12 @@ class AdvProp(IterativeRecipe):
                 objective=self.objective(step),
             )
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """Both terms; each set of norms sees its own images."""
         clean = step.cross_entropy(step.model(step.images))
         with through_auxiliary(step.classifier.net):
             return clean + step.cross_entropy(step.model(step.shown))
 
+    @override
     def end(self, model: Classifier) -> None:
-        """The main norms alone."""
         remove_auxiliary_norms(model.net)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import SoftCrossEntropy
 from unshaken.core.registry import register
@@ -17,8 +18,8 @@ class AdversarialTraining(IterativeRecipe):
     The attack looks at the model in evaluation mode; mixed labels are attacked as they are mixed.
     """
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """The end point of the attack on the cross-entropy."""
         objective = None if step.targets is None else SoftCrossEntropy(step.targets)
         return step.inner.find(
             self.search(),
@@ -30,6 +31,6 @@ class AdversarialTraining(IterativeRecipe):
             objective=objective,
         )
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The cross-entropy on the images found; no clean term."""
         return step.cross_entropy(step.model(step.shown))

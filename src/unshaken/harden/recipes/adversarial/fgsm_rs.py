@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import SoftCrossEntropy
 from unshaken.attack.gradient.pgd import PGD
@@ -22,13 +23,13 @@ class FgsmRs(AdversarialRecipe):
     step_size: PositiveFloat = Field(1.25, description="length a of the one step, as a share of eps")
     random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """One projected step; mixed labels are attacked as they are mixed."""
         objective = None if step.targets is None else SoftCrossEntropy(step.targets)
         attack = PGD(steps=1, step_size=self.step_size, random_start=self.random_start)
         rng = step.rng.fold("fgsm-rs")
         return step.inner.find(attack, step.images, step.labels, rng, norm=self.norm, eps=self.eps, objective=objective)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The cross-entropy on the images found."""
         return step.cross_entropy(step.model(step.shown))

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import steepest
 from unshaken.core.registry import register
@@ -26,22 +27,23 @@ class FreeAT(AdversarialRecipe):
     m: PositiveInt = Field(8, description="number of times each batch is replayed")
 
     @property
+    @override
     def replays(self) -> int:
-        """As many as `m`."""
         return self.m
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """The images with the perturbation as it stands, a leaf of the graph."""
         memory = step.memory[self.info.name]
         delta = memory.get("delta")
         if delta is None or delta.shape != step.images.shape:
             delta = memory["delta"] = torch.zeros_like(step.images)
         return (step.images + delta).clamp(0, 1).requires_grad_()
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The cross-entropy on the perturbed images."""
         return step.cross_entropy(step.model(step.shown))
 
+    @override
     def after_step(self, step: Step) -> None:
         """`delta <- clip(delta + eps sign(g), -eps, eps)`, from the gradient that the weights had."""
         slope = step.shown.grad

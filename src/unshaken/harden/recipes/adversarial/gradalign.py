@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Step, frozen_statistics
@@ -42,8 +43,8 @@ class GradAlign(Recipe):
     eps: float = Field(8 / 255, description="half-width of the noise, the radius trained against", gt=0)
     weight: NonNegativeFloat | None = Field(None, description="lambda; default the authors' for eps")
 
+    @override
     def penalty(self, step: Step) -> Tensor:
-        """The weighted misalignment, with a graph."""
         eta = step.rng.fold("gradalign").uniform(*step.images.shape[1:], low=-self.eps, high=self.eps)
         with frozen_statistics(step.classifier):
             here = _slope(step, step.images)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
@@ -43,13 +44,13 @@ class Mart(IterativeRecipe):
 
     beta: NonNegativeFloat = Field(5.0, description="weight of the KL term; 5 for small networks, 6 for wide ones")
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """PGD on the cross-entropy, from a thousandth away."""
         search = FromNoise(steps=self.steps, step_size=self.step_size, random_start=False)
         if self.attack != "pgd":
             search = self.search()  # type: ignore[assignment]
         return step.inner.find(search, step.images, step.labels, step.rng.fold("mart"), norm=self.norm, eps=self.eps)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `mart_loss`."""
         return mart_loss(step.model(step.images), step.model(step.shown), step.labels, self.beta)

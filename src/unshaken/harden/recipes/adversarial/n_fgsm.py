@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem, SoftCrossEntropy
@@ -23,15 +24,15 @@ class NoisyStep(PGD):
 
     noise: float
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
-        """The image and the noise; not clipped."""
         state = super().start(problem, rng)
         ball = problem.ball
         eta = rng.fold("noise").uniform(*ball.clean.shape[1:], low=-1, high=1).to(ball.clean)
         return state.replace(x=ball.clean + self.noise * ball.radius * eta)
 
+    @override
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
-        """One step, not projected to the ball."""
         ball: Ball = state.problem.ball
         x = state.x + self.step_size * ball.radius * ball.steepest(required(answer.gradient), state.x)
         return state.replace(x=x.clamp(0, 1), step=state.step + 1)
@@ -45,14 +46,14 @@ class NFgsm(AdversarialRecipe):
     step_size: PositiveFloat = Field(1.0, description="length a of the one step, as a share of eps")
     noise: NonNegativeFloat = Field(2.0, description="half-width k of the noise, as a share of eps")
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """The noisy step; its points may lie outside the ball."""
         objective = None if step.targets is None else SoftCrossEntropy(step.targets)
         attack = NoisyStep(steps=1, step_size=self.step_size, noise=self.noise, random_start=False)
         return step.inner.find(
             attack, step.images, step.labels, step.rng.fold("n-fgsm"), norm="linf", eps=self.eps, objective=objective
         )
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The cross-entropy on the images found."""
         return step.cross_entropy(step.model(step.shown))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt, PrivateAttr
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.black_box.natra import NaTra
 from unshaken.attack.engine.problem import SoftCrossEntropy
@@ -82,13 +83,13 @@ class NaTraTraining(Recipe):
         return copy
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The generator, where it is code."""
         return (self.generator,) if is_code(self.generator) else ()
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The generator and the directions, where they are files."""
         return (*generator_files(self.generator), *([self.directions] if self.directions else []))
 
     @property
@@ -97,13 +98,8 @@ class NaTraTraining(Recipe):
         still = self.amplitude == 0 and self.edit != "rebuilt"
         return still or (self.beta == 0 and self.gamma == 0)
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Load the generator, and invert the training images where it has no encoder.
-
-        Raises:
-            ParameterError: there is one class.
-            ModelError: the generator cannot be used, or is for other images.
-        """
         if setup.classes < 2:
             raise ParameterError("natra-training: the data has one class: give data of two or more")
         if self.is_plain:
@@ -126,8 +122,8 @@ class NaTraTraining(Recipe):
             setup.memory["edited"] = torch.zeros(setup.samples, *edits.generator.image, dtype=torch.uint8)
             setup.memory["known"] = torch.zeros(setup.samples, dtype=torch.bool)
 
+    @override
     def inner(self, step: Step) -> Tensor | None:
-        """The edited images; None where training is the standard one."""
         if self.is_plain:
             return None
         memory, rows = step.memory[self.info.name], step.rows.cpu()
@@ -140,8 +136,8 @@ class NaTraTraining(Recipe):
             found = EDITS[self.edit](self, step, codes)
         return self._kept(found, memory, rows) if self.mode == "offline" else found
 
+    @override
     def loss(self, step: Step) -> Tensor | None:
-        """See `natra_loss`; both predictions in training mode."""
         if self.is_plain:
             return None
         edited, wanted = step.model(step.shown), step.labels if step.targets is None else step.targets

@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
@@ -37,14 +38,14 @@ class SmoothPGD(PGD):
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise in units of the pixel range")
     copies: PositiveInt = Field(1, description="noises of each image")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> SmoothPGDState:
-        """PGD's start, and the noises: noise i is that of `rng.fold(i)`, as `with_noise` draws it."""
         first, clean = super().start(problem, rng), problem.ball.clean
         noises = [unit_normal(rng.fold(i), *clean.shape[1:]).mul_(self.sigma) for i in range(self.copies)]
         return SmoothPGDState(first.problem, first.x, first.step, torch.stack(noises, 1).to(clean))
 
+    @override
     def ask(self, state: PGDState) -> Query:  # type: ignore[override]
-        """The gradient of the smoothed loss at the current point."""
         return SmoothedGradient(state.x, state.problem.labels, cast(SmoothPGDState, state).noises)
 
 
@@ -72,8 +73,8 @@ class SmoothAdv(Recipe):
         """`min(eps, (e + 1) eps / warmup)` in epoch e, from 0."""
         return self.eps * min(1.0, (epoch + 1) / max(1, self.warmup))
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """The point of the ball whose noisy copies the model finds hardest, taken together."""
         search = SmoothPGD(
             steps=self.steps,
             step_size=self.step_size or 2 / self.steps,
@@ -84,8 +85,8 @@ class SmoothAdv(Recipe):
         rng, eps = step.rng.fold(self.info.name), self.radius(step.epoch)
         return step.inner.find(search, step.images, step.labels, rng, norm="l2", eps=eps)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The mean cross-entropy over the copies, with the noises of the search."""
         rng = step.rng.fold(self.info.name)
         noisy = torch.cat([with_noise(step.shown, self.sigma, rng.fold(i)) for i in range(self.copies)])
         logits = step.model(noisy).view(self.copies, len(step.images), -1)

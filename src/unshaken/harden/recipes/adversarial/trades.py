@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.problem import Problem, SoftCrossEntropy
 from unshaken.attack.gradient.pgd import PGD, PGDState
@@ -20,8 +21,8 @@ NOISE = 1e-3
 class FromNoise(PGD):
     """PGD that starts a thousandth away from the image."""
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:
-        """The clean image and a little normal noise."""
         state = super().start(problem, rng)
         ball = problem.ball
         noise = rng.fold("start").normal(*ball.clean.shape[1:]).to(ball.clean)
@@ -47,8 +48,8 @@ class Trades(IterativeRecipe):
 
     beta: NonNegativeFloat = Field(6.0, description="weight of the KL term, 1 to 10")
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """The point whose prediction differs most from the clean one."""
         clean = step.inner.logits(step.images)
         search = self.search()
         if isinstance(search, PGD):
@@ -64,7 +65,7 @@ class Trades(IterativeRecipe):
             logits=clean,
         )
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `trades_loss`; both predictions in training mode."""
         wanted = step.labels if step.targets is None else step.targets
         return trades_loss(step.model(step.images), step.model(step.shown), wanted, self.beta)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.viewpoint.base import BOXES, Objects
 from unshaken.attack.viewpoint.gmvfool import GMVFool
@@ -74,17 +75,12 @@ class VIAT(Recipe):
     region: Literal["natural", "upright", "whole"] = Field("upright", description="box of viewpoints; see gmvfool")
 
     @property
+    @override
     def further_data(self) -> tuple[str, ...]:
-        """The objects."""
         return (self.objects,) if self.objects else ()
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Open the objects, and prepare a mixture for each.
-
-        Raises:
-            ParameterError: no objects are named, or their pictures have another shape than the training images.
-            DataError: they cannot be opened, or have classes that the model does not know.
-        """
         if not self.objects:
             raise ParameterError("viat: name objects to render, as in viat:objects=meshes:DIR")
         open_objects.cache_clear()  # of an earlier training: files may have changed since
@@ -112,8 +108,8 @@ class VIAT(Recipe):
             }
         )
 
+    @override
     def augment(self, step: Step) -> None:
-        """Search where an epoch begins, and render the pictures of the step."""
         memory = step.memory[self.info.name]
         if int(memory["epoch"]) < step.epoch:
             if self.views == "adversarial":
@@ -125,8 +121,8 @@ class VIAT(Recipe):
         step.extra[IMAGES] = objects.images_each(numbers.tolist(), views).to(step.images.device)
         step.extra[LABELS] = memory["labels"][torch.from_numpy(numbers)].to(step.labels.device)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """One cross-entropy over the batch and the rendered pictures."""
         images, labels = step.extra[IMAGES], step.extra[LABELS]
         logits = step.model(torch.cat([step.shown, images]))
         soft = torch.cat([step.soft_labels, F.one_hot(labels, step.classes).float()])

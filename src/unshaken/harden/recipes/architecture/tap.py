@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
@@ -70,8 +71,8 @@ class TokenPooling(nn.Module):
         self.scales, self.temperature, self.identity = scales, temperature, identity
         self.prefix, self.grid = prefix, grid
 
+    @override
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[N, T, D]` to the same shape."""
         ahead, patches = tokens[:, : self.prefix], tokens[:, self.prefix :]
         high, wide = self._shape(tokens)
         grid = patches.transpose(1, 2).reshape(len(tokens), -1, high, wide)
@@ -134,8 +135,8 @@ class PooledNorm(nn.Module):
         super().__init__()
         self.pool, self.norm = pool, norm
 
+    @override
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[N, T, D]` to the same shape."""
         found: Tensor = self.norm(self.pool(tokens))
         return found
 
@@ -156,12 +157,8 @@ class TAP(Recipe):
     prefix: NonNegativeInt | None = Field(None, description="tokens before the patches; None: as the model says")
     seed: NonNegativeInt = Field(0, description="random seed of the predictors' initial weights")
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The model with pooling in every block; one that pools already is left as it is.
-
-        Raises:
-            ModelError: there is no block of a known form.
-        """
         return add_token_pooling(model, self)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import ConfigDict, Field, PositiveFloat, PrivateAttr
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, did_you_mean
@@ -42,12 +43,8 @@ class TrAct(Recipe):
     form: Form = Field("auto", description="primal inverts n x n, dual b x b, n inputs and b rows; auto: the smaller")
     _place: str = PrivateAttr(default="")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """See that the layer is there and can be turned.
-
-        Raises:
-            ModelError: it is not, or cannot, or runs behind a layer that learns while it was not named.
-        """
         self._place = self.found(setup.model, setup.images)
 
     def found(self, model: Classifier, images: Tensor) -> str:
@@ -77,12 +74,8 @@ class TrAct(Recipe):
         return name
 
     @contextmanager
+    @override
     def around(self, step: Step, loss: Callable[[], Tensor]) -> Iterator[None]:
-        """The layer turned while the loss is computed and its gradient taken.
-
-        Raises:
-            ModelError: no gradient reached the layer.
-        """
         name = self._place
         layer = step.classifier.net.get_submodule(name)
         with tract(layer, ridge=self.ridge, form=self.form, name=name, average=step.average) as turned:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from scipy.special import betaincinv, gammaincinv
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -109,8 +110,8 @@ class AugMix(Recipe):
     all_ops: bool = Field(False, description="also colour, contrast, brightness, sharpness: near the test corruptions")
 
     @property
+    @override
     def takes(self) -> frozenset[str]:  # type: ignore[override]
-        """Views and a loss of its own; without the divergence nothing."""
         return frozenset({"views", "loss"}) if self.jsd else frozenset()
 
     def draw(self, rng: SampleRng) -> Mixture:
@@ -135,8 +136,8 @@ class AugMix(Recipe):
             torch.where(sign < 0.5, -1.0, 1.0),
         )
 
+    @override
     def augment(self, step: Step) -> None:
-        """Two views beside the images; without the divergence one in their place."""
         rng = step.rng.fold(self.info.name).to(step.images.device)
         images = step.images.contiguous()
         if not self.jsd:
@@ -146,12 +147,8 @@ class AugMix(Recipe):
         step.views.extend(augmix(images.repeat(2, 1, 1, 1), self.draw(streams)).chunk(2))
         step.extra[self.info.name] = step.images
 
+    @override
     def loss(self, step: Step) -> Tensor | None:
-        """Cross-entropy on the images and the divergence; all three pass the model as one batch.
-
-        Raises:
-            ParameterError: the images are no longer those that the views were made of.
-        """
         if not self.jsd:
             return None
         if step.images is not step.extra[self.info.name]:

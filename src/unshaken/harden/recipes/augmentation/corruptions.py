@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method, list_methods, register
@@ -79,8 +80,8 @@ class Corruptions(Recipe):
         return _corruptions(self.names, self.preset)
 
     @torch.no_grad()
+    @override
     def augment(self, step: Step) -> None:
-        """One corruption an image, by its own stream."""
         stressors, rng = self.stressors(), step.rng.fold("corruptions")
         draws = rng.fold("choice").fresh(3)
         chosen = (draws[:, 0] * len(stressors)).long().clamp_(max=len(stressors) - 1)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -67,10 +68,6 @@ class CropFlip(Recipe):
         0.5, description="probability of the mirror image; 0 where left and right mean something", ge=0, le=1
     )
 
+    @override
     def augment(self, step: Step) -> None:
-        """See `crop_flip`.
-
-        Raises:
-            ParameterError: the frame is as wide as the image.
-        """
         step.images = random_crop_flip(step.images, step.rng.fold(self.info.name), self.pad, self.mirror)

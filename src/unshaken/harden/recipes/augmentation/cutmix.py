@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Step
@@ -64,8 +65,8 @@ class CutMix(Recipe):
         0.5, ge=0, le=1, description="share of the batches to mix; 0.5 for CIFAR, 1 for ImageNet"
     )
 
+    @override
     def augment(self, step: Step) -> None:
-        """Cut the batch, or leave it."""
         rng = batch_generator(step, "cutmix")
         if rng.random() >= self.probability:
             return

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -43,6 +44,6 @@ class GaussianAugmented(Recipe):
 
     sigma: PositiveFloat = Field(0.25, description="standard deviation in units of the pixel range")
 
+    @override
     def augment(self, step: Step) -> None:
-        """Fresh noise for every sample and epoch, from the sample's own stream."""
         step.images = with_noise(step.images, self.sigma, step.rng.fold(self.info.name))

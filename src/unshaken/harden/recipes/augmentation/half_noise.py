@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing.halves import SIDES, Expansion, Halves, Split, halves
 from unshaken.core.registry import register
@@ -57,8 +58,8 @@ class HalfNoise(Recipe):
     split_seed: NonNegativeInt = Field(0, description="random seed of the random split")
     expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")
 
+    @override
     def augment(self, step: Step) -> None:
-        """Fresh noise for every sample and epoch, from the sample's own stream."""
         rng = step.rng.fold(self.info.name)
         cut = halves(self.split, self.expansion, *step.images.shape[2:], self.split_seed)
         if self.side == "both":

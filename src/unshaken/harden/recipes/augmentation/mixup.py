@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -91,8 +92,8 @@ class Mixup(Recipe):
     )
     draw: Literal["batch", "sample"] = Field("batch", description="one weight vector for the batch, or one an image")
 
+    @override
     def augment(self, step: Step) -> None:
-        """Mix within the batch."""
         if self.points == 1:
             return
         weights, partners = self.drawn(step)

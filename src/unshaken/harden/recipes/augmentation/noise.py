@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -46,8 +47,8 @@ class Noise(Recipe):
             raise ValueError(f"least={self.least} is above sd={self.sd}")
         return self
 
+    @override
     def augment(self, step: Step) -> None:
-        """Noise on each image by its own stream."""
         rng = step.rng.fold("noise")
         draws = rng.fold("strength").fresh(2)
         low = self.sd if self.least < 0 else self.least

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -97,8 +98,8 @@ class Noise2Net(Recipe):
             raise ValueError(f"least={self.least} is above most={self.most}")
         return self
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Draw the structure, kernel and dilation of each convolution, from the run seed."""
         one = SampleRng.of(setup.seed, self.info.name, ["structure"])
         kernel = one.fold("kernel").integers(0, len(KERNELS), BLOCKS, SCALES - 1)[0]
         dilation = one.fold("dilation").integers(0, len(DILATIONS), BLOCKS, SCALES - 1)[0]
@@ -132,8 +133,8 @@ class Noise2Net(Recipe):
         return blocks
 
     @torch.no_grad()
+    @override
     def augment(self, step: Step) -> None:
-        """See `noise2net`; units are normalised by the model's own deviations, where it has them."""
         rng = step.rng.fold(self.info.name).to(step.images.device)
         chance, level = rng.fresh(2).unbind(1)
         rows = (chance < self.share).nonzero().flatten()

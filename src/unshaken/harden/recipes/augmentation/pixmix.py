@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
@@ -160,8 +161,8 @@ class PixMix(Recipe):
     count: PositiveInt = Field(256, description="pictures drawn, or read from the folder")
 
     @property
+    @override
     def further_files(self) -> tuple[str, ...]:
-        """The folder of pictures."""
         return () if self.pictures is None else (self.pictures,)
 
     def mixing_set(self, side: int, seed: int) -> Tensor:
@@ -218,14 +219,14 @@ class PixMix(Recipe):
         found = chosen.gather(2, source[:, None].expand(-1, 3, -1)).view(-1, 3, height, width).float() / 255
         return luma(found) if channels == 1 else found
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Draw or read the pictures, so that a wrong folder is told at once."""
         folder_pictures.cache_clear()  # of an earlier training: files may have changed since
         setup.memory["seed"] = torch.tensor(setup.seed)
         self.mixing_set(max(setup.images.shape[2:]), setup.seed)
 
+    @override
     def augment(self, step: Step) -> None:
-        """See `pixmix`."""
         rng = step.rng.fold(self.info.name).to(step.images.device)
         seed = int(step.memory[self.info.name]["seed"])
         pictures = self.cut(rng.fold("picture"), step.images, seed)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.engine.loss_choice import choose_loss
 from unshaken.attack.engine.losses import Difference, dlr_targeted
@@ -27,6 +28,7 @@ class TargetedOrNot(Objective):
     labels: Tensor
     targets: Tensor
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`."""
         logits = required(answer.logits)
@@ -52,6 +54,7 @@ class GateLoss(Objective):
     share: Tensor
     layer: str
 
+    @override
     def __call__(self, answer: Answer) -> Tensor:
         """`[N]`."""
         gamma = (answer.features or {})[self.layer]
@@ -78,8 +81,8 @@ class GatePGD(PGD):
     layer: str = Field("gate", description="name of the module whose output is gamma")
     varied: bool = Field(False, description="draw each sample's strength")
 
+    @override
     def start(self, problem: Problem, rng: SampleRng) -> GateState:
-        """The first point, and each sample's strength."""
         first = super().start(problem, rng)
         limit = torch.full_like(first.step, self.steps)
         decay = torch.zeros(len(limit), device=first.x.device)
@@ -91,13 +94,13 @@ class GatePGD(PGD):
             share = share * rng.fold("share").fresh(1)[:, 0].to(share)
         return GateState(problem, first.x, first.step, torch.zeros_like(first.x), limit, decay, share)
 
+    @override
     def ask(self, state: PGDState) -> Gradient:
-        """The gradient of the loss, the gate's term in it."""
         of = choose_loss(state.problem, self.loss, self.tau)
         return Gradient(state.x, of=GateLoss(of, _own(state).share, self.layer), layers=(self.layer,))
 
+    @override
     def tell(self, state: PGDState, answer: Answer) -> GateState:
-        """One step with momentum; a sample whose steps are all made stays."""
         own, ball = _own(state), state.problem.ball
         gradient = required(answer.gradient)
         size = gradient.abs().flatten(1).sum(1).clamp(min=1e-30)
@@ -108,8 +111,8 @@ class GatePGD(PGD):
         x = torch.where(_wide(going, gradient), moved, own.x)
         return own.replace(x=x, step=own.step + 1, velocity=velocity)
 
+    @override
     def done(self, state: PGDState) -> Tensor:
-        """All of a sample's steps are made."""
         return state.step >= _own(state).limit
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.core.classifier import Classifier
@@ -35,8 +36,8 @@ class Block(nn.Module):
         same = stride == 1 and width_in == width_out
         self.short = None if same else nn.Conv2d(width_in, width_out, 1, stride, bias=False)
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
-        """`[N, C, H, W]` to `[N, C', H', W']`."""
         active = F.relu(self.first(x))
         inner: Tensor = self.last(F.relu(self.second(self.down(active))))
         return inner + (x if self.short is None else self.short(active))
@@ -77,8 +78,8 @@ class Trunk(nn.Module):
         self.join = None if join == "direct" else nn.Conv2d(late, one, 1, bias=False)
         self.head = nn.Linear(three, 1, bias=False)
 
+    @override
     def forward(self, early: Tensor, late: Tensor) -> Tensor:
-        """Maps `[N, C, H, W]` and `[N, C', H', W']` to `[N]`."""
         x = self.first(early)
         if self.join is not None:
             late = _sized(self.join(late), (x.shape[2], x.shape[3]))
@@ -114,8 +115,8 @@ class Gate(nn.Module):
         self.norm = nn.BatchNorm1d(1, affine=False, momentum=momentum)
         self.scale, self.bias, self.training_bias, self.low, self.span = scale, bias, training_bias, low, span
 
+    @override
     def forward(self, raw: Tensor) -> Tensor:
-        """Numbers `[N]` to gamma `[N]`."""
         if self.training:
             mean, deviation = raw.detach().mean(), raw.detach().std(correction=0)
             raw = torch.clamp(raw, mean - CLIP * deviation, mean + CLIP * deviation)
@@ -175,24 +176,24 @@ class MixingNet(MixtureNet):
         self.robust.eval()
 
     @property
+    @override
     def least_alpha(self) -> float:
-        """The smallest weight of the robust network."""
         return self.gate.low + min(0.0, self.gate.span)
 
+    @override
     def train(self, mode: bool = True) -> Self:
-        """Training mode for trunk and gate alone."""
         super().train(mode)
         self.accurate.eval()
         self.robust.eval()
         return self
 
+    @override
     def robust_logits(self, images: Tensor) -> Tensor:
-        """Logits of h, T_h left out."""
         logits: Tensor = self.robust(self._restored(images))
         return logits
 
+    @override
     def weights(self, images: Tensor) -> Tensor:
-        """The weight of h on each image, `[N]`."""
         return self.gate.alpha(self.seen(images)[2])
 
     def seen(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -208,6 +209,7 @@ class MixingNet(MixtureNet):
         gamma: Tensor = self.gate(self.trunk(early, late))
         return accurate, robust, gamma
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images to log-probabilities `[N, K]`; while it tells gamma, `[N, K + 1]` with that as the last."""
         accurate, robust, gamma = self.seen(images)

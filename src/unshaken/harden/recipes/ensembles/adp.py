@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.members import Members, alike, summed_cross_entropy
@@ -56,8 +57,8 @@ class ADP(Members):
     alpha: NonNegativeFloat = Field(2.0, description="weight of the entropy of the mean prediction")
     beta: NonNegativeFloat = Field(0.5, description="weight of the logarithm of the diversity")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         logits = alike(step, step.shown)
         probabilities = logits.softmax(2)
         more = self.alpha * adp_entropy(probabilities) + self.beta * adp_log_diversity(probabilities, step.labels)

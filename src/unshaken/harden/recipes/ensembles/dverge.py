@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
@@ -63,13 +64,8 @@ class Dverge(Members):
     attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
     attack_steps: PositiveInt = Field(10, description="steps of these, of a quarter of the radius")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Draw a layer for each epoch, or each batch.
-
-        Raises:
-            ParameterError: there is a single member.
-            ModelError: a member has no such layer.
-        """
         super().begin(setup)
         members = members_of(setup.model)
         names = self.layers or distillation_points(members[0])
@@ -81,8 +77,8 @@ class Dverge(Members):
         draws = SampleRng.of(setup.seed, "dverge", [str(t) for t in range(times)]).integers(0, len(names))
         setup.memory["layers"] = draws
 
+    @override
     def inner(self, step: Step) -> None:
-        """Distil a batch from every member, all with the weights of before the step."""
         if step.epoch < self.warmup:
             return
         if self.adversarial:
@@ -115,8 +111,8 @@ class Dverge(Members):
                 )
         return torch.stack(found)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See the class; the sum over the members."""
         if step.epoch < self.warmup:
             return summed_cross_entropy(alike(step, step.images), step.labels)
         turns = range(1, len(members_in(step)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -21,15 +22,15 @@ class EnsembleAT(IterativeRecipe, Members):
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
     refuses: ClassVar[Mapping[str, str]] = {"targets": "it is not defined for mixed labels; leave one of the two out"}
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The ensemble."""
         return Members.rebuild(self, model)
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """The end point of the attack on the mean prediction."""
         rng = step.rng.fold("ensemble-at")
         return step.inner.find(self.search(), step.images, step.labels, rng, norm=self.norm, eps=self.eps)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The sum of the members' cross-entropies."""
         return summed_cross_entropy(alike(step, step.shown), step.labels)

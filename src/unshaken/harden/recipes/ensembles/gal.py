@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -45,21 +46,21 @@ class GAL(Members):
     noise: NonNegativeFloat = Field(0.045, description="deviation of normal input noise, in [0, 1] pixel units")
     noisy: float = Field(0.5, description="share of the batches that get noise", ge=0, le=1)
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The ensemble, every ReLU leaky."""
         for name, module in list(model.net.named_modules()):
             if isinstance(module, nn.ReLU):
                 model.net.set_submodule(name, nn.LeakyReLU(self.slope))
         return super().rebuild(model)
 
+    @override
     def augment(self, step: Step) -> None:
-        """Noise on some batches."""
         rng = step.rng.fold("gal")
         if self.noise and float(rng[:1].fold("batch").uniform()[0]) < self.noisy:
             step.images = (step.images + self.noise * rng.normal(*step.images.shape[1:]).to(step.images)).clamp(0, 1)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         n = len(members_in(step))
         images = step.shown.detach().expand(n, *step.shown.shape).clone().requires_grad_(True)
         logits = apart(step, images)

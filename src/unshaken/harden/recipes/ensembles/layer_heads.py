@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
@@ -62,13 +63,13 @@ class LayerHeads(nn.Module):
                 handle.remove()
         return torch.stack([*(h(found[n]) for h, n in zip(self.heads, self.layers, strict=True)), own], 1)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """The logarithm of the mean of all probabilities, `[B, K]`; `[B, N, K]` while heads are trained."""
         logits = self.predictors(images)
         return logits if self.all else mean_prediction(logits)
 
+    @override
     def train(self, mode: bool = True) -> Self:
-        """Training mode for the heads alone."""
         super().train(mode)
         self.net.eval()
         return self
@@ -99,12 +100,8 @@ class LayerHeadsRecipe(Recipe):
     )
     grid: PositiveInt = Field(2, description="side to which a layer's output is pooled before its head")
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The network with fresh heads.
-
-        Raises:
-            ModelError: there is no such layer, or no image size is known to look at the layers' outputs with.
-        """
         if isinstance(model.net, LayerHeads):
             return model
         layers = self.layers or spread(model)
@@ -114,8 +111,8 @@ class LayerHeadsRecipe(Recipe):
             model.net = LayerHeads(model.net, layers, shapes, classes, self.grid)
         return model
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The sum of the heads' cross-entropies; the network's own answer is learned from by nobody."""
         net = step.classifier.net
         if not isinstance(net, LayerHeads):
             raise ModelError("layer-heads: the model lost its heads to another recipe")

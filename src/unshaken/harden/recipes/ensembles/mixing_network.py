@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing.mixture import normalised
 from unshaken.core.classifier import Classifier, evaluating
@@ -118,8 +119,8 @@ class MixingNetwork(AdversarialRecipe):
         return self
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The robust model."""
         return (unescape(self.robust),) if self.robust else ()
 
     def beside(self, robust: Classifier) -> MixingNetwork:
@@ -128,12 +129,8 @@ class MixingNetwork(AdversarialRecipe):
         found._robust = robust
         return found
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The mixture of the model with the robust one, the mixing network fresh.
-
-        Raises:
-            ModelError: no robust model is named, or the two do not fit.
-        """
         if isinstance(model.net, MixingNet):
             return model
         if self._robust is None and not self.robust:
@@ -159,12 +156,8 @@ class MixingNetwork(AdversarialRecipe):
         model.net = MixingNet(model, robust, layers, trunk, gate, **scales).to(device)
         return model
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Show both models the images once.
-
-        Raises:
-            ModelError: they do not take them, or have other numbers of classes.
-        """
         net, images = _mixing(setup.model), setup.images[:2]
         with evaluating(setup.model), torch.no_grad():
             try:
@@ -178,8 +171,8 @@ class MixingNetwork(AdversarialRecipe):
                 f"mixing-network: the accurate model has {accurate.shape[1]} classes, the robust {robust.shape[1]}"
             )
 
+    @override
     def inner(self, step: Step) -> Tensor:
-        """Copies attacked through the whole mixture; see `copies`, `steps`, `gate_share`."""
         images, labels, k = step.images, step.labels, step.classes
         with evaluating(step.classifier):
             clean = step.inner.logits(images).scatter(1, labels[:, None], -torch.inf)
@@ -200,8 +193,8 @@ class MixingNetwork(AdversarialRecipe):
         step.extra[FOUND] = found
         return found[: len(images)]
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `mixing_loss`; as many clean images in the batch as attacked ones."""
         net, found = _mixing(step.classifier), step.extra[FOUND]
         shown = torch.cat([step.images.repeat(self.copies, 1, 1, 1), found])
         labels = step.labels.repeat(2 * self.copies)

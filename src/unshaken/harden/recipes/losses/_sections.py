@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.harden.engine.layers import ordered_layers
@@ -30,10 +31,11 @@ class ReplayedModule(nn.Module):
         object.__setattr__(self, "_module", module)
         self._left = list(outputs)
 
+    @override
     def forward(self, *args: Any, **options: Any) -> Any:
-        """What the module gave at this call, or gives."""
         return self._left.pop(0) if self._left else self.__dict__["_module"](*args, **options)
 
+    @override
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_module"], name)
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, PrivateAttr, field_serializer, field_validator
 from pydantic.json_schema import SkipJsonSchema
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
@@ -38,16 +39,12 @@ class TeacherRecipe(Recipe):
         return teacher if isinstance(teacher, str) else f"<{teacher.name}>"
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The teacher."""
         return (self.teacher,) if isinstance(self.teacher, str) else ()
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Load the teacher and see that it answers as the student must.
-
-        Raises:
-            ModelError: it cannot take the images, has other classes, or gives probabilities.
-        """
         found = second_model(self.teacher) if isinstance(self.teacher, str) else self.teacher
         found = found.to(setup.images.device)
         what = f"the teacher {found.name!r}"

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
@@ -141,18 +142,18 @@ class ADL(Recipe):
     layers: tuple[NonNegativeInt, ...] = Field((), description="attention layers, numbered from 0; default all")
     pairwise: bool = Field(False, description="compare rows with one another, not with their mean")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The layers must be there."""
         self._chosen(attention_layers(setup.model))
 
     @contextmanager
+    @override
     def around(self, step: Step, loss: Callable[[], Tensor]) -> Iterator[None]:
-        """The penalty gathers while the loss makes its passes."""
         with self._gathering(step):
             yield
 
+    @override
     def penalty(self, step: Step) -> Tensor:
-        """The mean over layers and passes; a pass of its own where none was seen."""
         if "adl" not in step.extra:
             with self._gathering(step):
                 step.model(step.shown)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Memory, Recipe, Setup
@@ -25,6 +26,7 @@ class BalancedSampling(Recipe):
 
     power: float = Field(1.0, ge=0, le=1, description="1 draws classes evenly, 0 images, 0.5 by the root of their size")
 
+    @override
     def begin(self, setup: Setup) -> None:
         """Weigh each image by `n_k^-power`, k its label."""
         rows, labels, _ = setup.evaluate(lambda images: images.new_zeros(len(images)))
@@ -33,6 +35,6 @@ class BalancedSampling(Recipe):
         weights[rows] = counts[labels] ** -self.power
         setup.memory[WEIGHTS] = weights
 
+    @override
     def sampling(self, memory: Memory) -> Tensor | None:
-        """The weights `[samples]`."""
         return memory[WEIGHTS]

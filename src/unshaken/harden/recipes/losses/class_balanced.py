@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
@@ -39,11 +40,11 @@ class ClassBalanced(Recipe):
 
     beta: float = Field(1.0, ge=0, le=1, description="1 is the inverse frequency, 0 no reweighing, 0.999 in between")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Count."""
         begin_counts(setup)
 
+    @override
     def augment(self, step: Step) -> None:
-        """Weigh the batch."""
         shares = class_shares(step, step.memory[self.info.name])
         weigh(step, balanced_weights(shares, step.steps * len(step.labels), self.beta))

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.certify.smoothing.smoothed_gradient import log_mean
 from unshaken.core.registry import register
@@ -84,8 +85,8 @@ class Consistency(Recipe):
     lbd: NonNegativeFloat = Field(10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual")
     eta: NonNegativeFloat = Field(0.5, description="weight of the entropy of the mean prediction")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `consistency_loss`."""
         logits = noisy_logits(step, step.shown, self.sigma, self.copies, step.rng.fold(self.info.name))
         entropy = torch.stack([step.cross_entropy(one) for one in logits]).mean()
         return entropy + consistency_loss(logits, self.lbd, self.eta)

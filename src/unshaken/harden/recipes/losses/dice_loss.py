@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED
@@ -99,8 +100,8 @@ class DiceLoss(Recipe):
     per_image: bool = Field(False, description="one ratio for each image, instead of one for the batch")
     cross_entropy: float = Field(0.0, ge=0, description="weight of the cross-entropy beside it")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `dice_loss`."""
         logits = step.model(step.shown)
         maps, target, ignored = foreground(logits, step.labels)
         loss = dice_loss(maps, target, per_image=self.per_image, eps=self.smooth, ignored=ignored)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Setup, Step
@@ -33,11 +34,11 @@ class Distillation(TeacherRecipe, AtTemperature):
     where it was. Attack it with `fgsm:tau=40`, `pgd:loss=margin` or `carlini-wagner` before any figure is believed.
     """
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """See both bases."""
         AtTemperature.begin(self, setup)
         TeacherRecipe.begin(self, setup)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `AtTemperature.scaled`, against the teacher's answers."""
         return self.scaled(step.model(step.shown), soft_labels(self.taught(step.shown), self.temperature))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Step
@@ -41,8 +42,8 @@ class KnowledgeDistillation(TeacherRecipe):
     temperature: PositiveFloat = Field(4.0, description="T by which logits are divided in the first term, 2 to 20")
     weight: float = Field(0.7, description="a, the share of the first term", ge=0, le=1)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `knowledge_distillation_loss`."""
         wanted = step.labels if step.targets is None else step.targets
         logits, teacher = step.model(step.shown), self.taught(step.shown)
         return knowledge_distillation_loss(logits, teacher, wanted, temperature=self.temperature, weight=self.weight)

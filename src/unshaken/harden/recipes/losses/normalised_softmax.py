@@ -7,6 +7,7 @@ from typing import ClassVar, cast
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -39,12 +40,8 @@ class NormalisedSoftmax(Recipe):
     )
     seed: int = Field(0, ge=0, description="random seed of the class weights")
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The network with a unit head in the place of its last linear layer.
-
-        Raises:
-            ModelError: it has no linear layer under a name.
-        """
         if find_unit_head(model.net) is not None:
             return model
         name = last_layer(model.net)
@@ -58,8 +55,8 @@ class NormalisedSoftmax(Recipe):
         model.net.set_submodule(name, head.to(old.weight.device))
         return model
 
+    @override
     def after_step(self, step: Step) -> None:
-        """Project the class weights."""
         head = find_unit_head(step.classifier.net)
         if head is not None:
             head.project()

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.logits import refuse_probabilities
@@ -37,12 +38,8 @@ class AtTemperature(Recipe):
         description="the loss is multiplied by T to this power, 0 to 2; at 0, as published, scale lr instead",
     )
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Refuse a network that ends in a softmax: a temperature has no meaning there.
-
-        Raises:
-            ModelError: the network gives probabilities.
-        """
         refuse_probabilities(setup.model, setup.images, "the model to be trained")
 
     def scaled(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -62,7 +59,7 @@ class Temperature(AtTemperature):
     even). The loss is multiplied by T, unless `power` says otherwise, so that a usual learning rate serves.
     """
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `AtTemperature.scaled`."""
         wanted = step.labels if step.targets is None else step.targets
         return self.scaled(step.model(step.shown), wanted)

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import device_of
@@ -135,8 +136,8 @@ class ThreeHeads(Recipe):
     _teacher: Classifier | None = PrivateAttr(None)
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The teacher."""
         return (self.teacher,) if self.teacher else ()
 
     def taught_by(self, teacher: Classifier) -> ThreeHeads:
@@ -145,14 +146,14 @@ class ThreeHeads(Recipe):
         found._teacher = teacher
         return found
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The model with three heads, all alike as yet; it holds the same weights."""
         named = [part.strip() for part in self.section.split("+") if part.strip()]
         net = three_heads_net(model.net, named, self.share, shared=self.shared, mode=self.mode)
         return _around(model, net)
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Refuse a teacher of other classes."""
         if not isinstance(setup.model.net, ThreeHeadsNet):
             raise ModelError("the recipe three-heads trains a model that it was given the structure of: see rebuild")
         teacher = self._taught(setup.images.device)
@@ -164,12 +165,12 @@ class ThreeHeads(Recipe):
             if classes != setup.classes:
                 raise ModelError(f"the teacher has {classes} classes, the data {setup.classes}")
 
+    @override
     def augment(self, step: Step) -> None:
-        """Remember the images as clean ones; what recipes do to them from here on makes the changed ones."""
         step.extra[CLEAN] = step.images
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See the class."""
         clean, changed = step.extra[CLEAN], step.shown
         if changed is clean:
             raise ParameterError(

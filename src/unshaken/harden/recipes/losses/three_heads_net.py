@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.harden.recipes.losses._sections import recording, section_of, substituted, trunk_of, without_inplace
@@ -108,14 +109,14 @@ class ThreeHeadsNet(nn.Module):
         net.requires_grad_(False)
         self.train(self.training)
 
+    @override
     def train(self, mode: bool = True) -> ThreeHeadsNet:
-        """As for any module, but that the original stays in evaluation mode."""
         super().train(mode)
         self.net.eval()
         return self
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` to logits `[N, K]` by the mode; in training see the class."""
         if self.training:
             return self._both(images)
         if self.mode == "clean":
@@ -181,8 +182,8 @@ class AllHeads(nn.Module):
         super().__init__()
         self.net = net
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]` to logits `[3, N, K]`."""
         return self.net.passed(images)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -34,16 +35,16 @@ class Triplet(Recipe):
     margin: PositiveFloat = Field(0.2, description="by which squared distances of unit vectors must differ, up to 4")
     mining: Literal["all", "semi-hard"] = Field("all", description="triplets that count; see `triplet`")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The last linear layer, which no loss reaches, is set aside."""
         setup.model.net.get_submodule(last_layer(setup.model.net)).requires_grad_(False)
 
+    @override
     def end(self, model: Classifier) -> None:
-        """It may learn again."""
         model.net.get_submodule(last_layer(model.net)).requires_grad_(True)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `unshaken.harden.engine.contrastive.triplet`."""
         net = step.classifier.net
         with watched_features(net, last_layer(net)) as found:
             step.model(step.shown)

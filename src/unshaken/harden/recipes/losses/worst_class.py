@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.prediction import predict
@@ -43,22 +44,22 @@ class WorstClass(Recipe):
     eta: NonNegativeFloat = Field(1.0, description="step of the class weights after each epoch")
     floor: float = Field(0.0, ge=0, lt=1, description="share of the weight that stays spread evenly over the classes")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """All classes alike."""
         begin_counts(setup)
         counts = setup.memory["counts"]
         setup.memory["q"] = torch.full_like(counts, 1 / setup.classes)
         setup.memory["errors"] = torch.zeros(2, setup.classes, dtype=widest_float(counts.device), device=counts.device)
 
+    @override
     def augment(self, step: Step) -> None:
-        """Weigh by `q_k` over the class's share, whose mean over samples is 1."""
         memory = step.memory[self.info.name]
         shares = class_shares(step, memory)
         q = (1 - self.floor) * memory["q"] + self.floor / step.classes
         weigh(step, q.to(shares) / shares)
 
+    @override
     def after_step(self, step: Step) -> None:
-        """Count who is wrong under the search."""
         wrong = predict(step.inner.logits(step.shown)) != step.labels
         tallies = [widen(torch.bincount(y, minlength=step.classes)) for y in (step.labels[wrong], step.labels)]
         counted = [torch.stack(tallies)]
@@ -66,8 +67,8 @@ class WorstClass(Recipe):
         memory = step.memory[self.info.name]
         memory["errors"] = memory["errors"].to(counted[0]) + counted[0]
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """Raise the weights of the classes that were wrong."""
         wrong, seen = epoch.memory["errors"]
         errors = wrong / seen.clamp(min=1)
         epoch.memory["q"] = hedge(epoch.memory["q"].to(errors), errors, self.eta)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
@@ -24,16 +25,12 @@ class TwoNetworks(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
     refuses: ClassVar[Mapping[str, str]] = {"targets": "it compares predictions with the given labels; leave one out"}
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """Both networks as one classifier."""
         return with_members(model, 2, average="logits")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Check that there are two.
-
-        Raises:
-            ParameterError: the model is an ensemble of another number of members.
-        """
         check_two(self.info.name, setup.model)
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import widen, widest_float
@@ -77,23 +78,19 @@ class ADELE(Recipe):
     sure: float = Field(0.8, ge=0, le=1, description="rho, probability from which agreement counts")
     gate: Gate = Field("image", description="whether one sure pixel lets its image count, or each pixel itself")
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The net with the logarithms of the scales' weights beside its own parameters, where they are learned."""
         if self.learned_scales:
             add_scales(model, len(self.scales))
         return model
 
+    @override
     def end(self, model: Classifier) -> None:
-        """The net without them."""
         if self.learned_scales:
             remove_scales(model)
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Labels as they are given.
-
-        Raises:
-            ParameterError: several processes train together; the scales lack 1; or starts and classes do not fit.
-        """
         together = torch.distributed.is_available() and torch.distributed.is_initialized()
         if together and torch.distributed.get_world_size() > 1:
             raise ParameterError("adele remembers each label in one table: train it in one process (--devices 1)")
@@ -112,8 +109,8 @@ class ADELE(Recipe):
         for name in (START, BLOCK):
             setup.memory[name] = torch.full((setup.classes,), UNKNOWN, dtype=torch.int64, device=device)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """Cross-entropy against the corrected labels at all scales, and their agreement, over the number of scales."""
         memory = step.memory[self.info.name]
         rows = step.rows.to(memory[LABELS].device)
         labels = overlaid(step.labels, memory[LABELS][rows])
@@ -132,8 +129,8 @@ class ADELE(Recipe):
             step.figures.update({f"scale_{s:g}": float(w) for s, w in zip(self.scales, weights.detach(), strict=True)})
         return (multi_scale_cross_entropy(logits, labels, weights) + self.consistency * agreement) / len(logits)
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """Extend the curves, tell whose early learning has ended, and correct the labels of these classes."""
         memory = epoch.memory
         measured = iou(memory[COUNTS].cpu().numpy())
         memory[COUNTS] = torch.zeros_like(memory[COUNTS])

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.members import alike
@@ -30,8 +31,8 @@ class CoTeaching(TwoNetworks):
     )
     ramp: PositiveInt = Field(10, description="epochs in which the share that is left out rises to the rate")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The sum over both networks of the mean loss on what the other selected."""
         logits = alike(step, step.shown).float()
         losses = torch.stack([F.cross_entropy(z, step.labels, reduction="none") for z in logits])
         kept = smallest(losses.detach(), forget_rate(step.epoch, self.rate, self.ramp))

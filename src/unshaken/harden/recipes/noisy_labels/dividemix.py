@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.ensemble import Ensemble
@@ -60,20 +61,16 @@ class DivideMix(TwoNetworks):
     pad: NonNegativeInt = Field(4, description="width of the black frame of the crops in pixels; 0 for no crop")
     mirror: float = Field(0.5, ge=0, le=1, description="probability of a mirror image")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Every label is trusted at first.
-
-        Raises:
-            ParameterError: there are not two networks, or several processes.
-        """
         super().begin(setup)
         refuse_processes(self.info.name)
         device = setup.images.device
         setup.memory[CLEAN] = torch.ones(2, setup.samples, device=device)
         setup.memory[LOSSES] = torch.zeros(self.averaged, 2, setup.samples, device=device)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The sum over both networks."""
         rng = step.rng.fold(self.info.name)
         views = [random_crop_flip(step.images, rng.fold(v), self.pad, self.mirror) for v in range(VIEWS)]
         return self._warm(step, views[0]) if step.epoch < self.warmup else self._divided(step, views)
@@ -120,8 +117,8 @@ class DivideMix(TwoNetworks):
         rng = batch_generator(step, f"{self.info.name}-{member}")
         return mixup_batch(images, targets, *dominant_pairs(rng, len(images), self.alpha))
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """Divide the samples anew, by the losses of all of them."""
         fitted = epoch.number + 2 - self.warmup
         if fitted < 1:
             return

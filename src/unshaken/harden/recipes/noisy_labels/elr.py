@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
@@ -31,15 +32,12 @@ class ELR(Recipe):
     )
     beta: float = Field(0.7, ge=0, lt=1, description="decay of the average: 0.7; 0.9 for asymmetric noise")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """An empty table.
-
-        Raises:
-            ParameterError: several processes train together, each of which would have a table of its own.
-        """
         refuse_processes(self.info.name)
         setup.memory[TABLE] = torch.zeros(setup.samples, setup.classes, device=setup.images.device)
 
+    @override
     def loss(self, step: Step) -> Tensor:
         """`CE(logits, y) + lambda log(1 - <t, p>)`, with the samples' own t."""
         table, rows = step.memory[self.info.name][TABLE], step.rows.to(step.labels.device)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor
 from torch.func import functional_call
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.ensemble import Ensemble
@@ -53,18 +54,15 @@ class ELRPlus(TwoNetworks):
     ramp: float = Field(0.0, ge=0, le=1, description="share of the run in which lambda grows; 0.5 for 100 classes")
     reweigh: bool = Field(False, description="multiply labels by the targets first; for a hundred classes")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Empty tables, and copies of the weights.
-
-        Raises:
-            ParameterError: there are not two networks, or several processes.
-        """
         super().begin(setup)
         refuse_processes(self.info.name)
         setup.memory[TABLE] = torch.zeros(2, setup.samples, setup.classes, device=setup.images.device)
         for name, value in setup.model.net.state_dict().items():  # in the layout that a checkpoint gives them
             setup.memory[AVERAGE + name] = value.detach().clone(memory_format=torch.contiguous_format)
 
+    @override
     def loss(self, step: Step) -> Tensor:
         """The sum over both of `CE(y', p) + lambda log(1 - <q, p>)` on mixed images, q the mixed targets."""
         memory, rows = step.memory[self.info.name], step.rows.to(step.labels.device)
@@ -102,8 +100,8 @@ class ELRPlus(TwoNetworks):
         return logits.float()
 
     @torch.no_grad()
+    @override
     def after_step(self, step: Step) -> None:
-        """One step of the averages of weights; statistics of batch norms have their own."""
         memory, done = step.memory[self.info.name], step.number + 1
         length = round(self.decay_ramp * step.epochs * step.steps)
         stays = average_decay(done, length, self.decay)

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Step
@@ -20,6 +21,6 @@ class GCE(Recipe):
 
     q: float = Field(0.7, gt=0, le=1, description="0 is cross-entropy, 1 half the mean absolute error")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `generalized_cross_entropy`."""
         return generalized_cross_entropy(step.model(step.shown), step.soft_labels, self.q).mean()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -81,17 +82,12 @@ class PLS(Recipe):
         """Those of `alternate`."""
         return self.alternate.split("+")
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The net with a linear projection head, which stays out of its logits."""
         return add_projector(model, 0, self.projected, self.seed)
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Every label is trusted at first, and guesses are even.
-
-        Raises:
-            ModelError: the network has fewer stages.
-            ParameterError: several processes train together.
-        """
         refuse_processes(self.info.name)
         stage_layer(setup.model, setup.images, self.stage)
         device, even = setup.images.device, 1 / setup.classes
@@ -99,14 +95,14 @@ class PLS(Recipe):
         setup.memory[NOISY] = torch.zeros(setup.samples, dtype=torch.bool, device=device)
         setup.memory[WEIGHT] = torch.ones(setup.samples, device=device)
 
+    @override
     def end(self, model: Classifier) -> None:
-        """The net alone again."""
         remove_projector(model)
 
     # One step.
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """Weighted cross-entropy of mixed images, and the contrastive loss between them and another view."""
         memory, rng = step.memory[self.info.name], step.rng.fold(self.info.name)
         weak, targets = self._weak(step.images, rng.fold(0)), step.soft_labels
         if step.epoch >= self.warmup:
@@ -122,8 +118,8 @@ class PLS(Recipe):
         targets = torch.where(noisy[:, None], step.extra[GUESS], targets)
         return self._learned(step, rng, images, targets, weights)
 
+    @override
     def after_step(self, step: Step) -> None:
-        """Store the guesses, for the pseudo-loss after this epoch."""
         if GUESS in step.extra:
             table = step.memory[self.info.name][GUESS]
             table[step.rows.to(table.device)] = step.extra[GUESS]
@@ -187,8 +183,8 @@ class PLS(Recipe):
 
     # After an epoch.
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """Decide anew which labels are doubted, and weigh the guesses."""
         if epoch.number < self.warmup:
             return
         memory, tracked = epoch.memory, track(epoch.model, epoch.evaluate, self.stage)

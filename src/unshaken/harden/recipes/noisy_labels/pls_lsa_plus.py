@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -39,20 +40,15 @@ class PLSLSAPlus(PLSLSA):
         "both", description="networks that must doubt a label: both; the other one, as in dividemix; or its own"
     )
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """Both networks as one classifier, each with a linear projection head."""
         model = with_members(model, 2, average="logits", pretrained=True)
         for i, member in enumerate(_nets(model)):
             add_projector(member, 0, self.projected, self.seed + i)
         return model
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Every label is trusted at first, and guesses are even.
-
-        Raises:
-            ModelError: a network has fewer stages.
-            ParameterError: there are not two networks, or several processes train together.
-        """
         check_two(self.info.name, setup.model)
         refuse_processes(self.info.name)
         for member in members_of(setup.model):
@@ -62,15 +58,15 @@ class PLSLSAPlus(PLSLSA):
         setup.memory[NOISY] = torch.zeros(2, setup.samples, dtype=torch.bool, device=device)
         setup.memory[WEIGHT] = torch.ones(2, setup.samples, device=device)
 
+    @override
     def end(self, model: Classifier) -> None:
-        """The two nets alone again."""
         for member in _nets(model):
             remove_projector(member)
 
     # One step.
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The sum over both networks of the loss of `pls-lsa`."""
         name = self.info.name
         streams = [step.rng.fold(f"{name}-{i}") for i in range(2)]
         weak = [self._weak(step.images, rng.fold(0)) for rng in streams]
@@ -98,8 +94,8 @@ class PLSLSAPlus(PLSLSA):
         ]
         return torch.stack(losses).sum()
 
+    @override
     def after_step(self, step: Step) -> None:
-        """Store the guesses, for the pseudo-losses after this epoch."""
         if GUESS in step.extra:
             table = step.memory[self.info.name][GUESS]
             table[:, step.rows.to(table.device)] = step.extra[GUESS]
@@ -116,14 +112,14 @@ class PLSLSAPlus(PLSLSA):
         shared = torch.where(together, weights.mean(0), 1.0)
         return together.expand(2, -1), shared.expand(2, -1)
 
+    @override
     def _predicted(self, step: Step, images: Tensor) -> Tensor:
-        """The mean of both networks' probabilities, `[B, K]`."""
         return alike(step, images).float().softmax(2).mean(0)
 
     # After an epoch.
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """Let each network decide anew what it doubts, and weigh the guesses of the other."""
         if epoch.number < self.warmup:
             return
         memory = epoch.memory

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
@@ -60,15 +61,8 @@ class RCAL(Recipe):
     individual: NonNegativeFloat = Field(1.0, description="weight of the distance to the first representations")
     mixup: NonNegativeFloat = Field(1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Note all representations, and fit the Gaussians.
-
-        Raises:
-            ModelError: the network has no linear head, or its features are too wide.
-            DataError: a class has no sample.
-            MissingExtra: `lof` needs scikit-learn.
-            ParameterError: several processes train together.
-        """
         refuse_processes(self.info.name)
         net, layer = setup.model.net, last_layer(setup.model.net)
         width = cast(nn.Linear, net.get_submodule(layer)).in_features
@@ -102,8 +96,8 @@ class RCAL(Recipe):
         }  # fmt: skip
         setup.memory.update({k: torch.from_numpy(np.asarray(v, np.float32)).to(z) for k, v in values.items()})
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """Cross-entropy of images and points, and the distance to the first representations."""
         memory, net = step.memory[self.info.name], step.classifier.net
         layer = last_layer(net)
         images, targets = step.images, step.soft_labels

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Step
@@ -21,6 +22,6 @@ class SCE(Recipe):
     alpha: NonNegativeFloat = Field(0.1, description="weight of cross-entropy; 6 for a hundred classes")
     beta: NonNegativeFloat = Field(1.0, description="weight of the reverse cross-entropy")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `symmetric_cross_entropy`."""
         return symmetric_cross_entropy(step.model(step.shown), step.soft_labels, self.alpha, self.beta).mean()

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import FirstTry, Recipe, Step
@@ -30,7 +31,7 @@ class SmallLossSelection(Recipe):
     )
     ramp: PositiveInt = Field(10, description="epochs in which the share that is left out rises to the rate")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """The mean over the smallest losses."""
         losses = F.cross_entropy(step.model(step.shown).float(), step.labels, reduction="none")
         return losses[smallest(losses.detach(), forget_rate(step.epoch, self.rate, self.ramp))].mean()

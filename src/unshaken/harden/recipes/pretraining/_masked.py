@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
@@ -80,6 +81,7 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(inner)
         self.head = nn.Linear(inner, out)
 
+    @override
     def forward(self, encoded: Tensor, ahead: int, shown: Tensor) -> Tensor:
         """`[N, P, out]`.
 
@@ -114,8 +116,8 @@ class MaskedAutoencoder(nn.Module):
         self.unused: list[str] = []
         self.teacher: list[Classifier] = []  # in a list, so that its weights are not taken for the net's own
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images `[N, C, H, W]` to logits `[N, K]`, or to predictions `[N, P * out]`."""
         if self.shown is None:
             logits: Tensor = self.encoder(images)
             return logits

@@ -7,6 +7,7 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 
 class PrototypeHead(nn.Module):
@@ -33,8 +34,8 @@ class PrototypeHead(nn.Module):
         self.prototypes = nn.Parameter(F.normalize(torch.randn(prototypes, embedded), dim=1))
         self.frozen = False
 
+    @override
     def forward(self, features: Tensor) -> Tensor:
-        """See the class; `frozen` prototypes get a gradient of 0. Always float32 from the embedding on."""
         embedding = F.normalize(cast(Tensor, self.project(features)).float(), dim=1)
         weight = self.prototypes.detach() + 0 * self.prototypes if self.frozen else self.prototypes
         with torch.autocast(features.device.type, enabled=False):

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
@@ -110,8 +111,8 @@ class NoiseLevelNet(nn.Module):
         found = parts.encode(torch.cat([tokens[:, : parts.prefix], more.to(tokens), tokens[:, parts.prefix :]], 1))
         return found[:, 0] if parts.prefix else found.mean(1)
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[N, C, H, W]`, taken for clean, to logits `[N, K]`."""
         logits: Tensor = self.head(self.features(images, images.new_full((len(images),), CLEAN)))
         return logits
 
@@ -152,8 +153,8 @@ class TimedNet(nn.Module):
         self._asked: tuple[Tensor, Output] | None = None
         self.detached = False
 
+    @override
     def forward(self, images: Tensor) -> Tensor:
-        """Noisy images `[N, C, H, W]` on the scale of [-1, 1] to logits `[N, K]`, or to what is asked."""
         time, output = (self.level.expand(len(images)), "logits") if self._asked is None else self._asked
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.detached):
             scaled = images * input_scale(time.to(images)).view(-1, 1, 1, 1)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, cast
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
@@ -77,16 +78,12 @@ class MaskedAutoencoding(Recipe):
         return self
 
     @property
+    @override
     def further_models(self) -> tuple[str, ...]:
-        """The teacher."""
         return (self.teacher,) if self.teacher else ()
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The model with a decoder beside its net, which stays out of its logits.
-
-        Raises:
-            ModelError: the net is no vision transformer of a known form.
-        """
         if isinstance(model.net, MaskedAutoencoder):
             return model
         parts = Parts(model.net)
@@ -102,8 +99,8 @@ class MaskedAutoencoding(Recipe):
         model.net = MaskedAutoencoder(model.net, decoder.to(device))
         return model
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The teacher must fit; weights that the reconstruction does not reach are set aside."""
         net = cast(MaskedAutoencoder, setup.model.net)
         parts = Parts(net.encoder)
         if self.target == "features":
@@ -117,8 +114,8 @@ class MaskedAutoencoding(Recipe):
         for name in net.unused:
             net.get_parameter(name).requires_grad_(False)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `reconstruction_loss`; patches hidden by each sample's own stream."""
         net = cast(MaskedAutoencoder, step.classifier.net)
         grid = Parts(net.encoder).grid
         count = grid[0] * grid[1]
@@ -127,8 +124,8 @@ class MaskedAutoencoding(Recipe):
             predicted = step.model(step.images).reshape(len(step.images), count, -1)
         return reconstruction_loss(predicted.float(), self._wanted(net, step.images, grid), hidden)
 
+    @override
     def end(self, model: Classifier) -> None:
-        """The net alone again; weights that were saved with the decoder load into it too."""
         net = cast(MaskedAutoencoder, model.net)
         for name in net.unused:
             net.get_parameter(name).requires_grad_(True)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.func import functional_call
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.contrastive import queue_info_nce
@@ -31,8 +32,8 @@ class MoCo(ContrastivePretraining):
     momentum: float = Field(0.99, ge=0, lt=1, description="share of the average that stays in a step; 0.999 is usual")
     queue: PositiveInt = Field(4096, le=1 << 20, description="keys in the queue; 65536 is usual for large sets")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The average starts as the network, the queue empty."""
         super().begin(setup)
         net = cast(ProjectionNet, setup.model.net)
         setup.memory.update(
@@ -41,8 +42,8 @@ class MoCo(ContrastivePretraining):
         setup.memory[QUEUE] = torch.zeros(self.queue, self.projected, device=setup.images.device)
         setup.memory[NEXT] = torch.zeros((), dtype=torch.int64)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `queue_info_nce`."""
         memory, (one, two) = step.memory[self.info.name], self.views(step)
         (queries,) = outputs(step, one, "projection")
         weights = {f"net.{k.removeprefix(KEYS)}": v for k, v in memory.items() if k.startswith(KEYS)}
@@ -52,6 +53,7 @@ class MoCo(ContrastivePretraining):
         step.extra[QUEUE] = F.normalize(keys, dim=1)
         return queue_info_nce(queries, keys, memory[QUEUE], self.tau).mean()
 
+    @override
     def after_step(self, step: Step) -> None:
         """The batch's keys replace the oldest ones; `average <- m average + (1 - m) network`.
 

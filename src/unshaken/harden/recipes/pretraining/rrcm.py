@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 from torch.func import functional_call
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -82,8 +83,8 @@ class RepresentationConsistency(Recipe):
             raise ValueError("a grid has 2 points or more, and least is below most")
         return self
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The net told the level, with a projector that stays out of its logits; images on the scale of [-1, 1]."""
         net = timed(model, injection=self.injection, informed=self.informed, seed=self.seed)
         if net.projector is None:
             with torch.random.fork_rng(devices=[]):
@@ -91,8 +92,8 @@ class RepresentationConsistency(Recipe):
                 net.projector = projector(net.encoder.width, self.hidden, self.projected).to(net.level.device)
         return model
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The average starts as the network; what no term reaches is set aside."""
         net = cast(TimedNet, setup.model.net)
         net.level.fill_(self.least)
         with torch.no_grad(), net.asked(net.level.expand(len(setup.images)), "features"):
@@ -101,8 +102,8 @@ class RepresentationConsistency(Recipe):
         setup.memory[SEED] = torch.tensor(setup.seed)
         self._wanted(net, False)
 
+    @override
     def end(self, model: Classifier) -> None:
-        """What was set aside may learn again."""
         self._wanted(cast(TimedNet, model.net), True)
 
     def _wanted(self, net: TimedNet, wanted: bool) -> None:
@@ -114,8 +115,8 @@ class RepresentationConsistency(Recipe):
 
     # One step.
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """Both terms; every part of a sample is shown with the same noise."""
         rng = step.rng.fold(self.info.name)
         noise = unit_normal(rng.fold("noise"), *step.images.shape[1:]).to(step.images)
         total = noise.new_zeros(())
@@ -129,6 +130,7 @@ class RepresentationConsistency(Recipe):
             total = total + self.consistency * found
         return total
 
+    @override
     def after_step(self, step: Step) -> None:
         """`average <- mu(k) average + (1 - mu(k)) network`; statistics of batch norms are its own."""
         memory, net = step.memory[self.info.name], step.classifier.net

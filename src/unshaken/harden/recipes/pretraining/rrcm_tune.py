@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
@@ -65,27 +66,23 @@ class RepresentationTuning(Recipe):
         true = 2 * self.sigma
         return nearest_level(true, self.points, least=self.least, most=self.most)[1] if self.points else true
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The net told this level, without a projector."""
         net = timed(model, injection=self.injection, informed=self.informed, seed=self.seed)
         net.projector = None
         net.level.fill_(self.level)
         return model
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Features must fit the head.
-
-        Raises:
-            ParameterError: the head would learn alone in several processes, which wait for every gradient.
-        """
         many = torch.distributed.is_available() and torch.distributed.is_initialized()
         if self.head_steps and many and torch.distributed.get_world_size() > 1:
             raise ParameterError("rrcm-tune: head_steps works in one process: give --devices 1, or head_steps=0")
         with torch.no_grad():
             setup.model(setup.images)
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """Cross-entropy of all copies, and `consistency_loss`."""
         net, alone = cast(TimedNet, step.classifier.net), step.number < self.head_steps
         rng = step.rng.fold(self.info.name)
         net.encoder.head.requires_grad_(alone or not self.keep_head)
@@ -94,6 +91,6 @@ class RepresentationTuning(Recipe):
         entropy = torch.stack([step.cross_entropy(one) for one in logits]).mean()
         return entropy + consistency_loss(logits, self.lbd, self.eta)
 
+    @override
     def end(self, model: Classifier) -> None:
-        """The head may learn again."""
         cast(TimedNet, model.net).encoder.head.requires_grad_(True)

@@ -8,6 +8,7 @@ from typing import ClassVar, cast
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
@@ -39,19 +40,19 @@ class ContrastivePretraining(Recipe):
     projected: PositiveInt = Field(64, description="numbers of a projection; 128 is usual")
     seed: int = Field(0, ge=0, description="random seed of the projection head")
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The net with a projection head, which stays out of its logits."""
         return add_projector(model, self.hidden, self.projected, self.seed)
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The head of the logits, which no loss reaches, is set aside."""
         net = cast(ProjectionNet, setup.model.net)
         with torch.no_grad(), net.giving("features"):
             setup.model(setup.images)  # says at once where features do not fit
         net.last.requires_grad_(False)
 
+    @override
     def end(self, model: Classifier) -> None:
-        """The net alone again; what was set aside may learn."""
         cast(ProjectionNet, model.net).last.requires_grad_(True)
         remove_projector(model)
 
@@ -72,8 +73,8 @@ class SimCLR(ContrastivePretraining):
 
     tau: PositiveFloat = Field(0.5, description="temperature")
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `nt_xent`; both views in one pass."""
         (both,) = outputs(step, torch.cat(self.views(step)), "projection")
         first, second = torch.chunk(both, 2)
         return nt_xent(first, second, self.tau).mean()

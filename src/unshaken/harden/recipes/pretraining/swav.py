@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import UNFIT_INPUT, ParameterError
@@ -83,19 +84,15 @@ class SwAV(ContrastivePretraining):
             raise ValueError("small_area must not be larger than area, the largest share in a small crop")
         return self
 
+    @override
     def rebuild(self, model: Classifier) -> Classifier:
-        """The net with a projection head and prototypes, which stay out of its logits."""
         build = partial(
             PrototypeHead, hidden=self.hidden, embedded=self.projected, prototypes=self.prototypes, norm=self.norm
         )
         return attach_projector(model, build, self.projected + self.prototypes, self.seed)
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The queue starts empty; the model must take small crops.
-
-        Raises:
-            ParameterError: it does not.
-        """
         super().begin(setup)
         net = cast(ProjectionNet, setup.model.net)
         size = self._small_size(setup.images)
@@ -127,12 +124,8 @@ class SwAV(ContrastivePretraining):
         small = [strong_view(images, little, rng.fold(f"small{i}"), self.mirror, size) for i in range(self.small)]
         return torch.cat(big), torch.cat(small) if small else None
 
+    @override
     def loss(self, step: Step) -> Tensor:
-        """See `swapped_loss`; crops of one size in one pass.
-
-        Raises:
-            ParameterError: the batch has one image, which has no cluster to be told from another.
-        """
         n, memory = len(step.images), step.memory[self.info.name]
         if n < 2:
             raise ParameterError("swav: a batch of 1 image gives uniform codes and teaches nothing: give batch_size 2+")
@@ -165,8 +158,8 @@ class SwAV(ContrastivePretraining):
             codes = torch.zeros_like(codes).scatter_(1, codes.argmax(1, keepdim=True), 1.0)
         return codes
 
+    @override
     def after_step(self, step: Step) -> None:
-        """Prototypes are brought to length 1, or back where they are frozen; embeddings replace the oldest ones."""
         memory, head = step.memory[self.info.name], _head(step.classifier)
         if PROTOTYPES in step.extra:
             with torch.no_grad():
@@ -179,8 +172,8 @@ class SwAV(ContrastivePretraining):
             memory[QUEUE][:, places] = new
             memory[WRITTEN] += new.shape[1]
 
+    @override
     def after_epoch(self, epoch: Epoch) -> None:
-        """How often each prototype had the largest entry of a code, in the memory; how many had it at all."""
         memory = epoch.memory
         memory[USAGE], memory[PROTOTYPES] = memory[COUNTS].clone(), _head(epoch.model).prototypes.detach().clone()
         epoch.figures["prototypes_used"] = float((memory[USAGE] > 0).sum())

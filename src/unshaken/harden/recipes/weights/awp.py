@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import CLASSES, MASKS, Recipe, Step, frozen_statistics
@@ -38,8 +39,8 @@ class AWP(Recipe):
     warmup: NonNegativeInt = Field(0, description="epochs before the first perturbation")
 
     @contextmanager
+    @override
     def around(self, step: Step, loss: Callable[[], Tensor]) -> Iterator[None]:
-        """Moved weights around backward and the optimizer's step."""
         if step.epoch < self.warmup:
             yield
             return

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Memory, Recipe, Setup, Step
@@ -32,13 +33,13 @@ class EMA(Recipe):
     decay: float = Field(0.995, description="largest t", ge=0, lt=1)
     warmup: NonNegativeInt = Field(0, description="epochs in which the average is the live weights")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """The live weights."""
         setup.memory.update({k: v.detach().clone() for k, v in setup.model.net.state_dict().items()})
 
     @torch.no_grad()
+    @override
     def after_step(self, step: Step) -> None:
-        """One step of the average."""
         memory = step.memory[self.info.name]
         live = step.classifier.net.state_dict()
         learned = {name for name, _ in step.classifier.net.named_parameters()}
@@ -48,6 +49,6 @@ class EMA(Recipe):
         for name in live.keys() - learned:
             memory[name].copy_(live[name])
 
+    @override
     def kept(self, memory: Memory) -> Mapping[str, Tensor]:
-        """The average."""
         return memory

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Recipe, Setup, Step
@@ -20,13 +21,13 @@ class Proximal(Recipe):
 
     mu: NonNegativeFloat = Field(0.01, description="weight of the penalty")
 
+    @override
     def begin(self, setup: Setup) -> None:
-        """Remember where the weights that learn began."""
         there = setup.model.net.named_parameters()
         setup.memory.update({name: p.detach().clone() for name, p in there if p.requires_grad})
 
+    @override
     def penalty(self, step: Step) -> Tensor:
-        """See the class."""
         start = step.memory[self.info.name]
         live = dict(step.classifier.net.named_parameters())
         gaps = torch._foreach_sub([live[name] for name in start], list(start.values()))
