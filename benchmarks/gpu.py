@@ -79,7 +79,7 @@ from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.fit import fresh
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.training import Training
-from unshaken.run.provenance import provenance
+from unshaken.store.provenance import provenance
 
 DEMO, SMALL, LARGE, SMALLER = "demo:robust", "resnet18@32", "resnet50@224", "resnet18@64"
 """Networks; the last takes the place of the large one with `--quick`."""

@@ -30,11 +30,10 @@ import numpy as np
 import pyarrow as pa
 from _peers import machine
 
-from unshaken.run import RunConfig
-from unshaken.run.config import NAME, read_config
-from unshaken.run.sample_ids import GivenIds, write_ids
+from unshaken.store.config import NAME, RunConfig, read_config
 from unshaken.store.owner import STALE_SECONDS
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import GivenIds, write_ids
 from unshaken.store.tables import SCHEMAS
 
 SHARD = 1024

@@ -24,7 +24,8 @@ from torch import nn
 from unshaken.core import Classifier
 from unshaken.data.in_memory import InMemory
 from unshaken.models import fingerprint
-from unshaken.run import Job, RunConfig, execute, load_plan
+from unshaken.run import Job, execute, load_plan
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import SCHEMAS
 

@@ -29,13 +29,13 @@ from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
 from unshaken.core import Batch
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition
-from unshaken.run import RunConfig
-from unshaken.run.rows import outcomes
 from unshaken.serve.app import create_app
 from unshaken.serve.site.listing import Order
 from unshaken.serve.site.part import open_site, site_parts
 from unshaken.serve.site.state import Site
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

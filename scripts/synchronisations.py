@@ -20,6 +20,8 @@ from statistics import median
 
 import torch
 
+from unshaken.run.adapters import rows_of
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.battery import test_attributions as maps
@@ -28,12 +30,12 @@ from tests.battery import test_detectors as detectors
 from tests.battery import test_recipes as recipes
 from tests.devices import simulated
 from unshaken.core import Oracle
+from unshaken.core.context import Context
 from unshaken.data import load_data
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.fit import fresh
 from unshaken.harden.engine.loop import Loop
-from unshaken.run.rows import Context
 
 simulated.load()  # before the first backward pass, when autograd counts the devices
 DEVICE = torch.device("simulated:1")
@@ -98,7 +100,7 @@ def certify(method: object) -> Waits:
     batch = contract.Batch(batch.images, torch.zeros(6, dtype=torch.int64, device=DEVICE), batch.ids)
     built, oracle = contract.cheap(method), Oracle(net)
     context = Context(oracle, 1, oracle.exact(batch.images), lambda: batch)
-    return measured(lambda: built.evaluate(batch, contract.conditions_of(method, built), context))
+    return measured(lambda: rows_of(built, batch, contract.conditions_of(method, built), context))
 
 
 def explain(name: str) -> Waits:

@@ -87,25 +87,33 @@ __all__ = open_room(__name__)
     "toyroom/engine/__init__.py": '"""What the room\'s methods share."""\n',
     "toyroom/engine/base.py": """
 from unshaken.core.registry import Parameters
-from unshaken.core.part import Condition, Part
-from unshaken.run.rows import outcomes
-from unshaken.store.tables import declare_table
-import pyarrow as pa
+from unshaken.core.tables import declare_table
 
-declare_table("toys", [("id", pa.string()), ("condition", pa.string()), ("toy", pa.float64())])
+declare_table("toys", "id string, condition string, toy double")
 
 class Toy(Parameters):
     \"\"\"Keeps a number a sample.\"\"\"
 
     room: ClassVar[str] = "toyroom"
 
-    def conditions(self, *, label: str, severities: Any, eps: Any, norm: str) -> list[Condition]:
-        return [Condition(label, self.info.name)]
+    def value(self, images: Any) -> Any:
+        raise NotImplementedError
+""",
+    "run/adapters/toyroom.py": """
+from unshaken.core.outcomes import outcomes
+from unshaken.core.part import Condition, Part
+from unshaken.run.adapters import Line, conditions_of, rows_of
+from unshaken.toyroom.engine.base import Toy
 
-    def evaluate(self, batch: Any, conditions: Any, context: Any) -> list[Part]:
-        values = self.value(batch.images).tolist()
-        columns = {"id": list(batch.ids), "condition": [conditions[0].id] * len(batch), "toy": values}
-        return [Part("toys", conditions[0], columns), outcomes(conditions[0], batch, context.clean)]
+@conditions_of.register
+def _(method: Toy, line: Line) -> list[Condition]:
+    return [Condition(line.label, method.info.name)]
+
+@rows_of.register
+def _(method: Toy, batch: Any, conditions: Any, context: Any) -> list[Part]:
+    values = method.value(batch.images).tolist()
+    columns = {"id": list(batch.ids), "condition": [conditions[0].id] * len(batch), "toy": values}
+    return [Part("toys", conditions[0], columns), outcomes(conditions[0], batch, context.clean)]
 """,
     "toyroom/brightness_of_toys.py": """
 from unshaken.toyroom.engine.base import Toy

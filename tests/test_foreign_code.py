@@ -18,12 +18,12 @@ from unshaken.detect import DetectorSet, fit
 from unshaken.detect.engine.detector_set import load_detector
 from unshaken.harden.engine.harden_file import read_harden
 from unshaken.harden.engine.recipe import Setup
-from unshaken.harden.engine.repair import read_audit
 from unshaken.models import load_model
 from unshaken.models.loaders import load
 from unshaken.models.loaders.load import second_model
-from unshaken.run import read_config
 from unshaken.run.plan import further_models, load_plan
+from unshaken.run.repair import read_audit
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 
 SPEC = "py:evil.py:build"

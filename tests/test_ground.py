@@ -18,10 +18,10 @@ import unshaken
 from unshaken.core import list_methods
 from unshaken.core.errors import MissingExtra
 from unshaken.core.flag import KINDS as FLAGS
+from unshaken.core.tables import TABLES
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
 from unshaken.models.loaders.kinds import list_kinds
-from unshaken.store.tables import SCHEMAS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "unshaken"
@@ -71,8 +71,8 @@ def test_every_name_a_user_meets_is_documented():
     kinds = {f"{kind.name}:" for kind in list_kinds()} | {f"{name}:" for name in SOURCES} | set(NAMED)
     # a paper documents its own tables
     papers = tuple(f"{m.name.replace('-', '_')}_" for m in list_methods("papers"))
-    house = {name: schema for name, schema in SCHEMAS.items() if not name.startswith(papers)}
-    columns = {name for schema in house.values() for name in schema.names} | set(house)
+    house = {name: schema for name, schema in TABLES.items() if not name.startswith(papers)}
+    columns = {name for columns in house.values() for name in columns} | set(house)
     for page, names in {"models-and-data": kinds, "runs": columns, "trust": set(FLAGS)}.items():
         text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
         assert {name for name in names if f"`{name}" not in text and f"\n## {name}:" not in text} == set(), page

@@ -17,7 +17,7 @@ import unshaken
 from unshaken.api.mlflow_model import GuardedModel, load_folder, write_model
 from unshaken.core.errors import DataError, MissingExtra, ModelError, ParameterError, RunError
 from unshaken.models import load_model
-from unshaken.run.tracking import Registration, metrics_of, sink_of
+from unshaken.store.tracking import Registration, metrics_of, sink_of
 
 PLAN = [{"method": "fog", "severities": [3]}]
 FEW: dict[str, Any] = {"plan": PLAN, "limit": 30, "save_examples": 0, "device": "cpu"}
@@ -178,7 +178,7 @@ def test_a_service_that_fails_at_the_end_is_a_warning(call: str, tmp_path: Path,
     def broken(*_: Any) -> None:
         raise OSError("gone")
 
-    monkeypatch.setattr(f"unshaken.run.tracking.mlflow_run.MlflowRun.{call}", broken)
+    monkeypatch.setattr(f"unshaken.store.tracking.mlflow_run.MlflowRun.{call}", broken)
     with pytest.warns(RuntimeWarning, match=r"gone; the run directory has everything; .* with --resume"):
         done = unshaken.audit("demo", "demo", out=tmp_path / "run", track=str(tmp_path / "store"), **FEW)
     assert done.summary["clean"]["n"] == 30

@@ -14,11 +14,12 @@ import torch
 
 from unshaken.attack import PGD, Auto
 from unshaken.core import Batch, Oracle
+from unshaken.core.context import Context
+from unshaken.core.trust import dynamic, randomness
 from unshaken.data import load_data, stream
 from unshaken.models import load_model, museum
-from unshaken.run.flags import dynamic, randomness
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.run.masking import check_masking
-from unshaken.run.rows import Context
 from unshaken.store.tables import table_of
 
 EPS, N = 0.1, 40
@@ -43,8 +44,8 @@ def batch():
 
 
 def rows(attack, oracle, batch, label):
-    conditions = attack.conditions(label=label, severities=(), eps=(EPS,), norm="linf")
-    return attack.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images), lambda: batch))
+    conditions = conditions_of(attack, Line(label, eps=(EPS,)))
+    return rows_of(attack, batch, conditions, Context(oracle, 0, oracle.exact(batch.images), lambda: batch))
 
 
 def held(model, images, labels, looks=5):

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from tests.another_processor import TOGETHER
 from unshaken.attack.engine.phase import AttackContext
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError, list_methods
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Context
-from unshaken.store.tables import SCHEMAS, table_of
+from unshaken.run.adapters import Line, conditions_of, has_adapter, rows_of
+from unshaken.store.tables import schema_of, table_of
 
 ROOMS = [m for m in list_methods() if m.room in ("stress", "attack", "certify")]
 STRESS = [m for m in ROOMS if m.room == "stress"]
@@ -24,7 +25,7 @@ OF_OBJECTS = {m.name for m in ROOMS if getattr(m.cls, "needs_objects", False)}
 """They take no images; their contract is in tests/attack/viewpoint."""
 OTHER_TASKS = {m.name for m in ROOMS if "classification" not in getattr(m.cls, "tasks", ("classification",))}
 """Their contract is beside their tests, as in tests/attack/detection/test_contract.py."""
-RUNNABLE = [m for m in ROOMS if hasattr(m.cls, "evaluate") and m.name not in OF_OBJECTS | OTHER_TASKS]
+RUNNABLE = [m for m in ROOMS if has_adapter(m.cls) and m.name not in OF_OBJECTS | OTHER_TASKS]
 ATTACK = [m for m in RUNNABLE if m.room == "attack"]
 EPS = {"linf": 0.012, "l2": 0.08, "l1": 0.5}
 CONTINUOUS = {"logits", "confidence", "loss", "distance", "p_lower"}
@@ -99,17 +100,17 @@ def samples(shape=(1, 12, 16), n=6, net=None, seed=0):
     return Batch(images, labels, tuple(f"s{i}" for i in range(n)))
 
 
-def conditions_of(method, built, norm=None):
+def some_conditions(method, built, norm=None):
     """Its conditions: first and last severity, two budgets, or its own, whichever the method takes."""
     if method.room == "attack" and not method.norms:
-        return built.conditions(label=method.name, severities=(), eps=(), norm="linf")
+        return conditions_of(built, Line(method.name))
     severities = getattr(method.cls, "severities", ())
     few = tuple(dict.fromkeys((*severities[:1], *severities[-1:])))
     try:
-        return built.conditions(label=method.name, severities=few, eps=(), norm="linf")
+        return conditions_of(built, Line(method.name, severities=few))
     except ParameterError:
         norm = norm or method.norms[0]
-        return built.conditions(label=method.name, severities=(), eps=(EPS[norm] / 2, EPS[norm]), norm=norm)
+        return conditions_of(built, Line(method.name, eps=(EPS[norm] / 2, EPS[norm]), norm=norm))
 
 
 # What the registry says of each.
@@ -382,19 +383,19 @@ def test_rows_are_whole_and_the_model_is_left_as_it_was(method):
     before = batch.images.clone()
     modes = [m.training for m in net.modules()]
     weights = {k: v.clone() for k, v in net.state_dict().items()}
-    conditions = conditions_of(method, built)
+    conditions = some_conditions(method, built)
     assert len({c.id for c in conditions}) == len(conditions)
     assert {c.method for c in conditions} == {method.name}
     oracle = Oracle(net)
     clean = oracle.exact(batch.images)
     began = time.perf_counter()
-    parts = built.evaluate(batch, conditions, Context(oracle, 1, clean))
+    parts = rows_of(built, batch, conditions, Context(oracle, 1, clean))
     wall = time.perf_counter() - began
     assert [p.condition for p in parts if p.table == "outcomes"] == conditions  # by these a run knows what is done
     assert {p.condition for p in parts} == set(conditions)
     for part in parts:
         table = table_of(part)
-        assert table.schema.equals(SCHEMAS[part.table])
+        assert table.schema.equals(schema_of(part.table))
         if "id" not in table.column_names:  # turns: what a whole batch cost
             continue
         assert table["id"].to_pylist() == list(batch.ids)
@@ -423,7 +424,7 @@ def test_rows_do_not_depend_on_the_batch_size(method):
     for part_of, limit in ways[: 2 if method.room == "attack" else 3]:  # attacks one by one: above
         oracle = Oracle(net, limit=limit)
         context = Context(oracle, 1, oracle.exact(part_of.images), lambda: batch)
-        parts = [p for p in built.evaluate(part_of, conditions_of(method, built), context) if "id" in p.columns]
+        parts = [p for p in rows_of(built, part_of, some_conditions(method, built), context) if "id" in p.columns]
         found.append({(p.table, r["condition"], r["id"]): r for p in parts for r in table_of(p).to_pylist()})
     assert len(found[0]) == len(found[1])
     for other in found[1:]:
@@ -441,4 +442,4 @@ def test_a_black_box_is_refused_by_what_needs_gradients(method):
     net.differentiable = False
     oracle = Oracle(net)
     with pytest.raises(UnshakenError, match="gives no gradients"):
-        built.evaluate(batch, conditions_of(method, built), Context(oracle, 1, oracle.exact(batch.images)))
+        rows_of(built, batch, some_conditions(method, built), Context(oracle, 1, oracle.exact(batch.images)))

@@ -13,7 +13,7 @@ from unshaken.attack.fooling.rows import fooling_rows
 from unshaken.core import Classifier, Oracle, list_methods
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
-from unshaken.store.tables import SCHEMAS, table_of
+from unshaken.store.tables import schema_of, table_of
 
 METHODS = [m for m in list_methods("attack") if issubclass(m.cls, FoolingSearch)]
 SHAPES = [(1, 8, 8), (3, 8, 12)]
@@ -79,7 +79,7 @@ def test_rows_are_whole_and_certainty_is_flagged(method):
     for odds, flags in ((torch.tensor([9.0, -1.0]), [("class-0002",)]), (torch.tensor([0.0, 1.0]), [])):
         part = fooling_rows(Condition(method.name, method.name), replace(found, odds=odds), (2, 0), ["a", "b", "c"])
         table = table_of(part)
-        assert table.schema.equals(SCHEMAS["fooling"])
+        assert table.schema.equals(schema_of("fooling"))
         assert table["id"].to_pylist() == ["class-0002", "class-0000"]
         assert table["name"].to_pylist() == ["c", "a"]
         assert table["confidence"].to_pylist() == torch.sigmoid(odds.double()).tolist()

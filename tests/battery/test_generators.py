@@ -12,7 +12,7 @@ from unshaken.generate import Fitting, UNet, UNetSettings, load, save
 from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import fit
 from unshaken.generate.rows import generated_rows
-from unshaken.store.tables import SCHEMAS, table_of
+from unshaken.store.tables import schema_of, table_of
 
 METHODS = [m for m in list_methods("generate") if issubclass(m.cls, DiffusionSettings)]
 SHAPES = [(1, 8, 8), (3, 8, 12)]
@@ -51,7 +51,7 @@ def test_rows_are_whole_and_repeats_are_flagged(method):
     files, condition = ["a.png", "b.png", "c.png"], Condition(method.name, method.name)
     part = generated_rows(condition, images, torch.tensor([0, 1, 0]), files)
     table = table_of(part)
-    assert table.schema.equals(SCHEMAS["generated"])
+    assert table.schema.equals(schema_of("generated"))
     assert table["label"].to_pylist() == [0, 1, 0]
     assert table["file"].to_pylist() == files
     assert part.flags == ()

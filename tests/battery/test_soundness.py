@@ -19,7 +19,8 @@ from torch import nn
 
 from unshaken.certify.engine.base import Certifier
 from unshaken.core import Batch, Classifier, Oracle, list_methods
-from unshaken.run.rows import Context
+from unshaken.core.context import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 
 REPEATS = int(os.environ.get("UNSHAKEN_REPEATS", "500"))
 CERTIFIERS = [m for m in list_methods() if m.room == "certify" and issubclass(m.cls, Certifier) and m.cls.apart]
@@ -60,8 +61,8 @@ def certified(method, distance, *, alpha=0.1, **more):
     images = torch.full((1, 1, 2, 2), 0.5 + distance / 2).expand(REPEATS, -1, -1, -1)
     batch = Batch(images, torch.ones(REPEATS, dtype=torch.int64), tuple(str(i) for i in range(REPEATS)))
     oracle = Oracle(Classifier(Plane(), name="plane").eval(), limit=200_000)
-    conditions = built.conditions(label=method.name, severities=(), eps=(), norm="l2")
-    parts = built.evaluate(batch, conditions, Context(oracle, 0, torch.zeros(REPEATS, 2)))
+    conditions = conditions_of(built, Line(method.name, norm="l2"))
+    parts = rows_of(built, batch, conditions, Context(oracle, 0, torch.zeros(REPEATS, 2)))
     rows = next(p.columns for p in parts if p.table == "certificates")
     return tuple(torch.as_tensor(rows[name]) for name in ("radius", "prediction", "abstained"))
 
@@ -108,8 +109,8 @@ def bounded(method, net, images, eps):
     logits = oracle.exact(images)
     labels = logits.argmax(1)
     batch = Batch(images, labels, tuple(str(i) for i in range(len(images))))
-    conditions = built.conditions(label=method.name, severities=(), eps=(eps,), norm="linf")
-    parts = built.evaluate(batch, conditions, Context(oracle, 0, logits))
+    conditions = conditions_of(built, Line(method.name, eps=(eps,)))
+    parts = rows_of(built, batch, conditions, Context(oracle, 0, logits))
     rows = next(p.columns for p in parts if p.table == "certificates")
     free = torch.zeros(len(images), images[0].numel(), dtype=torch.bool)
     for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):

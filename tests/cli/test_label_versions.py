@@ -11,7 +11,7 @@ import pytest
 
 from unshaken import audit
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import SCHEMAS
+from unshaken.store.tables import schema_of
 
 
 def write_run(folder, predictions, labels=(0, 0, 1, 1)):
@@ -19,8 +19,8 @@ def write_run(folder, predictions, labels=(0, 0, 1, 1)):
     columns = {"id": [f"s{i}" for i in range(len(labels))], "label": labels, "prediction": predictions}
     columns["condition"] = ["clean"] * len(labels)
     none = [None] * len(labels)
-    arrays = {field.name: pa.array(columns.get(field.name, none), field.type) for field in SCHEMAS["outcomes"]}
-    table = pa.table(arrays, schema=SCHEMAS["outcomes"])
+    arrays = {field.name: pa.array(columns.get(field.name, none), field.type) for field in schema_of("outcomes")}
+    table = pa.table(arrays, schema=schema_of("outcomes"))
     RunDir(folder).write_rows(table, "outcomes", "clean", 0)
     return str(folder)
 

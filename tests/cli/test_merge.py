@@ -13,7 +13,7 @@ AUDIT = "audit --model py:net.py:build --data folder:many --plan fog.yaml --quie
 def parts(place, world, unshaken, monkeypatch):
     """Two parts of a run of 40 images in shards of 16."""
     world.write_photos(place / "many", each=20)
-    monkeypatch.setattr("unshaken.run.split.LARGEST_SHARD", 16)
+    monkeypatch.setattr("unshaken.store.split.LARGEST_SHARD", 16)
     for k in (1, 2):
         assert unshaken(f"{AUDIT} --part {k}/2 --out part-{k}").code == 0
     return place

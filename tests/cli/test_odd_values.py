@@ -36,9 +36,10 @@ from unshaken.models.loaders.from_run import read_record
 from unshaken.models.loaders.options import class_names, image_size, numbers
 from unshaken.models.loaders.spec import parse_model_spec
 from unshaken.report.gates import Gate
-from unshaken.run import load_plan, read_config
+from unshaken.run import load_plan
 from unshaken.run.plan import prepare
 from unshaken.store.address import check_writable, open_address
+from unshaken.store.config import read_config
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.run_dir import RunDir
 

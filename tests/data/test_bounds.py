@@ -90,7 +90,7 @@ def test_a_packed_checkpoint_of_zeros(tmp_path):
 @pytest.mark.parametrize("device", ["/dev/zero", "pipe"])
 def test_a_device_in_the_place_of_a_file_of_a_run(tmp_path, device):
     from unshaken.core.errors import RunError
-    from unshaken.run import read_config
+    from unshaken.store.config import read_config
     from unshaken.store.run_dir import RunDir
 
     if device == "pipe":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from tests.battery.test_contract import RUNNABLE, cheap, conditions_of, every, model, samples
+from tests.battery.test_contract import RUNNABLE, cheap, every, model, samples, some_conditions
 from unshaken.core import Oracle
-from unshaken.run.rows import Context
+from unshaken.core.context import Context
 from unshaken.store.tables import table_of
 
 
@@ -19,7 +19,7 @@ def rows_of(method, place):
     oracle = Oracle(net, limit=3)
     context = Context(oracle, 1, oracle.exact(batch.images), lambda: batch)
     rows, shown = [], []
-    for part in built.evaluate(batch, conditions_of(method, built), context):
+    for part in rows_of(built, batch, some_conditions(method, built), context):
         table = table_of(part)
         clock = [name for name in table.column_names if "seconds" in name]
         rows.append((part.table, part.condition.id, table.drop_columns(clock).to_pylist()))

@@ -4,7 +4,7 @@ import pytest
 
 from unshaken.api import audit, explain_audit
 from unshaken.core.errors import RunError
-from unshaken.run.example_maps import map_file
+from unshaken.explain.engine.before_after import map_file
 from unshaken.store.run_dir import RunDir
 
 

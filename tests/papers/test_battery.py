@@ -15,6 +15,7 @@ import pytest
 
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.core.registry import list_methods
+from unshaken.core.tables import TABLES
 from unshaken.harden.engine.loop import Loop
 from unshaken.papers import run_paper
 from unshaken.papers.frame import Paper
@@ -25,7 +26,6 @@ from unshaken.papers.frame.run import figures_of
 from unshaken.papers.frame.table import judge_again
 from unshaken.papers.frame.tables import register_tables, table_name
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import SCHEMAS
 
 PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
 CHOOSING = {
@@ -240,4 +240,4 @@ def test_every_table_has_one_owner():
     register_tables(PAPERS.values())
     names = [table_name(slug, name) for slug, cls in PAPERS.items() for name in cls.tables]
     assert len(names) == len(set(names))
-    assert set(names) <= set(SCHEMAS)
+    assert set(names) <= set(TABLES)

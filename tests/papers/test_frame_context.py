@@ -14,6 +14,7 @@ from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.registry import register, unregister
+from unshaken.core.tables import TABLES
 from unshaken.measure import over_seeds
 from unshaken.papers.frame import Paper
 from unshaken.papers.frame.context import Context
@@ -22,7 +23,6 @@ from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, means
 from unshaken.papers.frame.tables import SHARED, register_tables, table_name
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import SCHEMAS
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ def tabled():
 
     yield Tabled
     unregister("toy-tables")
-    SCHEMAS.pop("toy_tables_heights", None)
+    TABLES.pop("toy_tables_heights", None)
 
 
 def test_a_table_stands_in_the_namespace_of_its_paper(context, tabled, monkeypatch):
@@ -281,7 +281,7 @@ def test_grey_images_by_class(context):
 @pytest.mark.parametrize("name", sorted(SHARED))
 def test_the_tables_of_the_house_are_declared_where_it_is_said(name):
     assert table_name("toy", name) == name
-    assert name in SCHEMAS
+    assert name in TABLES
 
 
 def test_split_of_what_was_made_here():

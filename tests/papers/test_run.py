@@ -5,12 +5,12 @@ from pydantic import Field
 
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.registry import register, unregister
+from unshaken.core.tables import TABLES
 from unshaken.papers import PaperResult, freeze, list_papers, run_paper
 from unshaken.papers.frame import Check, Paper
 from unshaken.papers.frame.run import figures_of
 from unshaken.papers.frame.table import judge_again
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import SCHEMAS
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "clopper-pearson 95%"}
 
@@ -54,7 +54,7 @@ def paper():
 
     yield HalfFull
     unregister("half-full")
-    SCHEMAS.pop("half_full_levels", None)  # as a test of the documentation may come after it
+    TABLES.pop("half_full_levels", None)  # as a test of the documentation may come after it
 
 
 def test_the_verdict_follows_from_the_rule(paper, tmp_path):

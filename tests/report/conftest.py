@@ -13,11 +13,11 @@ import torch
 
 from unshaken.core import Batch
 from unshaken.core.flag import Flag
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
-from unshaken.run import RunConfig
-from unshaken.run.plan import Entry, prepare
-from unshaken.run.rows import outcomes
+from unshaken.run.plan import prepare
 from unshaken.run.shard import write_flags
+from unshaken.store.config import Entry, RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

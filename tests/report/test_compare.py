@@ -10,8 +10,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.compare import beside
 from unshaken.report.write import write_comparison, write_report
-from unshaken.run import read_config
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry, read_config
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

@@ -15,7 +15,7 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.report import build, schema
 from unshaken.report.summary import finite
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -272,7 +272,7 @@ def test_a_run_in_memory_is_read_as_one_on_disk(make_run: Make) -> None:
 def test_mixed_labels_count_the_labelled_ones(make_run: Make) -> None:
     run = make_run(n=8, shards=1, bad=False, plan=[])
     part = torch.zeros(2, 1, 8, 8)
-    from unshaken.run.rows import outcomes
+    from unshaken.core.outcomes import outcomes
 
     table = table_of(outcomes(CLEAN, Batch(part, None, ("x", "y")), torch.zeros(2, 5)))
     run.write_rows(table, "outcomes", "clean", 1)

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jsonschema
-import pyarrow as pa
 import pytest
 
 from unshaken.cli.show import print_page
 from unshaken.core.part import CLEAN, Part
+from unshaken.core.tables import TABLES
 from unshaken.report import build, schema, sections
 from unshaken.report.write import make_report
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import SCHEMAS, table_of
+from unshaken.store.tables import table_of
 
 Make = Callable[..., RunDir]
 SECTION = '''
@@ -59,8 +59,8 @@ def toy_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     folder.mkdir()
     (folder / "toy_sharpness.py").write_text(SECTION, encoding="utf-8")
     monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(folder)])
-    columns = [("id", pa.string()), ("condition", pa.string()), ("sharp", pa.bool_())]
-    monkeypatch.setitem(SCHEMAS, "sharpness", pa.schema(columns))
+    columns = {"id": "string", "condition": "string", "sharp": "bool"}
+    monkeypatch.setitem(TABLES, "sharpness", columns)
     yield
     monkeypatch.undo()
 

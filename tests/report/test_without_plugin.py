@@ -14,7 +14,7 @@ import unshaken
 from unshaken.attack import PGD
 from unshaken.core.registry import register, unregister
 from unshaken.report import write_report
-from unshaken.run import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 from unshaken.stress import Fog
 

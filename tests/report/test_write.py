@@ -8,7 +8,7 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.report import RunComparison, build, compare_runs, write_comparison, write_report
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from unshaken.core import Classifier
 from unshaken.data import load_data
 from unshaken.models import fingerprint
-from unshaken.run import Job, RunConfig, load_plan
+from unshaken.run import Job, load_plan
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 
@@ -106,7 +107,7 @@ def make_into(folder: Path, tiny: Classifier | None = None) -> SimpleNamespace:
             },
         )
         run = run if isinstance(run, RunDir) else RunDir(run)
-        return Job(run, config, model, dataset, limit, workers=1, **options)
+        return Job(run=run, config=config, model=model, dataset=dataset, limit=limit, workers=1, **options)
 
     return SimpleNamespace(data=data, job=job, png=png, folder=folder)
 

@@ -10,7 +10,8 @@ from unshaken.data import load_data
 from unshaken.data.in_memory import InMemory
 from unshaken.run import budgets
 from unshaken.run.budgets import first_images, fit_budgets, largest_budget
-from unshaken.run.plan import Entry, load_plan
+from unshaken.run.plan import load_plan
+from unshaken.store.config import Entry
 
 
 def photos(channels=3, side=32):

@@ -17,9 +17,9 @@ from unshaken.core import Batch, Classifier, Oracle, list_methods
 from unshaken.core.box import boxed
 from unshaken.core.flag import KINDS, Flag
 from unshaken.core.part import CLEAN
+from unshaken.core.trust import dynamic as dynamic_check
 from unshaken.models import load_model
 from unshaken.run import execute
-from unshaken.run.flags import dynamic as dynamic_check
 from unshaken.run.shard import Part, table_of
 
 ATTACK = [{"method": "fgsm", "eps": [0.02]}]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from unshaken.run.masking import check_masking
-from unshaken.store.tables import OUTCOMES, TURNS
+from unshaken.store.tables import schema_of
 
 BOX = ("auto-linf-0.1", "square", False)
 PGD = ("pgd-linf-0.1", "pgd", True)
@@ -17,7 +17,7 @@ def outcomes(rows):
     full = [r if len(r) == 5 else (*r, "linf", 0.1) for r in rows]
     names = ["id", "condition", "broken_by", "norm", "eps"]
     columns = {n: [r[i] for r in full] for i, n in enumerate(names)}
-    return pa.table({k: pa.array(v, OUTCOMES.field(k).type) for k, v in columns.items()})
+    return pa.table({k: pa.array(v, schema_of("outcomes").field(k).type) for k, v in columns.items()})
 
 
 def turns(rows):
@@ -27,7 +27,7 @@ def turns(rows):
         "gradients": [r[2] for r in rows],
         "forwards": [r[3] if len(r) > 3 else 10 for r in rows],
     }
-    return pa.table({k: pa.array(v, TURNS.field(k).type) for k, v in columns.items()})
+    return pa.table({k: pa.array(v, schema_of("turns").field(k).type) for k, v in columns.items()})
 
 
 def broken(condition, by, ids, n=100):

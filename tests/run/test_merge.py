@@ -11,10 +11,11 @@ import pytest
 from unshaken.core import Classifier
 from unshaken.core.errors import RunError
 from unshaken.report.write import make_report
-from unshaken.run import execute, read_config
+from unshaken.run import execute
 from unshaken.run.merge import merge_runs
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import OUTCOMES
+from unshaken.store.tables import schema_of
 
 PLAN = [{"method": "contrast", "severities": [5]}, {"method": "fgsm", "eps": [0.04]}]
 
@@ -161,7 +162,7 @@ def test_rows_twice_with_other_contents_are_refused(whole, parts, out, column, v
     rows = parts[1].rows(name, condition="fgsm-linf-0.04").to_pylist()
     rows[5][column] = value if rows[5][column] != value else 1
     read_config(parts[1])
-    parts[1].write_rows(pa.Table.from_pylist(rows, schema=OUTCOMES), name, "fgsm-linf-0.04", 1)
+    parts[1].write_rows(pa.Table.from_pylist(rows, schema=schema_of("outcomes")), name, "fgsm-linf-0.04", 1)
     with pytest.raises(RunError, match=f"b: rows/{name}/{file} differs from that of .*column '{column}'"):
         merge_runs([whole.runs[0], parts[1]], out)
     assert not out.exists("run.json")

@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 
-from unshaken.certify.engine.base import CERTIFICATES
+import unshaken.certify.engine.base  # noqa: F401  declares the table
 from unshaken.run import load_plan
 from unshaken.run.order import broken, check_order, subjects
-from unshaken.store.tables import OUTCOMES
+from unshaken.store.tables import schema_of
 
 SMOOTHED = "smoothed at sigma=0.25"
 WHOM = {
@@ -21,14 +21,14 @@ WHOM = {
 def outcomes(*rows):
     names = ("id", "condition", "norm", "prediction", "distance")
     columns = {n: [r[i] for r in rows] for i, n in enumerate(names)}
-    return pa.table({n: pa.array(v, OUTCOMES.field(n).type) for n, v in columns.items()})
+    return pa.table({n: pa.array(v, schema_of("outcomes").field(n).type) for n, v in columns.items()})
 
 
 def certificates(*rows):
     """Condition, id, norm, radius, class, alpha, abstained."""
     names = ("condition", "id", "norm", "radius", "prediction", "alpha", "abstained")
     columns = {n: [r[i] for r in rows] for i, n in enumerate(names)}
-    return pa.table({n: pa.array(v, CERTIFICATES.field(n).type) for n, v in columns.items()})
+    return pa.table({n: pa.array(v, schema_of("certificates").field(n).type) for n, v in columns.items()})
 
 
 SURE = certificates(

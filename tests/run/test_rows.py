@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from unshaken.core import Batch
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
-from unshaken.run.rows import outcomes
-from unshaken.store.tables import COST, FLAGS, OUTCOMES, table_of
+from unshaken.core.tables import COST, FLAGS, OUTCOMES
+from unshaken.store.tables import schema_of, table_of
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [math.log(4.0), 0.0]])
 
@@ -35,14 +36,14 @@ def test_columns_by_hand():
         step=torch.tensor([7, 9]),
     )
     table = table_of(part)
-    assert table.schema.equals(OUTCOMES)
+    assert table.schema.equals(schema_of("outcomes"))
     first, second = table.to_pylist()
     assert first["confidence"] == pytest.approx(0.75)
     assert second["confidence"] == pytest.approx(0.8)
     assert first["loss"] == pytest.approx(math.log(4 / 3))
     assert second["loss"] == pytest.approx(math.log(5))
     assert second["logits"] == pytest.approx([math.log(4), 0.0])
-    plain = {k: (first[k], second[k]) for k in OUTCOMES.names if k not in {"confidence", "loss", "logits"}}
+    plain = {k: (first[k], second[k]) for k in OUTCOMES if k not in {"confidence", "loss", "logits"}}
     assert plain == {
         "id": ("a", "b"),
         "condition": ("pgd-linf-0.1",) * 2,
@@ -83,7 +84,7 @@ def test_bad_samples_have_null_columns():
 
 
 def test_no_rows_have_the_schema_all_the_same():
-    assert table_of(Part("outcomes", CLEAN, {"id": []})).schema.equals(OUTCOMES)
+    assert table_of(Part("outcomes", CLEAN, {"id": []})).schema.equals(schema_of("outcomes"))
 
 
 @pytest.mark.parametrize("name", ["fog-3", "pgd+2-linf-0.1", "a_b.c=d"])
@@ -98,9 +99,9 @@ def test_condition_names_unfit_for_files_are_refused(name):
 
 
 def test_columns_of_the_outcomes_are_the_published_ones():
-    assert ", ".join(OUTCOMES.names) == (
+    assert ", ".join(OUTCOMES) == (
         "id, condition, method, severity, eps, norm, label, prediction, confidence, correct, loss, logits, distance, "
         "survives_8bit, broken_by, step, forwards, backwards, seconds, error"
     )
-    assert FLAGS.names == ["name", "detail", "id", "meaning", "advice"]
-    assert {"step", "shard", "forwards", "backwards", "largest_batch", "back_offs"} <= set(COST.names)
+    assert list(FLAGS) == ["name", "detail", "id", "meaning", "advice"]
+    assert {"step", "shard", "forwards", "backwards", "largest_batch", "back_offs"} <= set(COST)

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from unshaken.core.errors import RunError
 from unshaken.core.part import CLEAN, Part
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import OUTCOMES, table_of
+from unshaken.store.tables import schema_of, table_of
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_an_interrupt_while_writing_leaves_the_old_file(run, monkeypatch):
 def test_rows_come_back(run):
     run.write_rows(table("a", "b"), "outcomes", "clean", 0)
     run.write_rows(table("c"), "outcomes", "clean", 12)
-    assert run.rows("outcomes").schema.equals(OUTCOMES)
+    assert run.rows("outcomes").schema.equals(schema_of("outcomes"))
     assert run.rows("outcomes", ["id"]).to_pydict() == {"id": ["a", "b", "c"]}
     assert run.finished() == {("clean", 0), ("clean", 12)}
     assert run.has_rows("outcomes", "clean", 12)

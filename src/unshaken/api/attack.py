@@ -16,6 +16,7 @@ from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
+from unshaken.run.adapters import has_adapter
 
 
 @of_arguments
@@ -49,7 +50,7 @@ def attack(
         options: see `Options`.
     """
     found = parse_method(attack, "attack")
-    if not hasattr(found, "evaluate"):
+    if not has_adapter(type(found)):
         name = found.info.name
         raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --encoding {name}")
     method = _with_budget(found, mode, budget)

@@ -22,8 +22,9 @@ from unshaken.report.gates import NO_REGRESSION
 from unshaken.report.gates.rehearsal import check_planned
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
-from unshaken.run import Job, execute, load_plan, read_config
+from unshaken.run import Job, execute, load_plan
 from unshaken.run.local import one_by_one
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 
 LOG = "track"

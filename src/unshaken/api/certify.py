@@ -15,6 +15,7 @@ from unshaken.core.keywords import keywords
 from unshaken.core.numbers import parse_number
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
+from unshaken.run.adapters.certify import attacks_on, fields_for
 
 
 @of_arguments
@@ -46,7 +47,7 @@ def certify(
     entry = {
         "method": certifier.info.name,
         "params": certifier.model_dump(exclude_defaults=True),
-        **certifier.asked(sizes),
+        **fields_for(certifier, sizes),
     }
-    plan = [entry, *(certifier.beside(sizes) if attacked else [])]
+    plan = [entry, *(attacks_on(certifier, sizes) if attacked else [])]
     return run_plan(model, data, plan, Options(**options), name=certifier.info.name)

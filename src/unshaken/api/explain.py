@@ -28,8 +28,8 @@ from unshaken.explain.engine.rows import table_rows
 from unshaken.report.explain_page import explain_page, write_explain_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run.engine import LOCAL, read_engine
-from unshaken.run.provenance import provenance
 from unshaken.store.lock import locked
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 

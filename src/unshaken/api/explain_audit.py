@@ -15,7 +15,7 @@ from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.before_after import explain_examples
 from unshaken.models import as_classifier, fingerprint
 from unshaken.report.write import write_report
-from unshaken.run import read_config
+from unshaken.store.config import read_config
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 

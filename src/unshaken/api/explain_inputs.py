@@ -20,7 +20,7 @@ from unshaken.explain.engine.analysis import Analysis, Subject
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.models import as_classifier, fingerprint
-from unshaken.run.align import align
+from unshaken.models.align import align
 
 CONTROL = "random-map"
 """The map that knows nothing, beside which metrics are read."""

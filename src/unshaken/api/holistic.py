@@ -23,8 +23,8 @@ from unshaken.report.holistic_page import write_holistic_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run import load_plan
 from unshaken.run.plan import prepare
-from unshaken.run.provenance import provenance
 from unshaken.store.lock import locked
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
 from unshaken.tasks.zero_shot.captions import Captions, read_captions

@@ -10,7 +10,7 @@ from unshaken.api.screening import parse_against
 from unshaken.core.errors import RunError
 from unshaken.data.dataset import digest
 from unshaken.models import fingerprint
-from unshaken.run import read_config
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate
 from unshaken.tasks.zero_shot.model_factors import ModelFactors

@@ -19,7 +19,7 @@ from unshaken.core.errors import RunError
 from unshaken.data import Dataset, stream, subset
 from unshaken.detect import fit
 from unshaken.explain.biases.cue_conflict import CueConflict
-from unshaken.run.align import align
+from unshaken.models.align import align
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import LoadedCandidate, embed_images
 from unshaken.tasks.zero_shot.captions import Captions

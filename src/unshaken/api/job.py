@@ -24,24 +24,23 @@ from unshaken.data.content import content_mark
 from unshaken.data.first import first_batch
 from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
+from unshaken.models.align import align, align_boxes, align_masks
 from unshaken.models.loaders.load import second_model
-from unshaken.run import Entry, Job, RunConfig
-from unshaken.run.align import align, align_boxes, align_masks
+from unshaken.run import Job
 from unshaken.run.budgets import first_images, fit_budgets
 from unshaken.run.class_bounds import check_class_counts
-from unshaken.run.config import NAME
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
-from unshaken.run.label_record import LabelRecord
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
-from unshaken.run.provenance import provenance
 from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
-from unshaken.run.sample_ids import pack_ids
 from unshaken.run.seen import seen_in_training
-from unshaken.run.split import check_part, shard_size, usual_shard_size
-from unshaken.run.task import CLASSIFICATION
+from unshaken.store.config import NAME, Entry, LabelRecord, RunConfig
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import pack_ids
+from unshaken.store.split import check_part, shard_size, usual_shard_size
+from unshaken.tasks.classification import CLASSIFICATION
 from unshaken.tasks.find import make_task
 from unshaken.tasks.segmentation.task import Segmentation
 
@@ -128,11 +127,11 @@ def prepare_run(
     check_part(config.part, config.shards, config.shard_size)
     warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
     return Job(
-        run,
-        config,
-        classifier,
-        inputs.dataset,
-        images_a_pass(inputs, options),
+        run=run,
+        config=config,
+        model=classifier,
+        dataset=inputs.dataset,
+        limit=images_a_pass(inputs, options),
         strict_batch=options.strict_batch,
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",

@@ -23,8 +23,8 @@ from unshaken.labels.find.multi_label import MultiLabelScores, find_multi_label
 from unshaken.measure.statistics.columns import Flags
 from unshaken.report.label_kinds_page import kinds_page, write_kinds_report
 from unshaken.report.render.notebook import render_notebook
-from unshaken.run.provenance import provenance
 from unshaken.store.lock import locked
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

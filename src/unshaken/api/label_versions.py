@@ -24,8 +24,8 @@ from unshaken.measure.statistics.columns import Indices
 from unshaken.measure.statistics.seeds import over_seeds
 from unshaken.report.compare import compare_runs
 from unshaken.report.label_versions_page import RECORD, write_label_versions
-from unshaken.run.config import read_config
-from unshaken.run.provenance import provenance
+from unshaken.store.config import read_config
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

@@ -33,8 +33,8 @@ from unshaken.labels.engine.rows import label_rows
 from unshaken.report.labels_page import labels_page, write_labels_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run.engine import read_engine
-from unshaken.run.provenance import provenance
 from unshaken.store.lock import locked
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

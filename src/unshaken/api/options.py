@@ -10,7 +10,7 @@ from typing import Literal, TypedDict
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, in_range, shorten
 from unshaken.run.engine import read_engine
-from unshaken.run.split import parse_part
+from unshaken.store.split import parse_part
 
 LONGEST_NAME = 100
 """Characters of a model's name in reports."""

@@ -16,12 +16,10 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
-from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.findings import MIN_LOSS, choose, findings_of
 from unshaken.harden.engine.judgement import NOT_KEPT, audit_figures, reference, refusal
 from unshaken.harden.engine.prepared import prepared
-from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.result import keep_start
 from unshaken.harden.engine.run import HardenResult, chosen_weights
 from unshaken.harden.engine.training import Training, TrainingOptions
@@ -30,9 +28,11 @@ from unshaken.report import Comparisons, write_comparison
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report, write_training_report
+from unshaken.run import repair as planning
 from unshaken.run.budgets import first_images, largest_budget
-from unshaken.run.config import RunConfig
+from unshaken.run.repair import RepairPlan, read_audit
 from unshaken.run.shard import write_flags
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 

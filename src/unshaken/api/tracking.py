@@ -17,9 +17,9 @@ from unshaken.report import Comparisons, GateResult
 from unshaken.report.pages import comparison_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run import RunConfig, read_config
-from unshaken.run.tracking import Registration, RunTracker, Sink, metrics_of, reason, sink_of
+from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
+from unshaken.store.tracking import Registration, RunTracker, Sink, metrics_of, reason, sink_of
 
 FILES = ("report.html", "report.md", "summary.json", "run.json", "harden.json", "curves.parquet", "junit.xml")
 """Files of a run directory that are kept with the run, those that it has; its rows and images stay where they are."""
@@ -122,7 +122,7 @@ def log_comparison(track: str | None, name: str, comparisons: Comparisons) -> No
     """Log a comparison as a run of its own: paired differences with intervals, and its page.
 
     Args:
-        track: see `unshaken.run.tracking.sink_of`; None for nowhere.
+        track: see `unshaken.store.tracking.sink_of`; None for nowhere.
         name: of the run there.
         comparisons: of runs.
 

@@ -17,7 +17,7 @@ from unshaken.core.numbers import LARGEST_COUNT, in_range
 from unshaken.core.rng import kept_random_state
 from unshaken.data import DataSource, as_dataset
 from unshaken.run.plan import load_plan, prepare
-from unshaken.run.tracking import metrics_of
+from unshaken.store.tracking import metrics_of
 
 Wrap = Callable[[nn.Module], nn.Module]
 """From the network under training to one from images in [0, 1] to logits, such as one that normalises first."""

@@ -108,20 +108,21 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
     import pyarrow.dataset as ds
 
     from unshaken.core.errors import RunError
-    from unshaken.run import read_config
-    from unshaken.store.tables import SCHEMAS
+    from unshaken.core.tables import TABLES
+    from unshaken.store.config import read_config
+    from unshaken.store.tables import empty_table, schema_of
 
     if run.exists("run.json") or not run.exists("rows"):  # a folder of made images has rows alone
         read_config(run)
     connection = duckdb.connect(":memory:")
-    for name in sorted({*SCHEMAS, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
+    for name in sorted({*TABLES, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
         files = [run.at("rows", name, file) for file in run.names("rows", name, suffix=".parquet")]
         for file in files:
             run.check_file("rows", name, file.rpartition("/")[2])
-        rows: Any = SCHEMAS[name].empty_table() if name in SCHEMAS else None
+        rows: Any = empty_table(name) if name in TABLES else None
         if files:
             try:
-                rows = ds.dataset(files, format="parquet", filesystem=run.fs, schema=SCHEMAS.get(name))
+                rows = ds.dataset(files, format="parquet", filesystem=run.fs, schema=schema_of(name))
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise RunError(f"{run}: rows/{name} is damaged ({one_line(str(error))[:200]})") from None
         if rows is not None:

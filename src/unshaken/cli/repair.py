@@ -11,8 +11,8 @@ from unshaken.cli.show import console, print_json, print_line, print_page, table
 from unshaken.core.addresses import bare
 
 if TYPE_CHECKING:
-    from unshaken.harden.engine.repair import RepairPlan
     from unshaken.report import Comparisons
+    from unshaken.run.repair import RepairPlan
 
 
 NOT_REPAIRED = 1

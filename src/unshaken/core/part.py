@@ -40,6 +40,12 @@ CLEAN = Condition("clean", "clean")
 MODEL = "model"
 """The predictor that the rows of most methods evaluate; others name theirs by a property `subject`."""
 
+CERTIFICATE = "certificate"
+"""Group of the conditions that hold answers which certificates speak of, and are no change of the images."""
+
+DETECTOR = "detector"
+"""Group of the conditions that hold answers of the model behind a detector."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
+from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, UnshakenError
 from unshaken.core.masks import IGNORED
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
@@ -116,6 +117,15 @@ class Dataset(ABC):
         Raises:
             BadImage: there is nothing to decode.
         """
+
+    def resources(self, view: View | None, device: str) -> Mapping[type[Any], Any]:
+        """What this kind of data offers to methods beyond its images, by its type, such as `Renderer`.
+
+        Args:
+            view: how the model looks at photos; None for as they are.
+            device: of the model.
+        """
+        return {}
 
     @abstractmethod
     def content(self) -> Iterable[object]:

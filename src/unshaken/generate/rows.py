@@ -5,28 +5,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.part import Condition, Part
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 GENERATED = declare_table(
     "generated",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("label", pa.int64()),
-        ("mean", pa.float64()),
-        ("deviation", pa.float64()),
-        ("digest", pa.string()),
-        ("file", pa.string()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, label int64, mean double, deviation double, digest string, "
+    "file string, error string",
 )
 REPEATED = FlagKind(
     "repeated-images",

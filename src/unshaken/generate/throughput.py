@@ -5,26 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 from typing_extensions import override
 
 from unshaken.core.part import Condition, Part
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 SAMPLING = "sampling"
 
 declare_table(
-    SAMPLING,
-    [
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("steps", pa.int64()),
-        ("images", pa.int64()),
-        ("seconds", pa.float64()),
-        ("images_a_second", pa.float64()),
-        ("device", pa.string()),
-        ("error", pa.string()),
-    ],
+    "sampling",
+    "condition string, method string, steps int64, images int64, seconds double, images_a_second double, "
+    "device string, error string",
 )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unshaken.core.part import CERTIFICATE, DETECTOR
 from unshaken.report import wording
 from unshaken.report.blocks import Cell, Column, Text
 from unshaken.report.read.methods import UNKNOWN
-from unshaken.run.order import CERTIFICATE, DETECTOR
 
 Row = dict[str, Any]
 

@@ -15,7 +15,7 @@ from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.read.overlaps import paired_mious
 from unshaken.report.read.paired_maps import paired_maps
-from unshaken.run import RunConfig, read_config
+from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
 PAIRED = {"detection": paired_maps, "segmentation": paired_mious}

@@ -25,7 +25,7 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import OTHER, read_methods
 from unshaken.report.read.objects import count_classes, match_scenes, read_scenes
-from unshaken.run import RunConfig, read_config
+from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
 RESAMPLES = 200

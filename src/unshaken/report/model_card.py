@@ -10,7 +10,7 @@ import yaml
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.report.summary import NAME
-from unshaken.run import RunConfig, read_config
+from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
 BEGIN, END = "<!-- unshaken: begin -->", "<!-- unshaken: end -->"

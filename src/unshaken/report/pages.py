@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from unshaken.report.comparisons import Comparisons
     from unshaken.report.gates import GateResult
     from unshaken.report.summary import Summary
-    from unshaken.run import RunConfig
+    from unshaken.store.config import RunConfig
 
 MADE = (
     "Made by unshaken from the rows of this run alone; ",

@@ -13,7 +13,7 @@ from unshaken.report.comparisons import RunComparison
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.sections import Report, Section, Source, load_sections
-from unshaken.run import RunConfig, read_config
+from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
 NAME = "summary.json"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from unshaken.core.lazy import attribute_of
 
 if TYPE_CHECKING:
+    from unshaken.core.context import Context
     from unshaken.core.flag import Flag
     from unshaken.core.part import Condition, Part
-    from unshaken.run.config import RunConfig, read_config
     from unshaken.run.local import Interrupted, execute
-    from unshaken.run.plan import PLANS, Entry, load_plan
-    from unshaken.run.rows import Context
+    from unshaken.run.plan import PLANS, load_plan
     from unshaken.run.shard import Job, run_shard
+    from unshaken.store.config import Entry, RunConfig, read_config
     from unshaken.store.run_dir import RunDir
 
 __all__ = [
@@ -36,17 +36,17 @@ __all__ = [
 _HOMES = {
     "PLANS": "unshaken.run.plan",
     "Condition": "unshaken.core.part",
-    "Context": "unshaken.run.rows",
-    "Entry": "unshaken.run.plan",
+    "Context": "unshaken.core.context",
+    "Entry": "unshaken.store.config",
     "Flag": "unshaken.core.flag",
     "Interrupted": "unshaken.run.local",
     "Job": "unshaken.run.shard",
     "Part": "unshaken.core.part",
-    "RunConfig": "unshaken.run.config",
+    "RunConfig": "unshaken.store.config",
     "RunDir": "unshaken.store.run_dir",
     "execute": "unshaken.run.local",
     "load_plan": "unshaken.run.plan",
-    "read_config": "unshaken.run.config",
+    "read_config": "unshaken.store.config",
     "run_shard": "unshaken.run.shard",
 }
 

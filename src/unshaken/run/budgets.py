@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from unshaken.data import BadSample, Dataset
-from unshaken.run.plan import Entry
-from unshaken.run.split import NUMBERS
+from unshaken.store.config import Entry
+from unshaken.store.split import NUMBERS
 
 PHOTOS = 8 / 255
 """Largest linf budget of natural photos: beyond it changes are plainly seen (Croce et al. 2021, RobustBench)."""

@@ -15,24 +15,25 @@ from unshaken.core.errors import RunError
 from unshaken.core.flag import FlagKind
 from unshaken.core.part import CLEAN
 from unshaken.core.progress import Task, track
+from unshaken.core.trust import check_mode
 from unshaken.run.class_order import check_order_of_classes
-from unshaken.run.config import NAME, RunConfig, check_same, read_config
 from unshaken.run.engine import LOCAL
 from unshaken.run.examples import damage, prune
 from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, compute
-from unshaken.run.flags import check_conditions, check_labels, check_mode, check_rows
+from unshaken.run.flags import check_conditions, check_labels, check_rows
 from unshaken.run.in_process import InProcess
 from unshaken.run.masking import check_masking
 from unshaken.run.on_pool import OnPool, shards_of
 from unshaken.run.order import check_order, subjects
 from unshaken.run.plan import prepare
 from unshaken.run.pool import open_pool
-from unshaken.run.sample_ids import write_ids
 from unshaken.run.shard import Job, write_flags
+from unshaken.store.config import NAME, RunConfig, check_same, read_config
 from unshaken.store.journal import clear_journals
 from unshaken.store.lease import Lease, take
 from unshaken.store.lock import NO_LOCK, Lock, check_unlocked, check_unshared, locked
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import write_ids
 
 NOT_RUN = FlagKind(
     "not-run",

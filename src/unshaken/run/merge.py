@@ -15,15 +15,15 @@ from torch import Tensor
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import CLEAN
 from unshaken.core.progress import track
-from unshaken.run.config import NAME, RunConfig, find_differences, read_config
 from unshaken.run.local import finish, labels_not_run
 from unshaken.run.missing import Missing
 from unshaken.run.plan import prepare
 from unshaken.run.same_rows import differing_column
-from unshaken.run.sample_ids import write_ids
+from unshaken.store.config import NAME, RunConfig, find_differences, read_config
 from unshaken.store.lock import locked
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import write_ids
 
 Unit = tuple[str, int]
 """A step's label and a shard: what a run has whole or not at all."""

@@ -8,8 +8,8 @@ from typing_extensions import override
 
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN
-from unshaken.run.config import RunConfig
-from unshaken.run.split import parse_part
+from unshaken.store.config import RunConfig
+from unshaken.store.split import parse_part
 
 SHOWN = 3
 """Samples, shards and steps named."""

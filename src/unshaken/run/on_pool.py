@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from unshaken.core.errors import RunError
 from unshaken.core.progress import Task
-from unshaken.run.config import RunConfig, check_same
 from unshaken.run.executor import weight_left
 from unshaken.run.pool import Pool
 from unshaken.run.shard import Finished, Job, run_shard
 from unshaken.run.worker import Unit, Work
+from unshaken.store.config import RunConfig, check_same
 
 
 class OnPool:

@@ -10,13 +10,8 @@ import pyarrow.compute as pc
 
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.part import MODEL as MODEL
-from unshaken.run.plan import Entry, prepare
-
-CERTIFICATE = "certificate"
-"""Group of the conditions that hold answers which certificates speak of, and are no change of the images."""
-
-DETECTOR = "detector"
-"""Group of the conditions that hold answers of the model behind a detector."""
+from unshaken.run.plan import prepare
+from unshaken.store.config import Entry
 
 _SLACK = 1e-6
 

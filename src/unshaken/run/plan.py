@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from unshaken.core.consent import refuse_code
 from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.core.numbers import parse_number, shorten
+from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN, Condition
-from unshaken.core.registry import find_method, list_methods
-from unshaken.core.values import strict_values
-from unshaken.run.rows import Evaluable
+from unshaken.core.registry import Parameters, find_method, list_methods
+from unshaken.run.adapters import Line, conditions_of, has_adapter
+from unshaken.store.config import Entry
 
 THE_15 = (
     *("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -44,45 +44,6 @@ COCO_O = ("sketch", "cartoon", "painting", "weather", "handmake", "tattoo")
 """The six domains of COCO-O, as filters."""
 
 
-class Entry(BaseModel):
-    """One line of a plan: a method with its parameters and its severities or budgets.
-
-    Args:
-        method: a registry name.
-        params: the method's parameters.
-        severities: for stressors; empty for all that the method has.
-        eps: budgets of attacks, numbers or fractions such as `8/255`.
-        norm: of the budgets; None for the first that the method has.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    method: str
-    params: dict[str, Any] = Field(default_factory=dict)
-    severities: tuple[int, ...] = ()
-    eps: tuple[float, ...] = ()
-    norm: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _strict(cls, values: Any) -> Any:
-        return strict_values(cls, values) if isinstance(values, dict) else values
-
-    @field_validator("eps", mode="before")
-    @classmethod
-    def _fractions(cls, value: Any) -> Any:
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(parse_number(v, "eps") if isinstance(v, str) else v for v in values)
-
-    def build(self) -> Any:
-        """The method with its parameters.
-
-        Raises:
-            ParameterError: name or parameters are not known.
-        """
-        return find_method(self.method).cls.from_text(self.params)
-
-
 class Step:
     """An entry made ready: the method and its conditions.
 
@@ -93,15 +54,14 @@ class Step:
 
     def __init__(self, entry: Entry, label: str) -> None:
         self.entry, self.label = entry, label
-        self.method: Evaluable = entry.build()
+        self.method: Parameters = entry.build()
         norms = find_method(entry.method).norms
         if entry.norm is not None and entry.norm not in norms:
             known = f"is not one of {', '.join(norms)}" if norms else "is given, but this method has none: remove it"
             raise ParameterError(f"{entry.method}: norm {shorten(entry.norm)} {known}")
         norm = entry.norm or next(iter(norms), "linf")
-        self.conditions: list[Condition] = self.method.conditions(
-            label=label, severities=entry.severities, eps=entry.eps, norm=norm
-        )
+        line = Line(label, entry.severities, entry.eps, norm)
+        self.conditions: list[Condition] = conditions_of(self.method, line)
 
 
 def _at_all_severities(methods: Sequence[str]) -> list[dict[str, Any]]:
@@ -191,7 +151,7 @@ def prepare(entries: Sequence[Entry]) -> list[Step]:
 def is_runnable(name: str) -> bool:
     """Whether a method of this name exists and makes rows; no other method is imported."""
     try:
-        return hasattr(find_method(name).cls, "evaluate")
+        return has_adapter(find_method(name).cls)
     except ParameterError:
         return False
 
@@ -224,7 +184,7 @@ def _entry(line: Any, number: int, source: str) -> Entry:
             raise ParameterError(f"plan {source!r}, line {number}: {first_problem(error, 'line')}") from None
         raise ParameterError(f"plan {source!r}, line {number}: {error}") from None
     if not is_runnable(entry.method):
-        known = {m.name for m in list_methods() if hasattr(m.cls, "evaluate")}
+        known = {m.name for m in list_methods() if has_adapter(m.cls)}
         raise ParameterError(
             f"plan {source!r}, line {number}: no method {entry.method!r}: {did_you_mean(entry.method, known)}"
         )

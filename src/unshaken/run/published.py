@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
-from unshaken.core.part import Condition, Part
+from unshaken.core.part import Condition
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.run.plan import Step
-from unshaken.store.tables import table_of
-
-_SHARED = ("condition", "method", "severity", "eps", "norm")
-"""Columns that the condition of a part fills in."""
 
 
 def conditions_from_files(steps: Sequence[Step], dataset: Dataset) -> list[str]:
@@ -71,17 +67,25 @@ def read_corrupted(
     return Batch(images, labels, parts[0].ids), bad
 
 
-def with_errors(part: Part, reasons: Mapping[str, str]) -> Part:
-    """The rows of a part, and one for each sample that could not be used; without pictures where there are such.
+@dataclass(frozen=True, slots=True)
+class CorruptedFiles:
+    """Resource: samples as files that come with the data show them.
 
     Args:
-        part: its rows.
-        reasons: by the sample's id.
+        conditions: ids of those whose images are read.
+        dataset: the run's data.
+        places: gives sample ids' places there.
+        view: how the model looks at photos.
+        workers: threads that decode; None for the number of cores.
     """
-    if not reasons:
-        return part
-    rows = [{k: v for k, v in row.items() if v is not None} for row in table_of(part).to_pylist()]
-    rows += [{"id": name, "error": reason} for name, reason in reasons.items()]
-    columns = {name: [row.get(name) for row in rows] for name in dict.fromkeys(n for row in rows for n in row)}
-    own = {name: values for name, values in columns.items() if name not in _SHARED}
-    return replace(part, columns=own, images=None)
+
+    conditions: frozenset[str]
+    dataset: Dataset
+    places: Callable[[], Mapping[str, int]]
+    view: View | None
+    workers: int | None
+
+    def read(self, condition: Condition, batch: Batch) -> tuple[Batch | None, dict[str, str]]:
+        """See `read_corrupted`."""
+        rows = [self.places()[name] for name in batch.ids]
+        return read_corrupted(self.dataset, condition, batch, rows, self.view, self.workers)

@@ -6,48 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import MODEL
 from unshaken.core.registry import find_method
-from unshaken.run.plan import Entry, prepare
-
-
-class MethodRecord(BaseModel):
-    """Record of a method, for reports.
-
-    Args:
-        room: it stands in.
-        tags: such as `group` for a family of corruptions.
-        apart: group of its outcomes where these are answers of something else than the model, such as `certificate`.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    room: str
-    tags: dict[str, str] = Field(default_factory=dict)
-    apart: str | None = None
-
-
-class StepRecord(BaseModel):
-    """Record of a line of a plan, for reports.
-
-    Args:
-        method: its name.
-        conditions: ids of the conditions that it makes.
-        subject: which predictor their rows evaluate; see `unshaken.run.order`.
-        radii: sizes at which certificates were asked for.
-        parameters: of the method, defaults filled in.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    method: str
-    conditions: list[str]
-    subject: str = MODEL
-    radii: list[float] = Field(default_factory=list)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+from unshaken.run.plan import prepare
+from unshaken.store.config import Entry, MethodRecord, StepRecord
 
 
 def record_methods(plan: Sequence[Entry]) -> dict[str, MethodRecord]:

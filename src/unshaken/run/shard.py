@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar, cast
+from functools import cache, partial
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,36 +17,36 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.context import Context
 from unshaken.core.errors import DataError
 from unshaken.core.flag import Flag
 from unshaken.core.meter import Meter
 from unshaken.core.oracle import Oracle
-from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.core.part import CLEAN, Part
 from unshaken.core.progress import Task as Progress
+from unshaken.core.task import Task
 from unshaken.data import BadSample, Dataset, stream
-from unshaken.data.boxes import object_masks
-from unshaken.data.photo_maps import map_in_view
-from unshaken.data.viewpoint.object_set import ObjectSet
+from unshaken.data.resources import places_of, resources_of
+from unshaken.run.adapters import rows_of
 from unshaken.run.borders import check_borders
-from unshaken.run.config import RunConfig
 from unshaken.run.cost import condition_weights
 from unshaken.run.engine import LOCAL, Engine
 from unshaken.run.examples import choose, damage, quota
 from unshaken.run.plan import Step, prepare
-from unshaken.run.published import read_corrupted
-from unshaken.run.rows import Context
-from unshaken.run.split import NUMBERS
-from unshaken.run.task import CLASSIFICATION, Task
+from unshaken.run.published import CorruptedFiles
+from unshaken.store.config import RunConfig
 from unshaken.store.journal import Journal
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import OUTCOMES, table_of
+from unshaken.store.split import NUMBERS
+from unshaken.store.tables import empty_table, table_of
+from unshaken.tasks.classification import CLASSIFICATION
 
 T = TypeVar("T")
 Finished: TypeAlias = set[tuple[str, int]]
 """Conditions and shards whose rows are there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A run made ready to compute shards of.
 
@@ -151,31 +152,14 @@ class Job:
             if self.run.has_rows("cost", label.get(c, c), shard) and self.run.has_rows("outcomes", c, shard)
         }
 
-    def files(self, condition: Condition, batch: Batch) -> tuple[Batch | None, dict[str, str]] | None:
-        """Samples as files that come with the data show them; see `Context`."""
-        if condition.id not in self.config.from_files:
-            return None
-        places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
-        rows = [places[name] for name in batch.ids]
-        return read_corrupted(self.dataset, condition, batch, rows, self.model.view, self.workers)
+    def resources(self) -> dict[type[Any], Any]:
+        """What methods may ask of the data and of the run, by its type; see `Context`."""
+        return self.once("resources", self._resources)
 
-    def object_masks(self, folder: str, ids: Sequence[str]) -> Tensor:
-        """Where the objects of samples are, from a folder of masks; see `Context`."""
-        places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
-        return object_masks(folder, self.dataset, [places[name] for name in ids], self.model.view)
-
-    def photo_map(self, sample: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Numbers of the pixels of a photo where the model sees these; see `Context`."""
-        places = self.once("places", lambda: {name: i for i, name in enumerate(self.dataset.ids)})
-        return map_in_view(values, self.dataset, places[sample], self.model.view)
-
-    def renderer(self) -> Callable[[str, Tensor], Tensor] | None:
-        """Renders samples from other viewpoints, where they are objects; see `Context`."""
-        if not isinstance(self.dataset, ObjectSet):
-            return None
-        objects, view, device = self.dataset, self.model.view, self.config.device
-        places = self.once("places", lambda: {name: i for i, name in enumerate(objects.ids)})
-        return lambda name, views: objects.images(places[name], views, view).to(device)
+    def _resources(self) -> dict[type[Any], Any]:
+        view, from_files = self.model.view, frozenset(self.config.from_files)
+        files = CorruptedFiles(from_files, self.dataset, cache(partial(places_of, self.dataset)), view, self.workers)
+        return {**resources_of(self.dataset, view, self.config.device), Task: self.task, CorruptedFiles: files}
 
     def obstacle(self, step: Step) -> str | None:
         """Why a step cannot be made, and what to do; None where it can."""
@@ -244,21 +228,17 @@ def run_shard(
             oracle,
             config.seed,
             logits,
-            job.reference,
-            len(config.ids),
-            lambda condition: Journal(job.run, condition, shard, alive=alive),
-            job.once,
-            job.files,
-            job.task.rows,
-            job.object_masks,
-            job.renderer(),
-            job.photo_map,
+            reference=job.reference,
+            samples=len(config.ids),
+            journal=lambda condition: Journal(job.run, condition, shard, alive=alive),
+            once=job.once,
+            resources=job.resources(),
         )
         for step in todo:
             last = step is todo[-1]
             alive()
             began, before = time.perf_counter(), _copy(oracle.meter)
-            parts = [] if batch is None else step.method.evaluate(batch, step.conditions, context)
+            parts = [] if batch is None else rows_of(step.method, batch, step.conditions, context)
             _keep_pictures(job, shard, parts, clean, batch if last else None)
             _write_step(job, shard, step, parts)
             for condition in step.conditions:
@@ -308,7 +288,7 @@ def _write_clean(
     if bad:
         part = Part("outcomes", CLEAN, {"id": [b.id for b in bad], "error": [b.reason for b in bad]})
         tables.append(table_of(part))
-    job.run.write_rows(pa.concat_tables(tables) if tables else OUTCOMES.empty_table(), "outcomes", CLEAN.id, shard)
+    job.run.write_rows(pa.concat_tables(tables) if tables else empty_table("outcomes"), "outcomes", CLEAN.id, shard)
 
 
 def _write_step(job: Job, shard: int, step: Step, parts: list[Part]) -> None:

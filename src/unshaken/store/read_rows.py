@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from unshaken.core.errors import RunError
 from unshaken.store.mark import wrong_mark
-from unshaken.store.tables import SCHEMAS
+from unshaken.store.tables import schema_of
 
 _FILE = re.compile(r"([A-Za-z0-9._=+-]+)-([0-9]{5,9})\.parquet")
 
@@ -42,7 +42,7 @@ def parse_rows(
     named = _FILE.fullmatch(file)
     if named is None:
         raise damaged("its name is not CONDITION-SHARD.parquet")
-    schema = SCHEMAS.get(name)
+    schema = schema_of(name)
     extra = ["condition", "id"] if name == "outcomes" else []
     wanted = None if columns is None else [*columns, *(c for c in extra if c not in columns)]
     try:

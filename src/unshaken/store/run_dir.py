@@ -25,7 +25,7 @@ from unshaken.core.errors import RunError, UnshakenError
 from unshaken.store.address import check_writable, open_address
 from unshaken.store.mark import marked, wrong_mark
 from unshaken.store.read_rows import parse_rows
-from unshaken.store.tables import SCHEMAS
+from unshaken.store.tables import schema_of
 from unshaken.store.tensor_file import TensorFile
 
 _TEMPORARY = re.compile(r"\.unshaken-[0-9a-f]{32}\.tmp$")
@@ -238,7 +238,7 @@ class RunDir:
             except pa.ArrowException as error:
                 why = str(error).partition("\n")[0]
                 raise RunError(f"{self}: files of rows/{name} disagree ({why}); start a new run") from None
-        known = SCHEMAS.get(name, pa.schema([(column, pa.null()) for column in columns or ()]))
+        known = schema_of(name) or pa.schema([(column, pa.null()) for column in columns or ()])
         empty = known.empty_table()
         return empty.select(columns) if columns else empty
 

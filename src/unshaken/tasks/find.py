@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.task import Task
 from unshaken.data import Dataset
-from unshaken.run.task import CLASSIFICATION, Task
+from unshaken.tasks.classification import CLASSIFICATION
 from unshaken.tasks.detection.task import Detection
 from unshaken.tasks.segmentation.task import Segmentation
 

@@ -10,8 +10,9 @@ from unshaken.attack import Substitution, Transfer
 from unshaken.attack.black_box import substitution
 from unshaken.attack.engine.phase import AttackContext
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 
 
 class Bright(nn.Module):
@@ -56,7 +57,7 @@ def test_the_substitute_is_trained_once_a_run():
         oracle = Oracle(model)
         context = Context(oracle, 0, oracle.exact(part.images), lambda: samples, once=once)
         before = oracle.meter.forwards
-        parts = attack.evaluate(part, attack.conditions(label="s", severities=(), eps=[0.1], norm="linf"), context)
+        parts = rows_of(attack, part, conditions_of(attack, Line("s", eps=[0.1])), context)
         per_sample = sum(sum(p.columns["forwards"]) for p in parts if p.table == "outcomes")
         spent.append(oracle.meter.forwards - before - per_sample)
     assert spent == [2 * len(samples), 0]  # the images and as many new ones, asked about once

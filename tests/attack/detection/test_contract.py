@@ -10,6 +10,7 @@ from tests.tasks.detection.scenes import detector, scenes
 from unshaken.core import Oracle, list_methods
 from unshaken.core.errors import UnshakenError
 from unshaken.data import stream
+from unshaken.run.adapters import Line, conditions_of
 
 ATTACKS = [m for m in list_methods("attack") if "detection" in getattr(m.cls, "tasks", ())]
 ORDER = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}
@@ -96,7 +97,7 @@ def test_what_it_cannot_do_is_said(method):
     with pytest.raises(UnshakenError, match=r"eps|norm"):
         run(method, batch, norm, [-1.0])
     with pytest.raises(UnshakenError, match="not severities"):
-        method.cls().conditions(label="x", severities=[1], eps=(), norm="linf")
+        conditions_of(method.cls(), Line("x", severities=[1]))
     net = soft()
     net.differentiable = False
     with pytest.raises(UnshakenError, match="gives no gradients"):

@@ -9,8 +9,9 @@ from torch import nn
 from unshaken.attack import APGD, FAB, FGSM, JSMA, MIFGSM, PGD, CarliniWagner, DeepFool
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
+from unshaken.core.context import Context
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 
@@ -39,12 +40,12 @@ def test_bad_budgets_are_refused_in_one_line(net, batch, change, words):
         FGSM().attack(Oracle(net), batch, **{"norm": "linf", "eps": [0.1], **change})
     assert "\n" not in str(caught.value)
     with pytest.raises(ParameterError, match=words):
-        FGSM().conditions(label="fgsm", severities=(), **{"norm": "linf", "eps": [0.1], **change})
+        conditions_of(FGSM(), Line("fgsm", **{"norm": "linf", "eps": [0.1], **change}))
 
 
 def test_severities_are_refused():
     with pytest.raises(ParameterError, match="eps, not severities"):
-        FGSM().conditions(label="fgsm", severities=(1,), eps=(0.1,), norm="linf")
+        conditions_of(FGSM(), Line("fgsm", severities=(1,), eps=(0.1,)))
 
 
 @pytest.mark.parametrize(
@@ -203,10 +204,10 @@ def test_an_empty_batch_has_empty_results(net, batch):
 def test_rows_of_two_budgets(net, batch):
     oracle = Oracle(net)
     attack = PGD(steps=5)
-    conditions = attack.conditions(label="pgd", severities=(), eps=(0.01, 0.1), norm="linf")
+    conditions = conditions_of(attack, Line("pgd", eps=(0.01, 0.1)))
     assert [c.id for c in conditions] == ["pgd-linf-0.01", "pgd-linf-0.1"]
     with evaluating(net):
-        parts = attack.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
+        parts = rows_of(attack, batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
     found, _ = attack.attack(Oracle(net), batch, norm="linf", eps=[0.01, 0.1])
     turns = [p for p in parts if p.table == "turns"]
     assert [p.columns["standing"] for p in turns] == [[8], [8 - int(found[0].fooled.sum())]]
@@ -228,8 +229,8 @@ def test_rows_of_two_budgets(net, batch):
 def test_flags_stand_with_the_first_budget(net, make):
     model = Classifier(Steps(net.net)).eval()
     batch = make.batch(model, make.images(5, 1, 8, 8))
-    conditions = FGSM().conditions(label="fgsm", severities=(), eps=(1e-3, 2e-3), norm="linf")
-    parts = FGSM().evaluate(batch, conditions, Context(Oracle(model), 0, model(batch.images).detach()))
+    conditions = conditions_of(FGSM(), Line("fgsm", eps=(1e-3, 2e-3)))
+    parts = rows_of(FGSM(), batch, conditions, Context(Oracle(model), 0, model(batch.images).detach()))
     assert [len(p.flags) for p in parts if p.table == "outcomes"] == [1, 0]
     assert [p.columns["turn"] for p in parts if p.table == "turns"] == [[0], [0]]
 

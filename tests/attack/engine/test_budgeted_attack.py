@@ -9,8 +9,9 @@ import torch
 
 from unshaken.attack import DeepFool, Spatial
 from unshaken.core import Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from unshaken.run.rows import Context
     ],
 )
 def test_conditions_of_a_minimal_attack_have_one_without_a_budget(eps, ids):
-    got = DeepFool().conditions(label="m", severities=(), eps=eps, norm="l2")
+    got = conditions_of(DeepFool(), Line("m", eps=eps, norm="l2"))
     assert [c.id for c in got] == ids
     assert [(c.eps, c.norm) for c in got][-1] == (None, "l2")
 
@@ -30,8 +31,8 @@ def test_conditions_of_a_minimal_attack_have_one_without_a_budget(eps, ids):
 def test_rows_of_a_minimal_attack(make):
     model, batch, distance = make.spread("l2", 20)
     attack, oracle = DeepFool(), Oracle(model)
-    conditions = attack.conditions(label="deepfool", severities=(), eps=(float(distance.median()),), norm="l2")
-    parts = attack.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
+    conditions = conditions_of(attack, Line("deepfool", eps=(float(distance.median()),), norm="l2"))
+    parts = rows_of(attack, batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
     rows = [p for p in parts if p.table == "outcomes"]
     assert [p.condition for p in rows] == conditions
     assert [sum(p.columns["correct"]) for p in rows] == [
@@ -44,10 +45,10 @@ def test_rows_of_a_minimal_attack(make):
 def test_an_attack_without_a_norm_has_no_eps(make):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(4, 1, 8, 8))
-    (condition,) = Spatial().conditions(label="spatial", severities=(), eps=(), norm="linf")
+    (condition,) = conditions_of(Spatial(), Line("spatial"))
     assert (condition.id, condition.eps, condition.norm) == ("spatial", None, None)
     for call in (
-        lambda: Spatial().conditions(label="spatial", severities=(), eps=(0.1,), norm="linf"),
+        lambda: conditions_of(Spatial(), Line("spatial", eps=(0.1,))),
         lambda: Spatial().attack(Oracle(net), batch, eps=[0.1]),
     ):
         with pytest.raises(ParameterError, match=r"^spatial: has no eps; its budget is set by its own"):

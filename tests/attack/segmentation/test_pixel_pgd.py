@@ -12,6 +12,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
 from unshaken.data import stream
+from unshaken.run.adapters import Line, conditions_of
 
 
 def batch(n=4):
@@ -72,7 +73,7 @@ def test_what_is_wrong_is_named():
     with pytest.raises(ParameterError, match="norm 'l7'"):
         PixelPGD().attack(Oracle(segmenter()), data, norm="l7", eps=[0.1])
     with pytest.raises(ParameterError, match="give eps"):
-        PixelPGD().conditions(label="x", severities=[], eps=[], norm="linf")
+        conditions_of(PixelPGD(), Line("x"))
 
 
 def search(**options):

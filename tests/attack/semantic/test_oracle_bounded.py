@@ -12,10 +12,11 @@ from unshaken.attack import OracleBound
 from unshaken.attack.engine.adam import Adam
 from unshaken.attack.semantic.oracle_rows import OracleRecord
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure import fmr
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 ORACLES = '''
@@ -177,8 +178,8 @@ def test_rows_say_what_the_oracles_said(spec):
     attack = OracleBound(oracle=spec("above_0"), held_out=spec("above_4"), steps=10, **DOWN)
     batch, oracle = pixel(1.0, 0.9, 0.2, 0.0), Oracle(THETA)
     clean = oracle.exact(batch.images)
-    (condition,) = attack.conditions(label="oracle-bounded", severities=(), eps=(), norm="linf")
-    parts = attack.evaluate(batch, [condition], Context(oracle, 1, clean, lambda: batch))
+    (condition,) = conditions_of(attack, Line("oracle-bounded"))
+    parts = rows_of(attack, batch, [condition], Context(oracle, 1, clean, lambda: batch))
     own = table_of(next(p for p in parts if p.table == "oracle_bounded")).to_pydict()
     rows = table_of(next(p for p in parts if p.table == "outcomes")).to_pydict()
     assert own["validated"] == [True, True, True, False]

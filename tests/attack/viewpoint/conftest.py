@@ -8,8 +8,9 @@ from torch import nn
 
 from unshaken.core import Batch, Classifier
 from unshaken.core.classifier import evaluating
+from unshaken.core.context import Context, Renderer
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 
 
 class AzimuthNet(nn.Module):
@@ -37,9 +38,10 @@ def evaluated():
         model = Classifier(net or AzimuthNet()).eval()
         with evaluating(model):
             oracle = Oracle(model, limit=limit)
-            context = Context(oracle, seed, oracle.exact(batch.images), render=render)
-            conditions = attack.conditions(label=attack.info.name, severities=(), eps=(), norm="linf")
-            parts = attack.evaluate(batch, conditions, context)
+            offered = {} if render is None else {Renderer: render}
+            context = Context(oracle, seed, oracle.exact(batch.images), resources=offered)
+            conditions = conditions_of(attack, Line(attack.info.name))
+            parts = rows_of(attack, batch, conditions, context)
         return {part.table: part for part in parts}, oracle.meter
 
     return evaluate

@@ -13,6 +13,7 @@ from unshaken.attack.viewpoint.random_views import RandomViews
 from unshaken.attack.viewpoint.viewfool import ViewFool
 from unshaken.core import Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
+from unshaken.run.adapters import Line, conditions_of
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -120,7 +121,7 @@ def test_wrong_use_is_one_line(azimuth_batch, evaluated):
     with pytest.raises(ParameterError, match="random-views: it needs objects that can be rendered"):
         evaluated(RandomViews(), azimuth_batch, render=None)
     with pytest.raises(ParameterError, match="neither severities nor eps"):
-        GMVFool().conditions(label="gmvfool", severities=(), eps=(0.1,), norm="linf")
+        conditions_of(GMVFool(), Line("gmvfool", eps=(0.1,)))
     with pytest.raises(ParameterError, match="half and centre make one box"):
         GMVFool(half=(1, 1, 1, 1, 1, 1))
     with pytest.raises(ParameterError, match="r must stay positive"):

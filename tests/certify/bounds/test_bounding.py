@@ -9,17 +9,19 @@ from torch import nn
 from unshaken.certify.bounds.ibp import IBP, margins
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.context import Context
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
+from unshaken.run.adapters.certify import attacks_on
 from unshaken.store.tables import table_of
 
 
 def test_rows(by_hand):
     x = torch.tensor([[0.8, 0.5], [0.6, 0.5]]).view(2, 1, 1, 2)
     batch, clean = Batch(x, torch.tensor([2, 0]), ("a", "b")), Oracle(by_hand).exact(x)
-    (condition,) = IBP().conditions(label="ibp", severities=(), eps=(0.1,), norm="linf")
-    parts = IBP().evaluate(batch, [condition], Context(Oracle(by_hand), 0, clean))
+    (condition,) = conditions_of(IBP(), Line("ibp", eps=(0.1,)))
+    parts = rows_of(IBP(), batch, [condition], Context(Oracle(by_hand), 0, clean))
     rows = table_of(parts[0]).to_pylist()
     assert [(r["radius"], r["prediction"], r["label"], r["alpha"], r["norm"]) for r in rows] == [
         (0.1, 2, 2, 0.0, "linf"),
@@ -35,8 +37,8 @@ def test_search_finds_the_largest_radius(by_hand):
     x = torch.tensor([0.8, 0.5]).view(1, 1, 1, 2)
     batch, clean = Batch(x, torch.tensor([2]), ("a",)), Oracle(by_hand).exact(x)
     method = IBP(search=12)
-    (condition,) = method.conditions(label="ibp", severities=(), eps=(0.4,), norm="linf")
-    (row,) = table_of(method.evaluate(batch, [condition], Context(Oracle(by_hand), 0, clean))[0]).to_pylist()
+    (condition,) = conditions_of(method, Line("ibp", eps=(0.4,)))
+    (row,) = table_of(rows_of(method, batch, [condition], Context(Oracle(by_hand), 0, clean))[0]).to_pylist()
     assert row["radius"] == pytest.approx(0.15, abs=0.4 / 2**11)
     assert row["radius"] < 0.15
 
@@ -44,8 +46,8 @@ def test_search_finds_the_largest_radius(by_hand):
 def certified(model, x, method, eps):
     clean = Oracle(model).exact(x)
     batch = Batch(x, clean.argmax(1), tuple(str(i) for i in range(len(x))))
-    (condition,) = method.conditions(label="ibp", severities=(), eps=(eps,), norm="linf")
-    (rows, _) = method.evaluate(batch, [condition], Context(Oracle(model), 0, clean))
+    (condition,) = conditions_of(method, Line("ibp", eps=(eps,)))
+    (rows, _) = rows_of(method, batch, [condition], Context(Oracle(model), 0, clean))
     return rows.columns
 
 
@@ -62,24 +64,22 @@ def test_a_search_leaves_the_radius_where_it_holds_and_halves_it_elsewhere(by_ha
 
 
 def test_conditions():
-    (whole,) = IBP().conditions(label="ibp", severities=(), eps=(1.0,), norm="linf")
+    (whole,) = conditions_of(IBP(), Line("ibp", eps=(1.0,)))
     assert whole.eps == 1
-    found = IBP().conditions(label="ibp", severities=(), eps=(), norm="linf")
+    found = conditions_of(IBP(), Line("ibp"))
     assert [(c.id, c.eps, c.norm) for c in found] == [("ibp-0.007843", 2 / 255, "linf")]
     with pytest.raises(ParameterError, match="ibp: norm 'l2' is not one of linf"):
-        IBP().conditions(label="ibp", severities=(), eps=(0.1,), norm="l2")
+        conditions_of(IBP(), Line("ibp", eps=(0.1,), norm="l2"))
     with pytest.raises(ParameterError, match=r"ibp: has no severities: give eps"):
-        IBP().conditions(label="ibp", severities=(1,), eps=(), norm="linf")
+        conditions_of(IBP(), Line("ibp", severities=(1,)))
     for eps in (0.0, -0.1, 1.5, math.nan):
         with pytest.raises(ParameterError, match=r"ibp: eps .* must lie in \(0, 1\]"):
-            IBP().conditions(label="ibp", severities=(), eps=(eps,), norm="linf")
+            conditions_of(IBP(), Line("ibp", eps=(eps,)))
 
 
 def test_pgd_stands_beside_the_certificates():
-    assert IBP().beside([0.1, 0.2]) == [{"method": "pgd", "norm": "linf", "eps": [0.1, 0.2]}]
-    assert IBP().beside([])[0]["eps"] == [
-        c.eps for c in IBP().conditions(label="i", severities=(), eps=(), norm="linf")
-    ]
+    assert attacks_on(IBP(), [0.1, 0.2]) == [{"method": "pgd", "norm": "linf", "eps": [0.1, 0.2]}]
+    assert attacks_on(IBP(), [])[0]["eps"] == [c.eps for c in conditions_of(IBP(), Line("i"))]
 
 
 def test_bad_input(make, by_hand):

@@ -14,8 +14,9 @@ from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.reading import read_chain
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.context import Context
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 
@@ -162,8 +163,8 @@ def test_the_certifier_proves_what_intervals_do_not_and_stays_below_pgd():
     batch = Batch(x, clean.argmax(1), tuple(str(i) for i in range(30)))
     radii = {}
     for name, method in (("ibp", ibp.IBP()), ("cheap", CROWN()), ("full", CROWN(intermediate="crown"))):
-        (condition,) = method.conditions(label=name, severities=(), eps=(0.01,), norm="linf")
-        rows = table_of(method.evaluate(batch, [condition], Context(Oracle(model), 0, clean))[0]).to_pylist()
+        (condition,) = conditions_of(method, Line(name, eps=(0.01,)))
+        rows = table_of(rows_of(method, batch, [condition], Context(Oracle(model), 0, clean))[0]).to_pylist()
         radii[name] = torch.tensor([r["radius"] for r in rows]) > 0
     assert bool((radii["ibp"] <= radii["cheap"]).all())
     assert bool((radii["cheap"] <= radii["full"]).all())

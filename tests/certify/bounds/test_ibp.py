@@ -11,9 +11,10 @@ from unshaken.attack.gradient.pgd import PGD
 from unshaken.certify.bounds.ibp import IBP, margins
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.context import Context
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 
@@ -87,8 +88,8 @@ def test_certified_samples_withstand_pgd(make):
     clean = Oracle(model).exact(x)
     batch = Batch(x, clean.argmax(1), tuple(str(i) for i in range(40)))
     method = IBP()
-    (condition,) = method.conditions(label="ibp", severities=(), eps=(0.004,), norm="linf")
-    rows = table_of(method.evaluate(batch, [condition], Context(Oracle(model), 0, clean))[0]).to_pylist()
+    (condition,) = conditions_of(method, Line("ibp", eps=(0.004,)))
+    rows = table_of(rows_of(method, batch, [condition], Context(Oracle(model), 0, clean))[0]).to_pylist()
     certified = torch.tensor([r["radius"] for r in rows]) > 0
     (found,), _ = PGD(steps=20).attack(Oracle(model), batch, norm="linf", eps=[0.004])
     assert 3 < int(certified.sum()) < 40

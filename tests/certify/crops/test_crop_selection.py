@@ -12,12 +12,15 @@ from unshaken.certify.crops._scores import box_mean_score
 from unshaken.certify.crops.crop_selection import ball_rate
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import parse_method
 from unshaken.models import fingerprint
-from unshaken.run.plan import Entry, Step
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
+from unshaken.run.adapters.certify import fields_for
+from unshaken.run.plan import Step
+from unshaken.store.config import Entry
 from unshaken.store.tables import table_of
 from unshaken.stress.geometry.translation import window
 
@@ -243,7 +246,7 @@ def test_it_stands_in_a_plan_and_gives_rows_of_both_tables():
     step = Step(Entry(method="crop_selection", params={"crop": "14"}, severities=(1, 3)), "crop_selection")
     assert [c.id for c in step.conditions] == ["crop_selection-1", "crop_selection-3"]
     oracle = Oracle(model, limit=8)
-    parts = step.method.evaluate(batch, step.conditions, Context(oracle, 0, torch.zeros(30, 4)))
+    parts = rows_of(step.method, batch, step.conditions, Context(oracle, 0, torch.zeros(30, 4)))
     assert [p.table for p in parts] == ["certificates", "outcomes"] * 2
     assert oracle.meter.forwards == 60
     method = CropSelection(crop=14)
@@ -294,9 +297,9 @@ def test_wrong_images_and_shifts_are_refused():
     with pytest.raises(ParameterError, match="top=1, cyclic=false"):
         CropSelection(crop=10, cyclic=True).certify(images, 1)
     with pytest.raises(ParameterError, match="give severities, not eps"):
-        CropSelection().conditions(label="c", severities=(), eps=(0.1,), norm="linf")
+        conditions_of(CropSelection(), Line("c", eps=(0.1,)))
     with pytest.raises(ParameterError, match="at least 1 pixel"):
-        CropSelection().conditions(label="c", severities=(0,), eps=(), norm="linf")
+        conditions_of(CropSelection(), Line("c", severities=(0,)))
 
 
 def test_sizes_are_shares_of_the_side_or_pixels():
@@ -306,11 +309,11 @@ def test_sizes_are_shares_of_the_side_or_pixels():
 
 
 def test_a_shift_of_one_pixel_is_the_default():
-    found = CropSelection().conditions(label="c", severities=(), eps=(), norm="linf")
+    found = conditions_of(CropSelection(), Line("c"))
     assert [(c.id, c.severity) for c in found] == [("c-1", 1)]
-    assert CropSelection().asked([2, 3.0]) == {"severities": [2, 3]}
+    assert fields_for(CropSelection(), [2, 3.0]) == {"severities": [2, 3]}
     with pytest.raises(ParameterError, match=r"whole pixels, not 2\.5"):
-        CropSelection().asked([1, 2.5])
+        fields_for(CropSelection(), [1, 2.5])
 
 
 def test_no_shift_is_certified_of_every_photo():
@@ -335,11 +338,11 @@ def test_rows_need_one_crop_a_photo_and_cost_a_pass_each():
     model = Classifier(Linear(12))
     model.net.register_forward_pre_hook(lambda _m, inputs: seen.append(len(inputs[0])))
     method, oracle = CropSelection(crop=12, top=3), Oracle(model, limit=2)
-    (condition,) = method.conditions(label="c", severities=(), eps=(), norm="linf")
+    (condition,) = conditions_of(method, Line("c"))
     with pytest.raises(ParameterError, match="top=1"):
-        method.evaluate(batch, [condition], Context(oracle, 0, torch.zeros(5, 4)))
+        rows_of(method, batch, [condition], Context(oracle, 0, torch.zeros(5, 4)))
     one = CropSelection(crop=12)
-    parts = one.evaluate(batch, [condition], Context(oracle, 0, torch.zeros(5, 4)))
+    parts = rows_of(one, batch, [condition], Context(oracle, 0, torch.zeros(5, 4)))
     assert [len(p.columns["id"]) for p in parts] == [5, 5]
     assert seen == [2, 2, 1]
     assert oracle.meter.forwards == 5

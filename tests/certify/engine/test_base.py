@@ -7,8 +7,9 @@ from unshaken.certify.engine.base import NOT_FINITE, certificates
 from unshaken.core.batch import Batch
 from unshaken.core.part import Condition
 from unshaken.core.prediction import NO_CLASS
+from unshaken.run.adapters.certify import fields_for
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import SCHEMAS, table_of
+from unshaken.store.tables import schema_of, table_of
 
 CONTRACT = {
     "id",
@@ -27,7 +28,7 @@ CONTRACT = {
 
 
 def test_the_table_has_the_columns_that_others_rely_on():
-    assert set(SCHEMAS["certificates"].names) >= CONTRACT
+    assert set(schema_of("certificates").names) >= CONTRACT
 
 
 @pytest.mark.parametrize("labels", [torch.tensor([3, 1]), None])
@@ -105,4 +106,4 @@ def test_what_is_not_given_is_that_of_an_exact_certificate_without_a_class():
 def test_the_cost_of_a_certificate_is_known_where_votes_decide_it():
     assert Smoothing(n=50, n0=7).most_passes(10) == 57
     assert IBP().most_passes(10) is None
-    assert IBP().asked([0.1]) == {"eps": [0.1]}
+    assert fields_for(IBP(), [0.1]) == {"eps": [0.1]}

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from unshaken.core import Batch, Classifier, Oracle
-from unshaken.run.rows import Context
+from unshaken.core.context import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 
@@ -33,8 +34,8 @@ def batch(*distances, labels=None):
 
 def rows(method, samples, radii, limit=256):
     oracle = counted(limit)
-    conditions = method.conditions(label="smoothing-attack", severities=(), eps=radii, norm="l2")
-    parts = method.evaluate(samples, conditions, Context(oracle, 0, oracle.exact(samples.images)))
+    conditions = conditions_of(method, Line("smoothing-attack", eps=radii, norm="l2"))
+    parts = rows_of(method, samples, conditions, Context(oracle, 0, oracle.exact(samples.images)))
     return parts, [table_of(p).to_pylist() for p in parts], oracle
 
 

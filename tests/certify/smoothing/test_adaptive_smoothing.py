@@ -15,8 +15,11 @@ from unshaken.certify.smoothing.adaptive_smoothing import AdaptiveSmoothing, bou
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line as PlanLine
+from unshaken.run.adapters import conditions_of, rows_of
+from unshaken.run.adapters.certify import attacks_on, fields_for
 
 REPEATS = 10_000
 SIGMA = 0.5
@@ -155,15 +158,15 @@ class FixedLogits(nn.Module):
         return self.logits.expand(len(images), -1)
 
 
-def rows_of(certifier, model, images, seed=0):
+def certified(certifier, model, images, seed=0):
     model.eval()
     ids = tuple(f"s{i}" for i in range(len(images)))
     batch = Batch(images, torch.ones(len(images), dtype=torch.int64), ids)
     oracle = Oracle(model)
     with torch.no_grad():
         clean = model(images)
-    conditions = certifier.conditions(label="a", severities=(), eps=(), norm="l2")
-    parts = certifier.evaluate(batch, conditions, Context(oracle, seed, clean))
+    conditions = conditions_of(certifier, PlanLine("a", norm="l2"))
+    parts = rows_of(certifier, batch, conditions, Context(oracle, seed, clean))
     assert [p.table for p in parts] == ["certificates", "outcomes"]
     return parts[0].columns, parts[1].columns
 
@@ -176,7 +179,7 @@ def test_on_a_half_space_the_radius_is_below_the_true_one_and_close():
     """16 pixels: the vote for class 1 at mean m is `Phi(4 (m - 1/2) / s)`, and a move by r shifts it by r / s."""
     sigma, alpha = 0.25, 0.8
     images = grey(0.62, 0.7, 0.8)
-    found, outcomes = rows_of(AdaptiveSmoothing(sigma=sigma, alpha=alpha, n=4000), Classifier(Line()), images)
+    found, outcomes = certified(AdaptiveSmoothing(sigma=sigma, alpha=alpha, n=4000), Classifier(Line()), images)
     p = ndtr(4 * (images[:, 0, 0, 0].double().numpy() - 0.5) / sigma)
     true = sharp_radius(torch.from_numpy(p), torch.from_numpy(1 - p), alpha, sigma).numpy()
     # two classes: the margin is lost where p = (1 + 1/4) / 2
@@ -196,7 +199,7 @@ def test_the_accurate_model_decides_where_the_smoothed_one_is_unsure(monkeypatch
     other = Classifier(FixedLogits(5.0, 0.0))
     monkeypatch.setattr("unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: other.eval())
     certifier = AdaptiveSmoothing(accurate="py:other.py:build", sigma=0.25, alpha=0.8, n=500)
-    found, outcomes = rows_of(certifier, Classifier(Line()), grey(0.505, 0.9))
+    found, outcomes = certified(certifier, Classifier(Line()), grey(0.505, 0.9))
     assert found["prediction"] == [0, 1]
     assert found["abstained"] == [False, False]
     assert found["radius"][0] == 0 < found["radius"][1]
@@ -210,23 +213,23 @@ def test_other_classes_are_refused(monkeypatch):
         "unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: Classifier(FixedLogits(1.0, 0.0, 0.0))
     )
     with pytest.raises(ParameterError, match="has 3 classes, the model 2"):
-        rows_of(AdaptiveSmoothing(accurate="demo", n=10), Classifier(Line()), grey(0.6))
+        certified(AdaptiveSmoothing(accurate="demo", n=10), Classifier(Line()), grey(0.6))
 
 
 def test_a_mixture_is_taken_apart():
     whole = Classifier(MixtureNet(Classifier(FixedLogits(0.0, 9.0)), Classifier(Line()), alpha=0.7, scale_accurate=2.0))
-    found, _ = rows_of(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.99), whole, grey(0.8))
-    alone, _ = rows_of(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.7), Classifier(Line()), grey(0.8))
+    found, _ = certified(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.99), whole, grey(0.8))
+    alone, _ = certified(AdaptiveSmoothing(sigma=0.25, n=1000, alpha=0.7), Classifier(Line()), grey(0.8))
     assert found["radius"][0] == pytest.approx(alone["radius"][0])
     with pytest.raises(ParameterError, match="is a mixture that has an accurate model"):
-        rows_of(AdaptiveSmoothing(accurate="demo"), whole, grey(0.8))
+        certified(AdaptiveSmoothing(accurate="demo"), whole, grey(0.8))
     whole.net.alpha = 0.5
     with pytest.raises(ParameterError, match=r"may be 0\.5; certificates need"):
-        rows_of(AdaptiveSmoothing(), whole, grey(0.8))
+        certified(AdaptiveSmoothing(), whole, grey(0.8))
 
 
 def test_too_few_votes_say_so():
-    found, _ = rows_of(AdaptiveSmoothing(sigma=0.25, alpha=0.6, n=20), Classifier(Line()), grey(0.9))
+    found, _ = certified(AdaptiveSmoothing(sigma=0.25, alpha=0.6, n=20), Classifier(Line()), grey(0.9))
     assert found["radius"] == [0.0]
     assert f"takes {votes_needed(0.6, 0.001, 2)} votes, all for one class, not n=20" in found["reason"][0]
 
@@ -234,7 +237,7 @@ def test_too_few_votes_say_so():
 def test_radii_are_found_not_given():
     for given in ({"eps": (0.1,), "severities": ()}, {"eps": (), "severities": (1,)}):
         with pytest.raises(ParameterError, match="the radii are computed"):
-            AdaptiveSmoothing().conditions(label="a", norm="l2", **given)
+            conditions_of(AdaptiveSmoothing(), PlanLine("a", norm="l2", **given))
     for wrong in ({"alpha": 0.5}, {"alpha": 1.1}, {"sigma": 0.0}, {"n": 0}, {"alpha_error": 0.6}, {"rule": "best"}):
         with pytest.raises(ParameterError, match=f"adaptive-smoothing: {next(iter(wrong))}="):
             AdaptiveSmoothing(**wrong)
@@ -243,10 +246,10 @@ def test_radii_are_found_not_given():
 def test_what_stands_beside_it_in_a_plan():
     method = AdaptiveSmoothing(sigma=0.3, alpha=0.9, n=50, n0=7)
     assert method.most_passes(10) == 58
-    assert method.asked([]) == {}
+    assert fields_for(method, []) == {}
     with pytest.raises(ParameterError, match="omit --radius"):
-        method.asked([0.1])
-    (beside,) = method.beside([])
+        fields_for(method, [0.1])
+    (beside,) = attacks_on(method, [])
     assert (beside["method"], beside["eps"]) == ("adaptive-smoothing-attack", [])
     assert beside["params"] == {"accurate": "", "alpha": 0.9, "scale_accurate": 1.0, "sigma": 0.3}
 
@@ -287,6 +290,6 @@ class Gate(MixtureNet):
 
 def test_a_weight_that_depends_on_the_image_costs_a_pass_more():
     whole = Classifier(Gate(Classifier(FixedLogits(0.0, 9.0)), Classifier(Line()), alpha=0.6))
-    found, outcomes = rows_of(AdaptiveSmoothing(sigma=0.25, n=500), whole, grey(0.7, 0.9))
+    found, outcomes = certified(AdaptiveSmoothing(sigma=0.25, n=500), whole, grey(0.7, 0.9))
     assert outcomes["forwards"].tolist() == [602, 602]  # the votes, the accurate model, and the weight
     assert found["samples"] == [600, 600]

@@ -10,8 +10,10 @@ from torch import nn
 from unshaken.certify import AdaptiveSmoothing, AdaptiveSmoothingAttack
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line as PlanLine
+from unshaken.run.adapters import conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 ALWAYS_0 = [5.0, 0.0]
@@ -43,8 +45,8 @@ def grey(*levels):
 def rows(method, model, images, radii):
     batch = Batch(images, torch.ones(len(images), dtype=torch.int64), tuple(f"s{i}" for i in range(len(images))))
     counted = Oracle(model.eval())
-    conditions = method.conditions(label="a", severities=(), eps=radii, norm="l2")
-    parts = method.evaluate(batch, conditions, Context(counted, 0, counted.exact(images)))
+    conditions = conditions_of(method, PlanLine("a", eps=radii, norm="l2"))
+    parts = rows_of(method, batch, conditions, Context(counted, 0, counted.exact(images)))
     return [table_of(p).to_pylist() for p in parts if p.table == "outcomes"], counted
 
 
@@ -76,8 +78,8 @@ def test_no_example_lies_within_a_certified_radius(other):
     counted = Oracle(Classifier(Line()).eval())
     batch = Batch(images, torch.ones(5, dtype=torch.int64), tuple("abcde"))
     certifier = AdaptiveSmoothing(**shared, n=5000)
-    (condition,) = certifier.conditions(label="a", severities=(), eps=(), norm="l2")
-    sure = certifier.evaluate(batch, [condition], Context(counted, 0, counted.exact(images)))[0].columns["radius"]
+    (condition,) = conditions_of(certifier, PlanLine("a", norm="l2"))
+    sure = rows_of(certifier, batch, [condition], Context(counted, 0, counted.exact(images)))[0].columns["radius"]
     assert max(sure) > 0.3
     found, _ = rows(AdaptiveSmoothingAttack(**shared), Classifier(Line()), images, [r / 10 for r in range(1, 9)])
     for part in found:

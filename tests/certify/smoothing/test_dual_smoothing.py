@@ -18,6 +18,7 @@ from unshaken.certify.smoothing.votes import Tally, lower_bound
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import parse_method
+from unshaken.run.adapters.certify import attacks_on
 
 REPETITIONS = 10_000
 
@@ -408,11 +409,11 @@ def test_a_split_without_pixels_is_one_line():
 def test_what_stands_beside_it_in_a_plan():
     method = DualSmoothing(sigma=0.3, n=50, n0=7)
     assert method.most_passes(10) == 2 * 57
-    (beside,) = method.beside([0.0, 0.2])
+    (beside,) = attacks_on(method, [0.0, 0.2])
     assert (beside["method"], beside["eps"]) == ("dual-smoothing-attack", [0.2])
     assert beside["params"]["sigma"] == 0.3
     assert "sigma_right" not in beside["params"]
-    assert DualSmoothing(radii=(0.0, 0.1)).beside([])[0]["eps"] == [0.1]
+    assert attacks_on(DualSmoothing(radii=(0.0, 0.1)), [])[0]["eps"] == [0.1]
 
 
 def test_a_sum_that_reaches_nowhere_is_none():

@@ -15,8 +15,9 @@ from unshaken.certify.smoothing.dual_smoothing_attack import winner
 from unshaken.certify.smoothing.smoothing import vote_logits
 from unshaken.certify.smoothing.votes import Tally
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 HALVES = {"sigma": 0.25, "split": "top-bottom", "expansion": "mask"}
@@ -50,8 +51,8 @@ def tally(selected, counts):
 
 def rows(method, samples, radii):
     counted = oracle()
-    conditions = method.conditions(label="a", severities=(), eps=radii, norm="l2")
-    parts = method.evaluate(samples, conditions, Context(counted, 0, counted.exact(samples.images)))
+    conditions = conditions_of(method, Line("a", eps=radii, norm="l2"))
+    parts = rows_of(method, samples, conditions, Context(counted, 0, counted.exact(samples.images)))
     return [table_of(p).to_pylist() for p in parts], counted
 
 

@@ -9,8 +9,9 @@ import torch
 
 from unshaken.certify import SmoothingAttack
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 
 
 def test_passes_are_counted(plane):
@@ -41,14 +42,14 @@ def test_pictures_are_what_the_classifier_saw(plane):
 @pytest.mark.parametrize(("given", "words"), [({"severities": (1,)}, "no severities"), ({"eps": (0.0,)}, "eps=0")])
 def test_bad_radii_are_named(given, words):
     with pytest.raises(ParameterError, match=words):
-        SmoothingAttack().conditions(label="a", norm="l2", **{"severities": (), "eps": ()} | given)
+        conditions_of(SmoothingAttack(), Line("a", norm="l2", **{"severities": (), "eps": ()} | given))
 
 
 def test_radii_are_half_a_deviation_apart_unless_given():
-    found = SmoothingAttack(sigma=0.2).conditions(label="a", severities=(), eps=(), norm="linf")
+    found = conditions_of(SmoothingAttack(sigma=0.2), Line("a"))
     assert [c.eps for c in found] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     assert {c.norm for c in found} == {"l2"}
-    given = SmoothingAttack().conditions(label="a", severities=(), eps=(0.3, 0.1), norm="l2")
+    given = conditions_of(SmoothingAttack(), Line("a", eps=(0.3, 0.1), norm="l2"))
     assert [c.eps for c in given] == [0.1, 0.3]
 
 
@@ -67,8 +68,8 @@ def test_an_image_without_an_answer_is_an_example_and_one_without_a_number_is_no
     oracle = Oracle(Classifier(Broken()).eval())
     samples = plane.batch(0.5)
     method = SmoothingAttack(sigma=0.01, votes=100)
-    conditions = method.conditions(label="a", severities=(), eps=(0.3, 0.8), norm="l2")
-    parts = method.evaluate(samples, conditions, Context(oracle, 0, oracle.exact(samples.images)))
+    conditions = conditions_of(method, Line("a", eps=(0.3, 0.8), norm="l2"))
+    parts = rows_of(method, samples, conditions, Context(oracle, 0, oracle.exact(samples.images)))
     assert [p.columns["correct"].tolist() for p in parts] == [[True], [False]]
     for part in parts:
         assert bool(part.images(torch.tensor([0])).isfinite().all())

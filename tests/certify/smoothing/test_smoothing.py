@@ -17,6 +17,8 @@ from unshaken.certify.smoothing.smoothing_sequential import Ladder
 from unshaken.certify.smoothing.votes import Tally
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
+from unshaken.run.adapters import Line, conditions_of
+from unshaken.run.adapters.certify import attacks_on, fields_for
 
 
 def tally(hits, n, level=None, n0=100):
@@ -140,9 +142,9 @@ def test_the_smoothed_answer_is_the_majority():
 
 def test_conditions_refuse_what_they_do_not_take():
     with pytest.raises(ParameterError, match=r"give radii=0\.25"):
-        Smoothing().conditions(label="smoothing", severities=(), eps=(0.5,), norm="l2")
+        conditions_of(Smoothing(), Line("smoothing", eps=(0.5,), norm="l2"))
     with pytest.raises(ParameterError, match=r"give radii=0\.25"):
-        Smoothing().conditions(label="smoothing", severities=(1,), eps=(), norm="l2")
+        conditions_of(Smoothing(), Line("smoothing", severities=(1,), norm="l2"))
 
 
 def test_radii_come_as_text_and_sorted():
@@ -154,10 +156,10 @@ def test_radii_come_as_text_and_sorted():
 
 def test_the_attack_beside_it_is_made_at_the_radii_above_0():
     beside = {"method": "smoothing-attack", "params": {"sigma": 0.5}}
-    assert Smoothing(sigma=0.5).beside([0.0, 0.25]) == [{**beside, "eps": [0.25]}]
-    assert Smoothing(sigma=0.5, radii=(0.0, 0.1)).beside([]) == [{**beside, "eps": [0.1]}]
-    assert Smoothing(sigma=0.5).asked([0.2]) == {"params": {"sigma": 0.5, "radii": [0.2]}}
-    assert Smoothing(sigma=0.5).asked([]) == {"params": {"sigma": 0.5}}
+    assert attacks_on(Smoothing(sigma=0.5), [0.0, 0.25]) == [{**beside, "eps": [0.25]}]
+    assert attacks_on(Smoothing(sigma=0.5, radii=(0.0, 0.1)), []) == [{**beside, "eps": [0.1]}]
+    assert fields_for(Smoothing(sigma=0.5), [0.2]) == {"params": {"sigma": 0.5, "radii": [0.2]}}
+    assert fields_for(Smoothing(sigma=0.5), []) == {"params": {"sigma": 0.5}}
 
 
 def test_a_label_loses_plainly_where_its_share_is_shown_to_be_below_one_half():

@@ -22,9 +22,10 @@ from unshaken.certify.smt.free_pixels import Bisection
 from unshaken.certify.smt.smt import SMT, Finding, Region, most_extreme
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.context import Context
 from unshaken.core.errors import MissingExtra, ModelError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 SIDES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.6)
@@ -523,8 +524,8 @@ def test_without_the_solver_bounds_and_grids_still_work(monkeypatch, needle, ram
 def test_rows_say_what_was_found(ramp):
     batch = Batch(torch.tensor([0.9, 0.6]).view(2, 1, 1, 1), torch.tensor([0, 1]), ("far", "near"))
     oracle, method = Oracle(ramp), SMT(pixels=3)
-    (condition,) = method.conditions(label="smt", severities=(), eps=(0.25,), norm="linf")
-    parts = method.evaluate(batch, [condition], Context(oracle, 0, oracle.exact(batch.images)))
+    (condition,) = conditions_of(method, Line("smt", eps=(0.25,)))
+    parts = rows_of(method, batch, [condition], Context(oracle, 0, oracle.exact(batch.images)))
     proofs, findings, answers = (table_of(p).to_pylist() for p in parts)
     assert [(r["radius"], r["norm"], r["prediction"], r["alpha"]) for r in proofs] == [
         (0.25, "linf of 1 pixels", 0, 0.0),
@@ -563,12 +564,12 @@ def test_a_layer_that_is_not_known_is_named(mode):
 
 def test_parameters():
     assert SMT.from_text({"places": "3+17", "mode": "grid"}).places == (3, 17)
-    (condition,) = SMT().conditions(label="smt", severities=(), eps=(), norm="linf")
+    (condition,) = conditions_of(SMT(), Line("smt"))
     assert (condition.eps, condition.norm) == (0.2, "linf")
     with pytest.raises(ParameterError, match="smt: mode='fast'"):
         SMT(mode="fast")
     with pytest.raises(ParameterError, match="smt: norm 'l2'"):
-        SMT().conditions(label="smt", severities=(), eps=(0.1,), norm="l2")
+        conditions_of(SMT(), Line("smt", eps=(0.1,), norm="l2"))
 
 
 @pytest.mark.parametrize("safe", [0, 1, 3, 6])

@@ -8,6 +8,7 @@ from torch import nn
 
 from unshaken.attack.engine.end_point import EndPoints
 from unshaken.core import Batch, Classifier, Oracle, list_methods
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.data import load_data, stream
 from unshaken.detect import Shares, fit
@@ -15,7 +16,7 @@ from unshaken.detect.engine import evasion
 from unshaken.detect.engine.detector_set import digest
 from unshaken.detect.engine.evasion import Evasion
 from unshaken.models import load_model
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 
@@ -31,9 +32,9 @@ def world(tmp_path_factory):
 def rows(world, eps=(0.1,), **params):
     folder, model, batch = world
     method = Evasion(folder=str(folder), digest=digest(folder), detectors="energy+knn", **params)
-    conditions = method.conditions(label="evasion", severities=[], eps=eps, norm="linf")
+    conditions = conditions_of(method, Line("evasion", eps=eps))
     oracle = Oracle(model)
-    parts = method.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
+    parts = rows_of(method, batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
     found = {}
     for part in parts:
         found[part.table, part.condition.id] = table_of(part).to_pydict()
@@ -135,11 +136,11 @@ def test_a_budget_is_needed_and_a_single_search(world):
     folder = str(world[0])
     shared = {"folder": folder, "digest": digest(folder), "detectors": "energy"}
     with pytest.raises(ParameterError, match="give budgets eps"):
-        Evasion(**shared).conditions(label="evasion", severities=[], eps=[], norm="linf")
+        conditions_of(Evasion(**shared), Line("evasion"))
     with pytest.raises(ParameterError, match="and no severities"):
-        Evasion(**shared).conditions(label="evasion", severities=[1], eps=[0.1], norm="linf")
+        conditions_of(Evasion(**shared), Line("evasion", severities=[1], eps=[0.1]))
     with pytest.raises(ParameterError, match="no norm 'l7'; known: l1, l2, linf"):
-        Evasion(**shared).conditions(label="evasion", severities=[], eps=[0.1], norm="l7")
+        conditions_of(Evasion(**shared), Line("evasion", eps=[0.1], norm="l7"))
     with pytest.raises(ParameterError, match="no single search"):
         Evasion(**shared, attack="autoattack")
 

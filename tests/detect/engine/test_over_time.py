@@ -11,7 +11,7 @@ from unshaken.core.part import Condition
 from unshaken.detect.engine.over_time import over_time
 from unshaken.detect.engine.rows import scores
 from unshaken.detect.engine.screen import DetectorScores
-from unshaken.run.config import RunConfig
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

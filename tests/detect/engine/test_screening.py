@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 
 from unshaken.core import Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.data import load_data, stream
 from unshaken.detect.engine.detector_set import digest
 from unshaken.detect.engine.screening import Screening
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
 GIVEN = {"folder": "detectors", "digest": "d", "detectors": "knn+knn-2+max-logit"}
 
 
 def test_one_condition_for_each_detector():
-    found = Screening(**GIVEN).conditions(label="screening", severities=(), eps=(), norm="linf")
+    found = conditions_of(Screening(**GIVEN), Line("screening"))
     assert [(c.id, c.method) for c in found] == [(k, "screening") for k in ("knn", "knn-2", "max-logit")]
 
 
@@ -28,7 +29,7 @@ def test_a_label_with_a_number_is_of_the_method_before_it():
 @pytest.mark.parametrize("given", [{"severities": (1,), "eps": ()}, {"severities": (), "eps": (0.1,)}])
 def test_severities_and_budgets_are_refused(given):
     with pytest.raises(ParameterError, match="detectors have no severities and no eps: omit them"):
-        Screening(**GIVEN).conditions(label="screening", norm="linf", **given)
+        conditions_of(Screening(**GIVEN), Line("screening", **given))
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_rows_are_those_of_the_images_and_of_the_corrupted_ones(fitted, tmp_path
     step = Screening(
         folder=str(tmp_path), digest=digest(tmp_path), detectors="energy+odin", accept=0.5, shifts="contrast-3"
     )
-    conditions = step.conditions(label="screening", severities=(), eps=(), norm="linf")
-    parts = step.evaluate(batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
+    conditions = conditions_of(step, Line("screening"))
+    parts = rows_of(step, batch, conditions, Context(oracle, 0, oracle.exact(batch.images)))
     found = {(p.table, p.condition.id): table_of(p).to_pydict() for p in parts}
     clean, other = detector_set.score(batch), detector_set.score(moved)
     predictions = oracle.exact(batch.images).argmax(1).tolist()

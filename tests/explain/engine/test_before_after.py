@@ -6,8 +6,7 @@ import torch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError, RunError
 from unshaken.explain import attribute
-from unshaken.explain.engine.before_after import explain_examples
-from unshaken.run.example_maps import MAPS_RECORD, map_file
+from unshaken.explain.engine.before_after import MAPS_RECORD, explain_examples, map_file
 from unshaken.store.run_dir import RunDir
 
 IDS = ["a", "b", "c"]

@@ -13,12 +13,12 @@ from unshaken.harden.engine.draws import Draws, uniform
 from unshaken.harden.engine.ensemble import transferability
 from unshaken.harden.engine.imbalance import imbalanced
 from unshaken.harden.engine.members import with_members
-from unshaken.harden.engine.repair import TUNING
 from unshaken.harden.engine.run import train_run
 from unshaken.harden.engine.sinkhorn import sinkhorn_codes
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, ViewSettings, strong_view
 from unshaken.harden.engine.training import rate
 from unshaken.harden.recipes.ensembles.ensemble_at import EnsembleAT
+from unshaken.run.repair import TUNING
 
 DEFAULTS = [
     (against, {"norm": "linf", "eps": 8 / 255, "seed": 0, "draws": 10, "looks": 10, "rounds": 1}),

@@ -20,7 +20,7 @@ from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine import findings
 from unshaken.harden.engine import repair as how
 from unshaken.harden.engine.judgement import Reference
-from unshaken.harden.engine.validation import Validation
+from unshaken.run.repair import Validation
 from unshaken.store.run_dir import RunDir
 
 PLAN = [

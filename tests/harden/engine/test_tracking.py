@@ -15,9 +15,9 @@ import unshaken
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.tracking import Tracker
-from unshaken.run.tracking import Sink, bare, event_files, mlflow_run, sink_of
-from unshaken.run.tracking.mlflow_run import MlflowRun
 from unshaken.store.run_dir import RunDir
+from unshaken.store.tracking import Sink, bare, event_files, mlflow_run, sink_of
+from unshaken.store.tracking.mlflow_run import MlflowRun
 
 FEW: dict[str, Any] = {"epochs": 2, "limit": 200, "batch_size": 64, "check_images": 20, "device": "cpu"}
 RECIPES = ["at:eps=0.1,steps=1", "ema:decay=0.5"]
@@ -170,7 +170,7 @@ def test_what_a_service_missed_is_told_in_order_once_it_is_back(tmp_path: Path) 
 
 def test_a_slow_failure_is_not_tried_again_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("unshaken.run.tracking.tracker.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("unshaken.store.tracking.tracker.time.monotonic", lambda: clock[0])
     sink = Shaky()
     tracker = Tracker(sink, RunDir(tmp_path), dict)
     tracker.begin("run", {})

@@ -6,8 +6,8 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.harden.engine.validation import Validation
 from unshaken.run.plan import load_plan
+from unshaken.run.repair import Validation
 
 
 class ByBrightness(Classifier):

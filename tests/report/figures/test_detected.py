@@ -12,6 +12,7 @@ import torch
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.flag import KINDS, Flag
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.detect.engine.rows import scores as score_rows
 from unshaken.detect.engine.screen import DetectorScores
@@ -23,9 +24,8 @@ from unshaken.report.sections import _detectors as detectors_of
 from unshaken.report.sections._detector_pictures import galleries
 from unshaken.report.summary import build, schema
 from unshaken.report.write import make_report
-from unshaken.run import RunConfig
-from unshaken.run.rows import outcomes
 from unshaken.run.shard import write_flags
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

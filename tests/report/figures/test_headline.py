@@ -9,7 +9,7 @@ from unshaken.report import build
 from unshaken.report.figures.headline import strongest
 from unshaken.report.pages import report_page
 from unshaken.report.render.markdown import render_markdown
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

@@ -12,7 +12,7 @@ import pytest
 
 from unshaken.report import build, compare_runs, schema
 from unshaken.report.figures.nearest import POINTS, _grid
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

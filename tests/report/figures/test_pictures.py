@@ -12,7 +12,7 @@ from PIL import Image
 
 from unshaken.report import build
 from unshaken.report.figures.pictures import Examples, address, difference, examples_of
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

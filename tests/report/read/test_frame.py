@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from unshaken.report.read.frame import read_frame, read_outcomes
-from unshaken.run import read_config
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry, read_config
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

@@ -13,7 +13,7 @@ from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.pages import comparison_page, report_page
 from unshaken.report.render.html import render_html
 from unshaken.report.sections.comparison import difference_strips
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

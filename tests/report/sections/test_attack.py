@@ -8,7 +8,7 @@ import pytest
 from unshaken.report import build, cells
 from unshaken.report.blocks import Cell
 from unshaken.report.sections import attack
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
 Make = Callable[..., RunDir]

@@ -11,7 +11,8 @@ from unshaken.core import Batch
 from unshaken.core.part import Part
 from unshaken.report import schema
 from unshaken.report.write import make_report
-from unshaken.run.plan import Entry, prepare
+from unshaken.run.plan import prepare
+from unshaken.store.config import Entry
 from unshaken.store.tables import table_of
 from unshaken.stress.engine.attribute_edit import Edits, describe
 

@@ -20,7 +20,7 @@ from unshaken.report import compare_runs, write_comparison
 from unshaken.report.read.before_after import read_before_after
 from unshaken.report.read.training import read_training
 from unshaken.report.write import write_training_report
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
 HOSTILE = "<script>alert(1)</script>"

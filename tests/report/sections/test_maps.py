@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
+from unshaken.explain.engine.before_after import MAPS_RECORD, map_file
 from unshaken.report.figures.heat import heat
 from unshaken.report.figures.pictures import address
 from unshaken.report.sections import load_sections
 from unshaken.report.write import write_report
-from unshaken.run.example_maps import MAPS_RECORD, map_file
-from unshaken.run.plan import Entry
+from unshaken.store.config import Entry
 from unshaken.store.tensor_file import TensorFile
 
 PLAN = [Entry(method="fog", severities=(5,)), Entry(method="fgsm", eps=("8/255",))]

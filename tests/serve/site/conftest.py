@@ -12,11 +12,11 @@ from starlette.testclient import TestClient
 from tests.report.conftest import write_run
 from tests.serve.conftest import Browser
 from unshaken.report import write_report
-from unshaken.run.plan import Entry
 from unshaken.serve.app import create_app
 from unshaken.serve.site.listing import ListedRun, Order, RunFilters, list_runs
 from unshaken.serve.site.part import open_site, site_parts
 from unshaken.serve.site.state import Site
+from unshaken.store.config import Entry
 
 PLAN = [Entry(method="fog", severities=(3,)), Entry(method="pgd", eps=("8/255",))]
 HOSTILE = "<script>alert('\"&</script>".replace("/", "")

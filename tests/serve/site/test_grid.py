@@ -10,9 +10,9 @@ import pytest
 from tests.report.conftest import write_run
 from tests.serve.site.conftest import PLAN
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.run import read_config
 from unshaken.run.examples import damage
 from unshaken.serve.site.grid import GridFilters, GridOrder, Outcome, SampleGrid
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 
 FOG, ALL = "fog-3", GridFilters()

@@ -6,8 +6,9 @@ from torch import nn
 
 from tests.stress.engine.test_background_diffusion import MASKS, OTHERS, PICTURE, RNG, OnePicture
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.generate import DDPM
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.stress import BackgroundAdversarial, BackgroundComplexity
 from unshaken.stress.engine.background_diffusion import blend_by_diffusion
 from unshaken.stress.engine.misleading import lead_away
@@ -62,6 +63,6 @@ def test_a_flag_says_that_no_model_is_named(pictures, masks, edit, names):
     oracle = Oracle(NET)
     batch = Batch(pictures.images, torch.zeros(3, dtype=torch.int64), pictures.ids)
     method = edit.with_masks(masks)
-    conditions = method.conditions(label="x", severities=(2,), eps=(), norm="linf")
-    parts = method.evaluate(batch, conditions, Context(oracle, 1, oracle.exact(batch.images)))
+    conditions = conditions_of(method, Line("x", severities=(2,)))
+    parts = rows_of(method, batch, conditions, Context(oracle, 1, oracle.exact(batch.images)))
     assert [flag.name for part in parts for flag in part.flags] == names

@@ -10,9 +10,10 @@ from torch import nn
 
 from unshaken import audit
 from unshaken.core import Batch, Classifier, Oracle, View
+from unshaken.core.context import Context
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 from unshaken.stress import Fog3D
 
@@ -101,8 +102,8 @@ def test_an_assumed_depth_is_flagged():
     context = Context(oracle, 1, oracle.exact(IMAGES))
 
     def flags(method):
-        conditions = method.conditions(label="fog_3d", severities=(1, 2), eps=(), norm="linf")
-        return [flag.name for part in method.evaluate(BATCH, conditions, context) for flag in part.flags]
+        conditions = conditions_of(method, Line("fog_3d", severities=(1, 2)))
+        return [flag.name for part in rows_of(method, BATCH, conditions, context) for flag in part.flags]
 
     assert flags(Fog3D()) == ["assumed-depth"]
     assert flags(Fog3D().with_depth(lambda images: images[:, 0] + 0.1)) == []
@@ -132,10 +133,10 @@ def test_a_sample_without_a_map_is_a_row_with_its_reason(tmp_path):
     oracle = Oracle(Classifier(nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), name="tiny").eval())
     context = Context(oracle, 1, oracle.exact(IMAGES))
     method = Fog3D(depth=str(tmp_path))
-    conditions = method.conditions(label="fog_3d", severities=(1, 2), eps=(), norm="linf")
+    conditions = conditions_of(method, Line("fog_3d", severities=(1, 2)))
 
     def rows(batch):
-        parts = method.evaluate(batch, conditions, context)
+        parts = rows_of(method, batch, conditions, context)
         return [row for part in parts for row in table_of(part).to_pylist()]
 
     found = rows(BATCH)
@@ -143,6 +144,6 @@ def test_a_sample_without_a_map_is_a_row_with_its_reason(tmp_path):
     assert all("not a number above 0" in row["error"] for row in found if row["id"] == "b")
     assert len(found) == 6
     with pytest.raises(ParameterError, match="depth='nowhere' is no folder"):
-        Fog3D(depth="nowhere").evaluate(BATCH, conditions, context)
+        rows_of(Fog3D(depth="nowhere"), BATCH, conditions, context)
     alone = rows(BATCH[1:2])
     assert [(row["condition"], row["prediction"]) for row in alone] == [("fog_3d-1", None), ("fog_3d-2", None)]

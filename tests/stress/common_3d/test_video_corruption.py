@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from unshaken.core import Batch, Classifier, Oracle
+from unshaken.core.context import Context
 from unshaken.core.errors import MissingExtra
 from unshaken.core.rng import SampleRng
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.run.plan import load_plan, prepare
-from unshaken.run.rows import Context
 from unshaken.stress import H265ABR, H265CRF, BitError
 from unshaken.stress.common_3d._depth import plane
 from unshaken.stress.common_3d._video_corruption import clip
@@ -66,7 +67,7 @@ def test_lost_frames_are_flagged_with_their_samples(monkeypatch):
     oracle = Oracle(net)
     context = Context(oracle, 1, oracle.exact(batch.images))
     method = BitError(frames=3).with_depth(lambda images: images[:, 0] + 0.1)
-    conditions = method.conditions(label="bit_error", severities=(1, 5), eps=(), norm="linf")
+    conditions = conditions_of(method, Line("bit_error", severities=(1, 5)))
     keys = SampleRng.of(context.seed, "bit_error/5", batch.ids).keys.tolist()
     whole = {keys[1]: 0, keys[2]: 1}
 
@@ -75,7 +76,7 @@ def test_lost_frames_are_flagged_with_their_samples(monkeypatch):
         return replace(source, packets=(*source.packets[:kept], *[b"\xff" * 20] * (3 - kept)))
 
     monkeypatch.setattr(BitError, "code", code)
-    flags = [flag for part in method.evaluate(batch, conditions, context) for flag in part.flags]
+    flags = [flag for part in rows_of(method, batch, conditions, context) for flag in part.flags]
     assert [(flag.name, flag.ids) for flag in flags] == [("lost-frame", ("p1", "p2"))]
     changed = method.apply(batch, 5, context.seed)
     assert (changed.images[1] == changed.images.new_tensor(128 / 255)).all()  # nothing to show

@@ -9,7 +9,8 @@ from torch import nn
 
 from unshaken import audit
 from unshaken.core import Batch, Classifier, Oracle, View
-from unshaken.run.rows import Context
+from unshaken.core.context import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 from unshaken.stress import BackgroundGrey, BackgroundMirror, ObjectSize
@@ -33,8 +34,8 @@ class Brightness(nn.Module):
 
 def parts_of(method, limit=64):
     oracle = Oracle(Classifier(Brightness(), name="brightness").eval(), limit=limit)
-    conditions = method.conditions(label="edit", severities=method.severities[:1], eps=(), norm="linf")
-    return method.evaluate(BATCH, conditions, Context(oracle, 1, oracle.exact(IMAGES)))
+    conditions = conditions_of(method, Line("edit", severities=method.severities[:1]))
+    return rows_of(method, BATCH, conditions, Context(oracle, 1, oracle.exact(IMAGES)))
 
 
 @pytest.mark.parametrize("limit", [64, 2])

@@ -5,7 +5,7 @@ from tests.tasks.detection.scenes import detector
 from unshaken.core.batch import Batch
 from unshaken.core.boxes import stack_boxes
 from unshaken.core.oracle import Oracle
-from unshaken.run.flags import NON_FINITE
+from unshaken.core.trust import NON_FINITE
 from unshaken.tasks.detection.flags import HIGH_THRESHOLD, NO_DETECTIONS, OTHER_CLASSES, check_detections
 
 

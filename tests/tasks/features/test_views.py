@@ -9,7 +9,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.run.layer_features import layer_features
+from unshaken.models.layer_features import layer_features
 from unshaken.tasks.features import views
 from unshaken.tasks.features.spatial_search import retrieve, spatial_distances, spatial_patches
 from unshaken.tasks.features.transforms import unit

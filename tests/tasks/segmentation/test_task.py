@@ -11,10 +11,10 @@ from tests.tasks.segmentation.scenes import CLASSES, Colours, scenes, segmenter
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.data import load_data
+from unshaken.models.align import align_masks
 from unshaken.models.loaders.check import check_model
 from unshaken.models.networks.unet import UNet
 from unshaken.report import schema
-from unshaken.run.align import align_masks
 from unshaken.tasks.segmentation.small_masks import unpack_mask
 
 PLAN = [

@@ -10,21 +10,20 @@ from typing import ClassVar, final
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.attack.detection.overlap import with_a_row
-from unshaken.attack.engine.ball import NORMS, Ball, distance
-from unshaken.attack.engine.budgets import check_budgets, conditions_of
+from unshaken.attack.engine.ball import Ball, distance
+from unshaken.attack.engine.budgets import check_budgets
+from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.part import Condition, Part
 from unshaken.core.query import Answer, Goal, Gradient, Objective
-from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Context
 
 
 class DetectionProblem(State):
@@ -84,7 +83,7 @@ class DetectionResult(State):
     seconds: Tensor
 
 
-class DetectionAttack(Parameters):
+class DetectionAttack(TaskAttack[DetectionResult]):
     """Base class of attacks on detectors of objects: projected ascent on an objective of the detections.
 
     A subclass says what rises. Gradients reach the scores and corners of detections that the model puts out: what its
@@ -93,12 +92,8 @@ class DetectionAttack(Parameters):
     unchanged image if it is neither.
     """
 
-    room: ClassVar[str] = "attack"
     tasks: ClassVar[tuple[str, ...]] = ("detection",)
-    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
-    norms: ClassVar[tuple[str, ...]] = NORMS
     needs_labels: ClassVar[bool] = False
-    minimal: ClassVar[bool] = False
 
     steps: PositiveInt = Field(20, description="gradient steps")
     step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
@@ -117,6 +112,7 @@ class DetectionAttack(Parameters):
         return 2 * self.steps + 2
 
     @final
+    @override
     def attack(
         self,
         oracle: Oracle,
@@ -214,42 +210,6 @@ class DetectionAttack(Parameters):
     def finished(self, state: DetectionState, outputs: Tensor) -> Tensor:
         """Bool `[N]`: nothing more to gain at the current point, whose detections are given."""
         return torch.zeros_like(state.step, dtype=torch.bool)
-
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
-
-    @final
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition a budget; one for an attack without norms.
-
-        Raises:
-            ParameterError: norm or eps is not allowed, or severities are given.
-        """
-        return conditions_of(self.info.name, self.norms, label=label, severities=severities, eps=eps, norm=norm)
-
-    @final
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard, by the task of the model: its detections on the attacked images."""
-        found = self.attack(
-            context.oracle,
-            batch,
-            norm=conditions[0].norm if self.norms else None,
-            eps=[c.eps for c in conditions if c.eps is not None],
-            seed=context.seed,
-            clean=context.clean,
-        )
-        parts = []
-        for condition, one in zip(conditions, found, strict=True):
-            parts += context.rows(
-                condition,
-                batch,
-                one.outputs,
-                forwards=one.forwards,
-                backwards=one.backwards,
-                seconds=one.seconds,
-                distance=one.distance if self.norms else None,
-                images=one.images.__getitem__,
-            )
-        return parts
 
 
 class _Ascent:

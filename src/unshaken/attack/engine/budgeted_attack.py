@@ -12,17 +12,16 @@ from torch import Tensor
 
 from unshaken.attack.engine.attack_run import AttackRun, run_budget, run_minimal_norm
 from unshaken.attack.engine.ball import NORMS
-from unshaken.attack.engine.budgets import check_budgets, conditions_of
+from unshaken.attack.engine.budgets import check_budgets
 from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.context import Context
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.part import Condition, Part
 from unshaken.core.registry import Parameters
-from unshaken.run.rows import Context, outcomes
-from unshaken.store.tables import TURNS
 
 
 class BudgetedAttack(Parameters):
@@ -87,7 +86,7 @@ class BudgetedAttack(Parameters):
             clean: logits `[N, K]` of the images, when already paid for.
             reference: the run's first samples, for attacks that look before they choose; default the batch.
             samples: in the whole run; 0 when unknown.
-            once: keeps what is made once a run, such as a trained substitute; see `unshaken.run.rows.Context`.
+            once: keeps what is made once a run, such as a trained substitute; see `unshaken.core.context.Context`.
 
         Returns:
             One record a budget, in the order of `eps`, and the flags raised.
@@ -134,53 +133,6 @@ class BudgetedAttack(Parameters):
             raise ParameterError(f"{name}: give one target per sample, different from its label")
         return targets
 
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
-
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition a budget; of a minimal-norm attack one more, without a budget; one for an attack without norms.
-
-        Raises:
-            ParameterError: norm or eps is not allowed, or severities are given.
-        """
-        return conditions_of(
-            self.info.name, self.norms, label=label, severities=severities, eps=eps, norm=norm, minimal=self.minimal
-        )
-
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard: the exact prediction on the attacked image, and what each stage bought."""
-        found, flags = self.attack(
-            context.oracle,
-            batch,
-            norm=conditions[0].norm,
-            eps=[math.inf if c.eps is None else c.eps for c in conditions] if self.norms else (),
-            seed=context.seed,
-            clean=context.clean,
-            reference=context.reference() if context.reference else None,
-            samples=context.samples,
-            once=context.once,
-        )
-        parts = []
-        for i, (condition, one) in enumerate(zip(conditions, found, strict=True)):
-            parts.append(_phase_rows(condition, one))
-            parts += self.further_rows(batch, condition, one, context)
-            parts.append(
-                outcomes(
-                    condition,
-                    batch,
-                    one.logits,
-                    forwards=one.forwards,
-                    backwards=one.backwards,
-                    seconds=one.seconds,
-                    distance=one.distance if self.norms else None,
-                    survives_8bit=one.survives_8bit,
-                    broken_by=one.breakers(),
-                    step=one.step,
-                    images=one.images.__getitem__,
-                    flags=flags if i == 0 else (),
-                )
-            )
-        return parts
-
     def further_rows(self, batch: Batch, condition: Condition, result: AttackResult, context: Context) -> list[Part]:
         """Rows of a table of the attack's own, one a sample; by default there are none.
 
@@ -191,13 +143,6 @@ class BudgetedAttack(Parameters):
             context: of the run.
         """
         return []
-
-
-def _phase_rows(condition: Condition, one: AttackResult) -> Part:
-    names = [name for name in TURNS.names if name not in ("condition", "turn")]
-    columns: dict[str, Any] = {name: [getattr(t, name) for t in one.turns] for name in names}
-    columns |= {"condition": [condition.id] * len(one.turns), "turn": list(range(len(one.turns)))}
-    return Part("turns", condition, columns)
 
 
 def _check_classes(labels: Tensor, classes: int) -> None:

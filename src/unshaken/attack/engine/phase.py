@@ -35,7 +35,7 @@ class AttackContext:
         reference: the run's first samples, the same whatever the part of the run; outside a run those attacked.
         samples: in the whole run; 0 outside a run.
         once: `once(key, make)` returns what `make` made at the run's first call with this key; see
-            `unshaken.run.rows.Context`.
+            `unshaken.core.context.Context`.
     """
 
     oracle: Oracle

@@ -14,7 +14,7 @@ from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Gradient, Objective
-from unshaken.run.flags import answer_gap
+from unshaken.core.trust import answer_gap
 
 RANDOM = 1e-4
 """Largest gap between normalised logits of the same image that is put down to rounding."""

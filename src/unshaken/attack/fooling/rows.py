@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pyarrow as pa
-
 from unshaken.attack.fooling.base import FoolingImages
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.part import Condition, Part
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 FOOLING = declare_table(
     "fooling",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("class", pa.int64()),
-        ("name", pa.string()),
-        ("confidence", pa.float64()),
-        ("log_odds", pa.float64()),
-        ("found", pa.int64()),
-        ("file", pa.string()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, class int64, name string, confidence double, log_odds double, "
+    "found int64, file string, error string",
 )
 SURE = 0.99
 """Confidence from which an image counts as fooling."""

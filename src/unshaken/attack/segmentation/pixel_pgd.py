@@ -8,21 +8,21 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
+from typing_extensions import override
 
-from unshaken.attack.engine.ball import NORMS, Ball, distance
-from unshaken.attack.engine.budgets import check_budgets, conditions_of
+from unshaken.attack.engine.ball import Ball, distance
+from unshaken.attack.engine.budgets import check_budgets
+from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.part import Condition, Part
 from unshaken.core.query import Answer, Goal, Gradient
-from unshaken.core.registry import Parameters, register
+from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Context
 
 
 class PixelProblem(State):
@@ -54,7 +54,7 @@ class PixelResult(State):
 
     Args:
         images: `[N, C, H, W]`, inside the budget and [0, 1].
-        logits: of the exact model by a fresh float32 pass on them, `[N, K, H, W]`.
+        outputs: of the exact model by a fresh float32 pass on them, `[N, K, H, W]`.
         wrong: share of the labelled pixels that are wrong, `[N]`; never below that of the unchanged image.
         distance: norm of the change, float64 `[N]`.
         forwards: passes of this budget, int64 `[N]`.
@@ -63,7 +63,7 @@ class PixelResult(State):
     """
 
     images: Tensor
-    logits: Tensor
+    outputs: Tensor
     wrong: Tensor
     distance: Tensor
     forwards: Tensor
@@ -72,7 +72,7 @@ class PixelResult(State):
 
 
 @register("pixel-pgd", reference="Madry et al. 2018, arXiv:1706.06083; Gu et al. 2022, arXiv:2207.12391 (SegPGD)")
-class PixelPGD(Parameters):
+class PixelPGD(TaskAttack[PixelResult]):
     """PGD on pixels' classes: raises the mean cross-entropy, so that as many pixels as possible become wrong.
 
     `segpgd` begins with the pixels that are right and lets the others count more from step to step, at last as much.
@@ -80,12 +80,8 @@ class PixelPGD(Parameters):
     or what a smaller budget found, or the unchanged image.
     """
 
-    room: ClassVar[str] = "attack"
     tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
-    needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
-    norms: ClassVar[tuple[str, ...]] = NORMS
     needs_labels: ClassVar[bool] = True
-    minimal: ClassVar[bool] = False
 
     steps: PositiveInt = Field(20, description="gradient steps")
     step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
@@ -98,8 +94,9 @@ class PixelPGD(Parameters):
         """Forward and backward passes that one budget spends on a sample at most."""
         return 2 * self.steps + 2
 
+    @override
     def attack(
-        self, oracle: Oracle, batch: Batch, *, norm: str, eps: Sequence[float], seed: int = 0,
+        self, oracle: Oracle, batch: Batch, *, norm: str | None = None, eps: Sequence[float] = (), seed: int = 0,
         clean: Tensor | None = None,
     ) -> list[PixelResult]:  # fmt: skip
         """Attack every sample under each budget, from small to large.
@@ -131,7 +128,7 @@ class PixelPGD(Parameters):
         found: dict[float, PixelResult] = {}
         for radius in sorted(set(radii)):
             result = result.replace(forwards=zeros, backwards=zeros, seconds=widen(zeros))
-            found[radius] = result = self._under(oracle, batch, norm, radius, seed, result)
+            found[radius] = result = self._under(oracle, batch, norm or "linf", radius, seed, result)
         return [found[radius] for radius in radii]
 
     def _under(
@@ -150,34 +147,13 @@ class PixelPGD(Parameters):
             better = ((wrong > result.wrong) & ball.contains(x)).view(-1, 1, 1, 1)
             result = result.replace(
                 images=torch.where(better, x, result.images),
-                logits=torch.where(better, logits, result.logits),
+                outputs=torch.where(better, logits, result.outputs),
                 wrong=torch.where(better.flatten(), wrong, result.wrong),
             )
         return result.replace(
             distance=distance(result.images, clean, norm), forwards=outcome.forwards + 2,
             backwards=outcome.backwards, seconds=outcome.seconds,
         )  # fmt: skip
-
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition a budget.
-
-        Raises:
-            ParameterError: norm or eps is not allowed, or severities are given.
-        """
-        return conditions_of(self.info.name, self.norms, label=label, severities=severities, eps=eps, norm=norm)
-
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard, by the task of the model: its classes of pixels on the attacked images."""
-        budgets = [0.0 if c.eps is None else c.eps for c in conditions]
-        norm = conditions[0].norm or "linf"
-        found = self.attack(context.oracle, batch, norm=norm, eps=budgets, seed=context.seed, clean=context.clean)
-        parts: list[Part] = []
-        for condition, one in zip(conditions, found, strict=True):
-            parts += context.rows(
-                condition, batch, one.logits, forwards=one.forwards, backwards=one.backwards, seconds=one.seconds,
-                distance=one.distance, images=one.images.__getitem__,
-            )  # fmt: skip
-        return parts
 
 
 class _Ascent:

@@ -20,6 +20,7 @@ from unshaken.attack.semantic.oracle_rows import BUDGET, REFUSED, UNFIT_ORACLE, 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import is_code, unescape
+from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
@@ -27,7 +28,6 @@ from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.generate.latent.loading import generator_files
-from unshaken.run.rows import Context
 
 SHOWN = 64
 """Of the run's first images, those that the oracle is tried on before the search."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
 from torch import Tensor
 
 from unshaken.core.flag import FlagKind
 from unshaken.core.part import Condition, Part
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 TABLE = "oracle_bounded"
 STOPS = ("budget", "oracle", "start", "not-finite")
@@ -19,19 +18,9 @@ BUDGET, REFUSED, START, NOT_FINITE = range(len(STOPS))
 FOOLED, WRONG = "fooled", "misclassified"
 """The same: the model was fooled, where that ends a search; the unchanged image was misclassified, so none was made."""
 COLUMNS = declare_table(
-    TABLE,
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("validated", pa.bool_()),
-        ("accepted", pa.int64()),
-        ("stop", pa.string()),
-        ("held_out", pa.bool_()),
-        ("held_out_clean", pa.bool_()),
-        ("oracle_forwards", pa.int64()),
-        ("seconds", pa.float64()),
-    ],
+    "oracle_bounded",
+    "id string, condition string, method string, validated bool, accepted int64, stop string, held_out bool, "
+    "held_out_clean bool, oracle_forwards int64, seconds double",
 )
 VOID = FlagKind(
     "no-oracle",

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import ClassVar, Literal, final
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
 from unshaken.attack.viewpoint._rendered_views import Render
-from unshaken.attack.viewpoint.chosen_views import ChosenViews, view_rows
+from unshaken.attack.viewpoint.chosen_views import ChosenViews
 from unshaken.core.batch import Batch
-from unshaken.core.errors import ParameterError
-from unshaken.core.oracle import Oracle, required
+from unshaken.core.oracle import Oracle
 from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.data.viewpoint.camera import ViewBox
-from unshaken.run.rows import Context, Journal, outcomes
 
 BOXES = {
     "natural": ViewBox((3, 45, 10, 0.25, 0.1, 0.1), (0, 0, 70, 4, 0, 0)),
@@ -122,88 +116,3 @@ class ViewAttack(Parameters):
             broken: bool `[N]`: misclassified in one of them at least.
         """
         return []
-
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
-
-    @final
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition.
-
-        Raises:
-            ParameterError: severities or eps are given.
-        """
-        if severities or eps:
-            raise ParameterError(f"{self.info.name}: it has neither severities nor eps; its budget is its box of views")
-        return [Condition(label, self.info.name)]
-
-    @final
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard: `views`, and `outcomes` on the hardest of them.
-
-        Raises:
-            ParameterError: the samples are no objects, or have no labels.
-        """
-        condition, name, given = conditions[0], self.info.name, context.render
-        if given is None:
-            raise ParameterError(f"{name}: it needs objects that can be rendered: use meshes:DIR or solids:N")
-        if batch.labels is None:
-            raise ParameterError(f"{name}: the data has no labels; an attack needs the true class of each object")
-
-        def render(number: int, views: Tensor) -> Tensor:
-            return given(batch.ids[number], views)
-
-        journal = None if context.journal is None else context.journal(condition.id)
-        chosen = self._choose_all(batch, given, context, journal)
-        logits = torch.stack(
-            [_judge(context.oracle, render, i, views) for i, views in enumerate(chosen.views)]
-        )  # [N, Q, K]
-        loss = F.cross_entropy(logits.transpose(1, 2), batch.labels[:, None].expand(logits.shape[:2]), reduction="none")
-        wrong = predict(logits) != batch.labels[:, None]
-        hardest = torch.where(wrong, loss + loss.max(), loss).argmax(1)  # a wrong one where there is any
-        rows = torch.arange(len(batch), device=logits.device)
-        part = outcomes(
-            condition,
-            batch,
-            logits[rows, hardest],
-            forwards=chosen.forwards + logits.shape[1],
-            seconds=chosen.seconds,
-            broken_by=[name if w else None for w in wrong.any(1).tolist()],
-            images=lambda some: torch.cat([render(i, chosen.views[i, hardest[i], None]) for i in some.tolist()]),
-        )
-        return [
-            view_rows(condition, batch, chosen, logits, loss),
-            *self.extra_rows(condition, batch, chosen, wrong.any(1)),
-            part,
-        ]
-
-    def _choose_all(
-        self, batch: Batch, render: Callable[[str, Tensor], Tensor], context: Context, journal: Journal | None
-    ) -> ChosenViews:
-        """The views of all objects; those of an interrupted run are taken from its journal."""
-        records = {} if journal is None else journal.found()
-        left = [i for i, name in enumerate(batch.ids) if name not in records]
-        rng, device = SampleRng.of(context.seed, self.info.name, batch.ids), batch.images.device
-        found = {name: ChosenViews.from_record(record).to(device) for name, record in records.items()}
-        for rows in torch.split(torch.tensor(left, dtype=torch.int64), max(1, self.width(context.oracle.limit))):
-            ids = [batch.ids[i] for i in rows.tolist()]
-            objects = Objects(torch.arange(len(ids), device=device), required(batch.labels)[rows.to(device)])
-            draw = partial(_render_named, render, ids)
-            chosen = self.choose(objects, ids, draw, context.oracle, rng[rows].to(device))
-            for i, name in enumerate(ids):
-                found[name] = chosen[slice(i, i + 1)]
-                if journal is not None:
-                    journal.keep(name, found[name].to_record())
-        return ChosenViews.concat([found[name] for name in batch.ids])
-
-
-def _render_named(render: Callable[[str, Tensor], Tensor], ids: Sequence[str], number: int, views: Tensor) -> Tensor:
-    return render(ids[number], views)
-
-
-def _judge(oracle: Oracle, render: Render, number: int, views: Tensor) -> Tensor:
-    found = []
-    for some in torch.split(views, oracle.limit):
-        with oracle.meter.method():
-            images = render(number, some)
-        found.append(oracle.exact(images))
-    return torch.cat(found)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -16,25 +15,14 @@ from unshaken.core.oracle import required
 from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.state import State
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 COORDINATES = ("psi", "theta", "phi", "r", "dx", "dy")
 VIEWS = declare_table(
     "views",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("number", pa.int32()),
-        ("component", pa.int32()),
-        *((name, pa.float64()) for name in COORDINATES),
-        ("label", pa.int64()),
-        ("prediction", pa.int64()),
-        ("confidence", pa.float64()),
-        ("correct", pa.bool_()),
-        ("loss", pa.float64()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, number int32, component int32, psi double, theta double, "
+    "phi double, r double, dx double, dy double, label int64, prediction int64, confidence double, correct bool, "
+    "loss double, error string",
 )
 
 

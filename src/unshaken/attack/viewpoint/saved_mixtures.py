@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -13,26 +12,15 @@ from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition, Part
+from unshaken.core.tables import declare_table
 from unshaken.data.viewpoint.camera import ViewBox
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import declare_table
 
 _LISTS = ("mu", "sigma", "half", "centre")
 VIEW_MIXTURES = declare_table(
     "view_mixtures",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("component", pa.int32()),
-        ("weight", pa.float64()),
-        *((name, pa.list_(pa.float64())) for name in _LISTS),
-        ("per_dim", pa.bool_()),
-        ("entropy", pa.float64()),
-        ("fitness", pa.float64()),
-        ("renders", pa.int64()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, component int32, weight double, mu double[], sigma double[], "
+    "half double[], centre double[], per_dim bool, entropy double, fitness double, renders int64, error string",
 )
 
 

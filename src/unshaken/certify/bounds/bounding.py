@@ -1,57 +1,24 @@
-"""What the certifiers `ibp` and `crown` share: conditions, rows, and the search for the largest radius."""
+"""What the certifiers `ibp` and `crown` share: the search for the largest radius."""
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
-from typing_extensions import override
 
 from unshaken.certify.bounds.interval import Bounds, box
-from unshaken.certify.engine.base import Certifier, certificates
+from unshaken.certify.engine.base import Certifier
 from unshaken.certify.engine.layers import Chain
 from unshaken.certify.engine.reading import read_chain
-from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
-from unshaken.run.rows import Context, outcomes
 
 EPS = 2 / 255
 HELD = 2**22
 """Values of the largest tensor of a chunk of samples."""
-
-
-def linf_conditions(
-    name: str, label: str, severities: Sequence[int], eps: Sequence[float], norm: str, default: float
-) -> list[Condition]:
-    """One condition an eps.
-
-    Args:
-        name: of the method.
-        label: as in `Certifier.conditions`.
-        severities: must be empty.
-        eps: radii in [0, 1] pixel units.
-        norm: must be linf.
-        default: the eps where none is given.
-
-    Raises:
-        ParameterError: severities, another norm, or an eps outside (0, 1].
-    """
-    if severities:
-        raise ParameterError(f"{name}: has no severities: give eps, the radius in [0, 1] pixel units")
-    if norm != "linf":
-        raise ParameterError(f"{name}: norm {norm!r} is not one of linf")
-    for radius in eps:
-        if not 0 < radius <= 1:
-            raise ParameterError(f"{name}: eps {radius:g} must lie in (0, 1], in units of pixels in [0, 1]")
-    return [Condition(f"{label}-{e:.4g}", name, eps=e, norm="linf") for e in eps or (default,)]
 
 
 class BoundCertifier(Certifier):
@@ -73,49 +40,22 @@ class BoundCertifier(Certifier):
             limit: images, or functionals, that may be held at a time.
         """
 
-    @override
-    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        return [{"method": "pgd", "norm": "linf", "eps": list(radii) or [EPS]}]
+    def certified_radii(self, chain: Chain, images: Tensor, labels: Tensor, eps: float, limit: int) -> Tensor:
+        """The radius up to which each label is certain to win: eps, a smaller one that the search found, or 0.
 
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+        Args:
+            chain: the classifier.
+            images: `[N, C, H, W]` in [0, 1].
+            labels: int64 `[N]`.
+            eps: the radius in linf.
+            limit: images, or functionals, that may be held at a time.
 
-    @override
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        return linf_conditions(self.info.name, label, severities, eps, norm, EPS)
-
-    @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        with context.oracle.meter.method():
-            chain = read_chain(context.oracle.model, batch.images)
-        return [part for condition in conditions for part in self._rows(chain, batch, condition, context)]
-
-    def _rows(self, chain: Chain, batch: Batch, condition: Condition, context: Context) -> list[Part]:
-        began, limit = time.perf_counter(), context.oracle.limit
-        prediction = predict(context.clean).to(batch.images.device)
+        Returns:
+            float64 `[N]`.
+        """
         pieces = max(1, min(limit, HELD // chain.largest))
-        with context.oracle.meter.method():
-            radius = torch.cat(
-                [
-                    self._radius(chain, images, labels.clamp_min(0), float(condition.eps or EPS), limit)
-                    for images, labels in zip(
-                        torch.split(batch.images, pieces), torch.split(prediction, pieces), strict=True
-                    )
-                ]
-            )
-        seconds = (time.perf_counter() - began) / max(1, len(batch))
-        rows = certificates(
-            condition,
-            batch,
-            radius=radius,
-            norm="linf",
-            prediction=prediction,
-            seconds=seconds,
-            reason=[None if r > 0 else "the bounds are too loose, or an adversarial example exists" for r in radius],
-        )
-        return [
-            rows,
-            outcomes(condition, batch, context.clean, forwards=0, seconds=seconds, images=lambda i: batch.images[i]),
-        ]
+        each = zip(torch.split(images, pieces), torch.split(labels, pieces), strict=True)
+        return torch.cat([self._radius(chain, some, wanted.clamp_min(0), eps, limit) for some, wanted in each])
 
     def _radius(self, chain: Chain, images: Tensor, labels: Tensor, eps: float, limit: int) -> Tensor:
         """The radius where it holds, else the largest radius found below it, float64 `[N]`."""

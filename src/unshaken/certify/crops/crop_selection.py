@@ -6,10 +6,9 @@ are this package's, derived from what its abstract claims.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -35,14 +34,10 @@ from unshaken.certify.crops._laws import (
     shift_rate,
 )
 from unshaken.certify.crops._scores import ScoreName, Size, score_named
-from unshaken.certify.engine.base import Certifier, certificates
-from unshaken.core.batch import Batch
+from unshaken.certify.engine.base import Certifier
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError
-from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 from unshaken.core.registry import register
-from unshaken.run.rows import Context, outcomes
 from unshaken.stress.geometry.translation import window
 
 __all__ = [
@@ -166,51 +161,18 @@ class CropSelection(Certifier):
         a, b = min(self.block or rows, rows), min(self.block or columns, columns)
         return windows_agree(central(found, a + 2 * d, b + 2 * d), a, b)
 
-    @override
-    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        if any(r != int(r) for r in radii):
-            raise ParameterError(f"crop_selection: a radius is a shift in whole pixels, not {max(radii):g}")
-        return {"severities": [int(r) for r in radii]}
+    def inputs(self, photos: Tensor, d: int, size: tuple[int, int] | None) -> Tensor:
+        """What the network is given of the unshifted windows that d leaves, resized to its input size."""
+        return resize(self.crops(window(photos, 0, 0, *_window_of(photos, d))).flatten(0, 1), size)
 
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+    def windows(self, photos: Tensor, d: int) -> Callable[[Tensor], Tensor]:
+        """Gives the unshifted windows of some photos, by their indices."""
+        return lambda chosen: window(photos[chosen], 0, 0, *_window_of(photos, d))
 
-    @override
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        if eps:
-            raise ParameterError("crop_selection: shifts are whole pixels: give severities, not eps")
-        for severity in severities:
-            if severity < 1:
-                raise ParameterError(f"crop_selection: severity {severity} must be a shift of at least 1 pixel")
-        return [Condition(f"{label}-{d}", "crop_selection", severity=d) for d in severities or (1,)]
-
-    @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        return [part for condition in conditions for part in self._rows(batch, condition, context)]
-
-    def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
-        d, oracle, began = condition.severity or 1, context.oracle, time.perf_counter()
-        height, width = _window_of(batch.images, d)
-        logits, radius = [], []
-        for photos in torch.split(batch.images, oracle.limit):
-            with oracle.meter.method():
-                crops = self.crops(window(photos, 0, 0, height, width))
-                inputs = resize(crops.flatten(0, 1), oracle.model.input_size)
-                radius.append(self._radius(photos, d, self.crop_size(height, width)))
-            logits.append(oracle.exact(inputs))
-        answer, seconds = torch.cat(logits), (time.perf_counter() - began) / len(batch)
-        prediction = predict(answer)
-        rows = certificates(
-            condition, batch, radius=torch.cat(radius), norm="translation", prediction=prediction, seconds=seconds
-        )
-
-        def seen(chosen: Tensor) -> Tensor:
-            return window(batch.images[chosen], 0, 0, height, width)
-
-        return [rows, outcomes(condition, batch, answer, seconds=seconds, images=seen)]
-
-    def _radius(self, photos: Tensor, d: int, size: Size) -> Tensor:
+    def certified_radii(self, photos: Tensor, d: int) -> Tensor:
         """The largest certified shift of the window that d leaves, in pixels `[N]`; 0 for none."""
         height, width = _window_of(photos, d)
+        size = self.crop_size(height, width)
         radius = torch.zeros(len(photos), dtype=torch.int64, device=photos.device)
         for shift in range(1, d + 1):
             photo = window(photos, 0, 0, height + 2 * shift, width + 2 * shift)

@@ -13,8 +13,8 @@ from unshaken.certify.crops.crop_selection import CropSelection, resize
 from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
-from unshaken.run.rows import outcomes
 from unshaken.stress.geometry.translation import window
 
 Shift = tuple[int, int]

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.part import Condition, Part
+from unshaken.core.part import CERTIFICATE, MODEL, Condition, Part
 from unshaken.core.prediction import NO_CLASS
 from unshaken.core.registry import Parameters
-from unshaken.run.order import CERTIFICATE, MODEL
-from unshaken.run.rows import Context
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 CERTIFICATES = declare_table(
     "certificates",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("label", pa.int64()),
-        ("prediction", pa.int64()),
-        ("abstained", pa.bool_()),
-        ("radius", pa.float64()),
-        ("norm", pa.string()),
-        ("p_lower", pa.float64()),
-        ("samples", pa.int64()),
-        ("alpha", pa.float64()),
-        ("seconds", pa.float64()),
-        ("reason", pa.string()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, label int64, prediction int64, abstained bool, radius double, "
+    "norm string, p_lower double, samples int64, alpha double, seconds double, reason string, error string",
 )
 
 
@@ -53,22 +35,6 @@ class Certifier(Parameters):
         """Name of the classifier that is certified; attacks on the same one can contradict the certificates."""
         return MODEL
 
-    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        """The fields of a plan's entry that request the given radii: `eps` (the default), or `params`.
-
-        Args:
-            radii: in the unit of the method's norm; empty for its own.
-        """
-        return {"eps": list(radii)}
-
-    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        """Attacks on the certified classifier, as entries of a plan: an upper bound of certified accuracy.
-
-        Args:
-            radii: as for `asked`.
-        """
-        return []
-
     def most_passes(self, classes: int) -> int | None:
         """Forward and backward passes that a sample needs at most; None where that is not known.
 
@@ -76,16 +42,6 @@ class Certifier(Parameters):
             classes: K.
         """
         return None
-
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
-
-    @abstractmethod
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """The conditions of one line of a plan."""
-
-    @abstractmethod
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard: the `certificates` of each condition, then the `outcomes` of the certified model."""
 
 
 NOT_FINITE = "the model gives NaN or infinite values for the image or a noisy copy of it"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unshaken.certify.smoothing.halves import Side
 from unshaken.certify.smoothing.votes import Tally, upper_bound
-from unshaken.run.rows import Journal
+from unshaken.core.context import Journal
 
 PLAIN = 0.001
 """How unlikely a label must be to win before its votes are given up. No certificate depends on it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import Field, PositiveFloat
@@ -13,10 +14,10 @@ from unshaken.certify.engine.base import Certifier
 from unshaken.certify.smoothing.mixture import Parts, parts_of
 from unshaken.certify.smoothing.votes import Tally, vote
 from unshaken.core.batch import Batch
+from unshaken.core.context import Context, Journal
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.models.loaders.load import second_model
-from unshaken.run.rows import Context, Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,10 @@ class SmoothedMixture(Certifier):
     @override
     def further_models(self) -> tuple[str, ...]:
         return (self.accurate,) if self.accurate else ()
+
+    def classifier_parameters(self) -> dict[str, Any]:
+        """The parameters that decide which classifier this speaks of."""
+        return {name: getattr(self, name) for name in SmoothedMixture.model_fields}
 
     def parts(self, oracle: Oracle) -> Parts:
         """g, h and the weights.

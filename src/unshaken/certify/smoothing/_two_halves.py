@@ -40,6 +40,10 @@ class TwoHalves(Certifier):
     def further_models(self) -> tuple[str, ...]:
         return (self.right,) if self.right else ()
 
+    def classifier_parameters(self) -> dict[str, Any]:
+        """The parameters that decide which classifier this speaks of; those that are None are left out."""
+        return {name: value for name in TwoHalves.model_fields if (value := getattr(self, name)) is not None}
+
     @property
     def sigmas(self) -> dict[Side, float]:
         """The noise on each side."""

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.certify.engine.base import certificates
-from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
+from unshaken.certify.smoothing._smoothed_mixture import MixtureOutputs, SmoothedMixture
 from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
 from unshaken.certify.smoothing.votes import lower_bound, upper_bound
 from unshaken.core.batch import Batch
+from unshaken.core.context import Context, Journal
 from unshaken.core.device import widen
-from unshaken.core.errors import ParameterError
-from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.core.state import State
-from unshaken.run.rows import Context, outcomes
 
 NAME = "adaptive-smoothing"
 TINY = 1e-12
@@ -133,32 +128,21 @@ class AdaptiveSmoothing(SmoothedMixture):
     def most_passes(self, classes: int) -> int | None:
         return self.n0 + self.n + 1
 
-    @override
-    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        if radii:
-            raise ParameterError(f"{NAME}: the radii are computed: omit --radius")
-        return {}
+    def certify(
+        self, context: Context, batch: Batch, journal: Journal | None = None
+    ) -> tuple[MixtureCertificate, MixtureOutputs]:
+        """Draw the votes, and compute the certificates.
 
-    @override
-    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        own = {name: getattr(self, name) for name in SmoothedMixture.model_fields}
-        return [{"method": "adaptive-smoothing-attack", "params": own, "eps": []}]
+        Args:
+            context: its `clean` must be the model's logits on this batch where g is the model itself.
+            batch: images `[N, C, H, W]` on the model's device.
+            journal: where finished samples are kept, and found again.
 
-    @override
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        if severities or eps:
-            raise ParameterError(f"{NAME}: the radii are computed: omit severities and eps")
-        return [Condition(label, NAME)]
-
-    @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        return [part for condition in conditions for part in self._rows(batch, condition, context)]
-
-    def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
-        began, oracle = time.perf_counter(), context.oracle
-        journal = None if context.journal is None else context.journal(condition.id)
+        Returns:
+            The certificates, and what both models put out.
+        """
         outputs = self.run_both(context, batch, stream=NAME, n0=self.n0, n=self.n, journal=journal)
-        with oracle.meter.method():
+        with context.oracle.meter.method():
             found = judge_mixture(
                 outputs.accurate,
                 outputs.tally.selected.cpu(),
@@ -169,26 +153,10 @@ class AdaptiveSmoothing(SmoothedMixture):
                 alpha_error=self.alpha_error,
                 rule=self.rule,
             )
-        seconds = (time.perf_counter() - began) / len(batch)
-        rows = certificates(
-            condition,
-            batch,
-            radius=found.radius,
-            norm="l2",
-            prediction=found.prediction,
-            abstained=found.abstained,
-            p_lower=found.p_lower,
-            samples=outputs.tally.forwards,
-            alpha=self.alpha_error,
-            seconds=seconds,
-            reason=self._reasons(found, outputs.least),
-            blank=outputs.tally.blank,
-        )
-        logits = found.logits.masked_fill((outputs.tally.blank > 0).cpu()[:, None], torch.nan)
-        return [rows, outcomes(condition, batch, logits, forwards=outputs.forwards, seconds=seconds)]
+        return found, outputs
 
-    def _reasons(self, found: MixtureCertificate, least: float) -> list[str | None]:
-        """Why a sample has no radius."""
+    def reasons(self, found: MixtureCertificate, least: float) -> list[str | None]:
+        """Why samples have no radius; None where they have one."""
         needed, few = margin_needed(least), votes_needed(least, self.alpha_error, found.logits.shape[1])
         words = f"the smoothed model's margin is not shown to exceed (1 - a) / a = {needed:.4f}"
         if self.n < few:

@@ -13,9 +13,9 @@ from unshaken.certify.smoothing.adaptive_smoothing import judge_mixture
 from unshaken.certify.smoothing.mixed_gradient import MixedGradient, NoisyNetwork
 from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutcome
 from unshaken.core.batch import Batch
+from unshaken.core.context import Context
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
-from unshaken.run.rows import Context
 
 CHOOSE = 100
 """Votes that choose the class which fresh ones are to show."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -20,10 +19,10 @@ from unshaken.certify.smoothing.smoothing import Certificate, GaussianSmoothing
 from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.context import Journal
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
-from unshaken.run.rows import Journal
 
 Aggregation = Literal["sum", "two-sided", "both"]
 
@@ -145,12 +144,6 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         mean = torch.minimum(p, q) if self.aggregation == "both" else (p + q) / 2
         reasons = self._reasons_of(gone, whole, left, right, hits)
         return DualCertificate(whole.candidate, gone, radius, mean, reasons, whole, left, right, p, q)
-
-    @override
-    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        own = {name: value for name in TwoHalves.model_fields if (value := getattr(self, name)) is not None}
-        eps = [r for r in radii or self.radii if r > 0]
-        return [{"method": "dual-smoothing-attack", "params": own, "eps": eps}]
 
     def _levels(self, classes: int) -> tuple[float, float]:
         """The failure probability of each lower bound, and of each upper one; all that are needed hold together.

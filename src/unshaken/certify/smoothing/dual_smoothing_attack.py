@@ -16,9 +16,9 @@ from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutc
 from unshaken.certify.smoothing.smoothing import vote_logits
 from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch
+from unshaken.core.context import Context
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
-from unshaken.run.rows import Context
 
 CHOOSE = 100
 """Votes a side that choose the class which fresh ones are to show."""

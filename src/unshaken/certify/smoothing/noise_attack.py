@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.ball import Ball, distance
+from unshaken.attack.engine.ball import Ball
 from unshaken.certify.engine.base import Certifier
 from unshaken.core.batch import Batch
+from unshaken.core.context import Context
 from unshaken.core.driver import drive
-from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import NO_CLASS, predict
 from unshaken.core.query import Answer, Goal, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.run.rows import Context, outcomes
 
 Asker = Callable[[Tensor, Tensor, Tensor], Query]
 """From points `[N, C, H, W]`, labels `[N]` and noises of deviation 1 `[N, M, C, H, W]` to a gradient's query."""
@@ -41,6 +39,25 @@ class VoteOutcome(State):
     logits: Tensor
     winner: Tensor
     forwards: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseResult:
+    """Result of an attack under one radius.
+
+    Args:
+        images: the nearest examples yet, `[N, C, H, W]`; the image itself where none was found.
+        logits: log of the classifier's estimated probabilities there, `[N, K]`.
+        forwards: passes of this radius, int64 `[N]`.
+        backwards: as `forwards`.
+        seconds: a sample's share of the time.
+    """
+
+    images: Tensor
+    logits: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    seconds: float
 
 
 class NoiseAttack(Certifier):
@@ -71,59 +88,39 @@ class NoiseAttack(Certifier):
     def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         """Fresh votes, drawn from a stream of this name, at a batch's images."""
 
-    @override
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition a radius, in l2; `sigma/2` to `3 sigma` unless given.
+    def attack(self, batch: Batch, radii: Mapping[float, str], context: Context) -> Iterator[NoiseResult]:
+        """Attack under each radius in turn; an example found within a smaller one stands.
+
+        Args:
+            batch: images `[N, C, H, W]` on the model's device; without labels, the class of each image is attacked.
+            radii: in l2, rising, with the name of each, of which the stream of its votes is made.
+            context: of the run.
 
         Raises:
-            ParameterError: severities are given, or a radius is not above 0.
+            ModelError: the model gives no gradients.
         """
-        name = self.info.name
-        if severities:
-            raise ParameterError(f"{name}: it has no severities: give eps, l2 radii")
-        if any(e <= 0 for e in eps):
-            raise ParameterError(f"{name}: eps={min(eps):g} must be above 0")
-        radii = sorted(eps) or [self.sigma * z / 2 for z in range(1, 7)]
-        return [Condition(f"{label}-l2-{r:.6g}", name, eps=r, norm="l2") for r in radii]
-
-    @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
         context.oracle.check_gradients()
         began = time.perf_counter()
         plain = self.count_votes(batch, context, f"{self.info.name}: clean")
         predicted = predict(plain.logits)
         labels = predicted.clamp_min(0) if batch.labels is None else batch.labels
-        so_far = _SoFar(batch.images, plain.logits, predicted == labels)
+        best = _BestExamples(batch.images, plain.logits, predicted == labels)
         forwards = plain.forwards
-        parts = []
-        for condition in conditions:
+        for radius, name in radii.items():
             backwards = torch.zeros_like(forwards)
-            rows = so_far.standing.nonzero().flatten()
+            rows = best.standing.nonzero().flatten()
             if len(rows):
                 some = Batch(batch.images[rows], labels[rows], tuple(batch.ids[i] for i in rows.tolist()))
-                x, there, back = self._climb(some, float(condition.eps or 0), context)
-                found = self.count_votes(some.with_images(x), context, f"{self.info.name}: {condition.id}")
+                x, there, back = self._climb(some, radius, context)
+                found = self.count_votes(some.with_images(x), context, f"{self.info.name}: {name}")
                 beaten = (found.winner >= 0) & (found.winner != labels[rows])
                 beaten |= predict(found.logits) == NO_CLASS
-                so_far = so_far.with_examples(rows, x, found.logits, beaten)
+                best = best.with_examples(rows, x, found.logits, beaten)
                 forwards = forwards.index_add(0, rows, there + found.forwards)
                 backwards = backwards.index_add(0, rows, back)
             seconds, began = (time.perf_counter() - began) / len(batch), time.perf_counter()
-            images = so_far.images
-            parts.append(
-                outcomes(
-                    condition,
-                    batch,
-                    so_far.logits,
-                    forwards=forwards,
-                    backwards=backwards,
-                    seconds=seconds,
-                    distance=distance(images, batch.images, "l2"),
-                    images=functools.partial(images.__getitem__),
-                )
-            )
+            yield NoiseResult(best.images, best.logits, forwards, backwards, seconds)
             forwards = torch.zeros_like(forwards)
-        return parts
 
     def _climb(self, batch: Batch, eps: float, context: Context) -> tuple[Tensor, Tensor, Tensor]:
         """The end points of the ascent, and the passes there and back."""
@@ -180,16 +177,16 @@ class _Ascent:
         return None
 
 
-class _SoFar(State):
+class _BestExamples(State):
     """The nearest examples yet, what the classifier says of them, and who stands."""
 
     images: Tensor
     logits: Tensor
     standing: Tensor
 
-    def with_examples(self, rows: Tensor, x: Tensor, logits: Tensor, shown: Tensor) -> _SoFar:
+    def with_examples(self, rows: Tensor, x: Tensor, logits: Tensor, shown: Tensor) -> _BestExamples:
         """Those of the rows that were shown are put in."""
-        new = _SoFar(x, logits, ~shown)
+        new = _BestExamples(x, logits, ~shown)
         order = torch.arange(len(self.standing), device=rows.device)
         order[rows[shown]] = len(order) + shown.nonzero().flatten()
-        return _SoFar.concat([self, new])[order]
+        return _BestExamples.concat([self, new])[order]

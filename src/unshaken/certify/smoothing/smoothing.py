@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +11,13 @@ from scipy.special import ndtri
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.certify.engine.base import Certifier, certificates
+from unshaken.certify.engine.base import Certifier
 from unshaken.certify.smoothing.guard import check_reach
 from unshaken.certify.smoothing.votes import Rule, Tally, lower_bound, upper_bound, vote
 from unshaken.core.batch import Batch
-from unshaken.core.errors import ParameterError
+from unshaken.core.context import Journal
 from unshaken.core.oracle import Oracle
-from unshaken.core.part import Condition, Part
 from unshaken.core.registry import register
-from unshaken.run.rows import Context, Journal, outcomes
 
 STREAM = "smoothing"
 """Stream of the noise: draw j of a sample is the same under every rule that reads the votes of one classifier."""
@@ -153,49 +150,6 @@ class GaussianSmoothing(Certifier):
         ours = tally.selected.gather(1, labels.clamp_min(0)[:, None]).squeeze(1)
         lost = upper_bound(ours, tally.selected.sum(1), PLAIN) < 0.5
         return (labels >= 0) & lost.to(labels.device)
-
-    @override
-    def asked(self, radii: Sequence[float]) -> dict[str, Any]:
-        own = self.model_dump(exclude_defaults=True)
-        return {"params": {**own, "radii": list(radii)} if radii else own}
-
-    @override
-    def beside(self, radii: Sequence[float]) -> list[dict[str, Any]]:
-        eps = [r for r in radii or self.radii if r > 0]
-        return [{"method": "smoothing-attack", "params": {"sigma": self.sigma}, "eps": eps}]
-
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
-
-    @override
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        if severities or eps:
-            raise ParameterError(f"{self.name}: it has neither severities nor eps: give radii=0.25+0.5")
-        return [Condition(f"{label}-{self.sigma:g}", self.name)]
-
-    @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        (condition,) = conditions
-        journal = None if context.journal is None else context.journal(condition.id)
-        found = self.certify(context.oracle, batch, seed=context.seed, journal=journal)
-        tally = found.tally
-        rows = certificates(
-            condition,
-            batch,
-            radius=found.radius,
-            norm="l2",
-            prediction=found.prediction,
-            abstained=found.abstained,
-            p_lower=found.p_lower,
-            samples=tally.forwards,
-            alpha=self.alpha,
-            seconds=tally.seconds,
-            reason=found.reasons,
-            blank=tally.blank,
-        )
-        return [
-            rows,
-            outcomes(condition, batch, vote_logits(tally), forwards=tally.forwards, seconds=tally.seconds),
-        ]
 
 
 def smoothed_at(sigma: float) -> str:

@@ -13,9 +13,9 @@ from unshaken.certify.smoothing.smoothed_gradient import SmoothedGradient
 from unshaken.certify.smoothing.smoothing import smoothed_at, vote_logits
 from unshaken.certify.smoothing.votes import vote
 from unshaken.core.batch import Batch
+from unshaken.core.context import Context
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
-from unshaken.run.rows import Context
 
 
 @register(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from unshaken.core.context import Journal
 from unshaken.core.device import widen
 from unshaken.core.driver import Outcome, drive
 from unshaken.core.oracle import Oracle, required
@@ -18,7 +19,6 @@ from unshaken.core.query import Answer, Goal, Votes
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.measure.statistics.intervals import clopper_pearson
-from unshaken.run.rows import Journal
 
 ASK = 256
 """Votes asked of a sample at a time: a batch of their own, and how often a sequential rule looks."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
-import pyarrow as pa
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
-from typing_extensions import override
 
-from unshaken.certify.bounds.bounding import linf_conditions
-from unshaken.certify.engine.base import Certifier, certificates
+from unshaken.certify.engine.base import Certifier
 from unshaken.certify.engine.layers import Chain
 from unshaken.certify.engine.reading import read_chain
 from unshaken.certify.smt._covering import covering
@@ -21,40 +16,20 @@ from unshaken.certify.smt._exact import Limits, exact
 from unshaken.certify.smt._grid import classify_grid, corners, lattice
 from unshaken.certify.smt._layer import layer_search
 from unshaken.certify.smt._region import Finding, Region, most_extreme
-from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
-from unshaken.core.progress import track
 from unshaken.core.registry import register
-from unshaken.run.rows import Context, outcomes
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 __all__ = ["SMT", "Finding", "Region", "most_extreme"]
 
 EPS = 0.2
 declare_table(
     "verifications",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("eps", pa.float64()),
-        ("mode", pa.string()),
-        ("label", pa.int64()),
-        ("pixels", pa.int64()),
-        ("verdict", pa.string()),
-        ("detail", pa.string()),
-        ("margin", pa.float64()),
-        ("points", pa.int64()),
-        ("calls", pa.int64()),
-        ("changed", pa.float64()),
-        ("l1", pa.float64()),
-        ("l2", pa.float64()),
-        ("seconds", pa.float64()),
-    ],
+    "id string, condition string, method string, eps double, mode string, label int64, pixels int64, "
+    "verdict string, detail string, margin double, points int64, calls int64, changed double, l1 double, "
+    "l2 double, seconds double",
 )
 """One row a region: `label` is the class that must win, `pixels` how many are free; the rest as in `Finding`."""
 
@@ -122,9 +97,19 @@ class SMT(Certifier):
         """
         oracle = model if isinstance(model, Oracle) else Oracle(model)
         with evaluating(oracle.model):
-            return self._verify(read_chain(oracle.model, region.image[None]), oracle, region)
+            return self.verify_region(read_chain(oracle.model, region.image[None]), oracle, region)
 
-    def _verify(self, chain: Chain, oracle: Oracle, region: Region) -> Finding:
+    def verify_region(self, chain: Chain, oracle: Oracle, region: Region) -> Finding:
+        """The solver's finding over a region; see `verify`.
+
+        Args:
+            chain: the network, read once.
+            oracle: of the same network, which confirms what the solver finds.
+            region: of one image.
+
+        Raises:
+            ParameterError: its label is no class of the network.
+        """
         if not 0 <= region.label < chain.classes:
             raise ParameterError(f"smt: label {region.label} must lie below {chain.classes}, the number of classes")
         limits = Limits(self.seconds, self.memory_mb, self.max_units)
@@ -137,63 +122,3 @@ class SMT(Certifier):
                 return covering(chain, oracle, region, lattice(region, self.steps), self.max_points)
             axes = corners(region) if self.mode == "corners" else lattice(region, self.steps)
             return classify_grid(chain, oracle, region, axes, self.max_points, self.mode)
-
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
-
-    @override
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        return linf_conditions(self.info.name, label, severities, eps, norm, EPS)
-
-    @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        with context.oracle.meter.method():
-            chain = read_chain(context.oracle.model, batch.images)
-        return [part for condition in conditions for part in self._rows(chain, batch, condition, context)]
-
-    def _rows(self, chain: Chain, batch: Batch, condition: Condition, context: Context) -> list[Part]:
-        prediction, eps = predict(context.clean), float(condition.eps or EPS)
-        findings, regions, seconds = [], [], []
-        with track(f"smt: {self.mode}", len(batch)) as task:
-            for image, label in zip(batch.images.float(), prediction.tolist(), strict=True):
-                began = time.perf_counter()
-                with context.oracle.meter.method():
-                    regions.append(self.region(image, max(label, 0), eps))
-                    findings.append(self._verify(chain, context.oracle, regions[-1]))
-                seconds.append(time.perf_counter() - began)
-                task.advance()
-        spent = torch.tensor(seconds)
-        rows = certificates(
-            condition,
-            batch,
-            radius=torch.tensor([eps if f.verdict == "safe_general" else 0.0 for f in findings], dtype=torch.float64),
-            norm=f"linf of {len(regions[0].free)} pixels",
-            prediction=prediction,
-            seconds=spent,
-            reason=[f"{f.verdict}: {f.detail}" for f in findings],
-        )
-        return [
-            rows,
-            self._findings(condition, batch, findings, regions, seconds),
-            outcomes(condition, batch, context.clean, forwards=0, seconds=spent, images=lambda i: batch.images[i]),
-        ]
-
-    def _findings(
-        self,
-        condition: Condition,
-        batch: Batch,
-        findings: list[Finding],
-        regions: list[Region],
-        seconds: list[float],
-    ) -> Part:
-        """Rows of `verifications`."""
-        far = [f.distances(r) for f, r in zip(findings, regions, strict=True)]
-        columns = {
-            "id": list(batch.ids),
-            "mode": [self.mode] * len(findings),
-            "label": [r.label for r in regions],
-            "pixels": [len(r.free) for r in regions],
-            "seconds": seconds,
-            **{k: [getattr(f, k) for f in findings] for k in ("verdict", "detail", "margin", "points", "calls")},
-            **{k: [d.get(k) for d in far] for k in ("changed", "l1", "l2")},
-        }
-        return Part("verifications", condition, columns)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.classifier import View
+from unshaken.core.context import Renderer
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import open_image, pixels_of
@@ -107,6 +110,15 @@ class ObjectSet(Dataset):
             BadImage: an object cannot be used.
         """
         return self._shown(self.render_each(indices, views.detach().cpu()), view)
+
+    @override
+    def resources(self, view: View | None, device: str) -> Mapping[type[Any], Any]:
+        places = cache(lambda: {name: place for place, name in enumerate(self.ids)})
+
+        def render(sample: str, views: Tensor) -> Tensor:
+            return self.images(places()[sample], views, view).to(device)
+
+        return {Renderer: render}
 
     def _shown(self, pixels: Tensor, view: View | None) -> Tensor:
         size, mode = self.options.size, self.options.mode

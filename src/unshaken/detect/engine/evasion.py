@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,19 +13,16 @@ from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import EndPoints, find_end_points
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.errors import ParameterError, UnshakenError, did_you_mean
+from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.flag import Flag, FlagKind
-from unshaken.core.oracle import required
-from unshaken.core.part import Condition, Part
+from unshaken.core.oracle import Oracle, required
 from unshaken.core.prediction import predict
 from unshaken.core.registry import parse_method, register
 from unshaken.core.state import State
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.guard import guard
-from unshaken.detect.engine.rows import answers, scores
 from unshaken.detect.engine.screen import DetectorScores, screen
 from unshaken.detect.engine.screening import FittedStep
-from unshaken.run.rows import Context
 
 NAIVE, ADAPTIVE = "naive", "adaptive"
 BLIND = "square:queries=300"
@@ -57,44 +52,11 @@ class Evasion(FittedStep):
     @field_validator("attack")
     @classmethod
     def _known(cls, value: str) -> str:
-        _search(value)
+        search_of(value)
         return value
 
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """Two a detector and budget.
 
-        Raises:
-            ParameterError: severities are given, or no budget is.
-        """
-        if severities or not eps:
-            raise ParameterError(f"{label}: give budgets eps, such as [8/255], and no severities")
-        if norm not in (known := _search(self.attack).norms):
-            raise ParameterError(f"{label}: no norm {norm!r}; {did_you_mean(norm, known)}")
-        return [
-            Condition(_name(one, kind, norm, e), "evasion", eps=e, norm=norm)
-            for e in eps
-            for one in self.labels
-            for kind in (NAIVE, ADAPTIVE)
-        ]
-
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard: scores at the examples, and who got past (`correct` is false)."""
-        detector_set, parts = self.detector_set(context).only(*self.labels), list[Part]()
-        for radius in dict.fromkeys(c.eps for c in conditions):
-            evasion_run = _EvasionRun(self, detector_set, batch, context, str(conditions[0].norm), float(radius or 0.0))
-            named = {c.id: c for c in conditions if c.eps == radius}
-            for label in self.labels:
-                for kind in (NAIVE, ADAPTIVE):
-                    condition = named[_name(label, kind, evasion_run.norm, evasion_run.radius)]
-                    parts += evasion_run.parts(condition, label, kind)
-        return parts
-
-
-def _name(label: str, kind: str, norm: str, eps: float) -> str:
-    return f"{label}-{kind}-{norm}-{eps:.6g}"
-
-
-class _Observation(State):
+class Observation(State):
     """What model and detector say of one image a sample, in fresh passes.
 
     Args:
@@ -116,75 +78,72 @@ class _Observation(State):
     seconds: Tensor
 
 
-class _EvasionRun:
+class EvasionRun:
     """One budget: the examples for the bare model, made once, and those through each detector."""
 
     def __init__(
-        self, method: Evasion, detector_set: DetectorSet, batch: Batch, context: Context, norm: str, radius: float
+        self,
+        method: Evasion,
+        detector_set: DetectorSet,
+        batch: Batch,
+        oracle: Oracle,
+        seed: int,
+        norm: str,
+        radius: float,
     ) -> None:
-        self.method, self.detector_set, self.batch, self.context = method, detector_set, batch, context
+        self.method, self.detector_set, self.batch, self.oracle, self.seed = method, detector_set, batch, oracle, seed
         self.norm, self.radius, self.labels = norm, radius, required(batch.labels)
         self.bare = self._ends(
-            detector_set.model, _search(method.attack), early=False
+            detector_set.model, search_of(method.attack), early=False
         )  # all steps: the surest wrong class
         self.naive = self._observe(self.bare, detector_set)
 
-    def parts(self, condition: Condition, label: str, kind: str) -> list[Part]:
-        """Rows of one detector at one kind of examples."""
-        shown, flags = self.naive[label], list[Flag]()
-        if kind == ADAPTIVE:
-            shown, flags = self._adaptive(label)
-        threshold = self.detector_set.threshold(label, self.method.accept).value
-        split = f"{kind}/{self.norm}-{self.radius:.6g}"
-        batch = self.batch.with_images(shown.images)
-        rows = scores(condition, label, batch, shown.scored, split=split, threshold=threshold, logits=shown.logits)
-        radius = torch.full((len(batch),), self.radius, device=batch.images.device)
-        more: dict[str, Any] = {
-            "distance": Ball.of(self.batch.images, radius, self.norm).distance(shown.images).cpu().numpy(),
-            "forwards": shown.forwards.cpu().numpy(),
-            "backwards": shown.backwards.cpu().numpy(),
-            "seconds": shown.seconds.cpu().numpy(),
-        }
-        fitted = self.detector_set.detectors[label]
-        part = answers(condition, batch, shown.scored, fitted, threshold, shown.logits, **more)
-        part.columns["correct"] = (~shown.past).cpu().numpy()
-        return [rows, replace(part, flags=tuple(flags))]
+    def examples(self, label: str, kind: str) -> tuple[Observation, list[Flag]]:
+        """One detector at the examples for the bare model (`NAIVE`), or at those through it (`ADAPTIVE`)."""
+        return self._adaptive(label) if kind == ADAPTIVE else (self.naive[label], [])
 
-    def _adaptive(self, label: str) -> tuple[_Observation, list[Flag]]:
+    def distance(self, images: Tensor) -> Tensor:
+        """How far images are from the unchanged ones, under the norm, `[N]`."""
+        return self._ball().distance(images)
+
+    def _ball(self) -> Ball:
+        radius = torch.full((len(self.batch),), self.radius, device=self.batch.images.device)
+        return Ball.of(self.batch.images, radius, self.norm)
+
+    def _adaptive(self, label: str) -> tuple[Observation, list[Flag]]:
         """Examples through the detector; where one fails and the naive one gets past, that stands."""
         behind, flags = guard(self.detector_set, label, self.method.accept), list[Flag]()
-        search = _search(self.method.attack)
+        search = search_of(self.method.attack)
         if not _steep(behind, self.batch):
-            search = _search(BLIND)
+            search = search_of(BLIND)
             text = f"{label}: its score gives no gradient; the adaptive attack is {BLIND}, which sees logits only"
             flags.append(NO_GRADIENT.flag(f"{text}: the figure may flatter the detector"))
         own = self._observe(self._ends(behind, search, early=True), self.detector_set.only(label))[label]
         naive = self.naive[label]
         naive_wins = naive.past & ~own.past
         better, rest = naive_wins.nonzero().flatten(), (~naive_wins).nonzero().flatten()
-        best = _Observation.concat([own[rest], naive[better]])[torch.cat([rest, better]).argsort()]
+        best = Observation.concat([own[rest], naive[better]])[torch.cat([rest, better]).argsort()]
         cost = {k: getattr(own, k) + getattr(naive, k) for k in ("forwards", "backwards", "seconds")}
         return best.replace(**cost), flags
 
     def _ends(self, model: Classifier, search: Attack[Any], *, early: bool) -> EndPoints:
         return find_end_points(
-            model, search, self.batch, norm=self.norm, eps=self.radius, seed=self.context.seed, early=early,
-            meter=self.context.oracle.meter,
+            model, search, self.batch, norm=self.norm, eps=self.radius, seed=self.seed, early=early,
+            meter=self.oracle.meter,
         )  # fmt: skip
 
-    def _observe(self, ends: EndPoints, detector_set: DetectorSet) -> dict[str, _Observation]:
+    def _observe(self, ends: EndPoints, detector_set: DetectorSet) -> dict[str, Observation]:
         """What model and detectors say of the end points; one outside the ball counts as the clean image."""
-        radius = torch.full((len(self.batch),), self.radius, device=self.labels.device)
-        inside = Ball.of(self.batch.images, radius, self.norm).contains(ends.x)
+        inside = self._ball().contains(ends.x)
         images = torch.where(inside.view(-1, 1, 1, 1), ends.x, self.batch.images)
-        batch, oracle = self.batch.with_images(images), self.context.oracle
+        batch, oracle = self.batch.with_images(images), self.oracle
         logits = oracle.exact(images)
-        found = screen(detector_set.detectors, detector_set.anatomy, batch, oracle, self.context.seed)
+        found = screen(detector_set.detectors, detector_set.anatomy, batch, oracle, self.seed)
         shown = {}
         for label, scored in found.items():
             accepted = (scored.score <= self.detector_set.threshold(label, self.method.accept).value).to(logits.device)
             past = accepted & (predict(logits) != self.labels)
-            shown[label] = _Observation(images, logits, scored, past, ends.forwards, ends.backwards, ends.seconds)
+            shown[label] = Observation(images, logits, scored, past, ends.forwards, ends.backwards, ends.seconds)
         return shown
 
 
@@ -203,7 +162,12 @@ def _steep(behind: Classifier, batch: Batch) -> bool:
     return gradient is not None and bool((gradient != 0).any())
 
 
-def _search(text: str) -> Attack[Any]:
+def search_of(text: str) -> Attack[Any]:
+    """The attack that a text names, which must be a single search.
+
+    Raises:
+        ParameterError: it is none, or not known.
+    """
     found = parse_method(text, "attack")
     if not isinstance(found, Attack):
         raise ParameterError(f"{text!r} is no single search: choose pgd, apgd, square or another that is one attack")

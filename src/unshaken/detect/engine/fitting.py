@@ -32,7 +32,7 @@ from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import FittedDetector, check_scores, forward_passes, run_queries, screen
 from unshaken.models import as_classifier, check_model, fingerprint
-from unshaken.run.align import align
+from unshaken.models.align import align
 
 LEAST = 20
 """Samples below which nothing is fitted."""
@@ -303,7 +303,7 @@ def _aligned(dataset: Dataset, model: Classifier, methods: Sequence[Detector]) -
     """The data with the model's class numbers; without labels where these are of other classes and nothing needs them.
 
     Raises:
-        DataError: see `unshaken.run.align.align`.
+        DataError: see `unshaken.models.align.align`.
     """
     needed = any(m.labelled for m in methods)
     return align(dataset, model.classes, model=f"model {model.name!r}", needed=needed).dataset

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from unshaken.core.errors import ParameterError
 from unshaken.detect.engine.rows import NORMAL
 from unshaken.measure.detection.drift import Drift, drift
-from unshaken.run.config import read_config
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 
 

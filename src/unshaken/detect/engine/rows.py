@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -14,27 +13,14 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import RunError
 from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
+from unshaken.core.tables import declare_table
 from unshaken.detect.engine.detector_set import DetectorSet, digest
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector
-from unshaken.store.tables import declare_table
 
 SCORES = declare_table(
     "scores",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("detector", pa.string()),
-        ("split", pa.string()),
-        ("label", pa.int64()),
-        ("prediction", pa.int64()),
-        ("score", pa.float64()),
-        ("accepted", pa.bool_()),
-        ("forwards", pa.int64()),
-        ("backwards", pa.int64()),
-        ("seconds", pa.float64()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, detector string, split string, label int64, prediction int64, "
+    "score double, accepted bool, forwards int64, backwards int64, seconds double, error string",
 )
 
 NORMAL = "normal"

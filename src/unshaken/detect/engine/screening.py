@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Hashable
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from unshaken.core.batch import Batch
-from unshaken.core.errors import ParameterError
+from unshaken.core.classifier import Classifier
 from unshaken.core.flag import FlagKind
-from unshaken.core.part import Condition, Part
+from unshaken.core.part import DETECTOR
 from unshaken.core.registry import Parameters, find_method, list_methods, register
 from unshaken.detect.engine.detector_set import DetectorSet
-from unshaken.detect.engine.rows import NORMAL, answers, detectors_of, joined, scores
-from unshaken.detect.engine.screen import screen
-from unshaken.run.order import DETECTOR
-from unshaken.run.rows import Context
+from unshaken.detect.engine.rows import NORMAL, detectors_of
 
 FEW_SAMPLES = FlagKind(
     "few-calibration-samples",
@@ -57,9 +53,14 @@ class FittedStep(Parameters):
         names = (label if label in known else re.sub(r"-\d+$", "", label) for label in self.labels)
         return tuple(dict.fromkeys(n for n in names if n in known))
 
-    def detector_set(self, context: Context) -> DetectorSet:
-        """The detector set for the run's model."""
-        return detectors_of(self.folder, self.digest, context.oracle.model, context.once)
+    def detector_set(self, model: Classifier, once: Callable[[Hashable, Callable[[], Any]], Any]) -> DetectorSet:
+        """The fitted detectors, read once a run.
+
+        Args:
+            model: that they were fitted for.
+            once: as of `Context`.
+        """
+        return detectors_of(self.folder, self.digest, model, once)
 
 
 @register("screening", reference="Yang et al. 2022 (OpenOOD), arXiv:2210.07242")
@@ -78,38 +79,3 @@ class Screening(FittedStep):
                 raise ValueError(f"{part!r} is not of the form NAME-SEVERITY, such as gaussian_noise-3")
             find_method(name, "stress")
         return value
-
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One a detector.
-
-        Raises:
-            ParameterError: severities or budgets are given.
-        """
-        if severities or eps:
-            raise ParameterError(f"{label}: detectors have no severities and no eps: omit them")
-        return [Condition(one, "screening") for one in self.labels]
-
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard: scores, and the answers of the model behind each detector."""
-        detector_set, oracle = self.detector_set(context).only(*self.labels), context.oracle
-        views = {self.split: (batch, context.clean)}
-        for part in filter(None, self.shifts.split("+")):
-            name, _, severity = part.rpartition("-")
-            moved = find_method(name, "stress").cls().apply(batch, int(severity), context.seed)
-            views[f"covariate/{part}"] = moved, oracle.exact(moved.images)
-        found = {
-            s: screen(detector_set.detectors, detector_set.anatomy, b, oracle, context.seed)
-            for s, (b, _) in views.items()
-        }
-        parts = []
-        for condition in conditions:
-            label = condition.id
-            threshold, own = detector_set.threshold(label, self.accept).value, found[self.split][label]
-            rows = [
-                scores(condition, label, b, found[s][label], split=s, threshold=threshold, logits=z)
-                for s, (b, z) in views.items()
-            ]
-            cost = {k: getattr(own, k).cpu().numpy() for k in ("forwards", "backwards", "seconds")}
-            answer = answers(condition, batch, own, detector_set.detectors[label], threshold, context.clean, **cost)
-            parts += [joined(rows), answer]
-        return parts

@@ -16,9 +16,16 @@ from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.run import attribute
-from unshaken.run.example_maps import MAPS_RECORD, map_file
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
+
+MAPS_RECORD = ("maps", "before-after.json")
+"""By which method maps were made, and of which conditions."""
+
+
+def map_file(condition: str) -> tuple[str, str]:
+    """The file of a condition: tensors `before`, `after`, `class_before` and `class_after`, a row a sample."""
+    return ("maps", f"before-after.{condition}.safetensors")
 
 
 def explain_examples(

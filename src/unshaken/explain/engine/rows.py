@@ -8,132 +8,69 @@ from typing import Any
 import pyarrow as pa
 
 from unshaken.core.part import Condition, Part
-from unshaken.store.tables import declare_table, table_of
+from unshaken.core.tables import declare_table
+from unshaken.store.tables import table_of
 
 _KEY = [("condition", pa.string()), ("method", pa.string())]
 _PASSES = [("forwards", pa.int64()), ("backwards", pa.int64()), ("seconds", pa.float64())]
 
 ATTRIBUTIONS = declare_table(
     "attributions",
-    [
-        ("id", pa.string()),
-        *_KEY,
-        ("label", pa.int64()),
-        ("explained", pa.int64()),
-        ("prediction", pa.int64()),
-        ("confidence", pa.float32()),
-        ("gap", pa.float64()),
-        ("constant", pa.bool_()),
-        *_PASSES,
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, label int64, explained int64, prediction int64, "
+    "confidence float, gap double, constant bool, forwards int64, backwards int64, seconds double, error string",
 )
 """`explained` is the class that the map explains; `gap`, how far its sum is from the total that it should have;
 `constant`, whether it has one value everywhere and so ranks no pixel."""
 
 MAP_METRICS = declare_table(
     "map_metrics",
-    [("id", pa.string()), *_KEY, ("metric", pa.string()), ("value", pa.float64()), *_PASSES, ("error", pa.string())],
+    "id string, condition string, method string, metric string, value double, forwards int64, backwards int64, "
+    "seconds double, error string",
 )
 """`condition` and `method` are those of the map; `metric` judges it."""
 
 OBJECT_MASKS = declare_table(
     "object_masks",
-    [("id", pa.string()), *_KEY, ("object_size", pa.float64()), ("error", pa.string())],
+    "id string, condition string, method string, object_size double, error string",
 )
 """`object_size` is the share of what the model sees that the mask covers."""
 
 UNITS = declare_table(
     "units",
-    [
-        *_KEY,
-        ("layer", pa.string()),
-        ("unit", pa.int64()),
-        ("threshold", pa.float64()),
-        ("exemplars", pa.list_(pa.string())),
-        ("values", pa.list_(pa.float32())),
-        ("description", pa.string()),
-        ("category", pa.string()),
-        ("score", pa.float64()),
-        ("log_p_given", pa.float64()),
-        ("log_p", pa.float64()),
-        ("agreement", pa.float64()),
-        ("effect", pa.float64()),
-        ("error", pa.string()),
-    ],
+    "condition string, method string, layer string, unit int64, threshold double, exemplars string[], "
+    "values float[], description string, category string, score double, log_p_given double, log_p double, "
+    "agreement double, effect double, error string",
 )
 """`score` chose the description (an intersection over union, or a PMI); `effect` is what the unit's absence costs."""
 
 FILTERS = declare_table(
     "filters",
-    [
-        *_KEY,
-        ("model", pa.string()),
-        ("layer", pa.string()),
-        ("depth", pa.float64()),
-        ("size", pa.int64()),
-        ("filters", pa.int64()),
-        ("sparsity", pa.float64()),
-        ("entropy", pa.float64()),
-        ("random_entropy", pa.float64()),
-        ("orthogonality", pa.float64()),
-        ("smoothness", pa.float64()),
-        ("degenerate", pa.string()),
-        ("error", pa.string()),
-    ],
+    "condition string, method string, model string, layer string, depth double, size int64, filters int64, "
+    "sparsity double, entropy double, random_entropy double, orthogonality double, smoothness double, "
+    "degenerate string, error string",
 )
 """`random_entropy` is the lower edge of the entropies of as many Gaussian filters."""
 
 BIASES = declare_table(
     "biases",
-    [
-        ("id", pa.string()),
-        *_KEY,
-        ("model", pa.string()),
-        ("stimulus", pa.string()),
-        ("first_cue", pa.int64()),
-        ("second_cue", pa.int64()),
-        ("prediction", pa.int64()),
-        ("confidence", pa.float32()),
-        ("correct", pa.bool_()),
-        *_PASSES,
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, model string, stimulus string, first_cue int64, "
+    "second_cue int64, prediction int64, confidence float, correct bool, forwards int64, backwards int64, "
+    "seconds double, error string",
 )
 """`first_cue` and `second_cue` are the classes of the two cues in conflict, such as shape and texture."""
 
 GEOMETRY = declare_table(
     "geometry",
-    [
-        *_KEY,
-        ("model", pa.string()),
-        ("layer", pa.string()),
-        ("depth", pa.float64()),
-        ("quantity", pa.string()),
-        ("value", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("n", pa.int64()),
-        ("error", pa.string()),
-    ],
+    "condition string, method string, model string, layer string, depth double, quantity string, value double, "
+    "low double, high double, n int64, error string",
 )
 """A quantity of the data (`layer` empty) or of a layer's representation of it, with its interval."""
 
 TEXTURES = declare_table(
     "textures",
-    [
-        ("id", pa.string()),
-        *_KEY,
-        ("height", pa.int64()),
-        ("width", pa.int64()),
-        ("contrast", pa.float64()),
-        ("horizontal_seam", pa.float64()),
-        ("vertical_seam", pa.float64()),
-        ("seam_fault", pa.float64()),
-        ("border_energy", pa.float64()),
-        ("tile_score", pa.float64()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, height int64, width int64, contrast double, "
+    "horizontal_seam double, vertical_seam double, seam_fault double, border_energy double, tile_score double, "
+    "error string",
 )
 """How well each texture tiles, by two closed forms and, where there is a network, by its score."""
 

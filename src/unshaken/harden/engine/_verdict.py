@@ -6,32 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
+from unshaken.core.tables import declare_table
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import compare, paired_difference
-from unshaken.run.rows import outcomes
-from unshaken.store.tables import SCHEMAS
 
-LOOKS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("eps", pa.float64()),
-        ("norm", pa.string()),
-        ("looks", pa.int32()),
-        ("right", pa.int32()),
-    ]
-)
+declare_table("looks", "id string, condition string, method string, eps double, norm string, looks int32, right int32")
 """One row an image: in how many of so many passes a random guard was right."""
-SCHEMAS["looks"] = LOOKS
 
 
 def _none() -> Tensor:

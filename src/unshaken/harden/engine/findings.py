@@ -15,7 +15,7 @@ from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.measure import disparity
-from unshaken.run.config import read_config
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 
 MIN_LOSS = 0.05

@@ -12,8 +12,8 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.training import Training
+from unshaken.models.align import aligned
 from unshaken.models.loaders.from_run import ShapeRecord
-from unshaken.run.align import aligned
 
 
 def prepared(
@@ -70,7 +70,7 @@ def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
     """The data with the model's class numbers; as it is where these are to be replaced, and without class labels.
 
     Raises:
-        DataError: see `unshaken.run.align.align`.
+        DataError: see `unshaken.models.align.align`.
     """
     if dataset.labels is None or dataset.labels.ndim > 1:
         return dataset

@@ -36,10 +36,10 @@ from unshaken.harden.engine.start import keep_normalisation
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import ShapeRecord, read_record, record_of, spec_of_run, tensors_of
-from unshaken.run.provenance import provenance
-from unshaken.run.tracking import sink_of
 from unshaken.store.lock import locked
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
+from unshaken.store.tracking import sink_of
 
 FREE = {"provenance", "result", "model", "data"}
 """What may differ on resuming."""

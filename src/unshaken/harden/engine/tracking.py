@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from typing_extensions import override
 
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.run.tracking import RunTracker, Sink, metrics_of
 from unshaken.store.run_dir import RunDir
+from unshaken.store.tracking import RunTracker, Sink, metrics_of
 
 if TYPE_CHECKING:
     from unshaken.harden.engine.run import HardenConfig

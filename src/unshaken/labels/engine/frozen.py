@@ -18,7 +18,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.data.first import first_batch
 from unshaken.data.resident import Samples
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.run.layer_features import features_of_batches, pooled
+from unshaken.models.layer_features import features_of_batches, pooled
 from unshaken.store.run_dir import RunDir
 
 SHARD = 256

@@ -5,60 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from unshaken.core.part import Condition, Part
+from unshaken.core.tables import declare_table
 from unshaken.labels.engine.finder import LabelScores
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
-from unshaken.store.tables import declare_table
 
 LABELS = declare_table(
     "labels",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("given", pa.int64()),
-        ("suggested", pa.int64()),
-        ("score", pa.float64()),
-        ("flagged", pa.bool_()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, given int64, suggested int64, score double, flagged bool, "
+    "error string",
 )
 
 LABEL_PARTS = declare_table(
     "label_parts",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("part", pa.int64()),
-        ("issue", pa.string()),
-        ("given", pa.int64()),
-        ("suggested", pa.int64()),
-        ("score", pa.float64()),
-        ("flagged", pa.bool_()),
-        ("pixels", pa.int64()),
-    ],
+    "id string, condition string, method string, part int64, issue string, given int64, suggested int64, "
+    "score double, flagged bool, pixels int64",
 )
 """A class of a sample, a box of an image, or the pixels of an image that have one class and should have another."""
 
 CHANGES = "label_changes"
 LABEL_CHANGES = declare_table(
-    CHANGES,
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("before", pa.int64()),
-        ("after", pa.int64()),
-        ("reason", pa.string()),
-        ("decided", pa.string()),
-        ("score", pa.float64()),
-        ("right_before", pa.int64()),
-        ("right_after", pa.int64()),
-        ("confidence", pa.float64()),
-    ],
+    "label_changes",
+    "id string, condition string, method string, before int64, after int64, reason string, decided string, "
+    "score double, right_before int64, right_after int64, confidence double",
 )
 """A sample whose label a review changed: both labels, why, and how many models predict the one and the other."""
 

@@ -15,6 +15,7 @@ from unshaken.certify.smoothing.votes import vote
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition
 from unshaken.core.progress import track
 from unshaken.harden.defences.mixture import mixture
@@ -37,7 +38,6 @@ from unshaken.papers.adaptive_smoothing import (
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, plan_training
-from unshaken.run.rows import outcomes
 
 ARCH = "strided-cnn"
 FIRST = 100

@@ -10,6 +10,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
+from unshaken.core.trust import check_trust
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.models.museum import bit_depth, cold, noise
@@ -17,7 +18,7 @@ from unshaken.papers.attack_suite import EPS, EXPECTED, MASKED, NETS, WARNINGS, 
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.frame.outcomes import evaluated
-from unshaken.run.flags import check_trust
+from unshaken.run.adapters import Line, conditions_of
 
 FEW = 32
 """Images on which warnings are looked for."""
@@ -76,7 +77,7 @@ def warnings_of(model: Classifier, batch: Batch, seed: int) -> set[str]:
         seed: of the attack.
     """
     ensemble = AutoAttack(steps=2, queries=1)
-    conditions = ensemble.conditions(label="warnings", severities=(), eps=[EPS], norm="linf")
+    conditions = conditions_of(ensemble, Line("warnings", eps=[EPS]))
     with evaluating(model):
         oracle = Oracle(model)
         found = check_trust(oracle, batch, oracle.exact(batch.images))

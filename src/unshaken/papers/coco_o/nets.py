@@ -8,8 +8,8 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.rng import SampleRng
+from unshaken.models.layer_features import layer_features
 from unshaken.papers.coco_o.scenes import SIDE
-from unshaken.run.layer_features import layer_features
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.engine.hsv import luma
 

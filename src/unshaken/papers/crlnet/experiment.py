@@ -14,11 +14,11 @@ from unshaken.core.errors import DataError, ModelError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.explain.engine.layers import layer_shapes
+from unshaken.models.layer_features import layer_features
 from unshaken.papers.crlnet import CLEAN, CONDITIONAL, CONDITIONS, CONTROL, POOLED, CrlNetPaper
 from unshaken.papers.frame.cache import digest_tensors
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.run.layer_features import layer_features
 from unshaken.tasks.features.prepare import prepared
 from unshaken.tasks.few_shot import draw_episodes
 from unshaken.tasks.few_shot.channel_projection import ChannelProjection, fit_channels

@@ -14,13 +14,13 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.data import Dataset, stream, subset
 from unshaken.data.dataset import BadSample
+from unshaken.models.align import aligned
 from unshaken.papers.crop_selection import CROPS, RARE, SCORES, WINDOW, CropSelectionPaper
 from unshaken.papers.crop_selection.figures import Sides, shifted
 from unshaken.papers.crop_selection.nets import RandomWindows, window_net
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import plan_training
-from unshaken.run.align import aligned
 
 PHOTO_SHARD, SMALL_SHARD = 100, 2000
 

@@ -14,6 +14,7 @@ from unshaken.core.progress import track
 from unshaken.explain.engine.depth_layers import depth_layers
 from unshaken.harden.engine.features import last_layer
 from unshaken.measure.statistics.columns import Indices
+from unshaken.models.layer_features import layer_features
 from unshaken.papers.features_off_the_shelf import (
     AUGMENTED,
     CNN,
@@ -28,7 +29,6 @@ from unshaken.papers.features_off_the_shelf import (
 )
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
-from unshaken.run.layer_features import layer_features
 from unshaken.tasks.features.hog import hog_features
 from unshaken.tasks.features.linear_svm import Loss, choose_c, fit_svm
 from unshaken.tasks.features.prepare import prepared

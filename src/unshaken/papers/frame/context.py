@@ -26,6 +26,7 @@ from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, seeds_of
 from unshaken.papers.frame.seen import digests_of
 from unshaken.papers.frame.tables import fill_columns, table_name
+from unshaken.run.adapters import Line, conditions_of
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -240,7 +241,7 @@ class Context:
             keep_images: keep the changed images, for `examples`.
             render: of objects, for attacks by viewpoint.
         """
-        conditions = method.conditions(label=self.id(label), severities=severities, eps=eps, norm=norm)
+        conditions = conditions_of(method, Line(self.id(label), severities=severities, eps=eps, norm=norm))
         left = {c.id for c in conditions if not self.run.has_rows("outcomes", c.id, 0)}
         if left:
             self._note(label, batch)

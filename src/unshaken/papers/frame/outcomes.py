@@ -14,10 +14,12 @@ from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import find_end_points
 from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.context import Context, Renderer
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
 from unshaken.core.search_copy import search_copy
-from unshaken.run.rows import Context, outcomes
+from unshaken.run.adapters import rows_of
 from unshaken.stress.engine.base import Stressor
 
 Render = Callable[[str, Tensor], Tensor]
@@ -122,6 +124,8 @@ def evaluated(
     with evaluating(model):
         quick = None if isinstance(method, Stressor) else search_copy(model, batch.images[:2])
         oracle = Oracle(model, search_copy=quick)
-        context = Context(oracle, seed, oracle.exact(batch.images), render=render)
-        parts: list[Part] = method.evaluate(batch, conditions, context)
+        context = Context(
+            oracle, seed, oracle.exact(batch.images), resources={} if render is None else {Renderer: render}
+        )
+        parts: list[Part] = rows_of(method, batch, conditions, context)
     return parts

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from unshaken.core.errors import RunError
-from unshaken.run.provenance import provenance
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 
 NAME = "paper.json"

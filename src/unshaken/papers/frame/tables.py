@@ -7,32 +7,13 @@ pyarrow type, `[]` for a list. Every table also has the columns `id` and `condit
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table, is_shared
 
 if TYPE_CHECKING:
     from unshaken.papers.frame.paper import Paper
-
-SHARED: Mapping[str, str] = {
-    "outcomes": "unshaken.run.rows",
-    "flags": "unshaken.run.rows",
-    "turns": "unshaken.run.rows",
-    "rankings": "unshaken.tasks.ranking.rows",
-    "dilutions": "unshaken.tasks.image_text.rows",
-    "scores": "unshaken.detect.engine.rows",
-    "certificates": "unshaken.certify.engine.base",
-    "verifications": "unshaken.certify.smt.smt",
-    "looks": "unshaken.harden.engine._verdict",
-    "oracle_bounded": "unshaken.attack.semantic.oracle_rows",
-    "views": "unshaken.attack.viewpoint.chosen_views",
-    "view_mixtures": "unshaken.attack.viewpoint.saved_mixtures",
-}
-"""Tables of the house that any row may write to under their own names, and the modules that declare them."""
 
 
 def table_name(slug: str, name: str) -> str:
@@ -41,20 +22,9 @@ def table_name(slug: str, name: str) -> str:
     >>> table_name("crossmax-ensemble", "logit_gradients"), table_name("crossmax-ensemble", "outcomes")
     ('crossmax_ensemble_logit_gradients', 'outcomes')
     """
-    if name in SHARED:
-        importlib.import_module(SHARED[name])
+    if is_shared(name):
         return name
     return f"{slug.replace('-', '_')}_{name}"
-
-
-def columns_of(columns: Mapping[str, str]) -> list[tuple[str, Any]]:
-    """Names and types of declared columns, with `id` and `condition` before them.
-
-    Raises:
-        ValueError: pyarrow knows no such type.
-    """
-    declared = {"id": "string", "condition": "string", **columns}
-    return [(name, _type(text)) for name, text in declared.items()]
 
 
 def register_tables(papers: Iterable[type[Paper]]) -> None:
@@ -65,9 +35,9 @@ def register_tables(papers: Iterable[type[Paper]]) -> None:
     """
     for paper in papers:
         for name, columns in paper.tables.items():
-            if name in SHARED:
+            if is_shared(name):
                 raise ValueError(f"{paper.info.name}: the table {name!r} is one of the house: choose another name")
-            declare_table(table_name(paper.info.name, name), columns_of(columns))
+            declare_table(table_name(paper.info.name, name), {"id": "string", "condition": "string", **columns})
 
 
 def fill_columns(columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -85,9 +55,3 @@ def fill_columns(columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> di
     single = {k for k, v in lists.items() if v is None or isinstance(v, str | int | float)}
     n = max((len(v) for k, v in lists.items() if k not in single), default=1)
     return {k: [v] * n if k in single else list(v) for k, v in lists.items()}
-
-
-def _type(text: str) -> Any:
-    if text.endswith("[]"):
-        return pa.list_(_type(text.removesuffix("[]")))
-    return pa.type_for_alias(text)

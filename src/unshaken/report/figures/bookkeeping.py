@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from unshaken.report.figures.outcomes import count_classes, not_comparable
 from unshaken.report.read.frame import Frame
-from unshaken.run import RunConfig
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 

@@ -13,8 +13,8 @@ from unshaken import measure
 from unshaken.report.figures.outcomes import right_under
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import Methods
-from unshaken.run import RunConfig
 from unshaken.run.order import broken
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 Row = dict[str, Any]

@@ -17,7 +17,7 @@ from unshaken.measure.statistics.means import mean_figure
 from unshaken.report.read.conditions import label_of
 from unshaken.report.read.frame import ABSENT, Frame, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods
-from unshaken.run import RunConfig
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 GROUPS = ("noise", "blur", "weather", "digital")

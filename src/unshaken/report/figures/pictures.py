@@ -19,8 +19,8 @@ from torch import Tensor
 from unshaken.core.part import CLEAN
 from unshaken.core.prediction import NO_CLASS
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
-from unshaken.run import RunConfig
 from unshaken.run.examples import damage
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 SIDE = 112

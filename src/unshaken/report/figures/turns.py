@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from unshaken import measure
+from unshaken.core.tables import TURNS
 from unshaken.report.read.conditions import series_of
 from unshaken.report.read.frame import Frame, read_outcomes
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import TURNS
 
 _SUMS = ("standing", "broken", "forwards", "backwards", "seconds")
 
@@ -29,7 +29,7 @@ def merged_turns(run: RunDir, condition: str) -> list[Turn]:
     if not shards:
         return []
     merged: dict[int, Turn] = {}
-    for row in read_outcomes(run, condition, shards, TURNS.names, table="turns").to_pylist():
+    for row in read_outcomes(run, condition, shards, list(TURNS), table="turns").to_pylist():
         number = row["turn"]
         turn = merged.setdefault(number, {"turn": number, "attack": [], "why": [], **dict.fromkeys(_SUMS, 0)})
         for name in ("attack", "why"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from unshaken.core.part import Condition
-from unshaken.run import RunConfig
+from unshaken.store.config import RunConfig
 
 
 def series_of(condition: Condition) -> str:

@@ -15,7 +15,7 @@ from unshaken.core.errors import RunError
 from unshaken.core.part import CLEAN, Condition
 from unshaken.report.read.conditions import by_plan, is_nearest
 from unshaken.report.read.methods import UNKNOWN, read_methods
-from unshaken.run import RunConfig
+from unshaken.store.config import RunConfig
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.run_dir import RunDir
 

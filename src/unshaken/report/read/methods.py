@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unshaken.core.flag import Flag, FlagKind
-from unshaken.run import RunConfig
-from unshaken.run.record import MethodRecord, StepRecord, installed, record_methods, record_steps
+from unshaken.run.record import installed, record_methods, record_steps
+from unshaken.store.config import MethodRecord, RunConfig, StepRecord
 
 UNKNOWN_METHOD = FlagKind(
     "unknown-method",

@@ -12,9 +12,9 @@ from unshaken.report.comparisons import RunComparison
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.read.frame import read_frame
 from unshaken.report.summary import Summary, build
-from unshaken.run import read_config
-from unshaken.run.task import CLASSIFICATION
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
+from unshaken.tasks.classification import CLASSIFICATION
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.read.frame import read_frame
-from unshaken.run import RunConfig, read_config
+from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
 NORMAL = "normal"

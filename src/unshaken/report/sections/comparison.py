@@ -15,7 +15,7 @@ from unshaken.report.read.frame import read_frame
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._outcome_tables import measured
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
-from unshaken.run import read_config
+from unshaken.store.config import read_config
 
 
 class Comparisons(Section):

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.explain.engine.before_after import MAPS_RECORD, map_file
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span
 from unshaken.report.drawings import Exhibit, Gallery, Picture
@@ -15,7 +16,6 @@ from unshaken.report.figures import pictures
 from unshaken.report.figures.heat import heat
 from unshaken.report.figures.pictures import Example, Examples, examples_of
 from unshaken.report.sections.section import Report, Section
-from unshaken.run.example_maps import MAPS_RECORD, map_file
 from unshaken.store.run_dir import RunDir
 
 SHOWN = 6

@@ -21,7 +21,7 @@ from unshaken.report.sections import _headline
 from unshaken.report.sections import _outcome_tables as tables
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
-from unshaken.run import RunConfig
+from unshaken.store.config import RunConfig
 
 
 class Outcomes(Section):

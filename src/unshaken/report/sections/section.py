@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from unshaken.report.blocks import Block, Notice, Text, Tile
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import Methods
-from unshaken.run import RunConfig
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.data import Dataset, stream
 from unshaken.measure.calibration.temperature import fit_temperature
-from unshaken.run.align import aligned
+from unshaken.models.align import aligned
 
 LEAST = 20
 """Labelled samples below which no temperature is fitted."""

@@ -7,29 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pyarrow as pa
-
 from unshaken.core.part import Condition, Part
+from unshaken.core.tables import declare_table
 from unshaken.measure.statistics.intervals import clopper_pearson
 from unshaken.serve.score.answers import Answers
-from unshaken.store.tables import declare_table
 
 WINDOWS = declare_table(
     "windows",
-    [
-        ("condition", pa.string()),
-        ("window", pa.int64()),
-        ("kind", pa.string()),
-        ("name", pa.string()),
-        ("count", pa.int64()),
-        ("n", pa.int64()),
-        ("share", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("began", pa.float64()),
-        ("ended", pa.float64()),
-        ("complete", pa.bool_()),
-    ],
+    "condition string, window int64, kind string, name string, count int64, n int64, share double, low double, "
+    "high double, began double, ended double, complete bool",
 )
 SERVED = Condition("served", "served")
 CLASS, DETECTOR, ALL, UNUSABLE = "class", "detector", "all", "unusable"

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import parse_whole, shorten
 from unshaken.core.part import CLEAN
-from unshaken.run import RunConfig
+from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
 LIMIT = 60

@@ -11,8 +11,8 @@ from enum import StrEnum
 
 from unshaken.core.errors import UnshakenError
 from unshaken.core.texts import printable
-from unshaken.run import read_config
 from unshaken.serve.site.records import KINDS, State, read_record
+from unshaken.store.config import read_config
 from unshaken.store.lease import read_file
 from unshaken.store.lock import NAME as LOCK
 from unshaken.store.owner import is_here, is_recent, is_running, read_stamp

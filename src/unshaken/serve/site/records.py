@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.texts import first_line, printable
-from unshaken.run.sample_ids import IdRecord
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import IdRecord
 
 KINDS = {
     "run.json": "audit",

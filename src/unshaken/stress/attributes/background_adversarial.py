@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Self
 
 from pydantic import Field, NonNegativeFloat, PrivateAttr
@@ -12,11 +11,9 @@ from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.flag import FlagKind
-from unshaken.core.part import Condition, Part
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.registry import register
 from unshaken.models.loaders.load import second_model
-from unshaken.run.rows import Context
 from unshaken.stress.attributes.background_complexity import BackgroundComplexity
 from unshaken.stress.engine.attribute_edit import REFERENCE
 from unshaken.stress.engine.misleading import Push, lead_away
@@ -65,8 +62,10 @@ class BackgroundAdversarial(BackgroundComplexity):
         return lambda pictures: self.scale * growth * direction(pictures)
 
     @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        parts = super().evaluate(batch, conditions, context)
-        if self._misled is not None or self.misled or not parts:
-            return parts
-        return [replace(parts[0], flags=(*parts[0].flags, NO_GUIDE.flag(f"{self.info.name}: misled=''"))), *parts[1:]]
+    def flags(self, batch: Batch, severities: Sequence[int], seed: int) -> list[Flag]:
+        found = super().flags(batch, severities, seed)
+        return (
+            found
+            if self._misled is not None or self.misled
+            else [*found, NO_GUIDE.flag(f"{self.info.name}: misled=''")]
+        )

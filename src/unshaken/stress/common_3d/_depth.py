@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,14 +17,12 @@ from torch.nn.functional import interpolate
 from typing_extensions import override
 
 from unshaken.core.batch import Batch
+from unshaken.core.context import PhotoMap
 from unshaken.core.device import move, widen
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.flag import FlagKind
-from unshaken.core.part import Condition, Part
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.rng import SampleRng
 from unshaken.data.decode import BadImage
-from unshaken.run.published import with_errors
-from unshaken.run.rows import Context
 from unshaken.stress.engine.base import Corruption
 
 REFERENCE = "Kar et al. 2022, arXiv:2203.01441"
@@ -87,22 +84,17 @@ class DepthCorruption(Corruption):
         return copy
 
     @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        own = self.model_copy()
-        own._cut = context.photo_map
-        bad = own._problems(batch)
-        kept = batch[torch.tensor([name not in bad for name in batch.ids])] if bad else batch
-        if not len(kept):
-            return [with_errors(Part("outcomes", condition, {"id": []}), bad) for condition in conditions]
-        parts = Corruption.evaluate(own, kept, conditions, context)
-        if bad:
-            parts = [with_errors(part, bad) if part.table == "outcomes" else part for part in parts]
-        if self.depth != PLANE or self._function is not None or not parts:
-            return parts
-        flag = ASSUMED_DEPTH.flag(
-            f"{self.info.name}: depth=plane, from {NEAR} at the lower border to {FAR} at the upper"
-        )
-        return [replace(parts[0], flags=(*parts[0].flags, flag)), *parts[1:]]
+    def with_resources(self, found: Mapping[type[Any], Any]) -> Self:
+        copy = self.model_copy()
+        copy._cut = found.get(PhotoMap)
+        return copy
+
+    @override
+    def flags(self, batch: Batch, severities: Sequence[int], seed: int) -> list[Flag]:
+        if self.depth != PLANE or self._function is not None:
+            return []
+        text = f"{self.info.name}: depth=plane, from {NEAR} at the lower border to {FAR} at the upper"
+        return [ASSUMED_DEPTH.flag(text)]
 
     @override
     def corrupt(self, images: Tensor, c: Any, rng: SampleRng) -> Tensor:
@@ -117,8 +109,8 @@ class DepthCorruption(Corruption):
     def corrupt_one(self, image: Tensor, depth: Tensor, c: Any, rng: SampleRng) -> Tensor:
         """One image, float64 `[C, H, W]` in [0, 1], with the depth of its pixels `[H, W]`; the caller clips."""
 
-    def _problems(self, batch: Batch) -> dict[str, str]:
-        """Why samples have no map that can be used, by their ids."""
+    @override
+    def problems(self, batch: Batch) -> dict[str, str]:
         if self.depth == PLANE or self._function is not None:
             return {}
         if not Path(self.depth).is_dir():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +13,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.batch import Batch
-from unshaken.core.flag import FlagKind
-from unshaken.core.part import Condition, Part
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Context
 from unshaken.stress.common_3d._depth import DepthCorruption
 from unshaken.stress.common_3d._moving import draw_forwards, draw_sideways, forwards, frame, sideways
 from unshaken.stress.common_3d._video import Video, decode, encode, load_codecs
@@ -51,25 +48,26 @@ class VideoCorruption(DepthCorruption):
     """Keys of the samples whose last frame was lost, while an audit wants to know."""
 
     @override
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
+    def require(self) -> None:
         load_codecs(self.info.name)
-        return super().conditions(label=label, severities=severities, eps=eps, norm=norm)
 
     @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        copy = self.model_copy()
-        copy._lost = lost = set[int]()
-        parts = DepthCorruption.evaluate(copy, batch, conditions, context)
-        if not lost or not parts:
-            return parts
+    def with_resources(self, found: Mapping[type[Any], Any]) -> Self:
+        copy = super().with_resources(found)
+        copy._lost = set()
+        return copy
+
+    @override
+    def flags(self, batch: Batch, severities: Sequence[int], seed: int) -> list[Flag]:
+        found, lost = super().flags(batch, severities, seed), self._lost
+        if not lost:
+            return found
         ids = dict[str, None]()
-        for condition in conditions:
-            keys = SampleRng.of(context.seed, f"{self.info.name}/{condition.severity}", batch.ids).keys.tolist()
+        for severity in severities:
+            keys = SampleRng.of(seed, f"{self.info.name}/{severity}", batch.ids).keys.tolist()
             ids |= {name: None for name, key in zip(batch.ids, keys, strict=True) if key in lost}
-        flag = LOST_FRAME.flag(
-            f"{self.info.name}: the last frame of {len(ids)} of {len(batch)} samples is lost", tuple(ids)
-        )
-        return [replace(parts[0], flags=(*parts[0].flags, flag)), *parts[1:]]
+        text = f"{self.info.name}: the last frame of {len(ids)} of {len(batch)} samples is lost"
+        return [*found, LOST_FRAME.flag(text, tuple(ids))]
 
     @override
     def corrupt_one(self, image: Tensor, depth: Tensor, c: Any, rng: SampleRng) -> Tensor:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, TypeVar
 
-import pyarrow as pa
 import torch
 from pydantic import Field, PrivateAttr
 from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.batch import Batch
+from unshaken.core.context import ObjectMasks
 from unshaken.core.errors import DataError
-from unshaken.core.part import Condition, Part
+from unshaken.core.flag import Flag
 from unshaken.core.rng import SampleRng
-from unshaken.run.published import with_errors
-from unshaken.run.rows import Context, outcomes
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 from unshaken.stress.engine.base import Stressor
 from unshaken.stress.engine.complexity import complexity
 from unshaken.stress.engine.fill_holes import fill_holes
@@ -41,18 +37,8 @@ REFERENCE = "Li et al. 2023, arXiv:2303.17096"
 
 declare_table(
     "attribute_edits",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("severity", pa.int32()),
-        ("object_size", pa.float64()),
-        ("edited_size", pa.float64()),
-        ("complexity", pa.float64()),
-        ("edited_complexity", pa.float64()),
-        ("seconds", pa.float64()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, method string, severity int32, object_size double, edited_size double, "
+    "complexity double, edited_complexity double, seconds double, error string",
 )
 
 
@@ -197,40 +183,14 @@ class AttributeEdit(Stressor):
         return found.images
 
     @override
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        read = context.object_masks
-        own = self if read is None else self._with("_read", lambda folder, name: read(folder, [name])[0])
-        parts = [part for condition in conditions for part in own._parts(batch, condition, context)]
-        if self._given is None and self.masks in (CENTRE, GREY) and parts:
-            flag = ASSUMED_OBJECT.flag(f"{self.info.name}: masks={self.masks}")
-            parts[0] = replace(parts[0], flags=(*parts[0].flags, flag))
-        return parts
+    def with_resources(self, found: Mapping[type[Any], Any]) -> Self:
+        read: ObjectMasks | None = found.get(ObjectMasks)
+        return self if read is None else self._with("_read", lambda folder, name: read(folder, [name])[0])
 
-    def _parts(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
-        oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
-        logits, rows, reasons = list[Tensor](), list[dict[str, Any]](), dict[str, str]()
-        for first in range(0, len(batch), oracle.limit):
-            piece = batch[slice(first, first + oracle.limit)]
-            with oracle.meter.method():
-                started = time.perf_counter()
-                made, masks = self.edits(piece, severity, context.seed)
-                each = (time.perf_counter() - started) / len(piece)
-                rows += [{**row, "seconds": each} for row in describe(piece, masks, made)]
-            good = torch.tensor([i not in made.problems for i in range(len(piece))])
-            reasons |= {piece.ids[i]: reason for i, reason in made.problems.items()}
-            if bool(good.any()):
-                logits.append(oracle.exact(made.images.to(piece.images)[good]))
-        seconds = (time.perf_counter() - began) / len(batch)
-        table = Part("attribute_edits", condition, {name: [row[name] for row in rows] for name in rows[0]})
-        kept = batch[torch.tensor([name not in reasons for name in batch.ids])]
-        if not logits:
-            return [with_errors(Part("outcomes", condition, {"id": []}), reasons), table]
-        again = partial(self._images, kept, severity, context.seed)
-        part = outcomes(condition, kept, torch.cat(logits), seconds=seconds, images=again)
-        return [with_errors(part, reasons), table]
-
-    def _images(self, batch: Batch, severity: int, seed: int, rows: Tensor) -> Tensor:
-        return self.apply(batch[rows], severity, seed).images
+    @override
+    def flags(self, batch: Batch, severities: Sequence[int], seed: int) -> list[Flag]:
+        assumed = self._given is None and self.masks in (CENTRE, GREY)
+        return [ASSUMED_OBJECT.flag(f"{self.info.name}: masks={self.masks}")] if assumed else []
 
 
 def describe(batch: Batch, masks: Tensor, made: Edits) -> list[dict[str, Any]]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, final
 
@@ -17,11 +16,9 @@ from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
-from unshaken.core.part import Condition, Part
+from unshaken.core.flag import Flag
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.run.rows import Context
-from unshaken.stress.engine._changed_rows import rows_of_files, with_truth
 from unshaken.stress.engine.jpeg import jpeg_compression
 from unshaken.stress.engine.pixels import to_pixels, to_planes
 
@@ -122,50 +119,50 @@ class Stressor(Parameters):
         """A picture `[H, W, C]` of 8 bits, changed at one severity: `run`, rounded, or a shorter way to the same."""
         return to_pixels(self.run(to_planes(pixels)[None], severity, rng())[0])
 
-    # What the runner asks of a method (`unshaken.run.rows.Evaluable`).
+    # What a run asks beside `apply` (`unshaken.run.adapters.stress`).
 
-    def conditions(self, *, label: str, severities: Sequence[int], eps: Sequence[float], norm: str) -> list[Condition]:
-        """One condition a severity; all of the method's when none is named.
+    def require(self) -> None:
+        """Refuse to start where a package that the method needs is absent.
 
         Raises:
-            ParameterError: a severity is not one of the method's, or eps is given.
+            MissingExtra: with the package's name.
         """
-        if eps:
-            raise ParameterError(f"{self.info.name}: a stressor has severities, not eps")
-        for severity in severities:
-            self._check_severity(severity)
-        return [Condition(f"{label}-{s}", self.info.name, severity=s) for s in (severities or self.severities)]
 
-    def evaluate(self, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-        """Rows of one shard: the exact prediction on the changed image."""
-        return [part for condition in conditions for part in self._rows(batch, condition, context)]
+    def with_resources(self, found: Mapping[type[Any], Any]) -> Self:
+        """The method for one batch, with what the data and the run offer; by default itself, which needs nothing.
 
-    def _rows(self, batch: Batch, condition: Condition, context: Context) -> list[Part]:
-        if (found := context.files(condition, batch)) is not None:
-            return rows_of_files(condition, *found, context)
-        oracle, severity, began = context.oracle, condition.severity or 0, time.perf_counter()
-        outputs, truths, size = [], [], oracle.limit
-        for first in range(0, len(batch), size):
-            with oracle.meter.method():
-                changed = self.apply(batch[slice(first, first + size)], severity, context.seed)
-            outputs.append(oracle.exact(changed.images))
-            truths.append((changed.labels, changed.boxes))
-        return context.rows(
-            condition,
-            with_truth(batch, truths),
-            torch.cat(outputs),
-            seconds=(time.perf_counter() - began) / len(batch),
-            images=lambda rows: self.apply(batch[rows], severity, context.seed).images,
-        )
+        Args:
+            found: each resource by its type, such as `ObjectMasks`.
+        """
+        return self
+
+    def problems(self, batch: Batch) -> dict[str, str]:
+        """Why samples cannot be changed, by their ids; by default all can."""
+        return {}
+
+    def flags(self, batch: Batch, severities: Sequence[int], seed: int) -> list[Flag]:
+        """Doubts about images of this method, once they have been made.
+
+        Args:
+            batch: the samples.
+            severities: that they were changed at.
+            seed: the run seed.
+        """
+        return []
 
     def _check(self, severity: int, height: int, width: int) -> None:
-        self._check_severity(severity)
+        self.check_severity(severity)
         if min(height, width) < 8:
             raise ParameterError(
                 f"{self.info.name}: images of {(height, width)} pixels are too small; the minimum is 8 x 8"
             )
 
-    def _check_severity(self, severity: int) -> None:
+    def check_severity(self, severity: int) -> None:
+        """Refuse a severity that the method does not have.
+
+        Raises:
+            ParameterError: with those that it has.
+        """
         if severity not in self.severities:
             raise ParameterError(f"{self.info.name}: severity {severity!r} is not one of {list(self.severities)}")
 

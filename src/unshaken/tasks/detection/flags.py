@@ -10,8 +10,8 @@ from unshaken.core.boxes import NONE
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.trust import NON_FINITE
 from unshaken.measure.object_detection.matching import box_iou
-from unshaken.run.flags import NON_FINITE
 
 NO_DETECTIONS = FlagKind(
     "no-detections",

@@ -16,35 +16,26 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.outcomes import cost_columns
 from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.core.tables import declare_table
+from unshaken.core.task import Task
 from unshaken.data import Dataset
 from unshaken.data.boxes import photo_size, seen_as
 from unshaken.data.view_geometry import place_photo
 from unshaken.measure.object_detection.errors import FALSE_KINDS, find_errors
 from unshaken.measure.object_detection.matching import Detections, Objects, box_iou, match
-from unshaken.run.rows import cost_columns
-from unshaken.run.task import Task
-from unshaken.store.tables import declare_table
 from unshaken.tasks.detection.flags import check_detections
 
 _BOXES = (("boxes", pa.list_(pa.float32())), ("classes", pa.list_(pa.int32())))
-DETECTIONS = declare_table(
-    "detections",
-    [("id", pa.string()), ("condition", pa.string()), *_BOXES, ("scores", pa.list_(pa.float32()))],
-)
+DETECTIONS = declare_table("detections", "id string, condition string, boxes float[], classes int32[], scores float[]")
 """What was found in each image: four numbers a box, (left, top, right, bottom) in pixels of the photo."""
-ERRORS = declare_table(
-    "object_errors",
-    [("id", pa.string()), ("condition", pa.string()), ("kinds", pa.list_(pa.string())), ("missed", pa.int32())],
-)
+ERRORS = declare_table("object_errors", "id string, condition string, kinds string[], missed int32")
 """The kind of error of each detection, in their order, empty where it is right or does not count; and the number of
 objects that are missed."""
 OBJECTS = declare_table(
     "objects",
-    [
-        *(("id", pa.string()), ("condition", pa.string()), *_BOXES),
-        *(("crowd", pa.list_(pa.bool_())), ("areas", pa.list_(pa.float32())), ("view", pa.list_(pa.float32()))),
-    ],
+    "id string, condition string, boxes float[], classes int32[], crowd bool[], areas float[], view float[]",
 )
 """What there is in each image: of the unchanged ones, and of those in which objects have moved.
 

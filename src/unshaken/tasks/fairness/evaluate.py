@@ -23,9 +23,9 @@ from unshaken.core.progress import track
 from unshaken.data.stream import stream
 from unshaken.harden.engine.features import last_layer
 from unshaken.models import fingerprint, load_model
-from unshaken.run.layer_features import pooled
-from unshaken.run.provenance import provenance
+from unshaken.models.layer_features import pooled
 from unshaken.store.lock import locked
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 from unshaken.tasks.fairness.figures import RECORD, FairnessReport, Settings, read_report

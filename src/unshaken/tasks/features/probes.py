@@ -15,7 +15,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.extras import need
 from unshaken.harden.engine.features import last_layer
 from unshaken.measure.statistics.columns import Indices, Numbers
-from unshaken.run.layer_features import Pool, layer_features
+from unshaken.models.layer_features import Pool, layer_features
 from unshaken.tasks.features.transforms import Features, unit
 
 GRID = (0.01, 0.1, 1.0, 10.0, 100.0)

@@ -19,12 +19,11 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.text.self_bleu import self_bleu
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import table_of
+from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.image_text.changes import Change, ChangeResult
 from unshaken.tasks.image_text.predict import Predict, ask, true_probability, truncations
 from unshaken.tasks.image_text.relevance import Relevance
 from unshaken.tasks.image_text.report import RECORD, ImageTextReport
-from unshaken.tasks.image_text.rows import DILUTIONS
 from unshaken.tasks.image_text.samples import ImageTextSet
 from unshaken.tasks.image_text.sentences import split_sentences
 from unshaken.tasks.ranking.words import WORD
@@ -68,7 +67,7 @@ def evaluate(
     parts = dilution_rows(classifiers, samples, changes, relevance=relevance, seed=seed)
     if out is None:
         tables = [table_of(part) for part, _ in parts]
-        return ImageTextReport(pa.concat_tables([DILUTIONS.empty_table(), *tables]), samples.classes)
+        return ImageTextReport(pa.concat_tables([empty_table("dilutions"), *tables]), samples.classes)
     run = RunDir(out)
     with locked(run):
         if run.names("rows", DILUTIONS_NAME):

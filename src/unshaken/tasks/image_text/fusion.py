@@ -16,7 +16,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.run.layer_features import features_of_batches
+from unshaken.models.layer_features import features_of_batches
 from unshaken.tasks.image_text.sentences import split_sentences
 from unshaken.tasks.ranking.dense import Encode, encode_unit
 

@@ -20,10 +20,9 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import table_of
+from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.ranking.ranker import Learner, Ranker
 from unshaken.tasks.ranking.robustness import ranking_rows
-from unshaken.tasks.ranking.rows import RANKINGS
 from unshaken.tasks.ranking.setting import Changes, RankingTest
 
 RECORD = "rankings.json"
@@ -193,7 +192,7 @@ def evaluate(
         raise ParameterError("there is no ranker to evaluate; give one, as in {'bm25': BM25()}")
     parts = ranking_rows(rankers, test, measure=measure, changes=changes, seed=seed)
     if out is None:
-        return RankingReport(pa.concat_tables([RANKINGS.empty_table(), *map(table_of, parts)]))
+        return RankingReport(pa.concat_tables([empty_table("rankings"), *map(table_of, parts)]))
     run = RunDir(out)
     with locked(run):
         if run.names("rows", "rankings"):

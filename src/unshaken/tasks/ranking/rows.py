@@ -5,32 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from unshaken.core.part import Condition, Part
-from unshaken.store.tables import declare_table
+from unshaken.core.tables import declare_table
 
 RANKINGS = declare_table(
     "rankings",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("ranker", pa.string()),
-        ("task", pa.string()),
-        ("change", pa.string()),
-        ("measure", pa.string()),
-        ("effectiveness", pa.float64()),
-        ("judged", pa.float64()),
-        ("tau", pa.float64()),
-        ("overlap", pa.float64()),
-        ("first_changed", pa.bool_()),
-        ("document", pa.string()),
-        ("rank_before", pa.int64()),
-        ("rank_after", pa.int64()),
-        ("text", pa.string()),
-        ("calls", pa.int64()),
-        ("seconds", pa.float64()),
-    ],
+    "id string, condition string, ranker string, task string, change string, measure string, "
+    "effectiveness double, judged double, tau double, overlap double, first_changed bool, document string, "
+    "rank_before int64, rank_after int64, text string, calls int64, seconds double",
 )
 """See docs/runs.md for the columns."""
 
@@ -50,6 +32,6 @@ def part_of(condition: str, ranker: str, task: str, change: str, ids: Sequence[s
     single = {"condition": condition, "ranker": ranker, "task": task, "change": change, **columns}
     filled: Mapping[str, Any] = {
         name: list(value) if isinstance(value := single.get(name), list | tuple) else [value] * count
-        for name in RANKINGS.names
+        for name in RANKINGS
     }
     return Part("rankings", Condition(condition, ranker), {**filled, "id": list(ids)})

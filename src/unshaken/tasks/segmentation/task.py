@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from torch import Tensor
 from typing_extensions import override
 
@@ -14,14 +13,14 @@ from unshaken.core.batch import Batch
 from unshaken.core.flag import Flag
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.outcomes import cost_columns
 from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
+from unshaken.core.tables import declare_table
+from unshaken.core.task import Task
 from unshaken.measure.segmentation.boundary import band_width, image_counts
 from unshaken.measure.segmentation.miou_figures import mean_iou
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.run.rows import cost_columns
-from unshaken.run.task import Task
-from unshaken.store.tables import declare_table
 from unshaken.tasks.segmentation.flags import check_masks
 from unshaken.tasks.segmentation.small_masks import pack_mask
 
@@ -30,13 +29,11 @@ BOUNDARY = tuple(f"boundary_{name}" for name in COUNTS)
 """The same counts within a band along the boundary of each mask."""
 OVERLAPS = declare_table(
     "overlaps",
-    [("id", pa.string()), ("condition", pa.string()), *((name, pa.list_(pa.int64())) for name in (*COUNTS, *BOUNDARY))],
+    "id string, condition string, intersection int64[], predicted int64[], labelled int64[], "
+    "boundary_intersection int64[], boundary_predicted int64[], boundary_labelled int64[]",
 )
 """Numbers of pixels in each image, one for each class."""
-MASKS = declare_table(
-    "masks",
-    [("id", pa.string()), ("condition", pa.string()), ("predicted", pa.binary()), ("labelled", pa.binary())],
-)
+MASKS = declare_table("masks", "id string, condition string, predicted binary, labelled binary")
 """Small pictures of each image's masks, for people; see `small_masks`."""
 
 

@@ -12,8 +12,6 @@ from unshaken.core.part import CLEAN
 from unshaken.explain.engine.record import ExplainRecord
 from unshaken.measure import Figure, auroc, fpr95_id_accept, share
 from unshaken.measure.statistics import means as measure
-from unshaken.run import read_config
-from unshaken.run.plan import prepare
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.choices import Choice, compare_choices, renumber
@@ -125,11 +123,11 @@ def accuracy_of(logits: Any, labels: Any) -> Found:
 def corruptions(audit: RunDir, clean: Outcomes) -> Found:
     """Accuracy by severity, the mean over the corruptions that have it, paired by image."""
     by_severity: dict[int, list[Outcomes]] = {}
-    for step in prepare(read_config(audit).plan):
-        for condition in step.conditions:
-            found = None if condition.severity is None else read_outcomes(audit, condition.id)
-            if found is not None and condition.severity is not None:
-                by_severity.setdefault(condition.severity, []).append(found)
+    for condition in conditions_of(audit):
+        (severity,) = set(audit.rows("outcomes", ["severity"], condition=condition)["severity"].to_pylist()) or {None}
+        found = None if severity is None else read_outcomes(audit, condition)
+        if found is not None and severity is not None:
+            by_severity.setdefault(severity, []).append(found)
     out: Found = {}
     for severity, several in sorted(by_severity.items()):
         shared = set(clean.ids).intersection(*(s.ids for s in several))

@@ -17,9 +17,9 @@ from unshaken.data import Dataset
 from unshaken.data.dataset import BadSample
 from unshaken.data.stream import stream
 from unshaken.models import as_classifier
+from unshaken.models.layer_features import features_of_batches
 from unshaken.models.loaders.from_open_clip import load_dual_encoder
 from unshaken.models.zero_shot import IMAGES, DualEncoder, ZeroShot, unit
-from unshaken.run.layer_features import features_of_batches
 from unshaken.tasks.zero_shot.model_factors import ModelFactors, parse_factors
 from unshaken.tasks.zero_shot.prompts import load_templates
 

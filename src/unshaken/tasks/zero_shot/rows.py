@@ -8,41 +8,19 @@ from typing import Any
 import pyarrow as pa
 
 from unshaken.core.part import Condition, Part
+from unshaken.core.tables import declare_table
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import declare_table, table_of
+from unshaken.store.tables import table_of
 
-VISUAL_FACTORS = declare_table("visual_factors", [(name, pa.string()) for name in ("id", "condition", "factor")])
-PROMPTS = declare_table(
-    "prompts",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("label", pa.int64()),
-        ("alone", pa.list_(pa.bool_())),
-        ("correct", pa.bool_()),
-    ],
-)
+VISUAL_FACTORS = declare_table("visual_factors", "id string, condition string, factor string")
+PROMPTS = declare_table("prompts", "id string, condition string, label int64, alone bool[], correct bool")
 RETRIEVALS = declare_table(
     "retrievals",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("direction", pa.string()),
-        ("image", pa.string()),
-        ("rank", pa.int64()),
-        ("depth", pa.int64()),
-    ],
+    "id string, condition string, direction string, image string, rank int64, depth int64",
 )
 CHOICES = declare_table(
     "choices",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("options", pa.list_(pa.int64())),
-        ("label", pa.int64()),
-        ("chosen", pa.int64()),
-        ("error", pa.string()),
-    ],
+    "id string, condition string, options int64[], label int64, chosen int64, error string",
 )
 """See docs/runs.md for the columns."""
 

@@ -19,6 +19,7 @@ from unshaken.certify.smoothing.adaptive_smoothing import AdaptiveSmoothing
 from unshaken.certify.smoothing.mixture import parts_of
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating
+from unshaken.core.context import Context
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
@@ -35,7 +36,7 @@ from unshaken.harden.recipes.ensembles.mixing_network import (
     gamma_and_alpha,
     mixing_loss,
 )
-from unshaken.run.rows import Context
+from unshaken.run.adapters import Line, conditions_of, rows_of
 
 SMALL = {"widths": "4+4+4", "blocks": 1, "copies": 2, "steps": 2, "eps": 0.1}
 
@@ -241,9 +242,9 @@ def test_its_rows_rest_on_the_smallest_weight_and_tell_of_the_images_own():
     for name, model in (("mixture", made), ("robust", parts_of(made).robust)):
         certifier = AdaptiveSmoothing(sigma=0.3, n=400, n0=50, alpha=0.7)
         with evaluating(model):
-            conditions = certifier.conditions(label="a", severities=(), eps=(), norm="l2")
+            conditions = conditions_of(certifier, Line("a", norm="l2"))
             context = Context(Oracle(model), 0, model(batch.images))
-            rows[name] = [part.columns for part in certifier.evaluate(batch, conditions, context)]
+            rows[name] = [part.columns for part in rows_of(certifier, batch, conditions, context)]
     assert rows["mixture"][0]["radius"] == pytest.approx(rows["robust"][0]["radius"])  # votes and weight are equal
     assert rows["mixture"][0]["radius"][1] > 0
     votes = 400 + 50

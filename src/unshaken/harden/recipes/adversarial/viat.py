@@ -24,7 +24,7 @@ from unshaken.data import load_data
 from unshaken.data.spec import divide, with_option
 from unshaken.data.viewpoint.object_set import ObjectSet, require_objects
 from unshaken.harden.engine.recipe import FirstTry, Memory, Recipe, Setup, Step
-from unshaken.run.align import aligned
+from unshaken.models.align import aligned
 
 IMAGES, LABELS = "viat.images", "viat.labels"
 RENDERED = 512

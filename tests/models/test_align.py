@@ -10,9 +10,9 @@ from PIL import Image
 
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
+from unshaken.models.align import align, aligned
 from unshaken.models.loaders.imagenet import imagenet_classes
-from unshaken.run.align import align, aligned
-from unshaken.run.label_record import LabelRecord
+from unshaken.store.config import LabelRecord
 
 
 @pytest.fixture

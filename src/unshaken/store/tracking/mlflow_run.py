@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from unshaken.core.errors import MissingExtra, ParameterError
-from unshaken.run.tracking.sink import EXPERIMENT, Sink
+from unshaken.store.tracking.sink import EXPERIMENT, Sink
 
 _LONGEST, _MOST = 500, 100
 """Characters of a value, and entries of a batch, that every version of MLflow takes."""

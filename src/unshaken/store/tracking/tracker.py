@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from unshaken.core.errors import RunError
-from unshaken.run.tracking.sink import Sink, reason
 from unshaken.store.run_dir import RunDir
+from unshaken.store.tracking.sink import Sink, reason
 
 NAME = "tracking.json"
 """Where a run directory keeps, for each address, which run it is there and how many epochs were logged."""

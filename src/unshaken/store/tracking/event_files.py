@@ -12,7 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from unshaken.core.errors import MissingExtra
-from unshaken.run.tracking.sink import Sink
+from unshaken.store.tracking.sink import Sink
 
 
 class EventFiles(Sink):

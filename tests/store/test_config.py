@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from unshaken.core.errors import RunError
-from unshaken.run import RunConfig, load_plan, read_config
-from unshaken.run.config import NAME, check_same
-from unshaken.run.provenance import provenance
+from unshaken.run import load_plan
+from unshaken.store.config import NAME, RunConfig, check_same, read_config
+from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 
 

@@ -1,25 +1,136 @@
-"""`RunConfig`: everything that decides a run's rows. It is `run.json`."""
+"""`run.json`: everything that decides a run's rows (`RunConfig`), and what its reports need of methods and labels."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.core.numbers import LARGEST_SEED
-from unshaken.run.label_record import LabelRecord
-from unshaken.run.plan import Entry
-from unshaken.run.record import MethodRecord, StepRecord
-from unshaken.run.sample_ids import SampleIds, StoredIds
-from unshaken.run.split import parse_part, shards_of_part
+from unshaken.core.numbers import LARGEST_SEED, parse_number
+from unshaken.core.part import MODEL
+from unshaken.core.registry import find_method
+from unshaken.core.values import strict_values
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import SampleIds, StoredIds
+from unshaken.store.split import parse_part, shards_of_part
 
 NAME = "run.json"
+
+
+class Entry(BaseModel):
+    """One line of a plan: a method with its parameters and its severities or budgets.
+
+    Args:
+        method: a registry name.
+        params: the method's parameters.
+        severities: for stressors; empty for all that the method has.
+        eps: budgets of attacks, numbers or fractions such as `8/255`.
+        norm: of the budgets; None for the first that the method has.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    method: str
+    params: dict[str, Any] = Field(default_factory=dict)
+    severities: tuple[int, ...] = ()
+    eps: tuple[float, ...] = ()
+    norm: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _strict(cls, values: Any) -> Any:
+        return strict_values(cls, values) if isinstance(values, dict) else values
+
+    @field_validator("eps", mode="before")
+    @classmethod
+    def _fractions(cls, value: Any) -> Any:
+        values = value if isinstance(value, list | tuple) else [value]
+        return tuple(parse_number(v, "eps") if isinstance(v, str) else v for v in values)
+
+    def build(self) -> Any:
+        """The method with its parameters.
+
+        Raises:
+            ParameterError: name or parameters are not known.
+        """
+        return find_method(self.method).cls.from_text(self.params)
+
+
+class LabelRecord(BaseModel):
+    """How labels became the model's, as `run.json` keeps it.
+
+    Args:
+        by: `names`; `positions` where nothing else is known: class n of the data is class n of the model; `nothing`
+            where the labels are not used.
+        classes: of the data that have a sample, each with the number of the model's class.
+        why: what is not known, where they do not go by name.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    by: Literal["names", "positions", "nothing"]
+    classes: dict[str, int] = Field(default_factory=dict)
+    why: str = ""
+
+    def line(self, classes: Sequence[str], most: int = 8) -> str:
+        """One line for a person; empty where all classes of the data are called as the model's.
+
+        Args:
+            classes: the model's, in logit order.
+            most: classes of the data to name.
+        """
+        if self.by == "nothing":
+            return f"not used, for {self.why}"
+        pairs = [(name, classes[k] if k < len(classes) else "no class") for name, k in self.classes.items()]
+        if self.by == "names":
+            pairs = [(name, other) for name, other in pairs if name != other]
+        mapping = ", ".join(f"{name} -> {other}" for name, other in pairs[:most])
+        more = f", and {len(pairs) - most} more" if len(pairs) > most else ""
+        if self.by == "names":
+            return f"by name: {mapping}{more}" if mapping else ""
+        return f"by position, for {self.why}: {mapping}{more}" if mapping else f"by position, for {self.why}"
+
+
+class MethodRecord(BaseModel):
+    """Record of a method, for reports.
+
+    Args:
+        room: it stands in.
+        tags: such as `group` for a family of corruptions.
+        apart: group of its outcomes where these are answers of something else than the model, such as `certificate`.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    room: str
+    tags: dict[str, str] = Field(default_factory=dict)
+    apart: str | None = None
+
+
+class StepRecord(BaseModel):
+    """Record of a line of a plan, for reports.
+
+    Args:
+        method: its name.
+        conditions: ids of the conditions that it makes.
+        subject: which predictor their rows evaluate; see `unshaken.run.order`.
+        radii: sizes at which certificates were asked for.
+        parameters: of the method, defaults filled in.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    method: str
+    conditions: list[str]
+    subject: str = MODEL
+    radii: list[float] = Field(default_factory=list)
+    parameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class RunConfig(BaseModel):
@@ -49,7 +160,7 @@ class RunConfig(BaseModel):
         view: how photos were cut, in words.
         budgets: which budgets of a named plan fit the data, and why, in one line.
         limit: of samples, if one was given.
-        part: `K/N` where this directory holds the K-th of N parts of the shards only; see `unshaken.run.split`.
+        part: `K/N` where this directory holds the K-th of N parts of the shards only; see `unshaken.store.split`.
         provenance: versions and machine; may differ on resuming.
         beside: runs, relative to this one, that reports show side by side with it.
         inside: runs in folders of this one that belong to it, such as those on abnormal images.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from unshaken.core.errors import ParameterError
-from unshaken.run.tracking.event_files import EventFiles
-from unshaken.run.tracking.mlflow_run import MlflowRun
-from unshaken.run.tracking.sink import Sink
-from unshaken.run.tracking.wandb_run import WandbRun
+from unshaken.store.tracking.event_files import EventFiles
+from unshaken.store.tracking.mlflow_run import MlflowRun
+from unshaken.store.tracking.sink import Sink
+from unshaken.store.tracking.wandb_run import WandbRun
 
 _OTHERS: dict[str, type[EventFiles] | type[WandbRun]] = {"tensorboard": EventFiles, "wandb": WandbRun}
 

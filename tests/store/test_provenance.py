@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import torch
 
-from unshaken.run.provenance import commit_of, provenance
+from unshaken.store.provenance import commit_of, provenance
 
 GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false"]
 

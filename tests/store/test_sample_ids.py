@@ -12,10 +12,12 @@ import pytest
 
 from unshaken.core.errors import RunError
 from unshaken.report.write import make_report
-from unshaken.run import execute, read_config, sample_ids
+from unshaken.run import execute
 from unshaken.run.merge import merge_runs
-from unshaken.run.sample_ids import GivenIds, StoredIds, digest_of, pack_ids, write_ids
+from unshaken.store import sample_ids
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import GivenIds, StoredIds, digest_of, pack_ids, write_ids
 
 NAMES = [f"klasse/ä{i}.png" for i in range(23)]
 

@@ -1,4 +1,4 @@
-"""`Task`: what a model's output means, and which rows follow from it. `CLASSIFICATION` is the usual one."""
+"""`Task`: what a model's output means, and which rows follow from it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from torch import Tensor
-from typing_extensions import override
 
 from unshaken.core.batch import Batch
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle
 from unshaken.core.part import Condition, Part
-from unshaken.run.flags import check_trust
-from unshaken.run.rows import outcomes
 
 
 class Task(ABC):
@@ -29,26 +26,9 @@ class Task(ABC):
             condition: where the rows belong.
             batch: the samples, as they were asked about.
             outputs: of the exact model, `[N, ...]`.
-            columns: as of `unshaken.run.rows.outcomes`: cost and pictures.
+            columns: as of `unshaken.core.outcomes.outcomes`: cost and pictures.
         """
 
     def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
         """Doubts about a model, from its outputs for the first samples."""
         return []
-
-
-class Classification(Task):
-    """One class an image, from logits `[N, K]`."""
-
-    name = "classification"
-
-    @override
-    def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
-        return [outcomes(condition, batch, outputs, **columns)]
-
-    @override
-    def flags(self, oracle: Oracle, batch: Batch, outputs: Tensor) -> list[Flag]:
-        return check_trust(oracle, batch, outputs)
-
-
-CLASSIFICATION = Classification()

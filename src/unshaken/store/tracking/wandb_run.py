@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from unshaken.core.errors import MissingExtra
-from unshaken.run.tracking.sink import Sink
+from unshaken.store.tracking.sink import Sink
 
 _EXIT = {"FINISHED": 0, "FAILED": 1, "KILLED": 130}
 

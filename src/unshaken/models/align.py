@@ -12,7 +12,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.masks import IGNORED
 from unshaken.data import Dataset
 from unshaken.models.class_names import ClassNames, is_wordnet_id
-from unshaken.run.label_record import LabelRecord
+from unshaken.store.config import LabelRecord
 
 _SHOWN = 5
 """Classes that a message names."""

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import refuse_code
+from unshaken.core.context import Context
+from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.notebook import facts_card
+from unshaken.core.oracle import Oracle, required
+from unshaken.core.prediction import predict
 from unshaken.data.named import NAMED
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.findings import Finding
@@ -19,10 +28,59 @@ from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.start import Start
 from unshaken.harden.engine.training import Training
-from unshaken.harden.engine.validation import Validation
-from unshaken.measure import Figure, share
-from unshaken.run.config import RunConfig, read_config
+from unshaken.measure import Figure, accuracy_by_class, share
+from unshaken.run.adapters import rows_of
+from unshaken.run.plan import prepare
+from unshaken.store.config import Entry, RunConfig, read_config
 from unshaken.store.run_dir import RunDir
+
+PIECE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The mean accuracy over weaknesses: under the conditions of each, or of the worst class where it has none.
+
+    Args:
+        plan: lines that hold the conditions.
+        weaknesses: ids of conditions, one tuple a weakness; an empty one for the gap between classes.
+        seed: of what the methods draw.
+        images: held-out images at most.
+    """
+
+    plan: tuple[Entry, ...]
+    weaknesses: tuple[tuple[str, ...], ...]
+    seed: int
+    images: int
+
+    def __call__(self, model: Classifier, held: Batch) -> float:
+        """The figure, in [0, 1].
+
+        Args:
+            model: any.
+            held: labelled images that it was not trained on.
+        """
+        device = device_of(model)
+        batch = held[slice(0, self.images)].to(device)
+        labels = required(batch.labels)
+        wanted = {c for conditions in self.weaknesses for c in conditions}
+        found: dict[str, float] = {}
+        with evaluating(model):
+            oracle = Oracle(model, limit=PIECE)
+            clean = oracle.exact(batch.images)
+            right = (predict(clean) == labels).cpu().numpy()
+            context = Context(oracle, self.seed, clean)
+            for step in prepare(self.plan):
+                if wanted.isdisjoint(c.id for c in step.conditions):
+                    continue
+                for part in rows_of(step.method, batch, step.conditions, context):
+                    if part.table == "outcomes" and part.condition.id in wanted:
+                        found[part.condition.id] = float(np.mean(part.columns["correct"]))
+        worst = min(f.value for f in accuracy_by_class(right, labels.cpu().numpy()).values())
+        return statistics.fmean(
+            statistics.fmean(found[c] for c in conditions) if conditions else worst for conditions in self.weaknesses
+        )
+
 
 TUNING: Mapping[str, Any] = {"epochs": 5, "lr": 0.02, "max_clean_loss": 0.2}
 """What differs from a training from scratch."""

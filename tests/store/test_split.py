@@ -7,9 +7,11 @@ import pytest
 from unshaken.api.job import prepare_run
 from unshaken.api.options import Options
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.run import execute, load_plan, read_config, split
-from unshaken.run.split import NUMBERS, check_part, parse_part, shard_size, shards_of_part
+from unshaken.run import execute, load_plan
+from unshaken.store import split
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
+from unshaken.store.split import NUMBERS, check_part, parse_part, shard_size, shards_of_part
 
 
 @pytest.mark.parametrize("numbers", [1, 784, 3 * 32**2, 3 * 224**2, 3 * 1024**2, 2**24])

@@ -1,0 +1,194 @@
+"""Attacks in a run: a condition a budget, and the model's answers for the attacked images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.budgets import check_budgets
+from unshaken.attack.engine.task_attack import TaskAttack
+from unshaken.attack.engine.verdict import AttackResult
+from unshaken.attack.viewpoint.base import Objects, ViewAttack
+from unshaken.attack.viewpoint.chosen_views import ChosenViews, view_rows
+from unshaken.core.batch import Batch
+from unshaken.core.context import Context, Renderer
+from unshaken.core.errors import ParameterError
+from unshaken.core.oracle import required
+from unshaken.core.outcomes import outcomes
+from unshaken.core.part import Condition, Part
+from unshaken.core.prediction import predict
+from unshaken.core.rng import SampleRng
+from unshaken.core.tables import TURNS
+from unshaken.run.adapters import Line, conditions_of, rows_of
+from unshaken.run.task_rows import task_rows
+
+
+@conditions_of.register(BudgetedAttack)
+@conditions_of.register(TaskAttack)
+def _(method: BudgetedAttack | TaskAttack[Any], line: Line) -> list[Condition]:
+    """One a budget; of a minimal-norm attack one more, without a budget; one for an attack without norms."""
+    name, norm, eps = method.info.name, line.norm, line.eps
+    if line.severities:
+        raise ParameterError(f"{name}: an attack has eps, not severities")
+    if not method.norms:
+        check_budgets(name, method.norms, None, eps)
+        return [Condition(line.label, name)]
+    if method.minimal:
+        eps = [*(e for e in eps if e < math.inf), math.inf]
+    return [
+        Condition(f"{line.label}-{norm}-{e:.6g}", name, eps=e, norm=norm)
+        if e < math.inf
+        else Condition(f"{line.label}-{norm}", name, norm=norm)
+        for e in check_budgets(name, method.norms, norm, eps, minimal=method.minimal)
+    ]
+
+
+@rows_of.register
+def _(method: BudgetedAttack, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+    """The exact prediction on the attacked image, and what each phase bought."""
+    found, flags = method.attack(
+        context.oracle,
+        batch,
+        norm=conditions[0].norm,
+        eps=[math.inf if c.eps is None else c.eps for c in conditions] if method.norms else (),
+        seed=context.seed,
+        clean=context.clean,
+        reference=context.reference() if context.reference else None,
+        samples=context.samples,
+        once=context.once,
+    )
+    parts = []
+    for i, (condition, one) in enumerate(zip(conditions, found, strict=True)):
+        parts.append(_phase_rows(condition, one))
+        parts += method.further_rows(batch, condition, one, context)
+        parts.append(
+            outcomes(
+                condition,
+                batch,
+                one.logits,
+                forwards=one.forwards,
+                backwards=one.backwards,
+                seconds=one.seconds,
+                distance=one.distance if method.norms else None,
+                survives_8bit=one.survives_8bit,
+                broken_by=one.breakers(),
+                step=one.step,
+                images=one.images.__getitem__,
+                flags=flags if i == 0 else (),
+            )
+        )
+    return parts
+
+
+def _phase_rows(condition: Condition, one: AttackResult) -> Part:
+    names = [name for name in TURNS if name not in ("condition", "turn")]
+    columns: dict[str, Any] = {name: [getattr(t, name) for t in one.turns] for name in names}
+    columns |= {"condition": [condition.id] * len(one.turns), "turn": list(range(len(one.turns)))}
+    return Part("turns", condition, columns)
+
+
+@rows_of.register(TaskAttack)
+def _(method: TaskAttack[Any], batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+    """What the model's task makes of its outputs for the attacked images."""
+    found = method.attack(
+        context.oracle,
+        batch,
+        norm=conditions[0].norm if method.norms else None,
+        eps=[c.eps for c in conditions if c.eps is not None],
+        seed=context.seed,
+        clean=context.clean,
+    )
+    parts = []
+    for condition, one in zip(conditions, found, strict=True):
+        parts += task_rows(
+            context,
+            condition,
+            batch,
+            one.outputs,
+            forwards=one.forwards,
+            backwards=one.backwards,
+            seconds=one.seconds,
+            distance=one.distance if method.norms else None,
+            images=one.images.__getitem__,
+        )
+    return parts
+
+
+@conditions_of.register
+def _(method: ViewAttack, line: Line) -> list[Condition]:
+    name = method.info.name
+    if line.severities or line.eps:
+        raise ParameterError(f"{name}: it has neither severities nor eps; its budget is its box of views")
+    return [Condition(line.label, name)]
+
+
+@rows_of.register
+def _(method: ViewAttack, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+    """`views`, and `outcomes` on the hardest of them."""
+    condition, name = conditions[0], method.info.name
+    given = context.get(Renderer, f"{name}: it needs objects that can be rendered: use meshes:DIR or solids:N")
+    if batch.labels is None:
+        raise ParameterError(f"{name}: the data has no labels; an attack needs the true class of each object")
+    render = partial(_render_named, given, batch.ids)
+    chosen = _choose_views(method, batch, given, condition, context)
+    logits = torch.stack([_judge(context, render, i, views) for i, views in enumerate(chosen.views)])  # [N, Q, K]
+    loss = F.cross_entropy(logits.transpose(1, 2), batch.labels[:, None].expand(logits.shape[:2]), reduction="none")
+    wrong = predict(logits) != batch.labels[:, None]
+    hardest = torch.where(wrong, loss + loss.max(), loss).argmax(1)  # a wrong one where there is any
+    rows = torch.arange(len(batch), device=logits.device)
+    part = outcomes(
+        condition,
+        batch,
+        logits[rows, hardest],
+        forwards=chosen.forwards + logits.shape[1],
+        seconds=chosen.seconds,
+        broken_by=[name if w else None for w in wrong.any(1).tolist()],
+        images=lambda some: torch.cat([render(i, chosen.views[i, hardest[i], None]) for i in some.tolist()]),
+    )
+    return [
+        view_rows(condition, batch, chosen, logits, loss),
+        *method.extra_rows(condition, batch, chosen, wrong.any(1)),
+        part,
+    ]
+
+
+def _choose_views(
+    method: ViewAttack, batch: Batch, render: Renderer, condition: Condition, context: Context
+) -> ChosenViews:
+    """The views of all objects; those of an interrupted run are taken from its journal."""
+    journal = context.journal_of(condition.id)
+    records = {} if journal is None else journal.found()
+    left = [i for i, name in enumerate(batch.ids) if name not in records]
+    rng, device = SampleRng.of(context.seed, method.info.name, batch.ids), batch.images.device
+    found = {name: ChosenViews.from_record(record).to(device) for name, record in records.items()}
+    for rows in torch.split(torch.tensor(left, dtype=torch.int64), max(1, method.width(context.oracle.limit))):
+        ids = [batch.ids[i] for i in rows.tolist()]
+        objects = Objects(torch.arange(len(ids), device=device), required(batch.labels)[rows.to(device)])
+        draw = partial(_render_named, render, ids)
+        chosen = method.choose(objects, ids, draw, context.oracle, rng[rows].to(device))
+        for i, name in enumerate(ids):
+            found[name] = chosen[slice(i, i + 1)]
+            if journal is not None:
+                journal.keep(name, found[name].to_record())
+    return ChosenViews.concat([found[name] for name in batch.ids])
+
+
+def _render_named(render: Renderer, ids: Sequence[str], number: int, views: Tensor) -> Tensor:
+    return render(ids[number], views)
+
+
+def _judge(context: Context, render: Callable[[int, Tensor], Tensor], number: int, views: Tensor) -> Tensor:
+    """Logits of one object's views, by fresh float32 passes."""
+    found = []
+    for some in torch.split(views, context.oracle.limit):
+        with context.oracle.meter.method():
+            images = render(number, some)
+        found.append(context.oracle.exact(images))
+    return torch.cat(found)
