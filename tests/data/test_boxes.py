@@ -13,7 +13,7 @@ from unshaken.data.box_files import read_box_table
 from unshaken.data.boxes import object_masks
 from unshaken.data.in_memory import InMemory
 from unshaken.data.long_tail import with_long_tail
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 
 HEAD = "id,x,y,w,h,class\n"
 

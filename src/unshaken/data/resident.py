@@ -17,8 +17,8 @@ from unshaken.core.rng import SampleRng
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.in_memory import InMemory
 from unshaken.data.mix import MixDataset
-from unshaken.data.stream import stream
-from unshaken.data.subset import subset
+from unshaken.data.selection import subset
+from unshaken.data.streaming import stream
 
 RESIDENT_BYTES = 2**31
 """Images of up to so many bytes in all are held in memory."""

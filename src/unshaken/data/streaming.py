@@ -1,4 +1,4 @@
-"""`stream`: samples decoded ahead by a few threads, in order, as batches and records of bad samples."""
+"""`stream`: samples decoded ahead by a few threads, in order, as batches and records of bad samples; `first_batch`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from unshaken.core.errors import DataError
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import with_option
+
+_TRIED = 64
+"""Samples that `first_batch` tries at most, without those known to be bad."""
 
 
 class Reason(str):
@@ -73,6 +76,27 @@ def stream(
             "an image is needed here, or a model that takes the images as they are"
         )
     return _stream(dataset, order, _Prepare(dataset, view, own_sizes=own_sizes), workers, batch_size)
+
+
+def first_batch(dataset: Dataset, *, view: View | None, size: int = 2) -> Batch:
+    """The first samples of a data set that can be read.
+
+    Args:
+        dataset: where they come from.
+        view: how the model looks at photos.
+        size: number of samples; fewer where there are no more.
+
+    Raises:
+        DataError: none can be read, with the reason of the first.
+    """
+    promising = list(islice((i for i in range(len(dataset)) if i not in dataset.bad), _TRIED))
+    reason = f"{dataset.ids[0]}: {dataset.bad[0]}" if 0 in dataset.bad else ""
+    for item in stream(dataset, promising, view=view, workers=1, batch_size=size):
+        if isinstance(item, Batch):
+            return item
+        reason = reason or str(item)
+    tried = len(promising) or len(dataset)
+    raise DataError(f"none of the samples of {dataset.options.spec!r} can be read ({tried} tried); {reason}")
 
 
 def _stream(

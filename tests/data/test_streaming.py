@@ -180,7 +180,7 @@ def test_a_stream_that_is_left_leaves_no_threads(photos):
 
 
 def test_a_fault_of_ours_is_not_taken_for_a_bad_sample(photos, monkeypatch):
-    module = sys.modules["unshaken.data.stream"]  # the name stands for the function
+    module = sys.modules["unshaken.data.streaming"]
     monkeypatch.setattr(module, "pixels_of", lambda *a, **k: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(stream(photos, view=VIEW))
