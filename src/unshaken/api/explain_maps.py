@@ -19,8 +19,9 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
 from unshaken.core.progress import track
-from unshaken.data.boxes import BoxTable, object_masks
+from unshaken.data.boxes import BoxTable
 from unshaken.data.dataset import BadSample
+from unshaken.data.object_masks import object_masks
 from unshaken.data.streaming import stream
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.attribution import Attribution

@@ -20,7 +20,7 @@ from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
-from unshaken.data.content import content_mark
+from unshaken.data.dataset import content_mark
 from unshaken.data.streaming import first_batch
 from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint

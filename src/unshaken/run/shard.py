@@ -23,8 +23,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.core.progress import Task as Progress
 from unshaken.data import BadSample, Dataset, stream
-from unshaken.data.boxes import object_masks
-from unshaken.data.photo_maps import map_in_view
+from unshaken.data.object_masks import map_in_view, object_masks
 from unshaken.data.viewpoint.object_set import ObjectSet
 from unshaken.run.borders import check_borders
 from unshaken.run.config import RunConfig

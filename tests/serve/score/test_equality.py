@@ -19,7 +19,7 @@ from unshaken.certify import Smoothing
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.load import load_data
 from unshaken.data.streaming import stream
 from unshaken.measure import conformal_p_values

@@ -22,7 +22,7 @@ from unshaken.core.prediction import predict
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.data.viewpoint.camera import ViewBox
+from unshaken.data.viewpoint.object_set import ViewBox
 from unshaken.run.rows import Context, Journal, outcomes
 
 BOXES = {

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.label_noise import class_frequency, drawn_labels
-from unshaken.data.long_tail import long_tail_rows
 from unshaken.data.resident import Samples
+from unshaken.data.selection import long_tail_rows
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.augmentation.mixup import Mixup

@@ -22,7 +22,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.ensembles._gate_attack import TargetedOrNot

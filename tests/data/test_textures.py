@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.data.textures.cuts import BREAKS, cut, cut_made, kinds, sample_plane, vary
-from unshaken.data.textures.planes import FAMILIES, make_plane
+from unshaken.data.textures import BREAKS, FAMILIES, cut, cut_made, kinds, make_plane, sample_plane, vary
 from unshaken.explain.textures.seams import seam_ratios
 
 

@@ -7,7 +7,7 @@ from torchvision import datasets
 
 from unshaken.core.errors import DataError
 from unshaken.data import BadSample, load_data
-from unshaken.data import zoo as module
+from unshaken.data import map_style as module
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from unshaken.data.viewpoint.camera import ViewBox, camera_to_world, pixel_rays
+from unshaken.data.viewpoint.object_set import ViewBox, camera_to_world, pixel_rays
 
 
 def pose(**given):
