@@ -21,9 +21,9 @@ from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.harden.recipes.losses.balanced_sampling import BalancedSampling
 from unshaken.harden.recipes.noisy_labels.rcal import RCAL
 from unshaken.harden.recipes.pretraining.simclr import SimCLR
-from unshaken.labels.engine.class_gaussians import Estimator, fit_gaussians, normality
 from unshaken.labels.engine.frozen import features_of
-from unshaken.labels.engine.linear_probe import probe_probabilities
+from unshaken.labels.engine.out_of_sample import probe_probabilities
+from unshaken.labels.engine.representation_calibrator import Estimator, fit_gaussians, normality
 from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split

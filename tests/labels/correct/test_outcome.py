@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unshaken.labels.correct.reasons import Reason, count_reasons
+from unshaken.labels.correct.outcome import Reason, count_reasons
 from unshaken.labels.review.protocol import ItemState, ReviewedLabel
 from unshaken.labels.review.verdict import Answer, AnswerKind
 

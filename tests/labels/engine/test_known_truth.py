@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from unshaken.labels.engine.memorisation import memorisation
+from unshaken.labels.engine.known_truth import memorisation
 
 
 def test_shares_by_hand():
