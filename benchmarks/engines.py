@@ -38,7 +38,7 @@ PLAN = """
 """
 DATA = """
 import torch
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 
 def build():
     drawn = torch.Generator().manual_seed(0)

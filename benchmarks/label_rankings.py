@@ -32,10 +32,9 @@ from unshaken.data.resident import Samples
 from unshaken.harden.engine.cross_validation import cross_validate
 from unshaken.harden.engine.training import Training
 from unshaken.labels import Evidence, Probabilities
-from unshaken.labels.engine.folds import stratified_folds
 from unshaken.labels.engine.frozen import features_of
 from unshaken.labels.engine.known_truth import judge_scores
-from unshaken.labels.engine.linear_probe import probe_probabilities
+from unshaken.labels.engine.out_of_sample import probe_probabilities, stratified_folds
 from unshaken.measure import aupr, paired_bootstrap
 from unshaken.measure.statistics.seeds import over_seeds
 from unshaken.store.run_dir import RunDir

@@ -22,7 +22,7 @@ from _peers import machine
 from torch import nn
 
 from unshaken.core import Classifier
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.models import fingerprint
 from unshaken.run import Job, execute, load_plan
 from unshaken.store.config import RunConfig

@@ -24,7 +24,7 @@ import torch
 
 from unshaken.core.classifier import Classifier
 from unshaken.data import Dataset, load_data
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
 from unshaken.explain.units.exemplars import probe
 from unshaken.explain.units.layers import unit_layers

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unshaken.core import Batch, Classifier, list_methods
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import parse_method
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.detect import Detector, DetectorSet, fit
 from unshaken.detect.engine.guard import guard
 from unshaken.detect.watermark.marked import WatermarkDetector

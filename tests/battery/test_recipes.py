@@ -10,7 +10,7 @@ from unshaken.core import list_methods
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import parse_method
 from unshaken.data import load_data
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.fit import fit, fresh

@@ -14,7 +14,7 @@ from unshaken.api import explain, explain_maps
 from unshaken.core.errors import RunError
 from unshaken.core.registry import register, unregister
 from unshaken.data import load_data
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
 from unshaken.measure import share
 from unshaken.report.explain_page import write_explain_report

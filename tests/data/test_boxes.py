@@ -9,11 +9,11 @@ from unshaken.api import write_corrupted
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
+from unshaken.data.arrays import InMemory
 from unshaken.data.box_files import read_box_table
-from unshaken.data.boxes import object_masks
-from unshaken.data.in_memory import InMemory
-from unshaken.data.long_tail import with_long_tail
-from unshaken.data.stream import stream
+from unshaken.data.object_masks import object_masks
+from unshaken.data.selection import with_long_tail
+from unshaken.data.streaming import stream
 
 HEAD = "id,x,y,w,h,class\n"
 

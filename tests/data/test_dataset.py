@@ -2,12 +2,13 @@
 
 import io
 import pickle
+import shutil
 
 import pytest
 from PIL import Image, ImageFile
 
 from unshaken.data import load_data
-from unshaken.data.dataset import BadSample, CommonForm, digest, file_mark
+from unshaken.data.dataset import BadSample, CommonForm, content_mark, digest, file_mark
 
 
 def test_labels_beyond_the_model_are_bad_in_a_copy(tmp_path, make):
@@ -82,3 +83,34 @@ def test_the_mark_of_a_large_file_sees_its_ends(tmp_path):
 def test_a_bad_sample_travels_between_processes():
     bad = pickle.loads(pickle.dumps(BadSample("a/b", "empty")))
     assert (bad.id, bad.reason, str(bad)) == ("a/b", "empty", "a/b: empty")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "one" / "deep").mkdir(parents=True)
+    (tmp_path / "one" / "a.png").write_bytes(b"a")
+    (tmp_path / "one" / "deep" / "b.png").write_bytes(b"b")
+    return tmp_path / "one"
+
+
+def test_a_copy_elsewhere_has_the_same_digits(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "other")
+    assert content_mark(folder) == content_mark(tmp_path / "other")
+    assert content_mark(folder / "a.png") == content_mark(tmp_path / "other" / "a.png")
+    assert content_mark(folder / "a.png") != content_mark(folder / "deep" / "b.png")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "deep" / "b.png").write_bytes(b"c"),
+        lambda folder: (folder / "deep" / "b.png").rename(folder / "b.png"),
+        lambda folder: (folder / "a.png").unlink(),
+        lambda folder: (folder / "c.png").write_bytes(b""),
+    ],
+    ids=["content", "name", "gone", "new"],
+)
+def test_any_change_below_is_noticed(folder, change):
+    before = content_mark(folder)
+    change(folder)
+    assert content_mark(folder) != before

@@ -12,8 +12,7 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 
 from unshaken.core.classifier import PADDING, View
 from unshaken.data import BadSample, decode, load_data
-from unshaken.data.decode import BadImage, cut, looks_like, open_image, pixels_of
-from unshaken.data.modes import grey_or_rgb
+from unshaken.data.decode import BadImage, cut, grey_or_rgb, looks_like, open_image, pixels_of
 
 
 def reason(source):
@@ -274,7 +273,7 @@ def test_strips_change_no_pixel(mode, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (37, 11, 4), dtype=np.uint8)
     image = Image.fromarray(pixels, "RGBA").convert(mode) if mode != "I;16" else wide(pixels)
     whole = pixels_of(open_image(image))
-    monkeypatch.setattr("unshaken.data.modes.STRIP", 50)
+    monkeypatch.setattr("unshaken.data.decode.STRIP", 50)
     assert np.array_equal(pixels_of(open_image(image)), whole)
 
 
@@ -285,7 +284,7 @@ def wide(pixels):
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "CMYK", "1", "I;16"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_strips_of_a_turned_image_are_the_whole_as_pillow_turns_it(make, monkeypatch, mode, orientation):
-    monkeypatch.setattr("unshaken.data.modes.STRIP", 10)
+    monkeypatch.setattr("unshaken.data.decode.STRIP", 10)
     rgb = Image.fromarray(make.noise(7, 5, channels=4), "RGBA").convert("RGB" if mode in ("P", "CMYK") else "RGBA")
     image = Image.fromarray(make.noise(7, 5, channels=1).squeeze().astype(np.uint16) << 8) if mode == "I;16" else None
     image = rgb.convert(mode) if image is None else image

@@ -1,14 +1,17 @@
 """Folders of images."""
 
+import io
 import os
 import shlex
 import time
 
 import numpy as np
 import pytest
+from PIL import Image, features
 
 from unshaken.core.errors import DataError
 from unshaken.data import BadSample, load_data
+from unshaken.data.folder import HEAD, format_of_file, image_format
 
 
 def fill(root, *names, data=b""):
@@ -185,3 +188,25 @@ def test_listing_is_quick(tmp_path):
     assert found.fingerprint
     assert time.perf_counter() - began < 2.5  # 100,000 files in less than 50 s on a slow, busy machine
     assert np.bincount(found.labels).tolist() == [5000]
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [("PNG", "PNG"), ("JPEG", "JPEG"), ("GIF", "GIF"), ("BMP", "BMP"), ("TIFF", "TIFF"), ("PPM", "PNM"),
+     ("WEBP", "WebP"), ("AVIF", "AVIF"), ("JPEG2000", "JPEG 2000")],
+)  # fmt: skip
+def test_what_pillow_writes_is_known(form, name):
+    if form == "AVIF" and not features.check("avif"):
+        return
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(file, form)
+    assert image_format(file.getvalue()[:HEAD]) == name
+
+
+@pytest.mark.parametrize("head", [b"", b"BM", b"BMW is a car maker", b"P1 is a number", b"RIFF", b"#!/bin/sh"])
+def test_other_files_are_no_images(head):
+    assert image_format(head) is None
+
+
+def test_a_file_that_is_absent_has_no_format(tmp_path):
+    assert format_of_file(tmp_path / "none") is None

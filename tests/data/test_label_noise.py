@@ -17,8 +17,8 @@ from unshaken.data.label_noise import (
     symmetric,
     uniform,
 )
-from unshaken.data.long_tail import tail_counts
 from unshaken.data.named import CIFAR10
+from unshaken.data.selection import tail_counts
 
 
 @pytest.mark.parametrize("name", MODELS)

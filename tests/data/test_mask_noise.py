@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.masks import IGNORED
-from unshaken.data.mask_noise import AREA, annotate_roughly, drop_instances, flip_pixels, grow, shrink, swap_classes
+from unshaken.data.mask_noise import AREA, annotate_roughly, drop_instances, grow, shrink
 
 
 @pytest.fixture
@@ -54,19 +54,6 @@ def test_an_image_is_grown_or_shrunk_as_a_whole(square):
     assert all(
         (annotate_roughly(mask, [(2, 4)], np.random.default_rng(i), grown=0) == 1).sum() < before for i in range(5)
     )
-
-
-def test_flipped_pixels_go_to_background_or_come_from_it():
-    mask = np.repeat(np.array([0, 1, 2, IGNORED], np.uint8), 2500).reshape(100, 100)
-    found = flip_pixels(mask, 3, 0.3, np.random.default_rng(0))
-    for value, possible in ((0, {0, 1, 2}), (1, {0, 1}), (2, {0, 2}), (IGNORED, {IGNORED})):
-        assert set(found[mask == value].tolist()) == possible
-    assert (found != mask)[mask != IGNORED].mean() == pytest.approx(0.3, abs=0.02)
-
-
-def test_swapped_classes():
-    mask = np.array([[0, 1, 2, 3, IGNORED]], np.uint8)
-    assert swap_classes(mask, 1, 3).tolist() == [[0, 3, 2, 1, IGNORED]]
 
 
 def test_instances_are_dropped_whole():

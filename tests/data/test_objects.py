@@ -10,7 +10,7 @@ from torchvision.datasets import ImageFolder
 
 from unshaken.core.errors import DataError
 from unshaken.data import BadSample, as_dataset, load_data, stream
-from unshaken.data.first import first_batch
+from unshaken.data.streaming import first_batch
 
 
 @pytest.fixture

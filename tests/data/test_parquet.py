@@ -10,6 +10,7 @@ import pytest
 from unshaken.core.errors import DataError
 from unshaken.data import BadSample, load_data
 from unshaken.data import parquet as module
+from unshaken.data.parquet import Forward
 
 
 def test_columns_become_entries(tmp_path, make):
@@ -159,3 +160,20 @@ def test_the_fingerprint_follows_the_bytes_and_not_the_place(tmp_path, make):
     changed = load_data(make.table(tmp_path / "other/a.parquet", [b"a", b"c"])).fingerprint
     assert one == same
     assert one != changed
+
+
+def test_rising_order_reads_once_and_going_back_starts_again():
+    starts = []
+
+    def start():
+        starts.append(1)
+        return iter("abcdef")
+
+    items = Forward(start)
+    assert [items.at(i) for i in (0, 2, 2, 5)] == ["a", "c", "c", "f"]
+    assert len(starts) == 1
+    assert items.at(1) == "b"
+    assert len(starts) == 2
+    with pytest.raises(IndexError, match="position 6 lies behind the last item, 5"):
+        items.at(6)
+    assert items.at(0) == "a"

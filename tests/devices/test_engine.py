@@ -16,7 +16,7 @@ from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import is_out_of_memory
 from unshaken.core.meter import Meter
 from unshaken.data import load_data
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.detect import DetectorSet, fit
 from unshaken.serve.score.options import ScoreOptions
 from unshaken.serve.score.scorer import Scorer, Work

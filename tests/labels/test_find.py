@@ -15,7 +15,7 @@ from unshaken.api.labels import find_labels
 from unshaken.cli import main
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.data import load_data
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import cross_validation
 from unshaken.measure import auroc
 from unshaken.store.run_dir import RunDir

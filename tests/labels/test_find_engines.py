@@ -15,7 +15,7 @@ from unshaken.api import label_passes
 from unshaken.api.labels import find_labels
 from unshaken.core.errors import RunError
 from unshaken.data import resident
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import cross_validation, held_out
 from unshaken.labels.engine import frozen
 from unshaken.run import pool

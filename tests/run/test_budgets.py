@@ -7,7 +7,7 @@ import torch
 
 import unshaken
 from unshaken.data import load_data
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.run import budgets
 from unshaken.run.budgets import first_images, fit_budgets, largest_budget
 from unshaken.run.plan import load_plan

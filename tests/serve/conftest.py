@@ -17,8 +17,8 @@ import torch
 from starlette.testclient import TestClient
 
 from tests.serve.review import postgres
+from unshaken.data.arrays import InMemory
 from unshaken.data.dataset import Dataset
-from unshaken.data.in_memory import InMemory
 from unshaken.serve.app import create_app
 from unshaken.serve.review.part import review_part
 from unshaken.serve.review.records import NewItem

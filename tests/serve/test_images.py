@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from unshaken.core.errors import DataError
+from unshaken.data.arrays import InMemory
 from unshaken.data.dataset import BadSample
-from unshaken.data.in_memory import InMemory
 from unshaken.serve.images import Pictures
 
 

@@ -19,9 +19,10 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
 from unshaken.core.progress import track
-from unshaken.data.boxes import BoxTable, object_masks
+from unshaken.data.boxes import BoxTable
 from unshaken.data.dataset import BadSample
-from unshaken.data.stream import stream
+from unshaken.data.object_masks import object_masks
+from unshaken.data.streaming import stream
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.map_figures import constant_maps, method_figures, missing_values

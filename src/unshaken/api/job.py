@@ -20,8 +20,8 @@ from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
-from unshaken.data.content import content_mark
-from unshaken.data.first import first_batch
+from unshaken.data.dataset import content_mark
+from unshaken.data.streaming import first_batch
 from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.align import align, align_boxes, align_masks

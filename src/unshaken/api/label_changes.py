@@ -16,8 +16,7 @@ from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.part import CLEAN
 from unshaken.data import load_data
 from unshaken.data.dataset import BadSample
-from unshaken.labels.correct.outcome import Outcome
-from unshaken.labels.correct.reasons import reason_of
+from unshaken.labels.correct.outcome import Outcome, reason_of
 from unshaken.measure.statistics.columns import Indices
 from unshaken.store.run_dir import RunDir
 

@@ -12,8 +12,7 @@ import numpy as np
 from unshaken.api.label_record import RECORD, ReviewRecord
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.labels.engine.review_sample import ReviewSample
-from unshaken.labels.engine.verdicts import check_verdicts, read_verdicts
+from unshaken.labels.engine.review_sample import ReviewSample, check_verdicts, read_verdicts
 from unshaken.measure import Figure
 from unshaken.store.run_dir import RunDir
 

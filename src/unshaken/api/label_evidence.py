@@ -20,12 +20,10 @@ from unshaken.data.resident import RESIDENT_BYTES, Samples
 from unshaken.harden.engine.cross_validation import OutOfFold, cross_validate
 from unshaken.harden.engine.start import FRESH
 from unshaken.harden.engine.training import Training
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.folds import stratified_folds
+from unshaken.labels.engine.finder import Evidence
 from unshaken.labels.engine.frozen import FeatureShards
-from unshaken.labels.engine.given_probabilities import of_examined, read_probabilities
-from unshaken.labels.engine.linear_probe import probe_probabilities
-from unshaken.labels.engine.probabilities import Probabilities
+from unshaken.labels.engine.out_of_sample import probe_probabilities, stratified_folds
+from unshaken.labels.engine.probabilities import Probabilities, of_examined, read_probabilities
 from unshaken.models import fingerprint, load_model
 from unshaken.models.networks.architectures import SMALL
 from unshaken.store.run_dir import RunDir

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError
-from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.finder import Evidence
 from unshaken.store.run_dir import RunDir
 
 FILE = "features.npy"

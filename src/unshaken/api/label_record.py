@@ -9,8 +9,7 @@ import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from unshaken.core.errors import RunError
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import LabelScores
+from unshaken.labels.engine.finder import Evidence, LabelScores
 from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.review_sample import draw_review
 from unshaken.measure import share

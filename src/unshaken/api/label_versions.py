@@ -15,10 +15,9 @@ from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.data.label_overlay import LabelTable, read_labels
-from unshaken.labels.correct.outcome import Outcome
-from unshaken.labels.correct.reasons import count_reasons
+from unshaken.labels.correct.outcome import Outcome, count_reasons
 from unshaken.labels.engine.rows import CHANGES
-from unshaken.labels.review.agreement import agreement_of
+from unshaken.labels.review.protocol import agreement_of
 from unshaken.measure.classification.label_versions import VersionChange, compare_versions
 from unshaken.measure.statistics.columns import Indices
 from unshaken.measure.statistics.seeds import over_seeds

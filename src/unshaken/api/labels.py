@@ -25,8 +25,7 @@ from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.training import Training, TrainingOptions
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
 from unshaken.labels.engine.frozen import drop_shards
 from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows

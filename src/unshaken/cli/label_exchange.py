@@ -65,7 +65,7 @@ def import_(
 @verb
 def agree(session: Session, run: Run, db: opt.Database = None, name: opt.Name = "review", json: Json = False) -> int:
     """Show how far the readers of a review agree, by each one's first answer to each item."""
-    from unshaken.labels.review.agreement import agreement_of
+    from unshaken.labels.review.protocol import agreement_of
 
     with open_store(run, db) as store:
         found = agreement_of([one.independent for one in store.labels_at(name)])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +12,96 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError
-from unshaken.data.in_memory import InMemory
+from unshaken.core.masks import IGNORED, MOST_CLASSES
+from unshaken.data.dataset import Dataset
+from unshaken.data.decode import Source
 from unshaken.data.labels import labels_from
 from unshaken.data.spec import Options
+
+
+class InMemory(Dataset):
+    """Labelled or unlabelled images as bytes; `from_arrays` makes one of any array.
+
+    Args:
+        images: uint8 `[N, C, H, W]`, C 1 or 3.
+        labels: int64 `[N]`, from 0; or masks, a class for each pixel, uint8 `[N, H, W]`, 255 where none; None for none.
+        ids: one a sample; default the index.
+        classes: names in label order.
+        bad: for samples known to be bad, the reason by index.
+        options: as of a SPEC; default none.
+
+    Raises:
+        DataError: shapes, types or lengths do not fit.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor | None = None,
+        *,
+        ids: Sequence[str] | None = None,
+        classes: Sequence[str] = (),
+        bad: Mapping[int, str] | None = None,
+        options: Options | None = None,
+    ) -> None:
+        if images.ndim != 4 or str(images.dtype) != "torch.uint8" or images.shape[1] not in (1, 3):
+            raise DataError(f"images must be uint8 [N, 1 or 3, H, W], not {images.dtype} {tuple(images.shape)}")
+        if labels is not None and labels.ndim != 1:
+            check_masks(labels, images)
+        elif labels is not None and (len(labels) != len(images) or labels.is_floating_point()):
+            raise DataError(f"labels must be whole numbers of shape ({len(images)},), not {tuple(labels.shape)}")
+        self.images = images
+        super().__init__(
+            ids=[str(i) for i in range(len(images))] if ids is None else ids,
+            labels=None if labels is None else (labels.long() if labels.ndim == 1 else labels.byte()).numpy(),
+            classes=classes,
+            root="memory",
+            options=options or Options(spec="<in memory>"),
+            bad=bad,
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a sample's pixels are those of `images`, neither resized nor of another mode."""
+        return self.options.size is None and self.options.mode is None
+
+    @override
+    def fetch(self, index: int) -> Source:
+        image = self.images[index]
+        return image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).contiguous().numpy()
+
+    @override
+    def content(self) -> Iterable[object]:
+        labels = b"" if self.labels is None else self.labels.tobytes()
+        yield hashlib.blake2b(self.images.contiguous().numpy().tobytes() + labels, digest_size=16).hexdigest()
+
+
+def check_masks(masks: Tensor, images: Tensor) -> None:
+    """Check that masks give a class for each pixel of images.
+
+    Args:
+        masks: whole numbers.
+        images: `[N, C, H, W]`.
+
+    Raises:
+        DataError: they are of another shape or type, or have values that are neither classes nor 255.
+    """
+    shape = (len(images), *images.shape[2:])
+    if masks.is_floating_point() or masks.is_complex() or tuple(masks.shape) != shape:
+        raise DataError(
+            f"labels must be whole numbers of shape ({len(images)},), or of shape {shape} for masks, not {masks.dtype} "
+            f"of shape {tuple(masks.shape)}"
+        )
+    strange = (masks < 0) | ((masks >= MOST_CLASSES) & (masks != IGNORED))
+    if bool(strange.any()):
+        raise DataError(
+            f"masks hold the value {int(masks[strange][0])}: write classes from 0 to {MOST_CLASSES - 1}, and {IGNORED} "
+            "for a pixel that is not to count"
+        )
+
 
 Layout = Literal["NCHW", "NHWC"]
 
@@ -146,7 +232,13 @@ def to_bytes(array: NDArray[Any], bad: dict[int, str]) -> NDArray[np.uint8]:
     inside = array if not bad else np.where(finite, array, 0)
     low, high = (float(inside.min()), float(inside.max())) if inside.size else (0.0, 0.0)
     if low < -TOLERANCE or high > 1 + TOLERANCE:
-        raise DataError(f"images have values from {low:.4g} to {high:.4g}, not in [0, 1]: {_remedy(low, high)}")
+        remedy = (
+            "divide them by 255, or give uint8"
+            if low >= 0 and high <= 255
+            else "undo the normalisation, and give its mean and std to the model instead: "
+            "unshaken.load_model('...?mean=...&std=...') or Classifier(net, mean=..., std=...)"
+        )
+        raise DataError(f"images have values from {low:.4g} to {high:.4g}, not in [0, 1]: {remedy}")
     scaled = inside.astype(np.promote_types(array.dtype, np.float32)).clip(0, 1) * 255
     pixels = np.rint(scaled)
     if inside.size and float(np.abs(scaled - pixels).max()) > ROUNDING:
@@ -157,21 +249,8 @@ def to_bytes(array: NDArray[Any], bad: dict[int, str]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels.astype(np.uint8))
 
 
-def _remedy(low: float, high: float) -> str:
-    if low >= 0 and high <= 255:
-        return "divide them by 255, or give uint8"
-    return (
-        "undo the normalisation, and give its mean and std to the model instead: "
-        "unshaken.load_model('...?mean=...&std=...') or Classifier(net, mean=..., std=...)"
-    )
-
-
 def _as_nchw(array: NDArray[Any], layout: str | None, *, labelled: bool) -> NDArray[Any]:
-    """Images `[N, C, H, W]`, where the shape or the caller says which axis is which.
-
-    Raises:
-        DataError: neither does.
-    """
+    """Images `[N, C, H, W]`, where the shape or the caller says which axis is which."""
     if layout not in (None, "NCHW", "NHWC"):
         raise DataError(f"layout {layout!r} is not one of NCHW, NHWC")
     shape = array.shape

@@ -15,10 +15,57 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, MAX_CLASSES, parse_number, parse_whole, shorten
-from unshaken.data.box_checks import check_spread, faults_of
 from unshaken.data.boxes import BoxTable
 from unshaken.data.parquet_check import check_parquet
 from unshaken.data.spec import existing, reason_of
+
+LARGEST_SHARE = 2.0
+"""Width or height of a box in sides of its photo above which these are no shares."""
+BEYOND = 0.01
+"""Share of a photo's side by which a box may leave the photo; what is outside is cut off."""
+ENOUGH = 10
+"""Boxes from which the number of those that leave their photos says something."""
+
+
+def faults_of(boxes: NDArray[np.float64]) -> dict[int, str]:
+    """The boxes that cannot be used, and why.
+
+    Args:
+        boxes: `[n, 4]` as in `BoxTable`, of strangers.
+    """
+    x, y, w, h = boxes.T
+    with np.errstate(invalid="ignore", over="ignore"):
+        tests = {
+            "is not finite": ~np.isfinite(boxes).all(1),
+            "has a width or height below 0": (w < 0) | (h < 0),
+            "is empty: its width or height is 0": (w == 0) | (h == 0),
+            "is more than twice as large as its photo": (w > LARGEST_SHARE) | (h > LARGEST_SHARE),
+            "lies outside of its photo": (x + w / 2 <= 0) | (x - w / 2 >= 1) | (y + h / 2 <= 0) | (y - h / 2 >= 1),
+        }
+    found: dict[int, str] = {}
+    for why, wrong in tests.items():
+        for row in np.flatnonzero(wrong).tolist():
+            found.setdefault(row, why)
+    return found
+
+
+def check_spread(boxes: NDArray[np.float64], where: str, form: str) -> None:
+    """Refuse boxes most of which leave their photos: their numbers mean something else.
+
+    Args:
+        boxes: `[n, 4]` as in `BoxTable`, of strangers.
+        where: the file, for messages.
+        form: that they should have, for messages.
+
+    Raises:
+        DataError: more than half of them leave their photos.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+        leaves = ((low < -BEYOND) | (high > 1 + BEYOND)).any(1)
+    if len(boxes) >= ENOUGH and 2 * leaves.sum() > len(boxes):
+        raise DataError(f"{where}: {leaves.sum():,} of {len(boxes):,} boxes leave their photos; write {form}")
+
 
 FORM = "the centre x, y and the size w, h as shares of the photo's width and height"
 COLUMNS, EXTRA = ("id", "x", "y", "w", "h"), ("class", "crowd", "area")
@@ -51,11 +98,7 @@ def read_box_table(file: str) -> BoxTable:
 
 
 def _check(table: BoxTable) -> None:
-    """Check the columns beside the boxes.
-
-    Raises:
-        ValueError: a class or an area is out of range.
-    """
+    """Check the columns beside the boxes."""
     if table.classes is not None:
         for row in np.flatnonzero((table.classes < 0) | (table.classes >= MAX_CLASSES)).tolist():
             raise ValueError(f"row {row}: the class {table.classes[row]} is not from 0 to {MAX_CLASSES - 1:,}")
@@ -120,11 +163,7 @@ def _from_csv(path: Path) -> BoxTable:
 
 
 def _as_bool(values: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Crowd marks of 0 and 1.
-
-    Raises:
-        ValueError: there is another value.
-    """
+    """Crowd marks of 0 and 1."""
     for row in np.flatnonzero((values != 0) & (values != 1)).tolist():
         raise ValueError(f"row {row}: crowd is {values[row]}; write 1 for a region of many objects and 0 otherwise")
     return np.asarray(values > 0)

@@ -1,9 +1,9 @@
-"""`BoxTable` and `object_masks`: where objects are in photos, carried into a model's view of them."""
+"""`BoxTable`: where objects are in photos, carried into a model's view of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,10 +14,7 @@ from unshaken.core.boxes import OBJECT, stack_boxes
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
-from unshaken.data.decode import BadImage, cut, form_of, open_image
-from unshaken.data.mask_names import check_mask, mask_name
-from unshaken.data.spec import existing
-from unshaken.data.view_geometry import place_photo
+from unshaken.data.decode import BadImage, form_of, place_photo
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,54 +113,6 @@ class BoxTable:
                 f"a box of {self.ids[over[0]]!r} is of class {self.classes[over[0]]}, and data "
                 f"{dataset.options.spec!r} has {len(dataset.classes)} classes, numbered from 0"
             )
-
-
-def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: View | None) -> Tensor:
-    """Where the objects of samples are, from a folder of masks, in pixels of what the model sees.
-
-    Args:
-        folder: holds for a sample the image `<id>.png`, without the id's own ending; what is not black is the object.
-        dataset: whose photos the masks belong to.
-        indices: which of its samples; one without a mask has none.
-        view: how the model looks at photos; None for as they are.
-
-    Returns:
-        bool `[N, H, W]`.
-
-    Raises:
-        DataError: a mask cannot be read, has another size than its photo or would be that of two samples, or no sample
-            has one.
-    """
-    root, seen = existing(folder, folder, folder=True), seen_as(dataset, view)
-    found: list[NDArray[np.bool_] | None] = []
-    for index in indices:
-        path = root / mask_name(dataset.ids[index])
-        if not path.is_relative_to(root):  # an id that is an absolute path
-            raise DataError(f"the mask of sample {dataset.ids[index]!r} would lie outside of {folder!r}: rename it")
-        if not path.is_file():
-            found.append(None)
-            continue
-        check_mask(dataset.ids[index], dataset.ids, folder)
-        try:
-            mask = open_image(path).convert("L")
-        except BadImage as error:
-            raise DataError(f"the mask {str(path)!r} cannot be read: {error.reason}") from None
-        if mask.size != (size := photo_size(dataset, index)):
-            raise DataError(
-                f"the mask {str(path)!r} is {mask.size[0]} x {mask.size[1]} pixels and its photo {size[0]} x {size[1]}"
-                ": make masks of the photos' sizes"
-            )
-        found.append(
-            np.asarray(mask if seen is None else cut(mask, replace(seen, interpolation="nearest"), padding=0)) > 0
-        )
-    shapes = {mask.shape for mask in found if mask is not None}
-    if len(shapes) != 1:
-        raise DataError(
-            f"no sample has a mask in {folder!r}: write them as <id>.png" if not shapes else
-            f"the masks in {folder!r} are of {len(shapes)} sizes: choose a size, as in folder:photos?size=224"
-        )  # fmt: skip
-    empty = np.zeros(next(iter(shapes)), bool)
-    return torch.from_numpy(np.stack([empty if mask is None else mask for mask in found]))
 
 
 def seen_as(dataset: Dataset, view: View | None) -> View | None:

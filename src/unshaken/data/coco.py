@@ -199,11 +199,7 @@ class _Annotations:
 
 
 def _layout(target: str, options: Options) -> tuple[Path, Path]:
-    """The file of annotations and the folder of images.
-
-    Raises:
-        DataError: one is absent, or there are several files to choose from.
-    """
+    """The file of annotations and the folder of images."""
     spec, own = options.spec, options.images
     if target.lower().endswith(".json"):
         if options.split is not None:
@@ -227,11 +223,7 @@ def _layout(target: str, options: Options) -> tuple[Path, Path]:
 
 
 def _files(names: Sequence[str], folder: Path, options: Options) -> list[ImageFile]:
-    """The files of images by their names; those that are not there are bad.
-
-    Raises:
-        DataError: none is there.
-    """
+    """The files of images by their names; those that are not there are bad."""
     if not names:
         raise DataError(f"data {options.spec!r}: the list images is empty")
     listed = list_images(folder, options)

@@ -25,6 +25,7 @@ from unshaken.data.spec import Options
 if TYPE_CHECKING:
     from unshaken.data.boxes import BoxTable
 
+
 LONGEST_ID = 4096
 """Characters of a sample's id."""
 MOST_COUNTED = 10_000
@@ -323,3 +324,15 @@ def file_mark(path: Path, limit: int = 256 << 20) -> tuple[object, ...]:
         ends = file.read(1 << 20)
         file.seek(-(1 << 20), 2)
         return path.name, size, path.stat().st_mtime_ns, digest(ends, file.read())
+
+
+def content_mark(path: Path) -> str:
+    """Digits that change with the content of a file, or with any file below a folder: its name there or its content.
+
+    Args:
+        path: a file or a folder that exists.
+    """
+    if not path.is_dir():
+        return str(file_mark(path)[-1])
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return digest(*((file.relative_to(path).as_posix(), *file_mark(file)[1:]) for file in files))

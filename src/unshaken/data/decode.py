@@ -20,19 +20,148 @@ from __future__ import annotations
 import io
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from unshaken.core.classifier import PADDING, View
-from unshaken.data.modes import GREY, SIDEWAYS, as_array, grey_or_rgb
-from unshaken.data.modes import BadImage as BadImage
-from unshaken.data.modes import Pixels as Pixels
 from unshaken.data.spec import reason_of
-from unshaken.data.view_geometry import place_photo
+
+Pixels = NDArray[np.uint8]
+GREY = ("1", "L", "LA", "La")
+"""Pillow's modes without colour, but for those of 16 and 32 bits, whose names begin with I."""
+TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+STRIP = 1 << 20
+"""Pixels that are converted at once."""
+SIDEWAYS = (5, 6, 7, 8)
+"""Values of EXIF's orientation of images whose stored rows are columns."""
+AS_STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.swapaxes(0, 1),
+    6: lambda upright: np.rot90(upright, 1),
+    7: lambda upright: upright[::-1, ::-1].swapaxes(0, 1),
+    8: lambda upright: np.rot90(upright, -1),
+}
+"""From upright pixels to a view of them in the order in which a file of that EXIF orientation stores them."""
+
+
+class BadImage(Exception):
+    """An image that cannot be used, and why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def grey_or_rgb(image: Image.Image, orientation: int = 1, *, close: bool = False) -> Image.Image:
+    """An upright image of mode `L` or `RGB`; see the table in `unshaken.data.decode`.
+
+    Args:
+        image: of any mode, its pixels loaded.
+        orientation: of EXIF, from 1 (upright) to 8.
+        close: give the image's memory back as soon as its pixels are converted, for it is not needed any more.
+
+    Raises:
+        BadImage: its mode has no agreed range of 8 bits.
+    """
+    if image.mode in ("F", "LAB"):
+        raise BadImage(f"pixels of mode {image.mode} have no agreed 8-bit range; convert the image to RGB")
+    deep = image.mode.startswith("I")
+    mode = "L" if deep or image.mode in GREY else "RGB"
+    clear = image.mode in TRANSPARENT or "transparency" in image.info
+    if image.mode == mode and not clear and orientation not in AS_STORED:
+        return image
+    size = image.size if orientation in SIDEWAYS else image.size[::-1]
+    pixels = np.empty((*size, 3) if mode == "RGB" else size, np.uint8)
+    stored = AS_STORED[orientation](pixels) if orientation in AS_STORED else pixels
+    for top, strip in _strips(image):
+        if deep:  # the high byte of 16 bits
+            values = np.asarray(strip)
+            if strip.mode == "I" and (values.min() < 0 or values.max() > 0xFFFF):
+                raise BadImage(
+                    "32-bit pixels beyond 16 bits have no agreed 8-bit range; convert the image to 8 or 16 bits"
+                )
+            flat = (values >> 8).astype(np.uint8)
+        elif clear:  # laid over black
+            strip = strip.convert("RGBA")
+            black = Image.new("RGBA", strip.size, (0, 0, 0, 255))
+            flat = np.asarray(Image.alpha_composite(black, strip).convert(mode))
+        else:
+            flat = np.asarray(strip.convert(mode))
+        stored[top : top + len(flat)] = flat
+    if close:
+        image.close()
+    return Image.fromarray(pixels)
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The image in strips of whole rows, each with the row that it begins at."""
+    rows = max(1, STRIP // max(image.width, 1))
+    if image.height <= rows:
+        yield 0, image
+        return
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a photo becomes the view: resized, then moved under the view's window.
+
+    Args:
+        width: of the resized photo, in pixels.
+        height: of the resized photo.
+        left: column of the resized photo at the view's left edge; negative where the view is wider.
+        top: row of the resized photo at the view's upper edge; negative where the view is higher.
+    """
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+def place_photo(width: int, height: int, view: View) -> Placement:
+    """Where the pixels of a photo end up.
+
+    The long side and the corner of the cut are rounded as torchvision's `Resize` and `CenterCrop` do.
+
+    Args:
+        width: of the photo, in pixels.
+        height: of the photo.
+        view: how the model looks at it.
+
+    >>> place_photo(400, 300, View(224, 224, resize=256))
+    Placement(width=341, height=256, left=58, top=16)
+    >>> place_photo(400, 300, View(416, 416, fit="whole"))
+    Placement(width=416, height=416, left=0, top=0)
+    >>> place_photo(400, 300, View(416, 416, fit="letterbox"))
+    Placement(width=416, height=312, left=0, top=-52)
+    """
+    if view.fit == "whole":
+        return Placement(view.width, view.height, 0, 0)
+    if view.fit == "letterbox":
+        factor = min(view.width / width, view.height / height)
+        width, height = (max(1, round(side * factor)) for side in (width, height))
+        return Placement(width, height, -((view.width - width) // 2), -((view.height - height) // 2))
+    short = view.resize or min(view.height, view.width)
+    if min(width, height) != short:
+        long = int(short * max(width, height) / min(width, height))
+        width, height = (short, long) if width <= height else (long, short)
+    left, top = (
+        round((max(side, window) - window) / 2) - (max(side, window) - side) // 2
+        for side, window in ((width, view.width), (height, view.height))
+    )
+    return Placement(width, height, left, top)
+
 
 Source = bytes | Path | Image.Image | Pixels
 
@@ -145,7 +274,12 @@ def pixels_of(
     if view is not None:
         wanted = "L" if view.channels == 1 else "RGB"
         image = image if image.mode == wanted else image.convert(wanted)
-    pixels = as_array(image)
+    if image.width * image.height <= STRIP:
+        pixels = np.asarray(image)
+    else:  # without the copies that Pillow makes on the way
+        pixels = np.empty((image.height, image.width, *([] if image.mode == "L" else [3])), np.uint8)
+        for top, strip in _strips(image):
+            pixels[top : top + strip.height] = np.asarray(strip)
     return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
 
@@ -250,3 +384,19 @@ def _from_pixels(pixels: Pixels) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[2] not in (3, 4):
         raise BadImage(f"{pixels.shape[2]} channels are neither grayscale nor RGB")
     return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """Save a picture as JPEG and read it again.
+
+    Args:
+        pixels: uint8 `[H, W, C]`, C 1 or 3.
+        quality: 1 (worst) to 95, in the scale of the Independent JPEG Group; chroma is halved both ways (4:2:0).
+
+    Returns:
+        Uint8 `[H, W, C]`.
+    """
+    file = BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=quality)
+    with Image.open(file, formats=("JPEG",)) as image:
+        return np.array(image).reshape(pixels.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +15,114 @@ from typing_extensions import override
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import Dataset
 from unshaken.data.labels import read_class_lines
-from unshaken.data.links import FOLLOW, Links, check_no_loop
-from unshaken.data.magic import UNREADABLE, format_of_file, why_unreadable
 from unshaken.data.spec import Options, check_split, existing, reason_of, with_option
+
+FOLLOW = "follow"
+"""Value of the option `links` that follows links inside the data folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The folders inside which a link may lead.
+
+    A link to a file of the data folder is always followed. A link to a folder, or to anything outside the data folder,
+    is followed where the user allowed it: without that, an archive from elsewhere could show any picture of this
+    machine in a report.
+
+    Args:
+        root: the data folder, absolute and without links.
+        allowed: further folders, likewise.
+        folders: whether links to folders are followed.
+    """
+
+    root: str
+    allowed: tuple[str, ...] = ()
+    folders: bool = False
+
+    @classmethod
+    def of(cls, root: str, options: Options) -> Links:
+        """The links that a SPEC allows: none, `links=follow`, or `links=DIR`.
+
+        Raises:
+            DataError: the folder is absent.
+        """
+        if options.links in (None, FOLLOW):
+            return cls(root, (), options.links == FOLLOW)
+        return cls(root, (str(existing(str(options.links), options.spec, folder=True)),), True)
+
+    def allows(self, target: str) -> bool:
+        """Whether a target, absolute and without links, may be read."""
+        return any(is_inside(target, folder) for folder in (self.root, *self.allowed))
+
+    def how_to_follow(self, folders: Iterable[str], spec: str) -> str:
+        """The option that would allow links into these folders, too.
+
+        Args:
+            folders: absolute and without links.
+            spec: of the data, whose option is set.
+        """
+        common = os.path.commonpath([*folders, *self.allowed])
+        folder = common if os.path.dirname(common) != common else "DIR"
+        return f"to follow links into {folder} write {shlex.quote(with_option(spec, 'links', folder))}"
+
+
+def is_inside(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it, both absolute and without links.
+
+    >>> is_inside("/data/a.png", "/data"), is_inside("/data-2/a.png", "/data")
+    (True, False)
+    """
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+HEAD = 32
+"""Bytes that `image_format` wants."""
+
+UNREADABLE = {
+    ".arw": "ARW", ".cr2": "CR2", ".cr3": "CR3", ".dng": "DNG", ".exr": "OpenEXR", ".hdr": "HDR", ".heic": "HEIC",
+    ".heif": "HEIF", ".j2k": "JPEG 2000", ".jp2": "JPEG 2000", ".jxl": "JPEG XL", ".nef": "NEF", ".orf": "ORF",
+    ".psd": "PSD", ".rw2": "RW2", ".svg": "SVG", ".tga": "TGA",
+}  # fmt: skip
+"""Extensions of image files that are not read, and the names of their formats."""
+
+_STARTS = {
+    "AVIF": rb".{4}ftypavi[fs]",
+    "BMP": rb"BM.{4}\0{4}",
+    "GIF": rb"GIF8[79]a",
+    "HEIC": rb".{4}ftyp(?:hei|hev|mif|msf)",
+    "JPEG": rb"\xff\xd8\xff",
+    "JPEG 2000": rb"\0{3}\x0cjP  ",
+    "JPEG XL": rb"\xff\x0a|\0{3}\x0cJXL ",
+    "PNG": rb"\x89PNG\r\n\x1a\n",
+    "PNM": rb"P[1-6]\s+[#0-9]",
+    "TIFF": rb"II\*\0|MM\0\*",
+    "WebP": rb"RIFF.{4}WEBP",
+    "a Git LFS pointer": rb"version https://git-lfs",
+}
+_FORMATS = {name: re.compile(start, re.DOTALL) for name, start in _STARTS.items()}
+
+
+def image_format(head: bytes) -> str | None:
+    """The format of an image file; None for a file that is no image.
+
+    Args:
+        head: its first `HEAD` bytes or more.
+
+    >>> image_format(bytes.fromhex("ffd8ffe0"))
+    'JPEG'
+    >>> image_format(b"Copyright 2024")
+    """
+    return next((name for name, start in _FORMATS.items() if start.match(head)), None)
+
+
+def format_of_file(path: str | Path) -> str | None:
+    """Find the image format of a file; None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return image_format(file.read(HEAD))
+    except OSError:
+        return None
+
 
 EXTENSIONS = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm"),
@@ -131,15 +237,15 @@ def list_images(root: Path, options: Options) -> list[ImageFile]:
     """
     lister = _Lister(Links.of(str(root), options), options.spec)
     files = sorted(lister.list_files(str(root), "", (str(root),)), key=lambda f: f.id)
-    return lister.with_reasons(files)
+    if not lister.outside:
+        return files
+    how = lister.links.how_to_follow([os.path.dirname(t) for t in lister.outside.values()], options.spec)
+    reason = f"its symbolic link leaves the data folder; {how}"
+    return [replace(f, bad=reason) if f.id in lister.outside else f for f in files]
 
 
 def _classes(folders: Sequence[str], path: Path, spec: str) -> tuple[list[str], dict[str, str]]:
-    """Folders in label order, and the names of those that the file calls otherwise.
-
-    Raises:
-        DataError: the file cannot be read, or does not speak of these folders.
-    """
+    """Folders in label order, and the names of those that the file calls otherwise."""
     lines = [line.partition("\t") for line in read_class_lines(path, spec)]
     if any(tab for _, tab, _ in lines):
         names = {folder.strip(): name.strip() for folder, tab, name in lines if tab}
@@ -169,37 +275,23 @@ class _Lister:
         self.outside: dict[str, str] = {}  # id of each link that leaves the allowed folders, to its target
 
     def list_files(self, folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[ImageFile]:
-        """The entries of a folder and of all below it.
-
-        Args:
-            folder: its path.
-            prefix: of the ids.
-            above: the folder and all that it stands in, without links.
-        """
+        """The entries of a folder and of all below it."""
         for entry in _entries(folder, self.spec):
             id = prefix + _text(entry.name)
             if entry.is_dir():
                 path = self._folder(entry, id) if entry.is_symlink() else entry.path
-                if path != entry.path:
-                    check_no_loop(path, above, id, self.spec)
+                if path != entry.path and path in above:
+                    raise DataError(
+                        f"data {self.spec!r}: the folder {id!r} is a symbolic link to a folder that it stands in; "
+                        "remove it"
+                    )
                 yield from self.list_files(path, id + "/", (*above, path))
             elif (form := self._format(entry)) is not None:
-                yield self._file(entry, id, why_unreadable(form))
-
-    def with_reasons(self, files: list[ImageFile]) -> list[ImageFile]:
-        """The same, where links that are not followed say how to allow all of them."""
-        if not self.outside:
-            return files
-        how = self.links.how_to_follow([os.path.dirname(t) for t in self.outside.values()], self.spec)
-        reason = f"its symbolic link leaves the data folder; {how}"
-        return [replace(f, bad=reason) if f.id in self.outside else f for f in files]
+                bad = f"{form} images are not read: convert it to PNG or JPEG" if form in UNREADABLE.values() else None
+                yield self._file(entry, id, bad)
 
     def _folder(self, entry: os.DirEntry[str], id: str) -> str:
-        """The target of a link to a folder.
-
-        Raises:
-            DataError: it is not to be followed.
-        """
+        """The target of a link to a folder."""
         target = os.path.realpath(entry.path)
         if not self.links.allows(target):
             how = self.links.how_to_follow([target], self.spec)

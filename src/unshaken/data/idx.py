@@ -103,19 +103,16 @@ def read_idx(path: Path, dimensions: int, spec: str) -> NDArray[np.uint8]:
                 return np.memmap(path, np.uint8, "r", len(header), shape)
             data = file.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"data {spec!r}: {path.name} {_why(path, error)}") from error
+        try:
+            what = looks_like(path.read_bytes()[:512])
+        except OSError:
+            what = None
+        why = f"is {what}" if what else f"cannot be read: {reason_of(error)}"
+        raise DataError(f"data {spec!r}: {path.name} {why}") from error
     if len(data) != size:
         met = f"only {len(data)}" if len(data) < size else "more"
         raise DataError(f"data {spec!r}: {path.name} should hold {size} bytes after its header, but holds {met}")
     return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def _why(path: Path, error: Exception) -> str:
-    try:
-        what = looks_like(path.read_bytes()[:512])
-    except OSError:
-        what = None
-    return f"is {what}" if what else f"cannot be read: {reason_of(error)}"
 
 
 def _shape(header: bytes, dimensions: int, path: Path, spec: str) -> tuple[int, ...]:

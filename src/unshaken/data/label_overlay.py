@@ -86,11 +86,7 @@ def with_labels(dataset: Dataset, file: str) -> Dataset:
 
 
 def _check_digits(table: LabelTable, classes: Sequence[str], where: str) -> None:
-    """Refuse numbers that are names of other classes, such as 2 where the folders 0, 1, 10 and 2 are sorted as texts.
-
-    Raises:
-        DataError: there is one.
-    """
+    """Refuse numbers that name other classes, such as 2 where the folders 0, 1, 10 and 2 are sorted as texts."""
     place = {name: label for label, name in enumerate(classes)}
     twofold = sorted(text for text in table.digits if place.get(text, int(text)) != int(text))
     if twofold:

@@ -46,9 +46,17 @@ def labels_from(column: Any, classes: Sequence[str], source: str) -> Labels:
     if pa.types.is_string(kind):
         return _from_strings(column, classes, source, bad)
     if pa.types.is_floating(kind):
-        values = _from_floats(column, bad)
+        raw = _numpy(column.cast(pa.float64()).fill_null(0.0))
+        whole = np.isfinite(raw) & (raw == np.floor(raw)) & (np.abs(raw) < 2**53)
+        for i in np.flatnonzero(~whole).tolist():
+            bad.setdefault(i, f"label {raw[i]} is not a whole number")
+        values = np.where(whole, raw, 0).astype(np.int64)
     elif pa.types.is_integer(kind) or pa.types.is_boolean(kind):
-        values = _from_integers(column, bad)
+        if pa.types.is_uint64(kind):
+            over = _numpy(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())).fill_null(False))
+            bad.update(dict.fromkeys(np.flatnonzero(over).tolist(), "the label does not fit 64 bits"))
+            column = pc.if_else(pa.chunked_array([pa.array(over)]), pa.scalar(0, pa.uint64()), column)
+        values = _numpy(column.cast(pa.int64()).fill_null(0)).astype(np.int64)
     else:
         raise DataError(f"data {source!r}: labels of type {kind} are not integers or strings; cast the column")
     top = len(classes) or None
@@ -97,22 +105,6 @@ def _from_strings(column: Any, classes: Sequence[str], source: str, bad: dict[in
         if values[i] < 0 and name is not None:
             bad[i] = f"label {name!r} is not one of the {len(names)} class names"
     return values, names, bad
-
-
-def _from_floats(column: Any, bad: dict[int, str]) -> NDArray[np.int64]:
-    raw = _numpy(column.cast(pa.float64()).fill_null(0.0))
-    whole = np.isfinite(raw) & (raw == np.floor(raw)) & (np.abs(raw) < 2**53)
-    for i in np.flatnonzero(~whole).tolist():
-        bad.setdefault(i, f"label {raw[i]} is not a whole number")
-    return np.where(whole, raw, 0).astype(np.int64)
-
-
-def _from_integers(column: Any, bad: dict[int, str]) -> NDArray[np.int64]:
-    if pa.types.is_uint64(column.type):
-        over = _numpy(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())).fill_null(False))
-        bad.update(dict.fromkeys(np.flatnonzero(over).tolist(), "the label does not fit 64 bits"))
-        column = pc.if_else(pa.chunked_array([pa.array(over)]), pa.scalar(0, pa.uint64()), column)
-    return _numpy(column.cast(pa.int64()).fill_null(0)).astype(np.int64)
 
 
 def _numpy(column: Any) -> NDArray[Any]:

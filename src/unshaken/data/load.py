@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from unshaken.core.consent import require_named
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.core.user_code import call_factory
 from unshaken.data.box_files import read_box_table
 from unshaken.data.cifar10n import open_cifar10n
 from unshaken.data.coco import open_coco
@@ -17,7 +20,7 @@ from unshaken.data.huggingface import open_hub
 from unshaken.data.idx import open_idx
 from unshaken.data.label_noise import with_noise
 from unshaken.data.label_overlay import with_labels
-from unshaken.data.long_tail import with_long_tail
+from unshaken.data.map_style import open_zoo
 from unshaken.data.mask_folder import open_masks
 from unshaken.data.mix import open_mix
 from unshaken.data.named import FASHION, NAMED, open_named
@@ -25,15 +28,34 @@ from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.published.samples import PublishedDataset
-from unshaken.data.python_data import open_python
+from unshaken.data.selection import with_long_tail
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
 from unshaken.data.viewpoint.mesh_folder import open_meshes
 from unshaken.data.viewpoint.solids import open_solids
 from unshaken.data.yolo import open_yolo
-from unshaken.data.zoo import open_zoo
 
 DEMO = Path(__file__).parent / "demo" / "fashion-mnist-1000.parquet"
+
+
+def open_python(target: str, options: Options) -> Dataset:
+    """Call a factory, which returns a `Dataset`; `size` and `mode` of the SPEC take the place of its own.
+
+    Raises:
+        DataError: the target does not name both a file or module and a factory, or no data set is returned.
+        ModelError: the code was not named by the user in this call, is absent, or raises.
+    """
+    place, _, factory = target.rpartition(":")
+    if not place or not factory:
+        raise DataError(f"data {options.spec!r}: write py:FILE_OR_MODULE:FACTORY, such as py:objects.py:build")
+    require_named(f"py:{target}")
+    made, _ = call_factory(place, factory)
+    if not isinstance(made, Dataset):
+        raise DataError(f"data {options.spec!r}: the factory returned a {type(made).__name__}, not an unshaken Dataset")
+    other = copy.copy(made)
+    own = made.options
+    other.options = replace(options, size=options.size or own.size, mode=options.mode or own.mode)
+    return other
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +149,6 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
 
 
 def _opened(spec: str, *, download: bool) -> Dataset:
-    """The data of a SPEC, with the labels that it has."""
     kind, target, raw = divide(spec)
     if ":" not in spec.partition("?")[0]:
         return _bare(kind, raw, spec, download)

@@ -113,11 +113,7 @@ def _stem(id: str) -> str:
 
 
 def _by_stem(files: Sequence[ImageFile], spec: str, folder: str) -> dict[str, ImageFile]:
-    """Files by their ids without the extension.
-
-    Raises:
-        DataError: two differ in it alone, so that an image would have two masks, or a mask two images.
-    """
+    """Files by their ids without the extension."""
     found: dict[str, ImageFile] = {}
     for file in files:
         other = found.setdefault(_stem(file.id), file)
@@ -132,11 +128,7 @@ def _by_stem(files: Sequence[ImageFile], spec: str, folder: str) -> dict[str, Im
 
 
 def _read(image: ImageFile, mask: ImageFile | None, options: Options, classes: int) -> Mask:
-    """A mask `[H, W]`, as large as its image.
-
-    Raises:
-        BadImage: image or mask cannot be used; the reason is one line.
-    """
+    """A mask `[H, W]`, as large as its image."""
     if image.bad:
         raise BadImage(image.bad)
     if mask is None:
@@ -161,11 +153,7 @@ def _read(image: ImageFile, mask: ImageFile | None, options: Options, classes: i
 
 
 def _values(file: ImageFile) -> Image.Image:
-    """The values of a mask's pixels as an image of mode `L`.
-
-    Raises:
-        BadImage: it cannot be read, or is a picture in colour.
-    """
+    """The values of a mask's pixels as an image of mode `L`."""
     if file.bad:
         raise BadImage(file.bad)
     try:
@@ -191,11 +179,7 @@ def _values(file: ImageFile) -> Image.Image:
 def _stacked(
     read: dict[int, Mask], n: int, bad: dict[int, str], images: Sequence[ImageFile], spec: str
 ) -> NDArray[np.uint8]:
-    """All masks `[N, H, W]`; those that cannot be used ignore each pixel.
-
-    Raises:
-        DataError: none can be used, they are of several sizes, or hold no class but 0 beside ignored pixels.
-    """
+    """All masks `[N, H, W]`; those that cannot be used ignore each pixel."""
     if not read:
         first = min(bad)
         raise DataError(f"data {spec!r}: none of its {n:,} images can be used; {images[first].id}: {bad[first]}")

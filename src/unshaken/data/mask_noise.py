@@ -1,4 +1,4 @@
-"""Masks made wrong on purpose, by the models of ADELE's code: grown or shrunk classes, flipped pixels, swapped classes.
+"""Masks made wrong on purpose, by the models of ADELE's code: grown or shrunk classes, lost instances.
 
 Every function takes masks as uint8 `[N, H, W]`, class 0 being the background, leaves ignored pixels as they are, and
 returns new masks. The draw of an image follows from its generator alone.
@@ -30,7 +30,8 @@ def shrink(mask: Mask, label: int, steps: int) -> Mask:
         label: the class.
         steps: erosions by a kernel of 3 x 3.
     """
-    return _taken_off(mask, *_processed(mask, label, steps, grow=False))
+    before, after = _processed(mask, label, steps, grow=False)
+    return np.where((before != after) & (mask != IGNORED), np.uint8(0), mask)
 
 
 def grow(mask: Mask, label: int, steps: int) -> Mask:
@@ -60,31 +61,6 @@ def annotate_roughly(
     for label, (least, most) in enumerate(steps, 1):
         mask = change(mask, label, int(rng.integers(least, most + 1)))
     return mask
-
-
-def flip_pixels(mask: Mask, classes: int, rate: float, rng: np.random.Generator) -> Mask:
-    """Flip single pixels: background becomes a class drawn at random, a class becomes background.
-
-    Args:
-        mask: `[H, W]`.
-        classes: number of classes K, the background among them.
-        rate: probability of each pixel.
-        rng: of the image.
-    """
-    hit = (rng.random(mask.shape) < rate) & (mask != IGNORED)
-    drawn = rng.integers(1, classes, mask.shape).astype(np.uint8)
-    return np.where(hit, np.where(mask == 0, drawn, np.uint8(0)), mask)
-
-
-def swap_classes(mask: Mask, one: int, other: int) -> Mask:
-    """Give the pixels of two classes to each other.
-
-    Args:
-        mask: `[H, W]`.
-        one: a class.
-        other: another class.
-    """
-    return np.where(mask == one, np.uint8(other), np.where(mask == other, np.uint8(one), mask))
 
 
 def drop_instances(mask: Mask, label: int, rate: float, rng: np.random.Generator) -> Mask:
@@ -122,7 +98,3 @@ def _resized(values: NDArray[np.bool_], height: int, width: int) -> NDArray[np.b
     rows = ((np.arange(height) + 0.5) * values.shape[0] / height).astype(np.int64)
     columns = ((np.arange(width) + 0.5) * values.shape[1] / width).astype(np.int64)
     return np.asarray(values[np.ix_(rows, columns)])
-
-
-def _taken_off(mask: Mask, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Mask:
-    return np.where((before != after) & (mask != IGNORED), np.uint8(0), mask)

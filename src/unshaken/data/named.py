@@ -19,9 +19,9 @@ from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data.box_files import read_box_table
 from unshaken.data.dataset import Dataset
 from unshaken.data.idx import PREFIXES, find, open_idx
+from unshaken.data.map_style import open_zoo
 from unshaken.data.parquet import open_parquet
 from unshaken.data.spec import Options, divide
-from unshaken.data.zoo import open_zoo
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from unshaken.core.errors import DataError
-from unshaken.data.box_checks import check_spread, faults_of
+from unshaken.data.box_files import check_spread, faults_of
 from unshaken.data.boxes import BoxTable
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import BadImage, form_of

@@ -107,11 +107,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _dataset_of(loader: DataLoader[Any]) -> Any:
-    """The set that a loader reads whole.
-
-    Raises:
-        DataError: it reads something else than its set.
-    """
+    """The set that a loader reads whole."""
     sampler = loader.sampler
     whole = isinstance(sampler, SequentialSampler) or (
         isinstance(sampler, RandomSampler) and not sampler.replacement and sampler.num_samples == len(loader.dataset)  # type: ignore[arg-type]
@@ -142,11 +138,7 @@ def _from_hub(data: Any, options: Options) -> Dataset:
 
 
 def _from_map_style(data: Any, options: Options) -> Dataset:
-    """A map-style set, checked on its first samples.
-
-    Raises:
-        DataError: its samples are no images, its labels are no class labels, or it gives other pixels each time.
-    """
+    """A map-style set, checked on its first samples."""
     name = type(data).__name__
     if not len(data):
         raise DataError(f"data of type {name} holds no samples")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,11 +20,45 @@ from unshaken.core.errors import DataError, did_you_mean
 from unshaken.data._read_through import bytes_of_images, rows_at_once
 from unshaken.data.dataset import Dataset, file_mark
 from unshaken.data.decode import BadImage, check_bytes, looks_like
-from unshaken.data.forward import Forward
 from unshaken.data.label_overlay import VERSION
 from unshaken.data.labels import labels_from, read_classes
 from unshaken.data.parquet_check import check_parquet
 from unshaken.data.spec import Options, existing, is_bomb, reason_of
+
+T = TypeVar("T")
+
+
+class Forward(Generic[T]):
+    """Items by position, read forwards and one at a time; going back starts again.
+
+    In rising order every item is read once and one is held at a time. In random order an access costs a pass from the
+    start: give positions sorted.
+
+    Args:
+        start: gives a fresh iterator over all items.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[T]]) -> None:
+        self._start = start
+        self._items: Iterator[T] | None = None
+        self._held: tuple[int, T] | None = None
+
+    def at(self, position: int) -> T:
+        """The item at a position.
+
+        Raises:
+            IndexError: there are fewer items.
+        """
+        if self._items is None or self._held is None or position < self._held[0]:
+            self._items, self._held = self._start(), None
+        while self._held is None or self._held[0] < position:
+            following = 0 if self._held is None else self._held[0] + 1
+            try:
+                self._held = following, next(self._items)
+            except StopIteration:
+                raise IndexError(f"position {position} lies behind the last item, {following - 1}") from None
+        return self._held[1]
+
 
 SMALL = 64 << 20
 """Uncompressed bytes up to which a row group is held whole."""
@@ -224,11 +258,7 @@ def _rows_of(column: Any, options: Options) -> NDArray[np.int64]:
 
 
 def _refuse_bomb(path: Path, spec: str) -> None:
-    """Refuse a row group that is far larger unpacked than images are, before it is read.
-
-    Raises:
-        DataError: there is one.
-    """
+    """Refuse a row group that is far larger unpacked than images are, before it is read."""
     metadata = pq.read_metadata(path)
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)

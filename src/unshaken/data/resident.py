@@ -14,11 +14,11 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.core.masks import IGNORED
 from unshaken.core.rng import SampleRng
+from unshaken.data.arrays import InMemory
 from unshaken.data.dataset import BadSample, Dataset
-from unshaken.data.in_memory import InMemory
 from unshaken.data.mix import MixDataset
-from unshaken.data.stream import stream
-from unshaken.data.subset import subset
+from unshaken.data.selection import subset
+from unshaken.data.streaming import stream
 
 RESIDENT_BYTES = 2**31
 """Images of up to so many bytes in all are held in memory."""
@@ -97,11 +97,7 @@ class Samples:
         return self.labels.ndim > 1
 
     def _counts(self, classes: int) -> Tensor:
-        """Samples of each class; of masks pixels.
-
-        Raises:
-            DataError: masks have more classes.
-        """
+        """Samples of each class; of masks pixels."""
         labels = self.labels[self.good]
         if self.are_masks:
             labels = labels[labels != IGNORED]

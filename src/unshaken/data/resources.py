@@ -12,9 +12,8 @@ from torch import Tensor
 
 from unshaken.core.classifier import View
 from unshaken.core.context import ObjectMasks, PhotoMap
-from unshaken.data.boxes import object_masks
 from unshaken.data.dataset import Dataset
-from unshaken.data.photo_maps import map_in_view
+from unshaken.data.object_masks import map_in_view, object_masks
 
 
 def places_of(dataset: Dataset) -> dict[str, int]:

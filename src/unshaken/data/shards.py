@@ -122,11 +122,7 @@ def open_shards(target: str, options: Options) -> ShardDataset:
 
 
 def _spread(pattern: str, spec: str) -> list[str]:
-    """Expand a pattern that stands for a sensible number of files; see `spread`.
-
-    Raises:
-        DataError: it stands for none, or for too many.
-    """
+    """Expand a pattern that stands for a sensible number of files; see `spread`."""
     if len(pattern) > 4096:
         raise DataError(f"data {spec[:80]!r}...: the pattern has {len(pattern):,} characters; 4,096 are the most")
     count = 1

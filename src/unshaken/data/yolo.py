@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -12,9 +12,8 @@ import numpy as np
 from unshaken.core.documents import read_text, read_yaml
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import LARGEST_COUNT, MAX_CLASSES, parse_number, parse_whole, shorten
-from unshaken.data.folder import list_images
+from unshaken.data.folder import Links, list_images
 from unshaken.data.labels import read_classes
-from unshaken.data.links import Links
 from unshaken.data.object_files import FoundObjects, ObjectFiles, with_objects
 from unshaken.data.spec import Options, check_split, existing, reason_of
 
@@ -51,7 +50,8 @@ def open_yolo(target: str, options: Options) -> ObjectFiles:
     names = _class_names(root, labels, options)
     bad = {i: file.bad for i, file in enumerate(files) if file.bad}
     found = _Lines(len(names) or MAX_CLASSES, labels, Links.of(str(labels), options))
-    written = {_name(path.relative_to(labels).as_posix()): path for path in _text_files(labels)}
+    texts = [path for path in sorted(labels.rglob("*.txt")) if path.name != "classes.txt"]  # tools write names there
+    written = {_name(path.relative_to(labels).as_posix()): path for path in texts}
     if not written:
         raise DataError(f"data {spec!r}: no files of labels in {str(labels)!r}; write one .txt for each image")
     named: dict[str, str] = {}
@@ -87,15 +87,7 @@ class _Lines:
         self._names: dict[int, str] = {}
 
     def read(self, image: int, path: Path) -> str | None:
-        """Read the file of an image.
-
-        Args:
-            image: its number.
-            path: of the file.
-
-        Returns:
-            Why a line cannot be used; None where all can.
-        """
+        """Read the file of an image."""
         name = self._names[image] = f"its labels {path.relative_to(self.folder).as_posix()}"
         try:
             if not self.links.allows(str(path.resolve(strict=True))):
@@ -131,17 +123,17 @@ class _Lines:
 
 
 def _folders(root: Path, options: Options) -> tuple[Path, Path]:
-    """The folders of images and of labels.
-
-    Raises:
-        DataError: one is absent, or there are splits to choose from.
-    """
+    """The folders of images and of labels."""
     spec, split = options.spec, options.split
     check_split(options, str(root))
     if split is None:
         images = existing(str(root / IMAGES), spec, folder=True)
         inside = sorted(entry.name for entry in images.iterdir() if entry.is_dir())
-        if inside and all((root / LABELS / name).is_dir() for name in inside) and not _has_files(images):
+        if (
+            inside
+            and all((root / LABELS / name).is_dir() for name in inside)
+            and not any(entry.is_file() and not entry.name.startswith(".") for entry in images.iterdir())
+        ):
             raise DataError(f"data {spec!r}: {IMAGES!r} holds the splits {inside}; choose one: ?split={inside[0]}")
         return images, existing(str(root / LABELS), spec, folder=True)
     apart = root / split / IMAGES
@@ -150,26 +142,13 @@ def _folders(root: Path, options: Options) -> tuple[Path, Path]:
     return images, labels
 
 
-def _has_files(folder: Path) -> bool:
-    return any(entry.is_file() and not entry.name.startswith(".") for entry in folder.iterdir())
-
-
-def _text_files(folder: Path) -> Iterator[Path]:
-    """Files of labels in a folder and below it; tools write their class names beside them."""
-    return (path for path in sorted(folder.rglob("*.txt")) if path.name != "classes.txt")
-
-
 def _name(id: str) -> str:
     """A file's name below its folder without its ending, accents in one form."""
     return normalize("NFC", str(PurePosixPath(id).with_suffix("")))
 
 
 def _class_names(root: Path, labels: Path, options: Options) -> Sequence[str]:
-    """The names of classes; empty where no file has them.
-
-    Raises:
-        DataError: a file cannot be read, or has no names in the order of the classes.
-    """
+    """The names of classes; empty where no file has them."""
     spec = options.spec
     if options.classes:
         return read_classes(Path(options.classes), spec)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unshaken.labels.correct.reasons import ANOTHER
+from unshaken.labels.correct.outcome import ANOTHER
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Heading, Prose, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture

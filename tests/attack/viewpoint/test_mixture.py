@@ -7,7 +7,7 @@ import torch
 
 from unshaken.attack.viewpoint.mixture import ViewMixture, entropy, entropy_slopes
 from unshaken.core.rng import SampleRng
-from unshaken.data.viewpoint.camera import ViewBox
+from unshaken.data.viewpoint.object_set import ViewBox
 
 UNIT = ViewBox((1,) * 6, (0,) * 6)
 FIRST = torch.tensor([True, False, False, False, False, False])

@@ -9,7 +9,7 @@ from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.attack.viewpoint.saved_mixtures import mixture_rows, read_mixtures
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
-from unshaken.data.viewpoint.camera import ViewBox
+from unshaken.data.viewpoint.object_set import ViewBox
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

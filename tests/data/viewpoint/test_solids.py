@@ -5,9 +5,8 @@ import torch
 
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
-from unshaken.data.viewpoint.distance_field import Part, box, render, sphere
-from unshaken.data.viewpoint.solids import CLASSES, cylinder, torus
-from unshaken.data.viewpoint.splat import sample_surface, splat
+from unshaken.data.viewpoint.object_set import camera_to_world, pixel_rays
+from unshaken.data.viewpoint.solids import CLASSES, Part, box, cylinder, render, sample_surface, sphere, splat, torus
 
 VIEWS = torch.tensor([[0, 0, 70, 4, 0, 0], [5, 120, 30, 3.5, 0.1, -0.1]])
 
@@ -56,3 +55,49 @@ def test_splits_hold_other_objects_and_a_seed_decides_them():
 def test_a_wrong_spec_is_refused(spec):
     with pytest.raises(DataError, match=r"solids:N or solids:N:SEED|must be train or test|points leave holes"):
         load_data(spec)
+
+
+RAY_VIEWS = torch.tensor(
+    [[0, 0, 0, 4, 0, 0], [10, 35, 60, 3.5, 0.2, -0.1], [-20, 200, 85, 4.5, -0.3, 0.3]], dtype=torch.float64
+)
+SIDE = 40
+
+
+def rays():
+    return pixel_rays(camera_to_world(RAY_VIEWS), SIDE)
+
+
+def test_a_sphere_is_where_the_quadratic_says():
+    start, direction = rays()
+    b, c = (start * direction).sum(-1), start.square().sum(-1) - 0.9**2
+    inside = b**2 - c
+    found = render([Part(sphere(0.9), (1, 0, 0))], RAY_VIEWS, SIDE).depth
+    clear = inside.abs() > 2e-3  # rays that graze it are met or not by the tolerance
+    assert torch.equal(found.isfinite()[clear], (inside > 0)[clear])
+    met = clear & (inside > 0)
+    assert torch.allclose(found[met], (-b - inside.clamp(min=0).sqrt())[met], atol=5e-3)
+    assert int(met.sum()) > 300
+
+
+def test_a_box_is_where_its_slabs_meet():
+    start, direction = rays()
+    half = torch.tensor([0.5, 0.8, 0.3], dtype=torch.float64)
+    one, other = (-half - start) / direction, (half - start) / direction
+    enters, leaves = torch.minimum(one, other).amax(-1), torch.maximum(one, other).amin(-1)
+    found = render([Part(box(half.tolist()), (0, 1, 0))], RAY_VIEWS, SIDE).depth
+    clear = (leaves - enters).abs() > 2e-2
+    assert torch.equal(found.isfinite()[clear], (leaves > enters)[clear])
+    met = clear & (leaves > enters)
+    assert torch.allclose(found[met], enters[met], atol=5e-3)
+    assert int(met.sum()) > 300
+
+
+def test_what_faces_the_camera_is_bright_and_the_nearer_part_is_seen():
+    parts = [Part(sphere(0.5), (1, 0, 0)), Part(box((0.2, 0.2, 0.2), (0, 0, 1)), (0, 0.5, 1))]
+    view = render(parts, RAY_VIEWS[:1], 41)
+    assert view.images[0, :, 20, 20].tolist() == pytest.approx([0, 0.5, 1], abs=1e-3)
+    assert float(view.depth[0, 20, 20]) == pytest.approx(4 - 1.2, abs=1e-3)
+    assert view.images[0, :, 0, 0].tolist() == [1, 1, 1]
+    rim = render(parts[:1], RAY_VIEWS[:1], 41).images[0, 0]
+    assert float(rim[20, 20]) == pytest.approx(1, abs=1e-3)
+    assert float(rim[20, 20]) > float(rim[20, 24]) > float(rim[20, 25])

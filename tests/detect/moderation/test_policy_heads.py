@@ -9,7 +9,7 @@ from unshaken.attack import PGD
 from unshaken.core import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.detect import DetectorSet, PolicyHeads, fit
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData

@@ -10,7 +10,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.geometry.estimators import Settings, dimensions
 from unshaken.explain.geometry.intrinsic_dimension import IntrinsicDimension

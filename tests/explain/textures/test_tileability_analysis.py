@@ -13,7 +13,7 @@ import unshaken
 from unshaken.core import Classifier
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, ModelError, ParameterError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.textures.seams import border_energy, seam_fault, seam_ratios
 from unshaken.explain.textures.tileability import Tileability, tile_score

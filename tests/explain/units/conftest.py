@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
 from unshaken.explain.units.concept_set import Concept, ConceptImages
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
 from unshaken.explain.units.concept_describer import ConceptDescriber
 from unshaken.explain.units.describer import Phrase, best_phrase, darkened, mean_cosine

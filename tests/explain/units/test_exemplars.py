@@ -12,7 +12,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
 from unshaken.explain.units.best import Best
 from unshaken.explain.units.enlarge import enlarge

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
 from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.units.unit_edit import UnitEditing

@@ -10,7 +10,7 @@ from PIL import Image
 import unshaken
 from unshaken.core.errors import RunError
 from unshaken.core.registry import find_method, parse_method
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine.further import further_content
 
 FEW = {"epochs": 1, "batch_size": 20, "check_images": 8}

@@ -11,7 +11,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.registry import parse_method
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.resident import Samples, order
 from unshaken.harden.engine._checkpoint import PLACE
 from unshaken.harden.engine.fit import fit

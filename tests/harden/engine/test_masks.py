@@ -10,10 +10,10 @@ import unshaken
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.masks import IGNORED, cross_entropy
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.resident import Samples
 from unshaken.data.spec import Options
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.mixup import Mixup

@@ -9,7 +9,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.data import load_data
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine.prepared import prepared
 from unshaken.harden.engine.training import Training
 

@@ -16,7 +16,7 @@ from unshaken.cli import main
 from unshaken.cli.repair import costs
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import findings
 from unshaken.harden.engine import repair as how
 from unshaken.harden.engine.judgement import Reference

@@ -17,7 +17,7 @@ from tests.processes import process
 from unshaken.api import harden
 from unshaken.cli import main
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.run import _curves, _difference, _short, chosen_weights
 from unshaken.store.run_dir import RunDir

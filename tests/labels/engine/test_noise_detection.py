@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import NearestNeighbors
 
 from unshaken.core.errors import ParameterError
 from unshaken.labels import Evidence, Probabilities
@@ -12,6 +14,8 @@ from unshaken.labels.engine.noise_detection import (
     detect_by_neighbours,
     detect_linearly,
     guess_weights,
+    nearest,
+    posterior_of_low,
 )
 from unshaken.labels.find.linear_separation import LinearSeparation
 
@@ -112,3 +116,22 @@ def test_what_has_one_group_only_is_not_separated():
     evidence = Evidence(np.arange(6) % 2, 2, Probabilities(p), np.random.default_rng(0).normal(0, 1, (6, 3)))
     with pytest.raises(ParameterError, match=r"none \(threshold=0.95\) of the losses are suspect, so use small-loss"):
         LinearSeparation().find(evidence)
+
+
+def test_neighbours_are_those_of_scikit_learn(monkeypatch):
+    features = np.random.default_rng(1).normal(0, 1, (300, 8)).astype(np.float32)
+    monkeypatch.setattr("unshaken.labels.engine.noise_detection._SCORES", 300 * 70)
+    near, cosine = nearest(features, 5)
+    theirs = NearestNeighbors(n_neighbors=6, metric="cosine").fit(features).kneighbors(features)
+    assert [set(row) for row in near.tolist()] == [set(row[1:]) for row in theirs[1].tolist()]
+    assert np.sort(1 - cosine, 1) == pytest.approx(theirs[0][:, 1:], abs=1e-5)
+
+
+def test_two_groups_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0.2, 0.05, 500), rng.normal(0.8, 0.1, 200)])
+    x = ((values - values.min()) / np.ptp(values))[:, None]
+    model = GaussianMixture(2, max_iter=200, tol=1e-8, reg_covar=5e-4, random_state=0).fit(x)
+    theirs = model.predict_proba(x)[:, model.means_.argmin()]
+    assert np.mean((posterior_of_low(values) > 0.5) == (theirs > 0.5)) > 0.99
+    assert posterior_of_low(np.full(4, 0.3)).tolist() == [1.0] * 4

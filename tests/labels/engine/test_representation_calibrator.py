@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import DataError, MissingExtra
-from unshaken.labels.engine.class_gaussians import fit_gaussians, normality, squared_distances
-from unshaken.labels.engine.representation_calibrator import RepresentationCalibrator
-from unshaken.labels.engine.tail_calibration import calibrate, largest_classes, nearest_heads
+from unshaken.labels.engine.representation_calibrator import (
+    RepresentationCalibrator,
+    calibrate,
+    fit_gaussians,
+    largest_classes,
+    nearest_heads,
+    normality,
+    squared_distances,
+)
 
 MEANS = np.array([[1.0, 0], [0, 2], [5, 5], [0, 0]])
 COUNTS = np.array([100, 50, 200, 5])

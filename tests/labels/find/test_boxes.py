@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unshaken.labels.find.box_overlap import ImageBoxes, average_precision, box_iou
-from unshaken.labels.find.boxes import find_boxes, similarity
+from unshaken.labels.find.boxes import ImageBoxes, average_precision, box_iou, find_boxes, similarity
 
 K = 3
 

@@ -66,7 +66,7 @@ def test_a_model_that_is_too_sure_is_calibrated_first(monkeypatch):
     found = NormalizedMargin(calibrate=True).find(evidence)
     assert found.figures["temperature"] == pytest.approx(3, rel=0.1)
     assert np.array_equal(found.score, NormalizedMargin(temperature=found.figures["temperature"]).find(evidence).score)
-    monkeypatch.setattr("unshaken.labels.engine.adjusted.FITTED", 1000)
+    monkeypatch.setattr("unshaken.labels.engine.finder.FITTED", 1000)
     assert NormalizedMargin(calibrate=True).find(evidence).figures["temperature"] == pytest.approx(3, rel=0.2)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.explain.biases.conftest import Reads, discs, one_hot
 from unshaken.core.classifier import Classifier
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain.biases.background_reliance import BackgroundReliance
 from unshaken.explain.biases.concept_level import ConceptLevel
 from unshaken.explain.biases.cue_conflict import CueConflict

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.filters.filter_drift import FilterDrift

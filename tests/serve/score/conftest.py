@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, View
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.detect import DetectorSet, fit
 from unshaken.serve.app import create_app
 from unshaken.serve.score.part import score_part

@@ -19,9 +19,9 @@ from unshaken.certify import Smoothing
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.load import load_data
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.measure import conformal_p_values
 from unshaken.serve.score.batcher import Batcher
 from unshaken.serve.score.calibration import calibrate

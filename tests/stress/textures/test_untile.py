@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.data.textures.cuts import cut_made
-from unshaken.data.textures.planes import FAMILIES
+from unshaken.data.textures import FAMILIES, cut_made
 from unshaken.explain.textures.seams import seam_fault
 from unshaken.stress import Untile
 from unshaken.stress.textures.untile import KINDS, change, read_repeating

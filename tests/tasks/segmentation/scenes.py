@@ -6,7 +6,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.masks import IGNORED
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 
 SIDE = 24
 CLASSES = ("background", "red", "green")

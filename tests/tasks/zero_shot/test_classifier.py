@@ -8,7 +8,7 @@ import torch
 
 from tests.tasks.zero_shot.toy import COLOURS, colour_encoder, encode, tinted
 from unshaken.core.errors import DataError, MissingExtra, ModelError, ParameterError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.models.zero_shot import DualEncoder, ImageTower, class_weights, with_classes
 from unshaken.tasks.ranking import image_vectors
 from unshaken.tasks.zero_shot import draw_templates, embed_images, load_templates, prompt_figures, prompt_hits

@@ -14,7 +14,7 @@ from tests.tasks.zero_shot.toy import COLOURS, colour_encoder, tinted
 from unshaken.api import holistic
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError, RunError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.report.rebuild import rebuild_report
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot import Candidate, Captions

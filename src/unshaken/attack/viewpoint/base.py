@@ -17,7 +17,7 @@ from unshaken.core.part import Condition, Part
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.data.viewpoint.camera import ViewBox
+from unshaken.data.viewpoint.object_set import ViewBox
 
 BOXES = {
     "natural": ViewBox((3, 45, 10, 0.25, 0.1, 0.1), (0, 0, 70, 4, 0, 0)),

@@ -15,7 +15,7 @@ from torch import Tensor
 from unshaken.core.device import widen
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.data.viewpoint.camera import ViewBox
+from unshaken.data.viewpoint.object_set import ViewBox
 
 _NODES, _WEIGHTS = (torch.from_numpy(x) for x in np.polynomial.hermite_e.hermegauss(64))
 

@@ -13,7 +13,7 @@ from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition, Part
 from unshaken.core.tables import declare_table
-from unshaken.data.viewpoint.camera import ViewBox
+from unshaken.data.viewpoint.object_set import ViewBox
 from unshaken.store.run_dir import RunDir
 
 _LISTS = ("mu", "sigma", "half", "centre")

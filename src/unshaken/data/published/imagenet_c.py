@@ -149,11 +149,7 @@ def open_imagenet_c(target: str, options: Options, clean: Dataset | None) -> Dat
 
 
 def _rows(clean: Dataset, ids: Sequence[str], spec: str) -> NDArray[np.int64]:
-    """Where each sample of the files stands in the clean data.
-
-    Raises:
-        DataError: it has no such sample, or a class folder holds samples of several classes.
-    """
+    """Where each sample of the files stands in the clean data."""
     name, in_folders = clean.options.spec, isinstance(clean, FolderDataset)
     wanted = [key_of(i) if in_folders else key_of(i.partition("/")[2]) for i in ids]
     places: dict[str, int] = {}
@@ -176,11 +172,7 @@ def _rows(clean: Dataset, ids: Sequence[str], spec: str) -> NDArray[np.int64]:
 def _check_classes(
     ids: Sequence[str], labels: NDArray[np.int64] | None, rows: NDArray[np.int64], spec: str, name: str
 ) -> None:
-    """Refuse a class folder whose samples have several labels in the clean data.
-
-    Raises:
-        DataError: there is one, or the clean data has no labels.
-    """
+    """Refuse a class folder whose samples have several labels in the clean data."""
     if labels is None:
         raise DataError(f"data {spec!r}: the clean data {name!r} has no labels")
     known: dict[str, int] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,10 +15,164 @@ from typing_extensions import override
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import parse_whole
 from unshaken.core.rng import SampleRng
+from unshaken.core.state import State
 from unshaken.data.spec import Options
-from unshaken.data.viewpoint.distance_field import DistanceField, Part, box, sphere
-from unshaken.data.viewpoint.object_set import ObjectSet
-from unshaken.data.viewpoint.splat import Surface, sample_surface, splat
+from unshaken.data.viewpoint.object_set import ObjectSet, Rendering, camera_to_world, light, pixel_rays
+
+DistanceField = Callable[[Tensor], Tensor]
+"""From points `[..., 3]` to the distance to the nearest surface `[...]`, negative inside."""
+
+
+def sphere(radius: float, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> DistanceField:
+    """A sphere."""
+
+    def distance(points: Tensor) -> Tensor:
+        from_centre: Tensor = (points - points.new_tensor(centre)).norm(dim=-1)
+        return from_centre - radius
+
+    return distance
+
+
+def box(half: Sequence[float], centre: Sequence[float] = (0.0, 0.0, 0.0)) -> DistanceField:
+    """A box with edges along the axes; `half` are half of their lengths."""
+
+    def distance(points: Tensor) -> Tensor:
+        beyond = (points - points.new_tensor(centre)).abs() - points.new_tensor(half)
+        outside: Tensor = beyond.clamp(min=0).norm(dim=-1)
+        return outside + beyond.amax(-1).clamp(max=0)
+
+    return distance
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A coloured part of an object.
+
+    Args:
+        field: its signed distance.
+        colour: red, green and blue in [0, 1].
+    """
+
+    field: DistanceField
+    colour: tuple[float, float, float]
+
+
+def render(
+    parts: Sequence[Part], views: Tensor, side: int, *, angle: float = 45.0, far: float = 20.0, steps: int = 96,
+    exact: float = 1e-4, background: float = 1.0,
+) -> Rendering:  # fmt: skip
+    """Render an object, lit from the camera.
+
+    Args:
+        parts: of the object.
+        views: `[N, 6]`, see `unshaken.data.viewpoint.object_set.ViewBox`.
+        side: of the pictures in pixels.
+        angle: see `pixel_rays`.
+        far: distance at which a ray is given up.
+        steps: of each ray at most.
+        exact: distance from a surface at which a ray has met it.
+        background: grey of what no ray meets, in [0, 1].
+    """
+    start, direction = pixel_rays(camera_to_world(views), side, angle)
+
+    def nearest(points: Tensor) -> Tensor:
+        return torch.stack([part.field(points) for part in parts]).amin(0)
+
+    depth = torch.zeros_like(start[..., 0])
+    for _ in range(steps):
+        distance = nearest(start + depth[..., None] * direction)
+        depth = torch.where((distance > exact) & (depth < far), depth + distance, depth)
+    points = start + depth[..., None] * direction
+    met = nearest(points) <= exact
+    offsets = torch.eye(3, dtype=points.dtype, device=points.device) * 1e-3
+    normal = torch.stack([nearest(points + offset) - nearest(points - offset) for offset in offsets], -1)
+    bright = light((torch.nn.functional.normalize(normal, dim=-1) * direction).sum(-1))
+    part = torch.stack([part.field(points) for part in parts]).argmin(0)
+    colours = points.new_tensor([part.colour for part in parts])[part] * bright[..., None]
+    images = torch.where(met[..., None], colours, background).permute(0, 3, 1, 2)
+    return Rendering(images.clamp(0, 1), depth.masked_fill(~met, torch.inf))
+
+
+SHELL = 0.04
+"""Distance from the surface within which points are drawn, before they are moved onto it."""
+DEPTH = 0.12
+"""How far behind the nearest point of a pixel another still belongs to the same surface."""
+
+
+class Surface(State):
+    """Points of a surface.
+
+    Args:
+        points: `[P, 3]`, or `[N, P, 3]` where each view has an object of its own.
+        normals: outwards, of length 1, in the same shape.
+        colours: in [0, 1], in the same shape.
+    """
+
+    points: Tensor
+    normals: Tensor
+    colours: Tensor
+
+
+def sample_surface(parts: Sequence[Part], count: int, generator: torch.Generator, *, reach: float = 1.5) -> Surface:
+    """Points drawn evenly from the surface of an object.
+
+    They are drawn evenly from a thin shell around it, and moved onto it along the distance's gradient.
+
+    Args:
+        parts: of the object, within a cube.
+        count: number P of points.
+        generator: of the draws.
+        reach: half of the cube's edge.
+    """
+
+    def nearest(points: Tensor) -> Tensor:
+        return torch.stack([part.field(points) for part in parts]).amin(0)
+
+    def slope(points: Tensor) -> Tensor:
+        steps = torch.eye(3) * 1e-3
+        found = torch.stack([nearest(points + step) - nearest(points - step) for step in steps], -1)
+        return torch.nn.functional.normalize(found, dim=-1)
+
+    found: list[Tensor] = []
+    while sum(map(len, found)) < count:
+        candidates = (torch.rand(20_000, 3, generator=generator) * 2 - 1) * reach
+        found.append(candidates[nearest(candidates).abs() < SHELL])
+    points = torch.cat(found)[:count]
+    for _ in range(2):
+        points = points - nearest(points)[:, None] * slope(points)
+    part = torch.stack([one.field(points) for one in parts]).argmin(0)
+    return Surface(points, slope(points), torch.tensor([one.colour for one in parts])[part])
+
+
+def splat(surface: Surface, views: Tensor, side: int, *, angle: float = 45.0, background: float = 1.0) -> Rendering:
+    """Pictures of a cloud of points, lit from the camera: a pixel is the mean of the points in front.
+
+    Args:
+        surface: the points.
+        views: `[N, 6]`, see `unshaken.data.viewpoint.object_set.ViewBox`.
+        side: of the pictures in pixels; too large a one for the number of points shows holes.
+        angle: see `unshaken.data.viewpoint.object_set.pixel_rays`.
+        background: grey of a pixel without points, in [0, 1].
+    """
+    poses = camera_to_world(views.float())
+    n, pixels = len(poses), len(poses) * side * side
+    from_camera = surface.points - poses[:, None, :3, 3]  # [N, P, 3]
+    x, y, z = (from_camera @ poses[:, :3, :3]).unbind(-1)  # in the camera's coordinates; it looks along -z
+    scale = side / (2 * math.tan(math.radians(angle) / 2)) / -z
+    column, row = (x * scale + side / 2).floor().long(), (side / 2 - y * scale).floor().long()
+    inside = (z < 0) & (column >= 0) & (column < side) & (row >= 0) & (row < side)
+    pixel = torch.where(inside, torch.arange(n)[:, None] * side * side + row * side + column, pixels).flatten()
+    depth = from_camera.norm(dim=-1)
+    nearest = torch.full((pixels + 1,), torch.inf).scatter_reduce(0, pixel, depth.flatten(), "amin")
+    front = (depth.flatten() <= nearest[pixel] + DEPTH).float()
+    bright = light((surface.normals * from_camera).sum(-1) / depth)
+    colours = (surface.colours * bright[..., None]).view(-1, 3)
+    weighed = torch.cat([colours, torch.ones(len(front), 1)], 1) * front[:, None]
+    total = torch.zeros(pixels + 1, 4).index_add(0, pixel, weighed)
+    total, nearest = total[:-1], nearest[:-1]  # the last one is of points outside of the picture
+    images = torch.where(total[:, 3:] > 0, total[:, :3] / total[:, 3:].clamp(min=1), background)
+    return Rendering(images.view(n, side, side, 3).permute(0, 3, 1, 2), nearest.view(n, side, side))
+
 
 POINTS = 3000
 """Points of an object's surface: no holes in pictures of 32 pixels."""
@@ -55,15 +210,13 @@ def torus(radius: float, thickness: float, centre: Centre = (0.0, 0.0, 0.0), axi
     return distance
 
 
-def hollow(outer: DistanceField, inner: DistanceField) -> DistanceField:
-    """The difference of two bodies: inside the outer one, outside the inner one."""
-    return lambda points: torch.maximum(outer(points), -inner(points))
-
-
 def _mug(s: Shape) -> list[DistanceField]:
     radius, half = 0.5 + 0.25 * s[0], 0.6 + 0.25 * s[1]
-    wall = hollow(cylinder(radius, half), cylinder(radius - 0.1, half, (0, 0, 0.12)))
-    return [wall, torus(0.25 + 0.15 * s[2], 0.07 + 0.04 * s[3], (radius + 0.15, 0, 0))]
+    outer, inner = cylinder(radius, half), cylinder(radius - 0.1, half, (0, 0, 0.12))
+    return [
+        lambda points: torch.maximum(outer(points), -inner(points)),
+        torus(0.25 + 0.15 * s[2], 0.07 + 0.04 * s[3], (radius + 0.15, 0, 0)),
+    ]
 
 
 def _legs(x: float, y: float, top: float, width: float) -> list[DistanceField]:

@@ -23,7 +23,7 @@ from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
-from unshaken.data.first import first_batch
+from unshaken.data.streaming import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.detector_list import view_text

@@ -17,7 +17,7 @@ from unshaken.core.oracle import required
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.explain.engine.random_paths import RandomPaths
 
 

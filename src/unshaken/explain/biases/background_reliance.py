@@ -17,7 +17,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.data import load_data
-from unshaken.data.mask_names import find_shared
+from unshaken.data.object_masks import find_shared
 from unshaken.explain.biases._answers import Answers, asking
 from unshaken.explain.biases._together import Beside, known_labels, partners_in, required_labels, together
 from unshaken.explain.biases.cue_sets import partners

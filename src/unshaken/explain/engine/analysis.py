@@ -16,7 +16,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.registry import Parameters
 from unshaken.data import Dataset
 from unshaken.data.dataset import BadSample
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.measure import Figure
 
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
-from unshaken.data.write_masks import check_mask_names, write_object_masks
+from unshaken.data.object_masks import check_mask_names, write_object_masks
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.map_masks import find_objects
 from unshaken.measure import share

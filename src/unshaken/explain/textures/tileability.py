@@ -20,7 +20,7 @@ from unshaken.core.errors import UNFIT_INPUT, DataError, ModelError, ParameterEr
 from unshaken.core.registry import register
 from unshaken.core.texts import first_line
 from unshaken.data.dataset import BadSample
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.textures.seams import border_energy, seam_ratios
 from unshaken.measure import Figure, share

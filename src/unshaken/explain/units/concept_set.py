@@ -17,8 +17,8 @@ from typing_extensions import override
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import Dataset
+from unshaken.data.arrays import InMemory
 from unshaken.data.decode import cut
-from unshaken.data.in_memory import InMemory
 
 UNKNOWN = -1
 """In a label map: the image says nothing about the category."""

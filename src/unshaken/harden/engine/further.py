@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unshaken.data import load_data
-from unshaken.data.content import content_mark
+from unshaken.data.dataset import content_mark
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.models import fingerprint
 from unshaken.models.loaders.load import second_model

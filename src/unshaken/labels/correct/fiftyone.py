@@ -82,9 +82,9 @@ class LabelsFile(BaseModel):
 def _answer(label: Any, names: list[str] | None, classes: tuple[str, ...], where: str) -> Answer | None:
     if isinstance(label, dict):
         attributes = label.get("attributes")
-        said = attributes.get("answer") if isinstance(attributes, dict) else None
-        if isinstance(said, str):
-            return parse_answer(said, where) if said else None
+        text = attributes.get("answer") if isinstance(attributes, dict) else None
+        if isinstance(text, str):
+            return parse_answer(text, where) if text else None
         label = label.get("label")
     if label is None:
         return None

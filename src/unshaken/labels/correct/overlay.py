@@ -43,8 +43,8 @@ class ExportCounts:
         ('1,000 samples, none left out', '997 samples, 3 left out (2 without a label to use, 1 not readable)')
         """
         reasons = {"without a label to use": self.unused, "not readable": self.unreadable}
-        told = ", ".join(f"{count:,} {why}" for why, count in reasons.items() if count)
-        left = f"{self.unused + self.unreadable:,} left out ({told})" if told else "none left out"
+        listed = ", ".join(f"{count:,} {why}" for why, count in reasons.items() if count)
+        left = f"{self.unused + self.unreadable:,} left out ({listed})" if listed else "none left out"
         return f"{self.samples:,} samples, {left}"
 
 

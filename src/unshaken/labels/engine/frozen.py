@@ -15,8 +15,8 @@ from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle
-from unshaken.data.first import first_batch
 from unshaken.data.resident import Samples
+from unshaken.data.streaming import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.models.layer_features import features_of_batches, pooled
 from unshaken.store.run_dir import RunDir

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unshaken.core.documents import parse_json
 from unshaken.core.errors import DataError
 from unshaken.core.numbers import MAX_CLASSES, shorten
-from unshaken.labels.find.box_overlap import ImageBoxes
+from unshaken.labels.find.boxes import ImageBoxes
 
 ARRAYS = (".npy", ".npz")
 

@@ -10,9 +10,69 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.extras import need
-from unshaken.labels.engine.nearest import nearest
-from unshaken.labels.engine.two_groups import posterior_of_low
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
+
+_SCORES = 1 << 24
+"""Similarities held at once."""
+
+
+def nearest(features: NDArray[np.floating], k: int) -> tuple[Indices, Numbers]:
+    """The k nearest of the other samples by cosine, in blocks.
+
+    Args:
+        features: `[N, D]`.
+        k: fewer than N.
+
+    Returns:
+        Their indices, int `[N, k]`, and cosines `[N, k]`; not sorted.
+    """
+    unit = np.asarray(features, np.float32)
+    unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-12)
+    found, cosine = np.empty((len(unit), k), np.int64), np.empty((len(unit), k))
+    step = max(1, _SCORES // len(unit))
+    for start in range(0, len(unit), step):
+        part = slice(start, min(start + step, len(unit)))
+        similarity = unit[part] @ unit.T
+        similarity[np.arange(len(similarity)), np.arange(part.start, part.stop)] = -np.inf
+        found[part] = np.argpartition(-similarity, k - 1, axis=1)[:, :k]
+        cosine[part] = np.take_along_axis(similarity, found[part], 1)
+    return found, cosine
+
+
+STEPS = 10
+TOLERANCE = 1e-2
+SPREAD = 5e-4
+"""Added to each variance, of values in [0, 1]."""
+
+
+def posterior_of_low(values: Numbers) -> Numbers:
+    """The probability that each value is of the component with the lower mean.
+
+    Values are brought to [0, 1] first. The fit begins at the lower and the upper half, and ends after ten steps or when
+    the mean log-likelihood gains less than a hundredth, as DivideMix sets its own.
+
+    Args:
+        values: `[N]`; all equal ones are all of the lower component.
+    """
+    span = values.max() - values.min()
+    if span == 0:
+        return np.ones(len(values))
+    x = (values - values.min()) / span
+    low: Numbers = (x <= np.median(x)).astype(np.float64)
+    before = -np.inf
+    for _ in range(STEPS):
+        weight = np.stack([low, 1 - low])
+        total = weight.sum(1) + 1e-12
+        mean = weight @ x / total
+        variance = (weight * (x - mean[:, None]) ** 2).sum(1) / total + SPREAD
+        log = -0.5 * ((x - mean[:, None]) ** 2 / variance[:, None] + np.log(2 * np.pi * variance[:, None]))
+        log += np.log(total / len(x))[:, None]
+        both = np.logaddexp(*log)
+        low = np.exp(log[int(mean.argmin())] - both)
+        if abs(both.mean() - before) < TOLERANCE:
+            break
+        before = both.mean()
+    return low
 
 
 @dataclass(frozen=True, slots=True)

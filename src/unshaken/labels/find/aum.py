@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.dynamics import mean_over_epochs
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores, mean_over_epochs
 
 
 @register("aum", reference="Pleiss, Zhang, Elenberg & Weinberger 2020, NeurIPS, arXiv:2001.10528")

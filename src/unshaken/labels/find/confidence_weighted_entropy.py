@@ -7,8 +7,7 @@ from scipy import special
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
 
 _LEAST = 1e-6
 

@@ -10,11 +10,16 @@ from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.confident_joint import NOWHERE, ConfidentJoint
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
-from unshaken.labels.engine.pruning import keep_one, lowest, prune_by_class, prune_by_noise_rate
-from unshaken.labels.engine.summary import TIE
+from unshaken.labels.engine.confident_joint import (
+    NOWHERE,
+    ConfidentJoint,
+    keep_one,
+    lowest,
+    prune_by_class,
+    prune_by_noise_rate,
+)
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
+from unshaken.labels.engine.probabilities import TIE
 from unshaken.measure.statistics.columns import Flags
 
 Filter = Literal[
@@ -53,14 +58,8 @@ class ConfidentLearning(Finder):
             flagged = flagged & (summary.margin + TIE < 0)
         score = summary.own if self.rank == "self-confidence" else (summary.margin + 1) / 2
         figures = {"noise_rate": joint.noise_rate, "joint": joint.joint.tolist()}
-        return LabelScores(score, _suggested(evidence, joint), flagged, figures)
-
-
-def _suggested(evidence: Evidence, joint: ConfidentJoint) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The confident class where that is another than the given one, else the most probable."""
-    confident = joint.confident
-    other = (confident != NOWHERE) & (confident != evidence.labels)
-    return np.where(other, confident, evidence.summary().best)
+        suggested = np.where(_confident(evidence, joint), joint.confident, summary.best)
+        return LabelScores(score, suggested, flagged, figures)
 
 
 def _by_noise_rate(evidence: Evidence, joint: ConfidentJoint) -> Flags:
@@ -71,24 +70,8 @@ def _by_class(evidence: Evidence, joint: ConfidentJoint) -> Flags:
     return prune_by_class(evidence.summary().own, evidence.labels, keep_one(joint.counts))
 
 
-def _both(evidence: Evidence, joint: ConfidentJoint) -> Flags:
-    return _by_noise_rate(evidence, joint) & _by_class(evidence, joint)
-
-
 def _confident(evidence: Evidence, joint: ConfidentJoint) -> Flags:
     return np.asarray((joint.confident != NOWHERE) & (joint.confident != evidence.labels), bool)
-
-
-def _predicted(evidence: Evidence, joint: ConfidentJoint) -> Flags:
-    return np.asarray(evidence.summary().best != evidence.labels, bool)
-
-
-def _low_margin(evidence: Evidence, joint: ConfidentJoint) -> Flags:
-    return lowest(evidence.summary().margin, _issues(evidence, joint))
-
-
-def _low_confidence(evidence: Evidence, joint: ConfidentJoint) -> Flags:
-    return lowest(evidence.summary().own, _issues(evidence, joint))
 
 
 def _issues(evidence: Evidence, joint: ConfidentJoint) -> int:
@@ -99,9 +82,9 @@ def _issues(evidence: Evidence, joint: ConfidentJoint) -> int:
 _FILTERS: Mapping[str, Callable[[Evidence, ConfidentJoint], Flags]] = {
     "prune-by-noise-rate": _by_noise_rate,
     "prune-by-class": _by_class,
-    "both": _both,
+    "both": lambda evidence, joint: _by_noise_rate(evidence, joint) & _by_class(evidence, joint),
     "confident-learning": _confident,
-    "predicted-neq-given": _predicted,
-    "low-normalized-margin": _low_margin,
-    "low-self-confidence": _low_confidence,
+    "predicted-neq-given": lambda evidence, joint: np.asarray(evidence.summary().best != evidence.labels, bool),
+    "low-normalized-margin": lambda evidence, joint: lowest(evidence.summary().margin, _issues(evidence, joint)),
+    "low-self-confidence": lambda evidence, joint: lowest(evidence.summary().own, _issues(evidence, joint)),
 }

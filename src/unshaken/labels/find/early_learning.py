@@ -6,9 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.dynamics import mean_over_epochs
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores, mean_over_epochs
 
 
 @register("early-learning", reference="Shwartz, Stern & Weinshall 2022, arXiv:2210.00583")

@@ -7,9 +7,8 @@ from pydantic import Field, PositiveInt
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
-from unshaken.labels.engine.nearest import nearest
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
+from unshaken.labels.engine.noise_detection import nearest
 
 
 @register("knn-agreement", reference="Zhu, Dong & Liu 2022, ICML, arXiv:2110.06283")

@@ -8,8 +8,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
 from unshaken.labels.engine.noise_detection import detect_by_loss, detect_linearly
 
 _LEAST = 1e-12

@@ -11,10 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from unshaken.core.errors import DataError
-from unshaken.labels.engine.confident_joint import class_thresholds
-from unshaken.labels.engine.evidence import Evidence
+from unshaken.labels.engine.confident_joint import class_thresholds, lowest
+from unshaken.labels.engine.finder import Evidence
 from unshaken.labels.engine.probabilities import Probabilities
-from unshaken.labels.engine.pruning import lowest
 from unshaken.labels.find.confident_learning import ConfidentLearning, Filter
 from unshaken.measure.statistics.columns import Flags, Numbers
 
@@ -78,7 +77,12 @@ def find_multi_label(
         label, p = given[:, k].astype(np.int64), np.asarray(probabilities[:, k], np.float64)
         two = np.stack([1 - p, p], 1)
         own[:, k] = two[np.arange(len(p)), label]
-        scores[:, k] = _SCORES[method](label, _adjusted(label, two) if adjust else two)
+        adjusted = two
+        if adjust:
+            thresholds = class_thresholds(own[:, k], label, 2)
+            adjusted = two - thresholds + thresholds.max()
+            adjusted = adjusted / adjusted.sum(1, keepdims=True)
+        scores[:, k] = _SCORES[method](label, adjusted)
         evidence = Evidence(label, 2, Probabilities(two, f"class {k}"))
         flagged[:, k] = np.asarray(ConfidentLearning(filter=filter).find(evidence).flagged)
         if filter.startswith("low-"):
@@ -150,13 +154,6 @@ def softmin(scores: Numbers, temperature: float = TEMPERATURE) -> Numbers:
 
 
 POOLS: Mapping[str, Callable[[Numbers], Numbers]] = {"moving-average": moving_average, "softmin": softmin}
-
-
-def _adjusted(label: NDArray[np.int64], two: Numbers) -> Numbers:
-    """Probabilities less each class's mean where it is given, plus the larger of these, over their sum."""
-    thresholds = class_thresholds(two[np.arange(len(two)), label], label, 2)
-    moved = two - thresholds + thresholds.max()
-    return np.asarray(moved / moved.sum(1, keepdims=True))
 
 
 def _own(label: NDArray[np.int64], two: Numbers) -> Numbers:

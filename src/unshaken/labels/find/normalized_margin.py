@@ -8,9 +8,14 @@ from pydantic import Field, PositiveFloat, model_validator
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.adjusted import adjusted_summary, likeliest_temperature, tempered_summary
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.finder import (
+    Evidence,
+    Finder,
+    LabelScores,
+    adjusted_summary,
+    likeliest_temperature,
+    tempered_summary,
+)
 
 
 @register("normalized-margin", reference="Northcutt, Jiang & Chuang 2021, arXiv:1911.00068")

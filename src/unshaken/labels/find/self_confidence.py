@@ -6,9 +6,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.adjusted import adjusted_summary
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores, adjusted_summary
 
 
 @register("self-confidence", reference="Northcutt, Jiang & Chuang 2021, arXiv:1911.00068")

@@ -7,9 +7,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.finder import Finder, LabelScores
-from unshaken.labels.engine.two_groups import posterior_of_low
+from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
+from unshaken.labels.engine.noise_detection import posterior_of_low
 
 _LEAST = 1e-12
 

@@ -146,11 +146,7 @@ def _check_output(classifier: Classifier, output: Any, images: Tensor) -> None:
 
 
 def _check_size(what: str, output: Tensor, images: Tensor) -> None:
-    """Refuse logits of pixels that are not as large as the images.
-
-    Raises:
-        ModelError: naming both shapes.
-    """
+    """Refuse logits of pixels that are not as large as the images."""
     if output.ndim != 4 or (len(output), *output.shape[2:]) != (len(images), *images.shape[2:]):
         raise ModelError(
             f"{what} shape {tuple(output.shape)} for images {tuple(images.shape)}: return logits as large as the images"

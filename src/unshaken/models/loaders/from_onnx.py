@@ -134,15 +134,7 @@ def _has_loop(path: Path) -> bool:
 
 @contextmanager
 def _limited(wanted: bool, name: str) -> Iterator[Any]:
-    """Options of a pass that is stopped after `PATIENCE` seconds.
-
-    Args:
-        wanted: False for a pass without a limit.
-        name: of the model, for messages.
-
-    Raises:
-        ModelError: it was stopped.
-    """
+    """Options of a pass that is stopped after `PATIENCE` seconds."""
     if not wanted:
         yield None
         return

@@ -203,11 +203,7 @@ def spec_of_run(directory: Path | str, arch: str) -> str | None:
 
 
 def _check_size(arch: str, shape: ShapeRecord, weights: Mapping[str, Tensor], spec: ModelSpec) -> None:
-    """Refuse a shape that makes a far larger net than the file's weights are, before it is built.
-
-    Raises:
-        ModelError: it does.
-    """
+    """Refuse a shape that makes a far larger net than the file's weights are, before it is built."""
     if arch not in SMALL:
         return
     with torch.device("meta"):

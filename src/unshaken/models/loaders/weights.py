@@ -86,11 +86,7 @@ def refuse_disguised(path: Path) -> bytes:
 
 
 def _refuse_bomb(path: Path) -> None:
-    """Refuse a packed checkpoint that is far larger unpacked than weights are, before it is read.
-
-    Raises:
-        ModelError: it is.
-    """
+    """Refuse a packed checkpoint that is far larger unpacked than weights are, before it is read."""
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())

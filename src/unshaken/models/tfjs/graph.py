@@ -117,11 +117,7 @@ class GraphNet(nn.Module):
             self._steps.append(step)
 
     def _computed(self, step: _Step, values: Mapping[str, Value]) -> Value:
-        """The value of a node.
-
-        Raises:
-            ModelError: it cannot be computed from what comes in, or would be too large.
-        """
+        """The value of a node."""
         given: list[Tensor] = []
         try:
             for name, place in step.inputs:

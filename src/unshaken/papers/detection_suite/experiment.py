@@ -14,7 +14,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.core.rng import SampleRng
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.fitting import Shares
 from unshaken.detect.engine.fitting import fit as fit_detectors

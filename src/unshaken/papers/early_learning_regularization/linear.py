@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unshaken.labels.engine.memorisation import memorisation
-from unshaken.labels.losses.early_learning import early_learning, update_targets
+from unshaken.labels.engine.known_truth import memorisation
+from unshaken.labels.losses import early_learning, update_targets
 
 N, DIMENSIONS, SIGMA, WRONG = 1000, 700, 0.1, 0.4
 """Samples n, their dimension p, the deviation of each coordinate, and the share of wrong labels Delta / 2."""

@@ -16,7 +16,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, UnshakenError
 from unshaken.data import Dataset, load_data, subset
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.resident import Samples
 from unshaken.papers.frame.cache import digest_tensors
 

@@ -14,7 +14,7 @@ from unshaken.core.prediction import predict
 from unshaken.core.registry import Method
 from unshaken.harden.engine.held_out import logits_of
 from unshaken.harden.engine.recipe import Epoch, Recipe
-from unshaken.labels.engine.memorisation import memorisation
+from unshaken.labels.engine.known_truth import memorisation
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net

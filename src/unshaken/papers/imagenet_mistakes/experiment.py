@@ -16,7 +16,7 @@ from unshaken.core.errors import DataError
 from unshaken.data import Dataset
 from unshaken.data.dataset import digest, file_mark
 from unshaken.data.labels import read_class_lines
-from unshaken.labels.review.released_mistakes import read_confusions, read_mistakes
+from unshaken.labels.review.imagenet_annotations import read_confusions, read_mistakes
 from unshaken.models.class_names import is_wordnet_id
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split

@@ -19,7 +19,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.core.search_copy import search_copy
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Detector
 from unshaken.detect.engine.class_gaussians import ClassGaussians

@@ -11,19 +11,19 @@ from numpy.typing import NDArray
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.data.label_noise import class_frequency, drawn_labels
-from unshaken.data.long_tail import long_tail_rows
 from unshaken.data.resident import Samples
+from unshaken.data.selection import long_tail_rows
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.harden.recipes.losses.balanced_sampling import BalancedSampling
 from unshaken.harden.recipes.noisy_labels.rcal import RCAL
 from unshaken.harden.recipes.pretraining.simclr import SimCLR
-from unshaken.labels.engine.class_gaussians import Estimator, fit_gaussians, normality
 from unshaken.labels.engine.frozen import features_of
-from unshaken.labels.engine.linear_probe import probe_probabilities
+from unshaken.labels.engine.out_of_sample import probe_probabilities
+from unshaken.labels.engine.representation_calibrator import Estimator, fit_gaussians, normality
 from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split

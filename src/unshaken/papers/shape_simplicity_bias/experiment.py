@@ -10,7 +10,7 @@ import torch
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.explain.biases.cue_sets import gratings, textured_outlines
 from unshaken.explain.biases.distortions import Distortions

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from unshaken.core.errors import DataError
-from unshaken.data.textures.cuts import cut, cut_made, kinds, vary
+from unshaken.data.textures import cut, cut_made, kinds, vary
 from unshaken.explain.textures.seams import seam_fault
 from unshaken.papers.frame.datasets import Split
 
@@ -23,7 +23,7 @@ def made(families: Sequence[str], count: int, side: int, seed: int) -> Split:
     """As many cuts of made planes, half of them broken, the families in turn.
 
     Args:
-        families: of `unshaken.data.textures.planes.FAMILIES`.
+        families: of `unshaken.data.textures.FAMILIES`.
         count: of textures.
         side: in pixels.
         seed: textures of two seeds have nothing in common.

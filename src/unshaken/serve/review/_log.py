@@ -167,11 +167,7 @@ def _with_token(connection: sa.Connection, key: int, reader: int, token: str) ->
 
 
 def _same(there: RecordedVerdict, act: Act) -> RecordedVerdict:
-    """The row that an earlier act with the same token left.
-
-    Raises:
-        ParameterError: that was another act.
-    """
+    """The row that an earlier act with the same token left."""
     same_item = act.action is Action.WITHDRAW or there.item == act.item
     if there.action is act.action and same_item and there.verdict == act.verdict:
         return there
@@ -179,11 +175,7 @@ def _same(there: RecordedVerdict, act: Act) -> RecordedVerdict:
 
 
 def _last_valid(connection: sa.Connection, key: int, reader: int) -> RecordedVerdict:
-    """The last row of a reader that can be withdrawn.
-
-    Raises:
-        ParameterError: there is none.
-    """
+    """The last row of a reader that can be withdrawn."""
     other = t.verdict.alias()
     withdrawn = sa.exists().where(other.c.review == key, other.c.withdraws == t.verdict.c.number)
     mine = sa.select(t.verdict.c.number).where(

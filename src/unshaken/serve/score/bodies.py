@@ -159,11 +159,7 @@ def _from_tensors(data: bytes, limits: Limits) -> Body:
 
 
 def _ids(names: list[str | None]) -> tuple[str, ...]:
-    """The names, or the place where there is none.
-
-    Raises:
-        HTTPException: 400, one is no short printable text.
-    """
+    """The names, or the place where there is none."""
     for name in names:
         fine = name is None or (isinstance(name, str) and 0 < len(name) <= LONGEST_ID and name.isprintable())
         if not fine:

@@ -130,11 +130,7 @@ def description(caller: Caller) -> Response:
 
 
 async def _read(request: Request, service: ScoreService) -> Body:
-    """The images of a request's body.
-
-    Raises:
-        HTTPException: 400, 413 or 415, it holds no images, or too many; 408, it does not arrive in time.
-    """
+    """The images of a request's body."""
     kind, limits = media_type(request), service.limits
     try:
         async with asyncio.timeout(limits.reading):

@@ -133,11 +133,7 @@ class History:
             self.run.write_rows(table_of(rows), rows.table, SERVED.id, file)
 
     def _resume(self) -> None:
-        """Read the windows of the last file.
-
-        Raises:
-            RunError: they are of another model, other detectors or another promise; or a file is damaged.
-        """
+        """Read the windows of the last file."""
         if self.run.exists(RECORD):
             before, now = ServiceRecord.read(self.run), self.record
             differing = [name for name in ServiceRecord.model_fields if getattr(before, name) != getattr(now, name)]

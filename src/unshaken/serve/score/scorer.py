@@ -139,11 +139,7 @@ class Scorer:
 
 
 def _thresholds(detectors: DetectorSet | None, accept: float) -> dict[str, Threshold]:
-    """The threshold of each detector at a share.
-
-    Raises:
-        ParameterError: a detector has too few calibration samples for it.
-    """
+    """The threshold of each detector at a share."""
     if detectors is None:
         return {}
     for fitted in detectors.detectors.values():

@@ -192,11 +192,7 @@ def _write_place(value: object, number: int) -> str:
 
 
 def _read_place(text: str, kind: type) -> tuple[Any, int]:
-    """The end of a page: a value and the number of a run.
-
-    Raises:
-        ParameterError: it is none of this kind.
-    """
+    """The end of a page: a value and the number of a run."""
     try:
         value, number = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         wanted = (int, float) if kind is float else kind

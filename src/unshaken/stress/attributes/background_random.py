@@ -16,7 +16,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.data import BadSample, load_data, stream
-from unshaken.data.textures.planes import FAMILIES, make_plane
+from unshaken.data.textures import FAMILIES, make_plane
 from unshaken.stress.engine.attribute_edit import REFERENCE, BackgroundEdit
 
 MOST = 256

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.rng import SampleRng
-from unshaken.data.jpeg import through_jpeg
+from unshaken.data.decode import through_jpeg
 from unshaken.stress.engine.base import Corruption
 from unshaken.stress.engine.jpeg import jpeg_compression
 

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.data.jpeg import through_jpeg
+from unshaken.data.decode import through_jpeg
 from unshaken.stress.corruptions._levels import LevelCorruption
 from unshaken.stress.engine.base import Severities
 from unshaken.stress.engine.jpeg import jpeg_compression as jpeg_compression

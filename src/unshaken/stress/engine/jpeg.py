@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from unshaken.data.jpeg import through_jpeg
+from unshaken.data.decode import through_jpeg
 from unshaken.stress.engine.pixels import to_pixels, to_planes
 
 

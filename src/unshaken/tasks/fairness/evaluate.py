@@ -20,7 +20,7 @@ from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.oracle import Oracle
 from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.harden.engine.features import last_layer
 from unshaken.models import fingerprint, load_model
 from unshaken.models.layer_features import pooled

@@ -15,7 +15,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import Dataset
 from unshaken.data.dataset import BadSample
-from unshaken.data.stream import stream
+from unshaken.data.streaming import stream
 from unshaken.models import as_classifier
 from unshaken.models.layer_features import features_of_batches
 from unshaken.models.loaders.from_open_clip import load_dual_encoder

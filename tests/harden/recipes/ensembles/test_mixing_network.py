@@ -23,7 +23,7 @@ from unshaken.core.context import Context
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.ensembles._gate_attack import TargetedOrNot

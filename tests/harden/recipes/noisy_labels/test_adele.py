@@ -15,8 +15,8 @@ from unshaken.harden.engine.recipe import Epoch, Setup
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.noisy_labels import adele as module
 from unshaken.harden.recipes.noisy_labels.adele import ADELE, AS_GIVEN, BLOCK, COUNTS, CURVE, LABELS, START
-from unshaken.labels.correct.masks import correct_masks
-from unshaken.labels.losses.multi_scale_consistency import multi_scale_consistency
+from unshaken.labels.correct.adele import correct_masks
+from unshaken.labels.losses import multi_scale_consistency
 
 
 def begun(recipe, images, samples=10):

@@ -13,7 +13,7 @@ from unshaken.harden.engine.recipe import Epoch
 from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
 from unshaken.harden.recipes.augmentation.mixup import batch_generator
 from unshaken.harden.recipes.noisy_labels.dividemix import CLEAN, LOSSES, DivideMix
-from unshaken.labels.engine.two_groups import posterior_of_low
+from unshaken.labels.engine.noise_detection import posterior_of_low
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from unshaken.core.errors import ParameterError
 from unshaken.harden.recipes.noisy_labels.elr import ELR, TABLE
-from unshaken.labels.losses.early_learning import early_learning, update_targets
+from unshaken.labels.losses import early_learning, update_targets
 
 
 def test_without_strength_it_is_cross_entropy_and_the_table_fills(net, step_of, batch, begun):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.harden.recipes.noisy_labels.gce import GCE
-from unshaken.labels.losses.generalized_cross_entropy import generalized_cross_entropy
+from unshaken.labels.losses import generalized_cross_entropy
 
 
 @pytest.mark.parametrize("mixed", [False, True])

@@ -13,10 +13,8 @@ from unshaken.harden.engine.strong_views import strong_view
 from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, track
 from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, PLS, WEIGHT
 from unshaken.harden.recipes.noisy_labels.pls_lsa import PLSLSA
-from unshaken.labels.correct.refinement import sharpen
 from unshaken.labels.engine.noise_detection import Detection, detect_by_loss, detect_linearly, guess_weights
-from unshaken.labels.losses.mixmatch import prior_penalty
-from unshaken.labels.losses.supervised_contrastive import supervised_contrastive
+from unshaken.labels.losses import prior_penalty, sharpen, supervised_contrastive
 
 PLAIN = {"mixup": 0, "contrastive": 0, "pad": 0, "mirror": 0, "guesses": 1, "stage": 0}
 """No augmentation of weak views, no mixup, no contrastive loss."""

@@ -16,9 +16,8 @@ from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant
 from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS
 from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, WEIGHT
 from unshaken.harden.recipes.noisy_labels.pls_lsa_plus import PLSLSAPlus
-from unshaken.labels.correct.refinement import sharpen
 from unshaken.labels.engine.noise_detection import Detection, guess_weights
-from unshaken.labels.losses.supervised_contrastive import supervised_contrastive
+from unshaken.labels.losses import sharpen, supervised_contrastive
 
 PLAIN = {"mixup": 0, "contrastive": 0, "pad": 0, "mirror": 0, "stage": 0, "projected": 4}
 ROWS = torch.tensor([5, 0, 3, 8, 1, 7])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.harden.recipes.noisy_labels.sce import SCE
-from unshaken.labels.losses.symmetric_cross_entropy import symmetric_cross_entropy
+from unshaken.labels.losses import symmetric_cross_entropy
 
 
 @pytest.mark.parametrize("mixed", [False, True])

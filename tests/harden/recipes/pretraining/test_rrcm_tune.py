@@ -10,7 +10,7 @@ import torch
 import unshaken
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.recipe import Recipe, Setup

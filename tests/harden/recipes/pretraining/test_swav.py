@@ -9,7 +9,7 @@ import torch
 
 import unshaken
 from unshaken.core.errors import ParameterError
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.features import last_layer
 from unshaken.harden.engine.fit import fit

@@ -14,7 +14,7 @@ from unshaken.core.registry import register
 from unshaken.harden.engine.members import alike
 from unshaken.harden.engine.recipe import FirstTry, Step
 from unshaken.harden.recipes.noisy_labels._two_networks import TwoNetworks
-from unshaken.labels.losses.small_loss import forget_rate, smallest
+from unshaken.labels.losses import forget_rate, smallest
 
 
 @register("co-teaching", reference="Han et al. 2018, arXiv:1804.06872", group="noisy-labels")

@@ -18,10 +18,15 @@ from unshaken.harden.engine.recipe import Epoch, FirstTry, Setup, Step
 from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
 from unshaken.harden.recipes.noisy_labels._two_networks import TwoNetworks, refuse_processes
-from unshaken.labels.correct.refinement import guess_labels, refine_labels
-from unshaken.labels.engine.two_groups import posterior_of_low
-from unshaken.labels.losses.mixmatch import mixmatch, negative_entropy, prior_penalty
-from unshaken.labels.losses.ramps import linear_ramp
+from unshaken.labels.engine.noise_detection import posterior_of_low
+from unshaken.labels.losses import (
+    guess_labels,
+    linear_ramp,
+    mixmatch,
+    negative_entropy,
+    prior_penalty,
+    refine_labels,
+)
 
 CLEAN, LOSSES = "clean", "losses"
 """Names in the memory: w `[2, samples]` by each network's own losses; these of the last H epochs `[H, 2, samples]`."""

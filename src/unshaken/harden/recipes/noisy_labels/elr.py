@@ -12,7 +12,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
-from unshaken.labels.losses.early_learning import early_learning, update_targets
+from unshaken.labels.losses import early_learning, update_targets
 
 TABLE = "targets"
 """Name of the table `[samples, K]` in the recipe's memory."""

@@ -17,8 +17,7 @@ from unshaken.harden.engine.members import apart, members_in
 from unshaken.harden.engine.recipe import Memory, Setup, Step
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
 from unshaken.harden.recipes.noisy_labels._two_networks import TwoNetworks, refuse_processes
-from unshaken.labels.losses.early_learning import early_learning
-from unshaken.labels.losses.ramps import exponential_ramp
+from unshaken.labels.losses import early_learning, exponential_ramp
 
 TABLE, AVERAGE = "targets", "average."
 """Names in the memory: the tables `[2, samples, K]`, and what the averaged weights' names begin with."""

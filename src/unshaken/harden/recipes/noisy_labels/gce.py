@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Step
-from unshaken.labels.losses.generalized_cross_entropy import generalized_cross_entropy
+from unshaken.labels.losses import generalized_cross_entropy
 
 
 @register("gce", reference="Zhang & Sabuncu 2018, arXiv:1805.07836", group="noisy-labels")

@@ -21,10 +21,8 @@ from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
 from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, TrainingOutputs, stage_layer, track
 from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
-from unshaken.labels.correct.refinement import sharpen
 from unshaken.labels.engine.noise_detection import guess_weights
-from unshaken.labels.losses.mixmatch import prior_penalty
-from unshaken.labels.losses.supervised_contrastive import supervised_contrastive, weighted_cross_entropy
+from unshaken.labels.losses import prior_penalty, sharpen, supervised_contrastive, weighted_cross_entropy
 
 GUESS, NOISY, WEIGHT = "guess", "noisy", "weight"
 """Names in the memory: the guesses stored last `[samples, K]`, which labels are doubted, and weights, `[samples]`."""

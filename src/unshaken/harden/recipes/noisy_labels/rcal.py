@@ -18,10 +18,8 @@ from unshaken.harden.engine.features import last_layer, watched_features
 from unshaken.harden.engine.recipe import Memory, Recipe, Setup, Step
 from unshaken.harden.recipes.augmentation.mixup import Mixup, batch_generator, mixup_batch
 from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
-from unshaken.labels.engine.class_gaussians import Estimator
-from unshaken.labels.engine.representation_calibrator import RepresentationCalibrator
-from unshaken.labels.engine.tail_calibration import Covariance, Weighting
-from unshaken.labels.losses.individual_representation import individual_representation
+from unshaken.labels.engine.representation_calibrator import Covariance, Estimator, RepresentationCalibrator, Weighting
+from unshaken.labels.losses import individual_representation
 
 FROZEN, SCALE = "frozen", "scale"
 """Names in the memory: z `[samples, m]`, and the mean of its squared lengths over the training samples."""

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Step
-from unshaken.labels.losses.symmetric_cross_entropy import symmetric_cross_entropy
+from unshaken.labels.losses import symmetric_cross_entropy
 
 
 @register("sce", reference="Wang et al. 2019, arXiv:1908.06112", group="noisy-labels")

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import FirstTry, Recipe, Step
-from unshaken.labels.losses.small_loss import forget_rate, smallest
+from unshaken.labels.losses import forget_rate, smallest
 
 
 @register("small-loss-selection", reference="Shen & Sanghavi 2019, arXiv:1810.11874", group="noisy-labels")

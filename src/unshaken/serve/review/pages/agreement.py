@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from unshaken.labels.review.agreement import agreement_of
+from unshaken.labels.review.protocol import agreement_of
 from unshaken.report.blocks import Block, Headline, Text
 from unshaken.report.label_agreement import agreement_blocks
 from unshaken.serve.pages import answer_blocks

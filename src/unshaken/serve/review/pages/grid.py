@@ -51,11 +51,7 @@ def show(
 
 
 def _filters(here: ReviewContext, asked: dict[str, str]) -> Filters:
-    """The filters that a form asks for.
-
-    Raises:
-        ParameterError: a field has a value that is not allowed.
-    """
+    """The filters that a form asks for."""
     values: dict[str, object] = {
         "state": asked["state"] or None,
         "reader": asked["reader"] or None,

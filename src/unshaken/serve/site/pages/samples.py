@@ -124,11 +124,7 @@ def _first(known: list[str]) -> str:
 
 
 def _filters(here: RunContext, asked: dict[str, str]) -> GridFilters:
-    """The filters that a form asks for.
-
-    Raises:
-        ParameterError: a field has a value that is not allowed.
-    """
+    """The filters that a form asks for."""
     return GridFilters(
         outcome=_choose(Outcome, asked["outcome"]),
         label=here.classes.number(asked["label"]) if asked["label"].strip() else None,

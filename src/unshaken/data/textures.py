@@ -1,0 +1,184 @@
+"""Textures drawn from a seed: planes of a known period, and cuts of them that tile or do not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
+
+Plane = NDArray[np.float64]
+
+
+def noise(period: int, rng: np.random.Generator) -> Plane:
+    """Noise of a random band of wave numbers: float64 `[period, period]`, not scaled."""
+    low = rng.uniform(1, 6)
+    high = low + rng.uniform(2, 10)
+    waves = np.fft.fftfreq(period) * period
+    radius = np.hypot(waves[:, None], waves)
+    spectrum = np.exp(2j * np.pi * rng.random((period, period))) * ((radius >= low) & (radius <= high))
+    return np.asarray(np.fft.ifft2(spectrum).real)
+
+
+def cells(period: int, rng: np.random.Generator) -> Plane:
+    """Distances to the nearest of some points, or between the nearest two, on a torus."""
+    points = rng.uniform(0, period, (int(rng.integers(8, 40)), 2))
+    place = np.arange(period)
+    apart = [np.abs(place[:, None] - points[:, axis]) for axis in (0, 1)]
+    down, across = (np.minimum(a, period - a) for a in apart)
+    nearest = np.sort(np.hypot(down[:, None], across[None]), 2)[..., :2]
+    return np.asarray(nearest[..., 0] if rng.random() < 0.5 else nearest[..., 1] - nearest[..., 0])
+
+
+def stripes(period: int, rng: np.random.Generator) -> Plane:
+    """Warped stripes of whole wave numbers, or a plaid of two kinds."""
+    warp = smooth(period, rng) * rng.uniform(0, 2)
+    rows, columns = np.mgrid[:period, :period] * (2 * np.pi / period)
+
+    def one() -> Plane:
+        a, b = int(rng.integers(0, 7)), int(rng.integers(1, 7))
+        return np.asarray(np.sin(a * rows + b * columns + warp + rng.uniform(0, 7)) * rng.choice([1.0, 4.0])).clip(
+            -1, 1
+        )
+
+    return one() if rng.random() < 0.5 else one() + one().T
+
+
+def bricks(period: int, rng: np.random.Generator) -> Plane:
+    """Courses of bricks, every second one moved by half a brick, each brick with a tone of its own."""
+    courses, count = 2 * int(rng.integers(1, 5)), int(rng.integers(1, 5))
+    row, column = np.mgrid[:period, :period] / period
+    course = np.floor(row * courses)
+    along = column * count + (course % 2) / 2
+    tones = rng.uniform(0.4, 1, (courses, count))[course.astype(int), np.floor(along).astype(int) % count]
+    mortar = rng.uniform(0.05, 0.15)
+    joint = ((row * courses) % 1 < mortar) | (along % 1 < mortar * count / courses)
+    return np.asarray(np.where(joint, rng.uniform(0, 0.3), tones + 0.05 * smooth(period, rng)))
+
+
+def wallpaper(period: int, rng: np.random.Generator) -> Plane:
+    """A motif repeated under the symmetries of p2, pmm or p4."""
+    motif = noise(period, rng)
+    turns = {
+        "p2": (motif, np.roll(motif[::-1, ::-1], 1, (0, 1))),
+        "pmm": (motif, motif[::-1], motif[:, ::-1], motif[::-1, ::-1]),
+        "p4": tuple(np.rot90(motif, k) for k in range(4)),
+    }
+    return np.asarray(sum(turns[str(rng.choice(list(turns)))])).clip(-np.inf, np.inf)
+
+
+def smooth(period: int, rng: np.random.Generator) -> Plane:
+    """Noise of the wave numbers up to 3, of a deviation of 1."""
+    waves = np.fft.fftfreq(period) * period
+    kept = np.hypot(waves[:, None], waves) <= 3
+    field = np.fft.ifft2(np.exp(2j * np.pi * rng.random((period, period))) * kept).real
+    return np.asarray(field / field.std())
+
+
+FAMILIES: Mapping[str, Callable[[int, np.random.Generator], Plane]] = {
+    "noise": noise,
+    "cells": cells,
+    "stripes": stripes,
+    "bricks": bricks,
+    "wallpaper": wallpaper,
+}
+
+
+def make_plane(family: str, period: int, seed: int) -> NDArray[np.float32]:
+    """One period of a plane, the same for the same arguments.
+
+    Args:
+        family: of `FAMILIES`.
+        period: in pixels.
+        seed: of all that is drawn.
+
+    Returns:
+        Float32 `[period, period]` from 0 to 1; it repeats without a seam.
+    """
+    plane = FAMILIES[family](period, np.random.default_rng(seed))
+    low, high = plane.min(), plane.max()
+    return np.asarray((plane - low) / max(high - low, 1e-9), np.float32)
+
+
+BREAKS = ("crop", "short", "turned", "stretched")
+"""Kinds of cuts that do not tile: of a plane of twice the period; short of the period; turned; stretched one way."""
+
+
+def sample_plane(
+    plane: NDArray[np.float32], side: int, matrix: NDArray[np.float64], start: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Read a plane that repeats at `matrix @ (row, column) + start`, bilinear.
+
+    Args:
+        plane: one period `[P, P]`.
+        side: of the result in pixels.
+        matrix: `[2, 2]`; the identity reads pixel by pixel.
+        start: `[2]`, row and column of the first pixel.
+    """
+    places = np.indices((side, side)).reshape(2, -1)
+    read = matrix @ places + start[:, None]
+    values = map_coordinates(plane, read, order=1, mode="grid-wrap")
+    return np.asarray(values.reshape(side, side), np.float32)
+
+
+def cut(plane: NDArray[np.float32], side: int, kind: str, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A cut of a plane, with a random start.
+
+    Args:
+        plane: one period `[P, P]`; for `crop` at least twice the side, else it is enlarged.
+        side: of the cut in pixels, which holds one period but for its kind.
+        kind: `whole`, or one of `BREAKS`.
+        rng: gives what is drawn.
+
+    Returns:
+        Float32 `[side, side]`.
+    """
+    matrix = np.eye(2)
+    if kind == "crop":
+        matrix = matrix / 2
+    elif kind == "short":
+        matrix = matrix * (1 - int(rng.integers(3, max(4, side // 4))) / side)
+    elif kind == "turned":
+        angle = math.radians(rng.uniform(5, 40)) * rng.choice([-1, 1])
+        matrix = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    elif kind == "stretched":
+        matrix = np.diag(rng.permutation([1.0, 1 / rng.uniform(1.1, 1.6)]))
+    period = len(plane)
+    return sample_plane(plane, side, matrix * (period / side), rng.integers(0, period, 2).astype(np.float64))
+
+
+def cut_made(family: str, side: int, kind: str, seed: int) -> NDArray[np.float32]:
+    """A cut of a made plane, with random contrast and brightness, half of them inverted.
+
+    Half of the whole cuts are read from a period of another length, so that the blur of resampling does not tell the
+    kinds apart.
+
+    Args:
+        family: of `unshaken.data.textures.FAMILIES`.
+        side: in pixels.
+        kind: `whole`, or one of `BREAKS`.
+        seed: of all that is drawn.
+
+    Returns:
+        Float32 `[side, side]` in [0, 1].
+    """
+    rng = np.random.default_rng([seed, 1])
+    period = 2 * side if kind == "crop" else side
+    if kind == "whole" and rng.random() < 0.5:
+        period = int(rng.integers(side * 3 // 4, side * 5 // 4))
+    return vary(cut(make_plane(family, period, seed), side, kind, rng), rng)
+
+
+def vary(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Pixels in [0, 1] of another contrast and brightness, inverted in half of all cases; a texture stays tileable."""
+    if rng.random() < 0.5:
+        pixels = 1 - pixels
+    contrast = rng.uniform(0.5, 1)
+    return np.asarray(pixels * contrast + rng.uniform(0, 1 - contrast), np.float32)
+
+
+def kinds(count: int) -> list[str]:
+    """Kinds of as many cuts: whole ones and broken ones in turn, the four kinds of these in turn."""
+    return ["whole" if i % 2 == 0 else BREAKS[i // 2 % len(BREAKS)] for i in range(count)]

@@ -1,0 +1,91 @@
+"""Folds of a set, and a linear classifier trained on the others of each: out-of-sample probabilities in seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.measure.statistics.columns import Indices
+
+
+def stratified_folds(labels: Indices, folds: int, seed: int = 0) -> Indices:
+    """The fold of each sample, int `[N]` in 0..folds-1; of every class, sizes differ by one at most.
+
+    Args:
+        labels: int `[N]`.
+        folds: at least 2.
+        seed: of the order.
+
+    Raises:
+        ParameterError: fewer than two folds.
+        DataError: a class has a single sample, so that a fold would train without it.
+    """
+    if folds < 2:
+        raise ParameterError(f"folds={folds} must be 2 or more: a part is judged by a model trained on the others")
+    counts = np.bincount(labels)
+    if (alone := np.flatnonzero(counts == 1)).size:
+        raise DataError(
+            f"class {alone[0]} has a single sample: a model trained without it does not know the class; give more"
+        )
+    found = np.empty(len(labels), np.int64)
+    rng, start = np.random.default_rng(seed), 0
+    for members in (np.flatnonzero(labels == c) for c in np.flatnonzero(counts)):
+        found[rng.permutation(members)] = (start + np.arange(len(members))) % folds
+        start += len(members)
+    return found
+
+
+STEPS = 100
+
+
+def probe_probabilities(
+    features: NDArray[np.floating], labels: Indices, fold: Indices, classes: int, *, penalty: float = 1e-3
+) -> NDArray[np.float32]:
+    """Probabilities `[N, K]` of each sample by softmax regression on the samples of all other folds.
+
+    Columns are standardised by the samples that are learned from. The loss is the mean cross-entropy and
+    `penalty / 2 |W|^2`; it is convex, and L-BFGS ends where its gradient is small.
+
+    Args:
+        features: `[N, D]`.
+        labels: int `[N]` in 0..classes-1.
+        fold: of each sample, int `[N]`.
+        classes: K.
+        penalty: of the weights, above 0.
+    """
+    x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(labels)
+    found = np.empty((len(labels), classes), np.float32)
+    for part in np.unique(fold):
+        apart = torch.from_numpy(fold == part)
+        mean, deviation = x[~apart].mean(0), x[~apart].std(0).clamp(min=1e-6)
+        normal = (x - mean) / deviation
+        weight, bias = softmax_regression(normal[~apart], y[~apart], classes, penalty)
+        found[apart.numpy()] = (normal[apart] @ weight + bias).softmax(1).numpy()
+    return found
+
+
+def softmax_regression(x: Tensor, y: Tensor, classes: int, penalty: float) -> tuple[Tensor, Tensor]:
+    """Weights `[D, K]` and biases `[K]` of a softmax regression, by L-BFGS.
+
+    Args:
+        x: `[N, D]`; standardise the columns first.
+        y: int64 `[N]` in 0..classes-1.
+        classes: K.
+        penalty: of `penalty / 2 |W|^2` beside the mean cross-entropy, above 0.
+    """
+    weight = torch.zeros(x.shape[1], classes, requires_grad=True)
+    bias = torch.zeros(classes, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=STEPS, tolerance_grad=1e-5, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(x @ weight + bias, y) + penalty / 2 * (weight * weight).sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+    return weight.detach(), bias.detach()
