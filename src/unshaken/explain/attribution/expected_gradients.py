@@ -18,7 +18,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
 from unshaken.data.stream import stream
-from unshaken.explain.engine.random_paths import RandomPaths
+from unshaken.explain.engine.gradients import RandomPaths
 
 
 @register("expected-gradients", reference="Erion et al. 2021, arXiv:1906.10670")

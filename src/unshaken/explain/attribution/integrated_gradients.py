@@ -11,11 +11,9 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.attribution import AttributionMap
-from unshaken.explain.engine.averaged_gradients import AveragedGradients
+from unshaken.explain.engine.attribution import AttributionMap, Target
 from unshaken.explain.engine.baselines import Baseline, baseline_of
-from unshaken.explain.engine.reduce import Channels, reduce_channels
-from unshaken.explain.engine.target import Target
+from unshaken.explain.engine.gradients import AveragedGradients, Channels, reduce_channels
 
 
 @register("integrated-gradients", reference="Sundararajan et al. 2017, arXiv:1703.01365")

@@ -8,8 +8,8 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.averaged_gradients import AveragedGradients
-from unshaken.explain.engine.target import Target
+from unshaken.explain.engine.attribution import Target
+from unshaken.explain.engine.gradients import AveragedGradients
 
 
 @register("smoothgrad", reference="Smilkov et al. 2017, arXiv:1706.03825")

@@ -16,10 +16,9 @@ from unshaken.core.oracle import required
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.explain.engine.attribution import Attribution, AttributionMap
+from unshaken.explain.engine.attribution import Attribution, AttributionMap, Score, Target
 from unshaken.explain.engine.gradients import LayerGradient
 from unshaken.explain.engine.layers import find_map_layer
-from unshaken.explain.engine.target import Score, Target
 
 
 class LayerMap(State):
