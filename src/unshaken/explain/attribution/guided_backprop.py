@@ -16,8 +16,8 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.query import Answer, Goal, Gradient, Passes
 from unshaken.core.registry import register
-from unshaken.explain.engine.attribution import TargetScore
-from unshaken.explain.engine.gradients import OneGradient, SingleGradient
+from unshaken.explain.engine.attribution import MapState, TargetScore
+from unshaken.explain.engine.gradients import SingleGradient
 
 
 class Rectifier(NamedTuple):
@@ -136,5 +136,5 @@ class GuidedBackprop(SingleGradient):
         return gradient
 
     @override
-    def ask(self, state: OneGradient) -> GuidedGradient:
+    def ask(self, state: MapState) -> GuidedGradient:
         return GuidedGradient(state.target.images, of=TargetScore(state.target.classes, self.score))

@@ -15,9 +15,8 @@ from typing_extensions import override
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.query import Answer, Goal, Passes, Query
-from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.activation_map import LayerMap, enlarged
-from unshaken.explain.engine.attribution import Attribution, AttributionMap, Score, Target, TargetScore
+from unshaken.explain.engine.activation_map import enlarged
+from unshaken.explain.engine.attribution import MapState, OneQuery, Score, TargetScore
 from unshaken.models.networks.attention import attention_layers, attention_names, attention_of, token_side
 from unshaken.models.networks.attention_outputs import attention_gradient, is_plain, output_place
 
@@ -154,7 +153,7 @@ class AttentionQuery(Query):
         return Answer(logits=logits.detach(), features={RELEVANCE: relevance})
 
 
-class AttentionMap(Attribution[LayerMap]):
+class AttentionMap(OneQuery):
     """Base class of maps from attention. A subclass writes `follow`."""
 
     needs: ClassVar[frozenset[str]] = frozenset({"attention", "gradient"})
@@ -193,24 +192,11 @@ class AttentionMap(Attribution[LayerMap]):
         return self._tokens
 
     @override
-    def start(self, target: Target, rng: SampleRng) -> LayerMap:
-        return LayerMap(target, torch.zeros_like(target.images[:, 0]), torch.zeros_like(target.classes).bool())
-
-    @override
-    def ask(self, state: LayerMap) -> AttentionQuery:
+    def ask(self, state: MapState) -> AttentionQuery:
         target = state.target
         return AttentionQuery(target.images, target.classes, self, self.tokens, self.gradient_of)
 
     @override
-    def tell(self, state: LayerMap, answer: Answer) -> LayerMap:
+    def make_map(self, images: Tensor, answer: Answer) -> Tensor:
         patches = (answer.features or {})[RELEVANCE][:, self.tokens.before :]
-        found = enlarged(patches.reshape(-1, *self.tokens.grid), state.map.shape[1:])
-        return state.replace(map=found, asked=torch.ones_like(state.asked))
-
-    @override
-    def done(self, state: LayerMap) -> Tensor:
-        return state.asked
-
-    @override
-    def result(self, state: LayerMap) -> AttributionMap:
-        return AttributionMap(state.map)
+        return enlarged(patches.reshape(-1, *self.tokens.grid), images.shape[2:])

@@ -140,6 +140,45 @@ class Attribution(Parameters, ABC, Generic[S]):
         """A map is never done early."""
 
 
+class MapState(State):
+    """One row a sample.
+
+    Args:
+        target: the sample and its class.
+        map: float32 `[N, H, W]`; zeros before the answer.
+        answered: bool `[N]`.
+    """
+
+    target: Target
+    map: Tensor
+    answered: Tensor
+
+
+class OneQuery(Attribution[MapState]):
+    """Base class of methods whose map is made from one answer of the model. A subclass writes `ask` and `make_map`."""
+
+    @abstractmethod
+    def make_map(self, images: Tensor, answer: Answer) -> Tensor:
+        """Maps `[N, H, W]` of images `[N, C, H, W]` from the answer to `ask`."""
+
+    @override
+    def start(self, target: Target, rng: SampleRng) -> MapState:
+        return MapState(target, torch.zeros_like(target.images[:, 0]), torch.zeros_like(target.classes).bool())
+
+    @override
+    def tell(self, state: MapState, answer: Answer) -> MapState:
+        found = self.make_map(state.target.images, answer)
+        return state.replace(map=found, answered=torch.ones_like(state.answered))
+
+    @override
+    def done(self, state: MapState) -> Tensor:
+        return state.answered
+
+    @override
+    def result(self, state: MapState) -> AttributionMap:
+        return AttributionMap(state.map)
+
+
 def even_piece(count: int, most: int) -> int:
     """The size of the pieces that a count is cut into, so that the last one lacks least; of such the largest.
 

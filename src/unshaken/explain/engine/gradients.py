@@ -1,10 +1,10 @@
-"""Gradients of a class's score by the image at several points, and by the output of a layer."""
+"""Gradients of a class's score, and the maps that are made of them: at the image, at many points, and by a layer."""
 
 from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -15,7 +15,16 @@ from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Goal, Gradient, Passes, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.explain.engine.attribution import Attribution, AttributionMap, Score, Target, TargetScore, even_piece
+from unshaken.explain.engine.attribution import (
+    Attribution,
+    AttributionMap,
+    MapState,
+    OneQuery,
+    Score,
+    Target,
+    TargetScore,
+    even_piece,
+)
 
 Channels = Literal["mean-abs", "max-abs", "sum"]
 """How the channels of a pixel become one value: mean or maximum of absolute values, or the signed sum."""
@@ -51,7 +60,7 @@ class PointGradients(Query):
     """
 
     classes: Tensor
-    score: Score = "logit"
+    score: Score
 
     @property
     @override
@@ -64,8 +73,8 @@ class PointGradients(Query):
         query = Gradient(
             self.points.flatten(0, 1), of=TargetScore(self.classes.repeat_interleave(q), self.score), layers=()
         )
-        parts = [query[rows].evaluate(passes, None) for rows in _pieces(n * q, passes.limit)]
-        found = Answer.concat(parts)
+        pieces = [slice(i, i + passes.limit) for i in range(0, n * q, passes.limit)]
+        found = Answer.concat([query[rows].evaluate(passes, None) for rows in pieces])
         shaped: dict[str, Any] = {
             name: required(getattr(found, name)).reshape(n, q, *getattr(found, name).shape[1:])
             for name in ("gradient", "value", "logits")
@@ -98,26 +107,7 @@ class LayerGradient(Query):
         return Answer(logits=logits.detach(), value=value.detach(), features=found, gradient=gradient)
 
 
-def _pieces(count: int, size: int) -> list[slice]:
-    """Consecutive slices of at most `size` rows."""
-    return [slice(i, min(count, i + size)) for i in range(0, count, size)]
-
-
-class OneGradient(State):
-    """One row a sample.
-
-    Args:
-        target: the sample and its class.
-        gradient: at the image, `[N, C, H, W]`; zeros before it was asked for.
-        asked: bool `[N]`.
-    """
-
-    target: Target
-    gradient: Tensor
-    asked: Tensor
-
-
-class SingleGradient(Attribution[OneGradient]):
+class SingleGradient(OneQuery):
     """Base class of methods that need the gradient at the image and no more. A subclass writes `values`."""
 
     score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
@@ -128,28 +118,49 @@ class SingleGradient(Attribution[OneGradient]):
         """A value for each channel of each pixel, all `[N, C, H, W]`."""
 
     @override
-    def start(self, target: Target, rng: SampleRng) -> OneGradient:
-        return OneGradient(target, torch.zeros_like(target.images), torch.zeros_like(target.classes, dtype=torch.bool))
-
-    @override
-    def ask(self, state: OneGradient) -> Gradient:
+    def ask(self, state: MapState) -> Gradient:
         return Gradient(state.target.images, of=TargetScore(state.target.classes, self.score))
 
     @override
-    def tell(self, state: OneGradient, answer: Answer) -> OneGradient:
-        return state.replace(gradient=required(answer.gradient), asked=torch.ones_like(state.asked))
-
-    @override
-    def done(self, state: OneGradient) -> Tensor:
-        return state.asked
-
-    @override
-    def result(self, state: OneGradient) -> AttributionMap:
-        return AttributionMap(reduce_channels(self.values(state.target.images, state.gradient), self.channels))
+    def make_map(self, images: Tensor, answer: Answer) -> Tensor:
+        return reduce_channels(self.values(images, required(answer.gradient)), self.channels)
 
 
 CHUNK = 16
 """Points a sample in one query at most: whatever the batch, sums are taken in the same pieces."""
+
+
+class Terms(NamedTuple):
+    """Q terms of the sums `sum_q w_q grad F(x_q)` and `sum_q v_q F(x_q)`, with F the score of the class.
+
+    Args:
+        points: x, `[N, Q, C, H, W]`.
+        weights: w, `[N, Q]` or in the points' shape; None for 1 over the number of all points.
+        score_weights: v, `[N, Q]`; None for 0.
+    """
+
+    points: Tensor
+    weights: Tensor | None = None
+    score_weights: Tensor | None = None
+
+
+class WeightedGradients(PointGradients):
+    """The weighted sums of the gradients and of the scores at Q points a sample; see `Terms`.
+
+    Args:
+        points: x, `[N, Q, C, H, W]`.
+        weights: w, `[N, Q, 1, 1, 1]` or in the points' shape.
+        score_weights: v, `[N, Q]`.
+    """
+
+    weights: Tensor
+    score_weights: Tensor
+
+    @override
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        found = super().evaluate(passes, None)
+        gradient = (required(found.gradient) * self.weights).sum(1)
+        return dataclasses.replace(found, gradient=gradient, value=(required(found.value) * self.score_weights).sum(1))
 
 
 class Averaging(State):
@@ -160,7 +171,7 @@ class Averaging(State):
         rng: the sample's streams.
         asked: int64 `[N]`: points asked about.
         total: the weighted sum of gradients so far, `[N, C, H, W]`.
-        scores: the weighted sum of scores so far, `[N]`; see `AveragedGradients.score_weights`.
+        scores: the weighted sum of scores so far, `[N]`.
     """
 
     target: Target
@@ -171,9 +182,9 @@ class Averaging(State):
 
 
 class AveragedGradients(Attribution[Averaging]):
-    """Base class of methods that take the mean of gradients at points chosen before.
+    """Base class of methods that take a weighted mean of gradients at points chosen before.
 
-    A subclass writes `count`, `points` and `finish`.
+    A subclass writes `count` and `terms`.
     """
 
     repeated: ClassVar[bool] = True
@@ -187,22 +198,14 @@ class AveragedGradients(Attribution[Averaging]):
         """Number of points a sample."""
 
     @abstractmethod
-    def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """Points `[N, Q, C, H, W]`.
+    def terms(self, target: Target, number: Tensor, rng: SampleRng) -> Terms:
+        """Some terms of the sums.
 
         Args:
             target: the samples.
-            number: which points, int64 `[N, Q]`, each below `count`.
+            number: which terms, int64 `[N, Q]`, each below `count`.
             rng: the samples' streams.
         """
-
-    def weights(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """Factors of the gradients in their sum: `[N, Q]`, or in the points' shape."""
-        return torch.full_like(number, 1 / self.count, dtype=torch.float32)
-
-    def score_weights(self, number: Tensor) -> Tensor:
-        """Factors of the scores in a sum of their own, `[N, Q]`."""
-        return torch.zeros_like(number, dtype=torch.float32)
 
     def finish(self, target: Target, total: Tensor, scores: Tensor) -> AttributionMap:
         """From the sums to maps.
@@ -224,24 +227,23 @@ class AveragedGradients(Attribution[Averaging]):
         none = torch.zeros_like(target.classes)
         return Averaging(target, rng, none, torch.zeros_like(target.images), target.images.new_zeros(len(none)))
 
-    def _numbers(self, state: Averaging) -> Tensor:
-        return state.asked[:, None] + torch.arange(self.width, device=state.asked.device)
-
     @override
-    def ask(self, state: Averaging) -> PointGradients:
-        number = self._numbers(state).clamp(max=self.count - 1)
-        return PointGradients(self.points(state.target, number, state.rng), state.target.classes, self.score)
+    def ask(self, state: Averaging) -> WeightedGradients:
+        number = state.asked[:, None] + torch.arange(self.width, device=state.asked.device)
+        counts = (number < self.count).to(state.total)
+        points, weights, score_weights = self.terms(state.target, number.clamp(max=self.count - 1), state.rng)
+        weights = torch.full_like(counts, 1 / self.count) if weights is None else weights
+        score_weights = torch.zeros_like(counts) if score_weights is None else score_weights
+        return WeightedGradients(
+            points, state.target.classes, self.score, over_pixels(weights) * over_pixels(counts), score_weights * counts
+        )
 
     @override
     def tell(self, state: Averaging, answer: Answer) -> Averaging:
-        number, gradient, value = self._numbers(state), required(answer.gradient), required(answer.value)
-        asked, number = number < self.count, number.clamp(max=self.count - 1)
-        weights = _like(self.weights(state.target, number, state.rng), gradient) * _like(asked, gradient)
-        scores = (value * self.score_weights(number) * asked).sum(1)
         return state.replace(
             asked=state.asked + self.width,
-            total=state.total + (gradient * weights).sum(1),
-            scores=state.scores + scores,
+            total=state.total + required(answer.gradient),
+            scores=state.scores + required(answer.value),
         )
 
     @override
@@ -253,9 +255,9 @@ class AveragedGradients(Attribution[Averaging]):
         return self.finish(state.target, state.total, state.scores)
 
 
-def _like(weights: Tensor, points: Tensor) -> Tensor:
-    """Weights with as many dimensions as points have."""
-    return weights.view(*weights.shape, *[1] * (points.ndim - weights.ndim))
+def over_pixels(weights: Tensor) -> Tensor:
+    """Weights `[N, Q]` with the dimensions of points, `[N, Q, 1, 1, 1]`; those that have them stay."""
+    return weights if weights.ndim > 2 else weights[:, :, None, None, None]
 
 
 class RandomPaths(AveragedGradients):
@@ -279,24 +281,14 @@ class RandomPaths(AveragedGradients):
     def count(self) -> int:
         return self.samples
 
-    def _drawn(self, target: Target, number: Tensor, rng: SampleRng) -> tuple[Tensor, Tensor, Tensor]:
-        """Baselines, noisy images `[N, Q, C, H, W]`, and places on the way between, `[N, Q, 1, 1, 1]`."""
+    @override
+    def terms(self, target: Target, number: Tensor, rng: SampleRng) -> Terms:
+        """The points `b + t (x - b)` and the weights `(x - b) / samples`."""
         n, q = number.shape
         own = rng.each(number)
         images = noisy = target.images.repeat_interleave(q, 0)
         if self.sigma:
             noisy = images + self.sigma * own.fold("noise").noise(*images.shape[1:]).to(images)
         parts = (self.baseline(images, own), noisy, own.fold("place").fresh(1)[:, :, None, None].to(images))
-        baselines, noisy, places = (part.view(n, q, *part.shape[1:]) for part in parts)
-        return baselines, noisy, places
-
-    @override
-    def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """`b + t (x - b)`."""
-        baselines, noisy, places = self._drawn(target, number, rng)
-        return baselines + places * (noisy - baselines)
-
-    @override
-    def weights(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        baselines, noisy, _ = self._drawn(target, number, rng)
-        return (noisy - baselines) / self.samples
+        b, x, t = (part.view(n, q, *part.shape[1:]) for part in parts)
+        return Terms(b + t * (x - b), (x - b) / self.samples)
