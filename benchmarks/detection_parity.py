@@ -117,7 +117,7 @@ def ours(spec: str, both: Both) -> Tensor:
         for layer, sums in moments.items():
             sums.add(look.pooled(layer), both.train.labels)
         rows = {**method.rows(look), "labels": both.train.labels}
-        bank = run_queries(method.learn(FitData(anatomy, moments, rows, look, len(train))), oracle)
+        bank = run_queries(method.fit(FitData(anatomy, moments, rows, look, len(train))), oracle)
         return screen({"": FittedDetector(method, bank, torch.zeros(0))}, anatomy, test, oracle)[""].score
 
 

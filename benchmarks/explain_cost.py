@@ -39,7 +39,7 @@ import unshaken
 from unshaken.core.rng import SampleRng
 from unshaken.explain import attribute
 from unshaken.explain.attribution.rise import RISE
-from unshaken.explain.engine.target import Target
+from unshaken.explain.engine.attribution import Target
 
 PATCH = 50
 """Side of occlusion's patch, in pixels."""

@@ -34,8 +34,8 @@ from _peers import machine, spread
 from safetensors.torch import save_file
 from torch import Tensor
 
-from unshaken.detect.engine.banks import read_banks
-from unshaken.detect.scores._quantised import QuantisedBank, fast_bytes, restored, saved
+from unshaken.detect.engine.detector_folder import read_banks
+from unshaken.detect.scores._nearest import QuantisedBank, fast_bytes, restored, saved
 from unshaken.detect.scores.knn import LARGE, kth_distance
 
 Answer = Callable[[Tensor], Tensor]

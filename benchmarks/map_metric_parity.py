@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.rng import SampleRng
 from unshaken.explain import Deletion, Infidelity, MaxSensitivity, PointingGame, SensitivityN, make_case
-from unshaken.explain.engine.impute import impute
 from unshaken.explain.engine.metric import Case
-from unshaken.explain.engine.perturbation_curve import area_under_curve
+from unshaken.explain.engine.probed_metric import area_under_curve
+from unshaken.explain.metrics.road import impute
 
 MAPS = "input-x-gradient:channels=sum"
 N, SIDE, CLASSES, RUNS = 6, 16, 5, 20

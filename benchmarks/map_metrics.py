@@ -34,7 +34,7 @@ from torch import Tensor
 import unshaken
 from unshaken.explain import Deletion, Insertion, make_case
 from unshaken.explain.engine.metric import Case
-from unshaken.explain.engine.perturbation_curve import area_under_curve, removal_ranks
+from unshaken.explain.engine.probed_metric import area_under_curve, removal_ranks
 
 MODEL = "imagenet:efficientnet-lite0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from inspect import isgeneratorfunction
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from unshaken.core.registry import parse_method
 from unshaken.data.arrays import InMemory
 from unshaken.detect import Detector, DetectorSet, fit
 from unshaken.detect.engine.guard import guard
-from unshaken.detect.watermark.marked import WatermarkDetector
+from unshaken.detect.watermark.watermark import WatermarkDetector
 from unshaken.measure.detection.ranking import auroc
 from unshaken.models.networks.small_cnn import SmallCNN
 from unshaken.models.zero_shot import ZeroShot
@@ -251,7 +252,7 @@ def test_passes_beyond_the_shared_one_are_counted(method, made):
     model, detector = made(method)
     (scored,) = fitted(model, detector, n=120).examine(normal(3)).values()
     spent = int(scored.forwards.min()) + int(scored.backwards.min())
-    assert spent == 0 or type(detector).examine is not Detector.examine
+    assert spent == 0 or isgeneratorfunction(type(detector).score)
     if method.name in {"odin", "mc-dropout", "ensemble", "feature-squeezing", "rigid"}:
         assert spent > 0
 

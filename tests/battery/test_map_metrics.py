@@ -11,8 +11,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.core.registry import list_methods, parse_method
-from unshaken.explain.engine.case import make_case
-from unshaken.explain.engine.metric import Case, MapMetric
+from unshaken.explain.engine.metric import Case, MapMetric, make_case
 from unshaken.explain.engine.probed_metric import ProbedMetric
 
 NAMES = [m.name for m in list_methods("explain") if issubclass(m.cls, MapMetric)]

@@ -28,7 +28,7 @@ from unshaken.core.numbers import LARGEST, LARGEST_SEED
 from unshaken.core.registry import list_methods, parse_method
 from unshaken.data.shards import _spread
 from unshaken.data.spec import divide, existing, options_of
-from unshaken.detect.engine.detector_list import LIST, read_list
+from unshaken.detect.engine.detector_folder import LIST, read_list
 from unshaken.detect.moderation.moderation_policy import read_policy
 from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.harden_file import read_harden

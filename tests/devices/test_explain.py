@@ -14,7 +14,7 @@ from tests.battery import test_map_metrics as metrics
 from tests.devices.simulated import agree
 from unshaken.core.registry import list_methods
 from unshaken.explain.engine.analysis import Analysis
-from unshaken.explain.engine.case import make_case
+from unshaken.explain.engine.metric import make_case
 from unshaken.explain.engine.run import attribute
 from unshaken.run.same_rows import differing_column
 

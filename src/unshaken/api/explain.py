@@ -19,12 +19,10 @@ from unshaken.core.errors import RunError
 from unshaken.core.registry import Parameters
 from unshaken.data import DataSource
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.engine.attribution import Attribution
-from unshaken.explain.engine.control import Control
+from unshaken.explain.engine.attribution import Attribution, Control
 from unshaken.explain.engine.map_figures import agreements, differences
 from unshaken.explain.engine.metric import MapMetric
-from unshaken.explain.engine.record import RECORD, ExplainRecord, MethodRecord
-from unshaken.explain.engine.rows import table_rows
+from unshaken.explain.engine.rows import RECORD, ExplainRecord, MethodRecord, table_rows
 from unshaken.report.explain_page import explain_page, write_explain_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run.engine import LOCAL, read_engine

@@ -12,7 +12,7 @@ from unshaken.api.job import choose_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
-from unshaken.detect.engine.penultimate import penultimate, predicted
+from unshaken.detect.engine.anatomy import penultimate, predicted
 from unshaken.generate.fill import HeldOut
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training

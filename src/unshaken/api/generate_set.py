@@ -18,7 +18,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import file_mark
-from unshaken.detect.engine.penultimate import predicted
+from unshaken.detect.engine.anatomy import predicted
 from unshaken.generate.fill import CONDITIONS, Check, GeneratedSet, HeldOut, Photos, fill_set, is_flat
 from unshaken.generate.generator import Generator
 from unshaken.generate.labelled_set import write_labelled_set

@@ -11,7 +11,7 @@ from unshaken.core.registry import list_methods, parse_method
 from unshaken.data import DataSource, as_dataset, stream, subset
 from unshaken.detect.engine.base import Bank
 from unshaken.detect.engine.detector_set import load_detector
-from unshaken.detect.watermark.marked import WatermarkDetector
+from unshaken.detect.watermark.watermark import WatermarkDetector
 from unshaken.store.run_dir import RunDir
 
 RECORD = "marked.json"

@@ -19,7 +19,7 @@ from unshaken.core.consent import is_code, refuse_code
 from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.version import __version__
-from unshaken.detect.engine.detector_list import BANKS, LIST
+from unshaken.detect.engine.detector_folder import BANKS, LIST
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.models import load_model
 from unshaken.models.loaders.from_run import read_record

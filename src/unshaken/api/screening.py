@@ -19,7 +19,7 @@ from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
-from unshaken.detect.engine.detector_list import DetectorList, read_list
+from unshaken.detect.engine.detector_folder import DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
 from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON

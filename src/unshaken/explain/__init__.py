@@ -1,12 +1,10 @@
 """Why a model decides as it does: maps of the pixels that count, and what such a map is worth."""
 
 from unshaken.core.room import open_room
-from unshaken.explain.engine.agreement import map_agreement
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.attribution import Attribution
-from unshaken.explain.engine.case import make_case
-from unshaken.explain.engine.compare_maps import MapValues, compare_methods, compare_models, summarise
-from unshaken.explain.engine.metric import Case, MapMetric, MapScores
+from unshaken.explain.engine.compare_maps import MapValues, compare_methods, compare_models, map_agreement, summarise
+from unshaken.explain.engine.metric import Case, MapMetric, MapScores, make_case
 from unshaken.explain.engine.run import AttributionResult, attribute
 
 __all__ = [

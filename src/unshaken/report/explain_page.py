@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from importlib.util import find_spec
 
-from unshaken.explain.engine.record import ExplainRecord, MethodRecord
+from unshaken.explain.engine.rows import ExplainRecord, MethodRecord
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Page, Table, Text
 from unshaken.report.render.html import render_html

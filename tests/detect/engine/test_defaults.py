@@ -12,7 +12,7 @@ from unshaken.detect.engine.export import export
 from unshaken.detect.engine.fitting import fit
 from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.latency import latency
-from unshaken.detect.engine.logistic import logistic_regression
+from unshaken.detect.engine.layerwise import logistic_regression
 from unshaken.detect.engine.noisy_features import NoisyFeatures, flip_shares, split_network
 from unshaken.detect.engine.over_time import over_time
 from unshaken.detect.engine.screen import forward_passes, screen, screen_with_logits

@@ -6,14 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unshaken.core import Batch, Classifier
+from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import View
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.oracle import Oracle
 from unshaken.detect import EnsembleDisagreement
-from unshaken.detect.engine import members as _members
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.screen import FittedDetector, screen
+from unshaken.detect.scores import ensemble
 
 
 class FixedLogits(nn.Module):
@@ -37,7 +36,7 @@ MEMBERS = {
 
 @pytest.fixture(autouse=True)
 def _members_by_name(monkeypatch):
-    monkeypatch.setattr(_members, "second_model", MEMBERS.__getitem__)
+    monkeypatch.setattr(ensemble, "second_model", MEMBERS.__getitem__)
 
 
 def scored(members: str, measure: str = "mutual-information") -> tuple[list[float], Oracle]:
@@ -68,3 +67,39 @@ def test_bad_members_are_one_clear_line():
         scored("same+")
     with pytest.raises(ParameterError, match="members"):
         EnsembleDisagreement()
+
+
+MODELS = {
+    "first": Classifier(FixedLogits(2.0, 0.0)).eval(),
+    "second": Classifier(FixedLogits(0.0, 3.0)).eval(),
+    "three-classes": Classifier(FixedLogits(0.0, 2.0, 1.0)).eval(),
+    "large": Classifier(FixedLogits(0.0, 2.0), view=View(9, 9)).eval(),
+}
+
+
+@pytest.fixture
+def oracle(monkeypatch):
+    monkeypatch.setattr(ensemble, "second_model", MODELS.__getitem__)
+    return Oracle(MODELS["first"], limit=2)
+
+
+def query(*specs):
+    return ensemble.Members(torch.zeros(3, 1, 4, 4), specs, 2)
+
+
+def test_logits_of_each_member_stand_in_the_order_of_their_specs_and_are_counted(oracle):
+    answer = oracle.ask(query("second", "first"))
+    assert answer.logits.tolist() == [[[0, 3], [2, 0]]] * 3
+    assert oracle.meter.forwards == 6
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("three-classes", "member 'three-classes' has 3 classes, the model 2: members must answer the same question"),
+        ("large", r"member 'large' takes images of \(9, 9\), the model sees \(4, 4\)"),
+    ],
+)
+def test_a_member_that_does_not_fit_is_named(oracle, spec, message):
+    with pytest.raises(ModelError, match=message):
+        oracle.ask(query("first", spec))

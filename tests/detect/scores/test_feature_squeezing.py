@@ -69,7 +69,7 @@ def scored(factor: float, images: Tensor, method: FeatureSqueezing) -> tuple[Ten
     model = Classifier(Sum(factor)).eval()
     oracle = Oracle(model)
     forward = ForwardPass(Anatomy("sum", 2, None, ()), model(images), {}, images)
-    return run_queries(method.examine(forward, {}), oracle), oracle
+    return run_queries(method.score(forward, {}), oracle), oracle
 
 
 def test_the_largest_distance_of_the_answers():

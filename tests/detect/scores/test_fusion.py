@@ -29,15 +29,12 @@ def known(toy, method, n=60):
 def test_a_sum_on_the_scale_of_normal_samples(toy):
     method = Fusion(of="max-logit+knn:k=5+mahalanobis")
     fit_data = known(toy, method)
-    bank = run_queries(method.learn(fit_data), Oracle(toy))
+    bank = run_queries(method.fit(fit_data), Oracle(toy))
     parts = [MaxLogit(), KNN(k=5), Mahalanobis()]
-    banks = [run_queries(p.learn(fit_data), Oracle(toy)) for p in parts]
+    banks = [run_queries(p.fit(fit_data), Oracle(toy)) for p in parts]
     scores = torch.stack([p.score(fit_data.held_out, b) for p, b in zip(parts, banks, strict=True)], 1)
     expected = ((scores - scores.mean(0)) / scores.std(0, correction=0)).sum(1)
-    assert method.score(fit_data.held_out, bank).tolist() == pytest.approx(expected.tolist())
-    assert run_queries(method.examine(fit_data.held_out, bank), Oracle(toy)).tolist() == pytest.approx(
-        expected.tolist()
-    )
+    assert run_queries(method.score(fit_data.held_out, bank), Oracle(toy)).tolist() == pytest.approx(expected.tolist())
     assert {"1/bank", "2/0.whiten", "mean", "deviation"} <= set(bank)
 
 
@@ -45,9 +42,9 @@ def test_a_part_that_asks_the_model_again_is_answered(toy):
     method = Fusion(of="msp+odin")
     fit_data = known(toy, method)
     oracle = Oracle(toy)
-    bank = run_queries(method.learn(fit_data), oracle)
+    bank = run_queries(method.fit(fit_data), oracle)
     spent = oracle.meter.forwards
-    found = run_queries(method.examine(fit_data.held_out, bank), oracle)
+    found = run_queries(method.score(fit_data.held_out, bank), oracle)
     assert oracle.meter.forwards - spent == 2 * 60
     assert found.mean().item() == pytest.approx(0, abs=1e-6)
 
@@ -74,4 +71,4 @@ def test_a_part_without_spread_is_refused(toy):
     batch = Batch(torch.ones(4, 3, 4, 4), None, tuple("abcd"))
     same = FitData(anatomy, tune=next(iter(forward_passes([method], anatomy, batch, Oracle(toy)))))
     with pytest.raises(DataError, match="score of msp is the same"):
-        run_queries(method.learn(same), Oracle(toy))
+        run_queries(method.fit(same), Oracle(toy))

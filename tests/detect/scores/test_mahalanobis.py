@@ -7,22 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf, ShrunkCovariance
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from unshaken.core import Batch, Classifier
-from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
+from unshaken.core.query import Gradient
 from unshaken.core.rng import SampleRng
 from unshaken.detect import Mahalanobis
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.engine.layerwise import fgsm_examples
 from unshaken.detect.engine.screen import forward_passes, run_queries
-from unshaken.detect.scores._gaussian import eigen, ledoit_wolf, shrunk, squared_distances
-from unshaken.detect.scores._layered import fgsm_examples
-from unshaken.detect.scores.mahalanobis import class_gaussian
+from unshaken.detect.scores.mahalanobis import class_gaussian, eigen, ledoit_wolf, shrunk, squared_distances, whitening
 
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]])
 FEATURES = torch.cat([CROSS, CROSS + torch.tensor([4.0, 0])])
@@ -85,10 +87,10 @@ def pixels() -> Classifier:
 
 def examined(method: Mahalanobis, images: Tensor, model: Classifier, known: FitData) -> Tensor:
     oracle = Oracle(model)
-    bank = run_queries(method.learn(known), oracle)
+    bank = run_queries(method.fit(known), oracle)
     answer = model.features(images, method.layers(known.anatomy))
     seen = ForwardPass(known.anatomy, answer[0].detach(), {k: v.detach() for k, v in answer[1].items()}, images)
-    return run_queries(method.examine(seen, bank), oracle)
+    return run_queries(method.score(seen, bank), oracle)
 
 
 def test_the_step_goes_towards_the_nearest_class(pixels):
@@ -115,9 +117,12 @@ def test_a_small_step_never_raises_the_distance_to_first_order(pixels):
     assert bool((after < before - eps / 2).any())
 
 
-def test_a_step_has_no_score_from_one_pass(anatomy):
-    with pytest.raises(ModelError, match="asks the model again"):
-        Mahalanobis(eps=0.1).score(forward(anatomy, POINTS), {})
+def test_a_step_has_no_score_from_one_pass(pixels):
+    known = fit_data(Anatomy("pixels", 2, "head", ("flat",)), FEATURES, LABELS)
+    method = Mahalanobis(eps=0.1)
+    bank = run_queries(method.fit(known), Oracle(pixels))
+    one = ForwardPass(known.anatomy, torch.zeros(4, 2), {"head:in": POINTS}, POINTS.view(4, 2, 1, 1))
+    assert isinstance(next(method.score(one, bank)), Gradient)
 
 
 def test_ledoit_wolf_and_shrinkage_agree_with_scikit_learn(anatomy):
@@ -177,7 +182,7 @@ def test_equal_weights_are_a_sum_of_standardised_scores(pixels):
     anatomy, known = two_layers(pixels)
     method = Mahalanobis(layer="stages")
     assert method.layers(anatomy) == ("flat", "head:in")
-    bank = run_queries(method.learn(known), Oracle(pixels))
+    bank = run_queries(method.fit(known), Oracle(pixels))
     each = method.layer_scores(known.held_out, bank)
     assert method.score(known.held_out, bank).numpy() == pytest.approx(
         ((each - each.mean(0)) / each.std(0, correction=0)).sum(1).numpy(), abs=1e-9
@@ -188,7 +193,7 @@ def test_weights_learned_from_fgsm_examples_are_those_of_logistic_regression(pix
     _, known = two_layers(pixels)
     method = Mahalanobis(layer="stages", weights="fgsm", fgsm_eps=0.3)
     oracle = Oracle(pixels)
-    bank = run_queries(method.learn(known), oracle)
+    bank = run_queries(method.fit(known), oracle)
     sorts = run_queries(fgsm_examples(known.held_out, ("flat", "head:in"), 0.3, "mahalanobis"), oracle)
     clean, noisy, moved = sorts
     labels = clean.labels
@@ -250,3 +255,108 @@ def test_absent_classes_are_left_out(anatomy):
     assert len(bank["0.centres"]) == 2
     assert bool(Mahalanobis().score(forward(three, POINTS), bank).isfinite().all())
     assert Mahalanobis().nearest(forward(three, POINTS[[0, 2]]), bank).tolist() == [[0], [2]]
+
+
+def test_posterior_of_the_linear_head_made_of_the_gaussians():
+    bank = class_gaussian(moments(FEATURES, LABELS))
+    distances = squared_distances(POINTS, bank["whiten"], bank["origin"], bank["centres"])
+    mu, precision = torch.tensor([[0.0, 0], [4, 0]]).double(), torch.diag(torch.tensor([2.0, 0.5])).double()
+    logits = POINTS.double() @ (mu @ precision).T - 0.5 * (mu @ precision * mu).sum(1)
+    posterior = torch.softmax(-0.5 * distances, 1)
+    assert posterior.numpy() == pytest.approx(logits.softmax(1).numpy(), abs=1e-14)
+    assert posterior[3].tolist() == pytest.approx([0.999665, 0.000335], abs=5e-7)
+
+
+def test_invariant_under_invertible_affine_maps():
+    features, labels = clouds(90, 5)
+    mix = torch.randn(5, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    moved = features @ mix + 7
+    one, two = (class_gaussian(moments(f, labels, 3)) for f in (features, moved))
+    a = squared_distances(features, one["whiten"], one["origin"], one["centres"])
+    b = squared_distances(moved, two["whiten"], two["origin"], two["centres"])
+    assert a.numpy() == pytest.approx(b.numpy(), rel=1e-7)
+
+
+def test_identity_covariance_gives_euclidean_distances():
+    features, centres = clouds(20, 4)[0], clouds(3, 4, seed=5)[0]
+    found = squared_distances(features, torch.eye(4).double(), torch.zeros(4).double(), centres)
+    assert found.numpy() == pytest.approx(torch.cdist(features, centres).square().numpy(), rel=1e-9)
+
+
+@pytest.mark.parametrize("dead", [0, 3])
+def test_mean_distance_to_the_own_class_is_the_rank(dead):
+    features, labels = clouds(200, 6)
+    features = torch.cat([features, torch.full((200, dead), 0.7, dtype=torch.float64), features[:, :1]], 1)
+    bank = class_gaussian(moments(features, labels, 3))
+    distances = squared_distances(features, bank["whiten"], bank["origin"], bank["centres"])
+    assert len(bank["whiten"]) == 6
+    assert distances.gather(1, labels[:, None]).mean().item() == pytest.approx(6, abs=1e-6)
+
+
+def test_agrees_with_empirical_covariance_and_its_pseudo_inverse():
+    features, labels = clouds(150, 5)
+    features = torch.cat([features, features @ torch.ones(5, 1, dtype=torch.float64)], 1)  # rank 5 of 6
+    means = torch.stack([features[labels == c].mean(0) for c in range(3)])
+    reference = EmpiricalCovariance(assume_centered=True).fit((features - means[labels]).numpy())
+    bank = class_gaussian(moments(features, labels, 3))
+    found = squared_distances(features, bank["whiten"], bank["origin"], bank["centres"])
+    away = (features[:, None] - means).numpy()
+    assert found.numpy() == pytest.approx(np.einsum("nki,ij,nkj->nk", away, reference.precision_, away), rel=1e-6)
+
+
+def test_the_nearest_mean_is_the_class_of_linear_discriminant_analysis():
+    features, labels = clouds(240, 4, classes=4)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", priors=[0.25] * 4).fit(features.numpy(), labels.numpy())
+    bank = class_gaussian(moments(features, labels, 4))
+    grid = 6 * torch.randn(500, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    found = squared_distances(grid, bank["whiten"], bank["origin"], bank["centres"]).argmin(1)
+    assert found.numpy().tolist() == reference.predict(grid.numpy()).tolist()
+
+
+def test_distances_to_the_true_class_are_chi_squared():
+    features, labels = clouds(20_000, 5)
+    bank = class_gaussian(moments(features[:10_000], labels[:10_000], 3))
+    own = squared_distances(features[10_000:], bank["whiten"], bank["origin"], bank["centres"])
+    own = own.gather(1, labels[10_000:, None])[:, 0]
+    assert stats.kstest(own.numpy(), stats.chi2(5).cdf).pvalue > 0.01
+
+
+def test_total_covariance_is_within_and_between():
+    features, labels = clouds(120, 4)
+    sums = moments(features, labels, 3)
+    away = sums.means() - sums.mean()
+    between = (away * (sums.counts / sums.n)[:, None]).T @ away
+    assert sums.covariance().numpy() == pytest.approx((sums.within() + between).numpy(), rel=1e-9)
+    assert torch.linalg.eigvalsh(sums.within()).min() > 0
+
+
+def test_a_new_class_with_the_shared_covariance_changes_nothing_of_it():
+    features, labels = clouds(80, 3, classes=2)
+    new = features[labels == 0] - features[labels == 0].mean(0)
+    target = moments(features, labels).within()
+    values, vectors = torch.linalg.eigh(target)
+    own = new @ whitening(*torch.linalg.eigh(new.T @ new / len(new)), torch.zeros(())).T
+    new = own @ (vectors * values.sqrt()).T + 50  # statistics of the third class: those shared by the first two
+    three = moments(torch.cat([features, new]), torch.cat([labels, torch.full((len(new),), 2)]), 3)
+    assert three.within().numpy() == pytest.approx(target.numpy(), rel=1e-9)
+    update = (2 * target + new.T.cov(correction=0)) / 3  # C/(C+1) Sigma + 1/(C+1) Sigma_new
+    assert update.numpy() == pytest.approx(target.numpy(), rel=1e-9)
+
+
+def test_the_decomposition_is_made_once_and_again_for_more_samples():
+    features, labels = clouds(60, 4)
+    sums = moments(features[:40], labels[:40], 3)
+    assert eigen(sums, "within")[1] is eigen(sums, "within")[1]
+    sums.add(features[40:], labels[40:])
+    assert eigen(sums, "within")[0].sum().item() == pytest.approx(sums.within().trace().item())
+    assert eigen(sums, "covariance")[0].sum().item() == pytest.approx(sums.covariance().trace().item())
+
+
+@pytest.mark.parametrize(
+    ("variances", "fourth", "share"),
+    [((1, 1, 1), 100, 0), ((1, 3), 9, 0), ((1, 3), 14, 0.5), ((1, 3), 16, 0.75), ((1, 3), 100, 1)],
+)
+def test_ledoit_wolf_by_hand(variances, fourth, share):
+    """Of (1, 3): squares 10, (10 - 16 / 2) / 2 = 1 away from equal ones, and (fourth - 10) / 8 of noise at n = 4."""
+    found = ledoit_wolf(torch.tensor(variances).double(), torch.tensor(fourth).double(), 4)
+    assert found.item() == share

@@ -15,8 +15,8 @@ from unshaken.core.search_copy import search_copy
 from unshaken.detect import MCDropout
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.screen import FittedDetector, screen
-from unshaken.detect.scores._disagreement import disagreement
-from unshaken.detect.scores._dropout import DropoutDraws
+from unshaken.detect.scores.ensemble import disagreement
+from unshaken.detect.scores.mc_dropout import DropoutDraws
 
 
 class Dropping(nn.Module):

@@ -30,7 +30,7 @@ class Pair(nn.Module):
 
 def fitted(model: Classifier, method: MCM, images: Tensor) -> tuple[ForwardPass, dict[str, Tensor]]:
     forward = ForwardPass(Anatomy("clip", 2, None, ()), model(images).detach(), {}, images)
-    return forward, run_queries(method.learn(FitData(forward.anatomy, tune=forward)), Oracle(model))
+    return forward, run_queries(method.fit(FitData(forward.anatomy, tune=forward)), Oracle(model))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.01])

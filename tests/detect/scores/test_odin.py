@@ -19,7 +19,7 @@ def score(toy, images, **params):
 
 
 def test_without_a_step_it_is_softmax_at_the_temperature(anatomy):
-    queries = ODIN(eps=0).examine(ForwardPass(anatomy, torch.tensor([[2.0, 1.0, 0.1]])), {})
+    queries = ODIN(eps=0).score(ForwardPass(anatomy, torch.tensor([[2.0, 1.0, 0.1]])), {})
     with pytest.raises(StopIteration) as stop:
         next(queries)
     assert stop.value.value.item() == pytest.approx(1 - 0.333656, abs=1e-6)

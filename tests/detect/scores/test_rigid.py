@@ -139,7 +139,7 @@ def test_units():
     method = RIGID(sigma=0.05, units="normalised", draws=1)
     anatomy = Anatomy.of(model, batch.images)
     fit_data = FitData(anatomy, tune=ForwardPass(anatomy, torch.zeros(6, 2), {}, batch.images))
-    bank = run_queries(method.learn(fit_data), Oracle(model))
+    bank = run_queries(method.fit(fit_data), Oracle(model))
     assert (0.05 * bank["std"]).tolist() == pytest.approx([0.01145, 0.0112, 0.01125], rel=1e-4)
     got = scores(model, batch, sigma=0.05, units="normalised", draws=1, bank=bank)
     noise = SampleRng.of(0, "detect", batch.ids).fold("rigid").fold(0).normal(3, 4, 4)
@@ -151,7 +151,7 @@ def test_units():
     assert torch.allclose(got, 1 - torch.cosine_similarity(f.double(), g.double()), rtol=1e-3)
     wrong = scores(model, batch, sigma=0.05, draws=1)
     assert (wrong / got).median().item() == pytest.approx(4.4**2, rel=0.15)
-    assert run_queries(RIGID().learn(fit_data), Oracle(model)) == {}
+    assert run_queries(RIGID().fit(fit_data), Oracle(model)) == {}
 
 
 def test_batch_and_order_do_not_matter():

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.watermark.spread_spectrum import SpreadSpectrumWatermark
 from unshaken.detect.watermark.watermark import (
     DCTWatermark,
     SpreadSpectrum,
@@ -70,3 +72,19 @@ def test_what_is_refused(call, words):
 def test_what_is_just_allowed():
     assert SpreadSpectrum((1, 2, 2), 1.0).encode(torch.zeros(1, 1, 2, 2)).unique().tolist() in ([0, 1], [0], [1])
     assert (false_positive_rate(1, 1), matches_needed(1, 0.5), matches_needed(3, 0.1)) == (0.5, 1, 4)
+
+
+def test_it_marks_and_scores_as_the_watermark_of_its_key(make, anatomy):
+    detector, mark = SpreadSpectrumWatermark(seed=3, amplitude=0.02), SpreadSpectrum((3, 32, 32), 0.02, seed=3)
+    images = make.photos(4)
+    marked = detector.mark(images)
+    assert torch.equal(marked, mark.encode(images))
+    scores = detector.score(ForwardPass(anatomy, torch.zeros(4, 2), images=marked), {})
+    assert scores.dtype == torch.float64
+    assert torch.equal(scores, mark.score(marked).double())
+
+
+def test_images_of_another_size_have_a_mark_of_their_own(make):
+    detector = SpreadSpectrumWatermark()
+    assert detector.mark(make.photos(2, (1, 16, 24))).shape == (2, 1, 16, 24)
+    assert not torch.equal(detector.mark(torch.full((1, 1, 8, 8), 0.5)), torch.full((1, 1, 8, 8), 0.5))

@@ -5,8 +5,8 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.explain.attribution.attention_rollout import AttentionRollout
+from unshaken.explain.engine.attention_map import find_tokens
 from unshaken.explain.engine.run import attribute
-from unshaken.explain.engine.tokens import find_tokens
 from unshaken.models.networks.attention import attention_maps, rollout
 from unshaken.models.networks.small_vit import SmallViT
 

@@ -5,7 +5,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
-from unshaken.explain.engine.guided import GuidedReLUs
+from unshaken.explain.attribution.guided_backprop import GuidedReLUs
 from unshaken.explain.engine.run import attribute
 
 FIRST = torch.tensor([0])

@@ -4,9 +4,8 @@ from sklearn.linear_model import Ridge
 
 from unshaken.core.errors import MissingExtra
 from unshaken.core.rng import SampleRng
-from unshaken.explain.attribution.lime import LIME, linear_fit
+from unshaken.explain.attribution.lime import LIME, grid_segments, linear_fit, segment_means, segments_of
 from unshaken.explain.engine.run import attribute
-from unshaken.explain.engine.segments import grid_segments, segment_means, segments_of
 
 FIRST = torch.tensor([0])
 

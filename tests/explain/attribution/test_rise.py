@@ -2,8 +2,8 @@ import torch
 
 from unshaken.core.rng import SampleRng
 from unshaken.explain.attribution.rise import RISE
+from unshaken.explain.engine.attribution import Target
 from unshaken.explain.engine.run import attribute
-from unshaken.explain.engine.target import Target
 
 
 def test_masks_keep_a_pixel_as_often_as_they_should():

@@ -3,8 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from unshaken.core.errors import ModelError
-from unshaken.explain.attribution.scorecam import score_cam
-from unshaken.explain.engine.layer_masks import stretched
+from unshaken.explain.attribution.scorecam import score_cam, stretched
 from unshaken.explain.engine.run import attribute
 
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.explain.biases.categories import Categories, read_categories
-from unshaken.explain.biases.imagenet_16 import IMAGENET_16
+from unshaken.explain.biases.categories import IMAGENET_16, Categories, read_categories
 
 
 def test_the_mean_over_members_decides_and_not_the_sum():

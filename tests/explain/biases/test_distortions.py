@@ -8,8 +8,7 @@ from PIL import Image
 from tests.explain.biases.conftest import discs, one_hot
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.explain.biases.distort import read_distortion
-from unshaken.explain.biases.distortions import DEFAULT, Distortions
+from unshaken.explain.biases.distortions import DEFAULT, Distortions, read_distortion
 from unshaken.stress.cues.scramble import scramble, tile_order
 
 

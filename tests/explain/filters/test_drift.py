@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.explain.filters.basis import fit_basis, read_basis, scaled
-from unshaken.explain.filters.divergence import FLOOR, Bins, drift, squared_js, symmetric_kl
+from unshaken.explain.filters.drift import FLOOR, Bins, drift, fit_basis, read_basis, scaled, squared_js, symmetric_kl
 
 rng = np.random.default_rng(0)
 FILTERS = rng.standard_normal((300, 9)) * np.arange(1, 10)

@@ -13,7 +13,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.explain.engine.analysis import Subject
-from unshaken.explain.filters.divergence import Bins, drift
+from unshaken.explain.filters.drift import Bins, drift
 from unshaken.explain.filters.filter_drift import FilterDrift
 
 
@@ -45,7 +45,7 @@ def test_the_matrix_is_the_drift_in_the_common_basis(models):
     assert (matrix.diagonal() == 0).all()
     assert matrix[0, 2] > 2 * matrix[0, 1] > 0
     pools = method.pools(Subject(models))
-    from unshaken.explain.filters.basis import Basis
+    from unshaken.explain.filters.drift import Basis
 
     basis = Basis.of_tensors(found.arrays, "arrays")
     assert found.extra["filters"] == min(len(p) for p in pools.values()) == 460

@@ -14,8 +14,7 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.filters.filter_quality import FilterQuality
 from unshaken.explain.filters.kernels import conv_layers
-from unshaken.explain.filters.orthogonality import orthogonality
-from unshaken.explain.filters.variance_entropy import random_entropy, variance_entropy
+from unshaken.explain.filters.measures import orthogonality, random_entropy, variance_entropy
 
 
 def classifier(*widths, name="net"):

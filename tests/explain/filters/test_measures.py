@@ -9,11 +9,16 @@ import pytest
 from scipy.stats import ortho_group
 
 from unshaken.core.errors import ParameterError
-from unshaken.explain.filters.degenerate import degenerate_kinds
-from unshaken.explain.filters.orthogonality import orthogonality
-from unshaken.explain.filters.smoothness import kernel_variation
-from unshaken.explain.filters.sparsity import near_zero, sparsity
-from unshaken.explain.filters.variance_entropy import random_entropy, variance_entropy, variance_shares
+from unshaken.explain.filters.measures import (
+    degenerate_kinds,
+    kernel_variation,
+    near_zero,
+    orthogonality,
+    random_entropy,
+    sparsity,
+    variance_entropy,
+    variance_shares,
+)
 
 UNITS = np.eye(9)
 
@@ -90,7 +95,7 @@ def test_orthogonality_is_undefined_for_one_channel_and_for_weights_of_zero():
 def test_orthogonality_in_blocks_is_that_of_the_whole(monkeypatch):
     weight = np.random.default_rng(0).standard_normal((23, 18))
     whole = orthogonality(weight)
-    monkeypatch.setattr("unshaken.explain.filters.orthogonality._BLOCK", 5)
+    monkeypatch.setattr("unshaken.explain.filters.measures._BLOCK", 5)
     assert orthogonality(weight) == pytest.approx(whole, abs=1e-12)
 
 

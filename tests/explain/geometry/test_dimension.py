@@ -12,11 +12,14 @@ from scipy.stats import ortho_group
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.explain.geometry import neighbours
-from unshaken.explain.geometry.estimators import Settings, dimensions
-from unshaken.explain.geometry.geo_mle import geo_mle_dimension
-from unshaken.explain.geometry.mle import mle_dimension
+from unshaken.explain.geometry.estimators import (
+    Settings,
+    dimensions,
+    geo_mle_dimension,
+    mle_dimension,
+    two_nn_dimension,
+)
 from unshaken.explain.geometry.neighbours import nearest
-from unshaken.explain.geometry.two_nn import two_nn_dimension
 
 LINE = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
 

@@ -11,7 +11,7 @@ import torch
 from scipy.spatial.distance import cdist
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.explain.geometry.cross_pairs import closest_pairs, count_pairs
+from unshaken.explain.geometry.neighbours import closest_pairs, count_pairs
 from unshaken.explain.geometry.sharpness import class_matrix, label_sharpness
 
 POINTS = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0], [3.0, 4.5]])

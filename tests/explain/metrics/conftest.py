@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from unshaken.explain.engine.case import make_case
+from unshaken.explain.engine.metric import make_case
 
 SHARES = (0.4, 0.3, 0.2, 0.1)
 

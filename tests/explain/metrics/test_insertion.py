@@ -4,7 +4,7 @@ from scipy.ndimage import correlate
 
 from unshaken.core.rng import SampleRng
 from unshaken.explain import Insertion
-from unshaken.explain.engine.substrate import substrate_of
+from unshaken.explain.engine.baselines import substrate_of
 
 SHARES = [0.4, 0.3, 0.2, 0.1]
 

@@ -3,7 +3,7 @@ import torch
 
 from unshaken.core.rng import SampleRng
 from unshaken.explain import MaxSensitivity
-from unshaken.explain.engine.case import make_case
+from unshaken.explain.engine.metric import make_case
 
 WEIGHTS = torch.tensor([1.0, -2, 3, 0.5])
 

@@ -3,8 +3,8 @@ import torch
 
 from unshaken.core.errors import ModelError
 from unshaken.explain import Randomisation
-from unshaken.explain.engine.case import make_case
-from unshaken.explain.engine.randomised import cascade
+from unshaken.explain.engine.metric import make_case
+from unshaken.explain.metrics.randomisation import cascade
 from unshaken.models.loaders.load import second_model
 
 

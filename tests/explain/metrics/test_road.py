@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from unshaken.explain import ROAD
-from unshaken.explain.engine.case import make_case
-from unshaken.explain.engine.impute import impute
+from unshaken.explain.engine.metric import make_case
+from unshaken.explain.metrics.road import impute
 
 
 def test_a_linear_image_is_imputed_as_it_is():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
-from unshaken.explain.units.concept_set import Concept, ConceptImages
+from unshaken.explain.units.concepts import Concept, ConceptImages
 
 
 class Colours(nn.Module):

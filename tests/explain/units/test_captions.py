@@ -10,13 +10,23 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
-from unshaken.explain.units.beam import beam_search
 from unshaken.explain.units.caption_describer import CaptionDescriber, load_captioner, save_captioner
 from unshaken.explain.units.caption_training import CaptionSettings, bleu, learn_captions
-from unshaken.explain.units.captioner import Captioner, LanguageModel, attention_penalty, caption_loss
+from unshaken.explain.units.captioner import (
+    END,
+    PAD,
+    START,
+    UNKNOWN,
+    Captioner,
+    LanguageModel,
+    Pyramid,
+    Vocabulary,
+    attention_penalty,
+    beam_search,
+    caption_loss,
+    masked_mean,
+)
 from unshaken.explain.units.describer import best_phrase
-from unshaken.explain.units.pyramid import Pyramid, masked_mean
-from unshaken.explain.units.vocabulary import END, PAD, START, UNKNOWN, Vocabulary
 
 
 def test_masked_pooling_by_hand():

@@ -9,8 +9,7 @@ from PIL import Image
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
-from unshaken.explain.units.concept_folder import ConceptFolder
-from unshaken.explain.units.made_concepts import COLOURS, made_concepts
+from unshaken.explain.units.concepts import COLOURS, ConceptFolder, made_concepts
 
 
 def test_made_images_show_what_their_maps_say():

@@ -14,11 +14,8 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
-from unshaken.explain.units.best import Best
-from unshaken.explain.units.enlarge import enlarge
-from unshaken.explain.units.exemplars import probe
+from unshaken.explain.units.exemplars import Best, enlarge, pack, probe, unpack
 from unshaken.explain.units.layers import unit_layers
-from unshaken.explain.units.packing import pack, unpack
 
 
 def test_a_unit_that_copies_red_is_described_by_red(subject, photos):

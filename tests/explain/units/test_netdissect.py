@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from unshaken.explain import Subject
-from unshaken.explain.units.concept_set import Concept, ConceptImages
-from unshaken.explain.units.netdissect import NetDissect
-from unshaken.explain.units.overlap import Overlap, count_overlap
+from unshaken.explain.units.concepts import Concept, ConceptImages
+from unshaken.explain.units.netdissect import NetDissect, Overlap, count_overlap
 
 
 def test_the_cards_example():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.explain.engine.rows import table_rows
-from unshaken.explain.units.packing import pack
+from unshaken.explain.units.exemplars import pack
 from unshaken.report.blocks import Commands, Prose, Table, plain, walk
 from unshaken.report.drawings import Gallery, Plots
 from unshaken.report.explained.units import blocks

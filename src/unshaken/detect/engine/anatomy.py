@@ -1,4 +1,4 @@
-"""`Anatomy`: the layers of a model that detectors read, and its last linear layer."""
+"""`Anatomy`: the layers of a model that detectors read, and its last linear layer; features for images of any size."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.device import float64_device
 from unshaken.core.errors import ModelError
+from unshaken.core.fit_view import fit_view
 from unshaken.core.oracle import required
 
 STAGES = 4
@@ -158,3 +159,38 @@ def _stages(outputs: list[tuple[str, nn.Module, Tensor]]) -> tuple[str, ...]:
     common = max(set(kinds), key=kinds.count, default=None)
     blocks = [n for n, m, _ in maps if type(m).__name__ == common] or [n for n, _, _ in maps]
     return tuple(blocks[round((i + 1) * len(blocks) / STAGES) - 1] for i in range(STAGES)) if blocks else ()
+
+
+def as_seen(images: Tensor, model: Classifier) -> Tensor:
+    """Images in the size and with the channels that a model takes, by bilinear interpolation.
+
+    Args:
+        images: float `[N, C, H, W]` in [0, 1].
+        model: whose view says what it takes; without one the images stay.
+    """
+    found = fit_view(images, model.view)
+    return found if found is images else found.clamp(0, 1)
+
+
+@torch.no_grad()
+def predicted(model: Classifier, images: Tensor, batch_size: int = 64) -> Tensor:
+    """Probabilities `[N, K]` of a classifier in evaluation mode."""
+    return torch.cat([model(as_seen(part, model)).float().softmax(1) for part in torch.split(images, batch_size)])
+
+
+@torch.no_grad()
+def penultimate(model: Classifier, images: Tensor, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+    """Features `[N, D]` that a classifier's linear head weighs, float64, and its predictions `[N]`.
+
+    They are on the device of the images, or on the CPU where that has no float64.
+
+    Raises:
+        ModelError: the model has no linear head.
+    """
+    layer = Anatomy.of(model, as_seen(images[:1], model)).penultimate
+    features, labels, place = [], [], float64_device(images.device)
+    for part in torch.split(images, batch_size):
+        logits, found = model.features(as_seen(part, model), [layer])
+        features.append(found[layer].flatten(1).to(place).double())
+        labels.append(logits.argmax(1).to(place))
+    return torch.cat(features), torch.cat(labels)

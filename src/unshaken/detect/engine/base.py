@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from typing import ClassVar, TypeAlias, TypeVar
 
@@ -16,17 +17,17 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 
 T = TypeVar("T")
 Bank: TypeAlias = dict[str, Tensor]
-"""What a fit leaves: name to tensor, saved as safetensors."""
+"""Result of a fit: name to tensor, saved as safetensors."""
 QueryGenerator: TypeAlias = Generator[Query, Answer, T]
-"""A search written from top to bottom: `answer = yield query`, as often as needed, then `return` what was found."""
+"""A computation with further passes: `answer = yield query`, as often as needed, then `return` its result."""
 
 
 class Detector(Parameters):
     """Base class of detectors: a score of how abnormal a sample is for a model.
 
-    A subclass says which layers it looks at, what a fit must keep of its data, what it makes of that, and its score.
-    Most read one pass that all detectors share: they write `score`. One that asks the model again writes `examine`
-    (and `learn`, where fitting asks too).
+    A subclass names the layers that it reads and the values that a fit stores, and writes `score`, with `fit` before it
+    where the score needs fitted tensors. Most compute both from one pass that all detectors share. One that needs
+    further passes writes a method as a generator: `answer = yield query` as often as needed, then `return`.
 
     A **score is higher for what is more abnormal**; it is finite, and stands for one sample alone: no other sample of
     the batch changes it.
@@ -52,7 +53,7 @@ class Detector(Parameters):
         """Values that a fit stores per sample: name to `[N, ...]`, shared by detectors that use the same name."""
         return {}
 
-    def fit(self, fit_data: FitData) -> Bank:
+    def fit(self, fit_data: FitData) -> Bank | QueryGenerator[Bank]:
         """Compute from the data what the score needs.
 
         Raises:
@@ -60,24 +61,21 @@ class Detector(Parameters):
         """
         return {}
 
-    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
-        """`fit`, for a detector that asks the model meanwhile."""
-        return self.fit(fit_data)
-        yield  # never reached: it makes this a generator
-
-    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """The score `[N]`, from one pass; differentiable in it where the mathematics is.
+    @abstractmethod
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor | QueryGenerator[Tensor]:
+        """Score each sample, `[N]`; differentiable in the pass where the mathematics is.
 
         Args:
-            forward: what the model said.
-            bank: what `fit` left.
+            forward: outputs of the pass that all detectors share.
+            bank: result of `fit`.
         """
-        raise NotImplementedError
 
-    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """`score`, for a detector that asks the model again."""
-        return self.score(forward, bank)
-        yield  # never reached: it makes this a generator
+
+def follow(result: T | QueryGenerator[T]) -> QueryGenerator[T]:
+    """Yield the queries of a `fit` or `score`, none where it is no generator, and return its result."""
+    if isinstance(result, Generator):
+        return (yield from result)
+    return result
 
 
 class PenultimateDetector(Detector):
@@ -101,5 +99,4 @@ class FigureObjective(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """See `Objective`."""
         return self.figure(answer, self.classes)

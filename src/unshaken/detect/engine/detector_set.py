@@ -23,9 +23,16 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method
 from unshaken.data.dataset import BadSample
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.banks import checked_banks, sha256_of
 from unshaken.detect.engine.base import Detector
-from unshaken.detect.engine.detector_list import BANKS, CALIBRATION, LIST, DetectorRecord, read_list
+from unshaken.detect.engine.detector_folder import (
+    BANKS,
+    CALIBRATION,
+    LIST,
+    DetectorRecord,
+    checked_banks,
+    read_list,
+    sha256_of,
+)
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector, check_scores, screen
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint

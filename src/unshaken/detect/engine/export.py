@@ -21,6 +21,7 @@ from unshaken.core.errors import ModelError, ParameterError, RunError, UnshakenE
 from unshaken.core.extras import need
 from unshaken.core.notebook import facts_card
 from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.detect.engine.base import follow
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import FittedDetector
@@ -148,7 +149,7 @@ def _score(fitted: FittedDetector, forward: ForwardPass) -> Tensor:
         ParameterError: it asks.
     """
     try:
-        query = next(fitted.method.examine(forward, fitted.bank))
+        query = next(follow(fitted.method.score(forward, fitted.bank)))
     except StopIteration as stop:
         found: Tensor = stop.value
         return found

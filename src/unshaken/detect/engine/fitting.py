@@ -26,7 +26,7 @@ from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, su
 from unshaken.data.streaming import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.detector_list import view_text
+from unshaken.detect.engine.detector_folder import view_text
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept
 from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 from unshaken.detect.engine.forward_pass import ForwardPass
@@ -243,7 +243,9 @@ class _Fitting:
 
     def learn(self, label: str, method: Detector, fit_data: FitData) -> Bank:
         """What a detector makes of it."""
-        bank = run_queries(method.learn(fit_data), self.oracle)
+        with self.oracle.meter.method(), torch.no_grad():
+            result = method.fit(fit_data)
+        bank = run_queries(result, self.oracle)
         wrong = next((k for k, v in bank.items() if not bool(v.isfinite().all())), None)
         if wrong is not None:
             raise DataError(

@@ -1,16 +1,19 @@
-"""`ForwardPass`: the outputs of one pass of a model, shared by all detectors."""
+"""`ForwardPass`: the outputs of one pass of a model, shared by all detectors, and its images as 8-bit pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.core.errors import ModelError
+from unshaken.core.errors import DataError, ModelError
 from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.anatomy import Anatomy
+from unshaken.stress.engine.pixels import to_pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,3 +129,16 @@ def pool(values: Tensor, layer: str) -> Tensor:
     raise ModelError(
         f"layer {layer!r} gives values of shape {tuple(values.shape)}, not [N, d], [N, d, H, W] or [N, T, d]"
     )
+
+
+def rgb_pixels(forward: ForwardPass) -> Iterator[NDArray[np.uint8]]:
+    """Each image as 8-bit RGB pixels `[H, W, 3]`; a gray one three times the same.
+
+    Raises:
+        ModelError: no images are at hand.
+        DataError: another number of channels.
+    """
+    for image in forward.pixels:
+        if len(image) not in (1, 3):
+            raise DataError(f"images of {len(image)} channels are neither gray nor RGB")
+        yield to_pixels(image.expand(3, -1, -1))

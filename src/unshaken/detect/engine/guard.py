@@ -15,7 +15,7 @@ from unshaken.core.device import float64_device
 from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Features, Logits, Query, gradients_by
 from unshaken.core.rng import SampleRng
-from unshaken.detect.engine.base import QueryGenerator, T
+from unshaken.detect.engine.base import QueryGenerator, T, follow
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.forward_pass import ForwardPass
 
@@ -68,7 +68,7 @@ class GuardNet(nn.Module):
         forward = ForwardPass(
             self.anatomy, logits.to(place), {k: v.to(place) for k, v in features.items()}, images.to(place), rng
         )
-        score = _through(method.examine(forward, self.fitted.bank), self.model, images.device)
+        score = _through(follow(method.score(forward, self.fitted.bank)), self.model, images.device)
         away = ((score - self.threshold) / self.spread).clamp(-1e4, 1e4).to(logits)
         return torch.cat([logits, (logits.amax(1) + away)[:, None]], 1)
 

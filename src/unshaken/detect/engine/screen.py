@@ -18,7 +18,7 @@ from unshaken.core.query import Features, Logits, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector, QueryGenerator, T
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator, T, follow
 from unshaken.detect.engine.forward_pass import ForwardPass
 
 
@@ -111,8 +111,9 @@ def forward_passes(
         start += len(piece)
 
 
-def run_queries(queries: QueryGenerator[T], oracle: Oracle) -> T:
-    """Answer all queries of a detector, in pieces that fit in memory."""
+def run_queries(result: T | QueryGenerator[T], oracle: Oracle) -> T:
+    """Complete a detector's `fit` or `score`: answer its queries, if it has any, in pieces that fit in memory."""
+    queries = follow(result)
     answer: Any = None
     while True:
         with oracle.meter.method(), torch.no_grad():
@@ -140,7 +141,9 @@ def check_scores(label: str, scores: Tensor, ids: Sequence[str]) -> None:
 
 def _score(fitted: FittedDetector, forward: ForwardPass, oracle: Oracle) -> DetectorScores:
     began, before = time.perf_counter(), (oracle.meter.forwards, oracle.meter.backwards)
-    score = run_queries(fitted.method.examine(forward, fitted.bank), oracle).double()
+    with oracle.meter.method(), torch.no_grad():
+        result = fitted.method.score(forward, fitted.bank)
+    score = run_queries(result, oracle).double()
     n, seconds = len(forward), time.perf_counter() - began
     forwards, backwards = oracle.meter.forwards - before[0], oracle.meter.backwards - before[1]
     return DetectorScores(

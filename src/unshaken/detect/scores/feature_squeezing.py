@@ -99,7 +99,7 @@ class FeatureSqueezing(Detector):
         return squeezers
 
     @override
-    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
+    def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         found = []
         for text in self.squeezers.split("+"):
             answer = yield Logits(squeezer(text)(forward.pixels))

@@ -13,10 +13,10 @@ from typing_extensions import override
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method, register
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
+from unshaken.detect.engine.base import Bank, Detector, QueryGenerator, follow
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.engine.standard import spread
+from unshaken.detect.engine.layerwise import spread
 
 
 @register("fusion", reference="Kriegel et al. 2011, doi:10.1137/1.9781611972818.2")
@@ -55,30 +55,25 @@ class Fusion(Detector):
         return {name: row for part in self.parts for name, row in part.rows(forward).items()}
 
     @override
-    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
+    def fit(self, fit_data: FitData) -> QueryGenerator[Bank]:
         bank: Bank = {}
         for number, part in enumerate(self.parts):
-            own = yield from part.learn(fit_data)
+            own = yield from follow(part.fit(fit_data))
             bank |= {f"{number}/{key}": value for key, value in own.items()}
         scores = yield from self._scores(fit_data.held_out, bank)
         mean, deviation = spread(scores, [part.info.name for part in self.parts], "fusion")
         return {**bank, "mean": mean, "deviation": deviation}
 
     @override
-    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
+    def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         scores = yield from self._scores(forward, bank)
         return ((scores - bank["mean"]) / bank["deviation"]).sum(1)
-
-    @override
-    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        scores = [part.score(forward, _own(bank, number)) for number, part in enumerate(self.parts)]
-        return ((torch.stack(scores, 1) - bank["mean"]) / bank["deviation"]).sum(1)
 
     def _scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         """Of all parts, `[N, P]`."""
         found = []
         for number, part in enumerate(self.parts):
-            score = yield from part.examine(forward, _own(bank, number))
+            score = yield from follow(part.score(forward, _own(bank, number)))
             found.append(score.double())
         return torch.stack(found, 1)
 

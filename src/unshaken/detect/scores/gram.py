@@ -15,7 +15,7 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores._layered import named_layers
+from unshaken.detect.engine.layerwise import named_layers
 
 SMALL = 1e-3
 """A bound is taken to be no smaller than this share of the mean bound: a dead channel must not decide all."""

@@ -15,9 +15,7 @@ from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, PenultimateDetector
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores._byte_search import search
-from unshaken.detect.scores._nearest import SLAB, nearest
-from unshaken.detect.scores._quantised import QuantisedBank, fast_bytes, restored, saved
+from unshaken.detect.scores._nearest import SLAB, QuantisedBank, fast_bytes, nearest, restored, saved, search
 
 LARGE = 2**17
 """Rows from which on a bank is kept in bytes."""

@@ -15,7 +15,7 @@ from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores._layered import LayerwiseDetector
+from unshaken.detect.engine.layerwise import LayerwiseDetector
 
 TINY = 1e-300
 """Stands for a distance of 0 among others that are not."""

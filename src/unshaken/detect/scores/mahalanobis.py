@@ -1,16 +1,17 @@
-"""Mahalanobis distance to the nearest class, over one layer or several."""
+"""Mahalanobis distance to the nearest class, over one layer or several; covariances may be rank-deficient."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
@@ -18,8 +19,102 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, FigureObjective, QueryGenerator
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.forward_pass import ForwardPass, pool
-from unshaken.detect.scores._gaussian import eigen, ledoit_wolf, shrunk, squared_distances, whitening
-from unshaken.detect.scores._layered import LayerwiseDetector, looked_at
+from unshaken.detect.engine.layerwise import LayerwiseDetector, looked_at
+
+RESOLUTION = 1e-6
+"""A direction whose deviation is below this share of the features' size is constant: float32 rounds as coarsely."""
+
+Around = Literal["within", "covariance"]
+_known: WeakKeyDictionary[Moments, dict[Around, tuple[float, Tensor, Tensor]]] = WeakKeyDictionary()
+
+
+def eigen(moments: Moments, around: Around) -> tuple[Tensor, Tensor]:
+    """Variances and directions of a covariance: `Sigma = U diag(l) U^T`.
+
+    It is worked out once for all detectors that are fitted on the same moments.
+
+    Args:
+        moments: of one layer.
+        around: `within`, around the mean of the own class, or `covariance`, around that of all samples.
+
+    Returns:
+        l `[d]`, rising, not below 0, and U `[d, d]`.
+    """
+    found = _known.setdefault(moments, {})
+    if around not in found or found[around][0] != moments.n:
+        sigma = moments.within() if around == "within" else moments.covariance()
+        values, vectors = torch.linalg.eigh(sigma)
+        found[around] = (moments.n, values.clamp(min=0), vectors)
+    return found[around][1:]
+
+
+def whitening(variances: Tensor, directions: Tensor, size: Tensor) -> Tensor:
+    """W with `W^T W` the pseudo-inverse of a covariance: `l^{-1/2} U^T` over the directions that vary.
+
+    Args:
+        variances: l, float64 `[d]`, rising.
+        directions: U, `[d, d]`.
+        size: of the features, a scalar, such as their largest mean; see `RESOLUTION`.
+
+    Returns:
+        `[r, d]`, r the rank of the covariance.
+
+    Raises:
+        DataError: all directions are constant.
+    """
+    varies = variances > (RESOLUTION * torch.maximum(size, variances[-1].sqrt())) ** 2
+    if not bool(varies.any()):
+        raise DataError("the features are constant, within the classes or altogether: no distance can be taken in them")
+    scaled: Tensor = directions[:, varies] / variances[varies].sqrt()
+    return scaled.T.contiguous()
+
+
+def shrunk(variances: Tensor, share: float | Tensor) -> Tensor:
+    """Variances of `(1 - s) Sigma + s tr(Sigma)/d I`, whose directions are those of Sigma.
+
+    Args:
+        variances: l, `[d]`.
+        share: s in [0, 1]; 0 changes nothing.
+    """
+    return variances * (1 - share) + variances.mean() * share
+
+
+def ledoit_wolf(variances: Tensor, fourth: Tensor, n: float) -> Tensor:
+    """The share s of `shrunk` whose expected squared error is least.
+
+    Ledoit & Wolf 2004, doi:10.1016/S0047-259X(03)00096-4.
+
+    Args:
+        variances: `[d]`, of a covariance of deviations x from a known mean, divided by n.
+        fourth: the mean of `|x|^4`, a scalar.
+        n: samples behind it.
+
+    Returns:
+        A scalar in [0, 1].
+    """
+    squares, d = (variances**2).sum(), len(variances)
+    away = (squares - variances.sum() ** 2 / d) / d
+    if not bool(away > 0):
+        return torch.zeros_like(away)
+    return torch.minimum(((fourth - squares) / (n * d)).clamp(min=0), away) / away
+
+
+def squared_distances(features: Tensor, whiten: Tensor, origin: Tensor, centres: Tensor) -> Tensor:
+    """`d_c^2 = (f - mu_c)^T Sigma^+ (f - mu_c)` to every centre.
+
+    Args:
+        features: f, `[N, d]`.
+        whiten: W, `[r, d]`, see `whitening`.
+        origin: o, `[d]`, near the features, so that nothing cancels.
+        centres: `W (mu_c - o)`, `[K, r]`.
+
+    Returns:
+        Float64 `[N, K]`.
+    """
+    g = (features.double() - origin) @ whiten.T
+    squares = (g * g).sum(1, keepdim=True) - 2 * g @ centres.T + (centres * centres).sum(1)
+    return squares.clamp(min=0)
+
 
 LARGEST = 2**27
 """Numbers that covariances of single classes may take (1 GiB)."""
@@ -77,7 +172,9 @@ class Mahalanobis(LayerwiseDetector):
         return bank
 
     @override
-    def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
+    def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor | QueryGenerator[Tensor]:
+        if self.eps > 0:
+            return self._scores_after_step(forward, bank)
         names = self.layers(forward.anatomy)
         return torch.stack([self._distances(forward.pooled(n), bank, i).amin(1) for i, n in enumerate(names)], 1)
 
@@ -87,10 +184,7 @@ class Mahalanobis(LayerwiseDetector):
         found = [self._distances(forward.pooled(n), bank, i).argmin(1) for i, n in enumerate(names)]
         return torch.stack([bank[f"{i}.present"][f] for i, f in enumerate(found)], 1)
 
-    @override
-    def asked_scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        if self.eps == 0:
-            return self.layer_scores(forward, bank)
+    def _scores_after_step(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         found = []
         for number, name in enumerate(self.layers(forward.anatomy)):
             nearest = self._distances(forward.pooled(name), bank, number).argmin(1)
@@ -104,17 +198,6 @@ class Mahalanobis(LayerwiseDetector):
             moved = yield from looked_at(forward, forward.pixels - step.to(forward.pixels), (name,))
             found.append(self._distances(moved.pooled(name), bank, number).amin(1))
         return torch.stack(found, 1)
-
-    @override
-    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        scores = yield from self.asked_scores(forward, bank)
-        return self.together(scores, bank)
-
-    @override
-    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        if self.eps > 0:
-            raise ModelError(f"mahalanobis with eps={self.eps:g} asks the model again: it has no score from one pass")
-        return super().score(forward, bank)
 
     def _distances(self, features: Tensor, bank: Bank, number: int) -> Tensor:
         """Squared distances `[N, K]` in one layer."""

@@ -47,7 +47,7 @@ class MCM(Detector):
     temperature: PositiveFloat = Field(1.0, description="T, divides the cosines")
 
     @override
-    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
+    def fit(self, fit_data: FitData) -> QueryGenerator[Bank]:
         answer = yield CosineScale(fit_data.held_out.pixels[:1])
         return {"scale": required(answer.value)[0].clone()}
 

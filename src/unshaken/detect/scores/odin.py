@@ -26,7 +26,7 @@ class ODIN(Detector):
     eps: NonNegativeFloat = Field(0.0014, description="step in [0, 1] pixel units; 0 for none")
 
     @override
-    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
+    def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         if self.eps == 0:
             return msp((forward.z / self.temperature).softmax(1))
         answer = yield Gradient(forward.pixels, of=FigureObjective(self._loss, forward.predictions))

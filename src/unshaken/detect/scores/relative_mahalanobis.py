@@ -13,9 +13,8 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores._gaussian import eigen, shrunk, squared_distances, whitening
-from unshaken.detect.scores._layered import named_layers
-from unshaken.detect.scores.mahalanobis import class_gaussian
+from unshaken.detect.engine.layerwise import named_layers
+from unshaken.detect.scores.mahalanobis import class_gaussian, eigen, shrunk, squared_distances, whitening
 
 
 @register("relative-mahalanobis", reference="Ren et al. 2021, arXiv:2106.09022", needs=("features",))

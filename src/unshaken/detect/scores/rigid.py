@@ -87,7 +87,7 @@ class RIGID(Detector):
         return (self.layer or anatomy.penultimate,)
 
     @override
-    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
+    def fit(self, fit_data: FitData) -> QueryGenerator[Bank]:
         if self.units == "pixel":
             return {}
         black = torch.zeros_like(fit_data.held_out.pixels[:1])
@@ -96,7 +96,7 @@ class RIGID(Detector):
         return {"std": 1 / span.mean((0, 2, 3))}
 
     @override
-    def examine(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
+    def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         (layer,) = self.layers(forward.anatomy)
         sigma: float | Tensor = self.sigma
         if self.units == "normalised":

@@ -9,8 +9,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank
-from unshaken.detect.watermark.marked import WatermarkDetector
-from unshaken.detect.watermark.watermark import DCTWatermark, Watermarker, random_key
+from unshaken.detect.watermark.watermark import DCTWatermark, WatermarkDetector, Watermarker, random_key
 
 
 @register("dct", reference="Chen & Wornell 2001, doi:10.1109/18.923725", group="watermark")

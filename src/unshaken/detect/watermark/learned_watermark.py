@@ -16,8 +16,7 @@ from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.watermark.marked import WatermarkDetector
-from unshaken.detect.watermark.watermark import Watermarker, random_key
+from unshaken.detect.watermark.watermark import WatermarkDetector, Watermarker, random_key
 from unshaken.detect.watermark.watermark_nets import LearnedWatermark as LearnedWatermark
 from unshaken.detect.watermark.watermark_nets import WatermarkSettings as WatermarkSettings
 from unshaken.detect.watermark.watermark_nets import fit_watermark as fit_watermark

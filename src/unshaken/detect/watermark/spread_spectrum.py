@@ -9,8 +9,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank
-from unshaken.detect.watermark.marked import WatermarkDetector
-from unshaken.detect.watermark.watermark import SpreadSpectrum, Watermarker
+from unshaken.detect.watermark.watermark import SpreadSpectrum, WatermarkDetector, Watermarker
 
 
 @register("spread-spectrum", reference="Cox et al. 1997, doi:10.1109/83.650120", group="watermark")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -11,9 +12,12 @@ import torch
 import torch.nn.functional as F
 from scipy import fft
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.forward_pass import ForwardPass
 
 LUMA = (0.299, 0.587, 0.114)
 """Of red, green and blue, ITU-R BT.601."""
@@ -211,3 +215,39 @@ def against_the_detector(scores: Tensor, marked: Tensor) -> Tensor:
     """
     worst = torch.where(marked, -torch.inf, torch.inf).to(scores)
     return torch.where(scores.isnan(), worst, scores)
+
+
+class WatermarkDetector(Detector):
+    """How marked an image looks; images with the mark are the abnormal ones. It reads pixels, not the model."""
+
+    @abstractmethod
+    def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:
+        """The mark of this key on images of one size.
+
+        Args:
+            image: channels, height and width.
+            bank: what `fit` left; empty for a mark that is not learned.
+
+        Raises:
+            ParameterError: such images cannot carry it, or it must be fitted first.
+        """
+
+    def mark(self, images: Tensor, bank: Bank | None = None) -> Tensor:
+        """The images with the mark, `[N, C, H, W]` in [0, 1].
+
+        Args:
+            images: `[N, C, H, W]` in [0, 1].
+            bank: as for `watermarker`; None for an empty one.
+
+        Raises:
+            ParameterError: such images cannot carry it, or it must be fitted first.
+        """
+        return self._on(images, bank or {}).encode(images)
+
+    @override
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
+        return self._on(forward.pixels, bank).score(forward.pixels).double()
+
+    def _on(self, images: Tensor, bank: Bank) -> Watermarker:
+        channels, height, width = images.shape[1:]
+        return self.watermarker((channels, height, width), bank)

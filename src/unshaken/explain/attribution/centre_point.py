@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.control import Control
+from unshaken.explain.engine.attribution import Control
 
 
 @register("centre-point", reference="Zhang et al. 2018, arXiv:1608.00507")

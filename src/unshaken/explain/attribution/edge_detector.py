@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.control import Control
+from unshaken.explain.engine.attribution import Control
 
 
 @register("edge-detector", reference="Adebayo et al. 2018, arXiv:1810.03292")

@@ -19,6 +19,8 @@ from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
 from unshaken.data.streaming import stream
 from unshaken.explain.engine.random_paths import RandomPaths
+from unshaken.data.stream import stream
+from unshaken.explain.engine.gradients import RandomPaths
 
 
 @register("expected-gradients", reference="Erion et al. 2021, arXiv:1906.10670")

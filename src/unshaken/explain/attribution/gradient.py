@@ -6,7 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.explain.engine.single_gradient import SingleGradient
+from unshaken.explain.engine.gradients import SingleGradient
 
 
 @register("gradient", reference="Simonyan et al. 2014, arXiv:1312.6034")

@@ -9,7 +9,7 @@ from typing_extensions import override
 from unshaken.core.oracle import required
 from unshaken.core.registry import register
 from unshaken.explain.engine.attention_map import AttentionMap
-from unshaken.explain.engine.target import Score
+from unshaken.explain.engine.attribution import Score
 
 
 @register("gradient-attention", reference="Chefer et al. 2021, arXiv:2103.15679")

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.random_paths import RandomPaths
+from unshaken.explain.engine.gradients import RandomPaths
 
 
 @register("gradient-shap", reference="Lundberg & Lee 2017, arXiv:1705.07874")

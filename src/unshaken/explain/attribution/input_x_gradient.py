@@ -7,8 +7,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.explain.engine.reduce import Channels
-from unshaken.explain.engine.single_gradient import SingleGradient
+from unshaken.explain.engine.gradients import Channels, SingleGradient
 
 
 @register("input-x-gradient", reference="Shrikumar et al. 2017, arXiv:1605.01713")

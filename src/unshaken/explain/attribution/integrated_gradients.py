@@ -11,11 +11,9 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.attribution import AttributionMap
-from unshaken.explain.engine.averaged_gradients import AveragedGradients
+from unshaken.explain.engine.attribution import AttributionMap, Target
 from unshaken.explain.engine.baselines import Baseline, baseline_of
-from unshaken.explain.engine.reduce import Channels, reduce_channels
-from unshaken.explain.engine.target import Target
+from unshaken.explain.engine.gradients import AveragedGradients, Channels, Terms, over_pixels, reduce_channels
 
 
 @register("integrated-gradients", reference="Sundararajan et al. 2017, arXiv:1703.01365")
@@ -37,25 +35,22 @@ class IntegratedGradients(AveragedGradients):
         return self.steps + 2
 
     @override
-    def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """`b + t (x - b)`."""
-        images, start = target.images, baseline_of(target.images, self.baseline, rng)
-        return start[:, None] + self._places(number).view(*number.shape, 1, 1, 1) * (images - start)[:, None]
+    def terms(self, target: Target, number: Tensor, rng: SampleRng) -> Terms:
+        """`(x - x') * mean over alpha of grad F(x' + alpha (x - x'))`, and of the two last points `F(x) - F(x')`.
 
-    def _places(self, number: Tensor) -> Tensor:
-        """The places t in [0, 1] of the points: those of the integral, then 0, then 1."""
-        shift = 0.5 if self.rule == "midpoint" else 1.0
-        inside = (number + shift) / self.steps
-        return torch.where(number < self.steps, inside, (number - self.steps).float())
-
-    @override
-    def weights(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        way = target.images - baseline_of(target.images, self.baseline, rng)
-        return ((number < self.steps) / self.steps).view(*number.shape, 1, 1, 1) * way[:, None]
-
-    @override
-    def score_weights(self, number: Tensor) -> Tensor:
-        return (number == self.steps + 1).float() - (number == self.steps).float()
+        F is the score of the class and x' the baseline; alpha is the middle, or the right end, of each of `steps` equal
+        parts of [0, 1].
+        """
+        x = target.images[:, None]
+        baseline = baseline_of(target.images, self.baseline, rng)[:, None]
+        on_path, at_baseline, at_image = number < self.steps, number == self.steps, number == self.steps + 1
+        part = (number + (0.5 if self.rule == "midpoint" else 1.0)) / self.steps
+        alpha = torch.where(on_path, part, at_image.float())
+        return Terms(
+            points=baseline + over_pixels(alpha) * (x - baseline),
+            weights=over_pixels(on_path / self.steps) * (x - baseline),
+            score_weights=at_image.float() - at_baseline.float(),
+        )
 
     @override
     def finish(self, target: Target, total: Tensor, scores: Tensor) -> AttributionMap:

@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
+from unshaken.explain.engine.attribution import Target
 from unshaken.explain.engine.masked import MaskedScores, Masking
-from unshaken.explain.engine.target import Target
 
 
 @register("occlusion", reference="Zeiler & Fergus 2014, arXiv:1311.2901")

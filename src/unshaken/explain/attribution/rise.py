@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
+from unshaken.explain.engine.attribution import Target
 from unshaken.explain.engine.masked import MaskedScores, Masking
-from unshaken.explain.engine.target import Target
 
 
 @register("rise", reference="Petsiuk et al. 2018, arXiv:1806.07421")

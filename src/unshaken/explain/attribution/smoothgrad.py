@@ -8,8 +8,8 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.engine.averaged_gradients import AveragedGradients
-from unshaken.explain.engine.target import Target
+from unshaken.explain.engine.attribution import Target
+from unshaken.explain.engine.gradients import AveragedGradients, Terms
 
 
 @register("smoothgrad", reference="Smilkov et al. 2017, arXiv:1706.03825")
@@ -25,9 +25,9 @@ class SmoothGrad(AveragedGradients):
         return self.samples
 
     @override
-    def points(self, target: Target, number: Tensor, rng: SampleRng) -> Tensor:
-        """`x + sigma (max x - min x) N(0, I)`, not clipped."""
+    def terms(self, target: Target, number: Tensor, rng: SampleRng) -> Terms:
+        """The points `x + sigma (max x - min x) N(0, I)`, not clipped."""
         images = target.images
         spread = images.flatten(1).amax(1) - images.flatten(1).amin(1)
         noise = rng.each(number).noise(*images.shape[1:]).view(*number.shape, *images.shape[1:]).to(images)
-        return images[:, None] + self.sigma * spread.view(-1, 1, 1, 1, 1) * noise
+        return Terms(images[:, None] + self.sigma * spread.view(-1, 1, 1, 1, 1) * noise)

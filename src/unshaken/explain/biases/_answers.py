@@ -1,12 +1,12 @@
-"""Stimuli shown to all models, with a row for each answer."""
+"""Stimuli shown to all models beside their partners and masks, with a row for each answer, and counts of conflicts."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,9 +14,14 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
+from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
+from unshaken.data import Dataset
+from unshaken.explain.biases.cue_bias import bias_by_class, bias_difference, cue_bias
 from unshaken.explain.engine.analysis import Findings, Subject
+from unshaken.measure import Figure
+from unshaken.measure.statistics.columns import Indices
 
 Decide = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From logits `[N, K]` to decisions and confidences, both `[N]`."""
@@ -74,8 +79,8 @@ class Answers:
 
     def show(self, stimulus: str, batch: Batch) -> None:
         """Keep the first few images of a stimulus as examples."""
-        kept = self.examples.setdefault(stimulus, [])
-        kept += [(i, x.cpu()) for i, x in zip(batch.ids, batch.images[: SHOWN - len(kept)], strict=False)]
+        examples = self.examples.setdefault(stimulus, [])
+        examples += [(i, x.cpu()) for i, x in zip(batch.ids, batch.images[: SHOWN - len(examples)], strict=False)]
 
     def _undecided(self) -> list[str]:
         """A sentence for each model whose output was not finite for some images."""
@@ -122,3 +127,149 @@ def asking(subject: Subject) -> Iterator[Answers]:
         for model in subject.models.values():
             stack.enter_context(evaluating(model))
         yield Answers({name: Oracle(model, limit=subject.batch) for name, model in subject.models.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside each sample.
+
+    Args:
+        dataset: where it comes from.
+        indices: its places there, one a sample.
+    """
+
+    dataset: Dataset
+    indices: Sequence[int]
+
+
+def known_labels(subject: Subject) -> Indices:
+    """The labels of the samples, int64 `[N]`.
+
+    Raises:
+        DataError: there are none, or they are masks.
+    """
+    dataset = subject.dataset
+    if dataset is None or dataset.labels is None or dataset.labels.ndim != 1:
+        spec = "" if dataset is None else f" {dataset.options.spec!r}"
+        raise DataError(f"data{spec} has no class for each image, which this analysis needs")
+    return dataset.labels[list(subject.indices)]
+
+
+def required_labels(batch: Batch) -> Tensor:
+    """The labels of a batch of data that has them.
+
+    Raises:
+        DataError: it has none.
+    """
+    if batch.labels is None:
+        raise DataError("the images have no labels, which this analysis needs")
+    return batch.labels
+
+
+def partners_in(subject: Subject, chosen: Indices) -> Beside:
+    """Partners from the same data, by their places among the samples."""
+    places = list(subject.indices)
+    return Beside(_dataset(subject), [places[i] for i in chosen.tolist()])
+
+
+def together(subject: Subject, *others: Beside) -> Iterator[tuple[Batch, ...]]:
+    """The samples in batches, each with what stands beside them; left out where any of them cannot be read.
+
+    Raises:
+        DataError: what stands beside has another size than the samples.
+    """
+    columns = [Beside(_dataset(subject), subject.indices), *others]
+    subjects = [subject, *(replace(subject, dataset=o.dataset, indices=o.indices) for o in others)]
+    streams = [_samples(s) for s in subjects]
+    heads = [next(s, None) for s in streams]
+    rows: list[tuple[Batch, ...]] = []
+    for places in zip(*(c.indices for c in columns), strict=True):
+        ids = [c.dataset.ids[p] for c, p in zip(columns, places, strict=True)]
+        there = [h is not None and h.ids[0] == i for h, i in zip(heads, ids, strict=True)]
+        if all(there):
+            rows.append(tuple(h for h in heads if h is not None))
+            if len(rows) == subject.batch:
+                yield _joined(rows)
+                rows = []
+        heads = [next(s, None) if t else h for s, t, h in zip(streams, there, heads, strict=True)]
+    for other in subjects[1:]:
+        subject.bad.update(other.bad)
+    if rows:
+        yield _joined(rows)
+
+
+def _joined(rows: Sequence[tuple[Batch, ...]]) -> tuple[Batch, ...]:
+    found = tuple(Batch.concat(column) for column in zip(*rows, strict=True))
+    sizes = {tuple(b.images.shape[2:]) for b in found}
+    if len(sizes) > 1:
+        first, *rest = (tuple(b.images.shape[2:]) for b in found)
+        odd = next(s for s in rest if s != first)
+        raise DataError(
+            f"images of {first[0]} x {first[1]} pixels came with masks or partners of {odd[0]} x {odd[1]}: "
+            "bring all to one size with the option size, as in ?size=224"
+        )
+    return found
+
+
+def _samples(subject: Subject) -> Iterator[Batch]:
+    for batch in subject.batches():
+        for i in range(len(batch)):
+            yield batch[i : i + 1]
+
+
+def _dataset(subject: Subject) -> Dataset:
+    if subject.dataset is None:
+        raise DataError("this analysis needs images: give data")
+    return subject.dataset
+
+
+@dataclass(slots=True)
+class Conflicts:
+    """Decisions of models about the same images.
+
+    Args:
+        first: class of the first cue, parts of int64 `[n]`.
+        second: class of the second cue.
+        decided: by model.
+    """
+
+    first: list[Tensor] = field(default_factory=list)
+    second: list[Tensor] = field(default_factory=list)
+    decided: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def add(self, first: Tensor, second: Tensor, decided: dict[str, Tensor]) -> None:
+        """Add the decisions about some images."""
+        self.first.append(first.cpu())
+        self.second.append(second.cpu())
+        for name, decisions in decided.items():
+            self.decided.setdefault(name, []).append(decisions)
+
+    def figures(self) -> tuple[dict[str, Figure], list[str]]:
+        """Each model's bias and share of decisions for a cue, differences from the first model, and remarks."""
+        figures: dict[str, Figure] = {}
+        remarks = []
+        first, second = self._cues()
+        decided: dict[str, Indices] = {name: torch.cat(parts).numpy() for name, parts in self.decided.items()}
+        baseline = next(iter(decided.values()))
+        for place, (name, decisions) in enumerate(decided.items()):
+            bias = cue_bias(decisions, first, second)
+            found = {"bias": bias.figure(), "cue_share": bias.cue_figure()}
+            if place:
+                found["difference"] = bias_difference(baseline, decisions, first, second)
+            figures |= {f"{what}.{name}": figure for what, figure in found.items() if figure is not None}
+            if found["bias"] is None:
+                remarks.append(f"{name} decides for neither cue of any image, so that it has no bias.")
+        return figures, remarks
+
+    def counts(self, names: Sequence[str]) -> dict[str, Any]:
+        """Decisions for the first cue, the second and neither, of each model: in all, and by class of the first cue."""
+        first, second = self._cues()
+        whole, by_class = {}, {}
+        for model, parts in self.decided.items():
+            decisions: Indices = torch.cat(parts).numpy()
+            whole[model] = cue_bias(decisions, first, second).counts
+            by_class[model] = {names[c]: b.counts for c, b in bias_by_class(decisions, first, second).items()}
+        return {"counts": whole, "by_class": by_class}
+
+    def _cues(self) -> tuple[Indices, Indices]:
+        return torch.cat(self.first).numpy(), torch.cat(self.second).numpy()

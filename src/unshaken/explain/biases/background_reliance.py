@@ -20,6 +20,16 @@ from unshaken.data import load_data
 from unshaken.data.object_masks import find_shared
 from unshaken.explain.biases._answers import Answers, asking
 from unshaken.explain.biases._together import Beside, known_labels, partners_in, required_labels, together
+from unshaken.data.mask_names import find_shared
+from unshaken.explain.biases._answers import (
+    Answers,
+    Beside,
+    asking,
+    known_labels,
+    partners_in,
+    required_labels,
+    together,
+)
 from unshaken.explain.biases.cue_sets import partners
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.measure import Figure, compare, paired_difference, share

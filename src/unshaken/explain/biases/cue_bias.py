@@ -50,6 +50,11 @@ class CueBias:
         """The share of decisions that are for either cue; NaN without images."""
         return (self.first + self.second) / self.n if self.n else math.nan
 
+    @property
+    def counts(self) -> list[int]:
+        """Decisions for the first cue, for the second, and for neither."""
+        return [self.first, self.second, self.other]
+
     def figure(self, *, seed: int = 0) -> Figure | None:
         """The bias with its bootstrap interval over images; None where it is NaN.
 

@@ -17,9 +17,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.biases._answers import asking
-from unshaken.explain.biases._conflicts import Conflicts
-from unshaken.explain.biases._together import known_labels, partners_in, required_labels, together
+from unshaken.explain.biases._answers import Conflicts, asking, known_labels, partners_in, required_labels, together
 from unshaken.explain.biases.categories import Categories, read_categories
 from unshaken.explain.biases.cue_sets import (
     close_ups,

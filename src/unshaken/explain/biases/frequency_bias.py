@@ -12,9 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.explain.biases._answers import asking
-from unshaken.explain.biases._conflicts import Conflicts
-from unshaken.explain.biases._together import known_labels, partners_in, required_labels, together
+from unshaken.explain.biases._answers import Conflicts, asking, known_labels, partners_in, required_labels, together
 from unshaken.explain.biases.cue_sets import partners
 from unshaken.explain.biases.distortions import PLUS
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject

@@ -15,8 +15,7 @@ from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
-from unshaken.explain.biases._answers import asking
-from unshaken.explain.biases._together import required_labels
+from unshaken.explain.biases._answers import asking, required_labels
 from unshaken.explain.biases.smoothness import layers_of
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.measure import Figure

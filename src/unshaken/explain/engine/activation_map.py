@@ -14,29 +14,12 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer
-from unshaken.core.rng import SampleRng
-from unshaken.core.state import State
-from unshaken.explain.engine.attribution import Attribution, AttributionMap
+from unshaken.explain.engine.attribution import MapState, OneQuery, Score
 from unshaken.explain.engine.gradients import LayerGradient
 from unshaken.explain.engine.layers import find_map_layer
-from unshaken.explain.engine.target import Score, Target
 
 
-class LayerMap(State):
-    """One row a sample.
-
-    Args:
-        target: the sample and its class.
-        map: float32 `[N, H, W]`; zeros before it was asked for.
-        asked: bool `[N]`.
-    """
-
-    target: Target
-    map: Tensor
-    asked: Tensor
-
-
-class ActivationMap(Attribution[LayerMap]):
+class ActivationMap(OneQuery):
     """Base class of class activation maps. A subclass writes `combine`."""
 
     score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
@@ -52,26 +35,13 @@ class ActivationMap(Attribution[LayerMap]):
         """From a layer's outputs A and the gradients `d z_c / d A`, both `[N, D, h, w]`, to maps `[N, h, w]`."""
 
     @override
-    def start(self, target: Target, rng: SampleRng) -> LayerMap:
-        return LayerMap(target, torch.zeros_like(target.images[:, 0]), torch.zeros_like(target.classes).bool())
-
-    @override
-    def ask(self, state: LayerMap) -> LayerGradient:
+    def ask(self, state: MapState) -> LayerGradient:
         return LayerGradient(state.target.images, state.target.classes, self.layer, self.score)
 
     @override
-    def tell(self, state: LayerMap, answer: Answer) -> LayerMap:
+    def make_map(self, images: Tensor, answer: Answer) -> Tensor:
         outputs = (answer.features or {})[self.layer]
-        found = self.combine(outputs.float(), required(answer.gradient).float())
-        return state.replace(map=enlarged(found, state.map.shape[1:]), asked=torch.ones_like(state.asked))
-
-    @override
-    def done(self, state: LayerMap) -> Tensor:
-        return state.asked
-
-    @override
-    def result(self, state: LayerMap) -> AttributionMap:
-        return AttributionMap(state.map)
+        return enlarged(self.combine(outputs.float(), required(answer.gradient).float()), images.shape[2:])
 
 
 def enlarged(maps: Tensor, size: torch.Size) -> Tensor:

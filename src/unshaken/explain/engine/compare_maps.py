@@ -7,15 +7,130 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import scipy
+import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
-from unshaken.core.errors import DataError
+from unshaken.core.device import widen
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import paired_difference
+
+Similarity = Literal["spearman", "pearson", "top-k", "ssim"]
+"""Correlation of ranks, of values, the share of the top pixels in common, or structural similarity."""
+WINDOW, SIGMA = 11, 1.5
+"""Side and standard deviation of SSIM's Gaussian window, in pixels."""
+
+
+def map_agreement(one: Tensor, other: Tensor, by: Similarity = "spearman", *, top: float = 0.1) -> Tensor:
+    """How alike two maps of each sample are.
+
+    Args:
+        one: `[N, H, W]`.
+        other: the same shape: maps of the same samples by another method or for another model.
+        by: see `Similarity`.
+        top: for `top-k`, which share of the pixels is compared.
+
+    Returns:
+        float64 `[N]`, 1 for equal maps; NaN where a map is constant.
+
+    Raises:
+        DataError: the shapes differ.
+        ParameterError: `top` is not inside (0, 1).
+
+    >>> ramp = torch.arange(12.0).view(1, 3, 4)
+    >>> map_agreement(ramp, ramp.exp()).item(), map_agreement(ramp, -ramp).item()
+    (1.0, -1.0)
+    """
+    if one.shape != other.shape or one.ndim != 3:
+        raise DataError(f"maps of {tuple(one.shape)} and {tuple(other.shape)}: give two of one shape [N, H, W]")
+    if not 0 < top < 1:
+        raise ParameterError(f"top={top} must lie inside (0, 1): the share of pixels that is compared")
+    one, other = widen(one), widen(other)
+    first, second = one.flatten(1), other.flatten(1)
+    if by == "pearson":
+        return pearson(first, second)
+    if by == "spearman":
+        return pearson(_ranks(first), _ranks(second))
+    varies = (first.amax(1) > first.amin(1)) & (second.amax(1) > second.amin(1))
+    found = structural_similarity(one, other) if by == "ssim" else _overlap(first, second, top)
+    return torch.where(varies, found, torch.nan)
+
+
+def pearson(one: Tensor, other: Tensor) -> Tensor:
+    """Pearson's correlation of each row.
+
+    Args:
+        one: `[N, P]`.
+        other: `[N, P]`.
+
+    Returns:
+        `[N]`; NaN where a row is constant.
+    """
+    a, b = (x - x.mean(1, keepdim=True) for x in (one, other))
+    varies = (one.amax(1) > one.amin(1)) & (other.amax(1) > other.amin(1))
+    size = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(varies & (size > 0), ((a * b).sum(1) / size).clamp(-1, 1), torch.nan)
+
+
+def structural_similarity(one: Tensor, other: Tensor) -> Tensor:
+    """SSIM of two maps of each sample, both first brought to [0, 1] by their own minimum and maximum.
+
+    Constants and window (Gaussian, 11 pixels, standard deviation 1.5) are those of Wang et al. 2004; the mean is taken
+    where the window lies inside the map. Of a map smaller than the window all is one window of equal weights.
+
+    Args:
+        one: float64 `[N, H, W]`.
+        other: the same shape.
+
+    Returns:
+        `[N]`.
+    """
+    a, b = (min_max(x)[:, None] for x in (one, other))
+    height, width = one.shape[1:]
+    if min(height, width) < WINDOW:
+        kernel = torch.full((1, 1, height, width), 1 / (height * width), dtype=one.dtype, device=one.device)
+    else:
+        line = torch.exp(-0.5 * ((torch.arange(WINDOW, dtype=one.dtype, device=one.device) - WINDOW // 2) / SIGMA) ** 2)
+        kernel = (line[:, None] * line / line.sum() ** 2)[None, None]
+    ma, mb, aa, bb, ab = (F.conv2d(x, kernel) for x in (a, b, a * a, b * b, a * b))
+    va, vb, cov = aa - ma * ma, bb - mb * mb, ab - ma * mb
+    c1, c2 = 0.01**2, 0.03**2
+    local = (2 * ma * mb + c1) * (2 * cov + c2) / ((ma * ma + mb * mb + c1) * (va + vb + c2))
+    return local.flatten(1).mean(1)
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Maps brought to [0, 1] by their own minimum and maximum; 0 for a constant one.
+
+    Args:
+        maps: `[N, H, W]`.
+    """
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    return torch.where(high > low, (maps - low) / (high - low), 0.0)
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """Ranks in each row, the mean rank for equal values."""
+    return torch.from_numpy(scipy.stats.rankdata(values.cpu().numpy(), axis=1)).to(values.device)
+
+
+def _overlap(one: Tensor, other: Tensor, top: float) -> Tensor:
+    """The share of the top pixels of one map that are top pixels of the other; of equal pixels the first count."""
+    k = max(1, round(top * one.shape[1]))
+    chosen = []
+    for values in (one, other):
+        places = values.argsort(dim=1, descending=True, stable=True)[:, :k]
+        chosen.append(torch.zeros_like(values, dtype=torch.bool).scatter_(1, places, value=True))
+    return widen((chosen[0] & chosen[1]).sum(1)) / k
+
 
 Numbers = NDArray[np.float64]
 

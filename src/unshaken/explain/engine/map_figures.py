@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from unshaken.explain.engine.agreement import map_agreement
-from unshaken.explain.engine.compare_maps import MapValues, compare_methods, summarise
+from unshaken.explain.engine.compare_maps import MapValues, compare_methods, map_agreement, summarise
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.measure import Figure
 from unshaken.store.run_dir import RunDir

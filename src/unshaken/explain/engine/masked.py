@@ -14,10 +14,8 @@ from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Logits
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.explain.engine.attribution import Attribution, AttributionMap
+from unshaken.explain.engine.attribution import Attribution, AttributionMap, Score, Target, even_piece, score_of
 from unshaken.explain.engine.baselines import Baseline, baseline_of
-from unshaken.explain.engine.pieces import even_piece
-from unshaken.explain.engine.target import Score, Target, score_of
 
 CHUNK = 64
 """Masked copies a sample in one query at most: whatever the batch, sums are taken in the same pieces."""

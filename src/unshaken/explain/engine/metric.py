@@ -5,14 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from unshaken.core.batch import usual_batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.registry import Parameters
-from unshaken.explain.engine.run import AttributionResult
+from unshaken.core.errors import DataError
+from unshaken.core.registry import Parameters, parse_method
+from unshaken.explain.engine.attribution import Attribution
+from unshaken.explain.engine.run import AttributionResult, attribute
 
 Again = Callable[[Tensor, Classifier | None, Tensor | None], AttributionResult]
 """The same method once more: other images `[N, C, H, W]`, another model, other classes `[N]` (None: as they were)."""
@@ -95,3 +98,102 @@ class MapMetric(Parameters, ABC):
         Args:
             case: with all that `needs` names.
         """
+
+
+def make_case(
+    model: Classifier,
+    images: Tensor,
+    method: Attribution[Any] | str,
+    *,
+    classes: Tensor | None = None,
+    labels: Tensor | None = None,
+    truth: Tensor | None = None,
+    boxes: Sequence[Tensor] | None = None,
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> tuple[Case, AttributionResult]:
+    """Make maps, ready to be judged.
+
+    Args:
+        model: a classifier.
+        images: `[N, C, H, W]` in [0, 1].
+        method: an attribution, or `NAME[:k=v,...]`.
+        classes: the classes to explain, int64 `[N]`; default what the model predicts.
+        labels: of the samples.
+        truth: bool `[N, H, W]`, where the object is.
+        boxes: for each sample `[n, 4]`; see `Case`.
+        ids: one a sample; default its number.
+        seed: of the run.
+        limit: images in one pass at most; default `usual_batch`.
+
+    Returns:
+        The case, and what the maps cost.
+
+    Raises:
+        UnshakenError: as `attribute`.
+
+    >>> import torch
+    >>> from unshaken.explain import Deletion
+    >>> from unshaken.models import load_model
+    >>> case, _ = make_case(load_model("demo"), torch.rand(2, 1, 28, 28), "gradcam")
+    >>> Deletion(steps=4).judge(case).forwards.tolist()
+    [5, 5]
+    """
+    names = tuple(map(str, range(len(images))) if ids is None else ids)
+    limit = limit or usual_batch(images[0].numel(), images.device)
+    found = parse_method(method, "explain") if isinstance(method, str) else method
+    options: dict[str, Any] = {"ids": names, "seed": seed, "limit": limit}
+    first = attribute(model, images, found, classes=classes, **options)
+
+    def again(other_images: Tensor, other: Classifier | None, others: Tensor | None) -> AttributionResult:
+        chosen = first.classes if others is None else others
+        return attribute(other or model, other_images, found, classes=chosen, **options)
+
+    case = Case(
+        model, images, first.maps, first.classes, names, again, labels=labels, truth=truth, boxes=boxes, seed=seed,
+        limit=limit,
+    )  # fmt: skip
+    return case, first
+
+
+def box_masks(boxes: Sequence[Tensor], height: int, width: int) -> Tensor:
+    """The pixels whose centre lies in a box of the sample.
+
+    Args:
+        boxes: for each sample `[n, 4]` as (left, top, right, bottom) in pixels, the right and lower end excluded.
+        height: of the images.
+        width: of the images.
+
+    Returns:
+        bool `[N, H, W]`.
+
+    >>> box_masks([torch.tensor([[1.0, 0.0, 3.0, 1.0]])], 2, 4).int().tolist()
+    [[[0, 1, 1, 0], [0, 0, 0, 0]]]
+    """
+    found = torch.zeros(len(boxes), height, width, dtype=torch.bool)
+    rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
+    for mask, several in zip(found, boxes, strict=True):
+        for left, top, right, bottom in several.tolist():
+            mask |= ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+    return found
+
+
+def object_masks(case: Case, metric: str) -> Tensor:
+    """Where the object of each sample is: its mask, or all its boxes.
+
+    Args:
+        case: with `truth`, or with `boxes`.
+        metric: name of the one that asks, for the message.
+
+    Returns:
+        bool `[N, H, W]`, on the device of the maps.
+
+    Raises:
+        DataError: the case has neither.
+    """
+    if case.truth is not None:
+        return case.truth.to(case.maps.device)
+    if case.boxes is not None:
+        return box_masks(case.boxes, *case.maps.shape[1:]).to(case.maps.device)
+    raise DataError(f"{metric} needs to know where the object is: give boxes or masks (--boxes FILE)")

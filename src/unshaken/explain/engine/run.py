@@ -20,8 +20,7 @@ from unshaken.core.progress import Task
 from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
-from unshaken.explain.engine.attribution import Attribution
-from unshaken.explain.engine.target import Target
+from unshaken.explain.engine.attribution import Attribution, Target
 
 
 @dataclass(frozen=True, slots=True, eq=False)

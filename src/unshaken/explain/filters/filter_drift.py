@@ -16,10 +16,9 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.filters.basis import Basis, fit_basis, read_basis
-from unshaken.explain.filters.divergence import BINNED, Bins, drift
+from unshaken.explain.filters.drift import BINNED, Basis, Bins, drift, fit_basis, read_basis
 from unshaken.explain.filters.kernels import ConvLayer, conv_layers, layers_of_size
-from unshaken.explain.filters.sparsity import near_zero
+from unshaken.explain.filters.measures import near_zero
 from unshaken.measure import Figure
 
 Numbers = NDArray[np.float64]

@@ -12,12 +12,19 @@ from typing_extensions import override
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.filters.degenerate import FEWEST, KINDS, Bounds, count_kinds, degenerate_kinds
 from unshaken.explain.filters.kernels import ConvLayer, conv_layers, layers_of_size
-from unshaken.explain.filters.orthogonality import orthogonality
-from unshaken.explain.filters.smoothness import kernel_variation
-from unshaken.explain.filters.sparsity import near_zero
-from unshaken.explain.filters.variance_entropy import random_entropy, variance_entropy
+from unshaken.explain.filters.measures import (
+    FEWEST,
+    KINDS,
+    Bounds,
+    count_kinds,
+    degenerate_kinds,
+    kernel_variation,
+    near_zero,
+    orthogonality,
+    random_entropy,
+    variance_entropy,
+)
 from unshaken.measure import Figure, share
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.measure.statistics.means import alike_figure

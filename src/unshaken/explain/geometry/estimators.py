@@ -4,17 +4,155 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
-from unshaken.explain.geometry.geo_mle import KEPT, geo_mle_dimension
-from unshaken.explain.geometry.mle import Divisor, mle_dimension
 from unshaken.explain.geometry.neighbours import Neighbours, nearest
-from unshaken.explain.geometry.two_nn import two_nn_dimension
 from unshaken.measure import Figure
+
+Numbers = NDArray[np.float64]
+Divisor = Literal["k-1", "k-2"]
+
+
+def mle_dimension(distances: Numbers, divisor: Divisor = "k-1") -> float:
+    """`d = [ (1/N) sum_x (1/(k-1)) sum_{j<k} log(T_k(x) / T_j(x)) ]^-1`: inverse estimates averaged over the points.
+
+    Args:
+        distances: `[N, k]`: T_1 to T_k of each point, rising. A point whose nearest neighbour is at distance 0, a
+            duplicate, is left out.
+        divisor: of the inner sum. `k-2` makes each point's inverse estimate unbiased, and d smaller by
+            `(k-2) / (k-1)`.
+
+    Raises:
+        DataError: k is too small, no point is left, or all neighbours of a point are at one distance everywhere.
+
+    Source: Levina & Bickel 2004; MacKay & Ghahramani 2005 for the average.
+
+    >>> round(mle_dimension(np.array([[1.0, 3.0], [1.0, 2.0], [2.0, 3.0], [4.0, 6.0]])), 6)
+    1.536872
+    """
+    k = int(distances.shape[1])
+    least = 2 if divisor == "k-1" else 3
+    if k < least:
+        raise DataError(f"the estimate by {divisor} needs k of {least} or more, not {k}")
+    known = without_duplicates(distances)
+    inner = np.log(known[:, -1:] / known[:, :-1]).sum(1)
+    terms = k - 1 if divisor == "k-1" else k - 2
+    total = float(inner.mean()) / terms
+    if total <= 0:
+        raise DataError("all neighbours of every point are equally far: the data has no dimension that could be told")
+    return 1.0 / total
+
+
+def without_duplicates(distances: Numbers) -> Numbers:
+    """The rows of points that have no neighbour at distance 0.
+
+    Raises:
+        DataError: none is left, as of constant data.
+    """
+    known = distances[distances[:, 0] > 0]
+    if not len(known):
+        raise DataError("every point has a duplicate: the data is constant, or each image is there twice or more")
+    return known
+
+
+def two_nn_dimension(distances: Numbers, form: Literal["fit", "closed"] = "fit") -> float:
+    """The slope of `-log(1 - F)` against `log mu` through the origin, `mu = T_2 / T_1` sorted and `F_i = i / N`.
+
+    Args:
+        distances: `[N, 2 or more]`: T_1 and T_2 of each point. A point with a duplicate is left out.
+        form: `fit` leaves out the largest mu, whose `log(1 - F)` does not exist; `closed` is the maximum of the
+            likelihood, `N / sum log mu`.
+
+    Raises:
+        DataError: fewer than two points are left, or both neighbours are equally far everywhere.
+
+    Source: Facco et al. 2017, doi:10.1038/s41598-017-11873-y.
+    """
+    known = without_duplicates(distances)
+    n = len(known)
+    if n < 2:
+        raise DataError(f"TwoNN needs 2 points without duplicates at least, not {n}")
+    log_mu = np.sort(np.log(known[:, 1] / known[:, 0]))
+    if form == "closed":
+        above, below = float(n), float(log_mu.sum())
+    else:
+        target = -np.log1p(-np.arange(1, n) / n)
+        above, below = float(target @ log_mu[:-1]), float(log_mu[:-1] @ log_mu[:-1])
+    if below <= 0:
+        raise DataError("both nearest neighbours of every point are equally far: the dimension cannot be told")
+    return above / below
+
+
+KEPT = 0.632
+"""Share of the points that a bootstrap sample holds."""
+
+
+def geo_mle_dimension(
+    neighbours: Neighbours,
+    k_range: tuple[int, int] = (25, 55),
+    *,
+    samples: int = 20,
+    ridge: float = 5e-3,
+    seed: int = 0,
+) -> float:
+    """The mean over points of the constant of a quadratic, fitted to `d_k(x)` against the radius `T_k(x)`.
+
+    For each k of a range the local estimate `d_k = [ (1/(k-2)) sum_{j<k} log(T_k / T_j) ]^-1` and its radius are
+    averaged over bootstrap samples of the points, duplicates of a sample taken once. The radius is measured in units of
+    the point's largest, so that the ridge penalty does not depend on the scale of the data. The published method
+    weights the fit by the estimates' spread; this one does not.
+
+    Args:
+        neighbours: known neighbours of all points; about twice the largest k.
+        k_range: first and last k.
+        samples: bootstrap samples.
+        ridge: penalty of the slope and the curvature.
+        seed: of the samples.
+
+    Raises:
+        DataError: too few neighbours are known, or no point is left.
+
+    Source: Gomtsyan et al. 2019, arXiv:1910.11175.
+    """
+    low, high = k_range
+    n, known = neighbours.distances.shape
+    if known < high or low < 3:
+        raise DataError(f"GeoMLE up to k={high} needs that many known neighbours, not {known}, and k from 3 on")
+    rng = np.random.default_rng(seed)
+    total, radius, count = np.zeros((n, high - low + 1)), np.zeros((n, high - low + 1)), np.zeros((n, 1))
+    usable = neighbours.distances[:, 0] > 0
+    for _ in range(samples):
+        chosen = np.zeros(n, bool)
+        chosen[rng.integers(n, size=n)] = True
+        there = chosen[neighbours.indices]
+        rows = usable & (there.sum(1) >= high)
+        first = np.argsort(~there[rows], 1, kind="stable")[:, :high]
+        t = np.take_along_axis(neighbours.distances[rows], first, 1)
+        logs = np.log(t)
+        ks = np.arange(low, high + 1)
+        inner = (ks - 1) * logs[:, low - 1 :] - np.cumsum(logs, 1)[:, low - 2 : high - 1]
+        total[rows] += (ks - 2) / np.maximum(inner, np.finfo(float).tiny)
+        radius[rows] += t[:, low - 1 :]
+        count[rows] += 1
+    rows = (count[:, 0] > 0) & np.isfinite(total).all(1)
+    if not rows.any():
+        raise DataError("GeoMLE: no point has enough neighbours that are not duplicates: give more images")
+    d, r = total[rows] / count[rows], radius[rows] / count[rows]
+    return float(_constants(r / r[:, -1:], d, ridge).mean())
+
+
+def _constants(r: Numbers, d: Numbers, ridge: float) -> Numbers:
+    """The constant of each row's ridge fit `d = a + b r + c r^2`."""
+    design = np.stack([np.ones_like(r), r, r**2], 2)
+    normal = design.transpose(0, 2, 1) @ design + ridge * np.diag([0.0, 1.0, 1.0])
+    right = design.transpose(0, 2, 1) @ d[:, :, None]
+    return np.asarray(np.linalg.solve(normal, right)[:, 0, 0])
+
 
 ESTIMATORS = ("mle", "twonn", "geomle")
 GEO_RANGE = (25, 55)

@@ -10,10 +10,8 @@ from typing_extensions import override
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.geometry.estimators import Settings, dimensions
-from unshaken.explain.geometry.mle import Divisor
-from unshaken.explain.geometry.points import Points, drawn_indices, read_points
-from unshaken.explain.geometry.rows import GeometryRows
+from unshaken.explain.geometry.estimators import Divisor, Settings, dimensions
+from unshaken.explain.geometry.points import GeometryRows, Points, drawn_indices, read_points
 
 BIAS = "All estimators are too low in many dimensions: about 14 to 16 for points in a cube of 20."
 

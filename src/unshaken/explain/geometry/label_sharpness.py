@@ -12,8 +12,7 @@ from typing_extensions import override
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.geometry.points import Points, drawn_indices, read_points
-from unshaken.explain.geometry.rows import GeometryRows
+from unshaken.explain.geometry.points import GeometryRows, Points, drawn_indices, read_points
 from unshaken.explain.geometry.sharpness import Sharpness, class_matrix, label_sharpness
 
 _MOST_CLASSES = 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.layers import check_layers
+from unshaken.measure import Figure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,3 +99,41 @@ def drawn_indices(subject: Subject, most: int, *, balanced: bool) -> list[int]:
             groups.setdefault(int(dataset.labels[i]), []).append(i)
     each = most // max(1, len(groups))
     return sorted(i for group in groups.values() for i in group[:each])
+
+
+class GeometryRows:
+    """Collects quantities with their intervals."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+        self.figures: dict[str, Figure] = {}
+
+    def add(
+        self, quantity: str, figure: Figure, *, model: str | None = None, layer: str = "", depth: float | None = None
+    ) -> None:
+        """A quantity of the data, or of a layer's features of it.
+
+        Args:
+            quantity: its name.
+            figure: its value and interval.
+            model: name; None for a quantity of the data alone.
+            layer: name; empty for the data.
+            depth: of the layer in [0, 1].
+        """
+        place = {"model": model, "layer": layer, "depth": depth, "quantity": quantity}
+        self.rows.append(
+            {**place, "value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n, "error": None}
+        )
+        self.figures[": ".join(filter(None, (model, layer, quantity)))] = figure
+
+    def fail(
+        self, quantity: str, error: str, *, model: str | None = None, layer: str = "", depth: float | None = None
+    ) -> None:
+        """A quantity that cannot be told, with the reason."""
+        place = {"model": model, "layer": layer, "depth": depth, "quantity": quantity}
+        self.rows.append({**place, "value": None, "low": None, "high": None, "n": None, "error": error})
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """The rows as columns."""
+        return {key: [row[key] for row in self.rows] for key in (self.rows[0] if self.rows else ())}

@@ -14,12 +14,10 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.engine.depth_layers import DepthLayer, depth_layers
-from unshaken.explain.geometry.estimators import Settings, dimensions
+from unshaken.explain.engine.layers import DepthLayer, depth_layers
+from unshaken.explain.geometry.estimators import Divisor, Settings, dimensions
 from unshaken.explain.geometry.intrinsic_dimension import BIAS
-from unshaken.explain.geometry.mle import Divisor
-from unshaken.explain.geometry.points import drawn_indices
-from unshaken.explain.geometry.rows import GeometryRows
+from unshaken.explain.geometry.points import GeometryRows, drawn_indices
 from unshaken.measure import Figure
 
 

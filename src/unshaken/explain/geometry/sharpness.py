@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError
-from unshaken.explain.geometry.cross_pairs import CrossPairs, closest_pairs, count_pairs, rank
+from unshaken.explain.geometry.neighbours import CrossPairs, closest_pairs, count_pairs, rank
 from unshaken.measure import Figure
 
 _SPARE = 200

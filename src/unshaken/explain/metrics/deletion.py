@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from unshaken.core.registry import register
-from unshaken.explain.engine.perturbation_curve import PerturbationCurve
+from unshaken.explain.engine.probed_metric import PerturbationCurve
 
 
 @register("deletion", reference="Petsiuk et al. 2018, arXiv:1806.07421", group="metric")

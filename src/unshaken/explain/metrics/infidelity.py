@@ -11,8 +11,8 @@ from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
+from unshaken.explain.engine.attribution import Score
 from unshaken.explain.engine.probed_metric import MapTarget, Probes, RemovalMetric
-from unshaken.explain.engine.target import Score
 
 
 @register("infidelity", reference="Yeh et al. 2019, arXiv:1901.09392", group="metric")

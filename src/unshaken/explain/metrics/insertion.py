@@ -7,8 +7,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from unshaken.core.registry import register
-from unshaken.explain.engine.perturbation_curve import PerturbationCurve
-from unshaken.explain.engine.substrate import Substrate
+from unshaken.explain.engine.baselines import Substrate
+from unshaken.explain.engine.probed_metric import PerturbationCurve
 
 
 @register("insertion", reference="Petsiuk et al. 2018, arXiv:1806.07421", group="metric")

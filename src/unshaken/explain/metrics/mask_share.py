@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
-from unshaken.explain.engine.metric import Case, MapMetric, MapScores
-from unshaken.explain.engine.object_masks import object_masks
+from unshaken.explain.engine.metric import Case, MapMetric, MapScores, object_masks
 
 
 @register("mask-share", reference="Böhle et al. 2021, arXiv:2104.00032", group="metric")

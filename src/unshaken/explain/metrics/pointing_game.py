@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
-from unshaken.explain.engine.metric import Case, MapMetric, MapScores
-from unshaken.explain.engine.object_masks import object_masks
+from unshaken.explain.engine.metric import Case, MapMetric, MapScores, object_masks
 
 
 @register("pointing-game", reference="Zhang et al. 2018, arXiv:1608.00507", group="metric")

@@ -9,9 +9,9 @@ from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.registry import register
-from unshaken.explain.engine.agreement import pearson
+from unshaken.explain.engine.attribution import Score
+from unshaken.explain.engine.compare_maps import pearson
 from unshaken.explain.engine.probed_metric import MapTarget, Probes, RemovalMetric
-from unshaken.explain.engine.target import Score
 
 
 @register("sensitivity-n", reference="Ancona et al. 2018, arXiv:1711.06104", group="metric")

@@ -15,7 +15,7 @@ from typing_extensions import override
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.explain.engine.agreement import min_max
+from unshaken.explain.engine.compare_maps import min_max
 from unshaken.explain.engine.metric import Case, MapMetric, MapScores
 from unshaken.measure.statistics.columns import Numbers
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, did_you_mean
-from unshaken.explain.units.layout import unit_axis
+from unshaken.explain.units.layers import unit_axis
 
 
 class Unit(NamedTuple):

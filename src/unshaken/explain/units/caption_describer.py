@@ -14,12 +14,9 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
-from unshaken.explain.units.beam import beam_search
 from unshaken.explain.units.caption_training import CaptionModels
-from unshaken.explain.units.captioner import Captioner, LanguageModel
+from unshaken.explain.units.captioner import Captioner, LanguageModel, Pyramid, Vocabulary, beam_search
 from unshaken.explain.units.describer import Describer, Phrase
-from unshaken.explain.units.pyramid import Pyramid
-from unshaken.explain.units.vocabulary import Vocabulary
 from unshaken.models import load_model
 
 FORMAT = "unshaken-captioner-1"

@@ -16,9 +16,16 @@ from torch import Tensor, nn
 
 from unshaken.core.descent import descend
 from unshaken.core.errors import DataError
-from unshaken.explain.units.beam import beam_search
-from unshaken.explain.units.captioner import Captioner, LanguageModel, caption_loss, language_loss
-from unshaken.explain.units.vocabulary import PAD, Vocabulary, words_of
+from unshaken.explain.units.captioner import (
+    PAD,
+    Captioner,
+    LanguageModel,
+    Vocabulary,
+    beam_search,
+    caption_loss,
+    language_loss,
+    words_of,
+)
 
 
 @dataclass(frozen=True, slots=True)

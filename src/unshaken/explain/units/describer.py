@@ -6,10 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
+from unshaken.core.classifier import Classifier, View, evaluating
 from unshaken.core.device import widen
+from unshaken.core.errors import ModelError
+from unshaken.explain.units.concepts import ConceptSet
 
 DARK = 0.25
 """Brightness outside of a mask, as a share of what it was."""
@@ -113,3 +118,87 @@ def darkened(images: Tensor, masks: Tensor) -> Tensor:
     """
     inside = masks[:, None].to(images)
     return images * (DARK + (1 - DARK) * inside)
+
+
+PRIOR = 1.0
+"""Pixels that are added to what was counted, divided among the concepts as they are in the whole set."""
+
+
+class ConceptDescriber(Describer):
+    """`p(c | E)` is the concept's share of the labelled pixels in the masks, `p(c)` its share of those of the set.
+
+    Args:
+        concepts: the images that were probed, with what they show.
+        view: how they were cut.
+    """
+
+    needs_images = False
+
+    def __init__(self, concepts: ConceptSet, view: View | None = None) -> None:
+        self.concepts, self.view = concepts, view
+        pixels = torch.zeros(len(concepts.concepts), dtype=torch.float64)
+        for name in concepts.dataset.ids:
+            pixels += concepts.found([name], view)[0][0].sum((1, 2))
+        self.frequency = pixels / pixels.sum()
+
+    @override
+    def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
+        found = self.concepts.found(ids, self.view, (masks.shape[1], masks.shape[2]))[0]
+        return widen((found & masks[:, None].cpu()).sum((2, 3)))
+
+    @override
+    def phrases(self, keys: Tensor) -> list[Phrase]:
+        counts = keys.sum(0) + PRIOR * self.frequency
+        given = (counts / counts.sum()).log().tolist()
+        before = self.frequency.log().tolist()
+        return [
+            Phrase(c.name, given[i], before[i], c.category)
+            for i, c in enumerate(self.concepts.concepts)
+            if self.frequency[i] > 0
+        ]
+
+
+class RetrievalDescriber(Describer):
+    """`p(d | E)` is the softmax over phrases of their mean score on the exemplars, `p(d)` their mean share over images.
+
+    Exemplars are shown with the outside of the mask darkened.
+
+    Args:
+        scorer: a zero-shot classifier whose classes are the phrases, such as `openclip:ARCH/FILE?classes=PHRASES`.
+        background: images of any content, `[N, C, H, W]` in [0, 1], for `p(d)`; None for equal shares.
+
+    Raises:
+        ModelError: the scorer does not say what its classes are.
+    """
+
+    def __init__(self, scorer: Classifier, background: Tensor | None = None) -> None:
+        if not scorer.classes:
+            raise ModelError(f"model {scorer.name!r} does not name its classes: the phrases to choose from")
+        self.scorer = scorer
+        if background is None:
+            self.log_p = torch.zeros(len(scorer.classes), dtype=torch.float64).log_softmax(0)
+        else:
+            self.log_p = self._scores(background).softmax(1).mean(0).clamp(min=1e-12).log()
+
+    def _scores(self, images: Tensor) -> Tensor:
+        """The score of each phrase, `[n, K]`."""
+        if self.scorer.input_size is not None and tuple(images.shape[2:]) != self.scorer.input_size:
+            images = F.interpolate(images, self.scorer.input_size, mode="bicubic", antialias=True).clamp(0, 1)
+        if self.scorer.view is not None and self.scorer.view.channels == 3:
+            images = images.expand(-1, 3, -1, -1)
+        with evaluating(self.scorer), torch.no_grad():
+            found: Tensor = widen(self.scorer(images))
+        return found
+
+    @override
+    def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
+        return self._scores(darkened(images, masks))
+
+    @override
+    def phrases(self, keys: Tensor) -> list[Phrase]:
+        given = keys.mean(0).log_softmax(0).tolist()
+        return [Phrase(t, g, p) for t, g, p in zip(self.scorer.classes, given, self.log_p.tolist(), strict=True)]
+
+    @override
+    def agreement(self, keys: Tensor) -> float | None:
+        return mean_cosine(keys.softmax(1))

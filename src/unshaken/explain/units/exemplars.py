@@ -8,20 +8,125 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.explain.engine.analysis import Subject
-from unshaken.explain.units.best import Best
-from unshaken.explain.units.enlarge import enlarge
 from unshaken.explain.units.layers import read_units, unit_layers
-from unshaken.explain.units.packing import pack
 from unshaken.explain.units.sketch import QuantileSketch
+
+
+def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps as `interpolate` of mode `bilinear` gives them; themselves where they have the size.
+
+    Args:
+        maps: `[..., h, w]`.
+        size: height and width.
+
+    Returns:
+        `[..., H, W]`.
+    """
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    down, across = (_weights(maps.shape[i], size[i]).to(maps) for i in (-2, -1))
+    return down @ (maps @ across.T)
+
+
+@lru_cache(64)
+def _weights(given: int, wanted: int) -> Tensor:
+    """What each given place counts in each wanted one, `[wanted, given]`."""
+    places = torch.eye(given)[None]
+    return F.interpolate(places, wanted, mode="linear", align_corners=False)[0].T.contiguous()
+
+
+def pack(masks: Tensor) -> Tensor:
+    """Masks, bool `[..., H, W]`, as uint8 `[..., bytes]`; the last byte is filled up with zeros.
+
+    >>> pack(torch.tensor([[[True, False], [False, True]]])).tolist()
+    [[144]]
+    """
+    return torch.from_numpy(np.packbits(masks.flatten(-2).cpu().numpy(), axis=-1))
+
+
+def unpack(packed: Tensor, size: tuple[int, int]) -> Tensor:
+    """What `pack` made of masks of this height and width, bool `[..., H, W]`."""
+    flat = np.unpackbits(packed.cpu().numpy(), axis=-1, count=size[0] * size[1])
+    return torch.from_numpy(flat).bool().reshape(*packed.shape[:-1], *size)
+
+
+class Best:
+    """The k largest values of each unit with the samples that they are of; of equal values that of the first sample.
+
+    Args:
+        units: number of units.
+        k: number of values of each.
+        device: where they are.
+
+    Attributes:
+        values: `[U, k]`, largest first; minus infinity where there are fewer.
+        samples: places in the data, int64 `[U, k]`; -1 where there are fewer.
+    """
+
+    def __init__(self, units: int, k: int, device: str | torch.device = "cpu") -> None:
+        self.values = torch.full((units, k), -torch.inf, device=device)
+        self.samples = torch.full((units, k), -1, dtype=torch.int64, device=device)
+        self._slots = torch.arange(k, device=device).repeat(units, 1)  # where in `_maps` the map of a value is
+        self._maps: Tensor | None = None
+
+    def keep_maps(self, shape: tuple[int, int], size: tuple[int, int]) -> None:
+        """Keep the maps of the best samples too: as they are, or at a size that has fewer places.
+
+        Args:
+            shape: height and width of the maps.
+            size: at which they are wanted in the end.
+        """
+        kept = size if size[0] * size[1] < shape[0] * shape[1] else shape
+        self._maps = torch.zeros(*self.values.shape, *kept, device=self.values.device)
+
+    @property
+    def maps(self) -> Tensor:
+        """The maps that are kept, `[U, k, h, w]`, in the order of the values; none without `keep_maps`."""
+        if self._maps is None:
+            return self.values.new_zeros(*self.values.shape, 0, 0)
+        return self._maps[torch.arange(len(self._slots), device=self._slots.device)[:, None], self._slots]
+
+    def add(self, values: Tensor, samples: Tensor, maps: Tensor) -> None:
+        """See further samples.
+
+        Args:
+            values: `[N, U]`.
+            samples: places in the data, int64 `[N]`.
+            maps: `[N, U, h, w]`.
+        """
+        last, place = self.values[:, -1:], self.samples[:, -1:]
+        enters = (last < values.T) | ((last == values.T) & (samples < place))
+        units = enters.any(1).nonzero().squeeze(1)
+        if not len(units):
+            return
+        k = self.values.shape[1]
+        both = torch.cat([self.values[units], values.T[units]], 1)
+        places = torch.cat([self.samples[units], samples.expand(len(units), -1)], 1)
+        order = places.argsort(1)
+        order = order.gather(1, both.gather(1, order).sort(dim=1, descending=True, stable=True).indices)
+        kept, left = order[:, :k], order[:, k:]
+        self.values[units], self.samples[units] = both.gather(1, kept), places.gather(1, kept)
+        if self._maps is None:
+            return
+        slots = torch.cat([self._slots[units], torch.full_like(places[:, k:], -1)], 1)
+        now, (row, position) = slots.gather(1, kept), (kept >= k).nonzero(as_tuple=True)
+        now[row, position] = slots.gather(1, left)[left < k]  # as many of each unit as have come, and in its order
+        self._slots[units] = now
+        found = maps[kept[row, position] - k, units[row]]
+        self._maps[units[row], now[row, position]] = enlarge(found, (self._maps.shape[2], self._maps.shape[3]))
+
 
 Rank = Literal["max", "mean", "area"]
 """What orders a unit's images: its largest activation, the mean over places, or the share of places above threshold."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,23 +13,66 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from unshaken.core.batch import Batch
+from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.numbers import parse_whole, shorten
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.units.ablation import Unit
-from unshaken.explain.units.annotations import read_annotations
 from unshaken.explain.units.caption_describer import load_captioner
-from unshaken.explain.units.concept_describer import ConceptDescriber
 from unshaken.explain.units.concepts import MADE, open_concepts
-from unshaken.explain.units.describer import Describer, best_phrase
+from unshaken.explain.units.describer import ConceptDescriber, Describer, RetrievalDescriber, best_phrase
 from unshaken.explain.units.edit import correct, single_accuracies
 from unshaken.explain.units.exemplars import Exemplars, Rank, probe
 from unshaken.explain.units.netdissect import NOT_FINITE, Names, exemplar_remarks, summary
 from unshaken.explain.units.pictures import ImageReader, page_pictures
-from unshaken.explain.units.retrieval_describer import RetrievalDescriber
 from unshaken.measure import Figure
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.models import load_model
+
+HEAD = ("layer", "unit")
+TEXTS = ("description", "summary", "annotation")
+"""Names of the column of texts, in the order in which they are looked for."""
+
+
+def read_annotations(path: str | Path) -> dict[tuple[str, int], list[str]]:
+    """The descriptions of each unit, by layer and number.
+
+    A layer is a text, also where it is called by digits. Other columns are left out.
+
+    Args:
+        path: a CSV file with a head.
+
+    Raises:
+        DataError: it cannot be read, a column is absent, or a unit is no number.
+    """
+    try:
+        lines = list(csv.reader(read_text(Path(path), LONGEST_NAMES).splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"annotations {str(path)!r} cannot be read ({error})") from None
+    head = lines[0] if lines else []
+    text = next((name for name in TEXTS if name in head), None)
+    if text is None or any(name not in head for name in HEAD):
+        raise DataError(f"annotations {str(path)!r} have the columns {head}: expected layer,unit,description")
+    layer_at, unit_at, text_at = (head.index(name) for name in (*HEAD, text))
+    found: dict[tuple[str, int], list[str]] = {}
+    for number, line in enumerate(lines[1:], 2):
+        if not line:
+            continue
+        if len(line) != len(head):
+            raise DataError(f"annotations {str(path)!r}, line {number}: {len(line)} values for {len(head)} columns")
+        if line[text_at].strip():
+            key = line[layer_at], parse_whole(line[unit_at], least=0)
+            found.setdefault(key, []).append(line[text_at].strip())
+    if not found:
+        raise DataError(f"annotations {str(path)!r} hold no description: {shorten(','.join(head))} is all there is")
+    return found
+
+
+def texts_of(annotations: Mapping[tuple[str, int], list[str]], layer: str, unit: int) -> list[str]:
+    """A unit's descriptions; none where it has none."""
+    return annotations.get((layer, unit), [])
+
 
 SILENT = "no description: the unit is nowhere above its threshold"
 BACKGROUND = 256

@@ -12,8 +12,7 @@ from torch import Tensor
 from unshaken.core.batch import Batch
 from unshaken.data import stream
 from unshaken.explain.engine.analysis import Subject
-from unshaken.explain.units.exemplars import Exemplars
-from unshaken.explain.units.packing import pack
+from unshaken.explain.units.exemplars import Exemplars, pack
 
 HELD = 1 << 28
 """Bytes of decoded images that are held at most."""

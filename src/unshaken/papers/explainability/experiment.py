@@ -13,9 +13,8 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
-from unshaken.explain.engine.case import make_case
 from unshaken.explain.engine.known_objects import TILES, KnownObjects, make_mosaics, paste_on_noise
-from unshaken.explain.engine.metric import Case
+from unshaken.explain.engine.metric import Case, make_case
 from unshaken.explain.metrics.deletion import Deletion
 from unshaken.explain.metrics.insertion import Insertion
 from unshaken.explain.metrics.mask_share import MaskShare

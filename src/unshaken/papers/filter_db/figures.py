@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.explain.filters.degenerate import LOW_VARIANCE, SPARSE
+from unshaken.explain.filters.measures import LOW_VARIANCE, SPARSE
 from unshaken.papers.filter_db import ABOUT, CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
 from unshaken.papers.frame.effects import across_seeds
 from unshaken.papers.frame.rows import Rows

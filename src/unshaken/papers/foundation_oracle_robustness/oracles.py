@@ -16,6 +16,8 @@ from unshaken.core.search_copy import search_copy
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.penultimate import as_seen, penultimate
 from unshaken.labels.engine.out_of_sample import softmax_regression
+from unshaken.detect.engine.anatomy import Anatomy, as_seen, penultimate
+from unshaken.labels.engine.linear_probe import softmax_regression
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 

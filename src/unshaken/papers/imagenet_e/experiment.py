@@ -15,7 +15,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import required
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
-from unshaken.explain.engine.map_masks import find_objects
+from unshaken.explain.masks.object_masks import find_objects
 from unshaken.papers.frame.context import Context
 from unshaken.papers.imagenet_e import (
     EDITS,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError
-from unshaken.detect.engine.logistic import logistic_regression
+from unshaken.detect.engine.layerwise import logistic_regression
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.papers.frame.roles import Roles, choosing

@@ -26,6 +26,7 @@ from unshaken.detect.engine.class_gaussians import ClassGaussians
 from unshaken.detect.engine.detector_set import DetectorSet
 from unshaken.detect.engine.fitting import Shares
 from unshaken.detect.engine.fitting import fit as fit_detectors
+from unshaken.detect.engine.layerwise import combine_layers
 from unshaken.detect.engine.screen import forward_passes, run_queries
 from unshaken.detect.scores.mahalanobis import Mahalanobis
 from unshaken.detect.scores.msp import MSP
@@ -214,13 +215,13 @@ def answers(detector_set: DetectorSet, batch: Batch) -> dict[str, tuple[Tensor, 
         for forward in forward_passes([f.method for f in fitted], detector_set.anatomy, batch, oracle):
             for one in fitted:
                 if not isinstance(method := one.method, Mahalanobis):
-                    score = run_queries(method.examine(forward, one.bank), oracle)
+                    score = run_queries(method.score(forward, one.bank), oracle)
                     found.setdefault("msp", []).append((score, forward.predictions))
                     continue
-                each = run_queries(method.asked_scores(forward, one.bank), oracle)
+                each = run_queries(method.layer_scores(forward, one.bank), oracle)
                 nearest = method.nearest(forward, one.bank)
                 for i in range(each.shape[1]):
                     found.setdefault(at_step(f"layer{i + 1}", method.eps), []).append((each[:, i], nearest[:, i]))
                 if not method.eps:
-                    found.setdefault("equal", []).append((method.together(each, one.bank), forward.predictions))
+                    found.setdefault("equal", []).append((combine_layers(each, one.bank), forward.predictions))
     return {name: (torch.cat([s for s, _ in p]).double(), torch.cat([c for _, c in p])) for name, p in found.items()}

@@ -9,8 +9,8 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier
 from unshaken.explain.units.caption_describer import CaptionDescriber
 from unshaken.explain.units.caption_training import CaptionSettings, learn_captions
+from unshaken.explain.units.captioner import Pyramid
 from unshaken.explain.units.describer import best_phrase
-from unshaken.explain.units.pyramid import Pyramid
 from unshaken.papers.frame.context import Context
 from unshaken.papers.milan import LABEL, STRENGTHS, MilanPaper
 from unshaken.papers.milan.grammar import KINDS, Synthetic, attributes_named, drawn, scores, synthetic_units

@@ -12,7 +12,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.explain import Subject
 from unshaken.explain.units.ablation import Unit, ablating
-from unshaken.explain.units.concept_describer import ConceptDescriber
+from unshaken.explain.units.describer import ConceptDescriber
 from unshaken.explain.units.edit import correct, edit_units, random_sets
 from unshaken.explain.units.exemplars import probe
 from unshaken.explain.units.milan import MILAN

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.explain.units.made_concepts import COLOURS
-from unshaken.explain.units.vocabulary import words_of
+from unshaken.explain.units.captioner import words_of
+from unshaken.explain.units.concepts import COLOURS
 
 SHAPES = ("square", "disc", "triangle", "cross", "ring", "diamond")
 TEXTURES = ("plain", "striped", "dotted", "checked", "noisy")

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unshaken.explain.units.concept_set import UNKNOWN, Concept, ConceptImages
-from unshaken.explain.units.made_concepts import made_concepts
+from unshaken.explain.units.concepts import UNKNOWN, Concept, ConceptImages, made_concepts
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.milan import MARK
 

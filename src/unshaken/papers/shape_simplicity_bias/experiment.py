@@ -18,10 +18,9 @@ from unshaken.explain.biases.frequency_bias import FrequencyBias
 from unshaken.explain.biases.input_kinds import InputKinds
 from unshaken.explain.biases.smoothness import Smoothness, convolutions
 from unshaken.explain.engine.analysis import Subject
+from unshaken.explain.units.concepts import made_concepts
 from unshaken.explain.units.exemplars import probe
-from unshaken.explain.units.made_concepts import made_concepts
-from unshaken.explain.units.netdissect import NetDissect
-from unshaken.explain.units.overlap import count_overlap
+from unshaken.explain.units.netdissect import NetDissect, count_overlap
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Parts, Split
 from unshaken.papers.frame.networks import plan_training

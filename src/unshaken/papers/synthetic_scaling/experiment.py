@@ -6,7 +6,7 @@ import torch
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.progress import track
-from unshaken.detect.engine.penultimate import penultimate
+from unshaken.detect.engine.anatomy import penultimate
 from unshaken.generate.class_gaussian import ClassGaussian, ClassGaussianSettings, fit_class_gaussian
 from unshaken.measure import diversity
 from unshaken.papers.frame.context import Context

@@ -10,13 +10,12 @@ from unshaken.core.errors import MissingExtra
 from unshaken.core.progress import track
 from unshaken.data import stream, subset
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Detector
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.nudenet import NudeNet
 from unshaken.detect.moderation.opennsfw import OpenNSFW
 from unshaken.papers.frame.context import Context
 
-ADAPTERS: dict[str, tuple[Detector, float]] = {"opennsfw": (OpenNSFW(), 0.5), "nudenet": (NudeNet(), 0.2)}
+ADAPTERS: dict[str, tuple[OpenNSFW | NudeNet, float]] = {"opennsfw": (OpenNSFW(), 0.5), "nudenet": (NudeNet(), 0.2)}
 """Each with the threshold of its package: of open_nsfw's decision, and below which NudeNet says nothing."""
 VIEW = View(224, 224, resize=256, interpolation="bicubic")
 

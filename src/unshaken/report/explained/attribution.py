@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from unshaken.core.errors import UnshakenError
 from unshaken.core.registry import find_method
 from unshaken.explain.engine.compare_maps import MapValues, compare_methods
-from unshaken.explain.engine.record import RECORD
+from unshaken.explain.engine.rows import RECORD
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Prose, Span, Table, Text
 from unshaken.report.drawings import Layers, Overlay, Picture

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from unshaken.explain.units.describer import darkened
-from unshaken.explain.units.packing import unpack
+from unshaken.explain.units.exemplars import unpack
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Span, Table, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from unshaken.core.part import CLEAN
-from unshaken.explain.engine.record import ExplainRecord
+from unshaken.explain.engine.rows import ExplainRecord
 from unshaken.measure import Figure, auroc, fpr95_id_accept, share
 from unshaken.measure.statistics import means as measure
 from unshaken.store.run_dir import RunDir

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.explain.engine.perturbation_curve import area_under_curve, removal_ranks
+from unshaken.explain.engine.probed_metric import area_under_curve, removal_ranks
 
 
 @pytest.mark.parametrize(

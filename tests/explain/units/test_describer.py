@@ -15,10 +15,15 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.data.arrays import InMemory
 from unshaken.explain import Subject
-from unshaken.explain.units.concept_describer import ConceptDescriber
-from unshaken.explain.units.describer import Phrase, best_phrase, darkened, mean_cosine
+from unshaken.explain.units.describer import (
+    ConceptDescriber,
+    Phrase,
+    RetrievalDescriber,
+    best_phrase,
+    darkened,
+    mean_cosine,
+)
 from unshaken.explain.units.milan import MILAN, SILENT
-from unshaken.explain.units.retrieval_describer import RetrievalDescriber
 from unshaken.models import load_model
 from unshaken.models.zero_shot import ZeroShot
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unshaken.explain.engine.target import score_of
+from unshaken.explain.engine.attribution import score_of
 
 
 @pytest.mark.parametrize(

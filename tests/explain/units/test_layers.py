@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import ModelError
-from unshaken.explain.units.layout import unit_axis, unit_maps
+from unshaken.explain.units.layers import unit_axis, unit_maps
 
 
 @pytest.mark.parametrize(("tokens", "side"), [(197, 14), (196, 14), (785, 28), (198, 14), (50, 7)])

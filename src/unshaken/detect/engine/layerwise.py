@@ -1,4 +1,4 @@
-"""`LayerwiseDetector`: detectors with one score a layer, and the weights by which these become one."""
+"""`LayerwiseDetector`: detectors with one score a layer, their scales, and the weights that make them one score."""
 
 from __future__ import annotations
 
@@ -17,11 +17,76 @@ from unshaken.core.errors import DataError, ModelError
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Features, Gradient
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.base import Bank, Detector, FigureObjective, QueryGenerator
+from unshaken.detect.engine.base import Bank, Detector, FigureObjective, QueryGenerator, follow
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.engine.logistic import logistic_regression
-from unshaken.detect.engine.standard import spread
+
+
+def spread(scores: Tensor, names: Sequence[str], method: str) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (divided by N) of each column.
+
+    Args:
+        scores: `[N, L]` of normal samples.
+        names: of the columns, for the message.
+        method: whose they are, for the message.
+
+    Returns:
+        `[L]` and `[L]`, the deviations above 0.
+
+    Raises:
+        DataError: a column is constant, so that nothing says what a large value of it is.
+    """
+    mean, deviation = scores.mean(0), scores.std(0, correction=0)
+    flat = [n for n, still in zip(names, (deviation <= 1e-12 * (1 + mean.abs())).tolist(), strict=True) if still]
+    if flat:
+        raise DataError(
+            f"{method}: the score of {flat[0]} is the same for all {len(scores)} held-out samples, so it has no scale: "
+            "leave it out, or give more data"
+        )
+    return mean, deviation
+
+
+STEPS = 100
+
+
+def logistic_regression(x: Tensor, y: Tensor, c: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Minimise `1/2 |w|^2 + C sum_i log(1 + exp(-y_i (w.x_i + b)))`, y in {-1, 1}; b is not penalised.
+
+    That is scikit-learn's `LogisticRegression(C=c)`. The problem is convex, and full Newton steps are halved until
+    they lower it.
+
+    Args:
+        x: float64 `[N, L]`; standardise the columns first.
+        y: bool `[N]`, both values present.
+        c: C, above 0; a smaller one pulls the weights closer to 0.
+
+    Returns:
+        w `[L]` and b, a scalar tensor.
+
+    >>> w, b = logistic_regression(torch.tensor([[-1.0], [1.0]]).double(), torch.tensor([False, True]))
+    >>> round(w.item(), 4), abs(round(b.item(), 4))
+    (0.6748, 0.0)
+    """
+    ones = torch.cat([x, torch.ones_like(x[:, :1])], 1)
+    sign = y.to(x.dtype) * 2 - 1
+    penalty = torch.cat([torch.ones_like(x[0]), x.new_zeros(1)])
+
+    def value(w: Tensor) -> Tensor:
+        return (penalty * w * w).sum() / 2 + c * F.softplus(-sign * (ones @ w)).sum()
+
+    w = x.new_zeros(ones.shape[1])
+    for _ in range(STEPS):
+        p = (ones @ w).sigmoid()
+        slope = penalty * w + c * (ones.T @ (p - y.to(x.dtype)))
+        if slope.abs().max() < 1e-9 * c * len(x):
+            break
+        curvature = torch.diag(penalty) + c * (ones.T * (p * (1 - p)).clamp(min=1e-12)) @ ones
+        step, now, size = torch.linalg.solve(curvature, slope), value(w), 1.0
+        while value(w - size * step) > now and size > 1e-6:
+            size /= 2
+        w = w - size * step
+    return w[:-1], w[-1]
+
 
 FEWEST = 5
 """Examples of each kind that weights are learned from at least."""
@@ -62,48 +127,55 @@ class LayerwiseDetector(Detector):
 
     @abstractmethod
     def layer_bank(self, fit_data: FitData) -> Bank:
-        """What `layer_scores` needs of the data."""
+        """Compute from the data what `layer_scores` needs."""
 
     @abstractmethod
-    def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """One score a layer, float64 `[N, L]`, from one pass."""
-
-    def asked_scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """`layer_scores`, for those that ask the model again."""
-        return self.layer_scores(forward, bank)
-        yield  # never reached: it makes this a generator
+    def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor | QueryGenerator[Tensor]:
+        """One score a layer, float64 `[N, L]`."""
 
     @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
         return named_layers(anatomy, self.layer)
 
     @override
-    def learn(self, fit_data: FitData) -> QueryGenerator[Bank]:
+    def fit(self, fit_data: FitData) -> QueryGenerator[Bank]:
         bank, names = self.layer_bank(fit_data), self.layers(fit_data.anatomy)
         if len(names) == 1:
             return bank
-        normal = yield from self.asked_scores(fit_data.held_out, bank)
+        normal = yield from follow(self.layer_scores(fit_data.held_out, bank))
         mean, deviation = spread(normal, names, self.info.name)
         alpha = torch.ones_like(mean)
         if self.weights == "fgsm":
             sorts = yield from fgsm_examples(fit_data.held_out, names, self.fgsm_eps, self.info.name)
             scores = []
             for forward in sorts:
-                found = yield from self.asked_scores(forward, bank)
+                found = yield from follow(self.layer_scores(forward, bank))
                 scores.append((found - mean) / deviation)
             abnormal = torch.cat([torch.full((len(s),), k == 2, device=s.device) for k, s in enumerate(scores)])
             alpha = logistic_regression(torch.cat(scores), abnormal)[0]
         return {**bank, "mean": mean, "weights": alpha / deviation}
 
-    def together(self, scores: Tensor, bank: Bank) -> Tensor:
-        """One score `[N]` of those of the layers `[N, L]`."""
-        if scores.shape[1] == 1:
-            return scores[:, 0]
-        return (scores - bank["mean"]) @ bank["weights"]
-
     @override
-    def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        return self.together(self.layer_scores(forward, bank), bank)
+    def score(self, forward: ForwardPass, bank: Bank) -> Tensor | QueryGenerator[Tensor]:
+        scores = self.layer_scores(forward, bank)
+        if isinstance(scores, Tensor):
+            return combine_layers(scores, bank)
+        queries = scores
+
+        def combined() -> QueryGenerator[Tensor]:
+            return combine_layers((yield from queries), bank)
+
+        return combined()
+
+
+def combine_layers(scores: Tensor, bank: Bank) -> Tensor:
+    """One score `[N]` of those of the layers: `sum_l alpha_l (s_l - m_l) / sd_l`; that of a single layer as it is.
+
+    Args:
+        scores: s, `[N, L]`.
+        bank: of a `LayerwiseDetector`, with `mean` m and `weights` alpha / sd where there are several layers.
+    """
+    return scores[:, 0] if scores.shape[1] == 1 else (scores - bank["mean"]) @ bank["weights"]
 
 
 def looked_at(forward: ForwardPass, images: Tensor, layers: Sequence[str]) -> QueryGenerator[ForwardPass]:
