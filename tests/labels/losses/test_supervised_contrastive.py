@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unshaken.harden.engine.contrastive import info_nce
+from unshaken.harden.recipes.pretraining.rrcm import info_nce
 from unshaken.labels.losses.supervised_contrastive import supervised_contrastive, weighted_cross_entropy
 
 

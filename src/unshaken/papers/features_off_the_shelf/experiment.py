@@ -12,7 +12,7 @@ from torch import Tensor
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.progress import track
 from unshaken.explain.engine.depth_layers import depth_layers
-from unshaken.harden.engine.features import last_layer
+from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices
 from unshaken.papers.features_off_the_shelf import (
     AUGMENTED,

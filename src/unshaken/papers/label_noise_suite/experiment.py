@@ -13,7 +13,7 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.data.label_noise import drawn_labels
-from unshaken.harden.engine.held_out import logits_of
+from unshaken.harden.engine.cross_validation import logits_of
 from unshaken.labels.engine.evidence import Evidence
 from unshaken.labels.engine.folds import stratified_folds
 from unshaken.labels.engine.probabilities import Probabilities

@@ -21,7 +21,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.data.stream import stream
-from unshaken.harden.engine.features import last_layer
+from unshaken.harden.engine.layers import last_layer
 from unshaken.models import fingerprint, load_model
 from unshaken.run.layer_features import pooled
 from unshaken.run.provenance import provenance

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.errors import ModelError
-from unshaken.harden.engine.features import last_layer
+from unshaken.harden.engine.layers import last_layer
 from unshaken.models.networks.unit_head import UnitHead, find_unit_head
 from unshaken.run.layer_features import layer_features
 from unshaken.tasks.few_shot.head import PrototypeHead
