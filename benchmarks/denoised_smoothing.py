@@ -32,8 +32,8 @@ from unshaken.core.oracle import required
 from unshaken.data import load_data
 from unshaken.data.resident import Samples
 from unshaken.generate import DDPM, EDM, Fitting, UNet, UNetSettings, load, save
-from unshaken.generate.diffusion import Diffusion
 from unshaken.generate.fit import fit
+from unshaken.generate.generator import Diffusion
 from unshaken.harden.defences.denoise import Denoise
 from unshaken.models import load_model
 

@@ -13,7 +13,7 @@ from unshaken.core import Batch, Classifier
 from unshaken.core.part import CLEAN
 from unshaken.detect.engine.rows import answers, scores
 from unshaken.detect.engine.screen import DetectorScores
-from unshaken.harden.engine._check import Check
+from unshaken.harden.engine.checks import Check
 
 FEW = 12
 VOTES = "sigma=0.25,n=20,n0=5,alpha=0.05"

@@ -30,8 +30,8 @@ from unshaken.data.shards import _spread
 from unshaken.data.spec import divide, existing, options_of
 from unshaken.detect.engine.detector_folder import LIST, read_list
 from unshaken.detect.moderation.moderation_policy import read_policy
-from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.harden_file import read_harden
+from unshaken.harden.engine.judgement import read_summary
 from unshaken.models.loaders.from_run import read_record
 from unshaken.models.loaders.options import class_names, image_size, numbers
 from unshaken.models.loaders.spec import parse_model_spec

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from unshaken.core.rng import SampleRng, kept_random_state
-from unshaken.harden.engine.draws import drawn_for_step
+from unshaken.harden.engine._stepping import drawn_for_step
 
 
 def test_draws_of_a_step_follow_from_seed_and_step(device):

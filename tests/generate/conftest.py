@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unshaken.data import load_data, stream
-from unshaken.generate.diffusion import NoiseNet
+from unshaken.generate.generator import NoiseNet
 from unshaken.generate.unet import UNet, UNetSettings
 
 TINY = UNetSettings(image=(1, 8, 8), width=8, levels=(1, 2))

@@ -10,7 +10,7 @@ import torch
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.generate.ddpm import DDPM, DDPMSettings, betas, ddim_step
-from unshaken.generate.diffusion import NoiseNet
+from unshaken.generate.generator import NoiseNet
 
 from .conftest import MEAN, STD, GaussianDDPM, LabelNet
 

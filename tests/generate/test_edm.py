@@ -10,8 +10,8 @@ from scipy import integrate
 
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.generate.diffusion import NoiseNet
 from unshaken.generate.edm import EDM, EDMSettings, heun, karras_grid, preconditioning
+from unshaken.generate.generator import NoiseNet
 
 from .conftest import MEAN, STD, GaussianEDM, LabelNet
 

@@ -17,6 +17,8 @@ from unshaken.core.errors import RunError
 from unshaken.data import resident
 from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import cross_validation, held_out
+from unshaken.data.in_memory import InMemory
+from unshaken.harden.engine import cross_validation
 from unshaken.labels.engine import frozen
 from unshaken.run import pool
 from unshaken.run.process_pool import ProcessPool
@@ -66,7 +68,7 @@ def test_two_processes_give_the_rows_of_this_one(given, tmp_path, monkeypatch):
 def test_no_pass_is_left_to_this_process(tmp_path, monkeypatch):
     monkeypatch.setattr(frozen.FeatureShards, "run_shard", lambda *a: pytest.fail("a pass was done here"))
     find_labels(images(20, side=28), "self-confidence", out=tmp_path / "run", engine="local:2", **FROZEN)
-    monkeypatch.setattr(held_out.HeldOut, "run_shard", lambda *a: pytest.fail("a pass was done here"))
+    monkeypatch.setattr(cross_validation.HeldOut, "run_shard", lambda *a: pytest.fail("a pass was done here"))
     find_labels(images(), "self-confidence", out=tmp_path / "other", engine="local:2", **QUICK)
 
 
@@ -88,7 +90,7 @@ def test_what_was_interrupted_is_resumed_by_any_engine(engine, tmp_path, monkeyp
     data = images()
     whole = find_labels(data, "self-confidence", out=tmp_path / "whole", **QUICK)
     with monkeypatch.context() as patch:
-        stopped_after(patch, 1, held_out.HeldOut)
+        stopped_after(patch, 1, cross_validation.HeldOut)
         with pytest.raises(KeyboardInterrupt):
             find_labels(data, "self-confidence", out=tmp_path / "cut", **QUICK)
     cut = RunDir(tmp_path / "cut")
@@ -187,7 +189,7 @@ def test_ray_workers_give_the_rows_of_this_process_and_go_on_with_its_run(tmp_pa
     ray = pytest.importorskip("ray")
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
-        for given, data, cls in ((QUICK, images(), held_out.HeldOut), (FROZEN, "demo", frozen.FeatureShards)):
+        for given, data, cls in ((QUICK, images(), cross_validation.HeldOut), (FROZEN, "demo", frozen.FeatureShards)):
             whole, cut = tmp_path / f"whole-{cls.__name__}", tmp_path / f"cut-{cls.__name__}"
             limit = None if data != "demo" else 520
             here = find_labels(data, "self-confidence", out=whole, limit=limit, **given)

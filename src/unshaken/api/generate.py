@@ -19,13 +19,11 @@ from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.generate.class_gaussian import ClassGaussianSettings, fit_class_gaussian
-from unshaken.generate.diffusion import DiffusionSettings
 from unshaken.generate.fit import Fitting, TrainedModel, fit
-from unshaken.generate.generator import Generator
+from unshaken.generate.generator import DiffusionSettings, Generator
 from unshaken.generate.latent.vae import VAESettings
-from unshaken.generate.rows import generated_rows
+from unshaken.generate.rows import Throughput, generated_rows
 from unshaken.generate.saved import load_generator, save
-from unshaken.generate.throughput import Throughput
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.write import write_images_report

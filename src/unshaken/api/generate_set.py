@@ -20,8 +20,18 @@ from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import file_mark
 from unshaken.detect.engine.anatomy import predicted
 from unshaken.generate.fill import CONDITIONS, Check, GeneratedSet, HeldOut, Photos, fill_set, is_flat
+from unshaken.detect.engine.penultimate import predicted
+from unshaken.generate.fill import (
+    CONDITIONS,
+    Check,
+    GeneratedSet,
+    HeldOut,
+    Photos,
+    fill_set,
+    is_flat,
+    write_labelled_set,
+)
 from unshaken.generate.generator import Generator
-from unshaken.generate.labelled_set import write_labelled_set
 from unshaken.generate.saved import load_generator
 from unshaken.models import load_model
 from unshaken.report.generated_set import write_set_record

@@ -16,7 +16,7 @@ from unshaken.core.errors import RunError
 from unshaken.core.progress import track
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.resident import Samples
-from unshaken.harden.engine.held_out import SHARD, HeldOut, Shard
+from unshaken.harden.engine.cross_validation import SHARD, HeldOut, Shard
 from unshaken.harden.engine.start import FRESH
 from unshaken.labels.engine.frozen import FeatureShards
 from unshaken.models import fingerprint, load_model

@@ -9,7 +9,7 @@ from unshaken.api.label_evidence import Source, mark_of
 from unshaken.api.label_record import RECORD, refuse_others
 from unshaken.core.errors import RunError
 from unshaken.data import Dataset
-from unshaken.harden.engine.held_out import FOLDER as FOLDS
+from unshaken.harden.engine.cross_validation import FOLDER as FOLDS
 from unshaken.labels.engine.finder import Finder
 from unshaken.labels.engine.frozen import FOLDER as FEATURES
 from unshaken.store.run_dir import RunDir

@@ -15,12 +15,16 @@ from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
 from unshaken.data import DataSource, as_dataset
-from unshaken.generate.latent.direction_file import Directions, save_directions
 from unshaken.generate.latent.directions import find_directions
 from unshaken.generate.latent.inversion import Inversion
-from unshaken.generate.latent.label_filter import MOST_CHANGED, changed_shares, statistic_correlations
-from unshaken.generate.latent.loading import load_latent_generator
-from unshaken.generate.latent.natural_edits import NaturalEdits, edits_of
+from unshaken.generate.latent.loading import Directions, load_latent_generator, save_directions
+from unshaken.generate.latent.natural_edits import (
+    MOST_CHANGED,
+    NaturalEdits,
+    changed_shares,
+    edits_of,
+    statistic_correlations,
+)
 from unshaken.models import load_model
 from unshaken.report.render.notebook import pictures_card
 from unshaken.store.run_dir import RunDir

@@ -17,10 +17,13 @@ from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine.audit_summary import read_summary
+from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.findings import MIN_LOSS, choose, findings_of
-from unshaken.harden.engine.judgement import NOT_KEPT, audit_figures, reference, refusal
+from unshaken.harden.engine.harden_file import keep_start
+from unshaken.harden.engine.judgement import NOT_KEPT, audit_figures, read_summary, reference, refusal
 from unshaken.harden.engine.prepared import prepared
 from unshaken.harden.engine.result import keep_start
+from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, chosen_weights
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.spec import own_net

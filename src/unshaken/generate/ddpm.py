@@ -14,7 +14,7 @@ from typing_extensions import override
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.generate.diffusion import Diffusion, DiffusionSettings, NoiseNet
+from unshaken.generate.generator import Diffusion, DiffusionSettings, NoiseNet
 
 Schedule = Literal["linear", "cosine"]
 POSITIONS = 1000

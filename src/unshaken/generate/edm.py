@@ -15,7 +15,7 @@ from unshaken.core.box import boxed
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.generate.diffusion import Diffusion, DiffusionSettings, NoiseNet
+from unshaken.generate.generator import Diffusion, DiffusionSettings, NoiseNet
 
 POSITION = 100
 """Positions told to the network are so many times `c_noise`: then 4% more noise is one step further."""

@@ -1,21 +1,59 @@
-"""`fill_set`: draw images until each place of a labelled set has one that no check refuses."""
+"""Labelled sets of generated images: captions, draws until no check refuses an image, and the file."""
 
 from __future__ import annotations
 
+import io
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
+from PIL import Image
 from torch import Tensor
 
-from unshaken.core.errors import DataError, RunError
+from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.notebook import facts_card
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator
-from unshaken.generate.throughput import Throughput
+from unshaken.generate.rows import Throughput
 from unshaken.measure import find_leakage
+from unshaken.store.run_dir import RunDir
+
+PLAIN = ("a photo of a {}",)
+"""The one template without variety."""
+
+
+def draw_captions(
+    names: Sequence[str], labels: Sequence[int], templates: Sequence[str] = PLAIN, *, seed: int = 0, first: int = 0
+) -> list[str]:
+    """Captions of images to be generated, each by a template drawn uniformly; more templates, more variety.
+
+    Args:
+        names: of the classes, in label order.
+        labels: the class of each image, from 0.
+        templates: plain text with `{}` once, in the place of the name; CLIP's 80 for the usual variety.
+        seed: of the draw; caption i follows from it, and i.
+        first: number of the first image.
+
+    Raises:
+        ParameterError: there is no template, one has no `{}` or several, or a label has no name.
+
+    >>> draw_captions(["cat", "dog"], [1, 0])
+    ['a photo of a dog', 'a photo of a cat']
+    """
+    if not templates or any(text.count("{}") != 1 for text in templates):
+        raise ParameterError(f"templates {list(templates)}: each needs {{}} once, as in 'a photo of a {{}}'")
+    if labels and not 0 <= min(labels) <= max(labels) < len(names):
+        raise ParameterError(f"labels run from {min(labels)} to {max(labels)}: there are names for 0..{len(names) - 1}")
+    rng = SampleRng.of(seed, "captions", [str(first + i) for i in range(len(labels))])
+    places = rng.integers(0, len(templates)).tolist() if labels else []
+    return [templates[place].replace("{}", names[label]) for place, label in zip(places, labels, strict=True)]
+
 
 CONDITIONS = ("label", "image", "both")
 """What a generator starts from: a class, a real image, or both."""
@@ -180,3 +218,51 @@ def fill_set(
         f"{len(left)} of {len(labels)} places are empty after {ROUNDS} rounds (refused: {counts}; class "
         f"{int(labels[left].mode().values)} most often): lower the confidence, or use another generator"
     )
+
+
+PROVENANCE = b"unshaken.generated"
+"""Key of the file's metadata: JSON of generator, seed, guidance, condition and filters."""
+ROW_GROUP = 4096
+
+
+def write_labelled_set(
+    path: Path | str,
+    images: Tensor,
+    labels: Tensor,
+    columns: Mapping[str, Sequence[Any]],
+    provenance: Mapping[str, Any],
+) -> None:
+    """Write a labelled set, whole or not at all; the same arguments give the same bytes.
+
+    Args:
+        path: the parquet file.
+        images: float `[N, C, H, W]` in [0, 1], C 1 or 3; stored as PNG of 8 bits.
+        labels: int64 `[N]`.
+        columns: further columns by name, such as `number` and `source`; `id` is made of `number` where there is one.
+        provenance: JSON values that say how the set was made; without times, so that it can be made again.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    path = Path(path)
+    pixels = images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    files = []
+    for image in pixels:
+        buffer = io.BytesIO()
+        Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
+        files.append(buffer.getvalue())
+    names = [f"{number:07d}" for number in columns.get("number", range(len(images)))]
+    table = pa.table(
+        {"id": names, "image": pa.array(files, pa.binary()), "label": pa.array(labels.tolist(), pa.int64()), **columns}
+    )
+    table = table.replace_schema_metadata({PROVENANCE: json.dumps(dict(provenance), sort_keys=True).encode()})
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=ROW_GROUP)
+    RunDir(path.parent).write(out.getvalue(), path.name)
+
+
+def read_provenance(path: Path | str) -> dict[str, Any] | None:
+    """How a labelled set was made; None for a parquet file that says nothing of it."""
+    text = (pq.read_schema(path).metadata or {}).get(PROVENANCE)
+    found: dict[str, Any] | None = None if text is None else json.loads(text)
+    return found

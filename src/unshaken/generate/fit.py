@@ -15,8 +15,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.notebook import facts_card
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.generate.diffusion import Diffusion
-from unshaken.generate.generator import Generator
+from unshaken.generate.generator import Diffusion, Generator
 from unshaken.generate.latent.vae import VAE
 
 M = TypeVar("M", bound=Generator, covariant=True)

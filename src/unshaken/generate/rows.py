@@ -1,12 +1,15 @@
-"""Rows of generated images: one an image, with the doubts that they raise about the generator."""
+"""Rows of generated images, one an image with the doubts that they raise, and of the speed of their generator."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
@@ -66,3 +69,67 @@ def _flags(ids: Sequence[str], deviation: Sequence[float], digests: Sequence[str
     if flat:
         found.append(FLAT.flag(f"{len(flat)} of {len(ids)} images are of one shade", flat))
     return tuple(found)
+
+
+SAMPLING = "sampling"
+
+declare_table(
+    SAMPLING,
+    [
+        ("condition", pa.string()),
+        ("method", pa.string()),
+        ("steps", pa.int64()),
+        ("images", pa.int64()),
+        ("seconds", pa.float64()),
+        ("images_a_second", pa.float64()),
+        ("device", pa.string()),
+        ("error", pa.string()),
+    ],
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Images that were drawn, and the time that the generator took.
+
+    Args:
+        images: drawn, those that were refused included.
+        seconds: inside the generator, checks and files left out.
+        steps: levels of noise on the way; None for a generator without.
+        device: where it ran.
+    """
+
+    images: int
+    seconds: float
+    steps: int | None
+    device: str
+
+    @property
+    def images_a_second(self) -> float | None:
+        """Images over seconds; None where nothing took time."""
+        return self.images / self.seconds if self.seconds > 0 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values by name."""
+        return {
+            "steps": self.steps,
+            "images": self.images,
+            "seconds": self.seconds,
+            "images_a_second": self.images_a_second,
+            "device": self.device,
+        }
+
+    def to_rows(self, condition: Condition) -> Part:
+        """The row of the table `sampling`."""
+        return Part(SAMPLING, condition, {name: [value] for name, value in self.to_json().items()})
+
+    @override
+    def __str__(self) -> str:
+        """In words.
+
+        >>> str(Throughput(100, 8.0, 18, "cpu"))
+        '12.5 images a second at 18 steps (100 in 8.0 s on cpu)'
+        """
+        rate = "no time" if self.images_a_second is None else f"{self.images_a_second:.3g} images a second"
+        steps = "" if self.steps is None else f" at {self.steps} steps"
+        return f"{rate}{steps} ({self.images} in {self.seconds:.1f} s on {self.device})"

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.registry import Parameters
-from unshaken.generate.diffusion import NoiseNet
+from unshaken.generate.generator import NoiseNet
 
 PERIOD = 10_000.0
 """Longest period of the embedding, over the shortest."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unshaken.generate.throughput import SAMPLING
+from unshaken.generate.rows import SAMPLING
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Doubt, Facts, Flags, Headline, Page, Table, TableRow
 from unshaken.store.run_dir import RunDir

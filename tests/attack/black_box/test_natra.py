@@ -12,7 +12,7 @@ from unshaken.attack.engine.problem import Problem
 from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.generate import save
-from unshaken.generate.latent.linear import LinearGenerator
+from unshaken.generate.latent.adapters import LinearGenerator
 from unshaken.generate.latent.natural_edits import NaturalEdits
 from unshaken.generate.latent.vae import VAESettings
 

@@ -12,8 +12,7 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.generate import EDM, UNet, UNetSettings, save
 from unshaken.generate.auto_encoder import AutoEncoder
-from unshaken.generate.latent.auto_encoder_codes import AutoEncoderCodes
-from unshaken.generate.latent.linear import LinearGenerator
+from unshaken.generate.latent.adapters import AutoEncoderCodes, LinearGenerator
 from unshaken.generate.latent.vae import VAE, VAESettings
 
 SHAPE = (1, 8, 8)

@@ -19,7 +19,7 @@ from unshaken.detect.watermark.purify import (
     steps_of,
 )
 from unshaken.generate import DDPM, EDM, DDPMSettings, UNet, UNetSettings
-from unshaken.generate.diffusion import NoiseNet
+from unshaken.generate.generator import NoiseNet
 
 SHAPE = (1, 8, 8)
 

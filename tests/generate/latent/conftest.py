@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.generate.latent.linear import LinearGenerator
+from unshaken.generate.latent.adapters import LinearGenerator
 from unshaken.generate.latent.vae import VAESettings
 
 

@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.end_point import find_end_points
+from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.harden.engine.adaptive import against
-from unshaken.harden.engine.defence import Defence, GuardedModel, reseed
-from unshaken.harden.engine.draws import Draws
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.adaptive import ContinuedPGD, against
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, reseed
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -186,3 +188,17 @@ def test_averaging_passes_of_a_model_without_randomness_changes_nothing():
     )
     assert torch.equal(one.x, five.x)
     assert five.backwards.tolist() == (5 * one.backwards).tolist()
+
+
+def test_each_sample_starts_at_its_own_point_inside_its_ball():
+    ids = [f"s{i}" for i in range(9)]
+    batch = Batch(torch.full((9, 1, 1, 1), 0.5), torch.zeros(9, dtype=torch.int64), tuple(ids))
+    points = 0.5 + torch.arange(9.0).view(9, 1, 1, 1) / 20
+    search = ContinuedPGD.from_points(batch, points, 3, {"steps": 7})
+    assert search.steps == 7
+    rng = SampleRng.of(3, PGD.info.name, ids)
+    some = torch.tensor([7, 0, 4])
+    ball = Ball.of(batch.images[some], torch.full((3,), 0.3), "linf")
+    state = search.start(Problem(ball, batch.labels[some], False, torch.zeros(3, 2)), rng[some])
+    assert torch.allclose(state.x.flatten(), torch.tensor([0.8, 0.5, 0.7]))  # 0.85 is outside
+    assert state.step.tolist() == [0, 0, 0]

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from unshaken.core.errors import RunError
-from unshaken.harden.engine._checkpoint import Progress, load_state, save_state
-from unshaken.harden.engine._parts import part_names, shares
+from unshaken.harden.engine._checkpoint import Progress, load_state, part_names, save_state, shares
 from unshaken.store.run_dir import RunDir
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.harden.engine import cross_validation, held_out
-from unshaken.harden.engine.cross_validation import cross_validate, do_here, margins_of
+from unshaken.harden.engine import cross_validation
+from unshaken.harden.engine.cross_validation import cross_validate, do_here, logits_of, margins_of
 from unshaken.harden.engine.fit import fit, fresh
-from unshaken.harden.engine.held_out import logits_of
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.normalised_softmax import NormalisedSoftmax
 from unshaken.store.run_dir import RunDir
@@ -58,7 +57,7 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch):
 
 
 def test_passes_are_made_in_shards_and_those_that_are_there_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(held_out, "SHARD", 4)
+    monkeypatch.setattr(cross_validation, "SHARD", 4)
     run, asked = RunDir(tmp_path), []
 
     def stopped(held, shards):

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from tests.processes import process, run_launched
 from unshaken.cli import main
-from unshaken.harden.engine._parts import part_names
+from unshaken.harden.engine._checkpoint import part_names
 
 NET = """
 import torch

@@ -7,7 +7,7 @@ import torch
 
 from unshaken.core.rng import SampleRng
 from unshaken.generate.ddpm import DDPM
-from unshaken.generate.diffusion import NoiseNet
+from unshaken.generate.generator import NoiseNet
 from unshaken.stress.engine.background_diffusion import blend_by_diffusion
 from unshaken.stress.engine.complexity import complexity
 

@@ -21,9 +21,8 @@ from unshaken.core.query import Answer, Gradient, Logits, Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.generate.latent.direction_file import load_edits
 from unshaken.generate.latent.inversion import Inversion
-from unshaken.generate.latent.loading import generator_files
+from unshaken.generate.latent.loading import generator_files, load_edits
 from unshaken.generate.latent.natural_edits import NaturalEdits
 
 UNFILTERED = FlagKind(

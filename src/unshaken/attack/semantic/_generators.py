@@ -11,11 +11,10 @@ from unshaken.core.box import boxed
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.generate.diffusion import Diffusion
-from unshaken.generate.from_diffusers import load_diffusers
+from unshaken.generate.generator import Diffusion
 from unshaken.generate.latent.latent_generator import LatentGenerator, check_finite
 from unshaken.generate.latent.loading import load_latent_generator
-from unshaken.generate.saved import load_generator
+from unshaken.generate.saved import load_diffusers, load_generator
 
 OWN = ("pixels", "transform")
 

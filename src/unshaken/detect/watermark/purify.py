@@ -12,8 +12,8 @@ from typing_extensions import override
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.generate.ddpm import DDPM
-from unshaken.generate.diffusion import Diffusion, NoiseNet
 from unshaken.generate.edm import EDM
+from unshaken.generate.generator import Diffusion, NoiseNet
 
 
 class Purifier(Protocol):

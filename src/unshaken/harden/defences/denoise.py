@@ -9,9 +9,8 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
-from unshaken.generate.diffusion import Diffusion
-from unshaken.generate.from_diffusers import load_diffusers
-from unshaken.generate.saved import load
+from unshaken.generate.generator import Diffusion
+from unshaken.generate.saved import load, load_diffusers
 from unshaken.harden.engine.defence import Defence, GuardedModel
 
 

@@ -19,8 +19,17 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.progress import track
 from unshaken.core.registry import register
 from unshaken.core.search_copy import search_copy
-from unshaken.harden.defences._prompted import Gradient, PromptedClassifier, guarded, selection_features
-from unshaken.harden.defences._prompts import Form, Prompts, default_radius, pattern, within
+from unshaken.harden.defences._prompts import (
+    Form,
+    Gradient,
+    PromptedClassifier,
+    Prompts,
+    default_radius,
+    guarded,
+    pattern,
+    selection_features,
+    within,
+)
 from unshaken.harden.engine.defence import Defence, GuardedModel
 
 __all__ = ["FrequencyPrompt", "PromptedClassifier", "Prompts", "guarded", "k_means", "selection_features"]

@@ -13,8 +13,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, GuardedModel
-from unshaken.harden.engine.draws import Draws
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel
 from unshaken.stress.engine.jpeg import jpeg_compression
 
 

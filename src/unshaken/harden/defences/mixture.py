@@ -16,7 +16,7 @@ from unshaken.core.errors import UNFIT_INPUT, ModelError
 from unshaken.core.registry import register
 from unshaken.core.texts import first_line
 from unshaken.harden.engine.defence import Defence, GuardedModel
-from unshaken.harden.engine.probe import SIDES, channels_of
+from unshaken.harden.engine.layers import SIDES, channels_of
 from unshaken.models.loaders.load import second_model
 
 

@@ -15,9 +15,8 @@ from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, GuardedModel
-from unshaken.harden.engine.draws import Draws, uniform
-from unshaken.harden.engine.probe import channels_of
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, uniform
+from unshaken.harden.engine.layers import channels_of
 
 
 def resized(images: Tensor, height: int, width: int) -> Tensor:

@@ -17,8 +17,7 @@ from unshaken.detect.watermark.purify import as_ddpm
 from unshaken.generate.ddpm import DDPM
 from unshaken.generate.edm import EDM
 from unshaken.harden.defences.denoise import denoiser_for
-from unshaken.harden.engine.defence import Defence, GuardedModel
-from unshaken.harden.engine.draws import Draws
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel
 
 
 @register("purify", reference="Nie et al. 2022, arXiv:2205.07460")

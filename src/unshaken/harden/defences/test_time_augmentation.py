@@ -14,8 +14,7 @@ from unshaken.core.box import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, GuardedModel
-from unshaken.harden.engine.draws import Draws
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel
 from unshaken.harden.engine.ensemble import mean_prediction
 
 WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0))

@@ -7,7 +7,8 @@ file then has no tensors and names the parts. It is written last, and the parts 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +20,6 @@ from torch import Tensor, nn
 
 from unshaken.core.device import device_of
 from unshaken.core.errors import RunError
-from unshaken.harden.engine._parts import is_part, part_names, shares
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.recipe import Memory
 from unshaken.models.loaders.weights import first_line
@@ -180,3 +180,40 @@ def _put_back(
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+_PART = re.compile(r"checkpoint-\d{8,}-\d{3,}-of-\d{3,}\.safetensors")
+
+
+def part_names(number: int, processes: int) -> list[str]:
+    """The files of a checkpoint by process.
+
+    Those of another step have other names: an interrupted writer leaves the parts of the step before as they were.
+
+    >>> part_names(120, 2)
+    ['checkpoint-00000120-001-of-002.safetensors', 'checkpoint-00000120-002-of-002.safetensors']
+    """
+    return [f"checkpoint-{number:08d}-{k:03d}-of-{processes:03d}.safetensors" for k in range(1, processes + 1)]
+
+
+def is_part(name: str) -> bool:
+    """Whether a file's name is that of a part."""
+    return _PART.fullmatch(name) is not None
+
+
+def shares(tensors: Mapping[str, Tensor], alike: Collection[str], processes: int) -> list[list[str]]:
+    """The names of the tensors that each process writes: all processes find the same shares.
+
+    Args:
+        tensors: of the whole state.
+        alike: names of those that every process holds to the bit; the first process writes the others.
+        processes: how many share.
+    """
+    found: list[list[str]] = [[] for _ in range(processes)]
+    found[0] = [name for name in tensors if name not in alike]
+    loads = [sum(tensors[name].nbytes for name in found[0])] + [0] * (processes - 1)
+    for name in sorted(alike, key=lambda name: (-tensors[name].nbytes, name)):
+        least = loads.index(min(loads))
+        found[least].append(name)
+        loads[least] += tensors[name].nbytes
+    return found

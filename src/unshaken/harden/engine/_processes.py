@@ -15,10 +15,14 @@ from torch import Tensor, nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import count_devices
 from unshaken.core.errors import MissingExtra, ParameterError, RunError
-from unshaken.harden.engine._one_device import one_device
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from lightning_fabric.accelerators.accelerator import Accelerator
+
 
 PATIENCE = timedelta(minutes=30)
 """How long processes wait for each other."""
@@ -152,3 +156,45 @@ class Processes:
         if self.world > 1 and torch.distributed.is_initialized():
             gc.collect()
             torch.distributed.destroy_process_group()
+
+
+@cache
+def one_device() -> Accelerator:
+    """The accelerator of a `SingleDeviceStrategy`, which names the device itself."""
+    from lightning_fabric.accelerators.accelerator import Accelerator
+
+    class OneDevice(Accelerator):
+        @override
+        def setup_device(self, device: torch.device) -> None:
+            if device.index is not None and device.type not in ("cpu", "mps"):
+                torch.get_device_module(device).set_device(device)
+
+        @override
+        def teardown(self) -> None: ...
+
+        @staticmethod
+        @override
+        def parse_devices(devices: Any) -> Any:
+            return devices
+
+        @staticmethod
+        @override
+        def get_parallel_devices(devices: Any) -> Any:
+            return []
+
+        @staticmethod
+        @override
+        def auto_device_count() -> int:
+            return 1
+
+        @staticmethod
+        @override
+        def is_available() -> bool:
+            return True
+
+        @staticmethod
+        @override
+        def name() -> str:
+            return "one-device"
+
+    return OneDevice()

@@ -3,27 +3,94 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
-from unshaken.core.device import device_of
+from unshaken.core.device import device_of, send
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.rng import kept_random_state
 from unshaken.data.resident import Samples, order
-from unshaken.harden.engine._check import Check
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
-from unshaken.harden.engine._training_batches import Labelled, TrainingBatches
+from unshaken.harden.engine.checks import Check, Validation, selection_of
 from unshaken.harden.engine.compose import Composition
 from unshaken.harden.engine.inner import Inner
 from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.recipe import CLASSES, MASKS, UNLABELLED, Memory, Recipe, Setup, Step
-from unshaken.harden.engine.selection import Validation, selection_of
 from unshaken.harden.engine.training import Training, build_optimizer, rate
 from unshaken.store.run_dir import RunDir
+
+Labelled = tuple[Tensor, Tensor, Tensor]
+"""Rows (places in the data set) `[n]`, images `[n, C, H, W]` in [0, 1] and labels `[n]`."""
+EVALUATED = 512
+"""Images of a batch where all are evaluated."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatches:
+    """The samples that are trained on.
+
+    Args:
+        samples: labelled.
+        rows: places in the data set that are trained on, `[n]`.
+        seed: the run seed.
+        size: samples of a batch and process.
+        processes: those that share the batches.
+        channels_last: whether shuffled batches lie in memory with their channels last.
+    """
+
+    samples: Samples
+    rows: NDArray[np.int64]
+    seed: int
+    size: int
+    processes: Processes
+    channels_last: bool
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch."""
+        return max(1, len(self.rows) // (self.size * self.processes.world))
+
+    def epoch(
+        self, number: int, use: str, device: torch.device, *, skip: int, steps: int, weights: Tensor | None
+    ) -> Iterator[Labelled]:
+        """This process's batches of an epoch, on the device.
+
+        Args:
+            number: of the epoch, from 0.
+            use: name of the order.
+            device: where images and labels go.
+            skip: number of batches that were taken before.
+            steps: number of batches in all.
+            weights: see `order`.
+        """
+        world = self.processes.world
+        rows = order(self.rows, self.seed, number, use, weights)[: steps * self.size * world]
+        rows = rows.reshape(steps, world, -1)[skip:, self.processes.rank].reshape(-1)
+        for part, images, labels in self.samples.batches(rows, self.size):
+            shown = send(images, device)
+            if self.channels_last:
+                shown = shown.contiguous(memory_format=torch.channels_last)
+            yield part, shown, send(labels, device)
+
+    def all(self, device: torch.device) -> Iterator[Labelled]:
+        """All samples in their order, on the device."""
+        for found in self.samples.batches(self.rows, EVALUATED):
+            yield send(found[0], device), send(found[1], device), send(found[2], device)
+
+    def some(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Images and labels of a few samples, drawn once from the seed."""
+        found = self.samples.whole(order(self.rows, self.seed, 0, "sample")[:count])
+        return found.images.to(device), found.labels.to(device)  # type: ignore[union-attr]
+
 
 Keep = Callable[[Classifier, str, Progress], None]
 """Writes a classifier under a name: `model` for the chosen one, `last`, `start` where that is a candidate."""
@@ -221,3 +288,21 @@ class Stepping:
         wrong = next((name for name, right in zip(values, finite, strict=True) if not right), None)
         if wrong is not None:
             raise self._lost(f"the weights {wrong!r} became infinite or NaN")
+
+
+@contextmanager
+def drawn_for_step(seed: int, number: int, rank: int, device: torch.device) -> Iterator[None]:
+    """Make the draws of modules such as dropout depend on a step alone; the caller's random states stay as they were.
+
+    Args:
+        seed: of the run.
+        number: of the step, from 0.
+        rank: of the process, from 0.
+        device: where the modules draw.
+    """
+    mixed = hash((seed, number, rank)) % 2**63
+    with kept_random_state(device):
+        torch.set_rng_state(torch.Generator().manual_seed(mixed).get_state())
+        if device.type != "cpu":
+            torch.get_device_module(device).manual_seed(mixed)
+        yield

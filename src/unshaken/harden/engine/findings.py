@@ -11,8 +11,8 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import show_budget
 from unshaken.core.part import CLEAN
 from unshaken.core.registry import parse_method
-from unshaken.harden.engine.audit_summary import read_summary
 from unshaken.harden.engine.compose import Composition
+from unshaken.harden.engine.judgement import read_summary
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.measure import disparity
 from unshaken.store.config import read_config

@@ -12,8 +12,8 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.masks import IGNORED
 from unshaken.core.notebook import facts_card
 from unshaken.data.resident import Samples
-from unshaken.harden.engine._check import moved
 from unshaken.harden.engine._checkpoint import Progress
+from unshaken.harden.engine.checks import moved
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Memory, Recipe
 from unshaken.harden.engine.training import Training

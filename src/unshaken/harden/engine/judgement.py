@@ -1,4 +1,4 @@
-"""Judge a repair on the audited images, which are the only ones that neither training has seen."""
+"""What a repair reads of audits: their weaknesses before it, and whether it helped on the audited images."""
 
 from __future__ import annotations
 
@@ -7,12 +7,62 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
+from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.flag import FlagKind
 from unshaken.core.part import CLEAN
 from unshaken.measure import Figure, accuracy_by_class, share
 from unshaken.store.run_dir import RunDir
+
+NAME = "summary.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class Share(_Record):
+    """A figure's value."""
+
+    value: float = Field(ge=0, le=1)
+
+
+class ConditionRecord(_Record):
+    """One condition, and what it left of the accuracy."""
+
+    condition: str
+    method: str
+    accuracy: Share | None = None
+    norm: str | None = None
+    eps: float | None = Field(None, ge=0)
+    group: str | None = None
+
+
+class Cost(_Record):
+    """What the audit took."""
+
+    seconds: float = Field(ge=0)
+
+
+class AuditSummary(_Record):
+    """The part of `summary.json` that mending needs."""
+
+    clean: Share | None = None
+    conditions: list[ConditionRecord]
+    cost: Cost = Cost(seconds=0)
+
+
+def read_summary(run: RunDir) -> AuditSummary:
+    """What an audit's summary says.
+
+    Raises:
+        RunError: it is absent or damaged.
+    """
+    advice = f"make it again with unshaken report {run}"
+    return validate(AuditSummary, run.read_json(NAME), f"{run}: {NAME}", RunError, advice)
+
 
 LEAST_GAIN = 0.01
 """By how much repaired weights must be better than the starting weights."""

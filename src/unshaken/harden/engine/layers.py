@@ -1,12 +1,18 @@
-"""The layers of any network in order: what "the first k layers" and "the last blocks" mean."""
+"""Layers of any network: their order, the shapes of their outputs, and the features that the last one weighs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from unshaken.core.errors import ModelError
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import UNFIT_INPUT, ModelError
+from unshaken.core.texts import first_line
 
 NORMS = (
     nn.modules.batchnorm._BatchNorm,
@@ -119,3 +125,78 @@ def body_of(net: nn.Module) -> Body:
     """
     *body, last = ordered_layers(net)
     return Body(tuple(layer.keys for layer in body), last.keys)
+
+
+SIDES = (32, 28, 64, 96, 224)
+"""Sides of images to try, where the model does not say which it takes."""
+
+
+def channels_of(net: nn.Module) -> int:
+    """Input channels of the first convolution; 3 where there is none."""
+    first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None)
+    return 3 if first is None else first.in_channels
+
+
+def probe(model: Classifier, layers: Sequence[str]) -> tuple[list[torch.Size], int]:
+    """Shapes of the layers' outputs without the sample, and the number of classes.
+
+    Args:
+        model: left as it is.
+        layers: as in `net.named_modules()`.
+
+    Raises:
+        ModelError: there is no such layer, or the model takes images of none of the sizes that were tried.
+    """
+    sizes = [model.input_size] if model.input_size else [(side, side) for side in SIDES]
+    channels = model.view.channels if model.view is not None else channels_of(model.net)
+    device = next(iter(model.parameters()), torch.zeros(0)).device
+    reason = ""
+    with evaluating(model), torch.no_grad():
+        for height, width in sizes:
+            blank = torch.zeros(1, channels, height, width, device=device)
+            try:
+                logits, found = model.features(blank, list(layers))
+            except UNFIT_INPUT as error:
+                reason = first_line(error)
+                continue
+            return [found[layer].shape[1:] for layer in layers], logits.shape[1]
+    raise ModelError(
+        f"model {model.name!r} takes images of none of the sides {SIDES} ({reason}): give a model with a view"
+    )
+
+
+def last_layer(net: nn.Module) -> str:
+    """The name of a network's last linear layer, as it registers its modules.
+
+    Raises:
+        ModelError: the net has no linear layer under a name.
+    """
+    linear: list[str] = [name for name, module in net.named_modules() if isinstance(module, nn.Linear) and name]
+    if not linear:
+        raise ModelError(f"{type(net).__name__} has no linear layer at its end: give a network with a head")
+    return linear[-1]
+
+
+@contextmanager
+def watched_features(net: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+    """Passes inside leave their features `[N, D]` in a list, with their graph.
+
+    Args:
+        net: the network, which is called inside.
+        layer: name of a linear layer.
+
+    Raises:
+        ModelError: what goes into the layer is not `[N, D]`.
+    """
+    found: list[Tensor] = []
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].ndim != 2:
+            raise ModelError(f"the last linear layer {layer!r} is given {tuple(inputs[0].shape)}: [N, D] is wanted")
+        found.append(inputs[0])
+
+    handle = cast(nn.Linear, net.get_submodule(layer)).register_forward_pre_hook(keep)
+    try:
+        yield found
+    finally:
+        handle.remove()

@@ -9,15 +9,11 @@ from typing import Any
 from unshaken.core.classifier import Classifier
 from unshaken.core.memory import keep_freed_memory
 from unshaken.core.progress import Task, track
-from unshaken.harden.engine._check import moved
 from unshaken.harden.engine._checkpoint import PLACE, Progress, load_state, save_state
-from unshaken.harden.engine._stepping import Stepping
-from unshaken.harden.engine._training_batches import Labelled
-from unshaken.harden.engine.draws import drawn_for_step
+from unshaken.harden.engine._stepping import Labelled, Stepping, drawn_for_step
+from unshaken.harden.engine.checks import FIGURES, MONITORS, moved
 from unshaken.harden.engine.judgement import KNOWN, LEAST_GAIN
-from unshaken.harden.engine.monitors import MONITORS
 from unshaken.harden.engine.recipe import Epoch
-from unshaken.harden.engine.selection import FIGURES
 
 
 class Loop(Stepping):

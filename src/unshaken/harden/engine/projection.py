@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
-from unshaken.harden.engine.features import last_layer, watched_features
+from unshaken.harden.engine.layers import last_layer, watched_features
 from unshaken.harden.engine.recipe import Step
 
 Output = Literal["logits", "features", "projection"]

@@ -6,15 +6,19 @@ from abc import ABC
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor, nn
+from typing_extensions import override
 
+from unshaken.attack.engine.base import Attack
 from unshaken.core.classifier import Classifier
+from unshaken.core.errors import ParameterError
 from unshaken.core.masks import cross_entropy
-from unshaken.core.registry import Parameters
+from unshaken.core.registry import Parameters, find_method
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.inner import Inner
 
@@ -291,3 +295,43 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 def soft_predictions(logits: Tensor) -> Tensor:
     """`softmax(logits)` cut from the graph, `[N, K]`."""
     return logits.softmax(1)
+
+
+class AdversarialRecipe(Recipe):
+    """Base class of recipes that train on adversarial examples."""
+
+    takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
+
+    norm: Literal["linf", "l2", "l1"] = Field("linf", description="norm of the perturbation")
+    eps: PositiveFloat = Field(8 / 255, description="radius in [0, 1] pixel units under the norm")
+
+    @property
+    @override
+    def threat(self) -> Threat | None:
+        return Threat(self.norm, self.eps)
+
+
+class IterativeRecipe(AdversarialRecipe):
+    """Base class of adversarial recipes whose attack makes several steps."""
+
+    steps: PositiveInt = Field(10, description="gradient steps of the inner search")
+    step_size: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
+    attack: str = Field("pgd", description="attack to train on, by name; it must be a single search")
+
+    @field_validator("attack")
+    @classmethod
+    def _single(cls, name: str) -> str:
+        try:
+            found = find_method(name, "attack").cls
+        except ParameterError as error:
+            raise ValueError(str(error)) from None
+        if not issubclass(found, Attack) or not found.norms:
+            raise ValueError(f"attack {name!r} is no single search in a norm: take pgd, fgsm, mi-fgsm or apgd")
+        return name
+
+    def search(self) -> Attack[Any]:
+        """The inner search, with the steps and the step size that it knows."""
+        cls = find_method(self.attack, "attack").cls
+        own: Mapping[str, Any] = {"steps": self.steps, "step_size": self.step_size}
+        found: Attack[Any] = cls(**{k: v for k, v in own.items() if k in cls.model_fields})
+        return found

@@ -22,16 +22,14 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
-from unshaken.harden.engine.further import further_content
+from unshaken.harden.engine.checks import Validation
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
-from unshaken.harden.engine.harden_file import read_harden
+from unshaken.harden.engine.harden_file import earlier_refusal, further_content, keep_start, read_harden, result_of
 from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.prepared import prepared
 from unshaken.harden.engine.recipe import UNLABELLED, Recipe
-from unshaken.harden.engine.result import earlier_refusal, keep_start, result_of
-from unshaken.harden.engine.selection import Validation
 from unshaken.harden.engine.start import keep_normalisation
 from unshaken.harden.engine.tracking import tracked
 from unshaken.harden.engine.training import Training

@@ -2,15 +2,74 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.harden.surgery._checksum import same_body
+
+COUNTLESS = ("running_mean", "running_var", "num_batches_tracked")
+"""Ends of the keys that are statistics and no parameters."""
+
+
+def checksum(weights: Mapping[str, Tensor], leave_out: Iterable[str] = ()) -> str:
+    """A hash of names, shapes and values, the same in every process.
+
+    Args:
+        weights: a state dict.
+        leave_out: keys that do not count, such as the classifier's; of batch norms the counts never do.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    found = hashlib.blake2b(digest_size=16)
+    for key in _counting(weights, leave_out):
+        value = weights[key].detach().cpu().contiguous()
+        found.update(f"{key}\x1f{value.dtype}\x1f{tuple(value.shape)}\x1f".encode())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def architecture(weights: Mapping[str, Tensor], leave_out: Iterable[str] = ()) -> str:
+    """A hash of names and shapes alone; see `checksum`."""
+    text = "\n".join(f"{key} {tuple(weights[key].shape)}" for key in _counting(weights, leave_out))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def same_body(weights: Mapping[str, Mapping[str, Tensor]], classifier: Iterable[str]) -> None:
+    """Refuse weights that are not of one architecture, the classifier aside.
+
+    Args:
+        weights: state dicts by what messages call them.
+        classifier: keys that may differ.
+
+    Raises:
+        ModelError: a key is missing, or has another shape.
+    """
+    (first, one), *others = weights.items()
+    keys = _counting(one, classifier)
+    for name, other in others:
+        there = _counting(other, classifier)
+        if there != keys:
+            odd = sorted(set(there) ^ set(keys))[0]
+            raise ModelError(f"the weights {first!r} and {name!r} are not of one architecture: only one has {odd!r}")
+        for key in keys:
+            if one[key].shape != other[key].shape:
+                raise ModelError(
+                    f"the weights {first!r} and {name!r} are not of one architecture: {key!r} has the shapes "
+                    f"{tuple(one[key].shape)} and {tuple(other[key].shape)}"
+                )
+
+
+def _counting(weights: Mapping[str, Tensor], leave_out: Iterable[str]) -> list[str]:
+    skipped = set(leave_out)
+    return sorted(k for k in weights if k not in skipped and not k.endswith("num_batches_tracked"))
+
 
 Weights = Mapping[str, Tensor]
 Projection = Literal["tensor", "whole", "none"]
@@ -108,3 +167,67 @@ def added(base: Weights, tensors: Weights, alpha: float) -> dict[str, Tensor]:
             f"the weights have no {absent[0]!r} of shape {tuple(tensors[absent[0]].shape)}, as the signature has"
         )
     return {k: v + alpha * tensors[k].to(v) if k in tensors else v for k, v in base.items()}
+
+
+NormPolicy = Literal["none", "copy", "mean"]
+"""Batch norms of a patched model: `none` keeps the base's, `copy` takes those of the last signature, `mean` the mean
+over all signatures. For statistics of the data at hand see `re_estimate`."""
+COUNT = "num_batches_tracked"
+
+
+def norm_keys(weights: Mapping[str, Tensor]) -> set[str]:
+    """Keys of batch norms in a state dict: scales, shifts and running statistics, their counts left out."""
+    paths = {key.removesuffix("running_mean") for key in weights if key.endswith("running_mean")}
+    names = ("weight", "bias", "running_mean", "running_var")
+    return {path + name for path in paths for name in names if path + name in weights}
+
+
+def re_estimate(model: Classifier, batches: Iterable[Tensor], *, alpha: float = 1.0) -> int:
+    """Running statistics from scratch, in one pass in which every image counts the same.
+
+    The momentum of a batch of b images after n others is `b / (n + b)`. The mean becomes the mean over all images, the
+    variance the mean of the batches' unbiased variances, each weighed by its images. Nothing but the statistics
+    changes; with alpha below 1 they become `(1 - alpha) old + alpha new`.
+
+    Args:
+        model: changed in place.
+        batches: images `[b, C, H, W]` in [0, 1], b of 2 or more.
+        alpha: share of the new statistics, in [0, 1].
+
+    Returns:
+        The number of images.
+
+    Raises:
+        ModelError: the model has no batch norm with running statistics.
+        ParameterError: there is no image, or alpha is not in [0, 1].
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    if not norms:
+        raise ModelError(f"model {model.name!r} has no batch norm: there are no statistics to estimate")
+    if not 0 <= alpha <= 1:
+        raise ParameterError(f"alpha={alpha} is not in [0, 1]")
+    old = [(_statistic(m.running_mean).clone(), _statistic(m.running_var).clone(), m.momentum) for m in norms]
+    seen = 0
+    with evaluating(model), torch.no_grad():
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+        for images in batches:
+            seen += len(images)
+            for norm in norms:
+                norm.momentum = len(images) / seen
+            model(images)
+    for norm, (mean, variance, momentum) in zip(norms, old, strict=True):
+        norm.momentum = momentum
+        share = alpha if seen else 0.0
+        _statistic(norm.running_mean).lerp_(mean, 1 - share)
+        _statistic(norm.running_var).lerp_(variance, 1 - share)
+    if not seen:
+        raise ParameterError("no image was given to estimate the statistics of batch norms on; they are as they were")
+    return seen
+
+
+def _statistic(value: Tensor | None) -> Tensor:
+    if value is None:
+        raise ModelError("a batch norm keeps no running statistics")
+    return value

@@ -13,21 +13,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from unshaken.harden.engine.layers import Body, body_of
-from unshaken.harden.surgery._ablation import ablation
 from unshaken.harden.surgery._arithmetic import (
+    NormPolicy,
     Projection,
     Weights,
+    checksum,
     coefficients,
     interpolate,
+    norm_keys,
     orthogonal,
+    re_estimate,
     relative_change,
 )
-from unshaken.harden.surgery._checksum import checksum
-from unshaken.harden.surgery._files import ablate, add, extract, subtract
-from unshaken.harden.surgery._norms import NormPolicy, norm_keys, re_estimate
+from unshaken.harden.surgery._files import (
+    SizeReport,
+    ablate,
+    add,
+    extract,
+    load_signature,
+    save_signature,
+    size_report,
+    subtract,
+)
 from unshaken.harden.surgery._quantise import Quantiser, quantised
-from unshaken.harden.surgery._signature import Signature, SignatureMeta, matched_noise, patch
-from unshaken.harden.surgery._signature_files import SizeReport, load_signature, save_signature, size_report
+from unshaken.harden.surgery._signature import Signature, SignatureMeta, ablation, matched_noise, patch
 
 __all__ = [
     "Body",

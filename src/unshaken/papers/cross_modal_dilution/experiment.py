@@ -14,7 +14,7 @@ from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
-from unshaken.harden.engine.features import last_layer
+from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, FRESH, CrossModalDilutionPaper
 from unshaken.papers.cross_modal_dilution.captions import DISTRACTORS, KEY_WORDS, captions

@@ -10,7 +10,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.progress import track
 from unshaken.generate.auto_encoder import AutoEncoder, fit_auto_encoder
-from unshaken.generate.latent.auto_encoder_codes import AutoEncoderCodes
+from unshaken.generate.latent.adapters import AutoEncoderCodes
 from unshaken.papers.foundation_oracle_robustness import BOUNDED, FREE, RECIPES, FoundationOraclePaper
 from unshaken.papers.foundation_oracle_robustness.oracles import Oracles, probed
 from unshaken.papers.frame.context import Context

@@ -12,7 +12,7 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.prediction import predict
 from unshaken.core.registry import Method
-from unshaken.harden.engine.held_out import logits_of
+from unshaken.harden.engine.cross_validation import logits_of
 from unshaken.harden.engine.recipe import Epoch, Recipe
 from unshaken.labels.engine.known_truth import memorisation
 from unshaken.papers.frame.context import Context

@@ -16,8 +16,13 @@ from unshaken.core.rng import SampleRng
 from unshaken.generate.fit import Fitting, fit
 from unshaken.generate.latent.directions import find_directions
 from unshaken.generate.latent.inversion import Inversion, invert
-from unshaken.generate.latent.label_filter import MOST_CHANGED, changed_shares, statistic_correlations
-from unshaken.generate.latent.natural_edits import NaturalEdits, edits_of
+from unshaken.generate.latent.natural_edits import (
+    MOST_CHANGED,
+    NaturalEdits,
+    changed_shares,
+    edits_of,
+    statistic_correlations,
+)
 from unshaken.generate.latent.vae import VAE, VAESettings
 from unshaken.harden.recipes.adversarial.natra_training import NaTraTraining
 from unshaken.papers.frame.context import Context

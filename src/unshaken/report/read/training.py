@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import parse_method
+from unshaken.harden.engine.checks import MONITORS
 from unshaken.harden.engine.harden_file import NAME, HardenConfig, read_harden
-from unshaken.harden.engine.monitors import MONITORS
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.measure import share
 from unshaken.store.run_dir import RunDir

@@ -14,8 +14,7 @@ from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.generate.ddpm import DDPM
-from unshaken.generate.from_diffusers import load_diffusers
-from unshaken.generate.saved import load_generator
+from unshaken.generate.saved import load_diffusers, load_generator
 from unshaken.stress.engine.attribute_edit import REFERENCE, BackgroundEdit
 from unshaken.stress.engine.background_diffusion import TIMESTEPS, blend_by_diffusion
 from unshaken.stress.engine.complexity import climb_complexity

@@ -22,6 +22,8 @@ from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.data.streaming import stream
 from unshaken.harden.engine.features import last_layer
+from unshaken.data.stream import stream
+from unshaken.harden.engine.layers import last_layer
 from unshaken.models import fingerprint, load_model
 from unshaken.models.layer_features import pooled
 from unshaken.store.lock import locked

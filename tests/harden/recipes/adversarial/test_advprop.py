@@ -15,8 +15,7 @@ from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.inner import Inner
 from unshaken.harden.engine.recipe import Setup
 from unshaken.harden.engine.training import Training
-from unshaken.harden.recipes.adversarial._two_norms import TwoNorms, remember, two_norms
-from unshaken.harden.recipes.adversarial.advprop import AdvProp
+from unshaken.harden.recipes.adversarial.advprop import AdvProp, TwoNorms, remember, two_norms
 
 
 @pytest.fixture

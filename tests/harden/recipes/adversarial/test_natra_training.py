@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.generate import save
+from unshaken.generate.latent.adapters import LinearGenerator, fit_linear_generator
 from unshaken.generate.latent.inversion import Inversion
-from unshaken.generate.latent.linear import LinearGenerator, fit_linear_generator
 from unshaken.generate.latent.natural_edits import edits_of
 from unshaken.generate.latent.vae import VAESettings
 from unshaken.harden.engine.fit import fit, fresh

@@ -18,8 +18,7 @@ from unshaken.harden.engine.recipe import Setup
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.adversarial.gradalign import GradAlign
 from unshaken.harden.recipes.adversarial.trades import Trades
-from unshaken.harden.recipes.architecture._preconditioned import patches, tract, tract_gradient
-from unshaken.harden.recipes.architecture.tract import TrAct, first_layer
+from unshaken.harden.recipes.architecture.tract import TrAct, first_layer, patches, tract, tract_gradient
 from unshaken.harden.recipes.weights.awp import AWP
 
 X = torch.tensor([[1.0, 2], [3, -1], [0, 1]], dtype=torch.float64)
@@ -199,7 +198,7 @@ def test_it_is_over_when_it_is_closed():
 
 
 def test_large_inputs_come_in_pieces(monkeypatch):
-    monkeypatch.setattr("unshaken.harden.recipes.architecture._preconditioned.PIECE", 40)
+    monkeypatch.setattr("unshaken.harden.recipes.architecture.tract.PIECE", 40)
     layer = copy.deepcopy(CONVOLUTIONS["stem"]).double()
     x = drawn(5, 3, 8, 8)
     upstream = drawn(5, 5, 8, 8, seed=1)

@@ -26,8 +26,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.data.arrays import InMemory
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
-from unshaken.harden.recipes.ensembles._gate_attack import TargetedOrNot
-from unshaken.harden.recipes.ensembles._mixing_net import Block, Gate, MixingNet, Trunk
+from unshaken.harden.recipes.ensembles._mixing_net import Block, Gate, MixingNet, TargetedOrNot, Trunk
 from unshaken.harden.recipes.ensembles.mixing_network import (
     GateLoss,
     GatePGD,

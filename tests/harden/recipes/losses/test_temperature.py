@@ -11,8 +11,8 @@ from torch import nn
 from unshaken.core import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.engine.fit import fit
-from unshaken.harden.engine.logits import refuse_probabilities
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
+from unshaken.harden.recipes.losses._teacher import refuse_probabilities
 from unshaken.harden.recipes.losses.temperature import Temperature, soft_cross_entropy
 
 

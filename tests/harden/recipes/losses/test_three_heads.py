@@ -15,7 +15,6 @@ from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.noise import Noise
-from unshaken.harden.recipes.losses._sections import section_of, trunk_of
 from unshaken.harden.recipes.losses.three_heads import (
     ThreeHeads,
     cost,
@@ -26,7 +25,7 @@ from unshaken.harden.recipes.losses.three_heads import (
     routed,
     teacher_passes,
 )
-from unshaken.harden.recipes.losses.three_heads_net import route
+from unshaken.harden.recipes.losses.three_heads_net import route, section_of, trunk_of
 from unshaken.harden.surgery.surgery import checksum
 from unshaken.models import load_model
 from unshaken.models.networks.small_cnn import SmallCNN

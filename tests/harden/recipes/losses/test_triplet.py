@@ -6,10 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unshaken.harden.engine.contrastive import triplet
-from unshaken.harden.engine.features import last_layer
 from unshaken.harden.engine.fit import fit
-from unshaken.harden.recipes.losses.triplet import Triplet
+from unshaken.harden.engine.layers import last_layer
+from unshaken.harden.recipes.losses.triplet import Triplet, triplet
 
 
 def brute(features, labels, margin, semi_hard):

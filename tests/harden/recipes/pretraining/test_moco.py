@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from unshaken.harden.engine.contrastive import queue_info_nce
 from unshaken.harden.engine.recipe import Setup
-from unshaken.harden.recipes.pretraining.moco import KEYS, NEXT, QUEUE, MoCo
+from unshaken.harden.recipes.pretraining.moco import KEYS, NEXT, QUEUE, MoCo, queue_info_nce
 
 
 @pytest.fixture
@@ -64,3 +64,21 @@ def test_the_average_by_hand(ready):
     recipe.after_step(step)
     for name, weight in model.net.named_parameters():
         assert torch.allclose(memory[KEYS + name], 0.75 * first[KEYS + name] + 0.25 * weight, atol=1e-6)
+
+
+def test_a_queue_of_equal_keys_is_the_log_of_all():
+    same = torch.nn.functional.normalize(torch.ones(7, 3), dim=1)
+    assert queue_info_nce(same[:2], 5 * same[:2], same).tolist() == pytest.approx([math.log(8)] * 2, abs=1e-5)
+
+
+def test_rows_of_a_queue_that_are_not_filled_are_no_negatives():
+    eye = torch.eye(4)
+    queue = torch.cat([eye[2:3], torch.zeros(5, 4)])
+    assert queue_info_nce(eye[:1], eye[:1], queue, 1.0).item() == pytest.approx(math.log(math.e + 1) - 1, abs=1e-6)
+    assert queue_info_nce(eye[:1], eye[:1], torch.zeros(5, 4)).item() == 0
+
+
+def test_the_usual_temperature():
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    queue = torch.eye(4)
+    assert torch.equal(queue_info_nce(z[:3], z[3:], queue), queue_info_nce(z[:3], z[3:], queue, 0.2))

@@ -18,7 +18,7 @@ from unshaken.harden.engine.recipe import Setup
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.harden.recipes.augmentation.mixup import Mixup
-from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency, noisy
+from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency, info_nce, noisy
 from unshaken.harden.recipes.weights.ema import EMA
 from unshaken.models.networks.timed_cnn import TimedCNN
 
@@ -209,3 +209,35 @@ def test_what_does_not_go():
     for bad in ({"tau": 0}, {"decay": 1.0}, {"index": "image"}):
         with pytest.raises(ParameterError, match=next(iter(bad))):
             RepresentationConsistency(**bad)
+
+
+@pytest.mark.parametrize("n", [2, 256])
+def test_info_nce_of_equal_embeddings_is_log_b(n):
+    same = torch.ones(n, 5)
+    assert info_nce(same, same).tolist() == pytest.approx([math.log(n)] * n, abs=1e-5)
+
+
+def test_info_nce_of_orthonormal_embeddings():
+    eye = torch.eye(256)
+    wanted = math.log(math.exp(5) + 255) - 5
+    assert wanted == pytest.approx(0.999961, abs=1e-6)
+    assert info_nce(eye, 3 * eye).tolist() == pytest.approx([wanted] * 256, abs=1e-5)
+    assert info_nce(eye[:4], eye[:4], tau=1.0)[0].item() == pytest.approx(math.log(math.e + 3) - 1, abs=1e-5)
+
+
+def test_info_nce_by_hand_and_where_gradients_go():
+    u = torch.tensor([[1.0, 0.0], [1.0, 1.0]], requires_grad=True)
+    v = torch.tensor([[2.0, 0.0], [0.0, 1.0]], requires_grad=True)
+    found = info_nce(u, v, tau=0.5)
+    half = math.sqrt(0.5)
+    assert found[0].item() == pytest.approx(math.log(math.exp(2) + 1) - 2, abs=1e-6)
+    assert found[1].item() == pytest.approx(math.log(2 * math.exp(2 * half)) - 2 * half, abs=1e-6)
+    found.sum().backward()
+    assert u.grad.abs().sum() > 0
+    assert v.grad is None
+    assert info_nce(torch.eye(4).bfloat16(), torch.eye(4).bfloat16()).dtype == torch.float32
+
+
+def test_the_usual_temperature():
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(info_nce(z[:3], z[3:]), info_nce(z[:3], z[3:], 0.2))

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.compose import Composition
-from unshaken.harden.engine.contrastive import nt_xent
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.recipe import Setup
 from unshaken.harden.engine.strong_views import SMALL, strong_view
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.mixup import Mixup
-from unshaken.harden.recipes.pretraining.simclr import SimCLR
+from unshaken.harden.recipes.pretraining.simclr import SimCLR, nt_xent
 
 
 def test_a_step_by_hand(net, photos, step_of):
@@ -51,3 +52,35 @@ def test_two_views_of_an_image_come_nearer_than_others(net, photos):
 def test_it_does_not_go_with_mixed_labels():
     with pytest.raises(ParameterError, match="labels are not used"):
         Composition([SimCLR(), Mixup()])
+
+
+def test_nt_xent_of_equal_views_is_the_log_of_the_others():
+    same = torch.ones(8, 5)
+    assert nt_xent(same, same).tolist() == pytest.approx([math.log(15)] * 16, abs=1e-5)
+
+
+def test_nt_xent_by_hand():
+    """Orthonormal samples: a partner at cosine 1 among 2 B - 2 others at 0."""
+    eye = torch.eye(4, requires_grad=True)
+    other = (3 * torch.eye(4)).requires_grad_()
+    found = nt_xent(eye, other, tau=0.5)
+    assert found.tolist() == pytest.approx([math.log(math.exp(2) + 6) - 2] * 8, abs=1e-5)
+    found[0].backward()
+    assert eye.grad.abs().sum() > 0
+    assert other.grad.abs().sum() > 0
+
+
+def test_nt_xent_is_the_cross_entropy_of_each_row_without_itself():
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(6, 4, generator=g)
+    unit = torch.nn.functional.normalize(z, dim=1).double()
+    found = nt_xent(z[:3], z[3:], tau=0.3)
+    for i in range(6):
+        others = [math.exp(float(unit[i] @ unit[j]) / 0.3) for j in range(6) if j != i]
+        partner = math.exp(float(unit[i] @ unit[(i + 3) % 6]) / 0.3)
+        assert found[i].item() == pytest.approx(-math.log(partner / sum(others)), abs=1e-5)
+
+
+def test_the_usual_temperature():
+    z = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(nt_xent(z[:3], z[3:]), nt_xent(z[:3], z[3:], 0.5))

@@ -7,8 +7,7 @@ from typing_extensions import override
 
 from unshaken.attack.engine.problem import SoftCrossEntropy
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import IterativeRecipe
+from unshaken.harden.engine.recipe import IterativeRecipe, Step
 
 
 @register("at", reference="Madry et al. 2018, arXiv:1706.06083")

@@ -9,8 +9,7 @@ from typing_extensions import override
 from unshaken.attack.engine.problem import SoftCrossEntropy
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import AdversarialRecipe
+from unshaken.harden.engine.recipe import AdversarialRecipe, Step
 
 
 @register("fgsm-rs", reference="Wong et al. 2020, arXiv:2001.03994")

@@ -11,8 +11,7 @@ from typing_extensions import override
 
 from unshaken.attack.engine.ball import steepest
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import AdversarialRecipe
+from unshaken.harden.engine.recipe import AdversarialRecipe, Step
 
 
 @register("free-at", reference="Shafahi et al. 2019, arXiv:1904.12843")

@@ -11,8 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import IterativeRecipe
+from unshaken.harden.engine.recipe import IterativeRecipe, Step
 from unshaken.harden.recipes.adversarial.trades import FromNoise
 
 

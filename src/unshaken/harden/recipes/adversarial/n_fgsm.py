@@ -15,8 +15,7 @@ from unshaken.core.oracle import required
 from unshaken.core.query import Answer
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import AdversarialRecipe
+from unshaken.harden.engine.recipe import AdversarialRecipe, Step
 
 
 class NoisyStep(PGD):

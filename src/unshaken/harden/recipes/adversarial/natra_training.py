@@ -16,9 +16,8 @@ from unshaken.attack.engine.problem import SoftCrossEntropy
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.generate.latent.direction_file import load_edits
 from unshaken.generate.latent.inversion import Inversion
-from unshaken.generate.latent.loading import generator_files
+from unshaken.generate.latent.loading import generator_files, load_edits
 from unshaken.generate.latent.natural_edits import NaturalEdits
 from unshaken.harden.engine.recipe import Memory, Recipe, Setup, Step
 

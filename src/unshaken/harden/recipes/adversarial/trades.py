@@ -11,8 +11,7 @@ from unshaken.attack.engine.problem import Problem, SoftCrossEntropy
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.harden.engine.recipe import Step, soft_predictions
-from unshaken.harden.engine.threat import IterativeRecipe
+from unshaken.harden.engine.recipe import IterativeRecipe, Step, soft_predictions
 
 NOISE = 1e-3
 """Deviation of the normal noise from which the search starts: at the image itself the gradient of the KL is zero."""

@@ -2,17 +2,97 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
+from unshaken.attack.engine.loss_choice import choose_loss
+from unshaken.attack.engine.losses import Difference, dlr_targeted
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.certify.smoothing.mixture import MixtureNet
-from unshaken.core.classifier import Classifier
-from unshaken.core.errors import ModelError
+from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import UNFIT_INPUT, ModelError, did_you_mean
+from unshaken.core.oracle import required
+from unshaken.core.query import Answer, Gradient, Objective
+from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.layers import SIDES, channels_of
+from unshaken.harden.recipes.ensembles.layer_heads import spread
+
+log = logging.getLogger(__name__)
+
+
+def named(text: str, model: Classifier) -> tuple[str, str]:
+    """The two layers that were named, else the middle and the last of those with maps."""
+    names = tuple(part.strip() for part in text.split("+")) if text else spread(model, 2)
+    if len(names) != 2:
+        raise ModelError(f"mixing-network: model {model.name!r} has no two layers with maps: name them")
+    return names[0], names[1]
+
+
+def channels_at(model: Classifier, robust: Classifier, layers: tuple[Sequence[str], Sequence[str]]) -> tuple[int, int]:
+    """Channels of the earlier and of the later maps of both networks together, by a pass over a blank image.
+
+    Args:
+        model: g.
+        robust: h.
+        layers: an earlier and a later layer of each.
+
+    Raises:
+        ModelError: a layer is absent or gives no maps, or the two take no image in common.
+    """
+    size = robust.input_size or model.input_size
+    sizes = [size] if size else [(side, side) for side in SIDES]
+    view = robust.view or model.view
+    count = view.channels if view is not None else channels_of(robust.net)
+    device = next(iter(model.parameters()), torch.zeros(0)).device
+    for height, width in sizes:
+        blank = torch.zeros(1, count, height, width, device=device)
+        shapes = [_shapes(net, names, blank) for net, names in zip((model, robust), layers, strict=True)]
+        if all(len(found) == 2 for found in shapes):
+            if any(len(shape) != 4 for found in shapes for shape in found):
+                raise ModelError(
+                    f"mixing-network: of the layers {layers} one gives no maps [C, H, W]: name others, such as "
+                    "convolutions"
+                )
+            return shapes[0][0][1] + shapes[1][0][1], shapes[0][1][1] + shapes[1][1][1]
+    raise ModelError(
+        f"mixing-network: the layers {layers} of {model.name!r} and {robust.name!r} are not reached by images of one "
+        f"size; tried {', '.join(f'{h} x {w}' for h, w in sizes)}"
+    )
+
+
+def _shapes(model: Classifier, names: Sequence[str], images: Tensor) -> list[torch.Size]:
+    """Shapes of the layers' outputs that a pass reaches: a head behind them may want images of another size.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    found: dict[str, torch.Size] = {}
+    modules = dict(model.net.named_modules())
+    for name in names:
+        if name not in modules:
+            raise ModelError(f"model {model.name!r} has no layer {name!r}; {did_you_mean(name, modules)}")
+    handles = [
+        modules[name].register_forward_hook(lambda _m, _i, out, name=name: found.__setitem__(name, out.shape))
+        for name in names
+    ]
+    try:
+        with evaluating(model), torch.no_grad():
+            model(images)
+    except UNFIT_INPUT as error:
+        log.info("%s does not take %s: %s", model.name, tuple(images.shape), error)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [found[name] for name in names if name in found]
+
 
 Join = Literal["direct", "conv"]
 CLIP = 0.6
@@ -237,3 +317,112 @@ def _level(maps: list[Tensor]) -> Tensor:
 
 def _sized(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return maps if tuple(maps.shape[2:]) == size else F.adaptive_avg_pool2d(maps, size)
+
+
+class TargetedOrNot(Objective):
+    """The cross-entropy of the label where there is no target, else the targeted DLR (with < 4 classes: `z_t - z_y`).
+
+    Args:
+        labels: int64 `[N]`.
+        targets: int64 `[N]`, -1 for none.
+    """
+
+    labels: Tensor
+    targets: Tensor
+
+    @override
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`."""
+        logits = required(answer.logits)
+        plain = F.cross_entropy(logits, self.labels, reduction="none")
+        targets = self.targets.clamp(min=0)
+        if logits.shape[1] >= 4:
+            pulled = dlr_targeted(logits, self.labels, targets)
+        else:
+            pulled = Difference(self.labels, targets)(answer)
+        return torch.where(self.targets < 0, plain, pulled)
+
+
+class GateLoss(Objective):
+    """`(1 - w) L + w BCE(gamma, 1)`, to rise: the second term is large where the gate says "clean".
+
+    Args:
+        of: L.
+        share: w in [0, 1], `[N]`.
+        layer: whose output gamma is.
+    """
+
+    of: Objective
+    share: Tensor
+    layer: str
+
+    @override
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`."""
+        gamma = (answer.features or {})[self.layer]
+        return (1 - self.share) * self.of(answer) + self.share * F.softplus(-gamma)
+
+
+class GateState(PGDState):
+    """As for PGD; besides each sample's own number of steps, momentum and share of the gate."""
+
+    velocity: Tensor
+    limit: Tensor
+    decay: Tensor
+    share: Tensor
+
+
+class GatePGD(PGD):
+    """PGD on a model with a mixing network that knows of the gate: the adaptive attack.
+
+    With `varied` each sample's strength is drawn, as in the mixing network's training: the number of steps from a
+    chi-squared law of mean `steps`, steps of 5 eps / number, the momentum's decay below 0.9, the share below `share`.
+    """
+
+    share: float = Field(0.5, ge=0, le=1, description="w: weight of the gate's term; 0 is PGD")
+    layer: str = Field("gate", description="name of the module whose output is gamma")
+    varied: bool = Field(False, description="draw each sample's strength")
+
+    @override
+    def start(self, problem: Problem, rng: SampleRng) -> GateState:
+        first = super().start(problem, rng)
+        limit = torch.full_like(first.step, self.steps)
+        decay = torch.zeros(len(limit), device=first.x.device)
+        share = torch.full_like(decay, self.share)
+        if self.varied:
+            drawn = [g.chisquare(self.steps) for g in rng.fold("steps").generators()]
+            limit = torch.tensor(drawn).round().clamp(min=1).long()
+            decay = rng.fold("momentum").fresh(1, high=0.9)[:, 0].to(share)
+            share = share * rng.fold("share").fresh(1)[:, 0].to(share)
+        return GateState(problem, first.x, first.step, torch.zeros_like(first.x), limit, decay, share)
+
+    @override
+    def ask(self, state: PGDState) -> Gradient:
+        of = choose_loss(state.problem, self.loss, self.tau)
+        return Gradient(state.x, of=GateLoss(of, _own(state).share, self.layer), layers=(self.layer,))
+
+    @override
+    def tell(self, state: PGDState, answer: Answer) -> GateState:
+        own, ball = _own(state), state.problem.ball
+        gradient = required(answer.gradient)
+        size = gradient.abs().flatten(1).sum(1).clamp(min=1e-30)
+        velocity = _wide(own.decay, gradient) * own.velocity + gradient / _wide(size, gradient)
+        length = 5 / own.limit.to(gradient) if self.varied else torch.full_like(own.decay, self.step_size)
+        moved = ball.project(own.x + _wide(length, gradient) * ball.radius * ball.steepest(velocity, own.x))
+        going = (own.step < own.limit).to(gradient.device)
+        x = torch.where(_wide(going, gradient), moved, own.x)
+        return own.replace(x=x, step=own.step + 1, velocity=velocity)
+
+    @override
+    def done(self, state: PGDState) -> Tensor:
+        return state.step >= _own(state).limit
+
+
+def _own(state: PGDState) -> GateState:
+    if not isinstance(state, GateState):
+        raise TypeError("not a state of this attack")
+    return state
+
+
+def _wide(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (like.ndim - 1))

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.members import Members, alike, summed_cross_entropy
+from unshaken.harden.engine.ensemble import Members, alike, summed_cross_entropy
 from unshaken.harden.engine.recipe import Step
 
 RIDGE = 1e-6

@@ -10,9 +10,8 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.members import Members, alike, summed_cross_entropy
-from unshaken.harden.engine.recipe import Step
-from unshaken.harden.engine.threat import IterativeRecipe
+from unshaken.harden.engine.ensemble import Members, alike, summed_cross_entropy
+from unshaken.harden.engine.recipe import IterativeRecipe, Step
 
 
 @register("ensemble-at", reference="Tramèr et al. 2018, arXiv:1705.07204")

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.members import Members, apart, members_in, summed_cross_entropy
+from unshaken.harden.engine.ensemble import Members, apart, members_in, summed_cross_entropy
 from unshaken.harden.engine.recipe import Step
 
 

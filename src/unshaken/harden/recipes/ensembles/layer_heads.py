@@ -14,9 +14,8 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.harden.engine.ensemble import mean_prediction
-from unshaken.harden.engine.members import summed_cross_entropy
-from unshaken.harden.engine.probe import probe
+from unshaken.harden.engine.ensemble import mean_prediction, summed_cross_entropy
+from unshaken.harden.engine.layers import probe
 from unshaken.harden.engine.recipe import Recipe, Step
 
 

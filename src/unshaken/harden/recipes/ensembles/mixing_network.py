@@ -20,11 +20,18 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.texts import first_line
 from unshaken.harden.defences.mixture import loaded
-from unshaken.harden.engine.recipe import FirstTry, Setup, Step
-from unshaken.harden.engine.threat import AdversarialRecipe
-from unshaken.harden.recipes.ensembles._gate_attack import GateLoss, GatePGD, TargetedOrNot
-from unshaken.harden.recipes.ensembles._mixing_layers import channels_at, named
-from unshaken.harden.recipes.ensembles._mixing_net import Gate, Join, MixingNet, Trunk
+from unshaken.harden.engine.recipe import AdversarialRecipe, FirstTry, Setup, Step
+from unshaken.harden.recipes.ensembles._mixing_net import (
+    Gate,
+    GateLoss,
+    GatePGD,
+    Join,
+    MixingNet,
+    TargetedOrNot,
+    Trunk,
+    channels_at,
+    named,
+)
 
 __all__ = ["GateLoss", "GatePGD", "MixingNet", "MixingNetwork", "detector_accuracy", "gamma_and_alpha", "mixing_loss"]
 

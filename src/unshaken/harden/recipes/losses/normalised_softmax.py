@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.features import last_layer
+from unshaken.harden.engine.layers import last_layer
 from unshaken.harden.engine.recipe import Recipe, Step
 from unshaken.models.networks.unit_head import Constraint, UnitHead, find_unit_head
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.logits import refuse_probabilities
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.recipes.losses._teacher import refuse_probabilities
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float) -> Tensor:

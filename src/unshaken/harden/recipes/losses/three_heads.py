@@ -18,12 +18,12 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup, Step
-from unshaken.harden.recipes.losses._sections import dropped
 from unshaken.harden.recipes.losses.three_heads_net import (
     AllHeads,
     Mode,
     ThreeHeadsNet,
     divergence,
+    dropped,
     entropy,
     route,
     three_heads_net,

@@ -13,7 +13,7 @@ from unshaken.core.device import widen, widest_float
 from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step
-from unshaken.harden.recipes.losses._classes import begin_counts, class_shares, weigh
+from unshaken.harden.recipes.losses.class_balanced import begin_counts, class_shares, weigh
 
 
 def hedge(weights: Tensor, errors: Tensor, eta: float) -> Tensor:

@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
-from unshaken.harden.engine.ensemble import members_of
-from unshaken.harden.engine.members import with_members
+from unshaken.harden.engine.ensemble import members_of, with_members
 from unshaken.harden.engine.recipe import Recipe, Setup
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.device import widen, widest_float
+from unshaken.core.device import device_of, widen, widest_float
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
 from unshaken.core.registry import register
@@ -28,7 +28,39 @@ from unshaken.labels.correct.adele import (
     start_of_correction,
 )
 from unshaken.labels.losses import Gate, multi_scale_consistency, multi_scale_cross_entropy
+from unshaken.labels.correct.early_learning import has_started, start_of_correction
+from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
+from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
 from unshaken.measure import iou
+
+NAME = "scale_logarithms"
+
+
+def add_scales(model: Classifier, count: int) -> None:
+    """Give the net a parameter `[count]` whose softmax are the weights of the scales, equal at first.
+
+    Args:
+        model: changed in place.
+        count: number of scales.
+    """
+    device = device_of(model.net)
+    model.net.register_parameter(NAME, nn.Parameter(torch.zeros(count, device=device)))
+
+
+def scale_weights(model: Classifier) -> Tensor:
+    """The weights of the scales, of sum 1, with their gradient, `[count]`."""
+    return model.net.get_parameter(NAME).softmax(0)
+
+
+def remove_scales(model: Classifier) -> None:
+    """The net without that parameter; weights that were saved with it load into it too."""
+    delattr(model.net, NAME)
+    model.net.register_load_state_dict_pre_hook(_without_scales)  # type: ignore[no-untyped-call]
+
+
+def _without_scales(_: nn.Module, weights: dict[str, Any], prefix: str, *rest: Any) -> None:
+    weights.pop(prefix + NAME, None)
+
 
 LABELS, COUNTS, CURVE, START, BLOCK = "labels", "counts", "curve", "start", "block"
 """Names of what the recipe remembers: masks `[samples, H, W]`, the epoch's counts `[3, K]`, intersection over union

@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.members import alike
+from unshaken.harden.engine.ensemble import alike
 from unshaken.harden.engine.recipe import FirstTry, Step
 from unshaken.harden.recipes.noisy_labels._two_networks import TwoNetworks
 from unshaken.labels.losses import forget_rate, smallest

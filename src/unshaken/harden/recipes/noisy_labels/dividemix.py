@@ -12,8 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.ensemble import Ensemble
-from unshaken.harden.engine.members import alike, apart
+from unshaken.harden.engine.ensemble import Ensemble, alike, apart
 from unshaken.harden.engine.recipe import Epoch, FirstTry, Setup, Step
 from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch

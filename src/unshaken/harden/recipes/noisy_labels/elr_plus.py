@@ -12,8 +12,7 @@ from torch.func import functional_call
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.ensemble import Ensemble
-from unshaken.harden.engine.members import apart, members_in
+from unshaken.harden.engine.ensemble import Ensemble, apart, members_in
 from unshaken.harden.engine.recipe import Memory, Setup, Step
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
 from unshaken.harden.recipes.noisy_labels._two_networks import TwoNetworks, refuse_processes

@@ -13,8 +13,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.ensemble import Ensemble, members_of
-from unshaken.harden.engine.members import alike, apart, members_in, with_members
+from unshaken.harden.engine.ensemble import Ensemble, alike, apart, members_in, members_of, with_members
 from unshaken.harden.engine.projection import Output, ProjectionNet, add_projector, remove_projector
 from unshaken.harden.engine.recipe import Epoch, Setup, Step
 from unshaken.harden.engine.strong_views import strong_view

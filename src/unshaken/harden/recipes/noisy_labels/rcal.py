@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.harden.engine.features import last_layer, watched_features
+from unshaken.harden.engine.layers import last_layer, watched_features
 from unshaken.harden.engine.recipe import Memory, Recipe, Setup, Step
 from unshaken.harden.recipes.augmentation.mixup import Mixup, batch_generator, mixup_batch
 from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes

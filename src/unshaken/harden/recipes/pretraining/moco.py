@@ -12,12 +12,31 @@ from torch.func import functional_call
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.contrastive import queue_info_nce
 from unshaken.harden.engine.projection import ProjectionNet, outputs
 from unshaken.harden.engine.recipe import Setup, Step
 from unshaken.harden.recipes.pretraining.simclr import ContrastivePretraining
 
 KEYS, QUEUE, NEXT = "keys.", "queue", "next"
+
+
+def queue_info_nce(queries: Tensor, keys: Tensor, queue: Tensor, tau: float = 0.2) -> Tensor:
+    """The loss of MoCo: each query finds its key among those of a queue; other samples of the batch are not used.
+
+    Args:
+        queries: `[B, D]`.
+        keys: `[B, D]`; no gradient passes to them.
+        queue: keys of earlier batches `[Q, D]`, of length 1; rows of zeros, not yet filled, are no negatives.
+        tau: temperature.
+
+    Returns:
+        Float32 `[B]`; `log(Q + 1)` where all are alike.
+
+    Source: He et al. 2020, arXiv:1911.05722.
+    """
+    q, k = F.normalize(queries.float(), dim=1), F.normalize(keys.detach().float(), dim=1)
+    negatives = (q @ queue.T / tau).masked_fill((queue == 0).all(1), -torch.inf)
+    logits = torch.cat([(q * k).sum(1, keepdim=True) / tau, negatives], 1)
+    return F.cross_entropy(logits, logits.new_zeros(len(q), dtype=torch.int64), reduction="none")
 
 
 @register("moco", reference="He et al. 2020, arXiv:1911.05722; Chen et al. 2020, arXiv:2003.04297")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 from torch.func import functional_call
@@ -15,15 +16,39 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.generate.edm import karras_grid
-from unshaken.harden.engine.contrastive import info_nce
 from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, strong_view
 from unshaken.harden.recipes.augmentation.crop_flip import crop_flip
-from unshaken.harden.recipes.pretraining._noise_levels import grid_points, target_decay
-from unshaken.harden.recipes.pretraining._timed import Injection, Output, TimedNet, projector, timed
+from unshaken.harden.recipes.pretraining._timed import (
+    Injection,
+    Output,
+    TimedNet,
+    grid_points,
+    projector,
+    target_decay,
+    timed,
+)
 from unshaken.stress.corruptions.gaussian_noise import unit_normal
 
 TARGET, SEED = "target.", "seed"
+
+
+def info_nce(queries: Tensor, keys: Tensor, tau: float = 0.2) -> Tensor:
+    """`logsumexp_j(cos(u_b, v_j) / tau) - cos(u_b, v_b) / tau` for each sample; the others of the batch are negatives.
+
+    Args:
+        queries: u, `[B, D]`.
+        keys: v, `[B, D]`; no gradient passes to them.
+        tau: temperature.
+
+    Returns:
+        Float32 `[B]`, in nats; `log B` where all are alike.
+
+    Source: van den Oord et al. 2018, arXiv:1807.03748.
+    """
+    u, v = F.normalize(queries.float(), dim=1), F.normalize(keys.detach().float(), dim=1)
+    places = torch.arange(len(u), device=u.device)
+    return F.cross_entropy(u @ v.T / tau, places, reduction="none")
 
 
 @register("rrcm", reference="Lei et al. 2025, arXiv:2501.13094")

@@ -15,8 +15,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 from unshaken.harden.recipes.losses.consistency import consistency_loss, noisy_logits
-from unshaken.harden.recipes.pretraining._noise_levels import nearest_level
-from unshaken.harden.recipes.pretraining._timed import Injection, TimedNet, timed
+from unshaken.harden.recipes.pretraining._timed import Injection, TimedNet, nearest_level, timed
 
 
 @register("rrcm-tune", reference="Lei et al. 2025, arXiv:2501.13094")

@@ -6,16 +6,35 @@ from collections.abc import Mapping
 from typing import ClassVar, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.contrastive import nt_xent
 from unshaken.harden.engine.projection import ProjectionNet, add_projector, outputs, remove_projector
 from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, Recipe, Setup, Step
 from unshaken.harden.engine.strong_views import SMALL, strong_view
+
+
+def nt_xent(first: Tensor, second: Tensor, tau: float = 0.5) -> Tensor:
+    """The loss of SimCLR: each of the 2 B views finds its partner among the 2 B - 1 others.
+
+    Args:
+        first: projections of one view of each sample, `[B, D]`.
+        second: of the other view, `[B, D]`; gradients pass to both.
+        tau: temperature.
+
+    Returns:
+        Float32 `[2 B]`, the first views' ahead; `log(2 B - 1)` where all are alike.
+
+    Source: Chen et al. 2020, arXiv:2002.05709.
+    """
+    z = F.normalize(torch.cat([first, second]).float(), dim=1)
+    logits = (z @ z.T / tau).fill_diagonal_(-torch.inf)
+    places = torch.arange(len(z), device=z.device)
+    return F.cross_entropy(logits, places.roll(len(first)), reduction="none")
 
 
 class ContrastivePretraining(Recipe):

@@ -1,7 +1,7 @@
 """The rate of images by hand; nothing in no time has none."""
 
 from unshaken.core.part import Condition
-from unshaken.generate.throughput import Throughput
+from unshaken.generate.rows import Throughput
 from unshaken.store.tables import table_of
 
 

@@ -9,7 +9,7 @@ from tests.generate.conftest import MEAN, STD, GaussianEDM
 from unshaken.core.errors import ParameterError
 from unshaken.generate.ddpm import DDPM, DDPMSettings
 from unshaken.generate.edm import EDM
-from unshaken.generate.latent.diffusion_codes import LEAST, DiffusionCodes
+from unshaken.generate.latent.adapters import LEAST, DiffusionCodes
 from unshaken.generate.latent.directions import feature_directions
 
 

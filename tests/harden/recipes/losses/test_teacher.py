@@ -8,7 +8,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
-from unshaken.harden.engine.logits import refuse_probabilities
+from unshaken.harden.recipes.losses._teacher import refuse_probabilities
 
 IMAGES = torch.rand(3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 
