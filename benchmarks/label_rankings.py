@@ -37,7 +37,7 @@ from unshaken.labels.engine.frozen import features_of
 from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.linear_probe import probe_probabilities
 from unshaken.measure import aupr, paired_bootstrap
-from unshaken.measure.statistics.seeds import over_seeds
+from unshaken.measure.statistics.means import over_seeds
 from unshaken.store.run_dir import RunDir
 
 RANKINGS = (

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import paired_difference
 

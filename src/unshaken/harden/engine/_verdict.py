@@ -12,8 +12,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.part import Condition, Part
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import compare, paired_difference
 from unshaken.run.rows import outcomes

@@ -7,8 +7,7 @@ from unshaken.labels.engine.pruning import lowest
 from unshaken.measure.detection.detection import aupr
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Indices
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.intervals import Figure, share
 
 RESAMPLES = 400
 """Of the bootstrap of average precision."""

@@ -8,8 +8,7 @@ import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.stratified import stratified_share
+from unshaken.measure.statistics.intervals import Figure, stratified_share
 
 STRATA = 6
 

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from unshaken.labels.review.verdict import Answer
-from unshaken.measure.statistics.agreement import NONE, alpha_figure, kappa_figure
-from unshaken.measure.statistics.dawid_skene import dawid_skene
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.agreement import NONE, alpha_figure, dawid_skene, kappa_figure
+from unshaken.measure.statistics.intervals import Figure
 
 
 @dataclass(frozen=True, slots=True)

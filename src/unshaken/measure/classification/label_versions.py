@@ -12,8 +12,7 @@ import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Indices, integers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.paired import Comparison, compare, holm_corrected
 
 

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, flags, integers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson, percent, share
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson, percent, share
 
 Average = Literal["macro", "micro"]
 

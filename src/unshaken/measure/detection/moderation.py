@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.retrieval.spread import corners, figure_of_means
 from unshaken.measure.statistics.columns import Numbers, flags, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import Figure
+from unshaken.measure.statistics.spread import corners, figure_of_means
 
 _OTHERS = corners(3)  # whether another image is unsafe, and whether it is flagged, as a real and as an AI-made one
 

@@ -16,17 +16,17 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.detection.detection_bootstrap import at_least_binomial, interval
 from unshaken.measure.detection.operating_points import (
     ROUNDING,
     OperatingPoints,
+    at_least_binomial,
     check_resamples,
     cumulated,
+    interval,
     rows_at_once,
 )
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson
 
 Harmonic = Callable[[Numbers], Numbers]  # a count's harmonic number
 

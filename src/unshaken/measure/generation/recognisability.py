@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.generation.features import as_features
+from unshaken.measure.generation.distances import as_features
 from unshaken.measure.statistics.columns import Indices, integers, same_length
 
 

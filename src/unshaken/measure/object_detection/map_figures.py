@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.detection.detection_bootstrap import interval
+from unshaken.measure.detection.operating_points import interval
 from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
 from unshaken.measure.object_detection.matching import Matches
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import percent
+from unshaken.measure.statistics.intervals import Figure, percent
 
 AT_ONCE = 50
 """Halves computed at once."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, SEVERITIES
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_means, clopper_pearson, percent
+from unshaken.measure.statistics.intervals import Figure, bootstrap_means, clopper_pearson, percent
 from unshaken.measure.statistics.join import CodedColumn, Column, encode, match, tabulate
 from unshaken.measure.statistics.means import mean_figure
 
@@ -200,3 +199,57 @@ def _reason(cells: tuple[Cell, ...], imagenet: bool, not_comparable: Mapping[str
         return f"mCE needs the 15 corruptions at severities 1 to 5, but there is no {'; '.join(lacking)}"
     differing = [f"{c} is not the benchmark's ({not_comparable[c]})" for c in BENCHMARK if c in not_comparable]
     return f"mCE would not be comparable: {'; '.join(differing)}" if differing else ""
+
+
+BENCHMARK = (
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic_transform",
+    "pixelate",
+    "jpeg_compression",
+)
+"""The 15 corruptions of mCE, in the authors' order."""
+
+VALIDATION = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+"""The 4 corruptions held out for tuning; not part of mCE."""
+
+ALEXNET_ERROR: Mapping[str, float] = MappingProxyType(
+    {
+        "gaussian_noise": 0.886428,
+        "shot_noise": 0.894468,
+        "impulse_noise": 0.922640,
+        "defocus_blur": 0.819880,
+        "glass_blur": 0.826268,
+        "motion_blur": 0.785948,
+        "zoom_blur": 0.798360,
+        "snow": 0.866816,
+        "frost": 0.826572,
+        "fog": 0.819324,
+        "brightness": 0.564592,
+        "contrast": 0.853204,
+        "elastic_transform": 0.646056,
+        "pixelate": 0.717840,
+        "jpeg_compression": 0.606500,
+        "speckle_noise": 0.845388,
+        "gaussian_blur": 0.787108,
+        "spatter": 0.717512,
+        "saturate": 0.658248,
+    }
+)
+"""AlexNet's top-1 error on each corruption, the mean of severities 1 to 5 (Hendrycks & Dietterich 2019)."""
+
+ALEXNET_CLEAN_ERROR = 0.435
+"""AlexNet's top-1 error on the clean images, as the authors use it for relative mCE."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+"""The severities that `ALEXNET_ERROR` is the mean of."""

@@ -12,10 +12,8 @@ from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.gaps import gap_figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, centred_figure, share
-from unshaken.measure.statistics.share_differences import newcombe
+from unshaken.measure.statistics.intervals import Figure, bootstrap_figure, centred_figure, gap_figure, share
+from unshaken.measure.statistics.paired import newcombe
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.retrieval.spread import corners, figure_of_means
 from unshaken.measure.statistics.columns import Flags, Numbers, flags, integers, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import (
+    Figure,
     bootstrap_figure,
     bootstrap_means,
     clopper_pearson,
     percent,
     share,
 )
+from unshaken.measure.statistics.spread import corners, figure_of_means
 
 
 @dataclass(frozen=True, slots=True)

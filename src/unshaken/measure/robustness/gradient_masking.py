@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.robustness.accuracy import accuracy
 from unshaken.measure.statistics.columns import Flags, flags, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.paired import compare
 
 VANISHING = 0.01

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import numbers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import percent
+from unshaken.measure.statistics.intervals import Figure, percent
 
 Kind = Literal["pearson", "spearman"]
 

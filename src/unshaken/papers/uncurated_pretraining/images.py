@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import find_method
-from unshaken.measure.robustness.alexnet import BENCHMARK
+from unshaken.measure.robustness.corruption import BENCHMARK
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.uncurated_pretraining import GROUPS, SEVERITY, UncuratedPretrainingPaper

@@ -12,9 +12,13 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.measure.fairness.group_rates import GroupRates, group_rates
-from unshaken.measure.fairness.label_association import label_association, label_rate_differences
-from unshaken.measure.fairness.neighbours import neighbour_agreement
+from unshaken.measure.fairness import (
+    GroupRates,
+    group_rates,
+    label_association,
+    label_rate_differences,
+    neighbour_agreement,
+)
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.fairness.rows import TABLE
 

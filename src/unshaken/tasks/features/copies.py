@@ -12,8 +12,8 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.core.registry import find_method
 from unshaken.core.rng import SampleRng
-from unshaken.measure.retrieval.copies import copy_detection
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.retrieval import copy_detection
+from unshaken.measure.statistics.intervals import Figure
 from unshaken.tasks.features.probes import check_features
 from unshaken.tasks.features.transforms import Features, unit
 

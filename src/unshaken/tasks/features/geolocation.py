@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.measure.retrieval.geolocation import DISTANCES, great_circle, within_distances
+from unshaken.measure.retrieval import DISTANCES, great_circle, within_distances
 from unshaken.measure.statistics.columns import Numbers, numbers
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import Figure
 from unshaken.tasks.features.probes import check_features
 from unshaken.tasks.features.transforms import Features, unit
 

@@ -16,7 +16,7 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.text.self_bleu import self_bleu
+from unshaken.measure.text import self_bleu
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of

@@ -14,7 +14,7 @@ from torch import Tensor
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.extras import need
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.text.topic_divergence import topic_divergence
+from unshaken.measure.text import topic_divergence
 from unshaken.tasks.image_text.words import content_words
 from unshaken.tasks.ranking.dense import Encode, encode_unit
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.retrieval.rank_change import kendall_tau, rank_biased_overlap
+from unshaken.measure.retrieval import kendall_tau, rank_biased_overlap
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.lexical import BM25
 from unshaken.tasks.ranking.order import Ranking, sort_by_score, tie_order

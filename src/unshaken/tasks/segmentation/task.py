@@ -16,8 +16,7 @@ from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
-from unshaken.measure.segmentation.boundary import band_width, image_counts
-from unshaken.measure.segmentation.miou_figures import mean_iou
+from unshaken.measure.segmentation import band_width, image_counts, mean_iou
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.run.rows import cost_columns
 from unshaken.run.task import Task
