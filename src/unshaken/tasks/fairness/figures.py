@@ -20,7 +20,26 @@ from unshaken.measure.fairness import (
     neighbour_agreement,
 )
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.fairness.rows import TABLE
+from unshaken.store.tables import declare_table
+
+TABLE = "group_outcomes"
+GROUP_OUTCOMES = declare_table(
+    TABLE,
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("group", pa.string()),
+        ("subject", pa.string()),
+        ("given", pa.string()),
+        ("correct", pa.bool_()),
+        ("hit", pa.bool_()),
+        ("top_labels", pa.list_(pa.string())),
+        ("top_scores", pa.list_(pa.float32())),
+        ("neighbour_groups", pa.list_(pa.string())),
+    ],
+)
+"""See docs/runs.md for the columns."""
+
 
 RECORD = "fairness.json"
 SHOWN = 5

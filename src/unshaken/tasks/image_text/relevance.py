@@ -16,7 +16,7 @@ from unshaken.core.extras import need
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.text import topic_divergence
 from unshaken.tasks.image_text.words import content_words
-from unshaken.tasks.ranking.dense import Encode, encode_unit
+from unshaken.tasks.ranking.ranker import Encode, encode_unit
 
 ImageVectors = Callable[[Tensor], ArrayLike]
 """From images, float32 `[n, C, H, W]` in [0, 1], to vectors `[n, E]` in the space of the texts."""

@@ -5,11 +5,13 @@ import pytest
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.tasks.ranking import (
+    as_collection,
     measure_queries,
     read_collection,
     read_qrels,
     read_run,
     read_texts,
+    read_wordnet,
     sort_by_score,
     write_run,
 )
@@ -159,3 +161,43 @@ def test_the_exponential_gain_is_a_measure():
     name = "nDCG(gains={1:1,2:3})@10"
     found = measure_queries(ranking, {"q": {"a": 1, "b": 2}}, [name])[name]["q"]
     assert found == pytest.approx((1 + 3 / np.log2(3)) / (3 + 1 / np.log2(3)))
+
+
+NOUN = (
+    "  1 licence\n"
+    "00000001 05 n 02 bird 0 winged_thing 0 001 @ 00000002 n 0000 | "
+    'warm-blooded and feathered; "the bird sang at dawn"; "a"\n'
+    "00000002 05 n 01 animal 0 001 ~ 00000001 n 0000 | a living organism\n"
+)
+ADJ = '00000003 00 s 01 afloat(p) 0 000 | borne on the water; "the boat is afloat now"\n'
+
+
+@pytest.fixture
+def wordnet_folder(tmp_path):
+    tmp_path = tmp_path / "wordnet"
+    tmp_path.mkdir()
+    for part, text in {"noun": NOUN, "adj": ADJ, "verb": "", "adv": ""}.items():
+        (tmp_path / f"data.{part}").write_text(text)
+    return tmp_path
+
+
+def test_meanings_are_documents_and_examples_are_queries(wordnet_folder, monkeypatch):
+    monkeypatch.setenv("UNSHAKEN_DATA", str(wordnet_folder.parent))
+    synsets = read_wordnet()
+    assert [s.text for s in synsets] == [
+        "bird, winged thing: warm-blooded and feathered", "animal: a living organism", "afloat: borne on the water"
+    ]  # fmt: skip
+    found = as_collection(synsets, synsets)
+    assert found.queries == {"n00000001": "the bird sang at dawn", "a00000003": "the boat is afloat now"}
+    assert found.types == {"n00000001": "noun", "a00000003": "adj"}
+    assert found.qrels["n00000001"] == {"n00000001": 1}
+    assert as_collection(synsets, synsets, related=True).qrels["n00000001"] == {"n00000002": 1, "n00000001": 2}
+
+
+def test_other_files_are_refused(wordnet_folder):
+    (wordnet_folder / "data.verb").write_text("not a line\n")
+    with pytest.raises(DataError, match=r"data\.verb, line 1 is no line"):
+        read_wordnet(wordnet_folder)
+    (wordnet_folder / "data.verb").unlink()
+    with pytest.raises(DataError, match="wordnet-base"):
+        read_wordnet(wordnet_folder)

@@ -11,13 +11,13 @@ from PIL import Image
 
 from tests.tasks.image_text.toy import samples
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.tasks.image_text import ImageTextSet, read_samples, table
+from unshaken.tasks.image_text import ImageTextSet, read_samples
 
 
 @pytest.fixture(autouse=True)
 def without_second_process(monkeypatch):
     """Files are the tests' own; the check of strangers' files in another process has tests of its own."""
-    monkeypatch.setattr(table, "check_parquet", lambda *a: None)
+    monkeypatch.setattr("unshaken.tasks.image_text.samples.check_parquet", lambda *a: None)
 
 
 def png(level=100, size=(8, 6), mode="RGB"):

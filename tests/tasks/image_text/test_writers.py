@@ -6,7 +6,7 @@ import pytest
 from tests.tasks.tiny_bert import make_bert
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.tasks.image_text import InsertionWriter, MaskedModel, Material
-from unshaken.tasks.image_text.insertion import insert_rounds
+from unshaken.tasks.image_text.writers import insert_rounds
 
 
 def rng(seed=0):
