@@ -11,10 +11,8 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure import (
     crossing,
     crossing_figure,
-    exponent_difference,
     exponent_figure,
     fit_power_law,
-    local_slopes,
 )
 
 SIZES = 1e5 * 2.0 ** np.arange(6)
@@ -34,7 +32,6 @@ def test_an_exact_law_is_found_and_the_unit_of_sizes_changes_its_factor_alone():
 def test_a_law_with_a_floor_is_found_and_looks_flatter_without_it():
     assert FLOORED.round(4).tolist() == [2, 1.5607, 1.25, 1.0303, 0.875, 0.7652]
     assert fit_power_law(SIZES, FLOORED).exponent == pytest.approx(0.2775, abs=5e-5)
-    assert local_slopes(SIZES, FLOORED).round(3).tolist() == [0.358, 0.320, 0.279, 0.236, 0.194]
     law = fit_power_law(SIZES / 1e5, FLOORED, floor=True)
     assert (law.floor, law.factor, law.exponent) == pytest.approx((0.5, 1.5, 0.5), abs=1e-6)
     assert max(law.exponent_error, law.floor_error, law.factor_error) < 1e-5
@@ -109,12 +106,6 @@ def test_bad_curves_are_refused(sizes, losses, options, message):
         fit_power_law(sizes, losses, **options)
 
 
-def test_local_slopes_want_rising_sizes():
-    for sizes in ([2, 1], [1, 1], [1]):
-        with pytest.raises(ParameterError, match="each larger than the one before"):
-            local_slopes(sizes, [1] * len(sizes))
-
-
 TRAINING_SIZES = [1.0, 4.0, 16.0]
 
 
@@ -151,8 +142,6 @@ def test_a_floor_may_be_fitted_within():
 def test_paired_curves_differ_by_less_than_they_vary():
     one = curve(0.5)
     other = one * (np.array(TRAINING_SIZES) ** 0.2)[:, None]
-    found = exponent_difference(TRAINING_SIZES, one, other, resamples=200)
-    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.2, 0.2))
     at = crossing_figure(TRAINING_SIZES, one, 0.7 * other, resamples=200)
     assert at.value == pytest.approx((1 / 0.7) ** (1 / 0.2))
     assert (at.low, at.high) == pytest.approx((at.value, at.value))
@@ -182,4 +171,4 @@ def test_bad_losses_are_refused(losses, message):
 
 def test_curves_of_other_images_are_not_paired():
     with pytest.raises(ParameterError, match="200 and 199"):
-        exponent_difference(TRAINING_SIZES, curve(0.3), curve(0.3)[:, 1:])
+        crossing_figure(TRAINING_SIZES, curve(0.3), curve(0.3)[:, 1:])

@@ -27,14 +27,13 @@ from unshaken.measure.detection.detection import (
     paired_bootstrap,
 )
 from unshaken.measure.detection.drift import Drift, Window
-from unshaken.measure.detection.ranking import AurocComparison, Roc, RocBand, auroc, compare_auroc, roc, roc_band
+from unshaken.measure.detection.ranking import AurocComparison, RocBand, auroc, compare_auroc, roc_band
 from unshaken.measure.detection.selective import RiskCoverage, accuracy_at_coverage, aurc, excess_aurc, risk_coverage
 from unshaken.measure.detection.wasserstein_bound import WassersteinBound, wasserstein_bound
 from unshaken.measure.generation.distances import (
     frechet_at_infinity,
     frechet_distance,
     kernel_distance,
-    kernel_distance_by_parts,
 )
 from unshaken.measure.generation.nearest import Leakage, PrecisionRecall, find_leakage, precision_recall
 from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
@@ -53,7 +52,6 @@ from unshaken.measure.robustness.accuracy import (
     accuracy,
     accuracy_by_class,
     attack_success_rate,
-    masked_labels,
     predict_within,
     robust_accuracy,
     worst_case,
@@ -71,7 +69,6 @@ from unshaken.measure.robustness.effective_robustness import (
     RobustnessLine,
     effective_robustness,
     fit_line,
-    relative_robustness,
 )
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
 from unshaken.measure.robustness.fmr import OracleRobustness, fmr, fmr_difference, fmr_ratio
@@ -80,10 +77,8 @@ from unshaken.measure.scaling import (
     PowerLaw,
     crossing,
     crossing_figure,
-    exponent_difference,
     exponent_figure,
     fit_power_law,
-    local_slopes,
 )
 from unshaken.measure.segmentation import dice, iou
 from unshaken.measure.statistics.intervals import Figure, clopper_pearson, share, stratified_share
@@ -125,7 +120,6 @@ __all__ = [
     "ReliabilityBin",
     "RiskCoverage",
     "RobustnessLine",
-    "Roc",
     "RocBand",
     "ShiftedMap",
     "SuccessCurve",
@@ -162,7 +156,6 @@ __all__ = [
     "effective_robustness",
     "excess_aurc",
     "expected_kl",
-    "exponent_difference",
     "exponent_figure",
     "find_leakage",
     "fit_line",
@@ -181,11 +174,8 @@ __all__ = [
     "holm_corrected",
     "iou",
     "kernel_distance",
-    "kernel_distance_by_parts",
-    "local_slopes",
     "map_difference",
     "map_figure",
-    "masked_labels",
     "match",
     "match_images",
     "mcnemar",
@@ -199,11 +189,9 @@ __all__ = [
     "predict_within",
     "psnr",
     "recognisability",
-    "relative_robustness",
     "resampled_map",
     "risk_coverage",
     "robust_accuracy",
-    "roc",
     "roc_band",
     "share",
     "shifted_map",

@@ -199,7 +199,7 @@ def label_hits(
     labels: Sequence[Sequence[str]], wanted: Sequence[Collection[str]], *,
     scores: Sequence[Sequence[float]] | None = None, threshold: float = 0.0,
 ) -> Flags:  # fmt: skip
-    """Whether the labels of each image have one of its set, bool `[N]`.
+    """The images that are given a label of their set, bool `[N]`.
 
     Args:
         labels: predicted for each image, such as its first five, `[N]` lists.

@@ -65,13 +65,13 @@ def rank_biased_overlap(one: Sequence[Hashable], other: Sequence[Hashable], *, p
         raise ParameterError("rank-biased overlap needs two lists of one length, without repeated items; cut both")
     if not 0 < p < 1:
         raise ParameterError(f"p must lie inside (0, 1), not {p}; 0.9 is usual")
-    seen_one: set[Hashable] = set()
-    seen_other: set[Hashable] = set()
+    first: set[Hashable] = set()
+    second: set[Hashable] = set()
     total = agreement = 0.0
     for depth, (a, b) in enumerate(zip(one, other, strict=True), start=1):
-        seen_one.add(a)
-        seen_other.add(b)
-        agreement = len(seen_one & seen_other) / depth
+        first.add(a)
+        second.add(b)
+        agreement = len(first & second) / depth
         total += agreement * p**depth
     return agreement * p**k + (1 - p) / p * total
 
@@ -107,7 +107,7 @@ def copy_detection(similarities: ArrayLike, originals: ArrayLike, edits: Sequenc
 
     Args:
         similarities: as in `copy_precision`.
-        originals: likewise.
+        originals: as in `copy_precision`.
         edits: name of the edit of each copy, `[Q]`, such as `crop`.
 
     Raises:

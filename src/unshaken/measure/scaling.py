@@ -1,4 +1,7 @@
-"""Power laws of error against size: fits, local slopes, crossings, and intervals by the bootstrap."""
+"""Power laws of a loss in the number of training images, `L(D) = L_inf + a D^(-k)`: fits, crossings, intervals.
+
+Intervals come from the bootstrap over test images.
+"""
 
 from __future__ import annotations
 
@@ -114,26 +117,6 @@ def exponents(sizes: Numbers, losses: Numbers) -> tuple[Numbers, Numbers]:
     return -slope, y.mean(1) - slope * x.mean()
 
 
-def local_slopes(sizes: ArrayLike, losses: ArrayLike) -> Numbers:
-    """The exponent between neighbouring sizes: constant for a power law, falling where there is a floor.
-
-    Args:
-        sizes: `[S]`, rising.
-        losses: `[S]`, above 0.
-
-    Returns:
-        `[S - 1]`.
-
-    Raises:
-        ParameterError: as `fit_power_law`; or sizes do not rise.
-    """
-    d, loss = _positive("sizes", sizes), _positive("losses", losses)
-    same_length(sizes=d, losses=loss)
-    if len(d) < 2 or (np.diff(d) <= 0).any():
-        raise ParameterError("local slopes need two sizes or more, each larger than the one before it: sort them")
-    return np.asarray(-np.diff(np.log(loss)) / np.diff(np.log(d)), np.float64)
-
-
 def crossing(one: PowerLaw, other: PowerLaw) -> float | None:
     """The number of training images at which two laws give the same loss.
 
@@ -226,27 +209,6 @@ def exponent_figure(
     return bootstrap_figure(law.exponent, draws, len(columns), level=level, ends=_ends(law.exponent, columns))
 
 
-def exponent_difference(
-    sizes: ArrayLike, one: ArrayLike, other: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Figure:
-    """The exponent of one curve less that of another over the same sizes and test images, paired.
-
-    Args:
-        sizes: `[S]`.
-        one: losses `[S, N]`.
-        other: losses of the same test images `[S, N]`.
-        level: as in `exponent_figure`.
-        resamples: as in `exponent_figure`.
-        seed: as in `exponent_figure`.
-
-    Raises:
-        ParameterError: as `exponent_figure`; or the two have different shapes.
-    """
-    laws, draws, n = _both(sizes, one, other, resamples, seed)
-    value, columns = laws[0].exponent - laws[1].exponent, np.concatenate([_curve(sizes, c)[1] for c in (one, other)], 1)
-    return bootstrap_figure(value, draws[0][0] - draws[1][0], n, level=level, ends=_ends(value, columns))
-
-
 def crossing_figure(
     sizes: ArrayLike, one: ArrayLike, other: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Figure | None:
@@ -264,7 +226,7 @@ def crossing_figure(
         The figure; an end may be infinite where the curves are nearly parallel. None where they are parallel.
 
     Raises:
-        ParameterError: as `exponent_difference`.
+        ParameterError: as `exponent_figure`; or the two have different shapes.
     """
     laws, draws, n = _both(sizes, one, other, resamples, seed)
     value = crossing(*laws)

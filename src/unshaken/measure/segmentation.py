@@ -197,11 +197,11 @@ def image_counts(
     """
     predicted, labels = np.asarray(predicted, np.int64), np.asarray(labels, np.int64)
     known = labels != ignored
-    said, there = known & (predicted >= 0) & (predicted < classes), known & (labels < classes)
+    given, there = known & (predicted >= 0) & (predicted < classes), known & (labels < classes)
     if width is not None:
-        said &= boundary_band(predicted, width, ignored=-2)
+        given &= boundary_band(predicted, width, ignored=-2)
         there &= boundary_band(labels, width, ignored=ignored)
     image = np.broadcast_to(np.arange(len(labels))[:, None, None], labels.shape) * classes
-    parts = ((predicted, said & there & (predicted == labels)), (predicted, said), (labels, there))
+    parts = ((predicted, given & there & (predicted == labels)), (predicted, given), (labels, there))
     counts = [np.bincount((image + k)[chosen], minlength=len(labels) * classes) for k, chosen in parts]
     return np.stack([one.reshape(len(labels), classes) for one in counts], 1).astype(np.float64)

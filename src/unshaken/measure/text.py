@@ -54,10 +54,10 @@ def self_bleu(sentences: Sequence[Sequence[str]], *, order: int = 2) -> float | 
     >>> round(self_bleu(["a b c".split(), "a b d".split()]), 6)
     0.57735
     """
-    kept = [words for words in sentences if words]
-    if len(kept) < 2:
+    written = [words for words in sentences if words]
+    if len(written) < 2:
         return None
-    scores = [bleu(words, [*kept[:i], *kept[i + 1 :]], order=order) for i, words in enumerate(kept)]
+    scores = [bleu(words, [*written[:i], *written[i + 1 :]], order=order) for i, words in enumerate(written)]
     return sum(scores) / len(scores)
 
 

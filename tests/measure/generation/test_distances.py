@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import frechet_at_infinity, frechet_distance, kernel_distance, kernel_distance_by_parts
+from unshaken.measure import frechet_at_infinity, frechet_distance, kernel_distance
 from unshaken.measure.generation.distances import as_features, as_pair
 
 
@@ -65,7 +65,6 @@ def test_a_kernel_distance_is_the_sum_over_pairs():
     own = [sum(k(a, b) for i, a in enumerate(s) for j, b in enumerate(s) if i != j) for s in (x, y)]
     want = own[0] / 6 + own[1] / 2 - 2 * sum(k(a, b) for a in x for b in y) / 6
     assert kernel_distance(x, y) == pytest.approx(want)
-    assert kernel_distance_by_parts(x, y, parts=3, size=9)[1] > 0  # two of the three real ones at a time
 
 
 def test_the_bias_falls_as_one_over_n_and_the_kernel_has_none():
@@ -101,29 +100,9 @@ def test_too_few_samples_elsewhere():
         kernel_distance(np.ones((1, 2)), np.ones((2, 2)))
     with pytest.raises(ParameterError, match="generate 4 or more"):
         frechet_at_infinity(np.eye(4)[:, :2], np.eye(3)[:, :2])
-    with pytest.raises(ParameterError, match="parts=0"):
-        kernel_distance_by_parts(np.ones((3, 2)), np.ones((3, 2)), parts=0)
 
 
 X, Y = np.array([[1.0, 0], [0, 1], [2, 1]]), np.array([[0.0, 0], [1, 1], [3, 1]])
-
-
-def test_parts_that_hold_everything_are_the_whole():
-    mean, deviation = kernel_distance_by_parts(X, Y, parts=4, size=9)
-    assert mean == pytest.approx(kernel_distance(X, Y))
-    assert deviation == pytest.approx(0, abs=1e-9)
-
-
-def test_parts_are_of_the_size_asked_for_and_of_both_sides():
-    """Pairs of three: nine distances, whose mean and deviation many draws come near to."""
-    pairs = [[0, 1], [0, 2], [1, 2]]
-    every = [kernel_distance(X[a], Y[b]) for a in pairs for b in pairs]
-    mean, deviation = kernel_distance_by_parts(X, Y, parts=2000, size=2)
-    assert mean == pytest.approx(np.mean(every), abs=4 * np.std(every) / np.sqrt(2000))
-    assert deviation == pytest.approx(np.std(every), rel=0.1)
-    assert kernel_distance_by_parts(X, Y, parts=1, size=2)[0] in [pytest.approx(e) for e in every]
-    draws = {kernel_distance_by_parts(X, Y, parts=1, size=2, seed=s)[0] for s in range(9)}
-    assert len(draws) > 1
 
 
 def test_two_samples_a_side_are_enough():
@@ -131,9 +110,3 @@ def test_two_samples_a_side_are_enough():
     own = ((x[0] @ x[1] / 2 + 1) ** 3, (y[0] @ y[1] / 2 + 1) ** 3)
     across = sum((a @ b / 2 + 1) ** 3 for a in x for b in y) / 4
     assert kernel_distance(x, y) == pytest.approx(sum(own) - 2 * across)
-
-
-@pytest.mark.parametrize("options", [{"parts": 0}, {"size": 1}])
-def test_too_few_are_refused(options):
-    with pytest.raises(ParameterError, match="must be 1 or more, size="):
-        kernel_distance_by_parts(X, Y, **options)

@@ -6,7 +6,7 @@ from scipy import special, stats
 from sklearn.linear_model import HuberRegressor
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import effective_robustness, fit_line, relative_robustness
+from unshaken.measure import effective_robustness, fit_line
 from unshaken.measure.robustness.effective_robustness import huber_lines
 
 CLEAN, SHIFTED = [0.5, 0.6, 0.7, 0.8], [0.3, 0.4, 0.52, 0.66]
@@ -65,11 +65,6 @@ def test_two_models_are_enough_for_a_line():
     assert (e.line.slope, e.line.intercept, e.rho.value) == pytest.approx((1, -0.1, 0.05))
 
 
-def test_relative_robustness_is_the_paired_difference():
-    figure = relative_robustness([1, 0, 0, 0], [1, 1, 1, 0])
-    assert (figure.value, figure.n) == (0.5, 4)
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -85,7 +80,6 @@ def test_relative_robustness_is_the_paired_difference():
         (lambda: effective_robustness(75, 0.65, CLEAN, SHIFTED), r"must lie in \[0, 1\]"),
         (lambda: effective_robustness(0.75, np.nan, CLEAN, SHIFTED), "missing"),
         (lambda: effective_robustness(0.75, 0.65, CLEAN, SHIFTED, resamples=0), "resamples"),
-        (lambda: relative_robustness([1], [1, 0]), "lengths"),
     ],
 )
 def test_bad_input_is_refused(call, message):

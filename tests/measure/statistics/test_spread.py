@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.spread import corners, drop_rate, figure_of_means, permutation_test, spread
+from unshaken.measure.statistics.spread import corners, figure_of_means, permutation_test, spread
 
 
 def test_spread_by_hand():
@@ -13,12 +13,6 @@ def test_spread_by_hand():
     assert spread([0.4] * 5).variance == pytest.approx(0, abs=1e-30)
     assert spread([0, 0]).variation is None
     assert spread(np.arange(20)).worst == 0.5
-
-
-def test_drop_rate_is_negative_for_a_loss_and_undefined_from_zero():
-    assert drop_rate([0.36, 0.36], [0.30, 0.30]) == pytest.approx(-1 / 6)
-    with pytest.warns(RuntimeWarning, match="undefined"):
-        assert np.isnan(drop_rate([0.0], [0.5]))
 
 
 def test_the_permutation_test_tries_all_signs():

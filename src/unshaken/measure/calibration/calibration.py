@@ -51,7 +51,7 @@ class CalibrationError:
             fewer samples a bin has, the more. The interval is that of the plug-in at this N and these bins (bootstrap
             over samples, centred on the value); compare models at the same N, bins and binning only.
         bias: the ECE that a perfectly calibrated model with these very confidences would show on average.
-        p_calibrated: share of such perfectly calibrated draws whose ECE is at least the one seen; small means that
+        p_calibrated: share of such perfectly calibrated draws whose ECE is at least the one found; small means that
             the model is miscalibrated beyond chance.
         signed_gap: accuracy minus mean confidence over all samples: below zero is overconfident.
         binning: `equal-width` or `equal-mass`.
@@ -95,7 +95,7 @@ def calibration_error(
     Args:
         confidence: `[N]` in [0, 1].
         correct: bool `[N]`.
-        bins: B. Equal width: the bins (i/B, (i+1)/B]. Equal mass: as even as N allows, equal confidences kept together.
+        bins: B. Equal width: the bins (i/B, (i+1)/B]. Equal mass: as even as N allows, equal confidences in one bin.
         binning: `equal-width` or `equal-mass`.
         level: coverage of the intervals.
         resamples: bootstrap draws of samples; the bins stay as they are.

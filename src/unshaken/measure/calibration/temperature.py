@@ -152,7 +152,7 @@ class VectorScaling:
     nll: float
 
     def apply(self, logits: ArrayLike) -> Numbers:
-        """Scaled logits `[N, K]`."""
+        """The scaled logits `w z + b` of logits `[N, K]`, in the same shape."""
         return np.asarray(_finite("logits", logits) * self.scale + self.shift, np.float64)
 
 

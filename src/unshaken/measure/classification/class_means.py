@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Indices, Numbers, flags, integers, numbers, same_length
+from unshaken.measure.statistics.columns import Indices, Numbers, finite_numbers, flags, integers, same_length
 from unshaken.measure.statistics.intervals import Figure
 from unshaken.measure.statistics.paired import Comparison, compare
 from unshaken.measure.statistics.spread import figure_of_means
 
-_RARE = 8  # labels, from the rarest on, of which mistakes that were not seen are imagined
+_RARE = 8  # labels, from the rarest on, of which mistakes that did not occur are imagined
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +183,10 @@ def mean_class_accuracy(labels: ArrayLike, predictions: ArrayLike) -> float:
     >>> mean_class_accuracy(labels, [0] * 95 + [1] * 5)
     0.75
     """
-    truth, said = integers("labels", labels), integers("predictions", predictions)
-    same_length(labels=truth, predictions=said)
+    truth, predicted = integers("labels", labels), integers("predictions", predictions)
+    same_length(labels=truth, predictions=predicted)
     _, places, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    return float((np.bincount(places, truth == said) / counts).mean())
+    return float((np.bincount(places, truth == predicted) / counts).mean())
 
 
 def eleven_point_precision(scores: ArrayLike, relevant: ArrayLike) -> float:
@@ -204,8 +204,7 @@ def eleven_point_precision(scores: ArrayLike, relevant: ArrayLike) -> float:
     >>> round(eleven_point_precision([4, 3, 2, 1], [1, 0, 1, 0]), 6)
     0.848485
     """
-    largest = np.finfo(np.float64).max
-    values, right = numbers("scores", scores, low=-largest, high=largest), flags("relevant", relevant)
+    values, right = finite_numbers("scores", scores), flags("relevant", relevant)
     same_length(scores=values, relevant=right)
     if not right.any():
         raise ParameterError("no sample is relevant: average precision is not defined; leave the class out")

@@ -14,7 +14,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Flags, Numbers, flags, numbers, same_length
+from unshaken.measure.statistics.columns import Flags, Numbers, finite_numbers, flags, numbers, same_length
 from unshaken.measure.statistics.intervals import Figure, clopper_pearson, percent
 
 _BETS = 8
@@ -89,13 +89,13 @@ def drift(
     >>> [w.share.value for w in result.windows], result.alarm
     ([1.0, 1.0, 1.0, 0.5], 330)
     """
-    kept = flags("accepted", accepted)
+    admitted = flags("accepted", accepted)
     if window < 1:
         raise ParameterError(f"window must be at least 1 sample, not {window}; 100 is usual")
-    clock = None if times is None else _clock(kept, times)
-    starts = np.arange(0, len(kept), window)
-    stops = np.minimum(starts + window, len(kept))
-    hits = np.add.reduceat(kept.astype(np.int64), starts)
+    clock = None if times is None else _clock(admitted, times)
+    starts = np.arange(0, len(admitted), window)
+    stops = np.minimum(starts + window, len(admitted))
+    hits = np.add.reduceat(admitted.astype(np.int64), starts)
     sizes, method = stops - starts, f"clopper-pearson {percent(level)}"
     low, high = clopper_pearson(hits, sizes, level=level)
     windows = tuple(
@@ -108,8 +108,12 @@ def drift(
         )
         for i, j, k, n, lower, upper in zip(*(x.tolist() for x in (starts, stops, hits, sizes, low, high)), strict=True)
     )
-    evidence = log_evidence(kept, promised=promised)
-    return Drift(promised, alpha, windows, _first_alarm(evidence, alpha), evidence / math.log(10))
+    evidence = log_evidence(admitted, promised=promised)
+    if not 0 < alpha < 1:
+        raise ParameterError(f"alpha must lie inside (0, 1), not {alpha}; 0.01 is usual")
+    reached = evidence >= -math.log(alpha)
+    alarm = int(reached.argmax()) if reached.any() else None
+    return Drift(promised, alpha, windows, alarm, evidence / math.log(10))
 
 
 def log_evidence(accepted: ArrayLike, *, promised: float) -> Numbers:
@@ -138,31 +142,23 @@ def log_evidence(accepted: ArrayLike, *, promised: float) -> Numbers:
     Source: Ville 1939; Shin, Ramdas & Rinaldo 2024, NEJSDS (sums over the moment of change); Ramdas et al. 2023,
     Statistical Science 38(4) (betting and e-processes).
     """
-    kept = flags("accepted", accepted)
+    admitted = flags("accepted", accepted)
     if not 0 < promised < 1:
         raise ParameterError(f"promised must lie inside (0, 1), not {promised}; 0.95 is usual")
-    t = np.arange(1, len(kept) + 1)
+    t = np.arange(1, len(admitted) + 1)
     log_stake = -np.log(t) - np.log1p(t)
     flagged = (1 - promised) ** (1 - np.arange(1, _BETS + 1) / (_BETS + 1))
     parts = [-np.log1p(t)]
     for r in flagged.tolist():
-        ratio = np.cumsum(np.where(kept, math.log((1 - r) / promised), math.log(r / (1 - promised))))
+        ratio = np.cumsum(np.where(admitted, math.log((1 - r) / promised), math.log(r / (1 - promised))))
         before = np.append(0.0, ratio[:-1])
         parts.append(ratio + np.logaddexp.accumulate(log_stake - before) - math.log(_BETS))
     return np.asarray(np.logaddexp.reduce(np.stack(parts)))
 
 
-def _first_alarm(evidence: Numbers, alpha: float) -> int | None:
-    if not 0 < alpha < 1:
-        raise ParameterError(f"alpha must lie inside (0, 1), not {alpha}; 0.01 is usual")
-    reached = evidence >= -math.log(alpha)
-    return int(reached.argmax()) if reached.any() else None
-
-
-def _clock(kept: Flags, times: ArrayLike) -> Numbers:
-    largest = np.finfo(np.float64).max
-    clock = numbers("times", times, low=-largest, high=largest)
-    same_length(accepted=kept, times=clock)
+def _clock(admitted: Flags, times: ArrayLike) -> Numbers:
+    clock = finite_numbers("times", times)
+    same_length(accepted=admitted, times=clock)
     falls = np.flatnonzero(np.diff(clock) < 0)
     if len(falls):
         i = int(falls[0])
@@ -175,7 +171,7 @@ def window_alarm(rejected: ArrayLike, samples: ArrayLike, *, most: float, alpha:
 
     Window t is tested at `alpha / (t (t + 1))`, t = 1, 2, ..., by the binomial tail of its count; these sum to alpha,
     so that a stream that keeps its promise rings with probability alpha at most, however long it is watched. Where
-    each sample is kept, `unshaken.measure.detection.drift` finds smaller changes.
+    the rows of all samples are there, `unshaken.measure.detection.drift` finds smaller changes.
 
     Args:
         rejected: `[W]`, rejected samples of each window, in the order of time.

@@ -1,4 +1,4 @@
-"""Figures of image moderation: F1 with unsafe as positive, beside what always-unsafe and a coin would get."""
+"""Figures of image moderation: F1 with unsafe as positive, and what always-unsafe and a coin would get."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OTHERS = corners(3)  # whether another image is unsafe, and whether it is flagg
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Images by what they are and what was said; unsafe is positive.
+    """Images by what they are and whether they were flagged; unsafe is positive.
 
     Args:
         tp: unsafe and flagged.
@@ -34,11 +34,11 @@ class Counts:
 
     @classmethod
     def of(cls, unsafe: ArrayLike, flagged: ArrayLike) -> Counts:
-        """Count.
+        """Count images by what they are and whether they were flagged.
 
         Args:
             unsafe: bool `[N]`, what the images are.
-            flagged: bool `[N]`, what was said of them.
+            flagged: bool `[N]`, whether they were flagged.
 
         Raises:
             ParameterError: there is no sample, a value is missing, or the lengths differ.

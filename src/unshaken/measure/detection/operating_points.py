@@ -58,7 +58,7 @@ class Levels:
 
     @property
     def n(self) -> int:
-        """Samples of both groups."""
+        """Number of samples of both groups."""
         return len(self.normal) + len(self.abnormal)
 
     def points(self) -> OperatingPoints:
@@ -274,7 +274,13 @@ def interval(
     method = f"extreme populations {percent(level)}"
     if np.ptp(draws) <= _SAME:
         return Figure(value, min(*ends, value), max(*ends, value), n, method)
-    return _logit_figure(value, draws, n, level) if logit else bootstrap_figure(value, draws, n, level=level)
+    if not logit:
+        return bootstrap_figure(value, draws, n, level=level)
+    centre = np.clip(2 * value - draws.mean(), value / 2, (1 + value) / 2)  # the value less the bias, inside (0, 1)
+    half = scipy.stats.norm.ppf((1 + level) / 2) * draws.std() / (value * (1 - value))
+    low, high = special.expit(special.logit(centre) + half * np.array([-1, 1]))
+    method = f"bootstrap logit {percent(level)} ({len(draws)})"
+    return Figure(value, float(min(low, value)), float(max(high, value)), n, method)
 
 
 def at_least_binomial(figure: Figure, size: int, level: float) -> Figure:
@@ -290,11 +296,3 @@ def at_least_binomial(figure: Figure, size: int, level: float) -> Figure:
     low, high = clopper_pearson(round(figure.value * size), size, level=level)
     ends = min(float(low), figure.low), max(float(high), figure.high)
     return Figure(figure.value, *ends, figure.n, f"{figure.interval}, at least clopper-pearson")
-
-
-def _logit_figure(value: float, draws: Numbers, n: int, level: float) -> Figure:
-    method = f"bootstrap logit {percent(level)} ({len(draws)})"
-    centre = np.clip(2 * value - draws.mean(), value / 2, (1 + value) / 2)  # the value less the bias, inside (0, 1)
-    half = scipy.stats.norm.ppf((1 + level) / 2) * draws.std() / (value * (1 - value))
-    low, high = special.expit(special.logit(centre) + half * np.array([-1, 1]))
-    return Figure(value, float(min(low, value)), float(max(high, value)), n, method)

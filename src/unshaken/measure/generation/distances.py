@@ -142,31 +142,6 @@ def kernel_distance(real: ArrayLike, made: ArrayLike) -> float:
     return float((xx - own[0]) / (n * (n - 1)) + (yy - own[1]) / (m * (m - 1)) - 2 * xy / (n * m))
 
 
-def kernel_distance_by_parts(
-    real: ArrayLike, made: ArrayLike, *, parts: int = 100, size: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """Mean and deviation of the kernel distance over random parts, as KID is published.
-
-    Args:
-        real: features `[N, D]`.
-        made: features `[M, D]`.
-        parts: how many.
-        size: samples of a part; fewer where there are fewer.
-        seed: of the parts.
-
-    Raises:
-        ParameterError: as `kernel_distance`; parts or size are too few.
-    """
-    x, y = as_pair(real, made)
-    if parts < 1 or size < 2:
-        raise ParameterError(f"parts={parts} must be 1 or more, size={size} 2 or more")
-    draw, size = np.random.default_rng(seed), min(size, len(x), len(y))
-    found = [
-        kernel_distance(x[draw.permutation(len(x))[:size]], y[draw.permutation(len(y))[:size]]) for _ in range(parts)
-    ]
-    return float(np.mean(found)), float(np.std(found))
-
-
 def _sums(x: Numbers, y: Numbers) -> float:
     """The sum of the kernel over all pairs, a part of the rows at a time."""
     rows = max(1, (1 << 23) // len(y))

@@ -22,7 +22,7 @@ OWN, COMPARED = 0.01, 2000
 
 @dataclass(frozen=True, slots=True)
 class Leakage:
-    """Generated images beside their nearest neighbours in a set that they must not repeat.
+    """Generated images with their nearest neighbours in a set that they must not repeat.
 
     Args:
         nearest: place of the nearest neighbour of each generated image, `[M]`.
@@ -70,7 +70,8 @@ def find_leakage(
     own = _ratio(nearest_distances(some, x, k + 1)[:, 1:], alpha)  # the first one is the image itself
     threshold = min(1.0, float(np.quantile(own, OWN)))
     copied = (ratio < threshold) | (ratio == 0)
-    return Leakage(nearest_places(y, x), distances[:, 0], ratio, copied, threshold)
+    nearest = np.concatenate([squared.argmin(1) for _, squared in _squared(y, x)])
+    return Leakage(nearest, distances[:, 0], ratio, copied, threshold)
 
 
 def _ratio(distances: Numbers, alpha: float) -> Numbers:
@@ -91,11 +92,6 @@ def nearest_distances(points: Numbers, others: Numbers, k: int) -> Numbers:
         part = squared if k == squared.shape[1] else np.partition(squared, k - 1, axis=1)[:, :k]
         found[rows] = np.sqrt(np.sort(part, 1))
     return found
-
-
-def nearest_places(points: Numbers, others: Numbers) -> Indices:
-    """The place of the nearest of other points `[M, D]` for each of the points `[N, D]`."""
-    return np.concatenate([squared.argmin(1) for _, squared in _squared(points, others)])
 
 
 def _squared(points: Numbers, others: Numbers) -> Iterator[tuple[slice, Numbers]]:

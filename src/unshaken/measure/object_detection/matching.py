@@ -113,15 +113,15 @@ def match(ious: Numbers, crowd: Flags, ignored: Flags, thresholds: Numbers = THR
         able = np.where(counted.any(-1, keepdims=True), counted, able)
         last = objects - 1 - np.where(able, ious[d], -1.0)[..., ::-1].argmax(-1)
         a, t = np.nonzero(able.any(-1))
-        taken = last[a, t]
-        found[a, t, d] = taken
-        free[a, t, taken] = crowd[taken]
+        assigned = last[a, t]
+        found[a, t, d] = assigned
+        free[a, t, assigned] = crowd[assigned]
     return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """Detections of many images beside each other, with what became of each.
+    """Detections of many images in one table, with what became of each.
 
     Args:
         images: number N of images.
@@ -232,13 +232,13 @@ def assign(
         rank[own] = np.arange(own.sum())
     order = order[rank < most]
     boxes, labels = found.boxes[order], found.classes[order]
-    taken = np.full((len(AREAS), len(thresholds), len(order)), -1)
+    assigned = np.full((len(AREAS), len(thresholds), len(order)), -1)
     for label in np.unique(objects.classes):
         d, g = np.flatnonzero(labels == label), np.flatnonzero(objects.classes == label)
         ious = box_iou(boxes[d], objects.boxes[g], objects.crowd[g])
         of = match(ious, objects.crowd[g], _not_counted(objects)[:, g], thresholds)
-        taken[..., d] = np.where(of >= 0, g[of], -1) if len(d) else taken[..., d]
-    return order, taken
+        assigned[..., d] = np.where(of >= 0, g[of], -1) if len(d) else assigned[..., d]
+    return order, assigned
 
 
 def _outside(areas: Numbers) -> Flags:
@@ -256,7 +256,7 @@ def check_thresholds(thresholds: Numbers) -> None:
     """Refuse thresholds of the overlap outside (0, 1], or none.
 
     Raises:
-        ParameterError: see above.
+        ParameterError: there is no threshold, or one is outside.
     """
     values = np.asarray(thresholds)
     if not values.size or not ((values > 0) & (values <= 1)).all():

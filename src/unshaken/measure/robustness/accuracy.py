@@ -1,4 +1,7 @@
-"""Accuracy with exact intervals: clean, by class, under attack, in the worst case, and within the classes of a set."""
+"""Accuracy with exact intervals: clean, by class, under attack, in the worst case, and within the classes of a set.
+
+A set such as ImageNet-R has some classes of a classifier alone, 200 of 1,000.
+"""
 
 from __future__ import annotations
 
@@ -205,26 +208,12 @@ def predict_within(logits: ArrayLike, mask: ArrayLike) -> Indices:
     >>> predict_within([[3.0, 5.0, 1.0, 4.0]], [True, False, True, True]).tolist()
     [3]
     """
-    values, kept = np.asarray(logits, np.float64), np.flatnonzero(flags("mask", mask))
-    if values.ndim != 2 or values.shape[1] != len(np.asarray(mask)) or not len(kept):
+    values, allowed = np.asarray(logits, np.float64), np.flatnonzero(flags("mask", mask))
+    if values.ndim != 2 or values.shape[1] != len(np.asarray(mask)) or not len(allowed):
         raise ParameterError(
-            f"a mask of {len(np.asarray(mask))} classes with {len(kept)} true ones does not fit logits of shape "
+            f"a mask of {len(np.asarray(mask))} classes with {len(allowed)} true ones does not fit logits of shape "
             f"{values.shape}: give one value a class, one of them true at least"
         )
     if np.isnan(values).any():
         raise ParameterError("logits have missing values (NaN): leave out the rows that have an error first")
-    return np.asarray(kept[values[:, kept].argmax(1)], np.int64)
-
-
-def masked_labels(labels: ArrayLike, mask: ArrayLike) -> Indices:
-    """Original class numbers as places among the classes of a set, for scores over these alone; -1 for others.
-
-    Args:
-        labels: int `[N]`, from 0 to K - 1.
-        mask: bool `[K]`.
-
-    >>> masked_labels([3, 0, 1], [True, False, True, True]).tolist()
-    [2, 0, -1]
-    """
-    place = np.where(kept := flags("mask", mask), np.cumsum(kept) - 1, -1)
-    return np.asarray(place[np.asarray(labels)], np.int64)
+    return np.asarray(allowed[values[:, allowed].argmax(1)], np.int64)

@@ -1,4 +1,4 @@
-"""Effective robustness: accuracy under a shift beyond what accuracy without it foretells."""
+"""Effective robustness: accuracy under a shift beyond what accuracy without it foretells, by a line through models."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Indices, Numbers, numbers, same_length
+from unshaken.measure.statistics.columns import Numbers, numbers, same_length
 from unshaken.measure.statistics.intervals import Figure, bootstrap_figure
-from unshaken.measure.statistics.paired import compare
 
 Transform = Literal["logit", "probit", "linear"]
 Fit = Literal["least-squares", "huber"]
-_FEWEST = 4  # models by which the doubt about a line can be told
+_FEWEST = 4  # models that show how far a line can be trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,10 @@ def effective_robustness(
     own = float(numbers("shifted", [shifted], low=0, high=1)[0])
     predicted = line.predict(clean)
     x, y = _points(baseline_clean, baseline_shifted, transform)
-    place = _draws(x, resamples, seed)
+    rng = np.random.default_rng(seed)
+    place = rng.integers(len(x), size=(resamples, len(x)))  # [B, M], each with two different clean accuracies at least
+    while (flat := np.flatnonzero(np.ptp(x[place], axis=1) == 0)).size:
+        place[flat] = rng.integers(len(x), size=(flat.size, len(x)))
     slope, intercept = _lines(x[place], y[place], fit)
     at = _forth(numbers("clean", [clean], low=0, high=1), transform)
     rho = own - _back(intercept + slope * at, transform)
@@ -130,20 +132,6 @@ def effective_robustness(
         return EffectiveRobustness(found, predicted, line)
     found = bootstrap_figure(value, rho, len(x), level=level, ends=(value, value))
     return EffectiveRobustness(found, predicted, line)
-
-
-def relative_robustness(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95) -> Figure:
-    """Accuracy under the shift that an intervention adds: candidate minus baseline, paired on the same samples.
-
-    Args:
-        baseline: bool `[N]`, correctness under the shift without the intervention.
-        candidate: bool `[N]`, with it.
-        level: coverage of the interval.
-
-    Raises:
-        ParameterError: as in `compare`.
-    """
-    return compare(baseline, candidate, level=level).difference
 
 
 def _points(clean: ArrayLike, shifted: ArrayLike, transform: Transform) -> tuple[Numbers, Numbers]:
@@ -173,28 +161,15 @@ def _back(value: Numbers, transform: Transform) -> Numbers:
 
 
 def _lines(x: Numbers, y: Numbers, fit: Fit) -> tuple[Numbers, Numbers]:
+    """Slope and intercept of each row of `[B, M]` points."""
     if fit == "huber":
         return huber_lines(x, y)
     if fit != "least-squares":
         raise ParameterError(f"fit {fit!r} is not one of ['huber', 'least-squares']")
-    return _least_squares(x, y)
-
-
-def _least_squares(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
-    """Slope and intercept of each row of `[B, M]` points."""
     mx, my = x.mean(1), y.mean(1)
     dx = x - mx[:, None]
     slope = (dx * (y - my[:, None])).sum(1) / (dx**2).sum(1)
     return slope, my - slope * mx
-
-
-def _draws(x: Numbers, resamples: int, seed: int) -> Indices:
-    """Models drawn with replacement `[B, M]`, each draw with at least two different clean accuracies."""
-    rng = np.random.default_rng(seed)
-    place = rng.integers(len(x), size=(resamples, len(x)))
-    while (flat := np.flatnonzero(np.ptp(x[place], axis=1) == 0)).size:
-        place[flat] = rng.integers(len(x), size=(flat.size, len(x)))
-    return place
 
 
 EPSILON = 1.35

@@ -21,54 +21,25 @@ NONE = -1
 RESAMPLES = 1000
 
 
-def cohen_kappa(first: Indices, second: Indices) -> float | None:
-    """Cohen's kappa of two readers, over the items that both have answered.
+def kappa_figure(first: Indices, second: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
+    """Cohen's kappa of two readers over the items that both have answered, with a bootstrap interval over items.
 
     `(p_o - p_e) / (1 - p_e)`, where `p_o` is the share of items on which they agree, and `p_e` the share that would be
     by chance, each reader's answers being as frequent as they are.
 
     Args:
         first: categories 0 to K-1 of each item by one reader, -1 where there is none, int `[N]`.
-        second: by the other.
+        second: by the other reader, in the same order of items.
+        resamples: number of draws.
+        seed: of the draws.
 
     Returns:
-        At most 1; None where no item has both answers, or all have the same.
+        The figure, at most 1; None where no item has both answers, or all have the same.
 
     Source: Cohen 1960, Educational and Psychological Measurement 20(1).
 
-    >>> cohen_kappa(np.array([0] * 25 + [1] * 25), np.array([0] * 20 + [1] * 5 + [0] * 10 + [1] * 15))
+    >>> kappa_figure(np.array([0] * 25 + [1] * 25), np.array([0] * 20 + [1] * 5 + [0] * 10 + [1] * 15)).value
     0.4
-    """
-    table = _confusions(_checked(np.stack([first, second])))
-    return _kappa(table[None])[0]
-
-
-def krippendorff_alpha(answers: Indices) -> float | None:
-    """Krippendorff's alpha of any number of readers, with answers missing, for categories without order.
-
-    `1 - D_o / D_e`: each item with `m >= 2` answers gives its ordered pairs the weight `1 / (m - 1)`; `D_o` is the
-    weighted share of pairs that differ, `D_e` the share of differing pairs among all answers of these items.
-
-    Args:
-        answers: category 0 to K-1 of each item by each reader, -1 where there is none, int `[R, N]`.
-
-    Returns:
-        At most 1; None where no item has two answers, or all answers are the same.
-
-    Source: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability.
-    """
-    counts = _counts(_checked(answers))
-    return _alpha(counts, np.ones(len(counts)))
-
-
-def kappa_figure(first: Indices, second: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
-    """Cohen's kappa with a bootstrap interval over items; None where `cohen_kappa` is.
-
-    Args:
-        first: as for `cohen_kappa`.
-        second: as for `cohen_kappa`.
-        resamples: number of draws.
-        seed: of the draws.
     """
     table = _confusions(_checked(np.stack([first, second])))
     (value,) = _kappa(table[None])
@@ -86,12 +57,20 @@ def kappa_figure(first: Indices, second: Indices, *, resamples: int = RESAMPLES,
 
 
 def alpha_figure(answers: Indices, *, resamples: int = RESAMPLES, seed: int = 0) -> Figure | None:
-    """Krippendorff's alpha with a bootstrap interval over items; None where `krippendorff_alpha` is.
+    """Krippendorff's alpha of any number of readers, with answers missing, and a bootstrap interval over items.
+
+    `1 - D_o / D_e`: each item with `m >= 2` answers gives its ordered pairs the weight `1 / (m - 1)`; `D_o` is the
+    weighted share of pairs that differ, `D_e` the share of differing pairs among all answers of these items.
 
     Args:
-        answers: as for `krippendorff_alpha`.
+        answers: category 0 to K-1 of each item by each reader, -1 where there is none, int `[R, N]`.
         resamples: number of draws.
         seed: of the draws.
+
+    Returns:
+        The figure, at most 1; None where no item has two answers, or all answers are the same.
+
+    Source: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability.
     """
     counts = _counts(_checked(answers))
     value = _alpha(counts, np.ones(len(counts)))
@@ -101,8 +80,11 @@ def alpha_figure(answers: Indices, *, resamples: int = RESAMPLES, seed: int = 0)
     draws = [_alpha(kinds, weights) for weights in _redrawn(times, resamples, seed)]
 
     def others(missed: float) -> list[float | None]:
+        # as many answers as the fullest item has, all in one category or half in each of two
+        m, k, rare = kinds.sum(1).max(), kinds.shape[1], _rarest(kinds.sum(0))
+        items = [(m // 2) * np.eye(k)[i] + (m - m // 2) * np.eye(k)[j] for i in rare for j in rare]
         weights = np.append((1 - missed) * times, missed * len(counts))
-        return [_alpha(np.vstack([kinds, one]), weights) for one in _two_answers(kinds)]
+        return [_alpha(np.vstack([kinds, one]), weights) for one in items]
 
     return _figure(value, draws, len(counts), others)
 
@@ -152,12 +134,6 @@ def _alpha(counts: Numbers, weights: Numbers | Indices) -> float | None:
         return None
     observed = (weights * (m**2 - (counts**2).sum(1)) / (m - 1)).sum() / n
     return float(1 - observed * pairs / differing)
-
-
-def _two_answers(kinds: Numbers) -> Numbers:
-    """Items of as many answers as the fullest has, all in one category or half in each of two, `[R, K]`."""
-    m, k, rare = kinds.sum(1).max(), kinds.shape[1], _rarest(kinds.sum(0))
-    return np.array([(m // 2) * np.eye(k)[i] + (m - m // 2) * np.eye(k)[j] for i in rare for j in rare])
 
 
 def _rarest(counts: Numbers | Indices) -> list[int]:
@@ -247,7 +223,8 @@ def dawid_skene(answers: Indices, classes: int, *, steps: int = STEPS) -> DawidS
         totals = joint.sum(2, keepdims=True)
         confusions = np.divide(joint, totals, out=np.full_like(joint, 1 / classes), where=totals > 0)
         with np.errstate(divide="ignore"):
-            logs = np.log(shares) + np.einsum("rnl,rkl->nk", given, _finite_log(confusions))
+            finite = np.log(np.maximum(confusions, 1e-300))  # no minus infinity, so that 0 times it is 0
+            logs = np.log(shares) + np.einsum("rnl,rkl->nk", given, finite)
         top = logs.max(1, keepdims=True)
         weights = np.exp(logs - top)
         likelihoods.append(float((top[:, 0] + np.log(weights.sum(1))).sum()))
@@ -257,8 +234,3 @@ def dawid_skene(answers: Indices, classes: int, *, steps: int = STEPS) -> DawidS
     whole = np.tile(shares, (found.shape[1], 1))
     whole[known] = posterior
     return DawidSkene(whole, shares, confusions, tuple(likelihoods))
-
-
-def _finite_log(values: Numbers) -> Numbers:
-    """The logarithm, with a very low number in the place of minus infinity, so that 0 times it is 0."""
-    return np.log(np.maximum(values, 1e-300))

@@ -179,7 +179,7 @@ def bootstrap_means(values: Numbers, *, resamples: int = 2000, seed: int = 0) ->
 
 @lru_cache(maxsize=1)
 def _weights(n: int, resamples: int, seed: int) -> Numbers:
-    """How often each sample stands in each resample, `[B, n]`; kept, for a report asks again and again."""
+    """How often each sample stands in each resample, `[B, n]`; cached, for a report asks again and again."""
     return _drawn(np.random.default_rng(seed), n, resamples)
 
 
@@ -215,7 +215,10 @@ def bootstrap_figure(
             float(value), min(ends[0], value), max(ends[1], value), n, f"no resample differs {percent(level)}"
         )
     method = f"bootstrap {percent(level)} ({len(draws)})"
-    tail = _tail(n if units is None else units, level)
+    drawn, tail = n if units is None else units, 0.0
+    if drawn > 1:
+        t = scipy.stats.t.ppf((1 - level) / 2, drawn - 1)
+        tail = float(scipy.stats.norm.cdf(math.sqrt(drawn / (drawn - 1)) * t))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Figure(float(value), float(min(low, value)), float(max(high, value)), n, method)
 
@@ -223,15 +226,6 @@ def bootstrap_figure(
 def no_spread(draws: Numbers) -> bool:
     """Whether bootstrap draws `[B]` differ by no more than rounding."""
     return bool(np.ptp(draws) <= _SAME * np.abs(draws).max())
-
-
-def _tail(n: int, level: float) -> float:
-    """The share of draws beyond each end of an interval of n samples."""
-    percent(level)
-    if n < 2:
-        return 0.0
-    t = scipy.stats.t.ppf((1 - level) / 2, n - 1)
-    return float(scipy.stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
 
 
 def centred_figure(
@@ -322,9 +316,9 @@ def stratified_share(
     rng = np.random.default_rng(seed)
     grid = (np.arange(_DRAWS) + 0.5) / _DRAWS
     low, high = np.zeros(_DRAWS), np.zeros(_DRAWS)
-    for weight, hits, seen, whole in zip(weights, k.tolist(), n.tolist(), (n == size).tolist(), strict=True):
+    for weight, hits, drawn, whole in zip(weights, k.tolist(), n.tolist(), (n == size).tolist(), strict=True):
         below, above = rng.permutation(grid), rng.permutation(grid)
-        low += weight * (hits / seen if whole or hits == 0 else special.betaincinv(hits, seen - hits + 1, below))
-        high += weight * (hits / seen if whole or hits == seen else special.betaincinv(hits + 1, seen - hits, above))
+        low += weight * (hits / drawn if whole or hits == 0 else special.betaincinv(hits, drawn - hits + 1, below))
+        high += weight * (hits / drawn if whole or hits == drawn else special.betaincinv(hits + 1, drawn - hits, above))
     ends = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
     return Figure(value, min(ends[0], value), max(ends[1], value), int(n.sum()), interval)

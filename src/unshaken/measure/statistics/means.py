@@ -36,7 +36,7 @@ def mean_figure(
         values: finite numbers `[N]`.
         low: the least value that a sample can have.
         high: the largest.
-        scale: size of the numbers that the values were computed from, by which rounding is told from variation;
+        scale: size of the numbers that the values were computed from, which separates rounding from variation;
             default the range, or the largest absolute value where there is none.
         draws: means of resamples `[B]`, where they are there already; default they are drawn.
         level: coverage of the interval, approximately.
@@ -58,11 +58,14 @@ def mean_figure(
     >>> figure.value, round(figure.low, 4), round(figure.high, 4)
     (0.25, 0.1729, 0.4814)
     """
-    column, bounded = _column(values, low, high), math.isfinite(high - low)
+    bounded, largest = math.isfinite(high - low), float(np.finfo(np.float64).max)
+    slack = ROUNDING * (high - low) if bounded else 0.0
+    column = numbers("values", values, low=max(low - slack, -largest), high=min(high + slack, largest))
+    column = np.sort(np.clip(column, low, high))  # sorted, so that no figure depends on the order of the rows
     n, value = len(column), float(np.clip(column.mean(), low, high))
     if scale is None:
         scale = high - low if bounded else float(np.abs(column).max())
-    if is_alike(column, scale):
+    if np.ptp(column) <= ROUNDING * scale:
         return alike_figure(value, n, low=low, high=high, level=level)
     if bounded and ((column == low) | (column == high)).all():
         found = share(int((column == high).sum()), n, level=level)
@@ -71,20 +74,12 @@ def mean_figure(
     if draws is None:
         draws = bootstrap_means(column[:, None], resamples=resamples, seed=seed)[:, 0]
     figure = bootstrap_figure(value, draws, n, level=level)
-    return _at_least_gaffke(figure, column, low, high, level, seed) if bounded else figure
-
-
-def _column(values: ArrayLike, low: float, high: float) -> Numbers:
-    """The values in ascending order, so that no figure depends on that of the rows, without what rounding adds."""
-    largest = float(np.finfo(np.float64).max)
-    slack = ROUNDING * (high - low) if math.isfinite(high - low) else 0.0
-    column = numbers("values", values, low=max(low - slack, -largest), high=min(high + slack, largest))
-    return np.sort(np.clip(column, low, high))
-
-
-def is_alike(values: Numbers, scale: float) -> bool:
-    """Whether values `[N]` differ by no more than rounding of numbers of this size."""
-    return bool(np.ptp(values) <= ROUNDING * scale)
+    most_common = int(np.unique(column, return_counts=True)[1].max())
+    if not bounded or n - most_common >= RARE or 2 * most_common <= n:
+        return figure
+    ends = gaffke(column, low=low, high=high, level=level, seed=seed)
+    method = f"{figure.interval}, at least gaffke"
+    return Figure(figure.value, min(ends[0], figure.low), max(ends[1], figure.high), n, method)
 
 
 def alike_figure(
@@ -135,15 +130,6 @@ def gaffke(values: ArrayLike, *, low: float, high: float, level: float = 0.95, s
         for end, tail in ((low, (1 - level) / 2), (high, (1 + level) / 2))
     ]
     return float(ends[0]), float(ends[1])
-
-
-def _at_least_gaffke(figure: Figure, column: Numbers, low: float, high: float, level: float, seed: int) -> Figure:
-    _, times = np.unique(column, return_counts=True)
-    if len(column) - int(times.max()) >= RARE or 2 * int(times.max()) <= len(column):
-        return figure
-    ends = gaffke(column, low=low, high=high, level=level, seed=seed)
-    method = f"{figure.interval}, at least gaffke"
-    return Figure(figure.value, min(ends[0], figure.low), max(ends[1], figure.high), figure.n, method)
 
 
 def over_seeds(

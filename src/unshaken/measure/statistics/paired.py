@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Numbers, flags, numbers, same_length
+from unshaken.measure.statistics.columns import Numbers, finite_numbers, flags, numbers, same_length
 from unshaken.measure.statistics.intervals import Figure, clopper_pearson, percent
 from unshaken.measure.statistics.join import Column, match
 from unshaken.measure.statistics.means import mean_figure
@@ -145,7 +145,7 @@ def paired_difference(
 
     Args:
         baseline: finite numbers `[N]`, or bool: whether the baseline is right.
-        candidate: likewise, in the same order of samples.
+        candidate: as `baseline`, in the same order of samples.
         low: the least that candidate minus baseline can be on a sample, such as -1 for shares; default minus infinity,
             and -1 for columns of bool.
         high: the largest, such as 1 for shares; default infinity, and 1 for columns of bool.
@@ -165,9 +165,7 @@ def paired_difference(
     low, high = (
         (sign if is_bool else sign * math.inf) if end is None else end for sign, end in ((-1.0, low), (1.0, high))
     )
-    largest = np.finfo(np.float64).max
-    before = numbers("baseline", baseline, low=-largest, high=largest)
-    after = numbers("candidate", candidate, low=-largest, high=largest)
+    before, after = finite_numbers("baseline", baseline), finite_numbers("candidate", candidate)
     n = same_length(baseline=before, candidate=after)
     if (low, high) == (-1, 1) and all(np.isin(side, (0, 1)).all() for side in (before, after)):
         return share_difference(int((before > after).sum()), int((after > before).sum()), n, level=level)
@@ -201,7 +199,7 @@ def holm(p_values: Sequence[float] | Numbers) -> Numbers:
 
 
 def holm_corrected(comparisons: Mapping[K, Comparison]) -> dict[K, Comparison]:
-    """The same comparisons as one family: `p_holm` and `family` filled in.
+    """Comparisons as one family, corrected by Holm's rule: `p_holm` and `family` are filled in.
 
     Args:
         comparisons: one for each condition; none gives none.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -13,7 +12,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Numbers, numbers, same_length
+from unshaken.measure.statistics.columns import Numbers, finite_numbers, same_length
 from unshaken.measure.statistics.intervals import Figure, bootstrap_figure, bootstrap_means, missed_share, no_spread
 
 _EXACT = 12
@@ -22,7 +21,7 @@ _EXACT = 12
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Effectiveness over queries.
+    """How evenly effectiveness is spread over queries.
 
     Args:
         mean: over the queries.
@@ -49,34 +48,10 @@ def spread(values: ArrayLike) -> Spread:
     >>> spread([1, 0])
     Spread(mean=0.5, variance=0.25, variation=1.0, worst=0.0)
     """
-    column = _column("values", values)
+    column = finite_numbers("values", values)
     mean, variance = float(column.mean()), float(column.var())
     worst = float(np.sort(column)[: max(1, len(column) // 10)].mean())
     return Spread(mean, variance, float(np.sqrt(variance) / mean) if mean else None, worst)
-
-
-def drop_rate(clean: ArrayLike, changed: ArrayLike) -> float:
-    """The cost of a change, as a share: `(mean changed - mean clean) / mean clean`; negative is a loss.
-
-    Args:
-        clean: `[Q]`, effectiveness before.
-        changed: `[Q]`, after, of the same queries.
-
-    Returns:
-        Not a number, with a warning, where the clean mean is 0.
-
-    Raises:
-        ParameterError: there is none, one is not finite, or the lengths differ.
-
-    >>> round(drop_rate([0.36], [0.30]), 6)
-    -0.166667
-    """
-    before, after = _column("clean", clean), _column("changed", changed)
-    same_length(clean=before, changed=after)
-    if before.mean() == 0:
-        warnings.warn("the drop rate is undefined where the clean effectiveness is 0", RuntimeWarning, stacklevel=2)
-        return float("nan")
-    return float(after.mean() / before.mean() - 1)
 
 
 def figure_of_means(
@@ -141,20 +116,13 @@ def permutation_test(one: ArrayLike, other: ArrayLike, *, resamples: int = 10_00
     >>> permutation_test([1, 1, 1], [0, 0, 0])
     0.25
     """
-    left, right = _column("one", one), _column("other", other)
+    left, right = finite_numbers("one", one), finite_numbers("other", other)
     n = same_length(one=left, other=right)
     change = left - right
-    if not change.any():
+    if not change.any() or n == 1:  # a single pair and its swap are as extreme as each other
         return 1.0
-    if n == 1:
-        return 1.0  # a pair and its swap: as extreme as each other
     found = scipy.stats.permutation_test(
         (change,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", vectorized=True,
         n_resamples=np.inf if n <= _EXACT else resamples, batch=256, rng=np.random.default_rng(seed),
     )  # fmt: skip
     return min(1.0, float(found.pvalue))
-
-
-def _column(name: str, values: ArrayLike) -> Numbers:
-    largest = float(np.finfo(np.float64).max)
-    return numbers(name, values, low=-largest, high=largest)
