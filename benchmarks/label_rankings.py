@@ -36,7 +36,7 @@ from unshaken.labels.engine.frozen import features_of
 from unshaken.labels.engine.known_truth import judge_scores
 from unshaken.labels.engine.out_of_sample import probe_probabilities, stratified_folds
 from unshaken.measure import aupr, paired_bootstrap
-from unshaken.measure.statistics.seeds import over_seeds
+from unshaken.measure.statistics.means import over_seeds
 from unshaken.store.run_dir import RunDir
 
 RANKINGS = (

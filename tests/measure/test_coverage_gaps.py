@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from unshaken.measure.fairness.group_rates import group_rates
+from unshaken.measure.fairness import group_rates
 from unshaken.measure.robustness.effective_robustness import effective_robustness
 from unshaken.measure.robustness.fairness import disparity
 from unshaken.measure.statistics.correlation import correlation
-from unshaken.measure.statistics.gaps import gap_figure
+from unshaken.measure.statistics.intervals import gap_figure
 
 REPEATS = 40
 

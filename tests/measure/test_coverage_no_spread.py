@@ -5,16 +5,16 @@ import pytest
 
 from unshaken.measure import brier, corruption_error, nll
 from unshaken.measure.calibration.calibration import calibration_error
-from unshaken.measure.classification.macro_f1 import macro_f1, paired_f1
+from unshaken.measure.classification.class_means import macro_f1, paired_f1
 from unshaken.measure.detection.moderation import f1_figure, f1_gap
-from unshaken.measure.few_shot.episodes import episode_accuracy, episode_difference
-from unshaken.measure.retrieval.spread import corners, figure_of_means
+from unshaken.measure.few_shot import episode_accuracy, episode_difference
 from unshaken.measure.robustness.effective_robustness import effective_robustness
 from unshaken.measure.robustness.fairness import disparity, gap_change, signed_gap
 from unshaken.measure.robustness.fmr import fmr_difference
 from unshaken.measure.robustness.minimal_norm import minimal_norm
 from unshaken.measure.statistics.agreement import alpha_figure, kappa_figure
 from unshaken.measure.statistics.correlation import correlation
+from unshaken.measure.statistics.spread import corners, figure_of_means
 
 
 def classes(n):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unshaken.measure.classification.macro_f1 import macro_f1
+from unshaken.measure.classification.class_means import macro_f1
 from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, CrossModalDilutionPaper
 from unshaken.papers.cross_modal_dilution.captions import DISTRACTORS, KEY_WORDS, WITHOUT, caption
 from unshaken.papers.frame.claim import judge_parts

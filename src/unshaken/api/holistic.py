@@ -27,11 +27,11 @@ from unshaken.store.lock import locked
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
-from unshaken.tasks.zero_shot.captions import Captions, read_captions
 from unshaken.tasks.zero_shot.choices import Choose
 from unshaken.tasks.zero_shot.model_factors import ModelFactors
 from unshaken.tasks.zero_shot.record import HolisticRecord, ModelRecord
 from unshaken.tasks.zero_shot.rows import write_rows
+from unshaken.tasks.zero_shot.tables import Captions, read_captions
 from unshaken.tasks.zero_shot.visual_factors import check_factors, read_factors
 
 PLAN = "3dcc"

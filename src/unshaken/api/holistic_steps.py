@@ -22,13 +22,12 @@ from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.models.align import align
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import LoadedCandidate, embed_images
-from unshaken.tasks.zero_shot.captions import Captions
 from unshaken.tasks.zero_shot.choices import Choose, ask, confusing_options
-from unshaken.tasks.zero_shot.outcomes import read_outcomes
 from unshaken.tasks.zero_shot.prompts import prompt_hits
 from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, ModelRecord, beneath
 from unshaken.tasks.zero_shot.retrieval import retrieve
-from unshaken.tasks.zero_shot.rows import write_rows
+from unshaken.tasks.zero_shot.rows import read_outcomes, write_rows
+from unshaken.tasks.zero_shot.tables import Captions
 
 CHOICES = "choices"
 """The condition of the rows of what a language model chose."""

@@ -20,7 +20,7 @@ from unshaken.labels.engine.rows import CHANGES
 from unshaken.labels.review.protocol import agreement_of
 from unshaken.measure.classification.label_versions import VersionChange, compare_versions
 from unshaken.measure.statistics.columns import Indices
-from unshaken.measure.statistics.seeds import over_seeds
+from unshaken.measure.statistics.means import over_seeds
 from unshaken.report.compare import compare_runs
 from unshaken.report.label_versions_page import RECORD, write_label_versions
 from unshaken.store.config import read_config

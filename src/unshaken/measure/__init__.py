@@ -1,7 +1,14 @@
 """Figures with intervals, from columns of rows: numpy and scipy alone, no model and no run directory."""
 
-from unshaken.measure.calibration.calibration import CalibrationError, ReliabilityBin, calibration_error
-from unshaken.measure.calibration.proper_scores import brier, nll, softmax, top_label
+from unshaken.measure.calibration.calibration import (
+    CalibrationError,
+    ReliabilityBin,
+    brier,
+    calibration_error,
+    nll,
+    softmax,
+    top_label,
+)
 from unshaken.measure.calibration.temperature import (
     Temperature,
     VectorScaling,
@@ -9,7 +16,6 @@ from unshaken.measure.calibration.temperature import (
     fit_temperature,
     fit_vector_scaling,
 )
-from unshaken.measure.classification.class_mask import masked_labels, predict_within
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_p_values, conformal_threshold
 from unshaken.measure.detection.detection import (
     Aupr,
@@ -21,15 +27,17 @@ from unshaken.measure.detection.detection import (
     paired_bootstrap,
 )
 from unshaken.measure.detection.drift import Drift, Window
-from unshaken.measure.detection.ranking import AurocComparison, Roc, RocBand, auroc, compare_auroc, roc, roc_band
+from unshaken.measure.detection.ranking import AurocComparison, RocBand, auroc, compare_auroc, roc_band
 from unshaken.measure.detection.selective import RiskCoverage, accuracy_at_coverage, aurc, excess_aurc, risk_coverage
 from unshaken.measure.detection.wasserstein_bound import WassersteinBound, wasserstein_bound
-from unshaken.measure.generation.frechet import frechet_at_infinity, frechet_distance
-from unshaken.measure.generation.kernel_distance import kernel_distance, kernel_distance_by_parts
-from unshaken.measure.generation.nearest import Leakage, find_leakage
-from unshaken.measure.generation.precision_recall import PrecisionRecall, precision_recall
+from unshaken.measure.generation.distances import (
+    frechet_at_infinity,
+    frechet_distance,
+    kernel_distance,
+)
+from unshaken.measure.generation.nearest import Leakage, PrecisionRecall, find_leakage, precision_recall
 from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
-from unshaken.measure.image_quality.fidelity import psnr, ssim
+from unshaken.measure.image_quality import psnr, ssim
 from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
 from unshaken.measure.object_detection.map_figures import (
     ShiftedMap,
@@ -39,26 +47,43 @@ from unshaken.measure.object_detection.map_figures import (
     shifted_map,
 )
 from unshaken.measure.object_detection.matching import Detections, Objects, match_images
-from unshaken.measure.robustness.accuracy import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy
-from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION
-from unshaken.measure.robustness.corruption import CorruptionError, corruption_error
+from unshaken.measure.robustness.accuracy import (
+    WorstCase,
+    accuracy,
+    accuracy_by_class,
+    attack_success_rate,
+    predict_within,
+    robust_accuracy,
+    worst_case,
+)
+from unshaken.measure.robustness.corruption import (
+    ALEXNET_CLEAN_ERROR,
+    ALEXNET_ERROR,
+    BENCHMARK,
+    VALIDATION,
+    CorruptionError,
+    corruption_error,
+)
 from unshaken.measure.robustness.effective_robustness import (
     EffectiveRobustness,
     RobustnessLine,
     effective_robustness,
     fit_line,
-    relative_robustness,
 )
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
 from unshaken.measure.robustness.fmr import OracleRobustness, fmr, fmr_difference, fmr_ratio
 from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
-from unshaken.measure.robustness.worst_case import WorstCase, worst_case
-from unshaken.measure.scaling.power_law import PowerLaw, crossing, fit_power_law, local_slopes
-from unshaken.measure.scaling.scaling_bootstrap import crossing_figure, exponent_difference, exponent_figure
-from unshaken.measure.segmentation.overlap import dice, iou
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson, share
+from unshaken.measure.scaling import (
+    PowerLaw,
+    crossing,
+    crossing_figure,
+    exponent_figure,
+    fit_power_law,
+)
+from unshaken.measure.segmentation import dice, iou
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson, share, stratified_share
 from unshaken.measure.statistics.join import match
+from unshaken.measure.statistics.means import over_seeds
 from unshaken.measure.statistics.paired import (
     Comparison,
     compare,
@@ -68,8 +93,6 @@ from unshaken.measure.statistics.paired import (
     mcnemar,
     paired_difference,
 )
-from unshaken.measure.statistics.seeds import over_seeds
-from unshaken.measure.statistics.stratified import stratified_share
 
 __all__ = [
     "ALEXNET_CLEAN_ERROR",
@@ -97,7 +120,6 @@ __all__ = [
     "ReliabilityBin",
     "RiskCoverage",
     "RobustnessLine",
-    "Roc",
     "RocBand",
     "ShiftedMap",
     "SuccessCurve",
@@ -134,7 +156,6 @@ __all__ = [
     "effective_robustness",
     "excess_aurc",
     "expected_kl",
-    "exponent_difference",
     "exponent_figure",
     "find_leakage",
     "fit_line",
@@ -153,11 +174,8 @@ __all__ = [
     "holm_corrected",
     "iou",
     "kernel_distance",
-    "kernel_distance_by_parts",
-    "local_slopes",
     "map_difference",
     "map_figure",
-    "masked_labels",
     "match",
     "match_images",
     "mcnemar",
@@ -171,11 +189,9 @@ __all__ = [
     "predict_within",
     "psnr",
     "recognisability",
-    "relative_robustness",
     "resampled_map",
     "risk_coverage",
     "robust_accuracy",
-    "roc",
     "roc_band",
     "share",
     "shifted_map",

@@ -9,7 +9,7 @@ from unshaken.report import cells
 from unshaken.report.blocks import Block, Cell, Prose, Table, TableRow
 from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures.plots import STYLES, outline, point
-from unshaken.tasks.zero_shot.lines import LEAST
+from unshaken.tasks.zero_shot.across import LEAST
 
 SHOWN_PLOTS = 12
 Found = Mapping[str, Any]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from unshaken.measure.classification.macro_f1 import paired_f1
+from unshaken.measure.classification.class_means import paired_f1
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (

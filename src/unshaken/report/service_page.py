@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from unshaken.measure import share
-from unshaken.measure.detection.window_alarm import window_alarm
+from unshaken.measure.detection.drift import window_alarm
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Notice, Page, Prose, Table, Text
 from unshaken.report.drawings import Plot, Plots

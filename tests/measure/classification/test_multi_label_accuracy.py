@@ -5,7 +5,7 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import accuracy
-from unshaken.measure.classification.multi_label_accuracy import MultiLabels, confusion_pairs, multi_label_accuracy
+from unshaken.measure.classification.multi_label_accuracy import MultiLabels, multi_label_accuracy
 
 NONE: set[int] = set()
 TOY = MultiLabels(
@@ -78,10 +78,6 @@ def test_macro_weighs_classes_and_has_the_wider_interval():
     assert macro.high - macro.low > micro.high - micro.low
 
 
-def test_confusions_count_every_valid_class():
-    assert confusion_pairs([3, 1, 9], [{1, 2}, {3}, NONE]) == {(1, 3): 2, (2, 3): 1}
-
-
 def test_what_cannot_be_measured_is_told():
     for message, call in (
         ("original has 2 images, but unclear 1", lambda: MultiLabels([0, 1], [{0}, {1}], [{1}])),
@@ -89,8 +85,6 @@ def test_what_cannot_be_measured_is_told():
         ("class 2 has no image", lambda: multi_label_accuracy(PREDICTED, TOY, classes=3)),
         ("label 1, which is none of 1 classes", lambda: multi_label_accuracy(PREDICTED, TOY, classes=1)),
         ("all 1 images are problematic", lambda: multi_label_accuracy([0], MultiLabels([0], [{0}], problematic=[1]))),
-        ("prediction 1 is valid", lambda: confusion_pairs([0, 1], [{1}, {1}])),
-        ("1 predictions for 2 images", lambda: confusion_pairs([0], [{1}, {1}])),
     ):
         with pytest.raises(ParameterError, match=message):
             call()

@@ -16,8 +16,7 @@ from unshaken.measure.detection.detection import (
     fpr95_ood_recall,
     paired_bootstrap,
 )
-from unshaken.measure.detection.detection_bootstrap import statistics_at
-from unshaken.measure.detection.operating_points import levels, resampled
+from unshaken.measure.detection.operating_points import levels, resampled, statistics_at
 from unshaken.measure.detection.ranking import compare_auroc
 
 # confidences of the field's worked example (higher is more normal), and the abnormality scores that they mean

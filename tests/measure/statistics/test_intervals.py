@@ -1,3 +1,7 @@
+from __future__ import annotations
+
+import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure import Figure, stratified_share
 from unshaken.measure.statistics.intervals import (
     bootstrap_figure,
     bootstrap_means,
@@ -15,6 +20,38 @@ from unshaken.measure.statistics.intervals import (
     median,
     share,
 )
+
+
+def test_json_has_the_five_fields_of_the_contract():
+    text = json.dumps(Figure(0.25, 0.0, 0.5, 4, "clopper-pearson 95%").to_json())
+    assert json.loads(text) == {"value": 0.25, "low": 0.0, "high": 0.5, "n": 4, "interval": "clopper-pearson 95%"}
+
+
+def test_an_unbounded_end_is_null_in_json():
+    text = json.dumps(Figure(1.0, -math.inf, math.inf, 2, "x").to_json(), allow_nan=False)
+    assert json.loads(text)["low"] is None
+    assert json.loads(text)["high"] is None
+
+
+@pytest.mark.parametrize("ends", [(math.nan, 0, 1), (0.5, math.nan, 1), (0.5, 0, math.nan), (math.inf, 0, math.inf)])
+def test_not_a_number_is_refused(ends):
+    with pytest.raises(ParameterError, match="finite number"):
+        Figure(*ends, 3, "x")
+
+
+def test_a_value_outside_its_interval_is_refused():
+    with pytest.raises(ParameterError, match=r"0\.6 is outside its interval \[0\.1, 0\.5\]"):
+        Figure(0.6, 0.1, 0.5, 3, "x")
+
+
+def test_a_figure_of_no_sample_is_refused():
+    with pytest.raises(ParameterError, match="n = 0"):
+        Figure(0.5, 0.0, 1.0, 0, "x")
+
+
+def test_a_figure_cannot_be_changed():
+    with pytest.raises(AttributeError):
+        Figure(0.5, 0.0, 1.0, 1, "x").value = 0.6
 
 
 @settings(deadline=None, max_examples=40)
@@ -145,3 +182,55 @@ def test_draws_that_are_all_alike_are_no_certainty():
     figure = bootstrap_figure(0.3, same, 9, ends=(0.1, 0.6))
     assert (figure.low, figure.high, figure.interval) == (0.1, 0.6, "no resample differs 95%")
     assert (centred_figure(0.3, same, 9, low=0.0).low, centred_figure(0.3, same, 9, low=0.0).high) == (0, 1)
+
+
+@pytest.mark.parametrize("k", [0, 1, 8, 19, 20])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_of_one_stratum_it_is_clopper_and_pearsons(k, level):
+    figure, known = stratified_share([k], [20], [1000], level=level), share(k, 20, level=level)
+    assert (figure.value, figure.n) == (known.value, 20)
+    assert (figure.low, figure.high) == pytest.approx((known.low, known.high), abs=2e-3)
+    assert figure.interval == f"melded {100 * level:g}%"
+
+
+def test_strata_count_by_their_size():
+    figure = stratified_share([8, 1], [20, 20], [100, 900])
+    assert figure.value == pytest.approx(0.1 * 0.4 + 0.9 * 0.05)
+    assert figure.n == 40
+    one, other = share(8, 20), share(1, 20)
+    assert 0.1 * one.low + 0.9 * other.low < figure.low < figure.value  # both at their ends together are rarer
+    assert figure.value < figure.high < 0.1 * one.high + 0.9 * other.high
+
+
+@pytest.mark.parametrize("hits", [0, 3, 10])
+def test_what_was_reviewed_whole_adds_no_width(hits):
+    whole, alone = stratified_share([hits, 5], [10, 30], [10, 90]), share(5, 30)
+    assert whole.value == pytest.approx(0.1 * hits / 10 + 0.9 * 5 / 30)
+    known = 0.1 * hits / 10
+    assert (whole.low, whole.high) == pytest.approx((known + 0.9 * alone.low, known + 0.9 * alone.high), abs=2e-3)
+    everything = stratified_share([hits, 5], [10, 30], [10, 30])
+    assert (everything.low, everything.high) == pytest.approx((everything.value, everything.value))
+
+
+def test_the_seed_shuffles_a_little():
+    one, other = (stratified_share([8, 1], [20, 20], [100, 900], seed=s) for s in (0, 1))
+    assert (one.low, one.high) != (other.low, other.high)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (([1], [2, 2], [3, 3]), "1 counts of successes, 2 of reviewed and 2 sizes"),
+        (([1, 1], [2, 2], [3]), "2 counts of successes, 2 of reviewed and 1 sizes"),
+        (([-1], [2], [3]), "successes must lie in"),
+        (([3], [2], [3]), "successes must lie in"),
+        (([0], [0], [3]), "reviewed in 1"),
+        (([1], [4], [3]), "reviewed in 1"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(columns, message):
+    with pytest.raises(ParameterError, match=message):
+        stratified_share(*columns)
+    with pytest.raises(ParameterError, match="level"):
+        stratified_share([1], [2], [3], level=1)

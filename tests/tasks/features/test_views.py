@@ -11,7 +11,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.models.layer_features import layer_features
 from unshaken.tasks.features import views
-from unshaken.tasks.features.spatial_search import retrieve, spatial_distances, spatial_patches
+from unshaken.tasks.features.retrieval import retrieve, spatial_distances, spatial_patches
 from unshaken.tasks.features.transforms import unit
 from unshaken.tasks.features.views import augmented_features, crop_places, rotated, sixteen_views
 

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.tasks.few_shot.conditional import ConditionalHead, correlation
+from unshaken.tasks.few_shot.conditional import ConditionalHead, correlation, position_code
 from unshaken.tasks.few_shot.pair_training import draw_partners, pair_loss, score_pairs, separation, train_pairs
-from unshaken.tasks.few_shot.position_code import position_code
 
 
 def maps(n, seed=0, channels=16, side=3):

@@ -23,7 +23,7 @@ from unshaken.tasks.image_text import (
     write_urls,
     written_by,
 )
-from unshaken.tasks.image_text.sentences import add_text, split_sentences
+from unshaken.tasks.image_text.words import add_text, split_sentences
 
 
 def change(one, given=None, seed=0):

@@ -7,8 +7,7 @@ import pytest
 
 from unshaken.tasks.ranking import BM25, QueryLikelihood
 from unshaken.tasks.ranking.lexical import bm25
-from unshaken.tasks.ranking.term_counts import QueryTerms, TermCounts
-from unshaken.tasks.ranking.words import split_words
+from unshaken.tasks.ranking.words import QueryTerms, TermCounts, split_words
 
 DOCUMENTS = ["the wing of a bird flies", "a bird sings", "wing wing flutter", "an engine of steel", "bird steel steel"]
 

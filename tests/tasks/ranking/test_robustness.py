@@ -27,7 +27,7 @@ from unshaken.tasks.ranking import (
     read_report,
     table_lines,
 )
-from unshaken.tasks.ranking.ranked_queries import fixed_targets
+from unshaken.tasks.ranking.robustness import fixed_targets
 
 PIECES = HashedPieces(64)
 CONTROL = Changes(queries=[("drop-stop-words", 1)], documents=[("none", 1), ("append", 2)], position=5)

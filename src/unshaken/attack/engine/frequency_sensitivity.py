@@ -15,7 +15,7 @@ from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.accuracy import accuracy
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import Figure
 from unshaken.stress.engine.frequency import high_pass, low_pass
 
 Predict = Callable[[Tensor], Tensor]

@@ -11,6 +11,8 @@ from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Flags, Indices
 from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.columns import Indices
+from unshaken.measure.statistics.intervals import Figure, share
 
 RESAMPLES = 400
 """Of the bootstrap of average precision."""

@@ -11,8 +11,7 @@ import numpy as np
 
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.stratified import stratified_share
+from unshaken.measure.statistics.intervals import Figure, stratified_share
 
 STRATA = 6
 

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.calibration.proper_scores import _checked, _finite, _fitting, _mean_figure
+from unshaken.measure.calibration.calibration import _checked, _finite, _fitting, _mean_figure
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import Figure
 
 Method = Literal["converged", "official"]
 LARGEST = 1e6
@@ -152,7 +152,7 @@ class VectorScaling:
     nll: float
 
     def apply(self, logits: ArrayLike) -> Numbers:
-        """Scaled logits `[N, K]`."""
+        """The scaled logits `w z + b` of logits `[N, K]`, in the same shape."""
         return np.asarray(_finite("logits", logits) * self.scale + self.shift, np.float64)
 
 

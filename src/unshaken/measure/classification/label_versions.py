@@ -12,8 +12,7 @@ import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Indices, integers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.paired import Comparison, compare, holm_corrected
 
 
@@ -75,7 +74,7 @@ class VersionChange:
     confusions: tuple[tuple[int, int, int, int], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The figures as plain values, for a file."""
         return {
             "samples": self.samples, "changed": self.changed, "removed": self.removed,
             "models": {
@@ -147,7 +146,7 @@ def compare_versions(predictions: Mapping[str, Indices], before: Indices, after:
 
 
 def _confusions(predicted: Indices, labels: Indices) -> Counter[tuple[int, int]]:
-    """How often two classes are taken for one another; outputs that name no class are left out."""
+    """How often two classes are confused; outputs that name no class are left out."""
     wrong = (predicted != labels) & (predicted >= 0)
     pairs = np.sort(np.stack([predicted[wrong], labels[wrong]], 1), 1)
     return Counter(map(tuple, pairs.tolist()))

@@ -1,8 +1,7 @@
-"""Accuracy of top-1 predictions where an image has several valid labels, and confusions of classes."""
+"""Accuracy of top-1 predictions where an image has several valid labels."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,8 +11,7 @@ from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, flags, integers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson, percent, share
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson, percent, share
 
 Average = Literal["macro", "micro"]
 
@@ -58,7 +56,7 @@ class MultiLabels:
         return len(self.labels)
 
     def is_hit(self, predictions: ArrayLike, *, strict: bool = False) -> Flags:
-        """Whether each prediction is valid, bool `[N]`, of problematic images too.
+        """The predictions that are valid, bool `[N]`, those of problematic images included.
 
         Args:
             predictions: top-1 classes, int `[N]`.
@@ -72,7 +70,7 @@ class MultiLabels:
         return right if strict else right | _are_in(given, self.unclear)
 
     def is_unreviewed(self, predictions: ArrayLike) -> Flags:
-        """Whether nobody has judged a prediction: it is in none of the three sets, and the image is not problematic.
+        """The predictions that nobody has judged, bool `[N]`: in none of the sets of images that are not problematic.
 
         It counts as wrong; a new model is underrated until its predictions are reviewed.
 
@@ -110,7 +108,7 @@ def multi_label_accuracy(
 
     Args:
         predictions: top-1 classes, int `[N]`.
-        annotations: what reviewers said of the same images.
+        annotations: the reviewers' verdicts on the same images.
         strict: count C alone; the published number counts U too.
         average: `macro` over original classes, or `micro` over images.
         classes: K, for `macro`: every class 0 to K-1 must have an image; None for the classes that `original` has.
@@ -145,32 +143,6 @@ def multi_label_accuracy(
     low, high = clopper_pearson(value * effective, effective, level=level)
     method = f"clopper-pearson {percent(level)}, effective n {effective:.0f}"
     return Figure(value, min(float(low), value), max(float(high), value), len(labels), method)
-
-
-def confusion_pairs(predictions: ArrayLike, correct: Sequence[Collection[int]]) -> Counter[tuple[int, int]]:
-    """How often two classes are confused: each mistake counts once for every valid class of its image.
-
-    Args:
-        predictions: the wrong classes, int `[N]`.
-        correct: valid classes of each image, `[N]` collections.
-
-    Returns:
-        Unordered pairs, the smaller class first, and their counts; an image without a valid class adds nothing.
-
-    Raises:
-        ParameterError: lengths differ, or a prediction is valid.
-
-    >>> sorted(confusion_pairs([7], [{3, 9}]).items())
-    [((3, 7), 1), ((7, 9), 1)]
-    """
-    given = integers("predictions", predictions)
-    if len(given) != len(correct):
-        raise ParameterError(f"{len(given)} predictions for {len(correct)} images: give one each")
-    if (valid := _are_in(given, correct)).any():
-        raise ParameterError(f"prediction {int(valid.argmax())} is valid, no mistake: leave it out")
-    return Counter(
-        (min(int(p), int(c)), max(int(p), int(c))) for p, valid in zip(given, correct, strict=True) for c in valid
-    )
 
 
 def _are_in(predictions: Indices, sets: Sequence[Collection[int]]) -> Flags:

@@ -18,8 +18,7 @@ from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Numbers, numbers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import percent
+from unshaken.measure.statistics.intervals import Figure, percent
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.measure.detection.detection_bootstrap import Measure, figures_of, interval, statistics_at
-from unshaken.measure.detection.operating_points import levels, resampled
+from unshaken.measure.detection.operating_points import Measure, figures_of, interval, levels, resampled, statistics_at
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import percent
+from unshaken.measure.statistics.intervals import Figure, percent
 
 Positive = Literal["normal", "abnormal"]
 

@@ -10,12 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Flags, Numbers, flags, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson, percent
+from unshaken.measure.statistics.columns import Flags, Numbers, finite_numbers, flags, numbers, same_length
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson, percent
 
 _BETS = 8
 
@@ -89,13 +89,13 @@ def drift(
     >>> [w.share.value for w in result.windows], result.alarm
     ([1.0, 1.0, 1.0, 0.5], 330)
     """
-    kept = flags("accepted", accepted)
+    admitted = flags("accepted", accepted)
     if window < 1:
         raise ParameterError(f"window must be at least 1 sample, not {window}; 100 is usual")
-    clock = None if times is None else _clock(kept, times)
-    starts = np.arange(0, len(kept), window)
-    stops = np.minimum(starts + window, len(kept))
-    hits = np.add.reduceat(kept.astype(np.int64), starts)
+    clock = None if times is None else _clock(admitted, times)
+    starts = np.arange(0, len(admitted), window)
+    stops = np.minimum(starts + window, len(admitted))
+    hits = np.add.reduceat(admitted.astype(np.int64), starts)
     sizes, method = stops - starts, f"clopper-pearson {percent(level)}"
     low, high = clopper_pearson(hits, sizes, level=level)
     windows = tuple(
@@ -108,8 +108,12 @@ def drift(
         )
         for i, j, k, n, lower, upper in zip(*(x.tolist() for x in (starts, stops, hits, sizes, low, high)), strict=True)
     )
-    evidence = log_evidence(kept, promised=promised)
-    return Drift(promised, alpha, windows, _first_alarm(evidence, alpha), evidence / math.log(10))
+    evidence = log_evidence(admitted, promised=promised)
+    if not 0 < alpha < 1:
+        raise ParameterError(f"alpha must lie inside (0, 1), not {alpha}; 0.01 is usual")
+    reached = evidence >= -math.log(alpha)
+    alarm = int(reached.argmax()) if reached.any() else None
+    return Drift(promised, alpha, windows, alarm, evidence / math.log(10))
 
 
 def log_evidence(accepted: ArrayLike, *, promised: float) -> Numbers:
@@ -138,33 +142,58 @@ def log_evidence(accepted: ArrayLike, *, promised: float) -> Numbers:
     Source: Ville 1939; Shin, Ramdas & Rinaldo 2024, NEJSDS (sums over the moment of change); Ramdas et al. 2023,
     Statistical Science 38(4) (betting and e-processes).
     """
-    kept = flags("accepted", accepted)
+    admitted = flags("accepted", accepted)
     if not 0 < promised < 1:
         raise ParameterError(f"promised must lie inside (0, 1), not {promised}; 0.95 is usual")
-    t = np.arange(1, len(kept) + 1)
+    t = np.arange(1, len(admitted) + 1)
     log_stake = -np.log(t) - np.log1p(t)
     flagged = (1 - promised) ** (1 - np.arange(1, _BETS + 1) / (_BETS + 1))
     parts = [-np.log1p(t)]
     for r in flagged.tolist():
-        ratio = np.cumsum(np.where(kept, math.log((1 - r) / promised), math.log(r / (1 - promised))))
+        ratio = np.cumsum(np.where(admitted, math.log((1 - r) / promised), math.log(r / (1 - promised))))
         before = np.append(0.0, ratio[:-1])
         parts.append(ratio + np.logaddexp.accumulate(log_stake - before) - math.log(_BETS))
     return np.asarray(np.logaddexp.reduce(np.stack(parts)))
 
 
-def _first_alarm(evidence: Numbers, alpha: float) -> int | None:
-    if not 0 < alpha < 1:
-        raise ParameterError(f"alpha must lie inside (0, 1), not {alpha}; 0.01 is usual")
-    reached = evidence >= -math.log(alpha)
-    return int(reached.argmax()) if reached.any() else None
-
-
-def _clock(kept: Flags, times: ArrayLike) -> Numbers:
-    largest = np.finfo(np.float64).max
-    clock = numbers("times", times, low=-largest, high=largest)
-    same_length(accepted=kept, times=clock)
+def _clock(admitted: Flags, times: ArrayLike) -> Numbers:
+    clock = finite_numbers("times", times)
+    same_length(accepted=admitted, times=clock)
     falls = np.flatnonzero(np.diff(clock) < 0)
     if len(falls):
         i = int(falls[0])
         raise ParameterError(f"times must never fall, but {clock[i + 1]:g} follows {clock[i]:g}; sort the stream first")
     return clock
+
+
+def window_alarm(rejected: ArrayLike, samples: ArrayLike, *, most: float, alpha: float = 0.01) -> int | None:
+    """The first window in which more samples were rejected than the promise allows, whatever chance may do.
+
+    Window t is tested at `alpha / (t (t + 1))`, t = 1, 2, ..., by the binomial tail of its count; these sum to alpha,
+    so that a stream that keeps its promise rings with probability alpha at most, however long it is watched. Where
+    the rows of all samples are there, `unshaken.measure.detection.drift` finds smaller changes.
+
+    Args:
+        rejected: `[W]`, rejected samples of each window, in the order of time.
+        samples: `[W]`, samples of each window.
+        most: the promised share of rejected samples at most, in (0, 1).
+        alpha: chance of a false alarm over the whole stream, in (0, 1).
+
+    Returns:
+        Its index; None for none.
+
+    Raises:
+        ParameterError: lengths differ, a count is above its samples, or a share is outside (0, 1).
+
+    >>> window_alarm([5, 4, 30], [100, 100, 100], most=0.05)
+    2
+    """
+    counts, sizes = numbers("rejected", rejected, low=0), numbers("samples", samples, low=0)
+    same_length(rejected=counts, samples=sizes)
+    if not (0 < most < 1 and 0 < alpha < 1):
+        raise ParameterError(f"most={most} and alpha={alpha} must lie inside (0, 1)")
+    if (counts > sizes).any():
+        raise ParameterError("a window has more rejected samples than samples")
+    t = np.arange(1, len(counts) + 1)
+    rings = scipy.stats.binom.sf(counts - 1, sizes, most) <= alpha / (t * (t + 1))
+    return int(rings.argmax()) if rings.any() else None

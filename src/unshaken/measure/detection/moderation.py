@@ -1,4 +1,4 @@
-"""Figures of image moderation: F1 with unsafe as positive, beside what always-unsafe and a coin would get."""
+"""Figures of image moderation: F1 with unsafe as positive, and what always-unsafe and a coin would get."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.retrieval.spread import corners, figure_of_means
 from unshaken.measure.statistics.columns import Numbers, flags, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import Figure
+from unshaken.measure.statistics.spread import corners, figure_of_means
 
 _OTHERS = corners(3)  # whether another image is unsafe, and whether it is flagged, as a real and as an AI-made one
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Images by what they are and what was said; unsafe is positive.
+    """Images by what they are and whether they were flagged; unsafe is positive.
 
     Args:
         tp: unsafe and flagged.
@@ -34,11 +34,11 @@ class Counts:
 
     @classmethod
     def of(cls, unsafe: ArrayLike, flagged: ArrayLike) -> Counts:
-        """Count.
+        """Count images by what they are and whether they were flagged.
 
         Args:
             unsafe: bool `[N]`, what the images are.
-            flagged: bool `[N]`, what was said of them.
+            flagged: bool `[N]`, whether they were flagged.
 
         Raises:
             ParameterError: there is no sample, a value is missing, or the lengths differ.

@@ -1,4 +1,4 @@
-"""AUROC with DeLong's interval, its paired comparison, and the ROC curve with a band.
+"""AUROC with DeLong's interval, of one abnormal set or the mean over several, its paired comparison, and the ROC band.
 
 A score is an abnormality score: higher is more abnormal. Detectors that give confidences pass them with a minus sign.
 """
@@ -6,6 +6,7 @@ A score is an abnormality score: higher is more abnormal. Detectors that give co
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,7 @@ from scipy import special
 
 from unshaken.measure.detection.operating_points import ROUNDING, OperatingPoints, levels, resampled
 from unshaken.measure.statistics.columns import Numbers, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson, percent
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson, percent
 
 _NO_SPREAD = 1e-30  # variances of equal placements, which lie in [0, 1], in float64
 
@@ -36,21 +36,6 @@ class AurocComparison:
     b: Figure
     difference: Figure
     p_value: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Roc:
-    """The ROC curve at every threshold that can be told apart.
-
-    Args:
-        thresholds: `[K + 1]`, the distinct scores in descending order, then minus infinity, which flags everything.
-        false_alarm_rate: `[K + 1]`, share of the normal with a score above the threshold, from 0 to 1.
-        detection_rate: `[K + 1]`, share of the abnormal with a score above the threshold, from 0 to 1.
-    """
-
-    thresholds: Numbers
-    false_alarm_rate: Numbers
-    detection_rate: Numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +83,7 @@ def auroc(normal: ArrayLike, abnormal: ArrayLike, *, level: float = 0.95) -> Fig
     >>> round(figure.value, 4), round(figure.low, 4), round(figure.high, 4)
     (0.9167, 0.0532, 0.9995)
     """
-    return _auroc(*placements(normal, abnormal), level)
+    return mean_auroc(of_sets(normal, [abnormal]), level=level)
 
 
 def compare_auroc(
@@ -123,42 +108,19 @@ def compare_auroc(
 
     Source: DeLong, DeLong & Clarke-Pearson 1988, Biometrics 44(3).
     """
-    (p_a, q_a), (p_b, q_b) = placements(normal_a, abnormal_a), placements(normal_b, abnormal_b)
-    same_length(normal_a=p_a, normal_b=p_b)
-    same_length(abnormal_a=q_a, abnormal_b=q_b)
-    a, b = _auroc(p_a, q_a, level), _auroc(p_b, q_b, level)
-    variance, dof = _delong(p_b - p_a, q_b - q_a)
-    value, pairs = b.value - a.value, min(len(p_a), len(q_a))
-    if variance is None:
+    one, other = of_sets(normal_a, [abnormal_a]), of_sets(normal_b, [abnormal_b])
+    same_length(normal_a=one.normal, normal_b=other.normal)
+    same_length(abnormal_a=one.abnormal[0], abnormal_b=other.abnormal[0])
+    a, b = mean_auroc(one, level=level), mean_auroc(other, level=level)
+    difference, p = mean_difference(one, other, level=level)
+    if difference is None or p is None:
+        value, pairs = b.value - a.value, min(len(one.normal), len(one.abnormal[0]))
         held = float(clopper_pearson(pairs, pairs, level=level)[0])
-        ends, method = (held * value - (1 - held), held * value + (1 - held)), "clopper-pearson {} (no spread)"
+        low, high = max(-1.0, held * value - (1 - held)), min(1.0, held * value + (1 - held))
+        method = f"clopper-pearson {percent(level)} (no spread)"
+        difference = Figure(value, min(low, value), max(high, value), a.n, method)
         p = min(1.0, 2 * (1 + abs(value)) ** -pairs)  # all pairs alike, though their mean difference is 0
-    else:
-        error, method = math.sqrt(variance), "delong {}"
-        half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * error
-        ends = value - half, value + half
-        p = 2 * float(scipy.stats.t.sf(abs(value) / error, dof))
-    low, high = max(-1.0, min(ends[0], value)), min(1.0, max(ends[1], value))
-    return AurocComparison(a, b, Figure(value, low, high, a.n, method.format(percent(level))), p)
-
-
-def roc(normal: ArrayLike, abnormal: ArrayLike) -> Roc:
-    """False-alarm and detection rate at all distinct thresholds; a sample is flagged when its score is above.
-
-    Args:
-        normal: `[n]`, abnormality scores: higher is more abnormal.
-        abnormal: `[m]`.
-
-    Raises:
-        ParameterError: a group is empty or has missing values.
-
-    >>> curve = roc([1, 2], [2, 3])
-    >>> curve.thresholds.tolist(), curve.false_alarm_rate.tolist(), curve.detection_rate.tolist()
-    ([3.0, 2.0, 1.0, -inf], [0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
-    """
-    scores = levels(normal, abnormal)
-    detected, alarms = _rates(scores.points())
-    return Roc(np.append(scores.values[::-1], -np.inf), alarms, detected)
+    return AurocComparison(a, b, difference, p)
 
 
 def roc_band(
@@ -210,29 +172,6 @@ def placements(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers
     return np.asarray(p, np.float64), np.asarray(q, np.float64)
 
 
-def _delong(p: Numbers, q: Numbers) -> tuple[float | None, float]:
-    """`Var(p)/n + Var(q)/m` and Satterthwaite's degrees of freedom; None where there is no spread to measure."""
-    if min(len(p), len(q)) < 2:
-        return None, 1.0
-    parts = np.array([p.var(ddof=1) / len(p), q.var(ddof=1) / len(q)])
-    variance = float(parts.sum())
-    if variance < _NO_SPREAD:
-        return None, 1.0
-    return variance, variance**2 / float((parts**2 / [len(p) - 1, len(q) - 1]).sum())
-
-
-def _auroc(p: Numbers, q: Numbers, level: float) -> Figure:
-    value, pairs = float(np.clip(q.mean(), 0, 1)), min(len(p), len(q))
-    variance, dof = _delong(p, q)
-    if variance is None:
-        right = [math.floor(pairs * value + ROUNDING), math.ceil(pairs * value - ROUNDING)]
-        low, high = clopper_pearson(right, pairs, level=level)
-        return Figure(value, float(low[0]), float(high[1]), len(p) + len(q), f"clopper-pearson {percent(level)}")
-    half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
-    low, high = special.expit(special.logit(value) + half * np.array([-1, 1]))
-    return Figure(value, min(float(low), value), max(float(high), value), len(p) + len(q), f"delong {percent(level)}")
-
-
 def _rates(points: OperatingPoints) -> tuple[Numbers, Numbers]:
     """Detection and false-alarm rate, from nothing flagged to all."""
     flagged = points.mirrored()
@@ -243,3 +182,102 @@ def _detected(points: OperatingPoints, rates: Numbers) -> Numbers:
     """The highest detection rate at a false-alarm rate of at most each of `rates`."""
     detected, alarms = _rates(points)
     return np.asarray(detected[np.searchsorted(alarms, rates + ROUNDING, side="right") - 1])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placements:
+    """DeLong's structural components of K abnormal sets that share their normal samples.
+
+    Args:
+        normal: `[n]`: for each normal sample the share of abnormal ones above it, a tie half, averaged over the sets.
+        abnormal: K of `[m_k]`: for each abnormal sample the share of normal ones below it.
+    """
+
+    normal: Numbers
+    abnormal: tuple[Numbers, ...]
+
+    @property
+    def value(self) -> float:
+        """The mean AUROC over the sets, each with the same weight."""
+        return float(np.mean([q.mean() for q in self.abnormal]))
+
+    @property
+    def n(self) -> int:
+        """Number of samples of all groups."""
+        return len(self.normal) + sum(len(q) for q in self.abnormal)
+
+    def __sub__(self, other: Placements) -> Placements:
+        pairs = zip(self.abnormal, other.abnormal, strict=True)
+        return Placements(self.normal - other.normal, tuple(a - b for a, b in pairs))
+
+    def variance(self) -> tuple[float | None, float]:
+        """`Var(p)/n + sum_k Var(q_k)/(K^2 m_k)` and Satterthwaite's degrees of freedom; None without spread.
+
+        The components of the normal samples are averaged over the sets first, so what the sets have in common counts
+        in full.
+        """
+        groups = [self.normal, *(q / len(self.abnormal) for q in self.abnormal)]
+        if min(len(g) for g in groups) < 2:
+            return None, 1.0
+        parts = np.array([g.var(ddof=1) / len(g) for g in groups])
+        total = float(parts.sum())
+        if total < _NO_SPREAD:
+            return None, 1.0
+        return total, total**2 / float((parts**2 / [len(g) - 1 for g in groups]).sum())
+
+
+def of_sets(normal: ArrayLike, abnormal: Sequence[ArrayLike]) -> Placements:
+    """The components of one detector on K abnormal sets.
+
+    Args:
+        normal: `[n]`, at least one: higher is more abnormal.
+        abnormal: K sets of `[m_k]`, at least one each.
+
+    Raises:
+        ParameterError: a group is empty or has missing values.
+    """
+    found = [placements(normal, other) for other in abnormal]
+    return Placements(np.mean([p for p, _ in found], axis=0), tuple(q for _, q in found))
+
+
+def mean_auroc(found: Placements, *, level: float = 0.95) -> Figure:
+    """The unweighted mean of the AUROC over K sets, with its interval as `auroc` has it for one: DeLong's on the logit.
+
+    Without spread it is Clopper-Pearson's of as many pairs without a common sample as the smallest group has.
+
+    Args:
+        found: components of the detector.
+        level: coverage of the interval, approximately.
+    """
+    value = min(1.0, max(0.0, found.value))
+    variance, dof = found.variance()
+    if variance is None or not 0 < value < 1:
+        pairs = min(len(found.normal), *(len(q) for q in found.abnormal))
+        right = [math.floor(pairs * value + 1e-9), math.ceil(pairs * value - 1e-9)]
+        ends, method = clopper_pearson(right, pairs, level=level), "clopper-pearson"
+        low, high = ends[0][0], ends[1][1]
+    else:
+        half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * math.sqrt(variance) / (value * (1 - value))
+        low, high = special.expit(special.logit(value) + half * np.array([-1, 1]))
+        method = "delong"
+    return Figure(value, min(float(low), value), max(float(high), value), found.n, f"{method} {percent(level)}")
+
+
+def mean_difference(a: Placements, b: Placements, *, level: float = 0.95) -> tuple[Figure | None, float | None]:
+    """How much higher the mean of b is than that of a, on the same samples in the same order, and its p-value.
+
+    Returns:
+        The difference in [-1, 1] with DeLong's interval of the pair, and the two-sided p-value; None and None where
+        the two rank every sample alike or are both perfect, so that there is no spread to judge by.
+    """
+    gap = b - a
+    value = b.value - a.value
+    variance, dof = gap.variance()
+    if variance is None:
+        return None, None
+    error = math.sqrt(variance)
+    half = float(scipy.stats.t.ppf((1 + level) / 2, dof)) * error
+    low, high = max(-1.0, min(value, value - half)), min(1.0, max(value, value + half))
+    return Figure(value, low, high, gap.n, f"delong {percent(level)}"), 2 * float(
+        scipy.stats.t.sf(abs(value) / error, dof)
+    )

@@ -16,17 +16,17 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.detection.detection_bootstrap import at_least_binomial, interval
 from unshaken.measure.detection.operating_points import (
     ROUNDING,
     OperatingPoints,
+    at_least_binomial,
     check_resamples,
     cumulated,
+    interval,
     rows_at_once,
 )
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson
 
 Harmonic = Callable[[Numbers], Numbers]  # a count's harmonic number
 
@@ -181,7 +181,12 @@ def _figure(
 
     draws = [value_of(points, harmonic) for points in _resampled(places, right, len(values), resamples, seed)]
     own = _points(places, right, len(values))
-    ends = [float(value_of(points, _harmonic)) for points in _extremes(own, n, level)]
+    # bounds where the share that n of n samples leave open is all wrong, or all right, and answered first
+    held = float(clopper_pearson(n, n, level=level)[0])
+    shown = [np.append(0.0, held * counts) for counts in (own.normal, own.abnormal)]
+    first = np.append(0.0, np.full(len(own.normal), (1 - held) * n))
+    extremes = OperatingPoints(shown[0], shown[1] + first), OperatingPoints(shown[0] + first, shown[1])
+    ends = [float(value_of(points, _harmonic)) for points in extremes]
     return interval(float(value_of(own, harmonic)), np.concatenate(draws), ends, n, level)
 
 
@@ -215,11 +220,3 @@ def _resampled(places: Indices, right: Flags, size: int, resamples: int, seed: i
         ]
         block = np.stack(counts)
         yield OperatingPoints(cumulated(block[:, :size]), cumulated(block[:, size:]))
-
-
-def _extremes(own: OperatingPoints, n: int, level: float) -> tuple[OperatingPoints, OperatingPoints]:
-    """Bounds where the share that n of n samples leave open is all wrong, or all right, and answered first."""
-    held = float(clopper_pearson(n, n, level=level)[0])
-    kept = [np.append(0.0, held * counts) for counts in (own.normal, own.abnormal)]
-    first = np.append(0.0, np.full(len(own.normal), (1 - held) * n))
-    return OperatingPoints(kept[0], kept[1] + first), OperatingPoints(kept[0] + first, kept[1])

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import clopper_pearson
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson
 
 
 def best_threshold(clean: Numbers, marked: Numbers) -> float:

@@ -1,4 +1,4 @@
-"""Nearest neighbours: which generated images are copies of images that they must not repeat."""
+"""Nearest neighbours in feature space: leakage of training images, precision and recall of generated sets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.generation.features import as_pair
+from unshaken.measure.generation.distances import as_pair
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
+from unshaken.measure.statistics.intervals import Figure, share
 
 NEIGHBOURS = 50
 """Neighbours whose mean distance says how dense the place is."""
@@ -21,7 +22,7 @@ OWN, COMPARED = 0.01, 2000
 
 @dataclass(frozen=True, slots=True)
 class Leakage:
-    """Generated images beside their nearest neighbours in a set that they must not repeat.
+    """Generated images with their nearest neighbours in a set that they must not repeat.
 
     Args:
         nearest: place of the nearest neighbour of each generated image, `[M]`.
@@ -69,7 +70,8 @@ def find_leakage(
     own = _ratio(nearest_distances(some, x, k + 1)[:, 1:], alpha)  # the first one is the image itself
     threshold = min(1.0, float(np.quantile(own, OWN)))
     copied = (ratio < threshold) | (ratio == 0)
-    return Leakage(nearest_places(y, x), distances[:, 0], ratio, copied, threshold)
+    nearest = np.concatenate([squared.argmin(1) for _, squared in _squared(y, x)])
+    return Leakage(nearest, distances[:, 0], ratio, copied, threshold)
 
 
 def _ratio(distances: Numbers, alpha: float) -> Numbers:
@@ -92,11 +94,6 @@ def nearest_distances(points: Numbers, others: Numbers, k: int) -> Numbers:
     return found
 
 
-def nearest_places(points: Numbers, others: Numbers) -> Indices:
-    """The place of the nearest of other points `[M, D]` for each of the points `[N, D]`."""
-    return np.concatenate([squared.argmin(1) for _, squared in _squared(points, others)])
-
-
 def _squared(points: Numbers, others: Numbers) -> Iterator[tuple[slice, Numbers]]:
     """Squared distances, some rows at a time; equal points have a distance of exactly 0."""
     rows = max(1, (1 << 22) // len(others))
@@ -107,3 +104,53 @@ def _squared(points: Numbers, others: Numbers) -> Iterator[tuple[slice, Numbers]
         near = squared.argmin(1)
         squared[np.arange(len(part)), near] = ((part - others[near]) ** 2).sum(1)  # where cancelling matters most
         yield slice(i, i + rows), squared
+
+
+@dataclass(frozen=True, slots=True)
+class PrecisionRecall:
+    """How well two sets of images cover each other.
+
+    Args:
+        precision: share of generated images within the estimated manifold of real ones.
+        recall: share of real images within the estimated manifold of generated ones.
+        k: neighbours that a manifold's balls reach to.
+    """
+
+    precision: Figure
+    recall: Figure
+    k: int
+
+
+def precision_recall(real: ArrayLike, made: ArrayLike, *, k: int = 3) -> PrecisionRecall:
+    """Precision and recall by balls around each sample that reach to its k-th neighbour of its own set.
+
+    Both depend on the numbers of images: compare only figures of the same N and M. The intervals are of the share of
+    images alone, for fixed manifolds.
+
+    Args:
+        real: features `[N, D]`.
+        made: features of generated images `[M, D]`.
+        k: 1 or more, below N and M.
+
+    Raises:
+        ParameterError: features are not finite `[N, D]`, their dimensions differ, or k is out of range.
+
+    Source: Kynkaanniemi et al. 2019, arXiv:1904.06991.
+    """
+    x, y = as_pair(real, made)
+    if not 1 <= k < min(len(x), len(y)):
+        raise ParameterError(f"k={k} must be 1 or more and below the number of images, {min(len(x), len(y))}")
+    precision, recall = _covered(y, x, k), _covered(x, y, k)
+    return PrecisionRecall(share(int(precision.sum()), len(y)), share(int(recall.sum()), len(x)), k)
+
+
+def _covered(points: Numbers, manifold: Numbers, k: int) -> Flags:
+    """Whether each point lies in a ball of the manifold's samples."""
+    radius = nearest_distances(manifold, manifold, k + 1)[:, k]  # the first one is the sample itself
+    found = np.zeros(len(points), bool)
+    rows = max(1, (1 << 22) // len(manifold))
+    for i in range(0, len(points), rows):
+        part = points[i : i + rows]
+        squared = (part**2).sum(1)[:, None] + (manifold**2).sum(1) - 2 * part @ manifold.T
+        found[i : i + rows] = (np.sqrt(squared.clip(0)) <= radius).any(1)
+    return found

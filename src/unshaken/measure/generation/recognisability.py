@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.generation.features import as_features
+from unshaken.measure.generation.distances import as_features
 from unshaken.measure.statistics.columns import Indices, integers, same_length
 
 
@@ -40,12 +40,12 @@ def recognisability(labels: ArrayLike, predictions: ArrayLike) -> ByClass:
     >>> round(found.mean, 6), [round(v, 6) for v in found.classes.values()]
     (0.662698, [0.75, 0.571429, 0.666667])
     """
-    given, said = _labels("labels", labels), _labels("predictions", predictions)
-    same_length(labels=given, predictions=said)
+    given, predicted = _labels("labels", labels), _labels("predictions", predictions)
+    same_length(labels=given, predictions=predicted)
     scores = {}
     for k in np.unique(given).tolist():
-        hits = int(((given == k) & (said == k)).sum())
-        scores[k] = 2 * hits / int((given == k).sum() + (said == k).sum())
+        hits = int(((given == k) & (predicted == k)).sum())
+        scores[k] = 2 * hits / int((given == k).sum() + (predicted == k).sum())
     return ByClass(float(np.mean(list(scores.values()))), scores)
 
 

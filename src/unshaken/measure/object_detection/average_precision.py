@@ -106,14 +106,14 @@ def _of_class(matched: Matches, area: int, rows: Indices, weights: Numbers, obje
     hit, counted = matched.hit[area][:, rows], ~matched.ignored[area][:, rows]
     last = int(np.flatnonzero(hit.any(0))[-1]) + 1 if hit.any() else 0  # what comes after the last hit changes nothing
     each = weights[:, matched.image[rows[:last]]]
-    seen: dict[bytes, Numbers] = {}
+    cumulated: dict[bytes, Numbers] = {}
     least = np.maximum(objects, 1)[:, None].astype(weights.dtype)
     for t in range(len(out.T)):
         places, key = np.flatnonzero(hit[t]), counted[t, :last].tobytes()
-        if key not in seen:
-            seen[key] = (each if counted[t, :last].all() else each * counted[t, :last]).cumsum(1)
+        if key not in cumulated:
+            cumulated[key] = (each if counted[t, :last].all() else each * counted[t, :last]).cumsum(1)
         hits = each[:, places].cumsum(1)
-        precision = _envelope(hits / np.maximum(seen[key][:, places], 1))
+        precision = _envelope(hits / np.maximum(cumulated[key][:, places], 1))
         reached = np.diff(_steps(hits / least), axis=1, prepend=0)
         out[:, t] = np.einsum("rh,rh->r", precision, reached) / len(RECALLS)
     return np.where(objects[:, None] > 0, out, np.nan)

@@ -16,6 +16,7 @@ import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
+from unshaken.measure.object_detection.map_figures import map_difference, resampled_map
 from unshaken.measure.object_detection.matching import (
     MOST,
     Detections,
@@ -26,10 +27,13 @@ from unshaken.measure.object_detection.matching import (
     match_images,
 )
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
+from unshaken.measure.statistics.intervals import Figure
 
 FALSE_KINDS = ("class", "location", "both", "duplicate", "background")
 """Kinds of false detections."""
 KINDS = (*FALSE_KINDS, "missed")
+REPAIRS = (*KINDS, "false", "unfound")
+"""Kinds of errors; `false`, all false detections gone; `unfound`, no object asked for but those that are hit."""
 _CLASS, _LOCATION, _BOTH, _DUPLICATE, _BACKGROUND = range(5)
 
 
@@ -76,18 +80,18 @@ class Errors:
             gone = self.missed if name == "missed" else counted & ~self.found
             return replace(old, object_ignored=old.object_ignored | gone)
         if name != "false" and name not in FALSE_KINDS:
-            raise ParameterError(f"kind {name!r} is not one of {', '.join((*KINDS, 'false', 'unfound'))}")
+            raise ParameterError(f"kind {name!r} is not one of {', '.join(REPAIRS)}")
         wrong = self.kind >= 0 if name == "false" else self.kind == FALSE_KINDS.index(name)
         better = wrong & self.repairs if name in ("class", "location") else np.zeros_like(wrong)
-        kept = ~wrong | better
+        remaining = ~wrong | better
         label = np.where(better, old.object_label[self.target], old.label) if better.any() else old.label
         return replace(
             old,
-            image=old.image[kept],
-            label=label[kept],
-            scores=old.scores[kept],
-            hit=(old.hit | better)[..., kept],
-            ignored=(old.ignored & ~better)[..., kept],
+            image=old.image[remaining],
+            label=label[remaining],
+            scores=old.scores[remaining],
+            hit=(old.hit | better)[..., remaining],
+            ignored=(old.ignored & ~better)[..., remaining],
         )
 
 
@@ -130,8 +134,8 @@ def find_errors(
     kinds, targets, found = [], [], []
     before = 0
     for one, truth in zip(detections, objects, strict=True):
-        order, taken = assign(one, truth, thresholds=thresholds, most=most)
-        kind, target, used = _of_image(one, truth, order, taken[0, 0], hit, near)
+        order, own_object = assign(one, truth, thresholds=thresholds, most=most)
+        kind, target, used = _of_image(one, truth, order, own_object[0, 0], hit, near)
         kinds.append(kind)
         targets.append(np.where(target >= 0, target + before, -1))
         found.append(used)
@@ -152,26 +156,25 @@ def error_costs(errors: Errors) -> dict[str, float]:
         errors: of `find_errors`.
 
     Returns:
-        Of each of `KINDS`, of `false` (all false detections gone) and of `unfound` (no object is asked for but those
-        found); NaN where there is no object.
+        Of each of `REPAIRS`; NaN where there is no object.
     """
-    there = _map(errors.matched)
-    return {name: _map(errors.repaired(name)) - there for name in (*KINDS, "false", "unfound")}
 
+    def mean_ap(matched: Matches) -> float:
+        return float(mean_average_precision(average_precision(matched)))
 
-def _map(matched: Matches) -> float:
-    return float(mean_average_precision(average_precision(matched)))
+    there = mean_ap(errors.matched)
+    return {name: mean_ap(errors.repaired(name)) - there for name in REPAIRS}
 
 
 def _of_image(
-    found: Detections, objects: Objects, order: Indices, taken: Indices, hit: float, near: float
+    found: Detections, objects: Objects, order: Indices, own_object: Indices, hit: float, near: float
 ) -> tuple[Indices, Indices, Flags]:
     """Kind and target of one image's detections, and which of its objects are hit."""
     used = np.zeros(len(objects.classes), bool)
-    used[taken[taken >= 0]] = True
+    used[own_object[own_object >= 0]] = True
     used &= ~objects.crowd
     kind, target = np.full(len(order), -1), np.full(len(order), -1)
-    wrong = taken < 0
+    wrong = own_object < 0
     if not len(used):
         kind[wrong] = _BACKGROUND
         return kind, target, used
@@ -201,3 +204,32 @@ def _best(target: Indices, scores: Numbers, able: Flags) -> Flags:
     _, first = np.unique(target[order], return_index=True)
     chosen[order[first]] = True
     return chosen
+
+
+def cost_figures(
+    errors: Errors, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
+) -> dict[str, Figure | None]:
+    """The mean AP at the threshold of a hit that repairs of each kind would gain, paired over halves of the images.
+
+    Args:
+        errors: of `find_errors`.
+        resamples: number of halves behind an interval, at least 2.
+        seed: of the draws.
+        level: coverage, approximately.
+
+    Returns:
+        Of each of `REPAIRS` the figure; None where the repair leaves no object that is asked for.
+
+    Raises:
+        ParameterError: there is no object, a single image, or resamples is below 2.
+    """
+    there = resampled_map(errors.matched, resamples=resamples, seed=seed)
+    found: dict[str, Figure | None] = {}
+    for name in REPAIRS:
+        try:
+            repaired = resampled_map(errors.repaired(name), resamples=resamples, seed=seed)
+        except ParameterError:  # no object is left
+            found[name] = None
+        else:
+            found[name] = map_difference(there, repaired, level=level)
+    return found

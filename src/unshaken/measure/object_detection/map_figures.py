@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.detection.detection_bootstrap import interval
+from unshaken.measure.detection.operating_points import interval
 from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
 from unshaken.measure.object_detection.matching import Matches
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import percent
+from unshaken.measure.statistics.intervals import Figure, percent
 
 AT_ONCE = 50
 """Halves computed at once."""
@@ -82,10 +81,12 @@ def map_figure(maps: Maps, *, level: float = 0.95) -> Figure:
         level: coverage, approximately.
     """
     inside = 0 < maps.value < 1
-    draws = _biased(maps.value, maps.draws)
-    return replace(
-        interval(maps.value, draws, [0.0, 1.0], maps.images, level, logit=inside), interval=_method(maps, level)
-    )
+    # draws whose distance to the value is its bias, and whose spread holds the doubt about that bias
+    bias, spread = BIAS * (maps.draws.mean() - maps.value), maps.draws.std()
+    wider = np.hypot(1, DOUBT * bias / spread) if spread > 0 else 1.0
+    draws = np.asarray(maps.value + bias + wider * (maps.draws - maps.draws.mean()))
+    found = interval(maps.value, draws, [0.0, 1.0], maps.images, level, logit=inside)
+    return replace(found, interval=_method(maps, level))
 
 
 def map_difference(baseline: Maps, candidate: Maps, *, level: float = 0.95) -> Figure:
@@ -109,7 +110,7 @@ def map_difference(baseline: Maps, candidate: Maps, *, level: float = 0.95) -> F
 
 @dataclass(frozen=True, slots=True)
 class ShiftedMap:
-    """mAP under several shifts beside the clean one.
+    """mAP under several shifts, compared with the clean one.
 
     Args:
         mean: the mean of the shifts' mAP, each with the same weight whatever its number of images.
@@ -180,13 +181,6 @@ def _halves(rng: np.random.Generator, images: int, rows: int) -> Numbers:
         weights[row, order[: images // 2]] = 1
         weights[row + 1 : row + 2, order[images - images // 2 :]] = 1
     return weights
-
-
-def _biased(value: float, draws: Numbers) -> Numbers:
-    """Draws whose distance to the value is its bias, and whose spread holds the doubt about that bias."""
-    bias, spread = BIAS * (draws.mean() - value), draws.std()
-    wider = np.hypot(1, DOUBT * bias / spread) if spread > 0 else 1.0
-    return np.asarray(value + bias + wider * (draws - draws.mean()))
 
 
 def _method(maps: Maps, level: float) -> str:

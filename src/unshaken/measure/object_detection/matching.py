@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.object_detection.checks import check_image, check_thresholds
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 
 THRESHOLDS: Numbers = np.linspace(0.5, 0.95, 10)
@@ -114,15 +113,15 @@ def match(ious: Numbers, crowd: Flags, ignored: Flags, thresholds: Numbers = THR
         able = np.where(counted.any(-1, keepdims=True), counted, able)
         last = objects - 1 - np.where(able, ious[d], -1.0)[..., ::-1].argmax(-1)
         a, t = np.nonzero(able.any(-1))
-        taken = last[a, t]
-        found[a, t, d] = taken
-        free[a, t, taken] = crowd[taken]
+        assigned = last[a, t]
+        found[a, t, d] = assigned
+        free[a, t, assigned] = crowd[assigned]
     return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matches:
-    """Detections of many images beside each other, with what became of each.
+    """Detections of many images in one table, with what became of each.
 
     Args:
         images: number N of images.
@@ -233,13 +232,13 @@ def assign(
         rank[own] = np.arange(own.sum())
     order = order[rank < most]
     boxes, labels = found.boxes[order], found.classes[order]
-    taken = np.full((len(AREAS), len(thresholds), len(order)), -1)
+    assigned = np.full((len(AREAS), len(thresholds), len(order)), -1)
     for label in np.unique(objects.classes):
         d, g = np.flatnonzero(labels == label), np.flatnonzero(objects.classes == label)
         ious = box_iou(boxes[d], objects.boxes[g], objects.crowd[g])
         of = match(ious, objects.crowd[g], _not_counted(objects)[:, g], thresholds)
-        taken[..., d] = np.where(of >= 0, g[of], -1) if len(d) else taken[..., d]
-    return order, taken
+        assigned[..., d] = np.where(of >= 0, g[of], -1) if len(d) else assigned[..., d]
+    return order, assigned
 
 
 def _outside(areas: Numbers) -> Flags:
@@ -251,3 +250,36 @@ def _not_counted(objects: Objects) -> Flags:
     """Which objects do not count, for each range of area, `[A, G]`."""
     areas = areas_of(objects.boxes) if objects.areas is None else objects.areas
     return np.asarray(_outside(areas) | objects.crowd)
+
+
+def check_thresholds(thresholds: Numbers) -> None:
+    """Refuse thresholds of the overlap outside (0, 1], or none.
+
+    Raises:
+        ParameterError: there is no threshold, or one is outside.
+    """
+    values = np.asarray(thresholds)
+    if not values.size or not ((values > 0) & (values <= 1)).all():
+        raise ParameterError(f"thresholds of the overlap must lie in (0, 1], not {values.tolist()}")
+
+
+def check_image(found: Detections, objects: Objects, classes: int) -> None:
+    """Refuse the boxes of an image that do not fit together.
+
+    Raises:
+        ParameterError: lengths differ, a class is not one of K, or a score, box or area is not finite.
+    """
+    sizes = {len(found.boxes), len(found.scores), len(found.classes)}, {len(objects.boxes), len(objects.crowd),
+             len(objects.classes), len(objects.classes if objects.areas is None else objects.areas)}  # fmt: skip
+    if max(map(len, sizes)) > 1:
+        raise ParameterError("boxes, classes, scores, crowd and areas of one image must be as many as its boxes")
+    if objects.areas is not None and not np.isfinite(objects.areas).all():
+        raise ParameterError("an object has an area that is not finite: leave it out, or the area of the box counts")
+    for name, part in (("a detection", found), ("an object", objects)):
+        if len(part.classes) and not (part.classes.min() >= 0 and part.classes.max() < classes):
+            strange = part.classes[(part.classes < 0) | (part.classes >= classes)][0]
+            raise ParameterError(f"{name} is of class {strange}, which is not one of 0 to {classes - 1}")
+        if not np.isfinite(part.boxes).all():
+            raise ParameterError(f"{name} has a box that is not finite: leave it out")
+    if not np.isfinite(found.scores).all():
+        raise ParameterError("a detection has a score that is not finite: leave it out")

@@ -1,13 +1,20 @@
-"""Accuracy, robust accuracy and attack success rate, each with its exact interval."""
+"""Accuracy with exact intervals: clean, by class, under attack, in the worst case, and within the classes of a set.
+
+A set such as ImageNet-R has some classes of a classifier alone, 200 of 1,000.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from unshaken.measure.statistics.columns import flags, integers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.measure.statistics.columns import Flags, Indices, flags, integers, same_length
+from unshaken.measure.statistics.intervals import Figure, share
+from unshaken.measure.statistics.join import CodedColumn, Column, encode, tabulate
 
 
 def accuracy(correct: ArrayLike, *, level: float = 0.95) -> Figure:
@@ -91,3 +98,122 @@ def attack_success_rate(clean_correct: ArrayLike, broken: ArrayLike, *, level: f
     same_length(clean_correct=right, broken=fooled)
     n = int(right.sum())
     return share(int((right & fooled).sum()), n, level=level) if n else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorstCase:
+    """Accuracy over the worst condition of each sample.
+
+    Args:
+        accuracy: share of samples correct under all conditions.
+        conditions: the conditions in the order of their turns.
+        ids: the samples, sorted.
+        correct: bool `[N]`: correct under all conditions.
+        first_breaker: `[N]`: the first condition under which the sample is wrong, or None.
+        alone: accuracy under each condition by itself.
+        after: accuracy under all conditions up to and with this one.
+        only: samples that this condition alone breaks.
+        dropped: samples left out because a condition lacked them.
+    """
+
+    accuracy: Figure
+    conditions: tuple[str, ...]
+    ids: tuple[str, ...]
+    correct: Flags
+    first_breaker: tuple[str | None, ...]
+    alone: dict[str, Figure]
+    after: dict[str, Figure]
+    only: dict[str, int]
+    dropped: int
+
+
+def worst_case(
+    ids: Column,
+    condition: Column,
+    correct: ArrayLike,
+    *,
+    order: Sequence[str] | None = None,
+    complete_only: bool = False,
+    level: float = 0.95,
+) -> WorstCase:
+    """Worst case from one row a sample and condition, in any order of rows.
+
+    Give the clean rows as a condition of their own, first in `order`: then a sample that is wrong when clean is
+    broken by `clean`, and `accuracy` is the robust accuracy over all samples.
+
+    Args:
+        ids: the rows' sample ids `[R]`.
+        condition: their conditions.
+        correct: their correctness.
+        order: all conditions, in the order of their turns; default by name.
+        complete_only: leave out samples that lack a condition, and count them, instead of raising.
+        level: coverage of the intervals.
+
+    Raises:
+        ParameterError: a sample lacks a condition or stands in it twice; `order` does not name each condition once;
+            a value is missing; lengths differ.
+    """
+    samples, coded = encode("ids", ids), encode("condition", condition)
+    right = flags("correct", correct)
+    same_length(ids=samples.codes, condition=coded.codes, correct=right)
+    if order is not None:
+        coded = _reorder(coded, order)
+    table = tabulate(samples, coded, right, complete_only=complete_only)
+    names, wrong = tuple(str(c) for c in coded.names), ~table.values
+    broken: Flags = np.asarray(wrong.any(1))
+    first = np.where(broken, wrong.argmax(1), -1)
+    left = ~np.logical_or.accumulate(wrong, axis=1)
+    lonely = wrong[wrong.sum(1) == 1].sum(0)
+    return WorstCase(
+        accuracy=accuracy(~broken, level=level),
+        conditions=names,
+        ids=table.ids,
+        correct=~broken,
+        first_breaker=tuple(None if j < 0 else names[j] for j in first.tolist()),
+        alone={c: accuracy(~wrong[:, j], level=level) for j, c in enumerate(names)},
+        after={c: accuracy(left[:, j], level=level) for j, c in enumerate(names)},
+        only={c: int(lonely[j]) for j, c in enumerate(names)},
+        dropped=table.dropped,
+    )
+
+
+def _reorder(conditions: CodedColumn, order: Sequence[str]) -> CodedColumn:
+    place = {name: i for i, name in enumerate(order)}
+    for name in conditions.names:
+        if name not in place:
+            raise ParameterError(f"order lacks the condition {name!r}; {did_you_mean(str(name), map(str, order))}")
+    if len(order) != len(conditions.names):
+        extra = [c for c in order if c not in conditions.names]
+        raise ParameterError(
+            f"order has {extra[0]!r}, but no row is of that condition" if extra else "order names a condition twice"
+        )
+    return CodedColumn(tuple(order), np.array([place[c] for c in conditions.names])[conditions.codes])
+
+
+def predict_within(logits: ArrayLike, mask: ArrayLike) -> Indices:
+    """The best of the classes that a set has, by their original numbers.
+
+    Without the mask, images are also lost to classes that the set does not have, and the figure compares with none.
+
+    Args:
+        logits: `[N, K]`.
+        mask: bool `[K]`, true for the classes of the set; all true changes nothing.
+
+    Returns:
+        int64 `[N]`, from 0 to K - 1.
+
+    Raises:
+        ParameterError: logits are not `[N, K]` or not numbers, or the mask has another length or no class.
+
+    >>> predict_within([[3.0, 5.0, 1.0, 4.0]], [True, False, True, True]).tolist()
+    [3]
+    """
+    values, allowed = np.asarray(logits, np.float64), np.flatnonzero(flags("mask", mask))
+    if values.ndim != 2 or values.shape[1] != len(np.asarray(mask)) or not len(allowed):
+        raise ParameterError(
+            f"a mask of {len(np.asarray(mask))} classes with {len(allowed)} true ones does not fit logits of shape "
+            f"{values.shape}: give one value a class, one of them true at least"
+        )
+    if np.isnan(values).any():
+        raise ParameterError("logits have missing values (NaN): leave out the rows that have an error first")
+    return np.asarray(allowed[values[:, allowed].argmax(1)], np.int64)

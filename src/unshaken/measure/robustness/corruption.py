@@ -4,17 +4,69 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.robustness.alexnet import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, SEVERITIES
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import bootstrap_means, clopper_pearson, percent
+from unshaken.measure.statistics.intervals import Figure, bootstrap_means, clopper_pearson, percent
 from unshaken.measure.statistics.join import CodedColumn, Column, encode, match, tabulate
 from unshaken.measure.statistics.means import mean_figure
+
+BENCHMARK = (
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic_transform",
+    "pixelate",
+    "jpeg_compression",
+)
+"""The 15 corruptions of mCE, in the authors' order."""
+
+VALIDATION = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+"""The 4 corruptions held out for tuning; not part of mCE."""
+
+ALEXNET_ERROR: Mapping[str, float] = MappingProxyType(
+    {
+        "gaussian_noise": 0.886428,
+        "shot_noise": 0.894468,
+        "impulse_noise": 0.922640,
+        "defocus_blur": 0.819880,
+        "glass_blur": 0.826268,
+        "motion_blur": 0.785948,
+        "zoom_blur": 0.798360,
+        "snow": 0.866816,
+        "frost": 0.826572,
+        "fog": 0.819324,
+        "brightness": 0.564592,
+        "contrast": 0.853204,
+        "elastic_transform": 0.646056,
+        "pixelate": 0.717840,
+        "jpeg_compression": 0.606500,
+        "speckle_noise": 0.845388,
+        "gaussian_blur": 0.787108,
+        "spatter": 0.717512,
+        "saturate": 0.658248,
+    }
+)
+"""AlexNet's top-1 error on each corruption, the mean of severities 1 to 5 (Hendrycks & Dietterich 2019)."""
+
+ALEXNET_CLEAN_ERROR = 0.435
+"""AlexNet's top-1 error on the clean images, as the authors use it for relative mCE."""
+
+SEVERITIES = (1, 2, 3, 4, 5)
+"""The severities that `ALEXNET_ERROR` is the mean of."""
 
 Cell = tuple[str, int]
 """A corruption and a severity."""
@@ -25,7 +77,7 @@ class CorruptionError:
     """Errors of one model under corruptions; all are shares, so AlexNet's own mCE is 1 and not 100.
 
     Args:
-        n: samples, each seen in every cell.
+        n: samples, each with a row in every cell.
         dropped: samples left out because a cell lacked them.
         mean_error: mean over the corruptions of the mean over their severities, whichever were run. On CIFAR-C this
             is by custom what is called mCE.
@@ -68,7 +120,7 @@ def corruption_error(
     """All errors under corruptions from one row a sample, corruption and severity, in any order.
 
     Intervals come from a bootstrap over samples: a resampled id brings its rows in all cells and its clean row, so
-    that the cells' dependence is kept. Where no or few samples err, they hold as well: see `mean_figure`.
+    that the cells' dependence remains. Where no or few samples err, they hold as well: see `mean_figure`.
 
     Args:
         ids: the rows' sample ids `[R]`.
@@ -96,20 +148,20 @@ def corruption_error(
     same_length(ids=samples.codes, corruption=names.codes, severity=strength, correct=right)
     cells, codes = _cells(names, strength)
     table = tabulate(samples, CodedColumn(cells, codes), ~right, complete_only=complete_only)
-    wrong, kept, dropped = table.values, table.ids, table.dropped
+    wrong, complete, dropped = table.values, table.ids, table.dropped
     clean = None
     if (clean_ids is None) != (clean_correct is None):
         raise ParameterError("give clean_ids and clean_correct together, or neither")
     if clean_ids is not None and clean_correct is not None:
-        rows, clean = _clean(kept, clean_ids, flags("clean_correct", clean_correct), complete_only)
-        wrong, dropped = wrong[rows], dropped + len(kept) - len(rows)
+        rows, clean = _clean(complete, clean_ids, flags("clean_correct", clean_correct), complete_only)
+        wrong, dropped = wrong[rows], dropped + len(complete) - len(rows)
     return _errors(cells, wrong, clean, dropped, imagenet, not_comparable or {}, level, resamples, seed)
 
 
 def _cells(names: CodedColumn, severity: Indices) -> tuple[tuple[Cell, ...], Indices]:
     strengths, place = np.unique(severity, return_inverse=True)
-    seen, codes = np.unique(names.codes * len(strengths) + place, return_inverse=True)
-    cells = tuple((str(names.names[c // len(strengths)]), int(strengths[c % len(strengths)])) for c in seen.tolist())
+    met, codes = np.unique(names.codes * len(strengths) + place, return_inverse=True)
+    cells = tuple((str(names.names[c // len(strengths)]), int(strengths[c % len(strengths)])) for c in met.tolist())
     return cells, codes
 
 

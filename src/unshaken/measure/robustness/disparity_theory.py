@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Numbers, numbers
+from unshaken.measure.statistics.columns import Numbers, finite_numbers
 
 Norm = Literal["linf", "l2"]
 
@@ -56,7 +56,7 @@ class TwoClass:
 
     @property
     def robust_disparity(self) -> float:
-        """The same under the adversary."""
+        """Accuracy of class -1 minus that of class +1 under the adversary, in [-1, 1]."""
         return self.robust_majority - self.robust_minority
 
     @property
@@ -75,7 +75,7 @@ class GaussianOptimum:
     """The robust-optimal linear classifier of two Gaussian classes.
 
     Args:
-        weights: w `[d]`; zero where `|theta|_p <= eps`, for nothing can then be told apart.
+        weights: w `[d]`; zero where `|theta|_p <= eps`, for the classes cannot then be separated.
         shift: z `[d]`, the adversary's best move of the mean.
         delta: `sqrt(w' Sigma w)`, the robust margin in deviations.
         margin: `a = w.theta / delta`, the standard margin in deviations.
@@ -163,8 +163,7 @@ def decompose(
 
 
 def _checked(theta: ArrayLike, sigma: ArrayLike | None, ratio: float, eps: float, norm: str) -> tuple[Numbers, Numbers]:
-    largest = float(np.finfo(np.float64).max)
-    mean = numbers("theta", theta, low=-largest, high=largest)
+    mean = finite_numbers("theta", theta)
     check_budget(ratio, eps, norm)
     cov = np.eye(len(mean)) if sigma is None else np.asarray(sigma, np.float64)
     cov = np.diag(cov) if cov.ndim == 1 else cov

@@ -12,10 +12,8 @@ from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers, flags, integers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.gaps import gap_figure
-from unshaken.measure.statistics.intervals import bootstrap_figure, centred_figure, share
-from unshaken.measure.statistics.share_differences import newcombe
+from unshaken.measure.statistics.intervals import Figure, bootstrap_figure, centred_figure, gap_figure, share
+from unshaken.measure.statistics.paired import newcombe
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +24,11 @@ class Disparity:
         gap: the largest accuracy minus the smallest, in [0, 1]. Picking the extremes of K noisy shares makes it too
             large, `by_chance` says by how much; the lower end of the interval makes up for it, see `gap_figure`.
         by_chance: the mean gap if all classes had the common accuracy, at these counts.
-        p_equal: share of such draws whose gap is at least the one seen; small means unequal beyond chance.
+        p_equal: share of such draws whose gap is at least the one found; small means unequal beyond chance.
         deviation: standard deviation of the classes' accuracies (over K, not K - 1).
         worst: accuracy of the worst class, with its Clopper-Pearson interval.
         worst_class: the first of them where several tie.
-        best_class: likewise.
+        best_class: the first of the best classes.
         by_class: accuracy of each class that has a sample.
     """
 

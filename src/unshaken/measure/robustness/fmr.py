@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.retrieval.spread import corners, figure_of_means
 from unshaken.measure.statistics.columns import Flags, Numbers, flags, integers, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import (
+    Figure,
     bootstrap_figure,
     bootstrap_means,
     clopper_pearson,
     percent,
     share,
 )
+from unshaken.measure.statistics.spread import corners, figure_of_means
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +91,18 @@ def fmr(
     >>> round(one.fmr.value, 2), one.validated.value, one.stepped.value
     (0.75, 1.0, 0.6)
     """
-    right, kept = flags("standard", standard), flags("perturbed", perturbed)
+    right, held = flags("standard", standard), flags("perturbed", perturbed)
     known, steps = flags("validated", validated), integers("accepted", accepted)
-    n = same_length(standard=right, perturbed=kept, validated=known, accepted=steps)
+    n = same_length(standard=right, perturbed=held, validated=known, accepted=steps)
     if bool(((steps > 0) & ~known).any()):
         raise ParameterError("a step was accepted of an image that is not validated: the columns do not fit each other")
     chosen = known if only_validated else np.ones(n, bool)
     if not chosen.any():
         raise ParameterError(f"none of {n} images is validated: the oracle does not see their classes")
-    ratio = _ratio(right[chosen], kept[chosen], level, resamples, seed)
+    ratio = _ratio(right[chosen], held[chosen], level, resamples, seed)
     return OracleRobustness(
         share(int(right[chosen].sum()), int(chosen.sum()), level=level),
-        share(int(kept[chosen].sum()), int(chosen.sum()), level=level),
+        share(int(held[chosen].sum()), int(chosen.sum()), level=level),
         ratio,
         share(int(known.sum()), n, level=level),
         share(int((steps > 0).sum()), n, level=level),
@@ -123,7 +123,7 @@ def fmr_difference(
 
     Args:
         standard: of the baseline and of the candidate, each `[N]` in [0, 1]: correct on the unchanged image.
-        perturbed: likewise, on the perturbed image.
+        perturbed: of the same two, on the perturbed image.
         level: coverage of the interval.
         resamples: draws of images.
         seed: of the draws.
@@ -157,14 +157,14 @@ def _difference(means: Numbers) -> Numbers:
         return np.asarray(means[..., 3] / means[..., 1] - means[..., 2] / means[..., 0])
 
 
-def _ratio(right: Flags, kept: Flags, level: float, resamples: int, seed: int) -> Figure:
-    value = fmr_ratio(float(right.mean()), float(kept.mean()))
+def _ratio(right: Flags, held: Flags, level: float, resamples: int, seed: int) -> Figure:
+    value = fmr_ratio(float(right.mean()), float(held.mean()))
     n, base = len(right), int(right.sum())
     bound = float(clopper_pearson(0, base, level=level)[1])
-    if not (right ^ kept).any():  # nothing lost or gained: all draws are 1
+    if not (right ^ held).any():  # nothing lost or gained: all draws are 1
         return Figure(1.0, 1 - bound, 1 + bound, n, f"clopper-pearson {percent(level)} (no discordant pair)")
-    if not kept.any():
-        return Figure(0.0, 0.0, bound, n, f"clopper-pearson {percent(level)} (nothing kept)")
-    draws = bootstrap_means(np.stack([right, kept], 1).astype(np.float64), resamples=resamples, seed=seed)
+    if not held.any():
+        return Figure(0.0, 0.0, bound, n, f"clopper-pearson {percent(level)} (nothing held)")
+    draws = bootstrap_means(np.stack([right, held], 1).astype(np.float64), resamples=resamples, seed=seed)
     draws = draws[draws[:, 0] > 0]
     return bootstrap_figure(value, draws[:, 1] / draws[:, 0], n, level=level)

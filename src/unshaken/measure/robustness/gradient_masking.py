@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike
 from unshaken.core.errors import ParameterError
 from unshaken.measure.robustness.accuracy import accuracy
 from unshaken.measure.statistics.columns import Flags, flags, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
+from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.paired import compare
 
 VANISHING = 0.01
@@ -25,7 +24,7 @@ BEYOND = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Masking:
-    """Evidence of masked gradients.
+    """Accuracies under attacks of several kinds, and the signs of masked gradients in them.
 
     Args:
         zero: share of the samples whose cross-entropy has a gradient of exactly zero.
@@ -43,7 +42,7 @@ class Masking:
 
     @property
     def masked(self) -> bool:
-        """Whether any sign was met."""
+        """Whether any sign of masked gradients was met."""
         return bool(self.reasons)
 
 
@@ -83,9 +82,9 @@ def gradient_masking(
     everything = [one, *softer.values(), *longer.values(), *without.values()]
     same_length(zero=gone, **{f"column{i}": c for i, c in enumerate(everything)})
     reasons = []
-    nought = share(int(gone.sum()), len(gone))
-    if nought.value > VANISHING:
-        reasons.append(f"the gradient is exactly zero on {nought.value:.0%} of the samples")
+    vanishing = share(int(gone.sum()), len(gone))
+    if vanishing.value > VANISHING:
+        reasons.append(f"the gradient is exactly zero on {vanishing.value:.0%} of the samples")
     for name, column in softer.items():
         ahead = float(one.mean() - column.mean())
         if ahead > AHEAD:
@@ -102,7 +101,7 @@ def gradient_masking(
         if left.low > 1 / classes:
             reasons.append(f"without a bound accuracy is {left.value:.3f}, above chance ({1 / classes:.3f})")
     strongest = np.logical_and.reduce(everything)
-    return Masking(nought, accuracy(one), accuracy(strongest), compare(strongest, one).difference, tuple(reasons))
+    return Masking(vanishing, accuracy(one), accuracy(strongest), compare(strongest, one).difference, tuple(reasons))
 
 
 def _columns(found: Mapping[str, ArrayLike]) -> dict[str, Flags]:

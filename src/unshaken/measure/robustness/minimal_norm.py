@@ -9,8 +9,7 @@ from numpy.typing import ArrayLike
 
 from unshaken.measure.robustness.accuracy import attack_success_rate, robust_accuracy
 from unshaken.measure.statistics.columns import Flags, Numbers, flags, numbers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import median
+from unshaken.measure.statistics.intervals import Figure, median
 from unshaken.measure.statistics.means import mean_figure
 
 

@@ -59,6 +59,16 @@ def numbers(name: str, values: ArrayLike, *, low: float = -np.inf, high: float =
     return column
 
 
+def finite_numbers(name: str, values: ArrayLike) -> Numbers:
+    """A column of finite numbers as float64 `[N]`.
+
+    Raises:
+        ParameterError: it is empty, not one-dimensional, has missing values, or an infinite one.
+    """
+    largest = float(np.finfo(np.float64).max)
+    return numbers(name, values, low=-largest, high=largest)
+
+
 def integers(name: str, values: ArrayLike) -> Indices:
     """A column of whole numbers as int64 `[N]`.
 

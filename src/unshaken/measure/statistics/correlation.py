@@ -11,9 +11,8 @@ import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import numbers, same_length
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import percent
+from unshaken.measure.statistics.columns import finite_numbers, same_length
+from unshaken.measure.statistics.intervals import Figure, percent
 
 Kind = Literal["pearson", "spearman"]
 
@@ -34,7 +33,7 @@ class Correlation:
 
 
 def correlation(x: ArrayLike, y: ArrayLike, *, kind: Kind = "pearson", level: float = 0.95) -> Correlation:
-    """Correlate two columns.
+    """The correlation of two columns of the same samples, with its interval and test.
 
     Args:
         x: finite numbers `[N]`, four at least, not all equal.
@@ -51,8 +50,7 @@ def correlation(x: ArrayLike, y: ArrayLike, *, kind: Kind = "pearson", level: fl
     >>> round(correlation([1, 2, 3, 4], [1, 3, 2, 4], kind="spearman").figure.value, 3)
     0.8
     """
-    largest = float(np.finfo(np.float64).max)
-    a, b = numbers("x", x, low=-largest, high=largest), numbers("y", y, low=-largest, high=largest)
+    a, b = finite_numbers("x", x), finite_numbers("y", y)
     n = same_length(x=a, y=b)
     if n < 4:
         raise ParameterError(f"a correlation with an interval needs four pairs at least, not {n}")

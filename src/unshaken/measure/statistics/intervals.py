@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,8 +12,58 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.columns import Numbers, integers
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured number, its interval and what it was measured on.
+
+    A figure of nothing does not exist: where there is no sample to measure, functions raise, or return None where
+    that is an outcome of the data and not a mistake of the caller (each says which).
+
+    Args:
+        value: the number, finite.
+        low: lower end of the interval, at most `value`; minus infinity when unbounded.
+        high: upper end, at least `value`; infinity when unbounded.
+        n: samples (or models, where the docstring says so) behind the number, at least 1.
+        interval: the interval's method and level, as in `clopper-pearson 95%`.
+
+    Raises:
+        ParameterError: a number is not a number, the value is outside its interval, or n is below 1.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    interval: str
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value) or math.isnan(self.low) or math.isnan(self.high):
+            raise ParameterError(
+                f"a figure must be a finite number with an interval, not {self.value} in [{self.low}, {self.high}]; "
+                "leave out the rows that have no value"
+            )
+        if not self.low <= self.value <= self.high:
+            raise ParameterError(f"the figure {self.value} is outside its interval [{self.low}, {self.high}]")
+        if self.n < 1:
+            raise ParameterError(f"a figure needs at least 1 sample, not n = {self.n}")
+
+    def to_json(self) -> dict[str, float | int | str | None]:
+        """The five fields, as plain numbers; an unbounded end is None, for JSON has no infinity.
+
+        >>> Figure(0.5, 0.0, math.inf, 3, "order statistics 95%").to_json()
+        {'value': 0.5, 'low': 0.0, 'high': None, 'n': 3, 'interval': 'order statistics 95%'}
+        """
+        return {
+            "value": float(self.value),
+            "low": float(self.low) if math.isfinite(self.low) else None,
+            "high": float(self.high) if math.isfinite(self.high) else None,
+            "n": int(self.n),
+            "interval": self.interval,
+        }
+
 
 _CHUNK = 1 << 22  # resampling weights held at once: 32 MiB of float64
 _SAME = 1e-9  # draws nearer than this to each other, as a share of their size, differ by rounding only
@@ -128,7 +179,7 @@ def bootstrap_means(values: Numbers, *, resamples: int = 2000, seed: int = 0) ->
 
 @lru_cache(maxsize=1)
 def _weights(n: int, resamples: int, seed: int) -> Numbers:
-    """How often each sample stands in each resample, `[B, n]`; kept, for a report asks again and again."""
+    """How often each sample stands in each resample, `[B, n]`; cached, for a report asks again and again."""
     return _drawn(np.random.default_rng(seed), n, resamples)
 
 
@@ -164,7 +215,10 @@ def bootstrap_figure(
             float(value), min(ends[0], value), max(ends[1], value), n, f"no resample differs {percent(level)}"
         )
     method = f"bootstrap {percent(level)} ({len(draws)})"
-    tail = _tail(n if units is None else units, level)
+    drawn, tail = n if units is None else units, 0.0
+    if drawn > 1:
+        t = scipy.stats.t.ppf((1 - level) / 2, drawn - 1)
+        tail = float(scipy.stats.norm.cdf(math.sqrt(drawn / (drawn - 1)) * t))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Figure(float(value), float(min(low, value)), float(max(high, value)), n, method)
 
@@ -172,15 +226,6 @@ def bootstrap_figure(
 def no_spread(draws: Numbers) -> bool:
     """Whether bootstrap draws `[B]` differ by no more than rounding."""
     return bool(np.ptp(draws) <= _SAME * np.abs(draws).max())
-
-
-def _tail(n: int, level: float) -> float:
-    """The share of draws beyond each end of an interval of n samples."""
-    percent(level)
-    if n < 2:
-        return 0.0
-    t = scipy.stats.t.ppf((1 - level) / 2, n - 1)
-    return float(scipy.stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
 
 
 def centred_figure(
@@ -206,3 +251,74 @@ def centred_figure(
     least, most = max(low, value + min(0.0, float(away[0]))), min(high, value + max(0.0, float(away[1])))
     method = f"bootstrap {percent(level)} ({len(draws)}), centred"
     return Figure(value, min(least, value), max(most, value), n, method)
+
+
+def gap_figure(
+    value: float, draws: Numbers, even: Numbers, n: int, *, level: float = 0.95, ends: tuple[float, float] | None = None
+) -> Figure:
+    """A gap, or another measure of spread that is 0 for equal rates, with an interval that knows of its bias.
+
+    The extremes of noisy rates lie too far apart, and those of resamples once more, by as much as the mean of the draws
+    exceeds the value: the lower end is taken that much lower. It is 0 where equal rates would often show as much.
+
+    Args:
+        value: the gap on the samples themselves, at least 0.
+        draws: `[B]`, the gap on each resample.
+        even: `[B]`, the gap on each resample if all rates were equal.
+        n: samples.
+        level: coverage, approximately.
+        ends: the interval where no draw differs from another; default 0 to 1.
+    """
+    figure = centred_figure(value, draws, n, level=level, low=0.0, ends=ends)
+    low = figure.low - max(0.0, float(draws.mean()) - value)
+    if not no_spread(draws) and (even >= value - 1e-12).mean() > 1 - level:
+        low = 0.0
+    return Figure(value, max(0.0, low), figure.high, n, figure.interval)
+
+
+_DRAWS = 1501
+
+
+def stratified_share(
+    successes: ArrayLike, reviewed: ArrayLike, sizes: ArrayLike, *, level: float = 0.95, seed: int = 0
+) -> Figure:
+    """The share of successes in a population that was sampled stratum by stratum without replacement.
+
+    The value is `sum_h W_h k_h / n_h` with weights `W_h = N_h / N`. The interval is the melded one: its lower end is
+    the `(1 - level)/2` quantile of `sum_h W_h B_h` with independent `B_h ~ Beta(k_h, n_h - k_h + 1)`, its upper end
+    that of `Beta(k_h + 1, n_h - k_h)` from above. With one stratum it is Clopper and Pearson's. A stratum that was
+    reviewed whole is known and adds no width.
+
+    Args:
+        successes: k_h, whole numbers `[H]`.
+        reviewed: n_h, at least 1 each, `[H]`.
+        sizes: N_h, at least n_h, `[H]`.
+        level: coverage.
+        seed: of the order in which quantiles of the Beta variables are combined (a Latin hypercube).
+
+    Raises:
+        ParameterError: counts do not fit one another, or the level is outside (0, 1).
+
+    Source: Fay, Proschan & Brittain 2015, Biometrics 71(1).
+
+    >>> figure = stratified_share([8, 1], [20, 20], [100, 900])
+    >>> round(figure.value, 3), figure.low < 0.085 < figure.high
+    (0.085, True)
+    """
+    k, n, size = integers("successes", successes), integers("reviewed", reviewed), integers("sizes", sizes)
+    if not len(k) == len(n) == len(size):
+        raise ParameterError(f"{len(k)} counts of successes, {len(n)} of reviewed and {len(size)} sizes: give one each")
+    if (k < 0).any() or (k > n).any() or (n < 1).any() or (n > size).any():
+        raise ParameterError("in every stratum successes must lie in 0..reviewed, and reviewed in 1..size")
+    weights = size / size.sum()
+    value, tail = float(weights @ (k / n)), (1 - level) / 2
+    interval = f"melded {percent(level)}"
+    rng = np.random.default_rng(seed)
+    grid = (np.arange(_DRAWS) + 0.5) / _DRAWS
+    low, high = np.zeros(_DRAWS), np.zeros(_DRAWS)
+    for weight, hits, drawn, whole in zip(weights, k.tolist(), n.tolist(), (n == size).tolist(), strict=True):
+        below, above = rng.permutation(grid), rng.permutation(grid)
+        low += weight * (hits / drawn if whole or hits == 0 else special.betaincinv(hits, drawn - hits + 1, below))
+        high += weight * (hits / drawn if whole or hits == drawn else special.betaincinv(hits + 1, drawn - hits, above))
+    ends = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
+    return Figure(value, min(ends[0], value), max(ends[1], value), int(n.sum()), interval)

@@ -71,11 +71,11 @@ def encode(name: str, values: Column) -> CodedColumn:
     if not any(kind(column.type) for kind in kinds):
         raise ParameterError(f"{name} must be strings or whole numbers, not {column.type}")
     coded = column.dictionary_encode()
-    seen = coded.dictionary.to_pylist()
-    order = sorted(range(len(seen)), key=seen.__getitem__)
-    place = np.empty(len(seen), np.int64)
-    place[order] = np.arange(len(seen))
-    return CodedColumn(tuple(seen[i] for i in order), place[coded.indices.to_numpy(zero_copy_only=False)])
+    distinct = coded.dictionary.to_pylist()
+    order = sorted(range(len(distinct)), key=distinct.__getitem__)
+    place = np.empty(len(distinct), np.int64)
+    place[order] = np.arange(len(distinct))
+    return CodedColumn(tuple(distinct[i] for i in order), place[coded.indices.to_numpy(zero_copy_only=False)])
 
 
 def tabulate(samples: CodedColumn, conditions: CodedColumn, values: Flags, *, complete_only: bool = False) -> Table:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
 
+from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Numbers, numbers
-from unshaken.measure.statistics.figure import Figure
 from unshaken.measure.statistics.intervals import (
+    Figure,
     bootstrap_figure,
     bootstrap_means,
     missed_share,
@@ -34,7 +36,7 @@ def mean_figure(
         values: finite numbers `[N]`.
         low: the least value that a sample can have.
         high: the largest.
-        scale: size of the numbers that the values were computed from, by which rounding is told from variation;
+        scale: size of the numbers that the values were computed from, which separates rounding from variation;
             default the range, or the largest absolute value where there is none.
         draws: means of resamples `[B]`, where they are there already; default they are drawn.
         level: coverage of the interval, approximately.
@@ -56,11 +58,14 @@ def mean_figure(
     >>> figure.value, round(figure.low, 4), round(figure.high, 4)
     (0.25, 0.1729, 0.4814)
     """
-    column, bounded = _column(values, low, high), math.isfinite(high - low)
+    bounded, largest = math.isfinite(high - low), float(np.finfo(np.float64).max)
+    slack = ROUNDING * (high - low) if bounded else 0.0
+    column = numbers("values", values, low=max(low - slack, -largest), high=min(high + slack, largest))
+    column = np.sort(np.clip(column, low, high))  # sorted, so that no figure depends on the order of the rows
     n, value = len(column), float(np.clip(column.mean(), low, high))
     if scale is None:
         scale = high - low if bounded else float(np.abs(column).max())
-    if is_alike(column, scale):
+    if np.ptp(column) <= ROUNDING * scale:
         return alike_figure(value, n, low=low, high=high, level=level)
     if bounded and ((column == low) | (column == high)).all():
         found = share(int((column == high).sum()), n, level=level)
@@ -69,20 +74,12 @@ def mean_figure(
     if draws is None:
         draws = bootstrap_means(column[:, None], resamples=resamples, seed=seed)[:, 0]
     figure = bootstrap_figure(value, draws, n, level=level)
-    return _at_least_gaffke(figure, column, low, high, level, seed) if bounded else figure
-
-
-def _column(values: ArrayLike, low: float, high: float) -> Numbers:
-    """The values in ascending order, so that no figure depends on that of the rows, without what rounding adds."""
-    largest = float(np.finfo(np.float64).max)
-    slack = ROUNDING * (high - low) if math.isfinite(high - low) else 0.0
-    column = numbers("values", values, low=max(low - slack, -largest), high=min(high + slack, largest))
-    return np.sort(np.clip(column, low, high))
-
-
-def is_alike(values: Numbers, scale: float) -> bool:
-    """Whether values `[N]` differ by no more than rounding of numbers of this size."""
-    return bool(np.ptp(values) <= ROUNDING * scale)
+    most_common = int(np.unique(column, return_counts=True)[1].max())
+    if not bounded or n - most_common >= RARE or 2 * most_common <= n:
+        return figure
+    ends = gaffke(column, low=low, high=high, level=level, seed=seed)
+    method = f"{figure.interval}, at least gaffke"
+    return Figure(figure.value, min(ends[0], figure.low), max(ends[1], figure.high), n, method)
 
 
 def alike_figure(
@@ -135,10 +132,60 @@ def gaffke(values: ArrayLike, *, low: float, high: float, level: float = 0.95, s
     return float(ends[0]), float(ends[1])
 
 
-def _at_least_gaffke(figure: Figure, column: Numbers, low: float, high: float, level: float, seed: int) -> Figure:
-    _, times = np.unique(column, return_counts=True)
-    if len(column) - int(times.max()) >= RARE or 2 * int(times.max()) <= len(column):
-        return figure
-    ends = gaffke(column, low=low, high=high, level=level, seed=seed)
-    method = f"{figure.interval}, at least gaffke"
-    return Figure(figure.value, min(ends[0], figure.low), max(ends[1], figure.high), figure.n, method)
+def over_seeds(
+    values: ArrayLike, *, low: float = -math.inf, high: float = math.inf, level: float = 0.95, step: float = 0.0
+) -> Figure:
+    """The mean over repetitions with Student's interval; n counts repetitions. For pairs, give the differences.
+
+    Where the figure has a range, the interval is made on a scale without ends and carried back: with the mean m, its
+    standard error s and Student's quantile t, it is `g^-1(g(m) +- t s g'(m))`. The scale g is the arcsine of the root
+    for a range with two ends (an accuracy, an AUROC, a difference of accuracies), the logarithm of the distance to the
+    end for a range with one (a ratio, a time). For small s it is Student's own interval.
+
+    Args:
+        values: finite numbers `[S]`, one a seed, two at least.
+        low: lower end of the figure's range.
+        high: upper end.
+        level: coverage of the interval.
+        step: distance of the values that a seed can have, such as 1/N for a share of N images. Seeds that agree may
+            differ by what falls between two of them: their variance is step^2 / 12 at least. Default 0: none.
+
+    Raises:
+        ParameterError: fewer than two values, or one is not finite or outside the range, or step is below 0.
+
+    >>> over_seeds([0.25, 0.5, 0.75]).value
+    0.5
+    >>> round(over_seeds([0.9, 1.0, 1.0]).high, 2), over_seeds([0.9, 1.0, 1.0], low=0, high=1).high
+    (1.11, 1.0)
+    >>> round(over_seeds([0.5, 0.5, 0.5], step=0.01).high, 4)
+    0.5072
+    """
+    largest = float(np.finfo(np.float64).max)
+    column = np.sort(numbers("values", values, low=max(low, -largest), high=min(high, largest)))
+    n = len(column)
+    if n < 2:
+        raise ParameterError("an interval over seeds needs two of them at least, not 1")
+    if not 0 <= step < math.inf:
+        raise ParameterError(f"step must be 0 or more, and finite, not {step}; give 1/N for a share of N images")
+    mean, spread = float(column.mean()), max(float(column.std(ddof=1)), step / math.sqrt(12))
+    error = spread / math.sqrt(n)
+    half = error * float(scipy.stats.t.ppf((1 + level) / 2, n - 1))
+    ends = _ends(mean, half, low, high)
+    return Figure(mean, min(ends[0], mean), max(ends[1], mean), n, f"student {percent(level)} over seeds")
+
+
+def _ends(mean: float, half: float, low: float, high: float) -> tuple[float, float]:
+    """The interval `mean +- half`, bent so that it stays between `low` and `high`."""
+    if half == 0 or mean in (low, high) or (math.isinf(low) and math.isinf(high)):
+        return max(mean - half, low), min(mean + half, high)
+    if math.isinf(high):
+        factor = math.exp(min(half / (mean - low), 700.0))
+        return low + (mean - low) / factor, low + (mean - low) * factor
+    if math.isinf(low):
+        below, above = _ends(-mean, half, -high, math.inf)
+        return -above, -below
+    width = high - low
+    share = (mean - low) / width
+    centre, reach = math.asin(math.sqrt(share)), half / width / (2 * math.sqrt(share * (1 - share)))
+    first, last = max(centre - reach, 0.0), min(centre + reach, math.pi / 2)
+    return low + width * math.sin(first) ** 2, low + width * math.sin(last) ** 2

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from unshaken.measure.robustness.disparity_theory import gaussian_optimum
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
 from unshaken.measure.robustness.stable_noise import stable_rule
-from unshaken.measure.statistics.seeds import over_seeds
+from unshaken.measure.statistics.means import over_seeds
 from unshaken.papers.accuracy_disparity import (
     BUDGETS,
     CAUCHY,

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure.classification.macro_f1 import f1_columns, f1_of_means, f1_rows
-from unshaken.measure.retrieval.spread import figure_of_means
+from unshaken.measure.classification.class_means import f1_columns, f1_of_means, f1_rows
 from unshaken.measure.statistics.columns import Numbers
+from unshaken.measure.statistics.spread import figure_of_means
 from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, FRESH, TIMES, CrossModalDilutionPaper
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.tasks.image_text.report import RANGES

@@ -28,8 +28,8 @@ from unshaken.tasks.ranking import (
     load_encoder,
     read_wordnet,
 )
+from unshaken.tasks.ranking.collection import PARTS, Synset
 from unshaken.tasks.ranking.robustness import ranking_rows
-from unshaken.tasks.ranking.wordnet import PARTS, Synset
 
 CHANGES = Changes(queries=[("swap", 1), ("swap", 2)], documents=[("append", 1), ("append", 3)])
 MEASURE = "RR@100"

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.measure.retrieval.spread import corners, figure_of_means
 from unshaken.measure.statistics.columns import Numbers
+from unshaken.measure.statistics.spread import corners, figure_of_means
 from unshaken.papers.frame.rows import Rows, mean_of
 from unshaken.papers.ranking_robustness import (
     BESIDE,

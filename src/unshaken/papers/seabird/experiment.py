@@ -24,9 +24,8 @@ from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.seabird import ARMS, BCE, DEPTH, DICE, LENGTHS, SIGMAS, SeaBirdPaper
 from unshaken.tasks.bev.boxes import rasterise
 from unshaken.tasks.bev.centre_depth import CentreDepth, column_depths
-from unshaken.tasks.bev.depth_losses import LOSSES
 from unshaken.tasks.bev.linear_sgd import linear_sgd
-from unshaken.tasks.bev.loss_noise import crossings, loss_noise
+from unshaken.tasks.bev.loss_noise import LOSSES, crossings, loss_noise
 from unshaken.tasks.bev.scenes import Scenes, draw_scenes
 
 unet = partial(UNet, widths=(8, 16, 32))

@@ -7,7 +7,7 @@ import torch
 from unshaken.core.classifier import Classifier
 from unshaken.core.progress import track
 from unshaken.harden.recipes.pretraining.swav import SwAV
-from unshaken.measure.retrieval.copies import copy_precision
+from unshaken.measure.retrieval import copy_precision
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.networks import plan_training, untrained
 from unshaken.papers.uncurated_pretraining import (

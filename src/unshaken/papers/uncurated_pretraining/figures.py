@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.measure.fairness.group_rates import group_rates
-from unshaken.measure.robustness.alexnet import BENCHMARK
+from unshaken.measure.fairness import group_rates
+from unshaken.measure.robustness.corruption import BENCHMARK
 from unshaken.papers.frame.effects import across_seeds, values_of
 from unshaken.papers.frame.rows import Flags, Rows
 from unshaken.papers.uncurated_pretraining import (

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import find_method
-from unshaken.measure.robustness.alexnet import BENCHMARK
+from unshaken.measure.robustness.corruption import BENCHMARK
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.uncurated_pretraining import GROUPS, SEVERITY, UncuratedPretrainingPaper
-from unshaken.tasks.features.copies import EDITS, make_copies
+from unshaken.tasks.features.retrieval import EDITS, make_copies
 
 
 @dataclass(frozen=True, slots=True)

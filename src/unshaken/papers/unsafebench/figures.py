@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unshaken.measure import accuracy, compare
 from unshaken.measure.detection.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
 from unshaken.measure.statistics.columns import Flags
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import Figure
 from unshaken.papers.frame.roles import Roles, choosing
 from unshaken.papers.frame.rows import Rows, share_of
 from unshaken.papers.unsafebench import ARMS, CASES, LEVELS, MASKED, REAL, SOURCES, UnsafeBenchPaper

@@ -9,10 +9,9 @@ import numpy as np
 
 from unshaken import measure
 from unshaken.measure.detection.detection import detection
-from unshaken.measure.detection.mean_auroc import Placements, mean_auroc, mean_difference, of_sets
-from unshaken.measure.detection.ranking import compare_auroc
+from unshaken.measure.detection.ranking import Placements, compare_auroc, mean_auroc, mean_difference, of_sets
 from unshaken.measure.detection.selective import aurc
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.intervals import Figure
 from unshaken.report.read.scores import NORMAL, EvasionOutcome, RunScores, Scores
 
 Row = dict[str, Any]

@@ -10,8 +10,7 @@ import numpy as np
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure.object_detection.average_precision import average_precision, precision_recall_curve
-from unshaken.measure.object_detection.error_figures import cost_figures
-from unshaken.measure.object_detection.errors import Errors
+from unshaken.measure.object_detection.errors import Errors, cost_figures
 from unshaken.measure.object_detection.map_figures import Maps, map_difference, map_figure, resampled_map, shifted_map
 from unshaken.measure.object_detection.matching import AREAS, Matches
 from unshaken.report.cells import Row

@@ -8,7 +8,7 @@ import numpy as np
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import Comparison, Figure
-from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
+from unshaken.measure.segmentation import miou_difference, miou_figure, resampled_miou
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.paired_images import compare_images, shared_images

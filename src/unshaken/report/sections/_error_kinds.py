@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unshaken.measure.object_detection.error_figures import REPAIRS
-from unshaken.measure.object_detection.errors import KINDS
+from unshaken.measure.object_detection.errors import KINDS, REPAIRS
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Details, Heading, Prose, Table
 from unshaken.report.cells import Row

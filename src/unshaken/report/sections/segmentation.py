@@ -9,8 +9,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
-from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
-from unshaken.measure.segmentation.overlap import iou
+from unshaken.measure.segmentation import iou, miou_difference, miou_figure, resampled_miou
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Span, Table, Text, Tile

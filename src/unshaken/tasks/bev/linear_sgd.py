@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unshaken.tasks.bev.depth_losses import Loss
-from unshaken.tasks.bev.loss_noise import gradient, loss_noise
+from unshaken.tasks.bev.loss_noise import Loss, gradient, loss_noise
 
 
 @dataclass(frozen=True, slots=True)

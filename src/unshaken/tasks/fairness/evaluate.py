@@ -30,9 +30,8 @@ from unshaken.store.lock import locked
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
-from unshaken.tasks.fairness.figures import RECORD, FairnessReport, Settings, read_report
+from unshaken.tasks.fairness.figures import RECORD, TABLE, FairnessReport, Settings, read_report
 from unshaken.tasks.fairness.group_file import GroupFile, read_groups
-from unshaken.tasks.fairness.rows import TABLE
 
 BATCH = 64
 PIECE = 512

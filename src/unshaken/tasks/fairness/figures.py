@@ -12,11 +12,34 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
-from unshaken.measure.fairness.group_rates import GroupRates, group_rates
-from unshaken.measure.fairness.label_association import label_association, label_rate_differences
-from unshaken.measure.fairness.neighbours import neighbour_agreement
+from unshaken.measure.fairness import (
+    GroupRates,
+    group_rates,
+    label_association,
+    label_rate_differences,
+    neighbour_agreement,
+)
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.fairness.rows import TABLE
+from unshaken.store.tables import declare_table
+
+TABLE = "group_outcomes"
+GROUP_OUTCOMES = declare_table(
+    TABLE,
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("group", pa.string()),
+        ("subject", pa.string()),
+        ("given", pa.string()),
+        ("correct", pa.bool_()),
+        ("hit", pa.bool_()),
+        ("top_labels", pa.list_(pa.string())),
+        ("top_scores", pa.list_(pa.float32())),
+        ("neighbour_groups", pa.list_(pa.string())),
+    ],
+)
+"""See docs/runs.md for the columns."""
+
 
 RECORD = "fairness.json"
 SHOWN = 5

@@ -3,9 +3,18 @@
 from unshaken.models.layer_features import layer_features
 from unshaken.tasks.features.copies import find_copies, make_copies
 from unshaken.tasks.features.geolocation import locate, predict_places
+from unshaken.run.layer_features import layer_features
 from unshaken.tasks.features.linear_svm import LinearSVM, choose_c, fit_svm
 from unshaken.tasks.features.probes import Probe, choose_probe_c, fit_knn_probe, fit_linear_probe, frozen_features
-from unshaken.tasks.features.spatial_search import retrieve, spatial_distances, spatial_patches
+from unshaken.tasks.features.retrieval import (
+    find_copies,
+    locate,
+    make_copies,
+    predict_places,
+    retrieve,
+    spatial_distances,
+    spatial_patches,
+)
 from unshaken.tasks.features.transforms import Whitening, fit_whitening, signed_power, unit
 from unshaken.tasks.features.views import augmented_features, sixteen_views
 

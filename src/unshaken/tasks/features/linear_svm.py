@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.extras import need
-from unshaken.measure.classification.mean_class_accuracy import mean_class_accuracy
+from unshaken.measure.classification.class_means import mean_class_accuracy
 from unshaken.measure.statistics.columns import Indices, Numbers
 from unshaken.tasks.features.transforms import Features
 

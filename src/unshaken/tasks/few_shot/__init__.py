@@ -1,10 +1,15 @@
 """Classes from few examples, on features of a network that is not trained any more."""
 
-from unshaken.tasks.few_shot.classifiers import knn_scores, logistic_scores, prototype_scores
-from unshaken.tasks.few_shot.episodes import Episodes, draw_episodes, run_episodes
+from unshaken.tasks.few_shot.episodes import (
+    Episodes,
+    draw_episodes,
+    knn_scores,
+    logistic_scores,
+    prototype_scores,
+    run_episodes,
+)
 from unshaken.tasks.few_shot.extend import add_classes, head_of
-from unshaken.tasks.few_shot.head import PrototypeHead
-from unshaken.tasks.few_shot.head_file import load_head
+from unshaken.tasks.few_shot.head import PrototypeHead, load_head
 
 __all__ = [
     "Episodes",

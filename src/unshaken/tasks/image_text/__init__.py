@@ -1,7 +1,11 @@
 """Classifiers of images with texts: what added texts, corrupted images and both together cost them."""
 
-from unshaken.tasks.image_text.baselines import (
+from unshaken.tasks.image_text.changes import (
     BASELINES,
+    AppendText,
+    ChangeBoth,
+    ChangeImage,
+    PerturbText,
     filler,
     keywords,
     nearest_texts,
@@ -9,21 +13,23 @@ from unshaken.tasks.image_text.baselines import (
     write_urls,
     written_by,
 )
-from unshaken.tasks.image_text.changes import AppendText, ChangeBoth, ChangeImage, PerturbText
 from unshaken.tasks.image_text.evaluate import evaluate
 from unshaken.tasks.image_text.fit_fusion import FusionTraining, fit_fusion
 from unshaken.tasks.image_text.fusion import FusionClassifier, FusionHead, ImageFeatureMemory
-from unshaken.tasks.image_text.insertion import MaskedModel
 from unshaken.tasks.image_text.match import MatchScore
-from unshaken.tasks.image_text.material import Material, gather_material
-from unshaken.tasks.image_text.mislead import mislead_loss, soft_words
 from unshaken.tasks.image_text.relevance import ClassCaptionVectors, Relevance, TopicModel
 from unshaken.tasks.image_text.report import ImageTextReport, table_lines
-from unshaken.tasks.image_text.samples import ImageTextSet
-from unshaken.tasks.image_text.search import Dilution, Floors
-from unshaken.tasks.image_text.table import read_samples
+from unshaken.tasks.image_text.samples import ImageTextSet, read_samples
+from unshaken.tasks.image_text.search import Dilution, Floors, mislead_loss, soft_words
 from unshaken.tasks.image_text.words import describe_pictures, image_keywords, tag_keywords, text_keywords
-from unshaken.tasks.image_text.writers import InsertionWriter, ModelWriter, TemplateWriter
+from unshaken.tasks.image_text.writers import (
+    InsertionWriter,
+    MaskedModel,
+    Material,
+    ModelWriter,
+    TemplateWriter,
+    gather_material,
+)
 
 __all__ = [
     "BASELINES",

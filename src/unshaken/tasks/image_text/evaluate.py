@@ -16,17 +16,51 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.text.self_bleu import self_bleu
+from unshaken.measure.text import self_bleu
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import empty_table, table_of
+from unshaken.store.tables import declare_table, table_of
 from unshaken.tasks.image_text.changes import Change, ChangeResult
 from unshaken.tasks.image_text.predict import Predict, ask, true_probability, truncations
 from unshaken.tasks.image_text.relevance import Relevance
 from unshaken.tasks.image_text.report import RECORD, ImageTextReport
 from unshaken.tasks.image_text.samples import ImageTextSet
-from unshaken.tasks.image_text.sentences import split_sentences
+from unshaken.tasks.image_text.words import split_sentences
 from unshaken.tasks.ranking.words import WORD
+
+DILUTIONS = declare_table(
+    "dilutions",
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("classifier", pa.string()),
+        ("change", pa.string()),
+        ("label", pa.int64()),
+        ("text", pa.string()),
+        ("added", pa.string()),
+        ("changed_text", pa.string()),
+        ("position", pa.string()),
+        ("prediction", pa.int64()),
+        ("p_label", pa.float64()),
+        ("changed_prediction", pa.int64()),
+        ("changed_p_label", pa.float64()),
+        ("relevance_text", pa.float64()),
+        ("relevance_image", pa.float64()),
+        ("topic_divergence", pa.float64()),
+        ("match", pa.float64()),
+        ("words_added", pa.int64()),
+        ("self_bleu", pa.float64()),
+        ("truncated", pa.bool_()),
+        ("queries", pa.int64()),
+        ("kept", pa.bool_()),
+        ("refused", pa.string()),
+        ("image_changed", pa.bool_()),
+        ("seconds", pa.float64()),
+    ],
+)
+"""See docs/runs.md for the columns."""
+
 
 NAME = re.compile(r"[A-Za-z0-9_+-]+")
 DILUTIONS_NAME = "dilutions"

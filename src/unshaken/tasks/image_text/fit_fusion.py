@@ -23,8 +23,8 @@ from unshaken.tasks.image_text.fusion import (
     image_features_of,
 )
 from unshaken.tasks.image_text.samples import ImageTextSet
-from unshaken.tasks.ranking.dense import Encode
 from unshaken.tasks.ranking.neural import EncoderMemory
+from unshaken.tasks.ranking.ranker import Encode
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.tasks.image_text.fit_fusion import FusionTraining, fit_head, match_scores
 from unshaken.tasks.image_text.fusion import FusionHead, ImageFeatures, encode_texts, image_features_of
 from unshaken.tasks.image_text.samples import ImageTextSet
-from unshaken.tasks.ranking.dense import Encode
+from unshaken.tasks.ranking.ranker import Encode
 
 MISMATCHES = 3
 """Texts of other samples for each of its own."""

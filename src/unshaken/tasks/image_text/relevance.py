@@ -14,9 +14,9 @@ from torch import Tensor
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.extras import need
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.measure.text.topic_divergence import topic_divergence
+from unshaken.measure.text import topic_divergence
 from unshaken.tasks.image_text.words import content_words
-from unshaken.tasks.ranking.dense import Encode, encode_unit
+from unshaken.tasks.ranking.ranker import Encode, encode_unit
 
 ImageVectors = Callable[[Tensor], ArrayLike]
 """From images, float32 `[n, C, H, W]` in [0, 1], to vectors `[n, E]` in the space of the texts."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.measure import Figure, share
-from unshaken.measure.classification.macro_f1 import (
+from unshaken.measure.classification.class_means import (
     PairedF1,
     f1_columns,
     f1_rows,
@@ -24,8 +24,8 @@ from unshaken.measure.classification.macro_f1 import (
     macro_f1,
     paired_f1,
 )
-from unshaken.measure.retrieval.spread import figure_of_means
 from unshaken.measure.statistics.means import mean_figure
+from unshaken.measure.statistics.spread import figure_of_means
 from unshaken.store.run_dir import RunDir
 
 RECORD = "image_text.json"

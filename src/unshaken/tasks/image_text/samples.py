@@ -1,18 +1,28 @@
-"""`ImageTextSet`: images with a text and a label each."""
+"""`ImageTextSet`: images with a text and a label each, and its reader of tables."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
-from unshaken.core.numbers import shorten
+from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, in_range, shorten
+from unshaken.data.decode import BadImage, open_image, pixels_of
+from unshaken.data.labels import labels_from
+from unshaken.data.parquet_check import check_parquet
+from unshaken.data.spec import reason_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +101,160 @@ class ImageTextSet:
 def to_bytes(images: Tensor) -> Tensor:
     """Images in [0, 1] as uint8, rounded: what a picture file holds."""
     return images.mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+LONGEST_TEXT = 20_000
+"""Characters of a text that are kept; no model of texts reads as many."""
+LARGEST_TABLE = 2 << 30
+"""Bytes of a CSV file, which is read as a whole."""
+
+
+def read_samples(
+    path: str | os.PathLike[str], *, size: int, classes: Sequence[str] = (), longest: int = LONGEST_TEXT
+) -> ImageTextSet:
+    """Read a table with the columns `image`, `text`, `label` and, if it is there, `id`.
+
+    A Parquet file holds the bytes of image files, a CSV file their paths, relative to its own folder. Images become
+    RGB: the short side resized to `size`, the centre cut. A row whose image cannot be read, whose text is missing or
+    blank, whose label is missing or no class, or whose id is missing or was met before is left out, and its reason is
+    kept in `bad` under its id, or `row N`, counted from 0, where that is missing. Texts of any script are taken as
+    they are.
+
+    Args:
+        path: ends in `.parquet` or `.csv`.
+        size: side of the images in pixels.
+        classes: names in label order; default sorted names of the labels, or their numbers.
+        longest: characters of a text that are kept; what is beyond is cut, and the id is among `truncated`.
+
+    Raises:
+        DataError: the file is absent, is not of its kind, lacks a column, or has no row that can be used.
+        ParameterError: size or longest is out of range.
+    """
+    in_range("size", size, 1, MAX_SIDE)
+    in_range("longest", longest, 1, LONGEST_TEXT)
+    place = Path(path)
+    table = _table(place)
+    count, name = len(table), str(path)
+    bad: dict[int, str] = {}
+    ids = _ids(table, bad)
+    texts, truncated = _texts(table, longest, bad)
+    labels, names, wrong = labels_from(table["label"], classes, name)
+    if labels is None:
+        raise DataError(f"{name}: every label is missing")
+    for row, why in wrong.items():
+        bad.setdefault(row, why)
+    images: dict[int, Tensor] = {}
+    for row, source in enumerate(table["image"].to_pylist()):
+        if row not in bad:
+            try:
+                images[row] = _image(source, place.parent, size)
+            except BadImage as error:
+                bad[row] = str(error)
+    good = [row for row in range(count) if row not in bad]
+    if not good:
+        first = bad[0] if bad else "it has no rows"
+        raise DataError(f"{name}: none of {count} rows can be used; the first: {first}")
+    if not names and labels[good].max() >= MAX_CLASSES:
+        raise DataError(f"{name}: label {labels[good].max()} is beyond {MAX_CLASSES:,} classes: number them from 0")
+    known = names or tuple(str(i) for i in range(int(labels[good].max()) + 1))
+    return ImageTextSet(
+        torch.stack([images[row] for row in good]), tuple(texts[row] for row in good), labels[good],
+        tuple(ids[row] for row in good), tuple(known), frozenset(ids[row] for row in good if row in truncated),
+        {ids[row]: why for row, why in bad.items()},
+    )  # fmt: skip
+
+
+def _table(path: Path) -> Any:
+    """The columns that are wanted.
+
+    Raises:
+        DataError: as `read_samples`.
+    """
+    kind = path.suffix.lower()
+    if kind not in (".parquet", ".csv"):
+        raise DataError(f"{shorten(str(path))} is neither .parquet nor .csv: name a table of one of these kinds")
+    if not path.is_file():
+        raise DataError(f"there is no file {shorten(str(path))}")
+    wanted = ["image", "text", "label", "id"]
+    try:
+        if kind == ".parquet":
+            check_parquet(path, wanted, str(path))
+            schema = pq.read_schema(path)
+            table = pq.read_table(path, columns=[c for c in wanted if c in schema.names], memory_map=False)
+            table.validate(full=True)
+        else:
+            if path.stat().st_size > LARGEST_TABLE:
+                raise DataError(f"{path.name} has more than {LARGEST_TABLE >> 30} GiB: write it as Parquet")
+            text = pa.string()
+            options = pyarrow.csv.ConvertOptions(
+                column_types={"image": text, "text": text, "id": text}, strings_can_be_null=True,
+                quoted_strings_can_be_null=False, null_values=["", "NaN", "nan", "NULL", "null", "NA"],
+            )  # fmt: skip
+            parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
+            table = pyarrow.csv.read_csv(path, convert_options=options, parse_options=parsing)
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        raise DataError(f"{shorten(str(path))} cannot be read as {kind[1:]}: {reason_of(error)}") from error
+    if missing := [c for c in wanted[:3] if c not in table.column_names]:
+        there = ", ".join(table.column_names) or "none"
+        raise DataError(f"{path.name} has no column {missing[0]!r}; its columns: {there}")
+    if twice := [c for c in wanted if table.column_names.count(c) > 1]:
+        raise DataError(f"{path.name} has the column {twice[0]!r} more than once; rename all but one")
+    return table
+
+
+def _ids(table: Any, bad: dict[int, str]) -> list[str]:
+    """Ids as strings, or row numbers; a row whose id is missing or repeated is bad, and called `row N`."""
+    if "id" not in table.column_names:
+        return [str(row) for row in range(len(table))]
+    found: list[str] = []
+    seen: set[str] = set()
+    for row, value in enumerate(table["id"].to_pylist()):
+        text = "" if value is None else str(value)
+        if not text:
+            bad[row] = "the id is missing"
+        elif text in seen:
+            bad[row] = f"the id {shorten(text)} was met before"
+        seen.add(text)
+        found.append(f"row {row}" if row in bad else text)
+    return found
+
+
+def _texts(table: Any, longest: int, bad: dict[int, str]) -> tuple[list[str], set[int]]:
+    """Texts, cut where they are too long, and the rows of those that were cut."""
+    column = table["text"]
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_null(column.type)):
+        raise DataError(f"the column 'text' is of type {column.type}; it must hold strings")
+    texts: list[str] = []
+    cut: set[int] = set()
+    for row, value in enumerate(column.to_pylist()):
+        if value is None:
+            bad.setdefault(row, "the text is missing")
+        elif not value.strip():
+            bad.setdefault(row, "the text is blank")
+        elif len(value) > longest:
+            cut.add(row)
+        texts.append((value or "")[:longest])
+    return texts, cut
+
+
+def _image(source: Any, folder: Path, size: int) -> Tensor:
+    """An image, uint8 `[3, size, size]`.
+
+    Raises:
+        BadImage: it cannot be read.
+    """
+    if isinstance(source, dict):  # as the `datasets` library writes it
+        source = source.get("bytes")
+    if source is None:
+        raise BadImage("the image is missing")
+    if isinstance(source, str):
+        file = folder / source
+        if not file.is_file():
+            raise BadImage(f"there is no image file {shorten(source)}")
+        source = file
+    if not isinstance(source, bytes | Path):
+        raise BadImage(f"the image is {type(source).__name__}; it must be the bytes of an image file, or its path")
+    pixels = pixels_of(open_image(source), size=size, mode="RGB")
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).contiguous()

@@ -15,15 +15,16 @@ import pyarrow as pa
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.notebook import facts_card
 from unshaken.measure import Figure, holm, paired_difference, share
-from unshaken.measure.retrieval.spread import corners, figure_of_means, permutation_test, spread
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.means import mean_figure
+from unshaken.measure.statistics.spread import corners, figure_of_means, permutation_test, spread
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.ranking.ranker import Learner, Ranker
 from unshaken.tasks.ranking.robustness import ranking_rows
 from unshaken.tasks.ranking.setting import Changes, RankingTest
+from unshaken.tasks.ranking.robustness import RANKINGS, Changes, RankingTest, ranking_rows
 
 RECORD = "rankings.json"
 """Says whether an evaluation has come to its end."""

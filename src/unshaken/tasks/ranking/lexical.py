@@ -10,7 +10,7 @@ import numpy as np
 from typing_extensions import override
 
 from unshaken.tasks.ranking.ranker import Scores
-from unshaken.tasks.ranking.term_counts import Numbers, QueryTerms, TermCounts
+from unshaken.tasks.ranking.words import Numbers, QueryTerms, TermCounts
 
 
 def bm25(terms: QueryTerms, k1: float, b: float) -> Numbers:

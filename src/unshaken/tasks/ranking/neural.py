@@ -14,11 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from unshaken.core.errors import ModelError
 from unshaken.tasks.ranking.collection import Collection
-from unshaken.tasks.ranking.dense import DenseRanker, Encode, encode_unit
-from unshaken.tasks.ranking.pairwise import draw_candidates, fit_linear
-from unshaken.tasks.ranking.ranker import Scores
-from unshaken.tasks.ranking.term_counts import Numbers, TermCounts
-from unshaken.tasks.ranking.words import split_words
+from unshaken.tasks.ranking.learned import draw_candidates, fit_linear
+from unshaken.tasks.ranking.ranker import DenseRanker, Encode, Scores, encode_unit
+from unshaken.tasks.ranking.words import Numbers, TermCounts, split_words
 
 KERNELS = ((1.0, 0.001), *((mu / 10, 0.1) for mu in range(9, -10, -2)))
 """Mean and deviation of each kernel, the first of words that are the same."""

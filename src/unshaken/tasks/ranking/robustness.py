@@ -1,28 +1,217 @@
-"""The five tasks of a ranker's robustness, as rows."""
+"""The five tasks of a ranker's robustness: their settings, the queries' rankings, and the rows."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import shorten
-from unshaken.core.part import Part
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import LARGEST_COUNT, in_range, shorten
+from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
+from unshaken.measure.retrieval import kendall_tau, rank_biased_overlap
+from unshaken.store.tables import declare_table
 from unshaken.tasks.ranking.collection import Collection
-from unshaken.tasks.ranking.manipulations import find_manipulation
-from unshaken.tasks.ranking.measures import measure_queries, parse_measure
-from unshaken.tasks.ranking.order import Ranking, finite_scores, rank_among
-from unshaken.tasks.ranking.perturbations import perturb
-from unshaken.tasks.ranking.ranked_queries import RankedQueries, fixed_targets, head_overlap, rank_queries, shared_tau
-from unshaken.tasks.ranking.ranker import Index, Learner, Ranker
-from unshaken.tasks.ranking.rows import part_of
-from unshaken.tasks.ranking.setting import SEARCHED_DOCUMENT, SEARCHED_QUERY, Changes, RankingTest
+from unshaken.tasks.ranking.lexical import BM25
+from unshaken.tasks.ranking.order import (
+    Ranking,
+    finite_scores,
+    measure_queries,
+    parse_measure,
+    rank_among,
+    sort_by_score,
+    tie_order,
+)
+from unshaken.tasks.ranking.perturbations import MANIPULATIONS, OTHERS, TYPOS, find_manipulation, perturb
+from unshaken.tasks.ranking.ranker import Index, Learner, Ranker, Scores
 from unshaken.tasks.ranking.text_search import raised_documents, worst_queries
+
+SEARCHED_QUERY, SEARCHED_DOCUMENT = "worst", "raise"
+"""Changes that ask the ranker which is worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is done to queries and documents.
+
+    Args:
+        queries: name of a change and the words it is made to, as in `("swap", 1)`; see `perturb`. `("worst", 2)` asks
+            the ranker which mistakes are worst.
+        documents: name of a change and how often, as in `("append", 3)`; see `MANIPULATIONS`. `("raise", 3)` asks the
+            ranker where words of the query count most.
+        position: the place, from 1, of the changed document in the list of BM25, the same document for all rankers.
+        synonyms: word to others, for the change `synonym`.
+    """
+
+    queries: Sequence[tuple[str, int]] = (("swap", 1), ("swap", 2))
+    documents: Sequence[tuple[str, int]] = (("append", 1), ("append", 3))
+    position: int = 10
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuse what cannot be done, before a ranker is asked.
+
+        Raises:
+            ParameterError: a name is unknown, a number is below 1, or `synonym` has no synonyms.
+        """
+        known = {"queries": [*TYPOS, *OTHERS, SEARCHED_QUERY], "documents": [*MANIPULATIONS, SEARCHED_DOCUMENT]}
+        for what, names in known.items():
+            for name, count in getattr(self, what):
+                if name not in names:
+                    raise ParameterError(f"there is no change of {what} {shorten(name)}; {did_you_mean(name, names)}")
+                in_range(f"the number of the change {name!r}", count, 1, LARGEST_COUNT)
+        in_range("position", self.position, 1, LARGEST_COUNT)
+        if "synonym" in dict(self.queries) and not self.synonyms:
+            raise ParameterError("the change 'synonym' needs synonyms: a mapping from words to others")
+
+
+@dataclass(frozen=True, slots=True)
+class RankingTest:
+    """What rankers are tested on.
+
+    Args:
+        collection: the test queries, with their types for the task of unseen types.
+        training: what learners learn from; its queries are none of the test queries.
+        elsewhere: test queries of another corpus; None leaves the task of unseen corpora out.
+        elsewhere_training: what learners learn from in that corpus.
+    """
+
+    collection: Collection
+    training: Collection | None = None
+    elsewhere: Collection | None = None
+    elsewhere_training: Collection | None = None
+
+    def __post_init__(self) -> None:
+        for test, training in ((self.collection, self.training), (self.elsewhere, self.elsewhere_training)):
+            if test is not None and training is not None and (shared := test.queries.keys() & training.queries.keys()):
+                raise ParameterError(f"{len(shared)} test queries are among those of training, such as "
+                                     f"{shorten(min(shared))}; take them out of one")  # fmt: skip
+        if (self.elsewhere is None) != (self.elsewhere_training is None):
+            raise ParameterError("another corpus needs both its test queries and its training queries")
+
+
+RANKINGS = declare_table(
+    "rankings",
+    [
+        ("id", pa.string()),
+        ("condition", pa.string()),
+        ("ranker", pa.string()),
+        ("task", pa.string()),
+        ("change", pa.string()),
+        ("measure", pa.string()),
+        ("effectiveness", pa.float64()),
+        ("judged", pa.float64()),
+        ("tau", pa.float64()),
+        ("overlap", pa.float64()),
+        ("first_changed", pa.bool_()),
+        ("document", pa.string()),
+        ("rank_before", pa.int64()),
+        ("rank_after", pa.int64()),
+        ("text", pa.string()),
+        ("calls", pa.int64()),
+        ("seconds", pa.float64()),
+    ],
+)
+"""See docs/runs.md for the columns."""
+
+
+def part_of(condition: str, ranker: str, task: str, change: str, ids: Sequence[str], **columns: Any) -> Part:
+    """The rows of a ranker under one condition; columns that are not given are empty.
+
+    Args:
+        condition: its id.
+        ranker: name of the ranker.
+        task: one of the five.
+        change: what was changed, and how much of it.
+        ids: of the queries.
+        columns: name to values, one a query, or one value for all.
+    """
+    count = len(ids)
+    single = {"condition": condition, "ranker": ranker, "task": task, "change": change, **columns}
+    filled: Mapping[str, Any] = {
+        name: list(value) if isinstance(value := single.get(name), list | tuple) else [value] * count
+        for name in RANKINGS.names
+    }
+    return Part("rankings", Condition(condition, ranker), {**filled, "id": list(ids)})
+
+
+COMPARED = 100
+"""Documents at the head of a ranking that Kendall's tau and the overlap compare."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankedQueries:
+    """A ranker's scores on a collection.
+
+    Args:
+        index: the ranker.
+        ids: of the documents.
+        ties: `[D]`, see `tie_order`.
+        scores: `[Q, D]`.
+        rankings: query id to its documents in order.
+        seconds: of the scoring.
+    """
+
+    index: Index
+    ids: tuple[str, ...]
+    ties: NDArray[np.int64]
+    scores: Scores
+    rankings: Mapping[str, Ranking]
+    seconds: float
+
+
+def rank_queries(index: Index, collection: Collection, queries: Mapping[str, str] | None = None) -> RankedQueries:
+    """Rank all documents for each query.
+
+    Args:
+        index: a ranker that has read the collection's documents.
+        collection: has them.
+        queries: id to text; default, those of the collection.
+    """
+    texts = collection.queries if queries is None else queries
+    ids, began = tuple(collection.documents), time.perf_counter()
+    scores = np.asarray(index.score(list(texts.values())), np.float32)
+    seconds, ties = time.perf_counter() - began, tie_order(ids)
+    rankings = {q: sort_by_score(ids, row, ties=ties) for q, row in zip(texts, scores, strict=True)}
+    return RankedQueries(index, ids, ties, scores, rankings, seconds)
+
+
+def fixed_targets(collection: Collection, position: int) -> dict[str, str]:
+    """The document at a place of BM25's list for each query, for changes that are the same for all rankers.
+
+    Args:
+        collection: queries and documents.
+        position: from 1; the last where there are fewer documents.
+
+    Raises:
+        ParameterError: the position is below 1.
+    """
+    if position < 1:
+        raise ParameterError(f"position must be at least 1, not {position}")
+    ranked = rank_queries(BM25().index(list(collection.documents.values())), collection)
+    return {q: ranking.ids[min(position, len(ranking.ids)) - 1] for q, ranking in ranked.rankings.items()}
+
+
+def shared_tau(before: Sequence[str], after: Sequence[str]) -> float:
+    """Kendall's tau of the documents that the heads of both rankings have; see `COMPARED`."""
+    one, other = before[:COMPARED], after[:COMPARED]
+    shared = set(one) & set(other)
+    return kendall_tau([d for d in one if d in shared], [d for d in other if d in shared])
+
+
+def head_overlap(before: Sequence[str], after: Sequence[str]) -> float:
+    """Rank-biased overlap of the heads of two rankings, p = 0.9; see `COMPARED`."""
+    depth = min(COMPARED, len(before), len(after))
+    return rank_biased_overlap(before[:depth], after[:depth])
+
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
 

@@ -1,11 +1,10 @@
 """Zero-shot classifiers: prompts, and models compared over six aspects of robustness by six factors of their design."""
 
 from unshaken.models.zero_shot import DualEncoder, ImageTower, class_weights
+from unshaken.tasks.zero_shot.across import FamilyLine, family_lines, robustness_beyond
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.candidates import Candidate, embed_images
-from unshaken.tasks.zero_shot.captions import Captions, read_captions
 from unshaken.tasks.zero_shot.choices import Choice, ask, compare_choices, confusing_options, top_options
-from unshaken.tasks.zero_shot.lines import FamilyLine, family_lines, robustness_beyond
 from unshaken.tasks.zero_shot.losses import info_nce, sigmoid_pairs
 from unshaken.tasks.zero_shot.model_factors import FACTORS, ModelFactors, matched_difference
 from unshaken.tasks.zero_shot.prompts import (
@@ -16,6 +15,7 @@ from unshaken.tasks.zero_shot.prompts import (
     prompt_hits,
 )
 from unshaken.tasks.zero_shot.retrieval import RetrievalRanks, recalls, retrieve
+from unshaken.tasks.zero_shot.tables import Captions, read_captions
 from unshaken.tasks.zero_shot.visual_factors import FactorFigures, error_ratio, factor_figures, read_factors
 
 __all__ = [

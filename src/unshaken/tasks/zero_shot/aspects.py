@@ -15,11 +15,10 @@ from unshaken.measure.statistics import means as measure
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.choices import Choice, compare_choices, renumber
-from unshaken.tasks.zero_shot.outcomes import Outcomes, conditions_of, read_outcomes
 from unshaken.tasks.zero_shot.prompts import prompt_figures
 from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, HolisticRecord, ModelRecord, beneath
 from unshaken.tasks.zero_shot.retrieval import RetrievalRanks, recalls
-from unshaken.tasks.zero_shot.rows import read_rows
+from unshaken.tasks.zero_shot.rows import Outcomes, conditions_of, read_outcomes, read_rows
 from unshaken.tasks.zero_shot.visual_factors import factor_figures
 
 RESAMPLES = 300

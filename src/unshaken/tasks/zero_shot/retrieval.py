@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.measure import Figure, share
-from unshaken.measure.retrieval.spread import figure_of_means
+from unshaken.measure.statistics.spread import figure_of_means
 from unshaken.tasks.ranking.images import rank_images
-from unshaken.tasks.zero_shot.captions import Captions
+from unshaken.tasks.zero_shot.tables import Captions
 
 DEPTHS = (1, 5, 10)
 """The K of Recall@K."""

@@ -11,9 +11,9 @@ import numpy as np
 from unshaken.core.errors import DataError
 from unshaken.core.numbers import shorten
 from unshaken.measure import Figure, share
-from unshaken.measure.retrieval.spread import figure_of_means
 from unshaken.measure.statistics.columns import Flags, Numbers
-from unshaken.tasks.zero_shot.csv_tables import read_table
+from unshaken.measure.statistics.spread import figure_of_means
+from unshaken.tasks.zero_shot.tables import read_table
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,0 @@
-"""Figures of episodes: accuracy with an interval over episodes and classes."""

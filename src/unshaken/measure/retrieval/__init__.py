@@ -1,1 +1,0 @@
-"""How rankings change, and how evenly a ranker serves its queries."""

@@ -1,1 +1,0 @@
-"""Scaling laws: how a loss falls with the number of training images."""

@@ -1,1 +1,0 @@
-"""Measures of masks: a class for each pixel."""
