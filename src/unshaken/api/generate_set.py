@@ -24,7 +24,7 @@ from unshaken.generate.generator import Generator
 from unshaken.generate.labelled_set import write_labelled_set
 from unshaken.generate.saved import load_generator
 from unshaken.models import load_model
-from unshaken.report.generated_set import write_set_record
+from unshaken.report.pages.made_images import write_set_record
 from unshaken.store.run_dir import RunDir
 
 

@@ -23,7 +23,7 @@ from unshaken.measure.classification.label_versions import VersionChange, compar
 from unshaken.measure.statistics.columns import Indices
 from unshaken.measure.statistics.seeds import over_seeds
 from unshaken.report.compare import compare_runs
-from unshaken.report.label_versions_page import RECORD, write_label_versions
+from unshaken.report.pages.label_versions import LABEL_VERSIONS, RECORD
 from unshaken.run.config import read_config
 from unshaken.run.provenance import provenance
 from unshaken.store.run_dir import RunDir
@@ -96,7 +96,7 @@ def compare_labels(
     columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {"id": []}
     place.write_rows(table_of(Part(CHANGES, MADE, columns)), CHANGES, MADE.id, 0)
     place.write_json(record, RECORD)
-    write_label_versions(place)
+    LABEL_VERSIONS.write(place)
     return LabelComparison(change, rows, record)
 
 

@@ -27,9 +27,10 @@ from unshaken.harden.engine.run import HardenResult, chosen_weights
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
-from unshaken.report.pages import comparison_page
+from unshaken.report.pages.runs import comparison_page
+from unshaken.report.pages.training import TRAINING
 from unshaken.report.render.notebook import render_notebook
-from unshaken.report.write import make_report, write_training_report
+from unshaken.report.write import make_report
 from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.config import RunConfig
 from unshaken.run.shard import write_flags
@@ -200,7 +201,7 @@ def repair(
     figures = (audit_figures(RunDir(run), plan.aims), audit_figures(after.run, plan.aims))
     if why := refusal(*figures, plan.training.max_clean_loss):
         hardened = _with_start(hardened, after.run, why)
-    write_training_report(RunDir(out))
+    TRAINING.write(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)
 
 
