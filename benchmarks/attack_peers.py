@@ -124,7 +124,7 @@ def run_art(model: Classifier, images: Tensor, labels: Tensor, budget: Budget, s
 
 def run_unshaken(model: Classifier, images: Tensor, labels: Tensor, budget: Budget, seed: int) -> Tensor:
     """`unshaken.attack.PGD` through a fresh oracle, as `unshaken attack` runs it; the search copy is made anew."""
-    from unshaken.attack import PGD
+    from unshaken.attack.gradient.pgd import PGD
     from unshaken.core import Oracle
     from unshaken.core.search_copy import search_copy
 

@@ -30,7 +30,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unshaken.certify import SequentialSmoothing, Smoothing
+from unshaken.certify.smoothing.smoothing import Smoothing
+from unshaken.certify.smoothing.smoothing_sequential import SequentialSmoothing
 from unshaken.certify.smoothing.votes import vote
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating

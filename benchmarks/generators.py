@@ -18,9 +18,10 @@ from collections.abc import Iterator
 import torch
 from _peers import machine
 
-from unshaken.generate import DDPM, EDM, UNet, UNetSettings, VAESettings
+from unshaken.generate import DDPM, EDM, UNet, UNetSettings
 from unshaken.generate.class_gaussian import ClassGaussianSettings, fit_class_gaussian
 from unshaken.generate.generator import Generator
+from unshaken.generate.latent.vae import VAESettings
 
 STEPS = {"edm": (5, 10, 18), "ddpm": (5, 10, 25, 100)}
 

@@ -73,7 +73,8 @@ from unshaken.data.resident import Samples
 from unshaken.detect import Shares, fit
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.screen import screen
-from unshaken.explain import Deletion, make_case
+from unshaken.explain import make_case
+from unshaken.explain.metrics.deletion import Deletion
 from unshaken.generate import DDPM, EDM, UNet, UNetSettings
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.fit import fresh

@@ -34,7 +34,7 @@ from unshaken.store.config import NAME, RunConfig, read_config
 from unshaken.store.owner import STALE_SECONDS
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import GivenIds, write_ids
-from unshaken.store.tables import SCHEMAS
+from unshaken.store.tables import schema_of
 
 SHARD = 1024
 
@@ -88,7 +88,7 @@ def report(samples: int) -> dict[str, float]:
                 "condition": ["clean"] * n, "prediction": rng.integers(0, 10, n), "correct": rng.random(n) < 0.7,
                 "label": rng.integers(0, 10, n), "loss": rng.random(n), "confidence": rng.random(n),
             }  # fmt: skip
-            schema = SCHEMAS["outcomes"]
+            schema = schema_of("outcomes")
             given = {k: pa.array(v, schema.field(k).type) for k, v in columns.items()}
             arrays = [given.get(f.name, pa.nulls(n, f.type)) for f in schema]
             run.write_rows(pa.Table.from_arrays(arrays, schema=schema), "outcomes", "clean", shard)

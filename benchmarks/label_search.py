@@ -46,7 +46,8 @@ def write(folder: Path, n: int, classes: int, dtype: str) -> None:
 
 def unshaken(folder: Path, classes: int) -> int:
     """Flags by `ConfidentLearning`, from the file."""
-    from unshaken.labels import ConfidentLearning, Evidence, Probabilities
+    from unshaken.labels import Evidence, Probabilities
+    from unshaken.labels.find.confident_learning import ConfidentLearning
 
     labels = np.load(folder / "labels.npy")
     evidence = Evidence(labels, classes, Probabilities(np.load(folder / "p.npy", mmap_mode="r")))
@@ -87,7 +88,7 @@ def measure(name: str, folder: Path, classes: int) -> None:
     """One contender in this process: prints JSON."""
     __import__(IMPORTS[name])
     if name == "unshaken":
-        from unshaken.labels import ConfidentLearning, Evidence, Probabilities  # noqa: F401
+        pass
     before = forget_peak()
     began = time.perf_counter()
     mark = CONTENDERS[name](folder, classes)

@@ -27,7 +27,7 @@ from unshaken.models import fingerprint
 from unshaken.run import Job, execute, load_plan
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import SCHEMAS
+from unshaken.store.tables import empty_table
 
 PLAN = [{"method": "contrast", "severities": [1, 3]}]
 CONDITIONS, STEPS = ("clean", "contrast-1", "contrast-3"), ("clean", "contrast")
@@ -48,7 +48,7 @@ def planned(folder: Path, samples: int, shard_size: int) -> Job:
 def finish(job: Job, shards: int) -> None:
     """Give the first shards the rows of finished ones, without their work: hard links to one empty file a table."""
     for table, names in (("outcomes", CONDITIONS), ("cost", STEPS)):
-        job.run.write_rows(SCHEMAS[table].empty_table(), table, names[0], 0)
+        job.run.write_rows(empty_table(table), table, names[0], 0)
         first = Path(job.run.at("rows", table, f"{names[0]}-00000.parquet"))
         for name in names:
             for shard in range(shards):

@@ -21,10 +21,15 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.rng import SampleRng
-from unshaken.explain import Deletion, Infidelity, MaxSensitivity, PointingGame, SensitivityN, make_case
+from unshaken.explain import make_case
 from unshaken.explain.engine.metric import Case
 from unshaken.explain.engine.probed_metric import area_under_curve
+from unshaken.explain.metrics.deletion import Deletion
+from unshaken.explain.metrics.infidelity import Infidelity
+from unshaken.explain.metrics.max_sensitivity import MaxSensitivity
+from unshaken.explain.metrics.pointing_game import PointingGame
 from unshaken.explain.metrics.road import impute
+from unshaken.explain.metrics.sensitivity_n import SensitivityN
 
 MAPS = "input-x-gradient:channels=sum"
 N, SIDE, CLASSES, RUNS = 6, 16, 5, 20

@@ -32,9 +32,11 @@ from _peers import count, first_images, machine, spread
 from torch import Tensor
 
 import unshaken
-from unshaken.explain import Deletion, Insertion, make_case
+from unshaken.explain import make_case
 from unshaken.explain.engine.metric import Case
 from unshaken.explain.engine.probed_metric import area_under_curve, removal_ranks
+from unshaken.explain.metrics.deletion import Deletion
+from unshaken.explain.metrics.insertion import Insertion
 
 MODEL = "imagenet:efficientnet-lite0"
 

@@ -23,7 +23,7 @@ from _peers import machine
 from torch import Tensor
 
 import unshaken
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.oracle import required

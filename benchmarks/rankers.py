@@ -25,7 +25,7 @@ from _peers import first_images, machine
 from torch import Tensor, nn
 
 from unshaken import load_model
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import find_method

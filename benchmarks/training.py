@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.search_copy import search_copy

@@ -16,7 +16,8 @@ import unshaken
 import unshaken.api
 from unshaken.core.errors import RunError
 from unshaken.data import load_data
-from unshaken.detect import MSP, fit
+from unshaken.detect import fit
+from unshaken.detect.scores.msp import MSP
 
 PGD = "pgd:steps=2"
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from unshaken.attack import PGD, Auto
+from unshaken.attack.ensembles.auto import Auto
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Oracle
 from unshaken.core.context import Context
 from unshaken.core.trust import dynamic, randomness

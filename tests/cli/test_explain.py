@@ -17,7 +17,7 @@ from unshaken.data import load_data
 from unshaken.data.arrays import InMemory
 from unshaken.explain import Analysis, Case, Findings, MapMetric, MapScores, Subject
 from unshaken.measure import share
-from unshaken.report.explain_page import write_explain_report
+from unshaken.report.pages.explain import EXPLAIN
 from unshaken.store.run_dir import RunDir
 
 
@@ -111,7 +111,7 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch, toys):
         for p in (tmp_path / "run", tmp_path / "straight")
     )
     assert left == right
-    write_explain_report(straight.run)
+    EXPLAIN.write(straight.run)
 
 
 def test_maps_that_rank_no_pixel_are_counted_and_told(tmp_path, monkeypatch):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import unshaken
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.part import CLEAN, Condition
 from unshaken.data.streaming import stream
 from unshaken.papers.frame.outcomes import accuracy_of, evaluated, predicted, searched
 from unshaken.run.same_rows import differing_column
 from unshaken.store.tables import table_of
-from unshaken.stress import Fog
+from unshaken.stress.corruptions.fog import Fog
 
 
 def figures(place):

@@ -16,8 +16,6 @@ from unshaken.api.labels import find_labels
 from unshaken.core.errors import RunError
 from unshaken.data import resident
 from unshaken.data.arrays import InMemory
-from unshaken.harden.engine import cross_validation, held_out
-from unshaken.data.in_memory import InMemory
 from unshaken.harden.engine import cross_validation
 from unshaken.labels.engine import frozen
 from unshaken.run import pool

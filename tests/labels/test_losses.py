@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from scipy import stats
 
 from unshaken.core.masks import IGNORED
-from unshaken.harden.engine.contrastive import info_nce
+from unshaken.harden.recipes.pretraining.rrcm import info_nce
 from unshaken.labels.losses import (
     CLAMP,
     early_learning,

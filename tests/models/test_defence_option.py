@@ -7,7 +7,7 @@ import torch
 
 import unshaken
 from unshaken.core.errors import ParameterError
-from unshaken.harden import InputTransform
+from unshaken.harden.defences.input_transform import InputTransform
 from unshaken.models import fingerprint
 
 

@@ -21,7 +21,8 @@ import pytest
 import torch
 from PIL import Image
 
-from unshaken.attack import AutoAttack, CarliniWagner
+from unshaken.attack.ensembles.autoattack import AutoAttack
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.errors import MissingExtra
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.forward_pass import ForwardPass

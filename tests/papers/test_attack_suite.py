@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from unshaken.attack import AutoAttack
+from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.papers.attack_suite import EXPECTED, MASKED, WARNINGS, AttackSuitePaper
 from unshaken.papers.frame.claim import judge_parts
 from unshaken.papers.frame.measured import Nested

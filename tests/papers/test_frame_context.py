@@ -21,7 +21,8 @@ from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Datasets, Split
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.rows import Rows, means
-from unshaken.papers.frame.tables import SHARED, register_tables, table_name
+from unshaken.papers.frame.tables import register_tables, table_name
+from unshaken.papers.imagenet_mistakes import SHARED
 from unshaken.store.run_dir import RunDir
 
 

@@ -8,7 +8,9 @@ import torch
 from sklearn.metrics import f1_score
 from torch import nn
 
-from unshaken.attack import FGSM, PGD, DeepFool
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError

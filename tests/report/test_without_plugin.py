@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 import unshaken
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.registry import register, unregister
 from unshaken.report import write_report
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
-from unshaken.stress import Fog
+from unshaken.stress.corruptions.fog import Fog
 
 NAMES = ("toy-haze", "toy-pgd", "toy-energy")
 
@@ -24,7 +24,7 @@ NAMES = ("toy-haze", "toy-pgd", "toy-energy")
 @pytest.fixture
 def plugin() -> Iterator[None]:
     """A stressor of a family, an attack and a detector, as a plug-in would bring them."""
-    from unshaken.detect import Energy
+    from unshaken.detect.scores.energy import Energy
 
     class ToyHaze(Fog):
         """Fog by another name."""

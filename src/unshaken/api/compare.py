@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unshaken.api.tracking import log_comparison
 from unshaken.report import Comparisons, compare_runs
-from unshaken.report.pages import comparison_page
+from unshaken.report.pages.runs import comparison_page
 from unshaken.report.render.notebook import render_notebook
 from unshaken.store.run_dir import RunDir
 

@@ -23,7 +23,7 @@ from unshaken.explain.engine.attribution import Attribution, Control
 from unshaken.explain.engine.map_figures import agreements, differences
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.explain.engine.rows import RECORD, ExplainRecord, MethodRecord, table_rows
-from unshaken.report.explain_page import explain_page, write_explain_report
+from unshaken.report.pages.explain import EXPLAIN
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run.engine import LOCAL, read_engine
 from unshaken.store.lock import locked
@@ -49,7 +49,7 @@ class ExplainResult:
     record: ExplainRecord
 
     def _repr_html_(self) -> str:
-        return render_notebook(explain_page(self.run), f"{str(self.run).rstrip('/')}/report.html")
+        return render_notebook(EXPLAIN.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
 @of_arguments
@@ -125,7 +125,7 @@ def explain(
         record.bad_samples = [{"id": i, "reason": why} for i, why in sorted(loaded.subject.bad.items())]
         record.provenance, record.finished = provenance(), True
         record.write(run)
-        write_explain_report(run)
+        EXPLAIN.write(run)
     return ExplainResult(run, record)
 
 

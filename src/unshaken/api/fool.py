@@ -25,9 +25,9 @@ from unshaken.core.meter import Meter
 from unshaken.core.part import Condition
 from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.models import as_classifier, load_model
+from unshaken.report.pages.made_images import MADE_IMAGES
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
-from unshaken.report.write import write_images_report
 from unshaken.run.shard import write_cost, write_flags
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -110,7 +110,7 @@ def fool(
         write_flags(folder, condition.id, 0, list(part.flags))
     write_cost(folder, 0, condition.id, oracle.meter, Meter(), time.perf_counter() - began)
     record = _write(folder, oracle, numbers, found, heading)
-    write_images_report(folder)
+    MADE_IMAGES.write(folder)
     return FoolResult(folder, found.images, record)
 
 

@@ -25,8 +25,8 @@ from unshaken.generate.latent.vae import VAESettings
 from unshaken.generate.rows import Throughput, generated_rows
 from unshaken.generate.saved import load_generator, save
 from unshaken.generate.unet import UNet, UNetSettings
+from unshaken.report.pages.made_images import MADE_IMAGES
 from unshaken.report.render.notebook import pictures_card
-from unshaken.report.write import write_images_report
 from unshaken.run.shard import write_flags
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -219,5 +219,5 @@ def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[s
         folder.write_rows(table_of(one), one.table, condition.id, 0)
     if part.flags:
         write_flags(folder, condition.id, 0, list(part.flags))
-    write_images_report(folder)
+    MADE_IMAGES.write(folder)
     folder.write_json({**record, "images": names, "speed": speed.to_json()}, RECORD)

@@ -19,8 +19,6 @@ from unshaken.core.keywords import keywords
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import file_mark
 from unshaken.detect.engine.anatomy import predicted
-from unshaken.generate.fill import CONDITIONS, Check, GeneratedSet, HeldOut, Photos, fill_set, is_flat
-from unshaken.detect.engine.penultimate import predicted
 from unshaken.generate.fill import (
     CONDITIONS,
     Check,
@@ -34,7 +32,7 @@ from unshaken.generate.fill import (
 from unshaken.generate.generator import Generator
 from unshaken.generate.saved import load_generator
 from unshaken.models import load_model
-from unshaken.report.generated_set import write_set_record
+from unshaken.report.pages.made_images import write_set_record
 from unshaken.store.run_dir import RunDir
 
 

@@ -21,7 +21,7 @@ from unshaken.harden.engine.judgement import Reference
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.run import HardenResult, train_run
 from unshaken.harden.engine.training import Training, TrainingOptions
-from unshaken.report.write import write_training_report
+from unshaken.report.pages.training import TRAINING
 
 
 @of_arguments
@@ -94,7 +94,7 @@ def harden(
         reference=reference,
     )
     if done.result:  # the first of several processes has it
-        write_training_report(done.run)
+        TRAINING.write(done.run)
         log_training(track, done.run)
     return done
 

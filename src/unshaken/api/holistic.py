@@ -19,7 +19,7 @@ from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.report.blocks import Page
-from unshaken.report.holistic_page import write_holistic_report
+from unshaken.report.pages.holistic import write_holistic_report
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run import load_plan
 from unshaken.run.plan import prepare

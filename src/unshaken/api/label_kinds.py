@@ -21,7 +21,7 @@ from unshaken.labels.find.boxes import BoxScores, find_boxes
 from unshaken.labels.find.masks import MaskScores, find_masks
 from unshaken.labels.find.multi_label import MultiLabelScores, find_multi_label
 from unshaken.measure.statistics.columns import Flags
-from unshaken.report.label_kinds_page import kinds_page, write_kinds_report
+from unshaken.report.pages.label_kinds import LABEL_KINDS
 from unshaken.report.render.notebook import render_notebook
 from unshaken.store.lock import locked
 from unshaken.store.provenance import provenance
@@ -50,7 +50,7 @@ class KindResult:
     record: dict[str, Any]
 
     def _repr_html_(self) -> str:
-        return render_notebook(kinds_page(self.run), f"{str(self.run).rstrip('/')}/report.html")
+        return render_notebook(LABEL_KINDS.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
 def find_labels_of_kind(
@@ -103,7 +103,7 @@ def find_labels_of_kind(
             "by_class": search.by_class, "pairs": search.pairs, "provenance": provenance(), "finished": True,
         }  # fmt: skip
         run.write_json(record, RECORD)
-        write_kinds_report(run)
+        LABEL_KINDS.write(run)
     return KindResult(run, search.ids, found, record)
 
 

@@ -22,7 +22,7 @@ from unshaken.measure.classification.label_versions import VersionChange, compar
 from unshaken.measure.statistics.columns import Indices
 from unshaken.measure.statistics.means import over_seeds
 from unshaken.report.compare import compare_runs
-from unshaken.report.label_versions_page import RECORD, write_label_versions
+from unshaken.report.pages.label_versions import LABEL_VERSIONS, RECORD
 from unshaken.store.config import read_config
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
@@ -95,7 +95,7 @@ def compare_labels(
     columns = {name: [row[name] for row in rows] for name in rows[0]} if rows else {"id": []}
     place.write_rows(table_of(Part(CHANGES, MADE, columns)), CHANGES, MADE.id, 0)
     place.write_json(record, RECORD)
-    write_label_versions(place)
+    LABEL_VERSIONS.write(place)
     return LabelComparison(change, rows, record)
 
 

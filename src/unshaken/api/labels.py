@@ -29,7 +29,7 @@ from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
 from unshaken.labels.engine.frozen import drop_shards
 from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows
-from unshaken.report.labels_page import labels_page, write_labels_report
+from unshaken.report.pages.labels import LABELS
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run.engine import read_engine
 from unshaken.store.lock import locked
@@ -62,7 +62,7 @@ class LabelsResult:
     record: dict[str, Any]
 
     def _repr_html_(self) -> str:
-        return render_notebook(labels_page(self.run), f"{str(self.run).rstrip('/')}/report.html")
+        return render_notebook(LABELS.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
 
 
 @of_arguments
@@ -141,7 +141,7 @@ def find_labels(
             "review": drawn_record(first, ids, review, settings.seed), "provenance": provenance(), "finished": True,
         }  # fmt: skip
         run.write_json(record, RECORD)
-        write_labels_report(run)
+        LABELS.write(run)
         drop_shards(run)
     return LabelsResult(run, tuple(ids), found, record)
 

@@ -16,21 +16,18 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
-from unshaken.harden.engine.audit_summary import read_summary
-from unshaken.harden.engine import repair as planning
 from unshaken.harden.engine.findings import MIN_LOSS, choose, findings_of
 from unshaken.harden.engine.harden_file import keep_start
 from unshaken.harden.engine.judgement import NOT_KEPT, audit_figures, read_summary, reference, refusal
 from unshaken.harden.engine.prepared import prepared
-from unshaken.harden.engine.result import keep_start
-from unshaken.harden.engine.repair import RepairPlan, read_audit
 from unshaken.harden.engine.run import HardenResult, chosen_weights
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.spec import own_net
 from unshaken.report import Comparisons, write_comparison
-from unshaken.report.pages import comparison_page
+from unshaken.report.pages.runs import comparison_page
+from unshaken.report.pages.training import TRAINING
 from unshaken.report.render.notebook import render_notebook
-from unshaken.report.write import make_report, write_training_report
+from unshaken.report.write import make_report
 from unshaken.run import repair as planning
 from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.repair import RepairPlan, read_audit
@@ -203,7 +200,7 @@ def repair(
     figures = (audit_figures(RunDir(run), plan.aims), audit_figures(after.run, plan.aims))
     if why := refusal(*figures, plan.training.max_clean_loss):
         hardened = _with_start(hardened, after.run, why)
-    write_training_report(RunDir(out))
+    TRAINING.write(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)
 
 

@@ -14,7 +14,7 @@ from unshaken.api.mlflow_model import check_kept, write_model
 from unshaken.api.options import Options
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.report import Comparisons, GateResult
-from unshaken.report.pages import comparison_page
+from unshaken.report.pages.runs import comparison_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.config import RunConfig, read_config

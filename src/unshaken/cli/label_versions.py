@@ -61,7 +61,7 @@ def compare(
 ) -> int:
     """Show what correcting labels changed: how many and why, and models before and after, on the same samples."""
     from unshaken.api.label_versions import compare_labels
-    from unshaken.report.label_versions_page import label_versions_page
+    from unshaken.report.pages.label_versions import LABEL_VERSIONS, Corrections
 
     pairs = before or [], after or []
     if len(pairs[0]) != len(pairs[1]):
@@ -73,7 +73,7 @@ def compare(
     if json:
         print_json(found.record)
     elif not session.quiet:
-        print_page(label_versions_page(found.record))
+        print_page(LABEL_VERSIONS.page(Corrections(found.record)))
     if out is not None and not json:
         print_line(f"report: {out.rstrip('/')}/report.html")
     return 0

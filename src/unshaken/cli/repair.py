@@ -44,8 +44,8 @@ def repair_run(
         The exit code.
     """
     from unshaken import api
-    from unshaken.report.pages import comparison_page
-    from unshaken.report.sections.harden import WHAT_MAY_HELP
+    from unshaken.report.pages.runs import comparison_page
+    from unshaken.report.pages.training import WHAT_MAY_HELP
 
     with progress(session):
         plan = api.plan_repair(run, workers=place["workers"], download=place["download"], **about)

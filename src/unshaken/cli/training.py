@@ -52,9 +52,9 @@ def train(
 
 def _show_result(done: HardenResult, session: Session, *, as_json: bool) -> int:
     """Show what came out, and choose the exit code."""
+    from unshaken.report.pages.training import TRAINING, Source
     from unshaken.report.read.training import read_training
     from unshaken.report.render.terminal import warnings
-    from unshaken.report.sections.harden import training_page
 
     result = done.result
     if not result:  # the first of several processes tells
@@ -64,7 +64,7 @@ def _show_result(done: HardenResult, session: Session, *, as_json: bool) -> int:
             {"run": str(done.run), **result, "bad_samples": [{"id": k, "reason": v} for k, v in done.bad.items()]}
         )
         return BAD_SAMPLES if done.bad else 0
-    page = training_page(read_training(done.run))
+    page = TRAINING.page(Source(read_training(done.run)))
     if not session.quiet:
         print_page(page)
     else:

@@ -74,17 +74,9 @@ def _flags(ids: Sequence[str], deviation: Sequence[float], digests: Sequence[str
 SAMPLING = "sampling"
 
 declare_table(
-    SAMPLING,
-    [
-        ("condition", pa.string()),
-        ("method", pa.string()),
-        ("steps", pa.int64()),
-        ("images", pa.int64()),
-        ("seconds", pa.float64()),
-        ("images_a_second", pa.float64()),
-        ("device", pa.string()),
-        ("error", pa.string()),
-    ],
+    "sampling",
+    "condition string, method string, steps int64, images int64, seconds double, images_a_second double, "
+    "device string, error string",
 )
 
 

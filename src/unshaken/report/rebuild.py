@@ -1,4 +1,4 @@
-"""`rebuild_report`: the report of a run made again, whichever command the run is of."""
+"""`KINDS`: the page of each command by the record that it leaves; `rebuild_report` makes a run's report again."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 from unshaken.core.errors import RunError
-from unshaken.report.explain_page import write_explain_report
-from unshaken.report.fairness_page import write_fairness_report
-from unshaken.report.holistic_page import write_holistic_report
-from unshaken.report.image_text_page import RECORD as IMAGE_TEXT
-from unshaken.report.image_text_page import write_image_text_report
-from unshaken.report.label_kinds_page import write_kinds_report
-from unshaken.report.label_versions_page import RECORD as VERSIONS
-from unshaken.report.label_versions_page import write_label_versions
-from unshaken.report.labels_page import write_labels_report
-from unshaken.report.read.service import RECORD as SERVICE
-from unshaken.report.service_page import write_service_report
-from unshaken.report.write import write_images_report, write_report, write_training_report
+from unshaken.report.pages.explain import EXPLAIN
+from unshaken.report.pages.fairness import FAIRNESS
+from unshaken.report.pages.holistic import write_holistic_report
+from unshaken.report.pages.image_text import IMAGE_TEXT
+from unshaken.report.pages.image_text import RECORD as IMAGE_TEXT_RECORD
+from unshaken.report.pages.label_kinds import LABEL_KINDS
+from unshaken.report.pages.label_versions import LABEL_VERSIONS
+from unshaken.report.pages.label_versions import RECORD as VERSIONS_RECORD
+from unshaken.report.pages.labels import LABELS
+from unshaken.report.pages.made_images import MADE_IMAGES
+from unshaken.report.pages.service import RECORD as SERVICE_RECORD
+from unshaken.report.pages.service import SERVICE
+from unshaken.report.pages.training import TRAINING
+from unshaken.report.write import write_report
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.fairness.figures import RECORD as FAIRNESS
-from unshaken.tasks.zero_shot.record import RECORD as HOLISTIC
+from unshaken.tasks.fairness.figures import RECORD as FAIRNESS_RECORD
+from unshaken.tasks.zero_shot.record import RECORD as HOLISTIC_RECORD
 
 
 def rebuild_report(run: RunDir) -> dict[str, Any]:
@@ -37,15 +39,15 @@ def rebuild_report(run: RunDir) -> dict[str, Any]:
     """
     if run.exists("run.json"):
         return write_report(run)[0]
-    for name, write in _WRITERS.items():
+    for name, write in KINDS.items():
         if run.exists(name):
             write(run)
             record: dict[str, Any] = run.read_json(name)
             return record
     if run.exists("rows"):
-        write_images_report(run)
+        MADE_IMAGES.write(run)
         return {"flags": run.rows("flags").to_pylist()}
-    return write_report(run)[0]  # which says what the folder lacks
+    return write_report(run)[0]  # raises the error that says what the folder lacks
 
 
 def _write_search(run: RunDir) -> object:
@@ -53,17 +55,17 @@ def _write_search(run: RunDir) -> object:
     record = run.read_json("labels.json")
     if not record.get("finished"):
         raise RunError(f"{run}: its search for wrong labels has not finished; add --resume to the search")
-    return write_kinds_report(run) if "kind" in record else write_labels_report(run)
+    return LABEL_KINDS.write(run) if "kind" in record else LABELS.write(run)
 
 
-_WRITERS: dict[str, Callable[[RunDir], object]] = {
-    "harden.json": write_training_report,
-    HOLISTIC: write_holistic_report,
-    "explain.json": write_explain_report,
-    VERSIONS: write_label_versions,
-    FAIRNESS: write_fairness_report,
+KINDS: dict[str, Callable[[RunDir], object]] = {
+    "harden.json": TRAINING.write,
+    HOLISTIC_RECORD: write_holistic_report,
+    "explain.json": EXPLAIN.write,
+    VERSIONS_RECORD: LABEL_VERSIONS.write,
+    FAIRNESS_RECORD: FAIRNESS.write,
     "labels.json": _write_search,
-    IMAGE_TEXT: write_image_text_report,
-    SERVICE: write_service_report,
+    IMAGE_TEXT_RECORD: IMAGE_TEXT.write,
+    SERVICE_RECORD: SERVICE.write,
 }
-"""The record that a command leaves in its folder, and what makes its page."""
+"""The record that a command leaves in its folder, and what writes its page."""

@@ -1,4 +1,4 @@
-"""`write_report`, `write_training_report` and `write_comparison`: the files, each whole or not at all."""
+"""`write_report` and `write_comparison`: the files of a report, each whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unshaken.core.errors import RunError
 from unshaken.report.blocks import Page
 from unshaken.report.comparisons import Comparisons
 from unshaken.report.gates import Gate, GateResult, check_gates
 from unshaken.report.gates.junit import junit
-from unshaken.report.made_images import images_page
-from unshaken.report.pages import comparison_page, report_page
-from unshaken.report.read.before_after import read_before_after
-from unshaken.report.read.training import read_training
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
-from unshaken.report.sections.harden import training_page
+from unshaken.report.pages.page_kind import write_page
+from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import NAME, build
 from unshaken.store.run_dir import RunDir
 
@@ -57,10 +51,10 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
     try:
         results = check_gates(read, summary.data, summary.comparison)
     except Exception:
-        _write_page(run, report_page(summary), "report")
+        write_page(run, report_page(summary))
         raise
     page = report_page(summary, results)
-    _write_page(run, page, "report")
+    write_page(run, page)
     if results:
         run.write(junit(results, name=summary.config.model_name), "junit.xml")
     return ReportFiles(summary.data, results, page)
@@ -78,36 +72,6 @@ def write_report(
     return written.summary, written.gates
 
 
-def write_training_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of a training run, with the comparison before and after of a repair.
-
-    Args:
-        run: as for `read_training`; the pages go there too.
-
-    Raises:
-        RunError: there is no training run, it is damaged, or the pages cannot be written.
-    """
-    page = training_page(read_training(run), read_before_after(run))
-    _write_page(run, page, "report")
-    return page
-
-
-def write_images_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of a folder of images that a method made.
-
-    Args:
-        run: the folder of `unshaken fool` or `unshaken generate sample`; the pages go there too.
-
-    Raises:
-        RunError: it holds no rows of images, or the pages cannot be written.
-    """
-    page = images_page(run)
-    if page is None:
-        raise RunError(f"{run}: not a run directory (no run.json)")
-    _write_page(run, page, "report")
-    return page
-
-
 def write_comparison(out: RunDir, comparisons: Comparisons) -> Page:
     """Make `compare.json`, `compare.html` and `compare.md`.
 
@@ -120,10 +84,5 @@ def write_comparison(out: RunDir, comparisons: Comparisons) -> Page:
     """
     out.write_json(comparisons.to_json(), "compare.json")
     page = comparison_page(comparisons)
-    _write_page(out, page, "compare")
+    write_page(out, page, "compare")
     return page
-
-
-def _write_page(run: RunDir, page: Page, name: str) -> None:
-    run.write(render_markdown(page).encode(), f"{name}.md")
-    run.write(render_html(page).encode(), f"{name}.html")

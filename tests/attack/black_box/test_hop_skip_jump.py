@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import HopSkipJump
-from unshaken.attack.black_box.hop_skip_jump import FEEL, JUMP, NEAR, SEEK
+from unshaken.attack.black_box.hop_skip_jump import FEEL, JUMP, NEAR, SEEK, HopSkipJump
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem
 from unshaken.core import Batch, Classifier, Oracle, SampleRng

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import NaTra
+from unshaken.attack.black_box.natra import NaTra
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem
 from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng

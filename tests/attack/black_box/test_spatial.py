@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unshaken.attack import Spatial
-from unshaken.attack.black_box.spatial import grid, moved
+from unshaken.attack.black_box.spatial import Spatial, grid, moved
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
 

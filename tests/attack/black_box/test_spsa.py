@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack import SPSA
+from unshaken.attack.black_box.spsa import SPSA
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem
 from unshaken.core import Oracle, SampleRng

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import Substitution, Transfer
 from unshaken.attack.black_box import substitution
+from unshaken.attack.black_box.substitution import Substitution
+from unshaken.attack.black_box.transfer import Transfer
 from unshaken.attack.engine.phase import AttackContext
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context

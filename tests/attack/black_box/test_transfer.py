@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack import APGD, PGD, Transfer
+from unshaken.attack.black_box.transfer import Transfer
+from unshaken.attack.gradient.apgd import APGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.errors import ParameterError
 from unshaken.data import load_data, stream

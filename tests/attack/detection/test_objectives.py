@@ -8,13 +8,13 @@ import torch
 import unshaken
 from tests.attack.detection.soft import scene, soft
 from tests.tasks.detection.scenes import scenes
-from unshaken.attack import DAG, DetectionPatch, DetectionPGD, ObjectFabrication, ObjectMislabeling, ObjectVanishing
 from unshaken.attack.detection.base import DetectionProblem, DetectionState
-from unshaken.attack.detection.dag import DenseAdversary, targets
-from unshaken.attack.detection.detection_pgd import SoftF1Loss
-from unshaken.attack.detection.object_fabrication import FalseAlarms
-from unshaken.attack.detection.object_mislabeling import WrongClass
-from unshaken.attack.detection.object_vanishing import Absence
+from unshaken.attack.detection.dag import DAG, DenseAdversary, targets
+from unshaken.attack.detection.detection_patch import DetectionPatch
+from unshaken.attack.detection.detection_pgd import DetectionPGD, SoftF1Loss
+from unshaken.attack.detection.object_fabrication import FalseAlarms, ObjectFabrication
+from unshaken.attack.detection.object_mislabeling import ObjectMislabeling, WrongClass
+from unshaken.attack.detection.object_vanishing import Absence, ObjectVanishing
 from unshaken.attack.detection.overlap import overlap
 from unshaken.attack.engine.ball import Ball
 from unshaken.core import Oracle, SampleRng

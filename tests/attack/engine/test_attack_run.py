@@ -7,9 +7,11 @@ import math
 import pytest
 import torch
 
-from unshaken.attack import PGD, Auto, DeepFool
 from unshaken.attack.engine.attack_run import AttackRun
 from unshaken.attack.engine.phase import Phase
+from unshaken.attack.ensembles.auto import Auto
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core import Batch, Classifier, Oracle
 
 DUAL = {"linf": 1.0, "l2": 2.0}

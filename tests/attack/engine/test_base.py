@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import APGD, FAB, FGSM, JSMA, MIFGSM, PGD, CarliniWagner, DeepFool
+from unshaken.attack.gradient.apgd import APGD
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.jsma import JSMA
+from unshaken.attack.gradient.mi_fgsm import MIFGSM
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
+from unshaken.attack.minimal_norm.deepfool import DeepFool
+from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError
 from unshaken.core.classifier import evaluating
 from unshaken.core.context import Context

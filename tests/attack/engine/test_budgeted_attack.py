@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from unshaken.attack import DeepFool, Spatial
+from unshaken.attack.black_box.spatial import Spatial
+from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core import Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError

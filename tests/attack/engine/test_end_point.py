@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack import FGSM, MIFGSM, PGD
 from unshaken.attack.engine import end_point
 from unshaken.attack.engine.end_point import find_end_points
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.mi_fgsm import MIFGSM
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch
 from unshaken.core.meter import Meter
 

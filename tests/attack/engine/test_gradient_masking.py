@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import PGD
 from unshaken.attack.engine import gradient_masking as module
 from unshaken.attack.engine.gradient_masking import gradient_sizes, probe_gradient_masking, transfer_end_points
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
 

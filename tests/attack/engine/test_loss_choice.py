@@ -8,11 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import FGSM, PGD, CarliniWagner, DeepFool
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.loss_choice import TemperedCrossEntropy
 from unshaken.attack.engine.losses import DLR, Margin
 from unshaken.attack.engine.problem import CrossEntropy, Problem, SoftCrossEntropy
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
+from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

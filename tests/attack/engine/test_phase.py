@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from unshaken.attack import APGD, HopSkipJump, Square
+from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
+from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.phase import Phase
+from unshaken.attack.gradient.apgd import APGD
 
 
 @pytest.mark.parametrize(("search", "follows"), [(APGD(), True), (Square(), False), (HopSkipJump(), False)])

@@ -30,7 +30,7 @@ def test_rejected_examples_do_not_count_after_rounding_to_8_bits(make):
             wrong = value - 0.6
             return torch.stack([-wrong, wrong, torch.where(off < 1e-3, 1.0, -1.0)], 1)
 
-    from unshaken.attack import FGSM
+    from unshaken.attack.gradient.fgsm import FGSM
     from unshaken.core import Classifier
 
     batch = Batch(torch.full((1, 1, 2, 2), 0.501), torch.tensor([0]), ("a",))

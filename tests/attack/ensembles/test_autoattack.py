@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import APGD, FAB, AutoAttack, Square
+from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.phase import AttackContext
+from unshaken.attack.ensembles.autoattack import AutoAttack
+from unshaken.attack.gradient.apgd import APGD
+from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ParameterError
 

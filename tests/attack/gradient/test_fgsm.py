@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack import FGSM
+from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.core import Batch, Oracle
 
 DUAL = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}

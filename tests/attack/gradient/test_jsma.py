@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import JSMA
+from unshaken.attack.gradient.jsma import JSMA
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError

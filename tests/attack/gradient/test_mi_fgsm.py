@@ -6,10 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unshaken.attack import MIFGSM, PGD
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.gradient.mi_fgsm import accumulated
+from unshaken.attack.gradient.mi_fgsm import MIFGSM, accumulated
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Answer, Batch, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unshaken.attack import PGD
 from unshaken.attack.engine.ball import Ball
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

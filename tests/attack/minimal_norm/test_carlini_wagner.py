@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import CarliniWagner
 from unshaken.attack.engine.attack_run import AttackRun, run_budget
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import initial_result
 from unshaken.attack.minimal_norm._hinge import Hinge, Weight
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import DeepFool
 from unshaken.attack.engine.attack_run import AttackRun, run_budget
 from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.verdict import initial_result
-from unshaken.attack.minimal_norm.deepfool import nearest_boundary
+from unshaken.attack.minimal_norm.deepfool import DeepFool, nearest_boundary
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError
 

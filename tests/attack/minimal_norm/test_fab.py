@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import FAB
 from unshaken.attack.engine.attack_run import AttackRun, run_budget
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import initial_result
 from unshaken.attack.minimal_norm._crossing import Crossing
+from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unshaken.attack import Patch
+from unshaken.attack.patch.patch import Patch
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import VisionTransformer
 
-from unshaken.attack import PatchFool
 from unshaken.attack.engine.problem import CrossEntropy
 from unshaken.attack.patch._attention_loss import GradientWithOthers, cells_of, without_conflict
 from unshaken.attack.patch._cells import highest_cells
+from unshaken.attack.patch.patch_fool import PatchFool
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.query import Objective

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unshaken.attack import UniversalPatch
+from unshaken.attack.patch.universal_patch import UniversalPatch
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack import OracleBound
 from unshaken.attack.semantic._generators import DenoisedSpace, LatentSpace, find_space, space_of
+from unshaken.attack.semantic.oracle_bounded import OracleBound
 from unshaken.core import Batch, Oracle
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import OracleBound
 from unshaken.attack.engine.adam import Adam
+from unshaken.attack.semantic.oracle_bounded import OracleBound
 from unshaken.attack.semantic.oracle_rows import OracleRecord
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import unshaken
-from unshaken.attack import GMVFool
+from unshaken.attack.viewpoint.gmvfool import GMVFool
 from unshaken.core.errors import DataError, RunError
 from unshaken.store.run_dir import RunDir
 

@@ -5,11 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import PGD
-from unshaken.certify import CropSelection
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.certify.crops._choice import candidates, cut, to_levels, wrapped
 from unshaken.certify.crops._scores import box_mean_score
-from unshaken.certify.crops.crop_selection import ball_rate
+from unshaken.certify.crops.crop_selection import CropSelection, ball_rate
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.context import Context

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.certify import CropSelection
+from unshaken.certify.crops.crop_selection import CropSelection
 from unshaken.certify.crops.shifts import EIGHT, FOUR, Framing, agreed, ball, crop_logits, framed, named, places
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from unshaken.certify import Smoothing
 from unshaken.certify.bounds.ibp import IBP
 from unshaken.certify.engine.base import NOT_FINITE, certificates
+from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core.batch import Batch
 from unshaken.core.part import Condition
 from unshaken.core.prediction import NO_CLASS

@@ -7,7 +7,8 @@ import torch
 from scipy.special import ndtri
 from torch import nn
 
-from unshaken.certify import AdaptiveSmoothing, AdaptiveSmoothingAttack
+from unshaken.certify.smoothing.adaptive_smoothing import AdaptiveSmoothing
+from unshaken.certify.smoothing.adaptive_smoothing_attack import AdaptiveSmoothingAttack
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context

@@ -11,8 +11,8 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binom, binomtest
 from torch import nn
 
-from unshaken.certify import DualSmoothing
 from unshaken.certify.smoothing.dual_radius import dual_radius
+from unshaken.certify.smoothing.dual_smoothing import DualSmoothing
 from unshaken.certify.smoothing.halves import halves
 from unshaken.certify.smoothing.votes import Tally, lower_bound
 from unshaken.core import Batch, Classifier, Oracle

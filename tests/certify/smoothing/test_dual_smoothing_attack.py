@@ -10,8 +10,8 @@ import torch
 from scipy.stats import beta
 from torch import nn
 
-from unshaken.certify import DualSmoothing, DualSmoothingAttack
-from unshaken.certify.smoothing.dual_smoothing_attack import winner
+from unshaken.certify.smoothing.dual_smoothing import DualSmoothing
+from unshaken.certify.smoothing.dual_smoothing_attack import DualSmoothingAttack, winner
 from unshaken.certify.smoothing.smoothing import vote_logits
 from unshaken.certify.smoothing.votes import Tally
 from unshaken.core import Batch, Classifier, Oracle

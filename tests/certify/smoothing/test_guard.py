@@ -1,7 +1,8 @@
 import pytest
 
-from unshaken.certify import SequentialSmoothing, Smoothing
 from unshaken.certify.smoothing.guard import _rounded, check_reach, reach, votes_for
+from unshaken.certify.smoothing.smoothing import Smoothing
+from unshaken.certify.smoothing.smoothing_sequential import SequentialSmoothing
 from unshaken.core import UnshakenError
 from unshaken.core.errors import ParameterError
 

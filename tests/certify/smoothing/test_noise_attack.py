@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from unshaken.certify import SmoothingAttack
+from unshaken.certify.smoothing.smoothing_attack import SmoothingAttack
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError

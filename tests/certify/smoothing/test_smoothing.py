@@ -11,9 +11,8 @@ from scipy.special import ndtr
 from scipy.stats import norm
 from torch import nn
 
-from unshaken.certify import SequentialSmoothing, Smoothing
-from unshaken.certify.smoothing.smoothing import vote_logits
-from unshaken.certify.smoothing.smoothing_sequential import Ladder
+from unshaken.certify.smoothing.smoothing import Smoothing, vote_logits
+from unshaken.certify.smoothing.smoothing_sequential import Ladder, SequentialSmoothing
 from unshaken.certify.smoothing.votes import Tally
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.errors import ParameterError

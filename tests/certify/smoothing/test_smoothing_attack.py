@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from unshaken.certify import Smoothing, SmoothingAttack
-from unshaken.certify.smoothing.smoothing_attack import winner
+from unshaken.certify.smoothing.smoothing import Smoothing
+from unshaken.certify.smoothing.smoothing_attack import SmoothingAttack, winner
 
 
 def test_a_sample_falls_just_beyond_its_exact_radius(plane):

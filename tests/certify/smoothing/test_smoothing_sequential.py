@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy.special import ndtr
 
-from unshaken.certify import SequentialSmoothing
-from unshaken.certify.smoothing.smoothing_sequential import Ladder
+from unshaken.certify.smoothing.smoothing_sequential import Ladder, SequentialSmoothing
 from unshaken.certify.smoothing.votes import ASK, Tally, lower_bound
 from unshaken.core.errors import ParameterError
 

@@ -9,11 +9,12 @@ import torch
 
 from unshaken.core import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
-from unshaken.detect import RIGID, DetectorSet, fit
+from unshaken.detect import DetectorSet, fit
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.detector_set import check_accept, load_detector, thresholds
 from unshaken.detect.engine.screen import FittedDetector
 from unshaken.detect.scores.energy import energy
+from unshaken.detect.scores.rigid import RIGID
 from unshaken.store.run_dir import RunDir
 
 

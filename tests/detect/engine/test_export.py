@@ -13,21 +13,18 @@ from torch import nn
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.core.registry import list_methods, register, unregister
 from unshaken.data import load_data, stream
-from unshaken.detect import (
-    ASH,
-    KNN,
-    MSP,
-    ODIN,
-    Detector,
-    Energy,
-    Mahalanobis,
-    ViM,
-    fit,
-)
+from unshaken.detect import Detector, fit
 from unshaken.detect.engine import export as export_file
 from unshaken.detect.engine.export import export
 from unshaken.detect.engine.fitting import labels_of
 from unshaken.detect.engine.screen import FittedDetector
+from unshaken.detect.scores.ash import ASH
+from unshaken.detect.scores.energy import Energy
+from unshaken.detect.scores.knn import KNN
+from unshaken.detect.scores.mahalanobis import Mahalanobis
+from unshaken.detect.scores.msp import MSP
+from unshaken.detect.scores.odin import ODIN
+from unshaken.detect.scores.vim import ViM
 from unshaken.detect.watermark.learned_watermark import LearnedWatermarkDetector
 
 UNTRANSLATABLE = {"lid", "learned-watermark"}

@@ -11,10 +11,9 @@ from PIL import Image, ImageDraw
 
 from unshaken.core.errors import DataError, MissingExtra, ModelError, ParameterError
 from unshaken.core.registry import find_method
-from unshaken.detect import NudeNet
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation import nudenet
-from unshaken.detect.moderation.nudenet import LABELS, part_score
+from unshaken.detect.moderation.nudenet import LABELS, NudeNet, part_score
 
 
 def drawn(width=224):

@@ -11,9 +11,9 @@ from PIL import Image
 
 from unshaken.core.errors import MissingExtra, ModelError
 from unshaken.core.registry import find_method
-from unshaken.detect import OpenNSFW
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation import opennsfw
+from unshaken.detect.moderation.opennsfw import OpenNSFW
 
 
 def harmless(n=3, side=64):

@@ -5,17 +5,17 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.data.arrays import InMemory
-from unshaken.detect import DetectorSet, PolicyHeads, fit
+from unshaken.detect import DetectorSet, fit
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.moderation.policy_classifier import policy_classifier
-from unshaken.detect.moderation.policy_heads import category_margins, fit_heads, memberships
+from unshaken.detect.moderation.policy_heads import PolicyHeads, category_margins, fit_heads, memberships
 
 
 def test_the_farthest_category_decides(anatomy):

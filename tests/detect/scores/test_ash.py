@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.detect import ASH, Energy
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.ash import ash
+from unshaken.detect.scores.ash import ASH, ash
+from unshaken.detect.scores.energy import Energy
 
 HEAD = Anatomy("toy", 2, "head", (), torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1]]), torch.zeros(2))
 F = torch.tensor([[0.1, 2, 0.5, 1]])

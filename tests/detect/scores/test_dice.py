@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError
-from unshaken.detect import DICE, Energy
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.dice import sparse_head
+from unshaken.detect.scores.dice import DICE, sparse_head
+from unshaken.detect.scores.energy import Energy
 
 WEIGHT = torch.tensor([[1.0, -2, 3], [4, 5, -6]])
 HEAD = Anatomy("toy", 2, "head", (), WEIGHT, torch.tensor([0.5, -0.5]))

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import View
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.detect import EnsembleDisagreement
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.screen import FittedDetector, screen
 from unshaken.detect.scores import ensemble
+from unshaken.detect.scores.ensemble import EnsembleDisagreement
 
 
 class FixedLogits(nn.Module):

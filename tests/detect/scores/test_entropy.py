@@ -6,8 +6,8 @@ import pytest
 import scipy.stats
 import torch
 
-from unshaken.detect import Entropy
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.scores.entropy import Entropy
 
 
 def test_published_logits(anatomy):

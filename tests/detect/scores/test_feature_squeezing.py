@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from unshaken.core import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.detect import FeatureSqueezing
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import run_queries
-from unshaken.detect.scores.feature_squeezing import median, non_local_means, squeezer
+from unshaken.detect.scores.feature_squeezing import FeatureSqueezing, median, non_local_means, squeezer
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 4, 5])

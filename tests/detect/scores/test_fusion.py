@@ -8,10 +8,13 @@ import torch
 from unshaken.core import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.detect import KNN, Fusion, Mahalanobis, MaxLogit
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.screen import forward_passes, run_queries
+from unshaken.detect.scores.fusion import Fusion
+from unshaken.detect.scores.knn import KNN
+from unshaken.detect.scores.mahalanobis import Mahalanobis
+from unshaken.detect.scores.max_logit import MaxLogit
 
 
 def known(toy, method, n=60):

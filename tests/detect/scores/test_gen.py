@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.detect import GEN
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.gen import generalised_entropy
+from unshaken.detect.scores.gen import GEN, generalised_entropy
 
 
 def test_by_hand(anatomy):

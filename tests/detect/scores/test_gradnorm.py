@@ -8,10 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from unshaken.detect import GradNorm
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.gradnorm import gradient_norm
+from unshaken.detect.scores.gradnorm import GradNorm, gradient_norm
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])

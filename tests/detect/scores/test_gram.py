@@ -6,11 +6,10 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.detect import Gram
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.gram import deviation, gram_rows, places
+from unshaken.detect.scores.gram import Gram, deviation, gram_rows, places
 
 
 @pytest.mark.parametrize("power", [1, 2, 3, 5, 6, 7, 8])

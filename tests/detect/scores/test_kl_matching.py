@@ -4,10 +4,9 @@ import pytest
 import scipy.stats
 import torch
 
-from unshaken.detect import KLMatching
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.kl_matching import templates
+from unshaken.detect.scores.kl_matching import KLMatching, templates
 
 BANK = torch.tensor([[0.8, 0.1, 0.1], [0.6, 0.3, 0.1], [0.1, 0.8, 0.1]]).log()
 

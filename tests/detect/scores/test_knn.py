@@ -5,12 +5,11 @@ import torch
 import torch.nn.functional as F
 
 from unshaken.core.errors import DataError
-from unshaken.detect import KNN
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.scores import knn as knn_file
 from unshaken.detect.scores._nearest import QuantisedBank, fast_bytes, restored, search
-from unshaken.detect.scores.knn import kth_distance
+from unshaken.detect.scores.knn import KNN, kth_distance
 
 TRAIN = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.detect import LID
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.lid import local_intrinsic_dimension, nearest_distances
+from unshaken.detect.scores.lid import LID, local_intrinsic_dimension, nearest_distances
 
 
 def test_distances_one_to_four():

@@ -18,13 +18,20 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Gradient
 from unshaken.core.rng import SampleRng
-from unshaken.detect import Mahalanobis
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.layerwise import fgsm_examples
 from unshaken.detect.engine.screen import forward_passes, run_queries
-from unshaken.detect.scores.mahalanobis import class_gaussian, eigen, ledoit_wolf, shrunk, squared_distances, whitening
+from unshaken.detect.scores.mahalanobis import (
+    Mahalanobis,
+    class_gaussian,
+    eigen,
+    ledoit_wolf,
+    shrunk,
+    squared_distances,
+    whitening,
+)
 
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]])
 FEATURES = torch.cat([CROSS, CROSS + torch.tensor([4.0, 0])])

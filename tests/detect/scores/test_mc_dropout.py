@@ -12,11 +12,10 @@ from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
-from unshaken.detect import MCDropout
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.screen import FittedDetector, screen
 from unshaken.detect.scores.ensemble import disagreement
-from unshaken.detect.scores.mc_dropout import DropoutDraws
+from unshaken.detect.scores.mc_dropout import DropoutDraws, MCDropout
 
 
 class Dropping(nn.Module):

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from unshaken.core import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle
-from unshaken.detect import MCM
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import run_queries
+from unshaken.detect.scores.mcm import MCM
 from unshaken.models.zero_shot import ZeroShot
 
 

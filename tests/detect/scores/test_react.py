@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.detect import Energy, ReAct
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.scores.energy import Energy
+from unshaken.detect.scores.react import ReAct
 
 HEAD = Anatomy("toy", 2, "head", (), torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1]]), torch.zeros(2))
 

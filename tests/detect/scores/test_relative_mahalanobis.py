@@ -9,10 +9,10 @@ from sklearn.covariance import EmpiricalCovariance
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError
-from unshaken.detect import RelativeMahalanobis
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.scores.relative_mahalanobis import RelativeMahalanobis
 
 CROSS = torch.tensor([[1.0, 0], [-1, 0], [0, 2], [0, -2]])
 

@@ -12,12 +12,11 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
-from unshaken.detect import RIGID
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import FittedDetector, run_queries, screen
-from unshaken.detect.scores.rigid import feature_shift, sharpened
+from unshaken.detect.scores.rigid import RIGID, feature_shift, sharpened
 from unshaken.measure.detection.detection import detection
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 

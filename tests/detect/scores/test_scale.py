@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from unshaken.core.errors import ModelError
-from unshaken.detect import SCALE
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.scores.scale import SCALE
 
 HEAD = Anatomy("toy", 2, "head", (), torch.tensor([[1.0, 0, 1, 0], [0, 1, 0, 1]]), torch.tensor([0.5, 0]))
 

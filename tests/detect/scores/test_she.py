@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError
-from unshaken.detect import SHE
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.scores.she import SHE
 
 FEATURES = torch.tensor([[1.0, 0], [3, 0], [9, 9], [0, 2]])
 LOGITS = torch.tensor([[5.0, 0], [5, 0], [5, 0], [0, 5]])

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError
-from unshaken.detect import MSP, TemperatureScaling
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.scores.msp import MSP
+from unshaken.detect.scores.temperature_scaling import TemperatureScaling
 
 
 def held_out(anatomy, logits, labels):

@@ -17,7 +17,7 @@ def test_ranks_of_equal_pixels_follow_their_place():
 
 
 def test_correction_needs_a_probability():
-    from unshaken.explain import Deletion
+    from unshaken.explain.metrics.deletion import Deletion
 
     with pytest.raises(ParameterError, match="use score=probability with corrected=true"):
         Deletion(score="logit", corrected=True)

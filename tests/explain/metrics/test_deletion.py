@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from unshaken.core.rng import SampleRng
-from unshaken.explain import Deletion, Insertion
+from unshaken.explain.metrics.deletion import Deletion
+from unshaken.explain.metrics.insertion import Insertion
 
 SHARES = [0.4, 0.3, 0.2, 0.1]
 OPTIONS = {"score": "logit", "substrate": "black", "steps": 4}

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from unshaken.explain import Infidelity
-from unshaken.explain.metrics.infidelity import best_scale
+from unshaken.explain.metrics.infidelity import Infidelity, best_scale
 
 SHARES = [0.4, 0.3, 0.2, 0.1]
 

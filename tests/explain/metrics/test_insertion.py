@@ -3,8 +3,8 @@ import torch
 from scipy.ndimage import correlate
 
 from unshaken.core.rng import SampleRng
-from unshaken.explain import Insertion
 from unshaken.explain.engine.baselines import substrate_of
+from unshaken.explain.metrics.insertion import Insertion
 
 SHARES = [0.4, 0.3, 0.2, 0.1]
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unshaken.explain import MaskShare
+from unshaken.explain.metrics.mask_share import MaskShare
 
 
 def test_by_hand(drawn):

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from unshaken.core.rng import SampleRng
-from unshaken.explain import MaxSensitivity
 from unshaken.explain.engine.metric import make_case
+from unshaken.explain.metrics.max_sensitivity import MaxSensitivity
 
 WEIGHTS = torch.tensor([1.0, -2, 3, 0.5])
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unshaken.explain import PointingGame
+from unshaken.explain.metrics.pointing_game import PointingGame
 
 BOX = [torch.tensor([[1.0, 1, 3, 3]])]
 

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from unshaken.core.errors import ModelError
-from unshaken.explain import Randomisation
 from unshaken.explain.engine.metric import make_case
-from unshaken.explain.metrics.randomisation import cascade
+from unshaken.explain.metrics.randomisation import Randomisation, cascade
 from unshaken.models.loaders.load import second_model
 
 

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from unshaken.explain import ROAD
 from unshaken.explain.engine.metric import make_case
-from unshaken.explain.metrics.road import impute
+from unshaken.explain.metrics.road import ROAD, impute
 
 
 def test_a_linear_image_is_imputed_as_it_is():

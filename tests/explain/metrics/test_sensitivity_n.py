@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unshaken.explain import SensitivityN
+from unshaken.explain.metrics.sensitivity_n import SensitivityN
 
 SHARES = [0.4, 0.3, 0.2, 0.1]
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError
-from unshaken.explain import WSOL
-from unshaken.explain.metrics.wsol import choose_threshold
+from unshaken.explain.metrics.wsol import WSOL, choose_threshold
 
 
 def blob(left, top, right, bottom, side=20, height=1.0):

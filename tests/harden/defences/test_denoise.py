@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from unshaken import load_model
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.classifier import View

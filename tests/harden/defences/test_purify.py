@@ -10,7 +10,7 @@ from unshaken import load_model
 from unshaken.core import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.generate import DDPM, EDM, UNet, UNetSettings, save
-from unshaken.harden import Purify
+from unshaken.harden.defences.purify import Purify
 
 
 def images(n=4):

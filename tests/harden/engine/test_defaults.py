@@ -10,18 +10,16 @@ from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.defence import Draws, GuardedModel, uniform
 from unshaken.harden.engine.ensemble import transferability, with_members
 from unshaken.harden.engine.imbalance import imbalanced
-from unshaken.harden.engine.members import with_members
-from unshaken.harden.engine.repair import TUNING
 from unshaken.harden.engine.run import train_run
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, ViewSettings, strong_view
 from unshaken.harden.engine.training import rate
 from unshaken.harden.recipes.ensembles.ensemble_at import EnsembleAT
-from unshaken.run.repair import TUNING
 from unshaken.harden.recipes.losses.triplet import triplet
 from unshaken.harden.recipes.pretraining.moco import queue_info_nce
 from unshaken.harden.recipes.pretraining.rrcm import info_nce
 from unshaken.harden.recipes.pretraining.simclr import nt_xent
 from unshaken.harden.recipes.pretraining.swav import sinkhorn_codes
+from unshaken.run.repair import TUNING
 
 DEFAULTS = [
     (against, {"norm": "linf", "eps": 8 / 255, "seed": 0, "draws": 10, "looks": 10, "rounds": 1}),

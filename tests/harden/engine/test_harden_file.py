@@ -14,7 +14,7 @@ import unshaken
 from unshaken.core import Batch
 from unshaken.core.errors import RunError
 from unshaken.core.registry import find_method, parse_method
-from unshaken.data.in_memory import InMemory
+from unshaken.data.arrays import InMemory
 from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.harden_file import (
     HardenConfig,

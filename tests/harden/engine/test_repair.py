@@ -12,13 +12,13 @@ from PIL import Image
 
 import unshaken
 from unshaken import api
+from unshaken.api.repair import repair as how
 from unshaken.cli import main
 from unshaken.cli.repair import costs
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import findings
-from unshaken.harden.engine import repair as how
 from unshaken.harden.engine.judgement import Reference
 from unshaken.run.repair import Validation
 from unshaken.store.run_dir import RunDir

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.labels import Evidence, Probabilities, SelfConfidence
+from unshaken.labels import Evidence, Probabilities
+from unshaken.labels.find.self_confidence import SelfConfidence
 
 
 @pytest.mark.parametrize(

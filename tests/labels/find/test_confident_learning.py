@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unshaken.labels import ConfidentLearning, Evidence, Probabilities
+from unshaken.labels import Evidence, Probabilities
 from unshaken.labels.engine.confident_joint import confident_classes, round_to_sum
+from unshaken.labels.find.confident_learning import ConfidentLearning
 
 P = np.array(
     [

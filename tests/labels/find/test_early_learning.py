@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from unshaken.labels import EarlyLearning, Evidence
+from unshaken.labels import Evidence
+from unshaken.labels.find.early_learning import EarlyLearning
 
 
 def test_early_learning_counts_epochs_and_breaks_ties_by_the_margin():

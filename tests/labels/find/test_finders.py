@@ -7,13 +7,10 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import list_methods
-from unshaken.labels import (
-    ConfidenceWeightedEntropy,
-    Evidence,
-    NormalizedMargin,
-    Probabilities,
-    SelfConfidence,
-)
+from unshaken.labels import Evidence, Probabilities
+from unshaken.labels.find.confidence_weighted_entropy import ConfidenceWeightedEntropy
+from unshaken.labels.find.normalized_margin import NormalizedMargin
+from unshaken.labels.find.self_confidence import SelfConfidence
 from unshaken.measure import auroc
 
 P = np.array(

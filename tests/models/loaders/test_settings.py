@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.processes import process
 from unshaken.core.classifier import Classifier, View
-from unshaken.harden import InputTransform
+from unshaken.harden.defences.input_transform import InputTransform
 from unshaken.models import fingerprint, load_model, museum
 from unshaken.models.loaders.settings import settings_of
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from sklearn.metrics import confusion_matrix
 
 from unshaken.report import build
-from unshaken.report.pages import report_page
+from unshaken.report.pages.runs import report_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.report.render.terminal import render_terminal

@@ -7,7 +7,7 @@ import pytest
 
 from unshaken.report import build
 from unshaken.report.figures.headline import strongest
-from unshaken.report.pages import report_page
+from unshaken.report.pages.runs import report_page
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from unshaken.report import build, check_gates, compare_runs
-from unshaken.report.pages import comparison_page, report_page
+from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.render.html import render_html
 from unshaken.report.sections.comparison import difference_strips
 from unshaken.store.config import Entry

@@ -6,7 +6,7 @@ import pytest
 
 from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.blocks import Cell, Column, Commands, Group, Headline, Page, Prose, Span, Table
-from unshaken.report.pages import comparison_page, report_page
+from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.render.markdown import escape, render_blocks, render_markdown
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
-from unshaken.attack import PGD, DeepFool, Spatial
+from unshaken.attack.black_box.spatial import Spatial
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.errors import ParameterError
 from unshaken.run.adapters import Line, conditions_of
 

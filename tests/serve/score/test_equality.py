@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from tests.loops import run_apart
 from tests.serve.score.conftest import as_json, dyadic, noise, png
-from unshaken.certify import Smoothing
+from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core.batch import Batch
 from unshaken.core.oracle import Oracle
 from unshaken.core.prediction import predict
@@ -27,7 +27,7 @@ from unshaken.serve.score.batcher import Batcher
 from unshaken.serve.score.calibration import calibrate
 from unshaken.serve.score.options import QUICK, ScoreOptions
 from unshaken.serve.score.scorer import Scorer, Work
-from unshaken.stress import GaussianNoise
+from unshaken.stress.corruptions.gaussian_noise import GaussianNoise
 
 TENSORS = {"content-type": "application/vnd.safetensors"}
 

@@ -9,7 +9,8 @@ from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context
 from unshaken.generate import DDPM
 from unshaken.run.adapters import Line, conditions_of, rows_of
-from unshaken.stress import BackgroundAdversarial, BackgroundComplexity
+from unshaken.stress.attributes.background_adversarial import BackgroundAdversarial
+from unshaken.stress.attributes.background_complexity import BackgroundComplexity
 from unshaken.stress.engine.background_diffusion import blend_by_diffusion
 from unshaken.stress.engine.misleading import lead_away
 

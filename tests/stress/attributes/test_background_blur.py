@@ -2,7 +2,7 @@
 
 import torch
 
-from unshaken.stress import BackgroundBlur
+from unshaken.stress.attributes.background_blur import BackgroundBlur
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.engine.fill_holes import fill_holes
 

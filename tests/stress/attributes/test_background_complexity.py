@@ -6,9 +6,8 @@ import torch
 from unshaken.core.errors import ModelError
 from unshaken.generate import DDPM, UNet, UNetSettings, save
 from unshaken.generate.ddpm import DDPMSettings
-from unshaken.stress import BackgroundComplexity
 from unshaken.stress.attributes import background_complexity
-from unshaken.stress.attributes.background_complexity import load_ddpm
+from unshaken.stress.attributes.background_complexity import BackgroundComplexity, load_ddpm
 from unshaken.stress.engine.complexity import complexity
 
 

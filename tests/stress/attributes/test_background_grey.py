@@ -2,7 +2,7 @@
 
 import torch
 
-from unshaken.stress import BackgroundGrey
+from unshaken.stress.attributes.background_grey import BackgroundGrey
 
 
 def test_all_around_is_grey(keeps_the_object, stacked):

@@ -2,7 +2,7 @@
 
 import torch
 
-from unshaken.stress import BackgroundMirror
+from unshaken.stress.attributes.background_mirror import BackgroundMirror
 from unshaken.stress.engine.fill_holes import fill_holes
 
 

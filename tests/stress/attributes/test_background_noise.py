@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.stress import BackgroundNoise
+from unshaken.stress.attributes.background_noise import BackgroundNoise
 
 
 def test_noise_has_the_deviation_around_the_object():

@@ -7,8 +7,8 @@ from PIL import Image
 
 from unshaken.core.errors import DataError
 from unshaken.data import stream
-from unshaken.stress import BackgroundRandom
 from unshaken.stress.attributes import background_random
+from unshaken.stress.attributes.background_random import BackgroundRandom
 
 
 def test_the_background_is_one_of_the_pictures(keeps_the_object, stacked):

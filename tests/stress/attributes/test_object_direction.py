@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.stress import ObjectDirection
-from unshaken.stress.attributes.object_direction import ANGLES
+from unshaken.stress.attributes.object_direction import ANGLES, ObjectDirection
 
 
 @pytest.mark.parametrize("severity", [1, 3])

@@ -2,7 +2,7 @@
 
 import torch
 
-from unshaken.stress import ObjectPosition
+from unshaken.stress.attributes.object_position import ObjectPosition
 from unshaken.stress.engine.object_layers import bounding_box, object_size
 
 

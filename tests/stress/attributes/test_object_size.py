@@ -2,7 +2,7 @@
 
 import torch
 
-from unshaken.stress import ObjectSize
+from unshaken.stress.attributes.object_size import ObjectSize
 from unshaken.stress.engine.fill_holes import fill_holes
 from unshaken.stress.engine.object_layers import object_size
 

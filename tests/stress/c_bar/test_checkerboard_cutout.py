@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from unshaken.core.batch import Batch
-from unshaken.stress import CheckerboardCutout
-from unshaken.stress.c_bar.checkerboard_cutout import covered_cells
+from unshaken.stress.c_bar.checkerboard_cutout import CheckerboardCutout, covered_cells
 
 
 def test_a_board_that_is_not_turned(peer):

@@ -3,7 +3,7 @@
 import torch
 
 from unshaken.core.batch import Batch
-from unshaken.stress import InverseSparkles
+from unshaken.stress.c_bar.inverse_sparkles import InverseSparkles
 
 
 def test_black_whitens_outside_the_star():

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from unshaken.core.batch import Batch
-from unshaken.stress import PlasmaNoise
-from unshaken.stress.c_bar.plasma_noise import plasma_colours
+from unshaken.stress.c_bar.plasma_noise import PlasmaNoise, plasma_colours
 
 
 def colours(x, y, time, iterations, sharpness, scale):

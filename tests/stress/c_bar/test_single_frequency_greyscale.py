@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from unshaken.core.batch import Batch
-from unshaken.stress import SingleFrequencyGreyscale
-from unshaken.stress.c_bar.single_frequency_greyscale import plane_wave
+from unshaken.stress.c_bar.single_frequency_greyscale import SingleFrequencyGreyscale, plane_wave
 
 
 def test_the_wave_at_each_pixel(peer):

@@ -4,8 +4,7 @@ import numpy as np
 from scipy.ndimage import zoom
 
 from unshaken.core.batch import Batch
-from unshaken.stress import TransverseChromaticAbberation
-from unshaken.stress.c_bar.transverse_chromatic_abberation import enlarge_channels
+from unshaken.stress.c_bar.transverse_chromatic_abberation import TransverseChromaticAbberation, enlarge_channels
 
 
 def test_equals_scipy_s_zoom(peer):

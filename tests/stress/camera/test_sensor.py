@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.stress import Overexposure, Underexposure
 from unshaken.stress.camera._sensor import READ, WELL, expose, to_display, to_light
+from unshaken.stress.camera.overexposure import Overexposure
+from unshaken.stress.camera.underexposure import Underexposure
 
 
 def flat(value, side=64):

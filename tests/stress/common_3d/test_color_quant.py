@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from unshaken.stress import ColorQuant
+from unshaken.stress.common_3d.color_quant import ColorQuant
 
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])

@@ -15,7 +15,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
-from unshaken.stress import Fog3D
+from unshaken.stress.common_3d.fog_3d import Fog3D
 
 IMAGES = torch.rand(3, 3, 12, 16, generator=torch.Generator().manual_seed(0))
 BATCH = Batch(IMAGES, torch.zeros(3, dtype=torch.int64), ("a.jpg", "b", "c"))

@@ -3,7 +3,7 @@
 import torch
 
 from unshaken.core import Batch
-from unshaken.stress import FarFocus
+from unshaken.stress.common_3d.far_focus import FarFocus
 
 
 def test_a_flat_scene_stays_sharp():

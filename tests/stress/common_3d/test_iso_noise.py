@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unshaken.core.rng import SampleRng
-from unshaken.stress import IsoNoise
+from unshaken.stress.common_3d.iso_noise import IsoNoise
 
 STREAM = SampleRng.of(0, "iso_noise", ["a"])
 

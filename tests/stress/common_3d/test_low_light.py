@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.stress import LowLight
-from unshaken.stress.common_3d.low_light import darken
+from unshaken.stress.common_3d.low_light import LowLight, darken
 
 
 def test_stretched_squared_and_scaled():

@@ -6,8 +6,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from unshaken.core import Batch
-from unshaken.stress import FarFocus, NearFocus
 from unshaken.stress.common_3d._refocus import blur, depth_layers, refocus
+from unshaken.stress.common_3d.far_focus import FarFocus
+from unshaken.stress.common_3d.near_focus import NearFocus
 
 
 def halves(images):

@@ -14,9 +14,11 @@ from unshaken.core.errors import MissingExtra
 from unshaken.core.rng import SampleRng
 from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.run.plan import load_plan, prepare
-from unshaken.stress import H265ABR, H265CRF, BitError
 from unshaken.stress.common_3d._depth import plane
 from unshaken.stress.common_3d._video_corruption import clip
+from unshaken.stress.common_3d.bit_error import BitError
+from unshaken.stress.common_3d.h265_abr import H265ABR
+from unshaken.stress.common_3d.h265_crf import H265CRF
 from unshaken.stress.engine.pixels import to_pixels
 
 

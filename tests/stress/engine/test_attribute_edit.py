@@ -13,7 +13,9 @@ from unshaken.core.context import Context
 from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
-from unshaken.stress import BackgroundGrey, BackgroundMirror, ObjectSize
+from unshaken.stress.attributes.background_grey import BackgroundGrey
+from unshaken.stress.attributes.background_mirror import BackgroundMirror
+from unshaken.stress.attributes.object_size import ObjectSize
 from unshaken.stress.engine.complexity import complexity
 
 IMAGES = torch.rand(5, 1, 16, 20, generator=torch.Generator().manual_seed(0))

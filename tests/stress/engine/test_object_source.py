@@ -7,7 +7,7 @@ from PIL import Image
 
 from unshaken.core import Batch
 from unshaken.core.errors import DataError, ModelError, ParameterError
-from unshaken.stress import BackgroundGrey
+from unshaken.stress.attributes.background_grey import BackgroundGrey
 from unshaken.stress.engine.object_source import central_ellipse, find_masks
 
 IMAGES = torch.rand(2, 3, 16, 20, generator=torch.Generator().manual_seed(0))

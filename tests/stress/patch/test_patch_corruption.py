@@ -9,8 +9,9 @@ import torch
 
 from unshaken.core import Batch, SampleRng
 from unshaken.core.errors import ParameterError
-from unshaken.stress import Contrast, PatchCorruption, Pixelate
-from unshaken.stress.patch.patch_corruption import cell_masks, cell_side, paste
+from unshaken.stress.corruptions.contrast import Contrast
+from unshaken.stress.corruptions.pixelate import Pixelate
+from unshaken.stress.patch.patch_corruption import PatchCorruption, cell_masks, cell_side, paste
 
 
 def streams(n):

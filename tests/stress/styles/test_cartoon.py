@@ -3,7 +3,7 @@
 import torch
 
 from tests.stress.styles.squares import flat, square
-from unshaken.stress import Cartoon
+from unshaken.stress.styles.cartoon import Cartoon
 
 
 def test_levels_are_a_third_apart_and_lines_are_dark():

@@ -3,7 +3,7 @@
 import torch
 
 from tests.stress.styles.squares import square
-from unshaken.stress import Handmake
+from unshaken.stress.styles.handmake import Handmake
 
 
 def test_the_ground_becomes_a_table_and_the_object_keeps_its_place():

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 
 from tests.stress.styles.squares import square
-from unshaken.stress import Painting
-from unshaken.stress.styles.painting import kuwahara
+from unshaken.stress.styles.painting import Painting, kuwahara
 
 
 def slow(image, radius):

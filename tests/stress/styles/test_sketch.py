@@ -3,7 +3,7 @@
 import torch
 
 from tests.stress.styles.squares import flat, square
-from unshaken.stress import Sketch
+from unshaken.stress.styles.sketch import Sketch
 
 
 def test_a_dark_square_gets_a_line_inside_its_border():

@@ -3,7 +3,7 @@
 import torch
 
 from tests.stress.styles.squares import flat, square
-from unshaken.stress import Tattoo
+from unshaken.stress.styles.tattoo import Tattoo
 
 
 def test_lines_are_darker_than_skin_and_of_its_tone():

@@ -3,8 +3,7 @@
 import torch
 
 from tests.stress.styles.squares import square
-from unshaken.stress import Weather
-from unshaken.stress.styles.weather import rain
+from unshaken.stress.styles.weather import Weather, rain
 
 
 def test_rain_is_a_fading_streak_below_each_drop_on_a_darker_image():

@@ -8,8 +8,7 @@ import torch
 from unshaken.core import Batch
 from unshaken.data.textures import FAMILIES, cut_made
 from unshaken.explain.textures.seams import seam_fault
-from unshaken.stress import Untile
-from unshaken.stress.textures.untile import KINDS, change, read_repeating
+from unshaken.stress.textures.untile import KINDS, Untile, change, read_repeating
 
 EYE = torch.eye(2, dtype=torch.float64)
 

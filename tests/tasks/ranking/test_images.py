@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack import PGD
+from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError

@@ -18,8 +18,6 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
 from unshaken.data.streaming import stream
-from unshaken.explain.engine.random_paths import RandomPaths
-from unshaken.data.stream import stream
 from unshaken.explain.engine.gradients import RandomPaths
 
 

@@ -18,9 +18,6 @@ from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.data import load_data
 from unshaken.data.object_masks import find_shared
-from unshaken.explain.biases._answers import Answers, asking
-from unshaken.explain.biases._together import Beside, known_labels, partners_in, required_labels, together
-from unshaken.data.mask_names import find_shared
 from unshaken.explain.biases._answers import (
     Answers,
     Beside,

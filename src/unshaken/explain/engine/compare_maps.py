@@ -18,9 +18,6 @@ from torch import Tensor
 
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
-from unshaken.core.errors import DataError
 from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import paired_difference

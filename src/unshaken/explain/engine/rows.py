@@ -12,12 +12,8 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.part import Condition, Part
 from unshaken.core.tables import declare_table
-from unshaken.store.tables import table_of
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import declare_table, table_of
-
-_KEY = [("condition", pa.string()), ("method", pa.string())]
-_PASSES = [("forwards", pa.int64()), ("backwards", pa.int64()), ("seconds", pa.float64())]
+from unshaken.store.tables import table_of
 
 ATTRIBUTIONS = declare_table(
     "attributions",

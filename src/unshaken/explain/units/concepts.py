@@ -23,9 +23,9 @@ from unshaken.core.errors import DataError
 from unshaken.core.numbers import parse_whole, shorten
 from unshaken.core.rng import SampleRng
 from unshaken.data import Dataset, load_data, stream
+from unshaken.data.arrays import InMemory
 from unshaken.data.dataset import BadSample
 from unshaken.data.decode import cut
-from unshaken.data.in_memory import InMemory
 
 UNKNOWN = -1
 """In a label map: the image says nothing about the category."""

@@ -75,7 +75,7 @@ class UnitEditing(Analysis):
         return [row for row in RunDir(self.run).rows("units").to_pylist() if row["method"] != self.info.name]
 
     def _facts(self, found: UnitEdit, sizes: list[int]) -> dict[str, Any]:
-        """For the page; see `unshaken.report.explained.unit_edit`."""
+        """For the page; see `unshaken.report.pages.explained.units`."""
         n, c = found.comparison.n, found.comparison
         return {
             "words": self.words, "units": [str(u) for u in found.ordered], "count": found.count,

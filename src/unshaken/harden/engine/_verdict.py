@@ -13,8 +13,6 @@ from unshaken.core.batch import Batch
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
 from unshaken.core.tables import declare_table
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
 from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import compare, paired_difference

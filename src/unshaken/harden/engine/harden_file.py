@@ -12,7 +12,7 @@ from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data import load_data
-from unshaken.data.content import content_mark
+from unshaken.data.dataset import content_mark
 from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.checks import FIGURES
 from unshaken.harden.engine.loop import Loop

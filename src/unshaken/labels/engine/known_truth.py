@@ -9,9 +9,6 @@ from unshaken.labels.engine.finder import LabelScores
 from unshaken.measure.detection.detection import aupr
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Flags, Indices
-from unshaken.measure.statistics.figure import Figure
-from unshaken.measure.statistics.intervals import share
-from unshaken.measure.statistics.columns import Indices
 from unshaken.measure.statistics.intervals import Figure, share
 
 RESAMPLES = 400

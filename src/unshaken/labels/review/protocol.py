@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from unshaken.labels.review.verdict import Action, Answer, AnswerKind, RecordedVerdict, VerdictKind, answer_of
-from unshaken.measure.statistics.agreement import NONE, alpha_figure, kappa_figure
-from unshaken.measure.statistics.dawid_skene import dawid_skene
-from unshaken.measure.statistics.figure import Figure
+from unshaken.measure.statistics.agreement import NONE, alpha_figure, dawid_skene, kappa_figure
+from unshaken.measure.statistics.intervals import Figure
 
 
 class ItemState(StrEnum):

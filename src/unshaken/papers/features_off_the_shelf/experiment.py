@@ -12,8 +12,6 @@ from torch import Tensor
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.progress import track
 from unshaken.explain.engine.layers import depth_layers
-from unshaken.harden.engine.features import last_layer
-from unshaken.explain.engine.depth_layers import depth_layers
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices
 from unshaken.models.layer_features import layer_features

@@ -13,11 +13,8 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError
 from unshaken.core.search_copy import search_copy
-from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.detect.engine.penultimate import as_seen, penultimate
-from unshaken.labels.engine.out_of_sample import softmax_regression
 from unshaken.detect.engine.anatomy import Anatomy, as_seen, penultimate
-from unshaken.labels.engine.linear_probe import softmax_regression
+from unshaken.labels.engine.out_of_sample import softmax_regression
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 

@@ -13,12 +13,9 @@ from torch import Tensor
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.data.label_noise import drawn_labels
-from unshaken.harden.engine.held_out import logits_of
+from unshaken.harden.engine.cross_validation import logits_of
 from unshaken.labels.engine.finder import Evidence
 from unshaken.labels.engine.out_of_sample import stratified_folds
-from unshaken.harden.engine.cross_validation import logits_of
-from unshaken.labels.engine.evidence import Evidence
-from unshaken.labels.engine.folds import stratified_folds
 from unshaken.labels.engine.probabilities import Probabilities
 from unshaken.labels.find.confidence_weighted_entropy import ConfidenceWeightedEntropy
 from unshaken.labels.find.normalized_margin import NormalizedMargin

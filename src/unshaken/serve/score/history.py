@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from unshaken.core.errors import RunError
 from unshaken.measure.detection.conformal import Threshold
 from unshaken.models import fingerprint
-from unshaken.report.read.service import RECORD, ServiceRecord
-from unshaken.report.service_page import write_service_report
+from unshaken.report.pages.service import RECORD, SERVICE, ServiceRecord
 from unshaken.serve.score.answers import Answers
 from unshaken.serve.score.scorer import Scorer
 from unshaken.serve.score.windows import SERVED, Window, read_windows, window_rows
@@ -117,7 +116,7 @@ class History:
                 self._write(windows, still_open)
                 if force or now - self._reported >= REPORT_EVERY:
                     self._reported = now
-                    write_service_report(self.run)
+                    SERVICE.write(self.run)
             except Exception as error:  # whatever it is: answers go on, and the next writing may succeed
                 log.error("the history is not stored: %s", error, exc_info=not isinstance(error, RunError))
                 self._new = True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.report.blocks import Block
-from unshaken.report.pages import comparison_page, report_page
+from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import build
 from unshaken.serve.lazy_cache import LazyCache
 from unshaken.serve.review.store import ReviewStore

@@ -21,8 +21,6 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.data.streaming import stream
-from unshaken.harden.engine.features import last_layer
-from unshaken.data.stream import stream
 from unshaken.harden.engine.layers import last_layer
 from unshaken.models import fingerprint, load_model
 from unshaken.models.layer_features import pooled

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt
 
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
+from unshaken.core.tables import declare_table
 from unshaken.measure.fairness import (
     GroupRates,
     group_rates,
@@ -20,23 +21,12 @@ from unshaken.measure.fairness import (
     neighbour_agreement,
 )
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tables import declare_table
 
 TABLE = "group_outcomes"
 GROUP_OUTCOMES = declare_table(
-    TABLE,
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("group", pa.string()),
-        ("subject", pa.string()),
-        ("given", pa.string()),
-        ("correct", pa.bool_()),
-        ("hit", pa.bool_()),
-        ("top_labels", pa.list_(pa.string())),
-        ("top_scores", pa.list_(pa.float32())),
-        ("neighbour_groups", pa.list_(pa.string())),
-    ],
+    "group_outcomes",
+    "id string, condition string, group string, subject string, given string, correct bool, hit bool, "
+    "top_labels string[], top_scores float[], neighbour_groups string[]",
 )
 """See docs/runs.md for the columns."""
 

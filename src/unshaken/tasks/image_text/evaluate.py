@@ -15,12 +15,12 @@ import torch
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
+from unshaken.core.tables import declare_table
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.text import self_bleu
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import empty_table, table_of
-from unshaken.store.tables import declare_table, table_of
 from unshaken.tasks.image_text.changes import Change, ChangeResult
 from unshaken.tasks.image_text.predict import Predict, ask, true_probability, truncations
 from unshaken.tasks.image_text.relevance import Relevance
@@ -31,33 +31,11 @@ from unshaken.tasks.ranking.words import WORD
 
 DILUTIONS = declare_table(
     "dilutions",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("classifier", pa.string()),
-        ("change", pa.string()),
-        ("label", pa.int64()),
-        ("text", pa.string()),
-        ("added", pa.string()),
-        ("changed_text", pa.string()),
-        ("position", pa.string()),
-        ("prediction", pa.int64()),
-        ("p_label", pa.float64()),
-        ("changed_prediction", pa.int64()),
-        ("changed_p_label", pa.float64()),
-        ("relevance_text", pa.float64()),
-        ("relevance_image", pa.float64()),
-        ("topic_divergence", pa.float64()),
-        ("match", pa.float64()),
-        ("words_added", pa.int64()),
-        ("self_bleu", pa.float64()),
-        ("truncated", pa.bool_()),
-        ("queries", pa.int64()),
-        ("kept", pa.bool_()),
-        ("refused", pa.string()),
-        ("image_changed", pa.bool_()),
-        ("seconds", pa.float64()),
-    ],
+    "id string, condition string, classifier string, change string, label int64, text string, added string, "
+    "changed_text string, position string, prediction int64, p_label double, changed_prediction int64, "
+    "changed_p_label double, relevance_text double, relevance_image double, topic_divergence double, "
+    "match double, words_added int64, self_bleu double, truncated bool, queries int64, kept bool, refused string, "
+    "image_changed bool, seconds double",
 )
 """See docs/runs.md for the columns."""
 

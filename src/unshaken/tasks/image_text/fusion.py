@@ -17,9 +17,6 @@ from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.models.layer_features import features_of_batches
-from unshaken.tasks.image_text.sentences import split_sentences
-from unshaken.tasks.ranking.dense import Encode, encode_unit
-from unshaken.run.layer_features import features_of_batches
 from unshaken.tasks.image_text.words import split_sentences
 from unshaken.tasks.ranking.ranker import Encode, encode_unit
 

@@ -22,9 +22,7 @@ from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.ranking.ranker import Learner, Ranker
-from unshaken.tasks.ranking.robustness import ranking_rows
-from unshaken.tasks.ranking.setting import Changes, RankingTest
-from unshaken.tasks.ranking.robustness import RANKINGS, Changes, RankingTest, ranking_rows
+from unshaken.tasks.ranking.robustness import Changes, RankingTest, ranking_rows
 
 RECORD = "rankings.json"
 """Says whether an evaluation has come to its end."""

@@ -10,15 +10,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import LARGEST_COUNT, in_range, shorten
 from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
+from unshaken.core.tables import declare_table
 from unshaken.measure.retrieval import kendall_tau, rank_biased_overlap
-from unshaken.store.tables import declare_table
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.lexical import BM25
 from unshaken.tasks.ranking.order import (
@@ -100,25 +99,9 @@ class RankingTest:
 
 RANKINGS = declare_table(
     "rankings",
-    [
-        ("id", pa.string()),
-        ("condition", pa.string()),
-        ("ranker", pa.string()),
-        ("task", pa.string()),
-        ("change", pa.string()),
-        ("measure", pa.string()),
-        ("effectiveness", pa.float64()),
-        ("judged", pa.float64()),
-        ("tau", pa.float64()),
-        ("overlap", pa.float64()),
-        ("first_changed", pa.bool_()),
-        ("document", pa.string()),
-        ("rank_before", pa.int64()),
-        ("rank_after", pa.int64()),
-        ("text", pa.string()),
-        ("calls", pa.int64()),
-        ("seconds", pa.float64()),
-    ],
+    "id string, condition string, ranker string, task string, change string, measure string, "
+    "effectiveness double, judged double, tau double, overlap double, first_changed bool, document string, "
+    "rank_before int64, rank_after int64, text string, calls int64, seconds double",
 )
 """See docs/runs.md for the columns."""
 
@@ -138,7 +121,7 @@ def part_of(condition: str, ranker: str, task: str, change: str, ids: Sequence[s
     single = {"condition": condition, "ranker": ranker, "task": task, "change": change, **columns}
     filled: Mapping[str, Any] = {
         name: list(value) if isinstance(value := single.get(name), list | tuple) else [value] * count
-        for name in RANKINGS.names
+        for name in RANKINGS
     }
     return Part("rankings", Condition(condition, ranker), {**filled, "id": list(ids)})
 

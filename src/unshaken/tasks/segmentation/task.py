@@ -18,8 +18,6 @@ from unshaken.core.part import Condition, Part
 from unshaken.core.prediction import predict
 from unshaken.core.tables import declare_table
 from unshaken.core.task import Task
-from unshaken.measure.segmentation.boundary import band_width, image_counts
-from unshaken.measure.segmentation.miou_figures import mean_iou
 from unshaken.measure.segmentation import band_width, image_counts, mean_iou
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.tasks.segmentation.flags import check_masks

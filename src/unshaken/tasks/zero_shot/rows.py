@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
-from unshaken.core.part import Condition, Part
-from unshaken.core.tables import declare_table
 from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.core.tables import declare_table
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of

@@ -9,7 +9,8 @@ from unshaken.core import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.harden.recipes.augmentation.corruptions import Corruptions, corrupted
-from unshaken.stress import Contrast, GaussianBlur
+from unshaken.stress.corruptions.contrast import Contrast
+from unshaken.stress.corruptions.gaussian_blur import GaussianBlur
 
 
 @pytest.fixture

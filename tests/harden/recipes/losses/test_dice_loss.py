@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.harden import DiceLoss
-from unshaken.harden.recipes.losses.dice_loss import dice_loss, foreground
+from unshaken.harden.recipes.losses.dice_loss import DiceLoss, dice_loss, foreground
 
 P = torch.tensor([[[[0.9, 0.2], [0.1, 0.6]]]])
 G = torch.eye(2)[None, None]

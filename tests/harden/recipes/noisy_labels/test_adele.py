@@ -19,8 +19,6 @@ from unshaken.harden.recipes.noisy_labels import adele as module
 from unshaken.harden.recipes.noisy_labels.adele import ADELE, AS_GIVEN, BLOCK, COUNTS, CURVE, LABELS, START
 from unshaken.labels.correct.adele import correct_masks
 from unshaken.labels.losses import multi_scale_consistency
-from unshaken.labels.correct.masks import correct_masks
-from unshaken.labels.losses.multi_scale_consistency import multi_scale_consistency
 from unshaken.store.run_dir import RunDir
 
 

@@ -18,7 +18,6 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import MASKS, Epoch, FirstTry, Recipe, Setup, Step, frozen_statistics
-from unshaken.harden.recipes.noisy_labels._scale_weights import add_scales, remove_scales, scale_weights
 from unshaken.labels.correct.adele import (
     Constraint,
     Ignore,
@@ -28,9 +27,6 @@ from unshaken.labels.correct.adele import (
     start_of_correction,
 )
 from unshaken.labels.losses import Gate, multi_scale_consistency, multi_scale_cross_entropy
-from unshaken.labels.correct.early_learning import has_started, start_of_correction
-from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
-from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
 from unshaken.measure import iou
 
 NAME = "scale_logarithms"

@@ -3,74 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from unshaken.report import cells
-from unshaken.report.blocks import Block, Cell, Column, Details, Facts, Heading, Headline, Page, Table, TableRow, Text
-from unshaken.report.holistic_shifts import shift_blocks
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
+from unshaken.report.blocks import (
+    Block,
+    Cell,
+    Column,
+    Details,
+    Facts,
+    Heading,
+    Headline,
+    Page,
+    Prose,
+    Table,
+    TableRow,
+    Text,
+)
+from unshaken.report.drawings import Plot, Plots, Point, Trace
+from unshaken.report.figures.plots import STYLES, outline, point
+from unshaken.report.pages.page_kind import PageKind, write_page
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.zero_shot.across import FIGURES, read_figures
+from unshaken.tasks.zero_shot.across import FIGURES, LEAST, read_figures
 from unshaken.tasks.zero_shot.aspects import JUDGED_HALF
 from unshaken.tasks.zero_shot.model_factors import FACTORS
 from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, HolisticRecord
 
 TITLE = "Models over six aspects of robustness"
+SHOWN_PLOTS = 12
 Found = Mapping[str, Any]
 Show = Callable[[dict[str, Any] | None], Cell]
 
 
-def write_holistic_report(run: RunDir) -> tuple[Page, dict[str, Any]]:
-    """Make `figures.json`, `report.html` and `report.md` of a comparison, from rows alone.
+class Source(NamedTuple):
+    """What the sections read: the record of the comparison, and the figures of `read_figures`."""
 
-    Args:
-        run: as `holistic` leaves it.
+    record: HolisticRecord
+    figures: dict[str, Any]
 
-    Returns:
-        The page, and the figures.
-
-    Raises:
-        RunError: it holds no comparison, a run beneath is damaged, or the files cannot be written.
-    """
-    figures = read_figures(run)
-    page = holistic_page(HolisticRecord.read(run), figures)
-    run.write_json(figures, FIGURES)
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page, figures
+    @property
+    def models(self) -> dict[str, Any]:
+        """Figures by model and aspect."""
+        found: dict[str, Any] = self.figures["models"]
+        return found
 
 
-def holistic_page(record: HolisticRecord, figures: Found) -> Page:
-    """The page.
-
-    Args:
-        record: of the comparison.
-        figures: as `read_figures` gives them.
-    """
-    models = figures["models"]
-    lead: list[Text] = [f"{cells.counted(len(models), 'model')}, on {record.settings['data']['data'][0]}."]
+def _head(source: Source) -> list[Block]:
+    record = source.record
+    lead: list[Text] = [f"{cells.counted(len(source.models), 'model')}, on {record.settings['data']['data'][0]}."]
     if not record.finished:
         lead.append("The comparison is not complete: go on with resume=True.")
-    blocks: list[Block] = [Headline(TITLE, tuple(lead), brief=True), _factors(record, models)]
-    blocks += _part("Visual factors and shifts", "visual", *shift_blocks(models, figures["shifted"]))
-    blocks += _table(
-        models, "shape", "Shape bias", "Images whose shape belongs to one class and whose texture to another.",
-        {"bias": ("shape / (shape + texture)", cells.share), "cue_share": ("decided for either", cells.share)},
-    )  # fmt: skip
-    blocks += _abnormal(record, models)
-    blocks += _calibration(models)
-    blocks += _retrieval(models)
-    blocks += _corruptions(models)
-    blocks += _table(
-        models, "choices", "A language model's choice", "Between the true class and those that the first model takes "
-        "for it most: accuracy, on the same images.",
-        {"classifier": ("classifier", cells.share), "chooser": ("language model", cells.share),
-         "difference": ("difference, points", cells.points)},
-    )  # fmt: skip
-    blocks += _prompts(models)
-    blocks += _groups(figures["groups"])
-    return Page(TITLE, (*blocks, *_how(record)), "Made by unshaken from the rows of this folder alone.")
+    return [Headline(TITLE, tuple(lead), brief=True)]
 
 
 def _rows(models: Found, aspect: str, line: Callable[[Found], Sequence[Cell | Text]]) -> tuple[TableRow, ...]:
@@ -92,7 +75,8 @@ def _table(models: Found, aspect: str, title: str, caption: str, shown: Mapping[
     return _part(title, aspect, Table(caption, cells.columns("model", *heads), rows, brief=True)) if rows else []
 
 
-def _factors(record: HolisticRecord, models: Found) -> Table:
+def _factors(source: Source) -> list[Block]:
+    record, models = source.record, source.models
     heads = [f.replace("_", " ") for f in FACTORS]
     rows = tuple(
         cells.line(
@@ -101,15 +85,76 @@ def _factors(record: HolisticRecord, models: Found) -> Table:
         for m in record.models
         if m.name in models
     )
-    return Table(
-        "Models and the factors of their design, as declared.",
-        cells.columns("model", "accuracy", *_texts("family", *heads)),
-        rows,
-        brief=True,
-    )
+    columns = cells.columns("model", "accuracy", *_texts("family", *heads))
+    return [Table("Models and the factors of their design, as declared.", columns, rows, brief=True)]
 
 
-def _abnormal(record: HolisticRecord, models: Found) -> list[Block]:
+def _shifts(source: Source) -> list[Block]:
+    """Accuracy, error ratio and effective robustness by factor, and a scatter with the lines of families."""
+    models, shifted = source.models, source.figures["shifted"]
+    factors = list(dict.fromkeys(f for found in models.values() for f in found.get("visual", {})))
+    blocks: list[Block] = []
+    if factors:
+        rows = _rows(models, "visual", lambda own: [cells.share((own.get(f) or {}).get("accuracy")) for f in factors])
+        caption = "Accuracy on the images of each factor."
+        blocks.append(Table(caption, cells.columns("model", *factors), rows, brief=True))
+        rows = _rows(
+            models, "visual", lambda own: [cells.value((own.get(f) or {}).get("error_ratio")) for f in factors]
+        )
+        caption = "Error on the images of each factor over the error on all images: above 1 is harder."
+        blocks.append(Table(caption, cells.columns("model", *factors), rows))
+    beyond = {name: own["effective"] for name, own in shifted.items() if own["effective"]}
+    if beyond:
+        rows = tuple(
+            (name, *(cells.points((own.get(name) or {}).get("rho")) for own in beyond.values())) for name in models
+        )
+        caption = (
+            "Effective robustness in points: accuracy less what Huber's line of the baseline models foretells; the "
+            "interval is that of the line."
+        )
+        blocks.append(Table(caption, cells.columns("model", *beyond), rows))
+        drawn = [_scatter(name, models, own) for name, own in list(shifted.items())[:SHOWN_PLOTS]]
+        blocks.append(Plots(tuple(drawn), "half"))
+    elif shifted:
+        blocks.append(
+            Prose(f"Lines and effective robustness need {LEAST} other models of different accuracy at least.")
+        )
+    return _part("Visual factors and shifts", "visual", *blocks)
+
+
+def _scatter(name: str, models: Found, own: Found) -> Plot:
+    """Accuracy under a shift against accuracy, and a line for each family."""
+    traces, words = [], []
+    left = set(own["accuracy"])
+    for style, (family, line) in enumerate([*own["lines"].items(), ("other models", None)]):
+        members = [m for m in own["accuracy"] if m in left and (line is None or m in line["models"])]
+        left -= set(members)
+        marks = tuple(_mark(m, models, own["accuracy"][m]) for m in members)
+        ends = ""
+        if line is not None:
+            at = [(100 * x, 100 * (1 - min(max(line["intercept"] + line["slope"] * x, 0.0), 1.0))) for x in (0.0, 1.0)]
+            ends = outline(at)
+            words.append(f"{family}: {line['intercept']:.3f} + {line['slope']:.3f} accuracy")
+        if marks:
+            traces.append(Trace(family, style % STYLES, marks, ends))
+    ticks = tuple((float(t), str(t)) for t in range(0, 101, 25))
+    title = f"Accuracy: {name}, %"
+    return Plot(title, "accuracy on all images, %", ticks, tuple(traces), None, f"{title}. {'; '.join(words)}")
+
+
+def _mark(name: str, models: Found, value: float) -> Point:
+    x = models[name]["accuracy"]["value"]
+    return point(100 * x, {"value": value, "low": value, "high": value}, f"{name}: {value:.1%} at {x:.1%}")
+
+
+def _shape(source: Source) -> list[Block]:
+    caption = "Images whose shape belongs to one class and whose texture to another."
+    shown = {"bias": ("shape / (shape + texture)", cells.share), "cue_share": ("decided for either", cells.share)}
+    return _table(source.models, "shape", "Shape bias", caption, shown)
+
+
+def _abnormal(source: Source) -> list[Block]:
+    record, models = source.record, source.models
     sets = list(dict.fromkeys(s for found in models.values() for s in found["abnormal"]))
     if not sets:
         return []
@@ -132,9 +177,9 @@ def _areas(own: Found | None) -> tuple[Cell, Cell]:
     return (Cell(""), Cell("")) if own is None else (cells.value(own["auroc"]), cells.share(own["fpr95"]))
 
 
-def _calibration(models: Found) -> list[Block]:
+def _calibration(source: Source) -> list[Block]:
     """Before and after the temperature: of half of the data and the further sets, and behind a title of corruptions."""
-    known = {name: found["calibration"] for name, found in models.items() if found.get("calibration")}
+    known = {name: found["calibration"] for name, found in source.models.items() if found.get("calibration")}
     if not known:
         return []
     heads = cells.columns("model", *_texts("set"), "T", "ECE", "ECE with T", "NLL", "NLL with T")
@@ -155,7 +200,8 @@ def _temperature(own: Found) -> str:
     return f"{own['temperature']:.3g}" if own["inside"] else "none fits"
 
 
-def _retrieval(models: Found) -> list[Block]:
+def _retrieval(source: Source) -> list[Block]:
+    models = source.models
     ways = list(dict.fromkeys((w, k) for f in models.values() for w, own in f["retrieval"].items() for k in own))
     rows = _rows(models, "retrieval", lambda own: [cells.share(own.get(w, {}).get(k)) for w, k in ways])
     heads = [f"{w}: {k.replace('_', ' at ')}" for w, k in ways]
@@ -167,7 +213,8 @@ def _retrieval(models: Found) -> list[Block]:
     )
 
 
-def _corruptions(models: Found) -> list[Block]:
+def _corruptions(source: Source) -> list[Block]:
+    models = source.models
     known = list(dict.fromkeys(s for found in models.values() for s in found.get("corruptions", {})))
     rows = _rows(models, "corruptions", lambda own: [cells.share(own.get(s)) for s in known])
     caption = "Accuracy by severity, the mean over corruptions."
@@ -175,7 +222,16 @@ def _corruptions(models: Found) -> list[Block]:
     return _part("Corruptions", "corruptions", table) if rows else []
 
 
-def _prompts(models: Found) -> list[Block]:
+def _choices(source: Source) -> list[Block]:
+    caption = "Between the true class and those that the first model takes for it most: accuracy, on the same images."
+    shown = {
+        "classifier": ("classifier", cells.share), "chooser": ("language model", cells.share),
+        "difference": ("difference, points", cells.points),
+    }  # fmt: skip
+    return _table(source.models, "choices", "A language model's choice", caption, shown)
+
+
+def _prompts(source: Source) -> list[Block]:
     def line(own: Found) -> list[Cell | Text]:
         values = [f["value"] for f in own["alone"].values()]
         ends = f"{100 * min(values):.1f} to {100 * max(values):.1f} %"
@@ -187,7 +243,7 @@ def _prompts(models: Found) -> list[Block]:
             cells.points(own["gain"]),
         ]
 
-    rows = _rows(models, "prompts", line)
+    rows = _rows(source.models, "prompts", line)
     heads = ("templates", "each alone", "deviation, points", "all together", "gain, points")
     caption = (
         "Prompts: the accuracy with each template alone and with the mean of all; the gain is over the mean template."
@@ -195,12 +251,12 @@ def _prompts(models: Found) -> list[Block]:
     return _part("Prompts", "prompts", Table(caption, cells.columns("model", *heads), rows)) if rows else []
 
 
-def _groups(groups: Sequence[Found]) -> list[Block]:
+def _groups(source: Source) -> list[Block]:
     rows = tuple(
         cells.line(
             g["factor"].replace("_", " "), f"{g['one']} less {g['other']}", g["figure"], cells.value(g["difference"])
         )
-        for g in groups
+        for g in source.figures["groups"]
     )
     caption = (
         "Groups of models by a factor, at the same accuracy: differences with intervals over models. Groups differ in "
@@ -210,7 +266,8 @@ def _groups(groups: Sequence[Found]) -> list[Block]:
     return _part("Factors of design", "groups", table) if rows else []
 
 
-def _how(record: HolisticRecord) -> list[Block]:
+def _how(source: Source) -> list[Block]:
+    record = source.record
     settings = record.settings
     facts: list[tuple[str, Text]] = [("data", settings["data"]["data"][0]), ("seed", str(settings["seed"]))]
     facts += [(m.name, f"runs in {m.key}/: {AUDIT}, {DETECT}, {CUES}") for m in record.models]
@@ -219,3 +276,32 @@ def _how(record: HolisticRecord) -> list[Block]:
     facts += [(f"{m.name}, {name}", f"the choice is among {len(own)} classes alone") for m in record.models
               for name, own in m.within.items()]  # fmt: skip
     return [Heading("How it was found"), Facts(tuple(facts))]
+
+
+HOLISTIC = PageKind[Source](
+    title=TITLE,
+    read=lambda run: Source(HolisticRecord.read(run), read_figures(run)),
+    sections=(
+        _head, _factors, _shifts, _shape, _abnormal, _calibration, _retrieval, _corruptions, _choices, _prompts,
+        _groups, _how,
+    ),
+)  # fmt: skip
+
+
+def write_holistic_report(run: RunDir) -> tuple[Page, dict[str, Any]]:
+    """Make `figures.json`, `report.html` and `report.md` of a comparison, from rows alone.
+
+    Args:
+        run: as `holistic` leaves it.
+
+    Returns:
+        The page, and the figures.
+
+    Raises:
+        RunError: it holds no comparison, a run beneath is damaged, or the files cannot be written.
+    """
+    source = HOLISTIC.read(run)
+    page = HOLISTIC.page(source)
+    run.write_json(source.figures, FIGURES)
+    write_page(run, page)
+    return page, source.figures

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Page, Prose, Span, Table, Text
+from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Prose, Span, Table, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures import pictures
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
-from unshaken.store.run_dir import RunDir
+from unshaken.report.pages.page_kind import Folder, PageKind
 
 TITLE = "Labels that are probably wrong"
 PAIRS = 12
@@ -27,41 +25,17 @@ AREAS = ("auroc", "average_precision")
 """Those that are no shares of samples."""
 
 
-def write_labels_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of a search for wrong labels.
-
-    Args:
-        run: as `unshaken labels find` leaves it.
-
-    Raises:
-        RunError: it holds no finished search, or the pages cannot be written.
-    """
-    page = labels_page(run)
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page
+Source = Folder[dict[str, Any]]
 
 
-def labels_page(run: RunDir) -> Page:
-    """The page; the first finder decides what is shown."""
-    record = run.read_json("labels.json")
-    name, first = next(iter(record["found"].items()))
-    found: list[Block] = [Headline(TITLE, tuple(_lead(record, name, first)), brief=True)]
-    found += _finders(record)
-    found += _judged(record)
-    found += _pairs(record, first)
-    found += _worst(run, record, name)
-    found += _review(record)
-    settings = record["settings"]
-    version = settings.get("labels_version")
-    facts: list[tuple[str, Text]] = [("data", settings["data"])]
-    facts += [("labels", f"version {version}")] if version else []
-    facts.append(("probabilities", settings["probabilities"] or _trained(settings)))
-    found += [Heading("How it was found", level=2), Facts(tuple(facts))]
-    return Page(TITLE, tuple(found), "Made by unshaken from the rows of this folder alone.")
+def _first(source: Source) -> tuple[str, dict[str, Any]]:
+    """The first finder with its name: it decides which samples are shown."""
+    found: dict[str, dict[str, Any]] = source.record["found"]
+    return next(iter(found.items()))
 
 
-def _lead(record: dict[str, Any], name: str, first: dict[str, Any]) -> list[Text]:
+def _head(source: Source) -> list[Block]:
+    record, (name, first) = source.record, _first(source)
     n = record["samples"]
     lines: list[Text] = []
     if first["flagged"] is not None:
@@ -79,25 +53,27 @@ def _lead(record: dict[str, Any], name: str, first: dict[str, Any]) -> list[Text
         lines.append(f"How many really are wrong, people can tell from {len(record['review']['ids']):,} drawn samples.")
     if record["bad_samples"]:
         lines.append(f"{len(record['bad_samples']):,} samples could not be read and were not examined.")
-    return lines
+    return [Headline(TITLE, tuple(lines), brief=True)]
 
 
-def _finders(record: dict[str, Any]) -> list[Block]:
+def _finders(source: Source) -> list[Block]:
+    record = source.record
     if len(record["found"]) == 1:
         return []
     rows = [
-        cells.line(name, "" if one["flagged"] is None else f"{one['flagged']:,}", _rate(one))
+        cells.line(
+            name,
+            "" if one["flagged"] is None else f"{one['flagged']:,}",
+            wording.percent(one["noise_rate"]) if "noise_rate" in one else "",
+        )
         for name, one in record["found"].items()
     ]
     caption = "What each finder says."
     return [Table(caption, cells.columns("finder", "flagged", "estimated share wrong"), tuple(rows), brief=True)]
 
 
-def _rate(one: dict[str, Any]) -> str:
-    return wording.percent(one["noise_rate"]) if "noise_rate" in one else ""
-
-
-def _judged(record: dict[str, Any]) -> list[Block]:
+def _judged(source: Source) -> list[Block]:
+    record = source.record
     judged = {name: one["judged"] for name, one in record["found"].items() if "judged" in one}
     if not judged:
         return []
@@ -113,21 +89,22 @@ def _judged(record: dict[str, Any]) -> list[Block]:
     return [Heading("Against the true labels", "truth", "Truth"), Prose(text), table]
 
 
-def _pairs(record: dict[str, Any], first: dict[str, Any]) -> list[Block]:
-    pairs = first.get("pairs", [])[:PAIRS]
+def _pairs(source: Source) -> list[Block]:
+    pairs = _first(source)[1].get("pairs", [])[:PAIRS]
     if not pairs:
         return []
-    names = record["classes"]
+    names = source.record["classes"]
     rows = tuple(cells.line(names[given], names[other], f"{count:,}") for given, other, count in pairs)
     heads = (Column("given label", number=False), Column("probably", number=False), Column("samples"))
     caption = "The most frequent pairs of given and suggested label."
     return [Heading("Which classes are mixed up", "pairs", "Classes"), Table(caption, heads, rows, brief=True)]
 
 
-def _worst(run: RunDir, record: dict[str, Any], name: str) -> list[Block]:
+def _worst(source: Source) -> list[Block]:
+    run, (name, _) = source.run, _first(source)
     table = run.rows("labels", ["id", "condition", "given", "suggested", "score"]).to_pylist()
     rows = sorted((r for r in table if r["condition"] == name), key=lambda r: r["score"])[:SHOWN]
-    images, names = run.examples("worst"), record["classes"]
+    images, names = run.examples("worst"), source.record["classes"]
     exhibits, size = [], 0
     for row in rows:
         if row["id"] not in images or size > pictures.BUDGET:
@@ -145,8 +122,8 @@ def _worst(run: RunDir, record: dict[str, Any], name: str) -> list[Block]:
     return [Heading("The most suspect samples", "worst", "Samples"), Prose(text, "small"), gallery]
 
 
-def _review(record: dict[str, Any]) -> list[Block]:
-    review = record["review"]
+def _review(source: Source) -> list[Block]:
+    review = source.record["review"]
     if not review:
         return []
     counts = [review["strata"].count(h) for h in range(len(review["sizes"]))]
@@ -163,5 +140,19 @@ def _review(record: dict[str, Any]) -> list[Block]:
     return [Heading("What to review", "review", "Review"), Prose(text), table]
 
 
-def _trained(settings: dict[str, Any]) -> str:
-    return f"{settings['model']}, {settings['folds']} folds, {settings['training']['epochs']} epochs"
+def _how(source: Source) -> list[Block]:
+    settings = source.record["settings"]
+    facts: list[tuple[str, Text]] = [("data", settings["data"])]
+    facts += [("labels", f"version {version}")] if (version := settings.get("labels_version")) else []
+    probabilities = settings["probabilities"]
+    if not probabilities:
+        epochs = settings["training"]["epochs"]
+        probabilities = f"{settings['model']}, {settings['folds']} folds, {epochs} epochs"
+    return [Heading("How it was found", level=2), Facts((*facts, ("probabilities", probabilities)))]
+
+
+LABELS = PageKind[Source](
+    title=TITLE,
+    read=lambda run: Folder(run, run.read_json("labels.json")),
+    sections=(_head, _finders, _judged, _pairs, _worst, _review, _how),
+)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from unshaken.core.documents import validate
+from unshaken.core.errors import RunError
 from unshaken.measure import share
 from unshaken.measure.detection.drift import window_alarm
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Notice, Page, Prose, Table, Text
+from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Notice, Prose, Table, Text
 from unshaken.report.drawings import Plot, Plots
 from unshaken.report.figures import plots
-from unshaken.report.read.service import ServiceRecord, WindowCounts, read_window_counts
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
+from unshaken.report.pages.page_kind import PageKind
 from unshaken.store.run_dir import RunDir
 
+RECORD = "service.json"
 SHOWN = 40
 """Windows that the page shows, the latest."""
 MOST_CLASSES = 20
@@ -25,37 +30,104 @@ ALPHA = 0.01
 """Chance of a false alarm of a detector over the whole history."""
 
 
-def write_service_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of the history of a score endpoint.
+class ServiceRecord(BaseModel):
+    """What decides the meaning of a history's rows.
 
     Args:
-        run: as `unshaken serve --score SPEC --history DIR` leaves it.
+        model_name: of the model.
+        model_fingerprint: of its weights and code.
+        classes: names in order; empty where it has none.
+        accept: share of normal images that detectors accept at least.
+        thresholds: by detector.
+        most_rejected: by detector, the share of normal images that is surely rejected at most, whatever the luck of
+            the calibration samples.
+        most_rejected_by_any: the same of all detectors together.
+        images: of a window.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    model_name: str
+    model_fingerprint: str
+    classes: list[str]
+    accept: float
+    thresholds: dict[str, float]
+    most_rejected: dict[str, float]
+    most_rejected_by_any: float
+    images: int
+
+    @classmethod
+    def read(cls, run: RunDir) -> ServiceRecord:
+        """The record of a run directory.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        return validate(cls, run.read_json(RECORD), f"{run}: {RECORD}", RunError, "start a new history")
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCounts:
+    """One window.
+
+    Args:
+        number: from 0.
+        began: seconds since 1970.
+        ended: as `began`.
+        complete: whether it has ended.
+        counts: by kind and name, the count and of how many images.
+    """
+
+    number: int
+    began: float
+    ended: float
+    complete: bool
+    counts: dict[tuple[str, str], tuple[int, int]]
+
+
+def read_window_counts(run: RunDir) -> list[WindowCounts]:
+    """All windows of a history, in order.
 
     Raises:
-        RunError: it holds no history, or the pages cannot be written.
+        RunError: a file is damaged.
     """
-    page = service_page(ServiceRecord.read(run), read_window_counts(run))
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page
+    table = run.rows("windows")
+    groups: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in table.sort_by("window").to_pylist() if len(table) else ():
+        groups[row["window"]].append(row)
+    return [
+        WindowCounts(
+            number,
+            rows[0]["began"],
+            rows[0]["ended"],
+            rows[0]["complete"],
+            {(row["kind"], row["name"]): (row["count"], row["n"]) for row in rows},
+        )
+        for number, rows in groups.items()
+    ]
 
 
-def service_page(record: ServiceRecord, windows: Sequence[WindowCounts]) -> Page:
-    """The page: what was rejected and what was predicted, window by window."""
-    title = f"Images scored by {record.model_name}"
+class Source(NamedTuple):
+    """What the sections read: the record of a history and its windows in order."""
+
+    record: ServiceRecord
+    windows: Sequence[WindowCounts]
+
+
+def _head(source: Source) -> list[Block]:
+    record, windows = source
     images = sum(_images(window) for window in windows)
     lead: list[Text] = [f"{images:,} images in {len(windows):,} windows of {record.images:,}."]
     if windows:
         lead.append(f"From {_time(windows[0].began)} to {_time(windows[-1].ended)}, UTC.")
     if record.thresholds:
         lead.append(f"Detectors promise to accept {wording.percent(record.accept)} of normal images or more.")
-    found: list[Block] = [Headline(title, tuple(lead), tuple(_alarms(record, windows)), brief=True)]
-    if windows:
-        found += _rejected(record, windows)
-        found += _classes(record, windows)
-        found += _unusable(windows)
-    facts = (("model", record.model_name), ("its fingerprint", record.model_fingerprint[:16]))
-    return Page(title, (*found, Facts(facts)), "Made by unshaken from the rows of this folder alone.")
+    return [Headline(_title(source), tuple(lead), tuple(_alarms(record, windows)), brief=True)]
+
+
+def _title(source: Source) -> str:
+    return f"Images scored by {source.record.model_name}"
 
 
 def _alarms(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Notice]:
@@ -78,9 +150,11 @@ def _promises(record: ServiceRecord) -> dict[tuple[str, str], float]:
     return {**found, ("all", ""): record.most_rejected_by_any} if len(found) > 1 else found
 
 
-def _rejected(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Block]:
+def _rejected(source: Source) -> list[Block]:
+    """The share that detectors reject, window by window."""
+    record, windows = source
     keys = [("detector", label) for label in record.thresholds]
-    if not keys:
+    if not keys or not windows:
         return []
     latest = windows[-SHOWN:]
     head: list[Block] = [Heading("Rejected by detectors", "rejected", "Detectors")]
@@ -115,7 +189,11 @@ def _plot(windows: Sequence[WindowCounts], keys: Sequence[tuple[str, str]]) -> P
     return Plot("Rejected images", "window", ticks, tuple(traces), None, words)
 
 
-def _classes(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Block]:
+def _classes(source: Source) -> list[Block]:
+    """The most frequent predicted classes, in all windows and in the latest."""
+    record, windows = source
+    if not windows:
+        return []
     totals: Counter[str] = Counter()
     for window in windows:
         totals.update({name: count for (kind, name), (count, _) in window.counts.items() if kind == "class"})
@@ -135,8 +213,8 @@ def _classes(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Blo
     return [head, Table(caption, cells.columns("class", "all windows", "latest window"), rows, brief=True)]
 
 
-def _unusable(windows: Sequence[WindowCounts]) -> list[Block]:
-    counts = [window.counts.get(("unusable", ""), (0, 0)) for window in windows]
+def _unusable(source: Source) -> list[Block]:
+    counts = [window.counts.get(("unusable", ""), (0, 0)) for window in source.windows]
     count, n = sum(k for k, _ in counts), sum(n for _, n in counts)
     if not count:
         return []
@@ -165,3 +243,15 @@ def _label(window: WindowCounts) -> str:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _model(source: Source) -> list[Block]:
+    record = source.record
+    return [Facts((("model", record.model_name), ("its fingerprint", record.model_fingerprint[:16])))]
+
+
+SERVICE = PageKind[Source](
+    title=_title,
+    read=lambda run: Source(ServiceRecord.read(run), read_window_counts(run)),
+    sections=(_head, _rejected, _classes, _unusable, _model),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +21,6 @@ from unshaken.report.blocks import (
     Group,
     Heading,
     Headline,
-    Items,
-    Page,
     Prose,
     Span,
     Table,
@@ -31,8 +29,7 @@ from unshaken.report.blocks import (
 )
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures.pictures import SIDE, address, class_name
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
+from unshaken.report.pages.page_kind import PageKind, bad_samples
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.image_text.report import MEASURES, RANGES
 
@@ -52,58 +49,34 @@ ADDED = (
     Column("self-BLEU-2", brief=False), Column("changed", "of all samples", brief=False),
     Column("queries", "in all", brief=False),
 )  # fmt: skip
-SHOWN_BAD = 20
-Rows = list[dict[str, Any]]
 
 
-def write_image_text_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of classifiers of images with texts.
+class Source(NamedTuple):
+    """What the sections read: the directory with its pictures, its record, and the rows of `dilutions`."""
 
-    Args:
-        run: as `unshaken.tasks.image_text.evaluate` leaves it.
-
-    Raises:
-        RunError: it holds no such rows, or the pages cannot be written.
-    """
-    page = image_text_page(run)
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page
+    run: RunDir
+    record: dict[str, Any]
+    rows: pa.Table
 
 
-def image_text_page(run: RunDir) -> Page:
-    """The page: a table of all classifiers and changes, then every change with samples to read."""
-    record, rows = run.read_json(RECORD), run.rows("dilutions")
-    blocks: list[Block] = [Headline(TITLE, _lead(record), brief=True), _table(record, rows), _added(record, rows)]
-    blocks += [Heading("Samples to read", "read", "Samples"), Prose(READ, "note")]
-    blocks += _galleries(run, record, rows)
-    if record["bad"]:
-        lines = [f"{i}: {why}" for i, why in list(record["bad"].items())[:SHOWN_BAD]]
-        blocks += [Heading("Rows that were left out", "bad", "Bad rows"), Items(tuple(lines))]
-    facts = (
-        ("classes", ", ".join(record["classes"])), ("seed", str(record["seed"])),
-        ("texts cut when they were read", f"{len(record['truncated']):,}"), ("texts cut by a classifier", _cut(rows)),
-        ("rows left out", f"{len(record['bad']):,}"),
-    )  # fmt: skip
-    blocks += [Heading("How it was found", level=2), Facts(facts)]
-    return Page(TITLE, tuple(blocks), "Made by unshaken from the rows of this folder alone.")
-
-
-def _lead(record: dict[str, Any]) -> tuple[Text, ...]:
+def _head(source: Source) -> list[Block]:
+    record = source.record
     names = record["classifiers"]
     lines: list[Text] = [
         (f"{record['samples']:,} samples of {len(record['classes'])} classes, shown to ", cells.listed(names), ".")
     ]
     if len(names) > 1:
         lines.append(f"Changes that search ask {names[0]} alone; all others are shown what was found.")
-    return tuple(lines)
+    return [Headline(TITLE, tuple(lines), brief=True)]
 
 
 def _select(rows: pa.Table, classifier: str, change: str) -> pa.Table:
     return rows.filter(pc.and_(pc.equal(rows["classifier"], classifier), pc.equal(rows["change"], change)))
 
 
-def _table(record: dict[str, Any], rows: pa.Table) -> Table:
+def _figures(source: Source) -> list[Block]:
+    """Macro F1 of all classifiers under all changes."""
+    _, record, rows = source
     lines: list[TableRow] = []
     for classifier in record["classifiers"]:
         lines.append(Group(classifier))
@@ -112,7 +85,7 @@ def _table(record: dict[str, Any], rows: pa.Table) -> Table:
         "Macro F1 under each change, with 95 % intervals over samples; the drop is relative to macro F1 without a "
         "change."
     )
-    return Table(caption, HEADS, tuple(lines), brief=True)
+    return [Table(caption, HEADS, tuple(lines), brief=True)]
 
 
 def _line(change: str, rows: pa.Table, record: dict[str, Any]) -> tuple[Cell | Text, ...]:
@@ -128,8 +101,9 @@ def _line(change: str, rows: pa.Table, record: dict[str, Any]) -> tuple[Cell | T
     return change, f1, drop, f"{lost:,}", f"{gained:,}", wording.number(found.comparison.p_value)
 
 
-def _added(record: dict[str, Any], rows: pa.Table) -> Table:
-    """What is known of each change, whichever classifier is shown it."""
+def _added(source: Source) -> list[Block]:
+    """What each change adds, which is the same for all classifiers."""
+    _, record, rows = source
     lines: list[TableRow] = []
     for change in record["changes"][1:]:
         own = _select(rows, record["classifiers"][0], change)
@@ -140,7 +114,7 @@ def _added(record: dict[str, Any], rows: pa.Table) -> Table:
             wording.percent(float(kept.mean())), f"{pc.sum(own['queries']).as_py():,}",
         ))  # fmt: skip
     caption = "What is added, by change: means over samples. Relevance is the cosine of vectors."
-    return Table(caption, ADDED, tuple(lines), brief=True)
+    return [Table(caption, ADDED, tuple(lines), brief=True)]
 
 
 def _mean(rows: pa.Table, name: str) -> Cell:
@@ -152,18 +126,15 @@ def _mean(rows: pa.Table, name: str) -> Cell:
     return cells.value(mean_figure(values, low=low, high=high).to_json())
 
 
-def _cut(rows: pa.Table) -> str:
-    known = pc.sum(pc.is_valid(rows["truncated"])).as_py()
-    return f"{pc.sum(rows['truncated']).as_py():,} of {known:,} answers" if known else "not known"
-
-
-def _galleries(run: RunDir, record: dict[str, Any], rows: pa.Table) -> list[Block]:
-    """One gallery a change; the one that the first classifier loses most under is open."""
+def _samples(source: Source) -> list[Block]:
+    """One gallery for each change; the one under which the first classifier loses most is open."""
+    run, record, rows = source
     clean, shown = run.examples("clean"), record["shown"]
     some = rows.filter(pc.is_in(rows["id"], value_set=pa.array(shown, pa.string())))
     first = record["classifiers"][0]
     lost = {c: _accuracy(_select(rows, first, c)) for c in record["changes"][1:]}
-    worst, found = min(lost, key=lambda c: lost[c]), list[Block]()
+    worst = min(lost, key=lambda c: lost[c])
+    found: list[Block] = [Heading("Samples to read", "read", "Samples"), Prose(READ, "note")]
     for change in (c for c in record["changes"] if c != "clean"):
         changed = run.examples(f"{first}.{change}")
         by_classifier = {
@@ -214,3 +185,30 @@ def _marked(row: dict[str, Any]) -> Text:
         return (text,)
     before, _, behind = text.rpartition(added) if row["position"] == "end" else text.partition(added)
     return tuple(piece for piece in (before, Span(added, "strong"), behind) if piece)
+
+
+def _bad(source: Source) -> list[Block]:
+    return bad_samples("Rows that were left out", "Bad rows", list(source.record["bad"].items()))
+
+
+def _how(source: Source) -> list[Block]:
+    _, record, rows = source
+    known = pc.sum(pc.is_valid(rows["truncated"])).as_py()
+    facts = (
+        ("classes", ", ".join(record["classes"])),
+        ("seed", str(record["seed"])),
+        ("texts cut when they were read", f"{len(record['truncated']):,}"),
+        (
+            "texts cut by a classifier",
+            f"{pc.sum(rows['truncated']).as_py():,} of {known:,} answers" if known else "not known",
+        ),
+        ("rows left out", f"{len(record['bad']):,}"),
+    )
+    return [Heading("How it was found", level=2), Facts(facts)]
+
+
+IMAGE_TEXT = PageKind[Source](
+    title=TITLE,
+    read=lambda run: Source(run, run.read_json(RECORD), run.rows("dilutions")),
+    sections=(_head, _figures, _added, _samples, _bad, _how),
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (
@@ -15,7 +15,6 @@ from unshaken.report.blocks import (
     Heading,
     Headline,
     Items,
-    Page,
     Prose,
     Table,
     TableRow,
@@ -23,84 +22,54 @@ from unshaken.report.blocks import (
     Tile,
     Tiles,
 )
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
+from unshaken.report.pages.page_kind import PageKind, bad_samples
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.fairness.figures import FairnessReport, read_report
+from unshaken.tasks.fairness.figures import Settings, read_report
 
 TITLE = "How a model's answers differ between groups"
-SHOWN_BAD = 20
 Found = Mapping[str, Any]
 
 
-def write_fairness_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of fairness indicators.
+class Source(NamedTuple):
+    """What the sections read: what was asked, and the figures of `FairnessReport.figures`."""
 
-    Args:
-        run: as `unshaken.tasks.fairness.evaluate` leaves it.
-
-    Raises:
-        RunError: it holds none, a file is damaged, or the pages cannot be written.
-    """
-    page = fairness_page(read_report(run))
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page
+    settings: Settings
+    figures: Found
 
 
-def fairness_page(report: FairnessReport) -> Page:
-    """The page: groups in a table, then what labels and which neighbours they get.
-
-    Args:
-        report: of a run.
-    """
-    found, settings = report.figures(), report.settings
-    blocks: list[Block] = [Headline(TITLE, tuple(_lead(report, found)), brief=True), *_small(report, found)]
-    blocks += [*_tiles(found), *_groups(report, found), *_association(found), *_retrieval(found), *_common(found)]
-    if settings.bad_samples:
-        lines = tuple(f"{bad['id']}: {bad['reason']}" for bad in settings.bad_samples[:SHOWN_BAD])
-        blocks += [Heading("Images that were left out", "bad", "Left out"), Items(lines)]
-    facts: list[tuple[str, Text]] = [
-        ("model", settings.model), ("data", settings.data), ("groups", ", ".join(settings.columns))
-    ]  # fmt: skip
-    facts += [(f"labels of {name}", ", ".join(labels)) for name, labels in settings.sets.items()]
-    blocks += [Heading("How it was measured", "how", "How"), Facts(tuple(facts))]
-    return Page(TITLE, tuple(blocks), "Made by unshaken from the rows of this folder alone. Intervals are 95 %.")
-
-
-def _lead(report: FairnessReport, found: Found) -> list[Text]:
-    n, left = sum(found["images"].values()), len(report.settings.bad_samples)
+def _head(source: Source) -> list[Block]:
+    found = source.figures
+    n, left = sum(found["images"].values()), len(source.settings.bad_samples)
     lead: list[Text] = [
         f"{cells.counted(n, 'image')} of {cells.counted(len(found['images']), 'group')} were shown to the model"
         f"{f'; {left:,} more were left out' if left else ''}."
     ]
     if (rates := found["accuracy"]) is not None:
-        if rates["gap"]["value"] == 0:
-            return [
-                *lead,
-                f"Accuracy is the same in all groups: {wording.percent(rates['rates'][rates['best']]['value'])}.",
-            ]
         best, worst = (wording.percent(rates["rates"][rates[k]]["value"]) for k in ("best", "worst"))
-        lead.append(
-            f"Accuracy is highest for {rates['best']} ({best}) and lowest for {rates['worst']} ({worst}): "
-            f"{100 * rates['gap']['value']:.1f} points apart ({wording.span(rates['gap'])})."
-        )
-    return lead
+        if rates["gap"]["value"] == 0:
+            lead.append(f"Accuracy is the same in all groups: {best}.")
+        else:
+            lead.append(
+                f"Accuracy is highest for {rates['best']} ({best}) and lowest for {rates['worst']} ({worst}): "
+                f"{100 * rates['gap']['value']:.1f} points apart ({wording.span(rates['gap'])})."
+            )
+    return [Headline(TITLE, tuple(lead), brief=True)]
 
 
-def _small(report: FairnessReport, found: Found) -> list[Block]:
+def _small(source: Source) -> list[Block]:
+    found = source.figures
     if not found["small"]:
         return []
-    detail = f"fewer than {report.settings.least} subjects in {cells.listed(found['small'])}"
+    detail = f"fewer than {source.settings.least} subjects in {cells.listed(found['small'])}"
     meaning = "the rate of a small group varies much by chance, and the extremes of several look far apart"
     advice = "Read the intervals, add images of these groups, or leave them out."
     return [Flags((Doubt("small group", detail, meaning, advice),), brief=True)]
 
 
-def _tiles(found: Found) -> list[Block]:
+def _tiles(source: Source) -> list[Block]:
     tiles = []
     for name, title in (("accuracy", "gap of accuracy"), ("hit", "gap of hits")):
-        if (rates := found[name]) is not None:
+        if (rates := source.figures[name]) is not None:
             gap = rates["gap"]
             tiles.append(Tile(title, f"{100 * gap['value']:.1f} points", wording.span(gap), bad=gap["low"] > 0))
             if rates["ratio"] is not None:
@@ -110,7 +79,8 @@ def _tiles(found: Found) -> list[Block]:
     return [Tiles(tuple(tiles[:4]))] if tiles else []
 
 
-def _groups(report: FairnessReport, found: Found) -> list[Block]:
+def _groups(source: Source) -> list[Block]:
+    found = source.figures
     rows = []
     for name, n in found["images"].items():
         rates = [
@@ -118,12 +88,13 @@ def _groups(report: FairnessReport, found: Found) -> list[Block]:
         ]
         note = "small" if name in found["small"] else ""
         rows.append(cells.line(Cell(name, note=note), f"{n:,}", f"{found['subjects'][name]:,}", *rates))
-    heads = cells.columns("group", "images", "subjects", "accuracy", f"label among the first {report.settings.top}")
+    heads = cells.columns("group", "images", "subjects", "accuracy", f"label among the first {source.settings.top}")
     caption = "Each group; intervals resample subjects where they have several images, else Clopper-Pearson."
     return [Heading("Groups", "groups", "Groups"), Table(caption, heads, tuple(rows), brief=True)]
 
 
-def _association(found: Found) -> list[Block]:
+def _association(source: Source) -> list[Block]:
+    found = source.figures
     if not found["association"]:
         return []
     names = list(found["images"])
@@ -141,7 +112,8 @@ def _association(found: Found) -> list[Block]:
     return [Heading("Which groups get which labels", "association", "Labels"), Prose(text), table]
 
 
-def _retrieval(found: Found) -> list[Block]:
+def _retrieval(source: Source) -> list[Block]:
+    found = source.figures
     if not found["retrieval"]:
         return []
     names = list(found["images"])
@@ -159,13 +131,40 @@ def _retrieval(found: Found) -> list[Block]:
     return [Heading("Which images are near", "retrieval", "Neighbours"), Prose(text), table]
 
 
-def _common(found: Found) -> list[Block]:
+def _common(source: Source) -> list[Block]:
     lines = tuple(
         f"{name}: " + ", ".join(f"{label} ({100 * v:+.1f} points)" for label, v in labels)
-        for name, labels in found["common_labels"].items()
+        for name, labels in source.figures["common_labels"].items()
         if labels
     )
     text = "Rate of a label among all predicted labels of the group, less the mean of its rates in the other groups."
     return (
         [Heading("Labels that are commoner in a group", "common"), Items(lines), Prose(text, "small")] if lines else []
     )
+
+
+def _bad(source: Source) -> list[Block]:
+    bad = [(one["id"], one["reason"]) for one in source.settings.bad_samples]
+    return bad_samples("Images that were left out", "Left out", bad)
+
+
+def _how(source: Source) -> list[Block]:
+    settings = source.settings
+    facts: list[tuple[str, Text]] = [
+        ("model", settings.model), ("data", settings.data), ("groups", ", ".join(settings.columns))
+    ]  # fmt: skip
+    facts += [(f"labels of {name}", ", ".join(labels)) for name, labels in settings.sets.items()]
+    return [Heading("How it was measured", "how", "How"), Facts(tuple(facts))]
+
+
+def _read(run: RunDir) -> Source:
+    report = read_report(run)
+    return Source(report.settings, report.figures())
+
+
+FAIRNESS = PageKind[Source](
+    title=TITLE,
+    read=_read,
+    sections=(_head, _small, _tiles, _groups, _association, _retrieval, _common, _bad, _how),
+    footer="Made by unshaken from the rows of this folder alone. Intervals are 95 %.",
+)

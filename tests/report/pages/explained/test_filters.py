@@ -14,7 +14,7 @@ from unshaken.explain.filters.filter_drift import FilterDrift
 from unshaken.explain.filters.filter_quality import FilterQuality
 from unshaken.report.blocks import Page, Table
 from unshaken.report.drawings import Plots
-from unshaken.report.explained.filters import blocks
+from unshaken.report.pages.explained.filters import blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.run_dir import RunDir

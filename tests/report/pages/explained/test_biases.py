@@ -20,7 +20,7 @@ from unshaken.explain.biases.smoothness import Smoothness
 from unshaken.explain.engine.analysis import Subject
 from unshaken.report.blocks import Block, Page, Table, walk
 from unshaken.report.drawings import Gallery, Strips
-from unshaken.report.explained.biases import blocks
+from unshaken.report.pages.explained.biases import blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.run_dir import RunDir

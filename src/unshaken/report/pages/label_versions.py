@@ -3,65 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from unshaken.labels.correct.outcome import ANOTHER
 from unshaken.labels.engine.rows import CHANGES
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Page, Prose, Table, Text, Tile, Tiles
+from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Prose, Span, Table, Text, Tile, Tiles
+from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.figures import pictures
 from unshaken.report.figures.pictures import class_name
 from unshaken.report.label_agreement import agreement_blocks, alpha_tile
-from unshaken.report.label_changes import changed_samples
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
+from unshaken.report.pages.page_kind import PageKind
 from unshaken.store.run_dir import RunDir
 
 TITLE = "What correcting labels changed"
 RECORD = "label-versions.json"
 CHANGED = "changed"
 MOST = 12
+WITH_MODELS = (
+    "The label before the review, the one after it, and how many models predict that; those that most models predict, "
+    "and most surely, come first."
+)
+NO_MODELS = "The label before the review and the one after it; the most suspect ones of the search come first."
 Record = Mapping[str, Any]
 
 
-def write_label_versions(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of a comparison of labels.
-
-    Args:
-        run: as `compare_labels` leaves it.
-
-    Raises:
-        RunError: it holds none, or the pages cannot be written.
-    """
-    rows = run.rows(CHANGES).to_pylist()
-    page = label_versions_page(run.read_json(RECORD), rows, run.examples(CHANGED))
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page
-
-
-def label_versions_page(
-    record: Record, rows: Sequence[Record] = (), pictures: Mapping[str, Tensor] | None = None
-) -> Page:
-    """The page.
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """A comparison of labels.
 
     Args:
         record: what `label-versions.json` holds.
-        rows: of the table `label_changes`, those to show first.
-        pictures: of changed samples, each `[C, H, W]` in [0, 1].
+        rows: of the table `label_changes`, the clearest first.
+        images: of changed samples by id, each `[C, H, W]` in [0, 1].
     """
-    blocks: list[Block] = [Headline(TITLE, tuple(_lead(record)), brief=True), _tiles(record)]
-    for part in (_models, _retrained, _reasons, _agreement, _classes):
-        blocks += part(record)
-    blocks += changed_samples(record, rows, pictures or {})
-    facts: list[tuple[str, Text]] = [("labels", f"{record['file']}, version {record['labels']}")]
-    facts += [(name, text) for name in ("data",) if (text := record[name])]
-    facts += [("audits", ", ".join(record["runs"]))] if record["runs"] else []
-    blocks += [Heading("Where this comes from", "provenance", "Provenance"), Facts(tuple(facts))]
-    return Page(TITLE, tuple(blocks), "Made by unshaken from the rows of the runs and a file of labels.")
+
+    record: Record
+    rows: Sequence[Record] = ()
+    images: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def _lead(record: Record) -> list[Text]:
+def _head(source: Corrections) -> list[Block]:
+    record = source.record
     changed, removed = record["changed"], record["removed"]
     examined = record["samples"] + removed
     share = wording.percent((changed + removed) / examined)
@@ -75,17 +61,20 @@ def _lead(record: Record) -> list[Text]:
         changes = f"{cells.counted(swaps, 'pair')} of models {'changes its' if swaps == 1 else 'change their'} order."
         lead.append(changes if swaps else "The order of the models stays.")
     if gains is not None:
-        lead.append(f"Retraining with the corrected labels gives {_points(gains)} on other images.")
-    return lead
+        value, low, high = (f"{100 * _gain(gains)[k]:+.1f}" for k in ("value", "low", "high"))
+        points = f"{value} points of accuracy ({low} to {high})"
+        lead.append(f"Retraining with the corrected labels gives {points} on other images.")
+    return [Headline(TITLE, tuple(lead), brief=True)]
 
 
-def _points(gains: Record) -> str:
-    figure = gains["mean"] or gains["pairs"][0]["difference"]
-    value, low, high = (f"{100 * figure[k]:+.1f}" for k in ("value", "low", "high"))
-    return f"{value} points of accuracy ({low} to {high})"
+def _gain(gains: Record) -> Record:
+    """The mean gain in accuracy, or that of the only pair."""
+    figure: Record = gains["mean"] or gains["pairs"][0]["difference"]
+    return figure
 
 
-def _tiles(record: Record) -> Block:
+def _tiles(source: Corrections) -> list[Block]:
+    record = source.record
     examined = record["samples"] + record["removed"]
     found = [Tile("Labels changed", f"{record['changed']:,}", f"of {examined:,}; {record['removed']:,} more removed")]
     if wrong := record["wrong"]:
@@ -93,13 +82,14 @@ def _tiles(record: Record) -> Block:
     if record["review"] is not None:
         found.append(alpha_tile(record["review"]["agreement"]))
     if gains := record["retrained"]:
-        figure = gains["mean"] or gains["pairs"][0]["difference"]
+        figure = _gain(gains)
         ends = f"{100 * figure['low']:+.1f} to {100 * figure['high']:+.1f} points, retrained"
         found.append(Tile("Gain in accuracy", f"{100 * figure['value']:+.1f}", ends, bad=figure["high"] < 0))
-    return Tiles(tuple(found))
+    return [Tiles(tuple(found))]
 
 
-def _models(record: Record) -> list[Block]:
+def _models(source: Corrections) -> list[Block]:
+    record = source.record
     if not record["models"]:
         return []
     rows = tuple(
@@ -125,8 +115,8 @@ def _models(record: Record) -> list[Block]:
     return found
 
 
-def _retrained(record: Record) -> list[Block]:
-    gains = record["retrained"]
+def _retrained(source: Corrections) -> list[Block]:
+    gains = source.record["retrained"]
     if gains is None:
         return []
     rows = [
@@ -143,8 +133,8 @@ def _retrained(record: Record) -> list[Block]:
     return [*found, Table(caption, heads, tuple(rows), brief=True), Prose(text, "small")]
 
 
-def _reasons(record: Record) -> list[Block]:
-    review = record["review"]
+def _reasons(source: Corrections) -> list[Block]:
+    review = source.record["review"]
     if review is None or not review["reasons"]:
         return []
     rows = tuple(
@@ -155,13 +145,15 @@ def _reasons(record: Record) -> list[Block]:
     return [Heading("Why labels changed", "why", "Why"), Table(caption, heads, rows, "narrow", brief=True)]
 
 
-def _agreement(record: Record) -> list[Block]:
-    blocks = agreement_blocks(record["review"]["agreement"]) if record["review"] is not None else []
+def _agreement(source: Corrections) -> list[Block]:
+    review = source.record["review"]
+    blocks = agreement_blocks(review["agreement"]) if review is not None else []
     return [Heading("How far the readers agree", "agreement", "Agreement"), *blocks] if blocks else []
 
 
-def _classes(record: Record) -> list[Block]:
-    names, found = record["classes"], list[Block]()
+def _classes(source: Corrections) -> list[Block]:
+    record, found = source.record, list[Block]()
+    names = record["classes"]
     if record["moves"]:
         moves = tuple(
             cells.line(class_name(names, a), class_name(names, b), f"{n:,}") for a, b, n in record["moves"][:MOST]
@@ -177,3 +169,56 @@ def _classes(record: Record) -> list[Block]:
         found.append(Heading("Which classes the models confuse", level=3))
         found.append(Table(caption, cells.columns("classes", "before", "after", "change"), pairs, brief=True))
     return [Heading("Which classes are mixed up", "classes", "Classes"), *found] if found else []
+
+
+def _samples(source: Corrections) -> list[Block]:
+    """A gallery of the clearest mistakes; where pictures are missing, a line that says why."""
+    record, images = source.record, source.images
+    if not source.rows:
+        return []
+    found: list[Block] = [Heading("The clearest mistakes", "worst", "Samples")]
+    exhibits, size = [], 0
+    for row in source.rows:
+        if row["id"] not in images or size > pictures.BUDGET:
+            continue
+        picture = Picture(pictures.address(images[row["id"]]), f"Sample {row['id']}")
+        size += len(picture.address)
+        exhibits.append(Exhibit((picture,), tuple(_lines(record, row))))
+    if exhibits:
+        small = max(max(image.shape[1:]) for image in images.values()) < pictures.SIDE
+        found.append(Prose(WITH_MODELS if record["models"] else NO_MODELS, "small"))
+        found.append(Gallery(tuple(exhibits), small))
+    if record["pictures"]:
+        found.append(Prose(f"Pictures are missing: {record['pictures']}.", "note"))
+    return found if len(found) > 1 else []
+
+
+def _lines(record: Record, row: Record) -> list[Text]:
+    names, models = record["classes"], len(record["models"])
+    after = "no single label" if row["after"] is None else class_name(names, row["after"])
+    lines: list[Text] = [Span(class_name(names, row["before"]), "bad"), Span(after, "good")]
+    if models and row["after"] is not None:
+        lines.append(Span(f"{row['right_after']} of {cells.counted(models, 'model')}", "soft"))
+    if row["reason"]:
+        lines.append(Span(row["decided"] if row["reason"] == ANOTHER else f"{row['reason']}, {row['decided']}", "soft"))
+    return [*lines, Span(row["id"], "soft")]
+
+
+def _provenance(source: Corrections) -> list[Block]:
+    record = source.record
+    facts: list[tuple[str, Text]] = [("labels", f"{record['file']}, version {record['labels']}")]
+    facts += [("data", record["data"])] if record["data"] else []
+    facts += [("audits", ", ".join(record["runs"]))] if record["runs"] else []
+    return [Heading("Where this comes from", "provenance", "Provenance"), Facts(tuple(facts))]
+
+
+def _read(run: RunDir) -> Corrections:
+    return Corrections(run.read_json(RECORD), run.rows(CHANGES).to_pylist(), run.examples(CHANGED))
+
+
+LABEL_VERSIONS = PageKind[Corrections](
+    title=TITLE,
+    read=_read,
+    sections=(_head, _tiles, _models, _retrained, _reasons, _agreement, _classes, _samples, _provenance),
+    footer="Made by unshaken from the rows of the runs and a file of labels.",
+)

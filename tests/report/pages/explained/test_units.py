@@ -9,7 +9,7 @@ from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.units.exemplars import pack
 from unshaken.report.blocks import Commands, Prose, Table, plain, walk
 from unshaken.report.drawings import Gallery, Plots
-from unshaken.report.explained.units import blocks
+from unshaken.report.pages.explained.units import blocks
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 

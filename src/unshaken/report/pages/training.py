@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any, NamedTuple
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import show_budget
+from unshaken.core.part import CLEAN
 from unshaken.core.registry import Method, find_method
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import spec_of_run
 from unshaken.report import cells, wording
 from unshaken.report.blocks import (
     Block,
+    Column,
     Commands,
     Details,
     Doubt,
@@ -19,7 +22,6 @@ from unshaken.report.blocks import (
     Flags,
     Heading,
     Headline,
-    Page,
     Prose,
     Span,
     Table,
@@ -28,12 +30,13 @@ from unshaken.report.blocks import (
     Tiles,
     pieces,
 )
-from unshaken.report.comparisons import RunComparison
+from unshaken.report.comparisons import ConditionComparison, RunComparison
 from unshaken.report.drawings import Plots
-from unshaken.report.read.training import TrainingRun, recipe_of
-from unshaken.report.sections._before_after import before_after, sentence
-from unshaken.report.sections._training_curves import cell, columns, curve_name, curves, threat_name
-from unshaken.report.sections._training_options import option_table, option_text, options
+from unshaken.report.pages.page_kind import PageKind
+from unshaken.report.pages.training_curves import cell, columns, curve_name, curves, threat_name
+from unshaken.report.read.before_after import read_before_after
+from unshaken.report.read.training import TrainingRun, read_training, recipe_of
+from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 
 FOOTER = (
     "Made by unshaken from the directory of this run alone; ",
@@ -53,32 +56,76 @@ CHOSEN_BY = {
 }
 
 
-def training_page(story: TrainingRun, repaired: RunComparison | None = None) -> Page:
-    """The report of a training run.
+class Source(NamedTuple):
+    """What the sections read: the training run, and of a repair the audits before and after it."""
 
-    Args:
-        story: what its directory holds.
-        repaired: the audits before and after, of a run that repairs a model.
-    """
-    model, lead = story.config.model, opening(story)
+    story: TrainingRun
+    repaired: RunComparison | None = None
+
+
+def _head(source: Source) -> list[Block]:
+    story, repaired = source
+    lead = opening(story)
     if repaired is not None and not story.start_kept:
-        lead.append(sentence(repaired))
-    found: list[Block] = [Headline(f"Training of the model {model}", (" ".join(lead),), brief=True)]
+        clean = [c for c in repaired.conditions if c.condition.id == CLEAN.id]
+        at = f", from {_change(clean[0])} on unchanged images" if clean else ""
+        lead.append(f"Before and after, on the same {repaired.n} images{at}: {repaired.verdicts}.")
+    return [Headline(f"Training of the model {story.config.model}", (" ".join(lead),), brief=True)]
+
+
+def _doubts(source: Source) -> list[Block]:
+    """Flags, and why the starting weights are kept or the run has not ended."""
+    story, found = source.story, list[Block]()
     if story.flags:
         names = [f["name"].replace("-", " ") for f in story.flags]
         details = [f["detail"].removeprefix(n).lstrip(": ") for n, f in zip(names, story.flags, strict=True)]
-        doubts = tuple(map(Doubt, names, details))
-        found.append(Flags(doubts, brief=True))
+        found.append(Flags(tuple(map(Doubt, names, details)), brief=True))
     if story.start_kept:
-        found.append(
-            Prose((Span("Not repaired:", "strong"), f" {story.start_kept}. {WHAT_MAY_HELP}"), "bad", brief=True)
-        )
-    if text := unfinished(story):
-        found.append(Prose((Span("The run has not ended:", "strong"), f" {text}"), "bad", brief=True))
-    found += before_after(repaired, kept=not story.start_kept) if repaired is not None else []
-    found += [Heading("Training", "training")] if repaired is not None else []
-    found += [Tiles(tuple(_tiles(story))), *_held_out(story), *_trained(story), *_curves(story), *_rest(story)]
-    return Page(f"{model}: training report", tuple(found), FOOTER)
+        text = f" {story.start_kept}. {WHAT_MAY_HELP}"
+        found.append(Prose((Span("Not repaired:", "strong"), text), "bad", brief=True))
+    if not story.ended:
+        done = f"{len(story.curves)} of {cells.counted(story.planned, 'epoch')}" if story.curves else "no epoch"
+        verb = "is" if len(story.curves) < 2 else "are"
+        text = f" {done} {verb} done. Figures are of what is there; the same command with --resume goes on."
+        found.append(Prose((Span("The run has not ended:", "strong"), text), "bad", brief=True))
+    return found
+
+
+def _repair(source: Source) -> list[Block]:
+    """Before and after a repair: large numbers, the difference under each condition, and all figures as a table."""
+    story, repaired = source
+    if repaired is None:
+        return []
+    title = "Before and after, of the repaired weights that were not kept" if story.start_kept else "Before and after"
+    return [
+        Heading(title, "before-after", "Before and after"),
+        Tiles(tuple(_change_tile(title, one) for title, one in _changes(repaired))),
+        difference_strips(repaired),
+        Details("All figures before and after", comparison_blocks(repaired)),
+        Heading("Training", "training"),
+    ]
+
+
+def _changes(comparison: RunComparison) -> list[tuple[str, ConditionComparison]]:
+    """Unchanged images, and of the changes the one with the greatest gain and the one with the greatest loss."""
+    clean = [("unchanged images", c) for c in comparison.conditions if c.condition.id == CLEAN.id]
+    changes = sorted(
+        (c for c in comparison.conditions if c.condition.id != CLEAN.id), key=lambda c: c.paired.difference.value
+    )
+    gained = [("greatest gain", c) for c in changes[-1:] if c.paired.difference.value > 0]
+    lost = [("greatest loss", c) for c in changes[:1] if c.paired.difference.value < 0]
+    return [*clean, *gained, *lost]
+
+
+def _change_tile(title: str, one: ConditionComparison) -> Tile:
+    change = cells.points(one.paired.difference.to_json())
+    name = "" if one.condition.id == CLEAN.id else f"{wording.name_of(one.condition)}: "
+    under = f"{name}{change.text} points ({change.interval}), {one.verdict}"
+    return Tile(title, _change(one), under, bad=one.verdict == "worse")
+
+
+def _change(one: ConditionComparison) -> str:
+    return f"{100 * one.baseline.value:.1f} to {wording.percent(one.candidate.value)}"
 
 
 def opening(story: TrainingRun) -> list[str]:
@@ -103,18 +150,10 @@ def opening(story: TrainingRun) -> list[str]:
     return [first, kept, *early]
 
 
-def unfinished(story: TrainingRun) -> str:
-    """What to know of a run that has not ended; empty for one that has."""
-    if story.ended:
-        return ""
-    done = f"{len(story.curves)} of {cells.counted(story.planned, 'epoch')}" if story.curves else "no epoch"
-    verb = "is" if len(story.curves) < 2 else "are"
-    return f"{done} {verb} done. Figures are of what is there; the same command with --resume goes on."
-
-
-def _tiles(story: TrainingRun) -> list[Tile]:
+def _tiles(source: Source) -> list[Block]:
+    story = source.story
     names = {"held_accuracy": "held-out, unchanged images", "held_robust": f"held-out, {threat_name(story)}"}
-    found = []
+    found = list[Tile]()
     for column, figure in story.figures.items():
         under = f"{wording.span(figure)}, {figure['n']:,} images"
         bad = column == "held_robust"
@@ -123,12 +162,13 @@ def _tiles(story: TrainingRun) -> list[Tile]:
         kept = str(story.chosen + 1) if story.chosen >= 0 else "none"
         found.append(Tile("epoch kept", kept, f"of {len(story.curves)}", bad=story.chosen < 0))
     spent = story.cost["forwards"] + story.cost["backwards"]
-    return [*found, Tile("time", wording.seconds(story.cost["seconds"]), f"{wording.number(spent)} passes")]
+    found.append(Tile("time", wording.seconds(story.cost["seconds"]), f"{wording.number(spent)} passes"))
+    return [Tiles(tuple(found))]
 
 
-def _held_out(story: TrainingRun) -> list[Block]:
+def _held_out(source: Source) -> list[Block]:
     """Figures on held-out images, and how to get fair ones."""
-    found = list[Block]()
+    story, found = source.story, list[Block]()
     if story.figures:
         names = {"held_accuracy": "unchanged", "held_robust": threat_name(story)}
         rows = tuple((names.get(k, k), cells.share(f), f"{f['n']:,}") for k, f in story.figures.items())
@@ -143,8 +183,8 @@ def _held_out(story: TrainingRun) -> list[Block]:
     return found
 
 
-def _trained(story: TrainingRun) -> list[Block]:
-    config = story.config
+def _trained(source: Source) -> list[Block]:
+    config, story = source.story.config, source.story
     usable, held = (wording.number(config.images.get(k)) for k in ("usable", "held_out"))
     arch: tuple[str | Span, ...] = ()
     if config.arch != config.model:
@@ -193,7 +233,8 @@ def _known(name: str) -> Method | None:
         return None
 
 
-def _curves(story: TrainingRun) -> list[Block]:
+def _curves(source: Source) -> list[Block]:
+    story = source.story
     drawn = curves(story)
     if not drawn:
         return []
@@ -216,7 +257,8 @@ def _curves(story: TrainingRun) -> list[Block]:
     return [*found, Details("All epochs as a table", (table,))]
 
 
-def _rest(story: TrainingRun) -> list[Block]:
+def _cost_and_provenance(source: Source) -> list[Block]:
+    story = source.story
     cost, config = story.cost, story.config
     an_epoch = wording.seconds(cost["seconds"] / len(story.curves)) if story.curves else ""
     each = Span(f" {an_epoch} an epoch, checks included" if an_epoch else "", "soft")
@@ -262,3 +304,46 @@ def commands(story: TrainingRun) -> list[str]:
         eps, norm = story.threat["eps"], story.threat["norm"]
         found.append(f"unshaken attack {about} --attack auto --norm {norm} --eps {show_budget(eps, 12)}")
     return found
+
+
+# Options of recipes and of the loop.
+
+
+def option_table(caption: str, rows: tuple[tuple[str, str, str, str], ...]) -> Table:
+    """Parameters as a table: option, value, default, what it is."""
+    heads = tuple(Column(title, number=False) for title in ("option", "value", "default", "what it is"))
+    lines = tuple((Span(name, "code"), value, Span(default, "soft"), about) for name, value, default, about in rows)
+    return Table(caption, heads, lines, "narrow")
+
+
+def options(cls: type[Any], values: dict[str, Any]) -> tuple[tuple[str, str, str, str], ...]:
+    """Parameters with value, default and description."""
+    found = []
+    for name, value in values.items():
+        field = cls.model_fields.get(name)
+        default = "–"
+        if field is not None and not field.is_required():
+            default = option_text(field.get_default(call_default_factory=True), name)
+        found.append((name, option_text(value, name), default, (field.description or "") if field else ""))
+    return tuple(found)
+
+
+def option_text(value: Any, name: str = "") -> str:
+    """A value of an option for people; an `eps` as a fraction where it is one."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return show_budget(value) if name == "eps" else f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(option_text(v) for v in value) or "none"
+    return str(value)
+
+
+TRAINING = PageKind[Source](
+    title=lambda source: f"{source.story.config.model}: training report",
+    read=lambda run: Source(read_training(run), read_before_after(run)),
+    sections=(_head, _doubts, _repair, _tiles, _held_out, _trained, _curves, _cost_and_provenance),
+    footer=FOOTER,
+)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Page, Prose, Table, Text
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
-from unshaken.store.run_dir import RunDir
+from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Prose, Table
+from unshaken.report.pages.page_kind import Folder, PageKind
 
 SHOWN, PAIRS = 60, 12
 TITLES = {
@@ -27,44 +25,24 @@ ISSUES = {
 """Names of counts as a page shows them."""
 
 
-def write_kinds_report(run: RunDir) -> Page:
-    """Make `report.html` and `report.md` of a search for wrong labels that are not one class an image.
-
-    Args:
-        run: as `unshaken labels find --kind` leaves it.
-
-    Raises:
-        RunError: it holds no finished search, or the pages cannot be written.
-    """
-    page = kinds_page(run)
-    run.write(render_markdown(page).encode(), "report.md")
-    run.write(render_html(page).encode(), "report.html")
-    return page
+Source = Folder[dict[str, Any]]
 
 
-def kinds_page(run: RunDir) -> Page:
-    """The page of such a search; see `write_kinds_report`."""
-    record = run.read_json("labels.json")
-    title = TITLES[record["kind"]]
-    found: list[Block] = [Headline(title, tuple(_lead(record)), brief=True), *_classes(record), *_pairs(record)]
-    found += _worst(run, record)
-    facts = [(name, value) for name, value in record["settings"].items()]
-    found += [Heading("How it was found", level=2), Facts(tuple(facts))]
-    return Page(title, tuple(found), "Made by unshaken from the rows of this folder alone.")
-
-
-def _lead(record: dict[str, Any]) -> list[Text]:
+def _head(source: Source) -> list[Block]:
+    record = source.record
     n, flagged = record["samples"], record["flagged"]
     unit = "pixels" if record["kind"] == "masks" else "labels"
     given = sum(one["labels"] for one in record["by_class"])
     parts = sum(v for one in record["by_class"] for k, v in one.items() if k != "labels")
-    return [
+    lead = (
         f"{flagged:,} of {n:,} samples have something that is probably wrong ({wording.percent(flagged / n)}).",
         f"That is {parts:,} findings among {given:,} {unit}. A lower score is more suspect.",
-    ]
+    )
+    return [Headline(TITLES[record["kind"]], lead, brief=True)]
 
 
-def _classes(record: dict[str, Any]) -> list[Block]:
+def _classes(source: Source) -> list[Block]:
+    record = source.record
     names = [k for k in ISSUES if k in record["by_class"][0]]
     heads = cells.columns("class", *(ISSUES[k] for k in names))
     rows = tuple(
@@ -75,7 +53,8 @@ def _classes(record: dict[str, Any]) -> list[Block]:
     return [Heading("By class", "classes", "Classes"), Table(caption, heads, rows, brief=True)]
 
 
-def _pairs(record: dict[str, Any]) -> list[Block]:
+def _pairs(source: Source) -> list[Block]:
+    record = source.record
     if not record["pairs"]:
         return []
     names = record["classes"]
@@ -85,8 +64,9 @@ def _pairs(record: dict[str, Any]) -> list[Block]:
     return [Heading("Which classes are mixed up", "pairs", "Pairs"), Table(caption, heads, rows, brief=True)]
 
 
-def _worst(run: RunDir, record: dict[str, Any]) -> list[Block]:
+def _worst(source: Source) -> list[Block]:
     """The most suspect samples, and what of each is wrong."""
+    run, record = source.run, source.record
     samples = run.rows("labels", ["id", "score", "flagged"]).to_pylist()
     worst = sorted(samples, key=lambda row: row["score"])[:SHOWN]
     wanted, issues = {row["id"] for row in worst}, dict[str, list[str]]()
@@ -116,3 +96,14 @@ def _words(part: dict[str, Any], names: list[str]) -> str:
 def _few(words: list[str], most: int = 4) -> str:
     more = f", and {len(words) - most:,} more" if len(words) > most else ""
     return "; ".join(words[:most]) + more
+
+
+def _how(source: Source) -> list[Block]:
+    return [Heading("How it was found", level=2), Facts(tuple(source.record["settings"].items()))]
+
+
+LABEL_KINDS = PageKind[Source](
+    title=lambda source: TITLES[source.record["kind"]],
+    read=lambda run: Folder(run, run.read_json("labels.json")),
+    sections=(_head, _classes, _pairs, _worst, _how),
+)

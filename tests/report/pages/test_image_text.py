@@ -6,7 +6,7 @@ from tests.tasks.image_text.toy import WORDS, bag, by_both, by_tint, samples
 from unshaken.core.errors import RunError
 from unshaken.report.blocks import Details, Group, Span, Table, plain, walk
 from unshaken.report.drawings import Gallery
-from unshaken.report.image_text_page import image_text_page
+from unshaken.report.pages.image_text import IMAGE_TEXT
 from unshaken.report.rebuild import rebuild_report
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.image_text import ChangeImage, Dilution, Relevance, TemplateWriter, evaluate, gather_material
@@ -24,7 +24,7 @@ def made(tmp_path_factory):
 
 def test_the_table_has_the_figures_of_the_rows(made):
     run, report = made
-    table = next(b for b in image_text_page(run).blocks if isinstance(b, Table))
+    table = next(b for b in IMAGE_TEXT.page_of(run).blocks if isinstance(b, Table))
     assert [plain(r.text) for r in table.rows if isinstance(r, Group)] == ["fused", "tint"]
     diluted = next(r for r in table.rows if not isinstance(r, Group) and r[0] == "diluted")
     found = report.figures()["fused"]["diluted"]
@@ -36,7 +36,7 @@ def test_the_table_has_the_figures_of_the_rows(made):
 
 def test_what_is_added_is_stated_once_a_change(made):
     run, report = made
-    table = [b for b in image_text_page(run).blocks if isinstance(b, Table)][1]
+    table = [b for b in IMAGE_TEXT.page_of(run).blocks if isinstance(b, Table)][1]
     diluted, fog = table.rows
     assert diluted[1].text == f"{report.figures()['fused']['diluted']['relevance_text'].value:.3g}"
     assert diluted[2].text == ""  # nothing measures the image's side
@@ -46,7 +46,7 @@ def test_what_is_added_is_stated_once_a_change(made):
 
 def test_samples_to_read_have_picture_text_and_both_predictions(made):
     run, report = made
-    parts = [b for b in walk(image_text_page(run).blocks) if isinstance(b, Details)]
+    parts = [b for b in walk(IMAGE_TEXT.page_of(run).blocks) if isinstance(b, Details)]
     assert [p.title for p in parts] == ["diluted", "fog"]
     galleries = [b for p in parts for b in p.blocks if isinstance(b, Gallery)]
     assert [len(g.exhibits) for g in galleries] == [20, 20]

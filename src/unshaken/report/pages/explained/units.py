@@ -12,8 +12,8 @@ from unshaken.explain.units.exemplars import unpack
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Span, Table, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
-from unshaken.report.explained.unit_edit import edit_blocks
 from unshaken.report.figures import pictures
+from unshaken.report.pages.explained.unit_edit import edit_blocks
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 

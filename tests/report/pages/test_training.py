@@ -17,9 +17,9 @@ import unshaken
 from unshaken.cli.app import main
 from unshaken.core.errors import RunError
 from unshaken.report import compare_runs, write_comparison
+from unshaken.report.pages.training import TRAINING
 from unshaken.report.read.before_after import read_before_after
 from unshaken.report.read.training import read_training
-from unshaken.report.write import write_training_report
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
@@ -103,7 +103,7 @@ def make(tmp_path: Path) -> Callable[..., RunDir]:
 
 def pages(run: RunDir) -> tuple[str, str]:
     """`report.html` and `report.md`."""
-    write_training_report(run)
+    TRAINING.write(run)
     return run.read("report.html").decode(), run.read("report.md").decode()
 
 
@@ -349,7 +349,7 @@ def test_a_damaged_file_is_named(make: Callable[..., RunDir], name: str, change:
     text = run.read(name).decode() if name.endswith("json") else ""
     run.write(change(text), name)
     with pytest.raises(RunError, match=message):
-        write_training_report(run)
+        TRAINING.write(run)
 
 
 def test_a_directory_of_neither_kind_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -420,4 +420,4 @@ def test_what_was_compared_is_read_as_it_was_written(repaired: RunDir) -> None:
 def test_a_damaged_comparison_is_told(repaired: RunDir, change: dict[str, Any], why: str) -> None:
     repaired.write_json(change, "before-after", "compare.json")
     with pytest.raises(RunError, match=f"compare.json is damaged .*{why}"):
-        write_training_report(repaired)
+        TRAINING.write(repaired)

@@ -10,9 +10,9 @@ import torch
 from unshaken.api.explain import explain
 from unshaken.report.blocks import Table, plain
 from unshaken.report.drawings import Overlay
-from unshaken.report.explain_page import explain_page
-from unshaken.report.explained.attribution import blocks
 from unshaken.report.figures.heat import heat
+from unshaken.report.pages.explain import EXPLAIN
+from unshaken.report.pages.explained.attribution import blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.run_dir import RunDir
@@ -29,7 +29,7 @@ def run(tmp_path_factory) -> RunDir:
 
 @pytest.fixture(scope="module")
 def page(run) -> str:
-    return render_html(explain_page(run))
+    return render_html(EXPLAIN.page_of(run))
 
 
 def test_metrics_stand_beside_controls_and_paired_differences(run):
@@ -64,7 +64,7 @@ def test_every_kept_map_lies_over_its_image(run):
 
 
 def test_markdown_has_the_lines_of_the_pictures(run):
-    text = render_markdown(explain_page(run))
+    text = render_markdown(EXPLAIN.page_of(run))
     assert text.count("sure") == 3 * 6
 
 

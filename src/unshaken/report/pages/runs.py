@@ -1,0 +1,92 @@
+"""Pages from blocks: of a run, of a comparison, of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Tiles
+from unshaken.report.pages.page_kind import compose
+from unshaken.report.read.others import read_others
+from unshaken.report.sections.beyond_line import robustness_blocks
+from unshaken.report.sections.comparison import comparison_blocks, difference_strips
+
+if TYPE_CHECKING:
+    from unshaken.report.comparisons import Comparisons
+    from unshaken.report.gates import GateResult
+    from unshaken.report.sections.section import Report
+    from unshaken.report.summary import Summary
+
+MADE = (
+    "Made by unshaken from the rows of this run alone; ",
+    Span("unshaken report DIR", "code"),
+    " makes it again. Intervals are 95 %: Clopper–Pearson for shares, resampled images for all else.",
+)
+
+
+def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
+    """The report of a run.
+
+    Args:
+        summary: of the run.
+        gates: results to show.
+    """
+    sections = summary.sections
+
+    def head(report: Report) -> list[Block]:
+        lead = tuple(text for section in sections for text in section.lead(report))
+        notices = tuple(notice for section in sections for notice in section.notices(report))
+        return [Headline(f"Robustness of {report.source.config.model_name}", lead, notices, brief=True)]
+
+    def tiles(report: Report) -> list[Block]:
+        found = tuple(tile for section in sections for tile in section.tiles(report))
+        return [Tiles(found)] if found else []
+
+    report = summary.report(others=read_others(summary), gates=gates)
+    title = f"{summary.config.model_name}: robustness report"
+    return compose(title, report, (head, _incomplete, tiles, *(section.blocks for section in sections)), MADE)
+
+
+def _incomplete(report: Report) -> list[Block]:
+    """The notice of a run that is not complete: why, and how to get the rest."""
+    config = report.source.config
+    if report.data["complete"]:
+        return []
+    head, text = "The run is not complete.", " Figures are of what is there; finish it with --resume."
+    if config.part is not None:
+        head = f"This is part {config.part} of a run."
+        text = " Figures are of its samples alone; join all parts with unshaken merge."
+    return [Prose((Span(head, "strong"), text), "bad", brief=True)]
+
+
+def comparison_page(comparisons: Comparisons) -> Page:
+    """The page of several runs, each compared with the first.
+
+    Args:
+        comparisons: of the runs.
+    """
+    title = f"Comparison with {comparisons.runs[0].baseline_name}"
+    footer = (
+        "Made by unshaken. Differences are paired on the sample ids; the p-values of all conditions and runs are "
+        "corrected together."
+    )
+
+    def head(source: Comparisons) -> list[Block]:
+        lead = ((Span(c.candidate_name, "strong"), f", on the same {c.n} images: {c.verdicts}.") for c in source.runs)
+        return [Headline(title, tuple(lead), brief=True)]
+
+    return compose(title, comparisons, (head, _differences, lambda c: robustness_blocks(c.robustness)), footer)
+
+
+def _differences(comparisons: Comparisons) -> list[Block]:
+    """A part for each run: its differences from the first as strips, and as tables."""
+    found: list[Block] = []
+    for number, one in enumerate(comparisons.runs, 1):
+        places = (("baseline", Span(one.baseline, "code")), ("candidate", Span(one.candidate, "code")))
+        found += [
+            Heading(one.candidate_name, f"run-{number}", one.candidate_name),
+            difference_strips(one),
+            Details("All figures of this comparison", comparison_blocks(one, brief=True)),
+            Facts(places),
+        ]
+    return found
