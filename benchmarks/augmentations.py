@@ -32,7 +32,7 @@ from torchvision.transforms.functional import to_pil_image
 import unshaken
 from unshaken.core import Batch, Classifier, SampleRng
 from unshaken.core.classifier import evaluating
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.device import keep_freed_memory
 from unshaken.core.registry import find_method, parse_method
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.fit import fit, fresh

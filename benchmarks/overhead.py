@@ -28,7 +28,7 @@ from _peers import machine, spread
 import unshaken
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.device import keep_freed_memory
 from unshaken.core.registry import find_method
 from unshaken.data import load_data, stream
 from unshaken.models import load_model

@@ -27,7 +27,7 @@ from _peers import first_images, machine
 from torch import Tensor
 
 import unshaken
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.device import keep_freed_memory
 from unshaken.core.search_copy import search_copy
 
 

@@ -43,7 +43,7 @@ from _score_load import at_rate, closed, malformed, one_by_one, request
 from PIL import Image
 
 from unshaken.core.batch import usual_batch
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.device import keep_freed_memory
 from unshaken.models import load_model
 
 HERE = Path(__file__).parent

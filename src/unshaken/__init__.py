@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from unshaken.core.lazy import attribute_of
+from unshaken.core.imports import attribute_of
 from unshaken.core.room import bind_verb
 from unshaken.core.version import __version__
 

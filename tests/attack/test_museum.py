@@ -20,7 +20,7 @@ from unshaken.core.trust import dynamic, randomness
 from unshaken.data import load_data, stream
 from unshaken.models import load_model, museum
 from unshaken.run.adapters import Line, conditions_of, rows_of
-from unshaken.run.masking import check_masking
+from unshaken.run.flags import check_masking
 from unshaken.store.tables import table_of
 
 EPS, N = 0.1, 40

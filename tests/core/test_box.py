@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.attack.patch._overlay import Overlay
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.harden.defences._prompts import Prompts
 from unshaken.harden.defences.multi_resolution import MultiResolution
 

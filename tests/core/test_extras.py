@@ -7,7 +7,7 @@ import json
 import pytest
 
 from unshaken.core.errors import MissingExtra, ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 
 
 def test_what_is_installed_is_imported():

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.core.classifier import View
-from unshaken.core.fit_view import fit_view
+from unshaken.core.classifier import View, fit_view
 
 COLOURS = torch.tensor([0.2, 0.4, 0.9])[None, :, None, None].expand(2, 3, 6, 4)
 

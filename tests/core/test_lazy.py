@@ -7,7 +7,7 @@ import json.decoder
 
 import pytest
 
-from unshaken.core.lazy import attribute_of
+from unshaken.core.imports import attribute_of
 
 HOMES = {"JSONDecoder": "json.decoder", "decoder": "json.decoder"}
 

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.device import keep_freed_memory
 
 FAULTS = """
 import resource, torch
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.device import keep_freed_memory
 torch.set_num_threads(1)
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def work():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from unshaken.core import plugins
+from unshaken.core import imports
 
 
 def test_installed_packages_are_looked_through_once(monkeypatch):
     asked = []
-    monkeypatch.setattr(plugins, "entry_points", lambda group: asked.append(group) or [group])
-    assert [plugins.plugins("unshaken.toys"), plugins.plugins("unshaken.toys")] == [("unshaken.toys",)] * 2
+    monkeypatch.setattr(imports, "entry_points", lambda group: asked.append(group) or [group])
+    assert [imports.plugins("unshaken.toys"), imports.plugins("unshaken.toys")] == [("unshaken.toys",)] * 2
     assert asked == ["unshaken.toys"]
-    plugins.plugins.cache_clear()
+    imports.plugins.cache_clear()

@@ -6,7 +6,7 @@ import math
 
 import torch
 
-from unshaken.core.prediction import NO_CLASS, predict
+from unshaken.core.classifier import NO_CLASS, predict
 
 
 def test_the_largest_logit_decides_and_what_is_not_finite_decides_nothing():

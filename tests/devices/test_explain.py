@@ -16,7 +16,7 @@ from unshaken.core.registry import list_methods
 from unshaken.explain.engine.analysis import Analysis
 from unshaken.explain.engine.metric import make_case
 from unshaken.explain.engine.run import attribute
-from unshaken.run.same_rows import differing_column
+from unshaken.run.merge import differing_column
 
 ANALYSES = [m.name for m in list_methods("explain") if issubclass(m.cls, Analysis)]
 

@@ -17,7 +17,7 @@ from unshaken.core import Oracle, list_methods
 from unshaken.core.batch import Batch
 from unshaken.core.registry import find_method
 from unshaken.data import stream
-from unshaken.run.same_rows import differing_column
+from unshaken.run.merge import differing_column
 from unshaken.store.run_dir import RunDir
 
 PIXELS = [m for m in list_methods("attack") if "segmentation" in getattr(m.cls, "tasks", ())]

@@ -19,7 +19,7 @@ from unshaken.core import list_methods
 from unshaken.core.registry import find_method
 from unshaken.detect import fit
 from unshaken.generate import Fitting
-from unshaken.run.same_rows import differing_column
+from unshaken.run.merge import differing_column
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate
 

@@ -16,7 +16,7 @@ from unshaken.papers.frame.cache import cached, digest_of
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Networks, saved, together
 from unshaken.papers.frame.record import Record
-from unshaken.store.cache_dir import cache_dir
+from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
 
 TRAINING = Training(epochs=1, held_out=4, batch_size=16, select="last", check_images=2, check_steps=1)

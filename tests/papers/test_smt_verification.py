@@ -166,6 +166,6 @@ def _absent(module):
 
 
 def test_a_package_that_is_absent(small, tmp_path, monkeypatch):
-    monkeypatch.setattr("unshaken.core.extras.importlib", types.SimpleNamespace(import_module=_absent))
+    monkeypatch.setattr("unshaken.core.imports.importlib", types.SimpleNamespace(import_module=_absent))
     with pytest.raises(MissingExtra, match="scikit-learn"):
         run_paper("smt-verification", out=tmp_path / "run", data=small.data)

@@ -17,7 +17,7 @@ from unshaken.core.consent import require_named
 from unshaken.core.errors import MissingExtra
 from unshaken.run import Job, load_plan, process_pool
 from unshaken.run.engine import Engine
-from unshaken.run.worker import Worker
+from unshaken.run.process_pool import Worker
 from unshaken.store.run_dir import RunDir
 
 PLAN = [

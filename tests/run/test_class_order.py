@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from unshaken.run.class_order import check_order_of_classes, exchanged_classes
+from unshaken.run.flags import check_order_of_classes, exchanged_classes
 
 RNG = np.random.default_rng(0)
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import unshaken
 from unshaken.core import Batch, Classifier, Oracle, list_methods
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.flag import KINDS, Flag
 from unshaken.core.part import CLEAN
 from unshaken.core.trust import dynamic as dynamic_check

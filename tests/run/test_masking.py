@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from unshaken.run.masking import check_masking
+from unshaken.run.flags import check_masking
 from unshaken.store.tables import schema_of
 
 BOX = ("auto-linf-0.1", "square", False)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.run.test_local import same
 from unshaken.core.errors import RunError
-from unshaken.run import execute, in_process, local
+from unshaken.run import execute, local
 from unshaken.run import executor as executors
 from unshaken.store.lock import NAME, locked
 from unshaken.store.run_dir import RunDir
@@ -80,7 +80,7 @@ def test_two_drivers_share_a_run_that_was_begun_and_interrupted(bucket, make, ro
     alone = make.job(make.folder / "alone", spec)
     execute(alone)
 
-    place, compute = f"{bucket}/shared", in_process.run_shard
+    place, compute = f"{bucket}/shared", executors.run_shard
 
     def interrupted(job, shard, *more):
         if shard == 1:
@@ -88,7 +88,7 @@ def test_two_drivers_share_a_run_that_was_begun_and_interrupted(bucket, make, ro
         return compute(job, shard, *more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(in_process, "run_shard", interrupted)
+        patched.setattr(executors, "run_shard", interrupted)
         with pytest.raises(local.Interrupted, match="run the same command with --resume"):
             execute(make.job(RunDir(place), spec))
     assert RunDir(place).names("rows", "cost") != []
@@ -98,7 +98,7 @@ def test_two_drivers_share_a_run_that_was_begun_and_interrupted(bucket, make, ro
         done.append(shard)
         return compute(job, shard, *more)
 
-    monkeypatch.setattr(in_process, "run_shard", counted)
+    monkeypatch.setattr(executors, "run_shard", counted)
 
     def drive(job):
         try:

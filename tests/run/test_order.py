@@ -4,7 +4,7 @@ import pyarrow as pa
 
 import unshaken.certify.engine.base  # noqa: F401  declares the table
 from unshaken.run import load_plan
-from unshaken.run.order import broken, check_order, subjects
+from unshaken.run.flags import broken, check_order, subjects
 from unshaken.store.tables import schema_of
 
 SMOOTHED = "smoothed at sigma=0.25"

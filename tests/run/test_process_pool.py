@@ -15,7 +15,7 @@ from tests.run.small_run import lacking, made, made_to_die, needing, noting_its_
 from tests.run.test_local import same
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, MissingExtra, ModelError, RunError
-from unshaken.run import execute, in_process, local, pool, process_pool
+from unshaken.run import execute, local, pool, process_pool
 from unshaken.run import executor as executors
 from unshaken.run.engine import Engine
 from unshaken.run.process_pool import ProcessPool
@@ -130,13 +130,13 @@ def test_drivers_share_a_run_and_no_shard_is_done_twice(data, rows_of, tmp_path,
     monkeypatch.setattr(local, "POLL_SECONDS", 0.01)
     alone = made(str(tmp_path / "alone"), data)
     execute(alone)
-    place, failures, done, compute = f"memory://shared-{tmp_path.name}/run", [], [], in_process.run_shard
+    place, failures, done, compute = f"memory://shared-{tmp_path.name}/run", [], [], executors.run_shard
 
     def counted(job, shard, *more):
         done.append(shard)
         return compute(job, shard, *more)
 
-    monkeypatch.setattr(in_process, "run_shard", counted)
+    monkeypatch.setattr(executors, "run_shard", counted)
 
     def drive(job):
         try:

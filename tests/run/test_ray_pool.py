@@ -12,8 +12,8 @@ from tests.run.small_run import made
 from unshaken.api.options import Options
 from unshaken.core.errors import DataError, MissingExtra, RunError
 from unshaken.run import execute
-from unshaken.run.on_pool import shards_of
-from unshaken.run.worker import Worker
+from unshaken.run.executor import shards_of
+from unshaken.run.process_pool import Worker
 from unshaken.store.run_dir import RunDir
 
 

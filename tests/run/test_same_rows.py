@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from unshaken.run.same_rows import differing_column
+from unshaken.run.merge import differing_column
 
 ROWS = {"id": ["a", "b"], "prediction": [1, 2], "loss": [0.5, float("nan")], "logits": [[1.0, 2.0], [3.0]],
         "note": [None, "x"], "seconds": [1.0, 2.0]}  # fmt: skip

@@ -13,7 +13,7 @@ from unshaken.store.owner import hold, is_running, make_stamp, read_stamp
 
 WRITER = """
 import sys, time
-from unshaken.store.owner import make_stamp
+from unshaken.store.lock import make_stamp
 sys.stdout.buffer.write(make_stamp("theirs") + b"\\n")
 sys.stdout.flush()
 time.sleep(60)

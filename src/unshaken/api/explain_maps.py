@@ -14,10 +14,9 @@ from torch import Tensor
 
 from unshaken.api.job import Inputs
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.core.progress import track
 from unshaken.data.boxes import BoxTable
 from unshaken.data.dataset import BadSample

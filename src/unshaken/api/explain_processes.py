@@ -12,7 +12,7 @@ from unshaken.core.errors import RunError
 from unshaken.core.progress import track
 from unshaken.run.engine import read_engine
 from unshaken.run.pool import do_all, open_pool
-from unshaken.run.worker import Unit, Work
+from unshaken.run.process_pool import Unit, Work
 from unshaken.store.lock import Lock
 from unshaken.store.run_dir import RunDir
 

@@ -27,8 +27,7 @@ from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.align import align, align_boxes, align_masks
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Job
-from unshaken.run.budgets import first_images, fit_budgets
-from unshaken.run.class_bounds import check_class_counts
+from unshaken.run.budgets import check_class_counts, first_images, fit_budgets
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare

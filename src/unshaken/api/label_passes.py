@@ -22,7 +22,7 @@ from unshaken.labels.engine.frozen import FeatureShards
 from unshaken.models import fingerprint, load_model
 from unshaken.run.engine import LOCAL, Engine
 from unshaken.run.pool import do_all, open_pool
-from unshaken.run.worker import Unit, Work
+from unshaken.run.process_pool import Unit, Work
 from unshaken.store.lock import Lock
 from unshaken.store.run_dir import RunDir
 

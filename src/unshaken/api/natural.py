@@ -10,10 +10,10 @@ from torch import Tensor
 
 from unshaken.api.generate import images_in_memory
 from unshaken.api.job import choose_device
+from unshaken.core.classifier import predict
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.data import DataSource, as_dataset
 from unshaken.generate.latent.directions import find_directions
 from unshaken.generate.latent.inversion import Inversion

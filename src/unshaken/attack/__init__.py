@@ -1,4 +1,4 @@
-"""Searches for a worst case inside a budget. They ask the model; see `unshaken.core.search`."""
+"""Searches for a worst case inside a budget. They ask the model; see `unshaken.core.driver`."""
 
 from unshaken.core.room import open_room
 

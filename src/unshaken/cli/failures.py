@@ -11,8 +11,8 @@ import typer
 
 from unshaken.cli.session import Session
 from unshaken.cli.show import one_line
-from unshaken.core.addresses import bare
 from unshaken.core.errors import is_out_of_memory
+from unshaken.store.address import bare
 
 WRONG = 2
 """Wrong use or bad input."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, print_page, table
-from unshaken.core.addresses import bare
+from unshaken.store.address import bare
 
 if TYPE_CHECKING:
     from unshaken.report import Comparisons

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typing_extensions import override
 
-from unshaken.core.addresses import bare
 from unshaken.core.texts import printable as printable
+from unshaken.store.address import bare
 
 if TYPE_CHECKING:
     from rich.console import Console

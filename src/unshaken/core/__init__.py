@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unshaken.core.lazy import attribute_of
+from unshaken.core.imports import attribute_of
 
 if TYPE_CHECKING:
     from unshaken.core.batch import Batch
     from unshaken.core.classifier import Classifier, View
     from unshaken.core.consent import allow_code
-    from unshaken.core.driver import Outcome, drive
+    from unshaken.core.driver import Outcome, Search, drive
     from unshaken.core.errors import UnshakenError
     from unshaken.core.oracle import Oracle
     from unshaken.core.query import Answer, Features, Gradient, Labels, Logits, Query, Slopes, Votes
     from unshaken.core.registry import Method, Parameters, list_methods, register
     from unshaken.core.rng import SampleRng
-    from unshaken.core.search import Search
     from unshaken.core.state import State
 
 __all__ = [
@@ -67,7 +66,7 @@ _HOMES = {
     "list_methods": "unshaken.core.registry",
     "register": "unshaken.core.registry",
     "SampleRng": "unshaken.core.rng",
-    "Search": "unshaken.core.search",
+    "Search": "unshaken.core.driver",
     "State": "unshaken.core.state",
 }
 

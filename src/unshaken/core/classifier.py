@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from typing_extensions import override
@@ -209,3 +210,45 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
         for parameter, want in wants:
             parameter.requires_grad_(want)
+
+
+def fit_view(images: Tensor, view: View | None) -> Tensor:
+    """Images in the size and the channels that a model takes; the whole image is resized, and nothing cut off.
+
+    Args:
+        images: `[N, C, H, W]`; a gradient passes.
+        view: of the model; None for one that takes any.
+
+    Returns:
+        Grey images repeated over the colours or colours averaged, bilinear and antialiased.
+    """
+    if view is None:
+        return images
+    if view.channels != images.shape[1]:
+        images = images.mean(1, keepdim=True).expand(-1, view.channels, -1, -1)
+    if images.shape[2:] != (view.height, view.width):
+        images = F.interpolate(images, (view.height, view.width), mode="bilinear", antialias=True)
+    return images
+
+
+NO_CLASS = -1
+"""The prediction where the model gave none: NaN or +inf among the logits, or -inf for every class."""
+
+
+def predict(logits: Tensor) -> Tensor:
+    """The class of the largest logit; of equal ones the first.
+
+    Args:
+        logits: `[..., K]`. Single classes may have -inf, a probability of 0.
+
+    Returns:
+        int64 `[...]`; `NO_CLASS` where the largest logit is not finite, so that such a row is right for no label.
+
+    >>> nan, inf = float("nan"), float("inf")
+    >>> predict(torch.tensor([[0.0, 2.0], [nan, 2.0], [inf, 0.0], [-inf, 0.0], [-inf, -inf]])).tolist()
+    [1, -1, -1, 1, -1]
+    """
+    if not logits.shape[-1]:
+        return torch.full(logits.shape[:-1], NO_CLASS, device=logits.device)
+    largest, index = logits.max(-1)  # of a row with NaN the maximum is NaN
+    return index.masked_fill_(~largest.isfinite(), NO_CLASS)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from unshaken.core.device import keep_freed_memory
 from unshaken.core.errors import RunError
-from unshaken.core.memory import keep_freed_memory
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier
-from unshaken.core.device import device_of, full_float32, widest_float
+from unshaken.core.device import device_of, full_float32, keep_freed_memory, release_memory, widest_float
 from unshaken.core.errors import ModelError, is_out_of_memory
-from unshaken.core.memory import keep_freed_memory, release_memory
 from unshaken.core.meter import Meter
 from unshaken.core.query import Answer, Goal, Query, gradients_by
 

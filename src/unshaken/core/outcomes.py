@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag
 from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 
 
 def outcomes(

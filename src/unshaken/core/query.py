@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.classifier import NO_CLASS, predict
 from unshaken.core.device import send
-from unshaken.core.prediction import NO_CLASS, predict
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.imports import plugins
 from unshaken.core.numbers import parse_number as parse_number
 from unshaken.core.numbers import shorten
-from unshaken.core.plugins import plugins
 from unshaken.core.sources import ROOMS, modules_named, sources_of
 from unshaken.core.texts import parse_values
 from unshaken.core.values import strict_values

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import INPUT, Classifier
+from unshaken.core.classifier import INPUT, Classifier, predict
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Features
 
 TRAIN_MODE = FlagKind(

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.device import widen, widest_float
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Generator, GeneratorSettings

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng

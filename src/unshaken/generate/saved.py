@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from unshaken.core.device import widen
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.numbers import MAX_SIDE
 from unshaken.core.registry import find_method, list_methods
 from unshaken.generate.class_gaussian import ClassGaussian, ClassGaussianSettings

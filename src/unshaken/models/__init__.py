@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unshaken.core.lazy import attribute_of
+from unshaken.core.imports import attribute_of
 
 if TYPE_CHECKING:
     from unshaken.models.loaders.check import check_model, fingerprint

@@ -15,7 +15,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.models import fingerprint
-from unshaken.store.cache_dir import cache_dir
+from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 

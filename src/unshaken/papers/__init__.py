@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unshaken.core.lazy import attribute_of
+from unshaken.core.imports import attribute_of
 from unshaken.core.room import open_room
 
 if TYPE_CHECKING:

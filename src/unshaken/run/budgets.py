@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from unshaken.core.errors import ParameterError
 from unshaken.data import BadSample, Dataset
+from unshaken.run.plan import Step
 from unshaken.store.config import Entry
 from unshaken.store.split import NUMBERS
 
@@ -82,3 +85,29 @@ def fit_budgets(entries: Sequence[Entry], images: Sequence[Tensor]) -> tuple[lis
     if most == DRAWINGS:
         return found, f"linf budgets go up to 0.1: {what} on a flat ground, like digits"
     return found, f"linf budgets go up to 8/255: {what} are taken for natural photos"
+
+
+_MOST = {"classes": 0, "classes - 1": -1}
+"""How a field says its bound (`json_schema_extra={"most": ...}`), and what that adds to the number of classes."""
+
+
+def check_class_counts(steps: Iterable[Step], classes: int) -> None:
+    """Refuse a number of classes, given by the user, that the model does not have; a default is cut to what it has.
+
+    Args:
+        steps: of the plan.
+        classes: K.
+
+    Raises:
+        ParameterError: a value is larger; the message names the largest.
+    """
+    for step in steps:
+        for name, value in step.entry.params.items():
+            fields: dict[str, Any] = getattr(type(step.method), "model_fields", {})
+            extra = getattr(fields.get(name), "json_schema_extra", None)
+            bound = extra.get("most") if isinstance(extra, dict) else None
+            if isinstance(bound, str) and isinstance(value, int) and value > classes + _MOST[bound]:
+                raise ParameterError(
+                    f"{step.entry.method}: {name}={value} is more than the model has: it has {classes} classes, so "
+                    f"{classes + _MOST[bound]} is the largest"
+                )

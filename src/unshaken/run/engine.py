@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from types import ModuleType
 
 from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.imports import need
 from unshaken.core.numbers import shorten
-from unshaken.run.ray_package import load_ray
 
 MOST_PROCESSES = 1024
 
@@ -56,3 +58,13 @@ def read_engine(text: str) -> Engine:
             f"engine {shorten(text)} is not one of local, local:N with N from 1 to {MOST_PROCESSES:,}, ray"
         )
     return Engine("local", int(count) if colon else 1)
+
+
+def load_ray() -> ModuleType:
+    """The package ray, without its usage reports.
+
+    Raises:
+        MissingExtra: it is absent.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless the user says so
+    return need("ray", "ray", "ray", "--engine ray")

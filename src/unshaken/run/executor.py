@@ -7,8 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from unshaken.core.errors import RunError
 from unshaken.core.progress import Task
-from unshaken.run.shard import Finished, Job
+from unshaken.run.pool import Pool
+from unshaken.run.process_pool import Unit, Work
+from unshaken.run.shard import Finished, Job, run_shard
+from unshaken.store.config import RunConfig, check_same
 from unshaken.store.lease import Lease, take
 
 LEASES = "leases"
@@ -103,3 +107,84 @@ def _is_whole(job: Job, shard: int, finished: Finished) -> bool:
 def _release(leases: dict[int, Lease], shard: int) -> None:
     if (lease := leases.pop(shard, None)) is not None:
         lease.release()
+
+
+class InProcess:
+    """See `Executor`.
+
+    Args:
+        job: the run.
+        progress: advanced condition by condition.
+        alive: called now and then while a shard is computed.
+    """
+
+    def __init__(self, job: Job, progress: Task, alive: Callable[[], None]) -> None:
+        self._job, self._progress, self._alive = job, progress, alive
+        self._done: list[int] = []
+
+    def free(self) -> int:
+        """One, unless a finished shard was not fetched yet."""
+        return 0 if self._done else 1
+
+    def begin(self, shard: int, finished: Finished) -> None:
+        """Compute a shard."""
+        run_shard(self._job, shard, finished, self._progress, self._alive)
+        self._done.append(shard)
+
+    def wait(self) -> list[int]:
+        """The shard that was computed."""
+        done, self._done = self._done, []
+        return done
+
+
+class OnPool:
+    """See `Executor`.
+
+    Args:
+        job: the run.
+        pool: made with `shards_of`.
+        progress: advanced shard by shard.
+    """
+
+    def __init__(self, job: Job, pool: Pool, progress: Task) -> None:
+        self._job, self._pool, self._progress = job, pool, progress
+        self._finished: dict[int, Finished] = {}
+
+    def free(self) -> int:
+        """Processes without a shard."""
+        return self._pool.free()
+
+    def begin(self, shard: int, finished: Finished) -> None:
+        """Give a shard to a process."""
+        self._finished[shard] = finished
+        self._progress.advance(weight_left(self._job, shard, set()) - weight_left(self._job, shard, finished))
+        self._pool.begin((shard, frozenset(finished)))
+
+    def wait(self) -> list[int]:
+        """The shards that were finished."""
+        done = [unit[0] for unit in self._pool.wait() if isinstance(unit, tuple)]
+        for shard in done:
+            self._progress.advance(weight_left(self._job, shard, self._finished.pop(shard)))
+        return done
+
+
+def shards_of(remake: Callable[[], Job], config: RunConfig) -> Work:
+    """A run made anew in another process: a function that computes a shard.
+
+    Args:
+        remake: makes the job.
+        config: what must decide the rows here too.
+
+    Raises:
+        RunError: the run made here has other settings, such as another version of the data.
+    """
+    job = remake()
+    check_same(job.run, config, job.config)
+
+    def compute(unit: Unit) -> None:
+        if not isinstance(unit, tuple):
+            raise RunError(f"{job.run}: {unit!r} is no shard")
+        shard, finished = unit
+        run_shard(job, shard, set(finished))
+
+    return compute

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import scipy
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from typing_extensions import override
 
+from unshaken.core.batch import Batch
+from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.oracle import Oracle, required
 from unshaken.core.part import CLEAN, Condition
+from unshaken.core.part import MODEL as MODEL
+from unshaken.core.query import Answer, Gradient, Objective
 from unshaken.core.trust import NON_FINITE
 from unshaken.data import Dataset
+from unshaken.run.plan import prepare
+from unshaken.store.config import Entry
 
 EPS_ZERO = FlagKind(
     "eps-zero",
@@ -95,3 +107,228 @@ def _like_guessing(right: int, n: int, classes: int) -> bool:
     """Whether chance explains the right answers, on samples enough for a perfect model to show that it is none."""
     by_luck: float = scipy.stats.binomtest(right, n, 1 / classes, alternative="greater").pvalue
     return bool(classes ** -float(n) <= 0.05 < by_luck)
+
+
+BORDER_GRADIENT = FlagKind(
+    "border-gradient",
+    "pixels that are black or white have no gradient, so attacks never move them",
+    "Do not use the accuracy under gradient attacks. Where the model clips its input, use "
+    "unshaken.core.boxes.boxed in the place of torch.clamp.",
+)
+
+FEW = 16
+"""Images looked at."""
+ENOUGH = 8
+"""Pixels with a gradient inside that say something; of fewer, a dead unit may have taken it."""
+INSET = 1e-3
+"""How far black and white pixels are moved inwards, to see whether they have a gradient there."""
+
+
+class TopLogit(Objective):
+    """The largest logit."""
+
+    @override
+    def __call__(self, answer: Answer) -> Tensor:
+        """`[N]`."""
+        return required(answer.logits).amax(1)
+
+
+def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
+    """Most pixels that are exactly 0 or 1 have no gradient, and have one once moved a little inwards.
+
+    In torch 2.15 `torch.clamp` gives no gradient at its bounds; in 2.13 it did.
+
+    Args:
+        oracle: runs the model and counts its passes, in evaluation mode.
+        batch: the first samples.
+    """
+    images = batch.images[:FEW].float()
+    border = (images == 0) | (images == 1)
+    if not oracle.model.differentiable or not bool(border.any()):
+        return
+    moved = torch.where(border, images.clamp(INSET, 1 - INSET), images)
+    here, inside = (required(oracle.ask(Gradient(x, of=TopLogit())).gradient) for x in (images, moved))
+    seen = here[border & (inside != 0)]
+    share = float(widen(seen == 0).mean())
+    if len(seen) >= ENOUGH and share > 0.5:
+        text = (
+            f"{100 * share:.0f} % of the pixels that are exactly 0 or 1 have no gradient, and have one {INSET:g} inside"
+        )
+        yield BORDER_GRADIENT.flag(f"{text}: a clamp in the model hides them from attacks; clip without it")
+
+
+BLACK_BOX_WINS = FlagKind(
+    "black-box-wins",
+    "attacks without gradients break what attacks with gradients leave standing",
+    "Do not use the accuracy under gradient attacks alone. Run --attack auto, transfer from a model "
+    "trained alike, and read the worst of all.",
+)
+
+BEYOND = 0.002
+"""Share of the samples that attacks without gradients may break beyond those with, as AutoAttack warns."""
+
+
+def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
+    """Whether attacks without gradients broke samples in some ball that no attack with gradients broke there.
+
+    A ball in which no search with gradients was run says nothing. One sample alone is put down to luck.
+
+    Args:
+        outcomes: of good samples; `broken_by` names the search that broke each.
+        turns: what each search did; `gradients` says whether it follows the model's own.
+    """
+    every = (
+        turns.to_pylist()
+    )  # at a larger budget a search may have no samples left; it still counts for those it broke before
+    follows = {(t["condition"], t["attack"]): t["gradients"] for t in every}
+    tried = {t["condition"] for t in every if t["gradients"] and t["forwards"]}
+    balls: dict[tuple[str, float], list[dict[str, object]]] = defaultdict(list)
+    columns = outcomes.select(["id", "condition", "norm", "eps", "broken_by"])
+    for row in columns.filter(pc.is_valid(outcomes["eps"])).to_pylist():
+        balls[row["norm"], row["eps"]].append(row)
+    flags = []
+    for (norm, eps), rows in sorted(balls.items()):
+        if not tried & {r["condition"] for r in rows}:
+            continue
+        blind, known = [], set()
+        for row in rows:
+            if row["broken_by"] is None:
+                continue
+            if follows.get((row["condition"], row["broken_by"])) is False:
+                blind.append(row)
+            else:
+                known.add(row["id"])
+        only = tuple(str(i) for i in dict.fromkeys(r["id"] for r in blind if r["id"] not in known))
+        n = len({r["id"] for r in rows})
+        if len(only) > max(1, BEYOND * n):
+            names = ", ".join(sorted({str(r["broken_by"]) for r in blind}))
+            text = f"{names} breaks {len(only)} of {n} samples at {norm} {eps:.4g} that no attack with gradients breaks"
+            flags.append(BLACK_BOX_WINS.flag(f"{text}: gradients may be masked; run --attack auto, or transfer", only))
+    return flags
+
+
+PERMUTED = FlagKind(
+    "permuted-classes",
+    "labels and predictions agree once classes are exchanged",
+    "Name the classes in the order of the outputs (?classes=FILE in the model's SPEC), or correct the labels.",
+)
+SHARE = 2 / 3
+"""Share of a class's samples that must be predicted as one and the same class."""
+FEWEST = 10
+"""Samples of a class, or of all exchanged ones where the exchange explains much, below which nothing is said."""
+MUCH = 0.25
+"""Rise of the accuracy by the exchange from which classes with fewer than `FEWEST` samples count."""
+_SHOWN = 8
+
+
+def exchanged_classes(labels: ArrayLike, predictions: ArrayLike) -> dict[int, int]:
+    """Label to the class that is predicted in its place, where the classes are exchanged; empty where they are not.
+
+    A class is exchanged when at least `SHARE` of its two or more samples are predicted as one other class, as which no
+    third class mostly is. Classes with fewer than `FEWEST` samples count only where together they have that many and
+    the exchange raises the accuracy by `MUCH`. Nothing is said of a single class.
+
+    Args:
+        labels: int `[N]`.
+        predictions: int `[N]`, negative where the model gave none.
+
+    >>> exchanged_classes([0] * 9 + [1] * 9 + [2] * 9, [1] * 9 + [0] * 8 + [2] + [2] * 9)
+    {0: 1, 1: 0}
+    """
+    y, z = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    target: dict[int, int] = {}
+    for label in np.unique(y).tolist():
+        values, counts = np.unique(z[y == label], return_counts=True)
+        most = int(counts.argmax())
+        if counts.sum() > 1 and counts[most] >= SHARE * counts.sum() and values[most] >= 0:
+            target[label] = int(values[most])
+    alone = {k for k, n in Counter(target.values()).items() if n == 1}
+    moved = {label: k for label, k in target.items() if k != label and k in alone}
+    if sum(len(y[y == k]) for k in moved) < FEWEST or _agreement(z, _renamed(y, moved)) - _agreement(z, y) < MUCH:
+        moved = {label: k for label, k in moved.items() if len(y[y == label]) >= FEWEST}
+    return moved if len(moved) > 1 else {}
+
+
+def check_order_of_classes(frame: pa.Table, classes: Sequence[str]) -> list[Flag]:
+    """A flag with the permutation, where clean predictions agree with the labels up to one.
+
+    Args:
+        frame: outcomes of good samples.
+        classes: names in logit order.
+    """
+    clean = frame.filter(pc.and_(pc.equal(frame["condition"], CLEAN.id), pc.is_valid(frame["label"])))
+    labels, predictions = clean["label"].to_numpy(), clean["prediction"].to_numpy()
+    moved = exchanged_classes(labels, predictions)
+    if not moved:
+        return []
+    before, after = _agreement(predictions, labels), _agreement(predictions, _renamed(labels, moved))
+    pairs = [f"{_name(classes, a)} is predicted as {_name(classes, b)}" for a, b in list(moved.items())[:_SHOWN]]
+    more = f", and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
+    text = f"{', '.join(pairs)}{more}; exchanged so, {after:.1%} of the predictions are right, not {before:.1%}"
+    return [PERMUTED.flag(text)]
+
+
+def _renamed(labels: NDArray[np.int64], moved: Mapping[int, int]) -> NDArray[np.int64]:
+    return np.array([moved.get(k, k) for k in labels.tolist()], np.int64)
+
+
+def _agreement(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    return float((predictions == labels).mean())
+
+
+def _name(classes: Sequence[str], k: int) -> str:
+    return f"{classes[k]!r}" if k < len(classes) else f"class {k}"
+
+
+_SLACK = 1e-6
+
+BROKEN = FlagKind(
+    "certificate-broken",
+    "an example lies within a radius that was certified",
+    "Do not rely on these certificates; report the fault with the run directory.",
+)
+
+
+def subjects(plan: Sequence[Entry]) -> dict[str, str]:
+    """The classifier that each condition of a plan is about."""
+    return {c.id: getattr(step.method, "subject", MODEL) for step in prepare(plan) for c in step.conditions}
+
+
+def broken(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Certified conditions to the samples with another answer at a distance within their radius.
+
+    Args:
+        outcomes: rows with `id`, `condition`, `norm`, `prediction` and `distance`.
+        certificates: rows.
+        subject_of: see `subjects`; other conditions are left alone.
+    """
+    moved = outcomes.filter(pc.fill_null(pc.greater(outcomes["distance"], 0.0), False))
+    seen = list(
+        zip(*(moved[k].to_pylist() for k in ("condition", "id", "norm", "distance", "prediction")), strict=True)
+    )
+    found: dict[str, list[str]] = {}
+    columns = ("condition", "id", "norm", "radius", "prediction")
+    held_at = pc.and_(pc.greater(certificates["radius"], 0.0), pc.is_valid(certificates["prediction"]))
+    sure = certificates.filter(pc.and_not(held_at, pc.fill_null(certificates["abstained"], False)))
+    held = {(c, i): (n, r, p) for c, i, n, r, p in zip(*(sure[k].to_pylist() for k in columns), strict=True)}
+    certified = sorted({c for c, _ in held})
+    for condition, sample, norm, distance, prediction in seen:
+        for name in certified:
+            there = held.get((name, sample))
+            if there is None or subject_of.get(name) is None or subject_of.get(name) != subject_of.get(condition):
+                continue
+            if there[0] == norm and distance * (1 + _SLACK) < there[1] and prediction != there[2]:
+                found.setdefault(name, []).append(sample)
+    return {name: tuple(np.unique(ids).tolist()) for name, ids in found.items()}
+
+
+def check_order(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, str]) -> list[Flag]:
+    """A flag for each certified condition that an example contradicts; see `broken`."""
+    flags = []
+    for name, ids in broken(outcomes, certificates, subject_of).items():
+        rows = certificates.filter(pc.equal(certificates["condition"], name))
+        alpha = float(pc.max(rows["alpha"]).as_py() or 0.0)
+        chance = f"about {alpha * len(rows):.2g} are expected by chance (alpha={alpha:g})" if alpha else "none may be"
+        text = f"{name}: examples lie within the certified radius of {len(ids)} of {len(rows)} samples; {chance}"
+        flags.append(BROKEN.flag(f"{text}: this is an error of unshaken, report it", ids))
+    return flags

@@ -16,15 +16,18 @@ from unshaken.core.flag import FlagKind
 from unshaken.core.part import CLEAN
 from unshaken.core.progress import Task, track
 from unshaken.core.trust import check_mode
-from unshaken.run.class_order import check_order_of_classes
 from unshaken.run.engine import LOCAL
 from unshaken.run.examples import damage, prune
-from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, compute
-from unshaken.run.flags import check_conditions, check_labels, check_rows
-from unshaken.run.in_process import InProcess
-from unshaken.run.masking import check_masking
-from unshaken.run.on_pool import OnPool, shards_of
-from unshaken.run.order import check_order, subjects
+from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, InProcess, OnPool, compute, shards_of
+from unshaken.run.flags import (
+    check_conditions,
+    check_labels,
+    check_masking,
+    check_order,
+    check_order_of_classes,
+    check_rows,
+    subjects,
+)
 from unshaken.run.plan import prepare
 from unshaken.run.pool import open_pool
 from unshaken.run.shard import Job, write_flags

@@ -7,23 +7,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN
 from unshaken.core.progress import track
 from unshaken.run.local import finish, labels_not_run
-from unshaken.run.missing import Missing
 from unshaken.run.plan import prepare
-from unshaken.run.same_rows import differing_column
 from unshaken.store.config import NAME, RunConfig, find_differences, read_config
 from unshaken.store.lock import locked
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import write_ids
+from unshaken.store.split import parse_part
 
 Unit = tuple[str, int]
 """A step's label and a shard: what a run has whole or not at all."""
@@ -231,3 +233,97 @@ def _provenance(sources: Sequence[Source]) -> dict[str, Any]:
                 found[name].append(value)
     joined = {name: values[0] if len(values) == 1 else "; ".join(map(str, values)) for name, values in found.items()}
     return {**joined, "merged_runs": len(sources)}
+
+
+CLOCK = frozenset({"seconds", "model_seconds", "method_seconds", "wall_seconds"})
+"""Columns of times, which differ from one computation to the next."""
+TOLERANCE = 1e-4
+"""Absolute and relative difference of floats that rounding on another processor may make."""
+
+
+def differing_column(first: pa.Table, second: pa.Table) -> str | None:
+    """The first column in which two tables of rows differ; None where they are the same.
+
+    Times are left out; floats may differ by `TOLERANCE`, and NaN equals NaN. `rows` is the answer for tables of other
+    lengths or other columns.
+
+    Args:
+        first: rows of one condition and shard.
+        second: rows of the same.
+    """
+    names = [name for name in first.column_names if name not in CLOCK]
+    if len(first) != len(second) or names != [name for name in second.column_names if name not in CLOCK]:
+        return "rows"
+    return next((name for name in names if not _same(first[name], second[name])), None)
+
+
+def _same(first: pa.ChunkedArray, second: pa.ChunkedArray) -> bool:
+    a, b = first.combine_chunks(), second.combine_chunks()
+    if a.type != b.type or not a.is_null().equals(b.is_null()):
+        return False
+    while pa.types.is_list(a.type):
+        if not pc.list_value_length(a).equals(pc.list_value_length(b)):
+            return False
+        a, b = a.flatten(), b.flatten()
+    if not pa.types.is_floating(a.type):
+        return bool(a.equals(b))
+    x, y = (v.drop_null().to_numpy(zero_copy_only=False) for v in (a, b))
+    return x.shape == y.shape and bool(np.allclose(x, y, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True))
+
+
+SHOWN = 3
+"""Samples, shards and steps named."""
+
+
+class Missing:
+    """The samples and steps that no directory has; true where there are any, and a sentence as a string.
+
+    Args:
+        config: of the run.
+        shards: step's label to the shards that lack it; `clean` for the samples themselves.
+        parts: `K/N` of each directory, None for one that is no part.
+    """
+
+    def __init__(self, config: RunConfig, shards: Mapping[str, Sequence[int]], parts: Sequence[str | None]) -> None:
+        self.config, self.parts = config, parts
+        self.shards = {label: list(found) for label, found in shards.items() if found}
+
+    def __bool__(self) -> bool:
+        return bool(self.shards)
+
+    @override
+    def __str__(self) -> str:
+        absent = self.shards.get(CLEAN.id, [])
+        found = [f"{self._samples(absent)} are in none of the runs"] if absent else []
+        lacking: dict[tuple[int, ...], list[str]] = {}
+        everywhere = set(absent)
+        for label, shards in self.shards.items():
+            if rest := tuple(shard for shard in shards if shard not in everywhere):
+                lacking.setdefault(rest, []).append(label)
+        found += [f"{_named(names)} of {self._samples(list(rest))} is in none" for rest, names in lacking.items()]
+        if names := self.absent_parts():
+            found.append(f"part {_named(names)} is not among them")
+        return ", ".join(found)
+
+    def absent_parts(self) -> list[str]:
+        """The parts that are not among the directories; none where these are not all parts of one N."""
+        read = [parse_part(part) for part in self.parts if part is not None]
+        counts = {count for _, count in read}
+        if len(read) < len(self.parts) or len(counts) != 1:
+            return []
+        count = counts.pop()
+        return [f"{number}/{count}" for number in range(1, count + 1) if (number, count) not in read]
+
+    def _samples(self, shards: Sequence[int]) -> str:
+        """A number of samples, and the first of them."""
+        total, ids = 0, list[str]()
+        for shard in shards:
+            own = self.config.shard_ids(shard)
+            total, ids = total + len(own), ids + own[: SHOWN - len(ids)]
+        return f"{total:,} of {len(self.config.ids):,} samples ({_named([shorten(i) for i in ids], total)})"
+
+
+def _named(names: Sequence[str], count: int | None = None) -> str:
+    shown: Iterable[str] = names[:SHOWN]
+    more = (len(names) if count is None else count) - SHOWN
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")

@@ -10,9 +10,8 @@ from typing import Protocol
 from unshaken.core.device import count_devices
 from unshaken.core.errors import RunError
 from unshaken.run.engine import Engine
-from unshaken.run.process_pool import ProcessPool
+from unshaken.run.process_pool import ProcessPool, Unit, Work
 from unshaken.run.ray_pool import RayPool
-from unshaken.run.worker import Unit, Work
 from unshaken.store.run_dir import RunDir
 
 

@@ -9,7 +9,8 @@ import sys
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -18,9 +19,8 @@ from typing import Self
 
 import torch
 
-from unshaken.core.consent import words
+from unshaken.core.consent import allow_code, words
 from unshaken.core.errors import RunError, UnshakenError
-from unshaken.run.worker import Unit, Work, Worker
 
 SECONDS = 5.0
 """That `wait` takes at most."""
@@ -176,3 +176,34 @@ def _follow_parent() -> None:
     if (parent := multiprocessing.parent_process()) is not None:
         parent.join()
         os._exit(1)
+
+
+Unit = Hashable
+"""A part of a work that can be done alone, and twice without harm: what it writes it writes whole."""
+Work = Callable[[Unit], None]
+
+
+class Worker:
+    """See above.
+
+    Args:
+        remake: makes the work.
+        folder: that relative paths start from.
+        path: where modules are found.
+        words: the user's own words in the call under way, which say what code may run; None outside any call.
+    """
+
+    def __init__(
+        self, remake: Callable[[], Work], folder: str, path: list[str], words: tuple[str, ...] | None = None
+    ) -> None:
+        self._remake, self._folder, self._path, self._words = remake, folder, path, words
+        self._work: Work | None = None
+
+    def run(self, unit: Unit) -> None:
+        """Do one unit."""
+        with nullcontext() if self._words is None else allow_code(*self._words):
+            if self._work is None:
+                os.chdir(self._folder)
+                sys.path.extend(p for p in self._path if p not in sys.path)
+                self._work = self._remake()
+            self._work(unit)

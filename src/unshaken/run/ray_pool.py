@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from unshaken.core.consent import words
 from unshaken.core.errors import RunError, UnshakenError
-from unshaken.run.ray_package import load_ray
-from unshaken.run.worker import Unit, Work, Worker
+from unshaken.run.engine import load_ray
+from unshaken.run.process_pool import Unit, Work, Worker
 
 SECONDS = 5.0
 """That `wait` takes at most."""

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.consent import refuse_code
 from unshaken.core.context import Context
 from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.data.named import NAMED
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.findings import Finding

@@ -28,10 +28,10 @@ from unshaken.core.task import Task
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.data.resources import places_of, resources_of
 from unshaken.run.adapters import rows_of
-from unshaken.run.borders import check_borders
 from unshaken.run.cost import condition_weights
 from unshaken.run.engine import LOCAL, Engine
 from unshaken.run.examples import choose, damage, quota
+from unshaken.run.flags import check_borders
 from unshaken.run.plan import Step, prepare
 from unshaken.run.published import CorruptedFiles
 from unshaken.store.config import RunConfig

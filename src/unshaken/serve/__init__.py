@@ -1,6 +1,6 @@
 """Web applications over run directories and reviews; needs the extra `serve`."""
 
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 
 for _module, _package in (
     ("fastapi", "fastapi"),

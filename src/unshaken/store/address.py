@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import fsspec
+import platformdirs
 
-from unshaken.core.addresses import bare, bare_message
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import shorten
 
@@ -65,3 +67,32 @@ def _reason(error: Exception, protocol: str, address: str) -> str:
     if isinstance(error, TypeError):
         return f"{protocol} needs settings that an address cannot give"
     return bare_message(" ".join(str(error).split()), address)[:300] or type(error).__name__
+
+
+_USER = re.compile(r"(?<=://)(?:[^/\s]+@|[^/\s:@]*:(?!\d+(?:[/\s]|$))\S*@)")
+"""User and password of a URL; the second form is that of a password with a slash, which no port has."""
+
+
+def bare(text: str) -> str:
+    """A text with the user and password of each URL taken out.
+
+    >>> bare("https://ann:secret@host/path"), bare("https://ann:s@cret@host/path"), bare("s3://key:a/b+c@bucket/run")
+    ('https://host/path', 'https://host/path', 's3://bucket/run')
+    """
+    return _USER.sub("", text)
+
+
+def bare_message(text: str, address: str) -> str:
+    """A message of a file system without user and password of the address that it is about.
+
+    >>> bare_message("no file ann:secret@host/x", "ftp://ann:secret@host/x")
+    'no file host/x'
+    """
+    found = _USER.search(address)
+    return bare(text if found is None else text.replace(found[0], ""))
+
+
+def cache_dir() -> Path:
+    """The folder of trained networks and features: `$UNSHAKEN_CACHE`, else the user's cache folder."""
+    own = os.environ.get("UNSHAKEN_CACHE")
+    return Path(own).expanduser() if own else Path(platformdirs.user_cache_dir("unshaken"))

@@ -119,7 +119,7 @@ class StepRecord(BaseModel):
     Args:
         method: its name.
         conditions: ids of the conditions that it makes.
-        subject: which predictor their rows evaluate; see `unshaken.run.order`.
+        subject: which predictor their rows evaluate; see `unshaken.run.flags`.
         radii: sizes at which certificates were asked for.
         parameters: of the method, defaults filled in.
     """

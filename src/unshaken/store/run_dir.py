@@ -19,10 +19,9 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.addresses import bare, bare_message
 from unshaken.core.documents import parse_json
 from unshaken.core.errors import RunError, UnshakenError
-from unshaken.store.address import check_writable, open_address
+from unshaken.store.address import bare, bare_message, check_writable, open_address
 from unshaken.store.mark import marked, wrong_mark
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.tables import schema_of

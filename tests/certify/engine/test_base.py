@@ -5,8 +5,8 @@ from unshaken.certify.bounds.ibp import IBP
 from unshaken.certify.engine.base import NOT_FINITE, certificates
 from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import Condition
-from unshaken.core.prediction import NO_CLASS
 from unshaken.run.adapters.certify import fields_for
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import schema_of, table_of

@@ -100,6 +100,6 @@ def test_a_package_that_is_absent_or_other(anatomy, monkeypatch, tmp_path):
     def absent(module):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module.partition(".")[0])
 
-    monkeypatch.setattr("unshaken.core.extras.importlib", types.SimpleNamespace(import_module=absent))
+    monkeypatch.setattr("unshaken.core.imports.importlib", types.SimpleNamespace(import_module=absent))
     with pytest.raises(MissingExtra, match=r"unshaken\[safety\]"):
         NudeNet().score(forward, {})

@@ -75,7 +75,7 @@ def test_a_package_that_is_absent_or_empty(anatomy, monkeypatch, tmp_path):
     def absent(module):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
-    monkeypatch.setattr("unshaken.core.extras.importlib", types.SimpleNamespace(import_module=absent))
+    monkeypatch.setattr("unshaken.core.imports.importlib", types.SimpleNamespace(import_module=absent))
     with pytest.raises(MissingExtra, match=r"unshaken\[safety\]"):
         OpenNSFW().score(forward, {})
 

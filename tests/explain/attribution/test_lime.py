@@ -63,6 +63,6 @@ def test_without_scikit_image_the_error_names_the_extra_and_the_way_round(images
     def absent(name):
         raise ModuleNotFoundError(f"No module named {name!r}", name="skimage")
 
-    monkeypatch.setattr("unshaken.core.extras.importlib.import_module", absent)
+    monkeypatch.setattr("unshaken.core.imports.importlib.import_module", absent)
     with pytest.raises(MissingExtra, match=r"segmentation=grid.*unshaken\[explain\]"):
         segments_of(images, "slic", 50, 30.0, 3.0)

@@ -167,6 +167,6 @@ def test_what_cannot_be_estimated_is_told(monkeypatch):
     def absent(name):
         raise ModuleNotFoundError(f"No module named {name!r}", name="sklearn")
 
-    monkeypatch.setattr("unshaken.core.extras.importlib.import_module", absent)
+    monkeypatch.setattr("unshaken.core.imports.importlib.import_module", absent)
     with pytest.raises(MissingExtra, match=r"unshaken\[labels\]"):
         fit_gaussians(np.random.default_rng(0).normal(0, 1, (50, 2)), np.zeros(50, int), 1)

@@ -17,8 +17,8 @@ from tests.loops import run_apart
 from tests.serve.score.conftest import as_json, dyadic, noise, png
 from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.data.arrays import InMemory
 from unshaken.data.load import load_data
 from unshaken.data.streaming import stream

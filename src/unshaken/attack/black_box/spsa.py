@@ -12,8 +12,8 @@ from typing_extensions import override
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.classifier import predict
 from unshaken.core.oracle import required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Logits
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from unshaken.core import prediction
+from unshaken.core.classifier import predict as predicted_classes
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
@@ -42,7 +42,7 @@ def pass_curve(
     cut = low_pass if keep == "low" else high_pass
     found = {}
     for radius in radii:
-        right = prediction.predict(predict(cut(images, radius).clamp(0, 1))) == labels
+        right = predicted_classes(predict(cut(images, radius).clamp(0, 1))) == labels
         found[radius] = accuracy(right.cpu().numpy())
     return found
 
@@ -112,6 +112,6 @@ def fourier_heat_map(
             sign = rng.fold(row).fold(column).uniform(images.shape[1]).sub(0.5).sign()[..., None, None]
             noise = norm * fourier_pattern(height, width, row, column)
             seen = (images + sign.to(images) * noise.to(images)).clamp(0, 1)
-            error = float(widen(prediction.predict(predict(seen)) != labels).mean())
+            error = float(widen(predicted_classes(predict(seen)) != labels).mean())
             found[reach + row, reach + column] = found[reach - row, reach - column] = error
     return found

@@ -13,11 +13,10 @@ from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Gradient
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.gradient_masking import Masking, gradient_masking

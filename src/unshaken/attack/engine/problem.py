@@ -8,8 +8,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, inside
+from unshaken.core.classifier import predict
 from unshaken.core.oracle import required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Objective
 from unshaken.core.state import State
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from unshaken.attack.engine.ball import TOLERANCE
 from unshaken.attack.engine.phase import PhaseRecord
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.classifier import predict
 from unshaken.core.device import widen
 from unshaken.core.driver import Outcome
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.core.state import State
 
 

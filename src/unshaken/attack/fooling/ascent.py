@@ -15,12 +15,11 @@ from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import LogOdds, TargetLogit, check_known, check_task, log_odds
 from unshaken.attack.fooling.regularise import without_small, without_useless
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import evaluating
+from unshaken.core.classifier import evaluating, predict
 from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.progress import track
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register

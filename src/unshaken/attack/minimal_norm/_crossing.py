@@ -7,8 +7,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.problem import Problem
+from unshaken.core.classifier import predict
 from unshaken.core.device import is_needless
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.state import State
 
 SHARPNESS = 40

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.classifier import predict
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Objective
 
 

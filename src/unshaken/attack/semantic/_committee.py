@@ -11,13 +11,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.attack.engine.problem import CrossEntropy
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, fit_view, predict
 from unshaken.core.consent import unescape
 from unshaken.core.errors import UNFIT_INPUT, ParameterError
-from unshaken.core.fit_view import fit_view
 from unshaken.core.numbers import parse_whole
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Gradient
 from unshaken.core.texts import first_line
 from unshaken.models.loaders.load import second_model

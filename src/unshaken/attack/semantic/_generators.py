@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.attack.semantic._search_space import PixelSpace, SearchSpace, TransformationSpace
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 
 
 def lasso_mask(codes: Tensor, labels: Tensor, penalty: float, method: str) -> Tensor:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.rng import SampleRng
 
 LIMITS = {

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.device import widen
 from unshaken.core.oracle import required
 from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 from unshaken.core.state import State
 from unshaken.core.tables import declare_table
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import CERTIFICATE, MODEL, Condition, Part
-from unshaken.core.prediction import NO_CLASS
 from unshaken.core.registry import Parameters
 from unshaken.core.tables import declare_table
 

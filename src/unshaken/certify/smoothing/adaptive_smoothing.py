@@ -14,9 +14,9 @@ from unshaken.certify.smoothing._smoothed_mixture import MixtureOutputs, Smoothe
 from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
 from unshaken.certify.smoothing.votes import lower_bound, upper_bound
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.context import Context, Journal
 from unshaken.core.device import widen
-from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.core.state import State
 

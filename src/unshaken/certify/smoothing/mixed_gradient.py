@@ -11,8 +11,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.certify.smoothing.smoothed_gradient import log_mean
+from unshaken.core.classifier import predict
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 
 

@@ -15,10 +15,10 @@ from typing_extensions import override
 from unshaken.attack.engine.ball import Ball
 from unshaken.certify.engine.base import Certifier
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import NO_CLASS, predict
 from unshaken.core.context import Context
 from unshaken.core.driver import drive
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import NO_CLASS, predict
 from unshaken.core.query import Answer, Goal, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State

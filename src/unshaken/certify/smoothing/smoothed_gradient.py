@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.prediction import predict
+from unshaken.core.classifier import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from unshaken.certify.bounds.interval import Bounds
 from unshaken.certify.engine.layers import Affine, Chain, MaxPool, ReLU
 from unshaken.certify.smt._region import Region
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 
 Z3 = Any
 """An object of the solver, which brings no types."""

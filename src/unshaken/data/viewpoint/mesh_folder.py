@@ -17,7 +17,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.errors import DataError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.data.decode import BadImage, check_bytes, open_image
 from unshaken.data.spec import Options, check_split, existing, reason_of
 from unshaken.data.viewpoint.object_set import SIDE, ObjectSet, Rendering, camera_to_world, light, pixel_rays

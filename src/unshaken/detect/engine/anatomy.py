@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.classifier import INPUT, Classifier, evaluating
+from unshaken.core.classifier import INPUT, Classifier, evaluating, fit_view
 from unshaken.core.device import float64_device
 from unshaken.core.errors import ModelError
-from unshaken.core.fit_view import fit_view
 from unshaken.core.oracle import required
 
 STAGES = 4

@@ -12,7 +12,6 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.addresses import bare
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import refuse_code
@@ -36,6 +35,7 @@ from unshaken.detect.engine.detector_folder import (
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector, check_scores, screen
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
+from unshaken.store.address import bare
 from unshaken.store.run_dir import RunDir
 
 FIRST = 3

@@ -12,11 +12,10 @@ from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import EndPoints, find_end_points
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.registry import parse_method, register
 from unshaken.core.state import State
 from unshaken.detect.engine.detector_set import DetectorSet

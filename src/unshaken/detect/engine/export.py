@@ -18,7 +18,7 @@ from unshaken.core.batch import in_unit_range
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError, RunError, UnshakenError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.notebook import facts_card
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import follow

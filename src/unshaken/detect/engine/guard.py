@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, predict
 from unshaken.core.device import float64_device
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Features, Logits, Query, gradients_by
 from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.base import QueryGenerator, T, follow

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, predict
 from unshaken.core.errors import RunError
 from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 from unshaken.core.tables import declare_table
 from unshaken.detect.engine.detector_set import DetectorSet, digest
 from unshaken.detect.engine.screen import DetectorScores, FittedDetector

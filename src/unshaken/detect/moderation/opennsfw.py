@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.errors import ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.forward_pass import ForwardPass, rgb_pixels

@@ -9,10 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, predict
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector, QueryGenerator

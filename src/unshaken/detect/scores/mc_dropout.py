@@ -13,10 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, predict
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng

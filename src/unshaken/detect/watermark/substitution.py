@@ -13,12 +13,11 @@ from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import CrossEntropy, Problem
 from unshaken.attack.engine.problem_search import ProblemSearch
 from unshaken.attack.gradient.pgd import PGD
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.descent import descend
 from unshaken.core.driver import drive
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Gradient
 from unshaken.core.rng import SampleRng
 

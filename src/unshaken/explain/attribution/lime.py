@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Logits
 from unshaken.core.registry import register

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import evaluating
+from unshaken.core.classifier import evaluating, predict
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.data import Dataset
 from unshaken.explain.biases.cue_bias import bias_by_class, bias_difference, cue_bias
 from unshaken.explain.engine.analysis import Findings, Subject

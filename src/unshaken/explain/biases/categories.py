@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from unshaken.core.classifier import predict
 from unshaken.core.device import widen
 from unshaken.core.documents import LONGEST_NAMES, parse_json, read_text
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.prediction import predict
 from unshaken.models.class_names import ClassNames
 
 _RANGES: Mapping[str, str] = {

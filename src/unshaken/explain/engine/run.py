@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch, usual_batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.driver import drive
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.core.progress import Task
 from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.models.loaders.from_onnx import OnnxNet
 from unshaken.models.loaders.weights import first_line, refuse_disguised
 

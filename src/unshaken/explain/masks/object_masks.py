@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import widen
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.registry import register
 from unshaken.data.object_masks import check_mask_names, write_object_masks
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject

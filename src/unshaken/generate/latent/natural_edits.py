@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng

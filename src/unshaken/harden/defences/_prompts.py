@@ -17,7 +17,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.harden.engine.defence import GuardedModel

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.core.box import boxed
+from unshaken.core.boxes import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register

@@ -15,10 +15,9 @@ from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.batch import Batch, batch_for
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine._verdict import GuardUnderAttack, Way, joined
 from unshaken.harden.engine.defence import Defence, GuardedModel, reseed

@@ -12,12 +12,11 @@ from torch import Tensor
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.device import device_of, widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, classes_last, cross_entropy
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.engine.recipe import Threat
 from unshaken.harden.engine.training import Training

@@ -20,11 +20,10 @@ from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch, batch_for
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.harden.engine.layers import last_layer
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 

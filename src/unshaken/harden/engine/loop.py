@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.memory import keep_freed_memory
+from unshaken.core.device import keep_freed_memory
 from unshaken.core.progress import Task, track
 from unshaken.harden.engine._checkpoint import PLACE, Progress, load_state, save_state
 from unshaken.harden.engine._stepping import Labelled, Stepping, drawn_for_step

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 
 _SCORES = 1 << 24

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from unshaken.core.errors import DataError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 
 Estimator = Literal["plain", "lof", "trimmed"]

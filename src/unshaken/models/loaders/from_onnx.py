@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.source import mark_source
 from unshaken.models.loaders.spec import ModelSpec

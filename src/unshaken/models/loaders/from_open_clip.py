@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.models.loaders.hub import file_by_url, file_of_repository, offline
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.options import class_names, read_lines

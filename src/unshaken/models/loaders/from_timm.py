@@ -10,7 +10,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.models.loaders.hub import file_by_url, file_of_repository
 from unshaken.models.loaders.imagenet import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.kinds import model_kind

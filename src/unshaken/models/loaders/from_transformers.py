@@ -15,7 +15,7 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.documents import parse_json, read_text
 from unshaken.core.errors import ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.models.loaders.hub import file_of_repository, offline
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.spec import ModelSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from unshaken.core.errors import ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import check_digest, first_line, refuse_disguised
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.models.loaders.weights import first_line
 from unshaken.models.networks.small import Small, SmallNet
 from unshaken.models.networks.small_cnn import SmallCNN

@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from unshaken.papers.frame.record import now
-from unshaken.store.cache_dir import cache_dir
+from unshaken.store.address import cache_dir
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 

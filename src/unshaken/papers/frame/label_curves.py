@@ -9,8 +9,7 @@ from typing import ClassVar
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.classifier import Classifier
-from unshaken.core.prediction import predict
+from unshaken.core.classifier import Classifier, predict
 from unshaken.core.registry import Method
 from unshaken.harden.engine.cross_validation import logits_of
 from unshaken.harden.engine.recipe import Epoch, Recipe

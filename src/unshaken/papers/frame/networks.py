@@ -25,7 +25,7 @@ from unshaken.papers.frame.code import code_digest
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.record import Record
 from unshaken.papers.frame.seen import digests_of
-from unshaken.store.cache_dir import cache_dir
+from unshaken.store.address import cache_dir
 
 Architecture = str | Callable[[int, int, int], nn.Module]
 """The name of an architecture, or what builds a net from classes K, channels and side in pixels."""

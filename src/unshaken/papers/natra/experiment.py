@@ -7,9 +7,8 @@ from torch import Tensor
 
 from unshaken.attack.black_box.natra import NaTra
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, predict
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng

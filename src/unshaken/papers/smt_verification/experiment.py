@@ -16,7 +16,7 @@ from unshaken.certify.smt.smt import SMT
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining

@@ -13,7 +13,7 @@ from unshaken import measure
 from unshaken.report.figures.outcomes import right_under
 from unshaken.report.read.frame import Frame
 from unshaken.report.read.methods import Methods
-from unshaken.run.order import broken
+from unshaken.run.flags import broken
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 

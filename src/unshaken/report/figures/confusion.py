@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unshaken import measure
-from unshaken.core.prediction import NO_CLASS
+from unshaken.core.classifier import NO_CLASS
 from unshaken.report.figures.pictures import class_name
 from unshaken.report.read.frame import ABSENT, Frame
 

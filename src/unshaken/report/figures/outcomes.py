@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken import measure
+from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import CLEAN
-from unshaken.core.prediction import NO_CLASS
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.report.read.conditions import label_of
 from unshaken.report.read.frame import ABSENT, Frame, read_outcomes, shards_of

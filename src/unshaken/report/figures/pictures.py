@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import CLEAN
-from unshaken.core.prediction import NO_CLASS
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
 from unshaken.run.examples import damage
 from unshaken.store.config import RunConfig

@@ -6,12 +6,12 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from unshaken.core.addresses import bare
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.core.part import Condition
 from unshaken.measure import Comparison, Figure
 from unshaken.report.comparisons import ConditionComparison, RunComparison
+from unshaken.store.address import bare
 from unshaken.store.run_dir import RunDir
 
 PLACE = ("before-after", "compare.json")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from unshaken.core.plugins import plugins
+from unshaken.core.imports import plugins
 from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
 __all__ = ["Report", "Section", "SectionFigures", "Source", "load_sections"]

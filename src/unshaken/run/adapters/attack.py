@@ -18,12 +18,12 @@ from unshaken.attack.engine.verdict import AttackResult
 from unshaken.attack.viewpoint.base import Objects, ViewAttack
 from unshaken.attack.viewpoint.chosen_views import ChosenViews, view_rows
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.context import Context, Renderer
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 from unshaken.core.rng import SampleRng
 from unshaken.core.tables import TURNS
 from unshaken.run.adapters import Line, conditions_of, rows_of

@@ -22,11 +22,11 @@ from unshaken.certify.smoothing.smoothing import GaussianSmoothing, vote_logits
 from unshaken.certify.smt import smt
 from unshaken.certify.smt.smt import SMT
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 from unshaken.core.progress import track
 from unshaken.run.adapters import Line, conditions_of, rows_of
 

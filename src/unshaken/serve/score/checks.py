@@ -7,8 +7,8 @@ from torch import Tensor
 
 from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.oracle import Oracle
-from unshaken.core.prediction import predict
 from unshaken.core.registry import find_method
 from unshaken.serve.score.answers import Certificates
 from unshaken.stress.engine.base import Stressor

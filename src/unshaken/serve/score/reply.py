@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from unshaken.core.prediction import NO_CLASS
+from unshaken.core.classifier import NO_CLASS
 from unshaken.serve.score.answers import Answers
 from unshaken.serve.score.checks import ALPHA
 from unshaken.serve.score.limits import Limits

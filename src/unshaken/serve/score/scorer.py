@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch, usual_batch
-from unshaken.core.classifier import Classifier, View, evaluating
+from unshaken.core.classifier import Classifier, View, evaluating, predict
 from unshaken.core.device import device_of, widen
 from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.prediction import predict
 from unshaken.core.query import Logits
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept
 from unshaken.detect.engine.screen import DetectorScores, screen_with_logits

@@ -20,7 +20,7 @@ from unshaken.serve.site.job_records import JobRecords
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
 from unshaken.serve.site.state import Site
-from unshaken.store.cache_dir import cache_dir
+from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
 
 log = logging.getLogger(__name__)

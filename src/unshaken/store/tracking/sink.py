@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unshaken.core.addresses import bare
 from unshaken.core.errors import ParameterError
+from unshaken.store.address import bare
 
 EXPERIMENT = "unshaken"
 """The experiment of MLflow, unless MLFLOW_EXPERIMENT_NAME says otherwise."""

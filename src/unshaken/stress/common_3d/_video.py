@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 
 Frames = Sequence[NDArray[np.uint8]]
 Codec = Literal["h264", "hevc"]

@@ -7,10 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from unshaken.core.classifier import Classifier
+from unshaken.core.classifier import Classifier, fit_view, predict
 from unshaken.core.errors import ModelError
-from unshaken.core.fit_view import fit_view
-from unshaken.core.prediction import predict
 
 Push = Callable[[Tensor], Tensor]
 """From pictures `[N, C, H, W]` in [0, 1] to a direction of the same shape."""

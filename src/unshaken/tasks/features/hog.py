@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.tasks.features.transforms import Features
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.measure.classification.class_means import mean_class_accuracy
 from unshaken.measure.statistics.columns import Indices, Numbers
 from unshaken.tasks.features.transforms import Features

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices, Numbers
 from unshaken.models.layer_features import Pool, layer_features

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unshaken.core.classifier import evaluating
 from unshaken.core.errors import DataError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.measure.statistics.columns import Flags
 from unshaken.tasks.few_shot.conditional import ConditionalHead
 from unshaken.tasks.few_shot.episodes import Episodes

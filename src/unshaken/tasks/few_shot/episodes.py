@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.numbers import LARGEST_COUNT, LARGEST_SEED, in_range
 from unshaken.measure.statistics.columns import Flags, Indices, integers
 

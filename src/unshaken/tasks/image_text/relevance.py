@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.text import topic_divergence
 from unshaken.tasks.image_text.words import content_words

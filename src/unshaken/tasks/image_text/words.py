@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.tasks.ranking.words import STOP_WORDS, WORD
 

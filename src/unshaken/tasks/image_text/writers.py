@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from unshaken.core.errors import DataError, ModelError, ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.tasks.image_text.samples import ImageTextSet
 from unshaken.tasks.image_text.words import content_words

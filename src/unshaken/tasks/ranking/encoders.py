@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from unshaken.core.errors import ModelError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.numbers import shorten
 from unshaken.tasks.ranking.words import WORD
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from unshaken.core.errors import DataError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.rng import SampleRng
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.lexical import BM25, TermRanker, bm25, query_likelihood

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.extras import need
+from unshaken.core.imports import need
 from unshaken.core.numbers import shorten
 
 Qrels = Mapping[str, Mapping[str, int]]

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import NO_CLASS, predict
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import required
-from unshaken.core.prediction import NO_CLASS, predict
 
 ONE_CLASS = FlagKind(
     "one-class-of-pixels",

@@ -10,12 +10,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.flag import Flag
 from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.outcomes import cost_columns
 from unshaken.core.part import Condition, Part
-from unshaken.core.prediction import predict
 from unshaken.core.tables import declare_table
 from unshaken.core.task import Task
 from unshaken.measure.segmentation import band_width, image_counts, mean_iou

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unshaken.core.classifier import predict
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
-from unshaken.core.extras import need
-from unshaken.core.prediction import predict
+from unshaken.core.imports import need
 from unshaken.measure import Figure, paired_difference, share
 from unshaken.measure.statistics.columns import Flags, Numbers
 from unshaken.models.loaders.options import read_lines

@@ -9,8 +9,8 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.classifier import predict
 from unshaken.core.device import widen, widest_float
-from unshaken.core.prediction import predict
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Epoch, Recipe, Setup, Step
 from unshaken.harden.recipes.losses.class_balanced import begin_counts, class_shares, weigh

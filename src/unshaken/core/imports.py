@@ -1,0 +1,59 @@
+"""What is imported when it is first used: names of a package, packages of optional extras, plug-ins."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+from unshaken.core.errors import MissingExtra, ModelError
+
+
+def attribute_of(package: str, name: str, homes: Mapping[str, str]) -> Any:
+    """The attribute of a package, from the module that holds it.
+
+    Args:
+        package: for the message.
+        name: of the attribute.
+        homes: attribute to module; a module whose last part is the attribute's name is itself the attribute, unless it
+            defines one.
+
+    Raises:
+        AttributeError: the package has no such attribute.
+    """
+    if name not in homes:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    module = importlib.import_module(homes[name])
+    return module if homes[name] == f"{package}.{name}" else getattr(module, name)
+
+
+def need(module: str, package: str, extra: str, why: str) -> ModuleType:
+    """Import a module of an optional package.
+
+    Args:
+        module: its name in an import.
+        package: its name for pip.
+        extra: the extra of unshaken that brings it.
+        why: what needs it, as the start of the message.
+
+    Raises:
+        MissingExtra: it is absent.
+        ModelError: it is there but cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name == module.partition(".")[0]:
+            raise MissingExtra(package, extra, why) from None
+        raise ModelError(f"{why} needs the package {package!r}, which does not import here: {error}") from error
+    except ImportError as error:
+        raise ModelError(f"{why} needs the package {package!r}, which does not import here: {error}") from error
+
+
+@cache
+def plugins(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points of installed packages under a group such as `unshaken.methods`."""
+    return tuple(entry_points(group=group))
