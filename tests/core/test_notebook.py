@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 
 from unshaken.core import notebook
-from unshaken.core.notebook import bar, facts_card, notebook_bars
-from unshaken.core.progress import Event, listening, track
+from unshaken.core.notebook import facts_card
+from unshaken.core.progress import Event, bar, listening, notebook_bars, track
 
 
 class Display(types.ModuleType):

@@ -18,8 +18,7 @@ from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
-from unshaken.data.boxes import BoxTable
-from unshaken.data.dataset import BadSample
+from unshaken.data.dataset import BadSample, BoxTable
 from unshaken.data.object_masks import object_masks
 from unshaken.data.streaming import stream
 from unshaken.explain.engine.analysis import Subject

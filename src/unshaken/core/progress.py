@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
-from unshaken.core.notebook import notebook_bars
+from unshaken.core.notebook import shown
+
+INTERVAL = 0.25
+"""Seconds between two drawings of a bar in a notebook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +101,60 @@ def listening(listener: Listener | None) -> Iterator[None]:
         yield
     finally:
         _listener.reset(token)
+
+
+class NotebookBars:
+    """Shows a progress bar below the cell for every running task; each vanishes when its task has ended.
+
+    Args:
+        display: the module `IPython.display`.
+    """
+
+    def __init__(self, display: Any) -> None:
+        self._display = display
+        self._handles: dict[int, Any] = {}
+        self._drawn: dict[int, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Draw one event, unless the last drawing was a moment ago."""
+        handle = self._handles.get(event.task)
+        if event.closed:
+            if handle is not None:
+                del self._handles[event.task]
+                handle.update(self._display.HTML(""))
+            return
+        now = time.monotonic()
+        if handle is not None and now - self._drawn[event.task] < INTERVAL:
+            return
+        self._drawn[event.task] = now
+        drawn = self._display.HTML(bar(event))
+        if handle is None:
+            self._handles[event.task] = self._display.display(drawn, display_id=True)
+        else:
+            handle.update(drawn)
+
+
+def bar(event: Event) -> str:
+    """A progress bar with its rate and the time to go."""
+    share = "" if event.total is None else f' value="{event.done:g}" max="{max(event.total, 1e-9):g}"'
+    done = f"{event.done:,.0f}" if event.total is None else f"{event.done / max(event.total, 1e-9):.0%}"
+    left = "" if event.eta is None else f", about {_duration(event.eta)} to go"
+    note = f" {shown(event.note)}" if event.note else ""
+    return f"<div>{shown(event.name)} <progress{share}></progress> {done}{left}{note}</div>"
+
+
+def notebook_bars() -> NotebookBars | None:
+    """Show the progress of this process: bars in a notebook, nothing elsewhere."""
+    python = sys.modules.get("IPython")
+    shell = None if python is None else python.get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        return None
+    from IPython import display  # type: ignore[import-not-found, unused-ignore]
+
+    return NotebookBars(display)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

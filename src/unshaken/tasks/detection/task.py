@@ -21,7 +21,7 @@ from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.core.tables import declare_table
 from unshaken.core.task import Task
 from unshaken.data import Dataset
-from unshaken.data.boxes import photo_size, seen_as
+from unshaken.data.dataset import photo_size, seen_as
 from unshaken.data.decode import place_photo
 from unshaken.measure.object_detection.errors import FALSE_KINDS, find_errors
 from unshaken.measure.object_detection.matching import Detections, Objects, box_iou, match
