@@ -100,6 +100,23 @@ def test_one_method_is_found_without_importing_its_siblings():
     assert methods & set(done.stdout.split()) == {"unshaken.attack.gradient.pgd"}
 
 
+@pytest.mark.parametrize(
+    ("statement", "most"),
+    [
+        ("import unshaken", 7),
+        ("from unshaken.stress import Fog", 30),
+        ("from unshaken.attack import PGD", 45),
+    ],
+)
+def test_a_method_imports_little(statement, most):
+    ours = "{'unshaken', 'pyarrow', 'duckdb'}"
+    program = f"import sys; {statement}; print(*(m for m in sys.modules if m.split('.')[0] in {ours}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found = done.stdout.split()
+    assert [m for m in found if not m.startswith("unshaken")] == []
+    assert len(found) <= most
+
+
 def test_no_folder_of_methods_is_without_a_sentence():
     for path in FILES:
         if path.name == "__init__.py":

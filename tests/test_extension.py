@@ -30,6 +30,71 @@ class ToyStress(Stressor):
     def run(self, images: Any, severity: int, rng: Any) -> Any:
         return images.flip(2)
 """,
+    "stress/geometry/toy_heat.py": """
+from typing import Self
+
+from pydantic import PrivateAttr
+
+from unshaken.stress.engine.base import Stressor
+
+class Thermometer:
+    \"\"\"A resource: how warm it was.\"\"\"
+
+    def __init__(self, degrees: float) -> None:
+        self.degrees = degrees
+
+@register("toy-heat", reference="Nobody 2026")
+class ToyHeat(Stressor):
+    \"\"\"Brighter where it was warm.\"\"\"
+
+    _degrees: float = PrivateAttr(0.0)
+
+    def with_resources(self, found: Any) -> Self:
+        copy = self.model_copy()
+        copy._degrees = found[Thermometer].degrees
+        return copy
+
+    def run(self, images: Any, severity: int, rng: Any) -> Any:
+        return (images + self._degrees).clamp(0, 1)
+""",
+    "tasks/toy_task.py": """
+from unshaken.core.part import Part
+from unshaken.core.tables import declare_table
+from unshaken.tasks.classification import Classification
+from unshaken.tasks.task import task
+
+declare_table("toy_answers", "id string, condition string, loudest double")
+
+@task("toy-task")
+class ToyTask(Classification):
+    \"\"\"Classification that also writes the largest logit.\"\"\"
+
+    def rows(self, condition: Any, batch: Any, outputs: Any, /, **columns: Any) -> Any:
+        loudest = outputs.amax(1).tolist()
+        own = {"id": list(batch.ids), "condition": [condition.id] * len(batch), "loudest": loudest}
+        return [*super().rows(condition, batch, outputs, **columns), Part("toy_answers", condition, own)]
+""",
+    "explain/attribution/toy_map.py": """
+from unshaken.explain.engine.gradients import SingleGradient
+
+@register("toy-map", reference="Nobody 2026")
+class ToyMap(SingleGradient):
+    \"\"\"The gradient itself.\"\"\"
+
+    def values(self, images: Any, gradient: Any) -> Any:
+        return gradient
+""",
+    "labels/find/toy_finder.py": """
+from unshaken.labels.engine.finder import Finder, LabelScores
+
+@register("toy-finder", reference="Nobody 2026")
+class ToyFinder(Finder):
+    \"\"\"The probability of the given label.\"\"\"
+
+    def find(self, evidence: Any) -> LabelScores:
+        summary = evidence.summary()
+        return LabelScores(summary.own, summary.best, summary.own < 0.5)
+""",
     "attack/gradient/toy_attack.py": """
 from unshaken.attack.gradient.fgsm import FGSM
 
@@ -172,6 +237,34 @@ codes = [
     main(["list", "toyroom", "--quiet"]),
 ]
 rows = audited.run.rows("toys")
+codes += [
+    main(["explain", "toy-map", "--model", "demo", "--data", "demo", "--limit", "4", "--quiet",
+          "--out", str(out / "maps")]),
+    main(["labels", "find", "--model", "demo", "--data", "demo", "--method", "toy-finder", "--limit", "60",
+          "--review", "0", "--quiet", "--out", str(out / "labels")]),
+]
+
+from torch import nn
+
+from unshaken.data import load_data
+from unshaken.stress.geometry.toy_heat import Thermometer
+
+class Net(nn.Module):
+    task = "toy-task"
+
+    def forward(self, images):
+        return images.flatten(1)[:, :10]
+
+data = load_data("demo")
+
+class Warm(type(data)):
+    def resources(self, view, device):
+        return {Thermometer: Thermometer(0.25)}
+
+data.__class__ = Warm
+heated = unshaken.audit(Net(), data, [{"method": "toy-heat", "severities": [1]}], limit=8, out=out / "heated")
+loud = heated.run.rows("toy_answers", condition="toy-heat-1")["loudest"].to_pylist()
+plain = heated.run.rows("toy_answers", condition="clean")["loudest"].to_pylist()
 print(json.dumps({
     "names": [m.name for m in list_methods()],
     "conditions": [c["method"] for c in audited.summary["conditions"]],
@@ -181,6 +274,7 @@ print(json.dumps({
     "defended": unshaken.load_model("demo?defence=toy-defence").name,
     "pages": [w in p.read_text().lower() for p in (page, text) for w in words],
     "figure": audited.summary["toys"],
+    "warmer": [round(min(1.0, p + 0.25) - hot, 6) for p, hot in zip(plain, loud)],
 }))
 """
 
@@ -207,7 +301,9 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     names = {"toy-stress", "toy-attack", "toy-certificate", "toy-score", "toy-recipe", "toy-defence"}
     assert names | {"brightness-of-toys"} <= set(found["names"])
     assert {"toy-stress", "toy-attack"} <= set(found["conditions"])
-    assert found["codes"] == [0, 0, 0]
+    assert {"toy-heat", "toy-map", "toy-finder"} <= set(found["names"])
+    assert found["codes"] == [0, 0, 0, 0, 0]
+    assert found["warmer"] == [0.0] * 8
     assert found["certified"] == 1
     assert found["toys"] == found["figure"] == 8
     assert "toy-defence" in found["defended"]

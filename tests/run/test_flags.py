@@ -229,7 +229,8 @@ def test_no_doubt_lacks_a_test():
     importlib.import_module("unshaken.api.fool")  # and those of verbs that have tables of their own
     importlib.import_module("unshaken.api.generate")
     importlib.import_module("unshaken.api.repair")
-    importlib.import_module("unshaken.tasks.find")
+    importlib.import_module("unshaken.tasks.detection.task")
+    importlib.import_module("unshaken.tasks.segmentation.task")
     assert tested | elsewhere == set(KINDS)
 
 

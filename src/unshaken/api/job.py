@@ -24,7 +24,6 @@ from unshaken.data.dataset import content_mark
 from unshaken.data.streaming import first_batch
 from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
-from unshaken.models.align import align, align_boxes, align_masks
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Job
 from unshaken.run.budgets import check_class_counts, first_images, fit_budgets
@@ -39,9 +38,8 @@ from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import pack_ids
 from unshaken.store.split import check_part, shard_size, usual_shard_size
-from unshaken.tasks.classification import CLASSIFICATION
-from unshaken.tasks.find import make_task
-from unshaken.tasks.segmentation.task import Segmentation
+from unshaken.tasks.classification import Classification
+from unshaken.tasks.task import find_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +113,7 @@ def prepare_run(
     for step in steps:
         if getattr(step.method, "needs_objects", False):
             require_objects(inputs.dataset, step.label)
-    task = make_task(classifier.task, inputs.dataset, classifier.view)
+    task = find_task(classifier.task).of(inputs.dataset, classifier.view)
     ids: Sequence[str] = inputs.dataset.ids
     if options.limit is not None:
         ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
@@ -124,6 +122,7 @@ def prepare_run(
         plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside), labels=record, task=task.name,
     )  # fmt: skip
     check_part(config.part, config.shards, config.shard_size)
+    quick = options.eot == 1 and isinstance(task, Classification)
     warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
     return Job(
         run=run,
@@ -134,7 +133,7 @@ def prepare_run(
         strict_batch=options.strict_batch,
         workers=options.workers,
         stop_on_bad=options.on_error == "stop",
-        search=search_copy(classifier, inputs.images) if options.eot == 1 and task is CLASSIFICATION else None,
+        search=search_copy(classifier, inputs.images) if quick else None,
         engine=read_engine(options.engine),
         shared=options.share,
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
@@ -145,16 +144,11 @@ def prepare_run(
 def _align(inputs: Inputs, *, needed: bool) -> tuple[Inputs, LabelRecord | None]:
     """Inputs whose labels, boxes or masks are of the model's classes, and how they became so."""
     classifier, dataset = inputs.classifier, inputs.dataset
-    name = f"model {classifier.name!r}"
-    if classifier.task == Segmentation.name:
-        dataset, record = align_masks(dataset, classifier.classes, model=name)
-        return replace(inputs, dataset=dataset.within(inputs.outputs)), record
-    if classifier.task != CLASSIFICATION.name:
-        dataset, record = align_boxes(dataset, classifier.classes, model=name)
-        outputs = inputs.outputs or len(dataset.classes)
-        return replace(inputs, dataset=dataset, outputs=outputs), record
-    found = align(dataset, classifier.classes, model=name, needed=needed)
-    return replace(inputs, dataset=found.dataset.within(inputs.outputs)), found.record
+    task, name = find_task(classifier.task), f"model {classifier.name!r}"
+    found = task.align(dataset, classifier.classes, model=name, needed=needed)
+    if task.gives_logits:
+        return replace(inputs, dataset=found.dataset.within(inputs.outputs)), found.record
+    return replace(inputs, dataset=found.dataset, outputs=inputs.outputs or len(found.dataset.classes)), found.record
 
 
 def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> Inputs:
@@ -176,7 +170,7 @@ def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> I
     check_model(classifier, first)
     images = first.to(device)
     outputs = len(classifier.classes)
-    if classifier.task in (CLASSIFICATION.name, Segmentation.name):
+    if find_task(classifier.task).gives_logits:
         with evaluating(classifier), torch.no_grad():
             outputs = int(classifier(images[:1]).shape[1])
     return Inputs(

@@ -80,10 +80,11 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
     config = read_config(run)
     source = Source(run, config, read_frame(run, config), read_methods(config), baseline)
     data: dict[str, Any] = {"schema": 1, "complete": True, "notes": {}}
-    sections, kept = [], {}
-    for section in load_sections():
+    sections, kept, every = [], {}, load_sections()
+    task = config.task if config.task in {section.task for section in every} else "classification"
+    for section in every:
         data |= section.empty
-        if section.task not in (None, config.task) or not section.reads(run):
+        if section.task not in (None, task) or not section.reads(run):
             continue
         found = section.figures(source)
         if taken := found.data.keys() & data.keys() - section.empty.keys():

@@ -24,7 +24,6 @@ from unshaken.core.meter import Meter
 from unshaken.core.oracle import Oracle
 from unshaken.core.part import CLEAN, Part
 from unshaken.core.progress import Task as Progress
-from unshaken.core.task import Task
 from unshaken.data import BadSample, Dataset, stream
 from unshaken.data.resources import places_of, resources_of
 from unshaken.run.adapters import rows_of
@@ -40,6 +39,7 @@ from unshaken.store.run_dir import RunDir
 from unshaken.store.split import NUMBERS
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.classification import CLASSIFICATION
+from unshaken.tasks.task import Task
 
 T = TypeVar("T")
 Finished: TypeAlias = set[tuple[str, int]]

@@ -12,14 +12,13 @@ from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
-from unshaken.core.task import Task
 from unshaken.core.trust import check_trust
+from unshaken.tasks.task import Task, task
 
 
+@task("classification")
 class Classification(Task):
     """One class an image, from logits `[N, K]`."""
-
-    name = "classification"
 
     @override
     def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:

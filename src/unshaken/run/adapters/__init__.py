@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
+from torch import Tensor
+
 from unshaken.core.batch import Batch
 from unshaken.core.context import Context
 from unshaken.core.part import Condition, Part
+from unshaken.tasks.classification import CLASSIFICATION
+from unshaken.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,19 @@ def rows_of(method: Any, batch: Batch, conditions: Sequence[Condition], context:
     """
     _load_adapter(type(method), rows_of)
     return rows_of(method, batch, conditions, context)
+
+
+def task_rows(context: Context, condition: Condition, batch: Batch, outputs: Tensor, **columns: Any) -> list[Part]:
+    """What the run's task makes of a model's outputs: a part of `outcomes`, and parts of other tables.
+
+    Args:
+        context: of the run; outside one the task is classification.
+        condition: where the rows belong.
+        batch: the samples.
+        outputs: of the exact model.
+        columns: as of `unshaken.core.outcomes.outcomes`.
+    """
+    return (context.find(Task) or CLASSIFICATION).rows(condition, batch, outputs, **columns)
 
 
 def has_adapter(method: type[Any]) -> bool:

@@ -26,8 +26,7 @@ from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.core.tables import TURNS
-from unshaken.run.adapters import Line, conditions_of, rows_of
-from unshaken.run.task_rows import task_rows
+from unshaken.run.adapters import Line, conditions_of, rows_of, task_rows
 
 
 @conditions_of.register(BudgetedAttack)

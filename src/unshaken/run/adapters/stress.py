@@ -16,9 +16,8 @@ from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part
-from unshaken.run.adapters import Line, conditions_of, rows_of
+from unshaken.run.adapters import Line, conditions_of, rows_of, task_rows
 from unshaken.run.published import CorruptedFiles
-from unshaken.run.task_rows import task_rows
 from unshaken.store.tables import table_of
 from unshaken.stress.engine.attribute_edit import AttributeEdit, describe
 from unshaken.stress.engine.base import Stressor

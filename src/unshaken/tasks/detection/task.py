@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
@@ -19,15 +18,15 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.core.outcomes import cost_columns
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.core.tables import declare_table
-from unshaken.core.task import Task
 from unshaken.data import Dataset
 from unshaken.data.dataset import photo_size, seen_as
 from unshaken.data.decode import place_photo
 from unshaken.measure.object_detection.errors import FALSE_KINDS, find_errors
 from unshaken.measure.object_detection.matching import Detections, Objects, box_iou, match
+from unshaken.models.align import Alignment, align_boxes
 from unshaken.tasks.detection.flags import check_detections
+from unshaken.tasks.task import Task, task
 
-_BOXES = (("boxes", pa.list_(pa.float32())), ("classes", pa.list_(pa.int32())))
 DETECTIONS = declare_table("detections", "id string, condition string, boxes float[], classes int32[], scores float[]")
 """What was found in each image: four numbers a box, (left, top, right, bottom) in pixels of the photo."""
 ERRORS = declare_table("object_errors", "id string, condition string, kinds string[], missed int32")
@@ -47,6 +46,7 @@ SURE = 0.5
 Array = NDArray[np.float64]
 
 
+@task("detection")
 class Detection(Task):
     """Boxes of objects; see `unshaken.core.boxes` for the form of outputs.
 
@@ -55,7 +55,17 @@ class Detection(Task):
         view: how the model looks at photos; None for as they are.
     """
 
-    name = "detection"
+    gives_logits = False
+
+    @override
+    @classmethod
+    def of(cls, dataset: Dataset, view: View | None) -> Detection:
+        return cls(dataset, view)
+
+    @override
+    @classmethod
+    def align(cls, dataset: Dataset, classes: Sequence[str], *, model: str, needed: bool) -> Alignment:
+        return Alignment(*align_boxes(dataset, classes, model=model))
 
     def __init__(self, dataset: Dataset, view: View | None) -> None:
         self.dataset, self.view = dataset, seen_as(dataset, view)

@@ -17,11 +17,13 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.core.outcomes import cost_columns
 from unshaken.core.part import Condition, Part
 from unshaken.core.tables import declare_table
-from unshaken.core.task import Task
+from unshaken.data import Dataset
 from unshaken.measure.segmentation import band_width, image_counts, mean_iou
 from unshaken.measure.statistics.columns import Numbers
+from unshaken.models.align import Alignment, align_masks
 from unshaken.tasks.segmentation.flags import check_masks
 from unshaken.tasks.segmentation.small_masks import pack_mask
+from unshaken.tasks.task import Task, task
 
 COUNTS = ("intersection", "predicted", "labelled")
 BOUNDARY = tuple(f"boundary_{name}" for name in COUNTS)
@@ -36,10 +38,14 @@ MASKS = declare_table("masks", "id string, condition string, predicted binary, l
 """Small pictures of each image's masks, for people; see `small_masks`."""
 
 
+@task("segmentation")
 class Segmentation(Task):
     """A class for each pixel, from logits `[N, K, H, W]`, beside masks `[N, H, W]`."""
 
-    name = "segmentation"
+    @override
+    @classmethod
+    def align(cls, dataset: Dataset, classes: Sequence[str], *, model: str, needed: bool) -> Alignment:
+        return Alignment(*align_masks(dataset, classes, model=model))
 
     @override
     def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:
