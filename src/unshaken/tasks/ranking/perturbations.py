@@ -30,7 +30,7 @@ def _neighbours() -> dict[str, str]:
 
 
 NEIGHBOURS = _neighbours()
-"""Letter to those beside it on a keyboard."""
+"""Letter to its neighbours on a keyboard."""
 
 
 def swap(word: str, at: int) -> str:
@@ -112,8 +112,8 @@ def shuffle_words(query: str, rng: Rng) -> str:
 
 def drop_stop_words(query: str, rng: Rng) -> str:
     """A query without its stop words; one of stop words alone stays."""
-    kept = [word for word in query.split() if word.lower() not in STOP_WORDS]
-    return " ".join(kept) or query
+    others = [word for word in query.split() if word.lower() not in STOP_WORDS]
+    return " ".join(others) or query
 
 
 def drop_words(query: str, rng: Rng) -> str:
@@ -204,14 +204,3 @@ MANIPULATIONS: Mapping[str, Manipulate] = {
     "append": append_query, "prepend": prepend_query, "copy-first": copy_first, "none": keep_document
 }  # fmt: skip
 """Name to a change of a document."""
-
-
-def find_manipulation(name: str) -> Manipulate:
-    """The change of that name.
-
-    Raises:
-        ParameterError: there is none.
-    """
-    if name not in MANIPULATIONS:
-        raise ParameterError(f"there is no change of documents {name!r}; {did_you_mean(name, MANIPULATIONS)}")
-    return MANIPULATIONS[name]
