@@ -56,7 +56,7 @@ def rank_images(
         gallery: vectors `[G, E]`.
         query_ids: Q names; an image of the gallery of the same name is the query itself and is left out.
         gallery_ids: G names.
-        depth: images kept of each ranking.
+        depth: largest number of images of each ranking.
 
     Raises:
         ParameterError: there are not as many names as vectors, a name comes twice, or the vectors do not fit together.
