@@ -10,7 +10,8 @@ from PIL import Image
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.harden.recipes.architecture.tap import add_token_pooling
-from unshaken.measure import ALEXNET_ERROR, BENCHMARK, corruption_error
+from unshaken.measure import BENCHMARK, corruption_error
+from unshaken.measure.robustness.corruption import ALEXNET_ERROR
 from unshaken.models import save_model
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import Outcome, judge_parts

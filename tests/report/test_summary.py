@@ -77,7 +77,8 @@ def test_aggregates_are_those_computed_by_hand(make_run: Make) -> None:
 
 
 def test_mce_is_given_where_it_applies_and_frost_by_rule_takes_it_away(make_run: Make) -> None:
-    from unshaken.measure import ALEXNET_ERROR, BENCHMARK
+    from unshaken.measure import BENCHMARK
+    from unshaken.measure.robustness.corruption import ALEXNET_ERROR
 
     names = ["tench, Tinca tinca", *(f"class {i}" for i in range(1, 1000))]
     plan = [Entry(method=m, severities=(1, 2, 3, 4, 5)) for m in BENCHMARK]

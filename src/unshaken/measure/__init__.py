@@ -1,24 +1,9 @@
 """Figures with intervals, from columns of rows: numpy and scipy alone, no model and no run directory."""
 
-from unshaken.measure.calibration.calibration import (
-    CalibrationError,
-    ReliabilityBin,
-    brier,
-    calibration_error,
-    nll,
-    softmax,
-    top_label,
-)
-from unshaken.measure.calibration.temperature import (
-    Temperature,
-    VectorScaling,
-    expected_kl,
-    fit_temperature,
-    fit_vector_scaling,
-)
-from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_p_values, conformal_threshold
+from unshaken.measure.calibration.calibration import CalibrationError, brier, calibration_error, nll, softmax, top_label
+from unshaken.measure.calibration.temperature import Temperature, expected_kl, fit_temperature, fit_vector_scaling
+from unshaken.measure.detection.conformal import Threshold, conformal_p_values, conformal_threshold
 from unshaken.measure.detection.detection import (
-    Aupr,
     Detection,
     aupr,
     detection_accuracy,
@@ -26,44 +11,25 @@ from unshaken.measure.detection.detection import (
     fpr95_ood_recall,
     paired_bootstrap,
 )
-from unshaken.measure.detection.drift import Drift, Window
-from unshaken.measure.detection.ranking import AurocComparison, RocBand, auroc, compare_auroc, roc_band
-from unshaken.measure.detection.selective import RiskCoverage, accuracy_at_coverage, aurc, excess_aurc, risk_coverage
-from unshaken.measure.detection.wasserstein_bound import WassersteinBound, wasserstein_bound
-from unshaken.measure.generation.distances import (
-    frechet_at_infinity,
-    frechet_distance,
-    kernel_distance,
-)
-from unshaken.measure.generation.nearest import Leakage, PrecisionRecall, find_leakage, precision_recall
-from unshaken.measure.generation.recognisability import ByClass, diversity, recognisability
+from unshaken.measure.detection.drift import Drift
+from unshaken.measure.detection.ranking import auroc, compare_auroc
+from unshaken.measure.detection.selective import accuracy_at_coverage, aurc, excess_aurc, risk_coverage
+from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
+from unshaken.measure.generation.distances import frechet_at_infinity, frechet_distance, kernel_distance
+from unshaken.measure.generation.nearest import find_leakage, precision_recall
+from unshaken.measure.generation.recognisability import diversity, recognisability
 from unshaken.measure.image_quality import psnr, ssim
-from unshaken.measure.object_detection.average_precision import average_precision, mean_average_precision
-from unshaken.measure.object_detection.map_figures import (
-    ShiftedMap,
-    map_difference,
-    map_figure,
-    resampled_map,
-    shifted_map,
-)
-from unshaken.measure.object_detection.matching import Detections, Objects, match_images
+from unshaken.measure.object_detection.average_precision import average_precision
+from unshaken.measure.object_detection.matching import Detections, Objects
 from unshaken.measure.robustness.accuracy import (
     WorstCase,
     accuracy,
     accuracy_by_class,
-    attack_success_rate,
     predict_within,
     robust_accuracy,
     worst_case,
 )
-from unshaken.measure.robustness.corruption import (
-    ALEXNET_CLEAN_ERROR,
-    ALEXNET_ERROR,
-    BENCHMARK,
-    VALIDATION,
-    CorruptionError,
-    corruption_error,
-)
+from unshaken.measure.robustness.corruption import BENCHMARK, CorruptionError, corruption_error
 from unshaken.measure.robustness.effective_robustness import (
     EffectiveRobustness,
     RobustnessLine,
@@ -71,17 +37,11 @@ from unshaken.measure.robustness.effective_robustness import (
     fit_line,
 )
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
-from unshaken.measure.robustness.fmr import OracleRobustness, fmr, fmr_difference, fmr_ratio
-from unshaken.measure.robustness.minimal_norm import MinimalNorm, SuccessCurve, minimal_norm, success_curve
-from unshaken.measure.scaling import (
-    PowerLaw,
-    crossing,
-    crossing_figure,
-    exponent_figure,
-    fit_power_law,
-)
+from unshaken.measure.robustness.fmr import fmr, fmr_difference
+from unshaken.measure.robustness.minimal_norm import minimal_norm, success_curve
+from unshaken.measure.scaling import crossing, crossing_figure, exponent_figure, fit_power_law
 from unshaken.measure.segmentation import dice, iou
-from unshaken.measure.statistics.intervals import Figure, clopper_pearson, share, stratified_share
+from unshaken.measure.statistics.intervals import Figure, clopper_pearson, share
 from unshaken.measure.statistics.join import match
 from unshaken.measure.statistics.means import over_seeds
 from unshaken.measure.statistics.paired import (
@@ -90,18 +50,11 @@ from unshaken.measure.statistics.paired import (
     compare_by_id,
     holm,
     holm_corrected,
-    mcnemar,
     paired_difference,
 )
 
 __all__ = [
-    "ALEXNET_CLEAN_ERROR",
-    "ALEXNET_ERROR",
     "BENCHMARK",
-    "VALIDATION",
-    "Aupr",
-    "AurocComparison",
-    "ByClass",
     "CalibrationError",
     "Comparison",
     "CorruptionError",
@@ -111,35 +64,20 @@ __all__ = [
     "Drift",
     "EffectiveRobustness",
     "Figure",
-    "Leakage",
-    "MinimalNorm",
     "Objects",
-    "OracleRobustness",
-    "PowerLaw",
-    "PrecisionRecall",
-    "ReliabilityBin",
-    "RiskCoverage",
     "RobustnessLine",
-    "RocBand",
-    "ShiftedMap",
-    "SuccessCurve",
     "Temperature",
     "Threshold",
-    "VectorScaling",
-    "WassersteinBound",
-    "Window",
     "WorstCase",
     "accuracy",
     "accuracy_at_coverage",
     "accuracy_by_class",
-    "attack_success_rate",
     "aupr",
     "aurc",
     "auroc",
     "average_precision",
     "brier",
     "calibration_error",
-    "calibration_needed",
     "clopper_pearson",
     "compare",
     "compare_auroc",
@@ -164,7 +102,6 @@ __all__ = [
     "fit_vector_scaling",
     "fmr",
     "fmr_difference",
-    "fmr_ratio",
     "fpr95_id_accept",
     "fpr95_ood_recall",
     "frechet_at_infinity",
@@ -174,12 +111,7 @@ __all__ = [
     "holm_corrected",
     "iou",
     "kernel_distance",
-    "map_difference",
-    "map_figure",
     "match",
-    "match_images",
-    "mcnemar",
-    "mean_average_precision",
     "minimal_norm",
     "nll",
     "over_seeds",
@@ -189,16 +121,12 @@ __all__ = [
     "predict_within",
     "psnr",
     "recognisability",
-    "resampled_map",
     "risk_coverage",
     "robust_accuracy",
-    "roc_band",
     "share",
-    "shifted_map",
     "signed_gap",
     "softmax",
     "ssim",
-    "stratified_share",
     "success_curve",
     "top_label",
     "wasserstein_bound",

@@ -190,7 +190,7 @@ def image_counts(
         classes: number of classes K.
         width: of the band along boundaries, for boundary IoU: each mask counts within its own band alone. None for all
             pixels.
-        ignored: see above.
+        ignored: value of pixels that nobody labelled.
 
     Returns:
         `[N, 3, K]`; `iou` makes intersection over union of them, and of their sums over images.

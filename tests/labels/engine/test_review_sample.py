@@ -7,7 +7,8 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.labels.engine.review_sample import STRATA, _even, draw_review
-from unshaken.measure import clopper_pearson, stratified_share
+from unshaken.measure import clopper_pearson
+from unshaken.measure.statistics.intervals import stratified_share
 
 
 def labels_wrong(rng, n, rate, skill):

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import accuracy, accuracy_by_class, attack_success_rate, robust_accuracy, worst_case
-from unshaken.measure.robustness.accuracy import predict_within
+from unshaken.measure import accuracy, accuracy_by_class, robust_accuracy, worst_case
+from unshaken.measure.robustness.accuracy import attack_success_rate, predict_within
 
 COLUMN = st.lists(st.booleans(), min_size=1, max_size=60)
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, BENCHMARK, VALIDATION, corruption_error
+from unshaken.measure import BENCHMARK, corruption_error
+from unshaken.measure.robustness.corruption import ALEXNET_CLEAN_ERROR, ALEXNET_ERROR, VALIDATION
 
 FIVE = (1, 2, 3, 4, 5)
 

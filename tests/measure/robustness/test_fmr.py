@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import fmr, fmr_difference, fmr_ratio
+from unshaken.measure import fmr, fmr_difference
+from unshaken.measure.robustness.fmr import fmr_ratio
 
 ONES = np.ones(10, bool)
 

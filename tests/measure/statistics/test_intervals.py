@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import Figure, stratified_share
+from unshaken.measure import Figure
 from unshaken.measure.statistics.intervals import (
     bootstrap_figure,
     bootstrap_means,
@@ -19,6 +19,7 @@ from unshaken.measure.statistics.intervals import (
     clopper_pearson,
     median,
     share,
+    stratified_share,
 )
 
 

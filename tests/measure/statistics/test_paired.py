@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import compare, compare_by_id, holm, holm_corrected, mcnemar, paired_difference
-from unshaken.measure.statistics.paired import newcombe, share_difference, tango
+from unshaken.measure import compare, compare_by_id, holm, holm_corrected, paired_difference
+from unshaken.measure.statistics.paired import mcnemar, newcombe, share_difference, tango
 
 SUBNORMAL = sys.float_info.min / 2 > 0
 """Whether this process has them: a processor may be set to flush them to 0."""

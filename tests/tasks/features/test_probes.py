@@ -11,14 +11,10 @@ import unshaken
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.tasks.features import (
     choose_probe_c,
-    find_copies,
     fit_knn_probe,
     fit_linear_probe,
     frozen_features,
     layer_features,
-    locate,
-    make_copies,
-    predict_places,
 )
 
 RNG = np.random.default_rng(0)
@@ -64,33 +60,6 @@ def test_frozen_features_are_what_goes_into_the_head():
     assert np.array_equal(named, layer_features(model, images, ["body.1"], cache=False)["body.1"].numpy())
 
 
-def test_copies_of_an_image_are_found_by_its_pixels():
-    images = torch.randint(0, 256, (6, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    smooth = torch.nn.functional.interpolate(images[..., :4, :4].float(), (16, 16), mode="bilinear").byte()
-    flat = lambda x: x.flatten(1).numpy().astype(float) - 127  # noqa: E731
-    copies = {edit: make_copies(smooth[:4], edit) for edit in ("crop", "jpeg", "blur")}
-    assert all(c.shape == (4, 3, 16, 16) and not torch.equal(c, smooth[:4]) for c in copies.values())
-    assert torch.equal(make_copies(smooth[:2], "crop"), copies["crop"][:2])
-    names = [edit for edit in ("jpeg", "blur") for _ in range(4)]
-    found = find_copies(flat(smooth), flat(torch.cat([copies["jpeg"], copies["blur"]])), [0, 1, 2, 3] * 2, names)
-    assert {name: f.value for name, f in found.items()} == {"all": 1, "jpeg": 1, "blur": 1}
-
-
-PLACES = [[48.8, 2.3], [48.9, 2.4], [51.5, -0.1]]
-
-
-def test_a_query_is_where_its_neighbours_are():
-    known = np.array([[1.0, 0.1], [0.9, 0.3], [0.0, 1.0]])
-    queries = np.array([[0.0, 2.0], [1.0, 0.0]])
-    assert predict_places(known, PLACES, queries).tolist() == [PLACES[2], PLACES[0]]
-    assert predict_places(known, PLACES, queries, k=3).tolist() == [
-        PLACES[1],
-        PLACES[0],
-    ]  # one cell outvotes the nearest
-    found = locate(known, PLACES, queries, [[51.5, -0.1], [51.5, -0.1]])
-    assert [f.value for f in found.values()] == [0.5, 0.5, 0.5, 1, 1]
-
-
 NAN = np.where(np.arange(60)[:, None] == 5, np.nan, FEATURES)
 
 
@@ -107,13 +76,6 @@ NAN = np.where(np.arange(60)[:, None] == 5, np.nan, FEATURES)
         (lambda: fit_linear_probe(FEATURES, 0 * LABELS), "two classes at least"),
         (lambda: fit_linear_probe(FEATURES, LABELS, c=0), "c must be above 0, not 0"),
         (lambda: fit_knn_probe(FEATURES, LABELS, k=0), "k must be at least 1"),
-        (lambda: make_copies(torch.zeros(1, 3, 4, 4), "crop"), "images must be uint8"),
-        (lambda: make_copies(torch.zeros(1, 3, 4, 4).byte(), "crops"), "no edit 'crops'; did you mean 'crop'"),
-        (lambda: find_copies(FEATURES, FEATURES[:2, :3], [0, 1], ["a", "a"]), "those of the database 8"),
-        (lambda: predict_places(FEATURES[:3], [[200, 0]] * 3, FEATURES), "latitude must lie.*such as 200"),
-        (lambda: predict_places(FEATURES[:3], PLACES[:2], FEATURES), "do not fit"),
-        (lambda: predict_places(FEATURES[:3], PLACES, FEATURES, k=4), "k must lie in 1 to 3"),
-        (lambda: locate(FEATURES[:3], PLACES, FEATURES[:2], PLACES), r"true places must be \[2, 2\]"),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -1,4 +1,4 @@
-"""The sixteen views and the parts of spatial search: counts, places, and limiting cases."""
+"""The sixteen views: counts, places, and limiting cases."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.models.layer_features import layer_features
 from unshaken.tasks.features import views
-from unshaken.tasks.features.retrieval import retrieve, spatial_distances, spatial_patches
-from unshaken.tasks.features.transforms import unit
 from unshaken.tasks.features.views import augmented_features, crop_places, rotated, sixteen_views
 
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
@@ -60,41 +58,3 @@ def test_views_of_many_images_are_never_made_at_once(monkeypatch):
     assert torch.equal(found, whole)  # the same batches
     with pytest.raises(DataError, match="no image"):
         augmented_features(model, images[:0], "1", cache=False)
-
-
-@pytest.mark.parametrize(("levels", "count"), [(1, 1), (3, 14), (4, 30)])
-def test_parts_of_each_level_cover_the_image(levels, count):
-    ramp = torch.arange(24.0).expand(1, 1, 24, 24)
-    parts = spatial_patches(ramp, levels)
-    assert parts.shape == (1, count, 1, 24, 24)
-    assert torch.equal(parts[0, 0, 0], ramp[0, 0])
-    last = parts[0, -(levels**2) :, 0].flatten()
-    assert (float(last.min()), float(last.max())) == pytest.approx((0, 23), abs=1e-4)
-
-
-def test_one_part_each_is_the_distance_of_whole_images():
-    rng = np.random.default_rng(0)
-    q, r = unit(rng.normal(size=(3, 5))), unit(rng.normal(size=(4, 5)))
-    plain = np.linalg.norm(q[:, None] - r, axis=2)
-    np.testing.assert_allclose(spatial_distances(q, r), plain)
-    np.testing.assert_allclose(spatial_distances(q[:, None], r[:, None]), plain)
-
-
-def test_a_query_is_at_no_distance_from_itself_where_its_parts_are_among_the_references():
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(3, 30, 5))
-    distances = spatial_distances(features[:, :14], features)
-    np.testing.assert_allclose(np.diag(distances), 0, atol=1e-6)
-    assert retrieve(distances, 1)[:, 0].tolist() == [0, 1, 2]
-
-
-def test_the_distance_is_a_mean_of_least_distances():
-    q, r = np.array([[[0.0], [10.0]]]), np.array([[[1.0], [4.0]]])
-    assert spatial_distances(q, r).item() == (1 + 6) / 2
-
-
-def test_parts_of_what_is_not_square_are_refused():
-    with pytest.raises(DataError, match="square"):
-        spatial_patches(IMAGES[..., :6], 2)
-    with pytest.raises(ParameterError, match="levels"):
-        spatial_patches(IMAGES, 0)

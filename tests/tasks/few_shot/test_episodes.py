@@ -11,7 +11,6 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.tasks.few_shot import (
     draw_episodes,
     knn_scores,
-    logistic_scores,
     prototype_scores,
     run_episodes,
 )
@@ -64,10 +63,8 @@ def test_episodes_that_cannot_be_drawn_are_refused(changed, error, message):
         draw_episodes(LABELS, **{**SMALL, **changed})
 
 
-@pytest.mark.parametrize("scores", [prototype_scores, knn_scores, logistic_scores])
+@pytest.mark.parametrize("scores", [prototype_scores, knn_scores])
 def test_features_that_are_the_class_are_always_right(scores):
-    if scores is logistic_scores:
-        pytest.importorskip("sklearn")
     drawn = draw_episodes(LABELS, **SMALL)
     assert run_episodes(drawn, torch.eye(6)[LABELS], scores).all()
 
@@ -86,18 +83,6 @@ def test_neighbours_vote_by_nearness():
     torch.testing.assert_close(three, torch.tensor([[[1.0, np.exp(-0.2) + np.exp(-0.4)]]], dtype=torch.float32))
     with pytest.raises(ParameterError, match="k must"):
         knn_scores(support, query, k=0)
-
-
-@pytest.mark.parametrize("ways", [2, 3])
-def test_logistic_regression_is_that_of_scikit_learn(ways):
-    linear = pytest.importorskip("sklearn.linear_model")
-    g = torch.Generator().manual_seed(0)
-    support, queries = torch.randn(1, ways, 4, 5, generator=g), torch.randn(1, 6, 5, generator=g)
-    fitted = linear.LogisticRegression(C=2.0, max_iter=1000).fit(
-        F.normalize(support[0].flatten(0, 1), dim=1).numpy(), np.arange(ways).repeat(4)
-    )
-    found = logistic_scores(support, queries, c=2.0).argmax(-1)[0]
-    assert found.tolist() == fitted.predict(F.normalize(queries[0], dim=1).numpy()).tolist()
 
 
 def test_what_is_not_finite_is_refused():

@@ -6,7 +6,7 @@ import torch
 
 from tests.tasks.image_text.toy import WORDS, bag, by_both, by_tint, by_words, samples
 from unshaken.core.errors import ModelError, ParameterError, RunError
-from unshaken.measure import mcnemar
+from unshaken.measure.statistics.paired import mcnemar
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.image_text import (
     AppendText,

@@ -3,7 +3,7 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.tasks.ranking import perturb
-from unshaken.tasks.ranking.perturbations import NEIGHBOURS, TYPOS, misspell, swap
+from unshaken.tasks.ranking.perturbations import MANIPULATIONS, NEIGHBOURS, TYPOS, misspell, swap
 
 LENGTHS = {"swap": 0, "delete": -1, "insert": 1, "substitute": 0, "keyboard": 0}
 
@@ -61,3 +61,14 @@ def test_unknown_changes_are_refused(name, words):
         perturb({"q": "birds"}, name, 0)
     with pytest.raises(ParameterError, match="no spelling mistake"):
         misspell("birds", np.random.default_rng(0), typo="none")
+
+
+def test_documents_are_changed_by_the_words_of_the_query_or_the_first_document():
+    document = ("A bird.", "the wing", "A plane.", 2)
+    changed = {name: change(*document) for name, change in MANIPULATIONS.items()}
+    assert changed == {
+        "append": "A bird. wing wing",
+        "prepend": "wing wing A bird.",
+        "copy-first": "A bird. A plane. A plane.",
+        "none": "A bird.",
+    }

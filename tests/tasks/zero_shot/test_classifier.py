@@ -11,7 +11,7 @@ from unshaken.core.errors import DataError, MissingExtra, ModelError, ParameterE
 from unshaken.data.arrays import InMemory
 from unshaken.models.zero_shot import DualEncoder, ImageTower, class_weights, with_classes
 from unshaken.tasks.ranking import image_vectors
-from unshaken.tasks.zero_shot import draw_templates, embed_images, load_templates, prompt_figures, prompt_hits
+from unshaken.tasks.zero_shot import embed_images, load_templates, prompt_figures, prompt_hits
 
 HALF = 0.5**0.5
 
@@ -94,15 +94,10 @@ def test_templates_by_name(tmp_path):
     assert (len(seven), len(set(eighty))) == (7, 80)
     assert "itap of a {}." in seven
     assert all("{}" in t for t in eighty)
-    drawn = [draw_templates(eighty, n, seed=3) for n in (1, 5, 30)]
-    assert drawn[2][:5] == drawn[1]
-    assert drawn[1][:1] == drawn[0]
     (tmp_path / "own.txt").write_text("one {}\n\ntwo {} three\n")
     assert load_templates(str(tmp_path / "own.txt")) == ("one {}", "two {} three")
     with pytest.raises(ParameterError, match="no templates 'openai-8'; did you mean"):
         load_templates("openai-8")
-    with pytest.raises(ParameterError, match="81 templates are wanted of 80"):
-        draw_templates(eighty, 81)
 
 
 def test_published_templates_need_open_clip(monkeypatch):

@@ -6,7 +6,7 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
-from unshaken.tasks.zero_shot import FACTORS, ask, compare_choices, confusing_options, matched_difference, top_options
+from unshaken.tasks.zero_shot import FACTORS, ask, compare_choices, confusing_options, matched_difference
 from unshaken.tasks.zero_shot.candidates import Candidate, check_candidates, key_of
 from unshaken.tasks.zero_shot.choices import choose_within
 from unshaken.tasks.zero_shot.model_factors import check_factor, parse_factors
@@ -68,7 +68,6 @@ def test_options_hold_the_truth_and_what_is_taken_for_it():
     assert [set(row) for row in options.tolist()] == [{0, 1}, {2, 1}, {3, 2}]
     alone = confusing_options(LOGITS[1:2], LABELS[1:2], ["y"], count=2)
     assert alone.tolist() == options[1:2].tolist()  # the order hangs on the image alone
-    assert top_options(LOGITS, 2).tolist() == [[0, 1], [1, 2], [2, 3]]
     for count in (1, 5):
         with pytest.raises(ParameterError, match=f"{count} options are wanted of 4 classes"):
             confusing_options(LOGITS, LABELS, ["x", "y", "z"], count=count)

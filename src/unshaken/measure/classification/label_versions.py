@@ -104,7 +104,7 @@ def compare_versions(predictions: Mapping[str, Indices], before: Indices, after:
     Args:
         predictions: name of a model to its predicted classes, int `[N]`; without any, only the labels are compared.
         before: labels, int `[N]`, -1 where there is none.
-        after: of the later version, likewise.
+        after: labels of the later version, int `[N]`, -1 where there is none.
 
     Raises:
         ParameterError: lengths differ, or no sample has a label in both versions.

@@ -38,19 +38,19 @@ class MultiLabels:
     problematic: ArrayLike | None = None
     labels: Indices = field(init=False, repr=False)
     """`original` as an array."""
-    kept: Flags = field(init=False, repr=False)
+    scored: Flags = field(init=False, repr=False)
     """The images that are not problematic, bool `[N]`."""
 
     def __post_init__(self) -> None:
         labels = integers("original", self.original)
         none = np.zeros(len(labels), bool)
-        kept = ~(none if self.problematic is None else flags("problematic", self.problematic))
+        scored = ~(none if self.problematic is None else flags("problematic", self.problematic))
         sets = {"correct": self.correct, "unclear": self.unclear or none, "wrong": self.wrong or none}
-        lengths = {name: len(column) for name, column in {**sets, "problematic": kept}.items()}
+        lengths = {name: len(column) for name, column in {**sets, "problematic": scored}.items()}
         if wrong := [f"{name} {n}" for name, n in lengths.items() if n != len(labels)]:
             raise ParameterError(f"original has {len(labels)} images, but {', '.join(wrong)}: give each image its set")
         object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "kept", kept)
+        object.__setattr__(self, "scored", scored)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -82,7 +82,7 @@ class MultiLabels:
         """
         given = self._predicted(predictions)
         reviewed = _are_in(given, self.correct) | _are_in(given, self.unclear) | _are_in(given, self.wrong)
-        return self.kept & ~reviewed
+        return self.scored & ~reviewed
 
     def _predicted(self, predictions: ArrayLike) -> Indices:
         given = integers("predictions", predictions)
@@ -123,13 +123,13 @@ def multi_label_accuracy(
     >>> multi_label_accuracy([3, 5, 0, 0], toy).value
     0.5
     """
-    hits = annotations.is_hit(predictions, strict=strict)[annotations.kept]
+    hits = annotations.is_hit(predictions, strict=strict)[annotations.scored]
     if not len(hits):
         raise ParameterError(f"all {len(annotations)} images are problematic: there is none to measure")
     if average == "micro":
         return share(int(hits.sum()), len(hits), level=level)
     wanted = np.unique(annotations.labels) if classes is None else np.arange(classes)
-    labels = annotations.labels[annotations.kept]
+    labels = annotations.labels[annotations.scored]
     if (outside := ~np.isin(labels, wanted)).any():
         raise ParameterError(f"original has the label {labels[outside][0]}, which is none of {len(wanted)} classes")
     counts = _counts(labels, wanted)

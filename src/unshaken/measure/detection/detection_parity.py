@@ -54,7 +54,7 @@ def padded_pr_area(normal: ArrayLike, abnormal: ArrayLike, *, positive: Positive
 def tnr_at_nearest_tpr(normal: ArrayLike, abnormal: ArrayLike, *, at: float = 0.95) -> float:
     """Share of the abnormal flagged where the share of the normal accepted is NEAREST to `at`, below or above it.
 
-    Of two shares equally near the lower one is taken; of several thresholds with that share, the one that accepts most.
+    Of two shares equally near the lower one counts; of several thresholds with that share, the one that accepts most.
     `1 - fpr95_id_accept` keeps the promise of at least `at` instead.
 
     Args:

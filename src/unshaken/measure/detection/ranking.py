@@ -172,15 +172,10 @@ def placements(normal: ArrayLike, abnormal: ArrayLike) -> tuple[Numbers, Numbers
     return np.asarray(p, np.float64), np.asarray(q, np.float64)
 
 
-def _rates(points: OperatingPoints) -> tuple[Numbers, Numbers]:
-    """Detection and false-alarm rate, from nothing flagged to all."""
-    flagged = points.mirrored()
-    return flagged.normal / flagged.normal[-1], flagged.abnormal / flagged.abnormal[-1]
-
-
 def _detected(points: OperatingPoints, rates: Numbers) -> Numbers:
     """The highest detection rate at a false-alarm rate of at most each of `rates`."""
-    detected, alarms = _rates(points)
+    flagged = points.mirrored()  # from nothing flagged to all
+    detected, alarms = flagged.normal / flagged.normal[-1], flagged.abnormal / flagged.abnormal[-1]
     return np.asarray(detected[np.searchsorted(alarms, rates + ROUNDING, side="right") - 1])
 
 

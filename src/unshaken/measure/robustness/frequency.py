@@ -20,7 +20,7 @@ def frequency_radius(height: int, width: int) -> Numbers:
 
     Args:
         height: of the image in pixels.
-        width: likewise.
+        width: of the image in pixels.
 
     >>> [int((frequency_radius(32, 32) <= r).sum()) for r in (4, 8, 12, 16)]
     [49, 197, 441, 795]

@@ -37,7 +37,7 @@ def correlation(x: ArrayLike, y: ArrayLike, *, kind: Kind = "pearson", level: fl
 
     Args:
         x: finite numbers `[N]`, four at least, not all equal.
-        y: likewise.
+        y: finite numbers `[N]`, not all equal, of the same samples.
         kind: `pearson` for a straight line, `spearman` for any rising one.
         level: coverage of the interval, by Fisher's transformation; for Spearman with the variance
             `max(1.06, 1 + r^2 / 2) / (N - 3)`, and for ranks that agree in full as if one pair of neighbours did not.

@@ -224,7 +224,7 @@ def bootstrap_figure(
 
 
 def no_spread(draws: Numbers) -> bool:
-    """Whether bootstrap draws `[B]` differ by no more than rounding."""
+    """Whether bootstrap draws `[B]` are all alike but for rounding."""
     return bool(np.ptp(draws) <= _SAME * np.abs(draws).max())
 
 

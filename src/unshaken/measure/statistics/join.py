@@ -19,7 +19,7 @@ Column = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedColumn:
-    """A column as numbers.
+    """A column of ids or names as numbers.
 
     Args:
         names: the distinct values, sorted.

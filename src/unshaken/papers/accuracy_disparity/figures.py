@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure.robustness.disparity_theory import gaussian_optimum
+from unshaken.measure.robustness.disparity_theory import gaussian_optimum, stable_rule
 from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
-from unshaken.measure.robustness.stable_noise import stable_rule
 from unshaken.measure.statistics.means import over_seeds
 from unshaken.papers.accuracy_disparity import (
     BUDGETS,

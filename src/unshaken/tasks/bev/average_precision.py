@@ -77,11 +77,7 @@ def nuscenes_ap(found: BevBoxes, objects: BevBoxes, classes: Sequence[str]) -> f
 def _match(
     found: BevBoxes, objects: BevBoxes, iou: float | None, distance: float | None
 ) -> list[tuple[int, int | None]]:
-    """Detections, the surest first, each with the object that it takes; None where it takes none.
-
-    Raises:
-        ParameterError: see `bev_average_precision`.
-    """
+    """Detections, the surest first, each with the object that it takes; None where it takes none."""
     if (iou is None) == (distance is None):
         raise ParameterError("give one of iou and distance: how near a detection must be")
     if iou is not None and not 0 < iou <= 1:
@@ -97,10 +93,10 @@ def _match(
     for i in np.argsort(-found.scores, kind="stable").tolist():
         near = np.array([j for j in places.get(found.samples[i], []) if free[j]], np.int64)
         best = _nearest(found.boxes[i], objects.boxes[near], iou, distance)
-        taken = None if best is None else int(near[best])
-        if taken is not None:
-            free[taken] = False
-        matched.append((i, taken))
+        target = None if best is None else int(near[best])
+        if target is not None:
+            free[target] = False
+        matched.append((i, target))
     return matched
 
 
@@ -112,7 +108,7 @@ def _of_lengths(
     own, counts = ((one.boxes[:, 3] >= low) & (one.boxes[:, 3] < high) for one in (found, objects))
     if not counts.any():
         return float("nan")
-    hits = [taken is not None for i, taken in matched if (own[i] if taken is None else counts[taken])]
+    hits = [target is not None for i, target in matched if (own[i] if target is None else counts[target])]
     return _area_under(np.array(hits, bool), int(counts.sum()))
 
 

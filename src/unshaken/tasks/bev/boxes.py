@@ -131,16 +131,16 @@ def _clip(polygon: Numbers, window: Numbers) -> Numbers:
     for start, stop in zip(window, np.roll(window, -1, 0), strict=True):
         edge = stop - start
         side = edge[0] * (polygon[:, 1] - start[1]) - edge[1] * (polygon[:, 0] - start[0])
-        kept: list[Numbers] = []
+        inside: list[Numbers] = []
         for i in range(len(polygon)):
             j = (i + 1) % len(polygon)
             if side[i] >= 0:
-                kept.append(polygon[i])
+                inside.append(polygon[i])
             if side[i] * side[j] < 0:
-                kept.append(polygon[i] + side[i] / (side[i] - side[j]) * (polygon[j] - polygon[i]))
-        if not kept:
+                inside.append(polygon[i] + side[i] / (side[i] - side[j]) * (polygon[j] - polygon[i]))
+        if not inside:
             return np.zeros((0, 2))
-        polygon = np.array(kept)
+        polygon = np.array(inside)
     return polygon
 
 
@@ -255,16 +255,12 @@ def _kitti_box(words: Sequence[str], where: str) -> tuple[list[float], float | N
     return [z, -x, height / 2 - y, length, width, height, yaw], numbers[14] if len(numbers) > 14 else None
 
 
-def _array(boxes: list[list[float]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _array(boxes: list[list[float]]) -> Numbers:
     return np.array(boxes, np.float64).reshape(-1, 7)
 
 
-def _scores(scores: Sequence[float | None], where: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
-    """All scores; None where no box has one.
-
-    Raises:
-        DataError: some have one.
-    """
+def _scores(scores: Sequence[float | None], where: str) -> Numbers | None:
+    """All scores; None where no box has one."""
     known = [s for s in scores if s is not None]
     if known and len(known) < len(scores):
         raise DataError(f"{where}: {len(known)} of {len(scores)} boxes have a score; give one to all or to none")

@@ -25,12 +25,12 @@ OFFSET = 0.3
 
 
 def l1(eta: Tensor, length: float) -> Tensor:
-    """`|eta|`."""
+    """The absolute error `|eta|`."""
     return eta.abs()
 
 
 def l2(eta: Tensor, length: float) -> Tensor:
-    """`eta^2 / 2`."""
+    """The squared error `eta^2 / 2`."""
     return eta**2 / 2
 
 
@@ -58,7 +58,7 @@ def log_depth(eta: Tensor, length: float) -> Tensor:
 LOSSES: Mapping[str, Loss] = {
     "l1": l1, "l2": l2, "smooth-l1": smooth_l1, "dice": dice, "iou": iou, "log-depth": log_depth,
 }  # fmt: skip
-"""By name."""
+"""Losses by name."""
 
 
 def _smooth_l1_variance(sigma: float, length: float) -> float:
@@ -140,7 +140,7 @@ def loss_noise(
         length: of the object along depth, such as 4 for a car and 12 for a trailer in metres.
         noise: `gauss`, `t` (Student's, with 1.5 degrees of freedom, whose deviation is infinite), or drawn residuals,
             which are scaled by sigma.
-        kinks: sizes of residuals at which the gradient jumps, beside 0, 1 and the length.
+        kinks: sizes of residuals at which the gradient jumps, besides 0, 1 and the length.
 
     Raises:
         ParameterError: a name is unknown, or a number is not above 0.
@@ -175,7 +175,7 @@ def crossings(
 
     Args:
         loss: as of `loss_noise`.
-        other: likewise.
+        other: as of `loss_noise`.
         length: of the object.
         low: smallest deviation looked at.
         high: largest one.
@@ -217,16 +217,12 @@ def _integrals(
         half = np.diff(edges)[:, None] / 2
         v = edges[:-1, None] + half * (nodes + 1)
         x = np.sinh(v)
-        mass = _density(x, noise) * np.cosh(v) * half * weights
+        density = scipy.stats.norm.pdf(x) if noise == "gauss" else scipy.stats.t.pdf(x, FREEDOM)
+        mass = density * np.cosh(v) * half * weights
         score = x if noise == "gauss" else (FREEDOM + 1) * x / (FREEDOM + x**2)
         slope = gradient(loss, sigma * x, length)
         total += [float((mass * part).sum()) for part in (slope, slope**2, slope * score / sigma)]
     return float(total[1] - total[0] ** 2), float(total[2])
-
-
-def _density(x: Numbers, noise: str) -> Numbers:
-    found = scipy.stats.norm.pdf(x) if noise == "gauss" else scipy.stats.t.pdf(x, FREEDOM)
-    return np.asarray(found)
 
 
 def _drawn(loss: str | Loss, sigma: float, length: float, noise: Numbers) -> LossNoise:

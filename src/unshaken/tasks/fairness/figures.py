@@ -28,7 +28,7 @@ GROUP_OUTCOMES = declare_table(
     "id string, condition string, group string, subject string, given string, correct bool, hit bool, "
     "top_labels string[], top_scores float[], neighbour_groups string[]",
 )
-"""See docs/runs.md for the columns."""
+"""Rows of fairness indicators, one an image; docs/runs.md says what the columns hold."""
 
 
 RECORD = "fairness.json"
@@ -37,7 +37,7 @@ SHOWN = 5
 
 
 class Settings(BaseModel):
-    """What was asked, as `fairness.json` has it.
+    """The settings of an evaluation, as `fairness.json` has them.
 
     Args:
         model: its SPEC or name.
@@ -72,11 +72,11 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class FairnessReport:
-    """What was measured.
+    """Fairness indicators of one model over groups, from rows.
 
     Args:
         rows: of the table `group_outcomes`.
-        settings: what was asked.
+        settings: of the evaluation.
     """
 
     rows: pa.Table

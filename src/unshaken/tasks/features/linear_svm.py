@@ -23,11 +23,11 @@ GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 @dataclass(frozen=True, slots=True)
 class LinearSVM:
-    """A fitted machine.
+    """Fitted linear support vector machines of K classes.
 
     Args:
         fitted: scikit-learn's estimator.
-        classes: K; the estimator knows the ones it saw.
+        classes: K; the estimator knows those that it was fitted on.
     """
 
     fitted: Any
@@ -120,10 +120,10 @@ def choose_c(
 
     Args:
         features: as in `fit_svm`.
-        labels: likewise.
+        labels: as in `fit_svm`.
         grid: values to choose from.
         mode: as in `fit_svm`.
-        loss: likewise.
+        loss: as in `fit_svm`.
         held_out: share that is not learned from, stratified.
         seed: of the split.
 

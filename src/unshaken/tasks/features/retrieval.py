@@ -82,8 +82,8 @@ def retrieve(distances: Numbers, k: int = 4) -> Indices:
 
 
 EDITS = ("crop", "jpeg", "blur")
-KEPT = 0.5
-"""Share of the image that a crop keeps."""
+CROP_AREA = 0.5
+"""Share of the image's area that a crop has."""
 _STRESSORS = {"jpeg": ("jpeg_compression", 5), "blur": ("gaussian_blur", 3)}
 
 
@@ -139,7 +139,7 @@ def find_copies(
 
 def _crops(images: Tensor, rng: SampleRng) -> Tensor:
     draws = rng.fresh(2)
-    high, wide = (max(1, round(KEPT**0.5 * side)) for side in images.shape[2:])
+    high, wide = (max(1, round(CROP_AREA**0.5 * side)) for side in images.shape[2:])
     found = []
     for image, (one, other) in zip(images, draws.tolist(), strict=True):
         top, left = int(one * (images.shape[2] - high + 1)), int(other * (images.shape[3] - wide + 1))
@@ -195,16 +195,16 @@ def locate(
     """The share of queries that are placed within each distance, in km.
 
     Args:
-        features: as in `predict_places`, as the other arguments.
-        places: likewise.
-        queries: likewise.
+        features: as in `predict_places`.
+        places: as in `predict_places`.
+        queries: as in `predict_places`.
         true_places: where the queries are, `[Q, 2]`.
         k: neighbours that vote.
         distances: in km.
 
     Raises:
         DataError: as in `predict_places`.
-        ParameterError: likewise.
+        ParameterError: as in `predict_places`.
     """
     found, truth = predict_places(features, places, queries, k=k), np.asarray(true_places, np.float64)
     if truth.shape != found.shape:

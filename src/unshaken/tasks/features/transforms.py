@@ -60,7 +60,7 @@ def fit_whitening(features: Features, dimensions: int = 500) -> Whitening:
 
     Args:
         features: `[N, D]`, N at least 2; of length 1 for `Whitening.for_retrieval`.
-        dimensions: components that are kept, fewer where N or D allows no more.
+        dimensions: number of components, fewer where N or D allows no more.
 
     Raises:
         DataError: there are too few features, one is not finite, or all are equal.
@@ -77,8 +77,8 @@ def fit_whitening(features: Features, dimensions: int = 500) -> Whitening:
     mean = values.mean(0)
     _, lengths, directions = np.linalg.svd(values - mean, full_matrices=False)
     variances = lengths**2 / (len(values) - 1)
-    kept = min(dimensions, len(values) - 1, values.shape[1])
+    count = min(dimensions, len(values) - 1, values.shape[1])
     if variances[0] <= 0:
         raise DataError("all features are equal: there is nothing to whiten")
-    deviations = np.sqrt(np.maximum(variances[:kept], FLOOR * variances[0]))
-    return Whitening(mean, directions[:kept].T / deviations)
+    deviations = np.sqrt(np.maximum(variances[:count], FLOOR * variances[0]))
+    return Whitening(mean, directions[:count].T / deviations)

@@ -4,7 +4,6 @@ from unshaken.tasks.few_shot.episodes import (
     Episodes,
     draw_episodes,
     knn_scores,
-    logistic_scores,
     prototype_scores,
     run_episodes,
 )
@@ -19,7 +18,6 @@ __all__ = [
     "head_of",
     "knn_scores",
     "load_head",
-    "logistic_scores",
     "prototype_scores",
     "run_episodes",
 ]

@@ -45,7 +45,7 @@ HEADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """A pair as the head sees it.
+    """The representations of an example and a query that the head gives.
 
     Args:
         support: of the example, `[B, C]`.

@@ -28,7 +28,7 @@ def run_conditional_episodes(
     takes the mean score of each class's examples, needs none, and is the published way for one example a class.
 
     Args:
-        head: trained; taken in evaluation mode, left as it is.
+        head: trained; used in evaluation mode, left as it is.
         episodes: see `draw_episodes`.
         supports: maps of the pool of examples, `[n, C, h, h]`.
         queries: maps of the pool of queries, `[m, C, h, h]`.
@@ -56,8 +56,8 @@ def run_conditional_episodes(
             asked = episodes.queries[e].ravel()
             examples, answers = _represented(head, supports[episodes.support[e].ravel()], queries[asked])
             fitted = (linear.LogisticRegression(C=c, max_iter=1000).fit(one, labels) for one in examples)
-            said = [int(model.predict(one[None])[0]) for model, one in zip(fitted, answers, strict=True)]
-            found[e] = (np.array(said) == np.arange(ways).repeat(len(asked) // ways)).reshape(ways, -1)
+            predicted = [int(model.predict(one[None])[0]) for model, one in zip(fitted, answers, strict=True)]
+            found[e] = (np.array(predicted) == np.arange(ways).repeat(len(asked) // ways)).reshape(ways, -1)
     return found
 
 

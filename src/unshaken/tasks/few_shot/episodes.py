@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -54,35 +53,13 @@ def knn_scores(support: Tensor, queries: Tensor, *, k: int = 5, temperature: flo
     return scores.scatter_add_(-1, near.indices // shots, votes)
 
 
-def logistic_scores(support: Tensor, queries: Tensor, *, c: float = 1.0) -> Tensor:
-    """Logits of a logistic regression on unit vectors, fitted anew in each episode; see `Scores` for shapes.
-
-    Args:
-        support: examples.
-        queries: to be classified.
-        c: inverse strength of the l2 penalty, as in scikit-learn.
-
-    Raises:
-        MissingExtra: scikit-learn is absent.
-    """
-    linear: Any = need("sklearn.linear_model", "scikit-learn", "labels", "logistic regression of few examples")
-    classes, shots = support.shape[-3:-1]
-    labels = torch.arange(classes).repeat_interleave(shots).numpy()
-    found = []
-    for examples, asked in zip(F.normalize(support, dim=-1), F.normalize(queries, dim=-1), strict=True):
-        fitted = linear.LogisticRegression(C=c, max_iter=1000).fit(examples.flatten(0, 1).numpy(), labels)
-        scores = torch.from_numpy(fitted.decision_function(asked.numpy()))
-        found.append(torch.stack([-scores, scores], 1) if classes == 2 else scores)
-    return torch.stack(found)
-
-
 PIECE = 50
 """Episodes that are classified together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """Which samples each of E episodes takes.
+    """The samples of E episodes, by their rows.
 
     Args:
         classes: labels of its N classes, int `[E, N]`.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
@@ -28,12 +29,12 @@ Write = Callable[[ImageTextSet, Sequence[Rng]], Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class ChangeResult:
-    """Samples after a change.
+    """The texts and images of samples after a change, and what the change took.
 
     Args:
         texts: N of them.
         images: uint8 `[N, C, H, W]`; the same tensor where images stay as they are.
-        added: what was put beside each text; empty for nothing.
+        added: the text that was added to each text; empty for nothing.
         queries: of the classifier, for each sample.
         kept: whether a change was found for the sample; one without stays as it was.
         reasons: why candidates were refused, in words; empty for none.
@@ -62,10 +63,10 @@ class ChangeResult:
 
 
 class Change(Protocol):
-    """Interface of all changes."""
+    """Interface of all changes of samples."""
 
     def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
-        """The samples, changed.
+        """Change samples.
 
         Args:
             samples: as they are.
@@ -76,8 +77,10 @@ class Change(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class AppendText:
-    """Put a text beside each text; nothing is taken away and images stay as they are.
+class AppendText(Change):
+    """Add a text to each text; nothing is removed and images stay as they are.
+
+    `apply` raises a ParameterError where there is not one text a sample.
 
     Args:
         name: of the stream of random numbers.
@@ -89,12 +92,8 @@ class AppendText:
     write: Write
     position: Position = "end"
 
+    @override
     def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
-        """See `Change.apply`.
-
-        Raises:
-            ParameterError: there is not one text a sample.
-        """
         rngs = SampleRng.of(seed, f"append {self.name}", samples.ids).generators()
         added = [str(text) for text in self.write(samples, rngs)]
         if len(added) != len(samples):
@@ -104,7 +103,7 @@ class AppendText:
 
 
 @dataclass(frozen=True, slots=True)
-class PerturbText:
+class PerturbText(Change):
     """Misspell, drop or move words of each text, as rankers' queries are; see `unshaken.tasks.ranking.perturb`.
 
     Args:
@@ -115,14 +114,14 @@ class PerturbText:
     name: str
     words: int = 1
 
+    @override
     def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
-        """See `Change.apply`."""
         texts = perturb(dict(zip(samples.ids, samples.texts, strict=True)), self.name, seed, words=self.words)
         return ChangeResult.of(samples, texts=[texts[i] or t for i, t in zip(samples.ids, samples.texts, strict=True)])
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeImage:
+class ChangeImage(Change):
     """Corrupt each image by a stressor; texts stay as they are.
 
     Args:
@@ -133,16 +132,16 @@ class ChangeImage:
     stressor: str | Stressor
     severity: int = 3
 
+    @override
     def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
-        """See `Change.apply`."""
         method = find_method(self.stressor, "stress").cls() if isinstance(self.stressor, str) else self.stressor
         images = method.apply(samples.batch(), self.severity, seed).images
         return ChangeResult.of(samples, images=to_bytes(images))
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeBoth:
-    """Change the image first, and then the text beside the changed image.
+class ChangeBoth(Change):
+    """Change the image first, and then the text with the changed image in view.
 
     Args:
         image: such as `ChangeImage`.
@@ -150,10 +149,10 @@ class ChangeBoth:
     """
 
     image: Change
-    text: Change = field()
+    text: Change
 
+    @override
     def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
-        """See `Change.apply`."""
         first = self.image.apply(samples, predict, relevance, seed)
         changed = samples.with_images(first.images).with_texts(first.texts)
         return self.text.apply(changed, predict, relevance, seed)
@@ -194,7 +193,13 @@ def filler(words: int = 20) -> Write:
         raise ParameterError(f"a filler has 1 word or more, not {words}")
 
     def write(samples: ImageTextSet, rngs: Sequence[Rng]) -> list[str]:
-        return [_fill(words, rng) for rng in rngs]
+        found = []
+        for rng in rngs:
+            text: list[str] = []
+            while len(text) < words:
+                text += " ".join(FILLERS[i] for i in rng.permutation(len(FILLERS))).split()
+            found.append(" ".join(text[:words]).rstrip(",.") + ".")
+        return found
 
     return write
 
@@ -233,7 +238,7 @@ def nearest_texts(features: Callable[[Tensor], Tensor]) -> Write:
 
 
 def written_by(function: Callable[[Sequence[str]], Sequence[str]]) -> Write:
-    """What a user's function writes behind texts, such as a language model that continues them."""
+    """Texts that a user's function writes behind others, such as a language model that continues them."""
 
     def write(samples: ImageTextSet, rngs: Sequence[Rng]) -> Sequence[str]:
         return function(samples.texts)
@@ -243,10 +248,3 @@ def written_by(function: Callable[[Sequence[str]], Sequence[str]]) -> Write:
 
 BASELINES: Mapping[str, Write] = {"url": write_urls, "repeat": write_repeats, "filler": filler()}
 """Name to what is added, for those that need nothing else."""
-
-
-def _fill(words: int, rng: np.random.Generator) -> str:
-    found: list[str] = []
-    while len(found) < words:
-        found += " ".join(FILLERS[i] for i in rng.permutation(len(FILLERS))).split()
-    return " ".join(found[:words]).rstrip(",.") + "."

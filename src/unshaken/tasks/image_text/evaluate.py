@@ -37,13 +37,13 @@ DILUTIONS = declare_table(
     "match double, words_added int64, self_bleu double, truncated bool, queries int64, kept bool, refused string, "
     "image_changed bool, seconds double",
 )
-"""See docs/runs.md for the columns."""
+"""Rows of changed samples, one a sample, classifier and change; docs/runs.md says what the columns hold."""
 
 
 NAME = re.compile(r"[A-Za-z0-9_+-]+")
 DILUTIONS_NAME = "dilutions"
 SHOWN = 20
-"""Samples whose pictures are kept for reading."""
+"""Number of samples whose pictures are stored for reading."""
 
 
 def evaluate(
@@ -84,7 +84,8 @@ def evaluate(
     with locked(run):
         if run.names("rows", DILUTIONS_NAME):
             raise RunError(f"{run}: holds rows of dilutions already; choose another directory")
-        shown = readers_choice(samples, seed)
+        order = SampleRng.of(seed, "samples to read", samples.ids).uniform(1)[:, 0].argsort()
+        shown = sorted(order[:SHOWN].tolist())  # drawn, not chosen by their damage
         run.write_examples(samples.images[shown].float() / 255, [samples.ids[i] for i in shown], "clean", 0)
         for part, result in parts:
             run.write_rows(table_of(part), part.table, part.condition.id, 0)
@@ -99,12 +100,6 @@ def evaluate(
     return ImageTextReport.read(run)
 
 
-def readers_choice(samples: ImageTextSet, seed: int) -> list[int]:
-    """Indices of the samples that are kept for reading: drawn, not chosen by their damage."""
-    order = SampleRng.of(seed, "samples to read", samples.ids).uniform(1)[:, 0].argsort()
-    return sorted(order[:SHOWN].tolist())
-
-
 def dilution_rows(
     classifiers: Mapping[str, Predict], samples: ImageTextSet, changes: Mapping[str, Change], *,
     relevance: Relevance | None = None, seed: int = 0, prefix: str = "",
@@ -113,10 +108,10 @@ def dilution_rows(
 
     Args:
         classifiers: as for `evaluate`.
-        samples: likewise.
-        changes: likewise.
-        relevance: likewise.
-        seed: likewise.
+        samples: as for `evaluate`.
+        changes: as for `evaluate`.
+        relevance: as for `evaluate`.
+        seed: as for `evaluate`.
         prefix: of the conditions, which are `<classifier>.<change>`.
 
     Yields:
@@ -161,7 +156,10 @@ def _shared_columns(
         "id": list(samples.ids), "label": samples.labels.tolist(), "text": list(samples.texts),
         "added": list(same.added), "changed_text": list(same.texts), "position": [same.position] * len(samples),
         "words_added": [len(WORD.findall(text)) for text in same.added],
-        "self_bleu": [_self_bleu(text) for text in same.added],
+        "self_bleu": [
+            self_bleu([WORD.findall(sentence.lower()) for sentence in split_sentences(text)]) if text else None
+            for text in same.added
+        ],
         "queries": list(same.queries), "kept": list(same.kept), "refused": list(same.reasons),
         "image_changed": [not torch.equal(a, b) for a, b in zip(samples.images, same.images, strict=True)],
     }  # fmt: skip
@@ -173,7 +171,3 @@ def _shared_columns(
         ):  # fmt: skip
             columns[name] = [None if math.isnan(v) else v for v in values.tolist()]
     return columns
-
-
-def _self_bleu(text: str) -> float | None:
-    return self_bleu([WORD.findall(sentence.lower()) for sentence in split_sentences(text)]) if text else None

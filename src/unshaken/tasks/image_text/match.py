@@ -47,7 +47,7 @@ class MatchScore:
         Args:
             samples: four at least, whose texts differ.
             image_features: as of `FusionClassifier`.
-            encode: likewise.
+            encode: as of `FusionClassifier`.
             training: how.
 
         Raises:

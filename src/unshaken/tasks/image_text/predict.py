@@ -1,4 +1,4 @@
-"""What is evaluated: any callable from images and texts to probabilities of classes."""
+"""Probabilities of what is evaluated: any callable from images and texts to probabilities of classes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def true_probability(probabilities: Numbers, labels: NDArray[np.int64]) -> Numbe
 
 
 def truncations(predict: Predict, texts: Sequence[str]) -> list[bool | None]:
-    """Whether a classifier reads less than the whole of each text; None where it does not say.
+    """The texts of which a classifier reads less than the whole, bool; None where it does not say.
 
     Args:
         predict: says so by a method `truncates(texts)`, one truth value a text, or None for one that it cannot say.

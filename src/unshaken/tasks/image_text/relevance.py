@@ -75,7 +75,7 @@ class Relevance:
     def scores(
         self, texts: Sequence[str], added: Sequence[str], images: Numbers | None, pictures: Tensor | None = None
     ) -> RelevanceScores:
-        """Measure added texts.
+        """Measure how added texts fit their samples.
 
         Args:
             texts: that are there, N of them.

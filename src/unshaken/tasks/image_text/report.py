@@ -29,7 +29,7 @@ from unshaken.measure.statistics.spread import figure_of_means
 from unshaken.store.run_dir import RunDir
 
 RECORD = "image_text.json"
-"""What `evaluate` leaves beside its rows."""
+"""Name of the file that `evaluate` writes with its rows."""
 MEASURES = ("relevance_text", "relevance_image", "topic_divergence", "match", "words_added", "self_bleu")
 """Columns of an added text whose means are shown."""
 RANGES = {
@@ -56,7 +56,7 @@ class Abstention:
 
 @dataclass(frozen=True, slots=True)
 class ImageTextReport:
-    """What was measured.
+    """Figures of classifiers of images with texts under changes, from their rows.
 
     Args:
         rows: of the table `dilutions`.
@@ -128,11 +128,11 @@ class ImageTextReport:
 
     def _figures(self, classifier: str, change: str) -> dict[str, Any]:
         rows, paired = self.condition(classifier, change), self.paired(classifier, change)
-        kept = rows["kept"].to_numpy(zero_copy_only=False)
+        changed = rows["kept"].to_numpy(zero_copy_only=False)
         found: dict[str, Any] = {
             "clean": paired.clean, "f1": paired.changed, "drop": paired.drop, "lost": paired.comparison.lost,
             "gained": paired.comparison.gained, "p_value": paired.comparison.p_value,
-            "kept": share(int(kept.sum()), len(kept)), "queries": pc.sum(rows["queries"]).as_py(),
+            "kept": share(int(changed.sum()), len(changed)), "queries": pc.sum(rows["queries"]).as_py(),
         }  # fmt: skip
         for name in MEASURES:
             values = np.asarray(rows[name].to_numpy(zero_copy_only=False), np.float64)
@@ -160,7 +160,7 @@ class ImageTextReport:
         return figure_of_means(columns, interaction, possible=partial(f1_rows, columns, count))
 
     def abstention(self, fused: str, image_only: str, change: str = "clean") -> Abstention:
-        """What abstaining is worth where an image-only classifier contradicts the fused one.
+        """The worth of abstaining where an image-only classifier contradicts the fused one.
 
         Args:
             fused: name of the classifier that answers.

@@ -60,8 +60,8 @@ class ImageTextSet:
         }  # fmt: skip
         if len(set(counts.values())) > 1 or not self.ids:
             raise DataError(f"give one image, text, label and id a sample, and one sample at least, not {counts}")
-        seen: set[str] = set()
-        if twice := next((i for i in self.ids if i in seen or seen.add(i)), None):  # type: ignore[func-returns-value]
+        known_ids: set[str] = set()
+        if twice := next((i for i in self.ids if i in known_ids or known_ids.add(i)), None):  # type: ignore[func-returns-value]
             raise DataError(f"the id {shorten(twice)} comes twice: give every sample an id of its own")
         if blank := [i for i, text in zip(self.ids, self.texts, strict=True) if not text.strip()]:
             raise DataError(f"{len(blank)} texts are blank, the first that of {shorten(blank[0])}: leave them out")
@@ -86,11 +86,11 @@ class ImageTextSet:
         )  # fmt: skip
 
     def with_texts(self, texts: Sequence[str]) -> ImageTextSet:
-        """The same samples with other texts."""
+        """A set of the same samples with other texts."""
         return replace(self, texts=tuple(texts))
 
     def with_images(self, images: Tensor) -> ImageTextSet:
-        """The same samples with other images, uint8."""
+        """A set of the same samples with other images, uint8."""
         return replace(self, images=images)
 
     def batch(self) -> Batch:
@@ -104,7 +104,7 @@ def to_bytes(images: Tensor) -> Tensor:
 
 
 LONGEST_TEXT = 20_000
-"""Characters of a text that are kept; no model of texts reads as many."""
+"""Largest number of characters of a text; no model of texts reads as many."""
 LARGEST_TABLE = 2 << 30
 """Bytes of a CSV file, which is read as a whole."""
 
@@ -117,14 +117,14 @@ def read_samples(
     A Parquet file holds the bytes of image files, a CSV file their paths, relative to its own folder. Images become
     RGB: the short side resized to `size`, the centre cut. A row whose image cannot be read, whose text is missing or
     blank, whose label is missing or no class, or whose id is missing or was met before is left out, and its reason is
-    kept in `bad` under its id, or `row N`, counted from 0, where that is missing. Texts of any script are taken as
+    stored in `bad` under its id, or `row N`, counted from 0, where that is missing. Texts of any script are read as
     they are.
 
     Args:
         path: ends in `.parquet` or `.csv`.
         size: side of the images in pixels.
         classes: names in label order; default sorted names of the labels, or their numbers.
-        longest: characters of a text that are kept; what is beyond is cut, and the id is among `truncated`.
+        longest: largest number of characters of a text; what is beyond is cut, and the id is among `truncated`.
 
     Raises:
         DataError: the file is absent, is not of its kind, lacks a column, or has no row that can be used.
@@ -165,11 +165,6 @@ def read_samples(
 
 
 def _table(path: Path) -> Any:
-    """The columns that are wanted.
-
-    Raises:
-        DataError: as `read_samples`.
-    """
     kind = path.suffix.lower()
     if kind not in (".parquet", ".csv"):
         raise DataError(f"{shorten(str(path))} is neither .parquet nor .csv: name a table of one of these kinds")
@@ -207,14 +202,14 @@ def _ids(table: Any, bad: dict[int, str]) -> list[str]:
     if "id" not in table.column_names:
         return [str(row) for row in range(len(table))]
     found: list[str] = []
-    seen: set[str] = set()
+    known_ids: set[str] = set()
     for row, value in enumerate(table["id"].to_pylist()):
         text = "" if value is None else str(value)
         if not text:
             bad[row] = "the id is missing"
-        elif text in seen:
+        elif text in known_ids:
             bad[row] = f"the id {shorten(text)} was met before"
-        seen.add(text)
+        known_ids.add(text)
         found.append(f"row {row}" if row in bad else text)
     return found
 
@@ -240,11 +235,7 @@ def _texts(table: Any, longest: int, bad: dict[int, str]) -> tuple[list[str], se
 
 
 def _image(source: Any, folder: Path, size: int) -> Tensor:
-    """An image, uint8 `[3, size, size]`.
-
-    Raises:
-        BadImage: it cannot be read.
-    """
+    """An image, uint8 `[3, size, size]`."""
     if isinstance(source, dict):  # as the `datasets` library writes it
         source = source.get("bytes")
     if source is None:

@@ -10,11 +10,12 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.tasks.image_text.changes import ChangeResult
+from unshaken.tasks.image_text.changes import Change, ChangeResult
 from unshaken.tasks.image_text.predict import Predict, ask, true_probability
 from unshaken.tasks.image_text.relevance import Relevance, RelevanceScores
 from unshaken.tasks.image_text.samples import ImageTextSet
@@ -24,7 +25,7 @@ from unshaken.tasks.image_text.writers import Material, Writer
 
 @dataclass(frozen=True, slots=True)
 class Floors:
-    """What a candidate must fulfil; a bound that is not set refuses nothing.
+    """Bounds that a candidate must fulfil; one that is not set refuses nothing.
 
     Args:
         text: least cosine with the text that is there.
@@ -38,7 +39,7 @@ class Floors:
 
     @property
     def any(self) -> bool:
-        """Whether a bound is set."""
+        """Whether any bound is set."""
         return any(bound is not None for bound in (self.text, self.image, self.topics))
 
     def reason(self, text: float, image: float, topics: float) -> str:
@@ -53,12 +54,13 @@ class Floors:
 
 
 @dataclass(frozen=True, slots=True)
-class Dilution:
+class Dilution(Change):
     """Add the candidate under which the classifier finds the true class least probable.
 
     The candidates of a sample are the same whatever else is searched, and the first of them do not depend on their
     number, so that more candidates never mislead less. A sample of which all candidates are refused stays as it is.
-    With one candidate the classifier is not asked: a plain change.
+    With one candidate the classifier is not asked: a plain change. `apply` raises a ParameterError where there are
+    floors and nothing measures what they bound.
 
     Args:
         writer: of candidates.
@@ -95,12 +97,8 @@ class Dilution:
                 own[self.writer(material, rng).strip()] = None
         return [list(own) for own in found]
 
+    @override
     def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
-        """See `Change.apply`.
-
-        Raises:
-            ParameterError: there are floors and nothing measures what they bound.
-        """
         if self.floors.any and relevance is None:
             raise ParameterError("floors need a relevance that is measured: give relevance=Relevance(encoder, ...)")
         if self.floors.image is not None and relevance is not None and relevance.image_vectors is None:
@@ -112,8 +110,11 @@ class Dilution:
         texts = [text for own in written for text in own]
         reasons = self._refuse(samples, owners, texts, relevance)
         left: list[list[int]] = [[] for _ in samples.ids]
-        for place, owner in enumerate(owners):
-            if not reasons[place]:
+        refused: list[Counter[str]] = [Counter() for _ in samples.ids]
+        for place, (owner, reason) in enumerate(zip(owners, reasons, strict=True)):
+            if reason:
+                refused[owner][reason] += 1
+            else:
                 left[owner].append(place)
         asked = [place for places in left if len(places) > 1 for place in places]
         chances = self._ask(samples, predict, {place: (owners[place], texts[place]) for place in asked})
@@ -122,7 +123,8 @@ class Dilution:
         return ChangeResult(
             tuple(add_text(t, d, self.position) for t, d in zip(samples.texts, added, strict=True)), samples.images,
             tuple(added), tuple(len(places) if len(places) > 1 else 0 for places in left),
-            tuple(place is not None for place in chosen), _summaries(len(samples), owners, reasons), self.position,
+            tuple(place is not None for place in chosen),
+            tuple("; ".join(f"{times} {why}" for why, times in one.most_common()) for one in refused), self.position,
         )  # fmt: skip
 
     def _ask(self, samples: ImageTextSet, predict: Predict, asked: Mapping[int, tuple[int, str]]) -> dict[int, float]:
@@ -156,15 +158,6 @@ class Dilution:
             else:
                 found.append("")
         return found
-
-
-def _summaries(n: int, owners: Sequence[int], reasons: Sequence[str]) -> tuple[str, ...]:
-    """How many candidates of each sample were refused, and why."""
-    counts: list[Counter[str]] = [Counter() for _ in range(n)]
-    for owner, reason in zip(owners, reasons, strict=True):
-        if reason:
-            counts[owner][reason] += 1
-    return tuple("; ".join(f"{times} {why}" for why, times in one.most_common()) for one in counts)
 
 
 Form = Literal["sum", "largest", "margin"]

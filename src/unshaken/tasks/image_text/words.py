@@ -31,11 +31,11 @@ def split_sentences(text: str) -> list[str]:
 
 
 def add_text(text: str, added: str, position: Position = "end") -> str:
-    """A text with another one beside it; nothing of it is taken away.
+    """A text with another one added; nothing of it is removed.
 
     Args:
         text: what is there.
-        added: what is put beside it; blank for nothing.
+        added: the text to add; blank for nothing.
         position: `end`, `start`, or `middle`: behind half of the sentences, or of the words where there is but one.
 
     Raises:

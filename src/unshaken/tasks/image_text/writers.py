@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.imports import need
@@ -20,7 +21,7 @@ from unshaken.tasks.image_text.words import content_words
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is known of a sample.
+    """The words and looks of a sample that a dilution is written from.
 
     Args:
         text: of the sample.
@@ -206,7 +207,7 @@ class Writer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class TemplateWriter:
+class TemplateWriter(Writer):
     """Fills templates, without any model.
 
     Args:
@@ -233,8 +234,8 @@ class TemplateWriter:
                     f"template {template!r} cannot be filled ({error}): use {{look}}, {{own}}, {{a}} and {{b}} alone"
                 ) from None
 
+    @override
     def __call__(self, material: Material, rng: Rng) -> str:
-        """See `Writer`."""
         template = self.templates[int(rng.integers(len(self.templates)))]
         pool = dict.fromkeys([*material.image_words, *material.text_words])
         own = _draw(list(pool), self.own, rng)
@@ -245,8 +246,8 @@ class TemplateWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelWriter:
-    """Lets a user's language model write.
+class ModelWriter(Writer):
+    """Lets a user's language model write; a ModelError is raised where it gives no text.
 
     Args:
         function: from a prompt and a seed to a text.
@@ -258,12 +259,8 @@ class ModelWriter:
     prompt: str = PROMPT
     misleads: bool = True
 
+    @override
     def __call__(self, material: Material, rng: Rng) -> str:
-        """See `Writer`.
-
-        Raises:
-            ModelError: the function gives no text.
-        """
         own = [*material.image_words, *material.text_words]
         others = _wrong_words(material, rng) if self.misleads else own[:2]
         text = self.prompt.format(
@@ -277,7 +274,7 @@ class ModelWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class InsertionWriter:
+class InsertionWriter(Writer):
     """Writes around the key words, which stay in their order, by a masked language model; see `insert_rounds`.
 
     Args:
@@ -294,8 +291,8 @@ class InsertionWriter:
     longest: int = 30
     decay: float = 2.0
 
+    @override
     def __call__(self, material: Material, rng: Rng) -> str:
-        """See `Writer`."""
         words = [*material.image_words, *material.text_words]
         words += _wrong_words(material, rng) if self.misleads else []
         found = insert_rounds(

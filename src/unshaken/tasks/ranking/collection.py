@@ -21,7 +21,7 @@ from unshaken.tasks.ranking.words import WORD
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What rankers are evaluated on.
+    """Documents, queries and relevance judgements that rankers are evaluated on.
 
     Args:
         documents: id to text.
@@ -46,7 +46,8 @@ class Collection:
                 raise DataError(f"the collection has no {what}")
             for name, text in texts.items():
                 if not isinstance(name, str) or not isinstance(text, str):
-                    raise DataError(f"{what} {name!r}: ids and texts must be strings, not {_kinds(name, text)}")
+                    raise DataError(f"{what} {name!r}: ids and texts must be strings, not "
+                                    f"{type(name).__name__} and {type(text).__name__}")  # fmt: skip
             _refuse((i for i in texts if not i or i.split() != [i]), f"{what} ids that are empty or hold space")
         _refuse((i for i, text in self.queries.items() if not WORD.search(text)), "queries without a word")
         _refuse(self.qrels.keys() - self.queries.keys(), "judged queries that are not among the queries")
@@ -59,7 +60,7 @@ class Collection:
                 "a relevant document")  # fmt: skip
 
     def select(self, queries: Iterable[str]) -> Collection:
-        """The same documents with some of the queries, in the order given.
+        """A collection of the same documents with some of the queries, in the order given.
 
         Raises:
             DataError: none is left.
@@ -69,10 +70,6 @@ class Collection:
             self, queries={i: self.queries[i] for i in ids}, qrels={i: self.qrels[i] for i in ids},
             types={i: self.types[i] for i in ids if i in self.types},
         )  # fmt: skip
-
-
-def _kinds(name: object, text: object) -> str:
-    return f"{type(name).__name__} and {type(text).__name__}"
 
 
 def _refuse(ids: Iterable[str], what: str) -> None:
@@ -209,8 +206,8 @@ def read_collection(folder: str | os.PathLike[str]) -> Collection:
         raise DataError(f"{place}: qrels.txt judges none of the queries of queries.tsv; do their ids agree?")
     types = read_texts(place / "types.tsv") if (place / "types.tsv").exists() else {}
     without = {q for q in queries if not any(grade > 0 for grade in qrels.get(q, {}).values())}
-    kept = [{q: value for q, value in table.items() if q not in without} for table in (queries, qrels, types)]
-    return Collection(documents, *kept)  # type: ignore[arg-type]
+    judged = [{q: value for q, value in table.items() if q not in without} for table in (queries, qrels, types)]
+    return Collection(documents, *judged)  # type: ignore[arg-type]
 
 
 def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
@@ -257,7 +254,7 @@ _LEAST_WORDS = 4
 
 @dataclass(frozen=True, slots=True)
 class Synset:
-    """A meaning.
+    """A meaning of WordNet, shared by the words that have it.
 
     Args:
         id: part of speech and offset in its file, as in `n02084071`.
@@ -277,7 +274,7 @@ class Synset:
 
 
 def read_wordnet(folder: str | os.PathLike[str] | None = None) -> list[Synset]:
-    """All meanings of WordNet.
+    """Read all meanings of WordNet from its data files.
 
     Args:
         folder: with `data.noun`, `data.verb`, `data.adj` and `data.adv`; default, `$UNSHAKEN_DATA/wordnet`, else

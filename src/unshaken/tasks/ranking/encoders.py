@@ -37,7 +37,7 @@ class HashedPieces:
         self.digest = f"hashed-pieces-{size}"
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors `[M, E]`."""
+        """The vectors of M texts, `[M, E]`."""
         vectors = np.zeros((len(texts), self.size), np.float32)
         for row, text in zip(vectors, texts, strict=True):
             for word in WORD.findall(text.lower()):
@@ -49,7 +49,7 @@ class HashedPieces:
         return vectors
 
     def word_vectors(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """As for texts of one word."""
+        """The vectors of M words, `[M, E]`, as of texts of one word."""
         return self(words)
 
 
@@ -95,7 +95,7 @@ class SentenceEncoder:
         return np.stack([found[i] for i in range(len(texts))])
 
     def truncates(self, texts: Sequence[str]) -> list[bool]:
-        """Whether each text has more pieces than the network reads, so that its end is cut off."""
+        """Find the texts that have more pieces than the network reads, so that their ends are cut off."""
         pieces = self._tokens(list(texts), verbose=False)["input_ids"] if texts else []
         return [len(ids) > LONGEST_TEXT for ids in pieces]
 

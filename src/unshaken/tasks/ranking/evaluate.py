@@ -32,7 +32,7 @@ TOP = 10
 
 @dataclass(frozen=True, slots=True)
 class RankingReport:
-    """What was measured of rankers.
+    """The figures of rankers on the five tasks, from their rows.
 
     Args:
         rows: of the table `rankings`.
@@ -97,8 +97,8 @@ class RankingReport:
             if task == "document":
                 found[condition] = self._lifted(ranker, condition)
             elif condition in ("type-unseen", "corpus-unseen"):
-                seen = self.column(ranker, condition.replace("unseen", "seen"))
-                found["drop"][condition] = drop_figure(seen, self.column(ranker, condition))
+                known = self.column(ranker, condition.replace("unseen", "seen"))
+                found["drop"][condition] = drop_figure(known, self.column(ranker, condition))
             elif task == "query":
                 found["drop"][condition] = drop_figure(clean, self.column(ranker, condition))
         return found
@@ -143,7 +143,7 @@ def variance_of(means: Numbers) -> Numbers:
 
 
 def variation_of(means: Numbers) -> Numbers:
-    """The coefficient of variation, likewise."""
+    """The coefficient of variation from the means of values and of their squares, `[..., 2]`."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.sqrt(variance_of(means)) / means[..., 0])
 

@@ -43,7 +43,7 @@ def image_vectors(model: Classifier, images: Tensor, layer: str, *, batch: int =
 def vectors_of(values: Tensor) -> Tensor:
     """Outputs of a layer as float32 vectors of length 1, `[N, E]`: maps `[N, E, ...]` are averaged over places."""
     flat = values.flatten(2).mean(2) if values.dim() > 2 else values
-    return torch.nn.functional.normalize(flat.float(), dim=1)
+    return F.normalize(flat.float(), dim=1)
 
 
 def rank_images(
@@ -56,7 +56,7 @@ def rank_images(
         gallery: vectors `[G, E]`.
         query_ids: Q names; an image of the gallery of the same name is the query itself and is left out.
         gallery_ids: G names.
-        depth: images kept of each ranking.
+        depth: largest number of images of each ranking.
 
     Raises:
         ParameterError: there are not as many names as vectors, a name comes twice, or the vectors do not fit together.
@@ -75,8 +75,8 @@ def rank_images(
     ties, found = tie_order(gallery_ids), {}
     for query, row in zip(query_ids, asked @ there.T, strict=True):
         ranking = sort_by_score(gallery_ids, row, depth=depth + 1, ties=ties)
-        kept = [i for i, image in enumerate(ranking.ids) if image != query][:depth]
-        found[query] = Ranking(tuple(ranking.ids[i] for i in kept), ranking.scores[kept])
+        others = [i for i, image in enumerate(ranking.ids) if image != query][:depth]
+        found[query] = Ranking(tuple(ranking.ids[i] for i in others), ranking.scores[others])
     return found
 
 

@@ -13,10 +13,12 @@ from typing_extensions import override
 from unshaken.core.errors import DataError
 from unshaken.core.imports import need
 from unshaken.core.rng import SampleRng
+from unshaken.measure.statistics.columns import Numbers
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.lexical import BM25, TermRanker, bm25, query_likelihood
 from unshaken.tasks.ranking.order import sort_by_score, tie_order
-from unshaken.tasks.ranking.words import Numbers, QueryTerms, TermCounts
+from unshaken.tasks.ranking.ranker import Learner
+from unshaken.tasks.ranking.words import QueryTerms, TermCounts
 
 Features = Callable[[str, NDArray[np.int64]], Numbers]
 """From a query and the places of C documents to `[C, F]`."""
@@ -133,7 +135,7 @@ class LinearRanker(TermRanker):
 
 
 @dataclass(frozen=True, slots=True)
-class RankSVM:
+class RankSVM(Learner):
     """Learns a linear score by comparing documents in pairs.
 
     Args:
@@ -142,8 +144,8 @@ class RankSVM:
 
     c: float = 1.0
 
+    @override
     def fit(self, training: Collection, seed: int) -> LinearRanker:
-        """See `Learner.fit`."""
         counts = TermCounts(list(training.documents.values()))
         candidates = draw_candidates(training, seed)
         return LinearRanker(
@@ -170,7 +172,7 @@ class TreeRanker(TermRanker):
 
 
 @dataclass(frozen=True, slots=True)
-class LambdaMART:
+class LambdaMART(Learner):
     """Boosted trees that follow the gradient of pairs, each weighted by the nDCG that swapping it would change.
 
     Source: Burges 2010, Microsoft Research MSR-TR-2010-82.
@@ -185,8 +187,8 @@ class LambdaMART:
     leaves: int = 8
     rate: float = 0.1
 
+    @override
     def fit(self, training: Collection, seed: int) -> TreeRanker:
-        """See `Learner.fit`."""
         package: Any = need("sklearn.tree", "scikit-learn", "ranking", "LambdaMART")
         counts = TermCounts(list(training.documents.values()))
         candidates = draw_candidates(training, seed)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from typing_extensions import override
 
-from unshaken.tasks.ranking.ranker import Scores
-from unshaken.tasks.ranking.words import Numbers, QueryTerms, TermCounts
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.tasks.ranking.ranker import Index, Ranker, Scores
+from unshaken.tasks.ranking.words import QueryTerms, TermCounts
 
 
 def bm25(terms: QueryTerms, k1: float, b: float) -> Numbers:
@@ -32,20 +33,20 @@ def query_likelihood(terms: QueryTerms, mu: float) -> Numbers:
     return np.asarray(np.log(smoothed) @ terms.in_query, np.float64)
 
 
-class TermRanker:
+class TermRanker(Ranker):
     """A ranker whose score is a formula over the words of a query."""
 
     @abstractmethod
     def formula(self, terms: QueryTerms) -> Numbers:
         """Scores `[D]` of the texts for the query."""
 
+    @override
     def index(self, documents: Sequence[str]) -> TermIndex:
-        """Count the words of documents."""
         return TermIndex(self, TermCounts(documents))
 
 
 @dataclass(frozen=True, slots=True)
-class TermIndex:
+class TermIndex(Index):
     """Counted documents, and the formula that scores them.
 
     Args:
@@ -56,12 +57,12 @@ class TermIndex:
     ranker: TermRanker
     counts: TermCounts
 
+    @override
     def score(self, queries: Sequence[str]) -> Scores:
-        """See `Index.score`."""
         return np.stack([self.ranker.formula(self.counts.terms(query)) for query in queries]).astype(np.float32)
 
+    @override
     def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
-        """See `Index.score_pairs`."""
         pairs = zip(queries, texts, strict=True)
         return np.array([self.ranker.formula(self.counts.terms_of(q, t))[0] for q, t in pairs], np.float32)
 

@@ -11,12 +11,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
+from unshaken.measure.statistics.columns import Numbers
 from unshaken.tasks.ranking.collection import Collection
 from unshaken.tasks.ranking.learned import draw_candidates, fit_linear
-from unshaken.tasks.ranking.ranker import DenseRanker, Encode, Scores, encode_unit
-from unshaken.tasks.ranking.words import Numbers, TermCounts, split_words
+from unshaken.tasks.ranking.ranker import DenseRanker, Encode, Index, Learner, Ranker, Scores, encode_unit
+from unshaken.tasks.ranking.words import TermCounts, split_words
 
 KERNELS = ((1.0, 0.001), *((mu / 10, 0.1) for mu in range(9, -10, -2)))
 """Mean and deviation of each kernel, the first of words that are the same."""
@@ -41,7 +43,7 @@ def pool_kernels(cosines: NDArray[np.float32], tf: Any) -> Numbers:
     return np.asarray(0.01 * np.log(np.maximum(pooled, 1e-10)).reshape(-1, words, kernels).sum(1), np.float64)
 
 
-class KernelIndex:
+class KernelIndex(Index):
     """Documents as counts of words, and the words' vectors.
 
     Args:
@@ -66,12 +68,12 @@ class KernelIndex:
         words = np.unique(tf.indices)
         return pool_kernels(self._cosines(query, self.words[words]), tf[:, words])
 
+    @override
     def score(self, queries: Sequence[str]) -> Scores:
-        """See `Index.score`."""
         return np.stack([self.features(query) @ self._learned for query in queries]).astype(np.float32)
 
+    @override
     def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
-        """See `Index.score_pairs`."""
         scores = []
         for query, text in zip(queries, texts, strict=True):
             counts = Counter(split_words(text))
@@ -95,7 +97,7 @@ class KernelIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class KernelRanker:
+class KernelRanker(Ranker):
     """Kernel pooling with learned weights.
 
     Args:
@@ -106,13 +108,13 @@ class KernelRanker:
     vectors: Callable[[Sequence[str]], ArrayLike]
     weights: Numbers
 
+    @override
     def index(self, documents: Sequence[str]) -> KernelIndex:
-        """Count the words of documents."""
         return KernelIndex(documents, self.vectors, self.weights)
 
 
 @dataclass(frozen=True, slots=True)
-class KNRM:
+class KNRM(Learner):
     """Learns the weights of the kernels by comparing documents in pairs; the vectors of words stay as they are.
 
     The published score is `tanh(w . phi + b)`, which orders documents as `w . phi` does.
@@ -125,15 +127,15 @@ class KNRM:
     vectors: Callable[[Sequence[str]], ArrayLike]
     c: float = 1.0
 
+    @override
     def fit(self, training: Collection, seed: int) -> KernelRanker:
-        """See `Learner.fit`."""
         index = KernelIndex(list(training.documents.values()), self.vectors)
         weights = fit_linear(index.features, draw_candidates(training, seed), c=self.c, seed=seed)
         return KernelRanker(self.vectors, weights)
 
 
 @dataclass(frozen=True, slots=True)
-class TwoTower:
+class TwoTower(Learner):
     """Learns a linear layer behind an encoder for queries and another for documents, compared by the cosine.
 
     A query's relevant document should be nearer than those of the other queries of its batch: cross-entropy over
@@ -153,8 +155,8 @@ class TwoTower:
     batch: int = 64
     temperature: float = 0.05
 
+    @override
     def fit(self, training: Collection, seed: int) -> DenseRanker:
-        """See `Learner.fit`."""
         pairs = [(q, d) for q, grades in training.qrels.items() for d, grade in grades.items() if grade > 0]
         queries = torch.from_numpy(encode_unit(self.encode, [training.queries[q] for q, _ in pairs]))
         documents = torch.from_numpy(encode_unit(self.encode, [training.documents[d] for _, d in pairs]))
@@ -189,7 +191,7 @@ class LinearTower:
     weights: NDArray[np.float32]
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors `[M, E]`."""
+        """The vectors of M texts, `[M, E]`."""
         return np.asarray(encode_unit(self.encode, texts) @ self.weights.T, np.float32)
 
 
@@ -205,7 +207,7 @@ class EncoderMemory:
         self._known: dict[str, NDArray[np.float32]] = {}
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors `[M, E]`."""
+        """The vectors of M texts, `[M, E]`."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, np.asarray(self.encode(new), np.float32), strict=True))

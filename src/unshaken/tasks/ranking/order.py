@@ -16,7 +16,7 @@ from unshaken.core.numbers import shorten
 Qrels = Mapping[str, Mapping[str, int]]
 """Query id to document id to grade: above 0 is relevant."""
 DEPTH = 1000
-"""Documents kept of a ranking, as in runs at TREC."""
+"""Largest number of documents of a ranking, as in runs at TREC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def sort_by_score(
     Args:
         ids: of D documents.
         scores: `[D]`, finite.
-        depth: documents kept.
+        depth: largest number of documents.
         ties: `tie_order(ids)`, where many rankings of the same documents are sorted.
 
     Raises:
@@ -80,7 +80,7 @@ def sort_by_score(
 
 
 def rank_among(scores: NDArray[np.float32], ties: NDArray[np.int64], place: int, score: float) -> int:
-    """The rank, from 1, of one document if it had another score and the others kept theirs.
+    """The rank, from 1, of one document if it had another score and the others had theirs.
 
     Args:
         scores: `[D]` of all documents.

@@ -30,7 +30,7 @@ def _neighbours() -> dict[str, str]:
 
 
 NEIGHBOURS = _neighbours()
-"""Letter to those beside it on a keyboard."""
+"""Letter to its neighbours on a keyboard."""
 
 
 def swap(word: str, at: int) -> str:
@@ -112,8 +112,8 @@ def shuffle_words(query: str, rng: Rng) -> str:
 
 def drop_stop_words(query: str, rng: Rng) -> str:
     """A query without its stop words; one of stop words alone stays."""
-    kept = [word for word in query.split() if word.lower() not in STOP_WORDS]
-    return " ".join(kept) or query
+    others = [word for word in query.split() if word.lower() not in STOP_WORDS]
+    return " ".join(others) or query
 
 
 def drop_words(query: str, rng: Rng) -> str:
@@ -174,44 +174,11 @@ def perturb(
 
 Manipulate = Callable[[str, str, str, int], str]
 """From document, query, the text of the first document, and a number of times, to the changed document."""
-
-
-def append_query(document: str, query: str, first: str, times: int) -> str:
-    """The query's words behind the document.
-
-    >>> append_query("A bird.", "the wing", "", 2)
-    'A bird. wing wing'
-    """
-    return " ".join([document, *split_words(query) * times])
-
-
-def prepend_query(document: str, query: str, first: str, times: int) -> str:
-    """The query's words before the document."""
-    return " ".join([*split_words(query) * times, document])
-
-
-def copy_first(document: str, query: str, first: str, times: int) -> str:
-    """The text of the document that the ranker puts first, behind the document."""
-    return " ".join([document, *[first] * times])
-
-
-def keep_document(document: str, query: str, first: str, times: int) -> str:
-    """The document as it is, for control."""
-    return document
-
-
 MANIPULATIONS: Mapping[str, Manipulate] = {
-    "append": append_query, "prepend": prepend_query, "copy-first": copy_first, "none": keep_document
-}  # fmt: skip
-"""Name to a change of a document."""
-
-
-def find_manipulation(name: str) -> Manipulate:
-    """The change of that name.
-
-    Raises:
-        ParameterError: there is none.
-    """
-    if name not in MANIPULATIONS:
-        raise ParameterError(f"there is no change of documents {name!r}; {did_you_mean(name, MANIPULATIONS)}")
-    return MANIPULATIONS[name]
+    "append": lambda document, query, first, times: " ".join([document, *split_words(query) * times]),
+    "prepend": lambda document, query, first, times: " ".join([*split_words(query) * times, document]),
+    "copy-first": lambda document, query, first, times: " ".join([document, *[first] * times]),
+    "none": lambda document, query, first, times: document,
+}
+"""Name to a change of a document: the query's words behind or before it, the text of the document that the ranker puts
+first behind it, and nothing, for control."""

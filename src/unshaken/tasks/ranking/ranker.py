@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.tasks.ranking.collection import Collection
@@ -30,7 +31,7 @@ class Index(Protocol):
 
 
 class Ranker(Protocol):
-    """Whatever can read documents."""
+    """Interface of rankers: they read documents, and give an index that scores them."""
 
     def index(self, documents: Sequence[str]) -> Index:
         """Read documents, in their order."""
@@ -41,7 +42,7 @@ class Learner(Protocol):
     """A ranker that learns from queries and judgements."""
 
     def fit(self, training: Collection, seed: int) -> Ranker:
-        """Learn from a collection.
+        """Learn from a collection, and give the ranker that was learned.
 
         Args:
             training: documents, queries and judgements.
@@ -50,7 +51,7 @@ class Learner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreFunction:
+class ScoreFunction(Ranker):
     """Any function as a ranker, such as a cross-encoder.
 
     Args:
@@ -61,19 +62,21 @@ class ScoreFunction:
     function: Callable[[Sequence[str], Sequence[str]], Sequence[float]]
     batch: int = 256
 
+    @override
     def index(self, documents: Sequence[str]) -> _FunctionIndex:
-        """Keep the documents: each query is scored with every one of them."""
         return _FunctionIndex(self, tuple(documents))
 
 
 @dataclass(frozen=True, slots=True)
-class _FunctionIndex:
+class _FunctionIndex(Index):
     ranker: ScoreFunction
     documents: tuple[str, ...]
 
+    @override
     def score(self, queries: Sequence[str]) -> Scores:
         return np.stack([self.score_pairs([query] * len(self.documents), self.documents) for query in queries])
 
+    @override
     def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
         parts = []
         for first in range(0, len(texts), self.ranker.batch):
@@ -109,7 +112,7 @@ def encode_unit(encode: Encode, texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, slots=True)
-class DenseRanker:
+class DenseRanker(Ranker):
     """The cosine of the vectors of query and document.
 
     Args:
@@ -120,14 +123,14 @@ class DenseRanker:
     encode: Encode
     encode_query: Encode | None = None
 
+    @override
     def index(self, documents: Sequence[str]) -> DenseIndex:
-        """Encode documents."""
         return DenseIndex(self, encode_unit(self.encode, documents))
 
 
 @dataclass(frozen=True, slots=True)
-class DenseIndex:
-    """Documents as vectors.
+class DenseIndex(Index):
+    """The documents of a `DenseRanker` as vectors.
 
     Args:
         ranker: has the encoders.
@@ -137,12 +140,12 @@ class DenseIndex:
     ranker: DenseRanker
     vectors: NDArray[np.float32]
 
+    @override
     def score(self, queries: Sequence[str]) -> Scores:
-        """See `Index.score`."""
         return self._encode_queries(queries) @ self.vectors.T
 
+    @override
     def score_pairs(self, queries: Sequence[str], texts: Sequence[str]) -> Scores:
-        """See `Index.score_pairs`."""
         vectors = encode_unit(self.ranker.encode, texts)
         return np.asarray((self._encode_queries(queries) * vectors).sum(1), np.float32)
 

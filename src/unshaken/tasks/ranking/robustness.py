@@ -29,7 +29,7 @@ from unshaken.tasks.ranking.order import (
     sort_by_score,
     tie_order,
 )
-from unshaken.tasks.ranking.perturbations import MANIPULATIONS, OTHERS, TYPOS, find_manipulation, perturb
+from unshaken.tasks.ranking.perturbations import MANIPULATIONS, OTHERS, TYPOS, perturb
 from unshaken.tasks.ranking.ranker import Index, Learner, Ranker, Scores
 from unshaken.tasks.ranking.text_search import raised_documents, worst_queries
 
@@ -39,7 +39,7 @@ SEARCHED_QUERY, SEARCHED_DOCUMENT = "worst", "raise"
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is done to queries and documents.
+    """The changes that queries and documents undergo.
 
     Args:
         queries: name of a change and the words it is made to, as in `("swap", 1)`; see `perturb`. `("worst", 2)` asks
@@ -74,7 +74,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class RankingTest:
-    """What rankers are tested on.
+    """The collections that rankers are tested on, and those that learners learn from.
 
     Args:
         collection: the test queries, with their types for the task of unseen types.
@@ -103,7 +103,7 @@ RANKINGS = declare_table(
     "effectiveness double, judged double, tau double, overlap double, first_changed bool, document string, "
     "rank_before int64, rank_after int64, text string, calls int64, seconds double",
 )
-"""See docs/runs.md for the columns."""
+"""Rows of rankers, one a query and condition; docs/runs.md says what the columns hold."""
 
 
 def part_of(condition: str, ranker: str, task: str, change: str, ids: Sequence[str], **columns: Any) -> Part:
@@ -329,7 +329,7 @@ class _Tasks:
             worst = raised_documents(clean.index, collection.queries, originals, rounds=count, seed=self.seed)
             texts, calls = [found.text for found in worst.values()], [found.calls for found in worst.values()]
         else:
-            manipulate = find_manipulation(change)
+            manipulate = MANIPULATIONS[change]
             heads = {q: collection.documents[clean.rankings[q].ids[0]] for q in queries}
             texts = [manipulate(originals[q], collection.queries[q], heads[q], count) for q in queries]
         scores = finite_scores(clean.index.score_pairs([collection.queries[q] for q in queries], texts), (len(texts),))
@@ -354,7 +354,7 @@ class _Tasks:
         )  # fmt: skip
 
     def _types(self, name: str, index: Callable[[Collection | None], Index]) -> Iterator[Part]:
-        """Each type of query under a learner that has not seen it, and under one that has."""
+        """Each type of query under a learner that did not learn from it, and under one that did."""
         collection = self.test.collection
         for condition in ("type-unseen", "type-seen"):
             if self.finished(f"{self.prefix}{name}.{condition}"):

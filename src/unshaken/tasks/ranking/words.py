@@ -11,6 +11,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from unshaken.measure.statistics.columns import Numbers
+
 WORD = re.compile(r"[^\W_]+")
 """A run of letters and digits of any script."""
 _STOP = (
@@ -33,12 +35,9 @@ def split_words(text: str) -> list[str]:
     return [word for word in words if word not in STOP_WORDS] or words
 
 
-Numbers = NDArray[np.float64]
-
-
 @dataclass(frozen=True, slots=True)
 class QueryTerms:
-    """What lexical rankers know of a query's T distinct words that the collection has, and of D texts.
+    """Counts of a query's T distinct words, those that the collection has, in D texts.
 
     Args:
         tf: `[D, T]`, how often each word stands in each text.
@@ -89,7 +88,7 @@ class TermCounts:
         self.norms: Numbers = np.sqrt(np.asarray(weighted.multiply(weighted).sum(1), np.float64).ravel())
 
     def terms(self, query: str, rows: NDArray[np.int64] | None = None) -> QueryTerms:
-        """What is known of a query and all documents, or those at some places."""
+        """Counts of a query's words in all documents, or in those at some places."""
         columns, in_query, asked = self._query(query)
         if rows is None:
             tf, lengths, norms = self.counts[:, columns].toarray(), self.lengths, self.norms
@@ -98,7 +97,7 @@ class TermCounts:
         return self._of(tf, in_query, lengths, norms, columns, asked)
 
     def terms_of(self, query: str, text: str) -> QueryTerms:
-        """What is known of a query and one text, which need not be among the documents."""
+        """Counts of a query's words in one text, which need not be among the documents."""
         columns, in_query, asked = self._query(query)
         counts = Counter(split_words(text))
         words = {self.place[word]: count for word, count in counts.items() if word in self.place}

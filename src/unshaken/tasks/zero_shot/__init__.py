@@ -4,12 +4,11 @@ from unshaken.models.zero_shot import DualEncoder, ImageTower, class_weights
 from unshaken.tasks.zero_shot.across import FamilyLine, family_lines, robustness_beyond
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.candidates import Candidate, embed_images
-from unshaken.tasks.zero_shot.choices import Choice, ask, compare_choices, confusing_options, top_options
+from unshaken.tasks.zero_shot.choices import Choice, ask, compare_choices, confusing_options
 from unshaken.tasks.zero_shot.losses import info_nce, sigmoid_pairs
 from unshaken.tasks.zero_shot.model_factors import FACTORS, ModelFactors, matched_difference
 from unshaken.tasks.zero_shot.prompts import (
     PromptFigures,
-    draw_templates,
     load_templates,
     prompt_figures,
     prompt_hits,
@@ -36,7 +35,6 @@ __all__ = [
     "class_weights",
     "compare_choices",
     "confusing_options",
-    "draw_templates",
     "embed_images",
     "error_ratio",
     "factor_figures",
@@ -53,6 +51,5 @@ __all__ = [
     "retrieve",
     "robustness_beyond",
     "sigmoid_pairs",
-    "top_options",
     "within_classes",
 ]

@@ -24,7 +24,7 @@ RESAMPLES = 500
 
 @dataclass(frozen=True, slots=True)
 class FamilyLine:
-    """The line of one family of models.
+    """The line through the accuracies of one family of models.
 
     Args:
         line: Huber's, of accuracies as they are.
@@ -63,9 +63,9 @@ def robustness_beyond(
     """Effective robustness of each model: its accuracy less what a line of baseline models foretells.
 
     Args:
-        overall: as for `family_lines`.
-        shifted: likewise.
-        families: likewise.
+        overall: model to accuracy on all images.
+        shifted: model to accuracy on the factor's images, or under a shift.
+        families: model to family.
         baseline: the family of the baselines; empty for all models. The model itself is never one of its baselines.
 
     Returns:

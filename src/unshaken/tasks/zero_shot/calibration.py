@@ -24,7 +24,7 @@ class CalibrationFigures:
         ece: expected calibration error, 15 bins of equal width (lo, hi]; compare it at equal numbers of images only.
         nll: negative log-likelihood in nats.
         ece_scaled: with the temperature; None where none fits, as where every sample that it is fitted on is right.
-        nll_scaled: likewise.
+        nll_scaled: negative log-likelihood with the temperature, or None.
     """
 
     ece: Figure

@@ -70,25 +70,13 @@ def confusing_options(logits: Tensor, labels: Tensor, ids: Sequence[str], *, cou
     return found
 
 
-def top_options(logits: Tensor, count: int) -> Indices:
-    """The classes of the largest logits, best first, int `[N, count]`: the true one may be missing.
-
-    Raises:
-        ParameterError: the count is not allowed.
-    """
-    if not 2 <= count <= logits.shape[1]:
-        raise ParameterError(f"{count} options are wanted of {logits.shape[1]} classes: give 2 to {logits.shape[1]}")
-    found: Indices = logits.sort(dim=1, descending=True, stable=True).indices[:, :count].cpu().numpy()
-    return found
-
-
 def ask(
     choose: Choose, batch: Batch, options: Indices, classes: Sequence[str], *, question: str = QUESTION
 ) -> list[Choice]:
     """Let a language model choose between the options of each image.
 
     Args:
-        choose: see `Choose`; an exception, or an answer that is no option, counts as wrong and is kept.
+        choose: see `Choose`; an exception, or an answer that is no option, counts as wrong and is recorded.
         batch: labelled images.
         options: classes, int `[N, C]`.
         classes: K names.

@@ -43,21 +43,9 @@ def load_templates(source: str | Sequence[str]) -> tuple[str, ...]:
     return check_templates(read_lines(source, "templates"))
 
 
-def draw_templates(templates: Sequence[str], count: int, seed: int = 0) -> tuple[str, ...]:
-    """Some templates at random; a larger count holds those of a smaller one.
-
-    Raises:
-        ParameterError: there are not as many.
-    """
-    if not 1 <= count <= len(templates):
-        raise ParameterError(f"{count} templates are wanted of {len(templates)}: give 1 to {len(templates)}")
-    order = np.random.default_rng(seed).permutation(len(templates))[:count]
-    return tuple(templates[i] for i in order)
-
-
 @dataclass(frozen=True, slots=True)
 class PromptFigures:
-    """What prompts are worth.
+    """Accuracies by single templates and by all together.
 
     Args:
         alone: the accuracy with each template alone.
@@ -79,7 +67,7 @@ class PromptFigures:
 
 
 def prompt_hits(images: Tensor, prompts: Tensor, labels: Tensor) -> tuple[Flags, Flags]:
-    """Whether each image is classified correctly, by each template alone and by all together.
+    """The images that are classified correctly, by each template alone and by all together.
 
     Args:
         images: embeddings `[N, D]`.
@@ -98,14 +86,14 @@ def prompt_hits(images: Tensor, prompts: Tensor, labels: Tensor) -> tuple[Flags,
         raise DataError(f"images [N, D], prompts [K, P, D] and labels [N] do not fit: {shapes}")
     if not len(labels) or int(labels.min()) < 0 or int(labels.max()) >= len(prompts):
         raise DataError(f"labels must lie in 0..{len(prompts) - 1}, one an image, one image at least")
-    seen, said = unit(images, "image"), unit(prompts, "text")
-    alone = [predict(seen @ said[:, p].T) == labels for p in range(said.shape[1])]
-    together = predict(seen @ class_weights(prompts).T) == labels
+    pictures, sentences = unit(images, "image"), unit(prompts, "text")
+    alone = [predict(pictures @ sentences[:, p].T) == labels for p in range(sentences.shape[1])]
+    together = predict(pictures @ class_weights(prompts).T) == labels
     return torch.stack(alone, 1).numpy(), together.numpy()
 
 
 def prompt_figures(alone: Flags, together: Flags) -> PromptFigures:
-    """The figures of hits.
+    """The accuracies of templates, and what all together gain, from hits.
 
     Args:
         alone: bool `[N, P]`, as `prompt_hits` gives them.

@@ -18,12 +18,12 @@ AUDIT, DETECT, CUES = "audit", "detect", "cues"
 
 
 class ModelRecord(BaseModel):
-    """One model.
+    """The record of one model in a comparison.
 
     Args:
         name: of the model.
         key: of its folder, and the condition of its rows.
-        fingerprint: of its modules and weights; empty in records of versions that did not keep it.
+        fingerprint: of its modules and weights; empty in records of earlier versions.
         classes: names of its classes, in the order of its logits; empty where it has none.
         zero_shot: whether its logits are scaled cosines.
         factors: of its design; the number of prompts is filled in.
@@ -44,7 +44,7 @@ class ModelRecord(BaseModel):
 
 
 class HolisticRecord(BaseModel):
-    """A comparison of models.
+    """The record of a comparison of models.
 
     Args:
         settings: what was asked; a resume with others is refused.
@@ -76,7 +76,7 @@ class HolisticRecord(BaseModel):
         return validate(cls, run.read_json(RECORD), f"{run}: {RECORD}", RunError, "compare again in a new --out")
 
     def write(self, run: RunDir) -> None:
-        """Keep it."""
+        """Write the record into a run."""
         run.write_json({"schema": 1, **self.model_dump(mode="json")}, RECORD)
 
     def model(self, name: str) -> ModelRecord | None:

@@ -27,8 +27,8 @@ class RetrievalRanks:
         direction: `image-to-text` or `text-to-image`.
         ids: of the queries: an image's, or the number of a caption.
         images: whose image each query is of: queries of one image are not independent.
-        ranks: of the first hit, from 1; 0 where none is among those that were kept.
-        depth: how many were kept.
+        ranks: of the first hit, from 1; 0 where none is within the depth.
+        depth: places of each ranking that count.
     """
 
     direction: str
@@ -68,7 +68,7 @@ def retrieve(
         ids: of the N images.
         texts: embeddings `[M, D]` of length 1.
         captions: the M captions, all of these images; an image without one asks for none.
-        depth: how many of each ranking are kept.
+        depth: places of each ranking that count.
 
     Returns:
         `image-to-text` and `text-to-image`.
@@ -77,34 +77,30 @@ def retrieve(
         DataError: numbers do not fit, or a caption's image is not there.
         ParameterError: embeddings do not fit together or are not finite.
     """
-    seen, said = (np.asarray(vectors, np.float32) for vectors in (images, texts))
-    if len(said) != len(captions.texts):
-        raise DataError(f"{len(said)} embeddings came with {len(captions.texts)} captions: give one a caption")
-    for what, vectors in (("image", seen), ("text", said)):
+    pictures, sentences = (np.asarray(vectors, np.float32) for vectors in (images, texts))
+    if len(sentences) != len(captions.texts):
+        raise DataError(f"{len(sentences)} embeddings came with {len(captions.texts)} captions: give one a caption")
+    for what, vectors in (("image", pictures), ("text", sentences)):
         if not np.isfinite(vectors).all():
             raise ParameterError(f"{what} embeddings must be finite, but some are not: check weights and input")
     captions.among(ids)
-    asked, own = list(dict.fromkeys(captions.images)), _captions_of(captions)
-    texts_ids = [f"caption {i}" for i in range(len(said))]
+    asked = list(dict.fromkeys(captions.images))
+    own: dict[str, list[int]] = {}  # the captions of each image
+    for number, image in enumerate(captions.images):
+        own.setdefault(image, []).append(number)
+    texts_ids = [f"caption {i}" for i in range(len(sentences))]
     images_ids = [f"image {name}" for name in ids]
     place = {name: i for i, name in enumerate(ids)}
     queries = [f"image {name}" for name in asked]
-    by_image = rank_images(seen[[place[name] for name in asked]], said, queries, texts_ids, depth=depth)
+    by_image = rank_images(pictures[[place[name] for name in asked]], sentences, queries, texts_ids, depth=depth)
     to_text = [_first({f"caption {i}" for i in own[n]}, by_image[q].ids) for n, q in zip(asked, queries, strict=True)]
-    by_text = rank_images(said, seen, texts_ids, images_ids, depth=depth)
+    by_text = rank_images(sentences, pictures, texts_ids, images_ids, depth=depth)
     to_image = [_first({f"image {n}"}, by_text[q].ids) for n, q in zip(captions.images, texts_ids, strict=True)]
-    numbers = tuple(str(i) for i in range(len(said)))
+    numbers = tuple(str(i) for i in range(len(sentences)))
     return (
         RetrievalRanks(TO_TEXT, tuple(asked), tuple(asked), tuple(to_text), depth),
         RetrievalRanks(TO_IMAGE, numbers, captions.images, tuple(to_image), depth),
     )
-
-
-def _captions_of(captions: Captions) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = {}
-    for number, image in enumerate(captions.images):
-        found.setdefault(image, []).append(number)
-    return found
 
 
 def _first(wanted: set[str], ranked: Sequence[str]) -> int:
@@ -113,5 +109,5 @@ def _first(wanted: set[str], ranked: Sequence[str]) -> int:
 
 
 def recalls(found: RetrievalRanks, depths: Sequence[int] = DEPTHS) -> dict[str, Figure]:
-    """Recall at several depths, those that were kept."""
+    """Recall at the depths that lie within the depth of the ranking, by name."""
     return {f"recall_{k}": found.recall(k) for k in depths if k <= found.depth}

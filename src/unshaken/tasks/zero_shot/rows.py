@@ -28,7 +28,7 @@ CHOICES = declare_table(
     "choices",
     "id string, condition string, options int64[], label int64, chosen int64, error string",
 )
-"""See docs/runs.md for the columns."""
+"""Rows of choices; docs/runs.md says what the columns of these tables hold."""
 
 
 def write_rows(run: RunDir, table: str, condition: str, columns: Mapping[str, Any]) -> None:
@@ -74,15 +74,15 @@ class Outcomes:
     correct: Flags
 
     def logits_tensor(self) -> Tensor:
-        """The logits, for functions of tensors."""
+        """The logits as a tensor, float64 `[N, K]`."""
         return torch.from_numpy(self.logits)
 
     def labels_tensor(self) -> Tensor:
-        """The labels, likewise."""
+        """The labels as a tensor, int64 `[N]`."""
         return torch.from_numpy(self.labels)
 
     def only(self, chosen: Flags) -> Outcomes:
-        """Some of the samples."""
+        """The outcomes of the samples that a mask `[N]` chooses."""
         ids = tuple(i for i, keep in zip(self.ids, chosen, strict=True) if keep)
         return Outcomes(ids, self.logits[chosen], self.labels[chosen], self.correct[chosen])
 

@@ -49,7 +49,7 @@ def read_table(path: Path, names: Sequence[str], what: str) -> list[list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Captions:
-    """Captions with their images.
+    """Captions, each with the image that it describes.
 
     Args:
         texts: one a caption.
@@ -73,7 +73,7 @@ class Captions:
 
     @classmethod
     def of(cls, captions: Mapping[str, Sequence[str]]) -> Captions:
-        """From the captions of each image.
+        """Captions from those of each image.
 
         Args:
             captions: id of an image to its captions.
@@ -92,14 +92,14 @@ class Captions:
             DataError: a caption's image is no sample of the data, or none is.
         """
         known = set(ids)
-        kept = [(t, i) for t, i in zip(self.texts, self.images, strict=True) if i in known]
+        pairs = [(t, i) for t, i in zip(self.texts, self.images, strict=True) if i in known]
         lost = next((i for i in self.images if i not in known), None)
-        if lost is not None and (whole or not kept):
+        if lost is not None and (whole or not pairs):
             raise DataError(
-                f"{len(self.texts) - len(kept)} captions are of images that the data does not have, such as "
+                f"{len(self.texts) - len(pairs)} captions are of images that the data does not have, such as "
                 f"{shorten(lost)}; its ids are like {shorten(next(iter(ids), ''))}"
             )
-        return Captions(tuple(t for t, _ in kept), tuple(i for _, i in kept))
+        return Captions(tuple(t for t, _ in pairs), tuple(i for _, i in pairs))
 
 
 def read_captions(file: str | Path) -> Captions:

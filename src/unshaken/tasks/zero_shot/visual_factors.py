@@ -1,4 +1,4 @@
-"""What makes an image hard (pose, background, size, ...), and how a model does on the images of each factor."""
+"""Factors that make an image hard (pose, background, size, ...), and figures of a model on the images of each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 from unshaken.core.errors import DataError
 from unshaken.core.numbers import shorten
 from unshaken.measure import Figure, share
-from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.measure.statistics.columns import Flags
 from unshaken.measure.statistics.spread import figure_of_means
 from unshaken.tasks.zero_shot.tables import read_table
 
 
 @dataclass(frozen=True, slots=True)
 class FactorFigures:
-    """A model on the images of one factor.
+    """The figures of a model on the images of one factor.
 
     Args:
         accuracy: on these images.
@@ -112,10 +112,7 @@ def error_ratio(own: Flags, wrong: Flags) -> Figure:
     1.0
     """
     columns = np.stack([own & wrong, own, wrong], 1).astype(np.float64)
+    # images with and without the factor, on which the model errs or not
+    possible = np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return figure_of_means(columns, lambda m: m[..., 0] / m[..., 1] / m[..., 2], possible=_possible)
-
-
-def _possible() -> Numbers:
-    """Columns of images with and without the factor, on which the model errs or not."""
-    return np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+        return figure_of_means(columns, lambda m: m[..., 0] / m[..., 1] / m[..., 2], possible=lambda: possible)
