@@ -86,13 +86,13 @@ class FitRecord(BaseModel):
         """
         if self.view is None or self.view == view_text(view):
             return
-        seen = self.view
+        fitted_view = self.view
         if self.view == view_text(None) and self.shape is not None:
             if view is not None and [view.height, view.width] == self.shape[1:]:
                 return
-            seen = f"{self.view}, {self.shape[1]} x {self.shape[2]} pixels"
+            fitted_view = f"{self.view}, {self.shape[1]} x {self.shape[2]} pixels"
         raise ModelError(
-            f"{folder}: these detectors were fitted on photos seen so: {seen}; {model!r} sees them so: "
+            f"{folder}: these detectors were fitted on photos seen so: {fitted_view}; {model!r} sees them so: "
             f"{view_text(view)}: give the model the size of the fit, or fit again with this one"
         )
 

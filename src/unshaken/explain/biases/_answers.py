@@ -130,7 +130,7 @@ def asking(subject: Subject) -> Iterator[Answers]:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class Companions:
     """What stands beside each sample.
 
     Args:
@@ -166,19 +166,19 @@ def required_labels(batch: Batch) -> Tensor:
     return batch.labels
 
 
-def partners_in(subject: Subject, chosen: Indices) -> Beside:
+def partners_in(subject: Subject, chosen: Indices) -> Companions:
     """Partners from the same data, by their places among the samples."""
     places = list(subject.indices)
-    return Beside(_dataset(subject), [places[i] for i in chosen.tolist()])
+    return Companions(_dataset(subject), [places[i] for i in chosen.tolist()])
 
 
-def together(subject: Subject, *others: Beside) -> Iterator[tuple[Batch, ...]]:
+def read_together(subject: Subject, *others: Companions) -> Iterator[tuple[Batch, ...]]:
     """The samples in batches, each with what stands beside them; left out where any of them cannot be read.
 
     Raises:
         DataError: what stands beside has another size than the samples.
     """
-    columns = [Beside(_dataset(subject), subject.indices), *others]
+    columns = [Companions(_dataset(subject), subject.indices), *others]
     subjects = [subject, *(replace(subject, dataset=o.dataset, indices=o.indices) for o in others)]
     streams = [_samples(s) for s in subjects]
     heads = [next(s, None) for s in streams]

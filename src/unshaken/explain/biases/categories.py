@@ -111,11 +111,11 @@ def read_categories(text: str, classes: Sequence[str], count: int | None = None)
         return Categories(tuple(IMAGENET_16), tuple(IMAGENET_16.values()))
     named = ClassNames(classes or [str(i) for i in range(count or 0)])
     groups = {name: tuple(_place(named, c, name, text) for c in members) for name, members in _read(text).items()}
-    taken: dict[int, str] = {}
+    owner: dict[int, str] = {}
     for name, group in groups.items():
         for place in group:
-            if taken.setdefault(place, name) != name:
-                raise ParameterError(f"categories {text!r}: class {place} is in {taken[place]!r} and in {name!r}")
+            if owner.setdefault(place, name) != name:
+                raise ParameterError(f"categories {text!r}: class {place} is in {owner[place]!r} and in {name!r}")
     return _checked(Categories(tuple(groups), tuple(groups.values())), text)
 
 

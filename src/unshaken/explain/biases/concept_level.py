@@ -65,7 +65,9 @@ class ConceptLevel(Analysis):
             categories, passes = found.extra["categories"], passes + found.forwards
             counted = {layer: dict(counts) for layer, counts in found.extra["detectors"].items()}
             units = dict.fromkeys(found.rows["layer"])
-            detectors[model] = {layer: _by_category(counted.get(layer, {}), categories) for layer in units}
+            detectors[model] = {
+                layer: {category: counted.get(layer, {}).get(category, 0) for category in categories} for layer in units
+            }
             for place, (layer, counts) in enumerate(detectors[model].items()):
                 if (figure := low_level_share(counts)) is not None:
                     figures[f"low_level.{model}.{layer}"] = figure
@@ -78,7 +80,3 @@ class ConceptLevel(Analysis):
         remarks.append(f"A unit is a detector above an IoU of {self.least:g} in every model.")
         extra = {"models": list(detectors), "detectors": detectors, "categories": categories, "least": self.least}
         return Findings(rows, figures, tuple(remarks), extra=extra, forwards=passes)
-
-
-def _by_category(counts: Mapping[str, int], categories: list[str]) -> dict[str, int]:
-    return {name: counts.get(name, 0) for name in categories}

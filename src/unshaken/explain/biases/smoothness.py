@@ -156,19 +156,17 @@ class Smoothness(Analysis):
         if not parts:
             raise DataError("smoothness: no image could be read")
         found = {key: tuple(torch.cat(column) for column in zip(*pairs, strict=True)) for key, pairs in parts.items()}
-        first = {name: kernel_variation(_first_kernel(model)).mean() for name, model in subject.models.items()}
+        first: dict[str, float] = {}
+        for name, model in subject.models.items():
+            wide = [m.weight.detach() for m in convolutions(model).values() if m.weight[0, 0].numel() > 1]
+            if not wide:
+                raise ModelError(f"model {model.name!r} has convolutions of one place only, whose filters cannot vary")
+            first[name] = float(kernel_variation(wide[0]).mean())
         meters = [oracle.meter for oracle in answers.oracles.values()]
         return Findings(
-            **_summed(found, layers, {name: float(v) for name, v in first.items()}, self.noise),
+            **_summed(found, layers, first, self.noise),
             forwards=sum(m.forwards for m in meters),
         )
-
-
-def _first_kernel(model: Classifier) -> Tensor:
-    wide = [m.weight.detach() for m in convolutions(model).values() if m.weight.shape[2] * m.weight.shape[3] > 1]
-    if not wide:
-        raise ModelError(f"model {model.name!r} has convolutions of one place only, whose filters cannot vary")
-    return wide[0]
 
 
 def _summed(

@@ -70,8 +70,8 @@ class Subject:
         """
         if self.dataset is None:
             return
-        seen = view or (self.model.view if self.models else None)
-        for part in stream(self.dataset, self.indices, view=seen, workers=self.workers, batch_size=self.batch):
+        chosen_view = view or (self.model.view if self.models else None)
+        for part in stream(self.dataset, self.indices, view=chosen_view, workers=self.workers, batch_size=self.batch):
             if isinstance(part, BadSample):
                 self.bad[part.id] = part.reason
             else:

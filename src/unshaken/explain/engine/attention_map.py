@@ -49,7 +49,7 @@ class Tokens:
 
 
 def find_tokens(model: Classifier, images: Tensor) -> Tokens:
-    """See `Tokens`.
+    """Find the tokens of a vision transformer.
 
     Which tokens the head reads is seen from the gradient of the logits by what the last attention layer gives: it is
     zero for all others. So a class token, a mean over patches, and registers that nobody reads need no name.
@@ -65,7 +65,10 @@ def find_tokens(model: Classifier, images: Tensor) -> Tokens:
     grid, tokens = (images.shape[2] // side, images.shape[3] // side), 0
     with evaluating(model), torch.enable_grad():
         points = images[:1].detach().clone().requires_grad_(True)
-        places = _output_places(names, layers)
+        places: dict[str, str] = {}  # where heads' outputs are read; layers where they are not to be read stay out
+        for name, layer in zip(names, layers, strict=True):
+            with suppress(ModelError):
+                places[name] = output_place(layer, name)
         logits, found = model.features(points, [*(name + INPUT for name in names), *places.values(), names[-1]])
         for name, layer in zip(names, layers, strict=True):
             count = _count(layer, found[name + INPUT], tokens)
@@ -93,15 +96,6 @@ def find_tokens(model: Classifier, images: Tensor) -> Tokens:
     if not bool(read.any()):
         raise ModelError(f"model {model.name!r}: no logit hangs on what its last attention layer {names[-1]!r} gives")
     return Tokens(layers, names, grid, tokens - grid[0] * grid[1], read.float() / read.sum())
-
-
-def _output_places(names: tuple[str, ...], layers: tuple[nn.Module, ...]) -> dict[str, str]:
-    """Where the heads' outputs of each layer are read; a layer where they are not to be read is left out."""
-    found: dict[str, str] = {}
-    for name, layer in zip(names, layers, strict=True):
-        with suppress(ModelError):
-            found[name] = output_place(layer, name)
-    return found
 
 
 def _count(layer: nn.Module, given: Tensor, expected: int) -> int | None:
@@ -186,7 +180,7 @@ class AttentionMap(OneQuery):
 
     @property
     def tokens(self) -> Tokens:
-        """Those that `prepare` found."""
+        """Tokens of the model that `prepare` was given."""
         if self._tokens is None:
             raise RuntimeError("the tokens of a model are known after prepare")
         return self._tokens

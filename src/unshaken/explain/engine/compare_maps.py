@@ -194,7 +194,9 @@ def compare_methods(baseline: MapValues, candidate: MapValues, *, level: float =
     >>> figure.value, figure.n
     (0.25, 2)
     """
-    before, after = _matched(baseline, candidate)
+    place = {name: i for i, name in enumerate(candidate.ids)}
+    shared = [(i, place[name]) for i, name in enumerate(baseline.ids) if name in place]
+    before, after = baseline.values[[i for i, _ in shared]], candidate.values[[j for _, j in shared]]
     known = np.isfinite(before) & np.isfinite(after)
     return paired_difference(before[known], after[known], level=level) if known.any() else None
 
@@ -209,18 +211,6 @@ def compare_models(baseline: MapValues, candidate: MapValues, *, level: float = 
     """
     if baseline.correct is None or candidate.correct is None:
         raise DataError("two models are compared on what both classify rightly: give `correct` for each")
-    before, after = _right(baseline, baseline.correct), _right(candidate, candidate.correct)
+    before = MapValues(baseline.ids, np.where(baseline.correct, baseline.values, np.nan))
+    after = MapValues(candidate.ids, np.where(candidate.correct, candidate.values, np.nan))
     return compare_methods(before, after, level=level)
-
-
-def _right(found: MapValues, correct: NDArray[np.bool_]) -> MapValues:
-    """The same without the values of samples that are classified wrongly."""
-    return MapValues(found.ids, np.where(correct, found.values, np.nan))
-
-
-def _matched(one: MapValues, other: MapValues) -> tuple[Numbers, Numbers]:
-    """The values of the samples that both have, in one order."""
-    place = {name: i for i, name in enumerate(other.ids)}
-    rows = [(i, place[name]) for i, name in enumerate(one.ids) if name in place]
-    first, second = ([r[k] for r in rows] for k in (0, 1))
-    return one.values[first], other.values[second]

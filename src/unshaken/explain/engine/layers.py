@@ -117,13 +117,13 @@ def layer_outputs(model: Classifier, images: Tensor) -> list[LayerOutput]:
         ModelError: as `layer_shapes`.
     """
     found: list[LayerOutput] = []
-    seen: WeakValueDictionary[tuple[int, int], Tensor] = WeakValueDictionary()
+    known: WeakValueDictionary[tuple[int, int], Tensor] = WeakValueDictionary()
 
     def note(name: str, output: object) -> None:
         if isinstance(output, Tensor):
             key = id(output), output._version  # which a change in place makes another one
-            found.append(LayerOutput(name, tuple(output.shape), seen.get(key) is output))
-            seen[key] = output
+            found.append(LayerOutput(name, tuple(output.shape), known.get(key) is output))
+            known[key] = output
 
     handles = [
         module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))

@@ -17,7 +17,6 @@ from unshaken.explain.filters.measures import (
     FEWEST,
     KINDS,
     Bounds,
-    count_kinds,
     degenerate_kinds,
     kernel_variation,
     near_zero,
@@ -76,10 +75,10 @@ class FilterQuality(Analysis):
         if not layer.is_finite:
             return {**row, **empty, "error": "its weights are infinite or not a number"}
         sparse = near_zero(layer.filters, self.near_zero)
-        kept = layer.filters[~sparse] if self.clean and not sparse.all() else layer.filters
-        entropy = variance_entropy(kept)
-        threshold = random_entropy(len(kept)) if self.size == 3 else None
-        kinds = degenerate_kinds(float(sparse.mean()), entropy, threshold, len(kept), Bounds(self.sparse, self.low))
+        filters = layer.filters[~sparse] if self.clean and not sparse.all() else layer.filters
+        entropy = variance_entropy(filters)
+        threshold = random_entropy(len(filters)) if self.size == 3 else None
+        kinds = degenerate_kinds(float(sparse.mean()), entropy, threshold, len(filters), Bounds(self.sparse, self.low))
         return {
             **row, "sparsity": float(sparse.mean()), "entropy": entropy, "orthogonality": orthogonality(layer.weight),
             "smoothness": kernel_variation(layer.weight), "random_entropy": threshold, "degenerate": "+".join(kinds),
@@ -118,9 +117,9 @@ def summarise(rows: list[dict[str, Any]], seed: int = 0) -> dict[str, Figure]:
             figures[f"{key}_by_filter"] = _mean(values, counts, seed)
     kinds = [tuple((r["degenerate"] or "").split("+")) for r in rows]
     counts = np.array([r["filters"] for r in rows], np.float64)
-    for kind, count in count_kinds(kinds).items():
+    for kind in KINDS:
         name = kind.replace("-", "_")
-        figures[f"{name}_layers"] = share(count, len(rows))
+        figures[f"{name}_layers"] = share(sum(kind in k for k in kinds), len(rows))
         figures[f"{name}_filters"] = _mean(np.array([float(kind in k) for k in kinds]), counts, seed, 1.0)
     figures["degenerate_layers"] = share(sum(any(kind in k for kind in KINDS) for k in kinds), len(rows))
     return figures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -211,8 +210,3 @@ def degenerate_kinds(
         RANDOM: enough and random_entropy is not None and entropy >= random_entropy,
     }
     return tuple(kind for kind in KINDS if marks[kind])
-
-
-def count_kinds(layers: Sequence[tuple[str, ...]]) -> dict[str, int]:
-    """How many layers are of each kind."""
-    return {kind: sum(kind in one for one in layers) for kind in KINDS}

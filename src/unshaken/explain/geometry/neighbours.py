@@ -158,8 +158,8 @@ class CrossPairs:
 
     def among(self, chosen: NDArray[np.bool_]) -> CrossPairs:
         """Those pairs of which both samples are chosen; the total is not known then, and stays."""
-        kept = chosen[self.first] & chosen[self.second]
-        return CrossPairs(self.distances[kept], self.first[kept], self.second[kept], self.total)
+        rows = chosen[self.first] & chosen[self.second]
+        return CrossPairs(self.distances[rows], self.first[rows], self.second[rows], self.total)
 
 
 def rank(total: int, quantile: float) -> int:

@@ -54,11 +54,11 @@ class UnitEditing(Analysis):
             subject.model, chosen, order, choose, judge, most=self.most, others=others if self.draws else (),
             draws=self.draws, seed=subject.seed, batch=subject.batch,
         )  # fmt: skip
-        said = {Unit(row["layer"], int(row["unit"])): row["description"] for row in rows}
+        descriptions = {Unit(row["layer"], int(row["unit"])): row["description"] for row in rows}
         whole = float(correct(subject.model, order, batch=subject.batch).mean())
         columns: dict[str, Sequence[Any]] = {
             "layer": [u.layer for u in found.ordered], "unit": [u.unit for u in found.ordered],
-            "description": [said[u] for u in found.ordered], "effect": [whole - a for a in found.alone],
+            "description": [descriptions[u] for u in found.ordered], "effect": [whole - a for a in found.alone],
         }  # fmt: skip
         figures = {"gain": found.comparison.difference}
         if found.over_random is not None:
