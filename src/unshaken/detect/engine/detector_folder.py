@@ -26,7 +26,7 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class DetectorRecord(BaseModel):
-    """One fitted detector.
+    """Record of a fitted detector.
 
     Args:
         label: unique in the folder, and fit for a file name.
@@ -42,7 +42,7 @@ class DetectorRecord(BaseModel):
 
 
 class AnatomyRecord(BaseModel):
-    """Where in the model the detectors look; see `Anatomy`."""
+    """Record of the model's layers that detectors read; see `Anatomy`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class AnatomyRecord(BaseModel):
 
 
 class FitRecord(BaseModel):
-    """Where the detectors come from; a fit may say more.
+    """Record of the fit that made the detectors; it may have further fields.
 
     Args:
         view: the model's view of photos, as `view_text` gives it; None in folders of earlier versions.
@@ -98,7 +98,7 @@ class FitRecord(BaseModel):
 
 
 def view_text(view: View | None) -> str:
-    """A view in words.
+    """Describe a view of photos in words.
 
     >>> view_text(None)
     'as they are'
@@ -126,7 +126,7 @@ class DetectorList(BaseModel):
 
 
 def read_list(folder: str) -> DetectorList:
-    """What a folder of detectors says of itself.
+    """Read the list of a folder of detectors.
 
     Raises:
         RunError: there is nothing, or it is damaged.

@@ -48,7 +48,7 @@ def guard(detector_set: DetectorSet, label: str, accept: float = 0.95) -> Classi
 
 
 class GuardNet(nn.Module):
-    """See `guard`."""
+    """Network of a guarded classifier: the model's logits and that of rejection; see `guard`."""
 
     def __init__(self, detector_set: DetectorSet, label: str, accept: float) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class GuardNet(nn.Module):
 
 
 def _through(queries: QueryGenerator[T], model: Classifier, device: torch.device) -> T:
-    """A detector's questions, answered with a graph by a model on a device."""
+    """Answer a detector's queries by a model on a device, with a graph."""
     answer: Any = None
     while True:
         try:
@@ -104,7 +104,7 @@ class UncountedPasses:
         self.model = model
 
     def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and features."""
+        """Run the model for logits and features."""
         return self.model.features(images, layers)
 
     def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
@@ -116,9 +116,9 @@ class UncountedPasses:
         return gradients_by(value, places)
 
     def method(self) -> AbstractContextManager[None]:
-        """Times nothing."""
+        """Give a context that times nothing."""
         return nullcontext()
 
     def chunks(self, images: Tensor, function: Callable[[Tensor], Answer]) -> Answer:
-        """All at once."""
+        """Evaluate all images at once."""
         return function(images)

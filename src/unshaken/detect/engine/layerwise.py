@@ -93,7 +93,7 @@ FEWEST = 5
 
 
 def named_layers(anatomy: Anatomy, text: str) -> tuple[str, ...]:
-    """Layers as a parameter names them.
+    """Find the layers that a parameter names.
 
     Args:
         anatomy: of the model.
@@ -131,7 +131,7 @@ class LayerwiseDetector(Detector):
 
     @abstractmethod
     def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor | QueryGenerator[Tensor]:
-        """One score a layer, float64 `[N, L]`."""
+        """Score each sample in each layer, float64 `[N, L]`."""
 
     @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ class LayerwiseDetector(Detector):
 
 
 def combine_layers(scores: Tensor, bank: Bank) -> Tensor:
-    """One score `[N]` of those of the layers: `sum_l alpha_l (s_l - m_l) / sd_l`; that of a single layer as it is.
+    """Combine the scores of layers to one `[N]`: `sum_l alpha_l (s_l - m_l) / sd_l`; that of a single layer as it is.
 
     Args:
         scores: s, `[N, L]`.

@@ -208,7 +208,7 @@ class Mahalanobis(LayerwiseDetector):
         return torch.einsum("nkr,ksr->nks", away, bank[f"{number}.classes"]).square().sum(2)
 
     def _share(self, fit_data: FitData, name: str) -> float | Tensor:
-        """Of the tied covariance that is replaced."""
+        """Share of the tied covariance that shrinkage replaces."""
         if self.shrinkage != "ledoit-wolf":
             return self.shrinkage
         moments = fit_data.moments[name]

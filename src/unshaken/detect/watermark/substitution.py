@@ -31,7 +31,7 @@ Mode = Literal["image", "universal"]
 
 @dataclass(frozen=True, slots=True)
 class Substitute:
-    """A trained substitute.
+    """A trained substitute and its accuracy on held-out images.
 
     Args:
         model: of two classes, clean and marked, in evaluation mode.

@@ -16,7 +16,7 @@ from unshaken.models.networks.small import SmallNet
 
 
 class WatermarkSettings(Parameters):
-    """What the networks are built from, and how they are trained."""
+    """Sizes of the networks and settings of their training."""
 
     image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field((3, 32, 32), description="channels, height, width")
     n_bits: PositiveInt = Field(30, description="bits that an image carries")

@@ -82,7 +82,7 @@ def segment_means(images: Tensor, segments: Tensor) -> Tensor:
 
 
 class Copies(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.

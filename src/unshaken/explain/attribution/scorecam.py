@@ -82,7 +82,7 @@ def stretched(outputs: Tensor, number: Tensor, size: torch.Size) -> Tensor:
 
 
 class ScoredMaps(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.

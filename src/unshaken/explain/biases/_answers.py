@@ -36,7 +36,7 @@ def most_likely(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(slots=True, eq=False)
 class Answers:
-    """What models answer to stimuli.
+    """Answers of models to stimuli, a row each, and examples of the stimuli.
 
     Args:
         oracles: name of the model to what asks it.
@@ -122,7 +122,7 @@ def _listed(values: Tensor | None) -> list[int] | None:
 
 @contextmanager
 def asking(subject: Subject) -> Iterator[Answers]:
-    """All models in evaluation mode, to be asked; they are left as they were found."""
+    """Put all models in evaluation mode to be asked; they are left as they were found."""
     with ExitStack() as stack:
         for model in subject.models.values():
             stack.enter_context(evaluating(model))
@@ -131,7 +131,7 @@ def asking(subject: Subject) -> Iterator[Answers]:
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """What stands beside each sample.
+    """One image more for each sample, such as its partner or its mask.
 
     Args:
         dataset: where it comes from.
@@ -173,14 +173,14 @@ def partners_in(subject: Subject, chosen: Indices) -> Companions:
 
 
 def read_together(subject: Subject, *others: Companions) -> Iterator[tuple[Batch, ...]]:
-    """The samples in batches, each with what stands beside them; left out where any of them cannot be read.
+    """The samples in batches, each with its companions; left out where any of them cannot be read.
 
     Raises:
-        DataError: what stands beside has another size than the samples.
+        DataError: companions have another size than the samples.
     """
     columns = [Companions(_dataset(subject), subject.indices), *others]
     subjects = [subject, *(replace(subject, dataset=o.dataset, indices=o.indices) for o in others)]
-    streams = [_samples(s) for s in subjects]
+    streams = [(batch[i : i + 1] for batch in s.batches() for i in range(len(batch))) for s in subjects]
     heads = [next(s, None) for s in streams]
     rows: list[tuple[Batch, ...]] = []
     for places in zip(*(c.indices for c in columns), strict=True):
@@ -209,12 +209,6 @@ def _joined(rows: Sequence[tuple[Batch, ...]]) -> tuple[Batch, ...]:
             "bring all to one size with the option size, as in ?size=224"
         )
     return found
-
-
-def _samples(subject: Subject) -> Iterator[Batch]:
-    for batch in subject.batches():
-        for i in range(len(batch)):
-            yield batch[i : i + 1]
 
 
 def _dataset(subject: Subject) -> Dataset:

@@ -139,11 +139,7 @@ class CueConflict(Analysis):
 
 
 def _named(subject: Subject, categories: Categories) -> Iterator[Stimuli]:
-    """The user's images, whose files are called after their two cues.
-
-    Raises:
-        DataError: no file is called so, or the names are those of no category.
-    """
+    """The user's images, whose files are called after their two cues."""
     place = {name.casefold(): i for i, name in enumerate(categories.names)}
     spec = "" if subject.dataset is None else subject.dataset.options.spec
     ids = [] if subject.dataset is None else [subject.dataset.ids[i] for i in subject.indices]

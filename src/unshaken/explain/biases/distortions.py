@@ -60,7 +60,8 @@ class Distortion:
     paired: bool = False
 
 
-def _noise(batch: Batch, sd: float, seed: int) -> Tensor:
+def add_noise(batch: Batch, sd: float, seed: int) -> Tensor:
+    """Images with Gaussian noise of deviation `sd` that depends on the seed and their ids, not clipped."""
     draws = SampleRng.of(seed, f"gaussian noise {sd:g}", batch.ids).noise(*batch.images.shape[1:])
     return batch.images + sd * draws.to(batch.images.device)
 
@@ -68,7 +69,7 @@ def _noise(batch: Batch, sd: float, seed: int) -> Tensor:
 _STRONG: Mapping[str, tuple[str, Callable[[float], Apply]]] = {
     "scramble": ("{0:g} x {0:g} tiles in another order", lambda p: lambda b, o, s: scramble_inside(b.images, int(p))),
     "blur": ("Gaussian blur, sigma {0:g} px", lambda sigma: lambda b, o, s: gaussian_blur(b.images, sigma)),
-    "noise": ("Gaussian noise, deviation {0:g}", lambda sd: lambda b, o, s: _noise(b, sd, s)),
+    "noise": ("Gaussian noise, deviation {0:g}", lambda sd: lambda b, o, s: add_noise(b, sd, s)),
 }
 """Name to words and to what makes the change of a strength."""
 LARGEST = 100
@@ -222,11 +223,6 @@ def _note(
 
 
 def _same_ids(subject: Subject, spec: str) -> Companions:
-    """The user's versions of the samples.
-
-    Raises:
-        DataError: a sample has none.
-    """
     given = load_data(spec)
     place = {i: n for n, i in enumerate(given.ids)}
     ids = [] if subject.dataset is None else [subject.dataset.ids[i] for i in subject.indices]

@@ -112,7 +112,7 @@ RELEVANCE = "relevance"
 
 
 class AttentionQuery(Query):
-    """What `method.follow` makes of the attention of all layers: `features["relevance"]`, `[N, T]`.
+    """Relevance that `method.follow` carries through the attention of all layers: `features["relevance"]`, `[N, T]`.
 
     Args:
         points: `[N, C, H, W]`.

@@ -33,7 +33,7 @@ class Target(State):
 
 
 class TargetScore(Objective):
-    """The score of a class.
+    """Score of a class as an objective.
 
     Args:
         classes: int64 `[N]`.
@@ -71,7 +71,7 @@ S = TypeVar("S", bound=State)
 
 
 class AttributionMap(State):
-    """Maps of N samples.
+    """Maps of N samples, and how far each is from a known total.
 
     Args:
         map: float32 `[N, H, W]`; a pixel with a larger value counts more for the class. Below 0, where a method knows
@@ -126,7 +126,7 @@ class Attribution(Parameters, ABC, Generic[S]):
 
     @abstractmethod
     def tell(self, state: S, answer: Answer) -> S:
-        """The next state."""
+        """Take an answer and give the next state."""
 
     @abstractmethod
     def done(self, state: S) -> Tensor:
@@ -134,14 +134,14 @@ class Attribution(Parameters, ABC, Generic[S]):
 
     @abstractmethod
     def result(self, state: S) -> AttributionMap:
-        """The maps."""
+        """Maps of complete states."""
 
     def goal(self, state: S) -> None:
         """A map is never done early."""
 
 
 class MapState(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.
@@ -195,7 +195,7 @@ def even_piece(count: int, most: int) -> int:
 
 
 class ControlState(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.

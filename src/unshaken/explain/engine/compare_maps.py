@@ -137,7 +137,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapValues:
-    """What a metric says of the maps of one method for one model.
+    """Values of a metric for the maps of one method and one model.
 
     Args:
         ids: of the samples, each once.
@@ -202,7 +202,7 @@ def compare_methods(baseline: MapValues, candidate: MapValues, *, level: float =
 
 
 def compare_models(baseline: MapValues, candidate: MapValues, *, level: float = 0.95) -> Figure | None:
-    """As `compare_methods`, over the samples that both models classify rightly.
+    """Compare the maps of two models by a paired mean over the samples that both classify rightly.
 
     Each model's own right samples would be other images for each, and easier ones for the weaker model.
 

@@ -22,7 +22,7 @@ CHUNK = 64
 
 
 class Masking(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.

@@ -55,7 +55,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapScores:
-    """What a metric says of N maps.
+    """Values of a metric for N maps, and their cost.
 
     Args:
         value: float64 `[N]`; NaN where it says nothing, such as without a box or for a constant map.

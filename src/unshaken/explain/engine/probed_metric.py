@@ -58,7 +58,7 @@ class Probes(Logits):
 
 
 class Probing(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its map.
@@ -87,7 +87,7 @@ class ProbedMetric(MapMetric):
 
     @abstractmethod
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
-        """Some of the copies.
+        """Make some of the copies.
 
         Args:
             target: the samples.
@@ -105,7 +105,7 @@ class ProbedMetric(MapMetric):
         """
 
     def removed(self, images: Tensor, rng: SampleRng, model: Classifier) -> Tensor:
-        """What stands in the place of removed pixels, `[N, C, H, W]`; the images where none are removed."""
+        """Replacement of removed pixels, `[N, C, H, W]`; the images where none are removed."""
         return images
 
     @override

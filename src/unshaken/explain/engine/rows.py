@@ -143,7 +143,7 @@ TEXTURES = declare_table(
 
 
 def table_rows(table: str, condition: str, method: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
-    """The rows of a method.
+    """Make the table of a method's rows.
 
     Args:
         table: one of those above.
@@ -158,7 +158,7 @@ RECORD = "explain.json"
 
 
 class MethodRecord(BaseModel):
-    """What was found by one method.
+    """Record of one method: its parameters, figures and cost.
 
     Args:
         method: its registry name.
@@ -184,7 +184,7 @@ class MethodRecord(BaseModel):
 
 
 class ExplainRecord(BaseModel):
-    """What a run of `unshaken explain` was told, and, at its end, what it found.
+    """Record of a run of `unshaken explain`: its settings and, at its end, its findings.
 
     Args:
         settings: what was asked; a resume with others is refused.
@@ -208,7 +208,7 @@ class ExplainRecord(BaseModel):
 
     @classmethod
     def read(cls, run: RunDir) -> ExplainRecord:
-        """The record of a run.
+        """Read the record of a run.
 
         Raises:
             RunError: it is absent or damaged.
@@ -217,5 +217,5 @@ class ExplainRecord(BaseModel):
         return validate(cls, run.read_json(RECORD), where, RunError, "explain again in a new --out")
 
     def write(self, run: RunDir) -> None:
-        """Keep it."""
+        """Write the record to a run."""
         run.write_json({"schema": 1, **self.model_dump(mode="json")}, RECORD)

@@ -68,7 +68,7 @@ class FilterQuality(Analysis):
         return Findings(columns, figures, self._remarks(rows), extra={"kernel": self.size, "measured": list(MEASURED)})
 
     def measure(self, layer: ConvLayer) -> dict[str, Any]:
-        """The row of one layer."""
+        """Measure one layer: its row."""
         n = len(layer.filters)
         row: dict[str, Any] = {"layer": layer.name, "depth": layer.depth, "size": self.size, "filters": n}
         empty = dict.fromkeys((*MEASURED, "random_entropy", "degenerate"))
@@ -102,7 +102,7 @@ class FilterQuality(Analysis):
 
 
 def summarise(rows: list[dict[str, Any]], seed: int = 0) -> dict[str, Figure]:
-    """What sums up the layers of one model: means over layers and over filters, and the shares that degenerate.
+    """Summarise the layers of one model: means over layers and over filters, and the shares that degenerate.
 
     Args:
         rows: of its layers, those with an error left out; not empty.

@@ -58,7 +58,7 @@ def read_onnx(path: str) -> list[tuple[str, Numbers, bool]]:
 
 
 class _Constants:
-    """What the tensors of a graph are that do not depend on its input."""
+    """Tensors of a graph that do not depend on its input."""
 
     def __init__(self, graph: Any, to_array: Any) -> None:
         self.to_array = to_array
@@ -130,7 +130,7 @@ class ConvLayer:
 
     @property
     def filters(self) -> Numbers:
-        """One kernel a row: `[outputs * inputs / groups, height * width]`, row by row of the kernel."""
+        """Kernels, one a row: `[outputs * inputs / groups, height * width]`, row by row of the kernel."""
         return self.weight.reshape(-1, self.weight.shape[2] * self.weight.shape[3])
 
     @property

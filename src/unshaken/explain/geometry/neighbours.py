@@ -157,7 +157,7 @@ class CrossPairs:
         return 1 / distance if distance > 0 else math.inf
 
     def among(self, chosen: NDArray[np.bool_]) -> CrossPairs:
-        """Those pairs of which both samples are chosen; the total is not known then, and stays."""
+        """Pairs of which both samples are chosen; the total is not known then, and stays."""
         rows = chosen[self.first] & chosen[self.second]
         return CrossPairs(self.distances[rows], self.first[rows], self.second[rows], self.total)
 

@@ -58,7 +58,7 @@ class CaptionSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionModels:
-    """A trained captioner.
+    """A trained captioner with its language model and vocabulary.
 
     Args:
         captioner: of the last epoch with the best BLEU on held-out units, in evaluation mode.

@@ -112,7 +112,7 @@ class Pyramid:
         self.model, self.layers = model, tuple(layers)
 
     def keys(self, images: Tensor, masks: Tensor) -> Tensor:
-        """One vector an image: the layers' masked means, joined, `[N, F]`.
+        """Encode each image under its mask: the layers' masked means, joined, `[N, F]`.
 
         Args:
             images: `[N, C, H, W]` in [0, 1]; brought to the size that the network takes.
@@ -179,7 +179,7 @@ class Captioner(nn.Module):
     def step(
         self, keys: Keys, words: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """One word further.
+        """Predict the next word of each text.
 
         Args:
             keys: as `begin` gives them; of one unit for all N texts.

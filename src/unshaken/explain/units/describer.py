@@ -59,7 +59,7 @@ class Describer(ABC):
 
     @abstractmethod
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
-        """What the describer sees in each exemplar, `[n, F]`.
+        """Encode each exemplar for the describer, `[n, F]`.
 
         Args:
             images: `[n, C, H, W]` in [0, 1].

@@ -42,7 +42,7 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 @lru_cache(64)
 def _weights(given: int, wanted: int) -> Tensor:
-    """What each given place counts in each wanted one, `[wanted, given]`."""
+    """Weight of each given place in each wanted one, `[wanted, given]`."""
     places = torch.eye(given)[None]
     return F.interpolate(places, wanted, mode="linear", align_corners=False)[0].T.contiguous()
 
@@ -57,7 +57,7 @@ def pack(masks: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor, size: tuple[int, int]) -> Tensor:
-    """What `pack` made of masks of this height and width, bool `[..., H, W]`."""
+    """Masks of this height and width from the result of `pack`, bool `[..., H, W]`."""
     flat = np.unpackbits(packed.cpu().numpy(), axis=-1, count=size[0] * size[1])
     return torch.from_numpy(flat).bool().reshape(*packed.shape[:-1], *size)
 
@@ -99,7 +99,7 @@ class Best:
         return self._maps[torch.arange(len(self._slots), device=self._slots.device)[:, None], self._slots]
 
     def add(self, values: Tensor, samples: Tensor, maps: Tensor) -> None:
-        """See further samples.
+        """Compare further samples with the best so far.
 
         Args:
             values: `[N, U]`.
@@ -216,7 +216,7 @@ def probe(
 
 
 class _Layer:
-    """What is gathered of the units of a layer while their maps stream by."""
+    """Statistics of the units of a layer, gathered while their maps stream by."""
 
     def __init__(
         self, units: int, shape: tuple[int, int], size: tuple[int, int], k: int, sketch: QuantileSketch, rank: Rank,
@@ -247,12 +247,12 @@ class _Layer:
         self.best.keep_maps(self.shape, self.size)
 
     def add_areas(self, maps: Tensor, samples: Tensor) -> None:
-        """As `add`, in the second pass."""
+        """Rank samples by the areas above the thresholds, in the second pass."""
         areas = (maps > self.thresholds[:, None, None]).float().mean((2, 3))
         self.best.add(areas, samples, maps.nan_to_num(0.0, 0.0, 0.0))
 
     def exemplars(self, name: str) -> Exemplars:
-        """What was gathered, on the CPU."""
+        """Exemplars of the layer, on the CPU."""
         best = self.best
         return Exemplars(
             name, self.sketch.value().cpu(), self.sketch.error(), best.samples.cpu(), best.values.cpu(),

@@ -75,7 +75,7 @@ BACKGROUND = 256
 
 @dataclass(frozen=True, slots=True)
 class UnitWords:
-    """What is said of a unit; a row without its exemplars."""
+    """Description of a unit, or why it has none: its row without its exemplars."""
 
     description: str | None = None
     category: str | None = None
@@ -145,11 +145,12 @@ class MILAN(Analysis):
         remarks.append("A description is a correlation: take the unit out to see what it is for.")
         extra |= {"mask_size": list(next(iter(found.values())).size), "layers": list(found)}
         if self.annotations:
-            extra["annotations"] = self._annotated(rows)
+            table = read_annotations(self.annotations)
+            units = (Unit(layer, unit) for layer, unit in zip(rows["layer"], rows["unit"], strict=True))
+            extra["annotations"] = {str(u): table[u] for u in units if u in table}
         return Findings(rows, figures, tuple(remarks), arrays, extra, forwards=passes + more)
 
     def _prepare(self, subject: Subject) -> tuple[Subject, Describer]:
-        """What is probed, and the describer."""
         if self.describer == "concepts":
             concepts = open_concepts(self.concepts, subject.model, images=self.images, seed=subject.seed)
             own = replace(subject, dataset=concepts.dataset, indices=range(len(concepts.dataset)))
@@ -171,7 +172,7 @@ class MILAN(Analysis):
     def describe(
         self, found: Exemplars, describer: Describer, subject: Subject, reader: ImageReader
     ) -> list[UnitWords]:
-        """What is said of each unit of a layer.
+        """Describe each unit of a layer.
 
         Args:
             found: the exemplars of the layer.
@@ -214,12 +215,6 @@ class MILAN(Analysis):
         whole = float(correct(subject.model, batch).mean())
         alone = single_accuracies(subject.model, units, batch)
         return {u: whole - a for u, a in zip(units, alone, strict=True)}, len(batch) * (len(units) + 1)
-
-    def _annotated(self, rows: Mapping[str, list[Any]]) -> dict[str, list[str]]:
-        """What people wrote of the units that were described, by `layer:unit`."""
-        table = read_annotations(self.annotations)
-        units = [Unit(layer, unit) for layer, unit in zip(rows["layer"], rows["unit"], strict=True)]
-        return {str(u): table[u] for u in units if u in table}
 
 
 def _rows(

@@ -42,7 +42,11 @@ class UnitEditing(Analysis):
 
     @override
     def find(self, subject: Subject) -> Findings:
-        rows = self._rows()
+        if not Path(self.run).is_dir():
+            raise ParameterError(
+                f"unit-edit: {self.run!r} is no run directory: describe units first, with `unshaken explain milan`"
+            )
+        rows = [row for row in RunDir(self.run).rows("units").to_pylist() if row["method"] != self.info.name]
         chosen = list(dict.fromkeys(search_units(rows, self.words)))
         if not chosen:
             raise ParameterError(
@@ -66,13 +70,6 @@ class UnitEditing(Analysis):
         sizes = [len(order), len(choose), len(judge)]
         passes = len(order) * (len(chosen) + 1) + len(choose) * len(found.curve) + len(judge) * (2 + len(found.random))
         return Findings(columns, figures, extra={"edit": self._facts(found, sizes), "layers": []}, forwards=passes)
-
-    def _rows(self) -> list[dict[str, Any]]:
-        if not Path(self.run).is_dir():
-            raise ParameterError(
-                f"unit-edit: {self.run!r} is no run directory: describe units first, with `unshaken explain milan`"
-            )
-        return [row for row in RunDir(self.run).rows("units").to_pylist() if row["method"] != self.info.name]
 
     def _facts(self, found: UnitEdit, sizes: list[int]) -> dict[str, Any]:
         """For the page; see `unshaken.report.explained.unit_edit`."""
