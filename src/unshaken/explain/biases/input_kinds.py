@@ -141,7 +141,7 @@ class InputKinds(Analysis):
             raise DataError(f"input-kinds: {self.k} images for each channel were asked for, of {total}: lower k")
         judge_values = torch.cat(features) if features else None
         found = {key: kinds_of(one, torch.cat(labels), judge_values) for key, one in top.items()}
-        return Findings(**_summed(found, layers, self.k), forwards=sum(m.forwards for m in meters))
+        return _findings(found, layers, self.k, sum(m.forwards for m in meters))
 
 
 def channel_means(oracle: Oracle, layers: tuple[str, ...], images: Tensor) -> dict[str, Tensor]:
@@ -166,23 +166,20 @@ def kinds_of(top: TopImages, labels: Tensor, features: Tensor | None) -> dict[st
     return found
 
 
-def _summed(
-    found: dict[tuple[str, str], dict[str, Tensor]], layers: dict[str, tuple[str, ...]], k: int
-) -> dict[str, Any]:
-    """Rows, figures, arrays and facts of `Findings`."""
-    rows: dict[str, list[Any]] = {
-        name: [] for name in ("model", "layer", "depth", "quantity", "value", "low", "high", "n")
-    }
+def _findings(
+    found: dict[tuple[str, str], dict[str, Tensor]], layers: dict[str, tuple[str, ...]], k: int, forwards: int
+) -> Findings:
+    rows: list[dict[str, Any]] = []
     figures, arrays = {}, {}
     for (model, layer), proxies in found.items():
         for proxy, values in proxies.items():
             figure = figures[f"{proxy}.{model}.{layer}"] = mean_figure(values.numpy(), low=0.0)
             arrays[f"{model}.{layer}.{proxy}"] = values.float()
             depth = layers[model].index(layer) / max(1, len(layers[model]) - 1)
-            values_of = (model, layer, depth, proxy, figure.value, figure.low, figure.high, figure.n)
-            for column, value in zip(rows.values(), values_of, strict=True):
-                column.append(value)
+            where = {"model": model, "layer": layer, "depth": depth, "quantity": proxy}
+            rows.append({**where, "value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n})
     remarks = ("These are proxies: a robust channel is less specific for a class, which makes its top images differ.",)
     proxies_used = {name: PROXIES[name] for name in PROXIES if any(name in p for p in found.values())}
     extra = {"models": list(layers), "layers": layers, "k": k, "proxies": proxies_used}
-    return {"rows": rows, "figures": figures, "arrays": arrays, "remarks": remarks, "extra": extra}
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return Findings(columns, figures, remarks, arrays, extra, forwards=forwards)

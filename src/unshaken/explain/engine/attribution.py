@@ -50,11 +50,11 @@ class TargetScore(Objective):
 
 
 def score_of(logits: Tensor, classes: Tensor, score: Score) -> Tensor:
-    """The scores of classes.
+    """Scores of classes.
 
     Args:
-        logits: `[..., K]`.
-        classes: int64 `[...]`.
+        logits: `[..., K]`, such as `[N, K]` or `[N, Q, K]`.
+        classes: int64 `[...]`, or `[N]` for all Q points of a sample.
         score: see `Score`.
 
     Returns:
@@ -64,7 +64,8 @@ def score_of(logits: Tensor, classes: Tensor, score: Score) -> Tensor:
         logits = logits.softmax(-1)
     elif score == "log-probability":
         logits = logits.log_softmax(-1)
-    return logits.gather(-1, classes[..., None]).squeeze(-1)
+    classes = classes.view(*classes.shape, *[1] * (logits.ndim - classes.ndim)).expand(*logits.shape[:-1], 1)
+    return logits.gather(-1, classes).squeeze(-1)
 
 
 S = TypeVar("S", bound=State)

@@ -160,8 +160,7 @@ class _Search:
 
     def tell(self, state: Probing, answer: Answer) -> Probing:
         place = self._numbers(state).clamp(max=self.total)
-        logits = widen(required(answer.logits))
-        scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.metric.score)
+        scores = score_of(widen(required(answer.logits)), state.target.classes, self.metric.score)
         expected = state.expected
         if answer.value is not None:
             expected = expected.scatter(1, place, widen(answer.value))

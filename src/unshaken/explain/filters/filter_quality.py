@@ -16,7 +16,6 @@ from unshaken.explain.filters.kernels import ConvLayer, conv_layers, layers_of_s
 from unshaken.explain.filters.measures import (
     FEWEST,
     KINDS,
-    Bounds,
     degenerate_kinds,
     kernel_variation,
     near_zero,
@@ -78,7 +77,9 @@ class FilterQuality(Analysis):
         filters = layer.filters[~sparse] if self.clean and not sparse.all() else layer.filters
         entropy = variance_entropy(filters)
         threshold = random_entropy(len(filters)) if self.size == 3 else None
-        kinds = degenerate_kinds(float(sparse.mean()), entropy, threshold, len(filters), Bounds(self.sparse, self.low))
+        kinds = degenerate_kinds(
+            float(sparse.mean()), entropy, threshold, len(filters), most_sparsity=self.sparse, least_entropy=self.low
+        )
         return {
             **row, "sparsity": float(sparse.mean()), "entropy": entropy, "orthogonality": orthogonality(layer.weight),
             "smoothness": kernel_variation(layer.weight), "random_entropy": threshold, "degenerate": "+".join(kinds),
