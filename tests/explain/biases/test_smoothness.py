@@ -1,4 +1,4 @@
-"""Filters that let noise through and filters that do not, outliers, and nets without convolutions."""
+"""Total variation by hand, filters that let noise through and that do not, outliers, and nets without convolutions."""
 
 import math
 

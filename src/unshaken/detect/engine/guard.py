@@ -82,16 +82,14 @@ def _through(queries: QueryGenerator[T], model: Classifier, device: torch.device
         except StopIteration as stop:
             found: T = stop.value
             return found
-        answer = _answer_with_graph(query.to(device), model).to(float64_device(device))
-
-
-def _answer_with_graph(query: Query, model: Classifier) -> Answer:
-    if isinstance(query, Logits | Features) and query.points.ndim == 4:
-        layers = query.layers if isinstance(query, Features) else ()
-        logits, features = model.features(query.points, layers)
-        return Answer(logits=logits, labels=predict(logits), features=features)
-    with torch.enable_grad():  # a step of the image is taken as it is: its own gradient is not followed
-        return query.evaluate(UncountedPasses(model), None)
+        query = query.to(device)
+        if isinstance(query, Logits | Features) and query.points.ndim == 4:
+            logits, features = model.features(query.points, query.layers if isinstance(query, Features) else ())
+            reply = Answer(logits=logits, labels=predict(logits), features=features)
+        else:
+            with torch.enable_grad():  # a step of the image is taken as it is: its own gradient is not followed
+                reply = query.evaluate(UncountedPasses(model), None)
+        answer = reply.to(float64_device(device))
 
 
 class UncountedPasses:

@@ -1,4 +1,4 @@
-"""Smoothness: whether first filters are smooth, and whether pixel noise reaches the maps of deeper layers."""
+"""Smoothness: the total variation of first filters, and whether pixel noise reaches the maps of deeper layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`AttentionMap`: maps made from the attention of a vision transformer, from its last layer back to its first."""
+"""`AttentionMap`: maps made from the attention of a vision transformer, and the tokens that they are made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Attribution`: the mathematics of one map of the pixels that count for a class."""
+"""`Attribution`: the mathematics of one map of the pixels that count for a class, and the score that it explains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a metric of maps, and paired comparisons between methods and between models.
+"""Agreement between maps, figures of a metric of maps, and paired comparisons of methods and of models.
 
 The controls (a random map, an edge detector, the centre point) are methods like any other here.
 """

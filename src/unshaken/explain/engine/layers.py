@@ -1,4 +1,4 @@
-"""The layer whose output still has places: where class activation maps are read."""
+"""Layers of a network: the last one whose output has places, those of a user, and some spread over the depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`MapMetric`: what a map is worth, sample by sample."""
+"""`MapMetric`: the worth of a map, sample by sample, and the cases that it is judged by."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ProbedMetric`: metrics made from the class's score at a known number of changed copies of each image."""
+"""`ProbedMetric`: metrics made from the class's score at changed copies of each image, and areas under its curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of the room: a row a sample for maps and biases, a row a unit, a layer or a quantity for the rest."""
+"""The tables and the record of a run: a row a sample for maps and biases, else a row a unit, a layer or a quantity."""
 
 from __future__ import annotations
 

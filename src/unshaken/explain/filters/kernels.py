@@ -1,4 +1,4 @@
-"""The kernels of a network's convolutions, as they act: with every reparametrisation of the weights carried out."""
+"""The kernels of the convolutions of a network or an ONNX file, with every reparametrisation of weights carried out."""
 
 from __future__ import annotations
 

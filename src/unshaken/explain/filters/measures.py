@@ -1,4 +1,4 @@
-"""How evenly the filters of a layer vary in all directions, and how evenly random ones would."""
+"""Measures of a layer's filters: variance entropy, orthogonality, smoothness, sparsity, and the kinds of bad layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours of all points, exact, in float64 and in blocks, so that memory stays flat."""
+"""Nearest neighbours of all points, and closest pairs of different labels: exact, in float64 and in blocks."""
 
 from __future__ import annotations
 

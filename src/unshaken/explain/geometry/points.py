@@ -1,4 +1,4 @@
-"""Samples as points: pixels, or features of a layer."""
+"""Samples as points (pixels, or features of a layer), and rows of the table `geometry`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MILAN's captioner and language model: `p(d | E)` and `p(d)`.
+"""MILAN's captioner and language model, `p(d | E)` and `p(d)`, with vocabulary, encoder and beam search.
 
 Source: Hernandez et al. 2022, arXiv:2201.11114; show, attend and tell: Xu et al. 2015, arXiv:1502.03044.
 """

@@ -1,4 +1,4 @@
-"""`Describer`: from the exemplars of a unit to phrases, and the choice among them by pointwise mutual information."""
+"""`Describer`: from the exemplars of a unit to phrases of a concept set or a bank, and the choice among them by PMI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers whose units are looked at, and one forward pass that hands their maps on one layer at a time."""
+"""Units of layers: their maps, the layers to choose, and one forward pass that hands their maps on as they come."""
 
 from __future__ import annotations
 
