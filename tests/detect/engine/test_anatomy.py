@@ -1,4 +1,4 @@
-"""Where in a model a detector may look."""
+"""Layers of a model that detectors read, and features and probabilities of images of any size."""
 
 from __future__ import annotations
 

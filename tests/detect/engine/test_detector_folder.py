@@ -1,4 +1,4 @@
-"""The list of a folder of detectors: read as written, and damaged ones refused."""
+"""A folder of detectors: its list as written, damaged ones refused, and banks read whole and in pieces."""
 
 from __future__ import annotations
 

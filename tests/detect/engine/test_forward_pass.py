@@ -1,4 +1,4 @@
-"""What one pass said, for all to read."""
+"""Outputs of one shared pass, and its images as 8-bit pixels."""
 
 from __future__ import annotations
 

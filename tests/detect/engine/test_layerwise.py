@@ -1,4 +1,4 @@
-"""Layers as a parameter names them, and the images from which weights of layers are learned."""
+"""Layers as a parameter names them, FGSM examples, scales by hand, and logistic regression against scikit-learn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mahalanobis distances against hand-made numbers, scikit-learn and scipy."""
+"""Mahalanobis distances and Gaussians of features against hand-made numbers, scikit-learn and scipy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The k-th nearest of a bank, by blocks, against the whole matrix in float64."""
+"""The k-th nearest of a bank, in floats and in bytes, against the whole matrix in float64."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Marks by hand: how far they move an image, what is read off, chance matches, and what cannot be decoded."""
+"""Marks by hand: how far they move an image, what is read off, chance matches, and detectors that set their mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters that let noise through and filters that do not, outliers, and nets without convolutions."""
+"""Total variation by hand, filters that let noise through and that do not, outliers, and nets without convolutions."""
 
 import math
 
@@ -9,7 +9,13 @@ from torch import nn
 from tests.explain.biases.conftest import discs
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
-from unshaken.explain.biases.smoothness import LayerVariation, Smoothness, kernel_variation, total_variation
+from unshaken.explain.biases.smoothness import (
+    Smoothness,
+    kernel_variation,
+    outlier_channels,
+    total_variation,
+    variation_quotient,
+)
 
 
 def net(kernel, classes=3):
@@ -46,10 +52,9 @@ def test_the_variation_is_that_of_the_maps(subject):
 
 
 def test_outliers_by_hand():
-    layer = LayerVariation(torch.tensor([1.0, 1, 2]), torch.tensor([1.1, 1.5, 1]))
-    assert layer.ratio == pytest.approx(0.9)
-    assert layer.outliers(mean=2.0) == [1, 2]
-    assert LayerVariation(torch.zeros(2), torch.zeros(2)).ratio == 1
+    assert outlier_channels(torch.tensor([1.0, 1, 2]), torch.tensor([1.1, 1.5, 1]), mean=2.0) == [1, 2]
+    assert variation_quotient(4.0, 3.6) == pytest.approx(0.9)
+    assert variation_quotient(0.0, 0.0) == 1
 
 
 def test_a_model_compared_with_itself_has_the_same_outliers(subject):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.explain.geometry.scaling_relations import expected_log_loss, loss_exponent, radius_bound
+from unshaken.explain.geometry.scaling_relations import loss_exponent, radius_bound
 
 N = np.array([250, 500, 1000, 2000, 4000])
 
@@ -19,12 +17,6 @@ def test_a_power_law_has_its_exponent():
     assert found.low == pytest.approx(found.high)
     noisy = loss_exponent(N, N**-0.25 * np.array([1, 1.1, 0.9, 1.1, 1]))
     assert noisy.low < -0.25 < noisy.high
-
-
-def test_the_expected_loss_by_hand():
-    assert expected_log_loss(2, 100, 4) == pytest.approx(math.log(2) - math.log(100) / 4)
-    with pytest.raises(ParameterError, match="must be above 0"):
-        expected_log_loss(0, 100, 4)
 
 
 def test_the_radius_bound_has_its_constant():

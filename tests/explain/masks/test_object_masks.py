@@ -1,4 +1,4 @@
-"""Masks by a model's map as rows and files, which edits of attributes read."""
+"""Masks by a share of a map's largest value and by GrabCut, as rows and as files that edits of attributes read."""
 
 import numpy as np
 import pytest

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -51,7 +50,13 @@ class Anatomy:
         outputs: list[tuple[str, nn.Module, Tensor]] = []
         with evaluating(model), torch.no_grad(), _watched(model.net, outputs):
             logits = model(images[:2])
-        linear = [n for n, m, y in outputs if isinstance(m, nn.Linear) and _same(y, logits)]
+        linear = [
+            n
+            for n, m, y in outputs
+            if isinstance(m, nn.Linear)
+            and y.shape == logits.shape
+            and torch.allclose(y, logits, rtol=0, atol=0, equal_nan=True)
+        ]
         found = cls.named(model, logits.shape[1], linear[-1] if linear else None, _stages(outputs))
         values = {name: y for name, _, y in outputs}
         if found.stages and found.head and _heads(found, values[found.stages[-1]], logits):
@@ -115,7 +120,6 @@ class Anatomy:
 
 @contextmanager
 def _watched(net: nn.Module, outputs: list[tuple[str, nn.Module, Tensor]]) -> Iterator[None]:
-    """Every module's output, in the order of the pass."""
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, _given: Any, output: Any) -> None:
@@ -141,18 +145,11 @@ def _heads(anatomy: Anatomy, values: Tensor, logits: Tensor) -> bool:
     return torch.allclose(found, logits.to(found.device).double(), rtol=1e-4, atol=1e-5)
 
 
-def _same(values: Tensor, logits: Tensor) -> bool:
-    return values.shape == logits.shape and torch.allclose(values, logits, rtol=0, atol=0, equal_nan=True)
-
-
 def _stages(outputs: list[tuple[str, nn.Module, Tensor]]) -> tuple[str, ...]:
     """The last layer at each size of the picture; of one size throughout, a few of the commonest kind of block."""
     maps = [(n, m, y) for n, m, y in outputs if y.ndim in (3, 4)]
-    sizes = [
-        list(group) for _, group in groupby(maps, key=lambda o: o[2].shape[2:] if o[2].ndim == 4 else o[2].shape[1:])
-    ]
-    if len({o[2].shape[2:] if o[2].ndim == 4 else o[2].shape[1:] for o in maps}) > 1:
-        last = {g[-1][2].shape[2:] if g[-1][2].ndim == 4 else g[-1][2].shape[1:]: g[-1][0] for g in sizes}
+    last = {y.shape[2:] if y.ndim == 4 else y.shape[1:]: n for n, _, y in maps}
+    if len(last) > 1:
         return tuple(last.values())
     kinds = [type(m).__name__ for _, m, _ in maps if next(m.children(), None) is not None]
     common = max(set(kinds), key=kinds.count, default=None)

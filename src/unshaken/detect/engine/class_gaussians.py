@@ -53,7 +53,7 @@ class ClassGaussians:
         return cls(means, away.T @ away / len(x))
 
     def with_class(self, features: Tensor) -> ClassGaussians:
-        """One class more, of which a few samples are known: `Sigma <- C/(C+1) Sigma + 1/(C+1) Sigma_(C+1)`.
+        """Add a class of which a few samples are known: `Sigma <- C/(C+1) Sigma + 1/(C+1) Sigma_(C+1)`.
 
         Args:
             features: of the samples of the new class, `[n, d]`.

@@ -26,7 +26,7 @@ Count = Annotated[int, Field(ge=0, le=10**12)]
 
 
 class DetectorRecord(BaseModel):
-    """One fitted detector.
+    """Record of a fitted detector.
 
     Args:
         label: unique in the folder, and fit for a file name.
@@ -42,7 +42,7 @@ class DetectorRecord(BaseModel):
 
 
 class AnatomyRecord(BaseModel):
-    """Where in the model the detectors look; see `Anatomy`."""
+    """Record of the model's layers that detectors read; see `Anatomy`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ class AnatomyRecord(BaseModel):
 
 
 class FitRecord(BaseModel):
-    """Where the detectors come from; a fit may say more.
+    """Record of the fit that made the detectors; it may have further fields.
 
     Args:
         view: the model's view of photos, as `view_text` gives it; None in folders of earlier versions.
@@ -86,19 +86,19 @@ class FitRecord(BaseModel):
         """
         if self.view is None or self.view == view_text(view):
             return
-        seen = self.view
+        fitted_view = self.view
         if self.view == view_text(None) and self.shape is not None:
             if view is not None and [view.height, view.width] == self.shape[1:]:
                 return
-            seen = f"{self.view}, {self.shape[1]} x {self.shape[2]} pixels"
+            fitted_view = f"{self.view}, {self.shape[1]} x {self.shape[2]} pixels"
         raise ModelError(
-            f"{folder}: these detectors were fitted on photos seen so: {seen}; {model!r} sees them so: "
+            f"{folder}: these detectors were fitted on photos seen so: {fitted_view}; {model!r} sees them so: "
             f"{view_text(view)}: give the model the size of the fit, or fit again with this one"
         )
 
 
 def view_text(view: View | None) -> str:
-    """A view in words.
+    """Describe a view of photos in words.
 
     >>> view_text(None)
     'as they are'
@@ -126,7 +126,7 @@ class DetectorList(BaseModel):
 
 
 def read_list(folder: str) -> DetectorList:
-    """What a folder of detectors says of itself.
+    """Read the list of a folder of detectors.
 
     Raises:
         RunError: there is nothing, or it is damaged.

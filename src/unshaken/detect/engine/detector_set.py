@@ -67,7 +67,7 @@ class DetectorSet:
         return facts_card(f"Detectors of {self.model.name}", facts)
 
     def only(self, *labels: str) -> DetectorSet:
-        """The same set with some of its detectors.
+        """Select some of the detectors.
 
         Raises:
             ParameterError: there is no such detector.
@@ -131,7 +131,7 @@ class DetectorSet:
         return conformal_threshold(self.only(label).detectors[label].calibration.numpy(), accept=accept)
 
     def calibrated(self, scores: Mapping[str, Tensor], data: str, bad: Sequence[BadSample] = ()) -> DetectorSet:
-        """The same detectors with thresholds from other normal scores.
+        """Take thresholds from other normal scores, for the same detectors.
 
         Args:
             scores: label to scores `[n]` of normal samples.
@@ -255,11 +255,6 @@ def digest(folder: str | Path) -> str:
 def _fitted(
     folder: str | Path, entry: DetectorRecord, tensors: Mapping[str, Tensor], device: torch.device
 ) -> FittedDetector:
-    """A detector of the list with its own tensors.
-
-    Raises:
-        ModelError: its parameters name code that this call did not.
-    """
     shown = bare(str(folder))
     refuse_code(entry.params, f"{shown}/{LIST}")
     own = {k.removeprefix(f"{entry.label}/"): v for k, v in tensors.items() if k.startswith(f"{entry.label}/")}

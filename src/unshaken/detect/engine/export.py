@@ -143,11 +143,7 @@ class Graph(nn.Module):
 
 
 def _score(fitted: FittedDetector, forward: ForwardPass) -> Tensor:
-    """The score of a detector that asks nothing more.
-
-    Raises:
-        ParameterError: it asks.
-    """
+    """The score of a detector that asks nothing more."""
     try:
         query = next(follow(fitted.method.score(forward, fitted.bank)))
     except StopIteration as stop:
@@ -224,7 +220,6 @@ def _traced(graph: Graph, images: Tensor, scores: list[str]) -> Any:
 
 
 def _root(error: BaseException) -> str:
-    """What the exporter says at the bottom of its tracebacks."""
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error)

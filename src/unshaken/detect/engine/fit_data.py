@@ -28,7 +28,7 @@ class Moments:
         self._shift: Tensor | None = None
 
     def add(self, features: Tensor, labels: Tensor) -> None:
-        """More samples.
+        """Add the sums of further samples.
 
         Args:
             features: `[N, d]`.
@@ -48,7 +48,7 @@ class Moments:
 
     @property
     def shift(self) -> Tensor:
-        """What was taken off before squaring, `[d]`.
+        """Offset that is subtracted before squaring, `[d]`.
 
         Raises:
             DataError: no sample came by.
@@ -59,15 +59,15 @@ class Moments:
 
     @property
     def n(self) -> float:
-        """Samples."""
+        """Number of samples."""
         return float(self.counts.sum()) if self._shift is not None else 0.0
 
     def mean(self) -> Tensor:
-        """Of all samples, `[d]`."""
+        """Mean of all samples, `[d]`."""
         return self.shift + self._sums.sum(0) / self.n
 
     def means(self) -> Tensor:
-        """Of each class, `[K, d]`; NaN for a class without samples."""
+        """Mean of each class, `[K, d]`; NaN for a class without samples."""
         return self.shift + self._sums / self.counts[:, None]
 
     def second(self, origin: Tensor) -> Tensor:
@@ -80,11 +80,11 @@ class Moments:
         return self._squares / self.n + torch.outer(m, away) + torch.outer(away, m) + torch.outer(away, away)
 
     def covariance(self) -> Tensor:
-        """Of all samples around their mean, divided by N, `[d, d]`."""
+        """Covariance of all samples around their mean, divided by N, `[d, d]`."""
         return self.second(self.mean())
 
     def within(self) -> Tensor:
-        """Of all samples around the mean of their own class, divided by N, `[d, d]`."""
+        """Covariance of all samples around the mean of their own class, divided by N, `[d, d]`."""
         some = self.counts > 0
         m = self._sums[some]
         return (self._squares - m.T @ (m / self.counts[some, None])) / self.n
@@ -103,7 +103,7 @@ class Reservoir:
         self._rows: list[dict[str, Tensor]] = []
 
     def add(self, rows: Mapping[str, Tensor], rng: SampleRng) -> None:
-        """More samples.
+        """Add further samples.
 
         Args:
             rows: name to `[N, ...]`.
@@ -151,7 +151,7 @@ class FitData:
 
     @property
     def held_out(self) -> ForwardPass:
-        """The held-out samples.
+        """Held-out samples to set scales on.
 
         Raises:
             DataError: there are none.

@@ -89,7 +89,7 @@ class ForwardPass:
 
     @property
     def pixels(self) -> Tensor:
-        """The images.
+        """Images of the samples.
 
         Raises:
             ModelError: only the model's answer is at hand.
@@ -100,7 +100,7 @@ class ForwardPass:
 
     @property
     def streams(self) -> SampleRng:
-        """The samples' streams.
+        """Random streams of the samples.
 
         Raises:
             ModelError: there are none.
@@ -111,7 +111,7 @@ class ForwardPass:
 
 
 def pool(values: Tensor, layer: str) -> Tensor:
-    """One vector a sample.
+    """Pool the values of a layer to one vector a sample.
 
     Args:
         values: `[N, d]`, maps `[N, d, H, W]` or tokens `[N, T, d]`.

@@ -47,7 +47,7 @@ def guard(detector_set: DetectorSet, label: str, accept: float = 0.95) -> Classi
 
 
 class GuardNet(nn.Module):
-    """See `guard`."""
+    """Network of a guarded classifier: the model's logits and that of rejection; see `guard`."""
 
     def __init__(self, detector_set: DetectorSet, label: str, accept: float) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class GuardNet(nn.Module):
 
 
 def _through(queries: QueryGenerator[T], model: Classifier, device: torch.device) -> T:
-    """A detector's questions, answered with a graph by a model on a device."""
+    """Answer a detector's queries by a model on a device, with a graph."""
     answer: Any = None
     while True:
         try:
@@ -81,16 +81,14 @@ def _through(queries: QueryGenerator[T], model: Classifier, device: torch.device
         except StopIteration as stop:
             found: T = stop.value
             return found
-        answer = _answer_with_graph(query.to(device), model).to(float64_device(device))
-
-
-def _answer_with_graph(query: Query, model: Classifier) -> Answer:
-    if isinstance(query, Logits | Features) and query.points.ndim == 4:
-        layers = query.layers if isinstance(query, Features) else ()
-        logits, features = model.features(query.points, layers)
-        return Answer(logits=logits, labels=predict(logits), features=features)
-    with torch.enable_grad():  # a step of the image is taken as it is: its own gradient is not followed
-        return query.evaluate(UncountedPasses(model), None)
+        query = query.to(device)
+        if isinstance(query, Logits | Features) and query.points.ndim == 4:
+            logits, features = model.features(query.points, query.layers if isinstance(query, Features) else ())
+            reply = Answer(logits=logits, labels=predict(logits), features=features)
+        else:
+            with torch.enable_grad():  # a step of the image is taken as it is: its own gradient is not followed
+                reply = query.evaluate(UncountedPasses(model), None)
+        answer = reply.to(float64_device(device))
 
 
 class UncountedPasses:
@@ -103,7 +101,7 @@ class UncountedPasses:
         self.model = model
 
     def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits and features."""
+        """Run the model for logits and features."""
         return self.model.features(images, layers)
 
     def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
@@ -115,9 +113,9 @@ class UncountedPasses:
         return gradients_by(value, places)
 
     def method(self) -> AbstractContextManager[None]:
-        """Times nothing."""
+        """Give a context that times nothing."""
         return nullcontext()
 
     def chunks(self, images: Tensor, function: Callable[[Tensor], Answer]) -> Answer:
-        """All at once."""
+        """Evaluate all images at once."""
         return function(images)

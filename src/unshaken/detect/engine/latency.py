@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.classifier import evaluating
 from unshaken.core.errors import ParameterError
 from unshaken.core.notebook import facts_card
 from unshaken.core.oracle import Oracle
@@ -75,7 +74,11 @@ def latency(
     alone: dict[str, list[float]] = {label: [] for label in detector_set.detectors}
     with evaluating(model):
         for number in range(warm_up + repeats):
-            took = _timed(lambda: _plain(model, images, batch_size))
+            began = time.perf_counter()
+            with torch.inference_mode():
+                for piece in torch.split(images, batch_size):
+                    model(piece)
+            took = time.perf_counter() - began
             began = time.perf_counter()
             found = screen(detector_set.detectors, detector_set.anatomy, samples, oracle)
             both = time.perf_counter() - began
@@ -94,15 +97,3 @@ def latency(
         (ratios[quarter], ratios[-1 - quarter]),
         n,
     )
-
-
-def _plain(model: Classifier, images: Tensor, batch_size: int) -> None:
-    with torch.inference_mode():
-        for piece in torch.split(images, batch_size):
-            model(piece)
-
-
-def _timed(function: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    function()
-    return time.perf_counter() - began

@@ -93,7 +93,7 @@ FEWEST = 5
 
 
 def named_layers(anatomy: Anatomy, text: str) -> tuple[str, ...]:
-    """Layers as a parameter names them.
+    """Find the layers that a parameter names.
 
     Args:
         anatomy: of the model.
@@ -131,7 +131,7 @@ class LayerwiseDetector(Detector):
 
     @abstractmethod
     def layer_scores(self, forward: ForwardPass, bank: Bank) -> Tensor | QueryGenerator[Tensor]:
-        """One score a layer, float64 `[N, L]`."""
+        """Score each sample in each layer, float64 `[N, L]`."""
 
     @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
@@ -169,7 +169,7 @@ class LayerwiseDetector(Detector):
 
 
 def combine_layers(scores: Tensor, bank: Bank) -> Tensor:
-    """One score `[N]` of those of the layers: `sum_l alpha_l (s_l - m_l) / sd_l`; that of a single layer as it is.
+    """Combine the scores of layers to one `[N]`: `sum_l alpha_l (s_l - m_l) / sd_l`; that of a single layer as it is.
 
     Args:
         scores: s, `[N, L]`.
@@ -178,8 +178,8 @@ def combine_layers(scores: Tensor, bank: Bank) -> Tensor:
     return scores[:, 0] if scores.shape[1] == 1 else (scores - bank["mean"]) @ bank["weights"]
 
 
-def looked_at(forward: ForwardPass, images: Tensor, layers: Sequence[str]) -> QueryGenerator[ForwardPass]:
-    """The same samples with other images, as the model sees these.
+def forward_on(forward: ForwardPass, images: Tensor, layers: Sequence[str]) -> QueryGenerator[ForwardPass]:
+    """Run the model on other images of the same samples.
 
     Args:
         forward: the samples.
@@ -209,26 +209,25 @@ def fgsm_examples(
     """
     clean = forward.pixels
     labels = forward.predictions if forward.labels is None else forward.labels
-    answer = yield Gradient(clean, of=FigureObjective(_cross_entropy, labels))
+
+    def cross_entropy(answer: Answer, labels: Tensor) -> Tensor:
+        return F.cross_entropy(required(answer.logits), labels, reduction="none")
+
+    answer = yield Gradient(clean, of=FigureObjective(cross_entropy, labels))
     fooling = (clean + eps * required(answer.gradient).sign()).clamp(0, 1)
     noise = forward.streams.fold("noise").normal(*clean.shape[1:]).to(clean)
-    moved = yield from looked_at(forward, fooling, layers)
-    noisy = yield from looked_at(forward, (clean + eps * noise).clamp(0, 1), layers)
+    moved = yield from forward_on(forward, fooling, layers)
+    noisy = yield from forward_on(forward, (clean + eps * noise).clamp(0, 1), layers)
     rows = (forward.predictions == labels) & (noisy.predictions == labels) & (moved.predictions != labels)
     if int(rows.sum()) < FEWEST:
         raise DataError(
             f"{method}: only {int(rows.sum())} of {len(forward)} held-out images are classified rightly and fooled by "
             f"FGSM at eps={eps:.4g}, too few to learn weights from: raise fgsm_eps, give more data, or weights=equal"
         )
-    return tuple(_some(one, rows) for one in (forward, noisy, moved))  # type: ignore[return-value]  # three of three
+    return tuple(_subset(one, rows) for one in (forward, noisy, moved))  # type: ignore[return-value]  # three of three
 
 
-def _cross_entropy(answer: Answer, labels: Tensor) -> Tensor:
-    return F.cross_entropy(required(answer.logits), labels, reduction="none")
-
-
-def _some(forward: ForwardPass, rows: Tensor) -> ForwardPass:
-    """Some of the samples."""
+def _subset(forward: ForwardPass, rows: Tensor) -> ForwardPass:
     return ForwardPass(
         forward.anatomy,
         forward.logits[rows],

@@ -110,13 +110,13 @@ def flip_shares(
     net = _net(model)
     with evaluating(model):
         pieces = torch.split(features, PIECE)
-        said = torch.cat([net.rest(x).argmax(1) for x in pieces])
+        answers = torch.cat([net.rest(x).argmax(1) for x in pieces])
         flips = torch.zeros(len(strengths), len(features), dtype=torch.float64)
         for draw in range(draws):
             noise = rng.fold(f"flip-{draw}").normal(*features.shape[1:]).to(features)
             for i, strength in enumerate(strengths):
                 moved = torch.split(features + strength * noise, PIECE)
-                flips[i] += torch.cat([net.rest(x).argmax(1) for x in moved]) != said
+                flips[i] += torch.cat([net.rest(x).argmax(1) for x in moved]) != answers
     return flips / draws
 
 

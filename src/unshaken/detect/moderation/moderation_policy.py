@@ -13,7 +13,7 @@ from unshaken.core.registry import Parameters
 
 
 class Category(Parameters):
-    """One thing that a policy does not allow."""
+    """A category of content that a policy does not allow."""
 
     name: str = Field(description="short, unique in its policy", min_length=1)
     definition: str = Field("", description="what falls under it, in words for a person or a model that reads")
@@ -38,7 +38,7 @@ class Policy(Parameters):
 
     @property
     def names(self) -> list[str]:
-        """Of the categories, in order."""
+        """Names of the categories, in order."""
         return [c.name for c in self.categories]
 
     def members(self, classes: int, names: Sequence[str] = ()) -> list[tuple[int, ...]]:

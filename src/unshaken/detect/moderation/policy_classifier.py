@@ -70,7 +70,7 @@ class PolicyNet(nn.Module):
             self.register_buffer(name, bank[name])
 
     def margins(self, images: Tensor) -> Tensor:
-        """See `category_margins`."""
+        """Margin of each category over its threshold, `[N, C]`."""
         features = pool(self.model.features(images, [self.layer])[1][self.layer], self.layer)
         return category_margins(features, self.weight, self.bias, self.thresholds)
 

@@ -16,7 +16,7 @@ from unshaken.core.rng import SampleRng
 
 
 def policy_target(belongs: Tensor, policy: Tensor) -> Tensor:
-    """What a policy says of images: unsafe where a category that an image falls under is one of the policy's.
+    """Label images by a policy: unsafe where a category that an image falls under is one of the policy's.
 
     Args:
         belongs: bool `[N, C]`, the categories that each image falls under.

@@ -121,7 +121,7 @@ class PolicyHeads(PenultimateDetector):
 
     @property
     def policy(self) -> Policy:
-        """What is not allowed.
+        """Policy whose categories are not allowed.
 
         Raises:
             DataError: the file cannot be read.
@@ -156,7 +156,7 @@ class PolicyHeads(PenultimateDetector):
         return {"weight": weight, "bias": bias, "thresholds": thresholds}
 
     def categories(self, forward: ForwardPass, bank: Bank) -> Tensor:
-        """See `category_margins`, one column a category of the policy."""
+        """Margin of each category of the policy over its threshold, float64 `[N, C]`."""
         return category_margins(forward.penultimate, bank["weight"], bank["bias"], bank["thresholds"])
 
     @override

@@ -54,7 +54,7 @@ class Rows(Protocol):
     """A bank, in whatever form it is kept."""
 
     def __len__(self) -> int:
-        """M."""
+        """Number M of rows."""
 
     def __getitem__(self, rows: slice, /) -> Tensor:
         """Some of its rows, `[n, d]`."""
@@ -127,7 +127,7 @@ class QuantisedBank:
 
     @classmethod
     def of(cls, bank: Tensor, order: Tensor | None = None) -> QuantisedBank:
-        """Of a bank float32 `[M, d]`.
+        """Quantise a bank float32 `[M, d]`.
 
         Args:
             bank: the rows.
@@ -215,17 +215,17 @@ class Pairs:
 
     @classmethod
     def joined(cls, parts: Sequence[Pairs]) -> Pairs:
-        """All together, in the order of queries."""
+        """Join several sets of pairs, in the order of queries."""
         query, order = torch.cat([part.query for part in parts]).sort(stable=True)
         row, similarity = torch.cat([part.row for part in parts]), torch.cat([part.similarity for part in parts])
         return cls(query, row.index_select(0, order), similarity.index_select(0, order), parts[0].n)
 
     def where(self, fit_data: Tensor) -> Pairs:
-        """Some of them, by bool `[P]`."""
+        """Select pairs by bool `[P]`."""
         return Pairs(self.query[fit_data], self.row[fit_data], self.similarity[fit_data], self.n)
 
     def measured(self, similarity: Tensor) -> Pairs:
-        """The same pairs, their similarity known better."""
+        """Replace the similarity of the pairs by a better one."""
         return Pairs(self.query, self.row, similarity, self.n)
 
     def best(self, k: int) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ Measure = Literal["mutual-information", "entropy", "mean-entropy", "max-variance
 
 
 def disagreement(probabilities: Tensor, measure: Measure) -> Tensor:
-    """One figure of T predictions of each sample.
+    """How far T predictions of each sample disagree.
 
     Args:
         probabilities: p, `[N, T, K]`.
@@ -59,7 +59,12 @@ class Members(Query):
         found = []
         for spec in self.specs:
             model = second_model(spec).to(self.points.device)
-            self._check_size(spec, model)
+            size = tuple(self.points.shape[2:])
+            if model.input_size is not None and model.input_size != size:
+                raise ModelError(
+                    f"ensemble: member {spec!r} takes images of {model.input_size}, the model sees {size}: "
+                    "name members of the same input size"
+                )
             oracle = passes.beside(model) if isinstance(passes, Oracle) else None
             logits = model(self.points).float() if oracle is None else oracle.forward(self.points)[0]
             if logits.shape[1] != self.classes:
@@ -70,14 +75,6 @@ class Members(Query):
             found.append(logits)
         logits = torch.stack(found, 1)
         return Answer(logits=logits, labels=predict(logits))
-
-    def _check_size(self, spec: str, model: Classifier) -> None:
-        size = tuple(self.points.shape[2:])
-        if model.input_size is not None and model.input_size != size:
-            raise ModelError(
-                f"ensemble: member {spec!r} takes images of {model.input_size}, the model sees {size}: "
-                "name members of the same input size"
-            )
 
 
 @register("ensemble", reference="Lakshminarayanan et al. 2017, arXiv:1612.01474", needs=("logits",))
@@ -92,7 +89,7 @@ class EnsembleDisagreement(Detector):
 
     @property
     def specs(self) -> tuple[str, ...]:
-        """The members' SPECs.
+        """SPECs of the further models.
 
         Raises:
             ParameterError: one is empty.

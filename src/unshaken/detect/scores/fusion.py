@@ -27,7 +27,7 @@ class Fusion(Detector):
 
     @property
     def parts(self) -> tuple[Detector, ...]:
-        """The detectors.
+        """Detectors that are joined.
 
         Raises:
             ParameterError: there are fewer than two, or one is not known.

@@ -89,7 +89,7 @@ class Gram(Detector):
 
     @property
     def orders(self) -> tuple[int, ...]:
-        """The powers."""
+        """Orders p of the Gram matrices."""
         return tuple(int(p) for p in self.powers.split("+"))
 
     @override

@@ -43,16 +43,16 @@ def kth_distance(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tenso
 def _kth(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tensor:
     if torch.compiler.is_compiling():
         return nearest(queries, bank, k)
-    return torch.cat([_slab(some, bank, k) for some in torch.split(queries, SLAB)])
-
-
-def _slab(queries: Tensor, bank: Tensor | QuantisedBank, k: int) -> Tensor:
-    if isinstance(bank, Tensor) or queries.device.type != "cpu" or not fast_bytes():
-        return nearest(queries, bank, k)
-    index, decided = search(queries, bank, k)
-    if not decided.all():
-        index[~decided] = nearest(queries[~decided], bank, k)
-    return index
+    parts = []
+    for slab in torch.split(queries, SLAB):
+        if isinstance(bank, Tensor) or slab.device.type != "cpu" or not fast_bytes():
+            parts.append(nearest(slab, bank, k))
+            continue
+        index, decided = search(slab, bank, k)
+        if not decided.all():
+            index[~decided] = nearest(slab[~decided], bank, k)
+        parts.append(index)
+    return torch.cat(parts)
 
 
 @register("knn", reference="Sun et al. 2022, arXiv:2204.06507", needs=("features",))

@@ -19,7 +19,7 @@ from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, FigureObjective, QueryGenerator
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.forward_pass import ForwardPass, pool
-from unshaken.detect.engine.layerwise import LayerwiseDetector, looked_at
+from unshaken.detect.engine.layerwise import LayerwiseDetector, forward_on
 
 RESOLUTION = 1e-6
 """A direction whose deviation is below this share of the features' size is constant: float32 rounds as coarsely."""
@@ -195,7 +195,7 @@ class Mahalanobis(LayerwiseDetector):
 
             answer = yield Gradient(forward.pixels, of=FigureObjective(figure, nearest), layers=(name,))
             step = torch.where(required(answer.gradient) >= 0, self.eps, -self.eps)
-            moved = yield from looked_at(forward, forward.pixels - step.to(forward.pixels), (name,))
+            moved = yield from forward_on(forward, forward.pixels - step.to(forward.pixels), (name,))
             found.append(self._distances(moved.pooled(name), bank, number).amin(1))
         return torch.stack(found, 1)
 
@@ -208,7 +208,7 @@ class Mahalanobis(LayerwiseDetector):
         return torch.einsum("nkr,ksr->nks", away, bank[f"{number}.classes"]).square().sum(2)
 
     def _share(self, fit_data: FitData, name: str) -> float | Tensor:
-        """Of the tied covariance that is replaced."""
+        """Share of the tied covariance that shrinkage replaces."""
         if self.shrinkage != "ledoit-wolf":
             return self.shrinkage
         moments = fit_data.moments[name]

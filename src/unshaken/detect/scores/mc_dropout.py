@@ -101,8 +101,8 @@ def _hook(name: str, module: Dropout, rng: SampleRng) -> Any:
                 f"dropout layer {name!r} sees {len(x)} rows for {len(rng)} samples: its masks cannot be drawn by sample"
             )
         shape = x.shape[1:2] if whole else x.shape[1:]
-        kept = rng.fold(name).fold(next(calls)).uniform(math.prod(shape)) >= rate
-        mask = kept.reshape(-1, *shape, *[1] * (x.ndim - 1 - len(shape))).to(x)
+        keep = rng.fold(name).fold(next(calls)).uniform(math.prod(shape)) >= rate
+        mask = keep.reshape(-1, *shape, *[1] * (x.ndim - 1 - len(shape))).to(x)
         return x * mask / (1 - rate) if rate < 1 else x * mask
 
     return drop

@@ -20,7 +20,7 @@ from unshaken.models.zero_shot import ZeroShot
 
 
 class CosineScale(Query):
-    """What a zero-shot model multiplies its cosines by, as `value` `[N]`; it costs no pass.
+    """Factor of a zero-shot model's cosines, as `value` `[N]`; it costs no pass.
 
     Args:
         points: `[N, C, H, W]`.

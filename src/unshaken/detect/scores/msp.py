@@ -11,7 +11,7 @@ from unshaken.detect.engine.forward_pass import ForwardPass
 
 
 def msp(probabilities: Tensor) -> Tensor:
-    """What the model leaves to all other classes: `1 - max_c softmax(z)_c`.
+    """Probability that the model leaves to all other classes: `1 - max_c softmax(z)_c`.
 
     It is summed over these classes, for next to a probability of 1 the difference has no digits left.
 

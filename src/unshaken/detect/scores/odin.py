@@ -29,10 +29,11 @@ class ODIN(Detector):
     def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         if self.eps == 0:
             return msp((forward.z / self.temperature).softmax(1))
-        answer = yield Gradient(forward.pixels, of=FigureObjective(self._loss, forward.predictions))
+
+        def loss(answer: Answer, classes: Tensor) -> Tensor:
+            return F.cross_entropy(required(answer.logits) / self.temperature, classes, reduction="none")
+
+        answer = yield Gradient(forward.pixels, of=FigureObjective(loss, forward.predictions))
         moved = forward.pixels - self.eps * required(answer.gradient).sign()
         again = yield Logits(moved)
         return msp((required(again.logits).double() / self.temperature).softmax(1))
-
-    def _loss(self, answer: Answer, classes: Tensor) -> Tensor:
-        return F.cross_entropy(required(answer.logits) / self.temperature, classes, reduction="none")

@@ -45,7 +45,7 @@ def origin(weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def residual(features: Tensor, space: Tensor, origin: Tensor) -> Tensor:
-    """`r = |R^T (f - o)|`.
+    """Residual of features, `r = |R^T (f - o)|`.
 
     Args:
         features: f, `[N, d]`.

@@ -30,7 +30,7 @@ Mode = Literal["image", "universal"]
 
 @dataclass(frozen=True, slots=True)
 class Substitute:
-    """A trained substitute.
+    """A trained substitute and its accuracy on held-out images.
 
     Args:
         model: of two classes, clean and marked, in evaluation mode.
@@ -82,21 +82,21 @@ def train_substitute(
         torch.arange(2).repeat_interleave(torch.tensor([len(clean), len(marked)])),
     )
     order = SampleRng.of(seed, "substitute/split", ("split",)).uniform(len(images))[0].argsort()
-    held, seen = order[: len(order) // HELD], order[len(order) // HELD :]
-    sample = images[seen[:5000]].float() / 255
+    held, training = order[: len(order) // HELD], order[len(order) // HELD :]
+    sample = images[training[:5000]].float() / 255
     mean, std = sample.mean((0, 2, 3)), sample.std((0, 2, 3)).clamp(min=1e-3)
     model = Classifier(
         net, mean=mean.tolist(), std=std.tolist(), classes=("clean", "marked"), name="substitute"
     ).train()
 
     def loss(rows: Tensor, rng: SampleRng) -> Tensor:
-        rows = seen[rows]
+        rows = training[rows]
         drawn = noise * std.view(-1, 1, 1) * rng.fold("noise").noise(*images.shape[1:])
         return F.cross_entropy(model(images[rows].float() / 255 + drawn), labels[rows])
 
-    steps = max(1, epochs * (len(seen) // min(batch_size, len(seen))))
+    steps = max(1, epochs * (len(training) // min(batch_size, len(training))))
     optimizer = torch.optim.Adam(net.parameters(), lr=lr)
-    descend(optimizer, loss, len(seen), steps=steps, batch_size=batch_size, seed=seed, name="substitute")
+    descend(optimizer, loss, len(training), steps=steps, batch_size=batch_size, seed=seed, name="substitute")
     with evaluating(model):
         found = predict(Oracle(model).exact(images[held].float() / 255))
     return Substitute(model.eval(), int((found == labels[held]).sum()), len(held))

@@ -16,7 +16,7 @@ from unshaken.models.networks.small import SmallNet
 
 
 class WatermarkSettings(Parameters):
-    """What the networks are built from, and how they are trained."""
+    """Sizes of the networks and settings of their training."""
 
     image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field((3, 32, 32), description="channels, height, width")
     n_bits: PositiveInt = Field(30, description="bits that an image carries")
@@ -139,8 +139,8 @@ def fit_watermark(settings: WatermarkSettings, images: Tensor, key: Tensor) -> L
         x = images[rows].float() / 255
         messages = (rng.fold("message").fresh(settings.n_bits) < 0.5).float()
         marked = made.hide(x, messages)
-        seen = marked + settings.noise * rng.fold("noise").noise(*settings.image)
-        wrong = F.binary_cross_entropy_with_logits(made.logits(seen), messages)
+        noisy = marked + settings.noise * rng.fold("noise").noise(*settings.image)
+        wrong = F.binary_cross_entropy_with_logits(made.logits(noisy), messages)
         return wrong + settings.quality * (marked - x).square().mean() / settings.strength**2
 
     descend(

@@ -37,7 +37,7 @@ class ExpectedGradients(RandomPaths):
     _baselines: Tensor | None = PrivateAttr(None)
 
     def from_images(self, images: Tensor) -> Self:
-        """The same method with baselines `[B, C, H, W]` in [0, 1] at hand."""
+        """Copy the method with baselines `[B, C, H, W]` in [0, 1] at hand."""
         found = self.model_copy()
         found._baselines = images
         return found
@@ -86,7 +86,7 @@ def load_baselines(spec: str, count: int, model: Classifier, images: Tensor) -> 
 
 @lru_cache(maxsize=1)
 def _read(spec: str, count: int, view: View) -> Tensor:
-    """See `load_baselines`; the last answer is kept, for a run asks once a shard."""
+    """Read baselines; the last result is held, for a run asks once a shard."""
     dataset = load_data(spec)
     order = SampleRng.of(0, "expected-gradients", ["baselines"]).uniform(len(dataset))[0].argsort()
     chosen = order[:count].sort().values.tolist()

@@ -82,7 +82,7 @@ def segment_means(images: Tensor, segments: Tensor) -> Tensor:
 
 
 class Copies(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.
@@ -189,8 +189,8 @@ class LIME(Attribution[Copies]):
 
     @override
     def tell(self, state: Copies, answer: Answer) -> Copies:
-        number, logits = self._numbers(state), required(answer.logits)
-        scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.score)
+        number = self._numbers(state)
+        scores = score_of(required(answer.logits), state.target.classes, self.score)
         return state.replace(scores=state.scores.scatter(1, number, scores), asked=state.asked + number.shape[1])
 
     @override

@@ -26,7 +26,7 @@ MOMENTS, TINY = (0.9, 0.999), 1e-8
 
 
 class Learning(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.

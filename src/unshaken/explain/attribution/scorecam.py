@@ -82,7 +82,7 @@ def stretched(outputs: Tensor, number: Tensor, size: torch.Size) -> Tensor:
 
 
 class ScoredMaps(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.
@@ -164,8 +164,8 @@ class ScoreCAM(Attribution[ScoredMaps]):
 
     @override
     def tell(self, state: ScoredMaps, answer: Answer) -> ScoredMaps:
-        number, logits = self._numbers(state), required(answer.logits)
-        scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.score)
+        number = self._numbers(state)
+        scores = score_of(required(answer.logits), state.target.classes, self.score)
         return state.replace(
             outputs=(answer.features or {})[self.layer],
             scores=state.scores.scatter(1, number, scores),

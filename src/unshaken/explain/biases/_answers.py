@@ -35,7 +35,7 @@ def most_likely(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(slots=True, eq=False)
 class Answers:
-    """What models answer to stimuli.
+    """Answers of models to stimuli, a row each, and examples of the stimuli.
 
     Args:
         oracles: name of the model to what asks it.
@@ -121,7 +121,7 @@ def _listed(values: Tensor | None) -> list[int] | None:
 
 @contextmanager
 def asking(subject: Subject) -> Iterator[Answers]:
-    """All models in evaluation mode, to be asked; they are left as they were found."""
+    """Put all models in evaluation mode to be asked; they are left as they were found."""
     with ExitStack() as stack:
         for model in subject.models.values():
             stack.enter_context(evaluating(model))
@@ -129,8 +129,8 @@ def asking(subject: Subject) -> Iterator[Answers]:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What stands beside each sample.
+class Companions:
+    """One image more for each sample, such as its partner or its mask.
 
     Args:
         dataset: where it comes from.
@@ -165,21 +165,21 @@ def required_labels(batch: Batch) -> Tensor:
     return batch.labels
 
 
-def partners_in(subject: Subject, chosen: Indices) -> Beside:
+def partners_in(subject: Subject, chosen: Indices) -> Companions:
     """Partners from the same data, by their places among the samples."""
     places = list(subject.indices)
-    return Beside(_dataset(subject), [places[i] for i in chosen.tolist()])
+    return Companions(_dataset(subject), [places[i] for i in chosen.tolist()])
 
 
-def together(subject: Subject, *others: Beside) -> Iterator[tuple[Batch, ...]]:
-    """The samples in batches, each with what stands beside them; left out where any of them cannot be read.
+def read_together(subject: Subject, *others: Companions) -> Iterator[tuple[Batch, ...]]:
+    """The samples in batches, each with its companions; left out where any of them cannot be read.
 
     Raises:
-        DataError: what stands beside has another size than the samples.
+        DataError: companions have another size than the samples.
     """
-    columns = [Beside(_dataset(subject), subject.indices), *others]
+    columns = [Companions(_dataset(subject), subject.indices), *others]
     subjects = [subject, *(replace(subject, dataset=o.dataset, indices=o.indices) for o in others)]
-    streams = [_samples(s) for s in subjects]
+    streams = [(batch[i : i + 1] for batch in s.batches() for i in range(len(batch))) for s in subjects]
     heads = [next(s, None) for s in streams]
     rows: list[tuple[Batch, ...]] = []
     for places in zip(*(c.indices for c in columns), strict=True):
@@ -208,12 +208,6 @@ def _joined(rows: Sequence[tuple[Batch, ...]]) -> tuple[Batch, ...]:
             "bring all to one size with the option size, as in ?size=224"
         )
     return found
-
-
-def _samples(subject: Subject) -> Iterator[Batch]:
-    for batch in subject.batches():
-        for i in range(len(batch)):
-            yield batch[i : i + 1]
 
 
 def _dataset(subject: Subject) -> Dataset:

@@ -20,12 +20,12 @@ from unshaken.data import load_data
 from unshaken.data.object_masks import find_shared
 from unshaken.explain.biases._answers import (
     Answers,
-    Beside,
+    Companions,
     asking,
     known_labels,
     partners_in,
+    read_together,
     required_labels,
-    together,
 )
 from unshaken.explain.biases.cue_sets import partners
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
@@ -78,15 +78,15 @@ class BackgroundReliance(Analysis):
     def find(self, subject: Subject) -> Findings:
         labels = known_labels(subject)
         chosen = [partners(labels, subject.seed, same=same) for same in (True, False)]
-        beside = [partners_in(subject, c) for c in chosen]
+        companions = [partners_in(subject, c) for c in chosen]
         if self.masks:
             places = mask_places(subject, self.masks)
-            beside += [
-                Beside(places.dataset, [places.indices[i] for i in c]) for c in (np.arange(len(labels)), *chosen)
+            companions += [
+                Companions(places.dataset, [places.indices[i] for i in c]) for c in (np.arange(len(labels)), *chosen)
             ]
         right: dict[tuple[str, str], list[NDArray[np.bool_]]] = {}
         with asking(subject) as answers:
-            for batches in together(subject, *beside):
+            for batches in read_together(subject, *companions):
                 images = [b.images for b in batches[:3]]
                 masks = [b.images.mean(1, keepdim=True) > 0.5 for b in batches[3:]] or [foreground(x) for x in images]
                 self._ask(answers, batches[0], images, masks, right)
@@ -135,7 +135,7 @@ def figures_of(hits: Mapping[tuple[str, str], NDArray[np.bool_]], models: list[s
     return figures
 
 
-def mask_places(subject: Subject, folder: str) -> Beside:
+def mask_places(subject: Subject, folder: str) -> Companions:
     """The mask of each sample: the file of the same name, whatever its extension.
 
     Raises:
@@ -156,4 +156,4 @@ def mask_places(subject: Subject, folder: str) -> Beside:
             f"masks {folder!r}: {len(absent)} of {len(ids)} images have none, such as {absent[0]!r}: name masks as the "
             f"images, like {stems[ids.index(absent[0])]}.png"
         )
-    return Beside(masks, [place[s] for s in stems])
+    return Companions(masks, [place[s] for s in stems])

@@ -37,18 +37,20 @@ CLASSES = 1000
 """Classes that the numbers below count."""
 
 
-def _numbers(ranges: str) -> tuple[int, ...]:
-    ends = (part.partition("-") for part in ranges.split())
-    return tuple(i for low, _, high in ends for i in range(int(low), int(high or low) + 1))
-
-
-IMAGENET_16: Mapping[str, tuple[int, ...]] = {name: _numbers(ranges) for name, ranges in _RANGES.items()}
+IMAGENET_16: Mapping[str, tuple[int, ...]] = {
+    name: tuple(
+        i
+        for low, _, high in (part.partition("-") for part in ranges.split())
+        for i in range(int(low), int(high or low) + 1)
+    )
+    for name, ranges in _RANGES.items()
+}
 """Category to the places of its classes among ImageNet's thousand; 207 in all. Source: arXiv:1811.12231, appendix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Categories:
-    """Groups of classes.
+    """Groups of a model's classes, decided between by the mean probability of their members.
 
     Args:
         names: of the categories.
@@ -111,11 +113,11 @@ def read_categories(text: str, classes: Sequence[str], count: int | None = None)
         return Categories(tuple(IMAGENET_16), tuple(IMAGENET_16.values()))
     named = ClassNames(classes or [str(i) for i in range(count or 0)])
     groups = {name: tuple(_place(named, c, name, text) for c in members) for name, members in _read(text).items()}
-    taken: dict[int, str] = {}
+    owner: dict[int, str] = {}
     for name, group in groups.items():
         for place in group:
-            if taken.setdefault(place, name) != name:
-                raise ParameterError(f"categories {text!r}: class {place} is in {taken[place]!r} and in {name!r}")
+            if owner.setdefault(place, name) != name:
+                raise ParameterError(f"categories {text!r}: class {place} is in {owner[place]!r} and in {name!r}")
     return _checked(Categories(tuple(groups), tuple(groups.values())), text)
 
 

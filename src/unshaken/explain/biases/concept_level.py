@@ -54,7 +54,7 @@ class ConceptLevel(Analysis):
     def find(self, subject: Subject) -> Findings:
         values = {name: getattr(self, name) for name in ("layers", "concepts", "images", "quantile", "least")}
         dissect = NetDissect(**values)
-        rows: dict[str, list[Any]] = {name: [] for name in ("model", "layer", "depth", "quantity", "value", "n")}
+        rows: list[dict[str, Any]] = []
         figures: dict[str, Figure] = {}
         detectors: dict[str, dict[str, dict[str, int]]] = {}
         remarks: list[str] = []
@@ -65,20 +65,20 @@ class ConceptLevel(Analysis):
             categories, passes = found.extra["categories"], passes + found.forwards
             counted = {layer: dict(counts) for layer, counts in found.extra["detectors"].items()}
             units = dict.fromkeys(found.rows["layer"])
-            detectors[model] = {layer: _by_category(counted.get(layer, {}), categories) for layer in units}
+            detectors[model] = {
+                layer: {category: counted.get(layer, {}).get(category, 0) for category in categories} for layer in units
+            }
             for place, (layer, counts) in enumerate(detectors[model].items()):
                 if (figure := low_level_share(counts)) is not None:
                     figures[f"low_level.{model}.{layer}"] = figure
                 n = list(found.rows["layer"]).count(layer)
-                for category, count in counts.items():
-                    cells = (model, layer, place / max(1, len(units) - 1), f"detectors of {category}", float(count), n)
-                    for column, cell in zip(rows.values(), cells, strict=True):
-                        column.append(cell)
+                where = {"model": model, "layer": layer, "depth": place / max(1, len(units) - 1), "n": n}
+                rows += [
+                    {**where, "quantity": f"detectors of {category}", "value": float(count)}
+                    for category, count in counts.items()
+                ]
             remarks += [r for r in found.remarks if r not in remarks]
         remarks.append(f"A unit is a detector above an IoU of {self.least:g} in every model.")
         extra = {"models": list(detectors), "detectors": detectors, "categories": categories, "least": self.least}
-        return Findings(rows, figures, tuple(remarks), extra=extra, forwards=passes)
-
-
-def _by_category(counts: Mapping[str, int], categories: list[str]) -> dict[str, int]:
-    return {name: counts.get(name, 0) for name in categories}
+        columns = {name: [row[name] for row in rows] for name in ("model", "layer", "depth", "quantity", "value", "n")}
+        return Findings(columns, figures, tuple(remarks), extra=extra, forwards=passes)

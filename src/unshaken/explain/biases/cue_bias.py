@@ -36,7 +36,7 @@ class CueBias:
 
     @property
     def n(self) -> int:
-        """Images."""
+        """Number of images."""
         return self.first + self.second + self.other
 
     @property

@@ -17,7 +17,14 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.explain.biases._answers import Conflicts, asking, known_labels, partners_in, required_labels, together
+from unshaken.explain.biases._answers import (
+    Conflicts,
+    asking,
+    known_labels,
+    partners_in,
+    read_together,
+    required_labels,
+)
 from unshaken.explain.biases.categories import Categories, read_categories
 from unshaken.explain.biases.cue_sets import (
     close_ups,
@@ -75,13 +82,15 @@ class CueConflict(Analysis):
         found, dropped = Conflicts(), 0
         with asking(subject) as answers:
             for batch, one, other in self._stimuli(subject, first):
-                kept = (one >= 0) & (other >= 0) & (one != other)
-                dropped += int((~kept).sum())
-                if bool(kept.any()):
-                    shapes = Batch(batch.images[kept], one[kept], batch[kept].ids)
+                in_conflict = (one >= 0) & (other >= 0) & (one != other)
+                dropped += int((~in_conflict).sum())
+                if bool(in_conflict.any()):
+                    shapes = Batch(batch.images[in_conflict], one[in_conflict], batch[in_conflict].ids)
                     decide = {name: c.decide for name, c in categories.items()}
-                    decided = answers.ask("cue-conflict", shapes, first=one[kept], second=other[kept], decide=decide)
-                    found.add(one[kept], other[kept], decided)
+                    decided = answers.ask(
+                        "cue-conflict", shapes, first=one[in_conflict], second=other[in_conflict], decide=decide
+                    )
+                    found.add(one[in_conflict], other[in_conflict], decided)
         if not found.first:
             raise DataError(f"cue-conflict: none of {dropped} images has two cues of different categories")
         figures, remarks = found.figures()
@@ -107,7 +116,7 @@ class CueConflict(Analysis):
         if self.recipe == "gratings":
             yield from self._with_gratings(subject, categories)
             return
-        for batch, partner in together(subject, partners_in(subject, partners(labels, subject.seed))):
+        for batch, partner in read_together(subject, partners_in(subject, partners(labels, subject.seed))):
             if self.recipe == "filled":
                 texture = close_ups(partner.images, foreground(partner.images))
                 images = filled_outlines(foreground(batch.images), texture, tiles=self.tiles)
@@ -130,11 +139,7 @@ class CueConflict(Analysis):
 
 
 def _named(subject: Subject, categories: Categories) -> Iterator[Stimuli]:
-    """The user's images, whose files are called after their two cues.
-
-    Raises:
-        DataError: no file is called so, or the names are those of no category.
-    """
+    """The user's images, whose files are called after their two cues."""
     place = {name.casefold(): i for i, name in enumerate(categories.names)}
     spec = "" if subject.dataset is None else subject.dataset.options.spec
     ids = [] if subject.dataset is None else [subject.dataset.ids[i] for i in subject.indices]

@@ -21,12 +21,12 @@ from unshaken.core.rng import SampleRng
 from unshaken.data import load_data
 from unshaken.explain.biases._answers import (
     Answers,
-    Beside,
+    Companions,
     asking,
     known_labels,
     partners_in,
+    read_together,
     required_labels,
-    together,
 )
 from unshaken.explain.biases.cue_sets import partners
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
@@ -60,7 +60,8 @@ class Distortion:
     paired: bool = False
 
 
-def _noise(batch: Batch, sd: float, seed: int) -> Tensor:
+def add_noise(batch: Batch, sd: float, seed: int) -> Tensor:
+    """Images with Gaussian noise of deviation `sd` that depends on the seed and their ids, not clipped."""
     draws = SampleRng.of(seed, f"gaussian noise {sd:g}", batch.ids).noise(*batch.images.shape[1:])
     return batch.images + sd * draws.to(batch.images.device)
 
@@ -68,7 +69,7 @@ def _noise(batch: Batch, sd: float, seed: int) -> Tensor:
 _STRONG: Mapping[str, tuple[str, Callable[[float], Apply]]] = {
     "scramble": ("{0:g} x {0:g} tiles in another order", lambda p: lambda b, o, s: scramble_inside(b.images, int(p))),
     "blur": ("Gaussian blur, sigma {0:g} px", lambda sigma: lambda b, o, s: gaussian_blur(b.images, sigma)),
-    "noise": ("Gaussian noise, deviation {0:g}", lambda sd: lambda b, o, s: _noise(b, sd, s)),
+    "noise": ("Gaussian noise, deviation {0:g}", lambda sd: lambda b, o, s: add_noise(b, sd, s)),
 }
 """Name to words and to what makes the change of a strength."""
 LARGEST = 100
@@ -101,11 +102,16 @@ def read_distortion(text: str) -> Distortion:
         return Distortion(text, words, apply, paired)
     name, at, severity = text.partition("@")
     if at:
-        return _stressor(text, name, severity)
+        stressor = find_method(name, "stress").cls()
+        if not isinstance(stressor, Stressor) or severity not in map(str, stressor.severities):
+            known = ", ".join(map(str, getattr(stressor, "severities", ())))
+            raise ParameterError(f"distortion {text!r}: the severities of {name!r} are {known}")
+        level = int(severity)
+        return Distortion(text, f"{name}, severity {level}", lambda b, o, s: stressor.apply(b, level, s).images)
     name, _, strength = text.rpartition("-")
     if name not in _STRONG:
-        known = [*_PLAIN, *(f"{n}-2" for n in _STRONG), "fog@3"]
-        raise ParameterError(f"no distortion {text!r}; {did_you_mean(text, known)}")
+        names = [*_PLAIN, *(f"{n}-2" for n in _STRONG), "fog@3"]
+        raise ParameterError(f"no distortion {text!r}; {did_you_mean(text, names)}")
     value = parse_number(strength)
     if value <= 0 or (name == "scramble" and (value < 2 or value != int(value))):
         wanted = "a whole number of tiles from 2" if name == "scramble" else "a strength above 0"
@@ -114,15 +120,6 @@ def read_distortion(text: str) -> Distortion:
         raise ParameterError(f"distortion {text!r}: give a strength of {LARGEST} at most")
     words, make = _STRONG[name]
     return Distortion(text, words.format(value), make(float(value)))
-
-
-def _stressor(text: str, name: str, severity: str) -> Distortion:
-    stressor = find_method(name, "stress").cls()
-    if not isinstance(stressor, Stressor) or severity not in map(str, stressor.severities):
-        known = ", ".join(map(str, getattr(stressor, "severities", ())))
-        raise ParameterError(f"distortion {text!r}: the severities of {name!r} are {known}")
-    level = int(severity)
-    return Distortion(text, f"{name}, severity {level}", lambda b, o, s: stressor.apply(b, level, s).images)
 
 
 CLEAN, GIVEN = "clean", "given"
@@ -173,12 +170,12 @@ class Distortions(Analysis):
                 common = torch.stack([d == required_labels(batch).cpu() for d in decided.values()]).all(0)
                 if not bool(common.any()):
                     continue
-                kept, rows = batch[common], common.to(batch.images.device)
+                correct, rows = batch[common], common.to(batch.images.device)
                 for one in chosen:
-                    images = one.apply(kept, partner[rows] if partner else kept, subject.seed).clamp(0, 1)
-                    _note(right, one.name, answers.ask(one.name, kept.with_images(images.contiguous())), kept)
+                    images = one.apply(correct, partner[rows] if partner else correct, subject.seed).clamp(0, 1)
+                    _note(right, one.name, answers.ask(one.name, correct.with_images(images.contiguous())), correct)
                 if given is not None:
-                    _note(right, GIVEN, answers.ask(GIVEN, kept.with_images(given.images[rows])), kept)
+                    _note(right, GIVEN, answers.ask(GIVEN, correct.with_images(given.images[rows])), correct)
         words = {
             **{one.name: one.words for one in chosen},
             **({GIVEN: f"images of {self.given}"} if self.given else {}),
@@ -189,12 +186,12 @@ class Distortions(Analysis):
         self, subject: Subject, chosen: Sequence[Distortion], labels: NDArray[np.int64]
     ) -> Iterator[tuple[Batch, Batch | None, Batch | None]]:
         """The samples, partners where a distortion needs them, and the user's versions where there are any."""
-        beside = []
+        companions = []
         if paired := any(one.paired for one in chosen):
-            beside.append(partners_in(subject, partners(labels, subject.seed)))
+            companions.append(partners_in(subject, partners(labels, subject.seed)))
         if self.given:
-            beside.append(_same_ids(subject, self.given))
-        for batch, *others in together(subject, *beside):
+            companions.append(_same_ids(subject, self.given))
+        for batch, *others in read_together(subject, *companions):
             yield batch, others[0] if paired else None, others[-1] if self.given else None
 
     def _findings(
@@ -225,12 +222,7 @@ def _note(
         right.setdefault(stimulus, {}).setdefault(name, []).append((decision == required_labels(batch).cpu()).numpy())
 
 
-def _same_ids(subject: Subject, spec: str) -> Beside:
-    """The user's versions of the samples.
-
-    Raises:
-        DataError: a sample has none.
-    """
+def _same_ids(subject: Subject, spec: str) -> Companions:
     given = load_data(spec)
     place = {i: n for n, i in enumerate(given.ids)}
     ids = [] if subject.dataset is None else [subject.dataset.ids[i] for i in subject.indices]
@@ -239,4 +231,4 @@ def _same_ids(subject: Subject, spec: str) -> Beside:
             f"data {spec!r} has no image for {len(absent)} of {len(ids)} samples, such as {absent[0]!r}: name its "
             "files as those of the data"
         )
-    return Beside(given, [place[i] for i in ids])
+    return Companions(given, [place[i] for i in ids])

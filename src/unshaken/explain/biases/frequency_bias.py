@@ -12,7 +12,14 @@ from typing_extensions import override
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
-from unshaken.explain.biases._answers import Conflicts, asking, known_labels, partners_in, required_labels, together
+from unshaken.explain.biases._answers import (
+    Conflicts,
+    asking,
+    known_labels,
+    partners_in,
+    read_together,
+    required_labels,
+)
 from unshaken.explain.biases.cue_sets import partners
 from unshaken.explain.biases.distortions import PLUS
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
@@ -60,7 +67,7 @@ class FrequencyBias(Analysis):
         labels = known_labels(subject)
         found, right, total = Conflicts(), Counter[str](), 0
         with asking(subject) as answers:
-            for batch, partner in together(subject, partners_in(subject, partners(labels, subject.seed))):
+            for batch, partner in read_together(subject, partners_in(subject, partners(labels, subject.seed))):
                 one, other = (required_labels(b) for b in (batch, partner))
                 mixed = batch.with_images(hybrids(batch.images, partner.images, self.sigma))
                 found.add(one, other, answers.ask("hybrid", mixed, first=one, second=other))

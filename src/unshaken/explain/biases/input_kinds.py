@@ -18,7 +18,6 @@ from unshaken.core.registry import register
 from unshaken.explain.biases._answers import asking, required_labels
 from unshaken.explain.biases.smoothness import layers_of
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.measure import Figure
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.models import load_model
 
@@ -43,11 +42,11 @@ class TopImages:
 
     @classmethod
     def of(cls, channels: int, k: int) -> TopImages:
-        """None yet."""
+        """Places for k images of each channel, all empty."""
         return cls(torch.full((channels, k), -torch.inf), torch.full((channels, k), -1))
 
     def add(self, values: Tensor, first: int) -> None:
-        """Look at further images.
+        """Add further images.
 
         Args:
             values: of each channel, `[N, D]`.
@@ -115,7 +114,7 @@ class InputKinds(Analysis):
         return self.judged(subject, load_model(self.judge).eval().to(subject.device) if self.judge else None)
 
     def judged(self, subject: Subject, judge: Classifier | None) -> Findings:
-        """See `find`.
+        """Measure with an independent model at hand.
 
         Args:
             subject: models and labelled images.
@@ -133,14 +132,16 @@ class InputKinds(Analysis):
                         top.setdefault((name, layer), TopImages.of(values.shape[1], self.k)).add(values, total)
                 labels.append(required_labels(batch).cpu())
                 if judge is not None:
-                    features.append(judge_features(judge, batch.images))
+                    layer = feature_layer(judge)
+                    with evaluating(judge), torch.no_grad():
+                        features.append(judge.features(batch.images, (layer,))[1][layer].flatten(1).cpu())
                 total += len(batch)
             meters = [oracle.meter for oracle in answers.oracles.values()]
         if total < self.k:
             raise DataError(f"input-kinds: {self.k} images for each channel were asked for, of {total}: lower k")
-        seen = torch.cat(features) if features else None
-        found = {key: kinds_of(one, torch.cat(labels), seen) for key, one in top.items()}
-        return Findings(**_summed(found, layers, self.k), forwards=sum(m.forwards for m in meters))
+        judge_values = torch.cat(features) if features else None
+        found = {key: kinds_of(one, torch.cat(labels), judge_values) for key, one in top.items()}
+        return _findings(found, layers, self.k, sum(m.forwards for m in meters))
 
 
 def channel_means(oracle: Oracle, layers: tuple[str, ...], images: Tensor) -> dict[str, Tensor]:
@@ -148,13 +149,6 @@ def channel_means(oracle: Oracle, layers: tuple[str, ...], images: Tensor) -> di
     with torch.no_grad():
         outputs = oracle.forward(images, layers)[1]
     return {name: out.float().flatten(2).mean(2).cpu() if out.ndim > 2 else out.cpu() for name, out in outputs.items()}
-
-
-def judge_features(judge: Classifier, images: Tensor) -> Tensor:
-    """The input of the last linear layer, `[N, F]`, on the CPU."""
-    layer = feature_layer(judge)
-    with evaluating(judge), torch.no_grad():
-        return judge.features(images, (layer,))[1][layer].flatten(1).cpu()
 
 
 def kinds_of(top: TopImages, labels: Tensor, features: Tensor | None) -> dict[str, Tensor]:
@@ -172,29 +166,20 @@ def kinds_of(top: TopImages, labels: Tensor, features: Tensor | None) -> dict[st
     return found
 
 
-def mean_over_channels(values: Tensor) -> Figure:
-    """The mean over channels `[D]`, with its bootstrap interval over them."""
-    column = values.numpy()
-    return mean_figure(column, low=0.0)
-
-
-def _summed(
-    found: dict[tuple[str, str], dict[str, Tensor]], layers: dict[str, tuple[str, ...]], k: int
-) -> dict[str, Any]:
-    """Rows, figures, arrays and facts of `Findings`."""
-    rows: dict[str, list[Any]] = {
-        name: [] for name in ("model", "layer", "depth", "quantity", "value", "low", "high", "n")
-    }
+def _findings(
+    found: dict[tuple[str, str], dict[str, Tensor]], layers: dict[str, tuple[str, ...]], k: int, forwards: int
+) -> Findings:
+    rows: list[dict[str, Any]] = []
     figures, arrays = {}, {}
     for (model, layer), proxies in found.items():
         for proxy, values in proxies.items():
-            figure = figures[f"{proxy}.{model}.{layer}"] = mean_over_channels(values)
+            figure = figures[f"{proxy}.{model}.{layer}"] = mean_figure(values.numpy(), low=0.0)
             arrays[f"{model}.{layer}.{proxy}"] = values.float()
             depth = layers[model].index(layer) / max(1, len(layers[model]) - 1)
-            values_of = (model, layer, depth, proxy, figure.value, figure.low, figure.high, figure.n)
-            for column, value in zip(rows.values(), values_of, strict=True):
-                column.append(value)
+            where = {"model": model, "layer": layer, "depth": depth, "quantity": proxy}
+            rows.append({**where, "value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n})
     remarks = ("These are proxies: a robust channel is less specific for a class, which makes its top images differ.",)
-    told = {name: PROXIES[name] for name in PROXIES if any(name in p for p in found.values())}
-    extra = {"models": list(layers), "layers": layers, "k": k, "proxies": told}
-    return {"rows": rows, "figures": figures, "arrays": arrays, "remarks": remarks, "extra": extra}
+    proxies_used = {name: PROXIES[name] for name in PROXIES if any(name in p for p in found.values())}
+    extra = {"models": list(layers), "layers": layers, "k": k, "proxies": proxies_used}
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return Findings(columns, figures, remarks, arrays, extra, forwards=forwards)

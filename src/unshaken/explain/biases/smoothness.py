@@ -1,10 +1,9 @@
-"""Smoothness: whether first filters are smooth, and whether pixel noise reaches the maps of deeper layers."""
+"""Smoothness: the total variation of first filters, and whether pixel noise reaches the maps of deeper layers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,26 +63,15 @@ OUTLIER = 0.2
 """Change of a channel's variation under noise that makes an outlier, as a share of the first model's mean."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LayerVariation:
-    """The total variation of a layer's channels, mean over images.
+def outlier_channels(clean: Tensor, noisy: Tensor, mean: float) -> list[int]:
+    """Channels whose variation changes under noise by 0.2 or more of a mean, such as that of a standard model's layer.
 
     Args:
-        clean: float64 `[D]`.
+        clean: total variation of the channels, float64 `[D]`.
         noisy: the same under noise.
+        mean: that changes are measured by; 0 for no outliers.
     """
-
-    clean: Tensor
-    noisy: Tensor
-
-    @property
-    def ratio(self) -> float:
-        """The layer's variation under noise, as a multiple of that without; 1 for a layer that is zero throughout."""
-        return _ratio(float(self.clean.sum()), float(self.noisy.sum()))
-
-    def outliers(self, mean: float) -> list[int]:
-        """Channels whose variation changes by 0.2 or more of a mean, such as that of a standard model's layer."""
-        return ((self.noisy - self.clean).abs() >= OUTLIER * mean).nonzero().flatten().tolist() if mean else []
+    return ((noisy - clean).abs() >= OUTLIER * mean).nonzero().flatten().tolist() if mean else []
 
 
 def convolutions(model: Classifier) -> dict[str, nn.Conv2d]:
@@ -156,29 +144,24 @@ class Smoothness(Analysis):
         if not parts:
             raise DataError("smoothness: no image could be read")
         found = {key: tuple(torch.cat(column) for column in zip(*pairs, strict=True)) for key, pairs in parts.items()}
-        first = {name: kernel_variation(_first_kernel(model)).mean() for name, model in subject.models.items()}
+        first: dict[str, float] = {}
+        for name, model in subject.models.items():
+            wide = [m.weight.detach() for m in convolutions(model).values() if m.weight[0, 0].numel() > 1]
+            if not wide:
+                raise ModelError(f"model {model.name!r} has convolutions of one place only, whose filters cannot vary")
+            first[name] = float(kernel_variation(wide[0]).mean())
         meters = [oracle.meter for oracle in answers.oracles.values()]
-        return Findings(
-            **_summed(found, layers, {name: float(v) for name, v in first.items()}, self.noise),
-            forwards=sum(m.forwards for m in meters),
-        )
+        return _findings(found, layers, first, self.noise, sum(m.forwards for m in meters))
 
 
-def _first_kernel(model: Classifier) -> Tensor:
-    wide = [m.weight.detach() for m in convolutions(model).values() if m.weight.shape[2] * m.weight.shape[3] > 1]
-    if not wide:
-        raise ModelError(f"model {model.name!r} has convolutions of one place only, whose filters cannot vary")
-    return wide[0]
-
-
-def _summed(
+def _findings(
     found: Mapping[tuple[str, str], tuple[Tensor, ...]],
     layers: Mapping[str, tuple[str, ...]],
     first: Mapping[str, float],
     noise: float,
-) -> dict[str, Any]:
-    """Rows, figures, arrays and facts of `Findings`."""
-    rows: dict[str, list[Any]] = {k: [] for k in ("model", "layer", "depth", "quantity", "value", "low", "high", "n")}
+    forwards: int,
+) -> Findings:
+    rows: list[dict[str, Any]] = []
     figures: dict[str, Figure] = {}
     arrays: dict[str, Tensor] = {}
     outliers: dict[str, list[int]] = {}
@@ -189,23 +172,26 @@ def _summed(
             raise ModelError(
                 f"model {model!r}: activations of layer {layer!r} are infinite or NaN: leave the layer out"
             )
-        whole = LayerVariation(clean.mean(0), noisy.mean(0))
+        channels, under_noise = clean.mean(0), noisy.mean(0)
+        ratio = variation_quotient(float(channels.sum()), float(under_noise.sum()))
         place = layers[model].index(layer)
         standard = layers[models[0]][place] if place < len(layers[models[0]]) else layer
         mean = float(found[models[0], standard][0].mean()) if (models[0], standard) in found else 0.0
-        arrays[f"{model}.{layer}"] = torch.stack([whole.clean, whole.noisy], 1).float()
-        outliers[f"{model}.{layer}"] = whole.outliers(mean)
-        ratios[f"{model}.{layer}"] = whole.ratio
+        arrays[f"{model}.{layer}"] = torch.stack([channels, under_noise], 1).float()
+        outliers[f"{model}.{layer}"] = outlier_channels(channels, under_noise, mean)
+        ratios[f"{model}.{layer}"] = ratio
         figures[f"tv_ratio.{model}.{layer}"] = variation_ratio(clean, noisy)
-        means = {"tv-clean": float(whole.clean.mean()), "tv-noisy": float(whole.noisy.mean()), "tv-ratio": whole.ratio}
-        for quantity, value in means.items():
-            _row(rows, model, layer, place / max(1, len(layers[model]) - 1), quantity, value, len(clean))
+        where = {"model": model, "layer": layer, "depth": place / max(1, len(layers[model]) - 1), "n": len(clean)}
+        means = {"tv-clean": float(channels.mean()), "tv-noisy": float(under_noise.mean()), "tv-ratio": ratio}
+        rows += [{**where, "quantity": quantity, "value": value} for quantity, value in means.items()]
     for model, value in first.items():
-        _row(rows, model, layers[model][0], 0.0, "kernel-tv", value, 1)
+        where = {"model": model, "layer": layers[model][0], "depth": 0.0, "n": 1}
+        rows.append({**where, "quantity": "kernel-tv", "value": value})
     extra = {"models": models, "layers": layers, "noise": noise, "kernel_tv": first}
     extra |= {"ratios": ratios, "outliers": outliers}
     remarks = (f"Noise of deviation {noise:g}. Compare ratios: raw variation depends on the scale of a channel.",)
-    return {"rows": rows, "figures": figures, "arrays": arrays, "extra": extra, "remarks": remarks}
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return Findings(columns, figures, remarks, arrays, extra, forwards=forwards)
 
 
 def variation_ratio(clean: Tensor, noisy: Tensor) -> Figure:
@@ -217,16 +203,10 @@ def variation_ratio(clean: Tensor, noisy: Tensor) -> Figure:
     """
     sums = torch.stack([clean.sum(1), noisy.sum(1)], 1).numpy()
     draws = bootstrap_means(sums)
-    found = np.array([_ratio(*pair) for pair in draws])
-    return bootstrap_figure(_ratio(*sums.mean(0)), found, len(sums), ends=(0.0, math.inf))
+    found = np.array([variation_quotient(*pair) for pair in draws])
+    return bootstrap_figure(variation_quotient(*sums.mean(0)), found, len(sums), ends=(0.0, math.inf))
 
 
-def _ratio(clean: float, noisy: float) -> float:
-    """1 for a layer that is zero throughout."""
+def variation_quotient(clean: float, noisy: float) -> float:
+    """A layer's variation under noise as a multiple of that without; 1 for a layer that is zero throughout."""
     return float(noisy / clean) if clean else 1.0
-
-
-def _row(rows: dict[str, list[Any]], model: str, layer: str, depth: float, quantity: str, value: float, n: int) -> None:
-    values = (model, layer, depth, quantity, value, None, None, n)
-    for column, entry in zip(rows.values(), values, strict=True):
-        column.append(entry)

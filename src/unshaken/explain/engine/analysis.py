@@ -22,7 +22,7 @@ from unshaken.measure import Figure
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What an analysis looks at.
+    """Models and samples that an analysis measures.
 
     Args:
         models: name to classifier, in evaluation mode on its device; empty for an analysis that needs none.
@@ -44,7 +44,7 @@ class Subject:
 
     @property
     def model(self) -> Classifier:
-        """The first model."""
+        """First of the models."""
         return next(iter(self.models.values()))
 
     @cached_property
@@ -54,7 +54,7 @@ class Subject:
 
     @property
     def samples(self) -> Dataset:
-        """The samples.
+        """Samples to analyse.
 
         Raises:
             DataError: there are none.
@@ -70,8 +70,8 @@ class Subject:
         """
         if self.dataset is None:
             return
-        seen = view or (self.model.view if self.models else None)
-        for part in stream(self.dataset, self.indices, view=seen, workers=self.workers, batch_size=self.batch):
+        chosen_view = view or (self.model.view if self.models else None)
+        for part in stream(self.dataset, self.indices, view=chosen_view, workers=self.workers, batch_size=self.batch):
             if isinstance(part, BadSample):
                 self.bad[part.id] = part.reason
             else:
@@ -80,7 +80,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """What an analysis found.
+    """Findings of an analysis: its rows, its figures, and what a reader must know.
 
     Args:
         rows: columns of its table, by name and of one length; columns left out are null.
@@ -116,12 +116,12 @@ class Analysis(Parameters, ABC):
 
     @property
     def required(self) -> frozenset[str]:
-        """What `needs` names, and a model where a parameter names one of its layers."""
+        """Names of `needs`, and `model` where a parameter names one of its layers."""
         return self.needs | {"model"} if getattr(self, "layer", "") else self.needs
 
     @abstractmethod
     def find(self, subject: Subject) -> Findings:
-        """Look.
+        """Analyse a subject.
 
         Args:
             subject: with all that `needs` names.

@@ -1,4 +1,4 @@
-"""`AttentionMap`: maps made from the attention of a vision transformer, from its last layer back to its first."""
+"""`AttentionMap`: maps made from the attention of a vision transformer, and the tokens that they are made of."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Tokens:
 
 
 def find_tokens(model: Classifier, images: Tensor) -> Tokens:
-    """See `Tokens`.
+    """Find the tokens of a vision transformer.
 
     Which tokens the head reads is seen from the gradient of the logits by what the last attention layer gives: it is
     zero for all others. So a class token, a mean over patches, and registers that nobody reads need no name.
@@ -65,7 +65,10 @@ def find_tokens(model: Classifier, images: Tensor) -> Tokens:
     grid, tokens = (images.shape[2] // side, images.shape[3] // side), 0
     with evaluating(model), torch.enable_grad():
         points = images[:1].detach().clone().requires_grad_(True)
-        places = _output_places(names, layers)
+        places: dict[str, str] = {}  # where heads' outputs are read; layers where they are not to be read stay out
+        for name, layer in zip(names, layers, strict=True):
+            with suppress(ModelError):
+                places[name] = output_place(layer, name)
         logits, found = model.features(points, [*(name + INPUT for name in names), *places.values(), names[-1]])
         for name, layer in zip(names, layers, strict=True):
             count = _count(layer, found[name + INPUT], tokens)
@@ -95,15 +98,6 @@ def find_tokens(model: Classifier, images: Tensor) -> Tokens:
     return Tokens(layers, names, grid, tokens - grid[0] * grid[1], read.float() / read.sum())
 
 
-def _output_places(names: tuple[str, ...], layers: tuple[nn.Module, ...]) -> dict[str, str]:
-    """Where the heads' outputs of each layer are read; a layer where they are not to be read is left out."""
-    found: dict[str, str] = {}
-    for name, layer in zip(names, layers, strict=True):
-        with suppress(ModelError):
-            found[name] = output_place(layer, name)
-    return found
-
-
 def _count(layer: nn.Module, given: Tensor, expected: int) -> int | None:
     """The number of tokens of one image, or None where it is not such an input, or not as before."""
     if given.ndim != 3:
@@ -118,7 +112,7 @@ RELEVANCE = "relevance"
 
 
 class AttentionQuery(Query):
-    """What `method.follow` makes of the attention of all layers: `features["relevance"]`, `[N, T]`.
+    """Relevance that `method.follow` carries through the attention of all layers: `features["relevance"]`, `[N, T]`.
 
     Args:
         points: `[N, C, H, W]`.
@@ -186,7 +180,7 @@ class AttentionMap(OneQuery):
 
     @property
     def tokens(self) -> Tokens:
-        """Those that `prepare` found."""
+        """Tokens of the model that `prepare` was given."""
         if self._tokens is None:
             raise RuntimeError("the tokens of a model are known after prepare")
         return self._tokens

@@ -1,4 +1,4 @@
-"""`Attribution`: the mathematics of one map of the pixels that count for a class."""
+"""`Attribution`: the mathematics of one map of the pixels that count for a class, and the score that it explains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Target(State):
 
 
 class TargetScore(Objective):
-    """The score of a class.
+    """Score of a class as an objective.
 
     Args:
         classes: int64 `[N]`.
@@ -50,11 +50,11 @@ class TargetScore(Objective):
 
 
 def score_of(logits: Tensor, classes: Tensor, score: Score) -> Tensor:
-    """The scores of classes.
+    """Scores of classes.
 
     Args:
-        logits: `[..., K]`.
-        classes: int64 `[...]`.
+        logits: `[..., K]`, such as `[N, K]` or `[N, Q, K]`.
+        classes: int64 `[...]`, or `[N]` for all Q points of a sample.
         score: see `Score`.
 
     Returns:
@@ -64,14 +64,15 @@ def score_of(logits: Tensor, classes: Tensor, score: Score) -> Tensor:
         logits = logits.softmax(-1)
     elif score == "log-probability":
         logits = logits.log_softmax(-1)
-    return logits.gather(-1, classes[..., None]).squeeze(-1)
+    classes = classes.view(*classes.shape, *[1] * (logits.ndim - classes.ndim)).expand(*logits.shape[:-1], 1)
+    return logits.gather(-1, classes).squeeze(-1)
 
 
 S = TypeVar("S", bound=State)
 
 
 class AttributionMap(State):
-    """Maps of N samples.
+    """Maps of N samples, and how far each is from a known total.
 
     Args:
         map: float32 `[N, H, W]`; a pixel with a larger value counts more for the class. Below 0, where a method knows
@@ -126,7 +127,7 @@ class Attribution(Parameters, ABC, Generic[S]):
 
     @abstractmethod
     def tell(self, state: S, answer: Answer) -> S:
-        """The next state."""
+        """Take an answer and give the next state."""
 
     @abstractmethod
     def done(self, state: S) -> Tensor:
@@ -134,14 +135,14 @@ class Attribution(Parameters, ABC, Generic[S]):
 
     @abstractmethod
     def result(self, state: S) -> AttributionMap:
-        """The maps."""
+        """Maps of complete states."""
 
     def goal(self, state: S) -> None:
         """A map is never done early."""
 
 
 class MapState(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.
@@ -195,7 +196,7 @@ def even_piece(count: int, most: int) -> int:
 
 
 class ControlState(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.

@@ -1,4 +1,4 @@
-"""Images without content, from which others are told."""
+"""Images without content, with which others are compared, and what takes the place of removed pixels."""
 
 from __future__ import annotations
 

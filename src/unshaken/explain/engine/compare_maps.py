@@ -1,4 +1,4 @@
-"""Figures of a metric of maps, and paired comparisons between methods and between models.
+"""Agreement between maps, figures of a metric of maps, and paired comparisons of methods and of models.
 
 The controls (a random map, an edge detector, the centre point) are methods like any other here.
 """
@@ -136,7 +136,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapValues:
-    """What a metric says of the maps of one method for one model.
+    """Values of a metric for the maps of one method and one model.
 
     Args:
         ids: of the samples, each once.
@@ -193,13 +193,15 @@ def compare_methods(baseline: MapValues, candidate: MapValues, *, level: float =
     >>> figure.value, figure.n
     (0.25, 2)
     """
-    before, after = _matched(baseline, candidate)
+    place = {name: i for i, name in enumerate(candidate.ids)}
+    shared = [(i, place[name]) for i, name in enumerate(baseline.ids) if name in place]
+    before, after = baseline.values[[i for i, _ in shared]], candidate.values[[j for _, j in shared]]
     known = np.isfinite(before) & np.isfinite(after)
     return paired_difference(before[known], after[known], level=level) if known.any() else None
 
 
 def compare_models(baseline: MapValues, candidate: MapValues, *, level: float = 0.95) -> Figure | None:
-    """As `compare_methods`, over the samples that both models classify rightly.
+    """Compare the maps of two models by a paired mean over the samples that both classify rightly.
 
     Each model's own right samples would be other images for each, and easier ones for the weaker model.
 
@@ -208,18 +210,6 @@ def compare_models(baseline: MapValues, candidate: MapValues, *, level: float = 
     """
     if baseline.correct is None or candidate.correct is None:
         raise DataError("two models are compared on what both classify rightly: give `correct` for each")
-    before, after = _right(baseline, baseline.correct), _right(candidate, candidate.correct)
+    before = MapValues(baseline.ids, np.where(baseline.correct, baseline.values, np.nan))
+    after = MapValues(candidate.ids, np.where(candidate.correct, candidate.values, np.nan))
     return compare_methods(before, after, level=level)
-
-
-def _right(found: MapValues, correct: NDArray[np.bool_]) -> MapValues:
-    """The same without the values of samples that are classified wrongly."""
-    return MapValues(found.ids, np.where(correct, found.values, np.nan))
-
-
-def _matched(one: MapValues, other: MapValues) -> tuple[Numbers, Numbers]:
-    """The values of the samples that both have, in one order."""
-    place = {name: i for i, name in enumerate(other.ids)}
-    rows = [(i, place[name]) for i, name in enumerate(one.ids) if name in place]
-    first, second = ([r[k] for r in rows] for k in (0, 1))
-    return one.values[first], other.values[second]

@@ -31,7 +31,7 @@ Channels = Literal["mean-abs", "max-abs", "sum"]
 
 
 def reduce_channels(values: Tensor, channels: Channels) -> Tensor:
-    """One value a pixel.
+    """Reduce the channels of each pixel to one value.
 
     Args:
         values: `[N, C, H, W]`.
@@ -164,7 +164,7 @@ class WeightedGradients(PointGradients):
 
 
 class Averaging(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.
@@ -269,7 +269,7 @@ class RandomPaths(AveragedGradients):
 
     @abstractmethod
     def baseline(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """One baseline for each image, `[M, C, H, W]`.
+        """Draw a baseline for each image, `[M, C, H, W]`.
 
         Args:
             images: `[M, C, H, W]`.

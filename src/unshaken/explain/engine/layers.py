@@ -1,8 +1,8 @@
-"""The layer whose output still has places: where class activation maps are read."""
+"""Layers of a network: the last one whose output has places, those of a user, and some spread over the depth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -93,7 +93,7 @@ def layer_shapes(model: Classifier, images: Tensor) -> list[tuple[str, tuple[int
 
 @dataclass(frozen=True, slots=True)
 class LayerOutput:
-    """What a layer gave in a forward pass.
+    """Output of a layer in a forward pass.
 
     Args:
         name: of the layer.
@@ -117,13 +117,13 @@ def layer_outputs(model: Classifier, images: Tensor) -> list[LayerOutput]:
         ModelError: as `layer_shapes`.
     """
     found: list[LayerOutput] = []
-    seen: WeakValueDictionary[tuple[int, int], Tensor] = WeakValueDictionary()
+    known: WeakValueDictionary[tuple[int, int], Tensor] = WeakValueDictionary()
 
     def note(name: str, output: object) -> None:
         if isinstance(output, Tensor):
             key = id(output), output._version  # which a change in place makes another one
-            found.append(LayerOutput(name, tuple(output.shape), seen.get(key) is output))
-            seen[key] = output
+            found.append(LayerOutput(name, tuple(output.shape), known.get(key) is output))
+            known[key] = output
 
     handles = [
         module.register_forward_hook(lambda _, inputs, output, name=name: note(name, output))
@@ -161,7 +161,7 @@ class DepthLayer:
 
 
 def depth_layers(model: Classifier, images: Tensor, names: str = "", *, most: int = 6) -> list[DepthLayer]:
-    """The layers to look at.
+    """Choose layers over the depth of a network, or find those that are named.
 
     Args:
         model: a classifier.
@@ -176,7 +176,13 @@ def depth_layers(model: Classifier, images: Tensor, names: str = "", *, most: in
     shapes = dict(layer_shapes(model, images))
     depths = {name: (i + 1) / len(shapes) for i, name in enumerate(shapes)}
     if names:
-        return [_named(model, name, shapes, depths) for name in dict.fromkeys(filter(None, names.split("+")))]
+        chosen = []
+        for name in dict.fromkeys(filter(None, names.split("+"))):
+            plain = name.removesuffix(INPUT)
+            if plain not in shapes:
+                raise ModelError(f"model {model.name!r} has no layer {plain!r}; {did_you_mean(plain, shapes)}")
+            chosen.append(DepthLayer(name, depths[plain]))
+        return chosen
     modules = dict(model.net.named_modules())
     weighted = [n for n in shapes if isinstance(modules[n], nn.Conv2d | nn.Linear)]
     last = [n for n in weighted if isinstance(modules[n], nn.Linear)][-1:]
@@ -188,12 +194,3 @@ def depth_layers(model: Classifier, images: Tensor, names: str = "", *, most: in
     places = [round(i * (len(rest) - 1) / max(1, count - 1)) for i in range(count)]
     chosen = [DepthLayer(rest[p], depths[rest[p]]) for p in places]
     return [*chosen, *(DepthLayer(f"{n}{INPUT}", depths[n]) for n in last)]
-
-
-def _named(
-    model: Classifier, name: str, shapes: Mapping[str, tuple[int, ...]], depths: Mapping[str, float]
-) -> DepthLayer:
-    plain = name.removesuffix(INPUT)
-    if plain not in shapes:
-        raise ModelError(f"model {model.name!r} has no layer {plain!r}; {did_you_mean(plain, shapes)}")
-    return DepthLayer(name, depths[plain])

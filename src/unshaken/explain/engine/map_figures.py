@@ -91,9 +91,9 @@ def agreements(run: RunDir, names: Sequence[str]) -> list[tuple[str, str, Figure
         values = []
         for file in run.names("maps", suffix=".safetensors"):
             if file.rpartition("-")[0] == one and run.exists("maps", second := f"{other}-{file.rpartition('-')[2]}"):
-                first, beside = run.read_tensors("maps", file), run.read_tensors("maps", second)
-                if list(first.ids) == list(beside.ids):
-                    values.append(map_agreement(first.tensors["maps"], beside.tensors["maps"]))
+                first, other_maps = run.read_tensors("maps", file), run.read_tensors("maps", second)
+                if list(first.ids) == list(other_maps.ids):
+                    values.append(map_agreement(first.tensors["maps"], other_maps.tensors["maps"]))
         figure = summarise(torch.cat(values).numpy()) if values else None
         if figure is not None:
             found.append((one, other, figure))

@@ -22,7 +22,7 @@ CHUNK = 64
 
 
 class Masking(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its class.
@@ -108,8 +108,7 @@ class MaskedScores(Attribution[Masking]):
     @override
     def tell(self, state: Masking, answer: Answer) -> Masking:
         count, number = self._count(state.target), self._numbers(state)
-        logits = required(answer.logits)
-        scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.score)
+        scores = score_of(required(answer.logits), state.target.classes, self.score)
         spread = self.spread(self.masks(state.target, number.clamp(max=count - 1), state.rng))
         spread = spread * (number < count)[:, :, None, None]
         return state.replace(

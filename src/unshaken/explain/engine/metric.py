@@ -1,4 +1,4 @@
-"""`MapMetric`: what a map is worth, sample by sample."""
+"""`MapMetric`: the worth of a map, sample by sample, and the cases that it is judged by."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapScores:
-    """What a metric says of N maps.
+    """Values of a metric for N maps, and their cost.
 
     Args:
         value: float64 `[N]`; NaN where it says nothing, such as without a box or for a constant map.

@@ -1,4 +1,4 @@
-"""`ProbedMetric`: metrics made from the class's score at a known number of changed copies of each image."""
+"""`ProbedMetric`: metrics made from the class's score at changed copies of each image, and areas under its curve."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Probes(Logits):
 
 
 class Probing(State):
-    """One row a sample.
+    """State of the search, one row a sample.
 
     Args:
         target: the sample and its map.
@@ -87,7 +87,7 @@ class ProbedMetric(MapMetric):
 
     @abstractmethod
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
-        """Some of the copies.
+        """Make some of the copies.
 
         Args:
             target: the samples.
@@ -105,7 +105,7 @@ class ProbedMetric(MapMetric):
         """
 
     def removed(self, images: Tensor, rng: SampleRng, model: Classifier) -> Tensor:
-        """What stands in the place of removed pixels, `[N, C, H, W]`; the images where none are removed."""
+        """Replacement of removed pixels, `[N, C, H, W]`; the images where none are removed."""
         return images
 
     @override
@@ -160,8 +160,7 @@ class _Search:
 
     def tell(self, state: Probing, answer: Answer) -> Probing:
         place = self._numbers(state).clamp(max=self.total)
-        logits = widen(required(answer.logits))
-        scores = score_of(logits, state.target.classes[:, None].expand(logits.shape[:2]), self.metric.score)
+        scores = score_of(widen(required(answer.logits)), state.target.classes, self.metric.score)
         expected = state.expected
         if answer.value is not None:
             expected = expected.scatter(1, place, widen(answer.value))

@@ -1,4 +1,4 @@
-"""The tables of the room: a row a sample for maps and biases, a row a unit, a layer or a quantity for the rest."""
+"""The tables and the record of a run: a row a sample for maps and biases, else a row a unit, a layer or a quantity."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ TEXTURES = declare_table(
 
 
 def table_rows(table: str, condition: str, method: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
-    """The rows of a method.
+    """Make the table of a method's rows.
 
     Args:
         table: one of those above.
@@ -92,7 +92,7 @@ RECORD = "explain.json"
 
 
 class MethodRecord(BaseModel):
-    """What was found by one method.
+    """Record of one method: its parameters, figures and cost.
 
     Args:
         method: its registry name.
@@ -118,7 +118,7 @@ class MethodRecord(BaseModel):
 
 
 class ExplainRecord(BaseModel):
-    """What a run of `unshaken explain` was told, and, at its end, what it found.
+    """Record of a run of `unshaken explain`: its settings and, at its end, its findings.
 
     Args:
         settings: what was asked; a resume with others is refused.
@@ -142,7 +142,7 @@ class ExplainRecord(BaseModel):
 
     @classmethod
     def read(cls, run: RunDir) -> ExplainRecord:
-        """The record of a run.
+        """Read the record of a run.
 
         Raises:
             RunError: it is absent or damaged.
@@ -151,5 +151,5 @@ class ExplainRecord(BaseModel):
         return validate(cls, run.read_json(RECORD), where, RunError, "explain again in a new --out")
 
     def write(self, run: RunDir) -> None:
-        """Keep it."""
+        """Write the record to a run."""
         run.write_json({"schema": 1, **self.model_dump(mode="json")}, RECORD)

@@ -1,4 +1,4 @@
-"""The principal directions of scaled filters, in which models are compared: fitted once, kept, used again."""
+"""The principal directions of scaled filters, and distances between the distributions of two sets of them there."""
 
 from __future__ import annotations
 

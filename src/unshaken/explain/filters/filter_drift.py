@@ -104,11 +104,11 @@ class FilterDrift(Analysis):
                     )
                 key = name if self.by == "model" else f"depth {int(10 * layer.depth) / 10:.1f}"
                 found.setdefault(key, []).append(layer)
-        pools = {key: np.concatenate([self._filters(x) for x in layers]) for key, layers in found.items()}
+        pools = {}
+        for key, layers in found.items():
+            parts = [x.filters[~near_zero(x.filters)] if self.drop_sparse else x.filters for x in layers]
+            pools[key] = np.concatenate(parts)
         return pools if self.by == "model" else dict(sorted(pools.items()))
-
-    def _filters(self, layer: ConvLayer) -> Numbers:
-        return layer.filters[~near_zero(layer.filters)] if self.drop_sparse else layer.filters
 
     def _row(self, model: str, quantity: str, figure: Figure) -> dict[str, Any]:
         return {"model": model, "quantity": quantity, "value": figure.value, "low": figure.low,

@@ -16,8 +16,6 @@ from unshaken.explain.filters.kernels import ConvLayer, conv_layers, layers_of_s
 from unshaken.explain.filters.measures import (
     FEWEST,
     KINDS,
-    Bounds,
-    count_kinds,
     degenerate_kinds,
     kernel_variation,
     near_zero,
@@ -69,17 +67,19 @@ class FilterQuality(Analysis):
         return Findings(columns, figures, self._remarks(rows), extra={"kernel": self.size, "measured": list(MEASURED)})
 
     def measure(self, layer: ConvLayer) -> dict[str, Any]:
-        """The row of one layer."""
+        """Measure one layer: its row."""
         n = len(layer.filters)
         row: dict[str, Any] = {"layer": layer.name, "depth": layer.depth, "size": self.size, "filters": n}
         empty = dict.fromkeys((*MEASURED, "random_entropy", "degenerate"))
         if not layer.is_finite:
             return {**row, **empty, "error": "its weights are infinite or not a number"}
         sparse = near_zero(layer.filters, self.near_zero)
-        kept = layer.filters[~sparse] if self.clean and not sparse.all() else layer.filters
-        entropy = variance_entropy(kept)
-        threshold = random_entropy(len(kept)) if self.size == 3 else None
-        kinds = degenerate_kinds(float(sparse.mean()), entropy, threshold, len(kept), Bounds(self.sparse, self.low))
+        filters = layer.filters[~sparse] if self.clean and not sparse.all() else layer.filters
+        entropy = variance_entropy(filters)
+        threshold = random_entropy(len(filters)) if self.size == 3 else None
+        kinds = degenerate_kinds(
+            float(sparse.mean()), entropy, threshold, len(filters), most_sparsity=self.sparse, least_entropy=self.low
+        )
         return {
             **row, "sparsity": float(sparse.mean()), "entropy": entropy, "orthogonality": orthogonality(layer.weight),
             "smoothness": kernel_variation(layer.weight), "random_entropy": threshold, "degenerate": "+".join(kinds),
@@ -103,7 +103,7 @@ class FilterQuality(Analysis):
 
 
 def summarise(rows: list[dict[str, Any]], seed: int = 0) -> dict[str, Figure]:
-    """What sums up the layers of one model: means over layers and over filters, and the shares that degenerate.
+    """Summarise the layers of one model: means over layers and over filters, and the shares that degenerate.
 
     Args:
         rows: of its layers, those with an error left out; not empty.
@@ -118,9 +118,9 @@ def summarise(rows: list[dict[str, Any]], seed: int = 0) -> dict[str, Figure]:
             figures[f"{key}_by_filter"] = _mean(values, counts, seed)
     kinds = [tuple((r["degenerate"] or "").split("+")) for r in rows]
     counts = np.array([r["filters"] for r in rows], np.float64)
-    for kind, count in count_kinds(kinds).items():
+    for kind in KINDS:
         name = kind.replace("-", "_")
-        figures[f"{name}_layers"] = share(count, len(rows))
+        figures[f"{name}_layers"] = share(sum(kind in k for k in kinds), len(rows))
         figures[f"{name}_filters"] = _mean(np.array([float(kind in k) for k in kinds]), counts, seed, 1.0)
     figures["degenerate_layers"] = share(sum(any(kind in k for kind in KINDS) for k in kinds), len(rows))
     return figures

@@ -1,9 +1,9 @@
-"""The kernels of a network's convolutions, as they act: with every reparametrisation of the weights carried out."""
+"""The kernels of the convolutions of a network or an ONNX file, with every reparametrisation of weights carried out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def read_onnx(path: str) -> list[tuple[str, Numbers, bool]]:
 
 
 class _Constants:
-    """What the tensors of a graph are that do not depend on its input."""
+    """Tensors of a graph that do not depend on its input."""
 
     def __init__(self, graph: Any, to_array: Any) -> None:
         self.to_array = to_array
@@ -130,7 +130,7 @@ class ConvLayer:
 
     @property
     def filters(self) -> Numbers:
-        """One kernel a row: `[outputs * inputs / groups, height * width]`, row by row of the kernel."""
+        """Kernels, one a row: `[outputs * inputs / groups, height * width]`, row by row of the kernel."""
         return self.weight.reshape(-1, self.weight.shape[2] * self.weight.shape[3])
 
     @property
@@ -156,8 +156,14 @@ def conv_layers(model: Classifier | nn.Module) -> list[ConvLayer]:
     if isinstance(net, OnnxNet):
         return number_layers(read_onnx(net.path))
     with evaluating(net), torch.no_grad():
-        modules = [(name, m) for name, m in net.named_modules() if _is_convolution(m)]
-        return number_layers([(name, _outputs_first(m), _is_depthwise(m)) for name, m in modules])
+        found = []
+        for name, module in net.named_modules():
+            kernel = getattr(module, "kernel_size", None)
+            if isinstance(kernel, tuple) and len(kernel) == 2 and hasattr(module, "in_channels"):
+                groups: Any = module.groups
+                depthwise = bool(groups > 1 and groups == module.in_channels)
+                found.append((name, _outputs_first(module), depthwise))
+        return number_layers(found)
 
 
 def number_layers(found: Sequence[tuple[str, Numbers, bool]]) -> list[ConvLayer]:
@@ -187,15 +193,6 @@ def layers_of_size(layers: Sequence[ConvLayer], size: int, *, depthwise: bool = 
     raise ModelError(f"model {name!r} has no convolution with {size} x {size} kernels; it has {there}: choose size=...")
 
 
-def _is_convolution(module: nn.Module) -> bool:
-    kernel = getattr(module, "kernel_size", None)
-    return isinstance(kernel, tuple) and len(kernel) == 2 and hasattr(module, "in_channels")
-
-
-def _is_depthwise(module: Any) -> bool:
-    return bool(module.groups > 1 and module.groups == module.in_channels)
-
-
 def _outputs_first(module: Any) -> Numbers:
     """The weight of a convolution, `[outputs, inputs / groups, height, width]`."""
     weight = _materialised(module)
@@ -216,11 +213,7 @@ def _materialised(module: Any) -> Tensor:
         if callable(mask := getattr(hook, "apply_mask", None)):
             weight = mask(module)
         elif callable(compute := getattr(hook, "compute_weight", None)):
-            weight = _computed(compute, hook, module)
+            own = {"do_power_iteration": False} if hasattr(hook, "n_power_iterations") else {}  # no step of its own
+            weight = compute(module, **own)
     found: Tensor = weight.detach()
     return found.dequantize() if found.is_quantized else found
-
-
-def _computed(compute: Callable[..., Tensor], hook: Any, module: Any) -> Tensor:
-    """What weight norm or spectral norm makes of its parameters, without another step of the power iteration."""
-    return compute(module, do_power_iteration=False) if hasattr(hook, "n_power_iterations") else compute(module)

@@ -1,4 +1,4 @@
-"""Intrinsic dimension by any of the estimators, with an interval."""
+"""Intrinsic dimension by any of the estimators (MLE, TwoNN, GeoMLE), with an interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours of all points, exact, in float64 and in blocks, so that memory stays flat."""
+"""Nearest neighbours of all points, and closest pairs of different labels: exact, in float64 and in blocks."""
 
 from __future__ import annotations
 
@@ -157,9 +157,9 @@ class CrossPairs:
         return 1 / distance if distance > 0 else math.inf
 
     def among(self, chosen: NDArray[np.bool_]) -> CrossPairs:
-        """Those pairs of which both samples are chosen; the total is not known then, and stays."""
-        kept = chosen[self.first] & chosen[self.second]
-        return CrossPairs(self.distances[kept], self.first[kept], self.second[kept], self.total)
+        """Pairs of which both samples are chosen; the total is not known then, and stays."""
+        rows = chosen[self.first] & chosen[self.second]
+        return CrossPairs(self.distances[rows], self.first[rows], self.second[rows], self.total)
 
 
 def rank(total: int, quantile: float) -> int:

@@ -1,4 +1,4 @@
-"""Samples as points: pixels, or features of a layer."""
+"""Samples as points (pixels, or features of a layer), and rows of the table `geometry`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unshaken.measure import Figure
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
-    """Samples as points.
+    """Samples as points, with their labels and ids.
 
     Args:
         values: float32 `[N, D]`.
@@ -135,5 +135,5 @@ class GeometryRows:
 
     @property
     def columns(self) -> dict[str, list[Any]]:
-        """The rows as columns."""
+        """Rows collected so far, as columns."""
         return {key: [row[key] for row in self.rows] for key in (self.rows[0] if self.rows else ())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +12,6 @@ from unshaken.core.errors import ParameterError
 from unshaken.measure import Figure
 from unshaken.measure.statistics.columns import numbers, same_length
 from unshaken.measure.statistics.correlation import Correlation, correlation
-
-
-def expected_log_loss(sharpness: float, samples: int, dimension: float) -> float:
-    """`log(K_F N^(-1/d))`: the logarithm of the test loss up to a constant of the network.
-
-    Args:
-        sharpness: K_F of the data, above 0.
-        samples: N, training samples.
-        dimension: d, of the data; with `sharpness=1` that of the representation.
-
-    Raises:
-        ParameterError: a value is not above 0.
-    """
-    if not (sharpness > 0 and samples > 0 and dimension > 0):
-        raise ParameterError(f"K_F {sharpness}, N {samples} and d {dimension} must be above 0")
-    return math.log(sharpness) - math.log(samples) / dimension
 
 
 def loss_exponent(samples: ArrayLike, losses: ArrayLike) -> Figure:

@@ -1,4 +1,4 @@
-"""Object masks: where a model looks for the class of each image, as files for edits of attributes."""
+"""Object masks: where a model looks for the class of each image, cut from maps, as files for edits of attributes."""
 
 from __future__ import annotations
 

@@ -41,12 +41,18 @@ class Infidelity(RemovalMetric):
 
     @override
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
-        change = self._squares if self.perturbation == "square" else self._noise
-        found = torch.stack([change(target, number[:, q]) for q in range(number.shape[1])], 1)
-        found = found * (number > 0)[:, :, None, None]
+        square = self.perturbation == "square"
+        changes = []
+        for one in number.T:
+            if square:
+                changes.append(self._squares(target, one))
+            else:  # the same in all channels
+                noise = target.rng.fold(one).normal(*target.maps.shape[1:])
+                changes.append(self.sigma * noise.to(target.maps))
+        found = torch.stack(changes, 1) * (number > 0)[:, :, None, None]
         expected = torch.einsum("nhw,nqhw->nq", widen(target.maps), widen(found))
         amount, images = found[:, :, None], target.images[:, None]
-        if self.perturbation == "square":
+        if square:
             return Probes(torch.where(amount > 0, target.removed[:, None], images), expected)
         return Probes(images - amount, expected)
 
@@ -59,10 +65,6 @@ class Infidelity(RemovalMetric):
         top, left = ((drawn[:, i : i + 1] * (n - side + 1)).long() for i, n in enumerate((height, width)))
         down, across = (rows >= top) & (rows < top + side), (columns >= left) & (columns < left + side)
         return (down[:, :, None] & across[:, None]).to(target.maps)
-
-    def _noise(self, target: MapTarget, number: Tensor) -> Tensor:
-        """Gaussian noise, the same in all channels, `[N, H, W]`."""
-        return self.sigma * target.rng.fold(number).normal(*target.maps.shape[1:]).to(target.maps)
 
     @override
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:

@@ -48,7 +48,9 @@ def cascade(model: Classifier, images: Tensor, stages: int, seed: int) -> Iterat
         until = stage * len(names) // count
         for name in names[::-1][done:until]:
             for weights in _own(other, name):
-                _permute(weights, drawn)
+                with torch.no_grad():
+                    order = torch.randperm(weights.numel(), generator=drawn).to(weights.device)
+                    weights.copy_(weights.flatten()[order].view_as(weights))
         done = until
         yield other
 
@@ -58,18 +60,12 @@ def _own(model: Classifier, name: str) -> Iterator[nn.Parameter]:
     return model.net.get_submodule(name).parameters(recurse=False)
 
 
-def _permute(weights: nn.Parameter, drawn: torch.Generator) -> None:
-    with torch.no_grad():
-        order = torch.randperm(weights.numel(), generator=drawn).to(weights.device)
-        weights.copy_(weights.flatten()[order].view_as(weights))
-
-
 @register("randomisation", reference="Adebayo et al. 2018, arXiv:1810.03292", group="metric")
 class Randomisation(MapMetric):
     """Randomisation: how like the map is to the map of a net with random weights, the mean over a cascade of layers.
 
     Lower is better: a map that stays the same cannot explain what the net learned. Layers lose their weights from the
-    output down (see `explain.engine.randomised.cascade`). With `net`, the test of labels: the map is compared with that
+    output down (see `cascade`). With `net`, the test of labels: the map is compared with that
     of a second network, trained on random labels. A map of one value counts as unlike. NaN where the original map is
     constant.
     """

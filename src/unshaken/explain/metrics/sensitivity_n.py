@@ -34,18 +34,15 @@ class SensitivityN(RemovalMetric):
     def probes(self, target: MapTarget, number: Tensor) -> Probes:
         pixels = target.maps[0].numel()
         n = max(1, round(self.share * pixels))
-        removed = torch.stack([_subsets(target, number[:, q], n) for q in range(number.shape[1])], 1)
-        removed &= (number > 0)[:, :, None, None]
+        sets = []
+        for one in number.T:
+            drawn = target.rng.fold(one).uniform(pixels).to(target.maps)
+            chosen = drawn.topk(n, dim=1, largest=False).indices
+            sets.append(torch.zeros_like(drawn, dtype=torch.bool).scatter_(1, chosen, value=True))
+        removed = torch.stack(sets, 1).view(*number.shape, *target.maps.shape[1:]) & (number > 0)[:, :, None, None]
         expected = torch.einsum("nhw,nqhw->nq", widen(target.maps), widen(removed))
         return Probes(torch.where(removed[:, :, None], target.removed[:, None], target.images[:, None]), expected)
 
     @override
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:
         return pearson(scores[:, :1] - scores[:, 1:], expected[:, 1:])
-
-
-def _subsets(target: MapTarget, number: Tensor, n: int) -> Tensor:
-    """A random set of n pixels a sample, bool `[N, H, W]`."""
-    drawn = target.rng.fold(number).uniform(target.maps[0].numel()).to(target.maps)
-    chosen = drawn.topk(n, dim=1, largest=False).indices
-    return torch.zeros_like(drawn, dtype=torch.bool).scatter_(1, chosen, value=True).view_as(target.maps)

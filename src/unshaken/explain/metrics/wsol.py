@@ -17,7 +17,6 @@ from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.compare_maps import min_max
 from unshaken.explain.engine.metric import Case, MapMetric, MapScores
-from unshaken.measure.statistics.columns import Numbers
 
 GRID = tuple(round(0.05 * i, 2) for i in range(1, 20))
 """Thresholds among which one is chosen."""
@@ -63,9 +62,13 @@ class WSOL(MapMetric):
         return MapScores.free(torch.where(found.isnan(), found, widen(found > self.iou)) if self.hits else found)
 
     def _overlap(self, one: Tensor, boxes: Tensor) -> float:
+        """The largest intersection over union of the blob's box with the true ones; 0 where both are empty."""
         cut = np.array([0, 0, 1, 1] if self.convention == "corners" else [0, 0, 0, 0])
-        blob = np.array(blob_box(one, self.threshold), np.float64) - cut
-        return float(_overlaps(blob, boxes.cpu().double().numpy() - cut).max())
+        blob, others = np.array(blob_box(one, self.threshold), np.float64) - cut, boxes.cpu().double().numpy() - cut
+        inner = np.minimum(blob[2:], others[:, 2:]) - np.maximum(blob[:2], others[:, :2])
+        shared = np.prod(np.clip(inner, 0, None), 1)
+        union = np.prod(blob[2:] - blob[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - shared
+        return float(np.where(union > 0, shared / np.where(union > 0, union, 1), 0.0).max())
 
 
 def blob_box(one: Tensor, threshold: float) -> tuple[int, int, int, int]:
@@ -85,14 +88,6 @@ def blob_box(one: Tensor, threshold: float) -> tuple[int, int, int, int]:
     largest = int(np.bincount(parts.ravel())[1:].argmax()) + 1
     rows, columns = scipy.ndimage.find_objects(parts)[largest - 1]
     return columns.start, rows.start, columns.stop, rows.stop
-
-
-def _overlaps(one: Numbers, others: Numbers) -> Numbers:
-    """Intersection over union of a box `[4]` with others `[n, 4]`; 0 where both are empty."""
-    inner = np.minimum(one[2:], others[:, 2:]) - np.maximum(one[:2], others[:, :2])
-    shared = np.prod(np.clip(inner, 0, None), 1)
-    whole = np.prod(one[2:] - one[:2]) + np.prod(others[:, 2:] - others[:, :2], axis=1) - shared
-    return np.asarray(np.where(whole > 0, shared / np.where(whole > 0, whole, 1), 0.0), np.float64)
 
 
 def choose_threshold(case: Case, metric: WSOL | None = None, *, judged: Sequence[str]) -> WSOL:

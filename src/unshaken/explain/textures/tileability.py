@@ -147,9 +147,9 @@ class Tileability(Analysis):
         if len(good) < len(rows):
             remarks.append(f"{len(rows) - len(good):,} of {len(rows):,} textures are too small to be measured.")
         columns = {name: [row[name] for row in rows] for name in rows[0]}
-        kept = _pictures(subject, good)
-        arrays = {str(place): image for place, (_, image) in enumerate(kept)}
-        extra = {"kept": [name for name, _ in kept], "ratio": self.ratio}
+        pictures = _pictures(subject, good)
+        arrays = {str(place): image for place, (_, image) in enumerate(pictures)}
+        extra = {"kept": [name for name, _ in pictures], "ratio": self.ratio}
         forwards = len(good) if self.score else 0
         return Findings(columns, self._figures(good), tuple(remarks), arrays, extra, forwards=forwards)
 

@@ -24,7 +24,7 @@ RECORD, WEIGHTS = "captioner.json", "captioner.safetensors"
 
 
 class CaptionDescriber(Describer):
-    """MILAN's describer.
+    """MILAN's describer: phrases of a captioner, weighed by a language model.
 
     Args:
         pyramid: the frozen encoder.
@@ -51,7 +51,7 @@ class CaptionDescriber(Describer):
 
 
 def save_captioner(learned: CaptionModels, folder: str | Path, *, encoder: str, layers: Sequence[str]) -> None:
-    """Write a captioner.
+    """Write a trained captioner to a folder.
 
     Args:
         learned: as `learn_captions` gives it.

@@ -23,7 +23,6 @@ from unshaken.explain.units.captioner import (
     Vocabulary,
     beam_search,
     caption_loss,
-    language_loss,
     words_of,
 )
 
@@ -59,7 +58,7 @@ class CaptionSettings:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionModels:
-    """A trained captioner.
+    """A trained captioner with its language model and vocabulary.
 
     Args:
         captioner: of the last epoch with the best BLEU on held-out units, in evaluation mode.
@@ -116,7 +115,7 @@ def learn_captions(
         _fit(captioner, lambda rows: caption_loss(captioner, keys[of[rows]], encoded[rows], given.penalty),
              len(pairs), given, given.batch, seed, "captioner", after)  # fmt: skip
         best.try_now()
-        _fit(language, lambda rows: language_loss(language, encoded[rows]),
+        _fit(language, lambda rows: language.loss(encoded[rows]),
              len(pairs), given, 2 * given.batch, seed, "descriptions")  # fmt: skip
     captioner.load_state_dict(best.weights)
     return CaptionModels(captioner.eval(), language.eval(), vocabulary, best.bleu)
@@ -146,20 +145,20 @@ class _Best:
 
     def try_now(self) -> None:
         self.captioner.eval()
-        said = [self.vocabulary.decode(beam_search(self.captioner, k, 1, self.length)[0][0]) for k in self.keys]
+        written = [self.vocabulary.decode(beam_search(self.captioner, k, 1, self.length)[0][0]) for k in self.keys]
         self.captioner.train()
-        found = bleu(said, self.texts)
+        found = bleu(written, self.texts)
         if found >= self.bleu:  # of equals the later one, whose probabilities have settled
             self.bleu, self.weights = found, copy.deepcopy(self.captioner.state_dict())
 
 
-def bleu(said: Sequence[str], references: Sequence[Sequence[str]], most: int = 4) -> float:
+def bleu(candidates: Sequence[str], references: Sequence[Sequence[str]], most: int = 4) -> float:
     """BLEU of a set of texts, each against several references (Papineni et al. 2002), in [0, 1].
 
     An order without any match counts as half a match (Lin & Och 2004), so that short texts have a value.
 
     Args:
-        said: N texts.
+        candidates: N texts.
         references: of each.
         most: longest n-gram.
 
@@ -167,7 +166,7 @@ def bleu(said: Sequence[str], references: Sequence[Sequence[str]], most: int = 4
     1.0
     """
     hits, counts, length, wanted = [0.0] * most, [0.0] * most, 0, 0
-    for text, others in zip(said, references, strict=True):
+    for text, others in zip(candidates, references, strict=True):
         words, refs = words_of(text), [words_of(other) for other in others]
         length += len(words)
         wanted += min((len(r) for r in refs), key=lambda n: (abs(n - len(words)), n))

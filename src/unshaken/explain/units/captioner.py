@@ -1,4 +1,4 @@
-"""MILAN's captioner and language model: `p(d | E)` and `p(d)`.
+"""MILAN's captioner and language model, `p(d | E)` and `p(d)`, with vocabulary, encoder and beam search.
 
 Source: Hernandez et al. 2022, arXiv:2201.11114; show, attend and tell: Xu et al. 2015, arXiv:1502.03044.
 """
@@ -52,8 +52,8 @@ class Vocabulary:
             least: times that a word must occur.
         """
         counts = Counter(word for text in texts for word in words_of(text))
-        kept = sorted((w for w, n in counts.items() if n >= least), key=lambda w: (-counts[w], w))
-        return cls((*_SPECIAL, *kept))
+        frequent = sorted((w for w, n in counts.items() if n >= least), key=lambda w: (-counts[w], w))
+        return cls((*_SPECIAL, *frequent))
 
     def __len__(self) -> int:
         return len(self.words)
@@ -112,7 +112,7 @@ class Pyramid:
         self.model, self.layers = model, tuple(layers)
 
     def keys(self, images: Tensor, masks: Tensor) -> Tensor:
-        """One vector an image: the layers' masked means, joined, `[N, F]`.
+        """Encode each image under its mask: the layers' masked means, joined, `[N, F]`.
 
         Args:
             images: `[N, C, H, W]` in [0, 1]; brought to the size that the network takes.
@@ -179,7 +179,7 @@ class Captioner(nn.Module):
     def step(
         self, keys: Keys, words: Tensor, state: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """One word further.
+        """Predict the next word of each text.
 
         Args:
             keys: as `begin` gives them; of one unit for all N texts.
@@ -192,16 +192,16 @@ class Captioner(nn.Module):
         h, c = state
         scores = self.score(torch.tanh(keys.projected + self.of_state(h)[:, None])).squeeze(2)
         alpha = scores.softmax(1)
-        seen = self.gate(h).sigmoid() * (alpha[:, None] @ keys.values).squeeze(1)
-        h, c = self.cell(torch.cat([self.embed(words), seen], 1), (h, c))
+        context = self.gate(h).sigmoid() * (alpha[:, None] @ keys.values).squeeze(1)
+        h, c = self.cell(torch.cat([self.embed(words), context], 1), (h, c))
         return self.out(self.dropout(h)).log_softmax(1), alpha, (h, c)
 
     @override
     def forward(self, keys: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        seen, state = self.begin(keys)
+        prepared, state = self.begin(keys)
         found, attentions = [], []
         for word in texts[:, :-1].T:
-            log_p, alpha, state = self.step(seen, word, state)
+            log_p, alpha, state = self.step(prepared, word, state)
             found.append(log_p)
             attentions.append(alpha)
         return torch.stack(found, 1), torch.stack(attentions, 1)
@@ -263,10 +263,9 @@ class LanguageModel(nn.Module):
         each: Tensor = self(texts).gather(2, wanted[:, :, None]).squeeze(2)
         return (each * (wanted != PAD)).sum(1)
 
-
-def language_loss(model: LanguageModel, texts: Tensor) -> Tensor:
-    """Cross-entropy of the words of texts `[N, L]`."""
-    return F.nll_loss(model(texts).flatten(0, 1), texts[:, 1:].flatten(), ignore_index=PAD)
+    def loss(self, texts: Tensor) -> Tensor:
+        """Cross-entropy of the words of texts `[N, L]`."""
+        return F.nll_loss(self(texts).flatten(0, 1), texts[:, 1:].flatten(), ignore_index=PAD)
 
 
 @torch.no_grad()
@@ -284,10 +283,10 @@ def beam_search(captioner: Captioner, keys: Tensor, width: int = 50, length: int
     """
     words = torch.full((1, 1), START)
     total = torch.zeros(1)
-    seen, state = captioner.begin(keys[None])
+    prepared, state = captioner.begin(keys[None])
     ended: list[tuple[list[int], float]] = []
     for step in range(length + 1):
-        log_p, _, state = captioner.step(seen, words[:, -1], state)
+        log_p, _, state = captioner.step(prepared, words[:, -1], state)
         log_p[:, [PAD, START, UNKNOWN]] = -torch.inf
         if step == length:
             log_p[:, :END] = -torch.inf

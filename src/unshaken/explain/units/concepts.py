@@ -1,4 +1,4 @@
-"""Concept sets by name, as parameters give them."""
+"""Concept sets, images in which it is known pixel by pixel what they show: in memory, in a folder, or made here."""
 
 from __future__ import annotations
 
@@ -163,7 +163,15 @@ HEAD = ["number", "name", "category"]
 
 
 class ConceptFolder(ConceptSet):
-    """A concept set in a folder; see the module for its layout.
+    """A concept set in a folder of the user's.
+
+    ```text
+    DIR/concepts.csv              number,name,category    a line a concept, numbers from 1 without a gap
+    DIR/images/NAME.png           the images (any format that is read)
+    DIR/masks/CATEGORY/NAME.png   grey, 8 or 16 bits: the number of the concept at each pixel, 0 for none
+    ```
+
+    An image without a mask of a category says nothing about it. A mask has the size of its image.
 
     Args:
         folder: that holds `concepts.csv`, `images` and `masks`.
@@ -334,10 +342,10 @@ SIDE = 32
 
 
 def open_concepts(name: str, model: Classifier, *, images: int, seed: int) -> ConceptSet:
-    """A concept set.
+    """Open the made concept set, or the one in a folder.
 
     Args:
-        name: `made`, or a folder; see `concept_folder`.
+        name: `made`, or a folder; see `ConceptFolder`.
         model: that will look at the images: made ones have its size and its channels.
         images: number of made images.
         seed: of made images.
@@ -347,12 +355,8 @@ def open_concepts(name: str, model: Classifier, *, images: int, seed: int) -> Co
     """
     if name != MADE:
         return ConceptFolder(name)
-    side = SIDE if model.view is None else min(model.view.height, model.view.width)
-    return made_concepts(images, side - side % 2, _channels(model), seed)
-
-
-def _channels(model: Classifier) -> int:
-    """Channels of the images that a model takes: as its view says, else its first convolution."""
-    if model.view is not None:
-        return model.view.channels
-    return next((m.in_channels for m in model.net.modules() if isinstance(m, nn.Conv2d)), 3)
+    if model.view is None:
+        side, channels = SIDE, next((m.in_channels for m in model.net.modules() if isinstance(m, nn.Conv2d)), 3)
+    else:
+        side, channels = min(model.view.height, model.view.width), model.view.channels
+    return made_concepts(images, side - side % 2, channels, seed)

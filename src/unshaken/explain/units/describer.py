@@ -1,4 +1,4 @@
-"""`Describer`: from the exemplars of a unit to phrases, and the choice among them by pointwise mutual information."""
+"""`Describer`: from the exemplars of a unit to phrases of a concept set or a bank, and the choice among them by PMI."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Describer(ABC):
 
     @abstractmethod
     def keys(self, images: Tensor, masks: Tensor, ids: Sequence[str]) -> Tensor:
-        """What the describer sees in each exemplar, `[n, F]`.
+        """Encode each exemplar for the describer, `[n, F]`.
 
         Args:
             images: `[n, C, H, W]` in [0, 1].

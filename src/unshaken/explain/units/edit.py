@@ -44,7 +44,7 @@ class UnitEdit:
 
     @property
     def units(self) -> tuple[Unit, ...]:
-        """Those that are taken out."""
+        """Units that are taken out."""
         return self.ordered[: self.count]
 
 

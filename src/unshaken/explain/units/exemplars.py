@@ -42,7 +42,7 @@ def enlarge(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 @lru_cache(64)
 def _weights(given: int, wanted: int) -> Tensor:
-    """What each given place counts in each wanted one, `[wanted, given]`."""
+    """Weight of each given place in each wanted one, `[wanted, given]`."""
     places = torch.eye(given)[None]
     return F.interpolate(places, wanted, mode="linear", align_corners=False)[0].T.contiguous()
 
@@ -57,7 +57,7 @@ def pack(masks: Tensor) -> Tensor:
 
 
 def unpack(packed: Tensor, size: tuple[int, int]) -> Tensor:
-    """What `pack` made of masks of this height and width, bool `[..., H, W]`."""
+    """Masks of this height and width from the result of `pack`, bool `[..., H, W]`."""
     flat = np.unpackbits(packed.cpu().numpy(), axis=-1, count=size[0] * size[1])
     return torch.from_numpy(flat).bool().reshape(*packed.shape[:-1], *size)
 
@@ -88,8 +88,8 @@ class Best:
             shape: height and width of the maps.
             size: at which they are wanted in the end.
         """
-        kept = size if size[0] * size[1] < shape[0] * shape[1] else shape
-        self._maps = torch.zeros(*self.values.shape, *kept, device=self.values.device)
+        stored = size if size[0] * size[1] < shape[0] * shape[1] else shape
+        self._maps = torch.zeros(*self.values.shape, *stored, device=self.values.device)
 
     @property
     def maps(self) -> Tensor:
@@ -99,7 +99,7 @@ class Best:
         return self._maps[torch.arange(len(self._slots), device=self._slots.device)[:, None], self._slots]
 
     def add(self, values: Tensor, samples: Tensor, maps: Tensor) -> None:
-        """See further samples.
+        """Compare further samples with the best so far.
 
         Args:
             values: `[N, U]`.
@@ -116,15 +116,15 @@ class Best:
         places = torch.cat([self.samples[units], samples.expand(len(units), -1)], 1)
         order = places.argsort(1)
         order = order.gather(1, both.gather(1, order).sort(dim=1, descending=True, stable=True).indices)
-        kept, left = order[:, :k], order[:, k:]
-        self.values[units], self.samples[units] = both.gather(1, kept), places.gather(1, kept)
+        chosen, left = order[:, :k], order[:, k:]
+        self.values[units], self.samples[units] = both.gather(1, chosen), places.gather(1, chosen)
         if self._maps is None:
             return
         slots = torch.cat([self._slots[units], torch.full_like(places[:, k:], -1)], 1)
-        now, (row, position) = slots.gather(1, kept), (kept >= k).nonzero(as_tuple=True)
+        now, (row, position) = slots.gather(1, chosen), (chosen >= k).nonzero(as_tuple=True)
         now[row, position] = slots.gather(1, left)[left < k]  # as many of each unit as have come, and in its order
         self._slots[units] = now
-        found = maps[kept[row, position] - k, units[row]]
+        found = maps[chosen[row, position] - k, units[row]]
         self._maps[units[row], now[row, position]] = enlarge(found, (self._maps.shape[2], self._maps.shape[3]))
 
 
@@ -207,16 +207,16 @@ def probe(
         name: _Layer(units, (height, width), size, k, QuantileSketch(quantile, resolution), rank, subject.device)
         for name, (units, height, width) in unit_layers(subject.model, first.images, layers).items()
     }
-    seen = _read(subject, {name: layer.add for name, layer in found.items()}, "units")
+    passes = _read(subject, {name: layer.add for name, layer in found.items()}, "units")
     if rank == "area":
         for layer in found.values():
             layer.start_areas()
-        seen += _read(subject, {name: layer.add_areas for name, layer in found.items()}, "areas of units")
-    return {name: found.pop(name).exemplars(name) for name in list(found)}, seen
+        passes += _read(subject, {name: layer.add_areas for name, layer in found.items()}, "areas of units")
+    return {name: found.pop(name).exemplars(name) for name in list(found)}, passes
 
 
 class _Layer:
-    """What is gathered of the units of a layer while their maps stream by."""
+    """Statistics of the units of a layer, gathered while their maps stream by."""
 
     def __init__(
         self, units: int, shape: tuple[int, int], size: tuple[int, int], k: int, sketch: QuantileSketch, rank: Rank,
@@ -247,12 +247,12 @@ class _Layer:
         self.best.keep_maps(self.shape, self.size)
 
     def add_areas(self, maps: Tensor, samples: Tensor) -> None:
-        """As `add`, in the second pass."""
+        """Rank samples by the areas above the thresholds, in the second pass."""
         areas = (maps > self.thresholds[:, None, None]).float().mean((2, 3))
         self.best.add(areas, samples, maps.nan_to_num(0.0, 0.0, 0.0))
 
     def exemplars(self, name: str) -> Exemplars:
-        """What was gathered, on the CPU."""
+        """Exemplars of the layer, on the CPU."""
         best = self.best
         return Exemplars(
             name, self.sketch.value().cpu(), self.sketch.error(), best.samples.cpu(), best.values.cpu(),
@@ -263,7 +263,7 @@ class _Layer:
 def _read(subject: Subject, readers: Mapping[str, Callable[[Tensor, Tensor], None]], title: str) -> int:
     """One pass over the images, whose maps are given to the layers' readers; and the number of images."""
     place = {name: i for i, name in enumerate(subject.samples.ids)}
-    seen = 0
+    passes = 0
     with track(title, len(subject.indices)) as task:
         for batch in subject.batches():
             samples = torch.tensor([place[i] for i in batch.ids], device=subject.device)
@@ -272,6 +272,6 @@ def _read(subject: Subject, readers: Mapping[str, Callable[[Tensor, Tensor], Non
                 readers[name](maps, samples)
 
             read_units(subject.model, batch.images, list(readers), read)
-            seen += len(batch)
+            passes += len(batch)
             task.advance(len(batch))
-    return seen
+    return passes

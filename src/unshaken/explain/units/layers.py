@@ -1,11 +1,11 @@
-"""The layers whose units are looked at, and one forward pass that hands their maps on one layer at a time."""
+"""Units of layers: their maps, the layers to choose, and one forward pass that hands their maps on as they come."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 
 import torch
@@ -96,7 +96,11 @@ def unit_layers(model: Classifier, images: Tensor, patterns: Sequence[str] = ())
     outputs = layer_outputs(model, images[:1])
     times = Counter(layer.name for layer in outputs)
     single = [layer for layer in outputs if times[layer.name] == 1]
-    usable = {layer.name: found for layer in single if (found := _units(layer.shape)) is not None}
+    usable: dict[str, tuple[int, int, int]] = {}
+    for layer in single:
+        with suppress(ModelError):  # layers whose output has no units
+            maps = unit_maps(torch.empty(layer.shape, device="meta"))
+            usable[layer.name] = maps.shape[1], maps.shape[2], maps.shape[3]
     modules = dict(model.net.named_modules())
     if not patterns:
         return _stage_ends(model, {n: found for n, found in usable.items() if not isinstance(modules[n], PASSING)})
@@ -114,15 +118,6 @@ def unit_layers(model: Classifier, images: Tensor, patterns: Sequence[str] = ())
             raise ModelError(f"model {model.name!r} has no layer {pattern!r}; {did_you_mean(pattern, usable)}")
         chosen |= fits
     return {name: found for name, found in usable.items() if name in chosen}
-
-
-def _units(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Units, height and width of an output of this shape; None where there are none."""
-    try:
-        maps = unit_maps(torch.empty(shape, device="meta"))
-    except ModelError:
-        return None
-    return maps.shape[1], maps.shape[2], maps.shape[3]
 
 
 def _stage_ends(model: Classifier, usable: dict[str, tuple[int, int, int]]) -> dict[str, tuple[int, int, int]]:

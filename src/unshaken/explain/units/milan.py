@@ -26,7 +26,6 @@ from unshaken.explain.units.edit import correct, single_accuracies
 from unshaken.explain.units.exemplars import Exemplars, Rank, probe
 from unshaken.explain.units.netdissect import NOT_FINITE, Names, exemplar_remarks, summary
 from unshaken.explain.units.pictures import ImageReader, page_pictures
-from unshaken.measure import Figure
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.models import load_model
 
@@ -69,11 +68,6 @@ def read_annotations(path: str | Path) -> dict[tuple[str, int], list[str]]:
     return found
 
 
-def texts_of(annotations: Mapping[tuple[str, int], list[str]], layer: str, unit: int) -> list[str]:
-    """A unit's descriptions; none where it has none."""
-    return annotations.get((layer, unit), [])
-
-
 SILENT = "no description: the unit is nowhere above its threshold"
 BACKGROUND = 256
 """Images by which a retrieving model says how likely a phrase is for any image."""
@@ -81,7 +75,7 @@ BACKGROUND = 256
 
 @dataclass(frozen=True, slots=True)
 class UnitWords:
-    """What is said of a unit; a row without its exemplars."""
+    """Description of a unit, or why it has none: its row without its exemplars."""
 
     description: str | None = None
     category: str | None = None
@@ -142,18 +136,21 @@ class MILAN(Analysis):
         effects, more = self._effects(subject, found)
         rows = _rows(found, words, effects, own)
         figures, extra = summary(rows["layer"], rows["description"], rows["category"])
-        figures |= _mean("agreement", rows["agreement"])
+        agreements = torch.tensor([v for v in rows["agreement"] if v is not None], dtype=torch.float64).numpy()
+        if len(agreements):
+            figures["agreement"] = mean_figure(agreements)
         arrays = {f"masks.{layer}": one.packed_masks() for layer, one in found.items()}
-        arrays |= page_pictures(reader, found, {n: [w.score for w in said] for n, said in words.items()})
+        arrays |= page_pictures(reader, found, {n: [w.score for w in of_layer] for n, of_layer in words.items()})
         remarks = list(exemplar_remarks(list(found.values())))
         remarks.append("A description is a correlation: take the unit out to see what it is for.")
         extra |= {"mask_size": list(next(iter(found.values())).size), "layers": list(found)}
         if self.annotations:
-            extra["annotations"] = self._annotated(rows)
+            table = read_annotations(self.annotations)
+            units = (Unit(layer, unit) for layer, unit in zip(rows["layer"], rows["unit"], strict=True))
+            extra["annotations"] = {str(u): table[u] for u in units if u in table}
         return Findings(rows, figures, tuple(remarks), arrays, extra, forwards=passes + more)
 
     def _prepare(self, subject: Subject) -> tuple[Subject, Describer]:
-        """What is probed, and the describer."""
         if self.describer == "concepts":
             concepts = open_concepts(self.concepts, subject.model, images=self.images, seed=subject.seed)
             own = replace(subject, dataset=concepts.dataset, indices=range(len(concepts.dataset)))
@@ -175,7 +172,7 @@ class MILAN(Analysis):
     def describe(
         self, found: Exemplars, describer: Describer, subject: Subject, reader: ImageReader
     ) -> list[UnitWords]:
-        """What is said of each unit of a layer.
+        """Describe each unit of a layer.
 
         Args:
             found: the exemplars of the layer.
@@ -183,26 +180,26 @@ class MILAN(Analysis):
             subject: what was probed.
             reader: of its images.
         """
-        said = []
+        words = []
         for unit in range(len(found.thresholds)):
             masks = found.mask(unit).to(subject.device)
             if bool(found.broken[unit]) or not bool(masks.any()):
-                said.append(UnitWords(error=NOT_FINITE if bool(found.broken[unit]) else SILENT))
+                words.append(UnitWords(error=NOT_FINITE if bool(found.broken[unit]) else SILENT))
                 continue
             samples = [s for s in found.samples[unit].tolist() if s >= 0]
             images = reader.read(samples) if describer.needs_images else masks.new_zeros(0)
             keys = describer.keys(images, masks, [subject.samples.ids[s] for s in samples])
             best = best_phrase(describer.phrases(keys), self.strength)
             if best is None:
-                said.append(UnitWords(error="no description: the describer has no phrase"))
+                words.append(UnitWords(error="no description: the describer has no phrase"))
                 continue
-            said.append(
+            words.append(
                 UnitWords(
                     best.text, best.category or None, best.pmi(self.strength), best.log_p_given, best.log_p,
                     describer.agreement(keys),
                 )
             )  # fmt: skip
-        return said
+        return words
 
     def _effects(self, subject: Subject, found: Mapping[str, Exemplars]) -> tuple[dict[Unit, float], int]:
         """The accuracy that each unit's absence costs, and the passes of finding out."""
@@ -219,12 +216,6 @@ class MILAN(Analysis):
         alone = single_accuracies(subject.model, units, batch)
         return {u: whole - a for u, a in zip(units, alone, strict=True)}, len(batch) * (len(units) + 1)
 
-    def _annotated(self, rows: Mapping[str, list[Any]]) -> dict[str, list[str]]:
-        """What people wrote of the units that were described, by `layer:unit`."""
-        table = read_annotations(self.annotations)
-        units = [Unit(layer, unit) for layer, unit in zip(rows["layer"], rows["unit"], strict=True)]
-        return {str(u): table[u] for u in units if u in table}
-
 
 def _rows(
     found: Mapping[str, Exemplars],
@@ -237,7 +228,7 @@ def _rows(
         n: [] for n in ("layer", "unit", "threshold", "exemplars", "values", "effect", *names)
     }
     for layer, one in found.items():
-        for unit, said in enumerate(words[layer]):
+        for unit, one_unit in enumerate(words[layer]):
             there = one.samples[unit] >= 0
             rows["layer"].append(layer)
             rows["unit"].append(unit)
@@ -246,13 +237,5 @@ def _rows(
             rows["values"].append(one.values[unit][there].tolist())
             rows["effect"].append(effects.get(Unit(layer, unit)))
             for name in names:
-                rows[name].append(getattr(said, name))
+                rows[name].append(getattr(one_unit, name))
     return rows
-
-
-def _mean(name: str, values: list[float | None]) -> dict[str, Figure]:
-    """The mean over units that have a value, with its interval; nothing without any."""
-    there = torch.tensor([v for v in values if v is not None], dtype=torch.float64).numpy()
-    if not len(there):
-        return {}
-    return {name: mean_figure(there)}

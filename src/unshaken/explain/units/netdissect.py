@@ -63,7 +63,7 @@ def count_overlap(
     both = {n: torch.zeros(len(t), count, dtype=torch.float64) for n, t in thresholds.items()}
     unit = {n: torch.zeros(len(t), groups, dtype=torch.float64) for n, t in thresholds.items()}
     pixels = torch.zeros(count, dtype=torch.float64)
-    seen = 0
+    passes = 0
 
     def read(layer: str, maps: Tensor) -> None:
         limits = thresholds[layer].to(maps.device)[:, None, None]
@@ -82,9 +82,9 @@ def count_overlap(
             hot = found.flatten(2).float().to(subject.device)
             pixels += widen(found.sum((0, 2, 3)))
             read_units(subject.model, batch.images, list(thresholds), read)
-            seen += len(batch)
+            passes += len(batch)
             task.advance(len(batch))
-    return {n: Overlap(both[n], unit[n][:, group_of], pixels) for n in thresholds}, seen
+    return {n: Overlap(both[n], unit[n][:, group_of], pixels) for n in thresholds}, passes
 
 
 Names = Annotated[
@@ -134,12 +134,12 @@ class NetDissect(Analysis):
                 )  # fmt: skip
                 for name, value in zip(COLUMNS, values, strict=True):
                     rows[name].append(value)
-        told = [s if d else None for s, d in zip(rows["score"], rows["description"], strict=True)]
+        detector_scores = [s if d else None for s, d in zip(rows["score"], rows["description"], strict=True)]
         figures, extra = summary(rows["layer"], rows["description"], rows["category"])
         remarks = exemplar_remarks(list(found.values()))
         extra |= {"least": self.least, "concepts": len(concepts.concepts), "categories": list(concepts.categories)}
         extra |= {"layers": list(found), "mask_size": list(next(iter(found.values())).size)}
-        scores = {n: [s for s, at in zip(told, rows["layer"], strict=True) if at == n] for n in found}
+        scores = {n: [s for s, at in zip(detector_scores, rows["layer"], strict=True) if at == n] for n in found}
         arrays = page_pictures(ImageReader(own), found, scores)
         return Findings(rows, figures, remarks, arrays, extra, forwards=passes + more)
 
@@ -172,8 +172,8 @@ def summary(
         descriptions: of each unit; None without one.
         categories: of each unit; None without one.
     """
-    told = sum(d is not None for d in descriptions)
-    figures = {"described": share(told, len(descriptions))}
+    described = sum(d is not None for d in descriptions)
+    figures = {"described": share(described, len(descriptions))}
     counts: dict[str, Counter[str]] = {layer: Counter() for layer in layers}
     for layer, text, category in zip(layers, descriptions, categories, strict=True):
         if text is not None:

@@ -69,8 +69,8 @@ def page_pictures(
     """
     pictures, masks, places = [], [], []
     for number, (layer, one) in enumerate(found.items()):
-        told = [(score, unit) for unit, score in enumerate(scores[layer]) if score is not None]
-        for _, unit in sorted(told, key=lambda entry: -entry[0])[:SHOWN]:
+        scored = [(score, unit) for unit, score in enumerate(scores[layer]) if score is not None]
+        for _, unit in sorted(scored, key=lambda entry: -entry[0])[:SHOWN]:
             samples = [s for s in one.samples[unit].tolist() if s >= 0][:EACH]
             images, mask = reader.read(samples), one.mask(unit)[: len(samples)]
             height, width = images.shape[2:]

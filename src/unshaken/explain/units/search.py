@@ -38,14 +38,14 @@ def search_units(
     wanted = [word.strip().lower() for word in words.split("|") if word.strip()]
     if not wanted:
         raise ParameterError(f"words={words!r}: give a word, or several with | between them")
-    told = [row for row in rows if row.get("description")]
-    if embed is None or not told:
-        hits = [row for row in told if any(word in row["description"].lower() for word in wanted)]
+    described = [row for row in rows if row.get("description")]
+    if embed is None or not described:
+        hits = [row for row in described if any(word in row["description"].lower() for word in wanted)]
         return [Unit(row["layer"], int(row["unit"])) for row in hits]
-    near = F.normalize(embed([row["description"] for row in told]), dim=1) @ F.normalize(embed(wanted), dim=1).T
+    near = F.normalize(embed([row["description"] for row in described]), dim=1) @ F.normalize(embed(wanted), dim=1).T
     best = near.amax(1)
     return [
-        Unit(told[i]["layer"], int(told[i]["unit"]))
+        Unit(described[i]["layer"], int(described[i]["unit"]))
         for i in best.argsort(descending=True, stable=True).tolist()
         if float(best[i]) >= least
     ]

@@ -104,7 +104,7 @@ class QuantileSketch:
 
 
 def _by_stream(parts: Sequence[Tensor]) -> Tensor:
-    """Values `[N, D, m]` as `[D, n]`."""
+    """Values `[N, D, m]` by stream, `[D, n]`."""
     return torch.cat([part.transpose(0, 1).flatten(1) for part in parts], 1)
 
 

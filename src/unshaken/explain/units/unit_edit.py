@@ -42,7 +42,11 @@ class UnitEditing(Analysis):
 
     @override
     def find(self, subject: Subject) -> Findings:
-        rows = self._rows()
+        if not Path(self.run).is_dir():
+            raise ParameterError(
+                f"unit-edit: {self.run!r} is no run directory: describe units first, with `unshaken explain milan`"
+            )
+        rows = [row for row in RunDir(self.run).rows("units").to_pylist() if row["method"] != self.info.name]
         chosen = list(dict.fromkeys(search_units(rows, self.words)))
         if not chosen:
             raise ParameterError(
@@ -54,11 +58,11 @@ class UnitEditing(Analysis):
             subject.model, chosen, order, choose, judge, most=self.most, others=others if self.draws else (),
             draws=self.draws, seed=subject.seed, batch=subject.batch,
         )  # fmt: skip
-        said = {Unit(row["layer"], int(row["unit"])): row["description"] for row in rows}
+        descriptions = {Unit(row["layer"], int(row["unit"])): row["description"] for row in rows}
         whole = float(correct(subject.model, order, batch=subject.batch).mean())
         columns: dict[str, Sequence[Any]] = {
             "layer": [u.layer for u in found.ordered], "unit": [u.unit for u in found.ordered],
-            "description": [said[u] for u in found.ordered], "effect": [whole - a for a in found.alone],
+            "description": [descriptions[u] for u in found.ordered], "effect": [whole - a for a in found.alone],
         }  # fmt: skip
         figures = {"gain": found.comparison.difference}
         if found.over_random is not None:
@@ -66,13 +70,6 @@ class UnitEditing(Analysis):
         sizes = [len(order), len(choose), len(judge)]
         passes = len(order) * (len(chosen) + 1) + len(choose) * len(found.curve) + len(judge) * (2 + len(found.random))
         return Findings(columns, figures, extra={"edit": self._facts(found, sizes), "layers": []}, forwards=passes)
-
-    def _rows(self) -> list[dict[str, Any]]:
-        if not Path(self.run).is_dir():
-            raise ParameterError(
-                f"unit-edit: {self.run!r} is no run directory: describe units first, with `unshaken explain milan`"
-            )
-        return [row for row in RunDir(self.run).rows("units").to_pylist() if row["method"] != self.info.name]
 
     def _facts(self, found: UnitEdit, sizes: list[int]) -> dict[str, Any]:
         """For the page; see `unshaken.report.pages.explained.units`."""
