@@ -98,7 +98,7 @@ class GeneratedSet:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Real images to vary.
+    """Real images that a generator varies.
 
     Args:
         images: uint8 `[M, C, H, W]`.
@@ -262,7 +262,7 @@ def write_labelled_set(
 
 
 def read_provenance(path: Path | str) -> dict[str, Any] | None:
-    """How a labelled set was made; None for a parquet file that says nothing of it."""
+    """The record of how a labelled set was made; None for a parquet file that says nothing of it."""
     text = (pq.read_schema(path).metadata or {}).get(PROVENANCE)
     found: dict[str, Any] | None = None if text is None else json.loads(text)
     return found

@@ -151,7 +151,7 @@ class NoiseNet(nn.Module, ABC):
     @abstractmethod
     @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the network says of noisy images.
+        """Output of the network for noisy images.
 
         Args:
             x: float32 `[N, C, H, W]`.
@@ -202,7 +202,7 @@ class Diffusion(Generator):
 
     @abstractmethod
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
-        """What training makes small.
+        """Loss of each image that training lowers.
 
         Args:
             x: float32 `[N, C, H, W]` in [-1, 1].
@@ -238,8 +238,8 @@ class Diffusion(Generator):
             ParameterError: it is none, or too much.
         """
 
-    def say(self, x: Tensor, position: Tensor, labels: Tensor | None, guidance: float = 1.0) -> Tensor:
-        """What the network says, with classifier-free guidance `u + w (c - u)`.
+    def run_network(self, x: Tensor, position: Tensor, labels: Tensor | None, guidance: float = 1.0) -> Tensor:
+        """Output of the network, with classifier-free guidance `u + w (c - u)`.
 
         Args:
             x: `[N, C, H, W]`, scaled as the network wants it.

@@ -152,8 +152,8 @@ class FrequencyPrompt(Defence):
                     table = spectra
                     if self.form not in ("multiplicative", "amplitude"):
                         table = within(pattern(spectra, blank.radius, blank.width, self.form), self.budget, self.norm)
-                    seen = blank.apply(_unit(images[rows], device), table[chosen[rows].to(device)])
-                    loss = F.cross_entropy(model(seen), labels[rows].to(device))
+                    prompted = blank.apply(_unit(images[rows], device), table[chosen[rows].to(device)])
+                    loss = F.cross_entropy(model(prompted), labels[rows].to(device))
                     (slope,) = torch.autograd.grad(loss, spectra)
                     spectra.grad = slope
                     descent.step()

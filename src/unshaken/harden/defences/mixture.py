@@ -132,7 +132,7 @@ def loaded(spec: str) -> Classifier:
 
 
 def margins(logits: Tensor, labels: Tensor, *, scale: float = 1.0) -> tuple[Tensor, Tensor]:
-    """How sure a model is, `p_(1) - p_(2)` of each image, and whether it is right.
+    """Margin `p_(1) - p_(2)` of a model on each image, and whether it is right.
 
     Args:
         logits: `[N, K]`.

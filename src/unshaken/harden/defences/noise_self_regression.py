@@ -76,7 +76,7 @@ class EnhancingClassifier(nn.Module):
         self.enhance, self.below, self.above, self.model = enhance, below, above, model
 
     def enhanced(self, images: Tensor) -> Tensor:
-        """What the model gets to see, `[N, C, H, W]` in [0, 1]."""
+        """Images as the model gets them, `[N, C, H, W]` in [0, 1]."""
         changed: Tensor = self.enhance(images)
         if self.below == 1:
             return changed

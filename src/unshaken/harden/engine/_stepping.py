@@ -56,7 +56,7 @@ class TrainingBatches:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return max(1, len(self.rows) // (self.size * self.processes.world))
 
     def epoch(
@@ -237,7 +237,7 @@ class Stepping:
         return rate(share, training.schedule, warmup=training.warmup, milestones=training.milestones)
 
     def _descend(self, step: Step) -> None:
-        """Augment, search, learn."""
+        """One optimizer step: augmentation, inner search, loss and update."""
         together, training, progress = self.together, self.training, self.progress
         together.prepare(step)
         together.search(step)
@@ -270,18 +270,14 @@ class Stepping:
             step.model = self._call
 
     def _lost(self, what: str) -> RunError:
-        kept = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
+        checkpoint = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
         return RunError(
             f"{what} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
-            f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{kept}"
+            f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{checkpoint}"
         )
 
     def _check_weights(self) -> None:
-        """Refuse to go on, or to keep anything, once weights are no numbers.
-
-        Raises:
-            RunError: see `_lost`.
-        """
+        """Refuse to continue, or to keep anything, once a weight is infinite or NaN."""
         norms = [b for b in self.live.net.named_buffers() if b[0].endswith(("running_mean", "running_var"))]
         values = dict([*self.live.net.named_parameters(), *norms])
         finite = torch.stack([value.isfinite().all() for value in values.values()]).tolist()

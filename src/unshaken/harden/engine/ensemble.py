@@ -96,7 +96,7 @@ class Ensemble(nn.Module):
 
 
 def ensemble(members: Sequence[Classifier], *, name: str = "ensemble") -> Classifier:
-    """Classifiers as one classifier.
+    """One classifier that answers by the mean probabilities of several.
 
     Args:
         members: with the same classes in the same order; they are not copied.
@@ -169,7 +169,7 @@ def redrawn(model: Classifier, seed: int, *, layer: str | None = None) -> Classi
 
 @dataclass(frozen=True, slots=True)
 class Transferability:
-    """What examples made on each member do to the others.
+    """Results of showing examples that were made on each member to the others.
 
     Args:
         batch: the n images that all members get right.
@@ -272,7 +272,10 @@ def with_members(
     """
     if isinstance(model.net, Ensemble):
         return model
-    start, layer = _seed_of(model), last_layer(model.net) if pretrained else None
+    digest = hashlib.blake2b(digest_size=6)  # seeds follow from the weights: another first member has other members
+    for weight in model.parameters():
+        digest.update(weight.detach().cpu().contiguous().view(-1)[:64].float().numpy().tobytes())
+    start, layer = int.from_bytes(digest.digest(), "little"), last_layer(model.net) if pretrained else None
     members = [model, *(redrawn(model, start + i, layer=layer) for i in range(1, count))]
     inner = [
         Classifier(m.net, classes=model.classes, view=model.view, name=f"{model.name}-{i}")
@@ -288,7 +291,7 @@ def with_members(
 
 
 def members_in(step: Step) -> list[Classifier]:
-    """The members under training."""
+    """The members of the ensemble under training."""
     return members_of(step.classifier)
 
 
@@ -319,11 +322,3 @@ def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         labels: int64 `[B]`.
     """
     return torch.stack([F.cross_entropy(z, labels) for z in logits]).sum()
-
-
-def _seed_of(model: Classifier) -> int:
-    """A seed that follows from the weights: members of another first member are others."""
-    digest = hashlib.blake2b(digest_size=6)
-    for weight in model.parameters():
-        digest.update(weight.detach().cpu().contiguous().view(-1)[:64].float().numpy().tobytes())
-    return int.from_bytes(digest.digest(), "little")

@@ -26,6 +26,8 @@ from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 
 NAME = "harden.json"
+START = "start.safetensors"
+"""The starting weights, where they are a candidate."""
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -52,7 +54,7 @@ class FlagRecord(BaseModel):
 
 
 class CostRecord(BaseModel):
-    """Passes and seconds."""
+    """Cost of a training run: passes and seconds."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -62,7 +64,7 @@ class CostRecord(BaseModel):
 
 
 class ThreatRecord(BaseModel):
-    """What the held-out images were attacked with."""
+    """Threat that the held-out images were attacked with."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -71,7 +73,7 @@ class ThreatRecord(BaseModel):
 
 
 class ResultRecord(BaseModel):
-    """How a run ended."""
+    """Result of a training run."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -125,7 +127,7 @@ class HardenConfig(BaseModel):
 
 
 def read_harden(run: RunDir) -> HardenConfig:
-    """What `harden.json` says.
+    """Read and check `harden.json` of a run directory.
 
     Raises:
         RunError: it is absent or damaged.
@@ -165,7 +167,7 @@ def further_content(recipes: Sequence[Recipe]) -> dict[str, str]:
 
 
 def result_of(loop: Loop, progress: Progress) -> dict[str, Any]:
-    """What `harden.json` says of a training that has ended.
+    """The result of a training that has ended, as `harden.json` records it.
 
     Args:
         loop: as it ended.
@@ -243,7 +245,3 @@ def keep_start(run: RunDir, why: str) -> dict[str, Any]:
         run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
         run.write(run.read(START), "model.safetensors")
     return config.result
-
-
-START = "start.safetensors"
-"""The starting weights, where they are a candidate."""

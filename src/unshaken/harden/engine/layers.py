@@ -69,8 +69,8 @@ def ordered_layers(net: nn.Module) -> list[Layer]:
         raise ModelError(
             f"a network of {len(found)} layer has no body apart from its classifier: name the layers yourself"
         )
-    seen = {key for layer in found for key in layer.keys}
-    for name in reversed([name for name, _ in net.named_parameters() if name not in seen]):
+    held = {key for layer in found for key in layer.keys}
+    for name in reversed([name for name, _ in net.named_parameters() if name not in held]):
         holder = name.rpartition(".")[0]
         at = next(i for i, layer in enumerate(found) if not holder or layer.modules[0].startswith(f"{holder}."))
         found[at] = Layer(found[at].modules, (name, *found[at].keys))

@@ -78,7 +78,7 @@ class ContrastivePretraining(Recipe):
     def views(self, step: Step) -> tuple[Tensor, Tensor]:
         """Two strong views of each image, each by the sample's own stream."""
         rng = step.rng.fold(self.info.name)
-        one, two = (strong_view(step.images, look, rng.fold(f"view{i}"), self.mirror) for i, look in enumerate(SMALL))
+        one, two = (strong_view(step.images, view, rng.fold(f"view{i}"), self.mirror) for i, view in enumerate(SMALL))
         return one, two
 
 
