@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import UNFIT_INPUT, ModelError
 from unshaken.core.texts import first_line
 
@@ -149,7 +150,7 @@ def probe(model: Classifier, layers: Sequence[str]) -> tuple[list[torch.Size], i
     """
     sizes = [model.input_size] if model.input_size else [(side, side) for side in SIDES]
     channels = model.view.channels if model.view is not None else channels_of(model.net)
-    device = next(iter(model.parameters()), torch.zeros(0)).device
+    device = device_of(model)
     reason = ""
     with evaluating(model), torch.no_grad():
         for height, width in sizes:

@@ -207,24 +207,24 @@ def re_estimate(model: Classifier, batches: Iterable[Tensor], *, alpha: float = 
     if not 0 <= alpha <= 1:
         raise ParameterError(f"alpha={alpha} is not in [0, 1]")
     old = [(_statistic(m.running_mean).clone(), _statistic(m.running_var).clone(), m.momentum) for m in norms]
-    seen = 0
+    count = 0
     with evaluating(model), torch.no_grad():
         for norm in norms:
             norm.reset_running_stats()
             norm.train()
         for images in batches:
-            seen += len(images)
+            count += len(images)
             for norm in norms:
-                norm.momentum = len(images) / seen
+                norm.momentum = len(images) / count
             model(images)
     for norm, (mean, variance, momentum) in zip(norms, old, strict=True):
         norm.momentum = momentum
-        share = alpha if seen else 0.0
+        share = alpha if count else 0.0
         _statistic(norm.running_mean).lerp_(mean, 1 - share)
         _statistic(norm.running_var).lerp_(variance, 1 - share)
-    if not seen:
+    if not count:
         raise ParameterError("no image was given to estimate the statistics of batch norms on; they are as they were")
-    return seen
+    return count
 
 
 def _statistic(value: Tensor | None) -> Tensor:

@@ -79,7 +79,7 @@ def check_levels(levels: int, kind: str) -> None:
 
 
 def bits(levels: int) -> int:
-    """Bits of a code.
+    """Number of bits of a code.
 
     >>> bits(2), bits(4), bits(5), bits(256)
     (1, 2, 3, 8)

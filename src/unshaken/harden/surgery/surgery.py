@@ -91,7 +91,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What came of a search.
+    """Result of a search over patches.
 
     Args:
         best: the trial of highest `robust` among those that lose less clean accuracy than allowed; None if none is.

@@ -115,8 +115,8 @@ class NaTraTraining(Recipe):
             has_encoder = edits.generator.encode(images[:1]) is not None
         if not has_encoder:
             rows, _, codes = setup.evaluate(edits.encode)
-            kept = codes.new_zeros(setup.samples, edits.generator.latents)
-            setup.memory["codes"] = kept.index_copy(0, rows.to(kept.device), codes)
+            table = codes.new_zeros(setup.samples, edits.generator.latents)
+            setup.memory["codes"] = table.index_copy(0, rows.to(table.device), codes)
         if self.mode == "offline":
             setup.memory["edited"] = torch.zeros(setup.samples, *edits.generator.image, dtype=torch.uint8)
             setup.memory["known"] = torch.zeros(setup.samples, dtype=torch.bool)
@@ -189,7 +189,7 @@ def mix_codes(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
 
 
 def rebuild(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
-    """What the generator makes of the code, without the residual and without an edit."""
+    """The image that the generator makes of the code, without the residual and without an edit."""
     return recipe._loaded.rebuild(codes).clamp(0, 1)
 
 

@@ -23,33 +23,17 @@ from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_
 from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
 from unshaken.measure import iou
 
-NAME = "scale_logarithms"
-
-
-def add_scales(model: Classifier, count: int) -> None:
-    """Give the net a parameter `[count]` whose softmax are the weights of the scales, equal at first.
-
-    Args:
-        model: changed in place.
-        count: number of scales.
-    """
-    device = device_of(model.net)
-    model.net.register_parameter(NAME, nn.Parameter(torch.zeros(count, device=device)))
+SCALES = "scale_logarithms"
 
 
 def scale_weights(model: Classifier) -> Tensor:
     """The weights of the scales, of sum 1, with their gradient, `[count]`."""
-    return model.net.get_parameter(NAME).softmax(0)
-
-
-def remove_scales(model: Classifier) -> None:
-    """The net without that parameter; weights that were saved with it load into it too."""
-    delattr(model.net, NAME)
-    model.net.register_load_state_dict_pre_hook(_without_scales)  # type: ignore[no-untyped-call]
+    return model.net.get_parameter(SCALES).softmax(0)
 
 
 def _without_scales(_: nn.Module, weights: dict[str, Any], prefix: str, *rest: Any) -> None:
-    weights.pop(prefix + NAME, None)
+    """Before loading into a net without learned scales: weights that were saved with them are taken all the same."""
+    weights.pop(prefix + SCALES, None)
 
 
 LABELS, COUNTS, CURVE, START, BLOCK = "labels", "counts", "curve", "start", "block"
@@ -109,13 +93,15 @@ class ADELE(Recipe):
     @override
     def rebuild(self, model: Classifier) -> Classifier:
         if self.learned_scales:
-            add_scales(model, len(self.scales))
+            equal = torch.zeros(len(self.scales), device=device_of(model.net))  # their softmax are the weights w
+            model.net.register_parameter(SCALES, nn.Parameter(equal))
         return model
 
     @override
     def end(self, model: Classifier) -> None:
         if self.learned_scales:
-            remove_scales(model)
+            delattr(model.net, SCALES)
+            model.net.register_load_state_dict_pre_hook(_without_scales)  # type: ignore[no-untyped-call]
 
     @override
     def begin(self, setup: Setup) -> None:
@@ -144,8 +130,8 @@ class ADELE(Recipe):
         labels = overlaid(step.labels, memory[LABELS][rows])
         logits = []
         for scale in self.scales:
-            kept = scale == 1 or self.statistics == "all"
-            with nullcontext() if kept else frozen_statistics(step.classifier):
+            counted = scale == 1 or self.statistics == "all"
+            with nullcontext() if counted else frozen_statistics(step.classifier):
                 logits.append(at_scale(step.model, step.shown, scale))
         own = logits[self.scales.index(1.0)].detach()
         memory[COUNTS] += overlap_counts(own.argmax(1), step.labels, step.classes)
@@ -175,14 +161,10 @@ class ADELE(Recipe):
         curve, starts = epoch.memory[CURVE].cpu().numpy(), epoch.memory[START]
         for label in range(1, curve.shape[1]):
             if int(starts[label]) == UNKNOWN:
-                start = self._given_start(label) or start_of_correction(curve[:, label], threshold=self.threshold)
+                given = self.starts[0 if len(self.starts) == 1 else label - 1] if self.starts else None
+                start = given or start_of_correction(curve[:, label], threshold=self.threshold)
                 if has_started(start, len(curve)) and start is not None:
                     starts[label] = start
-
-    def _given_start(self, label: int) -> int | None:
-        if not self.starts:
-            return None
-        return self.starts[0] if len(self.starts) == 1 else self.starts[label - 1]
 
     def _correct(self, epoch: Epoch) -> None:
         """Correct the labels of the classes that are due."""

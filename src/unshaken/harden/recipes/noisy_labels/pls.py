@@ -79,7 +79,7 @@ class PLS(Recipe):
 
     @property
     def detectors(self) -> list[str]:
-        """Those of `alternate`."""
+        """Names of the detectors in `alternate`."""
         return self.alternate.split("+")
 
     @override
@@ -192,7 +192,7 @@ class PLS(Recipe):
         epoch.figures["flagged"] = float(memory[NOISY][tracked.rows].float().mean())
 
     def _decide(self, number: int, tracked: TrainingOutputs, guesses: Tensor, noisy: Tensor, weights: Tensor) -> None:
-        """What one network doubts after an epoch, and how much its guesses weigh, written into the last two.
+        """Write which labels one network doubts after an epoch, and how much its guesses weigh, to the last two.
 
         Args:
             number: of the epoch.

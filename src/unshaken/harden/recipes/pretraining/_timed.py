@@ -15,6 +15,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 from unshaken.generate.edm import karras_grid
+from unshaken.harden.engine.layers import last_layer
 from unshaken.harden.recipes.pretraining._masked import Parts
 from unshaken.models.networks.timed_cnn import CLEAN, time_embedding
 
@@ -50,7 +51,7 @@ def grid_points(step: int, steps: int, *, first: int = 20, last: int = 80) -> in
 
 
 def stage_length(steps: int, *, first: int = 20, last: int = 80) -> int:
-    """K' of `grid_points`.
+    """Steps K' of a stage of `grid_points`.
 
     >>> stage_length(600_000)
     258406
@@ -89,7 +90,7 @@ Output = Literal["logits", "features", "projection"]
 
 
 class TimedEncoder(Protocol):
-    """What a network of one's own must have to be used as it is; any other gets the noise level by `NoiseLevelNet`.
+    """Interface of a network that takes the noise level itself; any other gets the noise level by `NoiseLevelNet`.
 
     Args:
         width: D, numbers a feature vector.
@@ -132,11 +133,9 @@ class NoiseLevelNet(nn.Module):
     def __init__(self, net: nn.Module, injection: Injection) -> None:
         super().__init__()
         parts = Parts(net) if injection == "token" else None
-        last = [name for name, module in net.named_modules() if isinstance(module, nn.Linear) and name][-1:]
-        if not last:
-            raise ModelError(f"{type(net).__name__} has no linear layer at its end: give a network with a head")
-        head = cast(nn.Linear, net.get_submodule(last[0]))
-        net.set_submodule(last[0], nn.Identity())
+        last = last_layer(net)
+        head = cast(nn.Linear, net.get_submodule(last))
+        net.set_submodule(last, nn.Identity())
         self.injection, self.net, self.width = injection, net, head.in_features
         self.time = nn.Linear(EMBEDDED, self.width * (2 if injection == "film" else 1))
         if parts is None:
@@ -146,7 +145,7 @@ class NoiseLevelNet(nn.Module):
         self.head = head  # the last linear layer that is registered: another number of classes replaces it
 
     def features(self, images: Tensor, time: Tensor) -> Tensor:
-        """See `TimedEncoder.features`.
+        """Features `[N, D]` of scaled noisy images `[N, C, H, W]` and their noise levels `[N]`.
 
         Raises:
             ModelError: what stands before the last linear layer gives no `[N, D]`.

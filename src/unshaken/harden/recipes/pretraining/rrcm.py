@@ -167,10 +167,10 @@ class RepresentationConsistency(Recipe):
 
     def _contrast(self, step: Step, rng: SampleRng, noise: Tensor) -> Tensor:
         level = torch.full((len(noise),), self.least, device=noise.device)
-        looks = PHOTOS if self.views == "photos" else SMALL
+        settings = PHOTOS if self.views == "photos" else SMALL
         first, second = (
-            noisy(strong_view(step.images, look, rng.fold(f"view{i}"), self.mirror), noise, level)
-            for i, look in enumerate(looks)
+            noisy(strong_view(step.images, view, rng.fold(f"view{i}"), self.mirror), noise, level)
+            for i, view in enumerate(settings)
         )
         pairs = [(first, second), (second, first)][: 2 if self.swap else 1]
         losses = []
@@ -184,7 +184,9 @@ class RepresentationConsistency(Recipe):
         grid = karras_grid(count, self.most, self.least)
         where = self.drawn(step, rng, count)
         higher, lower = (grid[i].float().to(noise) for i in (where, where + 1))
-        images = weak_view(step.images, rng, self.mirror)
+        turn = rng.fold("mirror").fresh(1)[:, 0].to(step.images.device) < self.mirror
+        still = torch.zeros(len(turn), dtype=torch.int64, device=turn.device)
+        images = crop_flip(step.images, still, still, turn, 0)
         output: Output = "projection" if self.project else "features"
         found = self._online(step, noisy(images, noise, higher), higher, output)
         with torch.no_grad():
@@ -238,16 +240,3 @@ def noisy(images: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         level: t, `[N]`.
     """
     return images + noise * (level / 2).view(-1, 1, 1, 1)
-
-
-def weak_view(images: Tensor, rng: SampleRng, mirror: float) -> Tensor:
-    """A mirror image for some: what consistency is asked of.
-
-    Args:
-        images: `[N, C, H, W]`.
-        rng: the samples' streams.
-        mirror: probability.
-    """
-    turn = rng.fold("mirror").fresh(1)[:, 0].to(images.device) < mirror
-    still = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    return crop_flip(images, still, still, turn, 0)
