@@ -259,10 +259,3 @@ def write_labelled_set(
     out = io.BytesIO()
     pq.write_table(table, out, row_group_size=ROW_GROUP)
     RunDir(path.parent).write(out.getvalue(), path.name)
-
-
-def read_provenance(path: Path | str) -> dict[str, Any] | None:
-    """The record of how a labelled set was made; None for a parquet file that says nothing of it."""
-    text = (pq.read_schema(path).metadata or {}).get(PROVENANCE)
-    found: dict[str, Any] | None = None if text is None else json.loads(text)
-    return found

@@ -16,8 +16,19 @@ from torch import Tensor, nn
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.engine.layers import body_of
-from unshaken.harden.surgery._arithmetic import COUNTLESS, NormPolicy, Projection, Weights, checksum, coefficients
-from unshaken.harden.surgery._quantise import Quantiser, dequantise, pack, quantise, unpack
+from unshaken.harden.surgery._arithmetic import (
+    COUNTLESS,
+    NormPolicy,
+    Projection,
+    Quantiser,
+    Weights,
+    checksum,
+    coefficients,
+    dequantise,
+    pack,
+    quantise,
+    unpack,
+)
 from unshaken.harden.surgery._signature import Signature, SignatureMeta, ablation, parse_units, patch
 from unshaken.models.loaders.from_run import read_record
 from unshaken.models.loaders.weights import first_line, read_weights

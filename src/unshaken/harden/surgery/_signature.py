@@ -15,15 +15,17 @@ from unshaken.core.numbers import parse_whole, shorten
 from unshaken.harden.surgery._arithmetic import (
     NormPolicy,
     Projection,
+    Quantiser,
     Weights,
     added,
     architecture,
+    check_levels,
     checksum,
     differences,
     norm_keys,
+    quantised,
     same_body,
 )
-from unshaken.harden.surgery._quantise import Quantiser, check_levels, quantised
 
 
 class SignatureMeta(BaseModel):

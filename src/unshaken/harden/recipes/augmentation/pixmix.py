@@ -76,7 +76,10 @@ def iterated_functions(rng: np.random.Generator, count: int, maps: int) -> NDArr
     values = np.sort(rng.uniform(0.1, 0.9, (count, maps, 2)), axis=2)[..., ::-1]
     for _ in range(8):  # towards the wanted sum, each value staying inside its bounds
         values = np.clip(values * (wanted / (values @ (1.0, 2.0)).sum(1)[:, None, None]), 0.1, 0.95)
-    before, after = (_rotations(rng.uniform(0, 2 * math.pi, (count, maps))) for _ in range(2))
+    angles = [rng.uniform(0, 2 * math.pi, (count, maps)) for _ in range(2)]
+    before, after = (
+        np.stack([np.stack([np.cos(a), -np.sin(a)], -1), np.stack([np.sin(a), np.cos(a)], -1)], -2) for a in angles
+    )
     flips = rng.choice((-1.0, 1.0), (count, maps, 2))
     linear = before @ (after * (values * flips)[..., None])
     return np.concatenate([linear, rng.uniform(-1, 1, (count, maps, 2, 1))], 3)
@@ -165,11 +168,6 @@ def _fourier(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
     low, high = fields.min((1, 2), keepdims=True), fields.max((1, 2), keepdims=True)
     fields = (fields - low) / (high - low)
     return fields
-
-
-def _rotations(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
 
 
 MARGIN = 9 / 8

@@ -17,9 +17,8 @@ from unshaken.harden.engine.ensemble import Ensemble, alike, apart, members_in, 
 from unshaken.harden.engine.projection import Output, ProjectionNet, add_projector, remove_projector
 from unshaken.harden.engine.recipe import Epoch, Setup, Step
 from unshaken.harden.engine.strong_views import strong_view
-from unshaken.harden.recipes.noisy_labels._tracking import stage_layer, track
 from unshaken.harden.recipes.noisy_labels._two_networks import check_two, refuse_processes
-from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, WEIGHT
+from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, WEIGHT, stage_layer, track
 from unshaken.harden.recipes.noisy_labels.pls_lsa import PLSLSA
 
 Doubt = Literal["both", "other", "own"]

@@ -152,7 +152,11 @@ class NoiseLevelNet(nn.Module):
         """
         embedding = self.time(time_embedding(time, EMBEDDED).to(self.time.weight))
         if self.injection == "token":
-            return self._among_tokens(images, embedding)
+            parts = Parts(self.net)
+            tokens, more = parts.tokens(images), embedding[:, None] + self.place
+            ahead, patches = tokens[:, : parts.prefix], tokens[:, parts.prefix :]
+            encoded = parts.encode(torch.cat([ahead, more.to(tokens), patches], 1))
+            return encoded[:, 0] if parts.prefix else encoded.mean(1)
         found = self.net(images)
         if found.shape != (len(images), self.width):
             raise ModelError(
@@ -166,13 +170,6 @@ class NoiseLevelNet(nn.Module):
             found = found + embedding
         normed: Tensor = self.norm(found)
         return normed
-
-    def _among_tokens(self, images: Tensor, embedding: Tensor) -> Tensor:
-        parts = Parts(self.net)
-        tokens = parts.tokens(images)
-        more = embedding[:, None] + self.place
-        found = parts.encode(torch.cat([tokens[:, : parts.prefix], more.to(tokens), tokens[:, parts.prefix :]], 1))
-        return found[:, 0] if parts.prefix else found.mean(1)
 
     @override
     def forward(self, images: Tensor) -> Tensor:
