@@ -18,7 +18,7 @@ from unshaken.generate.generator import Diffusion, DiffusionSettings, NoiseNet
 
 Schedule = Literal["linear", "cosine"]
 POSITIONS = 1000
-"""Positions told to the network run from 0 to here, however many timesteps there are."""
+"""Positions given to the network run from 0 to this, for any number of timesteps."""
 
 
 @register("ddpm", reference="Ho et al. 2020, arXiv:2006.11239")

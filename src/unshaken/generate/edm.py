@@ -18,7 +18,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Diffusion, DiffusionSettings, NoiseNet
 
 POSITION = 100
-"""Positions told to the network are so many times `c_noise`: then 4% more noise is one step further."""
+"""Positions given to the network are this many times `c_noise`: then 4% more noise is one step further."""
 STEPS = 18
 """Points of the time grid that are usual for small images."""
 LARGEST = 80.0

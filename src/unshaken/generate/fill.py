@@ -239,7 +239,7 @@ def write_labelled_set(
         images: float `[N, C, H, W]` in [0, 1], C 1 or 3; stored as PNG of 8 bits.
         labels: int64 `[N]`.
         columns: further columns by name, such as `number` and `source`; `id` is made of `number` where there is one.
-        provenance: JSON values that say how the set was made; without times, so that it can be made again.
+        provenance: JSON values that record how the set was made; without times, so that it can be made again.
 
     Raises:
         RunError: the file cannot be written.

@@ -137,11 +137,11 @@ class Generator(nn.Module, ABC):
 
 
 class NoiseNet(nn.Module, ABC):
-    """A network that is shown noisy images and told how noisy they are: `forward(x, position, labels)`.
+    """A network of noisy images and of their amount of noise: `forward(x, position, labels)`.
 
     Args:
         image: channels, height and width.
-        classes: number of classes K that it can be told; 0 for none.
+        classes: number of classes K that it takes as an input; 0 for none.
     """
 
     def __init__(self, image: tuple[int, int, int], classes: int = 0) -> None:
@@ -155,7 +155,7 @@ class NoiseNet(nn.Module, ABC):
 
         Args:
             x: float32 `[N, C, H, W]`.
-            position: float32 `[N]`, where on its scale of noise each image is; differences of 1 can be told apart.
+            position: float32 `[N]`, where on its scale of noise each image is; differences of 1 can be distinguished.
             labels: int64 `[N]`, 0..K-1, or K for "no class"; None for no class at all.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Generative models as files: one safetensors file that says what it holds."""
+"""Generative models as files: a safetensors file with its settings, or a folder of the library diffusers."""
 
 from __future__ import annotations
 
@@ -162,13 +162,13 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 class UNet2D(NoiseNet):
-    """A `UNet2DModel` that says the noise, whatever it was trained to say.
+    """A `UNet2DModel` that outputs the noise, whatever it was trained to predict.
 
     Args:
         net: the `UNet2DModel`.
         image: channels, height and width.
         alpha_bar: float64 `[T]` of its chain.
-        prediction: what it says: `epsilon`, `v_prediction` or `sample`.
+        prediction: its output: `epsilon`, `v_prediction` or `sample`.
     """
 
     def __init__(self, net: nn.Module, image: tuple[int, int, int], alpha_bar: Tensor, prediction: str) -> None:
@@ -178,7 +178,7 @@ class UNet2D(NoiseNet):
     @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
         t = (position * len(self.alpha_bar) / 1000).round().long()
-        out: Tensor = self.unet(x, t).sample[:, : self.image[0]]  # guided diffusion says its variance after the noise
+        out: Tensor = self.unet(x, t).sample[:, : self.image[0]]  # guided diffusion gives its variance after the noise
         a = self.alpha_bar[t.cpu()].to(x).view(-1, 1, 1, 1)
         if self.prediction == "v_prediction":
             return a.sqrt() * out + (1 - a).sqrt() * x

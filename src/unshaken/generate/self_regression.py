@@ -23,7 +23,7 @@ from unshaken.store.run_dir import RunDir
 FORMAT = "unshaken-self-regression-1"
 BETAS = (0.5, 0.999)
 SMALLEST = 8
-"""Least side of an image in pixels: the statistics of fewer say nothing."""
+"""Least side of an image in pixels: fewer give no useful statistics."""
 Norm = Literal["instance", "batch", "layer", "none"]
 Padding = Literal["reflect", "replicate", "zeros"]
 

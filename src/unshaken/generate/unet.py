@@ -41,7 +41,7 @@ class UNetSettings(Parameters):
 
 
 class UNet(NoiseNet):
-    """Residual blocks down to a coarse grid and up again, each told of the noise.
+    """Residual blocks down to a coarse grid and up again, each with an embedding of the noise.
 
     Args:
         settings: what it is built from.

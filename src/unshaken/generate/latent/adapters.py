@@ -82,8 +82,8 @@ def fit_linear_generator(images: Tensor, components: int) -> LinearGenerator:
     if len(x) < 2 or bool((x == x[:1]).all()):
         raise DataError(f"principal components of {len(x)} images, which do not differ, do not exist: give more images")
     _, values, directions = torch.linalg.svd(x - mean, full_matrices=False)
-    kept = int((values > 1e-6 * values[0]).sum())
-    d = max(1, min(components, kept, len(x) - 1))
+    rank = int((values > 1e-6 * values[0]).sum())
+    d = max(1, min(components, rank, len(x) - 1))
     weight = (with_signs(directions[:d]) * (values[:d] / (len(x) - 1) ** 0.5)[:, None]).T
     return LinearGenerator(
         weight.float().contiguous(), mean.float(), (images.shape[1], images.shape[2], images.shape[3])

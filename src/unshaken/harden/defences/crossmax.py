@@ -218,7 +218,7 @@ def _part(model: Classifier, inner: nn.Module, number: int) -> nn.Module:
 
 
 def _count(net: nn.Module) -> int:
-    """Number of predictors of a net; 0 where it does not say."""
+    """Number of predictors of a net; 0 where it has no count."""
     members = getattr(net, "members", None)
     return len(members) if isinstance(members, nn.ModuleList) else int(getattr(net, "count", 0))
 

@@ -85,7 +85,7 @@ class FrequencyPrompt(Defence):
         Args:
             model: frozen.
             images: uint8 `[N, C, H, W]`, as the model takes them.
-            labels: int64 `[N]`; None: what the model says.
+            labels: int64 `[N]`; None: the classes that the model predicts.
             seed: of the clusters and the order.
 
         Raises:

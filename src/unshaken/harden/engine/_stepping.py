@@ -103,9 +103,9 @@ class Stepping:
 
     Args:
         model: trained in place, on its device.
-        samples: what may be seen.
+        samples: to train on and to hold out.
         recipes: what is learned.
-        training: how.
+        training: options of the loop.
         processes: the processes that train together.
         run: where the state is kept; None for nowhere.
         keep: see `Keep`; None for nothing.

@@ -196,7 +196,7 @@ def cross_validate(
     watch: bool = False,
     do: Callable[[HeldOut, Sequence[Shard]], None] = do_here,
 ) -> OutOfFold:
-    """Train one network a fold, all from the same start, and keep what each says of images that it did not see.
+    """Train one network a fold, all from the same start, and keep its outputs for images that it did not see.
 
     A fold that is finished is kept in `folds/` of the run directory, and read again on resuming; so are the weights
     of a network that is trained, and the shards of its forward passes, until its fold is finished.
@@ -207,7 +207,7 @@ def cross_validate(
         labels: int64 `[N]`.
         fold: of each image, int `[N]`.
         training: of each network.
-        recipes: likewise.
+        recipes: of each network.
         classes: number of classes K.
         device: to train on.
         run: the run directory; its settings must be those of the folds that are there.

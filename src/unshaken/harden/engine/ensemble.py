@@ -53,7 +53,7 @@ def _mixed(logits: Tensor, n: int) -> Tensor:
 
 
 class Ensemble(nn.Module):
-    """Members that look at the same images; the answer is the logarithm of their mean probabilities, or mean logits.
+    """Members that get the same images; the answer is the logarithm of their mean probabilities, or mean logits.
 
     Args:
         members: classifiers with the same classes in the same order, each with its own preprocessing.
@@ -174,7 +174,7 @@ class Transferability:
     Args:
         batch: the n images that all members get right.
         images: `[N, n, C, H, W]`, made on each.
-        logits: `[N, N + 1, n, K]`: made on the first, said by the second; the last is the ensemble.
+        logits: `[N, N + 1, n, K]`: made on the first, outputs of the second; the last is the ensemble.
     """
 
     batch: Batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,9 +13,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.data.content import content_mark
-from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.checks import FIGURES
-from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.measure import share
@@ -24,6 +22,10 @@ from unshaken.models.loaders.from_run import ShapeRecord
 from unshaken.models.loaders.load import second_model
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from unshaken.harden.engine._checkpoint import Progress
+    from unshaken.harden.engine.loop import Loop
 
 NAME = "harden.json"
 START = "start.safetensors"
@@ -147,7 +149,7 @@ def read_harden(run: RunDir) -> HardenConfig:
 def further_content(recipes: Sequence[Recipe]) -> dict[str, str]:
     """Fingerprints of models, files, folders and data that recipes name, by how they are named.
 
-    A file or folder that does not exist is left out: the recipe says so when it begins.
+    A file or folder that does not exist is left out: the recipe raises when it begins.
 
     Args:
         recipes: of a training run.

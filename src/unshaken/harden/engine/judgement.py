@@ -67,7 +67,7 @@ def read_summary(run: RunDir) -> AuditSummary:
 LEAST_GAIN = 0.01
 """By how much repaired weights must be better than the starting weights."""
 EASIER = 0.05
-"""By how much held-out images must be easier than audited ones for the model to be said to know them."""
+"""By how much held-out images must be easier than audited ones for the model to know them."""
 KNOWN = "known-held-out"
 """Flag of a training whose held-out images the model had seen before."""
 NOT_KEPT = FlagKind(

@@ -105,7 +105,7 @@ def _several(module: nn.Module) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A network's layers, told apart from its classifier.
+    """A network's layers, separate from its classifier.
 
     Args:
         layers: parameter keys of each layer, from the input on.
@@ -129,7 +129,7 @@ def body_of(net: nn.Module) -> Body:
 
 
 SIDES = (32, 28, 64, 96, 224)
-"""Sides of images to try, where the model does not say which it takes."""
+"""Sides of images to try, where the model has no input size."""
 
 
 def channels_of(net: nn.Module) -> int:

@@ -161,7 +161,7 @@ class Loop(Stepping):
 
     def _save(self) -> None:
         self._count()
-        if self.progress.batch == 0:  # before the state, which says that the epoch is done
+        if self.progress.batch == 0:  # before the state, which records that the epoch is done
             self._keep(self.kept(), "last")
         if self.run is not None:
             save_state(self.run, self.live.net, self.optimizer, self.memory, self.progress, self.processes)

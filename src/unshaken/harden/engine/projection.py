@@ -21,7 +21,7 @@ Output = Literal["logits", "features", "projection"]
 class ProjectionNet(nn.Module):
     """A classifier's net with a projection head on the features that its last linear layer weighs.
 
-    Called under `giving` it gives what is named there, side by side; else the logits.
+    Called under `giving` it returns the outputs named there, side by side; else the logits.
 
     Args:
         encoder: the net.

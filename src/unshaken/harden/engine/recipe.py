@@ -330,7 +330,7 @@ class IterativeRecipe(AdversarialRecipe):
         return name
 
     def search(self) -> Attack[Any]:
-        """The inner search, with the steps and the step size that it knows."""
+        """The inner search, with the steps and the step size where it has such parameters."""
         cls = find_method(self.attack, "attack").cls
         own: Mapping[str, Any] = {"steps": self.steps, "step_size": self.step_size}
         found: Attack[Any] = cls(**{k: v for k, v in own.items() if k in cls.model_fields})

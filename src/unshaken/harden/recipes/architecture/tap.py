@@ -207,7 +207,7 @@ def add_token_pooling(model: Classifier, settings: TAP | None = None) -> Classif
 
 
 def scale_shares(model: Classifier, images: Tensor) -> Tensor:
-    """How much each block takes of each scale, mean over images and tokens.
+    """Share that each block takes of each scale, mean over images and tokens.
 
     Args:
         model: with token-aware pooling.

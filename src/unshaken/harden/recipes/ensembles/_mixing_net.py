@@ -288,7 +288,7 @@ class MixingNet(MixtureNet):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images to log-probabilities `[N, K]`; while it tells gamma, `[N, K + 1]` with that as the last."""
+        """Normalised images to log-probabilities `[N, K]`; with `tells_gamma`, `[N, K + 1]` with gamma as the last."""
         accurate, robust, gamma = self.outputs(images)
         found = self.mix(accurate, robust, self.gate.alpha(gamma))
         return torch.cat([found, gamma[:, None]], 1) if self.tells_gamma else found

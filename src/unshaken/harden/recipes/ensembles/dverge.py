@@ -29,7 +29,7 @@ from unshaken.harden.engine.recipe import Setup, Step
 __all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
 
 LOGITS = "logits"
-"""The last distillation point: what the network says."""
+"""The last distillation point: the output of the network."""
 
 
 def distillation_points(model: Classifier) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The mixing network: a small network that sees attacks coming, and then lets the robust of two models speak."""
+"""The mixing network: a small network that detects attacks, and then gives the robust of two models more weight."""
 
 from __future__ import annotations
 

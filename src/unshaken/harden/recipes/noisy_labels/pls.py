@@ -315,7 +315,7 @@ class PLS(Recipe):
 
         Args:
             number: of the epoch.
-            tracked: what the network says of all samples.
+            tracked: outputs of the network for all samples.
             guesses: stored before, `[samples, K]`.
             noisy: bool `[samples]`.
             weights: `[samples]`.

@@ -1,4 +1,4 @@
-"""Networks that are told the noise level, and what stands around them: scaling, projector, which output is asked."""
+"""Networks with the noise level as an input: levels over a run, input scaling, projector and choice of output."""
 
 from __future__ import annotations
 
@@ -191,14 +191,14 @@ def projector(width: int, hidden: int, out: int) -> nn.Sequential:
 
 
 class TimedNet(nn.Module):
-    """A classifier's net for one noise level: scales its input by `c_in`, and tells the encoder the level.
+    """A classifier's net for one noise level: scales its input by `c_in`, and gives the encoder the level.
 
     As a classifier it works at `level`, which stands among its weights. Under `asked` it takes other levels and gives
     other outputs.
 
     Args:
-        encoder: told the level.
-        informed: whether it is; else it hears the same level always.
+        encoder: takes the level.
+        informed: whether the encoder gets it; else it always gets level 1.
     """
 
     level: Tensor

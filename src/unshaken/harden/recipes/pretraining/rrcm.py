@@ -122,7 +122,7 @@ class RepresentationConsistency(Recipe):
         net = cast(TimedNet, setup.model.net)
         net.level.fill_(self.least)
         with torch.no_grad(), net.asked(net.level.expand(len(setup.images)), "features"):
-            setup.model(setup.images)  # says at once where features do not fit
+            setup.model(setup.images)  # raises at once where features do not fit
         setup.memory.update({TARGET + k: _plain(v) for k, v in net.state_dict().items()})
         setup.memory[SEED] = torch.tensor(setup.seed)
         self._wanted(net, False)
@@ -232,7 +232,7 @@ def _plain(weight: Tensor) -> Tensor:
 
 
 def noisy(images: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-    """`x_t = x + t n` for images on the scale of [-1, 1], said on that of [0, 1]: `x + t / 2 n`, not clipped.
+    """`x_t = x + t n` for images on the scale of [-1, 1]; on that of [0, 1] `x + t / 2 n`, not clipped.
 
     Args:
         images: `[N, C, H, W]` in [0, 1].

@@ -61,7 +61,7 @@ class RepresentationTuning(Recipe):
 
     @property
     def level(self) -> float:
-        """The level t that the network is told, on images in [-1, 1]."""
+        """The level t that the network gets, on images in [-1, 1]."""
         true = 2 * self.sigma
         return nearest_level(true, self.points, least=self.least, most=self.most)[1] if self.points else true
 

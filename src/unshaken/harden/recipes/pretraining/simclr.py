@@ -67,7 +67,7 @@ class ContrastivePretraining(Recipe):
     def begin(self, setup: Setup) -> None:
         net = cast(ProjectionNet, setup.model.net)
         with torch.no_grad(), net.giving("features"):
-            setup.model(setup.images)  # says at once where features do not fit
+            setup.model(setup.images)  # raises at once where features do not fit
         net.last.requires_grad_(False)
 
     @override
