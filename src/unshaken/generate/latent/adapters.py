@@ -199,11 +199,8 @@ class DiffusionCodes(LatentGenerator):
         net = self.model.net
         if not isinstance(net, UNet):
             return self._clean(start, float(self.levels[0])).flatten(1)
-        hook = net.middle[-1].register_forward_hook(lambda module, given, out: found.append(out))
-        try:
+        with net.middle[-1].register_forward_hook(lambda module, given, out: found.append(out)):
             self._clean(start, float(self.levels[0]))
-        finally:
-            hook.remove()
         return found[0].flatten(1)
 
     def _clean(self, x: Tensor, t: float) -> Tensor:

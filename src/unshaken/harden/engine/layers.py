@@ -196,8 +196,5 @@ def watched_features(net: nn.Module, layer: str) -> Iterator[list[Tensor]]:
             raise ModelError(f"the last linear layer {layer!r} is given {tuple(inputs[0].shape)}: [N, D] is wanted")
         found.append(inputs[0])
 
-    handle = cast(nn.Linear, net.get_submodule(layer)).register_forward_pre_hook(keep)
-    try:
+    with cast(nn.Linear, net.get_submodule(layer)).register_forward_pre_hook(keep):
         yield found
-    finally:
-        handle.remove()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -243,16 +243,12 @@ def tract(
         raise ParameterError(f"tract: lambda={ridge:g} must be above 0")
     checked = check_layer(layer, name or type(layer).__name__)
     turned = PreconditionedLayer(checked, name or type(layer).__name__, ridge, form, average)
-    handles = [
+    with (
         checked.register_forward_pre_hook(turned.record),
         checked.register_forward_hook(turned.watch),
         checked.weight.register_hook(turned.turn),  # type: ignore[no-untyped-call]
-    ]
-    try:
+    ):
         yield turned
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @register("tract", reference="Petersen et al. 2024, arXiv:2410.23970")
@@ -335,16 +331,15 @@ def first_layer(model: Classifier, images: Tensor) -> tuple[str, bool]:
         return lambda _module, inputs: met.append((name, bool(inputs[0].requires_grad)))
 
     layers = [(n, m) for n, m in model.net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    handles = [m.register_forward_pre_hook(note(name)) for name, m in layers]
     modes = [(m, m.training) for m in model.modules()]
-    try:
-        with torch.enable_grad():
+    try:  # not `evaluating`: which weights learn decides
+        with torch.enable_grad(), ExitStack() as hooks:
+            for name, layer in layers:
+                hooks.enter_context(layer.register_forward_pre_hook(note(name)))
             model.eval()(images.detach())
     finally:
         for module, mode in modes:
             module.training = mode
-        for handle in handles:
-            handle.remove()
     if not met:
         raise ModelError("tract: the network runs no Conv2d or Linear: there is no layer to turn")
     return met[0]

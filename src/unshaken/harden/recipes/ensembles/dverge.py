@@ -78,11 +78,8 @@ def features_at(model: Classifier, layer: str) -> Iterator[Callable[[Tensor], Te
             return reached.features
         raise ModelError(f"model {model.name!r}: a forward pass does not come by the layer {layer!r}")
 
-    handle = modules[layer].register_forward_hook(thrown)
-    try:
+    with modules[layer].register_forward_hook(thrown):
         yield features_of
-    finally:
-        handle.remove()
 
 
 def distil(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
 import torch
@@ -166,12 +166,10 @@ class ADL(Recipe):
     @contextmanager
     def _gathering(self, step: Step) -> Iterator[None]:
         layers = self._chosen(attention_layers(step.classifier))
-        handles = [layer.register_forward_pre_hook(self._reader(layer, step)) for layer in layers]
-        try:
+        with ExitStack() as hooks:
+            for layer in layers:
+                hooks.enter_context(layer.register_forward_pre_hook(self._reader(layer, step)))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _reader(self, layer: nn.Module, step: Step) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def read(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -68,13 +69,10 @@ def teacher_passes(teacher: Classifier, images: Tensor, *, rate: float, passes: 
     """
     linear = [m for m in teacher.net.modules() if isinstance(m, nn.Linear)][-1:]
     features: list[Tensor] = []
-    handle = linear[0].register_forward_pre_hook(lambda _m, args: features.append(args[0])) if linear else None
-    try:
-        with evaluating(teacher), torch.no_grad():
-            logits = teacher(images)
-    finally:
-        if handle is not None:
-            handle.remove()
+    with evaluating(teacher), torch.no_grad(), ExitStack() as hooks:
+        for module in linear:
+            hooks.enter_context(module.register_forward_pre_hook(lambda _m, args: features.append(args[0])))
+        logits = teacher(images)
     with torch.no_grad():
         if len(features) != 1 or features[0].ndim != 2 or not torch.equal(linear[0](features[0]), logits):
             return torch.stack([logits] * passes)

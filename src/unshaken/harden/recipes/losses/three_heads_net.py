@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -102,15 +102,13 @@ def recording(net: nn.Module, trunk: Sequence[str], section: Mapping[str, nn.Mod
     def end(*_: Any) -> None:
         record.ended = True
 
-    handles = [
-        net.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out)) for path in trunk
-    ]
-    handles += [module.register_forward_pre_hook(end) for module in section.values()]
-    try:
+    with ExitStack() as hooks:
+        for path in trunk:
+            module = net.get_submodule(path)
+            hooks.enter_context(module.register_forward_hook(lambda _m, _i, out, path=path: keep(path, out)))
+        for module in section.values():
+            hooks.enter_context(module.register_forward_pre_hook(end))
         yield record
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def section_of(net: nn.Module, named: Sequence[str], share: float) -> tuple[str, ...]:
