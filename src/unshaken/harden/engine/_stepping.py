@@ -249,7 +249,7 @@ class Stepping:
             loss = together.loss(step, training.smoothing)
             value = loss.item()
             if not math.isfinite(value):
-                raise self._lost(f"the loss became {value}")
+                raise self._diverged(f"the loss became {value}")
             self.processes.backward(loss)
             if training.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.live.parameters(), training.clip)
@@ -262,14 +262,14 @@ class Stepping:
             progress.sums[name] = (total + figure, n + 1)
 
     def _probe(self, step: Step) -> Tensor:
-        """The loss of this process's batch, past what reduces gradients over processes."""
+        """The loss of this process's batch, without the wrapper that reduces gradients over processes."""
         step.model = self.live
         try:
             return self.together.loss(step, self.training.smoothing)
         finally:
             step.model = self._call
 
-    def _lost(self, what: str) -> RunError:
+    def _diverged(self, what: str) -> RunError:
         checkpoint = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
         return RunError(
             f"{what} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
@@ -283,7 +283,7 @@ class Stepping:
         finite = torch.stack([value.isfinite().all() for value in values.values()]).tolist()
         wrong = next((name for name, right in zip(values, finite, strict=True) if not right), None)
         if wrong is not None:
-            raise self._lost(f"the weights {wrong!r} became infinite or NaN")
+            raise self._diverged(f"the weights {wrong!r} became infinite or NaN")
 
 
 @contextmanager

@@ -54,11 +54,11 @@ class Check:
             figures["held_accuracy"] = float(_shares_right(logits, labels).mean())
             if threat is not None:
                 figures["held_attacked"] = float(min(self.attacked, len(self.held)))
-                figures["held_robust"] = self._under(kept, self.held, pgd, threat)
+                figures["held_robust"] = self._robust_share(kept, self.held, pgd, threat)
         if threat is not None:
             with evaluating(live):
-                figures["train_fgsm"] = self._under(live, self.trained, FGSM(), threat)
-                figures["train_robust"] = self._under(live, self.trained, pgd, threat)
+                figures["train_fgsm"] = self._robust_share(live, self.trained, FGSM(), threat)
+                figures["train_robust"] = self._robust_share(live, self.trained, pgd, threat)
         return figures
 
     def _logits(self, model: Classifier, images: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Check:
         with torch.no_grad():
             return torch.cat([model(x.to(device)).float().cpu() for x in torch.split(images, PIECE)])
 
-    def _under(self, model: Classifier, batch: Batch, attack: FGSM | PGD, threat: Threat) -> float:
+    def _robust_share(self, model: Classifier, batch: Batch, attack: FGSM | PGD, threat: Threat) -> float:
         """Share of the images that the attack does not break."""
         device = device_of(model)
         some = batch[slice(0, self.attacked)].to(device)

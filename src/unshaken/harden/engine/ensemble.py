@@ -134,7 +134,7 @@ def members_of(model: Classifier) -> list[Classifier]:
 
 
 def _normalised(member: Classifier, outer: Classifier) -> Classifier:
-    """A member that looks at images in [0, 1] by itself; it holds the same weights."""
+    """A member with the outer normalisation, for images in [0, 1]; it holds the same weights."""
     own = member.net if member.mean is None else member
     return Classifier(
         own, **statistics(outer), classes=outer.classes, view=outer.view, name=member.name, reject=outer.reject

@@ -79,7 +79,6 @@ def ordered_layers(net: nn.Module) -> list[Layer]:
 
 
 def _paths(module: nn.Module, path: str, half: float) -> list[str]:
-    """Paths of the layers and blocks below a module."""
     found = []
     for name, child in module.named_children():
         below = f"{path}.{name}" if path else name
@@ -98,7 +97,7 @@ def _is_open(module: nn.Module, half: float) -> bool:
 
 
 def _several(module: nn.Module) -> bool:
-    """Whether more than one child beside norms has parameters."""
+    """Whether more than one child that is no norm has parameters."""
     weighty = [c for c in module.children() if not isinstance(c, NORMS) and any(True for _ in c.parameters())]
     return len(weighty) > 1
 

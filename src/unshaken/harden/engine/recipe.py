@@ -278,6 +278,12 @@ class Recipe(Parameters, ABC):
         """After the last step: take out what only training needed."""
 
 
+def has_several_processes() -> bool:
+    """Whether several processes train together."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return together and torch.distributed.get_world_size() > 1
+
+
 @contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Forward passes in training mode inside leave the running statistics of batch norms as they were."""

@@ -94,7 +94,7 @@ def keep_normalisation(model: Classifier, run: RunDir) -> None:
 
 
 def _arch(spec: str) -> tuple[str, tuple[str, ...]]:
-    """Under which architecture what a SPEC loads can be kept."""
+    """Architecture under which the model of a SPEC can be kept, and the recipes that made its structure."""
     parsed = parse_model_spec(spec)
     if parsed.kind == "demo":
         return "small", ()

@@ -133,7 +133,7 @@ class NaTraTraining(Recipe):
         codes = edits.encode(step.images) if codes is None else codes.to(step.images)
         with torch.no_grad():
             found = EDITS[self.edit](self, step, codes)
-        return self._kept(found, memory, rows) if self.mode == "offline" else found
+        return self._stored(found, memory, rows) if self.mode == "offline" else found
 
     @override
     def loss(self, step: Step) -> Tensor | None:
@@ -145,7 +145,7 @@ class NaTraTraining(Recipe):
         return natra_loss(step.model(step.images), edited, wanted, self.beta, self.gamma)
 
     @staticmethod
-    def _kept(found: Tensor, memory: Memory, rows: Tensor) -> Tensor:
+    def _stored(found: Tensor, memory: Memory, rows: Tensor) -> Tensor:
         """Edits `[N, C, H, W]` in 8 bits as they stay: of images that were shown before the earlier ones."""
         new = ~memory["known"][rows]
         memory["edited"][rows[new]] = found.mul(255).round().to("cpu", torch.uint8)[new]

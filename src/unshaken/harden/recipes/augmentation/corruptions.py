@@ -92,7 +92,6 @@ class Corruptions(Recipe):
 
 
 def _corruptions(names: str, preset: str) -> list[Corruption]:
-    """The corruptions of a text."""
     if names == "all":
         methods = [m for m in list_methods("stress") if m.name in BENCHMARK]
     else:

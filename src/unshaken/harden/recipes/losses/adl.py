@@ -192,6 +192,6 @@ class ADL(Recipe):
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Over their norms; nothing stays nothing, and has no gradient."""
+    """Vectors over their norms; zero vectors stay zero, and have no gradient."""
     unit: Tensor = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min(EPS)
     return unit

@@ -17,7 +17,16 @@ from unshaken.core.device import device_of, widen, widest_float
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import MASKS, Epoch, FirstTry, Recipe, Setup, Step, frozen_statistics
+from unshaken.harden.engine.recipe import (
+    MASKS,
+    Epoch,
+    FirstTry,
+    Recipe,
+    Setup,
+    Step,
+    frozen_statistics,
+    has_several_processes,
+)
 from unshaken.labels.correct.early_learning import has_started, start_of_correction
 from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
 from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
@@ -105,8 +114,7 @@ class ADELE(Recipe):
 
     @override
     def begin(self, setup: Setup) -> None:
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if together and torch.distributed.get_world_size() > 1:
+        if has_several_processes():
             raise ParameterError("adele remembers each label in one table: train it in one process (--devices 1)")
         if self.scales.count(1.0) != 1:
             raise ParameterError(f"adele: scales={'+'.join(map(str, self.scales))} must hold 1 once")
@@ -167,7 +175,6 @@ class ADELE(Recipe):
                     starts[label] = start
 
     def _correct(self, epoch: Epoch) -> None:
-        """Correct the labels of the classes that are due."""
         memory, block = epoch.memory, epoch.number // self.every
         on = memory[START] != UNKNOWN
         due = on & (memory[BLOCK] != block)
