@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from unshaken.api import fit_generator, generate_set, measure_generated
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.generate.class_gaussian import fit_class_gaussian
-from unshaken.generate.fill import HeldOut, Photos, draw_captions, fill_set, is_flat, read_provenance
+from unshaken.generate.fill import PROVENANCE, HeldOut, Photos, draw_captions, fill_set, is_flat
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 
@@ -136,7 +137,7 @@ def test_one_set_made_twice_is_equal_to_the_byte_and_another_seed_is_not(file, t
     table = pq.read_table(tmp_path / "a.parquet")
     assert {*table["seed"].to_pylist()} == {4}
     assert {*table["guidance"].to_pylist()} == {1.5}
-    about = read_provenance(tmp_path / "a.parquet")
+    about = json.loads(table.schema.metadata[PROVENANCE])
     assert (about["n"], about["seed"], about["condition"], about["drawn"]) == (25, 4, "label", 25)
     assert about["generator"]["kind"] == "class-gaussian"
 

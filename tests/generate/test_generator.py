@@ -14,9 +14,9 @@ from .conftest import LabelNet
 def test_guidance_by_hand():
     # the network says -1 without a class, 2 for class 2: u + w (c - u)
     model, x = EDM(LabelNet()), torch.zeros(1, 1, 4, 4)
-    outputs = {w: float(model.say(x, torch.zeros(1), torch.tensor([2]), w)[0, 0, 0, 0]) for w in (0, 1, 2.5)}
+    outputs = {w: float(model.run_network(x, torch.zeros(1), torch.tensor([2]), w)[0, 0, 0, 0]) for w in (0, 1, 2.5)}
     assert outputs == {0: -1, 1: 2, 2.5: 6.5}
-    assert float(model.say(x, torch.zeros(1), None, 5.0)[0, 0, 0, 0]) == -1
+    assert float(model.run_network(x, torch.zeros(1), None, 5.0)[0, 0, 0, 0]) == -1
     samples = model.sample(3, steps=3, labels=torch.tensor([0, 1, 2])).mean((1, 2, 3))
     assert samples[0] < samples[1] < samples[2]
 
@@ -41,4 +41,4 @@ def test_labels_are_refused_where_no_class_was_learned(tiny):
 
 
 def test_no_images_stay_none():
-    assert EDM(LabelNet()).say(torch.zeros(0, 1, 4, 4), torch.zeros(0), None).shape == (0, 1, 4, 4)
+    assert EDM(LabelNet()).run_network(torch.zeros(0, 1, 4, 4), torch.zeros(0), None).shape == (0, 1, 4, 4)

@@ -75,7 +75,10 @@ class ClassGaussian(Generator):
         self._check(steps, guidance)
 
         def draw(rng: SampleRng, chosen: Tensor | None, rows: slice) -> Tensor:
-            cluster = self._cluster(rng.fold("cluster").uniform(), chosen)
+            place = rng.fold("cluster").uniform()  # a cluster of the class by the clusters' shares, or of any class
+            fits = widen(self._fits(chosen, len(place))) * widen(self.share)
+            ends = (fits / fits.sum(1, keepdim=True)).cumsum(1)
+            cluster = (widen(place)[:, None] >= ends).sum(1).clamp(max=len(self.share) - 1)
             return self._decoded(cluster, rng.fold("code").normal(self.basis.shape[1]) / guidance)
 
         return self._sampled(n, draw, seed=seed, first=first, labels=labels, batch_size=batch_size)
@@ -105,12 +108,6 @@ class ClassGaussian(Generator):
             raise ParameterError(f"steps={steps}: a {self.kind} model draws in one step; leave steps out")
         if not 0 < guidance < float("inf"):
             raise ParameterError(f"guidance={guidance:g} must be above 0 here: codes have deviation 1 / guidance")
-
-    def _cluster(self, draw: Tensor, labels: Tensor | None) -> Tensor:
-        """A cluster for each draw in [0, 1): of the class, by the clusters' shares; of any without labels."""
-        fits = widen(self._fits(labels, len(draw))) * widen(self.share)
-        ends = (fits / fits.sum(1, keepdim=True)).cumsum(1)
-        return (widen(draw)[:, None] >= ends).sum(1).clamp(max=len(self.share) - 1)
 
     def _nearest(self, x: Tensor, labels: Tensor | None) -> Tensor:
         distance = torch.stack([(x - m).square().sum(1) for m in self.mean], 1)

@@ -18,7 +18,7 @@ from unshaken.generate.generator import Diffusion, DiffusionSettings, NoiseNet
 
 Schedule = Literal["linear", "cosine"]
 POSITIONS = 1000
-"""Positions told to the network run from 0 to here, however many timesteps there are."""
+"""Positions given to the network run from 0 to this, for any number of timesteps."""
 
 
 @register("ddpm", reference="Ho et al. 2020, arXiv:2006.11239")
@@ -89,9 +89,9 @@ class DDPM(Diffusion):
             x_t: `[N, C, H, W]`.
             t: int64 `[N]`, 0..T-1.
             labels: int64 `[N]` or None.
-            guidance: see `Diffusion.say`.
+            guidance: see `Diffusion.run_network`.
         """
-        return self.say(x_t, t.float() * (POSITIONS / len(self.alpha_bar)), labels, guidance)
+        return self.run_network(x_t, t.float() * (POSITIONS / len(self.alpha_bar)), labels, guidance)
 
     def predict(
         self, x_t: Tensor, t: int, labels: Tensor | None = None, guidance: float = 1.0, *, clip: bool = True
@@ -102,7 +102,7 @@ class DDPM(Diffusion):
             x_t: `[N, C, H, W]`.
             t: the timestep of all.
             labels: int64 `[N]` or None.
-            guidance: see `Diffusion.say`.
+            guidance: see `Diffusion.run_network`.
             clip: keep it within [-1, 1].
         """
         a = float(self.alpha_bar[t])
@@ -149,7 +149,7 @@ class DDPM(Diffusion):
             eta: 1 for Ho et al.'s ancestral step, 0 for DDIM, which draws nothing.
             clip: keep each predicted x within [-1, 1].
             labels: int64 `[N]` or None.
-            guidance: see `Diffusion.say`.
+            guidance: see `Diffusion.run_network`.
 
         Returns:
             x, the prediction at the last of the timesteps.

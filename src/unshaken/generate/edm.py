@@ -18,7 +18,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.generate.generator import Diffusion, DiffusionSettings, NoiseNet
 
 POSITION = 100
-"""Positions told to the network are so many times `c_noise`: then 4% more noise is one step further."""
+"""Positions given to the network are this many times `c_noise`: then 4% more noise is one step further."""
 STEPS = 18
 """Points of the time grid that are usual for small images."""
 LARGEST = 80.0
@@ -65,16 +65,17 @@ class EDM(Diffusion):
             x: `[N, C, H, W]`, in [-1, 1] plus noise.
             t: float `[N]`, deviation of that noise, above 0.
             labels: int64 `[N]` or None.
-            guidance: see `Diffusion.say`.
+            guidance: see `Diffusion.run_network`.
         """
         c_skip, c_out, c_in, c_noise = preconditioning(t, self.settings.sigma_data)
         skip, out, scale = (c.to(x.dtype).view(-1, 1, 1, 1) for c in (c_skip, c_out, c_in))
-        return skip * x + out * self.say(scale * x, POSITION * c_noise, labels, guidance)
+        return skip * x + out * self.run_network(scale * x, POSITION * c_noise, labels, guidance)
 
     @override
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
         """`lambda(t) |D(x + t n; t) - x|^2` a pixel, with `ln t` normal and `lambda = (t^2 + s^2) / (t s)^2`."""
-        s, t = self.settings.sigma_data, self._noise(rng)
+        s = self.settings.sigma_data
+        t = torch.exp(self.settings.mean + self.settings.std * rng.fold("sigma").normal())
         noisy = x + t.view(-1, 1, 1, 1) * rng.fold("noise").normal(*self.image)
         weight = (t**2 + s**2) / (t * s) ** 2
         return weight * (self.predict(noisy, t, labels) - x).square().mean((1, 2, 3))
@@ -138,10 +139,6 @@ class EDM(Diffusion):
     def _from(self, x: Tensor, grid: Tensor, labels: Tensor | None, guidance: float) -> Tensor:
         ones = torch.ones(len(x), device=x.device)
         return heun(lambda x, t: self.predict(x, t * ones, labels, guidance), x, grid)
-
-    def _noise(self, rng: SampleRng) -> Tensor:
-        """Deviations `[N]` of training."""
-        return torch.exp(self.settings.mean + self.settings.std * rng.fold("sigma").normal())
 
 
 def preconditioning(t: Tensor, sigma_data: float = 0.5) -> tuple[Tensor, Tensor, Tensor, Tensor]:

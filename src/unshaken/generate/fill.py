@@ -98,7 +98,7 @@ class GeneratedSet:
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """Real images to vary.
+    """Real images that a generator varies.
 
     Args:
         images: uint8 `[M, C, H, W]`.
@@ -239,7 +239,7 @@ def write_labelled_set(
         images: float `[N, C, H, W]` in [0, 1], C 1 or 3; stored as PNG of 8 bits.
         labels: int64 `[N]`.
         columns: further columns by name, such as `number` and `source`; `id` is made of `number` where there is one.
-        provenance: JSON values that say how the set was made; without times, so that it can be made again.
+        provenance: JSON values that record how the set was made; without times, so that it can be made again.
 
     Raises:
         RunError: the file cannot be written.
@@ -259,10 +259,3 @@ def write_labelled_set(
     out = io.BytesIO()
     pq.write_table(table, out, row_group_size=ROW_GROUP)
     RunDir(path.parent).write(out.getvalue(), path.name)
-
-
-def read_provenance(path: Path | str) -> dict[str, Any] | None:
-    """How a labelled set was made; None for a parquet file that says nothing of it."""
-    text = (pq.read_schema(path).metadata or {}).get(PROVENANCE)
-    found: dict[str, Any] | None = None if text is None else json.loads(text)
-    return found

@@ -23,7 +23,7 @@ L = TypeVar("L", bound=Diffusion | VAE)
 
 
 class Fitting(Parameters):
-    """How long and how fast a generative model learns."""
+    """Options of the training of a generative model."""
 
     steps: PositiveInt = Field(2000, description="optimizer steps")
     batch_size: PositiveInt = Field(32, description="images of a step")
@@ -38,7 +38,7 @@ class Fitting(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel(Generic[M]):
-    """A trained model.
+    """A generative model after training.
 
     Args:
         model: with the averaged weights, in evaluation mode.
@@ -72,7 +72,11 @@ def fit(model: L, images: Tensor, labels: Tensor | None = None, fitting: Fitting
         RunError: the loss is no number any more.
     """
     fitting = Fitting() if fitting is None else fitting
-    _check(model, images, labels)
+    if images.dtype != torch.uint8 or not len(images):
+        raise DataError(f"images to learn from must be uint8 [N, C, H, W], not {images.dtype} of {tuple(images.shape)}")
+    model.check(images, labels)
+    if model.classes and labels is None:
+        raise ParameterError(f"this {model.kind} model has {model.classes} classes: give labels")
     model.train()
     device = device_of(model)
     weights: list[Tensor] = [p for p in model.parameters() if p.requires_grad]
@@ -80,7 +84,10 @@ def fit(model: L, images: Tensor, labels: Tensor | None = None, fitting: Fitting
 
     def loss(rows: Tensor, rng: SampleRng) -> Tensor:
         x = images[rows].to(device).float() / 127.5 - 1
-        shown = None if labels is None else _hidden(labels[rows], rng, fitting.drop_class, model.classes).to(device)
+        shown = None
+        if labels is not None:  # a share of the labels becomes "no class"
+            dropped = rng.fold("class").uniform() < fitting.drop_class
+            shown = torch.where(dropped, model.classes, labels[rows]).to(device)
         return model.loss(x, rng.to(device), shown).mean()
 
     @torch.no_grad()
@@ -96,16 +103,3 @@ def fit(model: L, images: Tensor, labels: Tensor | None = None, fitting: Fitting
         torch._foreach_copy_(weights, average)
     model.eval()
     return TrainedModel(model, tuple(losses))
-
-
-def _hidden(labels: Tensor, rng: SampleRng, share: float, none: int) -> Tensor:
-    """Labels, a share of them replaced by "no class"."""
-    return torch.where(rng.fold("class").uniform() < share, none, labels)
-
-
-def _check(model: Diffusion | VAE, images: Tensor, labels: Tensor | None) -> None:
-    if images.dtype != torch.uint8 or not len(images):
-        raise DataError(f"images to learn from must be uint8 [N, C, H, W], not {images.dtype} of {tuple(images.shape)}")
-    model.check(images, labels)
-    if model.classes and labels is None:
-        raise ParameterError(f"this {model.kind} model has {model.classes} classes: give labels")

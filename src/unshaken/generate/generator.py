@@ -137,11 +137,11 @@ class Generator(nn.Module, ABC):
 
 
 class NoiseNet(nn.Module, ABC):
-    """A network that is shown noisy images and told how noisy they are: `forward(x, position, labels)`.
+    """A network of noisy images and of their amount of noise: `forward(x, position, labels)`.
 
     Args:
         image: channels, height and width.
-        classes: number of classes K that it can be told; 0 for none.
+        classes: number of classes K that it takes as an input; 0 for none.
     """
 
     def __init__(self, image: tuple[int, int, int], classes: int = 0) -> None:
@@ -151,11 +151,11 @@ class NoiseNet(nn.Module, ABC):
     @abstractmethod
     @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
-        """What the network says of noisy images.
+        """Output of the network for noisy images.
 
         Args:
             x: float32 `[N, C, H, W]`.
-            position: float32 `[N]`, where on its scale of noise each image is; differences of 1 can be told apart.
+            position: float32 `[N]`, where on its scale of noise each image is; differences of 1 can be distinguished.
             labels: int64 `[N]`, 0..K-1, or K for "no class"; None for no class at all.
 
         Returns:
@@ -202,7 +202,7 @@ class Diffusion(Generator):
 
     @abstractmethod
     def loss(self, x: Tensor, rng: SampleRng, labels: Tensor | None = None) -> Tensor:
-        """What training makes small.
+        """Loss of each image that training lowers.
 
         Args:
             x: float32 `[N, C, H, W]` in [-1, 1].
@@ -238,8 +238,8 @@ class Diffusion(Generator):
             ParameterError: it is none, or too much.
         """
 
-    def say(self, x: Tensor, position: Tensor, labels: Tensor | None, guidance: float = 1.0) -> Tensor:
-        """What the network says, with classifier-free guidance `u + w (c - u)`.
+    def run_network(self, x: Tensor, position: Tensor, labels: Tensor | None, guidance: float = 1.0) -> Tensor:
+        """Output of the network, with classifier-free guidance `u + w (c - u)`.
 
         Args:
             x: `[N, C, H, W]`, scaled as the network wants it.

@@ -102,7 +102,7 @@ class Throughput:
         return self.images / self.seconds if self.seconds > 0 else None
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values by name."""
+        """The figures as JSON values, by name."""
         return {
             "steps": self.steps,
             "images": self.images,
@@ -117,7 +117,7 @@ class Throughput:
 
     @override
     def __str__(self) -> str:
-        """In words.
+        """The rate in words.
 
         >>> str(Throughput(100, 8.0, 18, "cpu"))
         '12.5 images a second at 18 steps (100 in 8.0 s on cpu)'

@@ -1,11 +1,10 @@
-"""Generative models as files: one safetensors file that says what it holds."""
+"""Generative models as files: a safetensors file with its settings, or a folder of the library diffusers."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -61,7 +60,7 @@ def load(path: Path | str) -> Diffusion:
         ModelError: the file is absent, damaged, or holds something else.
     """
     path = Path(path)
-    metadata, weights = _read(path)
+    metadata, weights = read_tensors(path)
     if metadata.get("format") != FORMAT or not _is_known(metadata.get("kind", "")):
         raise ModelError(f"{path} is no diffusion model of this package (weights of a classifier?)")
     try:
@@ -71,7 +70,7 @@ def load(path: Path | str) -> Diffusion:
     except (ParameterError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"{path} is a damaged diffusion model ({first_line(error)})") from None
     load_weights(net, weights, path)
-    _check_finite(weights, path)
+    check_finite(weights, path)
     return model.eval()
 
 
@@ -85,7 +84,7 @@ def load_generator(path: Path | str) -> Generator:
         ModelError: the file is absent, damaged, or holds something else.
     """
     path = Path(path)
-    metadata, weights = _read(path)
+    metadata, weights = read_tensors(path)
     if metadata.get("format") == VAES:
         return _vae(path, metadata, weights)
     if metadata.get("format") != GAUSSIAN:
@@ -107,7 +106,7 @@ def load_generator(path: Path | str) -> Generator:
         raise ModelError(f"{path} is a damaged class-gaussian model ({first_line(error)})") from None
     if not fits:
         raise ModelError(f"{path} is a damaged class-gaussian model: its tensors do not fit each other")
-    _check_finite(weights, path)
+    check_finite(weights, path)
     return ClassGaussian(mean, basis, share, owner, (channels, height, width), settings).eval()
 
 
@@ -120,7 +119,7 @@ def _vae(path: Path, metadata: Mapping[str, str], weights: Mapping[str, Tensor])
     except (ParameterError, ValueError, TypeError, KeyError, RuntimeError, RecursionError) as error:
         raise ModelError(f"{path} is a damaged vae ({first_line(error)})") from None
     load_weights(model, dict(weights), path)
-    _check_finite(weights, path)
+    check_finite(weights, path)
     return model.eval()
 
 
@@ -130,7 +129,12 @@ def _write(path: Path | str, tensors: Mapping[str, Tensor], metadata: dict[str, 
     RunDir(path.parent).write(save_tensors(whole, metadata), path.name)
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a whole safetensors file.
+
+    Raises:
+        ModelError: the file is absent, not complete, or of another format under this name.
+    """
     refuse_disguised(path)
     try:
         with safe_open(str(path), "pt") as file:
@@ -140,7 +144,12 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
 
 
-def _check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+def check_finite(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights of a file that are infinite or NaN.
+
+    Raises:
+        ModelError: a weight is.
+    """
     if any(not bool(torch.isfinite(v).all()) for v in weights.values()):
         raise ModelError(f"{path} holds weights that are no numbers: it is damaged, or its training failed")
 
@@ -153,13 +162,13 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 class UNet2D(NoiseNet):
-    """A `UNet2DModel` that says the noise, whatever it was trained to say.
+    """A `UNet2DModel` that outputs the noise, whatever it was trained to predict.
 
     Args:
         net: the `UNet2DModel`.
         image: channels, height and width.
         alpha_bar: float64 `[T]` of its chain.
-        prediction: what it says: `epsilon`, `v_prediction` or `sample`.
+        prediction: its output: `epsilon`, `v_prediction` or `sample`.
     """
 
     def __init__(self, net: nn.Module, image: tuple[int, int, int], alpha_bar: Tensor, prediction: str) -> None:
@@ -169,7 +178,7 @@ class UNet2D(NoiseNet):
     @override
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
         t = (position * len(self.alpha_bar) / 1000).round().long()
-        out: Tensor = self.unet(x, t).sample[:, : self.image[0]]  # guided diffusion says its variance after the noise
+        out: Tensor = self.unet(x, t).sample[:, : self.image[0]]  # guided diffusion gives its variance after the noise
         a = self.alpha_bar[t.cpu()].to(x).view(-1, 1, 1, 1)
         if self.prediction == "v_prediction":
             return a.sqrt() * out + (1 - a).sqrt() * x
@@ -208,11 +217,8 @@ def load_diffusers(folder: Path | str) -> DDPM:
         raise ModelError(f"{name} predicts {chain.config.prediction_type!r}, not one of {', '.join(PREDICTIONS)}")
     if config.sample_size is None:
         raise ModelError(f"{name} does not say for what size of image it is (sample_size in its config.json)")
-    alpha_bar = widen(chain.alphas_cumprod)
-    image = (config.in_channels, *_sides(config.sample_size))
+    alpha_bar, size = widen(chain.alphas_cumprod), config.sample_size
+    sides = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    image = (config.in_channels, *sides)
     adapted = UNet2D(net, image, alpha_bar, chain.config.prediction_type)
     return DDPM(adapted, DDPMSettings(timesteps=len(alpha_bar)), alpha_bar).eval()
-
-
-def _sides(size: Any) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

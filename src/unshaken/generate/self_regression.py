@@ -8,7 +8,6 @@ from typing import Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from typing_extensions import override
@@ -17,13 +16,14 @@ from unshaken.core.descent import descend
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.models.loaders.weights import first_line, load_weights, refuse_disguised
+from unshaken.generate.saved import check_finite, read_tensors
+from unshaken.models.loaders.weights import first_line, load_weights
 from unshaken.store.run_dir import RunDir
 
 FORMAT = "unshaken-self-regression-1"
 BETAS = (0.5, 0.999)
 SMALLEST = 8
-"""Least side of an image in pixels: the statistics of fewer say nothing."""
+"""Least side of an image in pixels: fewer give no useful statistics."""
 Norm = Literal["instance", "batch", "layer", "none"]
 Padding = Literal["reflect", "replicate", "zeros"]
 
@@ -155,12 +155,7 @@ def load_self_regression(path: Path | str) -> SelfRegression:
         ModelError: the file is absent, damaged, or holds something else.
     """
     path = Path(path)
-    refuse_disguised(path)
-    try:
-        with safe_open(str(path), "pt") as file:
-            metadata, weights = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
+    metadata, weights = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise ModelError(f"{path} holds no network of noise self-regression (weights of a classifier?)")
     try:
@@ -169,6 +164,5 @@ def load_self_regression(path: Path | str) -> SelfRegression:
         raise ModelError(f"{path} is a damaged network of noise self-regression ({first_line(error)})") from None
     model = SelfRegression(settings)
     load_weights(model.net, weights, path)
-    if any(not bool(torch.isfinite(value).all()) for value in model.net.state_dict().values()):
-        raise ModelError(f"{path} holds weights that are no numbers: it is damaged, or its training failed")
+    check_finite(model.net.state_dict(), path)
     return model.eval().requires_grad_(False)

@@ -18,7 +18,7 @@ PERIOD = 10_000.0
 
 
 class UNetSettings(Parameters):
-    """What a U-Net is built from; 557 thousand parameters by default."""
+    """Sizes of a U-Net; 557 thousand parameters by default."""
 
     image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field((1, 28, 28), description="channels, height, width")
     width: PositiveInt = Field(32, description="channels of the first level")
@@ -41,7 +41,7 @@ class UNetSettings(Parameters):
 
 
 class UNet(NoiseNet):
-    """Residual blocks down to a coarse grid and up again, each told of the noise.
+    """Residual blocks down to a coarse grid and up again, each with an embedding of the noise.
 
     Args:
         settings: what it is built from.
@@ -61,27 +61,27 @@ class UNet(NoiseNet):
 
     def _build(self, settings: UNetSettings) -> None:
         widths = [settings.width * m for m in settings.levels]
-        told, pixels = 4 * settings.width, settings.image[0] * settings.patch**2
-        self.embed = nn.Sequential(nn.Linear(2 * settings.width, told), nn.SiLU(), nn.Linear(told, told))
-        self.kinds = nn.Embedding(settings.classes + 1, told) if settings.classes else None
+        embedded, pixels = 4 * settings.width, settings.image[0] * settings.patch**2
+        self.embed = nn.Sequential(nn.Linear(2 * settings.width, embedded), nn.SiLU(), nn.Linear(embedded, embedded))
+        self.kinds = nn.Embedding(settings.classes + 1, embedded) if settings.classes else None
         self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
         down, shrink, now, skips = [], [], widths[0], []
         for level, width in enumerate(widths):
             down.append(nn.ModuleList())
             for _ in range(settings.blocks):
-                down[-1].append(Block(now, width, told))
+                down[-1].append(Block(now, width, embedded))
                 now = width
                 skips.append(now)
             if level + 1 < len(widths):
                 shrink.append(nn.Conv2d(now, now, 3, stride=2, padding=1))
         self.down, self.shrink = nn.ModuleList(down), nn.ModuleList(shrink)
-        self.middle = nn.ModuleList([Block(now, now, told), Block(now, now, told)])
+        self.middle = nn.ModuleList([Block(now, now, embedded), Block(now, now, embedded)])
         self.attention = Attention(now) if settings.attention else None
         up, grow = [], []
         for level, width in reversed(list(enumerate(widths))):
             up.append(nn.ModuleList())
             for _ in range(settings.blocks):
-                up[-1].append(Block(now + skips.pop(), width, told))
+                up[-1].append(Block(now + skips.pop(), width, embedded))
                 now = width
             if level:
                 grow.append(nn.Conv2d(now, now, 3, padding=1))
@@ -92,22 +92,22 @@ class UNet(NoiseNet):
     def forward(self, x: Tensor, position: Tensor, labels: Tensor | None = None) -> Tensor:
         weight, given = self.stem.weight, x.dtype
         x = x.to(weight.dtype)
-        told = self.embed(sinusoids(position, 2 * self.settings.width).to(weight.dtype))
+        embedded = self.embed(sinusoids(position, 2 * self.settings.width).to(weight.dtype))
         if self.kinds is not None:
             none = torch.full((len(x),), self.classes, device=x.device)
-            told = told + self.kinds(none if labels is None else labels)
+            embedded = embedded + self.kinds(none if labels is None else labels)
         h, skips = self.stem(F.pixel_unshuffle(x, self.settings.patch)), []
         for level, blocks in enumerate(self.down):
             for block in blocks:  # type: ignore[attr-defined]
-                h = block(h, told)
+                h = block(h, embedded)
                 skips.append(h)
             h = self.shrink[level](h) if level < len(self.shrink) else h
-        h = self.middle[0](h, told)
+        h = self.middle[0](h, embedded)
         h = h if self.attention is None else self.attention(h)
-        h = self.middle[1](h, told)
+        h = self.middle[1](h, embedded)
         for level, blocks in enumerate(self.up):
             for block in blocks:  # type: ignore[attr-defined]
-                h = block(torch.cat([h, skips.pop()], 1), told)
+                h = block(torch.cat([h, skips.pop()], 1), embedded)
             h = self.grow[level](F.interpolate(h, scale_factor=2)) if level < len(self.grow) else h
         return F.pixel_shuffle(self.head(h), self.settings.patch).to(given)
 
@@ -118,20 +118,20 @@ class Block(nn.Module):
     Args:
         width_in: channels that come in.
         width: channels that go out.
-        told: size of the embedding.
+        embedded: size of the embedding.
     """
 
-    def __init__(self, width_in: int, width: int, told: int) -> None:
+    def __init__(self, width_in: int, width: int, embedded: int) -> None:
         super().__init__()
         self.first = nn.Sequential(norm(width_in), nn.SiLU(), nn.Conv2d(width_in, width, 3, padding=1))
-        self.told = nn.Sequential(nn.SiLU(), nn.Linear(told, 2 * width))
+        self.told = nn.Sequential(nn.SiLU(), nn.Linear(embedded, 2 * width))
         self.norm = norm(width)
         self.second = nn.Sequential(nn.SiLU(), zeroed(nn.Conv2d(width, width, 3, padding=1)))
         self.straight = nn.Identity() if width_in == width else nn.Conv2d(width_in, width, 1)
 
     @override
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        scale, shift = self.told(told)[:, :, None, None].chunk(2, 1)
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        scale, shift = self.told(embedded)[:, :, None, None].chunk(2, 1)
         h = self.norm(self.first(x)) * (1 + scale) + shift
         out: Tensor = self.straight(x) + self.second(h)
         return out
@@ -153,8 +153,8 @@ class Attention(nn.Module):
     @override
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.project(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, 2)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
-        out: Tensor = x + self.out(seen)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(x.shape)
+        out: Tensor = x + self.out(attended)
         return out
 
 

@@ -10,10 +10,12 @@ from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.defence import Draws, GuardedModel, uniform
 from unshaken.harden.engine.ensemble import transferability, with_members
 from unshaken.harden.engine.imbalance import imbalanced
+from unshaken.harden.engine.repair import TUNING
 from unshaken.harden.engine.run import train_run
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, ViewSettings, strong_view
 from unshaken.harden.engine.training import rate
 from unshaken.harden.recipes.ensembles.ensemble_at import EnsembleAT
+from unshaken.harden.recipes.losses.balanced_sampling import imbalanced
 from unshaken.harden.recipes.losses.triplet import triplet
 from unshaken.harden.recipes.pretraining.moco import queue_info_nce
 from unshaken.harden.recipes.pretraining.rrcm import info_nce

@@ -86,21 +86,21 @@ def made(photos, net, processes=None, **options):
 
 def test_weights_may_lose_what_is_allowed_and_no_more(photos, net):
     loop = made(photos, net, max_clean_loss=0.1)
-    assert loop._allowed({"held_accuracy": 0.0})  # no figure of the start
+    assert loop._keeps_accuracy({"held_accuracy": 0.0})  # no figure of the start
     loop.progress.start = {"held_accuracy": 0.8}
-    assert [loop._allowed({"held_accuracy": a}) for a in (0.9, 0.8 - 0.1, 0.69)] == [True, True, False]
+    assert [loop._keeps_accuracy({"held_accuracy": a}) for a in (0.9, 0.8 - 0.1, 0.69)] == [True, True, False]
     free = made(photos, net)
     free.progress.start = {"held_accuracy": 0.8}
-    assert free._allowed({"held_accuracy": 0.1})
+    assert free._keeps_accuracy({"held_accuracy": 0.1})
 
 
 def test_the_remark_beside_the_bar(photos, net):
     loop = made(photos, net)
-    assert loop._note() == "loss 0.000"
+    assert loop._progress_text() == "loss 0.000"
     loop.progress.losses = (3.0, 2)
     loop.progress.curves = [{"held_accuracy": 0.9}, {"held_accuracy": 0.5, "held_robust": 0.25}]
     loop.progress.flags = {"doubt": "why"}
-    assert loop._note() == "loss 1.500, held-out 50.0%, robust 25.0%, doubt"
+    assert loop._progress_text() == "loss 1.500, held-out 50.0%, robust 25.0%, doubt"
 
 
 def test_batches_are_shared_by_processes_and_no_larger_than_the_data(photos, net):

@@ -82,8 +82,8 @@ def fit_linear_generator(images: Tensor, components: int) -> LinearGenerator:
     if len(x) < 2 or bool((x == x[:1]).all()):
         raise DataError(f"principal components of {len(x)} images, which do not differ, do not exist: give more images")
     _, values, directions = torch.linalg.svd(x - mean, full_matrices=False)
-    kept = int((values > 1e-6 * values[0]).sum())
-    d = max(1, min(components, kept, len(x) - 1))
+    rank = int((values > 1e-6 * values[0]).sum())
+    d = max(1, min(components, rank, len(x) - 1))
     weight = (with_signs(directions[:d]) * (values[:d] / (len(x) - 1) ** 0.5)[:, None]).T
     return LinearGenerator(
         weight.float().contiguous(), mean.float(), (images.shape[1], images.shape[2], images.shape[3])
@@ -199,11 +199,8 @@ class DiffusionCodes(LatentGenerator):
         net = self.model.net
         if not isinstance(net, UNet):
             return self._clean(start, float(self.levels[0])).flatten(1)
-        hook = net.middle[-1].register_forward_hook(lambda module, given, out: found.append(out))
-        try:
+        with net.middle[-1].register_forward_hook(lambda module, given, out: found.append(out)):
             self._clean(start, float(self.levels[0]))
-        finally:
-            hook.remove()
         return found[0].flatten(1)
 
     def _clean(self, x: Tensor, t: float) -> Tensor:

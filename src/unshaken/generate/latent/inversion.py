@@ -18,7 +18,7 @@ STAGES = ("start", "shift", "codes", "offset")
 
 
 class Inversion(Parameters):
-    """How images are inverted: `min |G(w) - x|^2 / D + l_p d(G(w), x) + l_r |w - mean|^2`, w = start + shift + v."""
+    """Options of an inversion: `min |G(w) - x|^2 / D + l_p d(G(w), x) + l_r |w - mean|^2`, w = start + shift + v."""
 
     steps: PositiveInt = Field(300, description="steps of Adam in all")
     lr: PositiveFloat = Field(0.05, description="largest learning rate; half a cosine down to 0 in each stage")
@@ -31,7 +31,7 @@ class Inversion(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class ImageCodes:
-    """Codes of images.
+    """Codes of images, and the errors that they leave.
 
     Args:
         codes: `[N, d]`.

@@ -30,7 +30,7 @@ class LatentGenerator(nn.Module, ABC):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name of the generator in messages."""
         return type(self).__name__
 
     @abstractmethod

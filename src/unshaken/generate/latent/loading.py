@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 from typing_extensions import override
@@ -20,9 +19,9 @@ from unshaken.generate.latent.inversion import Inversion
 from unshaken.generate.latent.latent_generator import LatentGenerator, check_finite
 from unshaken.generate.latent.natural_edits import NaturalEdits, edits_of
 from unshaken.generate.latent.vae import VAE
-from unshaken.generate.saved import load_diffusers, load_generator
+from unshaken.generate.saved import load_diffusers, load_generator, read_tensors
 from unshaken.models.loaders.load import second_model
-from unshaken.models.loaders.weights import first_line, refuse_disguised
+from unshaken.models.loaders.weights import first_line
 from unshaken.store.run_dir import RunDir
 
 DIFFUSERS = "diffusers:"
@@ -234,13 +233,7 @@ def load_directions(path: Path | str) -> Directions:
     Raises:
         ModelError: the file is absent, damaged, or holds something else.
     """
-    refuse_disguised(Path(path))
-    try:
-        with safe_open(str(path), "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is not a complete safetensors file ({first_line(error)}): get it again") from None
+    metadata, tensors = read_tensors(Path(path))
     if metadata.get("format") != FORMAT or set(tensors) != set(Directions.__slots__):
         raise ModelError(f"{path} holds no directions: write them by 'generate directions'")
     found = Directions(**tensors)

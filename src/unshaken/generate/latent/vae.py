@@ -29,7 +29,7 @@ class VAESettings(GeneratorSettings):
     beta: NonNegativeFloat = Field(1.0, description="weight of the KL term; 1 for the bound on the likelihood")
 
     def build(self, image: tuple[int, int, int], seed: int) -> VAE:
-        """A model, untrained.
+        """Build an untrained model.
 
         Args:
             image: channels, height and width; both sides multiples of 4.

@@ -33,7 +33,7 @@ TENSORS = ("prototypes", "spectra", "purity", "commonest", "counts")
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """What `FrequencyPrompt.fit` found, all that the guard needs beside the model.
+    """Prompts that `FrequencyPrompt.fit` found: all that the guard needs apart from the model.
 
     Args:
         prototypes: centres of the K clusters in the space of selection features, `[K, F]`.
@@ -75,13 +75,13 @@ class Prompts:
         return self.spectra.shape[1], self.spectra.shape[2], self.width
 
     def table(self) -> Tensor:
-        """What is looked up, a row a cluster: patterns inside the budget, or spectra where these meet the image's."""
+        """One row a cluster: patterns inside the budget, or spectra where these meet the image's."""
         if self.form in ("multiplicative", "amplitude"):
             return self.spectra
         return within(pattern(self.spectra, self.radius, self.width, self.form), self.budget, self.norm)
 
     def apply(self, images: Tensor, row: Tensor, *, clip: bool = True) -> Tensor:
-        """Images with their prompts.
+        """Add to each image its prompt.
 
         Args:
             images: `[N, C, H, W]` in [0, 1].
@@ -128,14 +128,14 @@ class Prompts:
         return path
 
     def to_bytes(self) -> bytes:
-        """What `save` writes."""
+        """The prompts as the bytes of a safetensors file."""
         tensors = {k: getattr(self, k).cpu().contiguous() for k in TENSORS}
         words = {k: str(getattr(self, k)) for k in (*WORDS, *NUMBERS, *SIZES)}
         return bytes(save_tensors(tensors, {"what": "frequency-prompt", **words}))
 
     @classmethod
     def load(cls, path: str | Path) -> Prompts:
-        """Prompts from a file.
+        """Read prompts from a file that `save` wrote.
 
         Raises:
             DataError: it is absent, damaged, or holds something else.
@@ -243,7 +243,7 @@ class PromptedClassifier(nn.Module):
         return logits
 
     def shown(self, images: Tensor) -> Tensor:
-        """What the model gets to see, `[N, C, H, W]` in [0, 1]."""
+        """Images with their prompts, as the model gets them, `[N, C, H, W]` in [0, 1]."""
         _check_shape(images, self.prompts.shape)
         if self.fixed is not None:
             row = self.table[self.fixed].expand(images.shape[0], *self.table.shape[1:])
@@ -296,7 +296,7 @@ def guarded(
     net = PromptedClassifier(copy.deepcopy(model, shared), prompts, gradient, fixed)
 
     def others() -> dict[str, Classifier]:
-        """Where the clip to [0, 1] hides gradients, one that passes them."""
+        """A surrogate that passes gradients where the clip to [0, 1] hides them."""
         if gradient == "selection+clip":
             return {}
         return {"selection+clip": guarded(model, prompts, gradient="selection+clip", fixed=fixed)}
@@ -305,7 +305,7 @@ def guarded(
 
 
 def selection_features(model: Classifier, images: Tensor, pool: int, layer: str = "") -> Tensor:
-    """What images are clustered and selected by, `[N, F]`.
+    """Features by which images are clustered and prompts selected, `[N, F]`.
 
     Args:
         model: for its layer, if one is named.

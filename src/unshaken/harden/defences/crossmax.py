@@ -14,7 +14,7 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, GuardedModel
+from unshaken.harden.engine.defence import Defence, GuardedModel, stand_in
 from unshaken.harden.engine.ensemble import Ensemble, members_of
 
 Aggregate = Literal["median", "mean", "top-k", "max"]
@@ -123,7 +123,7 @@ class CrossMaxNet(nn.Module):
 
 
 class One(nn.Module):
-    """One predictor of several.
+    """A net that answers by one of several predictors.
 
     Args:
         net: the predictors.
@@ -192,7 +192,7 @@ class CrossMax(Defence):
                 "unsubtracted": CrossMaxNet(inner, self.model_copy(update={"predictor_max": False})),
                 **{f"part-{i}": _part(model, inner, i) for i in range(parts)},
             }
-            return {name: _beside(other, model, name) for name, other in others.items()}
+            return {name: stand_in(other, model, f"{name}({model.name})") for name, other in others.items()}
 
         return GuardedModel(CrossMaxNet(inner, self), model, name="crossmax", random=random, surrogates=surrogates)
 
@@ -217,12 +217,8 @@ def _part(model: Classifier, inner: nn.Module, number: int) -> nn.Module:
     return members_of(model)[number] if isinstance(model.net, Ensemble) else One(inner, number)
 
 
-def _beside(net: nn.Module, model: Classifier, name: str) -> Classifier:
-    return Classifier(net, classes=model.classes, view=model.view, name=f"{name}({model.name})").eval()
-
-
 def _count(net: nn.Module) -> int:
-    """How many predictors a net says it has."""
+    """Number of predictors of a net; 0 where it has no count."""
     members = getattr(net, "members", None)
     return len(members) if isinstance(members, nn.ModuleList) else int(getattr(net, "count", 0))
 

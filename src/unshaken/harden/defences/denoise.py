@@ -57,14 +57,17 @@ def denoiser_for(text: str, model: Classifier) -> Diffusion:
     """A diffusion model for the images of a classifier, on its device.
 
     Args:
-        text: see `load_denoiser`.
+        text: path of a file that `unshaken.generate.saved.save` wrote, or `diffusers:DIR`.
         model: the classifier.
 
     Raises:
         ParameterError: nothing is named.
         ModelError: it cannot be loaded, or is for images of another size or number of channels.
     """
-    denoiser = load_denoiser(text)
+    kind, _, folder = text.partition(":")
+    if not text or (kind == "diffusers" and not folder):
+        raise ParameterError(f"denoiser {text!r}: write the path of a saved diffusion model, or diffusers:DIR")
+    denoiser = load_diffusers(folder) if kind == "diffusers" else load(text)
     own = (model.view.channels, model.view.height, model.view.width) if model.view is not None else denoiser.image
     if own != denoiser.image:
         theirs, ours = ("x".join(str(n) for n in s) for s in (denoiser.image, own))
@@ -74,19 +77,3 @@ def denoiser_for(text: str, model: Classifier) -> Diffusion:
         )
     weight = next(model.parameters(), None)
     return denoiser if weight is None else denoiser.to(weight.device)
-
-
-def load_denoiser(text: str) -> Diffusion:
-    """A diffusion model by its name on the command line.
-
-    Args:
-        text: path of a file that `unshaken.generate.saved.save` wrote, or `diffusers:DIR`.
-
-    Raises:
-        ParameterError: nothing is named.
-        ModelError: it cannot be loaded.
-    """
-    kind, _, folder = text.partition(":")
-    if not text or (kind == "diffusers" and not folder):
-        raise ParameterError(f"denoiser {text!r}: write the path of a saved diffusion model, or diffusers:DIR")
-    return load_diffusers(folder) if kind == "diffusers" else load(text)

@@ -85,7 +85,7 @@ class FrequencyPrompt(Defence):
         Args:
             model: frozen.
             images: uint8 `[N, C, H, W]`, as the model takes them.
-            labels: int64 `[N]`; None: what the model says.
+            labels: int64 `[N]`; None: the classes that the model predicts.
             seed: of the clusters and the order.
 
         Raises:
@@ -152,8 +152,8 @@ class FrequencyPrompt(Defence):
                     table = spectra
                     if self.form not in ("multiplicative", "amplitude"):
                         table = within(pattern(spectra, blank.radius, blank.width, self.form), self.budget, self.norm)
-                    seen = blank.apply(_unit(images[rows], device), table[chosen[rows].to(device)])
-                    loss = F.cross_entropy(model(seen), labels[rows].to(device))
+                    prompted = blank.apply(_unit(images[rows], device), table[chosen[rows].to(device)])
+                    loss = F.cross_entropy(model(prompted), labels[rows].to(device))
                     (slope,) = torch.autograd.grad(loss, spectra)
                     spectra.grad = slope
                     descent.step()

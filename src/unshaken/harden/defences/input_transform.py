@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Draws, GuardedModel
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, stand_in
 from unshaken.stress.engine.jpeg import jpeg_compression
 
 
@@ -132,7 +132,7 @@ class InputTransform(Defence):
         return self.kind in ("jpeg", "bits")
 
     def change(self, images: Tensor, generator: Callable[[], torch.Generator]) -> Tensor:
-        """The transformation alone.
+        """Apply the transformation to images.
 
         Args:
             images: `[B, C, H, W]` in [0, 1].
@@ -156,9 +156,7 @@ class InputTransform(Defence):
             if not self.shattered or self.straight_through:
                 return {}
             honest = TransformingClassifier(self.model_copy(update={"straight_through": True}), model)
-            return {
-                "straight-through": Classifier(honest, classes=model.classes, view=model.view, name="straight").eval()
-            }
+            return {"straight-through": stand_in(honest, model, "straight")}
 
         return GuardedModel(
             TransformingClassifier(self, model), model, name=self.kind, random=self.random, surrogates=surrogates

@@ -12,6 +12,7 @@ from typing_extensions import override
 from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import unescape
+from unshaken.core.device import device_of
 from unshaken.core.errors import UNFIT_INPUT, ModelError
 from unshaken.core.registry import register
 from unshaken.core.texts import first_line
@@ -77,7 +78,7 @@ def check_fit(made: GuardedModel, net: MixtureNet) -> None:
     """
     size = made.input_size
     channels = made.view.channels if made.view is not None else channels_of(net)
-    device = next(iter(made.parameters()), torch.zeros(0)).device
+    device = device_of(made)
     for height, width in [size] if size else [(side, side) for side in SIDES]:
         blank = torch.zeros(1, channels, height, width, device=device)
         try:
@@ -115,7 +116,7 @@ class Mixture(Defence):
                 "mixture: name the robust model, as in 'SPEC?defence=mixture:robust=run:runs/robust,alpha=0.8'"
             )
         other = loaded(self.robust)
-        device = next(iter(model.parameters()), torch.zeros(0)).device
+        device = device_of(model)
         return mixture(
             model,
             other.to(device),
@@ -132,7 +133,7 @@ def loaded(spec: str) -> Classifier:
 
 
 def margins(logits: Tensor, labels: Tensor, *, scale: float = 1.0) -> tuple[Tensor, Tensor]:
-    """How sure a model is, `p_(1) - p_(2)` of each image, and whether it is right.
+    """Margin `p_(1) - p_(2)` of a model on each image, and whether it is right.
 
     Args:
         logits: `[N, K]`.

@@ -15,7 +15,7 @@ from unshaken.core.boxes import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, uniform
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, stand_in, uniform
 from unshaken.harden.engine.layers import channels_of
 
 
@@ -127,7 +127,7 @@ class MultiResolution(Defence):
                 f"multi-resolution: model {model.name!r} takes {needed} channels, and {copies} copies of "
                 f"{len(model.mean)} make {len(model.mean) * copies}: train widened(model, {copies}) behind it"
             )
-        bare = Classifier(FrontEnd(self.still(), model), classes=model.classes, view=model.view, name=model.name).eval()
+        bare = stand_in(FrontEnd(self.still(), model), model, model.name)
         return GuardedModel(FrontEnd(self, model), model, name="multi-resolution", random=self.random, bare=bare)
 
 
@@ -156,21 +156,21 @@ class FrontEnd(nn.Module):
 
     @property
     def count(self) -> int:
-        """Predictors of the network."""
+        """Number of predictors of the network."""
         return int(getattr(self.net, "count", 1))
 
-    def _seen(self, images: Tensor) -> Tensor:
+    def _stack(self, images: Tensor) -> Tensor:
         stack = self.rule.stack(images, self.draws.next())
         return stack if self.mean is None or self.std is None else (stack - self.mean) / self.std
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.net(self._seen(images))
+        logits: Tensor = self.net(self._stack(images))
         return logits
 
     def predictors(self, images: Tensor) -> Tensor:
         """Logits `[B, N, K]` of a network with several predictors, all of which see the same draws."""
-        logits: Tensor = self.net.predictors(self._seen(images))  # type: ignore[operator]
+        logits: Tensor = self.net.predictors(self._stack(images))  # type: ignore[operator]
         return logits
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.generate.self_regression import (
@@ -55,7 +56,7 @@ class NoiseSelfRegression(SelfRegressionSettings, Defence):
             raise ModelError(
                 f"noise-self-regression: model {model.name!r} takes {model.view.channels} channels, not 1 or 3"
             )
-        device = next(iter(model.parameters()), torch.zeros(0)).device
+        device = device_of(model)
         return GuardedModel(
             EnhancingClassifier(self.network().to(device), self.below, self.above, model), model, name=self.info.name
         )
@@ -76,7 +77,7 @@ class EnhancingClassifier(nn.Module):
         self.enhance, self.below, self.above, self.model = enhance, below, above, model
 
     def enhanced(self, images: Tensor) -> Tensor:
-        """What the model gets to see, `[N, C, H, W]` in [0, 1]."""
+        """Images as the model gets them, `[N, C, H, W]` in [0, 1]."""
         changed: Tensor = self.enhance(images)
         if self.below == 1:
             return changed

@@ -17,7 +17,7 @@ from unshaken.detect.watermark.purify import as_ddpm
 from unshaken.generate.ddpm import DDPM
 from unshaken.generate.edm import EDM
 from unshaken.harden.defences.denoise import denoiser_for
-from unshaken.harden.engine.defence import Defence, Draws, GuardedModel
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, stand_in
 
 
 @register("purify", reference="Nie et al. 2022, arXiv:2205.07460")
@@ -51,9 +51,7 @@ class Purify(Defence):
 
         def surrogates() -> Mapping[str, Classifier]:
             easy = PurifyingClassifier(chain, self.model_copy(update={"straight_through": True}), model)
-            return {
-                "straight-through": Classifier(easy, classes=model.classes, view=model.view, name="straight").eval()
-            }
+            return {"straight-through": stand_in(easy, model, "straight")}
 
         others = None if self.straight_through else surrogates
         return GuardedModel(

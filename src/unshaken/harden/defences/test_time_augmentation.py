@@ -14,7 +14,7 @@ from unshaken.core.boxes import boxed
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.engine.defence import Defence, Draws, GuardedModel
+from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, stand_in
 from unshaken.harden.engine.ensemble import mean_prediction
 
 WAYS = ((0, 1), (0, -1), (1, 0), (-1, 0))
@@ -73,7 +73,7 @@ class TestTimeAugmentation(Defence):
             if self.mean == "logits":
                 return {}
             plain = MultiViewClassifier(self.model_copy(update={"mean": "logits"}), model)
-            return {"logits": Classifier(plain, classes=model.classes, view=model.view, name="mean-logits").eval()}
+            return {"logits": stand_in(plain, model, "mean-logits")}
 
         return GuardedModel(
             MultiViewClassifier(self, model), model, name=self.info.name, random=self.random, surrogates=surrogates

@@ -29,7 +29,7 @@ PLACE = ("state", "checkpoint.safetensors")
 
 
 class Progress(BaseModel):
-    """Where a run is, beside its tensors.
+    """Progress of a training run, apart from its tensors.
 
     Args:
         epoch: epochs finished.
@@ -43,7 +43,7 @@ class Progress(BaseModel):
         curves: one record an epoch.
         flags: name to detail of doubts met.
         losses: sum of the epoch's losses so far, and their number.
-        sums: the same of what recipes told of their steps.
+        sums: the same of the figures that recipes record in their steps.
         forwards: image passes so far, those of the inner search and of training.
         backwards: as `forwards`.
     """

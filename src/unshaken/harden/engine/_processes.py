@@ -31,11 +31,7 @@ _STARTERS = ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "MASTER_ADDR")
 
 
 def _check(device: torch.device, devices: int, nodes: int) -> None:
-    """Refuse what could not start, or would wait for machines that nobody started.
-
-    Raises:
-        ParameterError: it is so.
-    """
+    """Refuse numbers of processes that could not start, or would wait for machines that nobody started."""
     cores = os.cpu_count() or 1
     here = max(8, 4 * cores) if device.type == "cpu" else count_devices(device.type)
     if devices < 1 or nodes < 1 or devices > here:
@@ -52,11 +48,7 @@ def _check(device: torch.device, devices: int, nodes: int) -> None:
 
 
 def _fabric(device: torch.device, devices: int, nodes: int, precision: str) -> Fabric:
-    """A new Fabric, not launched yet.
-
-    Raises:
-        MissingExtra: Lightning Fabric is absent.
-    """
+    """A new Fabric, not launched yet."""
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.plugins import MixedPrecision
@@ -107,17 +99,17 @@ class Processes:
 
     @property
     def world(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return int(self.fabric.world_size)
 
     @property
     def rank(self) -> int:
-        """Which this one is, from 0."""
+        """Number of this process, from 0."""
         return int(self.fabric.global_rank)
 
     @property
     def device(self) -> torch.device:
-        """Where this one computes."""
+        """Device that this process computes on."""
         return self.fabric.device
 
     def setup(self, model: Classifier, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -126,25 +118,25 @@ class Processes:
         return wrapped, stepped
 
     def backward(self, loss: Tensor) -> None:
-        """Gradients, averaged over the processes."""
+        """Compute gradients, averaged over the processes."""
         self.fabric.backward(loss)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision of the training passes."""
+        """Context in which passes run in the training precision."""
         return self.fabric.autocast()
 
     def same(self, figures: dict[str, float]) -> dict[str, float]:
-        """The first process's figures, in all of them."""
+        """The first process's figures, the same in all processes."""
         return self.fabric.broadcast(figures) if self.world > 1 else figures
 
     def average(self, tensors: list[Tensor]) -> None:
-        """The mean over the processes, in place."""
+        """Replace tensors by their mean over the processes, in place."""
         for tensor in tensors if self.world > 1 else []:
             mean: Any = self.fabric.all_reduce(tensor, reduce_op="mean")
             tensor.copy_(mean)
 
     def wait(self) -> None:
-        """Until all are here."""
+        """Block until all processes are here."""
         self.fabric.barrier()
 
     def end(self) -> None:

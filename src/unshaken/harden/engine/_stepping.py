@@ -56,7 +56,7 @@ class TrainingBatches:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return max(1, len(self.rows) // (self.size * self.processes.world))
 
     def epoch(
@@ -103,9 +103,9 @@ class Stepping:
 
     Args:
         model: trained in place, on its device.
-        samples: what may be seen.
+        samples: to train on and to hold out.
         recipes: what is learned.
-        training: how.
+        training: options of the loop.
         processes: the processes that train together.
         run: where the state is kept; None for nowhere.
         keep: see `Keep`; None for nothing.
@@ -237,7 +237,7 @@ class Stepping:
         return rate(share, training.schedule, warmup=training.warmup, milestones=training.milestones)
 
     def _descend(self, step: Step) -> None:
-        """Augment, search, learn."""
+        """One optimizer step: augmentation, inner search, loss and update."""
         together, training, progress = self.together, self.training, self.progress
         together.prepare(step)
         together.search(step)
@@ -249,7 +249,7 @@ class Stepping:
             loss = together.loss(step, training.smoothing)
             value = loss.item()
             if not math.isfinite(value):
-                raise self._lost(f"the loss became {value}")
+                raise self._diverged(f"the loss became {value}")
             self.processes.backward(loss)
             if training.clip is not None:
                 torch.nn.utils.clip_grad_norm_(self.live.parameters(), training.clip)
@@ -262,32 +262,28 @@ class Stepping:
             progress.sums[name] = (total + figure, n + 1)
 
     def _probe(self, step: Step) -> Tensor:
-        """The loss of this process's batch, past what reduces gradients over processes."""
+        """The loss of this process's batch, without the wrapper that reduces gradients over processes."""
         step.model = self.live
         try:
             return self.together.loss(step, self.training.smoothing)
         finally:
             step.model = self._call
 
-    def _lost(self, what: str) -> RunError:
-        kept = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
+    def _diverged(self, what: str) -> RunError:
+        checkpoint = f"; the last good checkpoint is {self.run}/state" if self.run and self.run.exists(*PLACE) else ""
         return RunError(
             f"{what} at epoch {self.progress.epoch + 1}, step {self.progress.batch + 1} of "
-            f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{kept}"
+            f"{self.steps}: lower lr (now {self.training.lr:g}) or give clip{checkpoint}"
         )
 
     def _check_weights(self) -> None:
-        """Refuse to go on, or to keep anything, once weights are no numbers.
-
-        Raises:
-            RunError: see `_lost`.
-        """
+        """Refuse to continue, or to keep anything, once a weight is infinite or NaN."""
         norms = [b for b in self.live.net.named_buffers() if b[0].endswith(("running_mean", "running_var"))]
         values = dict([*self.live.net.named_parameters(), *norms])
         finite = torch.stack([value.isfinite().all() for value in values.values()]).tolist()
         wrong = next((name for name, right in zip(values, finite, strict=True) if not right), None)
         if wrong is not None:
-            raise self._lost(f"the weights {wrong!r} became infinite or NaN")
+            raise self._diverged(f"the weights {wrong!r} became infinite or NaN")
 
 
 @contextmanager

@@ -100,24 +100,19 @@ def against(
     if min(draws, looks) < 1 or rounds < 0:
         raise ParameterError(f"against: draws={draws}, looks={looks} must be 1 or more, rounds={rounds} 0 or more")
     search = PGD(steps=50, step_size=0.1) if attack is None else attack
-    bout = _AdaptiveAttack(
+    run = _AdaptiveAttack(
         guarded, batch, search, norm, eps, seed, draws if guarded.random else 1, looks if guarded.random else 1
     )
-    clean = bout.seen("clean", batch.images)
-    ways = {"bare": bout.attacked("bare", guarded.bare), "direct": bout.attacked("direct", guarded)}
+    clean = run.observe("clean", batch.images)
+    ways = {"bare": run.attack_model("bare", guarded.bare), "direct": run.attack_model("direct", guarded)}
     for name, surrogate in guarded.surrogates().items():
-        ways[name] = bout.attacked(name, surrogate)
+        ways[name] = run.attack_model(name, surrogate)
     for number in range(rounds if guarded.surrogates() else 0):
         name = "onward" if number == 0 else f"onward+{number + 1}"
-        ways[name] = bout.onward(name, bout.best([w for k, w in ways.items() if k != "bare"]))
-    naive = bout.final("naive", [clean, ways["bare"]])
-    adaptive = bout.final("adaptive", [clean, *ways.values()])
-    return GuardUnderAttack(batch, attack_name(search), norm, eps, bout.looks, clean, ways, naive, adaptive)
-
-
-def attack_name(attack: Attack[Any]) -> str:
-    """Its registry name."""
-    return attack.info.name
+        ways[name] = run.continue_search(name, joined("best", [w for k, w in ways.items() if k != "bare"]))
+    naive = run.final("naive", [clean, ways["bare"]])
+    adaptive = run.final("adaptive", [clean, *ways.values()])
+    return GuardUnderAttack(batch, search.info.name, norm, eps, run.looks, clean, ways, naive, adaptive)
 
 
 def _guarded(defence: Defence | GuardedModel, model: Classifier | None) -> GuardedModel:
@@ -155,7 +150,7 @@ class _AdaptiveAttack:
         radius = torch.full((len(batch),), eps, device=batch.images.device)
         self.ball = Ball.of(batch.images, radius, norm)
 
-    def seen(self, name: str, images: Tensor, cost: Mapping[str, Tensor] | None = None) -> Way:
+    def observe(self, name: str, images: Tensor, cost: Mapping[str, Tensor] | None = None) -> Way:
         """Outputs of the defended model for images, in fresh passes."""
         self.guarded.reseed(_seed(self.seed, name, "look"))
         with evaluating(self.guarded):
@@ -165,16 +160,16 @@ class _AdaptiveAttack:
         distance = self.ball.distance(images)
         return Way(name, images, right, answers[0], distance, (name,) * len(images), **(cost or {}))
 
-    def attacked(self, name: str, model: Classifier) -> Way:
+    def attack_model(self, name: str, model: Classifier) -> Way:
         """Examples made on a model, shown to the guard."""
-        return self._searched(name, model, self.search)
+        return self._search(name, model, self.search)
 
-    def onward(self, name: str, best: Way) -> Way:
+    def continue_search(self, name: str, best: Way) -> Way:
         """Searches through the guard from given points."""
         own = {k: getattr(self.search, k) for k in ("steps", "step_size") if hasattr(self.search, k)}
-        return self._searched(name, self.guarded, ContinuedPGD.from_points(self.batch, best.images, self.seed, own))
+        return self._search(name, self.guarded, ContinuedPGD.from_points(self.batch, best.images, self.seed, own))
 
-    def _searched(self, name: str, model: Classifier, search: Attack[Any]) -> Way:
+    def _search(self, name: str, model: Classifier, search: Attack[Any]) -> Way:
         for one in {id(m): m for m in (self.guarded, model)}.values():
             reseed(one, _seed(self.seed, name, "search"))
         found = find_end_points(
@@ -189,18 +184,14 @@ class _AdaptiveAttack:
         )
         cost = {"forwards": found.forwards, "backwards": found.backwards, "seconds": found.seconds}
         inside = self.ball.contains(found.x)
-        return self.seen(name, torch.where(inside.view(-1, 1, 1, 1), found.x, self.batch.images), cost)
-
-    def best(self, ways: list[Way]) -> Way:
-        """The images that the guard gets right least often, sample by sample."""
-        return joined("best", ways)
+        return self.observe(name, torch.where(inside.view(-1, 1, 1, 1), found.x, self.batch.images), cost)
 
     def final(self, name: str, ways: list[Way]) -> Way:
         """The best of several ways, judged once more where the guard is random."""
         chosen = joined(name, ways)
         if self.looks == 1:
             return chosen
-        again = self.seen(name, chosen.images)
+        again = self.observe(name, chosen.images)
         return Way(
             name, chosen.images, again.right, again.logits, chosen.distance, chosen.broken_by,
             chosen.forwards, chosen.backwards, chosen.seconds,

@@ -53,11 +53,11 @@ class Check:
             figures["held_accuracy"] = float(_shares_right(logits, labels).mean())
             if threat is not None:
                 figures["held_attacked"] = float(min(self.attacked, len(self.held)))
-                figures["held_robust"] = self._under(kept, self.held, pgd, threat)
+                figures["held_robust"] = self._robust_share(kept, self.held, pgd, threat)
         if threat is not None:
             with evaluating(live):
-                figures["train_fgsm"] = self._under(live, self.trained, FGSM(), threat)
-                figures["train_robust"] = self._under(live, self.trained, pgd, threat)
+                figures["train_fgsm"] = self._robust_share(live, self.trained, FGSM(), threat)
+                figures["train_robust"] = self._robust_share(live, self.trained, pgd, threat)
         return figures
 
     def _logits(self, model: Classifier, images: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Check:
         with torch.no_grad():
             return torch.cat([model(x.to(device)).float().cpu() for x in torch.split(images, PIECE)])
 
-    def _under(self, model: Classifier, batch: Batch, attack: FGSM | PGD, threat: Threat) -> float:
+    def _robust_share(self, model: Classifier, batch: Batch, attack: FGSM | PGD, threat: Threat) -> float:
         """Share of the images that the attack does not break."""
         device = device_of(model)
         some = batch[slice(0, self.attacked)].to(device)
@@ -97,8 +97,8 @@ ROBUST_DROP = 0.02
 def catastrophic_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     """A net that single steps no longer fool, while several do, from one check to the next.
 
-    It is seen when accuracy under PGD on training images falls more than 20 points below its best, or below half of it,
-    while accuracy under FGSM lies 20 points or more above it.
+    The sign is that accuracy under PGD on training images falls more than 20 points below its best, or below half of
+    it, while accuracy under FGSM lies 20 points or more above it.
 
     Args:
         curves: one record a check, with `epoch`, `train_fgsm` and `train_robust`.
@@ -109,10 +109,10 @@ def catastrophic_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     Source:
         Wong et al. 2020, arXiv:2001.03994.
     """
-    seen = [c for c in curves if "train_robust" in c]
-    if len(seen) < 2:
+    measured = [c for c in curves if "train_robust" in c]
+    if len(measured) < 2:
         return None
-    now, best = seen[-1], max(c["train_robust"] for c in seen)
+    now, best = measured[-1], max(c["train_robust"] for c in measured)
     gap = now["train_fgsm"] - now["train_robust"]
     if now["train_robust"] >= max(best - CATASTROPHIC_DROP, best / 2) or gap < CATASTROPHIC_DROP:
         return None
@@ -137,12 +137,12 @@ def robust_overfitting(curves: Sequence[dict[str, float]]) -> str | None:
     Source:
         Rice et al. 2020, arXiv:2002.11569.
     """
-    seen = [c for c in curves if "held_robust" in c]
-    if len(seen) < 3:
+    measured = [c for c in curves if "held_robust" in c]
+    if len(measured) < 3:
         return None
-    top = max(seen, key=lambda c: c["held_robust"])
-    now = seen[-1]
-    last = sum(c["held_robust"] for c in seen[-2:]) / 2  # one check alone is noise
+    top = max(measured, key=lambda c: c["held_robust"])
+    now = measured[-1]
+    last = sum(c["held_robust"] for c in measured[-2:]) / 2  # one check alone is noise
     error = math.sqrt(2 * last * (1 - last) / now["held_attacked"])
     if last > top["held_robust"] - max(ROBUST_DROP, 2 * error) or now["train_robust"] <= top["train_robust"]:
         return None
@@ -180,24 +180,17 @@ def selection_of(training: Training, validation: Validation | None, *, threat: b
     """
     chosen: str = ("robust" if threat else "clean") if training.select == "auto" else training.select
     if not labelled:
-        chosen = _select_without_labels(training, validation)
+        by_accuracy = {
+            f"select={training.select}": training.select in ("robust", "clean"),
+            "max_clean_loss": training.max_clean_loss is not None,
+            "validation": validation is not None,
+        }
+        for name, given in by_accuracy.items():
+            if given:
+                raise ParameterError(
+                    f"{name} needs accuracy on held-out images, and the data has no labels: leave it out"
+                )
+        chosen = "last"
     if chosen == "robust" and not threat:
         raise ParameterError("select=robust needs a recipe with a threat, such as at; choose clean or last")
     return chosen if validation is None else "repair"
-
-
-def _select_without_labels(training: Training, validation: Validation | None) -> str:
-    """How the checkpoint is chosen where images have no labels: the last one.
-
-    Raises:
-        ParameterError: it is to be chosen by accuracy.
-    """
-    wanted = {
-        f"select={training.select}": training.select in ("robust", "clean"),
-        "max_clean_loss": training.max_clean_loss is not None,
-        "validation": validation is not None,
-    }
-    for name, given in wanted.items():
-        if given:
-            raise ParameterError(f"{name} needs accuracy on held-out images, and the data has no labels: leave it out")
-    return "last"

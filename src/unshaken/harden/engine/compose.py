@@ -42,16 +42,16 @@ class Composition:
             name = recipe.info.name
             if names.count(name) > 1:
                 raise ParameterError(f"recipe {name!r} is given {names.count(name)} times: give it once")
-            for what in sorted(recipe.takes):
-                if what in taken:
+            for kind in sorted(recipe.takes):
+                if kind in taken:
                     raise ParameterError(
-                        f"recipes {taken[what]!r} and {name!r} both bring {MEANING[what]}: choose one of them"
+                        f"recipes {taken[kind]!r} and {name!r} both bring {MEANING[kind]}: choose one of them"
                     )
-                taken[what] = name
+                taken[kind] = name
         for recipe in recipes:
-            for what, why in recipe.refuses.items():
-                if taken.get(what, recipe.info.name) != recipe.info.name:
-                    raise ParameterError(f"recipe {recipe.info.name!r} does not go with {taken[what]!r}: {why}")
+            for kind, why in recipe.refuses.items():
+                if taken.get(kind, recipe.info.name) != recipe.info.name:
+                    raise ParameterError(f"recipe {recipe.info.name!r} does not go with {taken[kind]!r}: {why}")
         self.taken = taken
 
     def check_labels(self, kind: str) -> None:
@@ -87,19 +87,19 @@ class Composition:
         return next((weights for weights in found if weights is not None), None)
 
     def prepare(self, step: Step) -> None:
-        """Augmentation, in order."""
+        """Augment the batch by each recipe in order."""
         for recipe in self.recipes:
             recipe.augment(step)
 
     def search(self, step: Step) -> None:
-        """The inner search, where a recipe has one."""
+        """Find adversarial images by the recipe that has an inner search, if any."""
         for recipe in self.recipes:
             found = recipe.inner(step)
             if found is not None:
                 step.adversarial = found
 
     def loss(self, step: Step, smoothing: float) -> Tensor:
-        """The one loss and all penalties."""
+        """The sum of the one loss and all penalties."""
         losses = [v for r in self.recipes if (v := r.loss(step)) is not None]
         total = losses[0] if losses else step.cross_entropy(step.model(step.shown), smoothing=smoothing)
         for recipe in self.recipes:
@@ -110,14 +110,14 @@ class Composition:
 
     @contextmanager
     def around(self, step: Step, loss: Callable[[], Tensor]) -> Iterator[None]:
-        """Within all of `around`."""
+        """Enter the `around` of all recipes."""
         with ExitStack() as stack:
             for recipe in self.recipes:
                 stack.enter_context(recipe.around(step, loss))
             yield
 
     def after_step(self, step: Step) -> None:
-        """After the optimizer's step, in order."""
+        """Call `after_step` of each recipe in order."""
         for recipe in self.recipes:
             recipe.after_step(step)
 

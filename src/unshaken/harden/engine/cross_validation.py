@@ -164,7 +164,7 @@ def load_array(run: RunDir, *place: str) -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """What networks say that were each trained without one part of the images.
+    """Predictions of networks that were each trained without one part of the images.
 
     Args:
         probabilities: of each image by the network that was trained without its part, `[N, K]`.
@@ -196,7 +196,7 @@ def cross_validate(
     watch: bool = False,
     do: Callable[[HeldOut, Sequence[Shard]], None] = do_here,
 ) -> OutOfFold:
-    """Train one network a fold, all from the same start, and keep what each says of the images that it has not seen.
+    """Train one network a fold, all from the same start, and keep its outputs for images that it did not see.
 
     A fold that is finished is kept in `folds/` of the run directory, and read again on resuming; so are the weights
     of a network that is trained, and the shards of its forward passes, until its fold is finished.
@@ -207,7 +207,7 @@ def cross_validate(
         labels: int64 `[N]`.
         fold: of each image, int `[N]`.
         training: of each network.
-        recipes: likewise.
+        recipes: of each network.
         classes: number of classes K.
         device: to train on.
         run: the run directory; its settings must be those of the folds that are there.
@@ -218,8 +218,8 @@ def cross_validate(
     with track("folds", len(held.parts)) as task:
         for part in held.parts:
             if held.lacks_network(part) or (watch and not run.exists(*_margins_of(part))):
-                seen = torch.from_numpy(fold != part)
-                _train_fold(held, part, images[seen], labels[seen], training, watch=watch)
+                others = torch.from_numpy(fold != part)
+                _train_fold(held, part, images[others], labels[others], training, watch=watch)
             task.advance(1)
     if left := held.left():
         do(held, left)

@@ -34,7 +34,7 @@ class Draws(nn.Module):
         self.reset(seed)
 
     def reset(self, seed: int | str, stream: int = 0) -> None:
-        """Start anew.
+        """Start the draws anew from a seed.
 
         Args:
             seed: of all draws.
@@ -80,6 +80,17 @@ class Defence(Parameters, ABC):
         Raises:
             ModelError: this model cannot be guarded so.
         """
+
+
+def stand_in(net: nn.Module, model: Classifier, name: str) -> Classifier:
+    """Another net as a classifier with a model's classes and view, in evaluation mode.
+
+    Args:
+        net: from images in [0, 1] to logits.
+        model: whose classes and view these are.
+        name: of the classifier, for reports.
+    """
+    return Classifier(net, classes=model.classes, view=model.view, name=name).eval()
 
 
 class GuardedModel(Classifier):

@@ -52,7 +52,7 @@ def _mixed(logits: Tensor, n: int) -> Tensor:
 
 
 class Ensemble(nn.Module):
-    """Members that look at the same images; the answer is the logarithm of their mean probabilities, or mean logits.
+    """Members that get the same images; the answer is the logarithm of their mean probabilities, or mean logits.
 
     Args:
         members: classifiers with the same classes in the same order, each with its own preprocessing.
@@ -95,7 +95,7 @@ class Ensemble(nn.Module):
 
 
 def ensemble(members: Sequence[Classifier], *, name: str = "ensemble") -> Classifier:
-    """Classifiers as one classifier.
+    """One classifier that answers by the mean probabilities of several.
 
     Args:
         members: with the same classes in the same order; they are not copied.
@@ -133,7 +133,7 @@ def members_of(model: Classifier) -> list[Classifier]:
 
 
 def _normalised(member: Classifier, outer: Classifier) -> Classifier:
-    """A member that looks at images in [0, 1] by itself; it holds the same weights."""
+    """A member with the outer normalisation, for images in [0, 1]; it holds the same weights."""
     own = member.net if member.mean is None else member
     return Classifier(
         own, **statistics(outer), classes=outer.classes, view=outer.view, name=member.name, reject=outer.reject
@@ -168,12 +168,12 @@ def redrawn(model: Classifier, seed: int, *, layer: str | None = None) -> Classi
 
 @dataclass(frozen=True, slots=True)
 class Transferability:
-    """What examples made on each member do to the others.
+    """Results of showing examples that were made on each member to the others.
 
     Args:
         batch: the n images that all members get right.
         images: `[N, n, C, H, W]`, made on each.
-        logits: `[N, N + 1, n, K]`: made on the first, said by the second; the last is the ensemble.
+        logits: `[N, N + 1, n, K]`: made on the first, outputs of the second; the last is the ensemble.
     """
 
     batch: Batch
@@ -271,7 +271,10 @@ def with_members(
     """
     if isinstance(model.net, Ensemble):
         return model
-    start, layer = _seed_of(model), last_layer(model.net) if pretrained else None
+    digest = hashlib.blake2b(digest_size=6)  # seeds follow from the weights: another first member has other members
+    for weight in model.parameters():
+        digest.update(weight.detach().cpu().contiguous().view(-1)[:64].float().numpy().tobytes())
+    start, layer = int.from_bytes(digest.digest(), "little"), last_layer(model.net) if pretrained else None
     members = [model, *(redrawn(model, start + i, layer=layer) for i in range(1, count))]
     inner = [
         Classifier(m.net, classes=model.classes, view=model.view, name=f"{model.name}-{i}")
@@ -287,7 +290,7 @@ def with_members(
 
 
 def members_in(step: Step) -> list[Classifier]:
-    """The members under training."""
+    """The members of the ensemble under training."""
     return members_of(step.classifier)
 
 
@@ -318,11 +321,3 @@ def summed_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         labels: int64 `[B]`.
     """
     return torch.stack([F.cross_entropy(z, labels) for z in logits]).sum()
-
-
-def _seed_of(model: Classifier) -> int:
-    """A seed that follows from the weights: members of another first member are others."""
-    digest = hashlib.blake2b(digest_size=6)
-    for weight in model.parameters():
-        digest.update(weight.detach().cpu().contiguous().view(-1)[:64].float().numpy().tobytes())
-    return int.from_bytes(digest.digest(), "little")

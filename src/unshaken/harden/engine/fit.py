@@ -22,7 +22,7 @@ from unshaken.models.networks.architectures import build
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """A trained model.
+    """Result of a training in memory.
 
     Args:
         model: chosen on held-out images, in evaluation mode.
@@ -71,10 +71,10 @@ def fit(
     """
     for recipe in recipes:
         model = recipe.rebuild(model)
-    kept: dict[str, dict[str, Tensor]] = {}
+    stored: dict[str, dict[str, Tensor]] = {}
 
     def keep(found: Classifier, name: str, progress: Progress) -> None:
-        kept[name] = {k: v.detach().cpu().clone() for k, v in found.net.state_dict().items()}
+        stored[name] = {k: v.detach().cpu().clone() for k, v in found.net.state_dict().items()}
 
     if classes is None:
         classes = int((labels if labels.ndim == 1 else labels[labels != IGNORED]).max()) + 1
@@ -84,7 +84,7 @@ def fit(
         loop.told = lambda record: after_epoch(loop.live)
     progress = loop.train()
     last = loop.kept()
-    return FitResult(moved(last, kept["model"]).eval(), last.eval(), progress, loop.memory)
+    return FitResult(moved(last, stored["model"]).eval(), last.eval(), progress, loop.memory)
 
 
 def fresh(arch: str, images: Tensor, *, classes: int, seed: int) -> Classifier:

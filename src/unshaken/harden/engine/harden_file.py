@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,8 +14,8 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.data.dataset import content_mark
 from unshaken.harden.engine._checkpoint import Progress
+from unshaken.data.content import content_mark
 from unshaken.harden.engine.checks import FIGURES
-from unshaken.harden.engine.loop import Loop
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.measure import share
@@ -25,7 +25,13 @@ from unshaken.models.loaders.load import second_model
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 
+if TYPE_CHECKING:
+    from unshaken.harden.engine._checkpoint import Progress
+    from unshaken.harden.engine.loop import Loop
+
 NAME = "harden.json"
+START = "start.safetensors"
+"""The starting weights, where they are a candidate."""
 
 Count = Annotated[int, Field(ge=0, le=10**12)]
 
@@ -52,7 +58,7 @@ class FlagRecord(BaseModel):
 
 
 class CostRecord(BaseModel):
-    """Passes and seconds."""
+    """Cost of a training run: passes and seconds."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -62,7 +68,7 @@ class CostRecord(BaseModel):
 
 
 class ThreatRecord(BaseModel):
-    """What the held-out images were attacked with."""
+    """Threat that the held-out images were attacked with."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -71,7 +77,7 @@ class ThreatRecord(BaseModel):
 
 
 class ResultRecord(BaseModel):
-    """How a run ended."""
+    """Result of a training run."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -125,7 +131,7 @@ class HardenConfig(BaseModel):
 
 
 def read_harden(run: RunDir) -> HardenConfig:
-    """What `harden.json` says.
+    """Read and check `harden.json` of a run directory.
 
     Raises:
         RunError: it is absent or damaged.
@@ -145,7 +151,7 @@ def read_harden(run: RunDir) -> HardenConfig:
 def further_content(recipes: Sequence[Recipe]) -> dict[str, str]:
     """Fingerprints of models, files, folders and data that recipes name, by how they are named.
 
-    A file or folder that does not exist is left out: the recipe says so when it begins.
+    A file or folder that does not exist is left out: the recipe raises when it begins.
 
     Args:
         recipes: of a training run.
@@ -165,7 +171,7 @@ def further_content(recipes: Sequence[Recipe]) -> dict[str, str]:
 
 
 def result_of(loop: Loop, progress: Progress) -> dict[str, Any]:
-    """What `harden.json` says of a training that has ended.
+    """The result of a training that has ended, as `harden.json` records it.
 
     Args:
         loop: as it ended.
@@ -243,7 +249,3 @@ def keep_start(run: RunDir, why: str) -> dict[str, Any]:
         run.write_json(config.model_dump(mode="json", by_alias=True), NAME)
         run.write(run.read(START), "model.safetensors")
     return config.result
-
-
-START = "start.safetensors"
-"""The starting weights, where they are a candidate."""

@@ -24,7 +24,7 @@ class _Record(BaseModel):
 
 
 class Share(_Record):
-    """A figure's value."""
+    """A figure of the summary that is a share."""
 
     value: float = Field(ge=0, le=1)
 
@@ -41,13 +41,13 @@ class ConditionRecord(_Record):
 
 
 class Cost(_Record):
-    """What the audit took."""
+    """Cost of the audit."""
 
     seconds: float = Field(ge=0)
 
 
 class AuditSummary(_Record):
-    """The part of `summary.json` that mending needs."""
+    """The part of `summary.json` that a repair needs."""
 
     clean: Share | None = None
     conditions: list[ConditionRecord]
@@ -55,7 +55,7 @@ class AuditSummary(_Record):
 
 
 def read_summary(run: RunDir) -> AuditSummary:
-    """What an audit's summary says.
+    """Read and check the `summary.json` of an audit.
 
     Raises:
         RunError: it is absent or damaged.
@@ -67,7 +67,7 @@ def read_summary(run: RunDir) -> AuditSummary:
 LEAST_GAIN = 0.01
 """By how much repaired weights must be better than the starting weights."""
 EASIER = 0.05
-"""By how much held-out images must be easier than audited ones for the model to be said to know them."""
+"""By how much held-out images must be easier than audited ones for the model to know them."""
 KNOWN = "known-held-out"
 """Flag of a training whose held-out images the model had seen before."""
 NOT_KEPT = FlagKind(
@@ -109,7 +109,7 @@ class Reference:
 
 
 def audit_figures(run: RunDir, aims: Aims) -> AuditFigures:
-    """What an audit says of a model, by the weaknesses that a repair is for.
+    """Accuracy of an audited model, on unchanged images and under the weaknesses that a repair is for.
 
     Args:
         run: the audit.
@@ -141,16 +141,16 @@ def reference(held: Figure, before: AuditFigures) -> Reference | None:
         held: accuracy of the starting weights on held-out images.
         before: the audit of the same weights.
     """
-    seen = before.accuracy
-    if held.low <= seen.high or held.value - seen.value < EASIER:
+    audit = before.accuracy
+    if held.low <= audit.high or held.value - audit.value < EASIER:
         return None
     why = (
-        f"the model is right on {held.value:.1%} of {held.n:,} images held out of --data but on {seen.value:.1%} of "
-        f"the {seen.n:,} audited ones: it has probably learned the former (or the latter are harder). So its accuracy "
+        f"the model is right on {held.value:.1%} of {held.n:,} images held out of --data but on {audit.value:.1%} of "
+        f"the {audit.n:,} audited ones: it has probably learned the former (or the latter are harder). So its accuracy "
         "is taken from the audit; held-out images only choose the epoch. Images that it has not learned, as --data, "
         "choose better"
     )
-    return Reference(seen.value, before.aimed, why)
+    return Reference(audit.value, before.aimed, why)
 
 
 def refusal(before: AuditFigures, after: AuditFigures, most: float | None) -> str:

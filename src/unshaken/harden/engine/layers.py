@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import UNFIT_INPUT, ModelError
 from unshaken.core.texts import first_line
 
@@ -69,8 +70,8 @@ def ordered_layers(net: nn.Module) -> list[Layer]:
         raise ModelError(
             f"a network of {len(found)} layer has no body apart from its classifier: name the layers yourself"
         )
-    seen = {key for layer in found for key in layer.keys}
-    for name in reversed([name for name, _ in net.named_parameters() if name not in seen]):
+    held = {key for layer in found for key in layer.keys}
+    for name in reversed([name for name, _ in net.named_parameters() if name not in held]):
         holder = name.rpartition(".")[0]
         at = next(i for i, layer in enumerate(found) if not holder or layer.modules[0].startswith(f"{holder}."))
         found[at] = Layer(found[at].modules, (name, *found[at].keys))
@@ -78,7 +79,6 @@ def ordered_layers(net: nn.Module) -> list[Layer]:
 
 
 def _paths(module: nn.Module, path: str, half: float) -> list[str]:
-    """Paths of the layers and blocks below a module."""
     found = []
     for name, child in module.named_children():
         below = f"{path}.{name}" if path else name
@@ -97,14 +97,14 @@ def _is_open(module: nn.Module, half: float) -> bool:
 
 
 def _several(module: nn.Module) -> bool:
-    """Whether more than one child beside norms has parameters."""
+    """Whether more than one child that is no norm has parameters."""
     weighty = [c for c in module.children() if not isinstance(c, NORMS) and any(True for _ in c.parameters())]
     return len(weighty) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A network's layers, told apart from its classifier.
+    """A network's layers, separate from its classifier.
 
     Args:
         layers: parameter keys of each layer, from the input on.
@@ -128,7 +128,7 @@ def body_of(net: nn.Module) -> Body:
 
 
 SIDES = (32, 28, 64, 96, 224)
-"""Sides of images to try, where the model does not say which it takes."""
+"""Sides of images to try, where the model has no input size."""
 
 
 def channels_of(net: nn.Module) -> int:
@@ -149,7 +149,7 @@ def probe(model: Classifier, layers: Sequence[str]) -> tuple[list[torch.Size], i
     """
     sizes = [model.input_size] if model.input_size else [(side, side) for side in SIDES]
     channels = model.view.channels if model.view is not None else channels_of(model.net)
-    device = next(iter(model.parameters()), torch.zeros(0)).device
+    device = device_of(model)
     reason = ""
     with evaluating(model), torch.no_grad():
         for height, width in sizes:
@@ -195,8 +195,5 @@ def watched_features(net: nn.Module, layer: str) -> Iterator[list[Tensor]]:
             raise ModelError(f"the last linear layer {layer!r} is given {tuple(inputs[0].shape)}: [N, D] is wanted")
         found.append(inputs[0])
 
-    handle = cast(nn.Linear, net.get_submodule(layer)).register_forward_pre_hook(keep)
-    try:
+    with cast(nn.Linear, net.get_submodule(layer)).register_forward_pre_hook(keep):
         yield found
-    finally:
-        handle.remove()

@@ -43,7 +43,7 @@ class Loop(Stepping):
         self._since = time.perf_counter() - self.progress.seconds
         with track("training", total) as task:
             task.advance(done)
-            while self.progress.epoch < self.training.epochs and not self._enough():
+            while self.progress.epoch < self.training.epochs and not self._has_stalled():
                 self._epoch(task)
         for recipe in self.together.recipes:
             recipe.end(self.live)
@@ -68,7 +68,7 @@ class Loop(Stepping):
         self._keep(self.live, "start")
         self._keep(self.live, "model")
 
-    def _enough(self) -> bool:
+    def _has_stalled(self) -> bool:
         patience = self.training.patience
         return patience is not None and self.progress.waited >= patience
 
@@ -84,7 +84,7 @@ class Loop(Stepping):
                     self._descend(step)
             progress.batch, stopped = progress.batch + 1, step.stop
             progress.seconds = time.perf_counter() - self._since
-            task.advance(1, self._note())
+            task.advance(1, self._progress_text())
             self.renew()
             if stopped:
                 break
@@ -110,7 +110,7 @@ class Loop(Stepping):
         self.told(record)
 
     def _batches(self, use: str) -> Iterator[Labelled]:
-        """What is left of this process's batches of the epoch, in an order of its own for each use."""
+        """The rest of this process's batches of the epoch, in an order of its own for each use."""
         progress, weights = self.progress, self.together.sampling(self.memory)
         left = {"skip": progress.batch, "steps": self.steps}
         return self.batches.epoch(progress.epoch, use, self._device, weights=weights, **left)
@@ -126,7 +126,7 @@ class Loop(Stepping):
         progress, kept = self.progress, self.kept()
         self._figures(record, kept)
         figure = record.get(FIGURES[self.select], 0.0)
-        if self._allowed(record) and (self.select == "last" or progress.best is None or figure > progress.best):
+        if self._keeps_accuracy(record) and (self.select == "last" or progress.best is None or figure > progress.best):
             progress.best, progress.best_epoch, progress.waited = figure, progress.epoch, 0
             self._keep(kept, "model")
         else:
@@ -137,14 +137,14 @@ class Loop(Stepping):
                 progress.flags.setdefault(name, detail)
 
     def _figures(self, record: dict[str, float], kept: Classifier) -> None:
-        """Add to a record what is measured after an epoch, the same in all processes."""
+        """Add the figures after an epoch to a record, the same in all processes."""
         if self.processes.rank == 0:
             record |= self.check(self.live, kept) if self.samples.labelled else {}
             if self.validation is not None:
                 record["held_repaired"] = self.validation(kept, self.held)
         record.update(self.processes.same(record))
 
-    def _allowed(self, record: Mapping[str, float]) -> bool:
+    def _keeps_accuracy(self, record: Mapping[str, float]) -> bool:
         """Whether weights keep enough of the accuracy on unchanged images."""
         most, start = self.training.max_clean_loss, self.progress.start.get("held_accuracy")
         return most is None or start is None or record["held_accuracy"] >= start - most - 1e-9
@@ -161,13 +161,13 @@ class Loop(Stepping):
 
     def _save(self) -> None:
         self._count()
-        if self.progress.batch == 0:  # before the state, which says that the epoch is done
+        if self.progress.batch == 0:  # before the state, which records that the epoch is done
             self._keep(self.kept(), "last")
         if self.run is not None:
             save_state(self.run, self.live.net, self.optimizer, self.memory, self.progress, self.processes)
 
-    def _note(self) -> str:
-        """The live remark beside the progress bar."""
+    def _progress_text(self) -> str:
+        """Text beside the progress bar."""
         progress = self.progress
         parts = [f"loss {progress.losses[0] / max(1, progress.losses[1]):.3f}"]
         last: Mapping[str, Any] = progress.curves[-1] if progress.curves else {}

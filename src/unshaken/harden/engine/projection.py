@@ -21,7 +21,7 @@ Output = Literal["logits", "features", "projection"]
 class ProjectionNet(nn.Module):
     """A classifier's net with a projection head on the features that its last linear layer weighs.
 
-    Called under `giving` it gives what is named there, side by side; else the logits.
+    Called under `giving` it returns the outputs named there, side by side; else the logits.
 
     Args:
         encoder: the net.
@@ -119,7 +119,7 @@ def attach_projector(model: Classifier, build: Callable[[int], nn.Module], proje
 def remove_projector(model: Classifier) -> None:
     """The net alone again; weights that were saved with a projection head load into it too."""
     net = cast(ProjectionNet, model.net)
-    net.encoder.register_load_state_dict_pre_hook(_without_projector)  # type: ignore[no-untyped-call]
+    load_without(net.encoder, "projector")
     model.net = net.encoder
 
 
@@ -140,11 +140,20 @@ def outputs(step: Step, images: Tensor, *names: Output) -> tuple[Tensor, ...]:
     return tuple(torch.split(found, [net.widths[name] for name in names], 1))
 
 
-def _without_projector(_: nn.Module, weights: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """Before loading into a net whose projection head is gone: weights saved with one are taken all the same."""
-    if not any(key.startswith(f"{prefix}projector.") for key in weights):
-        return
-    for key in [k for k in weights if k.startswith((f"{prefix}encoder.", f"{prefix}projector."))]:
-        value = weights.pop(key)
-        if key.startswith(f"{prefix}encoder."):
-            weights[prefix + key.removeprefix(f"{prefix}encoder.")] = value
+def load_without(encoder: nn.Module, part: str) -> None:
+    """Let a net that was taken out of another load weights that were saved of the whole, too.
+
+    Args:
+        encoder: the net; in the whole it was the submodule `encoder`.
+        part: name of the other submodule of the whole, whose weights are dropped.
+    """
+
+    def keep_encoder(_: nn.Module, weights: dict[str, Any], prefix: str, *rest: Any) -> None:
+        if not any(key.startswith(f"{prefix}{part}.") for key in weights):
+            return
+        for key in [k for k in weights if k.startswith((f"{prefix}encoder.", f"{prefix}{part}."))]:
+            value = weights.pop(key)
+            if key.startswith(f"{prefix}encoder."):
+                weights[prefix + key.removeprefix(f"{prefix}encoder.")] = value
+
+    encoder.register_load_state_dict_pre_hook(keep_encoder)  # type: ignore[no-untyped-call]

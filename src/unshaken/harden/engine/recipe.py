@@ -137,7 +137,7 @@ class Step:
 
     @property
     def shown(self) -> Tensor:
-        """What the model is to learn from: the adversarial images where there are some, else the images."""
+        """The images that the model is to learn from: the adversarial images where there are some, else the images."""
         return self.images if self.adversarial is None else self.adversarial
 
     @property
@@ -179,7 +179,7 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class FirstTry:
-    """What a recipe needs at least.
+    """The least that a recipe needs to be tried.
 
     Args:
         arch: an architecture of this package that it works on.
@@ -232,7 +232,7 @@ class Recipe(Parameters, ABC):
         """Before the first step, and again when a run goes on (then the memory is restored afterwards)."""
 
     def sampling(self, memory: Memory) -> Tensor | None:
-        """How often each sample of the data set is drawn in an epoch, relative to others: weights `[samples]`.
+        """Weights `[samples]` by which each sample of the data set is drawn in an epoch; None to draw each once.
 
         Only for a recipe that takes `sampling`. An epoch's batches are then drawn with replacement; without any, each
         sample comes once.
@@ -276,6 +276,12 @@ class Recipe(Parameters, ABC):
 
     def end(self, model: Classifier) -> None:
         """After the last step: take out what only training needed."""
+
+
+def has_several_processes() -> bool:
+    """Whether several processes train together."""
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return together and torch.distributed.get_world_size() > 1
 
 
 @contextmanager
@@ -330,7 +336,7 @@ class IterativeRecipe(AdversarialRecipe):
         return name
 
     def search(self) -> Attack[Any]:
-        """The inner search, with the steps and the step size that it knows."""
+        """The inner search, with the steps and the step size where it has such parameters."""
         cls = find_method(self.attack, "attack").cls
         own: Mapping[str, Any] = {"steps": self.steps, "step_size": self.step_size}
         found: Attack[Any] = cls(**{k: v for k, v in own.items() if k in cls.model_fields})

@@ -11,6 +11,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.documents import validate
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
+from unshaken.harden.engine.ensemble import statistics
 from unshaken.models import load_model
 from unshaken.models.loaders.from_run import ModelRecord, ShapeRecord, read_record
 from unshaken.models.loaders.kinds import list_kinds
@@ -24,7 +25,7 @@ MODEL = "model.json"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A model before training.
+    """The model that a training run starts from.
 
     Args:
         model: on the CPU.
@@ -41,7 +42,7 @@ def start_from(
     spec: str, *, classes: int, names: tuple[str, ...], shape: ShapeRecord, statistics: tuple[list[float], list[float]],
     seed: int, download: bool,
 ) -> Start:  # fmt: skip
-    """A model to train.
+    """Build or load the model that a training run starts from.
 
     Args:
         spec: an architecture (`small`, `small-cnn`, `small-vit`, `new:torchvision:resnet18`, `new:timm:NAME`), which
@@ -86,14 +87,14 @@ def keep_normalisation(model: Classifier, run: RunDir) -> None:
     """
     if not run.exists(MODEL):
         return
-    kept = validate(ModelRecord, run.read_json(MODEL), f"{run}: {MODEL}", RunError, "start a new run").options
-    for own, values in ((model.mean, kept.mean), (model.std, kept.std)):
+    recorded = validate(ModelRecord, run.read_json(MODEL), f"{run}: {MODEL}", RunError, "start a new run").options
+    for own, values in ((model.mean, recorded.mean), (model.std, recorded.std)):
         if own is not None and values is not None and len(values) == own.numel():
             own.copy_(torch.tensor(values).view_as(own))
 
 
 def _arch(spec: str) -> tuple[str, tuple[str, ...]]:
-    """Under which architecture what a SPEC loads can be kept."""
+    """Architecture under which the model of a SPEC can be kept, and the recipes that made its structure."""
     parsed = parse_model_spec(spec)
     if parsed.kind == "demo":
         return "small", ()
@@ -127,8 +128,7 @@ def with_new_head(model: Classifier, classes: int, names: tuple[str, ...], seed:
     model.net.set_submodule(last[0], new.to(device_of(model)))
     return Classifier(
         model.net,
-        mean=None if model.mean is None else model.mean.flatten().tolist(),
-        std=None if model.std is None else model.std.flatten().tolist(),
+        **statistics(model),
         classes=names,
         view=model.view,
         name=model.name,

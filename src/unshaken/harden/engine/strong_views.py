@@ -16,7 +16,7 @@ from unshaken.stress.engine.hsv import luma
 
 @dataclass(frozen=True, slots=True)
 class ViewSettings:
-    """How a view is made; probabilities and strengths.
+    """Probabilities and strengths by which a view is made.
 
     Args:
         area: least share of the image that the crop keeps.
@@ -47,13 +47,13 @@ SMALL = (ViewSettings(0.3, 0.8, (0.4, 0.4, 0.2, 0.1), 0.2, 0.0, 0.0),) * 2
 
 
 def strong_view(
-    images: Tensor, look: ViewSettings, rng: SampleRng, mirror: float = 0.5, size: tuple[int, int] | None = None
+    images: Tensor, settings: ViewSettings, rng: SampleRng, mirror: float = 0.5, size: tuple[int, int] | None = None
 ) -> Tensor:
     """Random resized crop with a mirror image for some, then colours, blur and solarisation.
 
     Args:
         images: `[N, C, H, W]` in [0, 1].
-        look: how.
+        settings: probabilities and strengths.
         rng: one stream a sample.
         mirror: probability of the mirror image.
         size: height and width of the view in pixels; None for those of the images.
@@ -63,17 +63,17 @@ def strong_view(
     """
     draws = rng.fold("view").fresh(14).to(images.device)
     area, ratio, left, top, turn, chance, grey, blur, width, solar, *colours = draws.unbind(1)
-    kept = look.area + (look.most - look.area) * area
-    found = cropped(images, kept, ratio, left, top, turn < mirror, size)
-    if look.jitter:
-        changed = jittered(found, colours, look.strengths)
-        found = torch.where(_wide(chance < look.jitter), changed, found)
-    if images.shape[1] == 3 and look.grey:
-        found = torch.where(_wide(grey < look.grey), luma(found), found)
-    if look.blur:
-        found = torch.where(_wide(blur < look.blur), blurred(found, 0.1 + 1.9 * width), found)
-    if look.solarise:
-        found = torch.where(_wide(solar < look.solarise) & (found >= 0.5), 1 - found, found)
+    share = settings.area + (settings.most - settings.area) * area
+    found = cropped(images, share, ratio, left, top, turn < mirror, size)
+    if settings.jitter:
+        changed = jittered(found, colours, settings.strengths)
+        found = torch.where(_wide(chance < settings.jitter), changed, found)
+    if images.shape[1] == 3 and settings.grey:
+        found = torch.where(_wide(grey < settings.grey), luma(found), found)
+    if settings.blur:
+        found = torch.where(_wide(blur < settings.blur), blurred(found, 0.1 + 1.9 * width), found)
+    if settings.solarise:
+        found = torch.where(_wide(solar < settings.solarise) & (found >= 0.5), 1 - found, found)
     return found
 
 

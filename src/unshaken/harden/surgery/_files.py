@@ -15,10 +15,21 @@ from torch import Tensor, nn
 
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ModelError, ParameterError
-from unshaken.harden.engine.layers import Body, body_of
-from unshaken.harden.surgery._arithmetic import COUNTLESS, NormPolicy, Projection, Weights, checksum, coefficients
-from unshaken.harden.surgery._quantise import Quantiser, dequantise, pack, quantise, unpack
-from unshaken.harden.surgery._signature import Signature, SignatureMeta, patch, read_ablation
+from unshaken.harden.engine.layers import body_of
+from unshaken.harden.surgery._arithmetic import (
+    COUNTLESS,
+    NormPolicy,
+    Projection,
+    Quantiser,
+    Weights,
+    checksum,
+    coefficients,
+    dequantise,
+    pack,
+    quantise,
+    unpack,
+)
+from unshaken.harden.surgery._signature import Signature, SignatureMeta, ablation, parse_units, patch
 from unshaken.models.loaders.from_run import read_record
 from unshaken.models.loaders.weights import first_line, read_weights
 from unshaken.models.networks.architectures import build, build_for
@@ -66,7 +77,7 @@ def extract(
     """
     files = [_file(path) for path in (pretrained, standard, robust)]
     theta_p, theta_s, theta_c = (read_weights(path) for path in files)
-    body = _body(arch, files, theta_s)
+    body = body_of(_net(arch, files, theta_s))
     signature = Signature.extract(
         theta_p,
         theta_s,
@@ -157,7 +168,12 @@ def ablate(base: Path | str, units: Sequence[str], out: Path | str, *, arch: str
     """
     file = _file(base)
     weights = read_weights(file)
-    save_signature(read_ablation(file, _net(arch, [file], weights), weights, units), out)
+    net = _net(arch, [file], weights)
+    try:
+        net.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise ModelError(f"{file} does not hold weights of this architecture ({first_line(error)})") from None
+    save_signature(ablation(net, parse_units(units)), out)
     return len(units)
 
 
@@ -165,11 +181,6 @@ def _file(path: Path | str) -> Path:
     """The weights in a run directory, or the file itself."""
     path = Path(path)
     return path / "model.safetensors" if path.is_dir() else path
-
-
-def _body(arch: str | None, files: Sequence[Path], weights: Weights) -> Body:
-    """Layers and classifier by the architecture that is named, or recorded beside one of the files."""
-    return body_of(_net(arch, files, weights))
 
 
 def _net(arch: str | None, files: Sequence[Path], weights: Weights) -> nn.Module:
@@ -207,7 +218,7 @@ FORMAT = "unshaken-signature-1"
 
 @dataclass(frozen=True, slots=True)
 class SizeReport:
-    """What a signature saves.
+    """Sizes of a signature and of a full copy of the weights.
 
     Args:
         full: parameters of the whole network, the classifier too.
@@ -254,7 +265,7 @@ def save_signature(signature: Signature, path: Path | str) -> None:
 
 
 def load_signature(path: Path | str) -> Signature:
-    """Read what `save_signature` wrote.
+    """Read a signature that `save_signature` wrote.
 
     Raises:
         ModelError: the file is absent, damaged, or no signature.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -16,16 +15,17 @@ from unshaken.core.numbers import parse_whole, shorten
 from unshaken.harden.surgery._arithmetic import (
     NormPolicy,
     Projection,
+    Quantiser,
     Weights,
     added,
     architecture,
+    check_levels,
     checksum,
     differences,
     norm_keys,
+    quantised,
     same_body,
 )
-from unshaken.harden.surgery._quantise import Quantiser, check_levels, quantised
-from unshaken.models.loaders.weights import first_line
 
 
 class SignatureMeta(BaseModel):
@@ -227,9 +227,9 @@ def patch(
         found = added(found, signature.tensors, alpha)
     if norms == "none":
         return found
-    taken = [signatures[-1]] if norms == "copy" else list(signatures)
+    sources = [signatures[-1]] if norms == "copy" else list(signatures)
     for key in signatures[-1].norms:
-        found[key] = torch.stack([s.norms[key] for s in taken]).mean(0).to(base[key])
+        found[key] = torch.stack([s.norms[key] for s in sources]).mean(0).to(base[key])
     return found
 
 
@@ -358,23 +358,3 @@ def _before(parent: nn.Module, name: str) -> str:
     names = [child for child, _ in parent.named_children()] if isinstance(parent, nn.Sequential) else [name]
     place = names.index(name)
     return names[place - 1] if place else ""
-
-
-def read_ablation(base: Path, net: nn.Module, weights: Mapping[str, Tensor], units: Iterable[str]) -> Signature:
-    """The signature for weights in a file.
-
-    Args:
-        base: the file, for messages.
-        net: of its architecture.
-        weights: of the file.
-        units: texts `LAYER:UNIT`.
-
-    Raises:
-        ModelError: the weights are not of the architecture; or as `ablation`.
-        ParameterError: as `parse_units`.
-    """
-    try:
-        net.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        raise ModelError(f"{base} does not hold weights of this architecture ({first_line(error)})") from None
-    return ablation(net, parse_units(units))

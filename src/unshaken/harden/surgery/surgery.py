@@ -16,12 +16,14 @@ from unshaken.harden.engine.layers import Body, body_of
 from unshaken.harden.surgery._arithmetic import (
     NormPolicy,
     Projection,
+    Quantiser,
     Weights,
     checksum,
     coefficients,
     interpolate,
     norm_keys,
     orthogonal,
+    quantised,
     re_estimate,
     relative_change,
 )
@@ -35,7 +37,6 @@ from unshaken.harden.surgery._files import (
     size_report,
     subtract,
 )
-from unshaken.harden.surgery._quantise import Quantiser, quantised
 from unshaken.harden.surgery._signature import Signature, SignatureMeta, ablation, matched_noise, patch
 
 __all__ = [
@@ -91,7 +92,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What came of a search.
+    """Result of a search over patches.
 
     Args:
         best: the trial of highest `robust` among those that lose less clean accuracy than allowed; None if none is.

@@ -10,9 +10,9 @@ from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.progress import track
-from unshaken.harden.engine.imbalance import imbalanced
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
+from unshaken.harden.recipes.losses.balanced_sampling import imbalanced
 from unshaken.harden.recipes.losses.class_balanced import ClassBalanced
 from unshaken.harden.recipes.losses.worst_class import WorstClass
 from unshaken.models.networks.perceptron import perceptron

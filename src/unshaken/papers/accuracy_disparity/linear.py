@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.harden.engine.imbalance import imbalanced
 from unshaken.harden.recipes.adversarial.robust_linear import fit_robust_linear
+from unshaken.harden.recipes.losses.balanced_sampling import imbalanced
 from unshaken.measure.robustness.disparity_theory import DegenerateClassifierWarning
 from unshaken.papers.accuracy_disparity import CAUCHY, CENTRE, FEWER, GAUSS_EPS, PHOTO_BUDGETS, RATIOS
 from unshaken.papers.frame.context import Context

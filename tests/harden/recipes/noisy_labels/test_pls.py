@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.engine.recipe import Epoch, Setup
 from unshaken.harden.engine.strong_views import strong_view
-from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS, track
-from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, PLS, WEIGHT
+from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, DETECTORS, GUESS, NOISY, PLS, WEIGHT, track
 from unshaken.harden.recipes.noisy_labels.pls_lsa import PLSLSA
 from unshaken.labels.engine.noise_detection import Detection, detect_by_loss, detect_linearly, guess_weights
 from unshaken.labels.losses import prior_penalty, sharpen, supervised_contrastive

@@ -13,8 +13,7 @@ from unshaken.harden.engine.ensemble import ensemble, members_of
 from unshaken.harden.engine.recipe import Epoch
 from unshaken.harden.engine.strong_views import strong_view
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs
-from unshaken.harden.recipes.noisy_labels._tracking import DETECTORS
-from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, WEIGHT
+from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, DETECTORS, GUESS, NOISY, WEIGHT
 from unshaken.harden.recipes.noisy_labels.pls_lsa_plus import PLSLSAPlus
 from unshaken.labels.engine.noise_detection import Detection, guess_weights
 from unshaken.labels.losses import sharpen, supervised_contrastive

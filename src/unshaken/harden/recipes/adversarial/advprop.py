@@ -24,7 +24,7 @@ from unshaken.harden.engine.recipe import IterativeRecipe, Memory, Setup, Step
 
 @dataclass(slots=True)
 class Switch:
-    """Which set of norms a net uses."""
+    """State of a net: whether it uses the auxiliary set of norms."""
 
     auxiliary: bool = False
 
@@ -74,14 +74,6 @@ def add_auxiliary_norms(net: nn.Module, name: str) -> None:
         auxiliary.__class__ = AuxiliaryNorm
         norm.__class__ = TwoNorms  # the same module with the same tensors, so that nobody who holds it is left behind
         norm.auxiliary_norm, norm.switch = auxiliary, switch
-
-
-def remove_auxiliary_norms(net: nn.Module) -> None:
-    """The net with its main norms alone, in place."""
-    norms: list[Any] = [*two_norms(net)]
-    for norm in norms:
-        del norm.auxiliary_norm, norm.switch
-        norm.__class__ = nn.BatchNorm2d
 
 
 def two_norms(net: nn.Module) -> list[TwoNorms]:
@@ -142,7 +134,7 @@ class AdvProp(IterativeRecipe):
         remember(setup.model.net, setup.memory)
 
     def objective(self, step: Step) -> Objective | None:
-        """What the attack raises; None for the cross-entropy of the labels."""
+        """The objective that the attack raises; None for the cross-entropy of the labels."""
         if self.targeted:
             away = step.rng.fold("advprop target").integers(1, step.classes).to(step.labels)
             return CrossEntropy((step.labels + away) % step.classes, -1)
@@ -173,4 +165,7 @@ class AdvProp(IterativeRecipe):
 
     @override
     def end(self, model: Classifier) -> None:
-        remove_auxiliary_norms(model.net)
+        norms: list[Any] = [*two_norms(model.net)]
+        for norm in norms:
+            del norm.auxiliary_norm, norm.switch
+            norm.__class__ = nn.BatchNorm2d

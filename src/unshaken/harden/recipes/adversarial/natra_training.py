@@ -115,8 +115,8 @@ class NaTraTraining(Recipe):
             has_encoder = edits.generator.encode(images[:1]) is not None
         if not has_encoder:
             rows, _, codes = setup.evaluate(edits.encode)
-            kept = codes.new_zeros(setup.samples, edits.generator.latents)
-            setup.memory["codes"] = kept.index_copy(0, rows.to(kept.device), codes)
+            table = codes.new_zeros(setup.samples, edits.generator.latents)
+            setup.memory["codes"] = table.index_copy(0, rows.to(table.device), codes)
         if self.mode == "offline":
             setup.memory["edited"] = torch.zeros(setup.samples, *edits.generator.image, dtype=torch.uint8)
             setup.memory["known"] = torch.zeros(setup.samples, dtype=torch.bool)
@@ -133,7 +133,7 @@ class NaTraTraining(Recipe):
         codes = edits.encode(step.images) if codes is None else codes.to(step.images)
         with torch.no_grad():
             found = EDITS[self.edit](self, step, codes)
-        return self._kept(found, memory, rows) if self.mode == "offline" else found
+        return self._stored(found, memory, rows) if self.mode == "offline" else found
 
     @override
     def loss(self, step: Step) -> Tensor | None:
@@ -145,7 +145,7 @@ class NaTraTraining(Recipe):
         return natra_loss(step.model(step.images), edited, wanted, self.beta, self.gamma)
 
     @staticmethod
-    def _kept(found: Tensor, memory: Memory, rows: Tensor) -> Tensor:
+    def _stored(found: Tensor, memory: Memory, rows: Tensor) -> Tensor:
         """Edits `[N, C, H, W]` in 8 bits as they stay: of images that were shown before the earlier ones."""
         new = ~memory["known"][rows]
         memory["edited"][rows[new]] = found.mul(255).round().to("cpu", torch.uint8)[new]
@@ -189,7 +189,7 @@ def mix_codes(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
 
 
 def rebuild(recipe: NaTraTraining, step: Step, codes: Tensor) -> Tensor:
-    """What the generator makes of the code, without the residual and without an edit."""
+    """The image that the generator makes of the code, without the residual and without an edit."""
     return recipe._loaded.rebuild(codes).clamp(0, 1)
 
 

@@ -32,7 +32,7 @@ class RobustLinear:
         weights: w `[d]`.
         bias: b.
         loss: that it was fitted to, without the ridge.
-        degenerate: whether it says the same of every sample that it was fitted on.
+        degenerate: whether it predicts one class for every sample that it was fitted on.
     """
 
     weights: Numbers

@@ -22,7 +22,7 @@ from unshaken.stress.corruptions.gaussian_noise import unit_normal
 
 
 class SmoothPGDState(PGDState):
-    """As `PGDState`, with the noises `[N, M, C, H, W]` that all steps share."""
+    """State of PGD, with the noises `[N, M, C, H, W]` that all steps share."""
 
     noises: Tensor
 

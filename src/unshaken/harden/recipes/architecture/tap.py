@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from functools import cache
 from typing import Any, ClassVar
 
@@ -207,7 +208,7 @@ def add_token_pooling(model: Classifier, settings: TAP | None = None) -> Classif
 
 
 def scale_shares(model: Classifier, images: Tensor) -> Tensor:
-    """How much each block takes of each scale, mean over images and tokens.
+    """Share that each block takes of each scale, mean over images and tokens.
 
     Args:
         model: with token-aware pooling.
@@ -224,18 +225,15 @@ def scale_shares(model: Classifier, images: Tensor) -> Tensor:
     if not pools:
         raise ModelError(f"model {model.name!r} has no token-aware pooling: add it by the recipe tap")
 
-    def look(pool: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def note(pool: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if isinstance(pool, TokenPooling):
             grid = inputs[0][:, pool.prefix :].transpose(1, 2).reshape(len(inputs[0]), -1, *pool._shape(inputs[0]))
             found.append(pool.gate(grid).mean((0, 2, 3)))
 
-    handles = [pool.register_forward_pre_hook(look) for pool in pools]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with evaluating(model), torch.no_grad(), ExitStack() as hooks:
+        for pool in pools:
+            hooks.enter_context(pool.register_forward_pre_hook(note))
+        model(images)
     return torch.stack(found)
 
 

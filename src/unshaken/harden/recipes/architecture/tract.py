@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -16,6 +16,8 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
+
+__all__ = ["TrAct", "first_layer", "tract", "tract_gradient"]
 
 Form = Literal["auto", "primal", "dual"]
 PIECE = 2**23
@@ -77,7 +79,7 @@ def _solved(matrix: Tensor, ridge: float, right: Tensor) -> Tensor:
 
 
 def patches(layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> Tensor:
-    """What a layer multiplies its weights with: one row a place that it looks at.
+    """The rows that a layer multiplies its weights with: one for each place of the input.
 
     Args:
         layer: of one group.
@@ -146,16 +148,16 @@ class PreconditionedLayer:
         average: Callable[[list[Tensor]], None] | None,
     ) -> None:
         self.layer, self.name, self.ridge, self.form, self.average = layer, name, ridge, form, average
-        self.seen: list[Tensor] = []
+        self.inputs: list[Tensor] = []
         self.gradients = 0
 
-    def look(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Before a forward pass with a graph: what the layer is shown."""
+    def record(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Record the input of the layer, before a forward pass with a graph."""
         if torch.is_grad_enabled():
-            self.seen.append(inputs[0].detach())
+            self.inputs.append(inputs[0].detach())
 
     def watch(self, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        """After a forward pass: a backward pass that keeps a graph will be refused."""
+        """After a forward pass: let a backward pass that keeps a graph be refused."""
         if output.requires_grad:
             output.register_hook(self.refuse_graph)  # type: ignore[no-untyped-call]
 
@@ -177,23 +179,23 @@ class PreconditionedLayer:
             ModelError: the layer itself was not run.
         """
         self.refuse_graph(gradient)
-        if not self.seen:
+        if not self.inputs:
             raise ModelError(f"tract: the weight of layer {self.name!r} is used without running it: name another")
         flat = gradient.reshape(len(gradient), -1)
         wide = torch.promote_types(torch.float32, flat.dtype)
         with torch.autocast(flat.device.type, enabled=False):
-            turned = self._turned(flat.to(wide), [x.to(wide) for x in self.seen])
-        self.seen, self.gradients = [], self.gradients + 1
+            turned = self._turned(flat.to(wide), [x.to(wide) for x in self.inputs])
+        self.inputs, self.gradients = [], self.gradients + 1
         return torch.empty_like(gradient).copy_(turned.reshape(gradient.shape))  # in the layout of the weight
 
-    def _turned(self, gradient: Tensor, seen: list[Tensor]) -> Tensor:
+    def _turned(self, gradient: Tensor, inputs: list[Tensor]) -> Tensor:
         n = gradient.shape[1]
-        rows = sum(places(self.layer, x) for x in seen)
+        rows = sum(places(self.layer, x) for x in inputs)
         if self.form == "dual" or (self.form == "auto" and rows < n):
-            joined = torch.cat([patches(self.layer, x) for x in seen])
+            joined = torch.cat([patches(self.layer, x) for x in inputs])
             return tract_gradient(gradient, joined, self.ridge, form="dual")
         moment = gradient.new_zeros(n, n)
-        for x in seen:
+        for x in inputs:
             for part in torch.split(x, max(1, PIECE * len(x) // (n * places(self.layer, x)))):
                 shown = patches(self.layer, part)
                 moment.addmm_(shown.mT, shown)
@@ -204,7 +206,7 @@ class PreconditionedLayer:
 
 
 def places(layer: nn.Conv2d | nn.Linear, inputs: Tensor) -> int:
-    """Rows of `patches`."""
+    """Number of rows of `patches`."""
     if isinstance(layer, nn.Linear):
         return inputs.numel() // inputs.shape[-1]
     return len(inputs) * len(patches(layer, inputs[:1]))
@@ -241,19 +243,12 @@ def tract(
         raise ParameterError(f"tract: lambda={ridge:g} must be above 0")
     checked = check_layer(layer, name or type(layer).__name__)
     turned = PreconditionedLayer(checked, name or type(layer).__name__, ridge, form, average)
-    handles = [
-        checked.register_forward_pre_hook(turned.look),
+    with (
+        checked.register_forward_pre_hook(turned.record),
         checked.register_forward_hook(turned.watch),
         checked.weight.register_hook(turned.turn),  # type: ignore[no-untyped-call]
-    ]
-    try:
+    ):
         yield turned
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-__all__ = ["TrAct", "first_layer", "tract", "tract_gradient"]
 
 
 @register("tract", reference="Petersen et al. 2024, arXiv:2410.23970")
@@ -336,16 +331,15 @@ def first_layer(model: Classifier, images: Tensor) -> tuple[str, bool]:
         return lambda _module, inputs: met.append((name, bool(inputs[0].requires_grad)))
 
     layers = [(n, m) for n, m in model.net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    handles = [m.register_forward_pre_hook(note(name)) for name, m in layers]
     modes = [(m, m.training) for m in model.modules()]
-    try:
-        with torch.enable_grad():
+    try:  # not `evaluating`: which weights learn decides
+        with torch.enable_grad(), ExitStack() as hooks:
+            for name, layer in layers:
+                hooks.enter_context(layer.register_forward_pre_hook(note(name)))
             model.eval()(images.detach())
     finally:
         for module, mode in modes:
             module.training = mode
-        for handle in handles:
-            handle.remove()
     if not met:
         raise ModelError("tract: the network runs no Conv2d or Linear: there is no layer to turn")
     return met[0]

@@ -26,7 +26,7 @@ DEEPEST = 3
 
 
 class Mixture(NamedTuple):
-    """What AugMix draws for N images: W chains of up to D operations, and the shares of each.
+    """The draws of AugMix for N images: W chains of up to D operations, and the shares of each.
 
     Args:
         share: m, how much of the result is augmented, `[N]`.
@@ -82,12 +82,6 @@ def jsd_loss(logits: Tensor) -> Tensor:
     return divergence
 
 
-def _dirichlet(uniform: Tensor, alpha: float) -> Tensor:
-    """Dirichlet(alpha, ..., alpha) from uniform numbers `[N, W]`: gamma variables over their sum."""
-    gamma = _quantile(uniform, lambda u: gammaincinv(alpha, u))
-    return gamma / gamma.sum(1, keepdim=True)
-
-
 def _quantile(uniform: Tensor, inverse: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Tensor:
     """A distribution's values at uniform numbers, which are moved off 0 by half their spacing."""
     values = inverse(uniform.cpu().double().numpy() + 2.0**-25)
@@ -128,9 +122,10 @@ class AugMix(Recipe):
         if not self.depth:
             unused = torch.arange(depth, device=draws.device) > (length * depth)[..., None].long()
             choice = choice.masked_fill(unused, -1)
+        gamma = _quantile(weights, lambda u: gammaincinv(self.alpha, u))
         return Mixture(
             _quantile(share, lambda u: betaincinv(self.alpha, self.alpha, u)),
-            _dirichlet(weights, self.alpha),
+            gamma / gamma.sum(1, keepdim=True),  # Dirichlet(alpha, ..., alpha): gamma variables over their sum
             choice,
             LEAST + level * (self.severity - LEAST),
             torch.where(sign < 0.5, -1.0, 1.0),

@@ -92,19 +92,10 @@ class Corruptions(Recipe):
 
 
 def _corruptions(names: str, preset: str) -> list[Corruption]:
-    """The corruptions of a text.
-
-    Raises:
-        ParameterError: one is not known, or is no common corruption.
-    """
     if names == "all":
         methods = [m for m in list_methods("stress") if m.name in BENCHMARK]
     else:
         methods = [find_method(name.strip(), "stress") for name in names.split("+")]
-        if odd := [m.name for m in methods if not _is_one(m.cls)]:
+        if odd := [m.name for m in methods if not issubclass(m.cls, Corruption)]:
             raise ParameterError(f"{odd[0]!r} is no common corruption")
     return [m.cls(preset=preset) for m in methods]
-
-
-def _is_one(cls: type) -> bool:
-    return issubclass(cls, Corruption)

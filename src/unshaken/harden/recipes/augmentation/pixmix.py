@@ -76,7 +76,10 @@ def iterated_functions(rng: np.random.Generator, count: int, maps: int) -> NDArr
     values = np.sort(rng.uniform(0.1, 0.9, (count, maps, 2)), axis=2)[..., ::-1]
     for _ in range(8):  # towards the wanted sum, each value staying inside its bounds
         values = np.clip(values * (wanted / (values @ (1.0, 2.0)).sum(1)[:, None, None]), 0.1, 0.95)
-    before, after = (_rotations(rng.uniform(0, 2 * math.pi, (count, maps))) for _ in range(2))
+    angles = [rng.uniform(0, 2 * math.pi, (count, maps)) for _ in range(2)]
+    before, after = (
+        np.stack([np.stack([np.cos(a), -np.sin(a)], -1), np.stack([np.sin(a), np.cos(a)], -1)], -2) for a in angles
+    )
     flips = rng.choice((-1.0, 1.0), (count, maps, 2))
     linear = before @ (after * (values * flips)[..., None])
     return np.concatenate([linear, rng.uniform(-1, 1, (count, maps, 2, 1))], 3)
@@ -113,12 +116,16 @@ def fractal_layers(rng: np.random.Generator, count: int, maps: int, side: int, p
             low, high = low - margin, high + margin
         if i >= BURN:
             cell = np.floor((place - low[:, None]) / (high - low)[:, None] * side).astype(np.int64)
-            seen = ((cell >= 0) & (cell < side)).all(2)
-            flat = ((own * side + cell[..., 1]) * side + cell[..., 0])[seen]
+            inside = ((cell >= 0) & (cell < side)).all(2)
+            flat = ((own * side + cell[..., 1]) * side + cell[..., 0])[inside]
             total[3] += np.bincount(flat, minlength=total.shape[1])
             for c in range(3):
-                total[c] += np.bincount(flat, colour[..., c][seen], minlength=total.shape[1])
-    return _toned(torch.from_numpy(total).view(4, count, side, side).transpose(0, 1))
+                total[c] += np.bincount(flat, colour[..., c][inside], minlength=total.shape[1])
+    sums = torch.from_numpy(total).view(4, count, side, side).transpose(0, 1)
+    counts = sums[:, 3:]
+    tone = counts.log1p() / counts.log1p().amax((2, 3), keepdim=True).clamp(min=1e-9)  # on a logarithmic scale
+    mean = sums[:, :3] / counts.clamp(min=1)
+    return torch.cat([mean * tone.sqrt(), (2 * tone).clamp(max=1)], 1).float()
 
 
 def textures(rng: np.random.Generator, count: int, side: int) -> Tensor:
@@ -161,19 +168,6 @@ def _fourier(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
     low, high = fields.min((1, 2), keepdims=True), fields.max((1, 2), keepdims=True)
     fields = (fields - low) / (high - low)
     return fields
-
-
-def _rotations(angle: NDArray[np.float64]) -> NDArray[np.float64]:
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
-
-
-def _toned(total: Tensor) -> Tensor:
-    """Sums of colour and counts `[N, 4, H, W]` as colour and cover, on a logarithmic scale of counts."""
-    counts = total[:, 3:]
-    tone = counts.log1p() / counts.log1p().amax((2, 3), keepdim=True).clamp(min=1e-9)
-    colour = total[:, :3] / counts.clamp(min=1)
-    return torch.cat([colour * tone.sqrt(), (2 * tone).clamp(max=1)], 1).float()
 
 
 MARGIN = 9 / 8
@@ -224,7 +218,7 @@ def mix_weights(kind: Tensor, first: Tensor, second: Tensor, beta: float) -> tup
 
 
 class Mixing(NamedTuple):
-    """What PixMix draws for N images and up to R = k rounds.
+    """The draws of PixMix for N images and up to R = k rounds.
 
     Args:
         rounds: int64 `[N]`, 0 to R.

@@ -18,6 +18,7 @@ from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import UNFIT_INPUT, ModelError, did_you_mean
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient, Objective
@@ -51,7 +52,7 @@ def channels_at(model: Classifier, robust: Classifier, layers: tuple[Sequence[st
     sizes = [size] if size else [(side, side) for side in SIDES]
     view = robust.view or model.view
     count = view.channels if view is not None else channels_of(robust.net)
-    device = next(iter(model.parameters()), torch.zeros(0)).device
+    device = device_of(model)
     for height, width in sizes:
         blank = torch.zeros(1, count, height, width, device=device)
         shapes = [_shapes(net, names, blank) for net, names in zip((model, robust), layers, strict=True)]
@@ -69,11 +70,7 @@ def channels_at(model: Classifier, robust: Classifier, layers: tuple[Sequence[st
 
 
 def _shapes(model: Classifier, names: Sequence[str], images: Tensor) -> list[torch.Size]:
-    """Shapes of the layers' outputs that a pass reaches: a head behind them may want images of another size.
-
-    Raises:
-        ModelError: there is no such layer.
-    """
+    """Shapes of the layers' outputs that a pass reaches: a head behind them may want images of another size."""
     found: dict[str, torch.Size] = {}
     modules = dict(model.net.named_modules())
     for name in names:
@@ -274,9 +271,9 @@ class MixingNet(MixtureNet):
 
     @override
     def weights(self, images: Tensor) -> Tensor:
-        return self.gate.alpha(self.seen(images)[2])
+        return self.gate.alpha(self.outputs(images)[2])
 
-    def seen(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def outputs(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of g and of h, both `[N, K]`, and gamma `[N]`, from one pass through each.
 
         Args:
@@ -291,8 +288,8 @@ class MixingNet(MixtureNet):
 
     @override
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images to log-probabilities `[N, K]`; while it tells gamma, `[N, K + 1]` with that as the last."""
-        accurate, robust, gamma = self.seen(images)
+        """Normalised images to log-probabilities `[N, K]`; with `tells_gamma`, `[N, K + 1]` with gamma as the last."""
+        accurate, robust, gamma = self.outputs(images)
         found = self.mix(accurate, robust, self.gate.alpha(gamma))
         return torch.cat([found, gamma[:, None]], 1) if self.tells_gamma else found
 
@@ -332,7 +329,7 @@ class TargetedOrNot(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`."""
+        """Objective of each image, `[N]`."""
         logits = required(answer.logits)
         plain = F.cross_entropy(logits, self.labels, reduction="none")
         targets = self.targets.clamp(min=0)
@@ -358,13 +355,13 @@ class GateLoss(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`."""
+        """Objective of each image, `[N]`."""
         gamma = (answer.features or {})[self.layer]
         return (1 - self.share) * self.of(answer) + self.share * F.softplus(-gamma)
 
 
 class GateState(PGDState):
-    """As for PGD; besides each sample's own number of steps, momentum and share of the gate."""
+    """State of PGD, with each sample's own number of steps, momentum and share of the gate."""
 
     velocity: Tensor
     limit: Tensor

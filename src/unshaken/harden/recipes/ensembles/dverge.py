@@ -26,8 +26,10 @@ from unshaken.harden.engine.ensemble import Members, alike, apart, members_in, m
 from unshaken.harden.engine.inner import Inner
 from unshaken.harden.engine.recipe import Setup, Step
 
+__all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
+
 LOGITS = "logits"
-"""The last distillation point: what the network says."""
+"""The last distillation point: the output of the network."""
 
 
 def distillation_points(model: Classifier) -> tuple[str, ...]:
@@ -69,18 +71,15 @@ def features_at(model: Classifier, layer: str) -> Iterator[Callable[[Tensor], Te
     def thrown(_module: nn.Module, _inputs: object, output: Tensor) -> None:
         raise _LayerReached(output)  # before a ReLU that works in place can change it
 
-    def look(images: Tensor) -> Tensor:
+    def features_of(images: Tensor) -> Tensor:
         try:
             model(images)
         except _LayerReached as reached:
             return reached.features
         raise ModelError(f"model {model.name!r}: a forward pass does not come by the layer {layer!r}")
 
-    handle = modules[layer].register_forward_hook(thrown)
-    try:
-        yield look
-    finally:
-        handle.remove()
+    with modules[layer].register_forward_hook(thrown):
+        yield features_of
 
 
 def distil(
@@ -116,13 +115,13 @@ def distil(
     """
     ball = Ball.of(sources, torch.full((len(sources),), eps, device=sources.device), "linf")
     z, g = sources, torch.zeros_like(sources)
-    with features_at(model, layer) as look:
+    with features_at(model, layer) as features_of:
         with torch.no_grad():
-            wanted = look(targets)
+            wanted = features_of(targets)
         for _ in range(steps):
             z = z.detach().requires_grad_(True)
             with torch.enable_grad():
-                (slope,) = torch.autograd.grad((look(z) - wanted).square().sum(), z)
+                (slope,) = torch.autograd.grad((features_of(z) - wanted).square().sum(), z)
             size = slope.abs().sum((1, 2, 3), keepdim=True).clamp_min(1e-12)
             g = momentum * g + slope / size
             z = ball.project(z.detach() - step_size * eps * ball.steepest(g, z.detach()))
@@ -131,8 +130,6 @@ def distil(
         meter.backwards += steps * len(sources)
     return z
 
-
-__all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
 
 DISTILLED, ATTACKED = "dverge.distilled", "dverge.attacked"
 
@@ -233,7 +230,7 @@ class Dverge(Members):
         return total
 
     def _shown(self, step: Step, turn: int) -> Tensor:
-        """What each member is shown, `[N, B, C, H, W]`: images distilled from the k-th before it in turn k."""
+        """Images that each member is shown, `[N, B, C, H, W]`: images distilled from the k-th before it in turn k."""
         n, images = len(members_in(step)), step.images
         if self.learn in ("others", "own"):
             return step.extra[DISTILLED].roll(turn, 0)

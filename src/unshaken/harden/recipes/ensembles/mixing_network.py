@@ -1,4 +1,4 @@
-"""The mixing network: a small network that sees attacks coming, and then lets the robust of two models speak."""
+"""The mixing network: a small network that detects attacks, and then gives the robust of two models more weight."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing_extensions import override
 from unshaken.certify.smoothing.mixture import normalised
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import unescape
-from unshaken.core.device import widen
+from unshaken.core.device import device_of, widen
 from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
@@ -143,7 +143,7 @@ class MixingNetwork(AdversarialRecipe):
         if self._robust is None and not self.robust:
             raise ModelError("mixing-network: name the robust model, as in mixing-network:robust=run:runs/robust")
         robust = copy.deepcopy(loaded(self.robust) if self._robust is None else self._robust)
-        robust.to(next(iter(model.parameters()), torch.zeros(0)).device)
+        robust.to(device_of(model))
         layers = named(self.layers_accurate, model), named(self.layers_robust, robust)
         early, late = channels_at(model, robust, layers)
         widths = [int(s) for s in self.widths.split("+")]
@@ -159,7 +159,7 @@ class MixingNetwork(AdversarialRecipe):
             momentum=self.momentum,
         )
         scales = {"scale_accurate": self.scale_accurate, "scale_robust": self.scale_robust}
-        device = next(iter(model.parameters()), torch.zeros(0)).device
+        device = device_of(model)
         model.net = MixingNet(model, robust, layers, trunk, gate, **scales).to(device)
         return model
 
@@ -168,7 +168,7 @@ class MixingNetwork(AdversarialRecipe):
         net, images = _mixing(setup.model), setup.images[:2]
         with evaluating(setup.model), torch.no_grad():
             try:
-                accurate, robust, _ = net.seen(normalised(setup.model, images))
+                accurate, robust, _ = net.outputs(normalised(setup.model, images))
             except UNFIT_INPUT as error:
                 raise ModelError(
                     f"mixing-network: one of the two models cannot take these images: {first_line(error)}"
@@ -220,7 +220,7 @@ class MixingNetwork(AdversarialRecipe):
 
 
 def gamma_and_alpha(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """What the mixing network says: the logit of "attacked" and the weight of the robust model, both `[N]`.
+    """Outputs of the mixing network: the logit of "attacked" and the weight of the robust model, both `[N]`.
 
     Args:
         model: with a mixing network.
@@ -228,7 +228,7 @@ def gamma_and_alpha(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """
     net = _mixing(model)
     with evaluating(model), torch.no_grad():
-        gamma = torch.cat([net.seen(normalised(model, x))[2] for x in torch.split(images, 256)])
+        gamma = torch.cat([net.outputs(normalised(model, x))[2] for x in torch.split(images, 256)])
         return gamma, net.gate.alpha(gamma)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
 import torch
@@ -24,7 +24,7 @@ EPS = 1e-8
 def attention_diversification(
     attention: Tensor, *, threshold: float = 2.0, pairwise: bool = False, reduce: bool = True
 ) -> Tensor:
-    """How much the rows of an attention matrix look at the same keys, in [0, 1].
+    """Mean cosine of the rows of an attention matrix with their mean, or with one another, in [0, 1].
 
     Abar is the mean over heads, m its mean over queries, `tau = threshold / N`; entries up to tau are cut to 0 without
     a gradient through the comparison. It is the mean over queries i of `cos(cut(m), cut(Abar_i))`; or, pairwise, the
@@ -50,16 +50,16 @@ def attention_diversification(
         raise ParameterError(f"threshold={threshold!r} must be 0 or more, in units of even attention")
     rows = attention.float().mean(1)
     tokens = rows.shape[-1]
-    kept = _unit(rows * (rows > threshold / tokens))
+    cut = _unit(rows * (rows > threshold / tokens))
     if pairwise:
         if tokens < 2:
             raise ParameterError("pairwise needs 2 tokens or more")
-        together = kept.sum(1).square().sum(-1) - kept.square().sum((1, 2))
+        together = cut.sum(1).square().sum(-1) - cut.square().sum((1, 2))
         value = together / (tokens * (tokens - 1))
     else:
         mean = rows.mean(1)
         mean = _unit(mean * (mean > threshold / tokens))
-        value = (kept @ mean[..., None]).mean((1, 2))
+        value = (cut @ mean[..., None]).mean((1, 2))
     return value.mean() if reduce else value
 
 
@@ -78,7 +78,7 @@ def surviving(maps: Tensor, *, threshold: float = 2.0) -> Tensor:
 
 
 def overfocus(maps: Tensor) -> Tensor:
-    """How much more than an even share the most attended token gets: `N max_j m_j`, 1 (even) to N (all on one).
+    """Attention to the most attended token over an even share: `N max_j m_j`, 1 (even) to N (all on one).
 
     Args:
         maps: `[L, B, heads, N, N]`, as `attention_maps` gives them; m is their mean over heads and queries.
@@ -105,7 +105,7 @@ def attention_entropy(maps: Tensor) -> Tensor:
 
 
 def attention_stability(before: Tensor, after: Tensor) -> Tensor:
-    """How alike attention is on an image and on its changed version: the mean over queries of `cos(Abar_i, Abar'_i)`.
+    """Likeness of attention on an image and on its changed version: the mean over queries of `cos(Abar_i, Abar'_i)`.
 
     Even attention is alike for free: read it beside `attention_entropy`.
 
@@ -166,12 +166,10 @@ class ADL(Recipe):
     @contextmanager
     def _gathering(self, step: Step) -> Iterator[None]:
         layers = self._chosen(attention_layers(step.classifier))
-        handles = [layer.register_forward_pre_hook(self._reader(layer, step)) for layer in layers]
-        try:
+        with ExitStack() as hooks:
+            for layer in layers:
+                hooks.enter_context(layer.register_forward_pre_hook(self._reader(layer, step)))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def _reader(self, layer: nn.Module, step: Step) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def read(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -181,9 +179,9 @@ class ADL(Recipe):
                 q, k = queries_and_keys(layer, inputs[0].float())
                 maps = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
                 value = attention_diversification(maps, threshold=self.threshold, pairwise=self.pairwise)
-            kept = surviving(maps.detach()[None], threshold=self.threshold).mean()
-            seen = torch.stack([value, kept, torch.ones_like(kept)])
-            step.extra["adl"] = step.extra["adl"] + seen if "adl" in step.extra else seen
+            share = surviving(maps.detach()[None], threshold=self.threshold).mean()
+            sums = torch.stack([value, share, torch.ones_like(share)])
+            step.extra["adl"] = step.extra["adl"] + sums if "adl" in step.extra else sums
 
         return read
 
@@ -194,6 +192,6 @@ class ADL(Recipe):
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Over their norms; nothing stays nothing, and has no gradient."""
+    """Vectors over their norms; zero vectors stay zero, and have no gradient."""
     unit: Tensor = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True).clamp_min(EPS)
     return unit

@@ -26,9 +26,9 @@ def begin_counts(setup: Setup) -> None:
 def class_shares(step: Step, memory: Memory) -> Tensor:
     """The share of each class, `[K]`; all batches of the first epoch are added to what was counted before."""
     if step.epoch == 0:
-        seen = [widen(torch.bincount(step.labels, minlength=step.classes))]
-        step.average(seen)
-        memory["counts"] = memory["counts"].to(seen[0]) + seen[0]
+        counted = [widen(torch.bincount(step.labels, minlength=step.classes))]
+        step.average(counted)
+        memory["counts"] = memory["counts"].to(counted[0]) + counted[0]
     counts = memory["counts"]
     return counts / counts.sum()
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, PrivateAttr
@@ -17,6 +18,7 @@ from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
+from unshaken.harden.engine.ensemble import statistics
 from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup, Step
 from unshaken.harden.recipes.losses.three_heads_net import (
     AllHeads,
@@ -26,7 +28,7 @@ from unshaken.harden.recipes.losses.three_heads_net import (
     dropped,
     entropy,
     route,
-    three_heads_net,
+    section_of,
 )
 from unshaken.models.loaders.load import second_model
 
@@ -66,26 +68,23 @@ def teacher_passes(teacher: Classifier, images: Tensor, *, rate: float, passes: 
         `[S, N, K]`, without a graph.
     """
     linear = [m for m in teacher.net.modules() if isinstance(m, nn.Linear)][-1:]
-    seen: list[Tensor] = []
-    handle = linear[0].register_forward_pre_hook(lambda _m, args: seen.append(args[0])) if linear else None
-    try:
-        with evaluating(teacher), torch.no_grad():
-            logits = teacher(images)
-    finally:
-        if handle is not None:
-            handle.remove()
+    features: list[Tensor] = []
+    with evaluating(teacher), torch.no_grad(), ExitStack() as hooks:
+        for module in linear:
+            hooks.enter_context(module.register_forward_pre_hook(lambda _m, args: features.append(args[0])))
+        logits = teacher(images)
     with torch.no_grad():
-        if len(seen) != 1 or seen[0].ndim != 2 or not torch.equal(linear[0](seen[0]), logits):
+        if len(features) != 1 or features[0].ndim != 2 or not torch.equal(linear[0](features[0]), logits):
             return torch.stack([logits] * passes)
-        n, width = seen[0].shape
-        draws = rng.fresh(passes * width).view(n, passes, width).transpose(0, 1).to(seen[0])
-        found: Tensor = linear[0](dropped(seen[0], rate, draws))
+        n, width = features[0].shape
+        draws = rng.fresh(passes * width).view(n, passes, width).transpose(0, 1).to(features[0])
+        found: Tensor = linear[0](dropped(features[0], rate, draws))
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What three heads cost.
+    """Cost of a network with three heads.
 
     Args:
         tunable: parameters that learn.
@@ -101,7 +100,7 @@ class Cost:
 
     @property
     def share(self) -> float:
-        """Tunable over original parameters."""
+        """Ratio of tunable to original parameters."""
         return self.tunable / self.original
 
 
@@ -149,7 +148,9 @@ class ThreeHeads(Recipe):
     @override
     def rebuild(self, model: Classifier) -> Classifier:
         named = [part.strip() for part in self.section.split("+") if part.strip()]
-        net = three_heads_net(model.net, named, self.share, shared=self.shared, mode=self.mode)
+        net = model.net
+        if not isinstance(net, ThreeHeadsNet):
+            net = ThreeHeadsNet(net, section_of(net, named, self.share), shared=self.shared, mode=self.mode)
         return _around(model, net)
 
     @override
@@ -272,8 +273,8 @@ def _three(model: Classifier) -> ThreeHeadsNet:
 
 def _around(model: Classifier, net: nn.Module) -> Classifier:
     """A classifier that differs in its network alone."""
-    options: dict[str, Any] = {"classes": model.classes, "view": model.view, "name": model.name, "reject": model.reject}
-    if model.mean is not None and model.std is not None:
-        options |= {"mean": model.mean.flatten().tolist(), "std": model.std.flatten().tolist()}
-    found = Classifier(net, differentiable=model.differentiable, **options)
+    found = Classifier(
+        net, **statistics(model), classes=model.classes, view=model.view, differentiable=model.differentiable,
+        name=model.name, reject=model.reject,
+    )  # fmt: skip
     return found.to(device_of(model)).train(model.training)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -43,7 +43,7 @@ class ReplayedModule(nn.Module):
 
 
 class Record:
-    """What the modules of a trunk gave in one pass.
+    """Outputs of the modules of a trunk in one pass.
 
     Args:
         outputs: module path to its outputs, in the order of the calls.
@@ -102,15 +102,13 @@ def recording(net: nn.Module, trunk: Sequence[str], section: Mapping[str, nn.Mod
     def end(*_: Any) -> None:
         record.ended = True
 
-    handles = [
-        net.get_submodule(path).register_forward_hook(lambda _m, _i, out, path=path: keep(path, out)) for path in trunk
-    ]
-    handles += [module.register_forward_pre_hook(end) for module in section.values()]
-    try:
+    with ExitStack() as hooks:
+        for path in trunk:
+            module = net.get_submodule(path)
+            hooks.enter_context(module.register_forward_hook(lambda _m, _i, out, path=path: keep(path, out)))
+        for module in section.values():
+            hooks.enter_context(module.register_forward_pre_hook(end))
         yield record
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def section_of(net: nn.Module, named: Sequence[str], share: float) -> tuple[str, ...]:
@@ -177,20 +175,13 @@ def _place(net: nn.Module, path: str, module: nn.Module) -> None:
 def _versions(value: Any) -> list[int]:
     found: list[int] = []
 
-    def look(part: Any) -> Any:
+    def note(part: Any) -> Any:
         if isinstance(part, Tensor) and not part.is_inference():
             found.append(part._version)
         return part
 
-    tree_map(look, value)
+    tree_map(note, value)
     return found
-
-
-def without_inplace(net: nn.Module) -> None:
-    """Activations write to new tensors from now on, so that what came before them can be used twice."""
-    for module in net.modules():
-        if getattr(module, "inplace", False) is True:
-            module.inplace = False  # type: ignore[assignment]
 
 
 def dropped(features: Tensor, rate: float, draws: Tensor) -> Tensor:
@@ -253,7 +244,7 @@ def route(logits: Tensor) -> Tensor:
 
 
 def decided(logits: Tensor, mode: Mode) -> Tensor:
-    """What a mode makes of the three heads.
+    """Combine the logits of the three heads as a mode does.
 
     Args:
         logits: `[3, N, K]`, heads in the order of `HEADS`.
@@ -292,13 +283,15 @@ class ThreeHeadsNet(nn.Module):
         self, net: nn.Module, section: Sequence[str], *, shared: bool = False, mode: Mode = "combined"
     ) -> None:
         super().__init__()
-        without_inplace(net)
+        for module in net.modules():  # activations write to new tensors: what came before them is used twice
+            if getattr(module, "inplace", False) is True:
+                module.inplace = False  # type: ignore[assignment]
         self.net, self.section, self.mode = net, tuple(section), mode
         self.trunk = trunk_of(net, section)
         own = [net.get_submodule(path) for path in section]
         self.unclean = nn.ModuleList(copy.deepcopy(m).requires_grad_(True) for m in own)
-        kept = [*self.unclean[:-1], copy.deepcopy(own[-1]).requires_grad_(True)] if shared else None
-        self.combined = nn.ModuleList(kept or (copy.deepcopy(m).requires_grad_(True) for m in own))
+        copies = [*self.unclean[:-1], copy.deepcopy(own[-1]).requires_grad_(True)] if shared else None
+        self.combined = nn.ModuleList(copies or (copy.deepcopy(m).requires_grad_(True) for m in own))
         net.requires_grad_(False)
         self.train(self.training)
 
@@ -319,7 +312,7 @@ class ThreeHeadsNet(nn.Module):
         return decided(self.passed(images, HEADS), self.mode)
 
     def clean(self, images: Tensor) -> Tensor:
-        """The original's logits."""
+        """The logits of the original network."""
         logits: Tensor = self.net(images)
         return logits
 
@@ -338,7 +331,7 @@ class ThreeHeadsNet(nn.Module):
         return torch.stack(found)
 
     def _both(self, images: Tensor) -> Tensor:
-        """See the class: one pass of the trunk, and of each section over the images that it is for."""
+        """Logits in training mode: one pass of the trunk, and of each section over the images that it is for."""
         if len(images) % 2:
             raise ParameterError(
                 f"three heads learn from clean images and as many changed ones, not from {len(images)}"
@@ -378,10 +371,3 @@ class AllHeads(nn.Module):
     @override
     def forward(self, images: Tensor) -> Tensor:
         return self.net.passed(images)
-
-
-def three_heads_net(net: nn.Module, section: Sequence[str], share: float, *, shared: bool, mode: Mode) -> ThreeHeadsNet:
-    """The network around another, its section named or chosen by the share of parameters that may learn."""
-    if isinstance(net, ThreeHeadsNet):
-        return net
-    return ThreeHeadsNet(net, section_of(net, section, share), shared=shared, mode=mode)

@@ -69,8 +69,8 @@ class WorstClass(Recipe):
 
     @override
     def after_epoch(self, epoch: Epoch) -> None:
-        wrong, seen = epoch.memory["errors"]
-        errors = wrong / seen.clamp(min=1)
+        wrong, total = epoch.memory["errors"]
+        errors = wrong / total.clamp(min=1)
         epoch.memory["q"] = hedge(epoch.memory["q"].to(errors), errors, self.eta)
         epoch.memory["errors"] = torch.zeros_like(epoch.memory["errors"])
         epoch.figures["worst_class_error"] = float(errors.max())

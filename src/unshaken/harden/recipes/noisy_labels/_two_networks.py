@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.ensemble import members_of, with_members
-from unshaken.harden.engine.recipe import Recipe, Setup
+from unshaken.harden.engine.recipe import Recipe, Setup, has_several_processes
 
 
 class TwoNetworks(Recipe):
@@ -57,6 +56,5 @@ def refuse_processes(name: str) -> None:
     Raises:
         ParameterError: several processes train together, each of which would have a table of its own.
     """
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if together and torch.distributed.get_world_size() > 1:
+    if has_several_processes():
         raise ParameterError(f"{name} remembers each sample in one table: train it in one process (--devices 1)")

@@ -27,35 +27,31 @@ from unshaken.labels.correct.adele import (
     start_of_correction,
 )
 from unshaken.labels.losses import Gate, multi_scale_consistency, multi_scale_cross_entropy
+from unshaken.harden.engine.recipe import (
+    MASKS,
+    Epoch,
+    FirstTry,
+    Recipe,
+    Setup,
+    Step,
+    frozen_statistics,
+    has_several_processes,
+from unshaken.labels.correct.early_learning import has_started, start_of_correction
+from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
+from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
 from unshaken.measure import iou
 
-NAME = "scale_logarithms"
-
-
-def add_scales(model: Classifier, count: int) -> None:
-    """Give the net a parameter `[count]` whose softmax are the weights of the scales, equal at first.
-
-    Args:
-        model: changed in place.
-        count: number of scales.
-    """
-    device = device_of(model.net)
-    model.net.register_parameter(NAME, nn.Parameter(torch.zeros(count, device=device)))
+SCALES = "scale_logarithms"
 
 
 def scale_weights(model: Classifier) -> Tensor:
     """The weights of the scales, of sum 1, with their gradient, `[count]`."""
-    return model.net.get_parameter(NAME).softmax(0)
-
-
-def remove_scales(model: Classifier) -> None:
-    """The net without that parameter; weights that were saved with it load into it too."""
-    delattr(model.net, NAME)
-    model.net.register_load_state_dict_pre_hook(_without_scales)  # type: ignore[no-untyped-call]
+    return model.net.get_parameter(SCALES).softmax(0)
 
 
 def _without_scales(_: nn.Module, weights: dict[str, Any], prefix: str, *rest: Any) -> None:
-    weights.pop(prefix + NAME, None)
+    """Before loading into a net without learned scales: weights that were saved with them are taken all the same."""
+    weights.pop(prefix + SCALES, None)
 
 
 LABELS, COUNTS, CURVE, START, BLOCK = "labels", "counts", "curve", "start", "block"
@@ -115,18 +111,19 @@ class ADELE(Recipe):
     @override
     def rebuild(self, model: Classifier) -> Classifier:
         if self.learned_scales:
-            add_scales(model, len(self.scales))
+            equal = torch.zeros(len(self.scales), device=device_of(model.net))  # their softmax are the weights w
+            model.net.register_parameter(SCALES, nn.Parameter(equal))
         return model
 
     @override
     def end(self, model: Classifier) -> None:
         if self.learned_scales:
-            remove_scales(model)
+            delattr(model.net, SCALES)
+            model.net.register_load_state_dict_pre_hook(_without_scales)  # type: ignore[no-untyped-call]
 
     @override
     def begin(self, setup: Setup) -> None:
-        together = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if together and torch.distributed.get_world_size() > 1:
+        if has_several_processes():
             raise ParameterError("adele remembers each label in one table: train it in one process (--devices 1)")
         if self.scales.count(1.0) != 1:
             raise ParameterError(f"adele: scales={'+'.join(map(str, self.scales))} must hold 1 once")
@@ -150,8 +147,8 @@ class ADELE(Recipe):
         labels = overlaid(step.labels, memory[LABELS][rows])
         logits = []
         for scale in self.scales:
-            kept = scale == 1 or self.statistics == "all"
-            with nullcontext() if kept else frozen_statistics(step.classifier):
+            counted = scale == 1 or self.statistics == "all"
+            with nullcontext() if counted else frozen_statistics(step.classifier):
                 logits.append(at_scale(step.model, step.shown, scale))
         own = logits[self.scales.index(1.0)].detach()
         memory[COUNTS] += overlap_counts(own.argmax(1), step.labels, step.classes)
@@ -181,17 +178,12 @@ class ADELE(Recipe):
         curve, starts = epoch.memory[CURVE].cpu().numpy(), epoch.memory[START]
         for label in range(1, curve.shape[1]):
             if int(starts[label]) == UNKNOWN:
-                start = self._given_start(label) or start_of_correction(curve[:, label], threshold=self.threshold)
+                given = self.starts[0 if len(self.starts) == 1 else label - 1] if self.starts else None
+                start = given or start_of_correction(curve[:, label], threshold=self.threshold)
                 if has_started(start, len(curve)) and start is not None:
                     starts[label] = start
 
-    def _given_start(self, label: int) -> int | None:
-        if not self.starts:
-            return None
-        return self.starts[0] if len(self.starts) == 1 else self.starts[label - 1]
-
     def _correct(self, epoch: Epoch) -> None:
-        """Correct the labels of the classes that are due."""
         memory, block = epoch.memory, epoch.number // self.every
         on = memory[START] != UNKNOWN
         due = on & (memory[BLOCK] != block)

@@ -35,5 +35,5 @@ class CoTeaching(TwoNetworks):
     def loss(self, step: Step) -> Tensor:
         logits = alike(step, step.shown).float()
         losses = torch.stack([F.cross_entropy(z, step.labels, reduction="none") for z in logits])
-        kept = smallest(losses.detach(), forget_rate(step.epoch, self.rate, self.ramp))
-        return losses.gather(1, kept.flip(0)).mean(1).sum()
+        chosen = smallest(losses.detach(), forget_rate(step.epoch, self.rate, self.ramp))
+        return losses.gather(1, chosen.flip(0)).mean(1).sum()

@@ -77,11 +77,9 @@ class DivideMix(TwoNetworks):
     def loss(self, step: Step) -> Tensor:
         rng = step.rng.fold(self.info.name)
         views = [random_crop_flip(step.images, rng.fold(v), self.pad, self.mirror) for v in range(VIEWS)]
-        return self._warm(step, views[0]) if step.epoch < self.warmup else self._divided(step, views)
-
-    def _warm(self, step: Step, images: Tensor) -> Tensor:
-        """Cross-entropy with the given labels."""
-        logits = alike(step, images).float()
+        if step.epoch >= self.warmup:
+            return self._divided(step, views)
+        logits = alike(step, views[0]).float()
         weight = float(self.confidence_penalty)
         return torch.stack([F.cross_entropy(z, step.labels) + weight * negative_entropy(z) for z in logits]).sum()
 
@@ -101,13 +99,7 @@ class DivideMix(TwoNetworks):
 
     @torch.no_grad()
     def _guessed(self, step: Step, views: list[Tensor], clean: Tensor) -> Tensor:
-        """What each network is to learn of each sample, `[2, B, K]`.
-
-        Args:
-            step: the batch.
-            views: of its images, each `[B, C, H, W]`.
-            clean: w by the other network, `[2, B]`.
-        """
+        """Targets of each network, `[2, B, K]`, of views `[B, C, H, W]` and of w by the other network, `[2, B]`."""
         p = torch.stack([alike(step, view).float().softmax(2) for view in views], 1)  # [2, V, B, K]
         guessed = guess_labels(p, self.temperature)
         parts = []

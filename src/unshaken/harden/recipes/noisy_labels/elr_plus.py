@@ -23,7 +23,7 @@ TABLE, AVERAGE = "targets", "average."
 
 
 def average_decay(step: int, steps: int, most: float) -> float:
-    """How much of the averaged weights stays in a step: `most exp(-5 (1 - min(k, S) / S)^2)`.
+    """Share of the averaged weights that stays in a step: `most exp(-5 (1 - min(k, S) / S)^2)`.
 
     Args:
         step: k, from 0.

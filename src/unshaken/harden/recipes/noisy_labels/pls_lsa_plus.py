@@ -17,9 +17,8 @@ from unshaken.harden.engine.ensemble import Ensemble, alike, apart, members_in, 
 from unshaken.harden.engine.projection import Output, ProjectionNet, add_projector, remove_projector
 from unshaken.harden.engine.recipe import Epoch, Setup, Step
 from unshaken.harden.engine.strong_views import strong_view
-from unshaken.harden.recipes.noisy_labels._tracking import stage_layer, track
 from unshaken.harden.recipes.noisy_labels._two_networks import check_two, refuse_processes
-from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, WEIGHT
+from unshaken.harden.recipes.noisy_labels.pls import CONTRAST, GUESS, NOISY, WEIGHT, stage_layer, track
 from unshaken.harden.recipes.noisy_labels.pls_lsa import PLSLSA
 
 Doubt = Literal["both", "other", "own"]
@@ -100,7 +99,7 @@ class PLSLSAPlus(PLSLSA):
             table[:, step.rows.to(table.device)] = step.extra[GUESS]
 
     def _doubted(self, step: Step) -> tuple[Tensor, Tensor]:
-        """Which labels of the batch each network is to doubt, and their weights, `[2, B]`."""
+        """Whether each network is to doubt each label of the batch, and their weights, `[2, B]`."""
         memory, rows = step.memory[self.info.name], step.rows.to(step.images.device)
         noisy, weights = memory[NOISY][:, rows], memory[WEIGHT][:, rows]
         if self.doubt == "own":
@@ -135,13 +134,7 @@ def _nets(model: Classifier) -> list[Classifier]:
 
 
 def _outputs(step: Step, images: Tensor, *names: Output) -> tuple[Tensor, ...]:
-    """Several outputs of one counted training pass of both networks, each `[2, B, its width]`.
-
-    Args:
-        step: the batch.
-        images: of each network, `[2, B, C, H, W]`.
-        names: what is wanted.
-    """
+    """Several outputs of one counted training pass of both networks on `[2, B, C, H, W]`, each `[2, B, its width]`."""
     nets = [cast(ProjectionNet, member.net) for member in members_in(step)]
     with ExitStack() as stack:
         for net in nets:

@@ -101,7 +101,7 @@ class RCAL(Recipe):
         images, targets = step.images, step.soft_labels
         if self.mixup:
             images, targets = mixup_batch(images, targets, *Mixup(alpha=self.mixup).drawn(step))
-        with watched_features(net, layer) as seen:
+        with watched_features(net, layer) as features:
             total = F.cross_entropy(step.model(images).float(), targets)
             if self.individual and self.mixup:
                 step.model(step.images)
@@ -111,7 +111,7 @@ class RCAL(Recipe):
             total = torch.lerp(total, F.cross_entropy(head(points), classes), memory[SHARE])
         if self.individual:
             frozen = memory[FROZEN][step.rows.to(images.device)]
-            apart = individual_representation(seen[-1].float(), frozen) / memory[SCALE]
+            apart = individual_representation(features[-1].float(), frozen) / memory[SCALE]
             step.figures["apart"] = float(apart.detach())
             total = total + self.individual * apart
         return total

@@ -19,7 +19,7 @@ HEADS = 4
 
 
 class Parts:
-    """What of a vision transformer is needed to show it some of its patches only.
+    """The parts of a vision transformer that are needed to show it some of its patches only.
 
     Args:
         net: this package's small one, or one of timm's with a plain forward.
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
 
     @override
     def forward(self, encoded: Tensor, ahead: int, shown: Tensor) -> Tensor:
-        """`[N, P, out]`.
+        """Predict every patch, `[N, P, out]`.
 
         Args:
             encoded: `[N, ahead + V, D]`.
@@ -124,8 +124,8 @@ class MaskedAutoencoder(nn.Module):
         parts = Parts(self.encoder)
         tokens = parts.tokens(images)
         place = (self.shown + parts.prefix)[..., None].expand(-1, -1, tokens.shape[-1])
-        seen = torch.cat([tokens[:, : parts.prefix], tokens.gather(1, place)], 1)
-        predicted: Tensor = self.decoder(parts.encode(seen), parts.prefix, self.shown)
+        visible_tokens = torch.cat([tokens[:, : parts.prefix], tokens.gather(1, place)], 1)
+        predicted: Tensor = self.decoder(parts.encode(visible_tokens), parts.prefix, self.shown)
         return predicted.flatten(1)
 
     @contextmanager
@@ -139,7 +139,7 @@ class MaskedAutoencoder(nn.Module):
 
 
 def visible(draws: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Which patches are shown, and which are to be rebuilt.
+    """Draw the patches that are shown, and those to be rebuilt.
 
     Args:
         draws: uniform `[N, P]`; the smallest of each row are shown.
@@ -149,8 +149,8 @@ def visible(draws: Tensor, share: float) -> tuple[Tensor, Tensor]:
         int64 `[N, V]`, and bool `[N, P]`.
     """
     count = draws.shape[1]
-    kept = min(max(1, round(count * (1 - share))), count - 1)
-    shown = draws.argsort(1)[:, :kept]
+    count_shown = min(max(1, round(count * (1 - share))), count - 1)
+    shown = draws.argsort(1)[:, :count_shown]
     return shown, torch.ones_like(draws, dtype=torch.bool).scatter(1, shown, False)
 
 
@@ -170,11 +170,3 @@ def normalised(vectors: Tensor) -> Tensor:
     """Each vector to mean 0 and deviation 1."""
     spread = vectors.var(-1, keepdim=True, unbiased=False)
     return (vectors - vectors.mean(-1, keepdim=True)) / (spread + 1e-6).sqrt()
-
-
-def bare_keys(_: nn.Module, weights: dict[str, Any], prefix: str, *rest: Any) -> None:
-    """Before loading into a net whose decoder is gone: weights saved with one are taken all the same."""
-    for key in [k for k in weights if k.startswith((f"{prefix}encoder.", f"{prefix}decoder."))]:
-        value = weights.pop(key)
-        if key.startswith(f"{prefix}encoder."):
-            weights[prefix + key.removeprefix(f"{prefix}encoder.")] = value

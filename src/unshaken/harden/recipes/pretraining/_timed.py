@@ -1,4 +1,4 @@
-"""Networks that are told the noise level, and what stands around them: scaling, projector, which output is asked."""
+"""Networks with the noise level as an input: levels over a run, input scaling, projector and choice of output."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 from unshaken.generate.edm import karras_grid
+from unshaken.harden.engine.layers import last_layer
 from unshaken.harden.recipes.pretraining._masked import Parts
 from unshaken.models.networks.timed_cnn import CLEAN, time_embedding
 
@@ -50,7 +51,7 @@ def grid_points(step: int, steps: int, *, first: int = 20, last: int = 80) -> in
 
 
 def stage_length(steps: int, *, first: int = 20, last: int = 80) -> int:
-    """K' of `grid_points`.
+    """Steps K' of a stage of `grid_points`.
 
     >>> stage_length(600_000)
     258406
@@ -89,7 +90,7 @@ Output = Literal["logits", "features", "projection"]
 
 
 class TimedEncoder(Protocol):
-    """What a network of one's own must have to be used as it is; any other gets the noise level by `NoiseLevelNet`.
+    """Interface of a network that takes the noise level itself; any other gets the noise level by `NoiseLevelNet`.
 
     Args:
         width: D, numbers a feature vector.
@@ -132,11 +133,9 @@ class NoiseLevelNet(nn.Module):
     def __init__(self, net: nn.Module, injection: Injection) -> None:
         super().__init__()
         parts = Parts(net) if injection == "token" else None
-        last = [name for name, module in net.named_modules() if isinstance(module, nn.Linear) and name][-1:]
-        if not last:
-            raise ModelError(f"{type(net).__name__} has no linear layer at its end: give a network with a head")
-        head = cast(nn.Linear, net.get_submodule(last[0]))
-        net.set_submodule(last[0], nn.Identity())
+        last = last_layer(net)
+        head = cast(nn.Linear, net.get_submodule(last))
+        net.set_submodule(last, nn.Identity())
         self.injection, self.net, self.width = injection, net, head.in_features
         self.time = nn.Linear(EMBEDDED, self.width * (2 if injection == "film" else 1))
         if parts is None:
@@ -146,14 +145,18 @@ class NoiseLevelNet(nn.Module):
         self.head = head  # the last linear layer that is registered: another number of classes replaces it
 
     def features(self, images: Tensor, time: Tensor) -> Tensor:
-        """See `TimedEncoder.features`.
+        """Features `[N, D]` of scaled noisy images `[N, C, H, W]` and their noise levels `[N]`.
 
         Raises:
             ModelError: what stands before the last linear layer gives no `[N, D]`.
         """
         embedding = self.time(time_embedding(time, EMBEDDED).to(self.time.weight))
         if self.injection == "token":
-            return self._among_tokens(images, embedding)
+            parts = Parts(self.net)
+            tokens, more = parts.tokens(images), embedding[:, None] + self.place
+            ahead, patches = tokens[:, : parts.prefix], tokens[:, parts.prefix :]
+            encoded = parts.encode(torch.cat([ahead, more.to(tokens), patches], 1))
+            return encoded[:, 0] if parts.prefix else encoded.mean(1)
         found = self.net(images)
         if found.shape != (len(images), self.width):
             raise ModelError(
@@ -167,13 +170,6 @@ class NoiseLevelNet(nn.Module):
             found = found + embedding
         normed: Tensor = self.norm(found)
         return normed
-
-    def _among_tokens(self, images: Tensor, embedding: Tensor) -> Tensor:
-        parts = Parts(self.net)
-        tokens = parts.tokens(images)
-        more = embedding[:, None] + self.place
-        found = parts.encode(torch.cat([tokens[:, : parts.prefix], more.to(tokens), tokens[:, parts.prefix :]], 1))
-        return found[:, 0] if parts.prefix else found.mean(1)
 
     @override
     def forward(self, images: Tensor) -> Tensor:
@@ -195,14 +191,14 @@ def projector(width: int, hidden: int, out: int) -> nn.Sequential:
 
 
 class TimedNet(nn.Module):
-    """A classifier's net for one noise level: scales its input by `c_in`, and tells the encoder the level.
+    """A classifier's net for one noise level: scales its input by `c_in`, and gives the encoder the level.
 
     As a classifier it works at `level`, which stands among its weights. Under `asked` it takes other levels and gives
     other outputs.
 
     Args:
-        encoder: told the level.
-        informed: whether it is; else it hears the same level always.
+        encoder: takes the level.
+        informed: whether the encoder gets it; else it always gets level 1.
     """
 
     level: Tensor

@@ -14,13 +14,13 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
+from unshaken.harden.engine.projection import load_without
 from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, FirstTry, Recipe, Setup, Step
 from unshaken.harden.recipes.pretraining._masked import (
     HEADS,
     Decoder,
     MaskedAutoencoder,
     Parts,
-    bare_keys,
     cells_of,
     patches_of,
     visible,
@@ -129,7 +129,7 @@ class MaskedAutoencoding(Recipe):
         net = cast(MaskedAutoencoder, model.net)
         for name in net.unused:
             net.get_parameter(name).requires_grad_(True)
-        net.encoder.register_load_state_dict_pre_hook(bare_keys)  # type: ignore[no-untyped-call]
+        load_without(net.encoder, "decoder")
         model.net = net.encoder
 
     @torch.no_grad()

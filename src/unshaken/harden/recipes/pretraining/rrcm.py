@@ -122,7 +122,7 @@ class RepresentationConsistency(Recipe):
         net = cast(TimedNet, setup.model.net)
         net.level.fill_(self.least)
         with torch.no_grad(), net.asked(net.level.expand(len(setup.images)), "features"):
-            setup.model(setup.images)  # says at once where features do not fit
+            setup.model(setup.images)  # raises at once where features do not fit
         setup.memory.update({TARGET + k: _plain(v) for k, v in net.state_dict().items()})
         setup.memory[SEED] = torch.tensor(setup.seed)
         self._wanted(net, False)
@@ -167,10 +167,10 @@ class RepresentationConsistency(Recipe):
 
     def _contrast(self, step: Step, rng: SampleRng, noise: Tensor) -> Tensor:
         level = torch.full((len(noise),), self.least, device=noise.device)
-        looks = PHOTOS if self.views == "photos" else SMALL
+        settings = PHOTOS if self.views == "photos" else SMALL
         first, second = (
-            noisy(strong_view(step.images, look, rng.fold(f"view{i}"), self.mirror), noise, level)
-            for i, look in enumerate(looks)
+            noisy(strong_view(step.images, view, rng.fold(f"view{i}"), self.mirror), noise, level)
+            for i, view in enumerate(settings)
         )
         pairs = [(first, second), (second, first)][: 2 if self.swap else 1]
         losses = []
@@ -184,7 +184,9 @@ class RepresentationConsistency(Recipe):
         grid = karras_grid(count, self.most, self.least)
         where = self.drawn(step, rng, count)
         higher, lower = (grid[i].float().to(noise) for i in (where, where + 1))
-        images = weak_view(step.images, rng, self.mirror)
+        turn = rng.fold("mirror").fresh(1)[:, 0].to(step.images.device) < self.mirror
+        still = torch.zeros(len(turn), dtype=torch.int64, device=turn.device)
+        images = crop_flip(step.images, still, still, turn, 0)
         output: Output = "projection" if self.project else "features"
         found = self._online(step, noisy(images, noise, higher), higher, output)
         with torch.no_grad():
@@ -230,7 +232,7 @@ def _plain(weight: Tensor) -> Tensor:
 
 
 def noisy(images: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-    """`x_t = x + t n` for images on the scale of [-1, 1], said on that of [0, 1]: `x + t / 2 n`, not clipped.
+    """`x_t = x + t n` for images on the scale of [-1, 1]; on that of [0, 1] `x + t / 2 n`, not clipped.
 
     Args:
         images: `[N, C, H, W]` in [0, 1].
@@ -238,16 +240,3 @@ def noisy(images: Tensor, noise: Tensor, level: Tensor) -> Tensor:
         level: t, `[N]`.
     """
     return images + noise * (level / 2).view(-1, 1, 1, 1)
-
-
-def weak_view(images: Tensor, rng: SampleRng, mirror: float) -> Tensor:
-    """A mirror image for some: what consistency is asked of.
-
-    Args:
-        images: `[N, C, H, W]`.
-        rng: the samples' streams.
-        mirror: probability.
-    """
-    turn = rng.fold("mirror").fresh(1)[:, 0].to(images.device) < mirror
-    still = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    return crop_flip(images, still, still, turn, 0)

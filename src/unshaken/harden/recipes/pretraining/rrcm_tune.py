@@ -13,7 +13,7 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import Recipe, Setup, Step
+from unshaken.harden.engine.recipe import Recipe, Setup, Step, has_several_processes
 from unshaken.harden.recipes.losses.consistency import consistency_loss, noisy_logits
 from unshaken.harden.recipes.pretraining._timed import Injection, TimedNet, nearest_level, timed
 
@@ -61,7 +61,7 @@ class RepresentationTuning(Recipe):
 
     @property
     def level(self) -> float:
-        """The level t that the network is told, on images in [-1, 1]."""
+        """The level t that the network gets, on images in [-1, 1]."""
         true = 2 * self.sigma
         return nearest_level(true, self.points, least=self.least, most=self.most)[1] if self.points else true
 
@@ -74,8 +74,7 @@ class RepresentationTuning(Recipe):
 
     @override
     def begin(self, setup: Setup) -> None:
-        many = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if self.head_steps and many and torch.distributed.get_world_size() > 1:
+        if self.head_steps and has_several_processes():
             raise ParameterError("rrcm-tune: head_steps works in one process: give --devices 1, or head_steps=0")
         with torch.no_grad():
             setup.model(setup.images)

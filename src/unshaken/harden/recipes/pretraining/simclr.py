@@ -67,7 +67,7 @@ class ContrastivePretraining(Recipe):
     def begin(self, setup: Setup) -> None:
         net = cast(ProjectionNet, setup.model.net)
         with torch.no_grad(), net.giving("features"):
-            setup.model(setup.images)  # says at once where features do not fit
+            setup.model(setup.images)  # raises at once where features do not fit
         net.last.requires_grad_(False)
 
     @override
@@ -78,7 +78,7 @@ class ContrastivePretraining(Recipe):
     def views(self, step: Step) -> tuple[Tensor, Tensor]:
         """Two strong views of each image, each by the sample's own stream."""
         rng = step.rng.fold(self.info.name)
-        one, two = (strong_view(step.images, look, rng.fold(f"view{i}"), self.mirror) for i, look in enumerate(SMALL))
+        one, two = (strong_view(step.images, view, rng.fold(f"view{i}"), self.mirror) for i, view in enumerate(SMALL))
         return one, two
 
 

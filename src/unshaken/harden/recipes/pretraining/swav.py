@@ -81,7 +81,7 @@ def sinkhorn_codes(scores: Tensor, *, eps: float = 0.05, iterations: int = 3, sh
 def code_entropy(codes: Tensor) -> tuple[float, float]:
     """Entropy of the mean code, and the mean entropy of a code, in nats.
 
-    The first is `ln K` where prototypes share the samples equally. Both are where nothing is told apart: training has
+    The first is `ln K` where prototypes share the samples equally. Both are where all samples look alike: training has
     collapsed. It goes well where the first is high and the second is low.
 
     Args:
