@@ -72,7 +72,7 @@ class ClassNames:
         return [ids, synonyms]
 
     def _ids(self) -> Iterator[tuple[int, str]]:
-        from unshaken.models.loaders.imagenet import imagenet_classes  # torchvision, only where it is needed
+        from unshaken.models.loaders.published_classes import imagenet_classes  # torchvision, only where it is needed
 
         published = [_plain(name) for name in imagenet_classes()]
         own = [_plain(name.partition(",")[0]) for name in self.classes]

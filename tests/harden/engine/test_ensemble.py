@@ -14,7 +14,7 @@ from unshaken.core.errors import DataError, ModelError
 from unshaken.core.search_copy import search_copy
 from unshaken.harden.engine.ensemble import Ensemble, ensemble, mean_prediction, members_of, redrawn, transferability
 from unshaken.harden.recipes.ensembles.ensemble_at import EnsembleAT
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 
 
 def linear(weights, name="linear"):

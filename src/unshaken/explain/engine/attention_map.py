@@ -17,8 +17,7 @@ from unshaken.explain.engine.activation_map import LayerMap, enlarged
 from unshaken.explain.engine.attribution import Attribution, AttributionMap
 from unshaken.explain.engine.target import Score, Target, TargetScore
 from unshaken.explain.engine.tokens import Tokens, find_tokens
-from unshaken.models.networks.attention import attention_of
-from unshaken.models.networks.attention_outputs import attention_gradient, output_place
+from unshaken.models.networks.attention import attention_gradient, attention_of, output_place
 
 RELEVANCE = "relevance"
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError
-from unshaken.models.networks.attention import attention_layers, attention_names, token_side
-from unshaken.models.networks.attention_outputs import is_plain, output_place
+from unshaken.models.networks.attention import attention_layers, attention_names, is_plain, output_place, token_side
 
 LEAST = 1e-6
 """A token whose gradient is below this share of the largest one is not read."""

@@ -11,13 +11,10 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.extras import need
 from unshaken.models.loaders.weights import first_line
-from unshaken.models.networks.small import Small, SmallNet
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import Small, SmallCNN, SmallNet, StridedCNN, UNet
 from unshaken.models.networks.small_vit import SmallViT
-from unshaken.models.networks.strided_cnn import StridedCNN
 from unshaken.models.networks.tile_net import TileNet
 from unshaken.models.networks.timed_cnn import TimedCNN
-from unshaken.models.networks.unet import UNet
 
 SMALL: dict[str, type[Small]] = {
     "small": SmallNet,

@@ -9,7 +9,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.harden.recipes.pretraining._timed import NoiseLevelNet, TimedNet, input_scale, timed
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 from unshaken.models.networks.small_vit import SmallViT
 from unshaken.models.networks.timed_cnn import TimedCNN
 
