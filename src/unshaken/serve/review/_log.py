@@ -72,8 +72,8 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     _check(review, act)
     last = connection.execute(sa.select(t.review.c.log).where(t.review.c.id == key).with_for_update()).scalar_one()
     reader, name = act.reader
-    if (there := _with_token(connection, key, reader, act.token)) is not None:
-        return _same(there, act)
+    if there := rows_of(connection, key, t.verdict.c.reader == reader, t.verdict.c.token == act.token):
+        return _same(there[0], act)
     withdrawn = _last_valid(connection, key, reader) if act.action is Action.WITHDRAW else None
     item = withdrawn.item if withdrawn is not None else act.item
     item = check_item(review, item)
@@ -98,7 +98,11 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     connection.execute(t.review.update().where(t.review.c.id == key).values(log=row.number))
     after = status_of([*history, row], kept.given, review.readers_per_item)
     _keep(connection, key, item, before, after)
-    _keep_reading(connection, key, act.reader, item, [*history, row])
+    reading = {  # whether the reader may see the suggestion, and has answered or skipped the item
+        "revealed": is_revealed([*history, row], name, blind=True),
+        "handled": any(r.reader == name and r.action is Action.VERDICT for r in valid_rows([*history, row])),
+    }
+    _upsert(connection, t.reading, {"review": key, "reader": reader, "item": item}, reading, reading)
     if (change := (name in after.standing) - (name in before.standing)) != 0:
         _count(connection, key, READER, reader, change)
     return row
@@ -161,11 +165,6 @@ def _columns(row: RecordedVerdict, key: int, reader: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _with_token(connection: sa.Connection, key: int, reader: int, token: str) -> RecordedVerdict | None:
-    found = rows_of(connection, key, t.verdict.c.reader == reader, t.verdict.c.token == token)
-    return found[0] if found else None
-
-
 def _same(there: RecordedVerdict, act: Act) -> RecordedVerdict:
     """The row that an earlier act with the same token left."""
     same_item = act.action is Action.WITHDRAW or there.item == act.item
@@ -197,17 +196,6 @@ def _keep(connection: sa.Connection, key: int, item: int, before: ItemStatus, af
     if before.state is not after.state:
         _count(connection, key, STATE, t.STATES.index(before.state), -1)
         _count(connection, key, STATE, t.STATES.index(after.state), 1)
-
-
-def _keep_reading(
-    connection: sa.Connection, key: int, reader: tuple[int, str], item: int, history: list[RecordedVerdict]
-) -> None:
-    """Write down whether a reader has answered or skipped an item, and may see its suggestion."""
-    values = {
-        "revealed": is_revealed(history, reader[1], blind=True),
-        "handled": any(row.reader == reader[1] and row.action is Action.VERDICT for row in valid_rows(history)),
-    }
-    _upsert(connection, t.reading, {"review": key, "reader": reader[0], "item": item}, values, values)
 
 
 def _count(connection: sa.Connection, key: int, kind: str, number: int, change: int) -> None:

@@ -11,7 +11,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
-from unshaken.serve.names import checked_name
+from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import as_time, now, row_of
 from unshaken.serve.review._readers import Readers

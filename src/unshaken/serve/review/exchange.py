@@ -23,7 +23,7 @@ from unshaken.labels.correct.overlay import ExportCounts, to_overlay, write_corr
 from unshaken.labels.correct.table import from_csv, to_csv
 from unshaken.labels.review.protocol import ItemState
 from unshaken.labels.review.verdict import Verdict
-from unshaken.serve.recorded_data import open_recorded
+from unshaken.serve.images import open_recorded
 from unshaken.serve.review.store import ReviewStore
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from unshaken.core.version import __version__
-from unshaken.serve.problem import MEDIA_TYPE
+from unshaken.serve.guard import MEDIA_TYPE
 from unshaken.serve.score.bodies import FORM, IMAGES, JSON, TENSORS, ScoreRequest
 from unshaken.serve.score.schema import Problem
 

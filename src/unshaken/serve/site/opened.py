@@ -18,9 +18,7 @@ from unshaken.core.errors import DataError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN
 from unshaken.run import read_config
-from unshaken.serve.images import SIDES, Picture, Pictures, encode_picture
-from unshaken.serve.lazy_cache import LazyCache
-from unshaken.serve.recorded_data import open_recorded
+from unshaken.serve.images import SIDES, LazyCache, Picture, Pictures, encode_picture, open_recorded
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.site.grid import SampleGrid
 from unshaken.store.read_rows import parse_rows

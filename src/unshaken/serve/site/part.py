@@ -12,13 +12,12 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from unshaken.core.errors import UnshakenError
-from unshaken.serve.part import Part
+from unshaken.serve.app import Part
 from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
-from unshaken.serve.site.job_records import JobRecords
-from unshaken.serve.site.jobs import Jobs
-from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
+from unshaken.serve.site.jobs import JobRecords, Jobs
+from unshaken.serve.site.pages import jobs, run, runs, samples
 from unshaken.serve.site.state import Site
 from unshaken.store.cache_dir import cache_dir
 from unshaken.store.run_dir import RunDir
@@ -81,7 +80,7 @@ def site_part(site: Site, *, every: float = EVERY) -> Part:
         finally:
             ended.set()
 
-    pages = (runs, run, samples, compare, papers) + (() if site.read_only else (jobs,))
+    pages = (runs, run, samples) + (() if site.read_only else (jobs,))
     nav = (("Runs", "/runs"), ("Papers", "/papers")) + (() if site.read_only else (("Jobs", "/jobs"),))
     return Part("site", site, [page.router for page in pages], nav=nav, lifespan=refreshed)
 

@@ -11,7 +11,7 @@ from unshaken.core.numbers import shorten
 from unshaken.report.blocks import Block
 from unshaken.report.pages import comparison_page, report_page
 from unshaken.report.summary import build
-from unshaken.serve.lazy_cache import LazyCache
+from unshaken.serve.images import LazyCache
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.grid import SampleGrid
 from unshaken.serve.site.index import RunIndex

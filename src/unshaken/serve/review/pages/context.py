@@ -13,14 +13,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole, shorten
 from unshaken.data.dataset import Dataset
-from unshaken.serve.access import Session
-from unshaken.serve.images import Pictures
-from unshaken.serve.lazy_cache import LazyCache
+from unshaken.serve.access import Reader, Session
+from unshaken.serve.images import LazyCache, Pictures
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.review.records import ItemView, Review
 from unshaken.serve.review.store import ReviewStore
-from unshaken.serve.session import Reader
 
 NAV = (
     ("Review", "next"),

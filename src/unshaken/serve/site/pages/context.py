@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 from urllib.parse import urlencode
@@ -10,12 +11,13 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from unshaken.core.errors import ParameterError
-from unshaken.serve.access import Session
+from unshaken.serve.access import Reader, Session
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
-from unshaken.serve.session import Reader
+from unshaken.serve.site.index import RefreshReport
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
+from unshaken.serve.site.records import KINDS
 from unshaken.serve.site.state import Site
 
 LARGEST = 2**31 - 1
@@ -120,3 +122,32 @@ def _in_run(number: RunNumber, site: Here, session: Reader) -> RunContext:
 
 
 InRun = Annotated[RunContext, Depends(_in_run)]
+
+
+def kinds_of() -> list[str]:
+    """Every kind of run that a list may hold."""
+    return sorted({*KINDS.values(), "attack", "certify", "detect"})
+
+
+def show_time(seconds: float) -> str:
+    """A time as text, in UTC; a dash where it is not known.
+
+    >>> show_time(0), show_time(86400.0)
+    ('–', '1970-01-02 00:00')
+    """
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if 0 < seconds < 2**40 else "–"
+
+
+def show_duration(seconds: float) -> str:
+    """A duration as text.
+
+    >>> show_duration(4.2), show_duration(125)
+    ('4 s', '2 min 5 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def describe_refresh(last: RefreshReport) -> str:
+    """What the last look at the directories found."""
+    return " ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles)))
