@@ -10,7 +10,7 @@ from PIL import Image
 
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
-from unshaken.models.loaders.published_classes import imagenet_classes
+from unshaken.models.class_names import imagenet_classes
 from unshaken.run.align import align, aligned
 from unshaken.run.label_record import LabelRecord
 

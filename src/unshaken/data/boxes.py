@@ -68,8 +68,8 @@ class BoxTable:
             own = self.rows.get(dataset.ids[index], [])
             if labels is not None and self.classes is not None:
                 own = [row for row in own if self.classes[row] == labels[i]]
-            corners, kept = _placed(self.boxes[own], *photo_size(dataset, index), seen_as(dataset, view))
-            found.append(torch.from_numpy(corners[kept].astype(np.float32)))
+            corners, remaining = _placed(self.boxes[own], *photo_size(dataset, index), seen_as(dataset, view))
+            found.append(torch.from_numpy(corners[remaining].astype(np.float32)))
         return found
 
     def objects(self, dataset: Dataset, indices: Sequence[int], view: View | None) -> Tensor:
@@ -84,16 +84,16 @@ class BoxTable:
         for index in indices:
             own = self.rows.get(dataset.ids[index], [])
             width, height = photo_size(dataset, index)
-            corners, kept = _placed(self.boxes[own], width, height, seen_as(dataset, view))
+            corners, remaining = _placed(self.boxes[own], width, height, seen_as(dataset, view))
             areas = self.boxes[own, 2] * width * self.boxes[own, 3] * height if self.areas is None else self.areas[own]
             crowd = np.zeros(len(own)) if self.crowd is None else self.crowd[own]
             classes = np.zeros(len(own)) if self.classes is None else self.classes[own]
-            rows = np.concatenate([corners, np.stack([classes, crowd, areas], 1)], 1)[kept]
+            rows = np.concatenate([corners, np.stack([classes, crowd, areas], 1)], 1)[remaining]
             found.append(torch.from_numpy(rows.astype(np.float32)))
         return stack_boxes(found, OBJECT)
 
     def check(self, dataset: Dataset) -> None:
-        """Refuse a table of other data.
+        """Refuse a table whose ids or classes are not those of a data set.
 
         Raises:
             DataError: no id of the table is a sample of the data, or a class has no name in the data.

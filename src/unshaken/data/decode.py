@@ -130,7 +130,7 @@ class Placement:
 
 
 def place_photo(width: int, height: int, view: View) -> Placement:
-    """Where the pixels of a photo end up.
+    """Place a photo under the window of a view: its resized sides, and where the window begins.
 
     The long side and the corner of the cut are rounded as torchvision's `Resize` and `CenterCrop` do.
 
@@ -251,7 +251,7 @@ def pixels_of(
     size: int | None = None,
     mode: str | None = None,
 ) -> Pixels:
-    """Pixels as they are wanted.
+    """Bring an image to the mode, size and channels that a model or a SPEC asks for.
 
     Args:
         image: of mode `L` or `RGB`.

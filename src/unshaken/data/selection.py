@@ -120,8 +120,8 @@ def long_tail_rows(
     draw = SampleRng.of(seed, "long tail", ids).keys.numpy()
     first = int((labels == 0).sum())
     counts = tail_counts(first if most is None else min(most, first), classes, ratio)
-    kept = [np.flatnonzero(labels == k) for k in range(classes)]
-    return np.sort(np.concatenate([rows[np.argsort(draw[rows])[:n]] for rows, n in zip(kept, counts, strict=True)]))
+    members = [np.flatnonzero(labels == k) for k in range(classes)]
+    return np.sort(np.concatenate([rows[np.argsort(draw[rows])[:n]] for rows, n in zip(members, counts, strict=True)]))
 
 
 def with_long_tail(dataset: Dataset, text: str) -> Dataset:

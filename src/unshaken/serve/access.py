@@ -167,7 +167,7 @@ class Access:
         return reader
 
     def log_out(self, response: Response) -> None:
-        """Take the cookie away."""
+        """Log a reader out: take the cookie away."""
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
     def _count_attempt(self, request: Request) -> None:

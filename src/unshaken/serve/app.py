@@ -70,7 +70,7 @@ def create_app(
     read_only: bool = False,
     proxy: Proxy | None = None,
 ) -> FastAPI:
-    """The web application.
+    """Make the web application of some parts.
 
     Args:
         parts: what it serves; its first page leads to the first entry of their navigation.

@@ -18,7 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 def problem(status: int, why: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
-    """A problem document.
+    """Make a problem document.
 
     Args:
         status: of the HTTP answer.

@@ -84,7 +84,7 @@ class Pictures:
 
 
 def encode_picture(pixels: Any, side: int) -> Picture:
-    """A picture of pixels.
+    """Encode pixels as a picture for browsers.
 
     Args:
         pixels: uint8 `[H, W, C]`, 1 or 3 channels.

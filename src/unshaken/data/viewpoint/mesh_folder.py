@@ -55,7 +55,7 @@ class Mesh:
 
     @classmethod
     def plain(cls, vertices: NDArray[Any], faces: NDArray[Any], colour: tuple[float, float, float]) -> Mesh:
-        """A mesh of one colour."""
+        """Make a mesh of one colour from vertices `[V, 3]` and faces `[F, 3]`."""
         n = len(faces)
         colours = np.broadcast_to(np.asarray(colour, np.float32), (n, 3, 3)).copy()
         corners, none = np.zeros((n, 3, 2), np.float32), np.full(n, -1, np.int32)
@@ -142,11 +142,9 @@ class _Assets:
         return True  # asked for all the same, so that what is absent is noted
 
     def keys(self) -> Iterable[str]:
-        """Nothing is offered that is not asked for."""
         return ()
 
     def namespaced(self, namespace: str) -> _Assets:
-        """The same folder."""
         return self
 
 
@@ -299,8 +297,8 @@ class MeshFolder(ObjectSet):
 
     @override
     def content(self) -> Iterable[object]:
-        beside = sorted({p for f in self._files for p in f.parent.iterdir() if p.is_file()})
-        return [(p.relative_to(self.root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in beside]
+        siblings = sorted({p for f in self._files for p in f.parent.iterdir() if p.is_file()})
+        return [(p.relative_to(self.root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in siblings]
 
     def _renderer(self, index: int) -> RayRenderer:
         if index not in self._renderers:

@@ -77,7 +77,7 @@ def posterior_of_low(values: Numbers) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What a detector says of each sample.
+    """The scores and decisions of a detector of wrong labels.
 
     Args:
         score: the larger, the more suspect, in [0, 1], `[N]`.

@@ -189,7 +189,7 @@ def _answer(row: RecordedVerdict, given: int) -> Answer | None:
 
 @dataclass(frozen=True, slots=True)
 class PairAgreement:
-    """Two readers.
+    """The agreement of two readers.
 
     Args:
         readers: their names.
@@ -206,7 +206,7 @@ class PairAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """All readers.
+    """The agreement of all readers of a review.
 
     Args:
         items: number of items with two answers or more.
@@ -221,7 +221,7 @@ class Agreement:
     accuracy: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The figures as plain values for JSON."""
         pairs = [
             {"readers": list(p.readers), "items": p.items, "same": p.same, "kappa": p.kappa and p.kappa.to_json()}
             for p in self.pairs
@@ -231,7 +231,7 @@ class Agreement:
 
 
 def agreement_of(answers: Sequence[Mapping[str, Answer]]) -> Agreement:
-    """How far readers agree. Answers are categories: several classes together are one of their own.
+    """Measure how far readers agree. Answers are categories: several classes together are one of their own.
 
     Args:
         answers: of each item, reader to answer, as `independent_answers` gives them.

@@ -21,7 +21,7 @@ from unshaken.models.zero_shot import TEMPLATE, DualEncoder, check_classes, chec
 
 @model_kind("openclip", form="openclip:ARCH/WEIGHTS?classes=FILE[&templates=FILE]", options=("templates",))
 def load(spec: ModelSpec, download: bool) -> Classifier:
-    """A zero-shot classifier.
+    """A zero-shot classifier from an image-text model.
 
     `WEIGHTS` is a file or a pretrained tag. The classes' file has one name a line; the templates' file one sentence a
     line with `{}` where the name goes (without it: "a photo of a {}.").

@@ -11,9 +11,9 @@ from torch import nn
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.extras import need
+from unshaken.models.class_names import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.options import stem_channels
-from unshaken.models.loaders.published_classes import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import file_by_url, file_of_repository, load_weights, read_weights
 from unshaken.models.networks.architectures import build_for, timm_net

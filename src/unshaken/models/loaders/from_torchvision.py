@@ -9,8 +9,8 @@ from torchvision import models
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.models.class_names import learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
-from unshaken.models.loaders.published_classes import learned_imagenet
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import file_by_url, load_weights, read_weights
 from unshaken.models.networks.architectures import build_for, near, torchvision_net

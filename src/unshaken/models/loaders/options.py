@@ -169,8 +169,8 @@ def _channels(classifier: Classifier, spec: ModelSpec, mean: Sequence[float] | N
 def _view(classifier: Classifier, spec: ModelSpec, channels: int | None) -> View | None:
     size, view = image_size(spec), classifier.view
     if size is not None:
-        kept = view or View(*size)
-        view = replace(kept, height=size[0], width=size[1], resize=None)
+        base = view or View(*size)
+        view = replace(base, height=size[0], width=size[1], resize=None)
     if (fit := spec.options.get("fit")) is not None:
         if fit not in FITS:
             raise ParameterError(f"model {str(spec)!r}: fit={shorten(fit)}; {did_you_mean(fit, FITS)}")

@@ -100,7 +100,7 @@ def _described(value: Any) -> str | None:
         return _all([part for pair in sorted(value.items(), key=lambda pair: repr(pair[0])) for part in pair])
     if isinstance(value, BaseModel):
         return _record(value, list(type(value).model_fields))
-    parameters = getattr(type(value), "__dataclass_params__", None)  # of a dataclass
+    parameters = getattr(type(value), "__dataclass_params__", None)
     if parameters is not None and parameters.frozen:
         return _record(value, [field.name for field in dataclasses.fields(value)])
     return None

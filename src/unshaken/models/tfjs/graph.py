@@ -116,7 +116,6 @@ class GraphNet(nn.Module):
             self._steps.append(step)
 
     def _computed(self, step: _Step, values: Mapping[str, Value]) -> Value:
-        """The value of a node."""
         given: list[Tensor] = []
         try:
             for name, place in step.inputs:

@@ -26,7 +26,7 @@ STATE, READER = "state", "reader"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a reader does.
+    """An act of a reader on a review.
 
     Args:
         reader: number and name.
@@ -44,12 +44,12 @@ class Act:
 
 
 def now() -> int:
-    """Microseconds since 1970, UTC."""
+    """The time now, in microseconds since 1970, UTC."""
     return time.time_ns() // 1000
 
 
 def as_time(microseconds: int) -> datetime:
-    """The time of a column."""
+    """Convert microseconds since 1970, as columns hold them, to a time in UTC."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
@@ -77,15 +77,15 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     withdrawn = _last_valid(connection, key, reader) if act.action is Action.WITHDRAW else None
     item = withdrawn.item if withdrawn is not None else act.item
     item = check_item(review, item)
-    kept = connection.execute(sa.select(t.item).where(t.item.c.review == key, t.item.c.id == item)).one()
+    stored = connection.execute(sa.select(t.item).where(t.item.c.review == key, t.item.c.id == item)).one()
     history = rows_of(connection, key, t.verdict.c.item == item)
-    before = status_of(history, kept.given, review.readers_per_item)
+    before = status_of(history, stored.given, review.readers_per_item)
     if act.action is Action.SETTLE and before.state not in (ItemState.DISPUTED, ItemState.SETTLED):
         raise ParameterError(f"item {item} is {before.state.value}: only what readers disagree on is settled")
     revealed = act.action is Action.SETTLE or is_revealed(history, name, blind=review.blind)
-    near = json.loads(kept.near)
+    near = json.loads(stored.near)
     shown = ReviewContext(
-        suggestion=revealed and kept.suggested is not None,
+        suggestion=revealed and stored.suggested is not None,
         labels=review.labels,
         neighbours=tuple(near[0] + (near[1] if revealed else [])),
     )
@@ -96,7 +96,7 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     )  # fmt: skip
     connection.execute(t.verdict.insert(), _columns(row, key, reader))
     connection.execute(t.review.update().where(t.review.c.id == key).values(log=row.number))
-    after = status_of([*history, row], kept.given, review.readers_per_item)
+    after = status_of([*history, row], stored.given, review.readers_per_item)
     _keep(connection, key, item, before, after)
     reading = {  # whether the reader may see the suggestion, and has answered or skipped the item
         "revealed": is_revealed([*history, row], name, blind=True),

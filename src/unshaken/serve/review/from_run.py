@@ -87,7 +87,7 @@ def create_from_run(
 
 
 def read_search(run: RunDir) -> SearchRecord:
-    """What `labels.json` says.
+    """Read `labels.json` of a finished search.
 
     Raises:
         RunError: there is none, or the search did not finish.

@@ -17,7 +17,7 @@ from unshaken.stress.engine.base import Stressor
 
 
 class DetectorVerdicts(State):
-    """What one detector says of images.
+    """The scores and decisions of one detector for images.
 
     Args:
         scores: float64 `[N]`, higher is more abnormal.
@@ -47,7 +47,7 @@ class Certificates(State):
 
 
 class Answers(State):
-    """What is known of images.
+    """The answers of a model and its detectors for images.
 
     Args:
         logits: float32 `[N, K]`.

@@ -32,7 +32,7 @@ class Rate:
         self._passes = self._seconds = 0.0
 
     def add(self, passes: int, seconds: float) -> None:
-        """One batch."""
+        """Count a batch: its passes and its seconds."""
         self._passes = MEMORY * self._passes + passes
         self._seconds = MEMORY * self._seconds + max(seconds, 1e-9)
 
@@ -162,7 +162,7 @@ class Batcher(Generic[In, Out]):
             self.admitted -= passes
 
     async def submit(self, work: In, *, images: int, passes: int, deadline: float, kind: Hashable = None) -> Out:
-        """Have a request answered.
+        """Queue a request, and wait for its answer.
 
         Args:
             work: handed to `run`.
@@ -209,15 +209,15 @@ class Batcher(Generic[In, Out]):
     def _take(self) -> list[_Job[In, Out]]:
         """The longest waiting job, and those of its kind that fit beside it."""
         first = self._queue.popleft()
-        taken, images, left = [first], first.images, deque[_Job[In, Out]]()
+        batch, images, left = [first], first.images, deque[_Job[In, Out]]()
         for job in self._queue:
             if job.kind == first.kind and images + job.images <= self.most:
-                taken.append(job)
+                batch.append(job)
                 images += job.images
             else:
                 left.append(job)
         self._queue = left
-        return taken
+        return batch
 
     def _answer(self, jobs: Sequence[_Job[In, Out]]) -> None:
         """Run jobs together; where that fails each alone, so that one cannot spoil the others."""

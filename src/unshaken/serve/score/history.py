@@ -157,7 +157,7 @@ class History:
 
 
 def describe(scorer: Scorer, images: int) -> ServiceRecord:
-    """What decides the meaning of a history's rows.
+    """Describe the service whose answers a history's rows count.
 
     Args:
         scorer: of the service.

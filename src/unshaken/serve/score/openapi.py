@@ -71,7 +71,7 @@ def answers(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 
 
 def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
-    """The description of routes."""
+    """Make the OpenAPI document of routes."""
     found = get_openapi(
         title="unshaken score",
         version=__version__,

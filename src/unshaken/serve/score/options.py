@@ -14,7 +14,7 @@ from unshaken.core.sources import sources_of
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused, and when.
+    """The limits on a request, a caller and the queue.
 
     Args:
         bytes: of a request's body.
@@ -92,7 +92,7 @@ class ScoreOptions(BaseModel):
 
     @property
     def perturbations(self) -> tuple[tuple[str, int], ...]:
-        """Names and severities."""
+        """The perturbations asked for, as names and severities."""
         pairs = (part.rpartition("-") for part in self.perturb.split("+") if part)
         return tuple((name, int(severity)) for name, _, severity in pairs)
 

@@ -20,7 +20,7 @@ from unshaken.store.run_dir import RunDir
 
 
 def score_part(scorer: Scorer, *, limits: Limits | None = None, history: History | None = None) -> Part:
-    """The addresses below `/v1`.
+    """Make the part of a server with the addresses below `/v1`.
 
     Args:
         scorer: answers.
@@ -78,5 +78,5 @@ def open_score_part(
     if calibrate_on is not None:
         calibration = calibrate(classifier, as_dataset(calibrate_on, download=download))
     scorer = Scorer(classifier, found, accept=accept, calibration=calibration, most=max_batch)
-    kept = None if history is None else History(RunDir(history), scorer, images=window)
-    return score_part(scorer, limits=limits, history=kept)
+    stored = None if history is None else History(RunDir(history), scorer, images=window)
+    return score_part(scorer, limits=limits, history=stored)

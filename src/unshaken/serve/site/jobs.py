@@ -48,11 +48,11 @@ class JobRecords:
             RunError: the database fails.
         """
         c = t.job.c
-        kept = sa.select(c.id).where(c.folder == self.folder).order_by(c.id.desc()).limit(MOST_KEPT)
+        stored = sa.select(c.id).where(c.folder == self.folder).order_by(c.id.desc()).limit(MOST_KEPT)
         with self._index.writing() as connection:
             connection.execute(t.job.delete().where(c.id == job.id))
             connection.execute(t.job.insert().values({**_columns(job), "folder": self.folder, "server": self._server}))
-            newest = connection.execute(kept).scalars().all()
+            newest = connection.execute(stored).scalars().all()
             connection.execute(t.job.delete().where(c.folder == self.folder, c.id < min(newest)))
 
     def load(self) -> list[Job]:
@@ -132,9 +132,9 @@ class Jobs:
 
     def all(self) -> list[Job]:
         """All jobs, the newest first: those of this server, and those that were kept of earlier and other ones."""
-        kept = [] if self.records is None else self.records.load()
+        stored = [] if self.records is None else self.records.load()
         with self._lock:
-            found = {job.id: job for job in kept} | self._jobs
+            found = {job.id: job for job in stored} | self._jobs
         return [found[id] for id in sorted(found, reverse=True)]
 
     def find(self, id: str) -> Job | None:
@@ -212,7 +212,10 @@ class Jobs:
     def _fill(self) -> None:
         """Begin jobs that wait, as many as may run."""
         with self._lock:
-            while self._waiting and not self._closed and self._running() < self.at_once:
+            while self._waiting and not self._closed:
+                running = [job.process for job in self._jobs.values() if job.process is not None]
+                if sum(process.poll() is None for process in running) >= self.at_once:
+                    return
                 job = self._waiting.popleft()
                 try:
                     with open(f"{job.out}.log", "wb") as log:
@@ -227,9 +230,6 @@ class Jobs:
                 job.state, job.started = JobState.RUNNING, time.time()
                 self._save(job)
                 threading.Thread(target=self._wait, args=(job, job.process), daemon=True).start()
-
-    def _running(self) -> int:
-        return sum(job.process is not None and job.process.poll() is None for job in self._jobs.values())
 
     def _wait(self, job: Job, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()

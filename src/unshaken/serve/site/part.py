@@ -47,7 +47,8 @@ def open_site(
     with ExitStack() as stack:
         store = stack.enter_context(ReviewStore.open(url))
         index = stack.enter_context(RunIndex(url, directories))
-        folder = _folder_of(directories)
+        local = (run.root for run in map(RunDir, directories) if run.local)
+        folder = Path(next(local, "runs"))
         started = None if read_only else Jobs(folder, records=JobRecords(index, os.path.abspath(folder)))
         if started is not None:
             stack.callback(started.close)
@@ -63,7 +64,7 @@ def site_parts(site: Site) -> list[Part]:
 
 
 def site_part(site: Site, *, every: float = EVERY) -> Part:
-    """The pages of a site.
+    """Make the part of a server with the pages of a site.
 
     Args:
         site: with the list of runs.
@@ -97,12 +98,6 @@ def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
         except Exception:  # whatever it is, the next look may succeed
             log.exception("the folders could not be looked at")
         took = time.monotonic() - began
-
-
-def _folder_of(directories: Sequence[str]) -> Path:
-    """The first of the folders that is on this machine; `runs` where none is."""
-    found = (run for run in map(RunDir, directories) if run.local)
-    return Path(next((run.root for run in found), "runs"))
 
 
 def _database_of(directories: Sequence[str]) -> str:

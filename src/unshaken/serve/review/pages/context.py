@@ -33,7 +33,7 @@ NAV = (
 
 @dataclass(frozen=True)
 class Application:
-    """What the pages share.
+    """The store and the data sets that the pages of reviews share.
 
     Args:
         store: of the reviews.
@@ -159,8 +159,8 @@ class ReviewContext:
             query: options; those that are None or empty are omitted.
         """
         path = "/".join(["/reviews", *(quote(str(part), safe="") for part in (self.key, *parts))])
-        kept = {k: v for k, v in query.items() if v not in (None, "")}
-        return f"{path}?{urlencode(kept)}" if kept else path
+        given = {k: v for k, v in query.items() if v not in (None, "")}
+        return f"{path}?{urlencode(given)}" if given else path
 
     def go(self, *parts: object, **query: object) -> RedirectResponse:
         """An answer that leads to another page of this review."""

@@ -30,9 +30,17 @@ def show_progress(here: InReview, last: int = 0, did: Did = "") -> Response:
     """How many items are in which state, what each reader has done, and how far readers agree."""
     progress = here.store.progress(here.name)
     blocks: list[Block] = [Headline("Progress", tuple(_lead(here, progress))), _tiles(here, progress)]
-    blocks += [Heading("Items by state"), _states(progress)]
+    counts = ((state, progress.states.get(state, 0)) for state in ItemState)
+    states = tuple(cells.line(WORDS[state], f"{n:,}", wording.percent(n / progress.total)) for state, n in counts)
+    heads = (Column("state", number=False), Column("items"), Column("share"))
+    blocks += [Heading("Items by state"), Table("Every item is in one state.", heads, states, "narrow")]
     if progress.readers:
-        blocks += [Heading("Readers"), _readers_table(progress)]
+        readers = tuple(
+            cells.line(name, f"{n:,}", wording.percent(n / progress.total)) for name, n in progress.readers.items()
+        )
+        heads = (Column("reader", number=False), Column("answered"), Column("share"))
+        table = Table("Items on which a reader's verdict counts.", heads, readers, "narrow")
+        blocks += [Heading("Readers"), table]
     message = message_of(last, did)
     return answer_blocks(**here.layout("Progress", "progress"), blocks=blocks, message=message)
 
@@ -61,26 +69,6 @@ def _tiles(here: ReviewContext, progress: Progress) -> Tiles:
             Tile("Settled", f"{count[ItemState.SETTLED]:,}", "decided after a disagreement"),
         )
     )
-
-
-def _states(progress: Progress) -> Table:
-    rows = tuple(
-        cells.line(WORDS[state], f"{progress.states.get(state, 0):,}", _share(progress, state)) for state in ItemState
-    )
-    heads = (Column("state", number=False), Column("items"), Column("share"))
-    return Table("Every item is in one state.", heads, rows, "narrow")
-
-
-def _share(progress: Progress, state: ItemState) -> str:
-    return wording.percent(progress.states.get(state, 0) / progress.total)
-
-
-def _readers_table(progress: Progress) -> Table:
-    rows = tuple(
-        cells.line(name, f"{n:,}", wording.percent(n / progress.total)) for name, n in progress.readers.items()
-    )
-    heads = (Column("reader", number=False), Column("answered"), Column("share"))
-    return Table("Items on which a reader's verdict counts.", heads, rows, "narrow")
 
 
 @router.get("/reviews/{name}/agreement")

@@ -44,9 +44,9 @@ def address_of(*parts: object, **query: object) -> str:
     >>> address_of("runs", 3, "samples", condition="fog-3", after="")
     '/runs/3/samples?condition=fog-3'
     """
-    kept = {k: v for k, v in query.items() if v not in (None, "")}
+    given = {k: v for k, v in query.items() if v not in (None, "")}
     path = "/".join(["", *(str(part) for part in parts if part != "")])
-    return f"{path}?{urlencode(kept)}" if kept else path
+    return f"{path}?{urlencode(given)}" if given else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +149,5 @@ def show_duration(seconds: float) -> str:
 
 
 def describe_refresh(last: RefreshReport) -> str:
-    """What the last look at the directories found."""
+    """Describe in words what the last refresh of the list found."""
     return " ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles)))
