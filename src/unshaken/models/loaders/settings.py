@@ -1,4 +1,4 @@
-"""`settings_of`: what decides a module's function beside its class and its weights, such as a stride or a factor."""
+"""What identifies a module beside its class and its weights: settings such as a stride, and its source file."""
 
 from __future__ import annotations
 

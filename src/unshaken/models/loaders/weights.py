@@ -1,4 +1,7 @@
-"""Weights from files: tensors only, never code, and a readable line for every file that is something else."""
+"""Weights from files: tensors only, never code, and a readable line for every file that is something else.
+
+Files of published weights are found in the local caches, and fetched only when the call allows it.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 Three forms are known: a linear layer `qkv` with `num_heads` (this package's and timm's), `torch.nn.MultiheadAttention`
 (torchvision's), and linear layers `query` and `key` (transformers').
+
+A head gives `O = A V`. With the gradient `G = d z / d O` the gradient by the attention itself is `d z / d A = G V'`,
+also where a fused kernel never writes A down.
 """
 
 from __future__ import annotations

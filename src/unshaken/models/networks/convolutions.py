@@ -1,4 +1,4 @@
-"""Small stacks of convolutions, with batch norm and without."""
+"""Small stacks of convolutions, with batch norm and without; and linear layers."""
 
 from __future__ import annotations
 

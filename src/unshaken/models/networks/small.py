@@ -1,4 +1,4 @@
-"""Small reference networks, quick enough to train and attack on a laptop."""
+"""Small reference networks of convolutions, quick enough to train and attack on a laptop."""
 
 from __future__ import annotations
 
