@@ -12,7 +12,8 @@ What comes out is upright (EXIF orientation applied) and either grayscale or RGB
 | 32-bit integers beyond 16 bits, floats, Lab | refused: their range is a guess |
 
 Only the formats of `FORMATS` are opened: other readers of Pillow start programs (Ghostscript, for a PostScript file
-named `.png`) or are little tested. Large images are decoded one at a time.
+named `.png`) or are little tested. Large images are decoded one at a time, and converted in strips: Pillow keeps four
+bytes a pixel of a colour image, 341 MiB for one of 89 million pixels, and no step has two such copies at once.
 """
 
 from __future__ import annotations

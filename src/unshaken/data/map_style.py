@@ -1,4 +1,4 @@
-"""Sets that give a sample by its index, such as those of torchvision and torch, and lists."""
+"""Sets that give a sample by its index, such as those of torch, and lists; `torchvision:NAME` opens one by its name."""
 
 from __future__ import annotations
 

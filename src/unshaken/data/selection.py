@@ -1,4 +1,4 @@
-"""Some samples of a data set: `subset` chooses them, `Selection` makes them a data set of their own."""
+"""Some samples of a data set: chosen by `subset`, or made long-tailed on purpose (`?longtail=100`)."""
 
 from __future__ import annotations
 

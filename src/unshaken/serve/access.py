@@ -1,4 +1,4 @@
-"""`Access`: who a request comes from, and the token that its forms must carry."""
+"""`Access`: who a request comes from, how often one may try to log in, and the token that forms must carry."""
 
 from __future__ import annotations
 
@@ -189,16 +189,6 @@ def _sign(key: bytes) -> str:
     return hmac.new(key, b"form", hashlib.sha256).hexdigest()
 
 
-def check_form_token(session: Session, sent: str) -> None:
-    """Check the token of a form.
-
-    Raises:
-        HTTPException: 403, it is not that of the reader's pages.
-    """
-    if not hmac.compare_digest(session.form_token.encode(), sent.encode()):
-        raise HTTPException(403, "The form is older than this server, or not from its pages. Load the page again.")
-
-
 async def _access(request: Request) -> Access:
     return cast(Access, request.app.state.access)
 
@@ -219,7 +209,8 @@ Reader = Annotated[Session, Depends(_session)]
 
 async def _sent(request: Request, session: Reader) -> Form:
     form = await read_form(request)
-    check_form_token(session, form.one("form", ""))
+    if not hmac.compare_digest(session.form_token.encode(), form.one("form", "").encode()):
+        raise HTTPException(403, "The form is older than this server, or not from its pages. Load the page again.")
     return form
 
 

@@ -1,4 +1,4 @@
-"""`read_form`: the fields of a form that was sent, checked once."""
+"""`read_form`: the fields of a form that was sent, checked once; `checked_name`: names that people give."""
 
 from __future__ import annotations
 

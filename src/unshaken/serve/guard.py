@@ -1,4 +1,4 @@
-"""`Guard`: what holds for every request and every answer, before any page is asked."""
+"""`Guard`: what holds for every request and every answer; `problem`: what went wrong, for programs (RFC 9457)."""
 
 from __future__ import annotations
 

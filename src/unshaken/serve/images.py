@@ -1,4 +1,4 @@
-"""The data set that a record names, its images as browsers show them, and what was made at some cost, kept."""
+"""`Pictures`: the images of a recorded data set as browsers show them; `LazyCache`: costly values, kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""`meshes:DIR`: a folder of meshes, in a folder a class, as objects that can be seen from any viewpoint."""
+"""`meshes:DIR`: a folder of meshes, in a folder a class, as objects that can be seen from any viewpoint.
+
+A mesh file is read strictly: nothing from outside its folder, nothing absent. It is rendered by rays on the CPU
+(Embree): no OpenGL, no window, the same pixels on every machine of one kind.
+"""
 
 from __future__ import annotations
 
@@ -334,7 +338,12 @@ def open_meshes(target: str, options: Options) -> MeshFolder:
     if options.split is not None:
         check_split(options, target)
         root = existing(str(root / options.split), options.spec, folder=True)
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and _is_usual(p, root))
+    files = []
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        inside = path.resolve().is_relative_to(root) and not path.is_symlink()  # not behind a symbolic link
+        if inside and path.is_file() and not hidden:
+            files.append(path)
     if not files:
         raise DataError(f"data {options.spec!r}: no meshes in {target!r}; looked for {' '.join(SUFFIXES)}")
     loose = [p for p in files if p.parent == root]
@@ -345,10 +354,3 @@ def open_meshes(target: str, options: Options) -> MeshFolder:
         )
     classes = [] if loose else sorted({p.relative_to(root).parts[0] for p in files})
     return MeshFolder(root, files, classes, options)
-
-
-def _is_usual(path: Path, root: Path) -> bool:
-    """Whether it is a file, neither hidden nor behind a symbolic link."""
-    parts = path.relative_to(root).parts
-    inside = path.resolve().is_relative_to(root)
-    return inside and path.is_file() and not path.is_symlink() and not any(p.startswith(".") for p in parts)

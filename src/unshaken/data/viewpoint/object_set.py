@@ -1,4 +1,4 @@
-"""`ObjectSet`: a data set of objects that can be rendered from any viewpoint."""
+"""`ObjectSet`: a data set of objects that can be rendered from any viewpoint, and the camera as six numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""`solids:N`: objects of eight classes made of simple bodies, N a class, of random shape and colour."""
+"""`solids:N`: objects of eight classes made of simple bodies, N a class, of random shape and colour.
+
+A body is given by its signed distance, so that marching along rays renders it exactly (`render`); a cloud of points on
+its surface, drawn into a depth buffer, gives thousands of small pictures a second (`splat`).
+"""
 
 from __future__ import annotations
 

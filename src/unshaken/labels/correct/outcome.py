@@ -1,4 +1,4 @@
-"""`Outcome`: the labels of a review at one version, and the rule by which a sample has one label to train with."""
+"""`Outcome`: the labels of a review at one version, the one label to train with, and why labels changed or stayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detectors of wrong labels among the samples of a training: by loss, by a line in feature space, by neighbours."""
+"""Detectors of wrong labels among the samples of a training: by two groups of losses, by a line, by neighbours."""
 
 from __future__ import annotations
 

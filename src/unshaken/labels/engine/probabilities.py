@@ -1,4 +1,4 @@
-"""`Probabilities`: class probabilities of all samples, read in blocks: memory does not grow with their number."""
+"""`Probabilities`: class probabilities of all samples, also from files, in blocks: memory does not grow with N."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`draw_review`: which labels people should look at, so that their verdicts tell how many are wrong."""
+"""`draw_review`: the labels that people should look at, so that their verdicts tell how many are wrong."""
 
 from __future__ import annotations
 

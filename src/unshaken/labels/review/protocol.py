@@ -1,4 +1,7 @@
-"""The rules of a review: the state of an item and its label follow from the rows of its log, and from nothing else."""
+"""The rules of a review: the state of an item and its label follow from the rows of its log, and from nothing else.
+
+How far readers agree beyond chance is measured by their independent answers.
+"""
 
 from __future__ import annotations
 

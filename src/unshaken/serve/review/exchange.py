@@ -1,4 +1,4 @@
-"""Reviews to files of other tools, and verdicts from them into a review."""
+"""Reviews to files of other tools, and verdicts from them, or from recorded votes, into a review."""
 
 from __future__ import annotations
 

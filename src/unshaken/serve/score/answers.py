@@ -1,4 +1,4 @@
-"""`Answers`: what is known of images, before it is written as JSON."""
+"""`Answers`: what is known of images, before it is written as JSON; certificates, and perturbed predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ScoreOptions`: what a request asks for beyond class, probabilities and detectors."""
+"""`ScoreOptions`: what a request asks for beyond class, probabilities and detectors; `Limits`: how much it may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`make_samples`: the images of a request as one batch, and the reasons of those that cannot be used."""
+"""`make_samples`: the images of a request as one batch, and the reasons of those that cannot be used.
+
+Whatever is too large is not decoded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Jobs`: runs that were started from a form, each a process of its own, with its progress and an end."""
+"""`Jobs`: runs that were started from a form, each a process; `JobRecords` keeps them for the next server."""
 
 from __future__ import annotations
 

@@ -43,7 +43,13 @@ def open_site(
         ParameterError: the address of the database is of another form.
         RunError: the database cannot be opened.
     """
-    url = db or _database_of(directories)
+    url = db
+    if not url:
+        cache = cache_dir() / "serve"
+        cache.mkdir(parents=True, exist_ok=True)
+        places = sorted(RunDir(directory).root for directory in directories)
+        digest = hashlib.blake2b("\n".join(places).encode(), digest_size=8).hexdigest()
+        url = str(cache / f"{digest}.db")
     with ExitStack() as stack:
         store = stack.enter_context(ReviewStore.open(url))
         index = stack.enter_context(RunIndex(url, directories))
@@ -98,11 +104,3 @@ def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
         except Exception:  # whatever it is, the next look may succeed
             log.exception("the folders could not be looked at")
         took = time.monotonic() - began
-
-
-def _database_of(directories: Sequence[str]) -> str:
-    folder = cache_dir() / "serve"
-    folder.mkdir(parents=True, exist_ok=True)
-    places = sorted(RunDir(directory).root for directory in directories)
-    digest = hashlib.blake2b("\n".join(places).encode(), digest_size=8).hexdigest()
-    return str(folder / f"{digest}.db")

@@ -14,7 +14,6 @@ from unshaken.core.errors import ParameterError
 from unshaken.serve.access import Reader, Session
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
-from unshaken.serve.site.index import RefreshReport
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
 from unshaken.serve.site.records import KINDS
@@ -146,8 +145,3 @@ def show_duration(seconds: float) -> str:
     """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def describe_refresh(last: RefreshReport) -> str:
-    """Describe in words what the last refresh of the list found."""
-    return " ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles)))

@@ -21,7 +21,6 @@ from unshaken.serve.site.pages.context import (
     Field,
     Here,
     address_of,
-    describe_refresh,
     find_run,
     kinds_of,
     show_time,
@@ -51,7 +50,8 @@ def show(
         )
     except ParameterError as error:
         trouble = f"{error}."
-    found = answer(
+    last = site.index.last
+    return answer(
         "site/runs",
         status=400 if trouble else 200,
         title="Compare with" if first else "Runs",
@@ -65,13 +65,12 @@ def show(
         states=[one.value for one in State],
         tags=all_tags(site.index),
         orders=[one.value for one in Order],
-        refreshed=describe_refresh(site.index.last),
+        refreshed=" ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles))),
         time=show_time,
         address=address_of,
         beginning=address_of("runs", **asked) if after else "",
         more=address_of("runs", **asked, after=page.next) if page.next else "",
     )
-    return found
 
 
 @router.post("/runs/refresh")
