@@ -26,9 +26,8 @@ from unshaken.api.label_versions import compare_labels
 from unshaken.api.labels import estimate_wrong, find_labels
 from unshaken.data import load_data
 from unshaken.labels.review.protocol import agreement_of
-from unshaken.serve.review.exchange import Format, export_review, verdict_words
+from unshaken.serve.review.exchange import Format, export_review, review_by_votes, verdict_words
 from unshaken.serve.review.from_run import Choice, create_from_run
-from unshaken.serve.review.scripted import review_by_votes
 from unshaken.serve.review.store import ReviewStore
 
 READERS, SETTLER = ("random1", "random2"), "random3"

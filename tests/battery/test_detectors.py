@@ -20,7 +20,7 @@ from unshaken.detect import Detector, DetectorSet, fit
 from unshaken.detect.engine.guard import guard
 from unshaken.detect.watermark.watermark import WatermarkDetector
 from unshaken.measure.detection.ranking import auroc
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 from unshaken.models.zero_shot import ZeroShot
 
 DETECTORS = [m for m in list_methods("detect") if issubclass(m.cls, Detector)]

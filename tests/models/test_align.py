@@ -11,7 +11,7 @@ from PIL import Image
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
 from unshaken.models.align import align, aligned
-from unshaken.models.loaders.imagenet import imagenet_classes
+from unshaken.models.class_names import imagenet_classes
 from unshaken.store.config import LabelRecord
 
 

@@ -11,7 +11,7 @@ from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.harden.defences.multi_resolution import MultiResolution, widened
 from unshaken.harden.engine.ensemble import ensemble
-from unshaken.models.networks.strided_cnn import StridedCNN
+from unshaken.models.networks.small import StridedCNN
 from unshaken.papers import run_paper
 from unshaken.papers.crossmax_ensemble import CrossMaxPaper
 from unshaken.papers.crossmax_ensemble.experiment import reached

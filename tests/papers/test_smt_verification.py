@@ -8,7 +8,7 @@ import torch
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra
-from unshaken.models.networks.perceptron import perceptron
+from unshaken.models.networks.convolutions import perceptron
 from unshaken.papers import run_paper
 from unshaken.papers.frame.claim import Outcome, judge_parts
 from unshaken.papers.frame.rows import Rows

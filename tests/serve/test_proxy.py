@@ -12,9 +12,9 @@ from starlette.testclient import TestClient
 
 from tests.serve.conftest import Browser, form_token
 from unshaken.core.errors import ParameterError
-from unshaken.serve import acts, refusals
 from unshaken.serve.app import create_app
 from unshaken.serve.proxy import PEER, Proxy
+from unshaken.serve.request_log import acts, log_to, refusals
 from unshaken.serve.review.part import review_part
 
 USER = "X-Forwarded-User"
@@ -154,9 +154,9 @@ def test_a_log_in_over_tls_of_the_proxy_keeps_the_cookie_to_it(connect, reviews,
 @pytest.fixture
 def lines(tmp_path):
     """Reads the lines of the audit log."""
-    logs = acts.log, refusals.log
+    logs = acts, refusals
     before = [(log.handlers[:], log.level, log.propagate) for log in logs]
-    refusals.log_to(str(tmp_path / "audit.log"), *logs)
+    log_to(str(tmp_path / "audit.log"), *logs)
     yield lambda: [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
     for log, (handlers, level, propagate) in zip(logs, before, strict=True):
         for handler in set(log.handlers) - set(handlers):

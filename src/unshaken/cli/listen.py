@@ -11,7 +11,7 @@ from unshaken.cli.show import print_line
 from unshaken.core.errors import ParameterError
 
 if TYPE_CHECKING:
-    from unshaken.serve.part import Part
+    from unshaken.serve.app import Part
     from unshaken.serve.proxy import Proxy
     from unshaken.serve.review.store import ReviewStore
 

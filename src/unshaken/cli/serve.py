@@ -44,19 +44,19 @@ def serve(
 
     With --score, answer programs at POST /v1/score, too. Needs the extra serve.
     """
-    from unshaken.serve import acts, refusals
     from unshaken.serve.proxy import Proxy
+    from unshaken.serve.request_log import acts, log_to, refusals
     from unshaken.serve.site.part import open_site, site_parts
 
     proxy = Proxy.parse(trusted_proxy or (), user_header)
     if refusal_log is not None:
-        refusals.log_to(refusal_log)
+        log_to(refusal_log)
     if audit_log is not None:
-        refusals.log_to(audit_log, acts.log, refusals.log)
+        log_to(audit_log, acts, refusals)
     more = []
     if score is not None:
-        from unshaken.serve.score.limits import Limits
-        from unshaken.serve.score.open import open_score_part
+        from unshaken.serve.score.options import Limits
+        from unshaken.serve.score.part import open_score_part
 
         limits = Limits(waiting=queue, per_minute=rate_limit)
         more.append(

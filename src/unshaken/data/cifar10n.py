@@ -148,5 +148,5 @@ def _original(path: Path) -> dict[str, Column]:
 def _strange(path: Path, why: str) -> DataError:
     with path.open("rb") as file:
         mark = hashlib.file_digest(file, "sha256").hexdigest()
-    told = f"; its SHA-256 is {mark}, that of the published file {SHA256}" if path.suffix == ".pt" else ""
-    return DataError(f"{path}: not CIFAR-10N's labels: {why}{told}")
+    digests = f"; its SHA-256 is {mark}, that of the published file {SHA256}" if path.suffix == ".pt" else ""
+    return DataError(f"{path}: not CIFAR-10N's labels: {why}{digests}")

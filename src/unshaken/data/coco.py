@@ -172,7 +172,7 @@ class _Annotations:
             raise DataError(f"{self.where}: {place}: {first_problem(error)}") from None
 
     def objects(self, place: dict[int | str, int], sizes: Any) -> FoundObjects:
-        """The objects.
+        """The objects of all annotations, boxes as shares of their photos.
 
         Args:
             place: of the images in the data set.
@@ -206,8 +206,8 @@ def _layout(target: str, options: Options) -> tuple[Path, Path]:
             raise DataError(f"data {spec!r}: split chooses a file in a folder, and {target!r} is a file; leave it out")
         path = existing(target, spec, folder=False)
         usual = path.parent.parent / path.stem.rpartition("_")[2]
-        beside = usual if path.parent.name == "annotations" and usual.is_dir() else path.parent
-        return path, existing(own or str(beside), spec, folder=True)
+        folder = usual if path.parent.name == "annotations" and usual.is_dir() else path.parent
+        return path, existing(own or str(folder), spec, folder=True)
     root = existing(target, spec, folder=True)
     check_split(options, target)
     split = options.split

@@ -12,7 +12,8 @@ What comes out is upright (EXIF orientation applied) and either grayscale or RGB
 | 32-bit integers beyond 16 bits, floats, Lab | refused: their range is a guess |
 
 Only the formats of `FORMATS` are opened: other readers of Pillow start programs (Ghostscript, for a PostScript file
-named `.png`) or are little tested. Large images are decoded one at a time.
+named `.png`) or are little tested. Large images are decoded one at a time, and converted in strips: Pillow keeps four
+bytes a pixel of a colour image, 341 MiB for one of 89 million pixels, and no step has two such copies at once.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Placement:
 
 
 def place_photo(width: int, height: int, view: View) -> Placement:
-    """Where the pixels of a photo end up.
+    """Place a photo under the window of a view: its resized sides, and where the window begins.
 
     The long side and the corner of the cut are rounded as torchvision's `Resize` and `CenterCrop` do.
 
@@ -251,7 +252,7 @@ def pixels_of(
     size: int | None = None,
     mode: str | None = None,
 ) -> Pixels:
-    """Pixels as they are wanted.
+    """Bring an image to the mode, size and channels that a model or a SPEC asks for.
 
     Args:
         image: of mode `L` or `RGB`.

@@ -1,4 +1,4 @@
-"""`load_data`: from a SPEC to a `Dataset`."""
+"""`load_data`: from a SPEC to a `Dataset`; `py:` opens what the user's own code makes."""
 
 from __future__ import annotations
 

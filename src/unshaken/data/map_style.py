@@ -1,4 +1,4 @@
-"""Sets that give a sample by its index, such as those of torchvision and torch, and lists."""
+"""Sets that give a sample by its index, such as those of torch, and lists; `torchvision:NAME` opens one by its name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from unshaken.data.decode import BadImage, Source, open_image, without_ghostscri
 from unshaken.data.labels import labels_from
 from unshaken.data.spec import Options, reason_of
 
-_KEPT = ("targets", "labels", "_labels", "y", "samples", "_samples")
+_STORED = ("targets", "labels", "_labels", "y", "samples", "_samples")
 _IMAGE, _LABEL = ("image", "img", "pixel_values"), ("label", "labels", "fine_label")
 
 
@@ -107,11 +107,11 @@ def targets_of(inner: Any, types: tuple[type, ...] = (int, str)) -> Any:
     first = target_of(inner, 0)
     if first is not None and not isinstance(first, types):
         return None
-    for name in _KEPT:
-        kept = getattr(inner, name, None)
-        if kept is None or len(kept) != len(inner):
+    for name in _STORED:
+        stored = getattr(inner, name, None)
+        if stored is None or len(stored) != len(inner):
             continue
-        values = np.asarray([k[1] for k in kept] if name.endswith("samples") else kept)
+        values = np.asarray([k[1] for k in stored] if name.endswith("samples") else stored)
         if values.ndim == 1 and values.dtype.kind in "iub" and first in (None, values[0]):
             return values
     found = [target_of(inner, i) for i in range(len(inner))]

@@ -30,7 +30,7 @@ Mask = NDArray[np.uint8]
 
 
 class MaskFolder(Dataset):
-    """Images with a mask each.
+    """Images of a folder, each with a mask of classes.
 
     Args:
         root: the folder.

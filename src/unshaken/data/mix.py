@@ -68,7 +68,7 @@ class MixDataset(Dataset):
 
 
 def open_mix(target: str, options: Options, load: Callable[[str], Dataset]) -> MixDataset:
-    """Open a mix.
+    """Open real images and generated ones beside them, by their SPECs.
 
     Args:
         target: `REAL+GENERATED@RATIO[:SEED]`; both parts are SPECs, with options of their own, and have no `+` in them.

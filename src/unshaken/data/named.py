@@ -33,7 +33,7 @@ GLOBAL = ("/usr/local", "/usr")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedSet:
-    """One row of the table.
+    """A named data set: where it is looked for, and what its folder holds.
 
     Args:
         layout: what its folder holds.

@@ -99,18 +99,18 @@ def with_objects(images: ObjectFiles, found: FoundObjects, form: str) -> ObjectF
         bad.setdefault(int(found.owners[row]), f"{found.place(row)}: its box {why}; write {form}")
     for row in np.flatnonzero(found.classes < 0).tolist():
         bad.setdefault(int(found.owners[row]), f"{found.place(row)}: {found.unknown(row)}")
-    kept = ~np.isin(found.owners, np.fromiter(bad, np.int64, len(bad)))
-    if bad and not kept.any():
+    usable = ~np.isin(found.owners, np.fromiter(bad, np.int64, len(bad)))
+    if bad and not usable.any():
         first = min(bad)
         raise DataError(
             f"data {spec!r}: none of its images with objects can be used; {images.ids[first]}: {bad[first]}"
         )
     table = BoxTable(
-        [images.ids[i] for i in found.owners[kept].tolist()],
-        found.boxes[kept],
-        found.classes[kept],
-        None if found.crowd is None else found.crowd[kept],
-        None if found.areas is None else found.areas[kept],
+        [images.ids[i] for i in found.owners[usable].tolist()],
+        found.boxes[usable],
+        found.classes[usable],
+        None if found.crowd is None else found.crowd[usable],
+        None if found.areas is None else found.areas[usable],
     )
     images.bad = bad
     return images.with_boxes(table)

@@ -67,7 +67,7 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
         DataError: a mask cannot be read, has another size than its photo or would be that of two samples, or no sample
             has one.
     """
-    root, seen = existing(folder, folder, folder=True), seen_as(dataset, view)
+    root, model_view = existing(folder, folder, folder=True), seen_as(dataset, view)
     found: list[NDArray[np.bool_] | None] = []
     for index in indices:
         path = root / mask_name(dataset.ids[index])
@@ -91,7 +91,10 @@ def object_masks(folder: str, dataset: Dataset, indices: Sequence[int], view: Vi
                 ": make masks of the photos' sizes"
             )
         found.append(
-            np.asarray(mask if seen is None else cut(mask, replace(seen, interpolation="nearest"), padding=0)) > 0
+            np.asarray(
+                mask if model_view is None else cut(mask, replace(model_view, interpolation="nearest"), padding=0)
+            )
+            > 0
         )
     shapes = {mask.shape for mask in found if mask is not None}
     if len(shapes) != 1:
@@ -118,7 +121,7 @@ def write_object_masks(
     Raises:
         DataError: a file cannot be written, or an id would lie outside of the folder.
     """
-    root, seen = Path(folder).expanduser().resolve(), seen_as(dataset, view)
+    root, model_view = Path(folder).expanduser().resolve(), seen_as(dataset, view)
     for mask, index in zip(masks.numpy(), indices, strict=True):
         path = (root / mask_name(dataset.ids[index])).resolve()
         if not path.is_relative_to(root):
@@ -126,9 +129,9 @@ def write_object_masks(
                 f"the mask of sample {dataset.ids[index]!r} would lie outside of {folder!r}: rename the sample"
             )
         whole = mask
-        if seen is not None:
+        if model_view is not None:
             width, height = photo_size(dataset, index)
-            place = place_photo(width, height, seen)
+            place = place_photo(width, height, model_view)
             canvas = Image.new("L", (place.width, place.height))
             canvas.paste(Image.fromarray(mask.astype(np.uint8) * 255), (place.left, place.top))
             whole = np.asarray(canvas.resize((width, height), Image.Resampling.NEAREST)) > 0
@@ -169,10 +172,10 @@ def map_in_view(
     Raises:
         BadImage: the resized photo would pass the limit of pixels.
     """
-    seen, (width, height) = seen_as(dataset, view), photo_size(dataset, index)
-    if seen is None or values.shape != (height, width):
+    model_view, (width, height) = seen_as(dataset, view), photo_size(dataset, index)
+    if model_view is None or values.shape != (height, width):
         return values
     numbers = Image.fromarray(np.arange(1, values.size + 1, dtype=np.int32).reshape(height, width))  # 0 is around it
-    places = np.asarray(cut(numbers, replace(seen, interpolation="nearest"), padding=0))
+    places = np.asarray(cut(numbers, replace(model_view, interpolation="nearest"), padding=0))
     found: NDArray[np.float64] = np.concatenate([[values.max()], values.ravel()])[places]
     return found

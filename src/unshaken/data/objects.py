@@ -44,7 +44,7 @@ DataSource: TypeAlias = (
 )
 """What every function takes as its data; see `as_dataset`."""
 
-_TAKEN = (
+_ACCEPTED = (
     "a SPEC such as 'folder:photos', a pair (images, labels) of arrays or tensors, a torch or torchvision Dataset, a "
     "DataLoader, a datasets.Dataset of Hugging Face, or a list of (image, label)"
 )
@@ -97,7 +97,7 @@ def as_dataset(
     if type(data).__module__.partition(".")[0] == "datasets":
         return _from_hub(data, options(f"Hugging Face {name}"))
     if isinstance(data, IterableDataset) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
-        raise DataError(f"data of type {name} has no length or no order of its own: give {_TAKEN}")
+        raise DataError(f"data of type {name} has no length or no order of its own: give {_ACCEPTED}")
     return _from_map_style(data, options(f"{name} of {len(data)}"))
 
 
@@ -151,12 +151,12 @@ def _from_map_style(data: Any, options: Options) -> Dataset:
     found = MapStyleDataset(data, "memory", options, ids=_ids(data))
     for index in range(min(4, len(data))):
         try:
-            seen = [found.fetch(index) for _ in range(3)]
+            fetched = [found.fetch(index) for _ in range(3)]
         except BadImage as error:
             if _is_of_set(data, index):
                 raise DataError(f"{name}: sample {index}: {error.reason}") from None
             continue  # one file that cannot be read becomes a record
-        if not all(_same(seen[0], other) for other in seen[1:]):
+        if not all(_same(fetched[0], other) for other in fetched[1:]):
             raise DataError(
                 f"{name} gives other pixels of sample {index} each time: remove what is random from its transform; "
                 "a figure must be that of one image"

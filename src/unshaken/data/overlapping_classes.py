@@ -18,7 +18,7 @@ REACH = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Points as images of one row.
+    """Points of a mixture as images of one row, with their exact posterior.
 
     Args:
         images: uint8 `[N, 1, 1, d]`.
@@ -32,7 +32,7 @@ class Points:
 
 
 class TwoGaussians:
-    """`N(0, I)` and `N(mu 1, I)`.
+    """Two classes of normal points, `N(0, I)` and `N(mu 1, I)`.
 
     Args:
         separation: distance between the centres, `mu sqrt(d)`.
@@ -51,7 +51,7 @@ class TwoGaussians:
         return _points(x, labels, self.posterior)
 
     def posterior(self, x: Numbers) -> Numbers:
-        """`[N, 2]`."""
+        """The probability of each class at points `[N, d]`, `[N, 2]`."""
         odds = self.shift * x.sum(1) - self.shift**2 * self.dims / 2
         return np.stack([special.expit(-odds), special.expit(odds)], 1)
 
@@ -89,8 +89,8 @@ class OverlappingPairs:
 
 def _points(x: Numbers, labels: NDArray[np.int64], posterior: object) -> Points:
     bytes_ = ((x.clip(-REACH, REACH) + REACH) / (2 * REACH) * 255).round().astype(np.uint8)
-    seen = bytes_ / 255 * (2 * REACH) - REACH
-    return Points(torch.from_numpy(bytes_)[:, None, None], torch.from_numpy(labels), posterior(seen))  # type: ignore[operator]
+    decoded = bytes_ / 255 * (2 * REACH) - REACH
+    return Points(torch.from_numpy(bytes_)[:, None, None], torch.from_numpy(labels), posterior(decoded))  # type: ignore[operator]
 
 
 class PairFlips:

@@ -207,9 +207,9 @@ def _dataset(
     ids = [str(row) for row in rows.tolist()]
     if "id" in names and table is not None:
         ids = ids_from(table.column("id"), options.spec)
-    beside = path.with_name("classes.txt")
-    if options.classes or beside.is_file():
-        classes = read_classes(Path(options.classes or beside), options.spec)
+    names_file = path.with_name("classes.txt")
+    if options.classes or names_file.is_file():
+        classes = read_classes(Path(options.classes or names_file), options.spec)
     labels: NDArray[np.int64] | None = None
     bad: dict[int, str] = {}
     if "label" in names and table is not None:
@@ -218,7 +218,7 @@ def _dataset(
 
 
 def ids_from(column: Any, spec: str) -> list[str]:
-    """Ids as strings.
+    """Read a column of ids as strings.
 
     Raises:
         DataError: one is null.

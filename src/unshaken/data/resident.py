@@ -177,13 +177,13 @@ class Samples:
             yield part, found.images, self.labels[part].long()
 
     def whole(self, rows: NDArray[np.int64]) -> Batch:
-        """Some samples as one batch."""
+        """Read some samples as one batch, in the order of their rows."""
         found = list(self.batches(rows, max(1, len(rows))))
-        taken = torch.cat([f[0] for f in found]).tolist()
+        indices = torch.cat([f[0] for f in found]).tolist()
         return Batch(
             torch.cat([f[1] for f in found]),
             torch.cat([f[2] for f in found]),
-            tuple(self.dataset.ids[i] for i in taken),
+            tuple(self.dataset.ids[i] for i in indices),
         )
 
     def _stream(self, rows: NDArray[np.int64], size: int) -> Iterator[Batch | BadSample]:

@@ -1,4 +1,4 @@
-"""Some samples of a data set: `subset` chooses them, `Selection` makes them a data set of their own."""
+"""Some samples of a data set: chosen by `subset`, or made long-tailed on purpose (`?longtail=100`)."""
 
 from __future__ import annotations
 
@@ -120,8 +120,8 @@ def long_tail_rows(
     draw = SampleRng.of(seed, "long tail", ids).keys.numpy()
     first = int((labels == 0).sum())
     counts = tail_counts(first if most is None else min(most, first), classes, ratio)
-    kept = [np.flatnonzero(labels == k) for k in range(classes)]
-    return np.sort(np.concatenate([rows[np.argsort(draw[rows])[:n]] for rows, n in zip(kept, counts, strict=True)]))
+    members = [np.flatnonzero(labels == k) for k in range(classes)]
+    return np.sort(np.concatenate([rows[np.argsort(draw[rows])[:n]] for rows, n in zip(members, counts, strict=True)]))
 
 
 def with_long_tail(dataset: Dataset, text: str) -> Dataset:

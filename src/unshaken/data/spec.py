@@ -91,7 +91,7 @@ def divide(spec: str) -> tuple[str, str, dict[str, str]]:
 
 
 def options_of(spec: str, raw: dict[str, str], known: Collection[str], *, download: bool) -> Options:
-    """The options of a SPEC, checked.
+    """Check the options of a SPEC.
 
     Args:
         spec: the whole SPEC, for messages.
@@ -141,7 +141,7 @@ def with_option(spec: str, name: str, value: str) -> str:
 
 
 def expanded(target: str) -> Path:
-    """A path with its `~` written out.
+    """Write out the `~` of a path.
 
     Raises:
         OSError: there is no such user.

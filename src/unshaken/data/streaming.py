@@ -37,7 +37,7 @@ def stream(
     batch_size: int = 64,
     own_sizes: bool = False,
 ) -> Iterator[Batch | BadSample]:
-    """Samples in the order asked for.
+    """Decode samples ahead, in the order asked for, as batches and records of bad ones.
 
     At most `batch_size + 2 workers` images are held beside the batch under way. What a sample becomes depends on the
     data alone, not on `indices`, `workers` or `batch_size`.

@@ -72,8 +72,8 @@ def wallpaper(period: int, rng: np.random.Generator) -> Plane:
 def smooth(period: int, rng: np.random.Generator) -> Plane:
     """Noise of the wave numbers up to 3, of a deviation of 1."""
     waves = np.fft.fftfreq(period) * period
-    kept = np.hypot(waves[:, None], waves) <= 3
-    field = np.fft.ifft2(np.exp(2j * np.pi * rng.random((period, period))) * kept).real
+    low_waves = np.hypot(waves[:, None], waves) <= 3
+    field = np.fft.ifft2(np.exp(2j * np.pi * rng.random((period, period))) * low_waves).real
     return np.asarray(field / field.std())
 
 

@@ -73,7 +73,7 @@ def open_yolo(target: str, options: Options) -> ObjectFiles:
 
 
 class _Lines:
-    """Lines of label files.
+    """Reads the lines of label files.
 
     Args:
         classes: number K of classes that there are.

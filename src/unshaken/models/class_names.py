@@ -1,4 +1,4 @@
-"""`ClassNames`: finds a model's class by name, synonym, WordNet id or number."""
+"""`ClassNames`: finds a model's class by name, synonym, WordNet id or number; and the names of published classes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache, cached_property
 from typing import Any
+
+from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.networks.box_output import number_labels
 
 _WORDNET = re.compile(r"(n\d{8})(?:\W.*|_.*)?")
 _NUMBERED = re.compile(r"(?:(?:label|class)[ _-]?)?\d+", re.IGNORECASE)
@@ -72,8 +75,6 @@ class ClassNames:
         return [ids, synonyms]
 
     def _ids(self) -> Iterator[tuple[int, str]]:
-        from unshaken.models.loaders.imagenet import imagenet_classes  # torchvision, only where it is needed
-
         published = [_plain(name) for name in imagenet_classes()]
         own = [_plain(name.partition(",")[0]) for name in self.classes]
         same = len(own) == len(published) and sum(a == b for a, b in zip(own, published, strict=True)) > 0.9 * len(own)
@@ -111,3 +112,30 @@ def _imagenet() -> dict[str, str]:
 
     info: Any = ImageNetInfo("imagenet-1k")
     return {key: info.label_name_to_description(key, detailed=False) for key in info.label_names()}
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The names of ImageNet-1k in the usual order (0 tench, ..., 999 toilet tissue), from torchvision's metadata."""
+    from torchvision.models import get_model_weights  # only where it is needed
+
+    return tuple(get_model_weights("resnet18").DEFAULT.meta["categories"])
+
+
+def learned_imagenet(spec: ModelSpec) -> str:
+    """`ImageNet` for a SPEC that takes the published weights, as most of torchvision's and timm's are.
+
+    Args:
+        spec: of a kind with the option `weights`.
+    """
+    return "" if "weights" in spec.options else "ImageNet"
+
+
+def coco_classes() -> tuple[str, ...]:
+    """The 80 names of COCO's objects in the usual order (0 person, ..., 79 toothbrush), from torchvision's metadata.
+
+    >>> len(coco_classes()), coco_classes()[:2]
+    (80, ('person', 'bicycle'))
+    """
+    from torchvision.models import get_model_weights
+
+    return number_labels(get_model_weights("fcos_resnet50_fpn").DEFAULT.meta["categories"])[0]

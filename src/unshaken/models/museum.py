@@ -98,7 +98,7 @@ class Random(nn.Module):
         return torch.randn(len(images), *shape, generator=self.generator).to(images)
 
     def uniform(self, images: Tensor, *shape: int) -> Tensor:
-        """As `drawn`, uniform in [0, 1)."""
+        """Uniform numbers in [0, 1), a row an image, on the images' device."""
         return torch.rand(len(images), *shape, generator=self.generator).to(images)
 
 

@@ -57,7 +57,7 @@ class ImageTower(nn.Module):
         self.register_buffer("logit_scale", torch.tensor(float(scale)).log())
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Embeddings `[N, D]`."""
+        """The embeddings of images, `[N, D]`."""
         found: Tensor = self.net(images)
         return found
 
@@ -123,7 +123,7 @@ def unit(vectors: Tensor, what: str) -> Tensor:
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
-    """Names of classes for prompts.
+    """Check the names of classes for prompts.
 
     Raises:
         ParameterError: there are fewer than two, one is empty, or two are the same, so that nothing tells them apart.
@@ -145,7 +145,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
-    """Templates of prompts.
+    """Check the templates of prompts.
 
     Raises:
         ParameterError: there is none, or one has no `{}`.

@@ -1,20 +1,67 @@
-"""`Access`: who a request comes from, and the token that its forms must carry."""
+"""`Access`: who a request comes from, how often one may try to log in, and the token that forms must carry."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol, cast
 
+from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
-from unshaken.serve.attempts import Attempts
+from unshaken.serve.forms import Form, read_form
 from unshaken.serve.guard import comes_from_another_site
 from unshaken.serve.proxy import Proxy
+from unshaken.serve.request_log import CALLER
+
+MOST_KEYS = 10_000
+"""Addresses remembered; beyond these the one longest silent is forgotten."""
+
+
+class Attempts:
+    """A limit of attempts by key in a window of time.
+
+    Args:
+        most: attempts of one key in a window.
+        seconds: length of the window.
+        clock: seconds that never go back.
+
+    >>> now = iter([0.0, 1.0, 2.0, 61.5])
+    >>> attempts = Attempts(most=2, seconds=60, clock=lambda: next(now))
+    >>> [attempts.wait("a") for _ in range(4)]
+    [0.0, 0.0, 58.0, 0.0]
+    """
+
+    def __init__(self, *, most: int = 10, seconds: float = 60, clock: Callable[[], float] = time.monotonic) -> None:
+        self.most, self.seconds, self.clock = most, seconds, clock
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def wait(self, key: str) -> float:
+        """Count an attempt, and return the seconds to wait before it is allowed: 0 where it is.
+
+        Args:
+            key: who tries, such as a network address.
+        """
+        with self._lock:
+            now, times = self.clock(), self._times.setdefault(key, deque())
+            self._times.move_to_end(key)
+            while len(self._times) > MOST_KEYS:
+                self._times.popitem(last=False)
+            while times and times[0] <= now - self.seconds:
+                times.popleft()
+            if len(times) >= self.most:
+                return times[0] + self.seconds - now
+            times.append(now)
+            return 0.0
+
 
 COOKIE = "unshaken_reader"
 LONGEST_TOKEN = 200
@@ -120,7 +167,7 @@ class Access:
         return reader
 
     def log_out(self, response: Response) -> None:
-        """Take the cookie away."""
+        """Log a reader out: take the cookie away."""
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
     def _count_attempt(self, request: Request) -> None:
@@ -142,11 +189,30 @@ def _sign(key: bytes) -> str:
     return hmac.new(key, b"form", hashlib.sha256).hexdigest()
 
 
-def check_form_token(session: Session, sent: str) -> None:
-    """Check the token of a form.
+async def _access(request: Request) -> Access:
+    return cast(Access, request.app.state.access)
 
-    Raises:
-        HTTPException: 403, it is not that of the reader's pages.
-    """
-    if not hmac.compare_digest(session.form_token.encode(), sent.encode()):
+
+Doorkeeper = Annotated[Access, Depends(_access)]
+"""Who may read."""
+
+
+def _session(request: Request, access: Doorkeeper) -> Session:
+    session = access.session(request)
+    request.scope[CALLER] = session.reader
+    return session
+
+
+Reader = Annotated[Session, Depends(_session)]
+"""The reader of a page; without one the request is led to the log-in."""
+
+
+async def _sent(request: Request, session: Reader) -> Form:
+    form = await read_form(request)
+    if not hmac.compare_digest(session.form_token.encode(), form.one("form", "").encode()):
         raise HTTPException(403, "The form is older than this server, or not from its pages. Load the page again.")
+    return form
+
+
+Sent = Annotated[Form, Depends(_sent)]
+"""A form that was sent from a page of this server."""

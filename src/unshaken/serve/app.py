@@ -4,25 +4,48 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import quote
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteException
 
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.numbers import shorten
-from unshaken.serve.access import Access, NotLoggedIn, Readers
-from unshaken.serve.acts import ActLog
-from unshaken.serve.guard import Guard
-from unshaken.serve.log_in import router as log_in
+from unshaken.serve.access import Access, Doorkeeper, NotLoggedIn, Readers, Sent
+from unshaken.serve.forms import read_form
+from unshaken.serve.guard import Guard, problem
 from unshaken.serve.pages import answer, static_files
-from unshaken.serve.part import Part
-from unshaken.serve.problem import problem
 from unshaken.serve.proxy import Proxy, ProxyHeaders
-from unshaken.serve.refusals import log_refusal
+from unshaken.serve.request_log import CALLER, ActLog, log_refusal
+
+
+@dataclass(frozen=True)
+class Part:
+    """Addresses that belong together, and what they share.
+
+    Args:
+        name: its state is `request.app.state.NAME`; no two parts of a server have the same.
+        state: what its pages share.
+        routers: its addresses.
+        nav: its entries in the navigation of every page, (text, address).
+        most_bytes: of a request's body, by the beginning of its address; elsewhere those of a form.
+        programs: beginnings of addresses that programs call: trouble is told there in JSON (RFC 9457), and the origin
+            of a request is not checked, so that such an address must never act on the strength of a cookie.
+        lifespan: opened when the server starts, and closed when it ends; None for nothing.
+    """
+
+    name: str
+    state: object
+    routers: Sequence[APIRouter]
+    nav: Sequence[tuple[str, str]] = ()
+    most_bytes: dict[str, int] = field(default_factory=dict)
+    programs: Sequence[str] = ()
+    lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
+
 
 TITLES = {
     400: "The request is not understood",
@@ -47,7 +70,7 @@ def create_app(
     read_only: bool = False,
     proxy: Proxy | None = None,
 ) -> FastAPI:
-    """The web application.
+    """Make the web application of some parts.
 
     Args:
         parts: what it serves; its first page leads to the first entry of their navigation.
@@ -72,7 +95,7 @@ def create_app(
     app.add_middleware(ActLog, programs=app.state.programs)
     app.add_middleware(Guard, hosts=hosts, most=most, programs=app.state.programs, read_only=read_only)
     app.add_middleware(ProxyHeaders, proxy=proxy)  # the last one added is asked first
-    app.include_router(log_in)
+    app.include_router(log_in_router)
     for part in parts:
         setattr(app.state, part.name, part.state)
         for router in part.routers:
@@ -149,3 +172,44 @@ def _not_valid(request: Request, error: Exception) -> Response:
 
 def _wrong(request: Request, error: Exception) -> Response:
     return _trouble(request, 500 if isinstance(error, RunError) else 400, f"{error}.")
+
+
+log_in_router = APIRouter()
+
+
+@log_in_router.get("/log-in")
+def show_log_in(next: str = "/") -> Response:
+    """The form to log in."""
+    return answer("log_in", title="Log in", next=_local(next))
+
+
+@log_in_router.post("/log-in")
+async def log_in(request: Request, access: Doorkeeper) -> Response:
+    """Log in with a token."""
+    form = await read_form(request)
+    to = _local(form.one("next", "/"))
+    found = RedirectResponse(to, 303)
+    reader = access.log_in(request, form.one("token", "").strip(), found)
+    if reader is None:
+        log_refusal(request.scope, 403, "No reader has this token.")
+        return answer("log_in", status=403, title="Log in", next=to, trouble="No reader has this token.")
+    request.scope[CALLER] = reader
+    return found
+
+
+@log_in_router.post("/log-out")
+def log_out(access: Doorkeeper, sent: Sent) -> Response:
+    """Log out."""
+    found = RedirectResponse("/log-in", 303)
+    access.log_out(found)
+    return found
+
+
+def _local(address: str) -> str:
+    r"""The address, if it is a path of this server; else the first page.
+
+    >>> _local("/reviews/a?x=1"), _local("//evil.example"), _local("https://evil.example"), _local("/a\\b")
+    ('/reviews/a?x=1', '/', '/', '/')
+    """
+    inside = address.startswith("/") and not address.startswith("//") and "\\" not in address
+    return address if inside and address.isprintable() else "/"

@@ -1,12 +1,16 @@
-"""`read_form`: the fields of a form that was sent, checked once."""
+"""`read_form`: the fields of a form that was sent, checked once; `checked_name`: names that people give."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import shorten
 
 MOST_FIELDS = 50
 LONGEST = 4000
@@ -63,3 +67,28 @@ async def read_form(request: Request) -> Form:
             if not all(c.isprintable() or c in "\r\n\t" for c in value):
                 raise HTTPException(400, "A field of the form holds a control character; remove it.")
     return Form(fields)
+
+
+_NAME = re.compile(r"[^\W_](?:[\w .@+-]{0,62}[\w.@+-])?")
+
+
+def checked_name(name: str, what: str) -> str:
+    """The name of a reader, a review or a version.
+
+    Args:
+        name: to check.
+        what: has the name, for the message.
+
+    Raises:
+        ParameterError: it is empty, longer than 64 characters, or has others than letters, digits, spaces and
+            `_ . @ + -`.
+
+    >>> checked_name("ann+reviews@example.org", "reader")
+    'ann+reviews@example.org'
+    """
+    if not _NAME.fullmatch(name):
+        raise ParameterError(
+            f"{shorten(name)} is no name of a {what}: write 1 to 64 letters, digits, spaces and _ . @ + -, and begin "
+            "with a letter or a digit"
+        )
+    return name

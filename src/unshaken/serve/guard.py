@@ -1,17 +1,46 @@
-"""`Guard`: what holds for every request and every answer, before any page is asked."""
+"""`Guard`: what holds for every request and every answer; `problem`: what went wrong, for programs (RFC 9457)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unshaken.serve.problem import problem
-from unshaken.serve.refusals import log_refusal
+from unshaken.serve.request_log import log_refusal
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def problem(status: int, why: str, headers: Mapping[str, str] | None = None, **more: Any) -> JSONResponse:
+    """Make a problem document.
+
+    Args:
+        status: of the HTTP answer.
+        why: one sentence, for a person.
+        headers: of the answer.
+        more: further members, for programs.
+    """
+    document = {"type": "about:blank", "title": _title(status), "status": status, "detail": why, **more}
+    return JSONResponse(document, status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def _title(status: int) -> str:
+    """The name of a status, as RFC 9457 asks of problems without a type of their own.
+
+    >>> _title(429), _title(599)
+    ('Too Many Requests', 'Error')
+    """
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
+
 
 MOST_BYTES = 64 << 10
 """Bytes of a request's body where no part says otherwise: a form of a few short fields."""

@@ -1,4 +1,4 @@
-"""`Pictures`: the images of a data set as browsers show them, by the id of their sample."""
+"""`Pictures`: the images of a recorded data set as browsers show them; `LazyCache`: costly values, kept."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ import io
 import textwrap
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from fastapi import Request
 from fastapi.responses import Response
 from markupsafe import escape
 from PIL import Image
 
+from unshaken.core.consent import call, refuse_code
 from unshaken.core.errors import DataError, UnshakenError
 from unshaken.core.numbers import shorten
 from unshaken.core.texts import printable
 from unshaken.data.dataset import Dataset
+from unshaken.data.load import load_data
 
 SIDES = {"thumbnail": 160, "image": 768}
 """Pixels of the longer side at most, by use."""
@@ -67,7 +69,9 @@ class Pictures:
         with self._lock:  # a data set is read by one thread at a time
             found = self._kept.get((id, use))
             if found is None:
-                found = self._kept[id, use] = self._encoded(id, SIDES[use])
+                if id not in self._rows:
+                    raise DataError(f"{self.dataset.options.spec} has no sample {shorten(id)}: is it the same data?")
+                found = self._kept[id, use] = encode_picture(self.dataset.read(self._rows[id]), SIDES[use])
                 self._bytes += len(found.data)
             self._kept.move_to_end((id, use))
             while self._bytes > self.most_bytes and len(self._kept) > 1:
@@ -78,14 +82,9 @@ class Pictures:
     def _rows(self) -> dict[str, int]:
         return {id: row for row, id in enumerate(self.dataset.ids)}
 
-    def _encoded(self, id: str, side: int) -> Picture:
-        if id not in self._rows:
-            raise DataError(f"{self.dataset.options.spec} has no sample {shorten(id)}: is it the same data?")
-        return encode_picture(self.dataset.read(self._rows[id]), side)
-
 
 def encode_picture(pixels: Any, side: int) -> Picture:
-    """A picture of pixels.
+    """Encode pixels as a picture for browsers.
 
     Args:
         pixels: uint8 `[H, W, C]`, 1 or 3 channels.
@@ -112,15 +111,78 @@ def answer_picture(request: Request, make: Callable[[], Picture]) -> Response:
     try:
         picture = make()
     except UnshakenError as error:
-        return Response(_placeholder(str(error)), 404, media_type="image/svg+xml")
+        lines = textwrap.wrap(f"No picture: {error}", LINE, max_lines=7)
+        spans = "".join(f'<tspan x="80" dy="1.3em">{escape(printable(line))}</tspan>' for line in lines)
+        words = (
+            f'<text y="24" font-family="sans-serif" font-size="10" text-anchor="middle" fill="#7a8694">{spans}</text>'
+        )
+        placeholder = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160">{words}</svg>'
+        return Response(placeholder, 404, media_type="image/svg+xml")
     headers = {"etag": picture.tag, "cache-control": HOUR}
     if picture.tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return Response(picture.data, media_type=picture.media_type, headers=headers)
 
 
-def _placeholder(why: str) -> str:
-    lines = textwrap.wrap(f"No picture: {why}", LINE, max_lines=7)
-    spans = "".join(f'<tspan x="80" dy="1.3em">{escape(printable(line))}</tspan>' for line in lines)
-    words = f'<text y="24" font-family="sans-serif" font-size="10" text-anchor="middle" fill="#7a8694">{spans}</text>'
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 160">{words}</svg>'
+def open_recorded(spec: str, where: str, *, download: bool = False) -> Dataset:
+    """Open the data set that a record names. Code that it names is refused unless the user named it in this call.
+
+    A program that serves runs has no call under way, and then `load_data` takes every SPEC for the program's own.
+
+    Args:
+        spec: in the record.
+        where: the record, for messages.
+        download: whether the data may be fetched.
+
+    Raises:
+        ModelError: the record names code that the user did not name.
+        DataError: the data cannot be opened here.
+    """
+    with call():
+        refuse_code(spec, where)
+        return load_data(spec, download=download)
+
+
+V = TypeVar("V")
+
+
+class LazyCache(Generic[V]):
+    """Values by key, made once each, also where several threads ask at once.
+
+    Args:
+        most: values that are kept, or the sum of their weights.
+        weigh: weight of a value.
+
+    >>> kept = LazyCache[int](2)
+    >>> [kept.get(k, lambda: len(made)) for made in ["abc"] for k in "xxy"], len(kept)
+    ([3, 3, 3], 2)
+    """
+
+    def __init__(self, most: int, weigh: Callable[[V], int] = lambda value: 1) -> None:
+        self.most, self.weigh = most, weigh
+        self._values: OrderedDict[Hashable, V] = OrderedDict()
+        self._locks: dict[Hashable, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Hashable, make: Callable[[], V]) -> V:
+        """The value of a key, made where there is none; what `make` raises is raised and not kept."""
+        with self._lock:
+            own = self._locks.setdefault(key, threading.Lock())
+        try:
+            with own:
+                with self._lock:
+                    if key in self._values:
+                        self._values.move_to_end(key)
+                        return self._values[key]
+                value = make()
+                with self._lock:
+                    self._values[key] = value
+                    while len(self._values) > 1 and sum(map(self.weigh, self._values.values())) > self.most:
+                        self._values.popitem(last=False)
+                return value
+        finally:
+            with self._lock:
+                self._locks.pop(key, None)

@@ -20,7 +20,7 @@ KINDS = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8
 
 
 def answer(template: str, *, status: int = 200, session: Session | None = None, **values: Any) -> HTMLResponse:
-    """A page.
+    """Render a page from a template.
 
     Args:
         template: its name, without ending.
@@ -33,7 +33,7 @@ def answer(template: str, *, status: int = 200, session: Session | None = None, 
 
 
 def answer_blocks(title: str, blocks: Sequence[Block], *, session: Session | None, **values: Any) -> HTMLResponse:
-    """A page of the report's blocks.
+    """Render a page of the report's blocks.
 
     Args:
         title: of the page.

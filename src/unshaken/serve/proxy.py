@@ -16,7 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
-from unshaken.serve.names import checked_name
+from unshaken.serve.forms import checked_name
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 PEER = "unshaken.peer"

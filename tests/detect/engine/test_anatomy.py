@@ -36,7 +36,7 @@ def test_stages_are_the_last_layer_at_each_size():
 
 
 def test_a_stage_whose_average_the_head_weighs_is_not_counted_twice():
-    from unshaken.models.networks.small_cnn import SmallCNN
+    from unshaken.models.networks.small import SmallCNN
 
     found = Anatomy.of(Classifier(SmallCNN(), name="pooled").eval(), torch.rand(2, 3, 32, 32))
     assert found.head == "head"

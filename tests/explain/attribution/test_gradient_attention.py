@@ -6,8 +6,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.explain.attribution.gradient_attention import GradientAttention
 from unshaken.explain.engine.run import attribute
-from unshaken.models.networks.attention import attention_of
-from unshaken.models.networks.attention_outputs import attention_gradient, output_place, values_of
+from unshaken.models.networks.attention import attention_gradient, attention_of, output_place, values_of
 
 
 def test_one_layer_by_hand():

@@ -11,7 +11,7 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.harden.defences.multi_resolution import MultiResolution, rolled, widened
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.training import Training
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 
 CALM = {"contrast": (1.0, 1.0), "colour": (1.0, 1.0), "shift": 0, "noise": 0.0}
 

@@ -9,8 +9,6 @@ import pytest
 from unshaken.harden.engine.adaptive import against
 from unshaken.harden.engine.defence import Draws, GuardedModel, uniform
 from unshaken.harden.engine.ensemble import transferability, with_members
-from unshaken.harden.engine.imbalance import imbalanced
-from unshaken.harden.engine.repair import TUNING
 from unshaken.harden.engine.run import train_run
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, ViewSettings, strong_view
 from unshaken.harden.engine.training import rate

@@ -25,7 +25,7 @@ from unshaken.harden.engine.ensemble import (
     with_members,
 )
 from unshaken.harden.recipes.ensembles.ensemble_at import EnsembleAT
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 
 
 def linear(weights, name="linear"):

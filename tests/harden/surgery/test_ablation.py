@@ -12,7 +12,7 @@ from unshaken.core.errors import ModelError, ParameterError
 from unshaken.explain.units.ablation import Unit, ablating
 from unshaken.harden.surgery import surgery
 from unshaken.models import load_model, save_model
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def test_equals_cleanlab(seed, name):
 def test_blocks_change_nothing(monkeypatch):
     labels, p = random_set(9)
     whole = ConfidentLearning().find(Evidence(labels, 7, Probabilities(p)))
-    for module in ("probabilities", "pruning"):
+    for module in ("probabilities", "confident_joint"):
         monkeypatch.setattr(f"unshaken.labels.engine.{module}.BLOCK", 7 * 13)
     parts = ConfidentLearning().find(Evidence(labels, 7, Probabilities(p)))
     assert np.array_equal(whole.flagged, parts.flagged)

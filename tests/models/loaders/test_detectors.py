@@ -19,9 +19,9 @@ from transformers import (
 
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.models import check_model, fingerprint, load_model
-from unshaken.models.loaders.coco import coco_classes
+from unshaken.models.class_names import coco_classes
+from unshaken.models.loaders.from_transformers import QueryDetector
 from unshaken.models.networks.box_output import BoxOutput
-from unshaken.models.networks.query_detector import QueryDetector
 from unshaken.models.networks.torchvision_detectors import list_detectors
 
 SSD = "ssdlite320_mobilenet_v3_large"

@@ -1,6 +1,8 @@
 """`load_model`: kinds, options and normalisation, over all kinds alike."""
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from unshaken.core.errors import MissingExtra, ModelError, ParameterError, UnshakenError
-from unshaken.models import list_kinds, load_model
+from unshaken.models import list_kinds, load_model, model_kind
+from unshaken.models.loaders import kinds
 from unshaken.models.loaders.options import read_lines
 
 CONTRACT = {"demo", "py", "torchvision", "timm", "hf", "openclip", "run", "onnx", "weights", "tfjs"}
@@ -22,6 +25,26 @@ def spec(small, tmp_path):
 
 def test_every_kind_of_the_contract_is_there():
     assert {k.name for k in list_kinds()} >= CONTRACT
+
+
+def test_one_kind_is_found_without_importing_the_others():
+    program = (
+        "import sys; from unshaken.models.loaders.kinds import find_kind; find_kind('demo'); "
+        "print(*sorted(m for m in sys.modules if m.startswith('unshaken.models.') and '.from_' in m))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["unshaken.models.loaders.from_demo"]
+
+
+def test_a_plug_in_adds_a_kind(monkeypatch):
+    class Plugin:
+        def load(self):
+            model_kind("toy", form="toy:NAME")(lambda spec, download: load_model("demo"))
+
+    monkeypatch.setattr(kinds, "_KINDS", dict(kinds._KINDS))
+    monkeypatch.setattr(kinds, "plugins", lambda group: (Plugin(),) if group == "unshaken.models" else ())
+    assert load_model("toy:a").classes == load_model("demo").classes
+    assert "toy" in {kind.name for kind in list_kinds()}
 
 
 def test_images_are_normalised_once(spec, small, images):

@@ -20,7 +20,7 @@ from unshaken.models.networks.attention import (
     token_side,
 )
 from unshaken.models.networks.attention import attention_of as layer_attention
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 from unshaken.models.networks.small_vit import SelfAttention, SmallViT
 
 

@@ -1,7 +1,6 @@
 import torch
 
-from unshaken.models.networks.convolutions import ConvBlocks, PlainConvs
-from unshaken.models.networks.perceptron import perceptron
+from unshaken.models.networks.convolutions import ConvBlocks, PlainConvs, perceptron
 
 
 def count(net):

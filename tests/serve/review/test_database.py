@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.serve.review import _schema
-from unshaken.serve.review._database import open_database
+from unshaken.serve.review._schema import open_database
 from unshaken.serve.review.store import ReviewStore
 
 

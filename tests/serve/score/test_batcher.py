@@ -8,8 +8,7 @@ import threading
 import pytest
 
 from tests.loops import run_apart
-from unshaken.serve.score.batcher import Batcher, PastDeadline, QueueFull
-from unshaken.serve.score.rate import Rate
+from unshaken.serve.score.batcher import Batcher, PastDeadline, QueueFull, Rate
 
 
 class Gate:

@@ -9,7 +9,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from unshaken.serve.score.bodies import JSON, MOST_HEADER, TENSORS, parse_body
-from unshaken.serve.score.limits import Limits
+from unshaken.serve.score.options import Limits
 
 
 def tensors(document: dict[str, object]) -> bytes:

@@ -18,10 +18,9 @@ from tests.serve.score.conftest import as_json, dyadic, noise, png
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.serve.proxy import Proxy
-from unshaken.serve.refusals import log_to
-from unshaken.serve.score.limits import Limits
-from unshaken.serve.score.open import open_score_part
-from unshaken.serve.score.options import ScoreOptions
+from unshaken.serve.request_log import log_to
+from unshaken.serve.score.options import Limits, ScoreOptions
+from unshaken.serve.score.part import open_score_part
 from unshaken.serve.score.samples import Samples
 from unshaken.serve.score.scorer import Scorer
 from unshaken.serve.score.service import ScoreService

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save
 
 from tests.serve.score.conftest import as_json, dyadic, noise, png
-from unshaken.serve.score.limits import Limits
+from unshaken.serve.score.options import Limits
 
 PNG, JPEG, JSON = ({"content-type": kind} for kind in ("image/png", "image/jpeg", "application/json"))
 TENSORS = {"content-type": "application/vnd.safetensors"}

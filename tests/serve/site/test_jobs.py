@@ -17,11 +17,10 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.registry import find_method
 from unshaken.report import write_report
 from unshaken.serve.app import create_app
-from unshaken.serve.site import job_records
+from unshaken.serve.site import jobs as jobs_module
 from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.job import JobState
-from unshaken.serve.site.job_records import JobRecords
-from unshaken.serve.site.jobs import MOST_WAITING, Jobs
+from unshaken.serve.site.jobs import MOST_WAITING, JobRecords, Jobs
 from unshaken.serve.site.launch import Specs, Verb, allowed_specs, arguments_of, choices_of, methods_of
 from unshaken.serve.site.part import site_parts
 from unshaken.store.lock import locked
@@ -293,7 +292,7 @@ def test_two_servers_at_once_do_not_disturb_each_other(begin):
 
 
 def test_of_many_jobs_the_newest_are_kept_and_those_of_another_folder_are_not_mixed_in(begin, monkeypatch):
-    monkeypatch.setattr(job_records, "MOST_KEPT", 2)
+    monkeypatch.setattr(jobs_module, "MOST_KEPT", 2)
     first, other = begin("pass"), begin("pass", "others")
     other.start("other", ["audit"], "ann")
     jobs = [first.start(str(number), ["audit"], "ann") for number in range(3)]

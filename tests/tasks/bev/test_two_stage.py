@@ -7,7 +7,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.dice_loss import DiceLoss
-from unshaken.models.networks.unet import UNet
+from unshaken.models.networks.small import UNet
 from unshaken.tasks.bev.centre_depth import CentreDepth, column_depths, labelled_depths
 from unshaken.tasks.bev.scenes import draw_scenes
 from unshaken.tasks.bev.two_stage import TwoStage, bev_picture, occupancy, with_map

@@ -13,7 +13,7 @@ from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.data import load_data
 from unshaken.models.align import align_masks
 from unshaken.models.loaders.check import check_model
-from unshaken.models.networks.unet import UNet
+from unshaken.models.networks.small import UNet
 from unshaken.report import schema
 from unshaken.tasks.segmentation.small_masks import unpack_mask
 

@@ -23,7 +23,7 @@ from unshaken.core.oracle import required
 from unshaken.core.query import Labels
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 
 LEAST_AGREEMENT = 0.5
 """Share of the training images on which a substitute must answer as the model does, for its attack to say much."""

@@ -1,4 +1,8 @@
-"""`meshes:DIR`: a folder of meshes, in a folder a class, as objects that can be seen from any viewpoint."""
+"""`meshes:DIR`: a folder of meshes, in a folder a class, as objects that can be seen from any viewpoint.
+
+A mesh file is read strictly: nothing from outside its folder, nothing absent. It is rendered by rays on the CPU
+(Embree): no OpenGL, no window, the same pixels on every machine of one kind.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +59,7 @@ class Mesh:
 
     @classmethod
     def plain(cls, vertices: NDArray[Any], faces: NDArray[Any], colour: tuple[float, float, float]) -> Mesh:
-        """A mesh of one colour."""
+        """Make a mesh of one colour from vertices `[V, 3]` and faces `[F, 3]`."""
         n = len(faces)
         colours = np.broadcast_to(np.asarray(colour, np.float32), (n, 3, 3)).copy()
         corners, none = np.zeros((n, 3, 2), np.float32), np.full(n, -1, np.int32)
@@ -142,11 +146,9 @@ class _Assets:
         return True  # asked for all the same, so that what is absent is noted
 
     def keys(self) -> Iterable[str]:
-        """Nothing is offered that is not asked for."""
         return ()
 
     def namespaced(self, namespace: str) -> _Assets:
-        """The same folder."""
         return self
 
 
@@ -299,8 +301,8 @@ class MeshFolder(ObjectSet):
 
     @override
     def content(self) -> Iterable[object]:
-        beside = sorted({p for f in self._files for p in f.parent.iterdir() if p.is_file()})
-        return [(p.relative_to(self.root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in beside]
+        siblings = sorted({p for f in self._files for p in f.parent.iterdir() if p.is_file()})
+        return [(p.relative_to(self.root).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in siblings]
 
     def _renderer(self, index: int) -> RayRenderer:
         if index not in self._renderers:
@@ -336,7 +338,12 @@ def open_meshes(target: str, options: Options) -> MeshFolder:
     if options.split is not None:
         check_split(options, target)
         root = existing(str(root / options.split), options.spec, folder=True)
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and _is_usual(p, root))
+    files = []
+    for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        inside = path.resolve().is_relative_to(root) and not path.is_symlink()  # not behind a symbolic link
+        if inside and path.is_file() and not hidden:
+            files.append(path)
     if not files:
         raise DataError(f"data {options.spec!r}: no meshes in {target!r}; looked for {' '.join(SUFFIXES)}")
     loose = [p for p in files if p.parent == root]
@@ -347,10 +354,3 @@ def open_meshes(target: str, options: Options) -> MeshFolder:
         )
     classes = [] if loose else sorted({p.relative_to(root).parts[0] for p in files})
     return MeshFolder(root, files, classes, options)
-
-
-def _is_usual(path: Path, root: Path) -> bool:
-    """Whether it is a file, neither hidden nor behind a symbolic link."""
-    parts = path.relative_to(root).parts
-    inside = path.resolve().is_relative_to(root)
-    return inside and path.is_file() and not path.is_symlink() and not any(p.startswith(".") for p in parts)

@@ -1,4 +1,4 @@
-"""`ObjectSet`: a data set of objects that can be rendered from any viewpoint."""
+"""`ObjectSet`: a data set of objects that can be rendered from any viewpoint, and the camera as six numbers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def camera_to_world(views: Tensor) -> Tensor:
 
 
 def pixel_rays(poses: Tensor, side: int, angle: float = 45.0) -> tuple[Tensor, Tensor]:
-    """Where the rays of a square picture start and which way they go.
+    """Cast a ray through each pixel of a square picture.
 
     Args:
         poses: `[N, 4, 4]`, see `camera_to_world`.
@@ -86,8 +86,8 @@ def pixel_rays(poses: Tensor, side: int, angle: float = 45.0) -> tuple[Tensor, T
     place = (torch.arange(side, dtype=poses.dtype, device=poses.device) + 0.5) * (2 / side) - 1
     place = place * math.tan(math.radians(angle) / 2)
     down, across = torch.meshgrid(place, place, indexing="ij")
-    seen = torch.stack([across, -down, -torch.ones_like(down)], -1)
-    directions = torch.nn.functional.normalize(torch.einsum("nij,hwj->nhwi", poses[:, :3, :3], seen), dim=-1)
+    camera_rays = torch.stack([across, -down, -torch.ones_like(down)], -1)
+    directions = torch.nn.functional.normalize(torch.einsum("nij,hwj->nhwi", poses[:, :3, :3], camera_rays), dim=-1)
     return poses[:, None, None, :3, 3].expand_as(directions), directions
 
 
@@ -101,7 +101,7 @@ AMBIENT = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """Pictures of an object.
+    """Rendered pictures of an object, with the depth of each pixel.
 
     Args:
         images: `[N, 3, H, W]` in [0, 1].

@@ -1,4 +1,8 @@
-"""`solids:N`: objects of eight classes made of simple bodies, N a class, of random shape and colour."""
+"""`solids:N`: objects of eight classes made of simple bodies, N a class, of random shape and colour.
+
+A body is given by its signed distance, so that marching along rays renders it exactly (`render`); a cloud of points on
+its surface, drawn into a depth buffer, gives thousands of small pictures a second (`splat`).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ DistanceField = Callable[[Tensor], Tensor]
 
 
 def sphere(radius: float, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> DistanceField:
-    """A sphere."""
+    """The signed distance to a sphere."""
 
     def distance(points: Tensor) -> Tensor:
         from_centre: Tensor = (points - points.new_tensor(centre)).norm(dim=-1)
@@ -34,7 +38,7 @@ def sphere(radius: float, centre: Sequence[float] = (0.0, 0.0, 0.0)) -> Distance
 
 
 def box(half: Sequence[float], centre: Sequence[float] = (0.0, 0.0, 0.0)) -> DistanceField:
-    """A box with edges along the axes; `half` are half of their lengths."""
+    """The signed distance to a box with edges along the axes; `half` are half of their lengths."""
 
     def distance(points: Tensor) -> Tensor:
         beyond = (points - points.new_tensor(centre)).abs() - points.new_tensor(half)
@@ -100,7 +104,7 @@ DEPTH = 0.12
 
 
 class Surface(State):
-    """Points of a surface.
+    """Points of an object's surface, with normals and colours.
 
     Args:
         points: `[P, 3]`, or `[N, P, 3]` where each view has an object of its own.
@@ -185,7 +189,7 @@ Centre = Sequence[float]
 
 
 def cylinder(radius: float, half: float, centre: Centre = (0.0, 0.0, 0.0), axis: int = 2) -> DistanceField:
-    """A cylinder along an axis; `half` is half of its length."""
+    """The signed distance to a cylinder along an axis; `half` is half of its length."""
 
     def distance(points: Tensor) -> Tensor:
         local = points - points.new_tensor(centre)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.classifier import Classifier, predict
+from unshaken.core.classifier import predict
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Goal, Passes, Query

@@ -14,7 +14,6 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.data.dataset import content_mark
 from unshaken.harden.engine._checkpoint import Progress
-from unshaken.data.content import content_mark
 from unshaken.harden.engine.checks import FIGURES
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training

@@ -1,4 +1,9 @@
-"""Masks corrected by confident predictions once the early learning of a class has ended, told from a curve (ADELE)."""
+"""Masks corrected by confident predictions once the early learning of a class has ended, told from a curve (ADELE).
+
+A network first learns what most labels say of a class, fast, and then the wrong ones, slowly. The curve of the class's
+intersection over union in training is fitted by `f(x) = a (1 - exp(-x^b / c))`; early learning has ended where its
+slope has fallen by more than a share `r`.
+"""
 
 from __future__ import annotations
 

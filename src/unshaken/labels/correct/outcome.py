@@ -1,4 +1,4 @@
-"""`Outcome`: the labels of a review at one version, and the rule by which a sample has one label to train with."""
+"""`Outcome`: the labels of a review at one version, the one label to train with, and why labels changed or stayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from unshaken.labels.review.verdict import Answer, AnswerKind, Verdict, VerdictK
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a review found, as exports need it.
+    """The labels of a review at one version, as exports need them.
 
     Args:
         classes: names in label order.
@@ -62,7 +62,7 @@ def final_label(label: ReviewedLabel) -> int | None:
 
 
 def verdict_for(answer: Answer, given: int) -> Verdict:
-    """The verdict that gives an answer.
+    """Make the verdict that stands for an answer.
 
     Args:
         answer: of a reader.
@@ -98,7 +98,7 @@ def parse_answer(text: str, where: str) -> Answer:
 
 
 def label_numbers(names: Sequence[str], classes: Sequence[str], where: str) -> tuple[int, ...]:
-    """Label numbers of class names.
+    """Look up the label numbers of class names.
 
     Args:
         names: from a file.

@@ -37,7 +37,7 @@ class ExportCounts:
 
     @override
     def __str__(self) -> str:
-        """In words.
+        """Describe the counts in words.
 
         >>> str(ExportCounts(1000)), str(ExportCounts(997, unused=2, unreadable=1))
         ('1,000 samples, none left out', '997 samples, 3 left out (2 without a label to use, 1 not readable)')

@@ -14,7 +14,7 @@ _FORMULA = ("=", "+", "-", "@", "'", "\t", "\r")
 
 
 def to_csv(outcome: Outcome) -> str:
-    """The table as text.
+    """Write an outcome as CSV text.
 
     `answer` is that of the item (label numbers, `not-in-classes`, `unclear`, or empty), `label` the one to train with,
     `readers` each reader's answer. A text that a spreadsheet would take for a formula has an apostrophe before it.
@@ -79,5 +79,5 @@ def guarded(text: str) -> str:
 
 
 def unguarded(text: str) -> str:
-    """The text that was guarded."""
+    """Undo `guarded`: the text without the apostrophe before a formula."""
     return text[1:] if text.startswith("'") and text[1:].lstrip(" ").startswith(_FORMULA) else text

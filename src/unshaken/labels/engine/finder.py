@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What finders are given; what several of them need is computed once.
+    """The evidence on labels that finders are given; what several of them need is computed once.
 
     Args:
         labels: as given, int `[N]` in 0..classes-1.
@@ -67,12 +67,12 @@ class Evidence:
 
     @property
     def kinds(self) -> frozenset[str]:
-        """What is there: `probabilities`, `features`, `margins`."""
+        """The kinds of evidence that are there, of `probabilities`, `features`, `margins`."""
         names = ("probabilities", "features", "margins")
         return frozenset(name for name in names if getattr(self, name) is not None)
 
     def summary(self) -> Summary:
-        """Of the probabilities; one pass over them."""
+        """Own, best other and most probable class of each sample; one pass over the probabilities."""
         return self._once("summary", lambda: summarize(self.need_probabilities(), self.labels))
 
     def suggestion(self) -> Indices:
@@ -87,7 +87,7 @@ class Evidence:
         )
 
     def need_probabilities(self) -> Probabilities:
-        """The probabilities.
+        """The probabilities, which must be there.
 
         Raises:
             ParameterError: there are none.
@@ -116,7 +116,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """What a finder says of all samples.
+    """The scores that a finder gives to all samples.
 
     Args:
         score: how likely the given label is right, `[N]`: the lower the more suspect. Only the order counts; scores of

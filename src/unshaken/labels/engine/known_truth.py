@@ -16,7 +16,7 @@ RESAMPLES = 400
 
 
 def judge_scores(found: LabelScores, labels: Indices, true: Indices) -> dict[str, Figure]:
-    """Figures of a finder.
+    """Judge a finder by labels whose truth is known.
 
     Args:
         found: its scores of all samples.

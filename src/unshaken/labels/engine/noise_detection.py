@@ -1,4 +1,4 @@
-"""Detectors of wrong labels among the samples of a training: by loss, by a line in feature space, by neighbours."""
+"""Detectors of wrong labels among the samples of a training: by two groups of losses, by a line, by neighbours."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def posterior_of_low(values: Numbers) -> Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What a detector says of each sample.
+    """The scores and decisions of a detector of wrong labels.
 
     Args:
         score: the larger, the more suspect, in [0, 1], `[N]`.

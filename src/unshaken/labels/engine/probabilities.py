@@ -1,4 +1,4 @@
-"""`Probabilities`: class probabilities of all samples, read in blocks: memory does not grow with their number."""
+"""`Probabilities`: class probabilities of all samples, also from files, in blocks: memory does not grow with N."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class Probabilities:
     def _pages(self) -> mmap.mmap | None:
         """The pages of a file that is mapped for reading alone; None where there are none that can be given back."""
         pages = getattr(self.values, "_mmap", None)
-        kept = not hasattr(mmap, "MADV_DONTNEED") or self.values.flags.writeable
-        return None if kept or not isinstance(pages, mmap.mmap) else pages
+        fixed = not hasattr(mmap, "MADV_DONTNEED") or self.values.flags.writeable
+        return None if fixed or not isinstance(pages, mmap.mmap) else pages
 
     def _release(self) -> None:
         """Give back the pages of a mapped file that were read; else all of it would stay in memory."""
@@ -115,7 +115,7 @@ TIE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Of each sample.
+    """Three numbers of each sample's probabilities, which most rankings use.
 
     Args:
         own: probability of the given label, `[N]`.
@@ -134,7 +134,7 @@ class Summary:
 
 
 def summarize(probabilities: Probabilities, labels: Indices) -> Summary:
-    """One pass over the probabilities.
+    """Summarize probabilities in one pass.
 
     Args:
         probabilities: `[N, K]`.

@@ -21,7 +21,7 @@ LARGEST = 5000
 
 @dataclass(frozen=True, slots=True)
 class ClassGaussians:
-    """`N(mu_k, Sigma_k)` of each class.
+    """A normal distribution `N(mu_k, Sigma_k)` for each class.
 
     Args:
         means: mu, `[K, m]`.
@@ -299,7 +299,7 @@ class CalibratedClasses:
         return np.asarray(counts.max() - counts, np.int64)
 
     def sample(self, counts: Indices | list[int], seed: int) -> tuple[Numbers, Indices]:
-        """Points of the distributions.
+        """Draw points of the distributions.
 
         Args:
             counts: of each class `[K]`.

@@ -1,4 +1,4 @@
-"""`draw_review`: which labels people should look at, so that their verdicts tell how many are wrong."""
+"""`draw_review`: the labels that people should look at, so that their verdicts tell how many are wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRATA = 6
 
 @dataclass(frozen=True, slots=True)
 class ReviewSample:
-    """A stratified sample.
+    """A stratified sample of labels that people review.
 
     Strata are by suspicion: the most suspect 1/63 of the labels, the next 2/63, then 4, 8, 16 and 32; from each equally
     many are drawn. Where wrong labels are dense most of them are seen, and no label is left without a chance.
@@ -51,7 +51,7 @@ class ReviewSample:
 
 
 def draw_review(score: Numbers, size: int, *, seed: int = 0) -> ReviewSample:
-    """Draw a stratified sample.
+    """Draw a stratified sample of labels to review, the suspect ones more densely.
 
     Args:
         score: how likely each label is right, `[N]`, as `LabelScores.score`; the lower the more suspect.
@@ -87,9 +87,9 @@ def _even(total: int, sizes: list[int]) -> list[int]:
     while left:
         each, more = divmod(left, len(open_))
         for place, i in enumerate(open_):
-            taken = min(sizes[i] - shares[i], each + (place < more))
-            shares[i] += taken
-            left -= taken
+            added = min(sizes[i] - shares[i], each + (place < more))
+            shares[i] += added
+            left -= added
         open_ = [i for i in open_ if shares[i] < sizes[i]]
     return shares
 

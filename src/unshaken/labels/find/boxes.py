@@ -86,11 +86,11 @@ def _hits(image: ImageBoxes, label: int) -> tuple[Numbers, NDArray[np.bool_]]:
         return sure, hits
     overlap = box_iou(image.predicted[chosen], boxes)
     for row, least in zip(hits, OVERLAPS, strict=True):
-        taken = np.zeros(len(boxes), bool)
+        matched = np.zeros(len(boxes), bool)
         for j in np.argsort(-sure, kind="stable").tolist():
             best = int(overlap[j].argmax())
-            if overlap[j, best] >= least and not taken[best]:
-                row[j] = taken[best] = True
+            if overlap[j, best] >= least and not matched[best]:
+                row[j] = matched[best] = True
     return sure, hits
 
 

@@ -99,7 +99,7 @@ class Annotations:
 
 
 def read_annotations(path: Path, wnids: Sequence[str], original: Mapping[str, int]) -> Annotations:
-    """The annotations of a file.
+    """Read the annotations of a file.
 
     Args:
         path: JSON, as released.

@@ -1,4 +1,7 @@
-"""The rules of a review: the state of an item and its label follow from the rows of its log, and from nothing else."""
+"""The rules of a review: the state of an item and its label follow from the rows of its log, and from nothing else.
+
+How far readers agree beyond chance is measured by their independent answers.
+"""
 
 from __future__ import annotations
 
@@ -188,7 +191,7 @@ def _answer(row: RecordedVerdict, given: int) -> Answer | None:
 
 @dataclass(frozen=True, slots=True)
 class PairAgreement:
-    """Two readers.
+    """The agreement of two readers.
 
     Args:
         readers: their names.
@@ -205,7 +208,7 @@ class PairAgreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """All readers.
+    """The agreement of all readers of a review.
 
     Args:
         items: number of items with two answers or more.
@@ -220,7 +223,7 @@ class Agreement:
     accuracy: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The figures as plain values for JSON."""
         pairs = [
             {"readers": list(p.readers), "items": p.items, "same": p.same, "kappa": p.kappa and p.kappa.to_json()}
             for p in self.pairs
@@ -230,7 +233,7 @@ class Agreement:
 
 
 def agreement_of(answers: Sequence[Mapping[str, Answer]]) -> Agreement:
-    """How far readers agree. Answers are categories: several classes together are one of their own.
+    """Measure how far readers agree. Answers are categories: several classes together are one of their own.
 
     Args:
         answers: of each item, reader to answer, as `independent_answers` gives them.

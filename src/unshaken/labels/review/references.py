@@ -48,7 +48,7 @@ class PixelLikeness:
         self._picture, self._found = picture, dict[int, Vector | None]()
 
     def vector(self, sample: int) -> Vector | None:
-        """Its small picture, `[192]`."""
+        """The small picture of a sample, `[192]`; None where it cannot be read."""
         if sample not in self._found:
             pixels = self._picture(sample)
             self._found[sample] = None if pixels is None else shrink(pixels)
@@ -68,7 +68,7 @@ class FeatureLikeness:
         self._features = features
 
     def vector(self, sample: int) -> Vector | None:
-        """Its features, of length 1."""
+        """The features of a sample, scaled to length 1."""
         values = np.asarray(self._features[sample], np.float32)
         return values / max(float(np.linalg.norm(values)), 1e-12)
 

@@ -1,1 +1,1 @@
-"""Load a classifier from a SPEC: one file per kind of model."""
+"""Load a classifier from a SPEC: one file for each kind of model."""

@@ -13,8 +13,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
 from unshaken.models.loaders.options import stem_channels
-from unshaken.models.loaders.settings import settings_of
-from unshaken.models.loaders.source import source_of
+from unshaken.models.loaders.settings import settings_of, source_of
 from unshaken.models.loaders.weights import first_line
 
 FIRST_NAMES = {
@@ -121,7 +120,9 @@ def _check_output(classifier: Classifier, output: Any, images: Tensor) -> None:
     form = "[N, K, H, W]" if pixels else "[N, K]"
     what = f"model {classifier.name!r} must return logits, a float tensor {form}; it returns"
     if isinstance(output, Mapping):
-        raise ModelError(f"{what} a {type(output).__name__} with keys {list(output)}: return {_likely(output)}")
+        keys = [k for k, v in output.items() if isinstance(v, Tensor) and v.ndim == 2] or list(output)
+        likely = next((k for k in ("logits", "out") if k in keys), keys[0] if keys else "logits")
+        raise ModelError(f"{what} a {type(output).__name__} with keys {list(output)}: return output[{likely!r}]")
     if isinstance(output, tuple | list):
         raise ModelError(f"{what} a {type(output).__name__} of {len(output)}: return the entry with the logits alone")
     if not isinstance(output, Tensor):
@@ -129,7 +130,9 @@ def _check_output(classifier: Classifier, output: Any, images: Tensor) -> None:
     if not output.is_floating_point():
         raise ModelError(f"{what} {output.dtype}: return logits, not labels or anything complex")
     if pixels:
-        _check_size(what, output, images)
+        if output.ndim != 4 or (n, *output.shape[2:]) != (len(output), *images.shape[2:]):
+            shapes = f"shape {tuple(output.shape)} for images {tuple(images.shape)}"
+            raise ModelError(f"{what} {shapes}: return logits as large as the images")
     elif output.ndim != 2 or len(output) != n:
         hint = ""
         if output.ndim == 4 and output.shape[2:] == images.shape[2:]:
@@ -143,18 +146,3 @@ def _check_output(classifier: Classifier, output: Any, images: Tensor) -> None:
         raise ModelError(
             f"model {classifier.name!r} gives {output.shape[1]} logits, but {len(classifier.classes)} classes are named"
         )
-
-
-def _check_size(what: str, output: Tensor, images: Tensor) -> None:
-    """Refuse logits of pixels that are not as large as the images."""
-    if output.ndim != 4 or (len(output), *output.shape[2:]) != (len(images), *images.shape[2:]):
-        raise ModelError(
-            f"{what} shape {tuple(output.shape)} for images {tuple(images.shape)}: return logits as large as the images"
-        )
-
-
-def _likely(output: Mapping[Any, Any]) -> str:
-    """The entry that most looks like logits, as an index expression."""
-    keys = [k for k, v in output.items() if isinstance(v, Tensor) and v.ndim == 2] or list(output)
-    key = next((k for k in ("logits", "out") if k in keys), keys[0] if keys else "logits")
-    return f"output[{key!r}]"

@@ -9,7 +9,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.imports import need
-from unshaken.models.loaders.imagenet import imagenet_classes, learned_imagenet
+from unshaken.models.class_names import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import load_weights, read_weights

@@ -19,7 +19,7 @@ from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError
 from unshaken.core.imports import need
 from unshaken.models.loaders.kinds import model_kind
-from unshaken.models.loaders.source import mark_source
+from unshaken.models.loaders.settings import mark_source
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import first_line, refuse_disguised
 
@@ -45,7 +45,7 @@ class OnnxNet(nn.Module):
         super().__init__()
         self.path, name = path, f"onnx:{path}"
         session = _session(path)
-        self.loops = _has_loop(Path(path))
+        self.loops = b"\x22\x04Loop" in Path(path).read_bytes()  # as a node names the operator that may never end
         inputs = session.get_inputs()
         if len(inputs) != 1:
             raise ModelError(
@@ -125,11 +125,6 @@ def _session(path: str) -> Any:
         return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelError(f"{path} is not an ONNX graph that onnxruntime can run: {first_line(error)}") from error
-
-
-def _has_loop(path: Path) -> bool:
-    """Whether the graph has a node that may run without end: its file names the operator `Loop`, as a node does."""
-    return b"\x22\x04Loop" in path.read_bytes()
 
 
 @contextmanager

@@ -11,18 +11,17 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.imports import need
-from unshaken.models.loaders.hub import file_by_url, file_of_repository, offline
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.options import class_names, read_lines
 from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
-from unshaken.models.loaders.weights import first_line, read_weights
+from unshaken.models.loaders.weights import file_by_url, file_of_repository, first_line, offline, read_weights
 from unshaken.models.networks.architectures import near
 from unshaken.models.zero_shot import TEMPLATE, DualEncoder, check_classes, check_templates
 
 
 @model_kind("openclip", form="openclip:ARCH/WEIGHTS?classes=FILE[&templates=FILE]", options=("templates",))
 def load(spec: ModelSpec, download: bool) -> Classifier:
-    """A zero-shot classifier.
+    """A zero-shot classifier from an image-text model.
 
     `WEIGHTS` is a file or a pretrained tag. The classes' file has one name a line; the templates' file one sentence a
     line with `{}` where the name goes (without it: "a photo of a {}.").

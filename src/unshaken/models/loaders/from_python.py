@@ -10,7 +10,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.user_code import call_factory
 from unshaken.models.loaders.kinds import model_kind
-from unshaken.models.loaders.source import mark_source
+from unshaken.models.loaders.settings import mark_source
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.networks.box_output import BoxOutput
 from unshaken.models.networks.torchvision_detectors import is_detector, with_boxes

@@ -11,12 +11,11 @@ from torch import nn
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.imports import need
-from unshaken.models.loaders.hub import file_by_url, file_of_repository
-from unshaken.models.loaders.imagenet import imagenet_classes, learned_imagenet
+from unshaken.models.class_names import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.options import stem_channels
 from unshaken.models.loaders.spec import ModelSpec
-from unshaken.models.loaders.weights import load_weights, read_weights
+from unshaken.models.loaders.weights import file_by_url, file_of_repository, load_weights, read_weights
 from unshaken.models.networks.architectures import build_for, timm_net
 
 
@@ -43,26 +42,26 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         net, _ = build_for(f"timm:{spec.name}", weights)
         load_weights(net, weights, given)
     timm = need("timm", "timm", "models", f"model {str(spec)!r}")
-    look = timm.data.resolve_model_data_config(net)
-    _, height, width = look["input_size"]
-    channels = stem_channels(net) or len(look["mean"])
-    fits = channels == len(look["mean"])
+    config = timm.data.resolve_model_data_config(net)
+    _, height, width = config["input_size"]
+    channels = stem_channels(net) or len(config["mean"])
+    fits = channels == len(config["mean"])
     if not fits and not {"mean", "std"} <= spec.options.keys():
         raise ParameterError(
-            f"model {str(spec)!r} takes {channels} channels, the published mean and std have {len(look['mean'])}: "
+            f"model {str(spec)!r} takes {channels} channels, the published mean and std have {len(config['mean'])}: "
             "give both"
         )
     published = given is None and timm.data.infer_imagenet_subset(net) == "imagenet-1k"
     return Classifier(
         net,
-        mean=list(look["mean"]) if fits else None,
-        std=list(look["std"]) if fits else None,
+        mean=list(config["mean"]) if fits else None,
+        std=list(config["std"]) if fits else None,
         classes=imagenet_classes() if published else (),
         view=View(
             height,
             width,
-            resize=math.floor(min(height, width) / look["crop_pct"]),
-            interpolation=look["interpolation"] if look["interpolation"] in ("bilinear", "bicubic") else "bicubic",
+            resize=math.floor(min(height, width) / config["crop_pct"]),
+            interpolation=config["interpolation"] if config["interpolation"] in ("bilinear", "bicubic") else "bicubic",
             channels=channels,
         ),
         name=f"timm:{spec.name}" + ("" if given is None else f"?weights={given}"),

@@ -9,11 +9,10 @@ from torchvision import models
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.models.loaders.hub import file_by_url
-from unshaken.models.loaders.imagenet import learned_imagenet
+from unshaken.models.class_names import learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.spec import ModelSpec
-from unshaken.models.loaders.weights import load_weights, read_weights
+from unshaken.models.loaders.weights import file_by_url, load_weights, read_weights
 from unshaken.models.networks.architectures import build_for, near, torchvision_net
 from unshaken.models.networks.box_output import number_labels
 from unshaken.models.networks.torchvision_detectors import (
@@ -64,13 +63,15 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         net, _ = build_for(f"torchvision:{name}", weights)
         load_weights(net, weights, given)
         classes = ()
-    look = published.transforms()
+    transforms = published.transforms()
     return Classifier(
         net,
-        mean=list(look.mean),
-        std=list(look.std),
+        mean=list(transforms.mean),
+        std=list(transforms.std),
         classes=classes,
-        view=View(look.crop_size[0], look.crop_size[-1], look.resize_size[0], look.interpolation.value),
+        view=View(
+            transforms.crop_size[0], transforms.crop_size[-1], transforms.resize_size[0], transforms.interpolation.value
+        ),
         name=f"torchvision:{name}" + (f"@{published.name}" if given is None else f"?weights={given}"),
     )
 

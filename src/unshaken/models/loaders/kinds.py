@@ -1,17 +1,20 @@
-"""The table of model kinds. A kind is one file `from_*.py` in this folder, entered by a decorator."""
+"""The table of model kinds. A kind is one file of this room, or of a plug-in, that enters its loader by a decorator.
+
+A file is found by the decorator in its text and imported when its kind is asked for. A plug-in is an entry point in the
+group `unshaken.models`, whose module enters kinds likewise.
+"""
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import is_code, require_named
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.models import loaders
+from unshaken.core.imports import plugins
+from unshaken.core.sources import sources_of
 from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
 
 Loader = Callable[[ModelSpec, bool], Classifier]
@@ -90,17 +93,12 @@ def model_kind(
     return enter
 
 
-@cache
-def _load_files() -> None:
-    """Import all files of this folder that enter a kind, once a process."""
-    for module in pkgutil.iter_modules(loaders.__path__):
-        if module.name.startswith("from_"):
-            importlib.import_module(f"{loaders.__name__}.{module.name}")
-
-
 def list_kinds() -> tuple[Kind, ...]:
-    """Every kind of model, sorted by name."""
-    _load_files()
+    """Every kind of model, those of installed plug-ins among them, sorted by name."""
+    for source in sources_of("models", "model_kind"):
+        importlib.import_module(source.module)
+    for plugin in plugins("unshaken.models"):
+        plugin.load()
     return tuple(sorted(_KINDS.values(), key=lambda k: k.name))
 
 
@@ -123,7 +121,11 @@ def find_kind(name: str) -> Kind:
     Raises:
         ParameterError: there is none; near names are told.
     """
-    kinds = {k.name: k for k in list_kinds()}
-    if name not in kinds:
-        raise ParameterError(f"no model kind {name!r}; {did_you_mean(name, kinds)}")
-    return kinds[name]
+    for source in sources_of("models", "model_kind"):
+        if source.name == name:
+            importlib.import_module(source.module)
+    if name not in _KINDS:
+        known = [kind.name for kind in list_kinds()]
+        if name not in known:
+            raise ParameterError(f"no model kind {name!r}; {did_you_mean(name, known)}")
+    return _KINDS[name]

@@ -88,15 +88,15 @@ def second_model(spec: str) -> Classifier:
         ModelError: as of `load_model`; or the method was made of a file that names code.
     """
     refuse_remembered(spec)
-    return _kept(spec, words())
+    return _loaded(spec, words())
 
 
 def forget_models() -> None:
     """Let go of the further models that are kept, so that the next call reads them again."""
-    _kept.cache_clear()
+    _loaded.cache_clear()
 
 
 @lru_cache(maxsize=4)
-def _kept(spec: str, _: tuple[str, ...] | None) -> Classifier:
+def _loaded(spec: str, _: tuple[str, ...] | None) -> Classifier:
     """One model for each call of the user's: what an earlier one allowed to run is not kept for a later one."""
     return load_model(spec).eval().requires_grad_(False)

@@ -15,7 +15,7 @@ from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole, shorten
 from unshaken.core.registry import parse_method
-from unshaken.models.loaders.source import mark_source, source_of
+from unshaken.models.loaders.settings import mark_source, source_of
 from unshaken.models.loaders.spec import ModelSpec
 
 FITS: dict[str, Fit] = {name: name for name in get_args(Fit)}
@@ -52,7 +52,12 @@ def _described(classifier: Classifier, spec: ModelSpec) -> Classifier:
     if (mean is None) != (std is None):
         raise ParameterError(f"model {str(spec)!r}: give mean and std together")
     if mean is not None and std is not None:
-        mean, std = _same_length(spec, mean, std)
+        longest = max(len(mean), len(std))
+        if {len(mean), len(std)} - {1, longest}:
+            raise ParameterError(
+                f"model {str(spec)!r}: {len(mean)} means but {len(std)} stds; give one of each per channel"
+            )
+        mean, std = (mean * longest)[:longest], (std * longest)[:longest]
     channels = _channels(classifier, spec, mean)
     if mean is not None and channels is not None and len(mean) not in (1, channels):
         raise ParameterError(
@@ -164,8 +169,8 @@ def _channels(classifier: Classifier, spec: ModelSpec, mean: Sequence[float] | N
 def _view(classifier: Classifier, spec: ModelSpec, channels: int | None) -> View | None:
     size, view = image_size(spec), classifier.view
     if size is not None:
-        kept = view or View(*size)
-        view = replace(kept, height=size[0], width=size[1], resize=None)
+        base = view or View(*size)
+        view = replace(base, height=size[0], width=size[1], resize=None)
     if (fit := spec.options.get("fit")) is not None:
         if fit not in FITS:
             raise ParameterError(f"model {str(spec)!r}: fit={shorten(fit)}; {did_you_mean(fit, FITS)}")
@@ -173,15 +178,6 @@ def _view(classifier: Classifier, spec: ModelSpec, channels: int | None) -> View
             raise ParameterError(f"model {str(spec)!r}: fit={fit} needs a size: give one, such as size=640")
         view = replace(view, fit=FITS[fit], resize=None if fit != "cut" else view.resize)
     return None if view is None else replace(view, channels=channels or view.channels)
-
-
-def _same_length(spec: ModelSpec, mean: list[float], std: list[float]) -> tuple[list[float], list[float]]:
-    longest = max(len(mean), len(std))
-    if {len(mean), len(std)} - {1, longest}:
-        raise ParameterError(
-            f"model {str(spec)!r}: {len(mean)} means but {len(std)} stds; give one of each per channel"
-        )
-    return (mean * longest)[:longest], (std * longest)[:longest]
 
 
 def _values(buffer: Tensor | None) -> list[float] | None:

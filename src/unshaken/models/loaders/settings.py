@@ -1,4 +1,4 @@
-"""`settings_of`: what decides a module's function beside its class and its weights, such as a stride or a factor."""
+"""What identifies a module beside its class and its weights: settings such as a stride, and its source file."""
 
 from __future__ import annotations
 
@@ -47,25 +47,26 @@ def settings_of(module: nn.Module) -> str:
     kind: type = type(module)
     out = LEFT_OUT | frozenset(getattr(kind, "state_attributes", ())) | _assigned_by_forward(kind)
     private = _package(kind) != "torch" and not any(_package(base) in LIBRARIES for base in kind.__mro__)
-    found = {
-        name: described
-        for name, value in vars(module).items()
-        if name not in out and (private or not name.startswith("_"))
-        if not _is_off(value) and (described := _described(value)) is not None
-    }
+    found = {}
+    for name, value in vars(module).items():
+        if name in out or (name.startswith("_") and not private):
+            continue
+        empty = isinstance(value, tuple | list | set | frozenset | dict) and not value
+        if value is not None and value is not False and not empty and (described := _described(value)) is not None:
+            found[name] = described
     return _joined(found) if found else ""
 
 
 @lru_cache(maxsize=1024)
 def _assigned_by_forward(kind: type) -> frozenset[str]:
     """Names of attributes that a class's `forward`, or a method that it names, assigns."""
-    waiting, seen, found = ["forward"], set[str](), set[str]()
+    waiting, visited, found = ["forward"], set[str](), set[str]()
     while waiting:
         name = waiting.pop()
         function = getattr(kind, name, None)
-        if name in seen or not isinstance(function, FunctionType) or function is getattr(nn.Module, name, None):
+        if name in visited or not isinstance(function, FunctionType) or function is getattr(nn.Module, name, None):
             continue
-        seen.add(name)
+        visited.add(name)
         for step in dis.get_instructions(function):
             if step.opname == "STORE_ATTR":
                 found.add(step.argval)
@@ -76,11 +77,6 @@ def _assigned_by_forward(kind: type) -> frozenset[str]:
 
 def _package(kind: type) -> str:
     return kind.__module__.partition(".")[0]
-
-
-def _is_off(value: Any) -> bool:
-    """Whether a setting is as if absent."""
-    return value is None or value is False or (isinstance(value, tuple | list | set | frozenset | dict) and not value)
 
 
 def _described(value: Any) -> str | None:
@@ -104,7 +100,8 @@ def _described(value: Any) -> str | None:
         return _all([part for pair in sorted(value.items(), key=lambda pair: repr(pair[0])) for part in pair])
     if isinstance(value, BaseModel):
         return _record(value, list(type(value).model_fields))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and _is_frozen(value):
+    parameters = getattr(type(value), "__dataclass_params__", None)
+    if parameters is not None and parameters.frozen:
         return _record(value, [field.name for field in dataclasses.fields(value)])
     return None
 
@@ -121,9 +118,18 @@ def _record(value: Any, names: list[str]) -> str:
     return type(value).__qualname__ + _joined(found)
 
 
-def _is_frozen(value: Any) -> bool:
-    return bool(type(value).__dataclass_params__.frozen)
-
-
 def _joined(settings: Mapping[str, str]) -> str:
     return f"({','.join(f'{name}={settings[name]}' for name in sorted(settings))})"
+
+
+_KEY = "unshaken_source"
+
+
+def mark_source(net: nn.Module, digest: str) -> None:
+    """Keep the hash of the file that a net came from, through copies too."""
+    net.__dict__[_KEY] = digest
+
+
+def source_of(net: nn.Module) -> str:
+    """The hash that `mark_source` kept, or nothing."""
+    return str(net.__dict__.get(_KEY, ""))

@@ -11,13 +11,10 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.imports import need
 from unshaken.models.loaders.weights import first_line
-from unshaken.models.networks.small import Small, SmallNet
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import Small, SmallCNN, SmallNet, StridedCNN, UNet
 from unshaken.models.networks.small_vit import SmallViT
-from unshaken.models.networks.strided_cnn import StridedCNN
 from unshaken.models.networks.tile_net import TileNet
 from unshaken.models.networks.timed_cnn import TimedCNN
-from unshaken.models.networks.unet import UNet
 
 SMALL: dict[str, type[Small]] = {
     "small": SmallNet,
@@ -32,7 +29,7 @@ SMALL: dict[str, type[Small]] = {
 
 
 def build(arch: str, *, classes: int, channels: int = 3, side: int = 28) -> nn.Module:
-    """A net with fresh weights.
+    """Build a net with fresh weights.
 
     Args:
         arch: a name in `SMALL`, `torchvision:NAME` or `timm:NAME`.
@@ -88,7 +85,7 @@ def build_for(arch: str, weights: Mapping[str, Tensor]) -> tuple[nn.Module, View
 
 
 def torchvision_net(name: str, **options: Any) -> nn.Module:
-    """A classifier of torchvision.
+    """Build a classifier of torchvision.
 
     Args:
         name: as in `torchvision.models.list_models`.
@@ -115,7 +112,7 @@ def torchvision_net(name: str, **options: Any) -> nn.Module:
 
 
 def timm_net(name: str, **options: Any) -> nn.Module:
-    """A timm model.
+    """Build a timm model.
 
     Raises:
         MissingExtra: timm is absent.
@@ -136,6 +133,6 @@ def timm_net(name: str, **options: Any) -> nn.Module:
 
 
 def near(name: str, known: list[str]) -> str:
-    """As `did_you_mean`, where all known names are too many to tell."""
+    """Suggest a near name as `did_you_mean`, or name a few where all are too many to list."""
     text = did_you_mean(name, known)
     return text if text.startswith("did") else f"{len(known)} are known, such as {', '.join(sorted(known)[:3])}"

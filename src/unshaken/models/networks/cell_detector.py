@@ -71,8 +71,8 @@ class CellDetector(nn.Module):
         if self.decoding == "suppression":
             return suppress(boxes.flatten(0, 1), scores.flatten(1).T)
         heights, labels, rows, columns = find_peaks(scores, MOST)
-        kept = heights.detach() > LEAST
-        return {"boxes": boxes[rows, columns][kept], "labels": labels[kept], "scores": heights[kept]}
+        strong = heights.detach() > LEAST
+        return {"boxes": boxes[rows, columns][strong], "labels": labels[strong], "scores": heights[strong]}
 
 
 def centres(rows: int, columns: int, pixels: int, like: Tensor) -> Tensor:

@@ -89,5 +89,5 @@ class CenterNet(nn.Module):
         sides = distances[rows, columns]
         corners = torch.cat([centre - sides[:, :2], centre + sides[:, 2:]], 1)
         boxes = torch.minimum(corners.clamp(min=0), corners.new_tensor([width, height, width, height]))
-        kept = scores.detach() > LEAST
-        return {"boxes": boxes[kept], "labels": labels[kept], "scores": scores[kept]}
+        strong = scores.detach() > LEAST
+        return {"boxes": boxes[strong], "labels": labels[strong], "scores": scores[strong]}

@@ -1,4 +1,4 @@
-"""Small stacks of convolutions, with batch norm and without."""
+"""Small stacks of convolutions, with batch norm and without; and linear layers."""
 
 from __future__ import annotations
 
@@ -82,3 +82,19 @@ class HiddenConvs(nn.Sequential):
             layers += [nn.Conv2d(one, two, 3, padding=1, bias=False), nn.BatchNorm2d(two), nn.ReLU(), nn.MaxPool2d(2)]
         flat = widths[-1] * (side >> len(widths)) ** 2
         super().__init__(*layers, nn.Flatten(), nn.Linear(flat, hidden), nn.ReLU(), nn.Linear(hidden, classes))
+
+
+def perceptron(classes: int, channels: int, side: int, *, dims: int, hidden: Sequence[int]) -> nn.Sequential:
+    """`dims - hidden - ... - K` with ReLU between layers.
+
+    Args:
+        classes: number of classes K.
+        channels: of an image; `dims` counts them.
+        side: of an image; `dims` counts it.
+        dims: numbers in an image.
+        hidden: units of each hidden layer.
+    """
+    layers: list[nn.Module] = [nn.Flatten()]
+    for one, two in pairwise((dims, *hidden)):
+        layers += [nn.Linear(one, two), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear((dims, *hidden)[-1], classes))

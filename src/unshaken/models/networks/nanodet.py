@@ -97,8 +97,8 @@ def suppress(boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:
     places, labels = (scores.detach() > LEAST).nonzero(as_tuple=True)
     best = scores.detach()[places, labels].argsort(descending=True, stable=True)[:CANDIDATES]
     places, labels = places[best], labels[best]
-    kept = batched_nms(boxes.detach()[places], scores.detach()[places, labels], labels, OVERLAP)
-    return {"boxes": boxes[places[kept]], "labels": labels[kept], "scores": scores[places[kept], labels[kept]]}
+    left = batched_nms(boxes.detach()[places], scores.detach()[places, labels], labels, OVERLAP)
+    return {"boxes": boxes[places[left]], "labels": labels[left], "scores": scores[places[left], labels[left]]}
 
 
 def _levels(shapes: Shapes) -> list[tuple[str, str]]:

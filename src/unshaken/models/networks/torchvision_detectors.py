@@ -60,15 +60,14 @@ def with_boxes(net: nn.Module, numbers: Sequence[int] | None = None) -> BoxOutpu
         net: one for which `is_detector` holds.
         numbers: as of `BoxOutput`; None for classes that count from label 1 on, for label 0 is the background.
     """
-    return BoxOutput(net, numbers=range(-1, count_labels(net) - 1) if numbers is None else numbers)
-
-
-def count_labels(net: Any) -> int:
-    """Number of labels that a detector of torchvision tells apart, the background included."""
-    if isinstance(net, GeneralizedRCNN):
-        return int(net.roi_heads.box_predictor.cls_score.out_features)
-    head = net.head.classification_head
-    return int(head.num_columns if isinstance(net, SSD) else head.num_classes)
+    if numbers is None:
+        if isinstance(net, GeneralizedRCNN):
+            labels = net.roi_heads.box_predictor.cls_score.out_features
+        else:
+            head: Any = net.head.classification_head  # type: ignore[union-attr]
+            labels = head.num_columns if isinstance(net, SSD) else head.num_classes
+        numbers = range(-1, int(labels) - 1)
+    return BoxOutput(net, numbers=numbers)
 
 
 def classes_in(name: str, weights: Mapping[str, Tensor]) -> int:

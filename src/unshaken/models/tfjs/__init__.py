@@ -1,1 +1,1 @@
-"""Graph models of TensorFlow.js as torch modules: `read_graph` reads the files, `GraphNet` computes."""
+"""The kind `tfjs:`, graph models of TensorFlow.js as torch modules: `read_graph` reads files, `GraphNet` computes."""

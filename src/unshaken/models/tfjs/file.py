@@ -144,16 +144,14 @@ def read_graph(file: str) -> GraphFile:
     name, times = Counter(node.name for node in nodes).most_common(1)[0] if nodes else ("", 0)
     if times != 1:
         raise ModelError(f"{where}: node {shorten(name)} stands {times} times in the graph")
-    files = [path.parent / _plain_name(part, where) for group in document.weightsManifest for part in group.paths]
+    parts = [part for group in document.weightsManifest for part in group.paths]
+    for part in parts:
+        if part in ("", ".", "..") or "/" in part or "\\" in part or "\0" in part:
+            raise ModelError(f"{where}: weights file {shorten(part)} is not in the graph's own folder: put it there")
+    files = [path.parent / part for part in parts]
     weights = _weights(document.weightsManifest, _read(files, where), where)
     outputs = {name.partition(":")[0]: output.shape for name, output in document.signature.outputs.items()}
     return GraphFile(path, {node.name: node for node in nodes}, weights, outputs, (path, *files))
-
-
-def _plain_name(name: str, where: str) -> str:
-    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise ModelError(f"{where}: weights file {shorten(name)} is not in the graph's own folder: put it there")
-    return name
 
 
 def _read(files: list[Path], where: str) -> bytes:

@@ -12,9 +12,8 @@ from typing_extensions import override
 from unshaken.core.errors import ModelError, did_you_mean
 from unshaken.core.numbers import MAX_SIDE, shorten
 from unshaken.models.loaders.weights import first_line
-from unshaken.models.tfjs.attributes import Attributes
 from unshaken.models.tfjs.file import GraphFile, Node
-from unshaken.models.tfjs.operations import OPERATIONS
+from unshaken.models.tfjs.operations import OPERATIONS, Attributes
 
 MOST_NUMBERS = 1 << 29
 """Numbers that all nodes of a graph together may compute for one image, 2 GiB."""
@@ -117,7 +116,6 @@ class GraphNet(nn.Module):
             self._steps.append(step)
 
     def _computed(self, step: _Step, values: Mapping[str, Value]) -> Value:
-        """The value of a node."""
         given: list[Tensor] = []
         try:
             for name, place in step.inputs:

@@ -5,13 +5,113 @@ An image in this layout, seen as `[N, C, H, W]`, is what torch calls channels la
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unshaken.models.tfjs.attributes import Attributes
+from unshaken.core.numbers import shorten
+
+_LARGEST = 1 << 31
+
+
+class Attributes:
+    """The attributes of a node, by name and type.
+
+    Args:
+        values: as the JSON file has them, such as `{"strides": {"list": {"i": ["1", "2", "2", "1"]}}}`.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def whole_numbers(self, name: str, default: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """A list of whole numbers.
+
+        Raises:
+            ValueError: it is absent without a default, or no such list.
+        """
+        if default is not None and name not in self._values:
+            return default
+        found = self._value(name, "list", None)
+        items = found.get("i", []) if isinstance(found, Mapping) else None
+        if not isinstance(items, list) or len(items) > 16:
+            raise ValueError(f"its attribute {name} is no list of whole numbers")
+        return tuple(_whole(item, name) for item in items)
+
+    def number(self, name: str, default: float) -> float:
+        """A number, or the default where it is absent.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        found = self._value(name, "f", default)
+        if isinstance(found, bool) or not isinstance(found, int | float) or abs(found) > _LARGEST:
+            raise ValueError(f"its attribute {name} is {shorten(found)}, which is no number")
+        return float(found)
+
+    def flag(self, name: str) -> bool:
+        """A truth value, false where it is absent.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        found = self._value(name, "b", False)
+        if not isinstance(found, bool):
+            raise ValueError(f"its attribute {name} is {shorten(found)}, not true or false")
+        return found
+
+    def text(self, name: str, default: str) -> str:
+        """A text, which the file has in base 64.
+
+        Raises:
+            ValueError: it is none.
+        """
+        found = self._value(name, "s", None)
+        return default if found is None else _text(found, name)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts, empty where it is absent.
+
+        Raises:
+            ValueError: it is none.
+        """
+        found = self._value(name, "list", {})
+        items = found.get("s", []) if isinstance(found, Mapping) else None
+        if not isinstance(items, list) or len(items) > 16:
+            raise ValueError(f"its attribute {name} is no list of texts")
+        return tuple(_text(item, name) for item in items)
+
+    def _value(self, name: str, kind: str, default: Any) -> Any:
+        entry = self._values.get(name)
+        if entry is None:
+            if default is None and kind == "list":
+                raise ValueError(f"its attribute {name} is missing")
+            return default
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"its attribute {name} is {shorten(entry)}")
+        return entry.get(kind, default)
+
+
+def _whole(item: Any, name: str) -> int:
+    """A whole number; the file may have it as text."""
+    if isinstance(item, str) and item.removeprefix("-").isdecimal() and len(item) < 12:
+        item = int(item)
+    if isinstance(item, bool) or not isinstance(item, int) or abs(item) > _LARGEST:
+        raise ValueError(f"its attribute {name} has {shorten(item)}, which is no whole number")
+    return item
+
+
+def _text(item: Any, name: str) -> str:
+    try:
+        return base64.b64decode(item, validate=True).decode("ascii")
+    except (TypeError, ValueError, binascii.Error):
+        raise ValueError(f"its attribute {name} is {shorten(item)}, which is no text in base 64") from None
+
 
 Inputs = Sequence[Tensor]
 Operation = Callable[[Inputs, Attributes], Tensor | tuple[Tensor, ...]]
@@ -20,7 +120,7 @@ MOST_RANKS = 8
 
 def convolution(inputs: Inputs, attributes: Attributes) -> Tensor:
     """`Conv2D`, and with `fused_ops` bias and activation behind it: filters `[h, w, in, out]`."""
-    images, filters = _seen(inputs[0]), inputs[1].permute(3, 2, 0, 1)
+    images, filters = _channels_first(inputs[0]), inputs[1].permute(3, 2, 0, 1)
     if images.shape[1] % filters.shape[1]:
         raise ValueError(f"filters of {filters.shape[1]} channels do not fit {images.shape[1]} channels")
     return _convolved(images, filters, images.shape[1] // filters.shape[1], inputs[2:], attributes)
@@ -30,7 +130,7 @@ def depthwise_convolution(inputs: Inputs, attributes: Attributes) -> Tensor:
     """`DepthwiseConv2dNative`, and with `fused_ops` what follows: filters `[h, w, in, multiplier]`."""
     height, width, channels, multiplier = inputs[1].shape
     filters = inputs[1].permute(2, 3, 0, 1).reshape(channels * multiplier, 1, height, width)
-    return _convolved(_seen(inputs[0]), filters, channels, inputs[2:], attributes)
+    return _convolved(_channels_first(inputs[0]), filters, channels, inputs[2:], attributes)
 
 
 def _convolved(images: Tensor, filters: Tensor, groups: int, more: Inputs, attributes: Attributes) -> Tensor:
@@ -53,13 +153,13 @@ def _convolved(images: Tensor, filters: Tensor, groups: int, more: Inputs, attri
 def max_pooling(inputs: Inputs, attributes: Attributes) -> Tensor:
     """`MaxPool`; borders of the padding `SAME` never win."""
     size, stride = _window(attributes, "ksize"), _window(attributes, "strides")
-    images, border = _bordered(_seen(inputs[0]), size, stride, (1, 1), attributes, -torch.inf)
+    images, border = _bordered(_channels_first(inputs[0]), size, stride, (1, 1), attributes, -torch.inf)
     return F.max_pool2d(images, size, stride, border).permute(0, 2, 3, 1)
 
 
 def resize_bilinear(inputs: Inputs, attributes: Attributes) -> Tensor:
     """`ResizeBilinear` to (height, width), in each of TensorFlow's three ways of placing pixels."""
-    images, (height, width) = _seen(inputs[0]), whole_numbers(inputs[1], 2)
+    images, (height, width) = _channels_first(inputs[0]), whole_numbers(inputs[1], 2)
     corners, centres = attributes.flag("align_corners"), attributes.flag("half_pixel_centers")
     if corners or centres:
         return F.interpolate(images, (height, width), mode="bilinear", align_corners=corners).permute(0, 2, 3, 1)
@@ -127,7 +227,7 @@ def whole_numbers(tensor: Tensor, count: int | None = None) -> list[int]:
     return found
 
 
-def _seen(images: Tensor) -> Tensor:
+def _channels_first(images: Tensor) -> Tensor:
     """Images `[N, H, W, C]` as `[N, C, H, W]`."""
     if images.ndim != 4:
         raise ValueError(f"images [N, H, W, C] are needed, not {list(images.shape)}")

@@ -15,7 +15,7 @@ from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.harden.recipes.losses.balanced_sampling import imbalanced
 from unshaken.harden.recipes.losses.class_balanced import ClassBalanced
 from unshaken.harden.recipes.losses.worst_class import WorstClass
-from unshaken.models.networks.perceptron import perceptron
+from unshaken.models.networks.convolutions import perceptron
 from unshaken.papers.accuracy_disparity import BUDGETS, FEWER, REMEDIES, AccuracyDisparityPaper
 from unshaken.papers.accuracy_disparity.linear import cauchy, gaussian, images
 from unshaken.papers.frame.context import Context

@@ -14,7 +14,7 @@ from unshaken.core.registry import Method
 from unshaken.harden.engine.recipe import MASKS, Epoch, Recipe, Step
 from unshaken.harden.recipes.noisy_labels.adele import LABELS, overlaid
 from unshaken.measure import iou
-from unshaken.models.networks.unet import UNet
+from unshaken.models.networks.small import UNet
 
 unet = partial(UNet, widths=(8, 16, 32))
 """29,813 parameters for one channel and five classes."""

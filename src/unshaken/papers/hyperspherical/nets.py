@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 
 NUMBERS = 64
 """Of a feature."""

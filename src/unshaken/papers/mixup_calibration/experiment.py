@@ -11,7 +11,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.data.overlapping_classes import REACH, OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.harden.recipes.augmentation.mixup import Mixup
-from unshaken.models.networks.perceptron import perceptron
+from unshaken.models.networks.convolutions import perceptron
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Architecture, plan_training, untrained

@@ -17,7 +17,7 @@ from unshaken.core.progress import track
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.recipes.losses.dice_loss import DiceLoss
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.models.networks.unet import UNet
+from unshaken.models.networks.small import UNet
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import plan_training

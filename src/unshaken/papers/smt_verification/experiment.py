@@ -20,7 +20,7 @@ from unshaken.core.imports import need
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.harden.recipes.adversarial.at import AdversarialTraining
-from unshaken.models.networks.perceptron import perceptron
+from unshaken.models.networks.convolutions import perceptron
 from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import plan_training

@@ -26,7 +26,7 @@ STATE, READER = "state", "reader"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a reader does.
+    """An act of a reader on a review.
 
     Args:
         reader: number and name.
@@ -44,12 +44,12 @@ class Act:
 
 
 def now() -> int:
-    """Microseconds since 1970, UTC."""
+    """The time now, in microseconds since 1970, UTC."""
     return time.time_ns() // 1000
 
 
 def as_time(microseconds: int) -> datetime:
-    """The time of a column."""
+    """Convert microseconds since 1970, as columns hold them, to a time in UTC."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC)
 
 
@@ -72,20 +72,20 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     _check(review, act)
     last = connection.execute(sa.select(t.review.c.log).where(t.review.c.id == key).with_for_update()).scalar_one()
     reader, name = act.reader
-    if (there := _with_token(connection, key, reader, act.token)) is not None:
-        return _same(there, act)
+    if there := rows_of(connection, key, t.verdict.c.reader == reader, t.verdict.c.token == act.token):
+        return _same(there[0], act)
     withdrawn = _last_valid(connection, key, reader) if act.action is Action.WITHDRAW else None
     item = withdrawn.item if withdrawn is not None else act.item
     item = check_item(review, item)
-    kept = connection.execute(sa.select(t.item).where(t.item.c.review == key, t.item.c.id == item)).one()
+    stored = connection.execute(sa.select(t.item).where(t.item.c.review == key, t.item.c.id == item)).one()
     history = rows_of(connection, key, t.verdict.c.item == item)
-    before = status_of(history, kept.given, review.readers_per_item)
+    before = status_of(history, stored.given, review.readers_per_item)
     if act.action is Action.SETTLE and before.state not in (ItemState.DISPUTED, ItemState.SETTLED):
         raise ParameterError(f"item {item} is {before.state.value}: only what readers disagree on is settled")
     revealed = act.action is Action.SETTLE or is_revealed(history, name, blind=review.blind)
-    near = json.loads(kept.near)
+    near = json.loads(stored.near)
     shown = ReviewContext(
-        suggestion=revealed and kept.suggested is not None,
+        suggestion=revealed and stored.suggested is not None,
         labels=review.labels,
         neighbours=tuple(near[0] + (near[1] if revealed else [])),
     )
@@ -96,9 +96,13 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     )  # fmt: skip
     connection.execute(t.verdict.insert(), _columns(row, key, reader))
     connection.execute(t.review.update().where(t.review.c.id == key).values(log=row.number))
-    after = status_of([*history, row], kept.given, review.readers_per_item)
+    after = status_of([*history, row], stored.given, review.readers_per_item)
     _keep(connection, key, item, before, after)
-    _keep_reading(connection, key, act.reader, item, [*history, row])
+    reading = {  # whether the reader may see the suggestion, and has answered or skipped the item
+        "revealed": is_revealed([*history, row], name, blind=True),
+        "handled": any(r.reader == name and r.action is Action.VERDICT for r in valid_rows([*history, row])),
+    }
+    _upsert(connection, t.reading, {"review": key, "reader": reader, "item": item}, reading, reading)
     if (change := (name in after.standing) - (name in before.standing)) != 0:
         _count(connection, key, READER, reader, change)
     return row
@@ -161,11 +165,6 @@ def _columns(row: RecordedVerdict, key: int, reader: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _with_token(connection: sa.Connection, key: int, reader: int, token: str) -> RecordedVerdict | None:
-    found = rows_of(connection, key, t.verdict.c.reader == reader, t.verdict.c.token == token)
-    return found[0] if found else None
-
-
 def _same(there: RecordedVerdict, act: Act) -> RecordedVerdict:
     """The row that an earlier act with the same token left."""
     same_item = act.action is Action.WITHDRAW or there.item == act.item
@@ -197,17 +196,6 @@ def _keep(connection: sa.Connection, key: int, item: int, before: ItemStatus, af
     if before.state is not after.state:
         _count(connection, key, STATE, t.STATES.index(before.state), -1)
         _count(connection, key, STATE, t.STATES.index(after.state), 1)
-
-
-def _keep_reading(
-    connection: sa.Connection, key: int, reader: tuple[int, str], item: int, history: list[RecordedVerdict]
-) -> None:
-    """Write down whether a reader has answered or skipped an item, and may see its suggestion."""
-    values = {
-        "revealed": is_revealed(history, reader[1], blind=True),
-        "handled": any(row.reader == reader[1] and row.action is Action.VERDICT for row in valid_rows(history)),
-    }
-    _upsert(connection, t.reading, {"review": key, "reader": reader[0], "item": item}, values, values)
 
 
 def _count(connection: sa.Connection, key: int, kind: str, number: int, change: int) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError
 from unshaken.serve.database import Database
-from unshaken.serve.names import checked_name
+from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import now
 from unshaken.serve.review._rows import find_reader, reader_number

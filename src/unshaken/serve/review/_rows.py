@@ -21,7 +21,7 @@ BLOCK = 5000
 
 
 def find_review(connection: sa.Connection, name: str) -> tuple[int, Review]:
-    """Number and rules of a review.
+    """Find the number and the rules of a review by its name.
 
     Raises:
         ParameterError: there is none of this name.
@@ -38,7 +38,7 @@ def find_review(connection: sa.Connection, name: str) -> tuple[int, Review]:
 
 
 def as_review(row: Any) -> Review:
-    """The review of a row."""
+    """Make the review of a row of the database."""
     return Review(
         name=row.name, classes=tuple(json.loads(row.classes)), items=row.items, blind=row.blind,
         readers_per_item=row.readers_per_item, data=row.data, labels=row.labels, log=row.log,
@@ -47,7 +47,7 @@ def as_review(row: Any) -> Review:
 
 
 def find_reader(connection: sa.Connection, name: str) -> tuple[int, str]:
-    """Number and name of a reader.
+    """Find the number of a reader by name; both are returned.
 
     Raises:
         ParameterError: there is none of this name.
@@ -59,7 +59,7 @@ def find_reader(connection: sa.Connection, name: str) -> tuple[int, str]:
 
 
 def reader_number(connection: sa.Connection, name: str) -> int | None:
-    """Number of a reader, or None."""
+    """Find the number of a reader by name; None where there is none."""
     if "\0" in name:
         return None
     found = connection.execute(sa.select(t.reader.c.id).where(t.reader.c.name == name)).scalar()
@@ -67,7 +67,7 @@ def reader_number(connection: sa.Connection, name: str) -> int | None:
 
 
 def find_item(connection: sa.Connection, key: int, sample: str) -> int:
-    """Number of the item of a sample.
+    """Find the number of the item of a sample.
 
     Raises:
         ParameterError: the review has none.
@@ -80,7 +80,7 @@ def find_item(connection: sa.Connection, key: int, sample: str) -> int:
 
 
 def insert_items(connection: sa.Connection, key: int, items: Iterable[NewItem], classes: int) -> int:
-    """Write the items of a review down.
+    """Write the items of a review to the database.
 
     Returns:
         Their number.

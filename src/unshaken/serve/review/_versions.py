@@ -11,7 +11,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.labels.correct.outcome import Outcome
 from unshaken.labels.review.protocol import ReviewedLabel, reviewed_label
-from unshaken.serve.names import checked_name
+from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import as_time, now, row_of
 from unshaken.serve.review._readers import Readers
@@ -42,8 +42,8 @@ class Versions(Readers):
             key, _ = find_review(connection, review)
             last = connection.execute(sa.select(t.review.c.log).where(t.review.c.id == key).with_for_update())
             v = t.version.c
-            taken = connection.execute(sa.select(v.number).where(v.review == key, v.name == name)).scalar()
-            if name == START or taken is not None:
+            existing = connection.execute(sa.select(v.number).where(v.review == key, v.name == name)).scalar()
+            if name == START or existing is not None:
                 raise ParameterError(f"there is a version {name!r} already: choose another name")
             number, time = int(last.scalar_one()), now()
             connection.execute(t.version.insert(), {"review": key, "name": name, "number": number, "time": time})

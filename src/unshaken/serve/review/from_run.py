@@ -16,7 +16,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.labels.review.references import FeatureLikeness, PixelLikeness, References
-from unshaken.serve.recorded_data import open_recorded
+from unshaken.serve.images import open_recorded
 from unshaken.serve.review.records import NewItem, Review
 from unshaken.serve.review.store import ReviewStore
 from unshaken.store.run_dir import RunDir
@@ -87,7 +87,7 @@ def create_from_run(
 
 
 def read_search(run: RunDir) -> SearchRecord:
-    """What `labels.json` says.
+    """Read `labels.json` of a finished search.
 
     Raises:
         RunError: there is none, or the search did not finish.

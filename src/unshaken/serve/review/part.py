@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from unshaken.data.dataset import Dataset
-from unshaken.serve.part import Part
-from unshaken.serve.recorded_data import open_recorded
-from unshaken.serve.review.pages import agreement, grid, images, items, listing, log, progress, settle, versions
+from unshaken.serve.app import Part
+from unshaken.serve.images import open_recorded
+from unshaken.serve.review.pages import grid, items, progress, versions
 from unshaken.serve.review.pages.context import Application
 from unshaken.serve.review.records import Review
 from unshaken.serve.review.store import ReviewStore
@@ -38,6 +38,6 @@ def review_part(
         store_of_run: gives the store of a run by its number, for the reviews of runs; None where there are none.
         nav: entries in the navigation.
     """
-    pages = (listing, images, items, grid, settle, progress, agreement, versions, log)
+    pages = (items, grid, progress, versions)
     state = Application(store, images_of, store_of_run)
     return Part("review", state, [page.router for page in pages], nav=nav)

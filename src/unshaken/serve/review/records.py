@@ -46,7 +46,7 @@ class NewItem(BaseModel):
 
 
 class Filters(BaseModel):
-    """Which items a page shows; what is None does not matter.
+    """Filters of the items that a page shows; None filters nothing.
 
     In a blind review a filter on the suggested class or the score shows only items that the reader has answered, for
     the others' suggestion is hidden.
@@ -77,7 +77,7 @@ class Filters(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A review.
+    """A review of labels, and its rules.
 
     Args:
         name: unique in the store.
@@ -163,7 +163,7 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a review is.
+    """The progress of a review.
 
     Args:
         total: items.

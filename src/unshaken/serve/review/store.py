@@ -12,13 +12,13 @@ import sqlalchemy as sa
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import MAX_CLASSES, in_range
 from unshaken.labels.review.verdict import Action, RecordedVerdict, Verdict, VerdictKind, storable
-from unshaken.serve.names import checked_name
+from unshaken.serve.forms import checked_name
 from unshaken.serve.review import _schema as t
-from unshaken.serve.review._database import open_database
 from unshaken.serve.review._log import READER, STATE, Act, append, now, rows_of
 from unshaken.serve.review._pages import MOST_ITEMS, disputes_of, next_id, page_of, view_of
 from unshaken.serve.review._readers import new_token
 from unshaken.serve.review._rows import as_review, find_item, find_reader, find_review, insert_items
+from unshaken.serve.review._schema import open_database
 from unshaken.serve.review._versions import Versions
 from unshaken.serve.review.records import Dispute, Filters, ItemView, NewItem, Page, Progress, Review
 

@@ -13,7 +13,42 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from unshaken.serve.score.rate import Rate
+MEMORY = 0.9
+"""Weight of what was known before, at each batch."""
+LONGEST_WAIT = 3600
+"""Seconds that a client is asked to wait at most."""
+
+
+class Rate:
+    """Passes a second, as a mean that forgets.
+
+    >>> rate = Rate()
+    >>> rate.add(64, 0.5)
+    >>> rate.per_second, rate.wait(320)
+    (128.0, 3)
+    """
+
+    def __init__(self) -> None:
+        self._passes = self._seconds = 0.0
+
+    def add(self, passes: int, seconds: float) -> None:
+        """Count a batch: its passes and its seconds."""
+        self._passes = MEMORY * self._passes + passes
+        self._seconds = MEMORY * self._seconds + max(seconds, 1e-9)
+
+    @property
+    def per_second(self) -> float:
+        """Passes a second; 0 before the first batch."""
+        return self._passes / self._seconds if self._seconds else 0.0
+
+    def seconds(self, passes: int) -> float:
+        """Seconds in which a number of passes is made; 0 before the first batch."""
+        return passes / self.per_second if self._seconds else 0.0
+
+    def wait(self, passes: int) -> int:
+        """Whole seconds in which a number of passes is made, at least 1."""
+        return min(LONGEST_WAIT, max(1, math.ceil(self.seconds(passes))))
+
 
 log = logging.getLogger(__name__)
 In = TypeVar("In")
@@ -127,7 +162,7 @@ class Batcher(Generic[In, Out]):
             self.admitted -= passes
 
     async def submit(self, work: In, *, images: int, passes: int, deadline: float, kind: Hashable = None) -> Out:
-        """Have a request answered.
+        """Queue a request, and wait for its answer.
 
         Args:
             work: handed to `run`.
@@ -174,15 +209,15 @@ class Batcher(Generic[In, Out]):
     def _take(self) -> list[_Job[In, Out]]:
         """The longest waiting job, and those of its kind that fit beside it."""
         first = self._queue.popleft()
-        taken, images, left = [first], first.images, deque[_Job[In, Out]]()
+        batch, images, left = [first], first.images, deque[_Job[In, Out]]()
         for job in self._queue:
             if job.kind == first.kind and images + job.images <= self.most:
-                taken.append(job)
+                batch.append(job)
                 images += job.images
             else:
                 left.append(job)
         self._queue = left
-        return taken
+        return batch
 
     def _answer(self, jobs: Sequence[_Job[In, Out]]) -> None:
         """Run jobs together; where that fails each alone, so that one cannot spoil the others."""

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from torch import Tensor
 
 from unshaken.core.documents import first_problem
-from unshaken.serve.score.limits import Limits
+from unshaken.serve.score.options import Limits
 
 JSON = "application/json"
 TENSORS = "application/vnd.safetensors"

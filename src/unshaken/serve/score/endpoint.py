@@ -15,8 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from typing_extensions import override
 
-from unshaken.serve.problem import problem
-from unshaken.serve.refusals import CALLER
+from unshaken.serve.access import Doorkeeper
+from unshaken.serve.guard import problem
+from unshaken.serve.request_log import CALLER
 from unshaken.serve.score import openapi
 from unshaken.serve.score.bodies import FORM, IMAGES, Body, media_type, parse_body, read_form_files
 from unshaken.serve.score.options import ScoreOptions
@@ -24,7 +25,6 @@ from unshaken.serve.score.reply import describe_model, reply
 from unshaken.serve.score.samples import make_samples
 from unshaken.serve.score.schema import HealthAnswer, ModelAnswer, ScoreAnswer
 from unshaken.serve.score.service import ScoreService, now
-from unshaken.serve.session import Doorkeeper
 
 
 class CountedRoute(APIRoute):

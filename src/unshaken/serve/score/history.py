@@ -60,7 +60,8 @@ class History:
         self.record = describe(scorer, images)
         run.identify(hashlib.blake2b(self.record.model_dump_json().encode(), digest_size=16).hexdigest())
         self._lock, self._writing = threading.Lock(), threading.Lock()
-        self._written, self._reported, self._new, self._renew = 0.0, 0.0, False, _nothing
+        self._written, self._reported, self._new = 0.0, 0.0, False
+        self._renew: Callable[[], None] = lambda: None  # until there is a lock
         self._kept: list[Window] = []  # of the last file, the open one at the end
         self._open = False
 
@@ -155,7 +156,7 @@ class History:
 
 
 def describe(scorer: Scorer, images: int) -> ServiceRecord:
-    """What decides the meaning of a history's rows.
+    """Describe the service whose answers a history's rows count.
 
     Args:
         scorer: of the service.
@@ -177,7 +178,3 @@ def describe(scorer: Scorer, images: int) -> ServiceRecord:
 def _surely(threshold: Threshold) -> float:
     """The share of normal images that a threshold rejects at most, whatever luck its calibration had (99 %)."""
     return 1 - threshold.accepted_share(level=0.98).low
-
-
-def _nothing() -> None:
-    """There is no lock to renew."""

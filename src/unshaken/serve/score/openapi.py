@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.routing import BaseRoute
 
 from unshaken.core.version import __version__
-from unshaken.serve.problem import MEDIA_TYPE
+from unshaken.serve.guard import MEDIA_TYPE
 from unshaken.serve.score.bodies import FORM, IMAGES, JSON, TENSORS, ScoreRequest
 from unshaken.serve.score.schema import Problem
 
@@ -71,7 +71,7 @@ def answers(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 
 
 def document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
-    """The description of routes."""
+    """Make the OpenAPI document of routes."""
     found = get_openapi(
         title="unshaken score",
         version=__version__,

@@ -1,7 +1,8 @@
-"""`ScoreOptions`: what a request asks for beyond class, probabilities and detectors."""
+"""`ScoreOptions`: what a request asks for beyond class, probabilities and detectors; `Limits`: how much it may."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -9,6 +10,32 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from unshaken.core.errors import did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.core.sources import sources_of
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits on a request, a caller and the queue.
+
+    Args:
+        bytes: of a request's body.
+        images: in a request.
+        pixels: of one image, by its header, before any of them is decoded.
+        passes: further forward passes that the checks of one request may need; 0 for no checks.
+        waiting: passes of the model that may wait; what comes beyond is answered 429.
+        seconds: from a request's arrival to its deadline, where it names none.
+        reading: seconds that a request's body may take to arrive.
+        per_minute: requests of one caller in a minute; None for any number.
+    """
+
+    bytes: int = 16 << 20
+    images: int = 64
+    pixels: int = 25_000_000
+    passes: int = 2_000
+    waiting: int = 512
+    seconds: float = 30.0
+    reading: float = 30.0
+    per_minute: int | None = None
+
 
 QUICK = "brightness-1+contrast-1+gaussian_noise-1+gaussian_blur-1+jpeg_compression-1"
 """Perturbations that `perturb=quick` stands for: small ones, that a person hardly sees."""
@@ -65,7 +92,7 @@ class ScoreOptions(BaseModel):
 
     @property
     def perturbations(self) -> tuple[tuple[str, int], ...]:
-        """Names and severities."""
+        """The perturbations asked for, as names and severities."""
         pairs = (part.rpartition("-") for part in self.perturb.split("+") if part)
         return tuple((name, int(severity)) for name, _, severity in pairs)
 

@@ -7,10 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from unshaken.core.classifier import NO_CLASS
-from unshaken.serve.score.answers import Answers
-from unshaken.serve.score.checks import ALPHA
-from unshaken.serve.score.limits import Limits
-from unshaken.serve.score.options import ScoreOptions
+from unshaken.serve.score.answers import ALPHA, Answers, Certificates
+from unshaken.serve.score.options import Limits, ScoreOptions
 from unshaken.serve.score.samples import Samples
 from unshaken.serve.score.scorer import Scorer
 
@@ -85,9 +83,12 @@ def _images(scorer: Scorer, answers: Answers, options: ScoreOptions) -> list[dic
             **_detected(scorer, answers, row),
         }
         if answers.certificates is not None:
-            one["certificate"] = _certificate(scorer, answers, row, options)
+            one["certificate"] = _certificate(scorer, answers.certificates, row, options)
         if answers.perturbed is not None:
-            one["perturbations"] = _perturbations(answers, row, options)
+            under = answers.perturbed[row].tolist()
+            names = [f"{name}-{severity}" for name, severity in options.perturbations]
+            changed = {n: k for n, k in zip(names, under, strict=True) if k != prediction}
+            one["perturbations"] = {"kept": len(under) - len(changed), "tried": len(under), "changed": changed}
         found.append(one)
     return found
 
@@ -107,27 +108,15 @@ def _detected(scorer: Scorer, answers: Answers, row: int) -> dict[str, Any]:
     return {"accepted": bool(answers.accepted[row]), "detectors": detectors}
 
 
-def _certificate(scorer: Scorer, answers: Answers, row: int, options: ScoreOptions) -> dict[str, Any]:
-    found = answers.certificates
-    number = NO_CLASS if found is None else int(found.predictions[row])
-    return (
-        {}
-        if found is None
-        else {
-            "class": number,
-            "name": class_name(scorer, number),
-            "abstained": bool(found.abstained[row]),
-            "radius": float(found.radius[row]),
-            "p_lower": float(found.p_lower[row]),
-            "sigma": options.sigma,
-            "copies": options.certify,
-            "alpha": ALPHA,
-        }
-    )
-
-
-def _perturbations(answers: Answers, row: int, options: ScoreOptions) -> dict[str, Any]:
-    under = [] if answers.perturbed is None else answers.perturbed[row].tolist()
-    names = [f"{name}-{severity}" for name, severity in options.perturbations]
-    changed = {n: k for n, k in zip(names, under, strict=True) if k != int(answers.predictions[row])}
-    return {"kept": len(under) - len(changed), "tried": len(under), "changed": changed}
+def _certificate(scorer: Scorer, found: Certificates, row: int, options: ScoreOptions) -> dict[str, Any]:
+    number = int(found.predictions[row])
+    return {
+        "class": number,
+        "name": class_name(scorer, number),
+        "abstained": bool(found.abstained[row]),
+        "radius": float(found.radius[row]),
+        "p_lower": float(found.p_lower[row]),
+        "sigma": options.sigma,
+        "copies": options.certify,
+        "alpha": ALPHA,
+    }

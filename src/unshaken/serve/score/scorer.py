@@ -20,9 +20,8 @@ from unshaken.detect.engine.detector_set import DetectorSet, check_accept
 from unshaken.detect.engine.screen import DetectorScores, screen_with_logits
 from unshaken.measure.detection.conformal import Threshold, conformal_p_values
 from unshaken.models import check_model
-from unshaken.serve.score.answers import Answers, DetectorVerdicts
+from unshaken.serve.score.answers import Answers, DetectorVerdicts, certify, perturb
 from unshaken.serve.score.calibration import Calibration
-from unshaken.serve.score.checks import certify, perturb
 from unshaken.serve.score.options import ScoreOptions
 
 
@@ -102,22 +101,19 @@ class Scorer:
         """
         batch = Batch.concat([work.batch for work in works]).to(self.oracle.device)
         with torch.inference_mode(False):  # some detectors need gradients
-            found = self._checked(self._screened(batch), batch, works[0].options)
+            if self.detectors is None:
+                logits, scores = required(self.oracle.ask(Logits(batch.images)).logits), dict[str, DetectorScores]()
+            else:  # the same as of the model and of `DetectorSet.examine`
+                seed, anatomy = int(self.detectors.about.get("seed", 0)), self.detectors.anatomy
+                logits, scores = screen_with_logits(self.detectors.detectors, anatomy, batch, self.oracle, seed)
+            found = self._checked(logits.cpu(), scores, batch, works[0].options)
         ends = np.cumsum([len(work.batch) for work in works]).tolist()
         return [found[slice(end - len(work.batch), end)] for work, end in zip(works, ends, strict=True)]
 
-    def _screened(self, batch: Batch) -> tuple[Tensor, dict[str, DetectorScores]]:
-        """Logits and scores, the same as of the model and of `DetectorSet.examine`."""
-        if self.detectors is None:
-            return required(self.oracle.ask(Logits(batch.images)).logits), {}
-        seed = int(self.detectors.about.get("seed", 0))
-        return screen_with_logits(self.detectors.detectors, self.detectors.anatomy, batch, self.oracle, seed)
-
     def _checked(
-        self, screened: tuple[Tensor, dict[str, DetectorScores]], batch: Batch, options: ScoreOptions
+        self, logits: Tensor, screened: dict[str, DetectorScores], batch: Batch, options: ScoreOptions
     ) -> Answers:
-        logits = screened[0].cpu()
-        scores = {label: found.score.cpu().double() for label, found in screened[1].items()}
+        scores = {label: found.score.cpu().double() for label, found in screened.items()}
         detected = {label: self._detected(label, score) for label, score in scores.items()}
         joint = [score <= self.joint[label].value for label, score in scores.items()]
         return Answers(

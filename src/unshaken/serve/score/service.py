@@ -13,13 +13,12 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from unshaken.serve.attempts import Attempts
+from unshaken.serve.access import Attempts
 from unshaken.serve.score.answers import Answers
 from unshaken.serve.score.batcher import Batcher, PastDeadline, QueueFull
 from unshaken.serve.score.history import History
-from unshaken.serve.score.limits import Limits
 from unshaken.serve.score.metrics import Metrics
-from unshaken.serve.score.options import ScoreOptions
+from unshaken.serve.score.options import Limits, ScoreOptions
 from unshaken.serve.score.samples import Samples
 from unshaken.serve.score.scorer import Scorer, Work
 

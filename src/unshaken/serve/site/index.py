@@ -26,7 +26,7 @@ MOST_TAGS = 20
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """What a look at the directories changed.
+    """The changes of the list that a refresh found.
 
     Args:
         found: runs that are there.
@@ -75,7 +75,7 @@ class RunIndex:
             return self.last
 
     def connect(self) -> Any:
-        """A transaction that reads."""
+        """Begin a transaction that reads."""
         return self._database.reading()
 
     def writing(self) -> Any:
@@ -116,13 +116,13 @@ class RunIndex:
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root))
             known = {row.place: row.mark for row in rows}
-        seen, read, waiting, unnamed = set[str](), 0, list[dict[str, Any]](), 0
+        places, read, waiting, unnamed = set[str](), 0, list[dict[str, Any]](), 0
         try:
             for found in find_runs(root):
                 if not _is_storable(found.place):
                     unnamed += 1
                     continue
-                seen.add(found.place)
+                places.add(found.place)
                 if known.get(found.place) != found.mark:
                     waiting.append(_row(root, found, read_record(RunDir(found.place), found.record)))
                     read += 1
@@ -134,13 +134,13 @@ class RunIndex:
         except (UnshakenError, OSError) as error:
             return RefreshReport(len(known), read, 0, (clip(first_line(error)),))
         self._enter(waiting)
-        gone = sorted(known.keys() - seen)
+        gone = sorted(known.keys() - places)
         for start in range(0, len(gone), TOGETHER):
             with self._database.writing() as connection:
                 some = gone[start : start + TOGETHER]
                 connection.execute(t.run.delete().where(t.run.c.root == root, t.run.c.place.in_(some)))
         troubles = (f"{unnamed:,} runs are not listed: the names of their folders are not UTF-8",) if unnamed else ()
-        return RefreshReport(len(seen), read, len(gone), troubles)
+        return RefreshReport(len(places), read, len(gone), troubles)
 
     def _enter(self, rows: list[dict[str, Any]]) -> None:
         """Enter rows; a run that is there already keeps its number."""

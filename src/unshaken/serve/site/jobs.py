@@ -1,8 +1,9 @@
-"""`Jobs`: runs that were started from a form, each a process of its own, with its progress and an end."""
+"""`Jobs`: runs that were started from a form, each a process; `JobRecords` keeps them for the next server."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import secrets
@@ -14,11 +15,84 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
 
 from unshaken.core.errors import ParameterError, UnshakenError
-from unshaken.serve.site.job import Job as Job
-from unshaken.serve.site.job import JobState as JobState
-from unshaken.serve.site.job_records import MOST_KEPT, JobRecords
+from unshaken.serve.site import _schema as t
+from unshaken.serve.site.index import RunIndex
+from unshaken.serve.site.job import Job, JobState
+from unshaken.store.owner import make_stamp
+
+MOST_KEPT = 200
+"""Jobs of a folder that are kept, the newest."""
+
+
+class JobRecords:
+    """The records of jobs, in the database of the list of runs.
+
+    Args:
+        index: the list of runs.
+        folder: where the run directories of the jobs are.
+    """
+
+    def __init__(self, index: RunIndex, folder: str) -> None:
+        self._index, self.folder = index, folder
+        self._server = make_stamp("").decode()
+
+    def save(self, job: Job) -> None:
+        """Keep a job as it is now, in the place of what was kept of it; the oldest ones of many are forgotten.
+
+        Raises:
+            RunError: the database fails.
+        """
+        c = t.job.c
+        stored = sa.select(c.id).where(c.folder == self.folder).order_by(c.id.desc()).limit(MOST_KEPT)
+        with self._index.writing() as connection:
+            connection.execute(t.job.delete().where(c.id == job.id))
+            connection.execute(t.job.insert().values({**_columns(job), "folder": self.folder, "server": self._server}))
+            newest = connection.execute(stored).scalars().all()
+            connection.execute(t.job.delete().where(c.folder == self.folder, c.id < min(newest)))
+
+    def load(self) -> list[Job]:
+        """The jobs of the folder, the newest first; those of servers that have ended as they are found.
+
+        Raises:
+            RunError: the database fails.
+        """
+        query = sa.select(t.job).where(t.job.c.folder == self.folder).order_by(t.job.c.id.desc()).limit(MOST_KEPT)
+        with self._index.connect() as connection:
+            rows = connection.execute(query).all()
+        return [_job(row) for row in rows]
+
+    def find(self, id: str) -> Job | None:
+        """A job of the folder; None where there is none.
+
+        Raises:
+            RunError: the database fails.
+        """
+        if "\0" in id:
+            return None
+        query = sa.select(t.job).where(t.job.c.folder == self.folder, t.job.c.id == id)
+        with self._index.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _job(row)
+
+
+def _columns(job: Job) -> dict[str, Any]:
+    same = {name: getattr(job, name) for name in ("id", "title", "reader", "out", "code", "started", "ended")}
+    return {**same, "arguments": json.dumps(job.arguments), "state": job.state.value}
+
+
+def _job(row: Any) -> Job:
+    job = Job(
+        row.id, row.title, tuple(json.loads(row.arguments)), row.reader, row.out, JobState(row.state), row.code,
+        row.started, row.ended, here=False,
+    )  # fmt: skip
+    job.look(row.server.encode())
+    return job
+
 
 MOST_WAITING = 20
 """Jobs that may wait."""
@@ -58,9 +132,9 @@ class Jobs:
 
     def all(self) -> list[Job]:
         """All jobs, the newest first: those of this server, and those that were kept of earlier and other ones."""
-        kept = [] if self.records is None else self.records.load()
+        stored = [] if self.records is None else self.records.load()
         with self._lock:
-            found = {job.id: job for job in kept} | self._jobs
+            found = {job.id: job for job in stored} | self._jobs
         return [found[id] for id in sorted(found, reverse=True)]
 
     def find(self, id: str) -> Job | None:
@@ -138,7 +212,10 @@ class Jobs:
     def _fill(self) -> None:
         """Begin jobs that wait, as many as may run."""
         with self._lock:
-            while self._waiting and not self._closed and self._running() < self.at_once:
+            while self._waiting and not self._closed:
+                running = [job.process for job in self._jobs.values() if job.process is not None]
+                if sum(process.poll() is None for process in running) >= self.at_once:
+                    return
                 job = self._waiting.popleft()
                 try:
                     with open(f"{job.out}.log", "wb") as log:
@@ -153,9 +230,6 @@ class Jobs:
                 job.state, job.started = JobState.RUNNING, time.time()
                 self._save(job)
                 threading.Thread(target=self._wait, args=(job, job.process), daemon=True).start()
-
-    def _running(self) -> int:
-        return sum(job.process is not None and job.process.poll() is None for job in self._jobs.values())
 
     def _wait(self, job: Job, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()

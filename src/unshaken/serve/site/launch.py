@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from unshaken.attack.engine.ball import NORMS as NORMS
 from unshaken.core.consent import refuse_code
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.numbers import LARGEST_SEED, parse_number, parse_whole, shorten
 from unshaken.core.registry import Method, find_method, list_methods, parse_method
 from unshaken.harden.engine.recipe import Recipe
+from unshaken.models.networks.architectures import SMALL
 from unshaken.run.plan import PLANS
 
 MOST_EPOCHS = 10_000
 """Epochs of a training that is started here."""
-ARCHITECTURES = ("small", "small-cnn", "small-vit")
-"""Networks with fresh weights that a training can begin with, besides the models that are allowed."""
 MOST_SAMPLES = 1_000_000
 """Samples that a run started here may have."""
-NORMS = ("linf", "l2", "l1")
 
 
 class Verb(StrEnum):
@@ -85,8 +84,8 @@ def methods_of(verb: Verb) -> list[Method]:
 
 
 def models_of(verb: Verb, specs: Specs) -> tuple[str, ...]:
-    """The models that a command can be started with."""
-    return (*ARCHITECTURES, *specs.models) if verb is Verb.HARDEN else specs.models
+    """The models that a command can be started with; a training can begin with a small network of fresh weights."""
+    return (*SMALL, *specs.models) if verb is Verb.HARDEN else specs.models
 
 
 def _can_be_started(method: Method) -> bool:
@@ -137,7 +136,11 @@ def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str
     else:
         what, text = _method(verb, fields)
         found.append(f"--{METHOD_OPTIONS[verb]}={text}")
-        found += _epochs(fields) if verb is Verb.HARDEN else _sizes(verb, fields)
+        epochs = fields.get("epochs", "").strip()
+        if verb is not Verb.HARDEN:
+            found += _sizes(verb, fields)
+        elif epochs:
+            found.append(f"--epochs={parse_whole(epochs, least=1, most=MOST_EPOCHS)}")
     return f"{verb} {what}: {model} on {data}", [verb.value, *found]
 
 
@@ -164,16 +167,6 @@ def _method(verb: Verb, fields: Mapping[str, str]) -> tuple[str, str]:
     text = f"{name}:{','.join(given)}" if given else name
     parse_method(text, verb.value)
     return name, text
-
-
-def _epochs(fields: Mapping[str, str]) -> list[str]:
-    """The epochs of a training, at their default where they are left blank.
-
-    Raises:
-        ParameterError: they are no number of epochs.
-    """
-    text = fields.get("epochs", "").strip()
-    return [f"--epochs={parse_whole(text, least=1, most=MOST_EPOCHS)}"] if text else []
 
 
 def _sizes(verb: Verb, fields: Mapping[str, str]) -> list[str]:

@@ -44,7 +44,7 @@ COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class RunFilters:
-    """What a reader wants to see; empty texts filter nothing.
+    """Filters of the list of runs; empty texts filter nothing.
 
     Args:
         search: words that must all stand in a run's line.
@@ -100,7 +100,7 @@ class RunPage:
 def list_runs(
     index: RunIndex, asked: RunFilters, *, order: Order = Order.NEWEST, after: str = "", limit: int = LIMIT
 ) -> RunPage:
-    """A page of the list.
+    """List a page of runs that fit the filters.
 
     Args:
         index: of the runs.
@@ -125,8 +125,11 @@ def list_runs(
         rows = connection.execute(query).mappings().all()
         total = connection.execute(sa.select(sa.func.count()).select_from(t.run).where(*fits)).scalar_one()
         found = _with_tags(connection, rows[:limit])
-    last = found[-1] if len(rows) > limit else None
-    return RunPage(tuple(found), _write_place(last.values[name], last.id) if last else "", int(total))
+    following = ""
+    if len(rows) > limit:
+        place = json.dumps([found[-1].values[name], found[-1].id]).encode()
+        following = base64.urlsafe_b64encode(place).decode().rstrip("=")
+    return RunPage(tuple(found), following, int(total))
 
 
 def run_of(index: RunIndex, number: int) -> ListedRun:
@@ -185,10 +188,6 @@ def _with_tags(connection: sa.Connection, rows: Any) -> list[ListedRun]:
         for place, tag in connection.execute(query):
             tags.setdefault(place, []).append(tag)
     return [ListedRun(row["id"], dict(row), tuple(tags.get(row["place"], ()))) for row in rows]
-
-
-def _write_place(value: object, number: int) -> str:
-    return base64.urlsafe_b64encode(json.dumps([value, number]).encode()).decode().rstrip("=")
 
 
 def _read_place(text: str, kind: type) -> tuple[Any, int]:

@@ -12,13 +12,12 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from unshaken.core.errors import UnshakenError
-from unshaken.serve.part import Part
+from unshaken.serve.app import Part
 from unshaken.serve.review.part import review_part
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.index import RunIndex
-from unshaken.serve.site.job_records import JobRecords
-from unshaken.serve.site.jobs import Jobs
-from unshaken.serve.site.pages import compare, jobs, papers, run, runs, samples
+from unshaken.serve.site.jobs import JobRecords, Jobs
+from unshaken.serve.site.pages import jobs, run, runs, samples
 from unshaken.serve.site.state import Site
 from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
@@ -44,11 +43,18 @@ def open_site(
         ParameterError: the address of the database is of another form.
         RunError: the database cannot be opened.
     """
-    url = db or _database_of(directories)
+    url = db
+    if not url:
+        cache = cache_dir() / "serve"
+        cache.mkdir(parents=True, exist_ok=True)
+        places = sorted(RunDir(directory).root for directory in directories)
+        digest = hashlib.blake2b("\n".join(places).encode(), digest_size=8).hexdigest()
+        url = str(cache / f"{digest}.db")
     with ExitStack() as stack:
         store = stack.enter_context(ReviewStore.open(url))
         index = stack.enter_context(RunIndex(url, directories))
-        folder = _folder_of(directories)
+        local = (run.root for run in map(RunDir, directories) if run.local)
+        folder = Path(next(local, "runs"))
         started = None if read_only else Jobs(folder, records=JobRecords(index, os.path.abspath(folder)))
         if started is not None:
             stack.callback(started.close)
@@ -64,7 +70,7 @@ def site_parts(site: Site) -> list[Part]:
 
 
 def site_part(site: Site, *, every: float = EVERY) -> Part:
-    """The pages of a site.
+    """Make the part of a server with the pages of a site.
 
     Args:
         site: with the list of runs.
@@ -81,7 +87,7 @@ def site_part(site: Site, *, every: float = EVERY) -> Part:
         finally:
             ended.set()
 
-    pages = (runs, run, samples, compare, papers) + (() if site.read_only else (jobs,))
+    pages = (runs, run, samples) + (() if site.read_only else (jobs,))
     nav = (("Runs", "/runs"), ("Papers", "/papers")) + (() if site.read_only else (("Jobs", "/jobs"),))
     return Part("site", site, [page.router for page in pages], nav=nav, lifespan=refreshed)
 
@@ -98,17 +104,3 @@ def _refresh(index: RunIndex, ended: threading.Event, every: float) -> None:
         except Exception:  # whatever it is, the next look may succeed
             log.exception("the folders could not be looked at")
         took = time.monotonic() - began
-
-
-def _folder_of(directories: Sequence[str]) -> Path:
-    """The first of the folders that is on this machine; `runs` where none is."""
-    found = (run for run in map(RunDir, directories) if run.local)
-    return Path(next((run.root for run in found), "runs"))
-
-
-def _database_of(directories: Sequence[str]) -> str:
-    folder = cache_dir() / "serve"
-    folder.mkdir(parents=True, exist_ok=True)
-    places = sorted(RunDir(directory).root for directory in directories)
-    digest = hashlib.blake2b("\n".join(places).encode(), digest_size=8).hexdigest()
-    return str(folder / f"{digest}.db")

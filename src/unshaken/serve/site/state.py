@@ -11,7 +11,7 @@ from unshaken.core.numbers import shorten
 from unshaken.report.blocks import Block
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import build
-from unshaken.serve.lazy_cache import LazyCache
+from unshaken.serve.images import LazyCache
 from unshaken.serve.review.store import ReviewStore
 from unshaken.serve.site.grid import SampleGrid
 from unshaken.serve.site.index import RunIndex
@@ -30,7 +30,7 @@ MOST_OUTCOMES = 3_000_000
 
 @dataclass(frozen=True)
 class Site:
-    """A place to look at every run.
+    """The list of runs, the reviews and the jobs that the pages of a server share.
 
     Args:
         index: the list of runs.
@@ -43,7 +43,9 @@ class Site:
     store: ReviewStore
     jobs: Jobs | None = None
     allow: tuple[str, ...] = ()
-    _opened: LazyCache[OpenedRun] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, _weigh_run))
+    _opened: LazyCache[OpenedRun] = field(
+        default_factory=lambda: LazyCache(MOST_SAMPLES, lambda run: 10_000 + len(run.config.ids))
+    )
     _grids: LazyCache[SampleGrid] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, lambda grid: grid.samples))
     _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000))
     _reports: LazyCache[tuple[Block, ...]] = field(default_factory=lambda: LazyCache(12))
@@ -117,10 +119,6 @@ class Site:
             whole = os.path.realpath(whole)
         roots = [root if "://" in root else os.path.realpath(root) for root in self.index.roots]
         return any(f"{scheme}{mark}{whole}/".startswith(f"{root}/") for root in roots)
-
-
-def _weigh_run(run: OpenedRun) -> int:
-    return 10_000 + len(run.config.ids)
 
 
 def has_reviews(place: str) -> bool:

@@ -66,8 +66,8 @@ def find_runs(root: str) -> Iterator[FoundRun]:
             yield FoundRun(place, name or ".", record, mark, max(seconds for *_, seconds in marks))
         if depth < DEEPEST:
             inside = INSIDE if record is not None else frozenset()
-            kept = [f for f in folders if not f.startswith(".") and f not in inside]
-            waiting += [(f"{name}/{f}" if name else f, depth + 1) for f in sorted(kept, reverse=True)]
+            deeper = [f for f in folders if not f.startswith(".") and f not in inside]
+            waiting += [(f"{name}/{f}" if name else f, depth + 1) for f in sorted(deeper, reverse=True)]
 
 
 def _local(path: str) -> tuple[dict[str, tuple[str, float]], list[str]]:

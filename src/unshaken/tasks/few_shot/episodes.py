@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.imports import need
 from unshaken.core.numbers import LARGEST_COUNT, LARGEST_SEED, in_range
 from unshaken.measure.statistics.columns import Flags, Indices, integers
 

@@ -23,7 +23,7 @@ from unshaken.harden.recipes.losses.adl import (
 )
 from unshaken.harden.recipes.weights.awp import AWP
 from unshaken.models.networks.attention import attention_maps
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 from unshaken.models.networks.small_vit import SmallViT
 
 ROWS = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.1, 0.1, 0.7, 0.1]])

@@ -28,7 +28,7 @@ from unshaken.harden.recipes.losses.three_heads import (
 from unshaken.harden.recipes.losses.three_heads_net import route, section_of, trunk_of
 from unshaken.harden.surgery.surgery import checksum
 from unshaken.models import load_model
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 
 MODES = ("route", "combined", "clean", "unclean", "average", "uncertainty-only")
 QUICK = Training(

@@ -15,7 +15,7 @@ from unshaken.harden.recipes.adversarial.at import AdversarialTraining
 from unshaken.harden.recipes.pretraining._masked import MaskedAutoencoder, Parts, cells_of, patches_of, visible
 from unshaken.harden.recipes.pretraining.mae import MaskedAutoencoding, reconstruction_loss
 from unshaken.models import save_model
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 from unshaken.models.networks.small_vit import SmallViT
 
 DRAW = torch.Generator().manual_seed(0)

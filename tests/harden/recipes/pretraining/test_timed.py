@@ -19,7 +19,7 @@ from unshaken.harden.recipes.pretraining._timed import (
     target_decay,
     timed,
 )
-from unshaken.models.networks.small_cnn import SmallCNN
+from unshaken.models.networks.small import SmallCNN
 from unshaken.models.networks.small_vit import SmallViT
 from unshaken.models.networks.timed_cnn import TimedCNN
 

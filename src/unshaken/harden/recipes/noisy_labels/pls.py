@@ -25,9 +25,6 @@ from unshaken.harden.engine.strong_views import ViewSettings, strong_view
 from unshaken.harden.recipes.augmentation.crop_flip import random_crop_flip
 from unshaken.harden.recipes.augmentation.mixup import batch_generator, dominant_pairs, mixup_batch
 from unshaken.harden.recipes.noisy_labels._two_networks import refuse_processes
-from unshaken.labels.engine.noise_detection import guess_weights
-from unshaken.labels.losses import prior_penalty, sharpen, supervised_contrastive, weighted_cross_entropy
-from unshaken.labels.correct.refinement import sharpen
 from unshaken.labels.engine.noise_detection import (
     Detection,
     detect_by_loss,
@@ -35,8 +32,7 @@ from unshaken.labels.engine.noise_detection import (
     detect_linearly,
     guess_weights,
 )
-from unshaken.labels.losses.mixmatch import prior_penalty
-from unshaken.labels.losses.supervised_contrastive import supervised_contrastive, weighted_cross_entropy
+from unshaken.labels.losses import prior_penalty, sharpen, supervised_contrastive, weighted_cross_entropy
 
 
 @dataclass(frozen=True, slots=True)

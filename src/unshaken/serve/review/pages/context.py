@@ -13,14 +13,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole, shorten
 from unshaken.data.dataset import Dataset
-from unshaken.serve.access import Session
-from unshaken.serve.images import Pictures
-from unshaken.serve.lazy_cache import LazyCache
+from unshaken.serve.access import Reader, Session
+from unshaken.serve.images import LazyCache, Pictures
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.review.records import ItemView, Review
 from unshaken.serve.review.store import ReviewStore
-from unshaken.serve.session import Reader
 
 NAV = (
     ("Review", "next"),
@@ -35,7 +33,7 @@ NAV = (
 
 @dataclass(frozen=True)
 class Application:
-    """What the pages share.
+    """The store and the data sets that the pages of reviews share.
 
     Args:
         store: of the reviews.
@@ -161,8 +159,8 @@ class ReviewContext:
             query: options; those that are None or empty are omitted.
         """
         path = "/".join(["/reviews", *(quote(str(part), safe="") for part in (self.key, *parts))])
-        kept = {k: v for k, v in query.items() if v not in (None, "")}
-        return f"{path}?{urlencode(kept)}" if kept else path
+        given = {k: v for k, v in query.items() if v not in (None, "")}
+        return f"{path}?{urlencode(given)}" if given else path
 
     def go(self, *parts: object, **query: object) -> RedirectResponse:
         """An answer that leads to another page of this review."""

@@ -1,23 +1,52 @@
-"""One item at a time: its page, and the forms for a verdict, for undoing one, and for settling a disagreement."""
+"""One item at a time: its page, keys, pictures and log, the forms for a verdict, and the disagreements to settle."""
 
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from unshaken.core.errors import ParameterError
-from unshaken.labels.review.verdict import Category, Severity, VerdictKind
+from unshaken.labels.review.protocol import is_revealed
+from unshaken.labels.review.verdict import Action, Category, RecordedVerdict, Severity, VerdictKind
+from unshaken.report.blocks import Block, Cell, Column, Heading, Headline, Prose, Table
+from unshaken.serve.access import Sent
+from unshaken.serve.images import answer_picture
+from unshaken.serve.pages import answer_blocks
 from unshaken.serve.review.pages.context import InReview, ItemNumber, ReviewContext
-from unshaken.serve.review.pages.keys import CHOICES, HELP
 from unshaken.serve.review.pages.verdicts import DID, in_words, is_model_wrong, verdict_of
 from unshaken.serve.review.records import Dispute, ItemView
-from unshaken.serve.session import Sent
+
+CHOICES = (
+    ("c", VerdictKind.CONFIRM, "The label is right"),
+    ("n", VerdictKind.NOT_IN_CLASSES, "In none of the classes"),
+    ("u", VerdictKind.UNCLEAR, "People cannot tell"),
+    ("k", VerdictKind.SKIP, "Skip"),
+)
+"""Verdicts that name no class: key, kind, text of the button."""
+
+HELP = (
+    ("c", "confirm: the label is right"),
+    ("m", "the model is right, where its suggestion is shown"),
+    ("s", "suggest: another class is right; type a part of its name, then Enter"),
+    ("v", "several: more than one class is right; Enter records them"),
+    ("n", "none of the classes is right"),
+    ("u", "unclear: people cannot tell"),
+    ("k", "skip: no verdict now"),
+    ("z", "undo the last verdict"),
+    ("t", "write a note, which goes with c, n or u"),
+    ("j or →", "next item"),
+    ("←", "item before"),
+    ("1 to 8", "why the model is wrong and how badly; when settling, whose verdict to take"),
+    ("Esc", "leave a field, so that letters are keys again"),
+    ("?", "this list"),
+)
+"""Keys of the page of an item, for its list of keys."""
+
 
 router = APIRouter(prefix="/reviews/{name}")
-After = Annotated[int | None, Query(ge=0, le=2**31 - 1)]
 Did = Literal["confirm", "suggest", "several", "not-in-classes", "unclear", "skip", "undo", ""]
 
 
@@ -40,7 +69,7 @@ def search_classes(here: InReview, q: str = Query("", max_length=200)) -> Respon
 
 
 @router.get("/items/{item}")
-def show(here: InReview, item: ItemNumber, last: int = 0, did: Did = "") -> Response:
+def show_item(here: InReview, item: ItemNumber, last: int = 0, did: Did = "") -> Response:
     """The page of an item."""
     return _page(here, here.item(item), message=message_of(last, did))
 
@@ -127,3 +156,85 @@ def _page(here: ReviewContext, item: ItemView, *, dispute: Dispute | None = None
         "ahead": here.address("items", ahead.id, "image.img") if ahead else "",
     }
     return here.answer("item", f"Item {item.id:,}", part, **shown, **values)
+
+
+@router.get("/items/{item}/{use}.img")
+def show_sample(here: InReview, request: Request, item: ItemNumber, use: Literal["thumbnail", "image"]) -> Response:
+    """The picture of an item."""
+    return _picture(here, request, here.item(item).sample, use)
+
+
+@router.get("/items/{item}/near/{label}/{place}.img")
+def show_reference(
+    here: InReview, request: Request, item: ItemNumber, label: Literal["given", "suggested"], place: int
+) -> Response:
+    """A reference picture of an item: of the given class, or of the suggested one where the reader may see it."""
+    view = here.item(item)
+    samples = view.near_given if label == "given" else view.near_suggested
+    if not 0 <= place < len(samples):
+        raise HTTPException(404, f"Item {item} shows no reference picture {place} of the {label} class.")
+    return _picture(here, request, samples[place], "thumbnail")
+
+
+def _picture(here: ReviewContext, request: Request, sample: str, use: str) -> Response:
+    return answer_picture(request, lambda: here.pictures.picture(sample, use))
+
+
+DISPUTES = 20
+
+
+@router.get("/settle")
+def show_disputes(here: InReview, after: int = Query(0, ge=0, le=2**31 - 1), last: int = 0, did: Did = "") -> Response:
+    """A page of disagreements, with each reader's verdict."""
+    found = here.store.disagreements(here.name, after=after, limit=DISPUTES + 1)
+    shown = [
+        (dispute.item, [(row.reader, in_words(row.verdict, here.classes)) for row in dispute.verdicts])
+        for dispute in found[:DISPUTES]
+    ]
+    more = here.address("settle", after=shown[-1][0].id) if len(found) > DISPUTES else ""
+    return here.answer("settle", "Settle", "settle", disputes=shown, more=more, message=message_of(last, did))
+
+
+LOG_COLUMNS = (
+    Column("reader", number=False),
+    Column("verdict", number=False),
+    Column("mistake", number=False),
+    Column("suggestion", number=False),
+    Column("time", "UTC", number=False),
+    Column("row"),
+    Column("labels", number=False),
+    Column("unshaken", number=False),
+)
+ACTIONS = {Action.VERDICT: "", Action.SETTLE: "settled: ", Action.WITHDRAW: ""}
+
+
+@router.get("/items/{item}/log")
+def show_log(here: InReview, item: ItemNumber) -> Response:
+    """The log of an item: the reader's own rows only, as long as a blind review hides the others'."""
+    view = here.item(item)
+    history = here.store.history(here.name, item)
+    visible = history if is_revealed(history, here.reader, blind=here.review.blind) else [
+        row for row in history if row.reader == here.reader
+    ]  # fmt: skip
+    lead = f"Label {here.classes.name(view.given)}, {view.state.value}. Rows are added and never changed."
+    blocks: list[Block] = [Headline(f"Log of item {item:,}", (lead,))]
+    if len(visible) < len(history):
+        blocks.append(Prose("Rows of other readers are shown once you have given a verdict of your own.", "note"))
+    if visible:
+        blocks.append(Table("Every act on this item.", LOG_COLUMNS, tuple(_log_row(here, row) for row in visible)))
+    else:
+        blocks.append(Heading("Nothing yet", level=2))
+    return answer_blocks(**here.layout(f"Log of item {item:,}", ""), blocks=blocks)
+
+
+def _log_row(here: ReviewContext, row: RecordedVerdict) -> tuple[Cell | str, ...]:
+    verdict, mistake = row.verdict, ""
+    words = f"{ACTIONS[row.action]}{in_words(verdict, here.classes)}"
+    if verdict is None:
+        words = f"undone: row {row.withdraws:,}"
+    elif verdict.category and verdict.severity:
+        mistake = f"{verdict.category.value}, {verdict.severity.value}"
+    time = row.time.strftime("%Y-%m-%d %H:%M:%S")
+    shown = "shown" if row.shown.suggestion else "hidden"
+    note = verdict.note if verdict is not None else ""
+    return row.reader, Cell(words, note=note), mistake, shown, time, f"{row.number:,}", row.shown.labels, row.software

@@ -1,19 +1,21 @@
-"""Progress of a review, and how far its readers agree."""
+"""The list of reviews; the progress of one, and how far its readers agree."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from unshaken.labels.review.protocol import ItemState
+from unshaken.labels.review.protocol import ItemState, agreement_of
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Column, Heading, Headline, Table, Text, Tile, Tiles
-from unshaken.serve.pages import answer_blocks
-from unshaken.serve.review.pages.context import InReview, ReviewContext
+from unshaken.report.label_agreement import agreement_blocks
+from unshaken.serve.access import Reader
+from unshaken.serve.pages import answer, answer_blocks
+from unshaken.serve.review.pages.context import Here, InReview, ReviewContext
 from unshaken.serve.review.pages.items import Did, message_of
 from unshaken.serve.review.records import Progress
 
-router = APIRouter(prefix="/reviews/{name}")
+router = APIRouter()
 WORDS = {
     ItemState.OPEN: "open: no reader has answered",
     ItemState.WAITING: "waiting for another reader",
@@ -23,14 +25,22 @@ WORDS = {
 }
 
 
-@router.get("/progress")
-def show(here: InReview, last: int = 0, did: Did = "") -> Response:
+@router.get("/reviews/{name}/progress")
+def show_progress(here: InReview, last: int = 0, did: Did = "") -> Response:
     """How many items are in which state, what each reader has done, and how far readers agree."""
     progress = here.store.progress(here.name)
     blocks: list[Block] = [Headline("Progress", tuple(_lead(here, progress))), _tiles(here, progress)]
-    blocks += [Heading("Items by state"), _states(progress)]
+    counts = ((state, progress.states.get(state, 0)) for state in ItemState)
+    states = tuple(cells.line(WORDS[state], f"{n:,}", wording.percent(n / progress.total)) for state, n in counts)
+    heads = (Column("state", number=False), Column("items"), Column("share"))
+    blocks += [Heading("Items by state"), Table("Every item is in one state.", heads, states, "narrow")]
     if progress.readers:
-        blocks += [Heading("Readers"), _readers(progress)]
+        readers = tuple(
+            cells.line(name, f"{n:,}", wording.percent(n / progress.total)) for name, n in progress.readers.items()
+        )
+        heads = (Column("reader", number=False), Column("answered"), Column("share"))
+        table = Table("Items on which a reader's verdict counts.", heads, readers, "narrow")
+        blocks += [Heading("Readers"), table]
     message = message_of(last, did)
     return answer_blocks(**here.layout("Progress", "progress"), blocks=blocks, message=message)
 
@@ -61,21 +71,22 @@ def _tiles(here: ReviewContext, progress: Progress) -> Tiles:
     )
 
 
-def _states(progress: Progress) -> Table:
-    rows = tuple(
-        cells.line(WORDS[state], f"{progress.states.get(state, 0):,}", _share(progress, state)) for state in ItemState
-    )
-    heads = (Column("state", number=False), Column("items"), Column("share"))
-    return Table("Every item is in one state.", heads, rows, "narrow")
+@router.get("/reviews/{name}/agreement")
+def show_agreement(here: InReview) -> Response:
+    """Krippendorff's alpha of all readers, and Cohen's kappa of each pair, with intervals."""
+    found = agreement_of([label.independent for label in here.store.labels_at(here.name)])
+    lead: list[Text] = [f"Two readers or more have answered {found.items:,} items."]
+    if not found.pairs:
+        lead.append("Agreement can be measured once they have.")
+    blocks: list[Block] = [Headline("Agreement", tuple(lead)), *agreement_blocks(found.to_json())]
+    return answer_blocks(**here.layout("Agreement", "agreement"), blocks=blocks)
 
 
-def _share(progress: Progress, state: ItemState) -> str:
-    return wording.percent(progress.states.get(state, 0) / progress.total)
-
-
-def _readers(progress: Progress) -> Table:
-    rows = tuple(
-        cells.line(name, f"{n:,}", wording.percent(n / progress.total)) for name, n in progress.readers.items()
-    )
-    heads = (Column("reader", number=False), Column("answered"), Column("share"))
-    return Table("Items on which a reader's verdict counts.", heads, rows, "narrow")
+@router.get("/reviews")
+def show_reviews(here: Here, session: Reader) -> Response:
+    """The list of reviews."""
+    reviews = [
+        (ReviewContext(here, session, here.store, review, review.name), here.store.progress(review.name))
+        for review in here.store.reviews()
+    ]
+    return answer("listing", title="Reviews of labels", session=session, reviews=reviews)

@@ -12,9 +12,9 @@ from fastapi.responses import FileResponse, Response
 from starlette.background import BackgroundTask
 
 from unshaken.core.errors import ParameterError
+from unshaken.serve.access import Sent
 from unshaken.serve.review.exchange import Format, export_review
 from unshaken.serve.review.pages.context import InReview, ReviewContext
-from unshaken.serve.session import Sent
 
 router = APIRouter(prefix="/reviews/{name}")
 FILES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
 from urllib.parse import urlencode
@@ -10,12 +11,12 @@ from fastapi import Depends, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from unshaken.core.errors import ParameterError
-from unshaken.serve.access import Session
+from unshaken.serve.access import Reader, Session
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
-from unshaken.serve.session import Reader
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
+from unshaken.serve.site.records import KINDS
 from unshaken.serve.site.state import Site
 
 LARGEST = 2**31 - 1
@@ -42,9 +43,9 @@ def address_of(*parts: object, **query: object) -> str:
     >>> address_of("runs", 3, "samples", condition="fog-3", after="")
     '/runs/3/samples?condition=fog-3'
     """
-    kept = {k: v for k, v in query.items() if v not in (None, "")}
+    given = {k: v for k, v in query.items() if v not in (None, "")}
     path = "/".join(["", *(str(part) for part in parts if part != "")])
-    return f"{path}?{urlencode(kept)}" if kept else path
+    return f"{path}?{urlencode(given)}" if given else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +121,27 @@ def _in_run(number: RunNumber, site: Here, session: Reader) -> RunContext:
 
 
 InRun = Annotated[RunContext, Depends(_in_run)]
+
+
+def kinds_of() -> list[str]:
+    """Every kind of run that a list may hold."""
+    return sorted({*KINDS.values(), "attack", "certify", "detect"})
+
+
+def show_time(seconds: float) -> str:
+    """A time as text, in UTC; a dash where it is not known.
+
+    >>> show_time(0), show_time(86400.0)
+    ('–', '1970-01-02 00:00')
+    """
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(seconds)) if 0 < seconds < 2**40 else "–"
+
+
+def show_duration(seconds: float) -> str:
+    """A duration as text.
+
+    >>> show_duration(4.2), show_duration(125)
+    ('4 s', '2 min 5 s')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

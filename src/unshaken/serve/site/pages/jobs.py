@@ -10,10 +10,10 @@ from fastapi.responses import RedirectResponse, Response
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.run.plan import PLANS
-from unshaken.serve.access import Session
+from unshaken.serve.access import Reader, Sent, Session
 from unshaken.serve.pages import answer
-from unshaken.serve.session import Reader, Sent
-from unshaken.serve.site.jobs import Job, Jobs
+from unshaken.serve.site.job import Job
+from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.launch import (
     NORMS,
     Specs,
@@ -25,9 +25,8 @@ from unshaken.serve.site.launch import (
     models_of,
 )
 from unshaken.serve.site.listing import all_specs
-from unshaken.serve.site.pages.context import Field, Here
+from unshaken.serve.site.pages.context import Field, Here, show_duration, show_time
 from unshaken.serve.site.state import Site
-from unshaken.serve.site.wording import show_duration, show_time
 
 router = APIRouter(prefix="/jobs")
 

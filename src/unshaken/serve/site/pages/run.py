@@ -12,11 +12,10 @@ from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.report.blocks import Block, Prose
 from unshaken.report.render.html import render_blocks
 from unshaken.report.wording import percent
+from unshaken.serve.access import Sent
 from unshaken.serve.pages import answer_blocks
-from unshaken.serve.session import Sent
-from unshaken.serve.site.pages.context import InRun, RunContext
+from unshaken.serve.site.pages.context import InRun, RunContext, show_time
 from unshaken.serve.site.state import has_reviews, holds_file
-from unshaken.serve.site.wording import show_time
 from unshaken.store.run_dir import RunDir
 
 router = APIRouter(prefix="/runs/{number}")

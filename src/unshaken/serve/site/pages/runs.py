@@ -1,17 +1,32 @@
-"""The list of runs, with filters; and the choice of a second run to compare with."""
+"""The list of runs, with filters; the comparison of two of them; and the table of papers with their newest runs."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from fastapi.responses import RedirectResponse, Response
+from functools import cache
+from typing import Annotated
 
-from unshaken.core.errors import ParameterError
-from unshaken.serve.pages import answer
-from unshaken.serve.session import Reader, Sent
-from unshaken.serve.site.listing import Order, RunFilters, RunPage, all_tags, list_runs
-from unshaken.serve.site.pages.context import LARGEST, Field, Here, address_of, find_run
+from fastapi import APIRouter, Query
+from fastapi.responses import RedirectResponse, Response
+from pydantic import ValidationError
+
+from unshaken.core.errors import ParameterError, RunError, UnshakenError
+from unshaken.papers import PaperInfo, PaperResult, list_papers
+from unshaken.papers.frame.page_figures import shown_figures
+from unshaken.report.blocks import Prose
+from unshaken.serve.access import Reader, Sent
+from unshaken.serve.pages import answer, answer_blocks
+from unshaken.serve.site.listing import ListedRun, Order, RunFilters, RunPage, all_tags, list_runs
+from unshaken.serve.site.pages.context import (
+    LARGEST,
+    Field,
+    Here,
+    address_of,
+    find_run,
+    kinds_of,
+    show_time,
+)
 from unshaken.serve.site.records import State
-from unshaken.serve.site.wording import describe_refresh, kinds_of, show_time
+from unshaken.store.run_dir import RunDir
 
 router = APIRouter()
 
@@ -35,7 +50,8 @@ def show(
         )
     except ParameterError as error:
         trouble = f"{error}."
-    found = answer(
+    last = site.index.last
+    return answer(
         "site/runs",
         status=400 if trouble else 200,
         title="Compare with" if first else "Runs",
@@ -49,13 +65,12 @@ def show(
         states=[one.value for one in State],
         tags=all_tags(site.index),
         orders=[one.value for one in Order],
-        refreshed=describe_refresh(site.index.last),
+        refreshed=" ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles))),
         time=show_time,
         address=address_of,
         beginning=address_of("runs", **asked) if after else "",
         more=address_of("runs", **asked, after=page.next) if page.next else "",
     )
-    return found
 
 
 @router.post("/runs/refresh")
@@ -70,3 +85,58 @@ def _order(text: str) -> Order:
         return Order(text or Order.NEWEST)
     except ValueError:
         raise ParameterError(f"the list has no such order; choose {', '.join(Order)}") from None
+
+
+Number = Annotated[int, Query(ge=1, le=LARGEST)]
+
+
+@router.get("/compare")
+def compare(site: Here, session: Reader, baseline: Number, candidate: Number) -> Response:
+    """The paired comparison of two runs."""
+    runs = find_run(site, baseline), find_run(site, candidate)
+    try:
+        blocks, status = site.compare(*runs), 200
+    except (UnshakenError, ValueError, LookupError) as error:
+        if not isinstance(error, UnshakenError):
+            error = RunError("the rows of one of them do not fit its configuration")
+        words = f"These runs cannot be compared: {error}."
+        blocks, status = (Prose(words, "bad"),), 400 if isinstance(error, ParameterError) else 500
+    nav = tuple((f"{what}: {run.name}", f"/runs/{run.id}", False) for what, run in zip(("A", "B"), runs, strict=True))
+    found = answer_blocks(f"{runs[0].name} and {runs[1].name}", blocks, session=session, nav=nav)
+    found.status_code = status
+    return found
+
+
+MOST_PAPERS = 1000
+"""Runs of papers that are looked through for the newest of each."""
+Outcome = tuple[str, str, str]
+"""Verdict, what was measured, and what was expected."""
+
+
+@router.get("/papers")
+def show_papers(site: Here, session: Reader) -> Response:
+    """All papers with their claims and outcomes."""
+    newest: dict[str, ListedRun] = {}
+    for run in list_runs(site.index, RunFilters(kind="paper"), limit=MOST_PAPERS).runs:
+        newest.setdefault(run.plan, run)
+    known = [(paper, newest.get(paper.slug)) for paper in _papers()]
+    rows = [(paper, one, _outcome(one) if one else None) for paper, one in known]
+    found = sum(outcome is not None and outcome[0] == "reproduced" for _, _, outcome in rows)
+    tried = sum(one is not None for _, one in known)
+    return answer("site/papers", title="Papers", session=session, rows=rows, tried=tried, reproduced=found)
+
+
+@cache
+def _papers() -> list[PaperInfo]:
+    return list_papers()
+
+
+def _outcome(run: ListedRun) -> Outcome:
+    """What came of a run of a paper, from its `result.json`."""
+    try:
+        result = PaperResult.model_validate(RunDir(run.place).read_json("result.json"))
+        figure = next(iter(shown_figures(result)), None)
+    except (UnshakenError, ValidationError, ValueError, LookupError, TypeError, OSError):
+        return "damaged", "", ""
+    verdict = "reproduced" if result.reproduced else "not reproduced"
+    return verdict, f"{figure.title}: {figure}" if figure else "", figure.expected if figure else ""

@@ -1,4 +1,4 @@
-"""`log_refusal`: one line for each request that was refused, for whoever watches over a server."""
+"""One line of JSON for each request that was refused and for each act that was done, to watch over a server."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from starlette.types import Scope
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unshaken.core.errors import ParameterError
 
-log = logging.getLogger("unshaken.refusals")
+refusals = logging.getLogger("unshaken.refusals")
 LONGEST = 200
 """Characters of a path or of a reason."""
 CALLER = "unshaken.caller"
@@ -27,7 +28,7 @@ def log_refusal(scope: Scope, status: int, why: str) -> None:
         status: of the answer.
         why: as the client is answered.
     """
-    log_line(log, scope, status=status, why=why[:LONGEST])
+    log_line(refusals, scope, status=status, why=why[:LONGEST])
 
 
 def log_line(logger: logging.Logger, scope: Scope, **more: object) -> None:
@@ -66,7 +67,38 @@ def log_to(file: str, *loggers: logging.Logger) -> None:
     except OSError as error:
         raise ParameterError(f"{file!r} cannot be written ({error.strerror}): name another file") from None
     handler.setFormatter(logging.Formatter("%(message)s"))
-    for logger in loggers or (log,):
+    for logger in loggers or (refusals,):
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+
+
+acts = logging.getLogger("unshaken.acts")
+
+
+class ActLog:
+    """Log the requests that change or start something, or log in, once they are answered.
+
+    Neither tokens nor queries nor what a form holds are logged. Requests of programs are not: they change nothing.
+
+    Args:
+        app: the application behind it.
+        programs: beginnings of addresses that programs call.
+    """
+
+    def __init__(self, app: ASGIApp, *, programs: tuple[str, ...] = ()) -> None:
+        self.app, self.programs = app, programs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or scope["path"].startswith(self.programs):
+            await self.app(scope, receive, send)
+            return
+
+        async def logged(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                to = Headers(raw=message.get("headers", [])).get("location", "").partition("?")[0]
+                log_line(acts, scope, status=message["status"], to=to[:LONGEST])
+            await send(message)
+
+        await self.app(scope, receive, logged)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.models.networks.architectures import SMALL, build, build_for
-from unshaken.models.networks.unet import UNet
+from unshaken.models.networks.small import UNet
 
 
 @pytest.mark.parametrize(("height", "width"), [(48, 48), (33, 33), (72, 40), (4, 5)])

@@ -6,7 +6,7 @@ import pytest
 
 from tests.serve.review.replay import check_counted, items
 from unshaken.core.errors import ParameterError
-from unshaken.serve.review.scripted import review_by_votes
+from unshaken.serve.review.exchange import review_by_votes
 
 
 def test_votes_are_recorded_and_the_settler_decides(store):

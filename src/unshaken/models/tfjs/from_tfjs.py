@@ -6,9 +6,9 @@ import hashlib
 
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
-from unshaken.models.loaders.coco import coco_classes
+from unshaken.models.class_names import coco_classes
 from unshaken.models.loaders.kinds import model_kind
-from unshaken.models.loaders.source import mark_source
+from unshaken.models.loaders.settings import mark_source
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.networks.box_output import BoxOutput
 from unshaken.models.networks.centernet import CenterNet
