@@ -5,10 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from unshaken.report.marked_text import Span as Span
-from unshaken.report.marked_text import Text as Text
-from unshaken.report.marked_text import pieces as pieces
-from unshaken.report.marked_text import plain as plain
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Text with a mark: `strong`, `code`, `soft` (less important), `good` or `bad`."""
+
+    text: str
+    mark: str
+
+
+def pieces(text: Text) -> tuple[str | Span, ...]:
+    """The pieces of a text."""
+    return text if isinstance(text, tuple) else (text,)
+
+
+def plain(text: Text) -> str:
+    """A text without its marks."""
+    return "".join(p.text if isinstance(p, Span) else p for p in pieces(text))
+
+
+Text = str | Span | tuple[str | Span, ...]
+"""A line of text: plain, marked, or pieces of both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from unshaken.report.comparisons import RunComparison
+from unshaken.report.compare import RunComparison
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.sections import Report, Section, Source, load_sections

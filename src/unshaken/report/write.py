@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.report.blocks import Page
-from unshaken.report.comparisons import Comparisons
-from unshaken.report.gates import Gate, GateResult, check_gates
-from unshaken.report.gates.junit import junit
+from unshaken.report.compare import Comparisons
+from unshaken.report.gates import Gate, GateResult, check_gates, junit
 from unshaken.report.pages.page_kind import write_page
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import NAME, build

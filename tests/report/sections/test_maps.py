@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from unshaken.report.figures.heat import heat
-from unshaken.report.figures.pictures import address
+from unshaken.report.figures.pictures import address, heat
 from unshaken.report.sections import load_sections
 from unshaken.report.write import write_report
 from unshaken.run.example_maps import MAPS_RECORD, map_file

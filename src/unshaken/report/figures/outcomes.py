@@ -14,8 +14,7 @@ from unshaken import measure
 from unshaken.core.part import CLEAN
 from unshaken.core.prediction import NO_CLASS
 from unshaken.measure.statistics.means import mean_figure
-from unshaken.report.read.conditions import label_of
-from unshaken.report.read.frame import ABSENT, Frame, read_outcomes, shards_of
+from unshaken.report.read.frame import ABSENT, Frame, label_of, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods
 from unshaken.run import RunConfig
 from unshaken.store.run_dir import RunDir

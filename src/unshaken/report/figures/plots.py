@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from unshaken.report.drawings import Point, Trace
+from unshaken.report import wording
+from unshaken.report.drawings import Plot, Point, Trace
 
+Value = tuple[float, float, float | None, float | None, str]
+"""Depth in [0, 1], value, the ends of its interval (None for none or an open one), and the name of the layer."""
 Figure = dict[str, Any]
-
 STYLES = 6
 """Colours and shapes of traces; further ones start over."""
-
 WIDTH, HEIGHT = 620, 240
 """The size in pixels for which labels are placed; on narrower screens they are hidden."""
-
 _LETTER, _LINE, _CLEAR, _MARK, _TRIES = 6.6, 14, 13, 8, 4
 _FAR, _TICKS = 50, 7
 """Where the last mark is more than this many times the first, the axis is logarithmic; ticks that an axis holds."""
@@ -146,3 +146,45 @@ def _pixels(p: Point) -> tuple[float, float]:
 def outline(places: Sequence[tuple[float, float]]) -> str:
     """Places in per cent as SVG points."""
     return " ".join(f"{x:g},{y:g}" for x, y in places)
+
+
+# Values of layers by depth.
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A line of a plot.
+
+    Args:
+        name: of it.
+        values: from the input to the output.
+    """
+
+    name: str
+    values: Sequence[Value]
+
+
+def layer_plot(name: str, series: Sequence[Series], most: float | None = None) -> Plot:
+    """Values of layers against their depth.
+
+    Args:
+        name: of the plot.
+        series: its lines.
+        most: the largest value of the axis; None for that of the values and the ends of their intervals.
+    """
+    ends = [e for s in series for _, value, *limits, _ in s.values for e in (value, *limits) if e is not None]
+    up, lines = value_axis(0.0, most or max((e for e in ends if math.isfinite(e)), default=1.0))
+    right, ticks = linear_axis(1.0)
+    traces = []
+    for style, one in enumerate(series):
+        points = []
+        for depth, value, low, high, layer in sorted(one.values):
+            bottom, top = (value if e is None or math.isinf(e) else e for e in (low, high))
+            text = f"{one.name}, {layer}: {wording.number(value)}"
+            points.append(Point(round(right(depth), 2), up(value), up(bottom), up(top), text))
+        traces.append(curve(one.name, style, points, band=any(v[2] is not None for v in one.values)))
+    words = "; ".join(
+        f"{s.name}: {', '.join(f'{layer} {wording.number(value)}' for _, value, _, _, layer in sorted(s.values))}"
+        for s in series
+    )
+    return Plot(name, "depth, from the input to the output", ticks, tuple(traces), None, words, lines)

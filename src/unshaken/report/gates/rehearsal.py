@@ -12,8 +12,8 @@ from unshaken.core.batch import Batch
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.report.figures.detected import COVARIATE
 from unshaken.report.gates import NO_REGRESSION, Gate
-from unshaken.report.gates.detectors import OF_ATTACKS, OF_SETS
-from unshaken.report.read.conditions import is_nearest
+from unshaken.report.gates.figures import OF_ATTACKS, OF_SETS
+from unshaken.report.read.frame import is_nearest
 from unshaken.report.summary import build
 from unshaken.run import RunConfig
 from unshaken.run.rows import outcomes

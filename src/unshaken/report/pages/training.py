@@ -30,12 +30,11 @@ from unshaken.report.blocks import (
     Tiles,
     pieces,
 )
-from unshaken.report.comparisons import ConditionComparison, RunComparison
+from unshaken.report.compare import ConditionComparison, RunComparison
 from unshaken.report.drawings import Plots
 from unshaken.report.pages.page_kind import PageKind
 from unshaken.report.pages.training_curves import cell, columns, curve_name, curves, threat_name
-from unshaken.report.read.before_after import read_before_after
-from unshaken.report.read.training import TrainingRun, read_training, recipe_of
+from unshaken.report.read.training import TrainingRun, read_before_after, read_training, recipe_of
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 
 FOOTER = (

@@ -11,7 +11,7 @@ from unshaken.report.blocks import Cell, Table
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Dot, Lane, Plot, Plots, Strip, Strips
 from unshaken.report.figures import plots
-from unshaken.report.sections.section import Report
+from unshaken.report.sections import Report
 
 OWN = "this run"
 

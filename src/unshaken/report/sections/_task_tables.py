@@ -10,7 +10,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Cell, Table, Text
 from unshaken.report.cells import Row
 from unshaken.report.read.methods import ATTACK, OTHER
-from unshaken.report.sections.section import Source
+from unshaken.report.sections import Source
 
 CLASSIFICATION: Mapping[str, Any] = {
     "aggregates": dict.fromkeys(

@@ -11,7 +11,7 @@ from unshaken.report.blocks import Block, Column, Columns, Details, Facts, Headi
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots, Trace
 from unshaken.report.figures import plots
-from unshaken.report.sections.section import Report, Section
+from unshaken.report.sections import Report, Section
 
 FEW, MOST = 20, 300
 """Classes shown at once, and behind a title."""

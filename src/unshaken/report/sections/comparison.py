@@ -8,13 +8,12 @@ from typing_extensions import override
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Table
-from unshaken.report.compare import compare_frames
-from unshaken.report.comparisons import RunComparison
+from unshaken.report.compare import RunComparison, compare_frames
 from unshaken.report.drawings import Dot, Lane, Strip, Strips
 from unshaken.report.read.frame import read_frame
+from unshaken.report.sections import Report, Section, SectionFigures, Source
 from unshaken.report.sections import _strengths as strengths
-from unshaken.report.sections._outcome_tables import measured
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections.outcomes import measured
 from unshaken.run import read_config
 
 

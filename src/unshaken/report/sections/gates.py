@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from unshaken.report.blocks import Block, Heading, Items, Notice, Span, Text
-from unshaken.report.sections.section import Report, Section
+from unshaken.report.sections import Report, Section
 
 
 class Gates(Section):

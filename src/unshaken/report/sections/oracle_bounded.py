@@ -15,7 +15,7 @@ from unshaken.measure import fmr, share
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Heading, Prose, Table, Tile
 from unshaken.report.cells import Row
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections import Report, Section, SectionFigures, Source
 
 FIGURE = {"$ref": "#/$defs/figure_or_null"}
 PARTS = ("standard", "perturbed", "fmr", "validated", "stepped")

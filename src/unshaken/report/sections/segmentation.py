@@ -15,9 +15,9 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
-from unshaken.report.figures.masked_pictures import masked_galleries
-from unshaken.report.figures.means import mean_there
-from unshaken.report.read.overlaps import read_counts, stacked
+from unshaken.report.figures.scene_pictures import masked_galleries
+from unshaken.report.read.tasks import read_counts, stacked
+from unshaken.report.sections import Report, Section, SectionFigures, Source
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._task_tables import (
     CLASSIFICATION,
@@ -26,7 +26,7 @@ from unshaken.report.sections._task_tables import (
     hundredths,
     lacking,
 )
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections.objects import mean_there
 
 
 class Segments(Section):

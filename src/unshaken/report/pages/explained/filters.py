@@ -8,9 +8,9 @@ from typing import Any
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Prose, Table
+from unshaken.report.cells import heat_matrix
 from unshaken.report.drawings import Plot, Plots
-from unshaken.report.pages.explained.layer_plot import Series, layer_plot
-from unshaken.report.pages.explained.matrix import heat_matrix
+from unshaken.report.figures.plots import Series, layer_plot
 from unshaken.store.run_dir import RunDir
 
 Found = Mapping[str, Any]

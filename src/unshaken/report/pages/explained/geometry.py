@@ -8,10 +8,10 @@ from typing import Any
 
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Cell, Column, Prose, Span, Table
+from unshaken.report.cells import heat_matrix
 from unshaken.report.drawings import Exhibit, Gallery, Picture, Plots
 from unshaken.report.figures import pictures
-from unshaken.report.pages.explained.layer_plot import Series, layer_plot
-from unshaken.report.pages.explained.matrix import heat_matrix
+from unshaken.report.figures.plots import Series, layer_plot
 from unshaken.store.run_dir import RunDir
 
 Found = Mapping[str, Any]

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from unshaken.labels.review.agreement import agreement_of
 from unshaken.report.blocks import Block, Headline, Text
-from unshaken.report.label_agreement import agreement_blocks
+from unshaken.report.pages.label_versions import agreement_blocks
 from unshaken.serve.pages import answer_blocks
 from unshaken.serve.review.pages.context import InReview
 

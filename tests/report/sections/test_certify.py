@@ -10,10 +10,9 @@ from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
 from unshaken.core.part import CLEAN, Condition
 from unshaken.report import write_report
-from unshaken.report.figures.certified import certified
 from unshaken.report.read.frame import read_frame
 from unshaken.report.read.methods import read_methods
-from unshaken.report.sections.certify import certified_rows, chosen_size
+from unshaken.report.sections.certify import certified, certified_rows, chosen_size
 from unshaken.run import RunConfig
 from unshaken.run.rows import outcomes
 from unshaken.store.run_dir import RunDir

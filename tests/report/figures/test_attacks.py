@@ -5,12 +5,15 @@ from collections.abc import Callable
 from typing import Any
 
 import jsonschema
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy.stats import beta
 
 from unshaken.core.part import Condition, Part
-from unshaken.report import build, schema
-from unshaken.report.figures.turns import merged_turns
+from unshaken.report import build, compare_runs, schema
+from unshaken.report.figures.attacks import POINTS, _grid, merged_turns
 from unshaken.run.plan import Entry
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -114,3 +117,103 @@ def test_damaged_turns_are_named(make_run: Make) -> None:
     run.write(b"PAR1nonsense", "rows", "turns", "pgd-linf-0.1-00000.parquet")
     with pytest.raises(RunError, match=r"rows/turns/pgd-linf-0\.1-00000\.parquet is damaged"):
         build(run)
+
+
+def summary(run: RunDir) -> dict[str, Any]:
+    data = build(run).data
+    jsonschema.validate(json.loads(json.dumps(data, allow_nan=False)), schema())
+    return data
+
+
+def test_the_norms_are_those_computed_by_hand(make_run: Make) -> None:
+    # 0.1 (i % 8) for i % 8 in 1 to 5, none for 6 and 7, wrong when clean for 0; six samples each.
+    (one,) = summary(make_run(plan=[], attacks=True))["minimal_norms"]
+    assert (one["condition"], one["method"], one["norm"]) == ("deepfool-l2", "deepfool", "l2")
+    assert one["clean"]["value"] == 42 / 48
+    assert one["success"]["value"] == 30 / 42
+    assert one["median"]["value"] == pytest.approx(0.4)  # the 21st and 22nd of 42
+    assert one["median_of_broken"]["value"] == pytest.approx(0.3)
+    assert one["mean_of_broken"]["value"] == pytest.approx(0.3)
+    curve = {p["eps"]: p["accuracy"]["value"] for p in one["curve"]}
+    assert curve == pytest.approx(
+        {0: 42 / 48, 0.1: 36 / 48, 0.2: 30 / 48, 0.25: 30 / 48, 0.3: 24 / 48, 0.4: 18 / 48, 0.5: 12 / 48}
+    )
+    assert one["passes_per_sample"] == pytest.approx(15 * (42 + 30) / 48)  # `even` breaks residues 2 and 4
+
+
+def test_nearest_examples_are_in_no_accuracy_and_no_worst_case(make_run: Make) -> None:
+    plan = [Entry(method="fog", severities=(1,))]
+    data = summary(make_run(plan=plan, attacks=True))
+    assert [c["condition"] for c in data["conditions"]] == ["fog-1", "deepfool-l2-0.25", "spatial"]
+    assert "deepfool-l2" not in data["worst_case"]["conditions"]
+    assert data["aggregates"]["worst_case"]["value"] == 5 / 8  # with nearest examples it would be 2/8
+    assert [c["worst_case"]["value"] > 0.3 for c in data["classes"]] == [True] * 5
+    assert data["complete"] is True
+
+
+def test_a_missing_shard_of_nearest_examples_is_told(make_run: Make) -> None:
+    run = make_run(plan=[], attacks=True, bad=False)
+    run.remove("rows", "outcomes", "deepfool-l2-00001.parquet")
+    data = summary(run)
+    assert data["complete"] is False
+    assert data["notes"]["deepfool-l2"] == "24 of 48 samples have no row yet"
+    assert data["minimal_norms"][0]["success"]["n"] == 21
+
+
+def test_an_example_that_is_still_right_is_none(make_run: Make) -> None:
+    run = make_run(plan=[], attacks=True, shards=1, bad=False)
+    table = run.rows("outcomes")
+    table = table.filter(pc.equal(table["condition"], "deepfool-l2"))
+    at = table.schema.get_field_index("distance")
+    lying = table.set_column(at, "distance", pa.array([0.05] * len(table), pa.float64()))
+    run.write_rows(lying, "outcomes", "deepfool-l2", 0)
+    (one,) = summary(run)["minimal_norms"]
+    assert one["success"]["value"] == 30 / 42
+
+
+def test_with_fewer_than_half_broken_there_is_no_median(make_run: Make) -> None:
+    run = make_run(plan=[], attacks=True, shards=1, bad=False)
+    table = run.rows("outcomes")
+    table = table.filter(pc.equal(table["condition"], "deepfool-l2"))
+    at = table.schema.get_field_index("distance")
+    few = [d if d is not None and d < 0.3 else None for d in table["distance"].to_pylist()]
+    run.write_rows(table.set_column(at, "distance", pa.array(few, pa.float64())), "outcomes", "deepfool-l2", 0)
+    (one,) = summary(run)["minimal_norms"]
+    assert one["median"] is None
+    assert one["success"]["value"] == 12 / 42
+    assert one["median_of_broken"]["value"] == pytest.approx(0.15)
+
+
+def test_all_attacks_of_a_norm_are_taken_together_sample_by_sample(make_run: Make) -> None:
+    # l2: deepfool as above; pgd at 0.5 breaks i % 8 below 4 (strength 4), which deepfool has too
+    plan = [Entry(method="pgd", norm="l2", eps=(0.15,)), Entry(method="fgsm", eps=("8/255",))]
+    norms = {n["norm"]: n for n in summary(make_run(plan=plan, attacks=True))["norms"]}
+    assert set(norms) == {"l2", "linf"}
+    assert norms["l2"]["conditions"] == ["pgd-l2-0.15", "deepfool-l2-0.25", "deepfool-l2"]
+    curve = {p["eps"]: p["accuracy"]["value"] for p in norms["l2"]["curve"]}
+    # pgd breaks residues 1, 2, 3 within 0.15; deepfool 1 within 0.1, 4 within 0.4, 5 within 0.5
+    assert curve == pytest.approx({0: 42 / 48, 0.1: 36 / 48, 0.15: 24 / 48, 0.25: 24 / 48, 0.4: 18 / 48, 0.5: 12 / 48})
+    assert [p["eps"] for p in norms["linf"]["curve"]] == [0, 8 / 255]
+    assert norms["linf"]["median"] is None
+
+
+def test_the_curves_agree_with_the_conditions_at_their_budgets(make_run: Make) -> None:
+    data = summary(make_run(attacks=True))
+    curve = {p["eps"]: p["accuracy"] for p in data["minimal_norms"][0]["curve"]}
+    (condition,) = [c for c in data["conditions"] if c["condition"] == "deepfool-l2-0.25"]
+    assert curve[0.25] == condition["accuracy"]
+
+
+def test_a_comparison_leaves_nearest_examples_out_and_says_so(make_run: Make) -> None:
+    (one,) = compare_runs([make_run("a", plan=[], attacks=True), make_run("b", plan=[], attacks=True)]).runs
+    assert [c.condition.id for c in one.conditions] == ["clean", "deepfool-l2-0.25", "spatial"]
+    assert (one.only_baseline, one.only_candidate) == ((), ())
+    assert any(n.startswith("deepfool-l2: holds nearest examples") for n in one.notes)
+
+
+def test_the_grid_is_rounded_up_so_that_no_distance_is_left_out() -> None:
+    distance = np.array([0.012341, 0.5, np.inf, 12.3456])
+    assert _grid(distance, [0.3]).tolist() == [0, 0.0124, 0.3, 0.5, 12.4]
+    many = _grid(np.random.default_rng(0).random(1000), [])
+    assert len(many) <= POINTS + 1
+    assert many[-1] >= 0.99
