@@ -120,20 +120,20 @@ def labelled(traces: Sequence[Trace]) -> tuple[Trace, ...]:
     At the right edge it is below and to the left. One that would stand on another label or mark moves away, and is
     left out where there is no room.
     """
-    taken = [(x - _MARK, x + _MARK, y) for t in traces for p in t.points for x, y in [_pixels(p)]]
-    return tuple(replace(t, points=tuple(_beside(p, taken) for p in t.points)) for t in traces)
+    occupied = [(x - _MARK, x + _MARK, y) for t in traces for p in t.points for x, y in [_pixels(p)]]
+    return tuple(replace(t, points=tuple(_place_label(p, occupied) for p in t.points)) for t in traces)
 
 
-def _beside(p: Point, taken: list[tuple[float, float, float]]) -> Point:
-    """A mark with its label placed, which is then taken."""
+def _place_label(p: Point, occupied: list[tuple[float, float, float]]) -> Point:
+    """A mark with its label placed, which then occupies its place."""
     (x, y), width = _pixels(p), _LETTER * len(p.label)
     right = x + _CLEAR + width <= WIDTH
     left_end = x + _CLEAR if right else x - _CLEAR - width
     sign, offset = (-1.0, -_CLEAR + 3.0) if right else (1.0, _CLEAR + 8.0)
     for _ in range(_TRIES):
         middle = y + offset - _LINE / 3
-        if not any(left_end < e and s < left_end + width and abs(middle - at) < _LINE for s, e, at in taken):
-            taken.append((left_end, left_end + width, middle))
+        if not any(left_end < e and s < left_end + width and abs(middle - at) < _LINE for s, e, at in occupied):
+            occupied.append((left_end, left_end + width, middle))
             return replace(p, right=_CLEAR if right else -_CLEAR, down=offset)
         offset += sign * _LINE
     return replace(p, label="")

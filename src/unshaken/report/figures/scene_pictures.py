@@ -58,7 +58,7 @@ def masked_galleries(source: Source, conditions: Sequence[Mapping[str, Any]]) ->
         return []
     before, truth = read_losses(source.run, CLEAN.id), read_masks(source.run, CLEAN.id, clean)
     found: list[Block] = []
-    seen: dict[int, int] = {}
+    pixels_of: dict[int, int] = {}
     for row in sorted(conditions, key=lambda row: float((cells.metric(row) or {"value": 1})["value"])):
         name = row["condition"]
         images = {i: x for i, x in source.run.examples(name).items() if i in truth}
@@ -75,7 +75,7 @@ def masked_galleries(source: Source, conditions: Sequence[Mapping[str, Any]]) ->
                 break
             for mask in (truth[i][1], masks[i][0]):
                 for k, pixels in zip(*np.unique(mask, return_counts=True), strict=True):
-                    seen[int(k)] = seen.get(int(k), 0) + int(pixels)
+                    pixels_of[int(k)] = pixels_of.get(int(k), 0) + int(pixels)
             lines: tuple[Text, ...] = (f"IoU {1 - before[i]:.2f} → {1 - after[i]:.2f}", Span(i, "code"))
             exhibits.append(Exhibit(pictures, lines))
         if exhibits:
@@ -83,7 +83,7 @@ def masked_galleries(source: Source, conditions: Sequence[Mapping[str, Any]]) ->
             small = max(next(iter(images.values())).shape[1:]) < SIDE
             gallery = Gallery(tuple(exhibits), small)
             found.append(Details(wording.condition_name(dict(row)), (gallery,), note, not found))
-    return [_legend(seen, classes), *found] if found else []
+    return [_legend(pixels_of, classes), *found] if found else []
 
 
 def read_masks(run: RunDir, condition: str, ids: Mapping[str, Tensor]) -> Masks:
@@ -124,9 +124,9 @@ def _name(k: int, classes: Sequence[str]) -> str:
     return {NO_LABEL: "no label", NO_PREDICTION: "no prediction"}.get(k) or class_name(classes, k)
 
 
-def _legend(seen: Mapping[int, int], classes: Sequence[str]) -> Gallery:
+def _legend(pixels_of: Mapping[int, int], classes: Sequence[str]) -> Gallery:
     """The colours of the largest classes that pictures show."""
-    largest = sorted(seen, key=lambda k: -seen[k])[:NAMED]
+    largest = sorted(pixels_of, key=lambda k: -pixels_of[k])[:NAMED]
     exhibits = []
     for k in sorted(largest):
         patch = torch.tensor(colour_of(k))[:, None, None].expand(3, 8, 8)

@@ -133,7 +133,10 @@ def _title(source: Source) -> str:
 def _alarms(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Notice]:
     """A notice for each detector that rejects more than its promise allows."""
     found = []
-    for (kind, name), most in _promises(record).items():
+    promises = {("detector", label): most for label, most in record.most_rejected.items()}
+    if len(promises) > 1:
+        promises["all", ""] = record.most_rejected_by_any
+    for (kind, name), most in promises.items():
         known = [window for window in windows if (kind, name) in window.counts]
         counts = [window.counts[kind, name] for window in known]
         if counts and 0 < most < 1:
@@ -143,11 +146,6 @@ def _alarms(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Noti
                 text += f"window {known[rings].number}, {_time(known[rings].began)}."
                 found.append(Notice(text, "rejected"))
     return found
-
-
-def _promises(record: ServiceRecord) -> dict[tuple[str, str], float]:
-    found = {("detector", label): most for label, most in record.most_rejected.items()}
-    return {**found, ("all", ""): record.most_rejected_by_any} if len(found) > 1 else found
 
 
 def _rejected(source: Source) -> list[Block]:

@@ -214,15 +214,11 @@ def _recipe(text: str) -> list[Block]:
     if known is None:
         about: Text = " No recipe of this name is installed here, so nothing more is known of it."
     else:
-        about = (" ", *pieces(_coded(known.summary)), Span(f" {known.reference}", "soft"))
+        texts = (Span(p, "code") if i % 2 else p for i, p in enumerate(known.summary.split("`")) if p)  # `code`
+        about = (" ", *texts, Span(f" {known.reference}", "soft"))
     found: list[Block] = [Prose((Span(text, "strong"), *pieces(about)))]
     rows = () if recipe is None else options(type(recipe), recipe.model_dump(mode="json"))
     return [*found, Details("Its parameters", (option_table(f"Parameters of {name}.", rows),))] if rows else found
-
-
-def _coded(text: str) -> Text:
-    """Text of a docstring: what stands between backticks is code."""
-    return tuple(Span(p, "code") if i % 2 else p for i, p in enumerate(text.split("`")) if p)
 
 
 def _known(name: str) -> Method | None:

@@ -35,12 +35,17 @@ def headline(frame: Frame, data: Mapping[str, Any], classes: int) -> Row | None:
         return None
     top, chance = data["clean"]["value"] if data["clean"] else 1.0, 1 / classes if classes else 0.0
     row = strongest(rows, top, chance)
-    collapsed = [r for r in rows if at_chance(r, chance)]
+    collapsed = [r for r in rows if (figure := cells.metric(r)) and figure["low"] <= chance]
+    weakest = None
+    if collapsed:
+        worst = cells.worst_of(collapsed) or collapsed[0]
+        same = [r for r in collapsed if (r["method"], r["norm"]) == (worst["method"], worst["norm"])]
+        weakest = min(same, key=lambda r: float(r.get("eps") or r.get("severity") or 0.0))
     return {
         "chance": chance,
         "condition": row and row["condition"],
         "difference": row and data["clean"] and _difference(frame, row["condition"]),
-        "collapse": _weakest(collapsed) if collapsed else None,
+        "collapse": weakest and str(weakest["condition"]),
     }
 
 
@@ -57,19 +62,6 @@ def strongest(rows: Sequence[Row], top: float, chance: float) -> Row | None:
         return bool(figure["low"] > chance and figure["high"] < top)
 
     return cells.worst_of([r for r in rows if informative(cells.metric(r) or {"low": 0, "high": 0})])
-
-
-def at_chance(row: Row, chance: float) -> bool:
-    """Whether a condition leaves no more than a model that guesses would have, by its interval."""
-    figure = cells.metric(row)
-    return figure is not None and bool(figure["low"] <= chance)
-
-
-def _weakest(rows: Sequence[Row]) -> str:
-    """Of the most damaging method the condition with the least strength."""
-    worst = cells.worst_of(rows) or rows[0]
-    same = [r for r in rows if (r["method"], r["norm"]) == (worst["method"], worst["norm"])]
-    return str(min(same, key=lambda r: r.get("eps") or r.get("severity") or 0.0)["condition"])
 
 
 def _difference(frame: Frame, condition: str) -> Row | None:

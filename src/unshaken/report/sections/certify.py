@@ -71,7 +71,11 @@ class CertifySection(Section):
             "The share of images whose class is proven to stay the same under every change of at most a size. An "
             "attack on the same predictor bounds the robust accuracy from above: the truth lies between the two."
         )
-        drawn = certified_plots(data)
+        drawn = [
+            _plot(one)
+            for one in data["certified"]
+            if one["radii"] and len(one["radii"]) + len(one["attacked"]) > 1  # a stair needs two steps
+        ]
         found: list[Block] = [Heading("Certified robustness", "certified", "Certificates"), Prose(text)]
         found += [Plots(tuple(drawn))] if drawn else []
         return [*found, *(b for one in data["certified"] for b in _condition(one))]
@@ -174,11 +178,6 @@ def certified_rows(one: Row) -> list[Size]:
         for radius in sorted({*sizes, *left})
         for row in [sizes.get(radius) or absent]
     ]
-
-
-def certified_plots(data: Mapping[str, Any]) -> list[Plot]:
-    """Certified accuracy against the size, a stair each, beside what an attack leaves; those with two steps or more."""
-    return [_plot(one) for one in data["certified"] if len(one["radii"]) + len(one["attacked"]) > 1 and one["radii"]]
 
 
 def _plot(one: Row) -> Plot:

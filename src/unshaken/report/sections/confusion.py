@@ -37,7 +37,8 @@ class Confusion(Section):
         shown = [one for one in report.data["confusion"] if one["wrong"]]
         if not shown:
             return ()
-        names = condition_names(report.data)
+        names = {"clean": "unchanged images"}
+        names |= {row["condition"]: wording.condition_name(row) for row in report.data["conditions"]}
         sentences = " ".join(_sentence(one, names) for one in shown)
         found: list[Block] = [Heading("Confusions", "confusion", "Confusions"), Prose(sentences, brief=True)]
         matrices = [_matrix(one, names) for one in shown if one["matrix"]]
@@ -48,11 +49,6 @@ class Confusion(Section):
             )
             found += [Prose(text, "small"), *matrices]
         return [*found, _table(shown, names)]
-
-
-def condition_names(data: Mapping[str, Any]) -> dict[str, str]:
-    """Conditions by id, for people."""
-    return {"clean": "unchanged images"} | {r["condition"]: wording.condition_name(r) for r in data["conditions"]}
 
 
 def _sentence(one: Row, names: Mapping[str, str]) -> str:

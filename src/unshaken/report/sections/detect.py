@@ -256,6 +256,10 @@ def evasion(data: Mapping[str, Any]) -> list[Block]:
             budgets.setdefault((one["norm"], one["eps"]), []).append((detector["condition"], one))
     if not budgets:
         return []
+
+    def evaded(member: tuple[str, Row]) -> float:
+        return float((member[1]["adaptive"] or member[1]["naive"] or {"past": {"value": 1.0}})["past"]["value"])
+
     text = (
         "Images changed within a budget so that the model gives a wrong class and the detector accepts them. The "
         "naive figure takes examples made for the model alone; the adaptive one attacks model and detector together. "
@@ -269,7 +273,7 @@ def evasion(data: Mapping[str, Any]) -> list[Block]:
             cells.line(
                 name, *(cells.share(one[k] and one[k]["past"], bar=True, bad=True) for k in ("naive", "adaptive"))
             )
-            for name, one in sorted(members, key=_evaded)
+            for name, one in sorted(members, key=evaded)
         ]
         title = f"{budget_name(norm, eps)}: share of {n} attacked images that evade model and detector"
         head = cells.columns(f"evade, {budget_name(norm, eps)}", "naive", "adaptive")
@@ -280,10 +284,6 @@ def evasion(data: Mapping[str, Any]) -> list[Block]:
 def budget_name(norm: str, eps: float) -> str:
     """A budget for people: `L∞, ε 8/255`."""
     return f"{wording.NORMS.get(norm, norm)}, ε {show_budget(eps)}"
-
-
-def _evaded(member: tuple[str, Row]) -> float:
-    return float((member[1]["adaptive"] or member[1]["naive"] or {"past": {"value": 1.0}})["past"]["value"])
 
 
 section = DetectSection()

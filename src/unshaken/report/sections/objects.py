@@ -68,12 +68,24 @@ class DetectedObjects(Section):
             nothing: Row = {"clean": None, "conditions": [], "objects": None}
             return SectionFigures({**CLASSIFICATION, **nothing}, {"map": f"no mAP: {error}"}, complete=False)
         errors = {name: of_errors(find_scene_errors(scenes[name], len(names))) for name in matches}
-        clean, rows = of_clean(matches[CLEAN.id]), []
+        unchanged, rows = matches[CLEAN.id], []
+        clean = {
+            "map": figure_of(unchanged),
+            "ap50": figure_of(unchanged, threshold=AP50),
+            "ap75": figure_of(unchanged, threshold=AP75),
+            **{area: figure_of(unchanged, area=area) for area in AREAS if area != "all"},
+        }
         for one in frame.conditions:
             if one.id == CLEAN.id or one.id not in maps:
                 continue
-            own = of_condition(maps[CLEAN.id], maps[one.id], matches[one.id])
-            rows.append(condition_row(source, one, own | {"errors": errors[one.id]}))
+            same = maps[CLEAN.id].images == maps[one.id].images  # else there are no pairs
+            own = {
+                "map": map_figure(maps[one.id]).to_json(),
+                "ap50": figure_of(matches[one.id], threshold=AP50),
+                "difference": map_difference(maps[CLEAN.id], maps[one.id]).to_json() if same else None,
+                "errors": errors[one.id],
+            }
+            rows.append(condition_row(source, one, own))
         changed = [maps[row["condition"]] for row in rows]
         worst = min(rows, key=lambda row: float(row["map"]["value"]), default=None)
         shown = [CLEAN.id, *([worst["condition"]] if worst else [])]
@@ -204,26 +216,6 @@ def figure_of(matches: Matches, **chosen: Any) -> Row | None:
         return map_figure(resampled_map(matches, resamples=RESAMPLES, **chosen)).to_json()
     except ParameterError:
         return None
-
-
-def of_clean(matches: Matches) -> Row:
-    """mAP, AP50, AP75 and mAP by size."""
-    found = {
-        "map": figure_of(matches),
-        "ap50": figure_of(matches, threshold=AP50),
-        "ap75": figure_of(matches, threshold=AP75),
-    }
-    return found | {area: figure_of(matches, area=area) for area in AREAS if area != "all"}
-
-
-def of_condition(clean: Maps, own: Maps, matches: Matches) -> Row:
-    """The figures of a changed condition, and the paired difference to the unchanged images where these are as many."""
-    same = clean.images == own.images
-    return {
-        "map": map_figure(own).to_json(),
-        "ap50": figure_of(matches, threshold=AP50),
-        "difference": map_difference(clean, own).to_json() if same else None,
-    }
 
 
 def of_errors(errors: Errors) -> Row | None:

@@ -112,8 +112,8 @@ def _correct(source: Source, condition: str) -> dict[str, bool]:
 def _held_out(rows: Sequence[Row]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("held_out", "held_out_clean"):
-        said = [r[name] for r in rows if r[name] is not None]
-        found[name] = share(sum(said), len(said)).to_json() if said else None
+        answers = [r[name] for r in rows if r[name] is not None]
+        found[name] = share(sum(answers), len(answers)).to_json() if answers else None
     return found
 
 

@@ -35,8 +35,8 @@ class Provenance(Section):
 
     @override
     def notices(self, report: Report) -> Sequence[Notice]:
-        bad, seen = report.data["bad_samples"], report.data["provenance"].get("seen_in_training")
-        known = (Notice((Span("Seen in training", "strong"), ": ", seen), "provenance"),) if seen else ()
+        bad, overlap = report.data["bad_samples"], report.data["provenance"].get("seen_in_training")
+        known = (Notice((Span("Seen in training", "strong"), ": ", overlap), "provenance"),) if overlap else ()
         if not bad:
             return known
         head = Span(f"{cells.counted(len(bad), 'sample')} left out", "strong")

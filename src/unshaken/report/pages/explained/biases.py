@@ -12,7 +12,6 @@ from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Table, T
 from unshaken.report.drawings import Dot, Exhibit, Gallery, Lane, Picture, Strip, Strips
 from unshaken.report.figures import pictures
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tensor_file import TensorFile
 
 Found = Mapping[str, Any]
 
@@ -208,7 +207,7 @@ def _stimuli(run: RunDir, name: str, extra: Found) -> list[Block]:
     stimuli: Mapping[str, Sequence[str]] = extra.get("stimuli", {})
     if not stimuli or not run.exists("arrays", f"{name}.safetensors"):
         return []
-    held = TensorFile.of(run.read("arrays", f"{name}.safetensors"), f"{run}: arrays/{name}.safetensors").tensors
+    held = run.read_tensors("arrays", f"{name}.safetensors").tensors
     words, exhibits, size, small = extra.get("words", {}), [], 0, False
     for stimulus, ids in stimuli.items():
         images = held.get(f"examples.{stimulus}")

@@ -14,7 +14,6 @@ from unshaken.report.blocks import Block, Cell, Column, Commands, Details, Prose
 from unshaken.report.drawings import Exhibit, Gallery, Picture, Plot, Plots, Point, Trace
 from unshaken.report.figures import pictures
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tensor_file import TensorFile
 
 Found = Mapping[str, Any]
 Row = dict[str, Any]
@@ -39,7 +38,9 @@ def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
     shown: list[Block] = edit_blocks(extra["edit"]) if "edit" in extra else []
     if "detectors" in extra:
         shown += _detectors(extra)
-    shown += _silent(rows)
+    reasons = [row["error"] for row in rows if row["error"]]
+    lines = [f"{reasons.count(reason):,} of {len(rows):,} units: {reason}." for reason in dict.fromkeys(reasons)]
+    shown += [Prose(" ".join(lines), "small")] if lines else []
     shown += _cards(run, name, extra, rows)
     return [*shown, *_people(extra, rows)]
 
@@ -50,8 +51,7 @@ def _detectors(extra: Found) -> list[Block]:
     categories = list(dict.fromkeys(c for layer in counts.values() for c in layer if c != "units"))
     rows = []
     for layer, of in counts.items():
-        told = sum(of.get(c, 0) for c in categories)
-        share = told / of["units"]
+        share = sum(of.get(c, 0) for c in categories) / of["units"]
         described = Cell(wording.percent(share), bar=share)
         rows.append(cells.line(layer, f"{of['units']:,}", described, *(f"{of.get(c, 0):,}" for c in categories)))
     caption = "Units with a description, by layer and category."
@@ -60,18 +60,11 @@ def _detectors(extra: Found) -> list[Block]:
     return [Table(caption, cells.columns("layer", "units", "described", *categories), tuple(rows), brief=True)]
 
 
-def _silent(rows: Sequence[Row]) -> list[Block]:
-    """Units about which nothing is said, with the reason."""
-    reasons = [row["error"] for row in rows if row["error"]]
-    lines = [f"{reasons.count(reason):,} of {len(rows):,} units: {reason}." for reason in dict.fromkeys(reasons)]
-    return [Prose(" ".join(lines), "small")] if lines else []
-
-
 def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Block]:
     """The units of each layer that are described best, each with its exemplars."""
     if not run.exists("arrays", f"{name}.safetensors"):
         return []
-    held = TensorFile.of(run.read("arrays", f"{name}.safetensors"), f"{run}: arrays/{name}.safetensors").tensors
+    held = run.read_tensors("arrays", f"{name}.safetensors").tensors
     if "pictures" not in held:
         return []
     row_of = {(row["layer"], row["unit"]): row for row in rows}
@@ -86,7 +79,11 @@ def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Bl
                 break
             exhibits.append(Exhibit(tuple(shown), _lines(row_of[layer, unit])))
         small = held["pictures"].shape[2] < SIDE_OF_PIXELS
-        found += _galleries(layer, exhibits, small)
+        if exhibits:
+            parts: list[Block] = [Gallery(tuple(exhibits[:OPEN]), small)]
+            if more := exhibits[OPEN:]:
+                parts.append(Details(f"{len(more)} more", (Gallery(tuple(more), small),)))
+            found.append(Details(f"Units of {layer}", tuple(parts), open=True))
     if found:
         text = (
             "Each card shows the images that excite a unit most, the strongest first; outside of where the unit is "
@@ -118,22 +115,13 @@ def _lines(row: Row) -> tuple[Text, ...]:
     return tuple(lines)
 
 
-def _galleries(layer: str, exhibits: Sequence[Exhibit], small: bool) -> list[Block]:
-    if not exhibits:
-        return []
-    parts: list[Block] = [Gallery(tuple(exhibits[:OPEN]), small)]
-    if len(exhibits) > OPEN:
-        parts.append(Details(f"{len(exhibits) - OPEN} more", (Gallery(tuple(exhibits[OPEN:]), small),)))
-    return [Details(f"Units of {layer}", tuple(parts), open=True)]
-
-
 def _people(extra: Found, rows: Sequence[Row]) -> list[Block]:
     """What people wrote of the same units."""
-    told: Mapping[str, Sequence[str]] = extra.get("annotations", {})
-    if not told:
+    annotations: Mapping[str, Sequence[str]] = extra.get("annotations", {})
+    if not annotations:
         return []
-    said = {f"{row['layer']}:{row['unit']}": row["description"] or "no description" for row in rows}
-    lines = tuple(cells.line(unit, said.get(unit, ""), "; ".join(texts)) for unit, texts in told.items())
+    descriptions = {f"{row['layer']}:{row['unit']}": row["description"] or "no description" for row in rows}
+    lines = tuple(cells.line(unit, descriptions.get(unit, ""), "; ".join(texts)) for unit, texts in annotations.items())
     heads = (Column("unit", number=False), Column("here", number=False), Column("by people", number=False))
     return [Details("Beside the annotations of people", (Table("Descriptions of the same units.", heads, lines),))]
 
