@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ from torch import Tensor
 
 from unshaken.core.part import CLEAN
 from unshaken.core.prediction import NO_CLASS
+from unshaken.report.blocks import Text
+from unshaken.report.drawings import Exhibit, Picture
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
 from unshaken.run import RunConfig
 from unshaken.run.examples import damage
@@ -231,6 +233,27 @@ def class_name(names: Sequence[str], index: int) -> str:
     if index == NO_CLASS:
         return "no class (NaN)"
     return names[index] if 0 <= index < len(names) else f"class {index}"
+
+
+def sample_exhibits(
+    rows: Sequence[Mapping[str, Any]],
+    images: Mapping[str, Tensor],
+    lines: Callable[[Mapping[str, Any]], tuple[Text, ...]],
+) -> tuple[Exhibit, ...]:
+    """Samples as pictures with lines about them, within `BUDGET`; rows without an image are left out.
+
+    Args:
+        rows: each with the `id` of a sample, those to show first.
+        images: by id, each `[C, H, W]` in [0, 1].
+        lines: what is written below the picture of a row.
+    """
+    exhibits, size = list[Exhibit](), 0
+    for row in rows:
+        if row["id"] in images and size <= BUDGET:
+            picture = Picture(address(images[row["id"]]), f"Sample {row['id']}")
+            size += len(picture.address)
+            exhibits.append(Exhibit((picture,), lines(row)))
+    return tuple(exhibits)
 
 
 # Maps of pixels as colours.

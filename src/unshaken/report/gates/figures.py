@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import show_budget
+from unshaken.report.wording import label_of, series_of
 
 if TYPE_CHECKING:
     from unshaken.report.gates import Gate
@@ -34,7 +35,8 @@ TASKS = {"objects": "detector of objects", "segmentation": "model that gives a c
 NON_FINITE = "non_finite"
 """Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
 FEW_BROKEN = "fewer than half of the samples were broken, or none was right when unchanged"
-Named = list[tuple[str, dict[str, Any]]]
+Row = dict[str, Any]
+Named = list[tuple[str, Row]]
 
 
 def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
@@ -56,15 +58,12 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
         return [(gate.name, _there(shown, gate.name, aggregates[gate.name], gate.end, note))]
     nearest = gate.metric in NEAREST
     every = summary["minimal_norms" if nearest else "conditions"]
-    conditions = [c for c in every if gate.name in _names(c)]
-    if not conditions:
-        _other_kind(gate, summary, nearest)
-        known = {"clean", *aggregates, *(n for c in every for n in _names(c))}
-        raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
-    chosen = [c for c in conditions if all(matches(c.get(k), v) for k, v in gate.selection)]
-    if not chosen:
-        have = ", ".join(c["condition"] for c in conditions)
-        raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
+    others = summary["conditions" if nearest else "minimal_norms"]
+    if not any(gate.name in _names(c) for c in every) and any(gate.name in _names(c) for c in others):
+        instead = f"{gate.name}.accuracy" if nearest else f"{gate.name}.median"
+        what = "has budgets and no nearest examples" if nearest else "holds nearest examples, which have no accuracy"
+        raise ParameterError(f"gate {shown}: {gate.name!r} {what}; use {instead!r}")
+    chosen = _chosen(gate, shown, every, ("clean", *aggregates))
     note = FEW_BROKEN if nearest else summary["notes"].get("accuracy")
     return [
         (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], _figure(c, gate.metric), gate.end, note))
@@ -81,18 +80,23 @@ def _of_task(part: str, gate: Gate, shown: str, summary: dict[str, Any]) -> Name
         raise ParameterError(f"gate {shown}: a {TASKS[part]} has no {gate.metric}; use '{gate.name}.{metrics[0]}'")
     clean = {"condition": "clean", "method": "clean", "norm": None, **{m: found[m] for m in metrics}}
     every = [clean, *summary["conditions"]]
+    return [
+        (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], c[gate.metric], gate.end, None))
+        for c in _chosen(gate, shown, every)
+    ]
+
+
+def _chosen(gate: Gate, shown: str, every: Sequence[Row], others: Sequence[str] = ()) -> list[Row]:
+    """The conditions of a gate's name that have the values of its selection; `others` are further known names."""
     conditions = [c for c in every if gate.name in _names(c)]
     if not conditions:
-        known = {n for c in every for n in _names(c)}
+        known = {*others, *(n for c in every for n in _names(c))}
         raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
     chosen = [c for c in conditions if all(matches(c.get(k), v) for k, v in gate.selection)]
     if not chosen:
         have = ", ".join(c["condition"] for c in conditions)
         raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
-    return [
-        (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], c[gate.metric], gate.end, None))
-        for c in chosen
-    ]
+    return chosen
 
 
 def _figure(condition: dict[str, Any], metric: str) -> dict[str, Any] | None:
@@ -103,33 +107,15 @@ def _figure(condition: dict[str, Any], metric: str) -> dict[str, Any] | None:
     return figure
 
 
-def _other_kind(gate: Gate, summary: dict[str, Any], nearest: bool) -> None:
-    """Say so where the name is right and the figure is one of the other kind of condition.
-
-    Raises:
-        ParameterError: it is.
-    """
-    others = summary["conditions" if nearest else "minimal_norms"]
-    if any(gate.name in _names(c) for c in others):
-        instead = f"{gate.name}.accuracy" if nearest else f"{gate.name}.median"
-        what = "has budgets and no nearest examples" if nearest else "holds nearest examples, which have no accuracy"
-        raise ParameterError(f"gate {shown_gate(gate.text)}: {gate.name!r} {what}; use {instead!r}")
-
-
 def _there(shown: str, name: str, figure: dict[str, Any] | None, end: str, note: str | None) -> dict[str, Any]:
     if figure is None or figure[end] is None:
         raise ParameterError(f"gate {shown}: this run has no figure for {name!r} ({note or 'it has no finite value'})")
     return figure
 
 
-def _names(condition: dict[str, Any]) -> Sequence[str]:
-    """All that a condition may be called: its id, its method, and its line of the plan."""
-    name, method = condition["condition"], condition["method"]
-    for key in ("severity", "eps"):
-        if condition.get(key) is not None:
-            name = name.removesuffix(f"-{condition[key]:.6g}")
-    label = name.removesuffix(f"-{condition['norm']}") if condition["norm"] else name
-    return condition["condition"], method, name, label
+def _names(condition: Row) -> Sequence[str]:
+    """All that a condition may be called: its id, its method, and its line of the plan with and without the norm."""
+    return condition["condition"], condition["method"], series_of(condition), label_of(condition)
 
 
 def matches(value: Any, wanted: str | float) -> bool:

@@ -12,7 +12,7 @@ from unshaken.labels.correct.reasons import ANOTHER
 from unshaken.labels.engine.rows import CHANGES
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Facts, Heading, Headline, Prose, Span, Table, Text, Tile, Tiles
-from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.drawings import Gallery
 from unshaken.report.figures import pictures
 from unshaken.report.figures.pictures import class_name
 from unshaken.report.pages.page_kind import PageKind
@@ -183,17 +183,11 @@ def _samples(source: Corrections) -> list[Block]:
     if not source.rows:
         return []
     found: list[Block] = [Heading("The clearest mistakes", "worst", "Samples")]
-    exhibits, size = [], 0
-    for row in source.rows:
-        if row["id"] not in images or size > pictures.BUDGET:
-            continue
-        picture = Picture(pictures.address(images[row["id"]]), f"Sample {row['id']}")
-        size += len(picture.address)
-        exhibits.append(Exhibit((picture,), tuple(_lines(record, row))))
+    exhibits = pictures.sample_exhibits(source.rows, images, lambda row: tuple(_lines(record, row)))
     if exhibits:
         small = max(max(image.shape[1:]) for image in images.values()) < pictures.SIDE
         found.append(Prose(WITH_MODELS if record["models"] else NO_MODELS, "small"))
-        found.append(Gallery(tuple(exhibits), small))
+        found.append(Gallery(exhibits, small))
     if record["pictures"]:
         found.append(Prose(f"Pictures are missing: {record['pictures']}.", "note"))
     return found if len(found) > 1 else []

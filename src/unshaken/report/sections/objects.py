@@ -17,15 +17,22 @@ from unshaken.measure.object_detection.errors import KINDS, Errors
 from unshaken.measure.object_detection.map_figures import Maps, map_difference, map_figure, resampled_map, shifted_map
 from unshaken.measure.object_detection.matching import AREAS, Matches
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Cell, Details, Facts, Heading, Prose, Span, Table, Text, Tile
+from unshaken.report.blocks import Block, Cell, Details, Facts, Heading, Prose, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots
 from unshaken.report.figures import plots
 from unshaken.report.figures.scene_pictures import boxed_galleries
 from unshaken.report.read.tasks import find_scene_errors, match_scenes, read_scenes
 from unshaken.report.sections import Report, Section, SectionFigures, Source
-from unshaken.report.sections import _strengths as strengths
-from unshaken.report.sections._task_tables import CLASSIFICATION, condition_row, conditions_table, hundredths, lacking
+from unshaken.report.sections._task_tables import (
+    CLASSIFICATION,
+    condition_row,
+    conditions_table,
+    hundredths,
+    lacking,
+    opening,
+    strength_blocks,
+)
 
 RESAMPLES = 200
 """Halves of the images behind an interval."""
@@ -107,18 +114,7 @@ class DetectedObjects(Section):
         found, clean = report.data["objects"], report.data["clean"]
         if not clean:
             return ()
-        source = Span(report.data["provenance"]["data"], "code")
-        texts: list[Text] = [
-            (
-                f"The mAP on {found['images']} unchanged images of ", source, " is ",
-                Span(wording.percent(clean["value"]), "strong"), f" ({wording.span(clean)}).",
-            )
-        ]  # fmt: skip
-        if worst := cells.worst_of(report.data["conditions"]):
-            name = Span(wording.condition_name(worst), "strong")
-            texts.append(
-                (name, " lowers it most: ", Span(wording.percent(worst["map"]["value"]), "strong"), " are left.")
-            )
+        texts = opening(report, "mAP", "map", found["images"])
         if found["shifts"] and len(report.data["conditions"]) > 1:
             drop = found["shifts"]["relative_drop"]
             texts.append(f"Over all changes {wording.percent(drop['value'])} of it is lost ({wording.span(drop)}).")
@@ -145,14 +141,7 @@ class DetectedObjects(Section):
         found, data = report.data["objects"], report.data
         if not data["clean"]:
             return ()
-        curves, heats = strengths.curves(report), strengths.heat_maps(report)
-        blocks: list[Block] = [Heading("By strength" if curves or heats else "All figures", "strength", "Strength")]
-        if curves:
-            blocks += [
-                Prose("mAP against the strength of the change, in per cent; the shade is the 95 % interval."),
-                *curves,
-            ]
-        blocks += heats
+        blocks = strength_blocks(report, "mAP")
         blocks += [_conditions(data), _facts(found), _precision(found), Details("Classes", (_classes(found),))]
         blocks += error_blocks(data)
         pictures = boxed_galleries(report.source, report.kept[self.name], data["conditions"])

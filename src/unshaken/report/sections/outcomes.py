@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from unshaken.core.part import CLEAN, Condition
+from unshaken.core.part import CLEAN
 from unshaken.measure import Figure, WorstCase
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Facts, Heading, Prose, Span, Table, Text, Tile
@@ -15,10 +15,10 @@ from unshaken.report.cells import Row
 from unshaken.report.figures import attacks, outcomes
 from unshaken.report.gates.figures import NON_FINITE
 from unshaken.report.read.frame import Frame
-from unshaken.report.read.methods import ATTACK, OTHER, Methods
 from unshaken.report.sections import Report, Section, SectionFigures, Source, _headline
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._headline import headline
+from unshaken.report.sections._task_tables import condition_row
 from unshaken.report.sections.confusion import confusion
 from unshaken.run import RunConfig
 
@@ -58,7 +58,7 @@ class Outcomes(Section):
         places = sorted(frame.natural + frame.attacks + frame.aside)
         data: dict[str, Any] = {
             "clean": _json(outcomes.right_under(frame, 0)),
-            "conditions": [_condition(frame, j, source.methods) for j in places],
+            "conditions": [_condition(source, j) for j in places],
             "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
             "worst_case": _worst(worst["worst_case"]),
             "robust": attacks.robust_by_budget(frame) if frame.labelled else [],
@@ -133,30 +133,14 @@ def _json(figure: Figure | None) -> Row | None:
     return None if figure is None else figure.to_json()
 
 
-def _condition(frame: Frame, place: int, methods: Methods) -> Row:
-    one = frame.conditions[place]
-    strength: Row = {} if one.severity is None else {"severity": one.severity}
-    if one.eps is not None:
-        strength["eps"] = one.eps
-    spent = frame.spent[one.id]
-    return {
-        "condition": one.id,
-        "method": one.method,
-        **strength,
-        "norm": one.norm,
-        "group": _group(frame, one, methods),
+def _condition(source: Source, place: int) -> Row:
+    frame = source.frame
+    figures = {
         "accuracy": _json(outcomes.right_under(frame, place)),
         "consistency": _json(outcomes.consistent_under(frame, place)),
-        "forwards": spent.forwards,
-        "backwards": spent.backwards,
-        "seconds": spent.seconds,
     }
-
-
-def _group(frame: Frame, one: Condition, methods: Methods) -> str:
-    if one.id in frame.apart:
-        return frame.apart[one.id]
-    return ATTACK if one.id in frame.attacked else methods.family(one.method) or OTHER
+    one = frame.conditions[place]
+    return condition_row(source, one, figures, group=frame.apart.get(one.id))
 
 
 def _gaps(frame: Frame, config: RunConfig) -> dict[str, str]:
