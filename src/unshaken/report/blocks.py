@@ -15,12 +15,12 @@ class Span:
 
 
 def pieces(text: Text) -> tuple[str | Span, ...]:
-    """The pieces of a text."""
+    """Give the pieces of a text, plain and marked."""
     return text if isinstance(text, tuple) else (text,)
 
 
 def plain(text: Text) -> str:
-    """A text without its marks."""
+    """Give a text without its marks."""
     return "".join(p.text if isinstance(p, Span) else p for p in pieces(text))
 
 
@@ -30,7 +30,7 @@ Text = str | Span | tuple[str | Span, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The base of all blocks.
+    """A part of a page; the base of all blocks.
 
     Args:
         brief: shown where there is little room as well, such as a terminal.
@@ -65,7 +65,7 @@ class Headline(Block):
 
 @dataclass(frozen=True, slots=True)
 class Heading(Block):
-    """The title of a part.
+    """The title of a part of a page.
 
     Args:
         text: of the title.
@@ -82,7 +82,7 @@ class Heading(Block):
 
 @dataclass(frozen=True, slots=True)
 class Prose(Block):
-    """A paragraph.
+    """A paragraph of text.
 
     Args:
         text: of it.
@@ -186,21 +186,21 @@ class Table(Block):
 
 @dataclass(frozen=True, slots=True)
 class Facts(Block):
-    """Names with their values."""
+    """A list of names with their values."""
 
     facts: tuple[tuple[str, Text], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Items(Block):
-    """A list."""
+    """A list of texts, one item a line."""
 
     items: tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Commands(Block):
-    """Lines for a shell."""
+    """Commands to be typed into a shell."""
 
     lines: tuple[str, ...]
 
@@ -226,7 +226,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Flags(Block):
-    """Reasons to doubt the figures."""
+    """Flags of a run: reasons to doubt its figures."""
 
     flags: tuple[Doubt, ...]
 

@@ -39,7 +39,7 @@ def points(figure: Row | None) -> Cell:
 
 
 def line(*values: Cell | Text) -> tuple[Cell | Text, ...]:
-    """A row of a table."""
+    """Make a row of a table from its cells."""
     return values
 
 

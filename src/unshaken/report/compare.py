@@ -25,7 +25,7 @@ MEASURED = {"detection": "mAP", "segmentation": "mIoU"}
 
 @dataclass(frozen=True, slots=True)
 class ConditionComparison:
-    """One condition under two models.
+    """The accuracy of two models under one condition, and their paired difference.
 
     Args:
         condition: what was done to the images.
@@ -94,7 +94,7 @@ class RunComparison:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """As in `summary.json` and `compare.json`."""
+        """Give the comparison as `summary.json` and `compare.json` hold it."""
         return {
             "baseline": self.baseline,
             "candidate": self.candidate,
@@ -140,7 +140,7 @@ class Comparisons:
     robustness: tuple[RobustnessGroup, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As in `compare.json`."""
+        """Give all comparisons as `compare.json` holds them."""
         return {
             "schema": 1,
             "comparisons": [r.to_json() for r in self.runs],
@@ -212,7 +212,7 @@ def compare_frames(
     """Compare two runs that are read already; Holm's correction is over their shared conditions.
 
     Raises:
-        ParameterError: as in `compare_runs`.
+        ParameterError: the runs are on different samples or data, or one has no labels.
     """
     _check_comparable(baseline, before, old, candidate, after, new)
     places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks, *old.aside)}
@@ -255,11 +255,7 @@ def compare_frames(
 def _check_comparable(
     baseline: RunDir, before: RunConfig, old: Frame, candidate: RunDir, after: RunConfig, new: Frame
 ) -> None:
-    """Refuse runs that have no figure in common.
-
-    Raises:
-        ParameterError: they are of other tasks, data or labels, or have no labels.
-    """
+    """Refuse runs of different tasks, data or labels, and runs without labels."""
     if before.task != after.task:
         raise ParameterError(
             f"{baseline} is a run of {before.task} and {candidate} one of {after.task}: they have no figure in common"
@@ -286,12 +282,7 @@ def _made_otherwise(
 ) -> dict[int, str]:
     """Names of the conditions that the two runs made with other parameters, by their place in the second.
 
-    Args:
-        before: the first run.
-        old: its rows.
-        after: the second run.
-        new: its rows.
-        places: from the place of a condition in the second run to that in the first.
+    `places` maps the place of a condition in the second run to that in the first.
     """
     made_before, made_after = read_methods(before).made_by, read_methods(after).made_by
     return {

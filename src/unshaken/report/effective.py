@@ -1,4 +1,4 @@
-"""Effective robustness of detectors side by side: mAP under changes, beyond what a line foretells of the clean one."""
+"""Effective robustness of detectors: mAP under changes, beyond what a line foretells of the clean one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class MapLine:
 
 @dataclass(frozen=True, slots=True)
 class RobustnessRow:
-    """A run beside others.
+    """Effective robustness of one run among others.
 
     Args:
         run: where it lies.
@@ -94,7 +94,7 @@ class RobustnessGroup:
     rows: tuple[RobustnessRow, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """As in `compare.json`."""
+        """Give the group as `compare.json` holds it."""
         return {
             "group": self.name,
             "conditions": list(self.conditions),
@@ -268,7 +268,7 @@ def _table(groups: Sequence[RobustnessGroup]) -> Table:
 
 
 def formula(line: MapLine) -> str:
-    """A line as a formula.
+    """Write a line as a formula.
 
     >>> formula(MapLine(0.45)), formula(MapLine(0.5, -0.01, 4))
     ('line 0.45 x', 'line 0.5 x - 1 points')

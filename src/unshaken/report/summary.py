@@ -21,7 +21,7 @@ NAME = "summary.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Summary:
-    """A run in figures.
+    """The figures of a run, with the sections that show them.
 
     Args:
         data: what `summary.json` holds; its JSON schema is `schema()`.
@@ -37,7 +37,7 @@ class Summary:
 
     @property
     def config(self) -> RunConfig:
-        """The configuration of the run."""
+        """The configuration of the run, from `run.json`."""
         return self.source.config
 
     @property

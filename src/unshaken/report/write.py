@@ -17,7 +17,7 @@ from unshaken.store.run_dir import RunDir
 
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """A report that was written.
+    """A report that was written: its figures, gates and page.
 
     Args:
         summary: what `summary.json` holds.
@@ -62,7 +62,7 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
 def write_report(
     run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()
 ) -> tuple[dict[str, Any], list[GateResult]]:
-    """`make_report` without its page.
+    """Write a report, as `make_report` does, without returning its page.
 
     Returns:
         What `summary.json` holds, and what became of each gate.

@@ -1,4 +1,4 @@
-"""What each stage of an attack bought, from rows of `turns` merged over shards."""
+"""Figures of attacks: by stage, by budget, and of nearest examples, from rows of outcomes and `turns`."""
 
 from __future__ import annotations
 

@@ -72,7 +72,11 @@ def _one(label: str, sets: dict[str, Scores], every: RunScores, methods: set[str
             "flagged_from": float(values[~accepted].min()) if not accepted.all() else None,
         },
         "groups": groups,
-        "means": _means(groups, sets),
+        "means": [
+            {"group": name, "sets": len(own), "auroc": _mean(own, sets)}
+            for name in dict.fromkeys(g["group"] for g in groups)
+            for own in [[g for g in groups if g["group"] == name and g["auroc"]]]
+        ],
         "auroc": _mean(ranking_sets(groups), sets),
         "selective": _selective(normal),
         "cost": {
@@ -115,12 +119,6 @@ def _group(split: str, normal: Scores, other: Scores) -> Row:
         **{k: {"figure": a.figure.to_json(), "baseline": a.baseline} for k, a in areas.items()},
         "flagged": _share(other, flagged=True),
     }
-
-
-def _means(groups: list[Row], sets: dict[str, Scores]) -> list[Row]:
-    names = dict.fromkeys(g["group"] for g in groups)
-    members = {name: [g for g in groups if g["group"] == name and g["auroc"]] for name in names}
-    return [{"group": name, "sets": len(own), "auroc": _mean(own, sets)} for name, own in members.items()]
 
 
 def _mean(groups: list[Row], sets: dict[str, Scores]) -> Row | None:

@@ -39,7 +39,7 @@ FACTORS = (1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sample before and after.
+    """One sample before and after a change, as pictures and predictions.
 
     Args:
         id: the sample.
@@ -73,13 +73,13 @@ class Example:
 
     @property
     def size(self) -> int:
-        """Characters of its pictures."""
+        """Characters of the three pictures together."""
         return len(self.clean) + len(self.changed) + len(self.difference)
 
 
 @dataclass(slots=True)
 class Examples:
-    """The examples of one condition.
+    """The examples of one condition that a page shows.
 
     Args:
         condition: as in the summary.
@@ -260,7 +260,7 @@ def sample_exhibits(
 
 
 def heat(one: Tensor) -> Tensor:
-    """A map as a coloured picture.
+    """Colour a map of pixels.
 
     Args:
         one: `[H, W]`. Without negative values its range is brought to [0, 1]; with them 0 is white, and the largest

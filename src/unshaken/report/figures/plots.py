@@ -33,7 +33,7 @@ def point(x: float, figure: Figure, text: str, label: str = "") -> Point:
 
 
 def curve(name: str, style: int, points: Sequence[Point], *, band: bool = False, marked: bool = True) -> Trace:
-    """A trace that joins its points."""
+    """Make a trace that joins its points."""
     ends = [(p.x, p.high) for p in points] + [(p.x, p.low) for p in reversed(points)]
     line = outline([(p.x, p.y) for p in points])
     return Trace(name, style % STYLES, tuple(points), line, outline(ends) if band else "", marked)
@@ -153,7 +153,7 @@ def outline(places: Sequence[tuple[float, float]]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line of a plot.
+    """Values of one quantity by layer, a line of a plot.
 
     Args:
         name: of it.

@@ -1,4 +1,4 @@
-"""Pictures of a run with masks laid over them: the labelled one, and the predicted ones before and after a change."""
+"""Pictures of a run with masks laid over them, or with boxes drawn in, before and after a change."""
 
 from __future__ import annotations
 

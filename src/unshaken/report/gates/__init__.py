@@ -65,7 +65,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What became of a gate.
+    """The result of one gate: whether it held, and at which figure.
 
     Args:
         text: the gate as written.
@@ -82,7 +82,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A condition on a figure.
+    """A condition on a figure of a summary.
 
     Args:
         text: as written.
@@ -106,7 +106,7 @@ class Gate:
 
     @classmethod
     def parse(cls, text: str) -> Gate:
-        """Read a gate.
+        """Read a gate from its text.
 
         Raises:
             ParameterError: it does not follow the grammar.
@@ -240,7 +240,7 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
 
 
 def junit(results: Sequence[GateResult], *, name: str = "unshaken") -> bytes:
-    """The results as JUnit XML.
+    """Write results of gates as JUnit XML.
 
     Args:
         results: of the gates.

@@ -126,7 +126,7 @@ def matches(value: Any, wanted: str | float) -> bool:
 
 
 def shown_gate(text: str) -> str:
-    """The gate in one short line."""
+    """Show the text of a gate in one short line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return repr(line if len(line) <= 80 else line[:77] + "...")
 

@@ -39,7 +39,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """A comparison of labels.
+    """A comparison of labels before and after a review.
 
     Args:
         record: what `label-versions.json` holds.
@@ -240,7 +240,10 @@ def agreement_blocks(found: Mapping[str, Any]) -> list[Block]:
                        _kappa(p["kappa"]))
             for p in found["pairs"]
         )  # fmt: skip
-        blocks += [_agreement_tiles(found), Prose(TEXT, "small"), Table("Pairs of readers.", HEADS, rows, "narrow")]
+        items, same = (sum(p[k] for p in found["pairs"]) for k in ("items", "same"))
+        shared = Tile("Same answer", wording.percent(same / items), f"of {items:,} pairs of answers")
+        blocks += [Tiles((alpha_tile(found), shared)), Prose(TEXT, "small")]
+        blocks.append(Table("Pairs of readers.", HEADS, rows, "narrow"))
     if found["accuracy"]:
         lines = tuple(cells.line(reader, wording.percent(value)) for reader, value in found["accuracy"].items())
         blocks.append(Table("Estimated from all answers together (Dawid and Skene).", RIGHT, lines, "narrow"))
@@ -256,12 +259,6 @@ def alpha_tile(found: Mapping[str, Any]) -> Tile:
     alpha = found["alpha"]
     value = "–" if alpha is None else f"{alpha['value']:.2f}"
     return Tile("Krippendorff's alpha", value, SAME if alpha is None else _ends(alpha))
-
-
-def _agreement_tiles(found: Mapping[str, Any]) -> Tiles:
-    items, same = (sum(p[k] for p in found["pairs"]) for k in ("items", "same"))
-    shared = Tile("Same answer", wording.percent(same / items), f"of {items:,} pairs of answers")
-    return Tiles((alpha_tile(found), shared))
 
 
 def _kappa(figure: Mapping[str, Any] | None) -> Cell:

@@ -1,4 +1,4 @@
-"""Pages from blocks: of a run, of a comparison, of a training run."""
+"""The page of a run, with the runs beside it, and the page of a comparison of runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MADE = (
 
 
 def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
-    """The report of a run.
+    """Make the report of a run.
 
     Args:
         summary: of the run.
@@ -69,7 +69,7 @@ def _incomplete(report: Report) -> list[Block]:
 
 
 def comparison_page(comparisons: Comparisons) -> Page:
-    """The page of several runs, each compared with the first.
+    """Make the page of several runs, each compared with the first.
 
     Args:
         comparisons: of the runs.
@@ -106,7 +106,7 @@ def _differences(comparisons: Comparisons) -> list[Block]:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another run's figures.
+    """The figures of another run on the same images.
 
     Args:
         name: its model.

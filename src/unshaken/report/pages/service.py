@@ -59,7 +59,7 @@ class ServiceRecord(BaseModel):
 
     @classmethod
     def read(cls, run: RunDir) -> ServiceRecord:
-        """The record of a run directory.
+        """Read the record of a history.
 
         Raises:
             RunError: it is damaged.
@@ -69,7 +69,7 @@ class ServiceRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:
-    """One window.
+    """The counts of one window of a history.
 
     Args:
         number: from 0.
@@ -198,7 +198,7 @@ def _classes(source: Source) -> list[Block]:
     images, latest = sum(totals.values()), windows[-1]
     rows = tuple(
         (
-            _class_name(record, name),
+            "output not finite" if int(name) < 0 else dict(enumerate(record.classes)).get(int(name), name),
             cells.share(share(count, images).to_json(), bar=True),
             _share(latest, ("class", name)),
         )
@@ -226,13 +226,6 @@ def _images(window: WindowCounts) -> int:
 def _share(window: WindowCounts, key: tuple[str, str]) -> Cell:
     count, n = window.counts.get(key, (0, _images(window)))
     return cells.share(share(count, n).to_json()) if n else Cell("")
-
-
-def _class_name(record: ServiceRecord, name: str) -> str:
-    number = int(name)
-    if number < 0:
-        return "output not finite"
-    return record.classes[number] if number < len(record.classes) else name
 
 
 def _label(window: WindowCounts) -> str:

@@ -128,7 +128,7 @@ def _change(one: ConditionComparison) -> str:
 
 
 def opening(story: TrainingRun) -> list[str]:
-    """What happened, in sentences."""
+    """Say in sentences what was trained and which weights are kept."""
     config, done = story.config, cells.counted(len(story.curves), "epoch")
     names = [text.partition(":")[0] for text in config.recipes]
     how = f"by {cells.listed(names)}" if names else "by plain cross-entropy"

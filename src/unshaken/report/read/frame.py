@@ -134,7 +134,7 @@ class Frame:
         return bool((self.labels >= 0).any())
 
     def column(self, condition: str) -> int:
-        """A condition's place.
+        """Find the column of a condition.
 
         Raises:
             KeyError: there is none of that id.

@@ -87,7 +87,7 @@ class EvasionOutcome:
 
 @dataclass(slots=True, eq=False)
 class RunScores:
-    """All scores of a run.
+    """The scores of a run and of the runs inside it.
 
     Args:
         sets: detector to split to scores; the detectors in the order of the plan, `normal` first.
@@ -142,7 +142,7 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
 
 
 def inside(run: RunDir, place: str) -> RunDir:
-    """A run in a folder of another."""
+    """Give the run in a folder of another run."""
     scheme, mark, path = run.path.rpartition("://")
     return RunDir(scheme + mark + posixpath.join(path, place))
 

@@ -1,4 +1,4 @@
-"""Detections and objects of a run, matched with each other, condition by condition."""
+"""Rows of tasks: objects and detections, counts of pixels, and two runs paired by a figure of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import scipy
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure import Comparison, Figure
-from unshaken.measure.object_detection.errors import Errors, find_errors
 from unshaken.measure.object_detection.map_figures import map_difference, map_figure, resampled_map
 from unshaken.measure.object_detection.matching import Detections, Matches, Objects, match_images
 from unshaken.measure.segmentation.miou_figures import miou_difference, miou_figure, resampled_miou
@@ -32,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """One image of one condition.
+    """One image of one condition, with its objects and detections.
 
     Args:
         found: the detections, in pixels of the photo.
@@ -60,11 +59,6 @@ def read_scenes(run: RunDir, condition: str, ids: tuple[str, ...]) -> dict[str, 
 def match_scenes(scenes: Mapping[str, Scene], classes: int) -> Matches:
     """All images of a condition, matched."""
     return match_images([s.found for s in scenes.values()], [s.objects for s in scenes.values()], classes)
-
-
-def find_scene_errors(scenes: Mapping[str, Scene], classes: int) -> Errors:
-    """The kinds of all errors of a condition."""
-    return find_errors([s.found for s in scenes.values()], [s.objects for s in scenes.values()], classes)
 
 
 def count_classes(scenes: Mapping[str, Scene]) -> int:

@@ -1,4 +1,4 @@
-"""The directory of a training run, read: its configuration, curves and result."""
+"""Read the directory of a training run: configuration, curves, result, and the audits before and after a repair."""
 
 from __future__ import annotations
 
@@ -114,7 +114,9 @@ def read_training(run: RunDir) -> TrainingRun:
 
 def _under_way(place: str, config: HardenConfig, curves: tuple[Record, ...]) -> TrainingRun:
     """What can be said of a run that has no result yet: the best so far, by the rule of the loop."""
-    by_rule, threat = config.training.get("select", "auto"), _threat(config)
+    recipes = [recipe for text in config.recipes if (recipe := recipe_of(text)) is not None]
+    threats = [{"norm": r.threat.norm, "eps": r.threat.eps} for r in recipes if r.threat is not None]
+    by_rule, threat = config.training.get("select", "auto"), threats[0] if threats else None
     by = ("robust" if threat else "clean") if by_rule == "auto" else by_rule
     checked = [c for c in curves if "held_accuracy" in c]
     column = FIGURES[by == "robust"]
@@ -151,14 +153,6 @@ def recipe_of(text: str) -> Recipe | None:
     except ParameterError:
         return None
     return found if isinstance(found, Recipe) else None
-
-
-def _threat(config: HardenConfig) -> dict[str, Any] | None:
-    for text in config.recipes:
-        recipe = recipe_of(text)
-        if recipe is not None and recipe.threat is not None:
-            return {"norm": recipe.threat.norm, "eps": recipe.threat.eps}
-    return None
 
 
 def _curves(run: RunDir) -> tuple[Record, ...]:

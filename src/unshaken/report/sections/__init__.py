@@ -29,7 +29,7 @@ __all__ = ["Report", "Section", "SectionFigures", "Source", "load_sections"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """What figures are made of.
+    """What the figures of a run are made of.
 
     Args:
         run: its directory.
@@ -48,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class SectionFigures:
-    """The figures of a section.
+    """The figures that a section computes.
 
     Args:
         data: parts of `summary.json`.
@@ -65,7 +65,7 @@ class SectionFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What blocks are made of.
+    """What the blocks of a report are made of.
 
     Args:
         source: of the figures.

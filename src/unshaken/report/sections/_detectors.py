@@ -1,4 +1,4 @@
-"""What the tables and plots of detectors share: their order, the front, names, sentences."""
+"""Detectors: their order, names and sentences, plots, and the most abnormal pictures."""
 
 from __future__ import annotations
 

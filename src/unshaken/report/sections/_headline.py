@@ -16,7 +16,7 @@ Data = Mapping[str, Any]
 
 
 def headline(frame: Frame, data: Mapping[str, Any], classes: int) -> Row | None:
-    """The headline of a run.
+    """Choose the headline of a run.
 
     An accuracy of nought says no more than that the change was too strong. So the headline is the lowest figure that is
     informative: its interval lies above chance and below the figure of the unchanged images. What lies no better than

@@ -42,7 +42,7 @@ CLASSIFICATION: Mapping[str, Any] = {
 
 
 def condition_row(source: Source, one: Condition, figures: Mapping[str, Row | None], group: str | None = None) -> Row:
-    """A condition of `summary.json`.
+    """Make the record of a condition in `summary.json`.
 
     Args:
         source: of the figures.

@@ -34,7 +34,7 @@ Size = tuple[float, Row | None, Row | None, Row | None]
 
 
 class CertifySection(Section):
-    """Certified accuracy."""
+    """Certified accuracy at each size of change, beside the accuracy under attack."""
 
     name = "certify"
     table = "certificates"

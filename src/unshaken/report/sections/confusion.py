@@ -39,8 +39,16 @@ class Confusion(Section):
             return ()
         names = {"clean": "unchanged images"}
         names |= {row["condition"]: wording.condition_name(row) for row in report.data["conditions"]}
-        sentences = " ".join(_sentence(one, names) for one in shown)
-        found: list[Block] = [Heading("Confusions", "confusion", "Confusions"), Prose(sentences, brief=True)]
+        sentences = []
+        for one in shown:
+            pairs = [
+                f"{p['name']} taken for {p['predicted_name']} ({p['count']} of {p['share']['n']})"
+                for p in one["pairs"][:NAMED]
+            ]
+            clean = one["condition"] == "clean"
+            where = "Confused most often on unchanged images:" if clean else f"Under {names[one['condition']]}:"
+            sentences.append(f"{where} {', '.join(pairs)}.")
+        found: list[Block] = [Heading("Confusions", "confusion", "Confusions"), Prose(" ".join(sentences), brief=True)]
         matrices = [_matrix(one, names) for one in shown if one["matrix"]]
         if matrices:
             text = (
@@ -49,22 +57,6 @@ class Confusion(Section):
             )
             found += [Prose(text, "small"), *matrices]
         return [*found, _table(shown, names)]
-
-
-def _sentence(one: Row, names: Mapping[str, str]) -> str:
-    pairs = [
-        f"{p['name']} taken for {p['predicted_name']} ({p['count']} of {p['share']['n']})" for p in one["pairs"][:NAMED]
-    ]
-    return f"{_under(one, names)} {', '.join(pairs)}."
-
-
-def _under(one: Row, names: Mapping[str, str]) -> str:
-    """Where, at the start of a sentence."""
-    return (
-        "Confused most often on unchanged images:"
-        if one["condition"] == "clean"
-        else f"Under {names[one['condition']]}:"
-    )
 
 
 def _matrix(one: Row, names: Mapping[str, str]) -> Table:

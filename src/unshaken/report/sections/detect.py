@@ -38,7 +38,7 @@ FPR = (
 
 
 class DetectSection(Section):
-    """Input screening by detectors."""
+    """What detectors of abnormal inputs separate, accept and cost."""
 
     name = "detect"
     table = "scores"

@@ -11,7 +11,7 @@ from unshaken.report.sections import Report, Section
 
 
 class Gates(Section):
-    """One line a gate."""
+    """The results of all gates, one line each."""
 
     name = "gates"
     order = 6

@@ -13,7 +13,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure.object_detection.average_precision import average_precision, precision_recall_curve
 from unshaken.measure.object_detection.error_figures import REPAIRS, cost_figures
-from unshaken.measure.object_detection.errors import KINDS, Errors
+from unshaken.measure.object_detection.errors import KINDS, find_errors
 from unshaken.measure.object_detection.map_figures import Maps, map_difference, map_figure, resampled_map, shifted_map
 from unshaken.measure.object_detection.matching import AREAS, Matches
 from unshaken.report import cells, wording
@@ -22,7 +22,7 @@ from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots
 from unshaken.report.figures import plots
 from unshaken.report.figures.scene_pictures import boxed_galleries
-from unshaken.report.read.tasks import find_scene_errors, match_scenes, read_scenes
+from unshaken.report.read.tasks import Scene, match_scenes, read_scenes
 from unshaken.report.sections import Report, Section, SectionFigures, Source
 from unshaken.report.sections._task_tables import (
     CLASSIFICATION,
@@ -74,7 +74,7 @@ class DetectedObjects(Section):
         except ParameterError as error:
             nothing: Row = {"clean": None, "conditions": [], "objects": None}
             return SectionFigures({**CLASSIFICATION, **nothing}, {"map": f"no mAP: {error}"}, complete=False)
-        errors = {name: of_errors(find_scene_errors(scenes[name], len(names))) for name in matches}
+        errors = {name: of_errors(scenes[name], len(names)) for name in matches}
         unchanged, rows = matches[CLEAN.id], []
         clean = {
             "map": figure_of(unchanged),
@@ -207,8 +207,9 @@ def figure_of(matches: Matches, **chosen: Any) -> Row | None:
         return None
 
 
-def of_errors(errors: Errors) -> Row | None:
+def of_errors(scenes: Mapping[str, Scene], classes: int) -> Row | None:
     """How many errors there are of each kind, and the AP at an overlap of 0.5 that each costs; None without objects."""
+    errors = find_errors([s.found for s in scenes.values()], [s.objects for s in scenes.values()], classes)
     try:
         costs = cost_figures(errors, resamples=RESAMPLES)
     except ParameterError:

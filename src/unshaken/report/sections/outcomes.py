@@ -50,7 +50,12 @@ class Outcomes(Section):
         error, brier, classes, note = outcomes.calibration(frame, source.run)
         if note:
             notes["calibration"] = note
-        worst = _worst_cases(frame)
+        # Clean images always count in; nearest examples at any distance are in none of the three.
+        kinds = {"worst_case": [*frame.natural, *frame.attacks], "worst_natural": frame.natural}
+        worst = {
+            name: outcomes.worst_case(frame, [0, *sorted(columns)]) if columns and frame.labelled else None
+            for name, columns in (kinds | {"worst_attack": frame.attacks}).items()
+        }
         notes |= _worst_notes(frame, worst)
         aggregates, more = outcomes.corruption_figures(frame, config, classes, source.methods)
         aggregates |= {name: found and found.accuracy for name, found in worst.items()}
@@ -105,18 +110,6 @@ def _confusions(frame: Frame, config: RunConfig, shown: Row | None) -> list[Row]
     """Confusions on the unchanged images, and under the condition of the headline."""
     names = [CLEAN.id, *([shown["condition"]] if shown and shown["condition"] else [])]
     return [one for name in names if (one := confusion(frame, name, config.classes)) is not None]
-
-
-def _worst_cases(frame: Frame) -> dict[str, WorstCase | None]:
-    """The worst of all conditions, of those that need no attacker, and of the attacks; clean images always count in.
-
-    Nearest examples at any distance are in none of them.
-    """
-    kinds = {"worst_case": frame.natural + frame.attacks, "worst_natural": frame.natural, "worst_attack": frame.attacks}
-    return {
-        name: outcomes.worst_case(frame, [0, *sorted(columns)]) if columns and frame.labelled else None
-        for name, columns in kinds.items()
-    }
 
 
 def _worst_notes(frame: Frame, worst: Mapping[str, WorstCase | None]) -> dict[str, str]:

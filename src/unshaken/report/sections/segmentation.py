@@ -126,11 +126,9 @@ def _figure(counts: Numbers) -> Row | None:
 
 
 def _by_class(counts: Mapping[str, Numbers], names: Sequence[str]) -> list[Row]:
-    """Intersection over union of each class that is there, unchanged and the mean over all changes; the weakest first.
+    """IoU of each class that is there, unchanged and the mean over all changes, the weakest first.
 
-    Args:
-        counts: by condition, `[N, 3, K]`.
-        names: of the classes.
+    `counts` holds pixels `[N, 3, K]` by condition.
     """
     values = {name: iou(one.sum(0)) for name, one in counts.items()}
     others = [v for name, v in values.items() if name != CLEAN.id]

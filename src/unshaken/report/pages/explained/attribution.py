@@ -29,7 +29,7 @@ GAP = "completeness gap"
 
 
 def blocks(run: RunDir, name: str, found: Mapping[str, Any]) -> list[Block]:
-    """The part of one method.
+    """Make the part of the page for one method that makes maps.
 
     Args:
         run: with its rows, and the maps that were kept.

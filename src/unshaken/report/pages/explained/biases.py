@@ -17,7 +17,7 @@ Found = Mapping[str, Any]
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of biases.
+    """Make the part of the page for one analysis of biases.
 
     Args:
         run: as `unshaken explain` leaves it.

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of filters.
+    """Make the part of the page for one analysis of filters.
 
     Args:
         run: as `unshaken explain` leaves it.

@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of geometry.
+    """Make the part of the page for one analysis of geometry.
 
     Args:
         run: as `unshaken explain` leaves it.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from torch import Tensor
 
 from unshaken.explain.units.describer import darkened
 from unshaken.explain.units.packing import unpack
@@ -26,7 +24,7 @@ OPEN = 6
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of units.
+    """Make the part of the page for one analysis of units.
 
     Args:
         run: as `unshaken explain` leaves it.
@@ -70,10 +68,13 @@ def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Bl
     row_of = {(row["layer"], row["unit"]): row for row in rows}
     found: list[Block] = []
     size = 0
+    images, place_of, unit_of = held["pictures"].float() / 255, held["picture_of"][:, 0], held["picture_of"][:, 1]
+    images = darkened(images, unpack(held["picture_masks"], (images.shape[2], images.shape[3])))  # outside of the unit
     for place, layer in enumerate(extra["layers"]):
         exhibits = []
-        for unit, images in _exemplars(held, place):
-            shown = [Picture(pictures.address(image), f"unit {unit} of {layer}: an exemplar") for image in images]
+        for unit in dict.fromkeys(unit_of[place_of == place].tolist()):
+            exemplars = images[(place_of == place) & (unit_of == unit)][:SHOWN]
+            shown = [Picture(pictures.address(image), f"unit {unit} of {layer}: an exemplar") for image in exemplars]
             size += sum(len(picture.address) for picture in shown)
             if size > pictures.BUDGET:
                 break
@@ -92,14 +93,6 @@ def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Bl
         )
         found = [Prose(text, "small"), *found]
     return found
-
-
-def _exemplars(held: Mapping[str, Tensor], place: int) -> Iterator[tuple[int, Tensor]]:
-    """The units of a layer that have pictures, each with its exemplars, `[n, C, H, W]`, the outside darkened."""
-    images, of = held["pictures"].float() / 255, held["picture_of"]
-    images = darkened(images, unpack(held["picture_masks"], (images.shape[2], images.shape[3])))
-    for unit in dict.fromkeys(of[of[:, 0] == place, 1].tolist()):
-        yield unit, images[(of[:, 0] == place) & (of[:, 1] == unit)][:SHOWN]
 
 
 def _lines(row: Row) -> tuple[Text, ...]:
