@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unshaken.report import wording
-from unshaken.report.drawings import Plot, Point, Trace
+from unshaken.report.drawings import Dot, Lane, Plot, Point, Strip, Strips, Trace
 
 Value = tuple[float, float, float | None, float | None, str]
 """Depth in [0, 1], value, the ends of its interval (None for none or an open one), and the name of the layer."""
@@ -146,6 +146,31 @@ def _pixels(p: Point) -> tuple[float, float]:
 def outline(places: Sequence[tuple[float, float]]) -> str:
     """Places in per cent as SVG points."""
     return " ".join(f"{x:g},{y:g}" for x, y in places)
+
+
+# Differences.
+
+
+def difference_strips(caption: str, head: str, rows: Sequence[tuple[str, str, Figure, str, tuple[str, ...]]]) -> Strips:
+    """Differences of shares as dots with intervals, on an axis that holds the largest; a level one is hollow.
+
+    Args:
+        caption: what they show.
+        head: of the names.
+        rows: name, note, difference in [-1, 1], `better`, `worse` or `level`, and notes on the value.
+    """
+    ends = [abs(figure[end]) for _, _, figure, _, _ in rows for end in ("low", "high")]
+    scale = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0) if s >= max(ends) or s == 1.0)
+    strips = []
+    for name, note, figure, tone, value_notes in rows:
+        low, value, high = (
+            round(50 + 50 * max(-1.0, min(1.0, figure[k] / scale)), 2) for k in ("low", "value", "high")
+        )
+        text = f"{100 * figure['value']:+.1f}"
+        lane = Lane("", (Dot(value, text, tone != "level"),), low, high, tone)
+        strips.append(Strip(name, note, (lane,), text, value_notes))
+    ticks = (f"−{100 * scale:g}", "0", f"+{100 * scale:g}")
+    return Strips(caption, (head, "points"), ticks, tuple(strips), 50)
 
 
 # Values of layers by depth.
