@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Tiles
 from unshaken.report.cells import metric
-from unshaken.report.compare import RunComparison, beside, compare_frames
+from unshaken.report.compare import Comparisons, RunComparison, beside, compare_frames
 from unshaken.report.effective import robustness_blocks
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.pages.page_kind import compose
@@ -21,10 +21,8 @@ from unshaken.run.task import CLASSIFICATION
 from unshaken.store.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from unshaken.report.compare import Comparisons
     from unshaken.report.gates import GateResult
     from unshaken.report.sections import Report
-    from unshaken.report.summary import Summary
 
 MADE = (
     "Made by unshaken from the rows of this run alone; ",
