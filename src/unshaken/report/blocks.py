@@ -5,15 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from unshaken.report.marked_text import Span as Span
-from unshaken.report.marked_text import Text as Text
-from unshaken.report.marked_text import pieces as pieces
-from unshaken.report.marked_text import plain as plain
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Text with a mark: `strong`, `code`, `soft` (less important), `good` or `bad`."""
+
+    text: str
+    mark: str
+
+
+def pieces(text: Text) -> tuple[str | Span, ...]:
+    """Give the pieces of a text, plain and marked."""
+    return text if isinstance(text, tuple) else (text,)
+
+
+def plain(text: Text) -> str:
+    """Give a text without its marks."""
+    return "".join(p.text if isinstance(p, Span) else p for p in pieces(text))
+
+
+Text = str | Span | tuple[str | Span, ...]
+"""A line of text: plain, marked, or pieces of both."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The base of all blocks.
+    """A part of a page; the base of all blocks.
 
     Args:
         brief: shown where there is little room as well, such as a terminal.
@@ -48,7 +65,7 @@ class Headline(Block):
 
 @dataclass(frozen=True, slots=True)
 class Heading(Block):
-    """The title of a part.
+    """The title of a part of a page.
 
     Args:
         text: of the title.
@@ -65,7 +82,7 @@ class Heading(Block):
 
 @dataclass(frozen=True, slots=True)
 class Prose(Block):
-    """A paragraph.
+    """A paragraph of text.
 
     Args:
         text: of it.
@@ -169,21 +186,21 @@ class Table(Block):
 
 @dataclass(frozen=True, slots=True)
 class Facts(Block):
-    """Names with their values."""
+    """A list of names with their values."""
 
     facts: tuple[tuple[str, Text], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Items(Block):
-    """A list."""
+    """A list of texts, one item a line."""
 
     items: tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Commands(Block):
-    """Lines for a shell."""
+    """Commands to be typed into a shell."""
 
     lines: tuple[str, ...]
 
@@ -209,7 +226,7 @@ class Doubt:
 
 @dataclass(frozen=True, slots=True)
 class Flags(Block):
-    """Reasons to doubt the figures."""
+    """Flags of a run: reasons to doubt its figures."""
 
     flags: tuple[Doubt, ...]
 

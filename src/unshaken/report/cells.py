@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unshaken.core.part import CERTIFICATE, DETECTOR
 from unshaken.report import wording
-from unshaken.report.blocks import Cell, Column, Text
+from unshaken.report.blocks import Cell, Column, Table, TableRow, Text
 from unshaken.report.read.methods import UNKNOWN
 
 Row = dict[str, Any]
@@ -38,7 +39,7 @@ def points(figure: Row | None) -> Cell:
 
 
 def line(*values: Cell | Text) -> tuple[Cell | Text, ...]:
-    """A row of a table."""
+    """Make a row of a table from its cells."""
     return values
 
 
@@ -81,3 +82,31 @@ def counted(n: int, noun: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence: `a, b and c`."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def heat_matrix(caption: str, names: Sequence[str], values: Sequence[Sequence[float]], *, digits: int = 2) -> Table:
+    """A square table coloured by its values, from 0 to the largest.
+
+    Args:
+        caption: of the table.
+        names: of its rows and columns.
+        values: `[n, n]`; NaN for none, infinity where a value has no bound.
+        digits: behind the point.
+    """
+    largest = max((v for row in values for v in row if math.isfinite(v)), default=0.0) or 1.0
+    rows: list[TableRow] = []
+    for name, row in zip(names, values, strict=True):
+        cells = [
+            _heat_cell(value, largest, digits, f"{name}, {other}") for other, value in zip(names, row, strict=True)
+        ]
+        rows.append((name, *cells))
+    return Table(caption, (Column("", number=False), *(Column(n) for n in names)), tuple(rows), "matrix")
+
+
+def _heat_cell(value: float, largest: float, digits: int, title: str) -> Cell:
+    if math.isnan(value):
+        return Cell("")
+    if math.isinf(value):
+        return Cell("∞", heat=1.0, title=f"{title}: infinite")
+    text = f"{value:.{digits}f}"
+    return Cell(text, heat=max(0.0, value / largest), title=f"{title}: {text}")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition
 from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
-from unshaken.report.comparisons import Comparisons, ConditionComparison, RunComparison
 from unshaken.report.effective import RobustnessGroup, effective_robustness
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
-from unshaken.report.read.overlaps import paired_mious
-from unshaken.report.read.paired_maps import paired_maps
+from unshaken.report.read.tasks import paired_maps, paired_mious
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
@@ -22,6 +21,131 @@ PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
 """What pairs two runs of each task but classification."""
 MEASURED = {"detection": "mAP", "segmentation": "mIoU"}
 """What is compared of each task; of the others it is accuracy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionComparison:
+    """The accuracy of two models under one condition, and their paired difference.
+
+    Args:
+        condition: what was done to the images.
+        baseline: accuracy there.
+        candidate: accuracy here.
+        paired: what changed, sample by sample; p-values corrected for all conditions and candidates compared.
+    """
+
+    condition: Condition
+    baseline: Figure
+    candidate: Figure
+    paired: Comparison
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse` or `no significant difference`, at 0.05 after correction."""
+        if self.paired.regressed():
+            return "worse"
+        return "better" if self.paired.improved() else "no significant difference"
+
+
+@dataclass(frozen=True, slots=True)
+class RunComparison:
+    """A candidate against a baseline, on the samples of both.
+
+    Args:
+        baseline: where the baseline lies.
+        candidate: where the candidate lies.
+        baseline_name: its model.
+        candidate_name: its model.
+        n: samples.
+        conditions: those that both have, in the candidate's order, `clean` first.
+        only_baseline: conditions that the candidate lacks.
+        only_candidate: conditions that the baseline lacks.
+        notes: what a reader should know, such as another seed.
+        measure: what is compared.
+    """
+
+    baseline: str
+    candidate: str
+    baseline_name: str
+    candidate_name: str
+    n: int
+    conditions: tuple[ConditionComparison, ...]
+    only_baseline: tuple[str, ...]
+    only_candidate: tuple[str, ...]
+    notes: tuple[str, ...]
+    measure: str = "accuracy"
+
+    @property
+    def test(self) -> str:
+        """The test behind the p-values, in words."""
+        return "McNemar's exact test" if self.measure == "accuracy" else "the spread of paired resamples of the images"
+
+    def count(self, verdict: str) -> int:
+        """How many conditions have a verdict."""
+        return sum(c.verdict == verdict for c in self.conditions)
+
+    @property
+    def verdicts(self) -> str:
+        """How many conditions became better, worse, or neither, in words."""
+        better, worse, level = (self.count(v) for v in ("better", "worse", "no significant difference"))
+        n = len(self.conditions)
+        return (
+            f"better under {better}, worse under {worse}, not significantly different under {level} of {n} conditions"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the comparison as `summary.json` and `compare.json` hold it."""
+        return {
+            "baseline": self.baseline,
+            "candidate": self.candidate,
+            "baseline_name": self.baseline_name,
+            "candidate_name": self.candidate_name,
+            "n": self.n,
+            "conditions": [
+                {
+                    "condition": c.condition.id,
+                    "method": c.condition.method,
+                    "severity": c.condition.severity,
+                    "eps": c.condition.eps,
+                    "norm": c.condition.norm,
+                    "baseline": c.baseline.to_json(),
+                    "candidate": c.candidate.to_json(),
+                    "difference": c.paired.difference.to_json(),
+                    "lost": c.paired.lost,
+                    "gained": c.paired.gained,
+                    "p_value": c.paired.p_value,
+                    "p_holm": c.paired.p_holm,
+                    "family": c.paired.family,
+                    "verdict": c.verdict,
+                }
+                for c in self.conditions
+            ],
+            "only_baseline": list(self.only_baseline),
+            "only_candidate": list(self.only_candidate),
+            "notes": list(self.notes),
+            "measure": self.measure,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Several runs, each against the first.
+
+    Args:
+        runs: one for each candidate; the p-values of all are corrected together.
+        robustness: of detectors, what they have beyond a line; see `effective_robustness`.
+    """
+
+    runs: tuple[RunComparison, ...]
+    robustness: tuple[RobustnessGroup, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Give all comparisons as `compare.json` holds them."""
+        return {
+            "schema": 1,
+            "comparisons": [r.to_json() for r in self.runs],
+            "effective_robustness": [group.to_json() for group in self.robustness],
+        }
 
 
 def compare_runs(
@@ -88,7 +212,7 @@ def compare_frames(
     """Compare two runs that are read already; Holm's correction is over their shared conditions.
 
     Raises:
-        ParameterError: as in `compare_runs`.
+        ParameterError: the runs are on different samples or data, or one has no labels.
     """
     _check_comparable(baseline, before, old, candidate, after, new)
     places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks, *old.aside)}
@@ -131,11 +255,7 @@ def compare_frames(
 def _check_comparable(
     baseline: RunDir, before: RunConfig, old: Frame, candidate: RunDir, after: RunConfig, new: Frame
 ) -> None:
-    """Refuse runs that have no figure in common.
-
-    Raises:
-        ParameterError: they are of other tasks, data or labels, or have no labels.
-    """
+    """Refuse runs of different tasks, data or labels, and runs without labels."""
     if before.task != after.task:
         raise ParameterError(
             f"{baseline} is a run of {before.task} and {candidate} one of {after.task}: they have no figure in common"
@@ -162,12 +282,7 @@ def _made_otherwise(
 ) -> dict[int, str]:
     """Names of the conditions that the two runs made with other parameters, by their place in the second.
 
-    Args:
-        before: the first run.
-        old: its rows.
-        after: the second run.
-        new: its rows.
-        places: from the place of a condition in the second run to that in the first.
+    `places` maps the place of a condition in the second run to that in the first.
     """
     made_before, made_after = read_methods(before).made_by, read_methods(after).made_by
     return {

@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A line in a plot.
+    """A line in a plot, with marks and intervals at its points.
 
     Args:
         name: what it shows.
@@ -88,7 +88,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Plots(Block):
-    """Plots.
+    """A group of plots.
 
     Args:
         plots: in order.
@@ -147,7 +147,7 @@ class Strip:
 
 @dataclass(frozen=True, slots=True)
 class Strips(Block):
-    """Rows of dots on one axis.
+    """Rows of dots with intervals on one axis.
 
     Args:
         caption: what they show.
@@ -185,7 +185,7 @@ class Exhibit:
 
 @dataclass(frozen=True, slots=True)
 class Gallery(Block):
-    """Exhibits beside each other.
+    """A gallery of exhibits beside each other.
 
     Args:
         exhibits: in order.

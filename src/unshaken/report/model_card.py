@@ -37,7 +37,7 @@ _TASKS = {
 
 
 def model_card(run: RunDir, *, card: str = "", name: str | None = None) -> str:
-    """Add a run to a model card.
+    """Add the results of a run to a model card.
 
     Args:
         run: its directory, with its summary.
@@ -63,7 +63,13 @@ def model_card(run: RunDir, *, card: str = "", name: str | None = None) -> str:
     if isinstance(front["tags"], list) and "robustness" not in front["tags"]:
         front["tags"] = [*front["tags"], "robustness"]
     text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=1000)
-    return f"---\n{text}---\n{_with_section(body, section(config, summary))}"
+    block = f"{BEGIN}\n{section(config, summary)}\n{END}"
+    before, begin, rest = body.partition(BEGIN)
+    if begin and END in rest:
+        body = f"{before}{block}{rest.partition(END)[2]}"
+    else:
+        body = f"{body.rstrip()}\n\n{block}\n".lstrip("\n")
+    return f"---\n{text}---\n{body}"
 
 
 def results(config: RunConfig, summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -147,13 +153,9 @@ def _parts(card: str) -> tuple[dict[str, Any], str]:
 
 
 def _index(old: Any, name: str | None, otherwise: str, new: list[dict[str, Any]]) -> list[Any]:
-    """`model-index` with the results of this package replaced in the entry of a model; other entries stay.
+    """`model-index` with the results of this package replaced in the entry `name` (None: the first); others stay.
 
-    Args:
-        old: as it is in the card.
-        name: of the model; None for the first entry.
-        otherwise: its name where the card has none.
-        new: results.
+    `otherwise` is the name of the model where neither `name` nor the card gives one.
     """
     entries = list(old) if isinstance(old, list) else []
     named = [k for k, one in enumerate(entries) if isinstance(one, Mapping) and name in (None, one.get("name"))]
@@ -171,14 +173,6 @@ def _is_own(result: Any) -> bool:
     """Whether a result of `model-index` is one that this package has written."""
     source = result.get("source") if isinstance(result, Mapping) else None
     return isinstance(source, Mapping) and str(source.get("name", "")).startswith(SOURCE)
-
-
-def _with_section(body: str, text: str) -> str:
-    block = f"{BEGIN}\n{text}\n{END}"
-    if BEGIN in body and END in body.partition(BEGIN)[2]:
-        before, _, rest = body.partition(BEGIN)
-        return f"{before}{block}{rest.partition(END)[2]}"
-    return f"{body.rstrip()}\n\n{block}\n".lstrip("\n")
 
 
 def _cell(text: str) -> str:

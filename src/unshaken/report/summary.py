@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
-from unshaken.report.comparisons import RunComparison
+from unshaken.report.compare import RunComparison
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.sections import Report, Section, Source, load_sections
@@ -21,7 +21,7 @@ NAME = "summary.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Summary:
-    """A run in figures.
+    """The figures of a run, with the sections that show them.
 
     Args:
         data: what `summary.json` holds; its JSON schema is `schema()`.
@@ -37,7 +37,7 @@ class Summary:
 
     @property
     def config(self) -> RunConfig:
-        """The configuration of the run."""
+        """The configuration of the run, from `run.json`."""
         return self.source.config
 
     @property

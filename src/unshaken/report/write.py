@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.report.blocks import Page
-from unshaken.report.comparisons import Comparisons
-from unshaken.report.gates import Gate, GateResult, check_gates
-from unshaken.report.gates.junit import junit
+from unshaken.report.compare import Comparisons
+from unshaken.report.gates import Gate, GateResult, check_gates, junit
 from unshaken.report.pages.page_kind import write_page
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import NAME, build
@@ -18,7 +17,7 @@ from unshaken.store.run_dir import RunDir
 
 @dataclass(frozen=True, slots=True)
 class ReportFiles:
-    """A report that was written.
+    """A report that was written: its figures, gates and page.
 
     Args:
         summary: what `summary.json` holds.
@@ -63,7 +62,7 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
 def write_report(
     run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()
 ) -> tuple[dict[str, Any], list[GateResult]]:
-    """`make_report` without its page.
+    """Write a report, as `make_report` does, without returning its page.
 
     Returns:
         What `summary.json` holds, and what became of each gate.

@@ -19,9 +19,9 @@ from unshaken.detect.engine.screen import DetectorScores
 from unshaken.report import write_report
 from unshaken.report.blocks import plain
 from unshaken.report.gates import Gate, check_gates
-from unshaken.report.sections import _detector_plots as detector_plots
+from unshaken.report.sections import _detectors
 from unshaken.report.sections import _detectors as detectors_of
-from unshaken.report.sections._detector_pictures import galleries
+from unshaken.report.sections._detectors import galleries
 from unshaken.report.summary import build, schema
 from unshaken.report.write import make_report
 from unshaken.run.shard import write_flags
@@ -366,15 +366,15 @@ def test_the_front_is_who_no_other_betters():
 def test_plots_say_what_they_show(run):
     summary = build(run)
     screened = summary.kept["detect"]
-    front = detector_plots.front_plot(summary.data)
+    front = _detectors.front_plot(summary.data)
     assert [p.label or "left out" for p in front.traces[0].points] == ["knn", "msp"]
     assert front.traces[0].points[0].y < front.traces[0].points[1].y  # the better one stands higher
-    first, *_ = detector_plots.densities(summary.data, screened)
+    first, *_ = _detectors.densities(summary.data, screened)
     assert [t.name for t in first.traces] == ["normal", "cifar (far)", "fog 3 (covariate)"]
     assert first.marker[1] == "threshold"
     low, high = 1.0 + 0.005 * 3, 6 - 0.005 * 3  # close to the tails that are cut
     assert first.marker[0] == pytest.approx(100 * (3.5 - low) / (high - low), abs=2)
-    curves = detector_plots.curves(summary.data, screened)
+    curves = _detectors.curves(summary.data, screened)
     assert [c.name for c in curves] == ["cifar (far)", "fog 3 (covariate)"]
     # A quarter of the normal may be flagged: from above 3 on, one of the two far ones is.
     assert "knn: 50.0 % at 5 % false alarms" in curves[0].text
@@ -386,7 +386,7 @@ def test_times_stand_on_a_logarithmic_axis(times):
     data = {
         "detection": [{"condition": f"d{t}", "auroc": area, "cost": {"milliseconds": t}} for t in times],
     }
-    plot = detector_plots.front_plot(data)
+    plot = _detectors.front_plot(data)
     places = [p.x for p in plot.traces[0].points]
     least = max(min(times), 1e-4)
     expected = [math.log(max(t, 1e-4) / least) / math.log(max(times) / least * 4) for t in times]

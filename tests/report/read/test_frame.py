@@ -3,8 +3,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
-from unshaken.report.read.frame import read_frame, read_outcomes
+from unshaken.core.part import Condition
+from unshaken.report.read.frame import is_nearest, label_of, read_frame, read_outcomes, series_of
+from unshaken.run import read_config
+from unshaken.run.plan import Entry
 from unshaken.store.config import Entry, read_config
 from unshaken.store.run_dir import RunDir
 
@@ -45,3 +49,24 @@ def test_conditions_are_natural_or_attacks_or_nearest_examples(make_run: Make) -
     names = [c.id for c in frame.conditions]
     assert names == ["clean", "fog-3", "fgsm-linf-0.1", "deepfool-l2-0.25", "deepfool-l2", "spatial"]
     assert (frame.natural, frame.attacks, frame.nearest) == ([1], [2, 3, 5], [4])
+
+
+@pytest.mark.parametrize(
+    ("condition", "series", "label"),
+    [
+        (Condition("fog-3", "fog", severity=3), "fog", "fog"),
+        (Condition("fog+2-3", "fog", severity=3), "fog+2", "fog+2"),
+        (Condition("pgd-linf-0.0313725", "pgd", eps=8 / 255, norm="linf"), "pgd-linf", "pgd"),
+        (Condition("pgd+2-l2-0.5", "pgd", eps=0.5, norm="l2"), "pgd+2-l2", "pgd+2"),
+        (Condition("fab+2-l1", "fab", norm="l1"), "fab+2-l1", "fab+2"),
+        (Condition("custom", "custom"), "custom", "custom"),
+    ],
+)
+def test_a_condition_belongs_to_its_line_of_the_plan(condition: Condition, series: str, label: str) -> None:
+    assert (series_of(condition), label_of(condition)) == (series, label)
+
+
+def test_a_norm_without_a_budget_means_nearest_examples() -> None:
+    assert is_nearest(Condition("fab-linf", "fab", norm="linf"))
+    assert not is_nearest(Condition("fab-linf-0", "fab", eps=0.0, norm="linf"))
+    assert not is_nearest(Condition("spatial", "spatial"))

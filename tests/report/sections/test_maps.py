@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from unshaken.explain.engine.before_after import MAPS_RECORD, map_file
-from unshaken.report.figures.heat import heat
-from unshaken.report.figures.pictures import address
+from unshaken.report.figures.pictures import address, heat
 from unshaken.report.sections import load_sections
 from unshaken.report.write import write_report
 from unshaken.store.config import Entry

@@ -17,8 +17,15 @@ from unshaken.core.errors import ModelError
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.explain.engine.activation_map import enlarged
 from unshaken.explain.engine.attribution import MapState, OneQuery, Score, TargetScore
-from unshaken.models.networks.attention import attention_layers, attention_names, attention_of, token_side
-from unshaken.models.networks.attention_outputs import attention_gradient, is_plain, output_place
+from unshaken.models.networks.attention import (
+    attention_gradient,
+    attention_layers,
+    attention_names,
+    attention_of,
+    is_plain,
+    output_place,
+    token_side,
+)
 
 LEAST = 1e-6
 """A token whose gradient is below this share of the largest one is not read."""

@@ -58,15 +58,24 @@ def split_of(group: Row) -> str:
 def _one(label: str, sets: dict[str, Scores], every: RunScores, methods: set[str]) -> Row:
     normal = sets[NORMAL]
     groups = [_group(split, normal, other) for split, other in _in_order(sets)]
+    values = np.concatenate([s.values for s in sets.values()])
+    accepted = np.concatenate([s.accepted[s.known] for s in sets.values()])
     return {
         "condition": label,
         "method": label if label in methods else re.sub(r"-\d+$", "", label),
         "accept": every.accept.get(label),
         "n": int(normal.known.sum()),
         "accepted": _share(normal, flagged=False),
-        "boundary": _boundary(sets),
+        "boundary": {  # the scores between which the threshold lies, as far as samples show it
+            "accepted_up_to": float(values[accepted].max()) if accepted.any() else None,
+            "flagged_from": float(values[~accepted].min()) if not accepted.all() else None,
+        },
         "groups": groups,
-        "means": _means(groups, sets),
+        "means": [
+            {"group": name, "sets": len(own), "auroc": _mean(own, sets)}
+            for name in dict.fromkeys(g["group"] for g in groups)
+            for own in [[g for g in groups if g["group"] == name and g["auroc"]]]
+        ],
         "auroc": _mean(ranking_sets(groups), sets),
         "selective": _selective(normal),
         "cost": {
@@ -96,16 +105,6 @@ def _share(scores: Scores, *, flagged: bool) -> Row | None:
     return measure.share(k, n).to_json() if n else None
 
 
-def _boundary(sets: dict[str, Scores]) -> Row:
-    """The scores between which the threshold lies, as far as samples show it."""
-    values = np.concatenate([s.values for s in sets.values()])
-    let_in = np.concatenate([s.accepted[s.known] for s in sets.values()])
-    return {
-        "accepted_up_to": float(values[let_in].max()) if let_in.any() else None,
-        "flagged_from": float(values[~let_in].min()) if not let_in.all() else None,
-    }
-
-
 def _group(split: str, normal: Scores, other: Scores) -> Row:
     group, _, name = split.partition("/")
     head = {"group": group, "name": name, "n": len(other.values)}
@@ -119,12 +118,6 @@ def _group(split: str, normal: Scores, other: Scores) -> Row:
         **{k: {"figure": a.figure.to_json(), "baseline": a.baseline} for k, a in areas.items()},
         "flagged": _share(other, flagged=True),
     }
-
-
-def _means(groups: list[Row], sets: dict[str, Scores]) -> list[Row]:
-    names = dict.fromkeys(g["group"] for g in groups)
-    members = {name: [g for g in groups if g["group"] == name and g["auroc"]] for name in names}
-    return [{"group": name, "sets": len(own), "auroc": _mean(own, sets)} for name, own in members.items()]
 
 
 def _mean(groups: list[Row], sets: dict[str, Scores]) -> Row | None:

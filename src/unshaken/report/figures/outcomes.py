@@ -14,8 +14,7 @@ from unshaken import measure
 from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import CLEAN
 from unshaken.measure.statistics.means import mean_figure
-from unshaken.report.read.conditions import label_of
-from unshaken.report.read.frame import ABSENT, Frame, read_outcomes, shards_of
+from unshaken.report.read.frame import ABSENT, Frame, label_of, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
@@ -69,9 +68,9 @@ def worst_case(frame: Frame, columns: Sequence[int]) -> measure.WorstCase | None
 
 def _tiled(names: Sequence[str], n: int) -> pa.DictionaryArray:
     """Names over and over, n times, four bytes each."""
-    seen = list(dict.fromkeys(names))
-    codes = np.array([seen.index(name) for name in names], np.int32)
-    return pa.DictionaryArray.from_arrays(np.tile(codes, n), seen)
+    distinct = list(dict.fromkeys(names))
+    codes = np.array([distinct.index(name) for name in names], np.int32)
+    return pa.DictionaryArray.from_arrays(np.tile(codes, n), distinct)
 
 
 def corruption_figures(frame: Frame, config: RunConfig, classes: int, methods: Methods) -> tuple[dict[str, Any], Notes]:
@@ -115,21 +114,19 @@ def _corruptions(
     frame: Frame, rows: NDArray[np.int64], columns: list[int], config: RunConfig, classes: int
 ) -> measure.CorruptionError:
     k, n = len(columns), len(rows)
+    # AlexNet's errors are the unit for a thousand classes that start with ImageNet's first, if they have names.
+    first = config.classes[0].lower() if config.classes else ""
+    imagenet = classes == 1000 and (not first or first.startswith(("tench", "n01440764")))
     return measure.corruption_error(
         np.repeat(rows, k),
         _tiled([frame.conditions[j].method for j in columns], n),
         np.tile(np.array([frame.conditions[j].severity for j in columns]), n),
         (frame.right[np.ix_(rows, np.asarray(columns))] == 1).ravel(),
-        imagenet=is_imagenet(config, classes),
+        imagenet=imagenet,
         clean_ids=rows,
         clean_correct=frame.right[rows, 0] == 1,
         not_comparable=not_comparable(config),
     )
-
-
-def is_imagenet(config: RunConfig, classes: int) -> bool:
-    """Whether AlexNet's errors are the right unit: a thousand classes that start with ImageNet's first, if named."""
-    return classes == 1000 and (not config.classes or config.classes[0].lower().startswith(("tench", "n01440764")))
 
 
 def not_comparable(config: RunConfig) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,24 +18,28 @@ from torch import Tensor
 
 from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import CLEAN
+from unshaken.report.blocks import Text
+from unshaken.report.drawings import Exhibit, Picture
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
 from unshaken.run.examples import damage
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 
+RISING = ((0.0, 0.0, 0.02), (0.34, 0.06, 0.43), (0.73, 0.21, 0.33), (0.98, 0.56, 0.04), (0.99, 1.0, 0.64))
+"""From nothing to the most: dark to light, so that it can be read without colours."""
+SIGNED = ((0.02, 0.19, 0.5), (0.4, 0.66, 0.86), (0.97, 0.97, 0.97), (0.95, 0.54, 0.4), (0.55, 0.05, 0.1))
+"""From against the class, by nothing, to for it."""
 SIDE = 112
 """Larger pictures are made smaller to this long side in pixels."""
-
 BUDGET = 1_200_000
 """Characters of all pictures of a page together, so that it stays small."""
-
 FACTORS = (1, 2, 5, 10, 20, 50, 100)
 """Amplifications of a difference; the largest that clips nothing is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sample before and after.
+    """One sample before and after a change, as pictures and predictions.
 
     Args:
         id: the sample.
@@ -69,13 +73,13 @@ class Example:
 
     @property
     def size(self) -> int:
-        """Characters of its pictures."""
+        """Characters of the three pictures together."""
         return len(self.clean) + len(self.changed) + len(self.difference)
 
 
 @dataclass(slots=True)
 class Examples:
-    """The examples of one condition.
+    """The examples of one condition that a page shows.
 
     Args:
         condition: as in the summary.
@@ -229,3 +233,52 @@ def class_name(names: Sequence[str], index: int) -> str:
     if index == NO_CLASS:
         return "no class (NaN)"
     return names[index] if 0 <= index < len(names) else f"class {index}"
+
+
+def sample_exhibits(
+    rows: Sequence[Mapping[str, Any]],
+    images: Mapping[str, Tensor],
+    lines: Callable[[Mapping[str, Any]], tuple[Text, ...]],
+) -> tuple[Exhibit, ...]:
+    """Samples as pictures with lines about them, within `BUDGET`; rows without an image are left out.
+
+    Args:
+        rows: each with the `id` of a sample, those to show first.
+        images: by id, each `[C, H, W]` in [0, 1].
+        lines: what is written below the picture of a row.
+    """
+    exhibits, size = list[Exhibit](), 0
+    for row in rows:
+        if row["id"] in images and size <= BUDGET:
+            picture = Picture(address(images[row["id"]]), f"Sample {row['id']}")
+            size += len(picture.address)
+            exhibits.append(Exhibit((picture,), lines(row)))
+    return tuple(exhibits)
+
+
+# Maps of pixels as colours.
+
+
+def heat(one: Tensor) -> Tensor:
+    """Colour a map of pixels.
+
+    Args:
+        one: `[H, W]`. Without negative values its range is brought to [0, 1]; with them 0 is white, and the largest
+            absolute value is at an end.
+
+    Returns:
+        float32 `[3, H, W]` in [0, 1].
+    """
+    values = one.double()
+    if float(values.min()) < 0:
+        return _between((values / values.abs().max() + 1) / 2, SIGNED)
+    low, high = values.min(), values.max()
+    return _between((values - low) / (high - low) if high > low else torch.zeros_like(values), RISING)
+
+
+def _between(shares: Tensor, stops: tuple[tuple[float, float, float], ...]) -> Tensor:
+    """Colours at shares of the way through equidistant stops, `[3, H, W]`."""
+    colours, place = torch.tensor(stops), shares.float() * (len(stops) - 1)
+    first = place.long().clamp(0, len(stops) - 2)
+    part = (place - first)[..., None]
+    return ((1 - part) * colours[first] + part * colours[first + 1]).permute(2, 0, 1)

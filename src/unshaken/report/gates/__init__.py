@@ -14,16 +14,26 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
-from unshaken.report.comparisons import RunComparison
-from unshaken.report.gates.detectors import CHOSEN_BY, DETECTOR, figures_of_detectors
-from unshaken.report.gates.figures import NEAREST, NON_FINITE, OF_TASKS, figures_of, shown_gate
+from unshaken.report.compare import RunComparison
+from unshaken.report.gates.figures import (
+    CHOSEN_BY,
+    DETECTOR,
+    NEAREST,
+    NON_FINITE,
+    OF_TASKS,
+    figures_of,
+    figures_of_detectors,
+    shown_gate,
+)
 
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 NO_REGRESSION = "no-regression"
 
 
@@ -55,7 +65,7 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What became of a gate.
+    """The result of one gate: whether it held, and at which figure.
 
     Args:
         text: the gate as written.
@@ -72,7 +82,7 @@ class GateResult:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A condition on a figure.
+    """A condition on a figure of a summary.
 
     Args:
         text: as written.
@@ -96,7 +106,7 @@ class Gate:
 
     @classmethod
     def parse(cls, text: str) -> Gate:
-        """Read a gate.
+        """Read a gate from its text.
 
         Raises:
             ParameterError: it does not follow the grammar.
@@ -224,3 +234,36 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
         for c in worse
     )
     return GateResult(gate.text, False, float(len(worse)), f"worse: {words} ({few}){lacking}")
+
+
+# One test case a gate, as continuous integration reads it.
+
+
+def junit(results: Sequence[GateResult], *, name: str = "unshaken") -> bytes:
+    """Write results of gates as JUnit XML.
+
+    Args:
+        results: of the gates.
+        name: of the suite.
+
+    Returns:
+        UTF-8; characters that XML does not allow are replaced.
+    """
+    failed = sum(not r.held for r in results)
+    counts = {"tests": str(len(results)), "failures": str(failed), "errors": "0", "skipped": "0"}
+    root = ET.Element("testsuites", counts)
+    suite = ET.SubElement(root, "testsuite", {"name": _clean(name), **counts})
+    for result in results:
+        case = ET.SubElement(suite, "testcase", {"classname": "unshaken.gates", "name": _clean(result.text)})
+        if result.held:
+            ET.SubElement(case, "system-out").text = _clean(result.detail)
+        else:
+            ET.SubElement(case, "failure", {"type": "gate", "message": _clean(result.detail)}).text = _clean(
+                f"{result.text}\n{result.detail}"
+            )
+    ET.indent(root)
+    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
+
+
+def _clean(text: str) -> str:
+    return _FORBIDDEN.sub("\ufffd", text)

@@ -7,24 +7,36 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import show_budget
+from unshaken.report.wording import label_of, series_of
 
 if TYPE_CHECKING:
     from unshaken.report.gates import Gate
 
+OF_SETS = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy", "flagged")
+OF_ATTACKS = ("naive", "adaptive")
+_OF_ALL = ("accepted", "mean_auroc")
+DETECTOR = (*OF_SETS, *OF_ATTACKS, *_OF_ALL)
+"""Figures of detectors: of each set of abnormal images, of each attack, and of the detector as a whole."""
+CHOSEN_BY = ("group", "set", "norm", "eps")
+"""What figures of detectors are chosen by: sets by `group` and `set`, attacks by `norm` and `eps`."""
+_CHOSEN_BY_METRIC = {
+    **dict.fromkeys(OF_SETS, ("group", "set")),
+    **dict.fromkeys(OF_ATTACKS, ("norm", "eps")),
+    "mean_auroc": ("group",),
+    "accepted": (),
+}
 NEAREST = ("median", "median_of_broken", "mean_of_broken", "success")
 """Figures of attacks that look for the nearest example."""
-
 OF_TASKS = {"objects": ("map", "ap50"), "segmentation": ("miou", "boundary_iou")}
 """Figures of other tasks than classification, by the part of a summary that holds those of unchanged images."""
 TASKS = {"objects": "detector of objects", "segmentation": "model that gives a class for each pixel"}
 """Which model has them."""
-
 NON_FINITE = "non_finite"
 """Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
-
 FEW_BROKEN = "fewer than half of the samples were broken, or none was right when unchanged"
-
-Named = list[tuple[str, dict[str, Any]]]
+Row = dict[str, Any]
+Named = list[tuple[str, Row]]
 
 
 def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
@@ -46,15 +58,12 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
         return [(gate.name, _there(shown, gate.name, aggregates[gate.name], gate.end, note))]
     nearest = gate.metric in NEAREST
     every = summary["minimal_norms" if nearest else "conditions"]
-    conditions = [c for c in every if gate.name in _names(c)]
-    if not conditions:
-        _other_kind(gate, summary, nearest)
-        known = {"clean", *aggregates, *(n for c in every for n in _names(c))}
-        raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
-    chosen = [c for c in conditions if all(matches(c.get(k), v) for k, v in gate.selection)]
-    if not chosen:
-        have = ", ".join(c["condition"] for c in conditions)
-        raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
+    others = summary["conditions" if nearest else "minimal_norms"]
+    if not any(gate.name in _names(c) for c in every) and any(gate.name in _names(c) for c in others):
+        instead = f"{gate.name}.accuracy" if nearest else f"{gate.name}.median"
+        what = "has budgets and no nearest examples" if nearest else "holds nearest examples, which have no accuracy"
+        raise ParameterError(f"gate {shown}: {gate.name!r} {what}; use {instead!r}")
+    chosen = _chosen(gate, shown, every, ("clean", *aggregates))
     note = FEW_BROKEN if nearest else summary["notes"].get("accuracy")
     return [
         (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], _figure(c, gate.metric), gate.end, note))
@@ -71,18 +80,23 @@ def _of_task(part: str, gate: Gate, shown: str, summary: dict[str, Any]) -> Name
         raise ParameterError(f"gate {shown}: a {TASKS[part]} has no {gate.metric}; use '{gate.name}.{metrics[0]}'")
     clean = {"condition": "clean", "method": "clean", "norm": None, **{m: found[m] for m in metrics}}
     every = [clean, *summary["conditions"]]
+    return [
+        (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], c[gate.metric], gate.end, None))
+        for c in _chosen(gate, shown, every)
+    ]
+
+
+def _chosen(gate: Gate, shown: str, every: Sequence[Row], others: Sequence[str] = ()) -> list[Row]:
+    """The conditions of a gate's name that have the values of its selection; `others` are further known names."""
     conditions = [c for c in every if gate.name in _names(c)]
     if not conditions:
-        known = {n for c in every for n in _names(c)}
+        known = {*others, *(n for c in every for n in _names(c))}
         raise ParameterError(f"gate {shown}: this run has no {gate.name!r}; {did_you_mean(gate.name, known)}")
     chosen = [c for c in conditions if all(matches(c.get(k), v) for k, v in gate.selection)]
     if not chosen:
         have = ", ".join(c["condition"] for c in conditions)
         raise ParameterError(f"gate {shown}: no condition of {gate.name!r} has these values; this run has {have}")
-    return [
-        (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], c[gate.metric], gate.end, None))
-        for c in chosen
-    ]
+    return chosen
 
 
 def _figure(condition: dict[str, Any], metric: str) -> dict[str, Any] | None:
@@ -93,33 +107,15 @@ def _figure(condition: dict[str, Any], metric: str) -> dict[str, Any] | None:
     return figure
 
 
-def _other_kind(gate: Gate, summary: dict[str, Any], nearest: bool) -> None:
-    """Say so where the name is right and the figure is one of the other kind of condition.
-
-    Raises:
-        ParameterError: it is.
-    """
-    others = summary["conditions" if nearest else "minimal_norms"]
-    if any(gate.name in _names(c) for c in others):
-        instead = f"{gate.name}.accuracy" if nearest else f"{gate.name}.median"
-        what = "has budgets and no nearest examples" if nearest else "holds nearest examples, which have no accuracy"
-        raise ParameterError(f"gate {shown_gate(gate.text)}: {gate.name!r} {what}; use {instead!r}")
-
-
 def _there(shown: str, name: str, figure: dict[str, Any] | None, end: str, note: str | None) -> dict[str, Any]:
     if figure is None or figure[end] is None:
         raise ParameterError(f"gate {shown}: this run has no figure for {name!r} ({note or 'it has no finite value'})")
     return figure
 
 
-def _names(condition: dict[str, Any]) -> Sequence[str]:
-    """All that a condition may be called: its id, its method, and its line of the plan."""
-    name, method = condition["condition"], condition["method"]
-    for key in ("severity", "eps"):
-        if condition.get(key) is not None:
-            name = name.removesuffix(f"-{condition[key]:.6g}")
-    label = name.removesuffix(f"-{condition['norm']}") if condition["norm"] else name
-    return condition["condition"], method, name, label
+def _names(condition: Row) -> Sequence[str]:
+    """All that a condition may be called: its id, its method, and its line of the plan with and without the norm."""
+    return condition["condition"], condition["method"], series_of(condition), label_of(condition)
 
 
 def matches(value: Any, wanted: str | float) -> bool:
@@ -130,6 +126,59 @@ def matches(value: Any, wanted: str | float) -> bool:
 
 
 def shown_gate(text: str) -> str:
-    """The gate in one short line."""
+    """Show the text of a gate in one short line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return repr(line if len(line) <= 80 else line[:77] + "...")
+
+
+# Figures of detectors.
+
+
+def figures_of_detectors(gate: Gate, summary: dict[str, Any]) -> Named:
+    """The figures of a detector that a gate is about, each with its name.
+
+    Raises:
+        ParameterError: there are none.
+    """
+    shown = shown_gate(gate.text)
+    known = {d["condition"]: d for d in summary["detection"]}
+    if gate.name not in known:
+        have = did_you_mean(gate.name, known) if known else "it has none at all"
+        raise ParameterError(f"gate {shown}: this run has no detector {gate.name!r}; {have}")
+    keys = _CHOSEN_BY_METRIC[gate.metric]
+    for key, _ in gate.selection:
+        if key not in keys:
+            chosen = f"chosen by {' and '.join(keys)}" if keys else "of the detector as a whole"
+            raise ParameterError(f"gate {shown}: {gate.metric} is {chosen}, not by {key}")
+    every = _every(gate, known[gate.name])
+    found = [
+        (f"{gate.name} {gate.metric} {name}".rstrip(), figure)
+        for name, record, figure in every
+        if all(matches(record.get(key), value) for key, value in gate.selection)
+    ]
+    if not found:
+        have = f"it has {', '.join(name for name, _, _ in every)}" if every else "nothing such was run"
+        raise ParameterError(f"gate {shown}: {gate.name} has no {gate.metric} with these values; {have}")
+    for name, figure in found:
+        if figure is None or figure[gate.end] is None:
+            raise ParameterError(f"gate {shown}: this run has no figure for {name!r} (no score is a number)")
+    return [(name, figure) for name, figure in found if figure is not None]
+
+
+def _every(gate: Gate, detector: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any] | None]]:
+    """All figures of the gate's kind: name, what it is chosen by, figure."""
+    metric = gate.metric
+    if metric == "accepted":
+        return [("", {}, detector["accepted"])]
+    if metric == "mean_auroc" and not gate.selection:
+        return [("", {}, detector["auroc"])]
+    if metric == "mean_auroc":
+        return [(m["group"], m, m["auroc"]) for m in detector["means"]]
+    if metric in OF_ATTACKS:
+        return [
+            (f"{a['norm']} {show_budget(a['eps'])}", a, a[metric] and a[metric]["past"]) for a in detector["attacked"]
+        ]
+    return [
+        (f"{g['group']}/{g['name']}".rstrip("/"), {"group": g["group"], "set": g["name"]}, g[metric])
+        for g in detector["groups"]
+    ]

@@ -13,8 +13,8 @@ from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.report.figures.detected import COVARIATE
 from unshaken.report.gates import NO_REGRESSION, Gate
-from unshaken.report.gates.detectors import OF_ATTACKS, OF_SETS
-from unshaken.report.read.conditions import is_nearest
+from unshaken.report.gates.figures import OF_ATTACKS, OF_SETS
+from unshaken.report.read.frame import is_nearest
 from unshaken.report.summary import build
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir

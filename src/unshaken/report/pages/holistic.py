@@ -159,22 +159,19 @@ def _abnormal(source: Source) -> list[Block]:
     if not sets:
         return []
     kinds = {m.name: "MCM" if m.zero_shot else "MSP" for m in record.models}
-    rows: tuple[TableRow, ...] = tuple(
-        (name, kinds[name], *(cell for s in sets for cell in _areas(found["abnormal"].get(s))))
-        for name, found in models.items()
-        if found["abnormal"]
-    )
+    rows: list[TableRow] = []
+    for name, found in models.items():
+        if found["abnormal"]:
+            own = [found["abnormal"].get(s) for s in sets]
+            pairs = ((cells.value(f and f["auroc"]), cells.share(f and f["fpr95"])) for f in own)
+            rows.append((name, kinds[name], *(cell for pair in pairs for cell in pair)))
     heads = [head for s in sets for head in (f"{s}: AUROC", f"{s}: FPR at 95 %")]
     caption = "Abnormal images: MCM is the softmax of raw cosines at temperature 1, MSP that of the logits."
     return _part(
         "Abnormal images",
         "abnormal",
-        Table(caption, cells.columns("model", *_texts("score"), *heads), rows, brief=True),
+        Table(caption, cells.columns("model", *_texts("score"), *heads), tuple(rows), brief=True),
     )
-
-
-def _areas(own: Found | None) -> tuple[Cell, Cell]:
-    return (Cell(""), Cell("")) if own is None else (cells.value(own["auroc"]), cells.share(own["fpr95"]))
 
 
 def _calibration(source: Source) -> list[Block]:
@@ -188,16 +185,13 @@ def _calibration(source: Source) -> list[Block]:
         corrupted = set(own["sets"]) - {JUDGED_HALF} - set(own.get("shifts", ()))
         for key, figures in own["sets"].items():
             four = (cells.value(figures[k]) for k in ("ece", "ece_scaled", "nll", "nll_scaled"))
-            (further if key in corrupted else plain).append((name, key, _temperature(own), *four))
+            temperature = f"{own['temperature']:.3g}" if own["inside"] else "none fits"
+            (further if key in corrupted else plain).append((name, key, temperature, *four))
     caption = "ECE in 15 bins and NLL in nats. T is fitted on the other half of the data, and judged nowhere there."
     blocks: list[Block] = [Table(caption, heads, tuple(plain), brief=True)]
     if further:
         blocks.append(Details("Under each corruption", (Table(caption, heads, tuple(further)),)))
     return _part("Calibration", "calibration", *blocks)
-
-
-def _temperature(own: Found) -> str:
-    return f"{own['temperature']:.3g}" if own["inside"] else "none fits"
 
 
 def _retrieval(source: Source) -> list[Block]:

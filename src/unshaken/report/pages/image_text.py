@@ -132,8 +132,11 @@ def _samples(source: Source) -> list[Block]:
     clean, shown = run.examples("clean"), record["shown"]
     some = rows.filter(pc.is_in(rows["id"], value_set=pa.array(shown, pa.string())))
     first = record["classifiers"][0]
-    lost = {c: _accuracy(_select(rows, first, c)) for c in record["changes"][1:]}
-    worst = min(lost, key=lambda c: lost[c])
+    accuracy = {}
+    for change in record["changes"][1:]:
+        own = _select(rows, first, change)
+        accuracy[change] = float(pc.mean(pc.equal(own["label"], own["changed_prediction"])).as_py())
+    worst = min(accuracy, key=lambda c: accuracy[c])
     found: list[Block] = [Heading("Samples to read", "read", "Samples"), Prose(READ, "note")]
     for change in (c for c in record["changes"] if c != "clean"):
         changed = run.examples(f"{first}.{change}")
@@ -151,10 +154,6 @@ def _samples(source: Source) -> list[Block]:
         note = f"{len(shown):,} of {record['samples']:,} samples"
         found.append(Details(change, (Gallery(tuple(exhibits), small, beside=True),), note, change == worst))
     return found
-
-
-def _accuracy(rows: pa.Table) -> float:
-    return float(pc.mean(pc.equal(rows["label"], rows["changed_prediction"])).as_py())
 
 
 def _lines(answers: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]) -> list[Text]:

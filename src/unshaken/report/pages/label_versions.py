@@ -11,14 +11,20 @@ from torch import Tensor
 from unshaken.labels.correct.outcome import ANOTHER
 from unshaken.labels.engine.rows import CHANGES
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Prose, Span, Table, Text, Tile, Tiles
-from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.blocks import Block, Cell, Column, Facts, Heading, Headline, Prose, Span, Table, Text, Tile, Tiles
+from unshaken.report.drawings import Gallery
 from unshaken.report.figures import pictures
 from unshaken.report.figures.pictures import class_name
-from unshaken.report.label_agreement import agreement_blocks, alpha_tile
 from unshaken.report.pages.page_kind import PageKind
 from unshaken.store.run_dir import RunDir
 
+HEADS = (Column("readers", number=False), Column("items"), Column("same answer"), Column("Cohen's kappa"))
+RIGHT = (Column("reader", number=False), Column("answers that are right"))
+SAME = "all answers are the same"
+TEXT = (
+    "Each reader's first answer counts, given before the model's suggestion or another verdict could be seen. "
+    "0 is the agreement of chance, 1 is full agreement; intervals are of a bootstrap over items."
+)
 TITLE = "What correcting labels changed"
 RECORD = "label-versions.json"
 CHANGED = "changed"
@@ -33,7 +39,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """A comparison of labels.
+    """A comparison of labels before and after a review.
 
     Args:
         record: what `label-versions.json` holds.
@@ -177,17 +183,11 @@ def _samples(source: Corrections) -> list[Block]:
     if not source.rows:
         return []
     found: list[Block] = [Heading("The clearest mistakes", "worst", "Samples")]
-    exhibits, size = [], 0
-    for row in source.rows:
-        if row["id"] not in images or size > pictures.BUDGET:
-            continue
-        picture = Picture(pictures.address(images[row["id"]]), f"Sample {row['id']}")
-        size += len(picture.address)
-        exhibits.append(Exhibit((picture,), tuple(_lines(record, row))))
+    exhibits = pictures.sample_exhibits(source.rows, images, lambda row: tuple(_lines(record, row)))
     if exhibits:
         small = max(max(image.shape[1:]) for image in images.values()) < pictures.SIDE
         found.append(Prose(WITH_MODELS if record["models"] else NO_MODELS, "small"))
-        found.append(Gallery(tuple(exhibits), small))
+        found.append(Gallery(exhibits, small))
     if record["pictures"]:
         found.append(Prose(f"Pictures are missing: {record['pictures']}.", "note"))
     return found if len(found) > 1 else []
@@ -222,3 +222,48 @@ LABEL_VERSIONS = PageKind[Corrections](
     sections=(_head, _tiles, _models, _retrained, _reasons, _agreement, _classes, _samples, _provenance),
     footer="Made by unshaken from the rows of the runs and a file of labels.",
 )
+
+
+# How far the readers of a review agree.
+
+
+def agreement_blocks(found: Mapping[str, Any]) -> list[Block]:
+    """Tiles, a table of pairs, and each reader's accuracy; none where no item has two answers.
+
+    Args:
+        found: as `Agreement.to_json` gives it.
+    """
+    blocks: list[Block] = []
+    if found["pairs"]:
+        rows = tuple(
+            cells.line(" and ".join(p["readers"]), f"{p['items']:,}", wording.percent(p["same"] / p["items"]),
+                       _kappa(p["kappa"]))
+            for p in found["pairs"]
+        )  # fmt: skip
+        items, same = (sum(p[k] for p in found["pairs"]) for k in ("items", "same"))
+        shared = Tile("Same answer", wording.percent(same / items), f"of {items:,} pairs of answers")
+        blocks += [Tiles((alpha_tile(found), shared)), Prose(TEXT, "small")]
+        blocks.append(Table("Pairs of readers.", HEADS, rows, "narrow"))
+    if found["accuracy"]:
+        lines = tuple(cells.line(reader, wording.percent(value)) for reader, value in found["accuracy"].items())
+        blocks.append(Table("Estimated from all answers together (Dawid and Skene).", RIGHT, lines, "narrow"))
+    return blocks
+
+
+def alpha_tile(found: Mapping[str, Any]) -> Tile:
+    """Krippendorff's alpha of all readers.
+
+    Args:
+        found: as for `agreement_blocks`.
+    """
+    alpha = found["alpha"]
+    value = "–" if alpha is None else f"{alpha['value']:.2f}"
+    return Tile("Krippendorff's alpha", value, SAME if alpha is None else _ends(alpha))
+
+
+def _kappa(figure: Mapping[str, Any] | None) -> Cell:
+    return Cell("–", note=SAME) if figure is None else Cell(f"{figure['value']:.2f}", interval=_ends(figure))
+
+
+def _ends(figure: Mapping[str, Any]) -> str:
+    return f"{figure['low']:.2f} to {figure['high']:.2f}"

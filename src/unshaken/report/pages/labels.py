@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Column, Facts, Heading, Headline, Prose, Span, Table, Text
-from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.drawings import Gallery
 from unshaken.report.figures import pictures
 from unshaken.report.pages.page_kind import Folder, PageKind
 
@@ -105,20 +106,17 @@ def _worst(source: Source) -> list[Block]:
     table = run.rows("labels", ["id", "condition", "given", "suggested", "score"]).to_pylist()
     rows = sorted((r for r in table if r["condition"] == name), key=lambda r: r["score"])[:SHOWN]
     images, names = run.examples("worst"), source.record["classes"]
-    exhibits, size = [], 0
-    for row in rows:
-        if row["id"] not in images or size > pictures.BUDGET:
-            continue
-        picture = Picture(pictures.address(images[row["id"]]), f"Sample {row['id']}")
-        size += len(picture.address)
+
+    def lines(row: Mapping[str, Any]) -> tuple[Text, ...]:
         given, suggested = (pictures.class_name(names, row[k]) for k in ("given", "suggested"))
-        lines = (Span(given, "bad"), f"probably {suggested}", Span(f"{row['id']}, {row['score']:.3g}", "soft"))
-        exhibits.append(Exhibit((picture,), lines))
+        return Span(given, "bad"), f"probably {suggested}", Span(f"{row['id']}, {row['score']:.3g}", "soft")
+
+    exhibits = pictures.sample_exhibits(rows, images, lines)
     if not exhibits:
         return []
     pixels = max(next(iter(images.values())).shape[1:]) < pictures.SIDE
     text = "The given label, what the model says instead, and the score: the lower, the more suspect."
-    gallery = Gallery(tuple(exhibits), pixels)
+    gallery = Gallery(exhibits, pixels)
     return [Heading("The most suspect samples", "worst", "Samples"), Prose(text, "small"), gallery]
 
 

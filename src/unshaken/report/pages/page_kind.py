@@ -42,7 +42,7 @@ def compose(
 
 @dataclass(frozen=True)
 class PageKind(Generic[Source]):
-    """A kind of page.
+    """A kind of page: how its source is read, and the sections that it is made of.
 
     Args:
         title: of a page, or what makes it from the source.

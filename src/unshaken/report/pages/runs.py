@@ -1,21 +1,28 @@
-"""Pages from blocks: of a run, of a comparison, of a training run."""
+"""The page of a run, with the runs beside it, and the page of a comparison of runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Tiles
+from unshaken.report.cells import metric
+from unshaken.report.compare import Comparisons, RunComparison, beside, compare_frames
+from unshaken.report.effective import robustness_blocks
+from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.pages.page_kind import compose
-from unshaken.report.read.others import read_others
-from unshaken.report.sections.beyond_line import robustness_blocks
+from unshaken.report.read.frame import read_frame
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
+from unshaken.report.summary import Summary, build
+from unshaken.run import read_config
+from unshaken.tasks.classification import CLASSIFICATION
+from unshaken.store.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from unshaken.report.comparisons import Comparisons
     from unshaken.report.gates import GateResult
-    from unshaken.report.sections.section import Report
-    from unshaken.report.summary import Summary
+    from unshaken.report.sections import Report
 
 MADE = (
     "Made by unshaken from the rows of this run alone; ",
@@ -25,7 +32,7 @@ MADE = (
 
 
 def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
-    """The report of a run.
+    """Make the report of a run.
 
     Args:
         summary: of the run.
@@ -60,7 +67,7 @@ def _incomplete(report: Report) -> list[Block]:
 
 
 def comparison_page(comparisons: Comparisons) -> Page:
-    """The page of several runs, each compared with the first.
+    """Make the page of several runs, each compared with the first.
 
     Args:
         comparisons: of the runs.
@@ -90,3 +97,61 @@ def _differences(comparisons: Comparisons) -> list[Block]:
             Facts(places),
         ]
     return found
+
+
+# Runs shown side by side with the one that a report is about.
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The figures of another run on the same images.
+
+    Args:
+        name: its model.
+        place: where it lies.
+        figures: condition to its figure, `clean` included; consistency where there are no labels.
+        comparison: of this report's run with it as baseline, or None.
+        note: why there is no comparison or no figure; empty when there is.
+    """
+
+    name: str
+    place: str
+    figures: dict[str, dict[str, Any]]
+    comparison: RunComparison | None
+    note: str
+
+
+def read_others(summary: Summary) -> list[Other]:
+    """The baseline first, then the runs that `run.json` names; the note of one that cannot be read says so."""
+    run, baseline = summary.source.run, summary.source.baseline
+    others = [] if baseline is None else [_read_other(run, summary, baseline, summary.comparison)]
+    known = {str(baseline)}
+    for place in beside(run, summary.config):
+        if str(place) not in known:
+            known.add(str(place))
+            others.append(_read_other(run, summary, place, None))
+    return others
+
+
+def _read_other(run: RunDir, summary: Summary, place: RunDir, comparison: RunComparison | None) -> Other:
+    try:
+        config = read_config(place)
+        frame = read_frame(place, config)
+    except UnshakenError as error:
+        return Other(str(place), str(place), {}, None, f"cannot be shown: {error}")
+    note = ""
+    if comparison is None:
+        try:
+            comparison = compare_frames(place, config, frame, run, summary.config, summary.frame)
+        except UnshakenError as error:
+            note = f"not compared by pairs: {error}"
+    figures = {}
+    if config.task != CLASSIFICATION.name:
+        data = build(place).data
+        figures = {row["condition"]: metric(row) or {} for row in data["conditions"]}
+        return Other(config.model_name, str(place), figures | {"clean": data["clean"]}, comparison, note)
+    for j in (0, *frame.natural, *frame.attacks, *frame.aside):
+        figure = right_under(frame, j) if summary.frame.labelled else consistent_under(frame, j)
+        if figure is not None:
+            figures[frame.conditions[j].id] = figure.to_json()
+    return Other(config.model_name, str(place), figures, comparison, note)

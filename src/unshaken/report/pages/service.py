@@ -59,7 +59,7 @@ class ServiceRecord(BaseModel):
 
     @classmethod
     def read(cls, run: RunDir) -> ServiceRecord:
-        """The record of a run directory.
+        """Read the record of a history.
 
         Raises:
             RunError: it is damaged.
@@ -69,7 +69,7 @@ class ServiceRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class WindowCounts:
-    """One window.
+    """The counts of one window of a history.
 
     Args:
         number: from 0.
@@ -133,7 +133,10 @@ def _title(source: Source) -> str:
 def _alarms(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Notice]:
     """A notice for each detector that rejects more than its promise allows."""
     found = []
-    for (kind, name), most in _promises(record).items():
+    promises = {("detector", label): most for label, most in record.most_rejected.items()}
+    if len(promises) > 1:
+        promises["all", ""] = record.most_rejected_by_any
+    for (kind, name), most in promises.items():
         known = [window for window in windows if (kind, name) in window.counts]
         counts = [window.counts[kind, name] for window in known]
         if counts and 0 < most < 1:
@@ -143,11 +146,6 @@ def _alarms(record: ServiceRecord, windows: Sequence[WindowCounts]) -> list[Noti
                 text += f"window {known[rings].number}, {_time(known[rings].began)}."
                 found.append(Notice(text, "rejected"))
     return found
-
-
-def _promises(record: ServiceRecord) -> dict[tuple[str, str], float]:
-    found = {("detector", label): most for label, most in record.most_rejected.items()}
-    return {**found, ("all", ""): record.most_rejected_by_any} if len(found) > 1 else found
 
 
 def _rejected(source: Source) -> list[Block]:
@@ -200,7 +198,7 @@ def _classes(source: Source) -> list[Block]:
     images, latest = sum(totals.values()), windows[-1]
     rows = tuple(
         (
-            _class_name(record, name),
+            "output not finite" if int(name) < 0 else dict(enumerate(record.classes)).get(int(name), name),
             cells.share(share(count, images).to_json(), bar=True),
             _share(latest, ("class", name)),
         )
@@ -228,13 +226,6 @@ def _images(window: WindowCounts) -> int:
 def _share(window: WindowCounts, key: tuple[str, str]) -> Cell:
     count, n = window.counts.get(key, (0, _images(window)))
     return cells.share(share(count, n).to_json()) if n else Cell("")
-
-
-def _class_name(record: ServiceRecord, name: str) -> str:
-    number = int(name)
-    if number < 0:
-        return "output not finite"
-    return record.classes[number] if number < len(record.classes) else name
 
 
 def _label(window: WindowCounts) -> str:

@@ -30,12 +30,11 @@ from unshaken.report.blocks import (
     Tiles,
     pieces,
 )
-from unshaken.report.comparisons import ConditionComparison, RunComparison
+from unshaken.report.compare import ConditionComparison, RunComparison
 from unshaken.report.drawings import Plots
 from unshaken.report.pages.page_kind import PageKind
 from unshaken.report.pages.training_curves import cell, columns, curve_name, curves, threat_name
-from unshaken.report.read.before_after import read_before_after
-from unshaken.report.read.training import TrainingRun, read_training, recipe_of
+from unshaken.report.read.training import TrainingRun, read_before_after, read_training, recipe_of
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 
 FOOTER = (
@@ -129,7 +128,7 @@ def _change(one: ConditionComparison) -> str:
 
 
 def opening(story: TrainingRun) -> list[str]:
-    """What happened, in sentences."""
+    """Say in sentences what was trained and which weights are kept."""
     config, done = story.config, cells.counted(len(story.curves), "epoch")
     names = [text.partition(":")[0] for text in config.recipes]
     how = f"by {cells.listed(names)}" if names else "by plain cross-entropy"
@@ -215,15 +214,11 @@ def _recipe(text: str) -> list[Block]:
     if known is None:
         about: Text = " No recipe of this name is installed here, so nothing more is known of it."
     else:
-        about = (" ", *pieces(_coded(known.summary)), Span(f" {known.reference}", "soft"))
+        texts = (Span(p, "code") if i % 2 else p for i, p in enumerate(known.summary.split("`")) if p)  # `code`
+        about = (" ", *texts, Span(f" {known.reference}", "soft"))
     found: list[Block] = [Prose((Span(text, "strong"), *pieces(about)))]
     rows = () if recipe is None else options(type(recipe), recipe.model_dump(mode="json"))
     return [*found, Details("Its parameters", (option_table(f"Parameters of {name}.", rows),))] if rows else found
-
-
-def _coded(text: str) -> Text:
-    """Text of a docstring: what stands between backticks is code."""
-    return tuple(Span(p, "code") if i % 2 else p for i, p in enumerate(text.split("`")) if p)
 
 
 def _known(name: str) -> Method | None:

@@ -21,7 +21,7 @@ ATTACK, OTHER, UNKNOWN = "attack", "other", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Methods:
-    """The methods of a run.
+    """The methods of a run, as it recorded them.
 
     Args:
         records: by name.

@@ -87,7 +87,7 @@ class EvasionOutcome:
 
 @dataclass(slots=True, eq=False)
 class RunScores:
-    """All scores of a run.
+    """The scores of a run and of the runs inside it.
 
     Args:
         sets: detector to split to scores; the detectors in the order of the plan, `normal` first.
@@ -114,7 +114,10 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
     Raises:
         RunError: a file of the main run is damaged.
     """
-    found = RunScores(accept=_accepted_shares(config))
+    found = RunScores()
+    for entry in config.plan:
+        for label in str(entry.params.get("detectors", "")).split("+"):
+            found.accept[label] = float(entry.params.get("accept", 0.95))
     _add(found, run)
     for place in config.inside:
         try:
@@ -125,7 +128,8 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
         except UnshakenError as error:
             found.notes[place], found.whole = f"left out: {error}", False
             continue
-        lacking = frame.unfinished + sum(frame.lacking().values()) or _unscored(there, own)
+        unscored = {c for c, _ in there.finished() - there.finished("scores")} - {"clean"}
+        lacking = frame.unfinished + sum(frame.lacking().values()) or unscored
         if lacking:
             found.notes[place] = "not finished: figures are of what is there; finish it with --resume"
             found.whole = False
@@ -138,22 +142,9 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
 
 
 def inside(run: RunDir, place: str) -> RunDir:
-    """A run in a folder of another."""
+    """Give the run in a folder of another run."""
     scheme, mark, path = run.path.rpartition("://")
     return RunDir(scheme + mark + posixpath.join(path, place))
-
-
-def _accepted_shares(config: RunConfig) -> dict[str, float]:
-    shares = {}
-    for entry in config.plan:
-        for label in str(entry.params.get("detectors", "")).split("+"):
-            shares[label] = float(entry.params.get("accept", 0.95))
-    return shares
-
-
-def _unscored(run: RunDir, config: RunConfig) -> int:
-    """Conditions whose answers are there and whose scores are not."""
-    return len({c for c, _ in run.finished() - run.finished("scores")} - {"clean"})
 
 
 def _add(found: RunScores, run: RunDir) -> None:

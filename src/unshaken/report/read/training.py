@@ -1,4 +1,4 @@
-"""The directory of a training run, read: its configuration, curves and result."""
+"""Read the directory of a training run: configuration, curves, result, and the audits before and after a repair."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.harden.engine.checks import MONITORS
 from unshaken.harden.engine.harden_file import NAME, HardenConfig, read_harden
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.measure import share
+from unshaken.measure import Comparison, Figure, share
+from unshaken.report.compare import ConditionComparison, RunComparison
+from unshaken.store.address import bare
 from unshaken.store.run_dir import RunDir
 
+PLACE = ("before-after", "compare.json")
 Record = dict[str, float]
 FIGURES = ("held_accuracy", "held_robust")
 """The columns of the curves that choose a checkpoint."""
@@ -108,7 +114,9 @@ def read_training(run: RunDir) -> TrainingRun:
 
 def _under_way(place: str, config: HardenConfig, curves: tuple[Record, ...]) -> TrainingRun:
     """What can be said of a run that has no result yet: the best so far, by the rule of the loop."""
-    by_rule, threat = config.training.get("select", "auto"), _threat(config)
+    recipes = [recipe for text in config.recipes if (recipe := recipe_of(text)) is not None]
+    threats = [{"norm": r.threat.norm, "eps": r.threat.eps} for r in recipes if r.threat is not None]
+    by_rule, threat = config.training.get("select", "auto"), threats[0] if threats else None
     by = ("robust" if threat else "clean") if by_rule == "auto" else by_rule
     checked = [c for c in curves if "held_accuracy" in c]
     column = FIGURES[by == "robust"]
@@ -147,14 +155,6 @@ def recipe_of(text: str) -> Recipe | None:
     return found if isinstance(found, Recipe) else None
 
 
-def _threat(config: HardenConfig) -> dict[str, Any] | None:
-    for text in config.recipes:
-        recipe = recipe_of(text)
-        if recipe is not None and recipe.threat is not None:
-            return {"norm": recipe.threat.norm, "eps": recipe.threat.eps}
-    return None
-
-
 def _curves(run: RunDir) -> tuple[Record, ...]:
     if not run.exists("curves.parquet"):
         return ()
@@ -166,3 +166,103 @@ def _curves(run: RunDir) -> tuple[Record, ...]:
     if any(not isinstance(v, int | float) for r in rows for v in r.values() if v is not None):
         raise RunError(f"{run}: curves.parquet is damaged (a value is no number); delete it for pages without curves")
     return tuple({k: v for k, v in r.items() if v is not None and math.isfinite(v)} for r in rows)
+
+
+# The comparison before and after a repair.
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class _Figure(_Record):
+    value: float = Field(ge=-1, le=1)
+    low: float | None
+    high: float | None
+    n: int = Field(ge=1)
+    interval: str
+
+    @model_validator(mode="after")
+    def _inside(self) -> _Figure:
+        self.figure()
+        return self
+
+    def figure(self) -> Figure:
+        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
+        return Figure(self.value, low, high, self.n, self.interval)
+
+
+class _Condition(_Record):
+    condition: str
+    method: str = ""
+    severity: int | None = None
+    eps: float | None = None
+    norm: str | None = None
+    baseline: _Figure
+    candidate: _Figure
+    difference: _Figure
+    lost: int = Field(ge=0)
+    gained: int = Field(ge=0)
+    p_value: float = Field(ge=0, le=1)
+    p_holm: float = Field(ge=0, le=1)
+    family: int = Field(ge=1)
+
+    def comparison(self) -> ConditionComparison:
+        n, before, after = self.difference.n, self.baseline.figure(), self.candidate.figure()
+        both = round(before.value * n) - self.lost
+        paired = Comparison(
+            n=n,
+            both_right=both,
+            lost=self.lost,
+            gained=self.gained,
+            both_wrong=n - both - self.lost - self.gained,
+            difference=self.difference.figure(),
+            p_value=self.p_value,
+            p_holm=self.p_holm,
+            family=self.family,
+        )
+        condition = Condition(self.condition, self.method or self.condition, self.severity, self.eps, self.norm)
+        return ConditionComparison(condition, before, after, paired)
+
+
+class _Comparison(_Record):
+    baseline: str
+    candidate: str
+    baseline_name: str
+    candidate_name: str
+    n: int = Field(ge=1)
+    conditions: tuple[_Condition, ...] = Field(min_length=1)
+    only_baseline: tuple[str, ...] = ()
+    only_candidate: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class _File(_Record):
+    comparisons: tuple[_Comparison, ...] = Field(min_length=1)
+
+
+def read_before_after(run: RunDir) -> RunComparison | None:
+    """The audits before and after a repair, paired; None for a training that is no repair.
+
+    Args:
+        run: of the training.
+
+    Raises:
+        RunError: the comparison is damaged.
+    """
+    if not run.exists(*PLACE):
+        return None
+    where = f"{run}: {'/'.join(PLACE)}"
+    advice = "make it again with unshaken compare BEFORE AFTER --out DIR/before-after, or delete it"
+    found = validate(_File, run.read_json(*PLACE), where, RunError, advice).comparisons[0]
+    return RunComparison(
+        baseline=bare(found.baseline),
+        candidate=bare(found.candidate),
+        baseline_name=found.baseline_name,
+        candidate_name=found.candidate_name,
+        n=found.n,
+        conditions=tuple(c.comparison() for c in found.conditions),
+        only_baseline=found.only_baseline,
+        only_candidate=found.only_candidate,
+        notes=found.notes,
+    )

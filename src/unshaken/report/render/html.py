@@ -26,7 +26,7 @@ _TAGS = {
 
 
 def render_html(page: Page) -> str:
-    """A page as one HTML file."""
+    """Render a page as one HTML file."""
     environment = _environment()
     script = environment.get_template("theme.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -54,7 +54,7 @@ def _draw(block: Block) -> Markup:
 
 
 def text(value: Text) -> Markup:
-    """A text with its marks.
+    """Render a text with its marks.
 
     >>> text(("a < b: ", Span("x", "code")))
     Markup('a &lt; b: <code>x</code>')

@@ -35,7 +35,7 @@ def render_notebook(page: Page, place: str = "") -> str:
 
 
 def pictures_card(title: str, images: Tensor, *, side: int = 64) -> str:
-    """Images side by side in a box.
+    """Render images side by side in a box.
 
     Args:
         title: of the box.

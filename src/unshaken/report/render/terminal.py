@@ -91,18 +91,14 @@ def _flag_lines(block: Flags) -> list[str]:
     return [line(f"flag {f.name}: {f.detail}") for f in block.flags]
 
 
-def _strong_part(value: Text) -> str:
-    """A value without its less important pieces."""
-    return "".join(p.text if isinstance(p, Span) else p for p in pieces(value) if getattr(p, "mark", "") != "soft")
-
-
 def _facts(block: Facts) -> RenderableType:
     from rich.table import Table as Drawn
     from rich.text import Text as Line
 
     drawn = Drawn.grid(padding=(0, 3, 0, 0))
     for name, value in block.facts:
-        drawn.add_row(Line(line(name)), Line(line(_strong_part(value))))
+        strong = (p.text if isinstance(p, Span) else p for p in pieces(value) if getattr(p, "mark", "") != "soft")
+        drawn.add_row(Line(line(name)), Line(line("".join(strong))))
     return drawn
 
 

@@ -7,11 +7,121 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from unshaken.core.imports import plugins
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.blocks import Block, Notice, Text, Tile
+from unshaken.report.read.frame import Frame
+from unshaken.report.read.methods import Methods
+from unshaken.store.config import RunConfig
+from unshaken.store.run_dir import RunDir
+
+if TYPE_CHECKING:
+    from unshaken.report.compare import RunComparison
+    from unshaken.report.gates import GateResult
+    from unshaken.report.pages.runs import Other
 
 __all__ = ["Report", "Section", "SectionFigures", "Source", "load_sections"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """What the figures of a run are made of.
+
+    Args:
+        run: its directory.
+        config: its configuration.
+        frame: its outcomes.
+        methods: what is known of its methods.
+        baseline: a run on the same samples to compare with.
+    """
+
+    run: RunDir
+    config: RunConfig
+    frame: Frame
+    methods: Methods
+    baseline: RunDir | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SectionFigures:
+    """The figures that a section computes.
+
+    Args:
+        data: parts of `summary.json`.
+        notes: figure or place to what a reader must know of it; they stand in `notes`.
+        complete: nothing lacks that the plan asked for.
+        kept: what the section's blocks need and `summary.json` does not hold.
+    """
+
+    data: Mapping[str, Any]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = True
+    kept: Any = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """What the blocks of a report are made of.
+
+    Args:
+        source: of the figures.
+        data: what `summary.json` holds.
+        kept: section to what it kept of its figures.
+        comparison: with the baseline, if there is one.
+        others: runs shown side by side with this one.
+        gates: what became of each gate.
+    """
+
+    source: Source
+    data: Mapping[str, Any]
+    kept: Mapping[str, Any]
+    comparison: RunComparison | None = None
+    others: Sequence[Other] = ()
+    gates: Sequence[GateResult] = ()
+
+
+class Section(ABC):
+    """A part of a report. `figures` reads rows; `blocks` arranges what it found for people.
+
+    A subclass says its `name`, the `table` of rows that it reads (without these rows it is left out), the `task` whose
+    runs it is for (None for all), its `order` on the page, and the `schema` of the parts of `summary.json` that it
+    fills, with what these hold without it (`empty`).
+    """
+
+    name: ClassVar[str]
+    table: ClassVar[str] = "outcomes"
+    task: ClassVar[str | None] = None
+    order: ClassVar[int] = 50
+    schema: ClassVar[Mapping[str, Any]] = {}
+    empty: ClassVar[Mapping[str, Any]] = {}
+
+    def figures(self, source: Source) -> SectionFigures:
+        """The figures, from rows and `run.json` alone; none for a section that shows those of others."""
+        return SectionFigures({})
+
+    @abstractmethod
+    def blocks(self, report: Report) -> Sequence[Block]:
+        """What a page shows of them; empty for nothing."""
+
+    def tiles(self, report: Report) -> Sequence[Tile]:
+        """The large numbers of the first screen."""
+        return ()
+
+    def notices(self, report: Report) -> Sequence[Notice]:
+        """What a reader must know before any number."""
+        return ()
+
+    def lead(self, report: Report) -> Sequence[Text]:
+        """Sentences for the head of the page."""
+        return ()
+
+    def reads(self, run: RunDir) -> bool:
+        """Whether a run has the rows of this section."""
+        return bool(run.names("rows", self.table, suffix=".parquet"))
 
 
 def load_sections() -> list[Section]:

@@ -11,7 +11,7 @@ from unshaken.report.blocks import Cell, Table
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Dot, Lane, Plot, Plots, Strip, Strips
 from unshaken.report.figures import plots
-from unshaken.report.sections.section import Report
+from unshaken.report.sections import Report
 
 OWN = "this run"
 
@@ -110,16 +110,14 @@ def heat_maps(report: Report) -> list[Table]:
             continue  # one number is no map
         lines = []
         for rows in members:
-            at = {r[key]: _heat(r, top) for r in rows}
+            at = {}
+            for r in rows:
+                value = float((cells.metric(r) or {})["value"])
+                lost = min(1.0, max(0.0, (top - value) / top)) if top else 0.0
+                title = f"{wording.condition_name(r)}: {wording.percent(value)}"
+                at[r[key]] = Cell(f"{100 * value:.0f}", heat=round(lost, 3), title=title)
             lines.append(cells.line(wording.series_name(rows[0]), *(at.get(s, Cell("")) for s in strengths)))
         name = "severity" if key == "severity" else f"ε ({wording.NORMS.get(norm, norm)})"
         heads = [str(s) if key == "severity" else show_budget(s) for s in strengths]
         found.append(Table(f"By {name}", cells.columns("change", *heads), tuple(lines), "heat"))
     return found
-
-
-def _heat(row: Row, top: float) -> Cell:
-    value = float((cells.metric(row) or {})["value"])
-    lost = min(1.0, max(0.0, (top - value) / top)) if top else 0.0
-    title = f"{wording.condition_name(row)}: {wording.percent(value)}"
-    return Cell(f"{100 * value:.0f}", heat=round(lost, 3), title=title)

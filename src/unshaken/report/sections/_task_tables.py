@@ -7,10 +7,11 @@ from typing import Any
 
 from unshaken.core.part import Condition
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Cell, Table, Text
+from unshaken.report.blocks import Block, Cell, Heading, Prose, Span, Table, Text
 from unshaken.report.cells import Row
 from unshaken.report.read.methods import ATTACK, OTHER
-from unshaken.report.sections.section import Source
+from unshaken.report.sections import Report, Source
+from unshaken.report.sections import _strengths as strengths
 
 CLASSIFICATION: Mapping[str, Any] = {
     "aggregates": dict.fromkeys(
@@ -40,21 +41,22 @@ CLASSIFICATION: Mapping[str, Any] = {
 """What `summary.json` holds of classification, where there is none."""
 
 
-def condition_row(source: Source, one: Condition, figures: Mapping[str, Row | None]) -> Row:
-    """A condition of `summary.json`.
+def condition_row(source: Source, one: Condition, figures: Mapping[str, Row | None], group: str | None = None) -> Row:
+    """Make the record of a condition in `summary.json`.
 
     Args:
         source: of the figures.
         one: the condition.
         figures: of the task, by name.
+        group: of the condition; None for what its method tells.
     """
-    family = ATTACK if one.id in source.frame.attacked else source.methods.family(one.method) or OTHER
+    group = group or (ATTACK if one.id in source.frame.attacked else source.methods.family(one.method) or OTHER)
     spent = source.frame.spent[one.id]
     strength: Row = {} if one.severity is None else {"severity": one.severity}
     if one.eps is not None:
         strength["eps"] = one.eps
     return {
-        "condition": one.id, "method": one.method, **strength, "norm": one.norm, "group": family,
+        "condition": one.id, "method": one.method, **strength, "norm": one.norm, "group": group,
         "accuracy": None, "consistency": None, **figures,
         "forwards": spent.forwards, "backwards": spent.backwards, "seconds": spent.seconds,
     }  # fmt: skip
@@ -92,6 +94,41 @@ def conditions_table(data: Mapping[str, Any], found: Mapping[str, Any], titles: 
         for row in data["conditions"]
     ]
     return Table(f"{about}, and the paired difference to the unchanged images in points.", heads, tuple(rows))
+
+
+def opening(report: Report, name: str, key: str, images: int) -> list[Text]:
+    """The figure of the unchanged images, and the change that lowers it most, as sentences.
+
+    Args:
+        report: of the run.
+        name: of the figure for people.
+        key: of the figure in a condition of `summary.json`.
+        images: unchanged images.
+    """
+    clean, worst = report.data["clean"], cells.worst_of(report.data["conditions"])
+    source, value = Span(report.data["provenance"]["data"], "code"), Span(wording.percent(clean["value"]), "strong")
+    texts: list[Text] = [
+        (f"The {name} on {images} unchanged images of ", source, " is ", value, f" ({wording.span(clean)}).")
+    ]
+    if worst:
+        left = Span(wording.percent(worst[key]["value"]), "strong")
+        texts.append((Span(wording.condition_name(worst), "strong"), " lowers it most: ", left, " are left."))
+    return texts
+
+
+def strength_blocks(report: Report, name: str) -> list[Block]:
+    """Curves and heat maps of a figure by the strength of each change.
+
+    Args:
+        report: of the run.
+        name: of the figure for people.
+    """
+    curves, heats = strengths.curves(report), strengths.heat_maps(report)
+    found: list[Block] = [Heading("By strength" if curves or heats else "All figures", "strength", "Strength")]
+    if curves:
+        text = f"{name} against the strength of the change, in per cent; the shade is the 95 % interval."
+        found += [Prose(text), *curves]
+    return [*found, *heats]
 
 
 def hundredths(value: float | None) -> str:

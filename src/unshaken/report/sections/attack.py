@@ -12,10 +12,9 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Details, Group, Heading, Prose, Span, Table, Text
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots
-from unshaken.report.figures import nearest, plots
-from unshaken.report.figures.turns import attacks
-from unshaken.report.sections import _examples
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.figures import plots
+from unshaken.report.figures.attacks import attacks, distances, minimal_norms, together
+from unshaken.report.sections import Report, Section, SectionFigures, Source, examples
 
 Data = Mapping[str, Any]
 DRAWN = 2
@@ -32,18 +31,18 @@ class AttackSection(Section):
     @override
     def figures(self, source: Source) -> SectionFigures:
         frame, run = source.frame, source.run
-        far = nearest.distances(frame, run)
+        far = distances(frame, run)
         data = {
             "attacks": attacks(frame, run),
-            "minimal_norms": nearest.minimal_norms(frame, run, far),
-            "norms": nearest.together(frame, far),
+            "minimal_norms": minimal_norms(frame, run, far),
+            "norms": together(frame, far),
         }
         return SectionFigures(data)
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
         data = report.data
-        shown = _examples.galleries(report, cells.is_attack)
+        shown = examples.galleries(report, cells.is_attack)
         if not (data["attacks"] or data["minimal_norms"] or shown):
             return ()
         found: list[Block] = [Heading("Attacks", "attacks", "Attacks"), Prose(opening(data))]
@@ -57,7 +56,7 @@ class AttackSection(Section):
         if shown:
             text = (
                 "For each attack the images that it changed for the worse most: correct before and wrong now, by the "
-                f"rise of the loss; of nearest examples the nearest. {_examples.AROUND}"
+                f"rise of the loss; of nearest examples the nearest. {examples.AROUND}"
             )
             found += [Heading("Adversarial examples", level=3), Prose(text, "small"), *shown]
         return found

@@ -16,7 +16,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Heading, Prose, Table
 from unshaken.report.cells import Row
 from unshaken.report.read.frame import Frame
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections import Report, Section, SectionFigures, Source
 
 CONTROL = "background-mirror"
 """The method whose edit keeps the attributes of the background."""

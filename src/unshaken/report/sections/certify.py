@@ -6,27 +6,35 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from typing_extensions import override
 
+from unshaken import measure
 from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Items, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures import plots
-from unshaken.report.figures.certified import certified
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.figures.outcomes import right_under
+from unshaken.report.read.frame import Frame
+from unshaken.report.read.methods import Methods
+from unshaken.report.sections import Report, Section, SectionFigures, Source
+from unshaken.run import RunConfig
+from unshaken.run.flags import broken
+from unshaken.store.run_dir import RunDir
 
 _EDGE = 1.05  # of the largest size, so that the last step is seen
 _REASONS = 8
 """Reasons shown."""
-
 Size = tuple[float, Row | None, Row | None, Row | None]
 """A size of change: the share certified and correct, the share certified, the accuracy under an attack."""
 
 
 class CertifySection(Section):
-    """Certified accuracy."""
+    """Certified accuracy at each size of change, beside the accuracy under attack."""
 
     name = "certify"
     table = "certificates"
@@ -63,7 +71,11 @@ class CertifySection(Section):
             "The share of images whose class is proven to stay the same under every change of at most a size. An "
             "attack on the same predictor bounds the robust accuracy from above: the truth lies between the two."
         )
-        drawn = certified_plots(data)
+        drawn = [
+            _plot(one)
+            for one in data["certified"]
+            if one["radii"] and len(one["radii"]) + len(one["attacked"]) > 1  # a stair needs two steps
+        ]
         found: list[Block] = [Heading("Certified robustness", "certified", "Certificates"), Prose(text)]
         found += [Plots(tuple(drawn))] if drawn else []
         return [*found, *(b for one in data["certified"] for b in _condition(one))]
@@ -168,11 +180,6 @@ def certified_rows(one: Row) -> list[Size]:
     ]
 
 
-def certified_plots(data: Mapping[str, Any]) -> list[Plot]:
-    """Certified accuracy against the size, a stair each, beside what an attack leaves; those with two steps or more."""
-    return [_plot(one) for one in data["certified"] if len(one["radii"]) + len(one["attacked"]) > 1 and one["radii"]]
-
-
 def _plot(one: Row) -> Plot:
     norm = wording.NORMS.get(one["norm"], str(one["norm"]))
     key = "accuracy" if one["radii"][0]["accuracy"] else "certified"
@@ -220,6 +227,111 @@ def cost(one: Row) -> str:
         f"{samples['mean']:,.0f} votes a sample on average (half took {samples['median']:,.0f} or fewer, the most "
         f"{samples['most']:,}), {wording.seconds(one['seconds'])} in all"
     )
+
+
+def certified(run: RunDir, config: RunConfig, frame: Frame, methods: Methods) -> list[Row]:
+    """For each certified condition, what holds at each radius, beside what an attack leaves.
+
+    A sample counts when the method did not abstain and its radius is at least the one asked for; `accuracy` counts
+    those whose certified class is the label as well, and is null where labels or classes are unknown.
+
+    Args:
+        run: its rows alone are read.
+        config: of the run.
+        frame: its outcomes.
+        methods: of the run.
+
+    Returns:
+        One record a condition; see `certified` in `summary.schema.json`.
+    """
+    if not run.names("rows", "certificates", suffix=".parquet"):
+        return []
+    table, subjects = run.rows("certificates"), methods.subjects()
+    table = table.filter(pc.is_null(table["error"]))
+    names = pc.unique(table["condition"]).to_pylist()
+    parts = {name: table.filter(pc.equal(table["condition"], name)) for name in names}
+    wrong = broken(_moved(run), table, subjects)
+    found = []
+    for name, part in parts.items():
+        attacked = _attacked(frame, part, subjects, set(parts))
+        sizes = [*methods.radii(name), *(a["radius"] for a in attacked["attacked"])]
+        found.append(
+            {**_one(part, sizes), **attacked, "precision": config.precision, "broken": list(wrong.get(name, ()))}
+        )
+    return found
+
+
+def _one(rows: pa.Table, sizes: list[float]) -> Row:
+    n, first = len(rows), {k: rows[k][0].as_py() for k in ("condition", "method", "norm", "alpha")}
+    abstained = rows["abstained"].fill_null(False).to_numpy()
+    radius = np.where(abstained, 0.0, rows["radius"].to_numpy())
+    judged = not rows["label"].null_count and not rows["prediction"].null_count
+    right = rows["label"].to_numpy() == rows["prediction"].to_numpy() if judged else None
+    samples = rows["samples"].to_numpy()
+
+    def share(holds: Any) -> Row:
+        return measure.share(int(holds.sum()), n).to_json()
+
+    return {
+        **first,
+        "abstained": share(abstained),
+        "samples": {"mean": float(samples.mean()), "median": float(np.median(samples)), "most": int(samples.max())},
+        "seconds": float(pc.sum(rows["seconds"]).as_py() or 0.0),
+        "average_radius": None if right is None else float((radius * right).mean()),
+        "reasons": _counted(rows),
+        "radii": [
+            {
+                "radius": float(r),
+                "certified": share((radius >= r) & ~abstained),
+                "accuracy": None if right is None else share((radius >= r) & ~abstained & right),
+            }
+            for r in sorted({*_grid(radius[~abstained]).tolist(), *sizes})
+        ],
+    }
+
+
+def _attacked(frame: Frame, rows: pa.Table, subjects: Mapping[str, str], certified: set[str]) -> Row:
+    """The accuracy of the certified predictor: on unchanged images, and after attacks of each budget."""
+    name, norm = rows["condition"][0].as_py(), rows["norm"][0].as_py()
+    clean = right_under(frame, frame.column(name))
+    at: dict[float, list[int]] = {}
+    for place, one in enumerate(frame.conditions):
+        same = one.norm == norm and subjects.get(one.id) == subjects.get(name)
+        if one.eps is not None and same and one.id not in certified:
+            at.setdefault(one.eps, []).append(place)
+    figures = []
+    for eps, places in sorted(at.items()):
+        columns = frame.right[:, places]
+        known = (columns >= 0).all(1)
+        if known.any():
+            share = measure.share(int((columns[known] == 1).all(1).sum()), int(known.sum()))
+            figures.append({"radius": eps, "accuracy": share.to_json()})
+    return {"clean": None if clean is None else clean.to_json(), "attacked": figures}
+
+
+def _moved(run: RunDir) -> pa.Table:
+    columns = ["id", "condition", "norm", "prediction", "distance", "error"]
+    rows = run.rows("outcomes", columns)
+    return rows.filter(pc.is_null(rows["error"]))
+
+
+def _counted(rows: pa.Table) -> dict[str, int]:
+    """The reasons given, those that differ in numbers only counted together; the most frequent first."""
+    if "reason" not in rows.column_names:
+        return {}
+    texts = [_plain(t) for t in rows["reason"].to_pylist() if t]
+    names, counts = np.unique(texts, return_counts=True) if texts else ((), ())
+    return dict(sorted(zip(map(str, names), map(int, counts), strict=True), key=lambda pair: -pair[1]))
+
+
+def _plain(reason: str) -> str:
+    return " ".join("n" if w.strip(",:;.").isdigit() else w for w in reason.split())
+
+
+def _grid(radius: Any, most: int = 20) -> Any:
+    """The radii to report: all that occur, or `most` quantiles of them."""
+    found = np.unique(radius)
+    return found if len(found) <= most else np.unique(np.quantile(found, np.linspace(0, 1, most), method="nearest"))
 
 
 section = CertifySection()

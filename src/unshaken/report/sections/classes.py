@@ -11,7 +11,7 @@ from unshaken.report.blocks import Block, Column, Columns, Details, Facts, Headi
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plot, Plots, Trace
 from unshaken.report.figures import plots
-from unshaken.report.sections.section import Report, Section
+from unshaken.report.sections import Report, Section
 
 FEW, MOST = 20, 300
 """Classes shown at once, and behind a title."""
@@ -32,17 +32,16 @@ class Classes(Section):
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        found, classes = list[Block](), sorted(report.data["classes"], key=_weakness)
+        def weakness(row: Row) -> list[float]:
+            return [float((row[k] or row["clean"])["value"]) for k in ("worst_natural", "worst_case", "clean")]
+
+        found, classes = list[Block](), sorted(report.data["classes"], key=weakness)
         if classes:
             found += [Heading("By class", "classes", "Classes"), _table(classes[:FEW])]
         if len(classes) > FEW:
             rest = classes[FEW:MOST]
             found.append(Details(f"The other {len(classes) - FEW} classes", (_table(rest),)))
         return [*found, *_calibration(report)]
-
-
-def _weakness(row: Row) -> list[float]:
-    return [float((row[k] or row["clean"])["value"]) for k in ("worst_natural", "worst_case", "clean")]
 
 
 def _table(classes: Sequence[Row]) -> Table:

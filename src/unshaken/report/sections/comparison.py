@@ -8,13 +8,14 @@ from typing_extensions import override
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Table
-from unshaken.report.compare import compare_frames
-from unshaken.report.comparisons import RunComparison
-from unshaken.report.drawings import Dot, Lane, Strip, Strips
+from unshaken.report.compare import RunComparison, compare_frames
+from unshaken.report.drawings import Strips
+from unshaken.report.figures import plots
 from unshaken.report.read.frame import read_frame
+from unshaken.report.sections import Report, Section, SectionFigures, Source
 from unshaken.report.sections import _strengths as strengths
-from unshaken.report.sections._outcome_tables import measured
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections.outcomes import measured
+from unshaken.run import read_config
 from unshaken.store.config import read_config
 
 
@@ -83,25 +84,16 @@ VERDICTS = {"better": Span("▲ better", "good"), "worse": Span("▼ worse", "ba
 
 def difference_strips(comparison: RunComparison) -> Strips:
     """Each condition's difference on an axis that holds the largest."""
-    ends = [abs(e) for c in comparison.conditions for e in (c.paired.difference.low, c.paired.difference.high)]
-    scale = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0) if s >= max(ends) or s == 1.0)
-
-    def place(value: float) -> float:
-        return round(50 + 50 * max(-1.0, min(1.0, value / scale)), 2)
-
-    strips = []
+    rows = []
     for one in comparison.conditions:
-        d, word = one.paired.difference, one.verdict if one.verdict in VERDICTS else "level"
-        text = f"{100 * d.value:+.1f}"
-        lane = Lane("", (Dot(place(d.value), text, word != "level"),), place(d.low), place(d.high), word)
-        strips.append(Strip(wording.name_of(one.condition), "", (lane,), text, (word,)))
+        tone = one.verdict if one.verdict in VERDICTS else "level"
+        rows.append((wording.name_of(one.condition), "", one.paired.difference.to_json(), tone, (tone,)))
     caption = (
         f"Change of the {comparison.measure} in percentage points, with its 95 % interval; to the right is better. "
         "Filled dots are better or worse by more than chance explains; a hollow dot is level: no significant "
         "difference."
     )
-    ticks = (f"−{100 * scale:g}", "0", f"+{100 * scale:g}")
-    return Strips(caption, ("condition", "points"), ticks, tuple(strips), 50)
+    return plots.difference_strips(caption, "condition", rows)
 
 
 section = Comparisons()

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from typing_extensions import override
 
+from unshaken import measure
+from unshaken.core.classifier import NO_CLASS
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Group, Heading, Prose, Span, Table, TableRow
 from unshaken.report.cells import Row
-from unshaken.report.sections.section import Report, Section
+from unshaken.report.figures.pictures import class_name
+from unshaken.report.read.frame import ABSENT, Frame
+from unshaken.report.sections import Report, Section
 
+LARGEST_MATRIX = 20
+"""Classes of the largest matrix that is given; above it there are pairs only."""
+MOST_PAIRS = 20
+"""Pairs of classes that are given."""
 PAIRS, NAMED = 8, 3
 """Pairs of a condition in the table, and in the sentence."""
 
@@ -28,9 +37,18 @@ class Confusion(Section):
         shown = [one for one in report.data["confusion"] if one["wrong"]]
         if not shown:
             return ()
-        names = condition_names(report.data)
-        sentences = " ".join(_sentence(one, names) for one in shown)
-        found: list[Block] = [Heading("Confusions", "confusion", "Confusions"), Prose(sentences, brief=True)]
+        names = {"clean": "unchanged images"}
+        names |= {row["condition"]: wording.condition_name(row) for row in report.data["conditions"]}
+        sentences = []
+        for one in shown:
+            pairs = [
+                f"{p['name']} taken for {p['predicted_name']} ({p['count']} of {p['share']['n']})"
+                for p in one["pairs"][:NAMED]
+            ]
+            clean = one["condition"] == "clean"
+            where = "Confused most often on unchanged images:" if clean else f"Under {names[one['condition']]}:"
+            sentences.append(f"{where} {', '.join(pairs)}.")
+        found: list[Block] = [Heading("Confusions", "confusion", "Confusions"), Prose(" ".join(sentences), brief=True)]
         matrices = [_matrix(one, names) for one in shown if one["matrix"]]
         if matrices:
             text = (
@@ -39,27 +57,6 @@ class Confusion(Section):
             )
             found += [Prose(text, "small"), *matrices]
         return [*found, _table(shown, names)]
-
-
-def condition_names(data: Mapping[str, Any]) -> dict[str, str]:
-    """Conditions by id, for people."""
-    return {"clean": "unchanged images"} | {r["condition"]: wording.condition_name(r) for r in data["conditions"]}
-
-
-def _sentence(one: Row, names: Mapping[str, str]) -> str:
-    pairs = [
-        f"{p['name']} taken for {p['predicted_name']} ({p['count']} of {p['share']['n']})" for p in one["pairs"][:NAMED]
-    ]
-    return f"{_under(one, names)} {', '.join(pairs)}."
-
-
-def _under(one: Row, names: Mapping[str, str]) -> str:
-    """Where, at the start of a sentence."""
-    return (
-        "Confused most often on unchanged images:"
-        if one["condition"] == "clean"
-        else f"Under {names[one['condition']]}:"
-    )
 
 
 def _matrix(one: Row, names: Mapping[str, str]) -> Table:
@@ -94,6 +91,54 @@ def _table(shown: Sequence[Row], names: Mapping[str, str]) -> Table:
         Column("of the true class"),
     )
     return Table(caption, heads, tuple(rows), "narrow")
+
+
+def confusion(frame: Frame, condition: str, names: Sequence[str]) -> dict[str, Any] | None:
+    """Which classes the model takes for which under one condition.
+
+    Args:
+        frame: outcomes of the run.
+        condition: its id.
+        names: of the classes.
+
+    Returns:
+        One record of `confusion` in `summary.json`; None where no sample has a label and a row. Outputs of NaN
+        or infinity are a class of their own.
+    """
+    predicted = frame.prediction[:, frame.column(condition)]
+    known = (frame.labels >= 0) & (predicted != ABSENT)
+    if not known.any():
+        return None
+    labels, predicted = frame.labels[known], predicted[known].astype(np.int64)
+    classes = max(len(names), int(labels.max()) + 1, int(predicted.max()) + 1)
+    if (predicted == NO_CLASS).any():  # wrong answers, in a class of their own behind all others
+        names = [*(class_name(names, k) for k in range(classes)), class_name(names, NO_CLASS)]
+        predicted, classes = np.where(predicted == NO_CLASS, classes, predicted), classes + 1
+    codes, counts = np.unique(labels * classes + predicted, return_counts=True)
+    cells = [(int(code) // classes, int(code) % classes, int(n)) for code, n in zip(codes, counts, strict=True)]
+    size = np.bincount(labels)
+    wrong = sorted((c for c in cells if c[0] != c[1]), key=lambda c: (-c[2], -c[2] / size[c[0]], c[:2]))
+    matrix = np.zeros((classes, classes), np.int64) if classes <= LARGEST_MATRIX else None
+    if matrix is not None:
+        np.add.at(matrix, (labels, predicted), 1)
+    return {
+        "condition": condition,
+        "n": len(labels),
+        "wrong": sum(n for *_, n in wrong),
+        "pairs": [
+            {
+                "label": label,
+                "name": class_name(names, label),
+                "predicted": other,
+                "predicted_name": class_name(names, other),
+                "count": n,
+                "share": measure.share(n, int(size[label])).to_json(),
+            }
+            for label, other, n in wrong[:MOST_PAIRS]
+        ],
+        "names": [] if matrix is None else [class_name(names, k) for k in range(classes)],
+        "matrix": None if matrix is None else matrix.tolist(),
+    }
 
 
 section = Confusion()

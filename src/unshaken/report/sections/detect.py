@@ -7,20 +7,20 @@ from typing import Any
 
 from typing_extensions import override
 
+from unshaken.core.numbers import show_budget
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Heading, Items, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Plots
 from unshaken.report.figures.detected import COVARIATE, detected
 from unshaken.report.read.scores import RunScores, read_scores
-from unshaken.report.sections import _detector_plots as drawn
-from unshaken.report.sections._detector_attacks import budget_name, evasion
-from unshaken.report.sections._detector_pictures import galleries
+from unshaken.report.sections import Report, Section, SectionFigures, Source, _detectors
 from unshaken.report.sections._detectors import (
     at_set,
     beside_best,
     by_auroc,
     front,
+    galleries,
     headline,
     milliseconds,
     passes,
@@ -28,11 +28,9 @@ from unshaken.report.sections._detectors import (
     set_name,
     sets_of,
 )
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
 
 _ERRORS = 5
 """Samples without a score that are named, a detector."""
-
 FPR = (
     "Two figures are called FPR@95. “Accepted” is the share of abnormal images accepted where 95 % of the normal are "
     "accepted; “false alarms” is the share of normal images rejected where 95 % of the abnormal are rejected."
@@ -40,7 +38,7 @@ FPR = (
 
 
 class DetectSection(Section):
-    """Input screening by detectors."""
+    """What detectors of abnormal inputs separate, accept and cost."""
 
     name = "detect"
     table = "scores"
@@ -86,7 +84,7 @@ class DetectSection(Section):
             _together(detectors, front(data) if len(detectors) > 1 else set()),
             Prose(_cost_note(sets), "small"),
         ]
-        if plot := drawn.front_plot(data):
+        if plot := _detectors.front_plot(data):
             found.append(Plots((plot,)))
         if sets:
             tables = tuple(_set_table(group, detectors) for group in sets)
@@ -230,7 +228,7 @@ def _errors(detectors: list[Row]) -> list[Block]:
 
 def _score_plots(data: Mapping[str, Any], scores: RunScores) -> list[Block]:
     found = list[Block]()
-    if densities := drawn.densities(data, scores):
+    if densities := _detectors.densities(data, scores):
         which = ", for the best detector and others that are fast or close"
         text = (
             "Share of images at each score, of normal images (filled) and of each set"
@@ -238,7 +236,7 @@ def _score_plots(data: Mapping[str, Any], scores: RunScores) -> list[Block]:
             "rejected; scores beyond the axis are counted at its ends."
         )
         found += [Heading("Distribution of the scores", level=3), Prose(text, "small"), Plots(tuple(densities), "half")]
-    if curves := drawn.curves(data, scores):
+    if curves := _detectors.curves(data, scores):
         text = (
             "Per cent of each set rejected (upwards) against the per cent of normal images rejected with it, at every "
             "threshold; the axis is logarithmic, the shade the 95 % interval at each rate."
@@ -248,6 +246,44 @@ def _score_plots(data: Mapping[str, Any], scores: RunScores) -> list[Block]:
             text += f" The first {len(curves)} of {sets} sets are drawn; all figures are in the tables."
         found += [Heading("ROC curves", level=3), Prose(text, "small"), Plots(tuple(curves), "half")]
     return found
+
+
+def evasion(data: Mapping[str, Any]) -> list[Block]:
+    """The detectors under attack, one table a budget, the lowest adaptive share first."""
+    budgets: dict[tuple[str, float], list[tuple[str, Row]]] = {}
+    for detector in data["detection"]:
+        for one in detector["attacked"]:
+            budgets.setdefault((one["norm"], one["eps"]), []).append((detector["condition"], one))
+    if not budgets:
+        return []
+
+    def evaded(member: tuple[str, Row]) -> float:
+        return float((member[1]["adaptive"] or member[1]["naive"] or {"past": {"value": 1.0}})["past"]["value"])
+
+    text = (
+        "Images changed within a budget so that the model gives a wrong class and the detector accepts them. The "
+        "naive figure takes examples made for the model alone; the adaptive one attacks model and detector together. "
+        "Only the adaptive figure says what the detector withstands, and it is a lower bound of what an attacker can "
+        "do."
+    )
+    found: list[Block] = [Heading("Attacks on the detectors", level=3), Prose(text)]
+    for (norm, eps), members in budgets.items():
+        n = max(one["n"] for _, one in members)
+        rows = [
+            cells.line(
+                name, *(cells.share(one[k] and one[k]["past"], bar=True, bad=True) for k in ("naive", "adaptive"))
+            )
+            for name, one in sorted(members, key=evaded)
+        ]
+        title = f"{budget_name(norm, eps)}: share of {n} attacked images that evade model and detector"
+        head = cells.columns(f"evade, {budget_name(norm, eps)}", "naive", "adaptive")
+        found.append(Table(title, head, tuple(rows), "narrow", brief=True))
+    return found
+
+
+def budget_name(norm: str, eps: float) -> str:
+    """A budget for people: `L∞, ε 8/255`."""
+    return f"{wording.NORMS.get(norm, norm)}, ε {show_budget(eps)}"
 
 
 section = DetectSection()

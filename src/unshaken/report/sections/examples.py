@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from typing_extensions import override
 
-from unshaken.report import cells
-from unshaken.report.blocks import Block, Heading, Prose
-from unshaken.report.sections import _examples
-from unshaken.report.sections.section import Report, Section
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Text
+from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.figures.pictures import BUDGET, Example, Examples, examples_of
+from unshaken.report.sections import Report, Section
+
+AROUND = "The difference is shown around grey, amplified as stated."
 
 
 class ExamplesOfChanges(Section):
@@ -21,11 +25,62 @@ class ExamplesOfChanges(Section):
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        found = _examples.galleries(report, lambda row: not cells.is_attack(row))
+        found = galleries(report, lambda row: not cells.is_attack(row))
         if not found:
             return ()
-        text = f"The most damaging of the pictures kept for each change. {_examples.AROUND}"
+        text = f"The most damaging of the pictures kept for each change. {AROUND}"
         return (Heading("Examples", "examples", "Examples"), Prose(text), *found)
+
+
+# Galleries of unchanged images beside changed ones.
+
+
+def galleries(report: Report, wanted: Callable[[Mapping[str, Any]], bool]) -> list[Details]:
+    """The most damaging examples of some conditions, one gallery each, the lowest accuracy first.
+
+    Args:
+        report: of the run.
+        wanted: whether a condition of the summary is shown.
+    """
+    source, data = report.source, report.data
+    every = (*cells.changes_of(data), *data["minimal_norms"])
+    conditions = [c for c in every if wanted(c)]
+    size = BUDGET if len(conditions) == len(every) else BUDGET // 2
+    found = examples_of(source.run, source.config, source.frame, conditions, size=size)
+    found.sort(key=lambda g: float((cells.metric(g.condition) or {"value": 1})["value"]))
+    broken = [g for g in found if g.condition.get("eps") and any(e.fooled for e in g.examples)]
+    smallest = min(broken, key=lambda g: float(g.condition["eps"]), default=None)
+    return [_gallery(one, is_open=number == 0 or one is smallest) for number, one in enumerate(found)]
+
+
+def _gallery(found: Examples, *, is_open: bool) -> Details:
+    name = wording.condition_name(dict(found.condition))
+    exhibits = tuple(_exhibit(one, name, found.condition["norm"]) for one in found.examples)
+    note = f"{len(found.examples)} of {found.kept} that were kept"
+    return Details(name, (Gallery(exhibits, found.small),), note, is_open)
+
+
+def _exhibit(one: Example, name: str, norm: str | None) -> Exhibit:
+    pictures = (
+        Picture(one.clean, f"Unchanged image of sample {one.id}", "unchanged"),
+        Picture(one.changed, f"The same under {name}", "changed"),
+        Picture(one.difference, f"Their difference, amplified {one.factor} times", f"difference ×{one.factor}"),
+    )
+    before, after = (wording.percent(c, 0) for c in (one.before_confidence, one.after_confidence))
+    lines: list[Text] = [("True: ", Span(one.label, "strong"))] if one.label is not None else []
+    verdict: tuple[str | Span, ...] = ()
+    if one.fooled:
+        verdict = (" ", Span("✗ now wrong" if one.label is not None else "✗ now another", "bad"))
+    elif one.label is not None and one.label == one.after:
+        verdict = (" ", Span("✓ still correct", "good"))
+    change = (f"{one.before} ", Span(before, "soft"), f" → {one.after} ", Span(after, "soft"))
+    lines.append((*change, *verdict))
+    if one.distance and norm:
+        by = f", found by {one.broken_by}" if one.broken_by and one.fooled else ""
+        lines.append(
+            Span(f"changed by {wording.distance(one.distance, norm)} ({wording.NORMS.get(norm, norm)}){by}", "soft")
+        )
+    return Exhibit(pictures, (*lines, Span(one.id, "code")))
 
 
 section = ExamplesOfChanges()

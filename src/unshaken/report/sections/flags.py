@@ -14,7 +14,8 @@ from unshaken.report import cells
 from unshaken.report.blocks import Block, Doubt, Flags, Heading, Notice, Prose, Span
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections import Report, Section, SectionFigures, Source
+from unshaken.run import RunConfig, read_config
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from unshaken.report.blocks import Block, Heading, Items, Notice, Span, Text
-from unshaken.report.sections.section import Report, Section
+from unshaken.report.sections import Report, Section
 
 
 class Gates(Section):
-    """One line a gate."""
+    """The results of all gates, one line each."""
 
     name = "gates"
     order = 6

@@ -13,9 +13,8 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures import pictures
-from unshaken.report.figures.heat import heat
-from unshaken.report.figures.pictures import Example, Examples, examples_of
-from unshaken.report.sections.section import Report, Section
+from unshaken.report.figures.pictures import Example, Examples, examples_of, heat
+from unshaken.report.sections import Report, Section
 from unshaken.store.run_dir import RunDir
 
 SHOWN = 6

@@ -15,7 +15,7 @@ from unshaken.measure import fmr, share
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Heading, Prose, Table, Tile
 from unshaken.report.cells import Row
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections import Report, Section, SectionFigures, Source
 
 FIGURE = {"$ref": "#/$defs/figure_or_null"}
 PARTS = ("standard", "perturbed", "fmr", "validated", "stepped")
@@ -112,8 +112,8 @@ def _correct(source: Source, condition: str) -> dict[str, bool]:
 def _held_out(rows: Sequence[Row]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("held_out", "held_out_clean"):
-        said = [r[name] for r in rows if r[name] is not None]
-        found[name] = share(sum(said), len(said)).to_json() if said else None
+        answers = [r[name] for r in rows if r[name] is not None]
+        found[name] = share(sum(answers), len(answers)).to_json() if answers else None
     return found
 
 

@@ -7,21 +7,34 @@ from typing import Any
 
 from typing_extensions import override
 
-from unshaken.core.part import CLEAN, Condition
+from unshaken.core.part import CLEAN
 from unshaken.measure import Figure, WorstCase
-from unshaken.report.blocks import Block, Details, Heading, Prose, Text, Tile
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Cell, Column, Details, Facts, Heading, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
-from unshaken.report.figures import budgets, outcomes
-from unshaken.report.figures.confusion import confusion
-from unshaken.report.figures.headline import headline
+from unshaken.report.figures import attacks, outcomes
 from unshaken.report.gates.figures import NON_FINITE
 from unshaken.report.read.frame import Frame
-from unshaken.report.read.methods import ATTACK, OTHER, Methods
-from unshaken.report.sections import _headline
-from unshaken.report.sections import _outcome_tables as tables
+from unshaken.report.sections import Report, Section, SectionFigures, Source, _headline
 from unshaken.report.sections import _strengths as strengths
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections._headline import headline
+from unshaken.report.sections._task_tables import condition_row
+from unshaken.report.sections.confusion import confusion
+from unshaken.run import RunConfig
 from unshaken.store.config import RunConfig
+
+TITLES = {
+    "mean_error": "mean error under corruptions",
+    "mce": "mCE (mean corruption error, relative to AlexNet)",
+    "relative_mce": "relative mCE",
+    "worst_case": "correct under every change",
+    "worst_natural": "correct under every change without an attacker",
+    "worst_attack": "correct under every attack",
+    "ece": "expected calibration error (ECE)",
+    "brier": "Brier score",
+    "non_finite": "images with outputs that are not finite",
+}
+"""Aggregates for people."""
 
 
 class Outcomes(Section):
@@ -38,7 +51,12 @@ class Outcomes(Section):
         error, brier, classes, note = outcomes.calibration(frame, source.run)
         if note:
             notes["calibration"] = note
-        worst = _worst_cases(frame)
+        # Clean images always count in; nearest examples at any distance are in none of the three.
+        kinds = {"worst_case": [*frame.natural, *frame.attacks], "worst_natural": frame.natural}
+        worst = {
+            name: outcomes.worst_case(frame, [0, *sorted(columns)]) if columns and frame.labelled else None
+            for name, columns in (kinds | {"worst_attack": frame.attacks}).items()
+        }
         notes |= _worst_notes(frame, worst)
         aggregates, more = outcomes.corruption_figures(frame, config, classes, source.methods)
         aggregates |= {name: found and found.accuracy for name, found in worst.items()}
@@ -46,11 +64,11 @@ class Outcomes(Section):
         places = sorted(frame.natural + frame.attacks + frame.aside)
         data: dict[str, Any] = {
             "clean": _json(outcomes.right_under(frame, 0)),
-            "conditions": [_condition(frame, j, source.methods) for j in places],
+            "conditions": [_condition(source, j) for j in places],
             "aggregates": {name: _json(figure) for name, figure in aggregates.items()},
             "worst_case": _worst(worst["worst_case"]),
-            "robust": budgets.robust_by_budget(frame) if frame.labelled else [],
-            "budgets": budgets.attacks_by_budget(frame) if frame.labelled else [],
+            "robust": attacks.robust_by_budget(frame) if frame.labelled else [],
+            "budgets": attacks.attacks_by_budget(frame) if frame.labelled else [],
             "calibration": _calibration(error),
             "classes": outcomes.by_class(frame, config.classes, {k: worst[k] for k in ("worst_natural", "worst_case")}),
         }
@@ -71,7 +89,7 @@ class Outcomes(Section):
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
         curves, heats = strengths.curves(report), strengths.heat_maps(report)
-        what = tables.measured(report)
+        what = measured(report)
         found: list[Block] = [Heading("By strength" if curves or heats else "All figures", "strength", "Strength")]
         if curves:
             line = ", the dashed line the unchanged images" if report.data["clean"] else ""
@@ -83,8 +101,8 @@ class Outcomes(Section):
                 Prose(f"{what}, in per cent; the redder, the more was lost."),
                 *heats,
             ]
-        found.append(Details("All figures as a table", tables.condition_tables(report)))
-        if facts := tables.aggregates(report.data):
+        found.append(Details("All figures as a table", condition_tables(report)))
+        if facts := aggregates(report.data):
             found.append(Details("Aggregates, and why some are absent", facts))
         return found
 
@@ -93,18 +111,6 @@ def _confusions(frame: Frame, config: RunConfig, shown: Row | None) -> list[Row]
     """Confusions on the unchanged images, and under the condition of the headline."""
     names = [CLEAN.id, *([shown["condition"]] if shown and shown["condition"] else [])]
     return [one for name in names if (one := confusion(frame, name, config.classes)) is not None]
-
-
-def _worst_cases(frame: Frame) -> dict[str, WorstCase | None]:
-    """The worst of all conditions, of those that need no attacker, and of the attacks; clean images always count in.
-
-    Nearest examples at any distance are in none of them.
-    """
-    kinds = {"worst_case": frame.natural + frame.attacks, "worst_natural": frame.natural, "worst_attack": frame.attacks}
-    return {
-        name: outcomes.worst_case(frame, [0, *sorted(columns)]) if columns and frame.labelled else None
-        for name, columns in kinds.items()
-    }
 
 
 def _worst_notes(frame: Frame, worst: Mapping[str, WorstCase | None]) -> dict[str, str]:
@@ -121,30 +127,14 @@ def _json(figure: Figure | None) -> Row | None:
     return None if figure is None else figure.to_json()
 
 
-def _condition(frame: Frame, place: int, methods: Methods) -> Row:
-    one = frame.conditions[place]
-    strength: Row = {} if one.severity is None else {"severity": one.severity}
-    if one.eps is not None:
-        strength["eps"] = one.eps
-    spent = frame.spent[one.id]
-    return {
-        "condition": one.id,
-        "method": one.method,
-        **strength,
-        "norm": one.norm,
-        "group": _group(frame, one, methods),
+def _condition(source: Source, place: int) -> Row:
+    frame = source.frame
+    figures = {
         "accuracy": _json(outcomes.right_under(frame, place)),
         "consistency": _json(outcomes.consistent_under(frame, place)),
-        "forwards": spent.forwards,
-        "backwards": spent.backwards,
-        "seconds": spent.seconds,
     }
-
-
-def _group(frame: Frame, one: Condition, methods: Methods) -> str:
-    if one.id in frame.apart:
-        return frame.apart[one.id]
-    return ATTACK if one.id in frame.attacked else methods.family(one.method) or OTHER
+    one = frame.conditions[place]
+    return condition_row(source, one, figures, group=frame.apart.get(one.id))
 
 
 def _gaps(frame: Frame, config: RunConfig) -> dict[str, str]:
@@ -194,6 +184,87 @@ def _calibration(error: Any) -> Row | None:
     ]
     names = ("bias", "p_calibrated", "signed_gap", "max_gap", "binning")
     return {"ece": error.ece.to_json(), **{k: getattr(error, k) for k in names}, "bins": bins}
+
+
+# Tables of all conditions, and the aggregates over them.
+
+
+def measured(report: Report) -> str:
+    """What the figures of a report are, at the start of a sentence."""
+    if (name := {"detection": "mAP", "segmentation": "mIoU"}.get(report.source.config.task)) is not None:
+        return name
+    return "Accuracy" if report.data["clean"] else "Share of predictions that stay as on the unchanged image"
+
+
+def condition_tables(report: Report) -> tuple[Table, ...]:
+    """The conditions of the model itself, and those that evaluate another predictor, such as one behind a detector."""
+    own, data = cells.changes_of(report.data), report.data
+    apart = [row for row in data["conditions"] if row not in own]
+    clean = {"condition": "clean", "accuracy": data["clean"], "consistency": None}
+    found = [_table(report, [*([clean] if data["clean"] else []), *own], "Every change", brief=True)]
+    if apart:
+        about = (
+            "Conditions that evaluate another predictor than the bare model, such as a certified one, or the model "
+            "behind a detector, where an image that is rejected counts as wrong"
+        )
+        found.append(_table(report, apart, about))
+    return tuple(t for t in found if t.rows)
+
+
+def _table(report: Report, rows: Sequence[Row], about: str, *, brief: bool = False) -> Table:
+    """Accuracy, what was lost, the same prediction, passes; of runs beside this one the accuracy."""
+    clean, others = report.data["clean"], [o for o in report.others if o.figures]
+    what = "accuracy" if clean else "same prediction"
+    heads = cells.columns(
+        "condition",
+        Column("accuracy", brief=bool(clean)),
+        Column("drop", brief=bool(clean)),
+        *(Column(f"{what}, {o.name}") for o in others),
+        Column("same prediction", brief=not clean),
+        *(cells.aside(title) for title in ("images", "forwards", "backwards")),
+    )
+    lines = []
+    for row in rows:
+        figure, accuracy = cells.metric(row), row["accuracy"]
+        n = figure["n"] if figure else 0
+        lost = clean and accuracy and row["condition"] != "clean"
+        drop = f"{100 * (clean['value'] - accuracy['value']):.1f}" if lost else ""
+        line: list[Cell | Text] = [
+            wording.condition_name(row) if "norm" in row else "unchanged",
+            cells.share(accuracy),
+            drop,
+            *(cells.share(o.figures.get(row["condition"])) for o in others),
+            cells.share(row["consistency"]),
+            str(n),
+            *(wording.number(row[k] / n) if n and k in row else "" for k in ("forwards", "backwards")),
+        ]
+        lines.append(tuple(line))
+    caption = (
+        f"{about}: accuracy, percentage points below the unchanged images, and the share of predictions that are those "
+        "of the unchanged image, with 95 % intervals; passes a sample."
+    )
+    return Table(caption, heads, tuple(lines), brief=brief)
+
+
+def _titled(name: str) -> str:
+    family = name.removeprefix("mean_error_")
+    return TITLES.get(name) or (f"mean error under {family}" if family != name else name)
+
+
+def aggregates(data: Mapping[str, Any]) -> tuple[Block, ...]:
+    """Figures over several conditions, and apart from them those that could not be given, with the reason."""
+    there, absent = list[tuple[str, Text]](), list[tuple[str, Text]]()
+    for name, figure in data["aggregates"].items():
+        if name == NON_FINITE and figure and not figure["value"]:
+            continue  # as it should be
+        if figure is None:
+            reason = data["notes"].get(name) or data["notes"].get("calibration") or "no labels"
+            absent.append((_titled(name), Span(f"none: {reason}", "soft")))
+        else:
+            ends = "" if figure["low"] is None else f" ({figure['low']:.4f} to {figure['high']:.4f})"
+            about = f", n = {figure['n']}, {figure['interval']}; gates call it {name}"
+            there.append((_titled(name), (f"{figure['value']:.4f}{ends}", Span(about, "soft"))))
+    return tuple(Facts(tuple(facts), brief=facts is there) for facts in (there, absent) if facts)
 
 
 section = Outcomes()

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow.compute as pc
 from typing_extensions import override
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Facts, Heading, Items, Notice, Prose, Span, Table, Text
-from unshaken.report.figures import bookkeeping
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.figures.outcomes import count_classes, not_comparable
+from unshaken.report.read.frame import Frame
+from unshaken.report.sections import Report, Section, SectionFigures, Source
+from unshaken.run import RunConfig
+from unshaken.store.run_dir import RunDir
 
 _BAD, _NAMED = 50, 3
 """Samples left out that a page lists, and that its first line names."""
@@ -25,14 +29,14 @@ class Provenance(Section):
     @override
     def figures(self, source: Source) -> SectionFigures:
         bad = [{"id": b.id, "reason": b.reason} for b in source.frame.bad]
-        cost = bookkeeping.cost(source.run, source.frame)
-        about = bookkeeping.provenance(source.run, source.config, source.frame)
+        cost = cost_figures(source.run, source.frame)
+        about = provenance_figures(source.run, source.config, source.frame)
         return SectionFigures({"cost": cost, "provenance": about, "bad_samples": bad})
 
     @override
     def notices(self, report: Report) -> Sequence[Notice]:
-        bad, seen = report.data["bad_samples"], report.data["provenance"].get("seen_in_training")
-        known = (Notice((Span("Seen in training", "strong"), ": ", seen), "provenance"),) if seen else ()
+        bad, overlap = report.data["bad_samples"], report.data["provenance"].get("seen_in_training")
+        known = (Notice((Span("Seen in training", "strong"), ": ", overlap), "provenance"),) if overlap else ()
         if not bad:
             return known
         head = Span(f"{cells.counted(len(bad), 'sample')} left out", "strong")
@@ -115,6 +119,78 @@ def _bad(bad: Sequence[Mapping[str, Any]]) -> list[Block]:
     items += [f"and {len(bad) - _BAD} more in summary.json"] if len(bad) > _BAD else []
     found: list[Block] = [Heading("Samples left out", "bad"), Prose(text, "bad", brief=True)]
     return [*found, Items(tuple(items))]
+
+
+# Figures.
+
+
+def cost_figures(run: RunDir, frame: Frame) -> dict[str, Any]:
+    """Passes, seconds and overhead, from the rows of cost; without these from the samples' own shares."""
+    table = run.rows("cost")
+    if not len(table):
+        total = list(frame.spent.values())
+        return {
+            "forwards": sum(s.forwards for s in total),
+            "backwards": sum(s.backwards for s in total),
+            "seconds": sum(s.seconds for s in total),
+            "overhead": None,
+            "back_offs": None,
+            "largest_batch": None,
+            "steps": [],
+        }
+    numbers = ("forwards", "backwards", "model_seconds", "method_seconds", "wall_seconds", "back_offs")
+    total_of = {name: pc.sum(table[name]).as_py() or 0 for name in numbers}
+    inside = total_of["model_seconds"] + total_of["method_seconds"]
+    steps: dict[str, dict[str, Any]] = {}
+    for row in table.to_pylist():
+        step = steps.setdefault(row["step"], {"step": row["step"], **dict.fromkeys(numbers, 0), "largest_batch": 0})
+        for name in numbers:
+            step[name] += row[name] or 0
+        step["largest_batch"] = max(step["largest_batch"], row["largest_batch"] or 0)
+    return {
+        "forwards": total_of["forwards"],
+        "backwards": total_of["backwards"],
+        "seconds": total_of["wall_seconds"],
+        "overhead": total_of["wall_seconds"] / inside if inside > 0 else None,
+        "back_offs": total_of["back_offs"],
+        "largest_batch": max(s["largest_batch"] for s in steps.values()),
+        "steps": list(steps.values()),
+    }
+
+
+def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str, Any]:
+    """Where the figures come from: model, data, plan, seed, versions, and what sets them apart from published ones."""
+    protocol = [
+        f"{name}: not comparable with published figures ({why})" for name, why in sorted(not_comparable(config).items())
+    ]
+    if config.from_files:
+        made = [c.id for c in frame.conditions if c.severity is not None and c.id not in config.from_files]
+        also = f"; made here: {', '.join(made)}" if made else ""
+        protocol.append(f"images of {len(config.from_files)} conditions are files that came with the data{also}")
+    return {
+        "model": config.model,
+        "model_name": config.model_name,
+        "model_fingerprint": config.model_fingerprint,
+        "data": config.data,
+        "data_fingerprint": config.data_fingerprint,
+        "labels_version": config.labels_version,
+        "plan": config.plan_name,
+        "methods": [e.model_dump(mode="json") for e in config.plan],
+        "seed": config.seed,
+        "samples": len(config.ids),
+        "evaluated": len(frame.ids),
+        "limit": config.limit,
+        "part": config.part,
+        "classes": count_classes(run),
+        "labels": "" if config.labels is None else config.labels.line(config.classes),
+        "view": config.view,
+        "budgets": config.budgets,
+        "seen_in_training": config.seen_in_training,
+        "precision": config.precision,
+        "device": config.device,
+        "protocol": protocol,
+        "versions": config.provenance,
+    }
 
 
 section = Provenance()

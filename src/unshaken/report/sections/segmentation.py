@@ -12,20 +12,21 @@ from unshaken.core.part import CLEAN
 from unshaken.measure.segmentation import iou, miou_difference, miou_figure, resampled_miou
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Span, Table, Text, Tile
+from unshaken.report.blocks import Block, Details, Facts, Heading, Prose, Table, Text, Tile
 from unshaken.report.cells import Row
-from unshaken.report.figures.masked_pictures import masked_galleries
-from unshaken.report.figures.means import mean_there
-from unshaken.report.read.overlaps import read_counts, stacked
-from unshaken.report.sections import _strengths as strengths
+from unshaken.report.figures.scene_pictures import masked_galleries
+from unshaken.report.read.tasks import read_counts, stacked
+from unshaken.report.sections import Report, Section, SectionFigures, Source
 from unshaken.report.sections._task_tables import (
     CLASSIFICATION,
     condition_row,
     conditions_table,
     hundredths,
     lacking,
+    opening,
+    strength_blocks,
 )
-from unshaken.report.sections.section import Report, Section, SectionFigures, Source
+from unshaken.report.sections.objects import mean_there
 
 
 class Segments(Section):
@@ -82,18 +83,7 @@ class Segments(Section):
         found, clean = report.data["segmentation"], report.data["clean"]
         if not clean:
             return ()
-        source = Span(report.data["provenance"]["data"], "code")
-        texts: list[Text] = [
-            (
-                f"The mIoU on {found['images']} unchanged images of ", source, " is ",
-                Span(wording.percent(clean["value"]), "strong"), f" ({wording.span(clean)}).",
-            )
-        ]  # fmt: skip
-        if worst := cells.worst_of(report.data["conditions"]):
-            name = Span(wording.condition_name(worst), "strong")
-            left = Span(wording.percent(worst["miou"]["value"]), "strong")
-            texts.append((name, " lowers it most: ", left, " are left."))
-        return texts
+        return opening(report, "mIoU", "miou", found["images"])
 
     @override
     def tiles(self, report: Report) -> Sequence[Tile]:
@@ -113,14 +103,10 @@ class Segments(Section):
         data = report.data
         if not data["clean"]:
             return ()
-        curves, heats = strengths.curves(report), strengths.heat_maps(report)
-        blocks: list[Block] = [Heading("By strength" if curves or heats else "All figures", "strength", "Strength")]
-        if curves:
-            text = "mIoU against the strength of the change, in per cent; the shade is the 95 % interval."
-            blocks += [Prose(text), *curves]
+        blocks = strength_blocks(report, "mIoU")
         found = data["segmentation"]
         facts = Facts((("images", f"{found['images']:,}"),))
-        blocks += [*heats, _conditions(data), facts, Details("Classes", (_classes(found),))]
+        blocks += [_conditions(data), facts, Details("Classes", (_classes(found),))]
         if pictures := masked_galleries(report.source, data["conditions"]):
             text = (
                 "Masks are laid over the images: the labelled one, that of the unchanged image and that of the changed "
@@ -139,11 +125,9 @@ def _figure(counts: Numbers) -> Row | None:
 
 
 def _by_class(counts: Mapping[str, Numbers], names: Sequence[str]) -> list[Row]:
-    """Intersection over union of each class that is there, unchanged and the mean over all changes; the weakest first.
+    """IoU of each class that is there, unchanged and the mean over all changes, the weakest first.
 
-    Args:
-        counts: by condition, `[N, 3, K]`.
-        names: of the classes.
+    `counts` holds pixels `[N, 3, K]` by condition.
     """
     values = {name: iou(one.sum(0)) for name, one in counts.items()}
     others = [v for name, v in values.items() if name != CLEAN.id]

@@ -10,7 +10,7 @@ import torch
 from unshaken.api.explain import explain
 from unshaken.report.blocks import Table, plain
 from unshaken.report.drawings import Overlay
-from unshaken.report.figures.heat import heat
+from unshaken.report.figures.pictures import heat
 from unshaken.report.pages.explain import EXPLAIN
 from unshaken.report.pages.explained.attribution import blocks
 from unshaken.report.render.html import render_html

@@ -15,10 +15,10 @@ from unshaken.explain.engine.rows import table_rows
 from unshaken.explain.geometry.label_sharpness import LabelSharpness
 from unshaken.explain.geometry.representation_dimension import RepresentationDimension
 from unshaken.report.blocks import Page, Table
+from unshaken.report.cells import heat_matrix
 from unshaken.report.drawings import Gallery, Plots
+from unshaken.report.figures.plots import Series, layer_plot
 from unshaken.report.pages.explained.geometry import blocks
-from unshaken.report.pages.explained.layer_plot import Series, layer_plot
-from unshaken.report.pages.explained.matrix import heat_matrix
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.run_dir import RunDir

@@ -18,12 +18,24 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.masks import IGNORED, MOST_CLASSES, overlap_counts
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import (
-    MASKS, Epoch, FirstTry, Recipe, Setup, Step, frozen_statistics, has_several_processes,
+    MASKS,
+    Epoch,
+    FirstTry,
+    Recipe,
+    Setup,
+    Step,
+    frozen_statistics,
+    has_several_processes,
+)
+from unshaken.labels.correct.adele import (
+    Constraint,
+    Ignore,
+    correct_masks,
+    has_started,
+    is_confident,
+    start_of_correction,
 )
 from unshaken.labels.losses import Gate, multi_scale_consistency, multi_scale_cross_entropy
-from unshaken.labels.correct.early_learning import has_started, start_of_correction
-from unshaken.labels.correct.masks import Constraint, Ignore, correct_masks, is_confident
-from unshaken.labels.losses.multi_scale_consistency import Gate, multi_scale_consistency, multi_scale_cross_entropy
 from unshaken.measure import iou
 
 SCALES = "scale_logarithms"

@@ -17,7 +17,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Prose, Span, Table, Text
 from unshaken.report.drawings import Layers, Overlay, Picture
 from unshaken.report.figures import pictures
-from unshaken.report.figures.heat import heat
+from unshaken.report.figures.pictures import heat
 from unshaken.store.run_dir import RunDir
 
 CONTROLS = ("random-map", "edge-detector", "centre-point")
@@ -29,7 +29,7 @@ GAP = "completeness gap"
 
 
 def blocks(run: RunDir, name: str, found: Mapping[str, Any]) -> list[Block]:
-    """The part of one method.
+    """Make the part of the page for one method that makes maps.
 
     Args:
         run: with its rows, and the maps that were kept.

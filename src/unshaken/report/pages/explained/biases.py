@@ -9,16 +9,16 @@ from torch import Tensor
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Table, Text
-from unshaken.report.drawings import Dot, Exhibit, Gallery, Lane, Picture, Strip, Strips
+from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures import pictures
+from unshaken.report.figures.plots import difference_strips
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tensor_file import TensorFile
 
 Found = Mapping[str, Any]
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of biases.
+    """Make the part of the page for one analysis of biases.
 
     Args:
         run: as `unshaken explain` leaves it.
@@ -118,22 +118,16 @@ def _differences(models: Sequence[str], keys: Sequence[str], figures: Found) -> 
     found = {(m, k): d for m in models[1:] for k in keys if (d := figures.get(f"difference.{m}.{k}"))}
     if not found:
         return []
-    ends = [abs(d[end]) for d in found.values() for end in ("low", "high")]
-    scale = next(s for s in (0.05, 0.1, 0.2, 0.5, 1.0) if s >= max(ends) or s == 1.0)
-    strips = []
+    rows = []
     for (model, key), d in found.items():
-        low, value, high = (round(50 + 50 * max(-1.0, min(1.0, d[k] / scale)), 2) for k in ("low", "value", "high"))
         tone = "better" if d["low"] > 0 else "worse" if d["high"] < 0 else "level"
-        text = f"{100 * d['value']:+.1f}"
-        note = model if len(models) > 2 else ""
-        strips.append(Strip(key, note, (Lane("", (Dot(value, text, tone != "level"),), low, high, tone),), text))
+        rows.append((key, model if len(models) > 2 else "", d, tone, ()))
     whose = models[1] if len(models) == 2 else "the other models"
     caption = (
         f"Accuracy of {whose} minus that of {models[0]} in percentage points, paired, with 95% intervals. Hollow: no "
         "significant difference."
     )
-    ticks = (f"−{100 * scale:g}", "0", f"+{100 * scale:g}")
-    return [Strips(caption, ("images", "points"), ticks, tuple(strips), 50)]
+    return [difference_strips(caption, "images", rows)]
 
 
 def _paired(figures: Found) -> bool:
@@ -208,7 +202,7 @@ def _stimuli(run: RunDir, name: str, extra: Found) -> list[Block]:
     stimuli: Mapping[str, Sequence[str]] = extra.get("stimuli", {})
     if not stimuli or not run.exists("arrays", f"{name}.safetensors"):
         return []
-    held = TensorFile.of(run.read("arrays", f"{name}.safetensors"), f"{run}: arrays/{name}.safetensors").tensors
+    held = run.read_tensors("arrays", f"{name}.safetensors").tensors
     words, exhibits, size, small = extra.get("words", {}), [], 0, False
     for stimulus, ids in stimuli.items():
         images = held.get(f"examples.{stimulus}")

@@ -8,9 +8,9 @@ from typing import Any
 
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Prose, Table
+from unshaken.report.cells import heat_matrix
 from unshaken.report.drawings import Plot, Plots
-from unshaken.report.pages.explained.layer_plot import Series, layer_plot
-from unshaken.report.pages.explained.matrix import heat_matrix
+from unshaken.report.figures.plots import Series, layer_plot
 from unshaken.store.run_dir import RunDir
 
 Found = Mapping[str, Any]
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of filters.
+    """Make the part of the page for one analysis of filters.
 
     Args:
         run: as `unshaken explain` leaves it.

@@ -8,10 +8,10 @@ from typing import Any
 
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Cell, Column, Prose, Span, Table
+from unshaken.report.cells import heat_matrix
 from unshaken.report.drawings import Exhibit, Gallery, Picture, Plots
 from unshaken.report.figures import pictures
-from unshaken.report.pages.explained.layer_plot import Series, layer_plot
-from unshaken.report.pages.explained.matrix import heat_matrix
+from unshaken.report.figures.plots import Series, layer_plot
 from unshaken.store.run_dir import RunDir
 
 Found = Mapping[str, Any]
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of geometry.
+    """Make the part of the page for one analysis of geometry.
 
     Args:
         run: as `unshaken explain` leaves it.

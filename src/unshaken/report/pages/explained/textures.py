@@ -15,7 +15,7 @@ LISTED = 20
 
 
 def blocks(run: RunDir, name: str, found: Mapping[str, Any]) -> list[Block]:
-    """The part of the page for one analysis of textures.
+    """Make the part of the page for one analysis of textures.
 
     Args:
         run: as `unshaken explain` leaves it.

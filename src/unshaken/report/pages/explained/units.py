@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from torch import Tensor
 
 from unshaken.explain.units.describer import darkened
 from unshaken.explain.units.exemplars import unpack
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Cell, Column, Details, Prose, Span, Table, Text
-from unshaken.report.drawings import Exhibit, Gallery, Picture
+from unshaken.report.blocks import Block, Cell, Column, Commands, Details, Prose, Span, Table, Text
+from unshaken.report.drawings import Exhibit, Gallery, Picture, Plot, Plots, Point, Trace
 from unshaken.report.figures import pictures
-from unshaken.report.pages.explained.unit_edit import edit_blocks
 from unshaken.store.run_dir import RunDir
-from unshaken.store.tensor_file import TensorFile
 
 Found = Mapping[str, Any]
 Row = dict[str, Any]
@@ -28,7 +24,7 @@ OPEN = 6
 
 
 def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
-    """The part of the page for one analysis of units.
+    """Make the part of the page for one analysis of units.
 
     Args:
         run: as `unshaken explain` leaves it.
@@ -40,7 +36,9 @@ def blocks(run: RunDir, name: str, found: Found) -> list[Block]:
     shown: list[Block] = edit_blocks(extra["edit"]) if "edit" in extra else []
     if "detectors" in extra:
         shown += _detectors(extra)
-    shown += _silent(rows)
+    reasons = [row["error"] for row in rows if row["error"]]
+    lines = [f"{reasons.count(reason):,} of {len(rows):,} units: {reason}." for reason in dict.fromkeys(reasons)]
+    shown += [Prose(" ".join(lines), "small")] if lines else []
     shown += _cards(run, name, extra, rows)
     return [*shown, *_people(extra, rows)]
 
@@ -51,8 +49,7 @@ def _detectors(extra: Found) -> list[Block]:
     categories = list(dict.fromkeys(c for layer in counts.values() for c in layer if c != "units"))
     rows = []
     for layer, of in counts.items():
-        told = sum(of.get(c, 0) for c in categories)
-        share = told / of["units"]
+        share = sum(of.get(c, 0) for c in categories) / of["units"]
         described = Cell(wording.percent(share), bar=share)
         rows.append(cells.line(layer, f"{of['units']:,}", described, *(f"{of.get(c, 0):,}" for c in categories)))
     caption = "Units with a description, by layer and category."
@@ -61,33 +58,33 @@ def _detectors(extra: Found) -> list[Block]:
     return [Table(caption, cells.columns("layer", "units", "described", *categories), tuple(rows), brief=True)]
 
 
-def _silent(rows: Sequence[Row]) -> list[Block]:
-    """Units about which nothing is said, with the reason."""
-    reasons = [row["error"] for row in rows if row["error"]]
-    lines = [f"{reasons.count(reason):,} of {len(rows):,} units: {reason}." for reason in dict.fromkeys(reasons)]
-    return [Prose(" ".join(lines), "small")] if lines else []
-
-
 def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Block]:
     """The units of each layer that are described best, each with its exemplars."""
     if not run.exists("arrays", f"{name}.safetensors"):
         return []
-    held = TensorFile.of(run.read("arrays", f"{name}.safetensors"), f"{run}: arrays/{name}.safetensors").tensors
+    held = run.read_tensors("arrays", f"{name}.safetensors").tensors
     if "pictures" not in held:
         return []
     row_of = {(row["layer"], row["unit"]): row for row in rows}
     found: list[Block] = []
     size = 0
+    images, place_of, unit_of = held["pictures"].float() / 255, held["picture_of"][:, 0], held["picture_of"][:, 1]
+    images = darkened(images, unpack(held["picture_masks"], (images.shape[2], images.shape[3])))  # outside of the unit
     for place, layer in enumerate(extra["layers"]):
         exhibits = []
-        for unit, images in _exemplars(held, place):
-            shown = [Picture(pictures.address(image), f"unit {unit} of {layer}: an exemplar") for image in images]
+        for unit in dict.fromkeys(unit_of[place_of == place].tolist()):
+            exemplars = images[(place_of == place) & (unit_of == unit)][:SHOWN]
+            shown = [Picture(pictures.address(image), f"unit {unit} of {layer}: an exemplar") for image in exemplars]
             size += sum(len(picture.address) for picture in shown)
             if size > pictures.BUDGET:
                 break
             exhibits.append(Exhibit(tuple(shown), _lines(row_of[layer, unit])))
         small = held["pictures"].shape[2] < SIDE_OF_PIXELS
-        found += _galleries(layer, exhibits, small)
+        if exhibits:
+            parts: list[Block] = [Gallery(tuple(exhibits[:OPEN]), small)]
+            if more := exhibits[OPEN:]:
+                parts.append(Details(f"{len(more)} more", (Gallery(tuple(more), small),)))
+            found.append(Details(f"Units of {layer}", tuple(parts), open=True))
     if found:
         text = (
             "Each card shows the images that excite a unit most, the strongest first; outside of where the unit is "
@@ -96,14 +93,6 @@ def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Bl
         )
         found = [Prose(text, "small"), *found]
     return found
-
-
-def _exemplars(held: Mapping[str, Tensor], place: int) -> Iterator[tuple[int, Tensor]]:
-    """The units of a layer that have pictures, each with its exemplars, `[n, C, H, W]`, the outside darkened."""
-    images, of = held["pictures"].float() / 255, held["picture_of"]
-    images = darkened(images, unpack(held["picture_masks"], (images.shape[2], images.shape[3])))
-    for unit in dict.fromkeys(of[of[:, 0] == place, 1].tolist()):
-        yield unit, images[(of[:, 0] == place) & (of[:, 1] == unit)][:SHOWN]
 
 
 def _lines(row: Row) -> tuple[Text, ...]:
@@ -119,21 +108,70 @@ def _lines(row: Row) -> tuple[Text, ...]:
     return tuple(lines)
 
 
-def _galleries(layer: str, exhibits: Sequence[Exhibit], small: bool) -> list[Block]:
-    if not exhibits:
-        return []
-    parts: list[Block] = [Gallery(tuple(exhibits[:OPEN]), small)]
-    if len(exhibits) > OPEN:
-        parts.append(Details(f"{len(exhibits) - OPEN} more", (Gallery(tuple(exhibits[OPEN:]), small),)))
-    return [Details(f"Units of {layer}", tuple(parts), open=True)]
-
-
 def _people(extra: Found, rows: Sequence[Row]) -> list[Block]:
     """What people wrote of the same units."""
-    told: Mapping[str, Sequence[str]] = extra.get("annotations", {})
-    if not told:
+    annotations: Mapping[str, Sequence[str]] = extra.get("annotations", {})
+    if not annotations:
         return []
-    said = {f"{row['layer']}:{row['unit']}": row["description"] or "no description" for row in rows}
-    lines = tuple(cells.line(unit, said.get(unit, ""), "; ".join(texts)) for unit, texts in told.items())
+    descriptions = {f"{row['layer']}:{row['unit']}": row["description"] or "no description" for row in rows}
+    lines = tuple(cells.line(unit, descriptions.get(unit, ""), "; ".join(texts)) for unit, texts in annotations.items())
     heads = (Column("unit", number=False), Column("here", number=False), Column("by people", number=False))
     return [Details("Beside the annotations of people", (Table("Descriptions of the same units.", heads, lines),))]
+
+
+# What became of a network without the units that were chosen by words.
+
+
+def edit_blocks(edit: Mapping[str, Any]) -> list[Block]:
+    """The curve by which units were chosen, what the edit did on other images, and the command that makes it last.
+
+    Args:
+        edit: `words`, `units` (texts `LAYER:UNIT`, in order), `count`, `curve`, `before`, `after`, `random` (figures)
+            and `n` (images that order, choose and judge).
+    """
+    count, chosen = edit["count"], edit["units"][: edit["count"]]
+    text = (
+        f"{len(edit['units'])} units are described by {edit['words']!r}. {edit['n'][0]:,} images put them in order, "
+        f"{edit['n'][1]:,} others chose to take out {count}, and {edit['n'][2]:,} others judge."
+    )
+    rows = [
+        cells.line("before", cells.share(edit["before"]), ""),
+        cells.line(f"without {count} units", cells.share(edit["after"]), cells.points(edit["gain"])),
+    ]
+    if edit["over_random"] is not None:
+        rows.append(cells.line("the same, against random sets", "", cells.points(edit["over_random"])))
+    table = Table(
+        "Accuracy on the images that judge, paired.",
+        cells.columns("", "accuracy", Column("change", "points")),
+        tuple(rows),
+    )
+    found: list[Block] = [Prose(text), table, _curve(edit["curve"], count)]
+    if chosen:
+        found.append(Prose("Taken out of the weights for good:", "small"))
+        found.append(
+            Commands(
+                (
+                    f"unshaken harden surgery ablate BASE {' '.join(chosen)} --out without.safetensors",
+                    "unshaken harden surgery add BASE without.safetensors --out edited.safetensors",
+                )
+            )
+        )
+    return found
+
+
+def _curve(curve: list[float], count: int) -> Plots:
+    """Accuracy by the number of units taken out, on the images that choose."""
+    last = max(1, len(curve) - 1)
+    points = tuple(
+        Point(100 * i / last, 100 * (1 - v), 100 * (1 - v), 100 * (1 - v), f"without {i}: {wording.percent(v)}")
+        for i, v in enumerate(curve)
+    )
+    line = " ".join(f"{p.x:.2f},{p.y:.2f}" for p in points)
+    ticks = tuple((100 * i / last, f"{i}") for i in sorted({0, last // 2, last}))
+    words = ", ".join(f"{i}: {wording.percent(v)}" for i, v in enumerate(curve))
+    trace = Trace("accuracy", 0, points, line, marked=len(curve) < 40)
+    plot = Plot(
+        "Accuracy on the images that choose", "units taken out", ticks, (trace,), None, words,
+        marker=(100 * count / last, "chosen"),
+    )  # fmt: skip
+    return Plots((plot,), "half")

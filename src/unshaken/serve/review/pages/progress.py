@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from unshaken.labels.review.protocol import ItemState, agreement_of
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Column, Heading, Headline, Table, Text, Tile, Tiles
-from unshaken.report.label_agreement import agreement_blocks
+from unshaken.report.pages.label_versions import agreement_blocks
 from unshaken.serve.access import Reader
 from unshaken.serve.pages import answer, answer_blocks
 from unshaken.serve.review.pages.context import Here, InReview, ReviewContext

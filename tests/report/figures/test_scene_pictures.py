@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.report.figures.masked_pictures import COVER, NOTHING, colour_of, lay_over
+from unshaken.report.figures.scene_pictures import COVER, NOTHING, colour_of, lay_over
 
 
 def test_a_mask_covers_its_image_by_a_share():

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from unshaken.report.figures.means import mean_there
+from unshaken.report.sections.objects import mean_there
 
 
 @pytest.mark.parametrize(

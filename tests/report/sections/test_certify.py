@@ -11,10 +11,10 @@ from unshaken.core.batch import Batch
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition
 from unshaken.report import write_report
-from unshaken.report.figures.certified import certified
 from unshaken.report.read.frame import read_frame
 from unshaken.report.read.methods import read_methods
-from unshaken.report.sections.certify import certified_rows, chosen_size
+from unshaken.report.sections.certify import certified, certified_rows, chosen_size
+from unshaken.run import RunConfig
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of

@@ -4,8 +4,7 @@ import pyarrow as pa
 import pytest
 
 from unshaken.core.part import Condition, Part
-from unshaken.report.figures.viewpoints import viewpoint_figures
-from unshaken.report.sections.viewpoints import section
+from unshaken.report.sections.viewpoints import section, viewpoint_figures
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
