@@ -9,7 +9,7 @@ from torch import nn
 from unshaken.attack.black_box import substitution
 from unshaken.attack.black_box.substitution import Substitution
 from unshaken.attack.black_box.transfer import Transfer
-from unshaken.attack.engine.phase import AttackContext
+from unshaken.attack.engine.attack_run import AttackContext
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.engine.attack_run import AttackRun, run_budget
+from unshaken.attack.engine.attack_run import AttackRun, Phase, run_budget
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import initial_result
 from unshaken.attack.minimal_norm._hinge import Hinge, Weight

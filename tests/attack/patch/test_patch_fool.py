@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import VisionTransformer
 
-from unshaken.attack.engine.problem import CrossEntropy
+from unshaken.attack.engine.losses import CrossEntropy
 from unshaken.attack.patch._attention_loss import GradientWithOthers, cells_of, without_conflict
 from unshaken.attack.patch._cells import highest_cells
 from unshaken.attack.patch.patch_fool import PatchFool
@@ -143,7 +143,7 @@ def maps_of(net, x):
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("pixels", [0, 5])
 def test_walks_as_the_published_loop(vit, batch, weight, pixels, monkeypatch):
-    monkeypatch.setattr("unshaken.attack.engine.problem_search.ProblemSearch.goal", lambda self, work: None)
+    monkeypatch.setattr("unshaken.attack.engine.problem.ProblemSearch.goal", lambda self, work: None)
     search = PatchFool(
         size=SIDE, choose="random", steps=6, decay=0.5, decay_steps=2, attention=weight, pixels=pixels, mask_steps=4
     )
@@ -223,7 +223,7 @@ def test_conflicting_gradients_are_projected():
 
 
 def test_every_pass_is_counted(vit, batch, monkeypatch):
-    monkeypatch.setattr("unshaken.attack.engine.problem_search.ProblemSearch.goal", lambda self, work: None)
+    monkeypatch.setattr("unshaken.attack.engine.problem.ProblemSearch.goal", lambda self, work: None)
     one = attack(PatchFool(size=4, steps=3), vit, batch)
     assert set((one.forwards - (one.survives_8bit >= 0).long()).tolist()) == {1 + 3 + 1}  # saliency, steps, a last look
     assert set(one.backwards.tolist()) == {1 + 3}
@@ -238,7 +238,7 @@ def test_runs_start_anew_in_the_same_cells(make):
     batch = make.batch(net, make.images(40, 1, 8, 8))
     one, many = (attack(PatchFool(size=3, steps=2, restarts=r), net, batch) for r in (1, 4))
     assert bool((one.fooled <= many.fooled).all())
-    assert [t.attack for t in many.turns] == ["patch-fool", "patch-fool+2", "patch-fool+3", "patch-fool+4"]
+    assert [t.attack for t in many.phases] == ["patch-fool", "patch-fool+2", "patch-fool+3", "patch-fool+4"]
     still = ~many.fooled
     assert int(still.sum()) > 0
     assert torch.equal(cells_changed(one, batch, 3)[still], cells_changed(many, batch, 3)[still])

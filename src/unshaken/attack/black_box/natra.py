@@ -11,8 +11,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.black_box._edit_searches import SOLVERS, Solver
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, Candidate
-from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError

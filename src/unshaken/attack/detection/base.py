@@ -13,8 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.detection.overlap import with_a_row
-from unshaken.attack.engine.ball import Ball, distance
-from unshaken.attack.engine.budgets import check_budgets
+from unshaken.attack.engine.ball import Ball, check_budgets, distance
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.device import widen

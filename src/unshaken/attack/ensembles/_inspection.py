@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from unshaken.attack.engine.losses import Margin
-from unshaken.attack.engine.phase import AttackContext
-from unshaken.attack.engine.problem import CrossEntropy
+from unshaken.attack.engine.attack_run import AttackContext
+from unshaken.attack.engine.losses import CrossEntropy, Margin
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
-from unshaken.attack.engine.phase import ZERO_GRADIENT, AttackContext, Phase
+from unshaken.attack.engine.attack_run import ZERO_GRADIENT, AttackContext, Phase
+from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.ensembles._inspection import Inspection, inspect_model
 from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD

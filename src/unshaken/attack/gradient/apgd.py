@@ -10,9 +10,9 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import DLR, Difference, Margin, TargetedDLR
-from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient._apgd_momentum import hopeless, momentum_step
 from unshaken.attack.gradient._apgd_sparse import sparse_step

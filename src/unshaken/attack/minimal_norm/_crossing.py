@@ -49,14 +49,14 @@ class Crossing(Query):
                 stopped = goal(self.points, first.clone()).cpu()
             if bool(stopped.all()):
                 return Answer(logits=first.clone(), labels=predict(first), stopped=stopped, cut=stopped)
-        logits = self.problem.seen(torch.stack(looks).mean(0) if len(looks) > 1 else first.clone())
+        logits = self.problem.merge_rejection(torch.stack(looks).mean(0) if len(looks) > 1 else first.clone())
         with passes.method():
             start = self.following(logits).detach().requires_grad_(True)
         classes: tuple[Tensor, Tensor] | None = None
         sums: list[Tensor] = []
         for _ in range(passes.draws):
             with torch.enable_grad():
-                z = self.problem.seen(passes.forward(start)[0])
+                z = self.problem.merge_rejection(passes.forward(start)[0])
                 with passes.method():
                     classes = classes or self._classes(z.detach())
                     lead = z.gather(1, classes[0]) - z.gather(1, classes[1])

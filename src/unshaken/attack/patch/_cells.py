@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, PrivateAttr
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.core.flag import Flag
 from unshaken.core.state import State
 from unshaken.stress.patch.patch_corruption import fill_cells, grid_shape

@@ -13,7 +13,8 @@ from typing_extensions import override
 from unshaken.attack.engine.adam import Adam
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Candidate
-from unshaken.attack.engine.problem import CrossEntropy, Problem
+from unshaken.attack.engine.losses import CrossEntropy
+from unshaken.attack.engine.problem import Problem
 from unshaken.attack.patch._attention_loss import (
     AttentionReader,
     AttentionToCells,

@@ -12,10 +12,11 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateA
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack, Candidate
-from unshaken.attack.engine.phase import AttackContext, Phase
-from unshaken.attack.engine.problem import CrossEntropy, Problem
+from unshaken.attack.engine.losses import CrossEntropy
+from unshaken.attack.engine.problem import Problem
 from unshaken.attack.patch._overlay import Overlay
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError

@@ -10,8 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.ball import Ball, distance
-from unshaken.attack.engine.budgets import check_budgets
+from unshaken.attack.engine.ball import Ball, check_budgets, distance
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
 from unshaken.core.batch import Batch, in_unit_range

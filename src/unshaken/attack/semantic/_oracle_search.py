@@ -10,8 +10,8 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pri
 from torch import Tensor, nn
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, AttackResult
-from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.semantic._committee import Vote, fit_oracles, load_oracles
 from unshaken.attack.semantic._generators import OWN, find_space, space_of
 from unshaken.attack.semantic._lasso import lasso_mask

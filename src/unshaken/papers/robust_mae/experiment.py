@@ -7,7 +7,7 @@ from itertools import product
 
 import torch
 
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.frequency_sensitivity import fourier_heat_map
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.attack.gradient.band_limited import BandLimitedPGD
