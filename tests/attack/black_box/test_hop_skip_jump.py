@@ -236,7 +236,7 @@ def test_later_iterations_feel_nearer_and_jump_less_far(make):
     while int(state.phase) == NEAR:
         state = answered(attack, state, 0)
     distance = float((state.near - images).norm())
-    assert (int(state.phase), int(state.turn)) == (FEEL, 2)
+    assert (int(state.phase), int(state.iteration)) == (FEEL, 2)
     assert float(state.delta) == pytest.approx(0.03 * distance)
     assert float(state.length) == pytest.approx(distance / math.sqrt(2))
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from unshaken.attack.black_box import square
-from unshaken.attack.black_box._bumps import bump, moved, tiled, tiles
-from unshaken.attack.black_box.square import Square, window_sides
+from unshaken.attack.black_box.square import Square, bump, moved, tiled, tiles, window_sides
 from unshaken.attack.engine.ball import Ball, project_l1
 from unshaken.attack.engine.problem import Problem
 from unshaken.core import Classifier, Oracle, SampleRng

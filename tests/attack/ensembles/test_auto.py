@@ -10,8 +10,7 @@ import unshaken.attack.ensembles.auto as auto_module
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.attack_run import AttackContext
-from unshaken.attack.ensembles._inspection import inspect_model
-from unshaken.attack.ensembles.auto import Auto
+from unshaken.attack.ensembles.auto import Auto, inspect_model
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core import Classifier, Oracle

@@ -7,8 +7,16 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, DetectionState
-from unshaken.attack.detection.overlap import fits, is_there, log_absence, log_score, of_same_class
+from unshaken.attack.detection.base import (
+    DetectionAttack,
+    DetectionProblem,
+    DetectionState,
+    fits,
+    is_there,
+    log_absence,
+    log_score,
+    of_same_class,
+)
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register

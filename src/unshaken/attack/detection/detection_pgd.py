@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
-from unshaken.attack.detection.overlap import FITS, is_there, of_same_class, overlap
+from unshaken.attack.detection.base import FITS, DetectionAttack, DetectionProblem, is_there, of_same_class, overlap
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register

@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
-from unshaken.attack.detection.overlap import fits, log_score, of_same_class
+from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, fits, log_score, of_same_class
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register

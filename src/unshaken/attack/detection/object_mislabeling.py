@@ -6,8 +6,15 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
-from unshaken.attack.detection.overlap import fits, is_there, log_absence, log_score, of_same_class
+from unshaken.attack.detection.base import (
+    DetectionAttack,
+    DetectionProblem,
+    fits,
+    is_there,
+    log_absence,
+    log_score,
+    of_same_class,
+)
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -13,7 +14,6 @@ from typing_extensions import override
 
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import LogOdds, TargetLogit, check_known, check_task, log_odds
-from unshaken.attack.fooling.regularise import without_small, without_useless
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating
 from unshaken.core.device import widen
@@ -27,6 +27,43 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
+
+
+def without_small(x: Tensor, percentile: float) -> Tensor:
+    """Set the pixels to 0 whose norm over channels lies below a percentile of the image's own.
+
+    Args:
+        x: deviation from the mean image, `[N, C, H, W]`.
+        percentile: 0 to 100; 0 leaves all.
+
+    Returns:
+        The same shape.
+    """
+    return _kept(x, x.norm(dim=1), percentile)
+
+
+def without_useless(x: Tensor, gradient: Tensor, percentile: float, *, absolute: bool) -> Tensor:
+    """Set the pixels to 0 whose first-order benefit of that, `g . (-x)` over channels, lies below a percentile.
+
+    Args:
+        x: deviation from the mean image, `[N, C, H, W]`.
+        gradient: g, of the objective, in the same shape.
+        percentile: 0 to 100; 0 leaves all.
+        absolute: go by the benefit's size, so that what matters little either way is set to 0.
+
+    Returns:
+        The same shape.
+    """
+    benefit = (gradient * -x).sum(1)
+    return _kept(x, benefit.abs() if absolute else benefit, percentile)
+
+
+def _kept(x: Tensor, score: Tensor, percentile: float) -> Tensor:
+    if percentile == 0:
+        return x
+    threshold = torch.quantile(score.flatten(1), percentile / 100, dim=1)
+    return x * (score >= threshold[:, None, None])[:, None]
+
 
 CROSSINGS = ("majority", "0.99", "0.999", "0.9999")
 """What the first step is noted of: the class is the largest, then its confidence."""
@@ -291,3 +328,44 @@ def _mean_image(mean: Tensor | float, shape: tuple[int, int, int]) -> Tensor:
     if not bool(((image >= 0) & (image <= 1)).all()):
         raise ParameterError("the mean image must lie in [0, 1], as the images do")
     return image
+
+
+CHOICES: dict[str, Sequence[Any]] = {
+    "decay": (0, 1e-4, 0.001, 0.01, 0.1, 0.2, 0.3),
+    "blur": (0, 0.3, 0.4, 0.5, 1),
+    "blur_every": (1, 2, 3, 4),
+    "small_norm": (0, 10, 20, 30, 50, 80, 90),
+    "small_benefit": (0, 10, 20, 30, 50, 80, 90),
+    "absolute_benefit": (False, True),
+    "steps": (250, 500, 750, 1000, 1500),
+}
+"""What each setting is drawn from, all alike."""
+LR_MAX = 1e7 / 255**2
+"""The largest rate of the search."""
+
+
+def random_ascents(n: int, *, seed: int = 0, **fixed: Any) -> list[Ascent]:
+    """Settings to try, each drawn by itself: the first ten of a hundred are those of ten.
+
+    Args:
+        n: how many.
+        seed: decides the draws.
+        fixed: settings that are given and not drawn, such as `steps=100`.
+
+    Raises:
+        ParameterError: n is below 1, or a given setting is not allowed.
+
+    >>> [a.decay for a in random_ascents(2, decay=0.1)]
+    [0.1, 0.1]
+    """
+    if n < 1:
+        raise ParameterError(f"n={n} must be 1 or more")
+    found = []
+    for source in SampleRng.of(seed, "random-ascents", [str(i) for i in range(n)]).generators():
+        drawn = {name: _one(values, source) for name, values in CHOICES.items()}
+        found.append(Ascent(**{"lr_max": LR_MAX, **drawn, **fixed}))
+    return found
+
+
+def _one(values: Sequence[Any], source: np.random.Generator) -> Any:
+    return values[int(source.integers(len(values)))]
