@@ -104,7 +104,7 @@ def test_a_search_that_does_not_heed_rejections_sees_none():
     assert bold.fooled(bold.ball.clean, DOUBT).tolist() == [False, False, True]  # a rejected end is none
 
 
-LOGITS_problem_search = torch.tensor([[1.0, 0.5, 4.0], [1.0, 2.0, 0.0]])  # the last class is the rejection
+REJECTING = torch.tensor([[1.0, 0.5, 4.0], [1.0, 2.0, 0.0]])  # the last class is the rejection
 
 
 class Point(State):
@@ -128,7 +128,7 @@ class Spy:
 def work(reject=2, targeted=False):
     clean = torch.full((2, 1, 1, 2), 0.5)
     ball = Ball.of(clean, torch.full((2,), 0.1), "linf")
-    problem = Problem(ball, torch.tensor([0, 0]), targeted, LOGITS_problem_search, reject)
+    problem = Problem(ball, torch.tensor([0, 0]), targeted, REJECTING, reject)
     return ProblemState(problem, Point(clean))
 
 
@@ -141,7 +141,7 @@ def test_an_objective_sees_the_rejection_as_the_label():
     query = Gradient(state.state.x, of=first_logit)
     asked = ProblemSearch(Spy(query), early=True).ask(state)
     assert isinstance(asked.of, RejectionAsLabel)
-    assert asked.of(Answer(logits=LOGITS_problem_search)).tolist() == [4, 1]
+    assert asked.of(Answer(logits=REJECTING)).tolist() == [4, 1]
     plain = ProblemSearch(Spy(query), early=True).ask(work(reject=None))
     assert plain.of is first_logit
 
@@ -155,7 +155,7 @@ def test_of_classes_alone_a_rejection_is_the_label(targeted, expected):
 
 def test_logits_come_with_the_rejection_in_the_label():
     spy = Spy(None)
-    ProblemSearch(spy, early=True).tell(work(), Answer(logits=LOGITS_problem_search))
+    ProblemSearch(spy, early=True).tell(work(), Answer(logits=REJECTING))
     assert spy.answers[0].logits[:, :2].tolist() == [[4, 0.5], [1, 2]]
     assert bool((spy.answers[0].logits[:, 2] < -1000).all())
 
@@ -169,6 +169,6 @@ def test_a_success_ends_a_sample_only_where_the_search_may_end_early():
 
 def test_logits_of_several_points_a_sample_come_as_they_are():
     spy = Spy(None)
-    pairs = torch.stack([LOGITS_problem_search, LOGITS_problem_search], 1)
+    pairs = torch.stack([REJECTING, REJECTING], 1)
     ProblemSearch(spy, early=True).tell(work(), Answer(logits=pairs, labels=pairs.argmax(2)))
     assert torch.equal(spy.answers[0].logits, pairs)

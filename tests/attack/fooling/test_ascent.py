@@ -281,7 +281,7 @@ def test_what_is_given_is_not_drawn():
     assert all(isinstance(a, Ascent) for a in found)
 
 
-def test_wrong_use_is_one_line_random_search():
+def test_wrong_settings_of_the_random_search_are_refused_in_one_line():
     with pytest.raises(ParameterError, match="n=0"):
         random_ascents(0)
     with pytest.raises(ParameterError, match="momentum"):

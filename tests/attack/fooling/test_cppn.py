@@ -78,8 +78,8 @@ def test_a_moved_connection_shares_one_end():
 NAMES = list(KINDS)
 
 
-def graph_cppn_draw(outputs, *edges, kinds=None, hidden=3):
-    """One graph_cppn_draw by its connections (source, to, weight)."""
+def drawn_graph(outputs, *edges, kinds=None, hidden=3):
+    """One drawn_graph by its connections (source, to, weight)."""
     m = INPUTS + outputs + hidden
     wired, weight = torch.zeros(1, m, m).bool(), torch.zeros(1, m, m).double()
     alive = torch.zeros(1, m).bool()
@@ -153,17 +153,17 @@ def test_grown_graphs_give_what_synchronous_updates_give():
 
 
 def test_pixels_are_the_size_of_the_output_cut_to_8_bits():
-    flat = graph_cppn_draw(1, (3, 4, -1.5))  # linear(-1.5) = -0.5
+    flat = drawn_graph(1, (3, 4, -1.5))  # linear(-1.5) = -0.5
     assert set(Cppn(hidden=3).draw(flat, (1, 2, 2)).flatten().tolist()) == {127}
-    deep = graph_cppn_draw(1, (3, 5, 3.0), (5, 4, 1.0), kinds={5: "gaussian", 4: "sigmoid"})  # sigmoid(e^-9)
+    deep = drawn_graph(1, (3, 5, 3.0), (5, 4, 1.0), kinds={5: "gaussian", 4: "sigmoid"})  # sigmoid(e^-9)
     assert set(Cppn(hidden=3).draw(deep, (1, 2, 2)).flatten().tolist()) == {int(np.tanh(np.exp(-9) / 2) * 255)}
 
 
 def test_raw_coordinates_change_what_reads_them_and_nothing_else():
     raw, normalised = Cppn(hidden=3), Cppn(hidden=3, coordinates="normalised")
-    round_ = graph_cppn_draw(1, (2, 4, 2.0), (3, 4, 0.3), kinds={4: "sine"})
+    round_ = drawn_graph(1, (2, 4, 2.0), (3, 4, 0.3), kinds={4: "sine"})
     assert (raw.draw(round_, (1, 9, 7)) == normalised.draw(round_, (1, 9, 7))).all()
-    striped = graph_cppn_draw(1, (0, 4, 2.0), (1, 4, 0.7), kinds={4: "sine"})
+    striped = drawn_graph(1, (0, 4, 2.0), (1, 4, 0.7), kinds={4: "sine"})
     assert (raw.draw(striped, (1, 9, 7)) != normalised.draw(striped, (1, 9, 7))).any()
 
 
@@ -210,7 +210,7 @@ def begun(encoding, n=40, outputs=1, seed=0):
     return encoding.begin(n, (outputs, 4, 4), np.random.default_rng(seed))
 
 
-def grown_cppn(encoding, n=40, outputs=1, generations=30):
+def grown_population(encoding, n=40, outputs=1, generations=30):
     rng = np.random.default_rng(5)
     graphs = begun(encoding, n, outputs)
     for g in range(generations):
@@ -231,7 +231,7 @@ def test_the_first_graphs_wire_inputs_straight_to_outputs():
 
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_grown_graphs_are_sound(outputs):
-    graphs = grown_cppn(Cppn(hidden=6), outputs=outputs)
+    graphs = grown_population(Cppn(hidden=6), outputs=outputs)
     wired, alive = graphs.wired.numpy(), graphs.alive.numpy()
     m, first_hidden = wired.shape[1], INPUTS + outputs
     power = np.linalg.matrix_power(wired.astype(float), m)
@@ -281,7 +281,7 @@ def test_a_split_connection_keeps_its_weight_behind_the_new_node():
 def test_a_node_goes_with_its_connections_and_a_full_graph_takes_no_more():
     split = only(add_node=1).vary(begun(only()), 1, np.random.default_rng(2))
     assert counts(only(delete_node=1), split)[1:] == ([3], [5])
-    full = grown_cppn(only(add_node=1, hidden=2), generations=5)
+    full = grown_population(only(add_node=1, hidden=2), generations=5)
     assert full.alive.sum(1).unique().tolist() == [4 + 1 + 2]
     assert full.wired.sum((1, 2)).unique().tolist() == [4 + 2]
     none = only(delete_node=1).vary(begun(only()), 1, np.random.default_rng(2))

@@ -160,11 +160,11 @@ SHAPE = (1, 8, 8)
 
 
 def linear(missing=0):
-    """All images_generators of 64 pixels, or those of the first of them."""
+    """All images of 64 pixels, or those of the first of them."""
     return LinearGenerator(torch.eye(64)[:, : 64 - missing], torch.zeros(64), SHAPE).eval()
 
 
-def images_generators(n=3):
+def made_images(n=3):
     return torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
 
 
@@ -174,17 +174,17 @@ def rng(n=3):
 
 def test_codes_of_a_lossless_generator_give_the_images_back():
     space = space_of(linear(), "linear", 0.1)
-    codes = space.start(images_generators(), rng())
-    assert torch.allclose(space.render(codes, images_generators()), images_generators(), atol=1e-5)
+    codes = space.start(made_images(), rng())
+    assert torch.allclose(space.render(codes, made_images()), made_images(), atol=1e-5)
 
 
 def test_an_auto_encoder_codes_row_after_row():
     net = AutoEncoder(0, channels=1, widths=(6,), code=4).eval()
     model = AutoEncoderCodes(net, SHAPE)
     assert model.latents == 4 * 2 * 2
-    codes = model.encode(images_generators())
+    codes = model.encode(made_images())
     assert codes.shape == (3, 16)
-    assert torch.allclose(model.generate(codes), net(images_generators()), atol=1e-6)
+    assert torch.allclose(model.generate(codes), net(made_images()), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -198,11 +198,11 @@ def test_an_auto_encoder_codes_row_after_row():
 )
 def test_gradients_reach_codes_and_samples_stand_alone(model):
     space = space_of(model, "m", 0.2)
-    codes = space.start(images_generators(), rng())
-    alone = space.start(images_generators()[1:2], rng()[torch.tensor([1])])
+    codes = space.start(made_images(), rng())
+    alone = space.start(made_images()[1:2], rng()[torch.tensor([1])])
     assert torch.allclose(alone, codes[1:2], atol=1e-5)
     z = codes.detach().requires_grad_(True)
-    made = space.render(z, images_generators())
+    made = space.render(z, made_images())
     assert made.shape == (3, *SHAPE)
     low, high = (float(v) for v in torch.aminmax(made.detach()))
     assert 0 <= low <= high <= 1
@@ -220,7 +220,7 @@ def test_a_saved_model_is_found_by_its_file(tmp_path):
 
 
 def attack(generator, net, n=3, **options):
-    batch = Batch(images_generators(n), net(images_generators(n)).argmax(1), tuple(f"s{i}" for i in range(n)))
+    batch = Batch(made_images(n), net(made_images(n)).argmax(1), tuple(f"s{i}" for i in range(n)))
     return OracleBound(**options).using(generator=generator).attack(Oracle(net), batch)[0][0], batch
 
 
@@ -246,16 +246,16 @@ def test_the_lasso_freezes_codes(make):
 
 def test_what_does_not_fit_is_told(make):
     net = make.net()
-    with pytest.raises(ModelError, match="for images_generators of 1x4x4"):
+    with pytest.raises(ModelError, match="for made_images of 1x4x4"):
         attack(VAE(VAESettings(latents=4, width=4), (1, 4, 4)), net)
-    with pytest.raises(ModelError, match="for images_generators of 3x8x8"):
+    with pytest.raises(ModelError, match="for made_images of 3x8x8"):
         attack(EDM(UNet(UNetSettings(image=(3, 8, 8), width=4))), net)
     broken = VAE(VAESettings(latents=4, width=4), SHAPE)
     broken.first.bias.data.fill_(float("nan"))
-    with pytest.raises(ModelError, match="NaN or infinite images_generators"):
+    with pytest.raises(ModelError, match="NaN or infinite made_images"):
         attack(broken, net)
     without = linear()
-    without.encode = lambda images_generators: None
+    without.encode = lambda made_images: None
     with pytest.raises(ModelError, match="no encoder"):
         attack(without, net)
     with pytest.raises(ModelError, match="no codes to search in"):

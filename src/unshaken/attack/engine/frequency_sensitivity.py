@@ -16,7 +16,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.accuracy import accuracy
 from unshaken.measure.statistics.intervals import Figure
-from unshaken.stress.engine.frequency import high_pass, low_pass
+from unshaken.stress.engine.filters import high_pass, low_pass
 
 Predict = Callable[[Tensor], Tensor]
 """From images `[N, C, H, W]` in [0, 1] to logits `[N, K]`, such as `Oracle.exact`."""

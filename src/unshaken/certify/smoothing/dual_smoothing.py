@@ -10,11 +10,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.certify.smoothing._sides import LostLabelsOfSide, SideJournal
-from unshaken.certify.smoothing._two_halves import TwoHalves
 from unshaken.certify.smoothing.dual_radius import both_radius, dual_radius, two_sided_radius
 from unshaken.certify.smoothing.guard import reach, votes_for
-from unshaken.certify.smoothing.halves import Side
+from unshaken.certify.smoothing.halves import LostLabelsOfSide, Side, SideJournal, TwoHalves
 from unshaken.certify.smoothing.smoothing import Certificate, GaussianSmoothing
 from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch

@@ -12,7 +12,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 from unshaken.stress.styles._style import REFERENCE, Style, between, coloured
 from unshaken.stress.styles.sketch import dark_lines
 
