@@ -246,13 +246,13 @@ def test_the_lasso_freezes_codes(make):
 
 def test_what_does_not_fit_is_told(make):
     net = make.net()
-    with pytest.raises(ModelError, match="for made_images of 1x4x4"):
+    with pytest.raises(ModelError, match="for images of 1x4x4"):
         attack(VAE(VAESettings(latents=4, width=4), (1, 4, 4)), net)
-    with pytest.raises(ModelError, match="for made_images of 3x8x8"):
+    with pytest.raises(ModelError, match="for images of 3x8x8"):
         attack(EDM(UNet(UNetSettings(image=(3, 8, 8), width=4))), net)
     broken = VAE(VAESettings(latents=4, width=4), SHAPE)
     broken.first.bias.data.fill_(float("nan"))
-    with pytest.raises(ModelError, match="NaN or infinite made_images"):
+    with pytest.raises(ModelError, match="NaN or infinite images"):
         attack(broken, net)
     without = linear()
     without.encode = lambda made_images: None

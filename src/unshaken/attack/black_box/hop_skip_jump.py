@@ -21,7 +21,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 SEEK, NEAR, FEEL, JUMP, END = range(5)
-"""Phases: look for a start, close in on the boundary, feel for its direction, jump along it, over."""
+"""Phases: find a start, close in on the boundary, feel for its direction, jump along it, over."""
 HALVINGS = 20
 """Most halvings of a search, on the way to the boundary or of a jump."""
 FIRST_DELTA = 0.1
@@ -48,7 +48,7 @@ class HopState(State):
         delta: distance at which directions are felt, `[N]`.
         length: of the next jump, `[N]`.
         phase: int64 `[N]`.
-        count: answers told in this phase, int64 `[N]`.
+        count: answers in this phase, int64 `[N]`.
         iteration: iterations begun, int64 `[N]`.
         rng: the sample's stream.
     """

@@ -40,7 +40,7 @@ class NaTraState(State):
         codes: w, `[N, d]`.
         base: `G(w)`, `[N, C, H, W]`.
         step: edits tried, int64 `[N]`.
-        amounts: a of the edit that is asked about, `[N, k]`.
+        amounts: a of the edit that is queried next, `[N, k]`.
         best: a of the edit of largest loss so far, `[N, k]`; 0 for the image itself.
         value: that loss, `[N]`.
         rng: the sample's stream.
@@ -97,7 +97,7 @@ class NaTra(Attack[NaTraState]):
 
     @property
     def edits(self) -> NaturalEdits:
-        """What moves the images.
+        """The generator and directions that move the images.
 
         Raises:
             ParameterError: they are not loaded.
@@ -137,11 +137,11 @@ class NaTra(Attack[NaTraState]):
             raise ParameterError("natra: the model has one class, which no edit changes: use a model of two or more")
         if self.search == "gradient" and not context.oracle.model.differentiable:
             raise ParameterError("natra: search=gradient needs a model with gradients: use search=candidates")
-        shown = context.reference
-        if shown is None:
+        reference = context.reference
+        if reference is None:
             raise ParameterError("natra: it needs some images to start from")
         edits = self._edits or context.once(
-            ("natra", self), lambda: self.load(shown.images.float().to(context.oracle.device), context.seed)
+            ("natra", self), lambda: self.load(reference.images.float().to(context.oracle.device), context.seed)
         )
         flag = UNFILTERED.flag(f"natra: {edits.count} directions of the generator {edits.generator.name}, unfiltered")
         return [
@@ -203,7 +203,7 @@ class Solver(Protocol):
     """A way to the worst edit."""
 
     def count(self, attack: NaTra, k: int) -> int:
-        """Queries in all."""
+        """Number of queries in all."""
 
     def next(self, attack: NaTra, state: NaTraState, answer: Answer | None) -> Tensor:
         """Amounts `[N, k]` of the edit of number `state.step`, given the answer to the one before."""
@@ -213,23 +213,23 @@ class Candidates:
     """Random amounts, uniform in the box."""
 
     def count(self, attack: NaTra, k: int) -> int:
-        """As many as `draws`."""
+        """Number of draws."""
         return attack.draws
 
     def next(self, attack: NaTra, state: NaTraState, answer: Answer | None) -> Tensor:
-        """Those of this number, whatever came before: a longer search tries all that a shorter one does."""
+        """Amounts drawn by the number of the query alone: a longer search tries all that a shorter one does."""
         return attack.edits.draw(state.rng.fold(state.step), attack.amplitude).to(state.codes)
 
 
 class Coordinates:
-    """Each direction in turn to both its ends, the others where the loss was largest."""
+    """Each direction, one after the other, to both its ends, the others where the loss was largest."""
 
     def count(self, attack: NaTra, k: int) -> int:
-        """Two a direction and round."""
+        """Two queries per direction and round."""
         return 2 * k * attack.rounds
 
     def next(self, attack: NaTra, state: NaTraState, answer: Answer | None) -> Tensor:
-        """The best amounts, one of them at an end."""
+        """The best amounts, with one of them at an end."""
         k = state.best.shape[1]
         end = torch.where(state.step % 2 == 0, -attack.amplitude, attack.amplitude).to(state.best)
         return state.best.scatter(1, (state.step // 2 % k)[:, None], end[:, None])

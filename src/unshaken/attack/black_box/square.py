@@ -170,8 +170,8 @@ HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 """Query indices after which the windows' area is halved."""
 AHEAD = 16
 """Queries whose draws are made at once."""
-LOOKS = (500, 1000, 2000, 4000, 8000)
-"""Queries at which the pace since the look before is measured: twice as many each time."""
+CHECKS = (500, 1000, 2000, 4000, 8000)
+"""Queries at which the pace since the check before is measured: twice as many each time."""
 PACE = 4
 """How much more than lately a margin may yet fall for each doubling of the queries."""
 
@@ -188,7 +188,7 @@ class SquareState(State):
         rng: the sample's stream.
         draws: uniform numbers of the next windows, `[N, AHEAD, n]`.
         first: query of the first of them, int64 `[N]`.
-        past: margin at the look before, `[N]`; infinite until the first.
+        past: margin at the check before, `[N]`; infinite until the first.
     """
 
     problem: Problem
@@ -331,14 +331,14 @@ class Square(Attack[SquareState]):
 
         A margin that did not move tells nothing, as behind outputs that are rounded: such a run goes on.
         """
-        look = torch.isin(query, torch.tensor(LOOKS, device=query.device))
-        if not bool(look.any()):
+        checked = torch.isin(query, torch.tensor(CHECKS, device=query.device))
+        if not bool(checked.any()):
             return updated
         fell = updated.past - updated.margin
         doublings = torch.log2(self.queries / query.clamp_min(1))
-        lost = look & (fell > 0) & (updated.margin > PACE * fell * doublings)
+        lost = checked & (fell > 0) & (updated.margin > PACE * fell * doublings)
         ended = torch.where(lost, self.queries + 1, updated.query)
-        return updated.replace(query=ended, past=torch.where(look, updated.margin, updated.past))
+        return updated.replace(query=ended, past=torch.where(checked, updated.margin, updated.past))
 
     @staticmethod
     def _numbers(norm: str, channels: int) -> int:

@@ -90,7 +90,7 @@ def _area(corners: Tensor) -> Tensor:
 
 
 class DetectionProblem(State):
-    """What an attack on a detector knows of each sample.
+    """Facts of each sample for an attack on a detector.
 
     Args:
         ball: the budget.
@@ -164,7 +164,7 @@ class DetectionAttack(TaskAttack[DetectionResult]):
 
     @abstractmethod
     def objective(self, problem: DetectionProblem) -> Objective:
-        """What is to rise: from an answer whose `logits` are detections `[N, D, 6]` to `[N]`, with gradients."""
+        """The objective to be raised: detections `[N, D, 6]`, an answer's `logits`, to `[N]`, with gradients."""
 
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:
         """The set that is searched."""

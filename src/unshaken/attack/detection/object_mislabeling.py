@@ -21,7 +21,7 @@ from unshaken.core.registry import register
 
 
 class WrongClass(Objective):
-    """`sum_d log(s_d / 0.001)` over wrong detections at objects, and `log(1 - s_d)` over right ones.
+    """`sum_d log(s_d / 0.001)` over wrong detections at objects, and `log(1 - s_d)` over right ones, in nats.
 
     Args:
         objects: `[N, M, 7]`.
@@ -31,7 +31,6 @@ class WrongClass(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in nats."""
         boxes = required(answer.logits)
         there, same = fits(boxes, self.objects) & is_there(self.objects)[:, None], of_same_class(boxes, self.objects)
         right = (there & same).any(2)

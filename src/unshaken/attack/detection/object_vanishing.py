@@ -12,13 +12,12 @@ from unshaken.core.registry import register
 
 
 class Absence(Objective):
-    """The log-probability that there is nothing: `sum_d log(1 - s_d)` over all detections."""
+    """The log-probability that there is nothing: `sum_d log(1 - s_d)` over all detections, in nats."""
 
     found: Tensor
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in nats, at most 0."""
         return log_absence(required(answer.logits)).sum(1)
 
 

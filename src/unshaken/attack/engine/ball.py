@@ -161,7 +161,7 @@ def steepest(gradient: Tensor, x: Tensor, norm: str, *, quantile: float = 0.99) 
 
     Args:
         gradient: `[N, C, H, W]`.
-        x: where it was taken.
+        x: point of the gradient.
         norm: `linf`, `l2`, `l1`, or `region`, where it is the sign.
         quantile: share of the coordinates left out in l1, in [0, 1).
     """

@@ -39,7 +39,7 @@ class BudgetedAttack(Parameters):
     norms: ClassVar[tuple[str, ...]] = NORMS
     """Empty for an attack whose budget is not a norm, such as a rotation."""
     minimal: ClassVar[bool] = False
-    """Whether it looks for the smallest norm; then one run answers all budgets, and `inf` is one."""
+    """Whether it searches for the smallest norm; then one run answers all budgets, and `inf` is one."""
     needs_labels: ClassVar[bool] = True
 
     @abstractmethod

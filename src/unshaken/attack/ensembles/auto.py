@@ -1,4 +1,4 @@
-"""Auto: looks at the model first, then chooses the attacks that can break it, the cheapest first."""
+"""Auto: inspects the model first, then chooses the attacks that can break it, the cheapest first."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from unshaken.core.trust import answer_gap
 class Auto(BudgetedAttack):
     """Automatic attack: inspects the model, chooses suitable attacks, and stays within a compute budget.
 
-    A look at the run's first samples tells whether the model has gradients, whether they are zero, whether its answers
-    are random and how many classes there are. Where all is well the phases are those of AutoAttack. Where the
+    An inspection on the run's first samples tells whether the model has gradients, whether they are zero, whether its
+    answers are random and how many classes there are. Where all is well the phases are those of AutoAttack. Where the
     cross-entropy's gradient vanishes, losses that do not saturate and attacks that ask for no gradient come first;
     a random model is attacked through its randomness; a black box by its scores, then by its decisions; a model that
     rejects what it doubts also by examples far beyond the boundary.

@@ -39,7 +39,7 @@ def without_small(x: Tensor, percentile: float) -> Tensor:
     Returns:
         The same shape.
     """
-    return _kept(x, x.norm(dim=1), percentile)
+    return _above_percentile(x, x.norm(dim=1), percentile)
 
 
 def without_useless(x: Tensor, gradient: Tensor, percentile: float, *, absolute: bool) -> Tensor:
@@ -55,10 +55,10 @@ def without_useless(x: Tensor, gradient: Tensor, percentile: float, *, absolute:
         The same shape.
     """
     benefit = (gradient * -x).sum(1)
-    return _kept(x, benefit.abs() if absolute else benefit, percentile)
+    return _above_percentile(x, benefit.abs() if absolute else benefit, percentile)
 
 
-def _kept(x: Tensor, score: Tensor, percentile: float) -> Tensor:
+def _above_percentile(x: Tensor, score: Tensor, percentile: float) -> Tensor:
     if percentile == 0:
         return x
     threshold = torch.quantile(score.flatten(1), percentile / 100, dim=1)
@@ -71,7 +71,7 @@ _THRESHOLDS = torch.tensor([0.99, 0.999, 0.9999]).double().logit()
 
 
 class AscentState(State):
-    """One row an image: its class, where it stands and what has been seen.
+    """One row an image: its class, its present point and its best ones.
 
     `x` is the deviation from the mean image, already inside the box; `best` is the best image so far.
     """
@@ -135,7 +135,7 @@ class Ascent(FoolingSearch):
 
 @dataclass(frozen=True, slots=True)
 class AscentResult:
-    """What ascents found, one row a class and start: all starts of the first class come first.
+    """Result of ascents, one row a class and start: all starts of the first class come first.
 
     Args:
         classes: int64 `[N]`.
@@ -159,7 +159,7 @@ class AscentResult:
 
     @property
     def confidence(self) -> Tensor:
-        """Of the 8-bit images, float64 `[N]`."""
+        """Confidence in the 8-bit images, float64 `[N]`."""
         return self.odds.sigmoid()
 
 
@@ -186,7 +186,7 @@ def progress_rate(p: Tensor, missing: Tensor, squared_norm: Tensor, early: float
 
 
 class _Climb:
-    """The ascent as a search: it asks for gradients and is told."""
+    """The ascent as a search of the driver."""
 
     def __init__(self, settings: Ascent, mean: Tensor) -> None:
         self.settings, self.mean = settings, mean
@@ -215,7 +215,7 @@ class _Climb:
         return Gradient(state.x + self.mean, of=of(state.targets))
 
     def tell(self, state: AscentState, answer: Answer) -> AscentState:
-        """Note what was seen, then one step."""
+        """Record the point if it is the best, then step."""
         s = self.settings
         odds = log_odds(required(answer.logits)).gather(1, state.targets[:, None]).flatten()
         p, missing = odds.sigmoid(), (-odds).sigmoid()
@@ -234,7 +234,7 @@ class _Climb:
         return (state.step >= self.settings.steps) | state.flat
 
     def result(self, state: AscentState) -> AscentState:
-        """Everything."""
+        """The state, which holds the best points."""
         return state
 
     def goal(self, state: AscentState) -> None:

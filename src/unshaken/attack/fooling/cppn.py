@@ -73,7 +73,7 @@ def chosen(allowed: Wired, rng: np.random.Generator) -> tuple[Places, Places, Pl
 
 
 def moved(allowed: Wired, to: Places, source: Places, at_source: Wired) -> Wired:
-    """Of the allowed connections those that share one end with a given one, the place of the given one left out.
+    """The allowed connections that share one end with a given one, its own place left out.
 
     Args:
         allowed: bool `[N, M, M]`.
@@ -105,7 +105,7 @@ _AT_ONCE = 1 << 23
 
 
 def inputs(height: int, width: int, *, raw: bool) -> Tensor:
-    """What a graph is told of each pixel.
+    """The inputs of a graph for each pixel.
 
     Args:
         height: in pixels.
@@ -272,7 +272,7 @@ class Cppn(Evolution):
         return _graphs(child.wired, np.where(child.wired, weight, 0.0), kind, child.alive)
 
     def draw(self, genomes: Graphs, shape: tuple[int, int, int]) -> Tensor:
-        """What the genomes look like: uint8 `[N, C, H, W]`, `255 |o|` without its fraction, or the colours of HLS."""
+        """Images of the genomes: uint8 `[N, C, H, W]`, `255 |o|` without its fraction, or the colours of HLS."""
         g, raw = genomes, self.coordinates == "raw"
         return drawn(g.wired, g.weight, g.kind, g.alive, shape, raw=raw)
 

@@ -33,7 +33,7 @@ class Archive(Generic[G]):
     Args:
         classes: the class of each cell.
         genomes: one row a cell.
-        images: uint8 `[cells, C, H, W]`, what the genomes look like.
+        images: uint8 `[cells, C, H, W]`, images of the genomes.
         odds: float64 `[cells]`, log-odds of the cell's class; minus infinity where the cell is empty.
         generation: int64 `[cells]`, when the elite came; -1 where the cell is empty.
     """
@@ -59,7 +59,7 @@ class Archive(Generic[G]):
 
     @property
     def confidence(self) -> Tensor:
-        """Of each cell's elite in its class, float64; 0 where the cell is empty."""
+        """Confidence of each cell's elite in its class, float64; 0 where the cell is empty."""
         return self.odds.sigmoid()
 
     def offer(self, genomes: G, images: Tensor, odds: Tensor, generation: int) -> tuple[Archive[G], int]:
@@ -105,7 +105,7 @@ Shape = tuple[int, int, int]
 
 
 class Encoding(Protocol[G]):
-    """What genomes are, how they vary and what they look like."""
+    """An encoding of images by genomes: how these are drawn, vary and become images."""
 
     def begin(self, n: int, shape: Shape, rng: np.random.Generator) -> G:
         """The first n genomes."""
@@ -134,7 +134,7 @@ class MapElites(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What one generation did.
+    """Record of one generation.
 
     Args:
         generation: from 0.
@@ -157,7 +157,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class EvolutionResult(Generic[G]):
-    """What an evolution found.
+    """Result of an evolution.
 
     Args:
         archive: the elites.
@@ -258,11 +258,11 @@ def _parents(archive: Archive[G], settings: MapElites, rng: np.random.Generator)
 
 def _odds(oracle: Oracle, images: Tensor, crop: int | None) -> Tensor:
     """Log-odds `[N, K]` of all classes, on the CPU."""
-    seen = images.to(oracle.device).float() / 255
+    scaled = images.to(oracle.device).float() / 255
     if crop is None:
-        odds = log_odds(oracle.exact(seen)).cpu()
+        odds = log_odds(oracle.exact(scaled)).cpu()
     else:
-        logits = oracle.exact(ten_crops(seen, crop).flatten(0, 1))
+        logits = oracle.exact(ten_crops(scaled, crop).flatten(0, 1))
         odds = log_odds(widen(logits).softmax(1).reshape(len(images), 10, -1).mean(1).log()).cpu()
     if bool(odds.isnan().any()):
         raise ModelError(f"model {oracle.model.name!r} returns NaN for an image in [0, 1]: fix the model first")

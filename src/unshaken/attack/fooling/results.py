@@ -101,7 +101,7 @@ def contact_sheet(images: Tensor, captions: Sequence[str], *, columns: int = 5, 
 
 
 def fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """The beginning of a text that is not wider than so many pixels."""
+    """The longest beginning of a text that is at most `width` pixels wide."""
     while text and font.getlength(text) > width:
         text = text[:-1]
     return text

@@ -27,7 +27,7 @@ LARGEST_C = 1e10
 
 
 class Hinge(Objective):
-    """`c max(z_y - max_{k != y} z_k + kappa, 0)`; with targets t `c max(max_{k != t} z_k - z_t + kappa, 0)`.
+    """`c max(z_y - max_{k != y} z_k + kappa, 0)`; with targets t `c max(max_{k != t} z_k - z_t + kappa, 0)`; to fall.
 
     Args:
         labels: int64 `[N]`: labels y, or targets t.
@@ -43,7 +43,6 @@ class Hinge(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, to fall."""
         lead = margin(required(answer.logits), self.labels)
         return self.c * ((-lead if self.targeted else lead) + self.kappa).clamp_min(0)
 
@@ -118,13 +117,13 @@ class CarliniWagnerState(State):
         m: Adam's mean of gradients by w.
         v: Adam's mean of their squares.
         origin: `x(w_0)`, the clean image within the guard.
-        step: looks of this run of Adam.
+        step: queries of this run of Adam.
         found: whether this run has found an example.
         before: the loss at the last check.
         best: the nearest example, or the clean image.
         least: squared norm of its change, infinite before the first.
         low: the largest share of the way to `best` that is known not to fool, once all runs are over.
-        polished: looks at shorter ways.
+        polished: queries of shorter ways.
     """
 
     problem: Problem
@@ -220,8 +219,8 @@ class CarliniWagner(Attack[CarliniWagnerState]):
 
     @override
     def cost(self, classes: int) -> tuple[int, int]:
-        looks = self.steps * self.search_steps + self.polish
-        return looks, looks
+        queries = self.steps * self.search_steps + self.polish
+        return queries, queries
 
     def _over(self, state: CarliniWagnerState) -> Tensor:
         return state.weight.runs >= self.search_steps

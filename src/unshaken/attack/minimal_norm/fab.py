@@ -174,8 +174,8 @@ class Crossing(Query):
     def following(self, logits: Tensor) -> Tensor:
         """Where the next step starts, `[N, C, H, W]`: at the point, back towards the image if it fools, or anew."""
         clean = self.problem.ball.clean
-        kept = torch.where(self.hit(logits), self.beta, 1.0).to(clean).view(-1, 1, 1, 1)
-        back = torch.where(kept == 1, self.points, torch.lerp(clean, self.points, kept))
+        share = torch.where(self.hit(logits), self.beta, 1.0).to(clean).view(-1, 1, 1, 1)
+        back = torch.where(share == 1, self.points, torch.lerp(clean, self.points, share))
         return back if is_needless(self.fresh) else torch.where(self.fresh.view(-1, 1, 1, 1), self.begin, back)
 
     def _classes(self, logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -238,7 +238,7 @@ class FAB(Attack[FABState]):
     image has a run of its own, in which a point of any other class counts. Where a class is to be reached, f is its
     lead over the best other class.
 
-    The authors look at all K - 1 classes, with a backward pass for each; here at the `candidates` of least `|f|`.
+    The authors consider all K - 1 classes, with a backward pass for each; here at the `candidates` of least `|f|`.
     """
 
     minimal: ClassVar[bool] = True
@@ -314,8 +314,8 @@ class FAB(Attack[FABState]):
     @override
     def cost(self, classes: int) -> tuple[int, int]:
         runs = self.restarts * (min(self.targets, classes - 1) if self.targeted else 1)
-        looks = runs * self.steps + 1
-        return 2 * looks, looks * (1 if self.targeted else min(self.candidates, classes - 1))
+        queries = runs * self.steps + 1
+        return 2 * queries, queries * (1 if self.targeted else min(self.candidates, classes - 1))
 
     def _one_by_one(self, problem: Problem) -> bool:
         return self.targeted and not problem.targeted

@@ -78,7 +78,7 @@ class AttentionReader(State):
 
 
 class AttentionToCells(Objective):
-    """The mean log-attention of all tokens to some patches, by layer, to rise: `mean_q log sum_t A_l[q, t]`.
+    """The mean log-attention of all tokens to some patches, by layer `[N, L]`, to rise: `mean_q log sum_t A_l[q, t]`.
 
     Args:
         cells: bool `[N, P]`, the patches.
@@ -90,7 +90,6 @@ class AttentionToCells(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N, L]`."""
         maps = self.reader.to_patches(answer, self.cells.shape[1])
         share = (maps * self.cells[:, None, None].to(maps)).sum(-1)
         return share.clamp_min(torch.finfo(share.dtype).tiny).log().mean(-1)

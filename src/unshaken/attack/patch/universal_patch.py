@@ -58,7 +58,7 @@ class Overlay(State):
         return torch.stack([x * cos + y * sin, y * cos - x * sin], 3)
 
     def mask(self, at: Tensor) -> Tensor:
-        """How much of the patch is seen, from `coordinates`, in [0, 1]: `[N, 1, H, W]`."""
+        """Share of the patch that is visible, from `coordinates`, in [0, 1]: `[N, 1, H, W]`."""
         whole = (at.abs() <= 1).all(3)
         if not self.round:
             return whole[:, None].float()
@@ -77,15 +77,15 @@ class Overlay(State):
         """
         at = self.coordinates(*images.shape[2:])
         m = self.mask(at)
-        seen = F.grid_sample(
+        laid = F.grid_sample(
             patch.expand(len(images), -1, -1, -1), at, mode="bilinear", padding_mode="border", align_corners=False
         )
-        return boxed(images * (1 - m) + seen * m), m
+        return boxed(images * (1 - m) + laid * m), m
 
 
 @dataclass(slots=True)
 class SharedPatch:
-    """What the stages of one attack share.
+    """The trained patch that the phases of one attack share.
 
     Args:
         seed: the run seed.
@@ -129,7 +129,7 @@ class UniversalPatch(Attack[UniversalPatchState]):
     rate: PositiveFloat = Field(0.02, description="learning rate, in units of the pixel range")
     batch: PositiveInt = Field(16, description="number of images per step, each with a random placement")
     restarts: PositiveInt = Field(1, description="number of placements to try per sample")
-    _kept: SharedPatch = PrivateAttr(default_factory=SharedPatch)
+    _shared: SharedPatch = PrivateAttr(default_factory=SharedPatch)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -139,21 +139,21 @@ class UniversalPatch(Attack[UniversalPatchState]):
 
     @override
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
-        kept, labels = self._kept, required(batch.labels)
-        if kept.patch is not None:
+        shared, labels = self._shared, required(batch.labels)
+        if shared.patch is not None:
             return self
-        shown = batch if kept.reference is None else kept.reference.to(batch.images.device)
-        aims = required(shown.labels)
+        reference = batch if shared.reference is None else shared.reference.to(batch.images.device)
+        aims = required(reference.labels)
         if targeted:
             if bool((labels != labels[0]).any()):
                 raise ParameterError("universal-patch: one patch has one target; give the same target for all samples")
-            aims = labels[:1].expand(len(shown))
-        order = torch.tensor(sorted(range(len(shown)), key=lambda i: shown.ids[i]), device=aims.device)
-        kept.patch = self.fit(oracle, shown.images[order].float(), aims[order], targeted, kept.seed)
+            aims = labels[:1].expand(len(reference))
+        order = torch.tensor(sorted(range(len(reference)), key=lambda i: reference.ids[i]), device=aims.device)
+        shared.patch = self.fit(oracle, reference.images[order].float(), aims[order], targeted, shared.seed)
         return self
 
     def fit(self, oracle: Oracle, images: Tensor, aims: Tensor, targeted: bool, seed: int) -> Tensor:
-        """The patch.
+        """Train the patch.
 
         Args:
             oracle: runs the model and counts its passes.
@@ -246,7 +246,7 @@ class UniversalPatch(Attack[UniversalPatchState]):
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         copy = self.model_copy()
-        copy._kept = SharedPatch(context.seed, context.reference)
+        copy._shared = SharedPatch(context.seed, context.reference)
         name = self.info.name
         return [Phase(copy, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []
 
@@ -254,8 +254,8 @@ class UniversalPatch(Attack[UniversalPatchState]):
         return max(1, round(self.scale_max * min(height, width)))
 
     def _stuck(self, images: Tensor, rng: SampleRng) -> tuple[Tensor, Tensor]:
-        if self._kept.patch is None:
+        if self._shared.patch is None:
             raise ParameterError("universal-patch: it is fitted by attack(), not searched for one sample at a time")
         placement = self.placement(rng.fold("place").fresh(4), *images.shape[2:])
         with torch.no_grad():
-            return placement.paste(images, self._kept.patch)
+            return placement.paste(images, self._shared.patch)

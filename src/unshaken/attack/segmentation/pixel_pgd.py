@@ -39,7 +39,7 @@ def wrong_pixels(logits: Tensor, masks: Tensor) -> Tensor:
 
 
 class PixelCrossEntropy(Objective):
-    """Mean cross-entropy over the labelled pixels, with pixels that are wrong already weighed apart.
+    """Mean cross-entropy over the labelled pixels in nats, with pixels that are wrong already weighed apart.
 
     Args:
         masks: int64 `[N, H, W]`.
@@ -52,7 +52,6 @@ class PixelCrossEntropy(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in nats."""
         logits = required(answer.logits)
         losses = F.cross_entropy(logits, self.masks, reduction="none", ignore_index=IGNORED)
         if self.weight is not None:
@@ -62,7 +61,7 @@ class PixelCrossEntropy(Objective):
 
 
 class PixelProblem(State):
-    """What the attack knows of each sample: its budget and its masks `[N, H, W]`."""
+    """Facts of each sample for the attack: its budget and its masks `[N, H, W]`."""
 
     ball: Ball
     masks: Tensor

@@ -1,4 +1,4 @@
-"""What a search that oracles bound is given, how it is prepared, and what it reports beside its images."""
+"""Searches bounded by oracles: their parameters, their preparation, and their rows."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def lasso_mask(codes: Tensor, labels: Tensor, penalty: float, method: str) -> Te
         raise ParameterError(f"{method}: latent_mask=lasso needs images of two classes or more, not {len(classes)}")
     spread = x.std(0)
     x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)
-    kept = np.zeros(x.shape[1], bool)
+    used = np.zeros(x.shape[1], bool)
     for k in classes:
-        kept |= linear.Lasso(alpha=penalty, max_iter=5000, tol=1e-3).fit(x, (y == k).astype(float)).coef_ != 0
-    if not kept.any():
+        used |= linear.Lasso(alpha=penalty, max_iter=5000, tol=1e-3).fit(x, (y == k).astype(float)).coef_ != 0
+    if not used.any():
         raise ParameterError(
             f"{method}: the lasso keeps none of {x.shape[1]} coordinates: lower penalty={penalty:g}, or use "
             "latent_mask=none"
         )
-    return torch.from_numpy(kept).view(codes.shape[1:]).to(codes.device)
+    return torch.from_numpy(used).view(codes.shape[1:]).to(codes.device)
 
 
 TABLE = "oracle_bounded"
@@ -92,7 +92,7 @@ UNFIT_ORACLE = FlagKind(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OracleRecord:
-    """What oracles said of each image.
+    """Verdict of the oracles on each image.
 
     Args:
         validated: bool `[N]`: the oracle sees the class in the reconstruction.
@@ -102,7 +102,7 @@ class OracleRecord:
         fooled: bool `[N]`.
         early: whether the first success ended a search.
         passes: int64 `[N]`, of the oracles in the search.
-        held_out: bool `[N]`: what other oracles say of the last image; None without such.
+        held_out: bool `[N]`: verdict of other oracles on the last image; None without such.
         held_out_clean: as `held_out`, of the unchanged image.
         seconds: float64 `[N]`.
     """
@@ -145,8 +145,8 @@ def oracle_rows(condition: Condition, ids: Sequence[str], record: OracleRecord) 
         "seconds": record.seconds.tolist(),
     }
     for name in ("held_out", "held_out_clean"):
-        if (said := getattr(record, name)) is not None:
-            columns[name] = said.tolist()
+        if (verdict := getattr(record, name)) is not None:
+            columns[name] = verdict.tolist()
     return Part(TABLE, condition, columns)
 
 

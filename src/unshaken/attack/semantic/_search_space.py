@@ -36,7 +36,7 @@ FLAT = 1 / 255
 
 
 class SearchSpace(ABC):
-    """Images as codes: a search moves in codes and looks at images."""
+    """Images as codes: a search moves in codes and queries images."""
 
     @abstractmethod
     def start(self, images: Tensor, rng: SampleRng) -> Tensor:
@@ -68,7 +68,7 @@ class SearchSpace(ABC):
         return codes.flatten(1).std(1, correction=0).clamp_min(FLAT)
 
     def penalty(self, images: Tensor) -> Tensor | None:
-        """What a natural image has little of, `[N]`; None for nothing."""
+        """A value that natural images have little of, `[N]`; None for no penalty."""
         return None
 
 
@@ -162,7 +162,7 @@ OWN = ("pixels", "transform")
 
 
 class DenoisedSpace(SearchSpace):
-    """What a diffusion model makes of the image with a little noise, in one pass: image to image at small strength.
+    """The image with a little noise, denoised by a diffusion model in one pass: image to image at small strength.
 
     Args:
         model: in evaluation mode, without weight gradients.
@@ -268,7 +268,7 @@ def space_of(model: nn.Module, name: str, noise: float) -> SearchSpace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tools:
-    """What is loaded once a run.
+    """Models that are loaded once a run.
 
     Args:
         space: what is changed.

@@ -238,7 +238,7 @@ class MixtureSearch:
         return state.evolution.step >= self.attack.iterations
 
     def result(self, state: MixtureState) -> MixtureResult:
-        """The mixtures."""
+        """The mixtures at the end of the search."""
         return MixtureResult(state.evolution.mixture, state.fitness)
 
     def goal(self, state: MixtureState) -> None:

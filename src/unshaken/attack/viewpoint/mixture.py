@@ -75,14 +75,14 @@ def entropy(mixture: ViewMixture, box: ViewBox, free: Tensor | None = None) -> T
     log_slope = 2 * (math.log(2) - u - torch.nn.functional.softplus(-2 * u))  # log(1 - tanh^2 u)
     expected = (log_slope * _WEIGHTS.to(mu)).sum(-1) / math.sqrt(2 * math.pi)
     each = sigma.log() + (1 + math.log(2 * math.pi)) / 2 + expected + mu.new_tensor(box.a).log()
-    kept = torch.ones(6, dtype=torch.bool) if free is None else free
-    draws = int(kept.sum()) if mixture.per_dim else 1
-    total: Tensor = each[..., kept.to(mu.device)].sum(-1).mean(1) + draws * math.log(mu.shape[1])
+    chosen = torch.ones(6, dtype=torch.bool) if free is None else free
+    draws = int(chosen.sum()) if mixture.per_dim else 1
+    total: Tensor = each[..., chosen.to(mu.device)].sum(-1).mean(1) + draws * math.log(mu.shape[1])
     return total
 
 
 def entropy_slopes(u: Tensor, r: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """What a draw adds to the entropy's gradients by mu and sigma: `-2 tanh u`, and `1 / sigma - 2 r tanh u`.
+    """The share of a draw in the entropy's gradients by mu and sigma: `-2 tanh u`, and `1 / sigma - 2 r tanh u`.
 
     Args:
         u: the draw, `mu + sigma r`.
@@ -138,7 +138,7 @@ def mixture_rows(
 
 
 def read_mixtures(place: str, ids: Sequence[str], box: ViewBox) -> ViewMixture:
-    """The mixtures that a run kept.
+    """The mixtures that a run saved.
 
     Args:
         place: the run directory.

@@ -196,9 +196,9 @@ class Candidates:
         flat = self.scores.flatten(1)
         mask = flat == flat.amax(1, keepdim=True)
         for i in (mask.sum(1) > 1).nonzero().flatten().tolist():
-            kept = self._largest(i, mask[i].nonzero().flatten().tolist())
+            largest = self._largest(i, mask[i].nonzero().flatten().tolist())
             mask[i] = False
-            mask[i, kept] = True
+            mask[i, largest] = True
         return mask.view(self.scores.shape)
 
     def _ranked(self, i: int, top: int) -> list[int]:
@@ -260,7 +260,7 @@ def candidates(pixels: Tensor, size: Size, score: Score) -> Candidates:
 
 
 def central(found: Candidates, rows: int, columns: int) -> Candidates:
-    """The central block of at most so many rows and columns of positions."""
+    """The central block of positions, of at most the given numbers of rows and columns."""
     height, width = found.scores.shape[1:]
     a, b = min(rows, height), min(columns, width)
     return found.part((height - a) // 2, (width - b) // 2, a, b)
@@ -281,8 +281,8 @@ def windows_agree(photo: Candidates, rows: int, columns: int) -> Tensor:
         Bool `[N]`.
     """
     best = photo.is_best().float()[:, None]
-    seen = F.max_pool2d(best, (rows, columns), stride=1)
-    return seen.flatten(1).bool().all(1)
+    pooled = F.max_pool2d(best, (rows, columns), stride=1)
+    return pooled.flatten(1).bool().all(1)
 
 
 def cut(images: Tensor, selection: Selection, size: Size) -> Tensor:

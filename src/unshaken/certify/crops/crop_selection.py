@@ -1,4 +1,4 @@
-"""Robust inference by crop selection (RICS): look at a crop that the content alone decides, wherever it lies.
+"""Robust inference by crop selection (RICS): classify a crop that the content alone decides, wherever it lies.
 
 The publication's own score and crop sizes are not known here. The scores, the tie rule, the laws and the certificate
 are this package's, derived from what its abstract claims.
@@ -57,10 +57,10 @@ def same_crop_rate(candidates: int, shifts: Iterable[tuple[int, int]]) -> float:
     moves = {(0, 0), *shifts}
     low_y, low_x = (min(m[axis] for m in moves) for axis in (0, 1))
     high_y, high_x = (max(m[axis] for m in moves) for axis in (0, 1))
-    seen = np.zeros((k + high_y - low_y, k + high_x - low_x), np.int64)
+    count = np.zeros((k + high_y - low_y, k + high_x - low_x), np.int64)
     for dy, dx in moves:
-        seen[dy - low_y : dy - low_y + k, dx - low_x : dx - low_x + k] += 1
-    return float((seen == len(moves)).sum() / (seen > 0).sum())
+        count[dy - low_y : dy - low_y + k, dx - low_x : dx - low_x + k] += 1
+    return float((count == len(moves)).sum() / (count > 0).sum())
 
 
 def shift_rate(candidates: int, dy: int, dx: int) -> float:
@@ -235,7 +235,7 @@ class CropSelection(Certifier):
         return windows_agree(central(found, a + 2 * d, b + 2 * d), a, b)
 
     def inputs(self, photos: Tensor, d: int, size: tuple[int, int] | None) -> Tensor:
-        """What the network is given of the unshifted windows that d leaves, resized to its input size."""
+        """The selected crops of the unshifted windows that d leaves, resized to its input size."""
         return resize(self.crops(window(photos, 0, 0, *_window_of(photos, d))).flatten(0, 1), size)
 
     def windows(self, photos: Tensor, d: int) -> Callable[[Tensor], Tensor]:
@@ -275,7 +275,7 @@ class CropClassifier(Classifier):
 
     @property
     def model(self) -> Classifier:
-        """What classifies the crop."""
+        """The network that classifies the crop."""
         return cast(Classifier, self.net)
 
     @override

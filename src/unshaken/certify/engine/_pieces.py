@@ -1,4 +1,4 @@
-"""What each known module, function and method of a traced network is as exact layers."""
+"""Exact layers for each known module, function and method of a traced network, windows over images included."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def max_pool(
     ceil_mode: bool = False,
     return_indices: bool = False,
 ) -> list[Layer]:
-    """Max pooling."""
+    """Max pooling as layers."""
     if ceil_mode or return_indices or len(shape) != 3:
         raise refused(name, "a max pooling with ceil_mode, indices or flat inputs")
     kernel, step, edge, gap = pair(kernel_size), pair(stride or kernel_size), pair(padding), pair(dilation)
@@ -214,12 +214,12 @@ def batch_norm(name: str, shape: Shape, module: nn.BatchNorm1d | nn.BatchNorm2d,
 
 
 def relu(name: str, shape: Shape, held: Held, x: Any, inplace: bool = False) -> list[Layer]:
-    """ReLU."""
+    """A ReLU as a layer."""
     return [ReLU(name, shape, shape)]
 
 
 def same(name: str, shape: Shape, held: Held, x: Any) -> list[Layer]:
-    """Nothing."""
+    """No layers, for what changes nothing."""
     return []
 
 

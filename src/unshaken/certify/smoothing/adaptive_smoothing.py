@@ -95,7 +95,7 @@ class SmoothedMixture(Certifier):
     def run_both(
         self, context: Context, batch: Batch, *, stream: str, n0: int, n: int, journal: Journal | None = None
     ) -> MixtureOutputs:
-        """What g says, and h's votes.
+        """Run both: the probabilities of g, and the votes of h.
 
         Args:
             context: its `clean` must be the model's logits on this batch where g is the model itself.
@@ -103,7 +103,7 @@ class SmoothedMixture(Certifier):
             stream: name of the noise's stream.
             n0: votes that choose the class.
             n: fresh votes.
-            journal: where finished samples are kept, and found again.
+            journal: where finished samples are stored, and read again.
 
         Raises:
             ParameterError: g and h differ in their classes; see `parts` too.
@@ -134,7 +134,7 @@ TINY = 1e-12
 
 
 class MixtureCertificate(State):
-    """What is known of a mixture with a smoothed model, up to the failure probability.
+    """The certified facts of a mixture with a smoothed model, up to the failure probability.
 
     Args:
         logits: log of the mixture's estimated probabilities, `[N, K]`.
@@ -245,7 +245,7 @@ class AdaptiveSmoothing(SmoothedMixture):
         Args:
             context: its `clean` must be the model's logits on this batch where g is the model itself.
             batch: images `[N, C, H, W]` on the model's device.
-            journal: where finished samples are kept, and found again.
+            journal: where finished samples are stored, and read again.
 
         Returns:
             The certificates, and what both models put out.

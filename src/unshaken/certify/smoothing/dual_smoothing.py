@@ -109,7 +109,7 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
             batch: whole images.
             side: which half.
             seed: the run seed.
-            journal: where finished samples are kept, and found again.
+            journal: where finished samples are stored, and read again.
             left: the finished votes of the left side, for `skip_wrong` on the right one.
 
         Raises:
@@ -118,13 +118,13 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         lost = None
         if self.skip_wrong and left is not None and batch.labels is not None:
             lost = LostLabelsOfSide(left, batch.labels)
-        kept = None if journal is None else SideJournal(journal, side)
+        records = None if journal is None else SideJournal(journal, side)
         return self.poll(
-            oracle, batch, side, stream=self.name, n0=self.n0, n=self.n, seed=seed, doomed=lost, journal=kept
+            oracle, batch, side, stream=self.name, n0=self.n0, n=self.n, seed=seed, lost=lost, journal=records
         )
 
     def judge(self, left: Tally, right: Tally) -> DualCertificate:
-        """What follows from the votes of both sides."""
+        """The certificate that follows from the votes of both sides."""
         if left.counts.shape != right.counts.shape:
             raise ModelError(
                 f"{self.name}: the two halves' models have {left.counts.shape[1]} and {right.counts.shape[1]} classes: "

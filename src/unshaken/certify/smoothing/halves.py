@@ -61,15 +61,15 @@ class Halves:
                 "such as checkerboard, and images of two pixels or more"
             )
         self.shape = height, width
-        self._kept, self._source = {}, {}
+        self._places, self._source = {}, {}
         for side, mask in zip(SIDES, (left, ~left), strict=True):
             source = _EXPANSIONS[expansion](mask)
-            self._kept[side] = torch.from_numpy(mask.ravel().nonzero()[0])
+            self._places[side] = torch.from_numpy(mask.ravel().nonzero()[0])
             self._source[side] = torch.from_numpy(source.ravel())
 
     def pixels(self, side: Side) -> Tensor:
         """The places of a side's pixels in the image read row by row, int64 `[m]`, rising."""
-        return self._kept[side]
+        return self._places[side]
 
     def take(self, images: Tensor, side: Side) -> Tensor:
         """A side's sub-images.
@@ -86,7 +86,7 @@ class Halves:
         """
         if tuple(images.shape[2:]) != self.shape:
             raise ParameterError(f"images of {tuple(images.shape[2:])} pixels for halves of {self.shape}")
-        return images.flatten(2).index_select(2, self._kept[side].to(images.device))
+        return images.flatten(2).index_select(2, self._places[side].to(images.device))
 
     def expand(self, parts: Tensor, side: Side) -> Tensor:
         """Sub-images `[N, C, m]` as a network's input `[N, C, H, W]`."""
@@ -182,8 +182,8 @@ def _fill(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     found = np.empty(mask.shape, np.int64)
     for i in range(height):
         row = there[np.abs(there - i).argmin()]
-        kept = mask[row].nonzero()[0]
-        nearest = kept[np.abs(kept[:, None] - np.arange(width)).argmin(0)]
+        columns = mask[row].nonzero()[0]
+        nearest = columns[np.abs(columns[:, None] - np.arange(width)).argmin(0)]
         found[i] = number[row, nearest]
     return found
 
@@ -307,7 +307,7 @@ class SideJournal:
         self.journal, self.start = journal, f"{side}/"
 
     def found(self) -> dict[str, dict[str, Any]]:
-        """Sample id to what was kept of it on this side."""
+        """Records of this side by sample id."""
         start = self.start
         return {k.removeprefix(start): v for k, v in self.journal.found().items() if k.startswith(start)}
 

@@ -117,7 +117,7 @@ class MixtureNet(nn.Module):
         return logits
 
     def mix(self, accurate: Tensor, robust: Tensor, alpha: float | Tensor) -> Tensor:
-        """See `mixed`."""
+        """The mixture's log-probabilities; see `mixed`."""
         return mixed(accurate, robust, alpha, scale_accurate=self.scale_accurate, scale_robust=self.scale_robust)
 
     @override
@@ -129,7 +129,7 @@ Which = Literal["accurate", "robust", "weights"]
 
 
 class Side(nn.Module):
-    """What a mixture is made of, alone.
+    """One model of a mixture, alone.
 
     Args:
         net: the mixture.
@@ -149,7 +149,7 @@ class Side(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a mixture is made of.
+    """The two models of a mixture.
 
     Args:
         accurate: g, a classifier of images in [0, 1].

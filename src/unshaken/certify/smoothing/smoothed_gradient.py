@@ -76,7 +76,7 @@ class NoisyNetwork:
     Args:
         counted: to the network, counted.
         sees: from images `[M, C, H, W]` to what the network takes.
-        sigma: deviation of its noise; 0 for a look at the image as it is.
+        sigma: deviation of its noise; 0 for the image as it is.
         scale: factor of its logits.
     """
 
@@ -88,13 +88,13 @@ class NoisyNetwork:
     def say(self, points: Tensor, noises: Tensor) -> tuple[Tensor, Tensor]:
         """`log mean_i softmax(T f(x + s n_i))`, `[N, K]`, and the noisy copies, of which gradients may be asked."""
         copies = points[None] if not self.sigma else points[None] + self.sigma * noises.transpose(0, 1)
-        seen = copies.flatten(0, 1).detach().requires_grad_(True)
-        logits = self.counted.forward(self.sees(seen))[0].view(*copies.shape[:2], -1)
-        return log_mean((self.scale * logits).log_softmax(2)), seen
+        noisy = copies.flatten(0, 1).detach().requires_grad_(True)
+        logits = self.counted.forward(self.sees(noisy))[0].view(*copies.shape[:2], -1)
+        return log_mean((self.scale * logits).log_softmax(2)), noisy
 
-    def slope(self, value: Tensor, seen: Tensor, shape: torch.Size) -> Tensor:
+    def slope(self, value: Tensor, noisy: Tensor, shape: torch.Size) -> Tensor:
         """The gradient of `value.sum()` by the points, through this network alone."""
-        return self.counted.gradient(value, seen, keep=True).view(-1, *shape).sum(0)
+        return self.counted.gradient(value, noisy, keep=True).view(-1, *shape).sum(0)
 
 
 class MixedGradient(Query):
@@ -130,7 +130,7 @@ class MixedGradient(Query):
             mixture = torch.logaddexp(less + answers[0][0], more + answers[1][0])
             value = -mixture.gather(1, self.labels[:, None])[:, 0]
         voices = zip((self.first, self.second), answers, strict=True)
-        gradient = torch.stack([voice.slope(value, seen, shape) for voice, (_, seen) in voices]).sum(0)
+        gradient = torch.stack([voice.slope(value, noisy, shape) for voice, (_, noisy) in voices]).sum(0)
         if isinstance(self.share, Oracle):
             gradient = gradient + self.share.gradient(value, image)
         mixture = mixture.detach()

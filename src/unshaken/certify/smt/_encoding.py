@@ -69,7 +69,7 @@ class Encoding:
         self.columns = columns[region.free.to(chain.device)].view(-1, *shape)
 
     def run(self, layers: int) -> None:
-        """Pass so many layers."""
+        """Encode the first `layers` layers."""
         for layer, inside in zip(self.chain.layers[:layers], self.bounds, strict=False):
             if isinstance(layer, Affine):
                 self.base = layer.forward(self.base[None])[0]
@@ -296,5 +296,5 @@ class Search:
 
     @property
     def late(self) -> str:
-        """What is said of a time-out."""
+        """The message of a time-out."""
         return f"the solver was stopped after {self.seconds:g} s"

@@ -31,7 +31,7 @@ from unshaken.core.oracle import Oracle
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a verification may spend.
+    """Limits of a verification.
 
     Args:
         seconds: of the solver, on one region.

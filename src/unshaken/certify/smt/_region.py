@@ -97,7 +97,7 @@ def most_extreme(image: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """What was found of a region.
+    """The finding on a region.
 
     Args:
         verdict: `adversarial`; `safe_general`, no image of the region has another class or ties; `safe_on_grid`, none
@@ -121,7 +121,7 @@ class Finding:
     data: dict[str, Any] | None = None
 
     def distances(self, region: Region) -> dict[str, float]:
-        """Of a counterexample: share of the pixels changed, and the l1 and l2 norms of the change; empty without."""
+        """Share of pixels that a counterexample changes, and the l1 and l2 norms of the change; empty without one."""
         if self.counterexample is None:
             return {}
         delta = (self.counterexample.double() - region.image.double()).flatten()
@@ -214,10 +214,10 @@ def classify_grid(
     if count > most:
         return Finding("unknown", f"{name}: {count} points are more than max_points={most}; nothing was looked at")
     slack = margin_rounding(chain, region)
-    least, seen = math.inf, 0
+    least, tested = math.inf, 0
     for values, logits in propagate_points(chain, region, axes):
         margin = margins_of(logits, region.label)
-        seen += len(values)
+        tested += len(values)
         least = min(least, float(margin.min()))
         near = margin <= slack
         if bool(near.any()):
@@ -226,13 +226,13 @@ def classify_grid(
                 found = first_confirmed(oracle, region, piece)
                 if found is not None:
                     detail, seconds = f"{name}: a point of {count}", time.perf_counter() - began
-                    return Finding("adversarial", detail, *found, seen, 0, seconds)
+                    return Finding("adversarial", detail, *found, tested, 0, seconds)
     return Finding(
         "safe_on_grid",
         f"{name}: none of {count} points has another class; nothing is said of what lies between",
         None,
         least,
-        seen,
+        tested,
         0,
         time.perf_counter() - began,
         {"grid": count, "least_margin": least},

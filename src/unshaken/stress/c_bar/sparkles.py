@@ -51,7 +51,7 @@ class Sparkles(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `star`: 50 to 199 rays of a mean length of `v / 100` of the side, at least one pixel."""
+        # 50 to 199 rays of a mean length of v / 100 of the side, at least one pixel
         radius = v / 100 * side(image)
         rays = rng.fold("rays").integers(50, 200, STARS)[0].tolist()
         spread = widen(rng.fold("lengths").normal(STARS, 199)[0])

@@ -124,11 +124,11 @@ def decode(video: Video) -> dict[int, NDArray[np.uint8]]:
     context.thread_count, context.extradata = 1, video.header
     height, width = video.size
     found = dict[int, NDArray[np.uint8]]()
-    for data, (shown, read) in [*zip(video.packets, video.times, strict=True), (None, (0, 0))]:
+    for data, (display, decode) in [*zip(video.packets, video.times, strict=True), (None, (0, 0))]:
         packet = None
         if data is not None:
             packet = av.Packet(data)
-            packet.pts, packet.dts, packet.time_base = shown, read, Fraction(1, RATE)
+            packet.pts, packet.dts, packet.time_base = display, decode, Fraction(1, RATE)
         try:
             pictures = context.decode(packet)
         except (av.FFmpegError, EOFError):
@@ -212,8 +212,8 @@ class VideoCorruption(DepthCorruption):
         if self.frames - 1 not in found and self._lost is not None:
             self._lost.add(int(rng.keys[0]))
         last = found[max(found)] if found else np.full((*image.shape[1:], 3), 128, np.uint8)
-        shown = to_planes(last).to(image)
-        return shown if image.shape[0] == 3 else shown.mean(0, keepdim=True)
+        frame = to_planes(last).to(image)
+        return frame if image.shape[0] == 3 else frame.mean(0, keepdim=True)
 
     @abstractmethod
     def code(self, source: Video, c: Any, rng: SampleRng) -> Video:

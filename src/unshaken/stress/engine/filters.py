@@ -201,8 +201,8 @@ def band_pass(images: Tensor, low: float, high: float) -> Tensor:
     """
     height, width = images.shape[-2:]
     radius = half_radius(height, width)
-    kept = ((radius > low) & (radius <= high)).to(images)
-    found: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=(height, width))
+    inside = ((radius > low) & (radius <= high)).to(images)
+    found: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * inside, s=(height, width))
     return found
 
 

@@ -28,7 +28,7 @@ class Tattoo(Style):
 
     @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """`skin (1 - ink (0.8 lines + 0.3 (1 - grey)))`, blurred as ink in skin is."""
+        # skin (1 - ink (0.8 lines + 0.3 (1 - grey))), blurred as ink in skin is
         height, width = images.shape[2:]
         blur = max(0.5, min(height, width) / 120)
         lines = gaussian_blur(dark_lines(images).to(images), blur)
