@@ -28,8 +28,6 @@ from torch import Tensor
 import unshaken
 from unshaken.core.registry import find_method
 from unshaken.run.plan import CIFAR_C_BAR, IMAGENET_C_BAR
-from unshaken.stress.c_bar import _rays as rays
-from unshaken.stress.c_bar import _spectrum as spectrum
 from unshaken.stress.c_bar import blue_noise_sample as blue
 from unshaken.stress.c_bar import brownish_noise as brown
 from unshaken.stress.c_bar import caustic_refraction as caustic
@@ -40,7 +38,7 @@ from unshaken.stress.c_bar import lines as grey_lines
 from unshaken.stress.c_bar import perlin_noise as perlin
 from unshaken.stress.c_bar import pinch_and_twirl as pinch
 from unshaken.stress.c_bar import plasma_noise as plasma
-from unshaken.stress.c_bar import ripple, single_frequency_greyscale
+from unshaken.stress.c_bar import ripple, single_frequency_greyscale, sparkles
 from unshaken.stress.c_bar import transverse_chromatic_abberation as chromatic
 from unshaken.stress.engine.base import to_8_bit
 
@@ -63,17 +61,17 @@ def phases(rng: np.random.RandomState, side: int) -> Tensor:
     """The published code's draws of one channel."""
     half = torch.from_numpy(rng.uniform(0, 2 * np.pi, (side, side // 2)))
     middle = torch.from_numpy(rng.uniform(0, 2 * np.pi, (side // 2, 1))[:, 0]) if side % 2 else None
-    return spectrum.mirrored_phases(half, middle)
+    return brown.mirrored_phases(half, middle)
 
 
 def _brown(x: Tensor, p: Drawn) -> Tensor:
     rng = np.random.RandomState(p["seed"])
-    noise = [spectrum.spectral_noise(phases(rng, x.shape[1]), brown.brown) for _ in range(3)]
+    noise = [brown.spectral_noise(phases(rng, x.shape[1]), brown.brown) for _ in range(3)]
     return x + torch.stack(noise) * p["intensity"] / 255
 
 
 def _blue(x: Tensor, p: Drawn) -> Tensor:
-    noise = spectrum.spectral_noise(phases(np.random.RandomState(p["seed"]), x.shape[1]), blue.blue)
+    noise = brown.spectral_noise(phases(np.random.RandomState(p["seed"]), x.shape[1]), blue.blue)
     return x * (noise > p["threshold"])
 
 
@@ -111,14 +109,14 @@ def _sparkles(x: Tensor, p: Drawn) -> Tensor:
     rng = np.random.RandomState(p["seed"])
     for centre, count, radius in zip(p["centers"], p["nrays"], p["radii"], strict=True):
         lengths = torch.tensor([max(1, radius + 0.25 * radius * rng.randn()) for _ in range(count)])
-        x = x + (1 - x) * rays.star(x, tuple(centre), lengths.double(), 1.0)
+        x = x + (1 - x) * sparkles.star(x, tuple(centre), lengths.double(), 1.0)
     return x
 
 
 def _inverse(x: Tensor, p: Drawn) -> Tensor:
     rng = np.random.RandomState(p["seed"])
     lengths = torch.tensor([p["radius"] * (1 + 0.25 * rng.randn()) for _ in range(p["rays"])]).double()
-    return 1 + (x - 1) * rays.star(x, tuple(p["center"]), lengths, (100 - p["amount"]) / 50)
+    return 1 + (x - 1) * sparkles.star(x, tuple(p["center"]), lengths, (100 - p["amount"]) / 50)
 
 
 def _ripple(x: Tensor, p: Drawn) -> Tensor:

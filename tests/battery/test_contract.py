@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.another_processor import TOGETHER
-from unshaken.attack.engine.phase import AttackContext
+from unshaken.attack.engine.attack_run import AttackContext
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError, list_methods
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError

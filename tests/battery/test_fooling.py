@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.attack.fooling.base import FoolingSearch
-from unshaken.attack.fooling.rows import fooling_rows
+from unshaken.attack.fooling.results import fooling_rows
 from unshaken.core import Classifier, Oracle, list_methods
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unshaken.attack.patch._overlay import Overlay
+from unshaken.attack.patch.universal_patch import Overlay
 from unshaken.core.boxes import boxed
 from unshaken.harden.defences._prompts import Prompts
 from unshaken.harden.defences.multi_resolution import MultiResolution

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from unshaken.api.job import choose_device
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
-from unshaken.attack.fooling.rows import fooling_rows
-from unshaken.attack.fooling.sheet import contact_sheet, picture
+from unshaken.attack.fooling.results import contact_sheet, fooling_rows, picture
 from unshaken.core import Classifier, Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.consent import of_arguments

@@ -24,7 +24,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -385,19 +384,3 @@ def _from_pixels(pixels: Pixels) -> Image.Image:
     if pixels.ndim == 3 and pixels.shape[2] not in (3, 4):
         raise BadImage(f"{pixels.shape[2]} channels are neither grayscale nor RGB")
     return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """Save a picture as JPEG and read it again.
-
-    Args:
-        pixels: uint8 `[H, W, C]`, C 1 or 3.
-        quality: 1 (worst) to 95, in the scale of the Independent JPEG Group; chroma is halved both ways (4:2:0).
-
-    Returns:
-        Uint8 `[H, W, C]`.
-    """
-    file = BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=quality)
-    with Image.open(file, formats=("JPEG",)) as image:
-        return np.array(image).reshape(pixels.shape)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
-from unshaken.data.decode import through_jpeg
+from unshaken.core.pixels import through_jpeg
 from unshaken.models.loaders.load import load_model
 
 EXHIBITS = ("bit_depth", "jpeg", "distilled", "cold", "noise", "random_resize", "detector")

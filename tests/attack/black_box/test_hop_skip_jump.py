@@ -236,7 +236,7 @@ def test_later_iterations_feel_nearer_and_jump_less_far(make):
     while int(state.phase) == NEAR:
         state = answered(attack, state, 0)
     distance = float((state.near - images).norm())
-    assert (int(state.phase), int(state.turn)) == (FEEL, 2)
+    assert (int(state.phase), int(state.iteration)) == (FEEL, 2)
     assert float(state.delta) == pytest.approx(0.03 * distance)
     assert float(state.length) == pytest.approx(distance / math.sqrt(2))
 
@@ -261,11 +261,9 @@ def test_starts_are_noise_then_blended_then_coarse(make):
 
 def test_no_two_draws_of_a_sample_are_the_same(make):
     _, attack, state = at_the_boundary(make, initial_samples=3, max_samples=5)
-    near = state.near
-    seen = [
-        tuple(attack._feeler(state.replace(turn=torch.tensor([t]), count=torch.tensor([c]), near=near))[0].flatten()
-              .tolist())
+    states = [
+        state.replace(iteration=torch.tensor([t]), count=torch.tensor([c]), near=state.near)
         for t in range(1, 4)
         for c in range(6)
-    ]  # fmt: skip
-    assert len(set(seen)) == 18
+    ]
+    assert len({tuple(attack._feeler(one)[0].flatten().tolist()) for one in states}) == 18

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from unshaken.attack.black_box import square
-from unshaken.attack.black_box._bumps import bump, moved, tiled, tiles
-from unshaken.attack.black_box.square import Square, window_sides
+from unshaken.attack.black_box.square import Square, bump, moved, tiled, tiles, window_sides
 from unshaken.attack.engine.ball import Ball, project_l1
 from unshaken.attack.engine.problem import Problem
 from unshaken.core import Classifier, Oracle, SampleRng
@@ -321,7 +320,7 @@ def test_who_is_out_of_reach_by_hand(norm):
 
 
 def test_giving_up_spares_queries_and_breaks_nearly_the_same(make, monkeypatch):
-    monkeypatch.setattr(square, "LOOKS", (50, 100, 200, 400))
+    monkeypatch.setattr(square, "CHECKS", (50, 100, 200, 400))
     net = make.net(channels=1)
     batch = make.batch(net, make.images(24, 1, 16, 16))
     whole, spared = (

@@ -9,7 +9,7 @@ from torch import nn
 from unshaken.attack.black_box import substitution
 from unshaken.attack.black_box.substitution import Substitution
 from unshaken.attack.black_box.transfer import Transfer
-from unshaken.attack.engine.phase import AttackContext
+from unshaken.attack.engine.attack_run import AttackContext
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
@@ -42,7 +42,7 @@ def test_a_black_box_falls_to_examples_of_its_substitute():
     assert found.fooled.double().mean() > by_chance.double().mean() + 0.2
     assert flags == []
     assert int(found.backwards.max()) <= 10  # those of the substitute; the model gives none
-    assert "on a substitute that agrees with the model" in found.turns[0].why
+    assert "on a substitute that agrees with the model" in found.phases[0].why
 
 
 def test_the_substitute_is_trained_once_a_run():

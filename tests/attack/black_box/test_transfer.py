@@ -61,8 +61,8 @@ def test_a_black_box_is_broken_through_a_surrogate(box, batch, spec, eps, fooled
     assert got.fooled.tolist() == [fooled] * 20
     assert flags == []
     assert torch.equal(box(got.images).argmax(1) != 0, got.fooled)
-    assert [(t.attack, t.gradients) for t in got.turns] == [("transfer-ce", False), ("transfer-margin", False)]
-    assert "surrogate.py:two" in got.turns[0].why
+    assert [(t.attack, t.gradients) for t in got.phases] == [("transfer-ce", False), ("transfer-margin", False)]
+    assert "surrogate.py:two" in got.phases[0].why
 
 
 @pytest.mark.parametrize("loss", ["ce", "margin"])
@@ -121,7 +121,7 @@ def test_another_attack_on_the_surrogate_is_that_attack(photos):
         Oracle(model), photos, norm="linf", eps=[0.02]
     )
     (most,), _ = Transfer(surrogate="demo:standard", steps=20).attack(Oracle(model), photos, norm="linf", eps=[0.02])
-    assert one.turns[0].attack == "transfer"
+    assert one.phases[0].attack == "transfer"
     assert int(one.fooled.sum()) <= int(own.fooled.sum())  # one look at the last point; PGD looks at every one
     assert int(one.fooled.sum()) < int(most.fooled.sum())
 

@@ -7,9 +7,11 @@ import math
 import pytest
 import torch
 
-from unshaken.attack.engine.attack_run import AttackRun
-from unshaken.attack.engine.phase import Phase
+from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
+from unshaken.attack.black_box.square import Square
+from unshaken.attack.engine.attack_run import AttackRun, Phase
 from unshaken.attack.ensembles.auto import Auto
+from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core import Batch, Classifier, Oracle
@@ -67,7 +69,7 @@ def test_no_budget_at_all_costs_nothing(make):
     oracle = Oracle(model)
     (found,), _ = DeepFool().attack(oracle, batch, norm="l2", eps=[0.0])
     assert oracle.meter.forwards == 20  # the clean logits
-    assert [(t.standing, t.broken, t.forwards, t.backwards) for t in found.turns] == [(0, 0, 0, 0)]
+    assert [(t.standing, t.broken, t.forwards, t.backwards) for t in found.phases] == [(0, 0, 0, 0)]
 
 
 def test_a_phase_is_recorded_with_its_own_cost(make):
@@ -76,20 +78,20 @@ def test_a_phase_is_recorded_with_its_own_cost(make):
     eps = [0.3 * float(distance.min()), 0.6 * float(distance.min())]
     found, _ = PGD(steps=3, restarts=2).attack(oracle, batch, norm="linf", eps=eps)
     for one in found:  # nobody falls: in each run three steps and a last pass
-        assert [(t.standing, t.broken, t.forwards, t.backwards) for t in one.turns] == [(20, 0, 80, 60)] * 2
-        assert all(0 <= t.seconds < 60 for t in one.turns)
+        assert [(t.standing, t.broken, t.forwards, t.backwards) for t in one.phases] == [(20, 0, 80, 60)] * 2
+        assert all(0 <= t.seconds < 60 for t in one.phases)
     assert oracle.meter.forwards == 20 + 4 * 80
     whole = PGD(steps=3, step_size=1.0, restarts=2)
     (found,), _ = whole.attack(Oracle(model), batch, norm="linf", eps=[1.05 * float(distance.max())])
-    assert [(t.standing, t.broken) for t in found.turns] == [(20, 20), (0, 0)]
-    assert (found.turns[1].forwards, found.turns[1].backwards) == (0, 0)
+    assert [(t.standing, t.broken) for t in found.phases] == [(20, 20), (0, 0)]
+    assert (found.phases[1].forwards, found.phases[1].backwards) == (0, 0)
 
 
 def test_a_phase_that_is_left_out_takes_no_time(make):
     model, batch, distance = make.spread("linf", 4)
     attack = Auto(steps=3, queries=5, passes=20)
     (found,), _ = attack.attack(Oracle(model), batch, norm="linf", eps=[0.1 * float(distance.min())])
-    left = [t for t in found.turns if t.why.startswith("left out")]
+    left = [t for t in found.phases if t.why.startswith("left out")]
     assert left
     assert {(t.standing, t.broken, t.forwards, t.backwards, t.seconds) for t in left} == {(4, 0, 0, 0, 0.0)}
 
@@ -137,3 +139,12 @@ def test_what_is_spent_before_a_search_is_shared_evenly_by_the_ids(make):
     costly, plain = (run.run(Phase(a, "x"), rows, 1e-6, early=True) for a in (Costly(steps=2), PGD(steps=2)))
     assert (costly.forwards - plain.forwards).tolist() == [1, 2, 2]
     assert (costly.backwards - plain.backwards).tolist() == [1, 2, 1]
+
+
+@pytest.mark.parametrize(("search", "follows"), [(APGD(), True), (Square(), False), (HopSkipJump(), False)])
+def test_a_stage_follows_gradients_where_its_search_needs_them(search, follows):
+    assert Phase(search, "any").gradients is follows
+
+
+def test_a_surrogates_gradients_are_not_the_models(make):
+    assert Phase(APGD(), "transfer-ce", surrogate=make.net()).gradients is False

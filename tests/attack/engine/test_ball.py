@@ -10,8 +10,9 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import kstest
 
-from unshaken.attack.engine.ball import NORMS, Ball, project_l1
+from unshaken.attack.engine.ball import NORMS, Ball, check_budgets, project_l1
 from unshaken.core import SampleRng
+from unshaken.core.errors import ParameterError
 
 DUAL = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}
 ORDER = {"linf": float("inf"), "l2": 2.0, "l1": 1.0}
@@ -349,3 +350,28 @@ def test_a_step_goes_along_the_entries_that_are_numbers(norm):
     ball = ball_of(clean, 0.1, norm)
     assert ball.steepest(gradient, clean, quantile=0.5).flatten(1).tolist() == [[0, 1, 0], [0, 0, 0]]
     assert ball.farthest(gradient).flatten(1).tolist() == [pytest.approx([0.5, 0.6, 0.5]), [0.5, 0.5, 0.5]]
+
+
+NORMS = ("linf", "l2")
+
+
+def test_budgets_are_finite_and_not_below_0():
+    assert check_budgets("some", NORMS, "l2", (0.5, 0.0)) == [0.5, 0.0]
+    for eps in (-0.1, math.inf, math.nan, -math.inf):
+        with pytest.raises(ParameterError, match="must be a finite number >= 0"):
+            check_budgets("some", NORMS, "l2", (0.5, eps))
+    assert check_budgets("some", NORMS, "l2", (0.5, math.inf), minimal=True) == [0.5, math.inf]
+    for eps in (-0.1, math.nan, -math.inf):
+        with pytest.raises(ParameterError, match="must be a finite number >= 0"):
+            check_budgets("some", NORMS, "l2", (eps,), minimal=True)
+    for norm in ("l1", None):
+        with pytest.raises(ParameterError, match="is not one of linf, l2"):
+            check_budgets("some", NORMS, norm, (0.5,))
+    with pytest.raises(ParameterError, match="give eps"):
+        check_budgets("some", NORMS, "l2", ())
+
+
+def test_without_norms_there_is_one_budget_and_none_is_given():
+    assert check_budgets("some", (), None, ()) == [math.inf]
+    with pytest.raises(ParameterError, match="has no eps"):
+        check_budgets("some", (), None, (0.1,))

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from unshaken.attack.engine.losses import DLR, Difference, Margin, TargetedDLR, dlr, dlr_targeted, margin
-from unshaken.core import Answer
+from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.losses import (
+    DLR,
+    CrossEntropy,
+    Difference,
+    Margin,
+    SoftCrossEntropy,
+    TargetedDLR,
+    dlr,
+    dlr_targeted,
+    margin,
+)
+from unshaken.attack.engine.problem import Problem
+from unshaken.attack.gradient.fgsm import FGSM
+from unshaken.attack.gradient.pgd import PGD
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
+from unshaken.attack.minimal_norm.deepfool import DeepFool
+from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
+from unshaken.core.errors import ParameterError
 
 Z = torch.tensor([[2.0, 1.0, 0.5, -1.0]])
 
@@ -100,3 +120,186 @@ def test_equal_logits_give_finite_losses_and_gradients(loss):
     (gradient,) = torch.autograd.grad(value.sum(), z)
     assert value.tolist() == [0.0, 0.0]
     assert bool(gradient.isfinite().all())
+
+
+ATTACKS = {"fgsm": FGSM, "pgd": PGD}
+
+
+def slope(gap, tau=None):
+    """The float32 gradient by logits (gap, 0, 0) of the cross-entropy against class 0."""
+    z = torch.tensor([[float(gap), 0.0, 0.0]], requires_grad=True)
+    y = torch.tensor([0])
+    loss = CrossEntropy(y) if tau is None else CrossEntropy(y, tau=tau)
+    (got,) = torch.autograd.grad(loss(Answer(logits=z)).sum(), z)
+    return got[0].tolist()
+
+
+def test_the_cross_entropy_saturates():
+    assert slope(10) == pytest.approx([-9.084e-5, 4.540e-5, 4.540e-5], rel=2e-3)
+    assert slope(16)[0] == pytest.approx(-2.251e-7, abs=2**-23)  # a difference from 1: one digit or none is left
+    for gap in (18, 30, 87):
+        true, *others = slope(gap)
+        assert true == pytest.approx(0, abs=2**-23)
+        assert others == pytest.approx([math.exp(-gap)] * 2, rel=1e-4, abs=0)
+    assert slope(104) == slope(400) == [0, 0, 0]
+
+
+def test_half_precision_vanishes_from_a_gap_of_18():
+    p = torch.tensor([[17.0, 0, 0], [18.0, 0, 0]]).softmax(1).half()
+    assert (p[0, 1] > 0, p[1, 1] == 0) == (True, True)
+
+
+def test_a_temperature_brings_it_back():
+    assert slope(400, 10) == pytest.approx([0, 4.248e-19, 4.248e-19], rel=1e-3, abs=0)
+    assert slope(400, 40) == pytest.approx([-2.271e-6, 1.135e-6, 1.135e-6], rel=1e-2)
+    assert slope(400, 100) == pytest.approx([-3.534e-4, 1.767e-4, 1.767e-4], rel=1e-3)
+
+
+class Scaled(nn.Module):
+    """A network with all logits multiplied by a constant."""
+
+    def __init__(self, net, by):
+        super().__init__()
+        self.net, self.by = net, by
+
+    def forward(self, x):
+        return self.by * self.net(x)
+
+
+def pair(make, classes=3, by=1e5):
+    model = make.net(classes=classes)
+    batch = make.batch(model, make.images(80, 1, 8, 8))
+    return model, Classifier(Scaled(model.net, by), name="scaled").eval(), batch
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(("loss", "same"), [("ce", False), ("margin", True), ("dlr", True)])
+def test_logits_scaled_up_hide_from_the_cross_entropy_alone(make, name, loss, same):
+    plain, scaled, batch = pair(make)
+    attack = ATTACKS[name](loss=loss, **({"random_start": False, "steps": 10} if name == "pgd" else {}))
+    first, second = (attack.attack(Oracle(m), batch, norm="linf", eps=[0.05])[0][0] for m in (plain, scaled))
+    fooled = int(first.fooled.sum()), int(second.fooled.sum())
+    assert fooled[0] > 5
+    if same:
+        assert torch.equal(first.fooled, second.fooled)
+    else:
+        assert fooled[1] < fooled[0] / 2
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_temperature_of_the_scale_undoes_it(make, name):
+    plain, scaled, batch = pair(make)
+    options = {"random_start": False, "steps": 10} if name == "pgd" else {}
+    (first,), _ = ATTACKS[name](**options).attack(Oracle(plain), batch, norm="linf", eps=[0.05])
+    (second,), _ = ATTACKS[name](tau=1e5, **options).attack(Oracle(scaled), batch, norm="linf", eps=[0.05])
+    assert torch.equal(first.fooled, second.fooled)
+    assert torch.allclose(first.images, second.images, atol=1e-6)
+
+
+@pytest.mark.parametrize("by", [0.1, 4.0])
+def test_smallest_norms_do_not_depend_on_the_scale(make, by):
+    plain, scaled, batch = pair(make, by=by)
+    for attack in (DeepFool(), CarliniWagner(steps=90, search_steps=6, initial_c=0.1, step_size=0.03)):
+        first, second = (
+            attack.attack(Oracle(m), batch[slice(0, 4)], norm="l2", eps=[float("inf")])[0][0] for m in (plain, scaled)
+        )
+        assert bool(first.fooled.all() and second.fooled.all())
+        assert torch.allclose(first.distance, second.distance, rtol=0.08)
+
+
+def test_with_two_classes_a_temperature_changes_no_sign(make):
+    net = make.net(classes=2)
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+    points = [FGSM(tau=t).attack(Oracle(net), batch, norm="linf", eps=[0.01])[0][0].images for t in (1, 3, 0.5)]
+    for other in points[1:]:  # but where the two classes' gradients cancel to rounding
+        assert float((points[0] - other).abs().gt(1e-6).float().mean()) < 0.01
+
+
+def test_with_more_classes_it_weighs_them_otherwise():
+    z = torch.tensor([[9.0, 6.0, 5.0, 1.0]], requires_grad=True)
+    shares = []
+    for tau in (1, 10):
+        (g,) = torch.autograd.grad(CrossEntropy(torch.tensor([0]), tau=tau)(Answer(logits=z)).sum(), z)
+        shares.append(float(g[0, 1] / g[0, 2]))
+    assert shares == pytest.approx([2.71828, 1.10517], rel=1e-4)
+
+
+def test_fgsm_lowers_an_affine_margin_by_the_l1_norm(make):
+    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
+    images = torch.full((1, 1, 4, 4), 0.5)
+    model = make.affine(w, 0.5 - float((images * w).sum()))
+    for loss in ("ce", "margin"):
+        (got,), _ = FGSM(loss=loss).attack(Oracle(model), make.batch(model, images), norm="linf", eps=[0.01])
+        z = got.logits[0]
+        assert float(z[0] - z[1]) == pytest.approx(0.5 - 0.01 * float(w.abs().sum()), abs=1e-5)
+
+
+def test_carlini_wagner_reaches_the_affine_boundary(make):
+    w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
+    images = torch.full((1, 1, 4, 4), 0.5)
+    model = make.affine(w, 0.5 - float((images * w).sum()))
+    attack = CarliniWagner(steps=120, search_steps=6, step_size=0.03)
+    (got,), _ = attack.attack(Oracle(model), make.batch(model, images), norm="l2", eps=[float("inf")])
+    assert float(got.distance) == pytest.approx(0.5 / float(w.norm()), rel=0.02)
+
+
+def test_steps_are_whole_where_the_gradient_is_and_none_where_it_is_not(make):
+    model = make.affine(torch.tensor([[[1.0, -2.0, 0.0, 3.0]]]), 1.0)
+    batch = Batch(torch.tensor([0.5, 0.3, 0.9, 0.02]).view(1, 1, 1, 4), torch.tensor([0]), ("a",))
+    for options in ({}, {"tau": 5}, {"loss": "margin"}):
+        (got,), _ = FGSM(**options).attack(Oracle(model), batch, norm="linf", eps=[0.1])
+        assert got.images.flatten().tolist() == pytest.approx([0.4, 0.4, 0.9, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"tau": 4}, {"loss": "margin"}, {"loss": "dlr"}])
+def test_targeted_moves_towards_the_target(make, options):
+    net = make.net(classes=8, channels=3)
+    batch = make.batch(net, make.images(16, 3, 8, 8))
+    targets = net(batch.images).topk(2, 1).indices[:, 1]
+    (got,), _ = PGD(steps=20, step_size=0.2, **options).attack(
+        Oracle(net), batch, norm="linf", eps=[0.5], targets=targets
+    )
+    assert torch.equal(net(got.images).argmax(1) == targets, got.fooled)
+    assert int(got.fooled.sum()) > 0
+
+
+@pytest.mark.parametrize("cls", [FGSM, PGD])
+@pytest.mark.parametrize(
+    ("options", "classes", "words"),
+    [
+        ({"loss": "dlr"}, 2, "loss=dlr needs 3 classes, the model has 2: use loss=margin"),
+        ({"loss": "margin", "tau": 4}, 3, "tau=4 is for loss=ce"),
+    ],
+)
+def test_losses_that_do_not_fit(make, cls, options, classes, words):
+    net = make.net(classes=classes)
+    batch = make.batch(net, make.images(4, 1, 8, 8))
+    with pytest.raises(ParameterError, match=words):
+        cls(**options).attack(Oracle(net), batch, norm="linf", eps=[0.1])
+
+
+@pytest.mark.parametrize("cls", [FGSM, PGD])
+@pytest.mark.parametrize("options", [{"tau": 0}, {"tau": -1}, {"loss": "cw"}])
+def test_values_that_are_not_allowed(cls, options):
+    with pytest.raises(ParameterError):
+        cls(**options)
+
+
+def test_an_objective_of_ones_own_and_a_loss(make):
+    images, labels = make.images(2, 1, 4, 4), torch.tensor([0, 1])
+    ball = Ball.of(images, torch.full((2,), 0.1), "linf")
+    own = SoftCrossEntropy(torch.full((2, 3), 1 / 3))
+    problem = Problem(ball, labels, False, torch.zeros(2, 3), objective=own)
+    rng = SampleRng.of(0, "fgsm", ["a", "b"])
+    assert FGSM().ask(FGSM().start(problem, rng)).of is own
+    with pytest.raises(ParameterError, match="maximises SoftCrossEntropy already"):
+        FGSM(loss="margin").ask(FGSM().start(problem, rng))
+
+
+def test_which_objective_is_raised(make):
+    images, labels = make.images(2, 1, 4, 4), torch.tensor([0, 1])
+    problem = Problem(Ball.of(images, torch.full((2,), 0.1), "linf"), labels, False, torch.zeros(2, 3))
+    rng = SampleRng.of(0, "pgd", ["a", "b"])
+    assert PGD(tau=2).ask(PGD().start(problem, rng)).of.tau == 2
+    for loss, kind in {"ce": CrossEntropy, "margin": Margin, "dlr": DLR}.items():
+        assert type(PGD(loss=loss).ask(PGD().start(problem, rng)).of) is kind

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.problem import Candidate, Problem
 from unshaken.attack.engine.verdict import (
-    Candidate,
     Verdict,
     initial_result,
     judge_end_points,
@@ -73,7 +72,7 @@ def test_a_phase_puts_in_its_samples_and_costs_add_up():
     found = merge_verdict(found, torch.tensor([2]), verdict([True], [0.2]), 1)
     assert found.fooled.tolist() == [True, False, True, True]
     assert found.forwards.tolist() == [2, 0, 4, 0]
-    assert found.turn.tolist() == [0, -1, 1, -1]
+    assert found.phase.tolist() == [0, -1, 1, -1]
     assert found.distance.tolist() == pytest.approx([0.1, 0, 0.2, 0])
     assert found.without_cost().forwards.tolist() == [0, 0, 0, 0]
 
@@ -83,7 +82,7 @@ def test_the_nearer_example_stands():
     first = merge_nearest(result(), rows, verdict([True, True], [0.1, 0.3]), 0)
     found = merge_nearest(first, rows, verdict([True, True], [0.2, 0.2]), 1)
     assert found.distance[:2].tolist() == pytest.approx([0.1, 0.2])
-    assert found.turn[:2].tolist() == [0, 1]
+    assert found.phase[:2].tolist() == [0, 1]
     assert found.forwards[:2].tolist() == [4, 4]
 
 
@@ -94,7 +93,7 @@ def test_a_budget_holds_the_examples_within_its_radius():
     assert near.fooled.tolist() == [True, False, False, True]
     assert torch.equal(near.images[1:3], CLEAN[1:3])
     assert near.distance.tolist() == pytest.approx([0.1, 0, 0, 0])
-    assert near.turn.tolist() == [0, -1, -1, -1]
+    assert near.phase.tolist() == [0, -1, -1, -1]
     assert near.survives_8bit.tolist() == [-1, -1, -1, -1]
 
 
@@ -102,9 +101,9 @@ def test_of_equally_near_examples_the_first_stands():
     rows = torch.tensor([0])
     first = merge_nearest(result(), rows, verdict([True], [0.2]), 0)
     found = merge_nearest(first, rows, verdict([True], [0.2]), 1)
-    assert found.turn[0] == 0
+    assert found.phase[0] == 0
     kept = merge_nearest(found, rows, verdict([False], [0.1]), 2)
-    assert (kept.turn[0].item(), kept.distance[0].item()) == (0, pytest.approx(0.2))
+    assert (kept.phase[0].item(), kept.distance[0].item()) == (0, pytest.approx(0.2))
     assert kept.forwards[0] == 6
 
 

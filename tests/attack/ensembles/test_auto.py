@@ -9,9 +9,8 @@ from torch import nn
 import unshaken.attack.ensembles.auto as auto_module
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
-from unshaken.attack.engine.phase import AttackContext
-from unshaken.attack.ensembles._inspection import inspect_model
-from unshaken.attack.ensembles.auto import Auto
+from unshaken.attack.engine.attack_run import AttackContext
+from unshaken.attack.ensembles.auto import Auto, inspect_model
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core import Classifier, Oracle
@@ -244,10 +243,10 @@ def test_the_budget_is_kept_and_turns_tell_what_was_left_out(make):
     batch = make.batch(net, make.images(20, 1, 8, 8))
     attack = Auto(steps=5, queries=40, passes=90)
     (got,), _ = attack.attack(Oracle(net), batch, norm="linf", eps=[0.004])
-    left = [t.attack for t in got.turns if t.why.startswith("left out")]
-    ran = [t for t in got.turns if t.attack not in left]
+    left = [t.attack for t in got.phases if t.why.startswith("left out")]
+    ran = [t for t in got.phases if t.attack not in left]
     assert left == ["fab-t", "square"]
-    assert all((t.forwards, t.backwards, t.broken) == (0, 0, 0) for t in got.turns if t.attack in left)
+    assert all((t.forwards, t.backwards, t.broken) == (0, 0, 0) for t in got.phases if t.attack in left)
     assert 0 < int(got.fooled.sum()) < 20
     spent = got.forwards + got.backwards
     assert int(spent.max()) <= 90 + 2 * len(ran) + 1  # the last looks and the rounded image are the judge's
@@ -285,7 +284,7 @@ def test_the_choice_is_the_runs_not_the_parts(make):
     (part,), _ = Auto(steps=3, queries=5, passes=400).attack(
         Oracle(net), batch[slice(7, 8)], norm="linf", eps=[0.001], reference=batch
     )
-    assert [t.attack for t in part.turns] == ["apgd-dlr", "apgd-t", "square", "hop-skip-jump"]
+    assert [t.attack for t in part.phases] == ["apgd-dlr", "apgd-t", "square", "hop-skip-jump"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from unshaken.attack.black_box.square import Square
-from unshaken.attack.engine.phase import AttackContext
+from unshaken.attack.engine.attack_run import AttackContext
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
@@ -110,15 +110,15 @@ def test_each_attack_meets_those_that_still_stand_and_the_union_counts(make, nor
     assert 0 < int(got.fooled.sum()) < 30
     assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)
     standing = 30
-    for turn in got.turns:
-        assert turn.standing == standing
-        standing -= turn.broken
+    for phase in got.phases:
+        assert phase.standing == standing
+        standing -= phase.broken
     assert standing == int((~got.fooled).sum())
-    assert sum(t.forwards for t in got.turns) <= int(got.forwards.sum())
-    assert [t.gradients for t in got.turns][-1] is False
+    assert sum(t.forwards for t in got.phases) <= int(got.forwards.sum())
+    assert [t.gradients for t in got.phases][-1] is False
     names = got.breakers()
-    for turn in got.turns:
-        assert names.count(turn.attack) == turn.broken
+    for phase in got.phases:
+        assert names.count(phase.attack) == phase.broken
 
 
 def test_the_union_holds_what_its_first_attack_alone_breaks(make):
@@ -127,9 +127,9 @@ def test_the_union_holds_what_its_first_attack_alone_breaks(make):
     (alone,), _ = APGD(steps=5).attack(Oracle(net), batch, norm="l2", eps=[0.05])
     (both,), _ = AutoAttack(**CUT).attack(Oracle(net), batch, norm="l2", eps=[0.05])
     assert 0 < int(alone.fooled.sum()) < 30
-    assert torch.equal(both.turn == 0, alone.fooled)
+    assert torch.equal(both.phase == 0, alone.fooled)
     assert torch.equal(both.images[alone.fooled], alone.images[alone.fooled])
-    assert both.turns[0].broken == int(alone.fooled.sum())
+    assert both.phases[0].broken == int(alone.fooled.sum())
 
 
 def test_the_fast_mode_counts_only_what_fools_in_float32(make):
@@ -141,8 +141,8 @@ def test_the_fast_mode_counts_only_what_fools_in_float32(make):
     )
     assert torch.equal(net(fast.images).argmax(1) != batch.labels, fast.fooled)
     assert abs(int(fast.fooled.sum()) - int(strict.fooled.sum())) <= 2
-    assert fast.turns[-1].attack == "finish"
-    assert fast.turns[-1].standing > 0
+    assert fast.phases[-1].attack == "finish"
+    assert fast.phases[-1].standing > 0
 
 
 def test_a_thousand_classes(make):

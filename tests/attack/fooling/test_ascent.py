@@ -1,3 +1,5 @@
+"""Ascent against formulas by hand, its regularisers, and random settings."""
+
 import numpy as np
 import pytest
 import torch
@@ -5,10 +7,27 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from torch import nn
 
-from unshaken.attack.fooling import Ascent, ascend
-from unshaken.attack.fooling.ascent import progress_rate
+from unshaken.attack.fooling import Ascent, ascend, random_ascents
+from unshaken.attack.fooling.ascent import CHOICES, progress_rate, without_small, without_useless
 from unshaken.core import Classifier, Oracle
 from unshaken.core.errors import ModelError, ParameterError
+
+
+def test_small_pixels_go_by_their_norm_over_channels():
+    x = torch.tensor([[[[3.0, 0.1, 0.2, 1.0]], [[4.0, 0.1, 0.0, 0.0]]]])  # norms 5, 0.14, 0.2, 1
+    assert without_small(x, 50).tolist() == [[[[3, 0, 0, 1]], [[4, 0, 0, 0]]]]
+    assert (without_small(x, 0) == x).all()
+    both = torch.cat([x, 10 * x])
+    assert (without_small(both, 50)[1] == 10 * without_small(x, 50)[0]).all()  # each image by itself
+
+
+def test_useless_pixels_go_by_benefit_with_and_without_sign():
+    x = torch.tensor([[[[1.0, 1.0, 1.0, 1.0]]]])
+    gradient = torch.tensor([[[[4.0, -1.0, 2.0, -3.0]]]])  # benefits of 0: -4, 1, -2, 3
+    assert without_useless(x, gradient, 50, absolute=False).tolist() == [[[[0, 1, 0, 1]]]]
+    assert without_useless(x, gradient, 50, absolute=True).tolist() == [[[[1, 0, 0, 1]]]]
+    assert (without_useless(x, gradient, 0, absolute=True) == x).all()
+
 
 SHAPE = (1, 3, 4)
 
@@ -240,3 +259,30 @@ def test_one_start_of_seed_0_unless_told_otherwise(make):
     assert torch.equal(found.images, same)
     assert not torch.equal(found.images, other)
     assert torch.equal(few.find(Oracle(model), [1], SHAPE).images, same)
+
+
+def test_every_choice_is_drawn_and_nothing_else():
+    found = random_ascents(200, seed=1)
+    for name, values in CHOICES.items():
+        assert {getattr(a, name) for a in found} == set(values)
+    assert {a.lr_max for a in found} == {1e7 / 255**2}
+    assert len({a.early for a in found}) == 1
+
+
+def test_a_draw_depends_on_the_seed_and_its_place_alone():
+    assert random_ascents(10, seed=3) == random_ascents(100, seed=3)[:10]
+    assert random_ascents(10, seed=3) != random_ascents(10, seed=4)
+    assert random_ascents(10) == random_ascents(10, seed=0)
+
+
+def test_what_is_given_is_not_drawn():
+    found = random_ascents(20, blur=2.5, lr_max=7)
+    assert {(a.blur, a.lr_max) for a in found} == {(2.5, 7)}
+    assert all(isinstance(a, Ascent) for a in found)
+
+
+def test_wrong_settings_of_the_random_search_are_refused_in_one_line():
+    with pytest.raises(ParameterError, match="n=0"):
+        random_ascents(0)
+    with pytest.raises(ParameterError, match="momentum"):
+        random_ascents(1, momentum=0.9)

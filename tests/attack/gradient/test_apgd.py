@@ -12,10 +12,7 @@ import torch.nn.functional as F
 from unshaken.attack.engine.ball import Ball, project_l1
 from unshaken.attack.engine.losses import dlr, dlr_targeted, margin
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.gradient._apgd_momentum import checkpoints, hopeless
-from unshaken.attack.gradient._apgd_sparse import top_signs
-from unshaken.attack.gradient._apgd_state import BallSchedule
-from unshaken.attack.gradient.apgd import APGD
+from unshaken.attack.gradient.apgd import APGD, BallSchedule, checkpoints, hopeless, top_signs
 from unshaken.core import Answer, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

@@ -11,7 +11,7 @@ from unshaken.attack.gradient.band_limited import BandLimitedPGD
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.measure.robustness.frequency import energy_inside
 from unshaken.models.networks.small import SmallNet
-from unshaken.stress.engine.frequency import band_pass
+from unshaken.stress.engine.filters import band_pass
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (4.0, 99.0)])

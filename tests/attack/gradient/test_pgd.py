@@ -147,16 +147,16 @@ def test_restarts_work_on_survivors_only(make):
     assert bool((one.fooled <= many.fooled).all())
     assert torch.equal(many.images[one.fooled], one.images[one.fooled])
     assert torch.equal(many.forwards[one.fooled], one.forwards[one.fooled])
-    assert many.turn[one.fooled].tolist() == [0] * int(one.fooled.sum())
-    assert [t.attack for t in many.turns] == ["pgd", "pgd+2", "pgd+3", "pgd+4"]
+    assert many.phase[one.fooled].tolist() == [0] * int(one.fooled.sum())
+    assert [t.attack for t in many.phases] == ["pgd", "pgd+2", "pgd+3", "pgd+4"]
     still = ~many.fooled
     assert int(one.fooled.sum()) > 0
     assert int(still.sum()) > 0
     # A survivor: in each restart 3 gradients and one last look.
     assert many.forwards[still].tolist() == [16] * int(still.sum())
     assert many.backwards[still].tolist() == [12] * int(still.sum())
-    assert many.turn[still].tolist() == [-1] * int(still.sum())
-    assert many.turns[-1].standing - many.turns[-1].broken == int(still.sum())
+    assert many.phase[still].tolist() == [-1] * int(still.sum())
+    assert many.phases[-1].standing - many.phases[-1].broken == int(still.sum())
 
 
 def test_restarts_are_fresh(make):

@@ -8,13 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.engine.attack_run import AttackRun, run_budget
+from unshaken.attack.engine.attack_run import AttackRun, Phase, run_budget
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.phase import Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.engine.verdict import initial_result
-from unshaken.attack.minimal_norm._hinge import Hinge, Weight
-from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner, Hinge, Weight
 from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from unshaken.attack.engine.attack_run import AttackRun, run_budget
-from unshaken.attack.engine.phase import Phase
+from unshaken.attack.engine.attack_run import AttackRun, Phase, run_budget
 from unshaken.attack.engine.verdict import initial_result
 from unshaken.attack.minimal_norm.deepfool import DeepFool, nearest_boundary
 from unshaken.core import Batch, Classifier, Oracle
@@ -233,7 +232,7 @@ def test_its_one_phase_counts_the_samples_that_it_broke(make):
     labels[:2] = (labels[:2] + 1) % 3  # two are wrong before
     batch = Batch(images, labels, tuple(map(str, range(12))))
     result = run(DeepFool(steps=1, overshoot=0.0), model, batch, "l2")
-    (turn,) = result.turns
-    assert turn.standing == 10
-    assert turn.broken == int(result.fooled.sum()) - 2
-    assert 0 < turn.broken < 10
+    (phase,) = result.phases
+    assert phase.standing == 10
+    assert phase.broken == int(result.fooled.sum()) - 2
+    assert 0 < phase.broken < 10

@@ -108,7 +108,7 @@ def test_runs_work_on_survivors_only(make):
     one, many = (attack(Patch(size=3, steps=3, restarts=r), net, batch) for r in (1, 4))
     assert bool((one.fooled <= many.fooled).all())
     assert torch.equal(many.forwards[one.fooled], one.forwards[one.fooled])
-    assert [t.attack for t in many.turns] == ["patch", "patch+2", "patch+3", "patch+4"]
+    assert [t.attack for t in many.phases] == ["patch", "patch+2", "patch+3", "patch+4"]
     still = ~many.fooled
     assert int(one.fooled.sum()) > 0
     assert int(still.sum()) > 0

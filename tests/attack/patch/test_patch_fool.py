@@ -8,10 +8,16 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.models import VisionTransformer
 
-from unshaken.attack.engine.problem import CrossEntropy
-from unshaken.attack.patch._attention_loss import GradientWithOthers, cells_of, without_conflict
-from unshaken.attack.patch._cells import highest_cells
-from unshaken.attack.patch.patch_fool import PatchFool
+from unshaken.attack.engine.losses import CrossEntropy
+from unshaken.attack.patch.patch import highest_cells
+from unshaken.attack.patch.patch_fool import (
+    GradientWithOthers,
+    PatchFool,
+    SmallPatch,
+    cells_of,
+    patch_ball,
+    without_conflict,
+)
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.query import Objective
@@ -143,7 +149,7 @@ def maps_of(net, x):
 @pytest.mark.parametrize("weight", [0.0, 0.5])
 @pytest.mark.parametrize("pixels", [0, 5])
 def test_walks_as_the_published_loop(vit, batch, weight, pixels, monkeypatch):
-    monkeypatch.setattr("unshaken.attack.engine.problem_search.ProblemSearch.goal", lambda self, work: None)
+    monkeypatch.setattr("unshaken.attack.engine.problem.ProblemSearch.goal", lambda self, work: None)
     search = PatchFool(
         size=SIDE, choose="random", steps=6, decay=0.5, decay_steps=2, attention=weight, pixels=pixels, mask_steps=4
     )
@@ -223,7 +229,7 @@ def test_conflicting_gradients_are_projected():
 
 
 def test_every_pass_is_counted(vit, batch, monkeypatch):
-    monkeypatch.setattr("unshaken.attack.engine.problem_search.ProblemSearch.goal", lambda self, work: None)
+    monkeypatch.setattr("unshaken.attack.engine.problem.ProblemSearch.goal", lambda self, work: None)
     one = attack(PatchFool(size=4, steps=3), vit, batch)
     assert set((one.forwards - (one.survives_8bit >= 0).long()).tolist()) == {1 + 3 + 1}  # saliency, steps, a last look
     assert set(one.backwards.tolist()) == {1 + 3}
@@ -238,7 +244,7 @@ def test_runs_start_anew_in_the_same_cells(make):
     batch = make.batch(net, make.images(40, 1, 8, 8))
     one, many = (attack(PatchFool(size=3, steps=2, restarts=r), net, batch) for r in (1, 4))
     assert bool((one.fooled <= many.fooled).all())
-    assert [t.attack for t in many.turns] == ["patch-fool", "patch-fool+2", "patch-fool+3", "patch-fool+4"]
+    assert [t.attack for t in many.phases] == ["patch-fool", "patch-fool+2", "patch-fool+3", "patch-fool+4"]
     still = ~many.fooled
     assert int(still.sum()) > 0
     assert torch.equal(cells_changed(one, batch, 3)[still], cells_changed(many, batch, 3)[still])
@@ -319,3 +325,44 @@ def test_a_patch_of_a_transformer_is_touched_by_any_pixel():
     mask = torch.zeros(1, 1, 4, 8, dtype=torch.bool)
     mask[0, 0, 3, 3] = mask[0, 0, 0, 4] = True
     assert cells_of(mask, 2).tolist() == [[False, False, True, False, False, True, False, False]]
+
+
+CLEAN = torch.full((1, 1, 1, 4), 0.5)
+MASK = torch.tensor([True, True, True, False]).view(1, 1, 1, 4)
+
+
+def row(*values):
+    return torch.tensor(values).view(1, 1, 1, 4)
+
+
+def test_without_a_bound_pixels_are_free():
+    ball = patch_ball(CLEAN, MASK)
+    assert ball.project(row(2.0, -1.0, 0.3, 0.9)).flatten().tolist() == pytest.approx([1, 0, 0.3, 0.5])
+    assert not isinstance(ball, SmallPatch)
+
+
+def test_in_linf_each_pixel_stays_near_its_own():
+    ball = patch_ball(CLEAN, MASK, linf=0.1)
+    assert ball.project(row(2.0, -1.0, 0.45, 0.9)).flatten().tolist() == pytest.approx([0.6, 0.4, 0.45, 0.5])
+
+
+def test_in_l2_the_change_is_shortened():
+    """(.3, .4) is of length .5: at most .25, so half of it; shorter ones stay, and other pixels never move."""
+    ball = patch_ball(CLEAN, MASK, l2=0.25)
+    assert isinstance(ball, SmallPatch)
+    got = ball.project(row(0.8, 0.9, 0.5, 0.9))
+    assert got.flatten().tolist() == pytest.approx([0.65, 0.7, 0.5, 0.5], abs=1e-5)
+    near = row(0.6, 0.5, 0.45, 0.5)
+    assert torch.equal(ball.project(near), near)
+    for x, inside in ((near, True), (got, True), (row(0.8, 0.5, 0.5, 0.5), False), (row(0.6, 0.5, 0.5, 0.6), False)):
+        assert ball.contains(x).tolist() == [inside]
+    assert ball.contains(row(0.75, 0.5, 0.5, 0.5)).tolist() == [True]
+    assert ball.contains(row(0.75001, 0.5, 0.5, 0.5)).tolist() == [False]
+
+
+def test_a_random_patch_keeps_to_its_bound():
+    n = 50
+    ball = patch_ball(CLEAN.expand(n, 1, 1, 4), MASK.expand(n, 1, 1, 4), l2=0.25)
+    x = ball.random_point(SampleRng.of(0, "p", [str(i) for i in range(n)]))
+    assert bool(ball.contains(x).all())
+    assert float(ball.distance(x).max()) > 0.2

@@ -3,8 +3,7 @@ import torch
 
 from tests.tasks.segmentation.scenes import scenes, segmenter
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
-from unshaken.attack.segmentation.pixel_pgd import PixelPGD, PixelProblem, _Ascent
+from unshaken.attack.segmentation.pixel_pgd import PixelCrossEntropy, PixelPGD, PixelProblem, _Ascent, wrong_pixels
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle

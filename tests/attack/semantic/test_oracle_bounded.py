@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from unshaken.attack.engine.adam import Adam
+from unshaken.attack.semantic._oracle_search import OracleRecord
 from unshaken.attack.semantic.oracle_bounded import OracleBound
-from unshaken.attack.semantic.oracle_rows import OracleRecord
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ModelError, ParameterError

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from tests.attack.viewpoint.conftest import AzimuthNet, azimuth
-from unshaken.attack.viewpoint._rendered_views import RenderedViews
-from unshaken.attack.viewpoint.base import BOXES
+from unshaken.attack.viewpoint.base import BOXES, RenderedViews
 from unshaken.attack.viewpoint.gmvfool import GMVFool
 from unshaken.attack.viewpoint.random_views import RandomViews
 from unshaken.attack.viewpoint.viewfool import ViewFool

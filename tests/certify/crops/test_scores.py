@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import signal
 
-from unshaken.certify.crops._scores import (
+from unshaken.certify.crops._choice import (
     MULTIPLIER,
     PRIME,
     box_energy_score,

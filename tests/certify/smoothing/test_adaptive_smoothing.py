@@ -12,8 +12,7 @@ from scipy.stats import beta
 from torch import nn
 
 from unshaken.certify.smoothing.adaptive_smoothing import AdaptiveSmoothing, bounds, judge_mixture, votes_needed
-from unshaken.certify.smoothing.mixture import MixtureNet
-from unshaken.certify.smoothing.mixture_certificates import margin_needed, sharp_radius, smoothing_radius
+from unshaken.certify.smoothing.mixture import MixtureNet, margin_needed, sharp_radius, smoothing_radius
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
@@ -197,7 +196,7 @@ def test_on_a_half_space_the_radius_is_below_the_true_one_and_close():
 
 def test_the_accurate_model_decides_where_the_smoothed_one_is_unsure(monkeypatch):
     other = Classifier(FixedLogits(5.0, 0.0))
-    monkeypatch.setattr("unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: other.eval())
+    monkeypatch.setattr("unshaken.certify.smoothing.adaptive_smoothing.second_model", lambda spec: other.eval())
     certifier = AdaptiveSmoothing(accurate="py:other.py:build", sigma=0.25, alpha=0.8, n=500)
     found, outcomes = certified(certifier, Classifier(Line()), grey(0.505, 0.9))
     assert found["prediction"] == [0, 1]
@@ -210,7 +209,8 @@ def test_the_accurate_model_decides_where_the_smoothed_one_is_unsure(monkeypatch
 
 def test_other_classes_are_refused(monkeypatch):
     monkeypatch.setattr(
-        "unshaken.certify.smoothing._smoothed_mixture.second_model", lambda spec: Classifier(FixedLogits(1.0, 0.0, 0.0))
+        "unshaken.certify.smoothing.adaptive_smoothing.second_model",
+        lambda spec: Classifier(FixedLogits(1.0, 0.0, 0.0)),
     )
     with pytest.raises(ParameterError, match="has 3 classes, the model 2"):
         certified(AdaptiveSmoothing(accurate="demo", n=10), Classifier(Line()), grey(0.6))

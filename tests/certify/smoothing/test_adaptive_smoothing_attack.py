@@ -54,7 +54,7 @@ def rows(method, model, images, radii):
 @pytest.fixture
 def other(monkeypatch):
     monkeypatch.setattr(
-        "unshaken.certify.smoothing._smoothed_mixture.second_model",
+        "unshaken.certify.smoothing.adaptive_smoothing.second_model",
         lambda spec: Classifier(FixedLogits(*ALWAYS_0)).eval(),
     )
     return "py:other.py:build"

@@ -109,7 +109,7 @@ def test_a_network_of_its_own_for_the_right_half(monkeypatch):
             return x.flatten(1).sum(1, keepdim=True) * 0 + torch.tensor([0.0, 30.0])
 
     other = Classifier(Always(), name="always").eval()
-    monkeypatch.setattr("unshaken.certify.smoothing._two_halves.second_model", lambda spec: other)
+    monkeypatch.setattr("unshaken.certify.smoothing.halves.second_model", lambda spec: other)
     attack = DualSmoothingAttack(**HALVES, right="py:other.py:build")
     found, _ = rows(attack, batch((0.5, 0.5)), [5.0])
     assert found[0][0]["correct"]  # the sum cannot fall below 1 for class 1

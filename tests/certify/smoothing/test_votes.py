@@ -92,9 +92,9 @@ def test_votes_do_not_depend_on_company_order_or_batch(limit):
     assert not torch.equal(ask(oracle(), x, n=300, seed=1).counts, whole.counts)
 
 
-def test_who_is_doomed_gets_no_fresh_votes():
+def test_a_lost_sample_gets_no_fresh_votes():
     labels = torch.tensor([0, 1, 1])
-    tally = ask(oracle(), images(0.45, 0.45, 0.6), labels=labels, doomed=lambda t, y: t.candidate != y)
+    tally = ask(oracle(), images(0.45, 0.45, 0.6), labels=labels, lost=lambda t, y: t.candidate != y)
     assert tally.drawn.tolist() == [600, 0, 600]
 
 

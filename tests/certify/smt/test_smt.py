@@ -9,22 +9,20 @@ import pytest
 import torch
 from torch import nn
 
+from unshaken.attack.engine.ball import Ball
 from unshaken.certify.bounds.interval import rounding, step
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.reading import read_chain
-from unshaken.certify.smt._branching import Search, SolverStopped
-from unshaken.certify.smt._covering import covering, lipschitz_bound
-from unshaken.certify.smt._encoding import Encoding, solver_module
-from unshaken.certify.smt._grid import corners, lattice, points, propagate_points, size
-from unshaken.certify.smt._layer import hidden_grid, map_back
-from unshaken.certify.smt._region import first_confirmed, margins_of
-from unshaken.certify.smt.free_pixels import Bisection
-from unshaken.certify.smt.smt import SMT, Finding, Region, most_extreme
+from unshaken.certify.smt._encoding import Encoding, Search, SolverStopped, solver_module
+from unshaken.certify.smt._exact import covering, hidden_grid, lipschitz_bound, map_back
+from unshaken.certify.smt._region import corners, first_confirmed, lattice, margins_of, points, propagate_points, size
+from unshaken.certify.smt.smt import SMT, Bisection, Finding, PixelPGD, Region, most_extreme
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.context import Context
 from unshaken.core.errors import MissingExtra, ModelError, ParameterError
 from unshaken.core.oracle import Oracle
+from unshaken.core.rng import SampleRng
 from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.store.tables import table_of
 
@@ -715,3 +713,17 @@ def test_the_lipschitz_bound_of_a_pooled_difference_by_hand():
     net[3].weight.data = torch.tensor([[-2.0], [0.0]])
     chain = read_chain(Classifier(net.eval()), x[None])
     assert lipschitz_bound(chain, Region.around(x, 0, torch.arange(3), 0.3)) == pytest.approx(6)
+
+
+def test_pgd_stays_in_the_free_pixels():
+    clean = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    rng = SampleRng.of(0, "pgd", ["a", "b"])
+    ball = PixelPGD(pixels=3).ball(clean, torch.tensor([0.3, 0.3]), "linf", rng)
+    assert isinstance(ball, Ball)
+    for i in range(2):
+        free = most_extreme(clean[i], 3)
+        width = (ball.upper - ball.lower)[i].flatten()
+        assert set(width.nonzero().flatten().tolist()) == set(free.tolist())
+    x = ball.random_point(rng)
+    assert int((x != clean).sum()) == 6
+    assert bool(ball.contains(x).all())

@@ -21,7 +21,7 @@ from unshaken.harden.engine.defence import GuardedModel
 from unshaken.measure.robustness.frequency import energy_inside
 from unshaken.models import load_model, save_model
 from unshaken.models.networks.small import SmallNet
-from unshaken.stress.engine.frequency import low_pass
+from unshaken.stress.engine.filters import low_pass
 
 FORMS = ("additive", "multiplicative", "amplitude", "spatial", "replace")
 

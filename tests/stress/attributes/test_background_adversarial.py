@@ -4,15 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from tests.stress.engine.test_background_diffusion import MASKS, OTHERS, PICTURE, RNG, OnePicture
+from tests.stress.attributes.test_background_complexity import MASKS, OTHERS, PICTURE, RNG, OnePicture
 from unshaken.core import Batch, Classifier, Oracle
 from unshaken.core.context import Context
 from unshaken.generate import DDPM
 from unshaken.run.adapters import Line, conditions_of, rows_of
 from unshaken.stress.attributes.background_adversarial import BackgroundAdversarial
-from unshaken.stress.attributes.background_complexity import BackgroundComplexity
-from unshaken.stress.engine.background_diffusion import blend_by_diffusion
-from unshaken.stress.engine.misleading import lead_away
+from unshaken.stress.attributes.background_complexity import BackgroundComplexity, blend_by_diffusion
+from unshaken.stress.engine.complexity import lead_away
 
 
 class Reds(nn.Module):

@@ -4,7 +4,7 @@ import torch
 
 from unshaken.stress.attributes.background_blur import BackgroundBlur
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
-from unshaken.stress.engine.fill_holes import fill_holes
+from unshaken.stress.engine.object_layers import fill_holes
 
 
 def test_the_background_is_blurred_by_the_size_of_the_picture(keeps_the_object, pictures, stacked):

@@ -3,7 +3,7 @@
 import torch
 
 from unshaken.stress.attributes.background_mirror import BackgroundMirror
-from unshaken.stress.engine.fill_holes import fill_holes
+from unshaken.stress.engine.object_layers import fill_holes
 
 
 def test_the_background_is_the_filled_one_mirrored(keeps_the_object, pictures, stacked):

@@ -3,8 +3,7 @@
 import torch
 
 from unshaken.stress.attributes.object_size import ObjectSize
-from unshaken.stress.engine.fill_holes import fill_holes
-from unshaken.stress.engine.object_layers import object_size
+from unshaken.stress.engine.object_layers import fill_holes, object_size
 
 
 def test_sizes_are_reached_and_the_rest_is_the_filled_background(pictures, masks, stacked):

@@ -4,8 +4,8 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.rng import SampleRng
-from unshaken.stress.c_bar._spectrum import draw_phases, spectral_noise
 from unshaken.stress.c_bar.blue_noise_sample import BlueNoiseSample, blue
+from unshaken.stress.c_bar.brownish_noise import draw_phases, spectral_noise
 
 
 def test_pixels_stay_or_turn_black_in_all_channels():

@@ -8,8 +8,7 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.rng import SampleRng
-from unshaken.stress.c_bar._spectrum import draw_phases, spectral_noise
-from unshaken.stress.c_bar.brownish_noise import BrownishNoise, brown
+from unshaken.stress.c_bar.brownish_noise import BrownishNoise, brown, draw_phases, spectral_noise
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (5, 5), (4, 7), (5, 8)])

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from unshaken.core.batch import Batch
-from unshaken.stress.c_bar._rays import star
-from unshaken.stress.c_bar.sparkles import Sparkles
+from unshaken.stress.c_bar.sparkles import Sparkles, star
 
 
 def test_a_star_at_single_pixels(peer):

@@ -6,9 +6,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from unshaken.core import Batch
-from unshaken.stress.common_3d._refocus import blur, depth_layers, refocus
 from unshaken.stress.common_3d.far_focus import FarFocus
-from unshaken.stress.common_3d.near_focus import NearFocus
+from unshaken.stress.common_3d.near_focus import NearFocus, blur, depth_layers, refocus
 
 
 def halves(images):

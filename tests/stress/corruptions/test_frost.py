@@ -12,8 +12,7 @@ from PIL import Image
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
-from unshaken.stress.corruptions._ice import drawn_textures, fitting, read_textures
-from unshaken.stress.corruptions.frost import Frost, frost
+from unshaken.stress.corruptions.frost import Frost, drawn_textures, fitting, frost, read_textures
 
 PHOTOS = Path(imagecorruptions.__file__).parent / "frost"
 IMAGENET = Frost.strengths.of["imagenet"]

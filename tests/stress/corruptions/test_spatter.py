@@ -8,7 +8,7 @@ import torch
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.corruptions.spatter import Spatter, mud, water
-from unshaken.stress.engine.edges import canny, chamfer, equalize, mean3, relief
+from unshaken.stress.engine.filters import canny, chamfer, equalize, mean3, relief
 
 IMAGENET = Spatter.strengths.of["imagenet"]
 

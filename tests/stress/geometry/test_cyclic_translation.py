@@ -6,8 +6,8 @@ import torch
 
 from unshaken.core.batch import Batch
 from unshaken.core.rng import SampleRng
-from unshaken.stress.geometry._shift import NEIGHBOURS
 from unshaken.stress.geometry.cyclic_translation import CyclicTranslation, cyclic_translation
+from unshaken.stress.geometry.translation import NEIGHBOURS
 
 PICTURE = torch.rand(1, 3, 9, 12, generator=torch.Generator().manual_seed(0))
 

@@ -7,8 +7,7 @@ import torch
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.stress.geometry._shift import NEIGHBOURS
-from unshaken.stress.geometry.translation import Translation, translation, window
+from unshaken.stress.geometry.translation import NEIGHBOURS, Translation, translation, window
 
 PICTURE = torch.rand(1, 3, 9, 12, generator=torch.Generator().manual_seed(0))
 PAD = {"edge": "edge", "reflect": "reflect", "zero": "constant"}

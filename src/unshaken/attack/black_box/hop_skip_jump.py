@@ -21,7 +21,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 SEEK, NEAR, FEEL, JUMP, END = range(5)
-"""Phases: look for a start, close in on the boundary, feel for its direction, jump along it, over."""
+"""Phases: find a start, close in on the boundary, feel for its direction, jump along it, over."""
 HALVINGS = 20
 """Most halvings of a search, on the way to the boundary or of a jump."""
 FIRST_DELTA = 0.1
@@ -48,8 +48,8 @@ class HopState(State):
         delta: distance at which directions are felt, `[N]`.
         length: of the next jump, `[N]`.
         phase: int64 `[N]`.
-        count: answers told in this phase, int64 `[N]`.
-        turn: iterations begun, int64 `[N]`.
+        count: answers in this phase, int64 `[N]`.
+        iteration: iterations begun, int64 `[N]`.
         rng: the sample's stream.
     """
 
@@ -66,7 +66,7 @@ class HopState(State):
     length: Tensor
     phase: Tensor
     count: Tensor
-    turn: Tensor
+    iteration: Tensor
     rng: SampleRng
 
     def put(self, rows: Tensor, before: HopState, after: HopState) -> HopState:
@@ -145,8 +145,8 @@ class HopSkipJump(Attack[HopState]):
         draws = sum(self._samples(t) for t in range(1, self.steps + 1))
         return self.starts + HALVINGS * (1 + 2 * self.steps) + draws, 0
 
-    def _samples(self, turn: int) -> int:
-        return min(int(self.initial_samples * math.sqrt(turn)), self.max_samples)
+    def _samples(self, iteration: int) -> int:
+        return min(int(self.initial_samples * math.sqrt(iteration)), self.max_samples)
 
     def _sought(self, state: HopState, hit: Tensor) -> HopState:
         """A point of noise that fools is the far end of a search; else the next one, as long as there is one."""
@@ -177,7 +177,7 @@ class HopSkipJump(Attack[HopState]):
         if not len(rows):
             return state
         now = state[rows]
-        near, turn = _between(now, now.high), now.turn + 1
+        near, iteration = _between(now, now.high), now.iteration + 1
         distance, zero = now.problem.ball.distance(near).to(near), torch.zeros_like(near)
         delta = DELTA * torch.linalg.vector_norm((near - now.problem.ball.clean).flatten(1), dim=1)
         new = now.replace(
@@ -185,11 +185,11 @@ class HopSkipJump(Attack[HopState]):
             signed=zero,
             total=zero,
             votes=now.votes * 0,
-            delta=torch.where(turn == 1, FIRST_DELTA, delta),
-            length=distance / turn.sqrt(),
-            phase=torch.where(turn > self.steps, END, FEEL),
+            delta=torch.where(iteration == 1, FIRST_DELTA, delta),
+            length=distance / iteration.sqrt(),
+            phase=torch.where(iteration > self.steps, END, FEEL),
             count=now.count * 0,
-            turn=turn,
+            iteration=iteration,
         )
         return state.put(rows, now, new.replace(x=self._feeler(new)))
 
@@ -204,7 +204,7 @@ class HopSkipJump(Attack[HopState]):
             count=state.count + 1,
         )
         samples = torch.tensor([self._samples(t) for t in range(self.steps + 1)], device=hit.device)
-        over = state.count >= samples[state.turn]
+        over = state.count >= samples[state.iteration]
         rows = over.nonzero().flatten()
         if len(rows) < len(over):
             state = state.replace(x=self._feeler(state))
@@ -228,7 +228,7 @@ class HopSkipJump(Attack[HopState]):
         return self._caught(state.replace(x=x), hit | given_up)
 
     def _noise(self, state: HopState) -> Tensor:
-        """The next start: in turn noise, noise blended with the image, and noise in four by four coarse blocks."""
+        """The next start: noise, noise blended with the image, noise in four by four coarse blocks, and so on."""
         stream, clean = state.rng.fold(-1 - state.count), state.problem.ball.clean
         noise, kind = stream.uniform(*clean.shape[1:]).to(clean), state.count % 3
         rows, columns = (torch.arange(side, device=clean.device) * 4 // side for side in clean.shape[2:])
@@ -238,7 +238,7 @@ class HopSkipJump(Attack[HopState]):
 
     def _feeler(self, state: HopState) -> Tensor:
         """A point at distance delta from the boundary point, in a random direction."""
-        stream, shape = state.rng.fold(state.turn * (self.max_samples + 1) + state.count), state.x.shape[1:]
+        stream, shape = state.rng.fold(state.iteration * (self.max_samples + 1) + state.count), state.x.shape[1:]
         drawn = stream.normal(*shape) if state.problem.ball.norm == "l2" else stream.uniform(*shape, low=-1, high=1)
         length = state.delta / drawn.to(state.x).flatten(1).norm(dim=1).clamp_min(1e-30)
         return torch.addcmul(state.near, drawn.to(state.x), _wide(length)).clamp_(0, 1)

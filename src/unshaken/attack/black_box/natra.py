@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, Protocol, Self
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.black_box._edit_searches import SOLVERS, Solver
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, Candidate
-from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.engine.problem import Problem
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
@@ -41,7 +40,7 @@ class NaTraState(State):
         codes: w, `[N, d]`.
         base: `G(w)`, `[N, C, H, W]`.
         step: edits tried, int64 `[N]`.
-        amounts: a of the edit that is asked about, `[N, k]`.
+        amounts: a of the edit that is queried next, `[N, k]`.
         best: a of the edit of largest loss so far, `[N, k]`; 0 for the image itself.
         value: that loss, `[N]`.
         rng: the sample's stream.
@@ -98,7 +97,7 @@ class NaTra(Attack[NaTraState]):
 
     @property
     def edits(self) -> NaturalEdits:
-        """What moves the images.
+        """The generator and directions that move the images.
 
         Raises:
             ParameterError: they are not loaded.
@@ -138,11 +137,11 @@ class NaTra(Attack[NaTraState]):
             raise ParameterError("natra: the model has one class, which no edit changes: use a model of two or more")
         if self.search == "gradient" and not context.oracle.model.differentiable:
             raise ParameterError("natra: search=gradient needs a model with gradients: use search=candidates")
-        shown = context.reference
-        if shown is None:
+        reference = context.reference
+        if reference is None:
             raise ParameterError("natra: it needs some images to start from")
         edits = self._edits or context.once(
-            ("natra", self), lambda: self.load(shown.images.float().to(context.oracle.device), context.seed)
+            ("natra", self), lambda: self.load(reference.images.float().to(context.oracle.device), context.seed)
         )
         flag = UNFILTERED.flag(f"natra: {edits.count} directions of the generator {edits.generator.name}, unfiltered")
         return [
@@ -198,3 +197,63 @@ class NaTra(Attack[NaTraState]):
     def _image(self, state: NaTraState, amounts: Tensor) -> Tensor:
         with torch.no_grad():
             return self.edits.edit(state.problem.ball.clean, state.codes, amounts, state.base)
+
+
+class Solver(Protocol):
+    """A way to the worst edit."""
+
+    def count(self, attack: NaTra, k: int) -> int:
+        """Number of queries in all."""
+
+    def next(self, attack: NaTra, state: NaTraState, answer: Answer | None) -> Tensor:
+        """Amounts `[N, k]` of the edit of number `state.step`, given the answer to the one before."""
+
+
+class Candidates:
+    """Random amounts, uniform in the box."""
+
+    def count(self, attack: NaTra, k: int) -> int:
+        """Number of draws."""
+        return attack.draws
+
+    def next(self, attack: NaTra, state: NaTraState, answer: Answer | None) -> Tensor:
+        """Amounts drawn by the number of the query alone: a longer search tries all that a shorter one does."""
+        return attack.edits.draw(state.rng.fold(state.step), attack.amplitude).to(state.codes)
+
+
+class Coordinates:
+    """Each direction, one after the other, to both its ends, the others where the loss was largest."""
+
+    def count(self, attack: NaTra, k: int) -> int:
+        """Two queries per direction and round."""
+        return 2 * k * attack.rounds
+
+    def next(self, attack: NaTra, state: NaTraState, answer: Answer | None) -> Tensor:
+        """The best amounts, with one of them at an end."""
+        k = state.best.shape[1]
+        end = torch.where(state.step % 2 == 0, -attack.amplitude, attack.amplitude).to(state.best)
+        return state.best.scatter(1, (state.step // 2 % k)[:, None], end[:, None])
+
+
+class SignGradient:
+    """Steps of a third of the amplitude along the sign of the gradient by the amounts, from no edit."""
+
+    def count(self, attack: NaTra, k: int) -> int:
+        """The steps, and the point from which they start."""
+        return attack.steps + 1
+
+    def next(self, attack: NaTra, state: NaTraState, answer: Answer | None) -> Tensor:
+        """The next amounts, cut to the box."""
+        if answer is None or answer.gradient is None:
+            return torch.zeros_like(state.best)
+        with torch.enable_grad():
+            amounts = state.amounts.detach().requires_grad_(True)
+            images = attack.edits.edit(state.problem.ball.clean, state.codes, amounts, state.base)
+            (slope,) = torch.autograd.grad(images, amounts, grad_outputs=answer.gradient.to(images))
+        step = attack.amplitude / 3 * slope.sign()
+        return (state.amounts + step).clamp(-attack.amplitude, attack.amplitude)
+
+
+SOLVERS: Mapping[str, Solver] = {
+    "candidates": Candidates(), "coordinates": Coordinates(), "gradient": SignGradient()
+}  # fmt: skip

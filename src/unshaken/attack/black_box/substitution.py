@@ -11,8 +11,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
-from unshaken.attack.engine.phase import AttackContext, Phase
+from unshaken.attack.engine.attack_run import AttackContext, Phase
+from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.descent import descend

@@ -9,9 +9,8 @@ import torch
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
-from unshaken.attack.engine.phase import AttackContext, Phase
+from unshaken.attack.engine.attack_run import AttackContext, Phase
+from unshaken.attack.engine.base import Attack, BudgetedAttack
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import UNFIT_INPUT, ParameterError

@@ -7,8 +7,16 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, DetectionState
-from unshaken.attack.detection.overlap import fits, is_there, log_absence, log_score, of_same_class
+from unshaken.attack.detection.base import (
+    DetectionAttack,
+    DetectionProblem,
+    DetectionState,
+    fits,
+    is_there,
+    log_absence,
+    log_score,
+    of_same_class,
+)
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
@@ -27,7 +35,7 @@ def targets(boxes: Tensor, objects: Tensor, sure: float) -> Tensor:
 
 
 class DenseAdversary(Objective):
-    """`-sum_{t in T} [f_l(t) - f_l'(t)]`, with the logit of the score for f.
+    """`-sum_{t in T} [f_l(t) - f_l'(t)]`, in logits, with the logit of the score for f.
 
     Args:
         objects: `[N, M, 7]`.
@@ -43,7 +51,6 @@ class DenseAdversary(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in logits."""
         boxes, objects = required(answer.logits), self.objects
         zero = torch.zeros_like(boxes[..., 5])
         right = torch.where(targets(boxes, objects, self.sure), log_score(boxes) - log_absence(boxes), zero)  # f_l

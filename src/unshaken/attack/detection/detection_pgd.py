@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
-from unshaken.attack.detection.overlap import FITS, is_there, of_same_class, overlap
+from unshaken.attack.detection.base import FITS, DetectionAttack, DetectionProblem, is_there, of_same_class, overlap
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
@@ -17,7 +16,7 @@ SLOPE = 10.0
 
 
 class SoftF1Loss(Objective):
-    """`1 - 2 H / (S + G)`: smooth hits H, sum S of all scores, and number G of objects.
+    """`1 - 2 H / (S + G)` in [-1, 1]: smooth hits H, sum S of all scores, and number G of objects.
 
     Each object is hit by the detection of its class of largest `s q`, where s is the score and q a smooth step of the
     overlap at 0.5. With scores and overlaps of 0 or 1 this is 1 less the F1 score. Crowds count for nothing.
@@ -30,7 +29,6 @@ class SoftF1Loss(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in [-1, 1]."""
         boxes, counted = required(answer.logits), is_there(self.objects) & (self.objects[..., 5] <= 0)
         scores = torch.where(is_there(boxes), boxes[..., 5], 0.0)
         quality = torch.sigmoid(SLOPE * (overlap(boxes, self.objects) - FITS))

@@ -5,21 +5,19 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
-from unshaken.attack.detection.overlap import fits, log_score, of_same_class
+from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, fits, log_score, of_same_class
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
 
 
 class FalseAlarms(Objective):
-    """`sum_d log(s_d / 0.001)` over detections that fit no object of their class."""
+    """`sum_d log(s_d / 0.001)` over detections that fit no object of their class, in nats, at least 0."""
 
     objects: Tensor
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in nats, at least 0."""
         boxes = required(answer.logits)
         right = (fits(boxes, self.objects) & of_same_class(boxes, self.objects)).any(2)
         return log_score(boxes).masked_fill(right, 0).sum(1)

@@ -6,15 +6,22 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
-from unshaken.attack.detection.overlap import fits, is_there, log_absence, log_score, of_same_class
+from unshaken.attack.detection.base import (
+    DetectionAttack,
+    DetectionProblem,
+    fits,
+    is_there,
+    log_absence,
+    log_score,
+    of_same_class,
+)
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
 
 
 class WrongClass(Objective):
-    """`sum_d log(s_d / 0.001)` over wrong detections at objects, and `log(1 - s_d)` over right ones.
+    """`sum_d log(s_d / 0.001)` over wrong detections at objects, and `log(1 - s_d)` over right ones, in nats.
 
     Args:
         objects: `[N, M, 7]`.
@@ -24,7 +31,6 @@ class WrongClass(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in nats."""
         boxes = required(answer.logits)
         there, same = fits(boxes, self.objects) & is_there(self.objects)[:, None], of_same_class(boxes, self.objects)
         right = (there & same).any(2)

@@ -5,21 +5,19 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
-from unshaken.attack.detection.overlap import log_absence
+from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, log_absence
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
 
 
 class Absence(Objective):
-    """The log-probability that there is nothing: `sum_d log(1 - s_d)` over all detections."""
+    """The log-probability that there is nothing: `sum_d log(1 - s_d)` over all detections, in nats."""
 
     found: Tensor
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in nats, at most 0."""
         return log_absence(required(answer.logits)).sum(1)
 
 

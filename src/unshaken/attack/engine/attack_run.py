@@ -1,21 +1,22 @@
-"""Run the phases of an attack, under one budget or for the smallest norm."""
+"""`Phase`: one search of an attack; `AttackRun`: runs all of them, under one budget or for the smallest norm."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import finite_part
-from unshaken.attack.engine.phase import ZERO_GRADIENT, Phase, PhaseRecord
-from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.problem import Problem, ProblemSearch
 from unshaken.attack.engine.verdict import (
     AttackResult,
+    PhaseRecord,
     Verdict,
     check_8bit,
     judge_end_points,
@@ -24,11 +25,81 @@ from unshaken.attack.engine.verdict import (
     restrict_to_budget,
 )
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
 from unshaken.core.driver import drive
-from unshaken.core.flag import Flag
+from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
+
+if TYPE_CHECKING:
+    from unshaken.attack.engine.base import Attack
+
+
+ZERO_GRADIENT = FlagKind(
+    "zero-gradient",
+    "the input gradient is exactly zero, so gradient attacks are blind",
+    "Do not use the accuracy under gradient attacks. Return logits, remove what blocks gradients, or add "
+    "an attack that needs none.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AttackContext:
+    """The facts from which an attack chooses its phases; the same for every shard of a run.
+
+    Args:
+        oracle: runs the model and counts its passes.
+        norm: of the budget.
+        eps: the largest budget, in [0, 1] pixel units under the norm.
+        classes: K.
+        seed: the run seed.
+        reference: the run's first samples, the same whatever the part of the run; outside a run those attacked.
+        samples: in the whole run; 0 outside a run.
+        once: `once(key, make)` returns what `make` made at the run's first call with this key; see
+            `unshaken.core.context.Context`.
+    """
+
+    oracle: Oracle
+    norm: str
+    eps: float
+    classes: int
+    seed: int
+    reference: Batch | None = None
+    samples: int = 0
+    once: Callable[[Hashable, Callable[[], Any]], Any] = field(default=lambda key, make: make(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One phase of an attack: a search on the samples that are not yet broken.
+
+    Args:
+        search: the method.
+        name: what rows and reports call it.
+        restart: number of the run from a fresh random start.
+        why: the reason for this choice, for a person.
+        precision: of the search, `fp32` or `bf16`; None for the oracle's own.
+        draws: passes averaged, and passes of which most must be fooled; None for the oracle's own.
+        surrogate: searched in the place of the model; what is found there is judged on the model.
+        avoid_rejection: whether the search stays clear of a model's rejections, or leaves them to the verification.
+        skip: left out; `why` says so.
+    """
+
+    search: Attack[Any]
+    name: str
+    restart: int = 0
+    why: str = ""
+    precision: str | None = None
+    draws: int | None = None
+    surrogate: Classifier | None = None
+    avoid_rejection: bool = True
+    skip: bool = False
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it follows the model's own gradients."""
+        return "gradient" in self.search.info.needs and self.surrogate is None
 
 
 class AttackRun:
@@ -61,8 +132,6 @@ class AttackRun:
 
     def run(self, phase: Phase, rows: Tensor, radius: float, *, early: bool) -> Verdict:
         """Run one phase on some samples, and verify what it found."""
-        from unshaken.attack.engine.problem_search import ProblemSearch
-
         phase, shares = self.prepare(phase, rows)
         ids = tuple(self.batch.ids[i] for i in rows.tolist())
         rng = SampleRng.of(self.seed, phase.search.info.name, ids).to(rows.device).fold(phase.restart)
@@ -114,7 +183,7 @@ class AttackRun:
 
 
 def run_budget(attack_run: AttackRun, phases: Sequence[Phase], result: AttackResult, radius: float) -> AttackResult:
-    """Run every phase in turn, on the samples that are not yet broken.
+    """Run the phases one after the other, on the samples that are not yet broken.
 
     Args:
         attack_run: the samples.
@@ -122,19 +191,18 @@ def run_budget(attack_run: AttackRun, phases: Sequence[Phase], result: AttackRes
         result: of the next smaller budget, or untouched.
         radius: eps.
     """
-    result, turns = result.without_cost(), []
+    result, records = result.without_cost(), []
     for number, phase in enumerate(phases):
         rows = (~result.fooled).nonzero().flatten() if radius > 0 else result.step[:0]
         if phase.skip:
-            turns.append(PhaseRecord(phase.name, phase.why, phase.gradients, len(rows), 0, 0, 0, 0.0))
+            records.append(PhaseRecord(phase.name, phase.why, phase.gradients, len(rows), 0, 0, 0, 0.0))
             continue
         began, before = time.perf_counter(), _spent(attack_run.oracle)
         if len(rows):
             result = merge_verdict(result, rows, attack_run.run(phase, rows, radius, early=True), number)
         broken = len(rows) - int((~result.fooled).sum()) if len(rows) else 0
-        turns.append(_record(phase, len(rows), broken, attack_run.oracle, before, began))
-    result = check_8bit(attack_run.oracle, result.replace(turns=tuple(turns)), attack_run.labels, attack_run.targeted)
-    return result
+        records.append(_record(phase, len(rows), broken, attack_run.oracle, before, began))
+    return check_8bit(attack_run.oracle, result.replace(phases=tuple(records)), attack_run.labels, attack_run.targeted)
 
 
 def run_minimal_norm(
@@ -148,17 +216,18 @@ def run_minimal_norm(
         result: untouched.
         radii: budgets, rising; the cost stands with the first.
     """
-    clean, turns = result, []
+    clean, records = result, []
     for number, phase in enumerate(phases):
         rows = (~clean.fooled).nonzero().flatten() if any(r > 0 for r in radii) else result.step[:0]
         began, before = time.perf_counter(), _spent(attack_run.oracle)
         standing = int((~result.fooled).sum())
         if len(rows):
-            new = attack_run.run(phase, rows, math.inf, early=False)
-            result = merge_nearest(result, rows, new, number)
+            result = merge_nearest(result, rows, attack_run.run(phase, rows, math.inf, early=False), number)
         broken = standing - int((~result.fooled).sum())
-        turns.append(_record(phase, len(rows), broken, attack_run.oracle, before, began))
-    result = check_8bit(attack_run.oracle, result.replace(turns=tuple(turns)), attack_run.labels, attack_run.targeted)
+        records.append(_record(phase, len(rows), broken, attack_run.oracle, before, began))
+    result = check_8bit(
+        attack_run.oracle, result.replace(phases=tuple(records)), attack_run.labels, attack_run.targeted
+    )
     found: dict[float, AttackResult] = {}
     for radius in radii:
         one = restrict_to_budget(result, clean, radius)

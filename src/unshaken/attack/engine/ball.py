@@ -1,11 +1,15 @@
-"""`Ball`: the budget of an attack, an lp ball around each clean image cut with the box [0, 1]."""
+"""`Ball`: the budget of an attack, an lp ball around each clean image cut with the box [0, 1]; checks of budgets."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from unshaken.core.device import widen
+from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
@@ -157,7 +161,7 @@ def steepest(gradient: Tensor, x: Tensor, norm: str, *, quantile: float = 0.99) 
 
     Args:
         gradient: `[N, C, H, W]`.
-        x: where it was taken.
+        x: point of the gradient.
         norm: `linf`, `l2`, `l1`, or `region`, where it is the sign.
         quantile: share of the coordinates left out in l1, in [0, 1).
     """
@@ -228,3 +232,35 @@ def project_l1(clean: Tensor, delta: Tensor, eps: Tensor) -> Tensor:
 
 def _wide(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like).view(-1, *(1,) * (like.ndim - 1))
+
+
+def check_budgets(
+    name: str, norms: Sequence[str], norm: str | None, eps: Sequence[float], *, minimal: bool = False
+) -> list[float]:
+    """Check the budgets of an attack on any task.
+
+    Args:
+        name: of the attack, for messages.
+        norms: that it has; empty for one whose budget is not a norm.
+        norm: of the budgets.
+        eps: the budgets, in [0, 1] pixel units under the norm.
+        minimal: whether `inf` is one, for the nearest example at any distance.
+
+    Returns:
+        The budgets, or infinity for an attack without norms.
+
+    Raises:
+        ParameterError: the norm or eps is not allowed.
+    """
+    if not norms:
+        if eps:
+            raise ParameterError(f"{name}: has no eps; its budget is set by its own parameters: omit eps")
+        return [math.inf]
+    if norm not in norms:
+        raise ParameterError(f"{name}: norm {norm!r} is not one of {', '.join(norms)}")
+    if not eps:
+        raise ParameterError(f"{name}: give eps, such as [8/255]")
+    for radius in eps:
+        if not (radius >= 0 and (math.isfinite(radius) or minimal)):
+            raise ParameterError(f"{name}: eps {radius!r} must be a finite number >= 0, in units of [0, 1] pixels")
+    return list(eps)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.problem_search import ProblemSearch
+from unshaken.attack.engine.problem import Problem, ProblemSearch
 from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive

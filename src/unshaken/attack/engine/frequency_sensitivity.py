@@ -1,4 +1,4 @@
-"""Where in the spectrum of images a model looks: its accuracy on low or high frequencies, and under noise of one.
+"""Frequencies of images that a model uses: its accuracy on low or high ones, and under noise of a single one.
 
 Radii are in bins of the 2-D DFT, as in `unshaken.measure.robustness.frequency`, and belong to one image size.
 """
@@ -16,7 +16,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.robustness.accuracy import accuracy
 from unshaken.measure.statistics.intervals import Figure
-from unshaken.stress.engine.frequency import high_pass, low_pass
+from unshaken.stress.engine.filters import high_pass, low_pass
 
 Predict = Callable[[Tensor], Tensor]
 """From images `[N, C, H, W]` in [0, 1] to logits `[N, K]`, such as `Oracle.exact`."""
@@ -111,7 +111,7 @@ def fourier_heat_map(
         for column in range(-reach, reach + 1):
             sign = rng.fold(row).fold(column).uniform(images.shape[1]).sub(0.5).sign()[..., None, None]
             noise = norm * fourier_pattern(height, width, row, column)
-            seen = (images + sign.to(images) * noise.to(images)).clamp(0, 1)
-            error = float(widen(predicted_classes(predict(seen)) != labels).mean())
+            noisy = (images + sign.to(images) * noise.to(images)).clamp(0, 1)
+            error = float(widen(predicted_classes(predict(noisy)) != labels).mean())
             found[reach + row, reach + column] = found[reach - row, reach - column] = error
     return found

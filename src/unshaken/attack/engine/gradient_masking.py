@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.problem import CrossEntropy, Problem
-from unshaken.attack.engine.problem_search import ProblemSearch
+from unshaken.attack.engine.losses import CrossEntropy
+from unshaken.attack.engine.problem import Problem, ProblemSearch
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 
 TINY = 1e-12
+
+Loss = Literal["ce", "margin", "dlr"]
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -49,8 +55,46 @@ def dlr_targeted(logits: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
     return -(_at(logits, labels) - _at(logits, targets)) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + TINY)
 
 
+def _at(logits: Tensor, classes: Tensor) -> Tensor:
+    return logits.gather(1, classes[:, None])[:, 0]
+
+
+class CrossEntropy(Objective):
+    """The cross-entropy of `softmax(z / tau)` in nats, to rise against labels; with `sign` -1 to fall against targets.
+
+    Args:
+        labels: int64 `[N]`.
+        sign: 1 or -1.
+        tau: temperature, above 0.
+    """
+
+    labels: Tensor
+    sign: int = 1
+    tau: float = 1.0
+
+    @override
+    def __call__(self, answer: Answer) -> Tensor:
+        return self.sign * F.cross_entropy(required(answer.logits) / self.tau, self.labels, reduction="none")
+
+
+class SoftCrossEntropy(Objective):
+    """The cross-entropy against class probabilities in nats, to rise: `-sum_k t_k log p_k`.
+
+    With `t` a model's own prediction on the clean image it is `KL(t || p)` but for a constant.
+
+    Args:
+        targets: `[N, K]`, rows that sum to 1.
+    """
+
+    targets: Tensor
+
+    @override
+    def __call__(self, answer: Answer) -> Tensor:
+        return -(self.targets * required(answer.logits).log_softmax(1)).sum(1)
+
+
 class Margin(Objective):
-    """The margin, to fall: `-(z_y - max_{k != y} z_k)`; with targets `z_t - max_{k != t} z_k`, to rise.
+    """The margin in logits, to fall: `-(z_y - max_{k != y} z_k)`; with targets `z_t - max_{k != t} z_k`, to rise.
 
     Args:
         labels: int64 `[N]`: labels, or targets.
@@ -62,13 +106,12 @@ class Margin(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in logits."""
         value = margin(required(answer.logits), self.labels)
         return value if self.targeted else -value
 
 
 class DLR(Objective):
-    """`dlr` of the labels; with `sign` -1 that of targets, to fall.
+    """`dlr` of the labels, without unit; with `sign` -1 that of targets, to fall.
 
     Args:
         labels: int64 `[N]`.
@@ -80,12 +123,11 @@ class DLR(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, without unit."""
         return self.sign * dlr(required(answer.logits), self.labels)
 
 
 class TargetedDLR(Objective):
-    """`dlr_targeted` of labels and targets.
+    """`dlr_targeted` of labels and targets, without unit.
 
     Args:
         labels: int64 `[N]`.
@@ -97,12 +139,11 @@ class TargetedDLR(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, without unit."""
         return dlr_targeted(required(answer.logits), self.labels, self.targets)
 
 
 class Difference(Objective):
-    """`z_t - z_y`: rises towards the target t, and against the label y.
+    """`z_t - z_y` in logits: rises towards the target t, and against the label y.
 
     Args:
         labels: int64 `[N]`.
@@ -114,10 +155,23 @@ class Difference(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in logits."""
         logits = required(answer.logits)
         return _at(logits, self.targets) - _at(logits, self.labels)
 
 
-def _at(logits: Tensor, classes: Tensor) -> Tensor:
-    return logits.gather(1, classes[:, None])[:, 0]
+def check_loss(method: str, loss: Loss, tau: float, classes: int) -> None:
+    """Check that a loss fits the number of classes, and that the temperature has an effect.
+
+    Args:
+        method: for the message.
+        loss: `ce`, `margin` or `dlr`.
+        tau: temperature of the logits in `ce`.
+        classes: K.
+
+    Raises:
+        ParameterError: `dlr` with fewer than three classes, or a temperature of a loss that has none.
+    """
+    if loss == "dlr" and classes < 3:
+        raise ParameterError(f"{method}: loss=dlr needs 3 classes, the model has {classes}: use loss=margin")
+    if loss != "ce" and tau != 1:
+        raise ParameterError(f"{method}: tau={tau:g} is for loss=ce; loss={loss} has no temperature")

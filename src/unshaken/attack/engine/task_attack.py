@@ -23,7 +23,7 @@ class TaskResult(Protocol):
 
     @property
     def outputs(self) -> Tensor:
-        """Of the exact model by a fresh float32 pass on them, `[N, ...]`."""
+        """Outputs of the exact model for `images` by a fresh float32 pass, `[N, ...]`."""
 
     @property
     def distance(self) -> Tensor:
@@ -31,11 +31,11 @@ class TaskResult(Protocol):
 
     @property
     def forwards(self) -> Tensor:
-        """Passes of this budget, int64 `[N]`."""
+        """Forward passes of this budget, int64 `[N]`."""
 
     @property
     def backwards(self) -> Tensor:
-        """As `forwards`."""
+        """Backward passes of this budget, int64 `[N]`."""
 
     @property
     def seconds(self) -> Tensor:

@@ -1,16 +1,15 @@
-"""Results of attacks, and the verification that decides what counts."""
+"""Results of attacks, and the verification that decides which examples count."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import TOLERANCE
-from unshaken.attack.engine.phase import PhaseRecord
-from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.problem import Candidate, Problem
 from unshaken.core.classifier import predict
 from unshaken.core.device import widen
 from unshaken.core.driver import Outcome
@@ -18,16 +17,29 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.state import State
 
 
-class Candidate(State):
-    """The result of a search before verification.
+@dataclass(frozen=True, slots=True)
+class PhaseRecord:
+    """Record of one phase: samples broken, and cost.
 
     Args:
-        x: points `[N, C, H, W]`.
-        notes: what else the search tells of each sample, by name, int64 `[N]`, 0 or more; None for nothing.
+        attack: the phase's name.
+        why: the reason for this choice.
+        gradients: whether it follows the model's own gradients.
+        standing: samples not broken before it.
+        broken: by it.
+        forwards: passes spent.
+        backwards: as `forwards`.
+        seconds: wall time.
     """
 
-    x: Tensor
-    notes: dict[str, Tensor] | None = None
+    attack: str
+    why: str
+    gradients: bool
+    standing: int
+    broken: int
+    forwards: int
+    backwards: int
+    seconds: float
 
 
 class AttackResult(State):
@@ -43,11 +55,10 @@ class AttackResult(State):
         forwards: passes of this budget, int64 `[N]`; a sample wrong from the start costs none.
         backwards: as `forwards`.
         seconds: float64 `[N]`.
-        step: answers told before the success, int64 `[N]`, in the stage that succeeded or the last one.
-        turn: the stage that succeeded, as its place in `turns`; -1 where none did or none was needed.
-        turns: what each stage did.
-        notes: what the last search of each sample tells of it beside its end point, by name, int64 `[N]`; -1 where it
-            was not searched for.
+        step: answers before the success, int64 `[N]`, in the phase that succeeded or the last one.
+        phase: the phase that succeeded, as its place in `phases`; -1 where none did or none was needed.
+        phases: the record of each phase.
+        notes: further findings of the last search of each sample, by name, int64 `[N]`; -1 where there was none.
     """
 
     images: Tensor
@@ -59,16 +70,16 @@ class AttackResult(State):
     backwards: Tensor
     seconds: Tensor
     step: Tensor
-    turn: Tensor
-    turns: tuple[PhaseRecord, ...] = ()
-    notes: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    phase: Tensor
+    phases: tuple[PhaseRecord, ...] = ()
+    notes: dict[str, Tensor] = field(default_factory=dict)
 
     def breakers(self) -> list[str | None]:
         """The name of the phase that broke each sample; `clean` if misclassified from the start, None if unbroken."""
-        names = [t.attack for t in self.turns]
+        names = [record.attack for record in self.phases]
         return [
-            None if not fooled else "clean" if turn < 0 else names[turn]
-            for fooled, turn in zip(self.fooled.tolist(), self.turn.tolist(), strict=True)
+            None if not fooled else "clean" if phase < 0 else names[phase]
+            for fooled, phase in zip(self.fooled.tolist(), self.phase.tolist(), strict=True)
         ]
 
     def without_cost(self) -> AttackResult:
@@ -92,7 +103,7 @@ class Verdict(State):
 
 
 OUTWARDS = (1e-4, 1e-3, 1e-2)
-"""Shares by which a nearest example that the last look refutes is moved on, one after the other."""
+"""Shares by which a nearest example that the verification refutes is moved on, one after the other."""
 
 
 def judge_end_points(
@@ -102,7 +113,7 @@ def judge_end_points(
 
     Args:
         oracle: runs the model and counts its passes.
-        problem: the samples' tasks.
+        problem: of the samples.
         outcome: of the search.
         logits: `[N, K]`, already those of the confirming pass where the search was stopped by success.
         outwards: move end points that were thought to fool, and do not, a little further from the clean image.
@@ -111,19 +122,19 @@ def judge_end_points(
     rows = (~fooled).nonzero().flatten()
     spent = torch.zeros_like(outcome.forwards)
     if len(rows):
-        looks = [oracle.exact(x[rows]) for _ in range(oracle.draws)]  # of a random model, most must agree
-        hits = torch.stack([problem[rows].fooled(x[rows], z) for z in looks]).sum(0)
+        passes = [oracle.exact(x[rows]) for _ in range(oracle.draws)]  # of a random model, most must agree
+        hits = torch.stack([problem[rows].fooled(x[rows], z) for z in passes]).sum(0)
         fooled[rows], spent[rows] = hits * 2 > oracle.draws, oracle.draws
-        logits = logits.index_copy(0, rows, looks[0])
+        logits = logits.index_copy(0, rows, passes[0])
     for share in OUTWARDS if outwards else ():
         rows = (~fooled & (problem.ball.distance(x) > 0)).nonzero().flatten()
         if not len(rows):
             break
         clean = problem.ball.clean[rows]
         moved = (clean + (1 + share) * (outcome.result.x[rows] - clean)).clamp(0, 1)
-        look = oracle.exact(moved)
-        hit, spent[rows] = problem[rows].fooled(moved, look), spent[rows] + 1
-        x, logits = x.index_copy(0, rows[hit], moved[hit]), logits.index_copy(0, rows[hit], look[hit])
+        answer = oracle.exact(moved)
+        hit, spent[rows] = problem[rows].fooled(moved, answer), spent[rows] + 1
+        x, logits = x.index_copy(0, rows[hit], moved[hit]), logits.index_copy(0, rows[hit], answer[hit])
         fooled[rows[hit]] = True
     right = predict(logits) == problem.labels
     astray = (~fooled & ~(problem.ball.contains(x) & (right | problem.targeted))).nonzero().flatten()
@@ -167,9 +178,9 @@ def merge_verdict(result: AttackResult, rows: Tensor, new: Verdict, number: int)
 
     Args:
         result: so far.
-        rows: that the stage worked on.
-        new: what it found.
-        number: the stage's place.
+        rows: that the phase worked on.
+        new: verdict of the phase.
+        number: place of the phase.
     """
 
     def put(old: Tensor, values: Tensor) -> Tensor:
@@ -186,24 +197,24 @@ def merge_verdict(result: AttackResult, rows: Tensor, new: Verdict, number: int)
         backwards=result.backwards.index_add(0, rows, new.backwards.to(result.backwards)),
         seconds=result.seconds.index_add(0, rows, new.seconds.to(result.seconds)),
         step=put(result.step, new.step),
-        turn=result.turn.index_fill(0, rows[new.fooled], number),
+        phase=result.phase.index_fill(0, rows[new.fooled], number),
     )
 
 
 def merge_nearest(result: AttackResult, rows: Tensor, new: Verdict, number: int) -> AttackResult:
     """Merge a verdict, keeping each sample's nearest example."""
     better = new.fooled & ~(result.fooled[rows] & (result.distance[rows] <= new.distance))
-    kept = result[rows]
+    old = result[rows]
     wide = better.view(-1, 1, 1, 1)
     mixed = new.replace(
-        images=torch.where(wide, new.images, kept.images),
-        fooled=better | kept.fooled,
-        logits=torch.where(better[:, None], new.logits, kept.logits),
-        distance=torch.where(better, new.distance, kept.distance),
-        step=torch.where(better, new.step, kept.step),
+        images=torch.where(wide, new.images, old.images),
+        fooled=better | old.fooled,
+        logits=torch.where(better[:, None], new.logits, old.logits),
+        distance=torch.where(better, new.distance, old.distance),
+        step=torch.where(better, new.step, old.step),
     )
-    turn = result.turn.index_fill(0, rows[better], number)
-    return merge_verdict(result, rows, mixed, number).replace(turn=turn)
+    phase = result.phase.index_fill(0, rows[better], number)
+    return merge_verdict(result, rows, mixed, number).replace(phase=phase)
 
 
 def restrict_to_budget(result: AttackResult, clean: AttackResult, radius: float) -> AttackResult:
@@ -223,7 +234,7 @@ def restrict_to_budget(result: AttackResult, clean: AttackResult, radius: float)
         logits=torch.where(lost[:, None], clean.logits, result.logits),
         distance=torch.where(lost, far, result.distance),
         survives_8bit=result.survives_8bit.masked_fill(lost, -1),
-        turn=result.turn.masked_fill(lost, -1),
+        phase=result.phase.masked_fill(lost, -1),
     )
 
 
@@ -236,6 +247,6 @@ def check_8bit(oracle: Oracle, result: AttackResult, labels: Tensor, targeted: b
     hit = answer == labels[rows]
     if oracle.model.reject is not None:
         hit |= (answer == oracle.model.reject) & (not targeted)
-    kept = (hit if targeted else ~hit).to(torch.int8)
+    survives = (hit if targeted else ~hit).to(torch.int8)
     forwards = result.forwards.index_add(0, rows, torch.ones_like(rows))
-    return result.replace(survives_8bit=result.survives_8bit.index_copy(0, rows, kept), forwards=forwards)
+    return result.replace(survives_8bit=result.survives_8bit.index_copy(0, rows, survives), forwards=forwards)

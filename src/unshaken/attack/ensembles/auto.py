@@ -1,36 +1,42 @@
-"""Auto: looks at the model first, then chooses the attacks that can break it, the cheapest first."""
+"""Auto: inspects the model first, then chooses the attacks that can break it, the cheapest first."""
 
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
+from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
 from unshaken.attack.black_box.square import Square
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
-from unshaken.attack.engine.phase import ZERO_GRADIENT, AttackContext, Phase
-from unshaken.attack.ensembles._inspection import Inspection, inspect_model
+from unshaken.attack.engine.attack_run import ZERO_GRADIENT, AttackContext, Phase
+from unshaken.attack.engine.base import BudgetedAttack
+from unshaken.attack.engine.losses import CrossEntropy, Margin
 from unshaken.attack.ensembles.autoattack import EOT
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
+from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
+from unshaken.core.oracle import required
+from unshaken.core.query import Gradient, Objective
 from unshaken.core.registry import register
+from unshaken.core.trust import answer_gap
 
 
 @register("auto", reference="Carlini et al. 2019, arXiv:1902.06705", needs=("labels",))
 class Auto(BudgetedAttack):
     """Automatic attack: inspects the model, chooses suitable attacks, and stays within a compute budget.
 
-    A look at the run's first samples tells whether the model has gradients, whether they are zero, whether its answers
-    are random and how many classes there are. Where all is well the stages are those of AutoAttack. Where the
+    An inspection on the run's first samples tells whether the model has gradients, whether they are zero, whether its
+    answers are random and how many classes there are. Where all is well the phases are those of AutoAttack. Where the
     cross-entropy's gradient vanishes, losses that do not saturate and attacks that ask for no gradient come first;
     a random model is attacked through its randomness; a black box by its scores, then by its decisions; a model that
     rejects what it doubts also by examples far beyond the boundary.
@@ -64,7 +70,15 @@ class Auto(BudgetedAttack):
         inspection = inspect_model(context)
         chosen = self._chosen(context, inspection)
         if context.oracle.model.reject is not None and inspection.gradient:
-            chosen.insert(1, self._past_alarms(chosen[0].draws))
+            far = Phase(  # far into another class, whatever alarm is raised on the way
+                APGD(loss="margin", steps=self.steps),
+                "apgd-far",
+                restart=1,
+                why="detectors that look for doubt let confident mistakes through",
+                draws=chosen[0].draws,
+                avoid_rejection=False,
+            )
+            chosen.insert(1, far)
         if self.mode == "fast" and inspection.gradient and not inspection.random:
             chosen = [s if s.search.needs != {"gradient"} else replace(s, precision="bf16") for s in chosen]
             finish = APGD(loss=_targeted(context.classes), steps=20)
@@ -100,26 +114,19 @@ class Auto(BudgetedAttack):
             Phase(square, "square", why="without gradients, lest these mislead"),
         ]
 
-    def _past_alarms(self, draws: int | None) -> Phase:
-        """For a model that rejects: far into another class, whatever alarm is raised on the way."""
-        why = "detectors that look for doubt let confident mistakes through"
-        return Phase(
-            APGD(loss="margin", steps=self.steps), "apgd-far", restart=1, why=why, draws=draws, avoid_rejection=False
-        )
-
     def _decisions(self, context: AttackContext, why: str) -> list[Phase]:
         return [Phase(HopSkipJump(), "hop-skip-jump", why=why)] if context.norm in HopSkipJump.info.norms else []
 
     def _allowed(self, context: AttackContext, inspection: Inspection) -> float:
-        """Passes a sample."""
-        allowed, seen = float(self.passes or math.inf), context.reference
-        samples = context.samples or (0 if seen is None else len(seen))
+        """Passes allowed per sample."""
+        allowed, reference = float(self.passes or math.inf), context.reference
+        samples = context.samples or (0 if reference is None else len(reference))
         if self.seconds and samples:
             allowed = min(allowed, self.seconds / samples / inspection.seconds_a_pass)
         return allowed
 
     def _within(self, phases: list[Phase], allowed: float, context: AttackContext) -> list[Phase]:
-        """The stages, those that would exceed the budget marked as left out."""
+        """The phases, those that would exceed the budget marked as left out."""
         left, found = allowed, []
         for phase in phases:
             draws = phase.draws or 1
@@ -137,11 +144,7 @@ class Auto(BudgetedAttack):
 
 
 def _shortened(phases: Sequence[Phase], allowed: float, classes: int) -> tuple[int, Phase]:
-    """The first stage of which the whole budget pays for a part, with as many steps or queries as that is.
-
-    Raises:
-        ParameterError: it pays for a step of none.
-    """
+    """The first phase of which the whole budget pays for a part, with as many steps or queries as that is."""
     for place, phase in enumerate(phases):
         length, asked = _length(phase), int(getattr(phase.search, _length(phase)))
         if count := bisect_right(range(1, asked + 1), allowed, key=partial(_cost, phase, classes=classes)):
@@ -159,7 +162,7 @@ def _length(phase: Phase) -> str:
 
 
 def _cost(phase: Phase, count: int, classes: int) -> int:
-    """Passes a sample of a stage of so many steps or queries."""
+    """Passes per sample of a phase of `count` steps or queries."""
     return (phase.draws or 1) * sum(phase.search.model_copy(update={_length(phase): count}).cost(classes))
 
 
@@ -172,3 +175,68 @@ def _doubts(inspection: Inspection) -> list[Flag]:
 
 def _targeted(classes: int) -> Literal["dlr-targeted", "margin-targeted"]:
     return "dlr-targeted" if classes >= 4 else "margin-targeted"
+
+
+RANDOM = 1e-4
+"""Largest gap between normalised logits of the same image that is put down to rounding."""
+VANISHING = 0.01
+"""Share of samples without a gradient from which it counts as masked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Result of inspecting a model.
+
+    Args:
+        gradient: some gradient comes through.
+        random: the same image gets different answers.
+        masked: the cross-entropy's gradient is zero for more than 1 % of the samples.
+        words: the same for a person.
+        seconds_a_pass: wall time of one image's pass.
+        dead: samples whose cross-entropy has a zero gradient.
+    """
+
+    gradient: bool
+    random: bool
+    masked: bool
+    words: str
+    seconds_a_pass: float
+    dead: tuple[str, ...] = ()
+
+
+def inspect_model(context: AttackContext) -> Inspection:
+    """Inspect a model by some forward and two backward passes on the run's first samples.
+
+    Raises:
+        ParameterError: there are no samples.
+    """
+    batch, oracle = context.reference, context.oracle
+    if batch is None or not len(batch):
+        raise ParameterError("auto: there are no samples to inspect the model with")
+    few = batch.images[:16]
+    gap = answer_gap(oracle, few)
+    random = gap > RANDOM
+    began = time.perf_counter()
+    oracle.exact(batch.images)
+    seconds = (time.perf_counter() - began) / len(batch)
+    if not oracle.model.differentiable:
+        return Inspection(False, random, False, "the model gives no gradients", seconds)
+    labels = required(batch.labels)
+    dead, blocked = (_dead(context, batch.images, loss) for loss in (CrossEntropy(labels), Margin(labels, False)))
+    share, some = float(widen(dead).mean()), not bool(blocked.all())
+    if random:
+        words = f"answers to the same image differ by up to {gap:.2g}"
+    elif not some:
+        words = "no gradient reaches the images: something on the way has none"
+    elif share > VANISHING:
+        words = f"the gradient of the cross-entropy is zero on {share:.0%} of the samples"
+    else:
+        words = "gradients come through"
+    ids = tuple(name for name, gone in zip(batch.ids, dead.tolist(), strict=True) if gone)
+    return Inspection(some, random, share > VANISHING, words, seconds, ids)
+
+
+def _dead(context: AttackContext, images: Tensor, loss: Objective) -> Tensor:
+    """Bool `[N]`: the gradient of a loss is exactly zero."""
+    gradient = required(context.oracle.ask(Gradient(images, of=loss)).gradient)
+    return gradient.flatten(1).abs().amax(1) == 0

@@ -10,8 +10,8 @@ from pydantic import Field, PositiveInt
 from typing_extensions import override
 
 from unshaken.attack.black_box.square import Square
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
-from unshaken.attack.engine.phase import AttackContext, Phase
+from unshaken.attack.engine.attack_run import AttackContext, Phase
+from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.minimal_norm.fab import FAB
 from unshaken.core.flag import Flag

@@ -3,13 +3,11 @@
 Nguyen, Yosinski & Clune 2015, arXiv:1412.1897. The parts work on any model: put it behind `unshaken.core.Oracle`.
 """
 
-from unshaken.attack.fooling.archive import Archive
-from unshaken.attack.fooling.ascent import Ascent, AscentResult, ascend
+from unshaken.attack.fooling.ascent import Ascent, AscentResult, ascend, random_ascents
 from unshaken.attack.fooling.confidence import confidence, log_odds
 from unshaken.attack.fooling.cppn import Cppn
 from unshaken.attack.fooling.direct import Direct
-from unshaken.attack.fooling.map_elites import EvolutionResult, Generation, MapElites, map_elites
-from unshaken.attack.fooling.random_search import random_ascents
+from unshaken.attack.fooling.map_elites import Archive, EvolutionResult, Generation, MapElites, map_elites
 
 __all__ = [
     "Archive",

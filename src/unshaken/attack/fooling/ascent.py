@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
@@ -13,7 +14,6 @@ from typing_extensions import override
 
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import LogOdds, TargetLogit, check_known, check_task, log_odds
-from unshaken.attack.fooling.regularise import without_small, without_useless
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import evaluating, predict
 from unshaken.core.device import widen
@@ -27,13 +27,50 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 
+
+def without_small(x: Tensor, percentile: float) -> Tensor:
+    """Set the pixels to 0 whose norm over channels lies below a percentile of the image's own.
+
+    Args:
+        x: deviation from the mean image, `[N, C, H, W]`.
+        percentile: 0 to 100; 0 leaves all.
+
+    Returns:
+        The same shape.
+    """
+    return _above_percentile(x, x.norm(dim=1), percentile)
+
+
+def without_useless(x: Tensor, gradient: Tensor, percentile: float, *, absolute: bool) -> Tensor:
+    """Set the pixels to 0 whose first-order benefit of that, `g . (-x)` over channels, lies below a percentile.
+
+    Args:
+        x: deviation from the mean image, `[N, C, H, W]`.
+        gradient: g, of the objective, in the same shape.
+        percentile: 0 to 100; 0 leaves all.
+        absolute: go by the benefit's size, so that what matters little either way is set to 0.
+
+    Returns:
+        The same shape.
+    """
+    benefit = (gradient * -x).sum(1)
+    return _above_percentile(x, benefit.abs() if absolute else benefit, percentile)
+
+
+def _above_percentile(x: Tensor, score: Tensor, percentile: float) -> Tensor:
+    if percentile == 0:
+        return x
+    threshold = torch.quantile(score.flatten(1), percentile / 100, dim=1)
+    return x * (score >= threshold[:, None, None])[:, None]
+
+
 CROSSINGS = ("majority", "0.99", "0.999", "0.9999")
 """What the first step is noted of: the class is the largest, then its confidence."""
 _THRESHOLDS = torch.tensor([0.99, 0.999, 0.9999]).double().logit()
 
 
 class AscentState(State):
-    """One row an image: its class, where it stands and what has been seen.
+    """One row an image: its class, its present point and its best ones.
 
     `x` is the deviation from the mean image, already inside the box; `best` is the best image so far.
     """
@@ -97,7 +134,7 @@ class Ascent(FoolingSearch):
 
 @dataclass(frozen=True, slots=True)
 class AscentResult:
-    """What ascents found, one row a class and start: all starts of the first class come first.
+    """Result of ascents, one row a class and start: all starts of the first class come first.
 
     Args:
         classes: int64 `[N]`.
@@ -121,7 +158,7 @@ class AscentResult:
 
     @property
     def confidence(self) -> Tensor:
-        """Of the 8-bit images, float64 `[N]`."""
+        """Confidence in the 8-bit images, float64 `[N]`."""
         return self.odds.sigmoid()
 
 
@@ -148,7 +185,7 @@ def progress_rate(p: Tensor, missing: Tensor, squared_norm: Tensor, early: float
 
 
 class _Climb:
-    """The ascent as a search: it asks for gradients and is told."""
+    """The ascent as a search of the driver."""
 
     def __init__(self, settings: Ascent, mean: Tensor) -> None:
         self.settings, self.mean = settings, mean
@@ -177,7 +214,7 @@ class _Climb:
         return Gradient(state.x + self.mean, of=of(state.targets))
 
     def tell(self, state: AscentState, answer: Answer) -> AscentState:
-        """Note what was seen, then one step."""
+        """Record the point if it is the best, then step."""
         s = self.settings
         odds = log_odds(required(answer.logits)).gather(1, state.targets[:, None]).flatten()
         p, missing = odds.sigmoid(), (-odds).sigmoid()
@@ -196,7 +233,7 @@ class _Climb:
         return (state.step >= self.settings.steps) | state.flat
 
     def result(self, state: AscentState) -> AscentState:
-        """Everything."""
+        """The state, which holds the best points."""
         return state
 
     def goal(self, state: AscentState) -> None:
@@ -290,3 +327,44 @@ def _mean_image(mean: Tensor | float, shape: tuple[int, int, int]) -> Tensor:
     if not bool(((image >= 0) & (image <= 1)).all()):
         raise ParameterError("the mean image must lie in [0, 1], as the images do")
     return image
+
+
+CHOICES: dict[str, Sequence[Any]] = {
+    "decay": (0, 1e-4, 0.001, 0.01, 0.1, 0.2, 0.3),
+    "blur": (0, 0.3, 0.4, 0.5, 1),
+    "blur_every": (1, 2, 3, 4),
+    "small_norm": (0, 10, 20, 30, 50, 80, 90),
+    "small_benefit": (0, 10, 20, 30, 50, 80, 90),
+    "absolute_benefit": (False, True),
+    "steps": (250, 500, 750, 1000, 1500),
+}
+"""What each setting is drawn from, all alike."""
+LR_MAX = 1e7 / 255**2
+"""The largest rate of the search."""
+
+
+def random_ascents(n: int, *, seed: int = 0, **fixed: Any) -> list[Ascent]:
+    """Settings to try, each drawn by itself: the first ten of a hundred are those of ten.
+
+    Args:
+        n: how many.
+        seed: decides the draws.
+        fixed: settings that are given and not drawn, such as `steps=100`.
+
+    Raises:
+        ParameterError: n is below 1, or a given setting is not allowed.
+
+    >>> [a.decay for a in random_ascents(2, decay=0.1)]
+    [0.1, 0.1]
+    """
+    if n < 1:
+        raise ParameterError(f"n={n} must be 1 or more")
+    found = []
+    for source in SampleRng.of(seed, "random-ascents", [str(i) for i in range(n)]).generators():
+        drawn = {name: _one(values, source) for name, values in CHOICES.items()}
+        found.append(Ascent(**{"lr_max": LR_MAX, **drawn, **fixed}))
+    return found
+
+
+def _one(values: Sequence[Any], source: np.random.Generator) -> Any:
+    return values[int(source.integers(len(values)))]

@@ -15,7 +15,7 @@ from unshaken.core.registry import Parameters
 
 @dataclass(frozen=True, slots=True)
 class FoolingImages:
-    """One image a class, as it is kept.
+    """One image a class, as it is saved.
 
     Args:
         images: uint8 `[K, C, H, W]`.

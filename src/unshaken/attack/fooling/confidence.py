@@ -44,7 +44,7 @@ def confidence(odds: Tensor) -> Tensor:
 
 
 class LogOdds(Objective):
-    """The log-odds of a target class, to rise.
+    """The log-odds of a target class in nats, to rise.
 
     Args:
         targets: int64 `[N]`.
@@ -54,7 +54,6 @@ class LogOdds(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`, in nats."""
         z, at = required(answer.logits), self.targets[:, None]
         return (z.gather(1, at) - z.scatter(1, at, -torch.inf).logsumexp(1, keepdim=True)).flatten()
 
@@ -70,12 +69,11 @@ class TargetLogit(Objective):
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        """`[N]`."""
         return required(answer.logits).gather(1, self.targets[:, None]).flatten()
 
 
 def check_task(classes: Sequence[int], shape: Sequence[int]) -> None:
-    """What can be said of a task before the model is asked.
+    """Check a task before the model is queried.
 
     Raises:
         ParameterError: classes are absent, doubled or below 0, or the shape is no image's.

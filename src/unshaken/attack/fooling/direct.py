@@ -134,5 +134,5 @@ class Direct(Evolution):
         return self.mutation_rate * (1.0 if self.halve_every is None else math.pow(0.5, generation // self.halve_every))
 
     def draw(self, genomes: Pixels, shape: tuple[int, int, int]) -> Tensor:
-        """What the genomes look like: uint8 `[N, C, H, W]`, `255 g` without its fraction."""
+        """Images of the genomes: uint8 `[N, C, H, W]`, `255 g` without its fraction."""
         return (genomes.genes * 255).to(torch.uint8)

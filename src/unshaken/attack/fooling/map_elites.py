@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
@@ -12,7 +12,6 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.fooling.archive import Archive
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.confidence import check_known, check_task, log_odds
 from unshaken.core.classifier import evaluating
@@ -25,11 +24,88 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 G = TypeVar("G", bound=State)
+
+
+@dataclass(frozen=True, slots=True)
+class Archive(Generic[G]):
+    """Elites, one row a cell.
+
+    Args:
+        classes: the class of each cell.
+        genomes: one row a cell.
+        images: uint8 `[cells, C, H, W]`, images of the genomes.
+        odds: float64 `[cells]`, log-odds of the cell's class; minus infinity where the cell is empty.
+        generation: int64 `[cells]`, when the elite came; -1 where the cell is empty.
+    """
+
+    classes: tuple[int, ...]
+    genomes: G
+    images: Tensor
+    odds: Tensor
+    generation: Tensor
+
+    @classmethod
+    def empty(cls, classes: tuple[int, ...], genomes: G, images: Tensor) -> Archive[G]:
+        """Empty cells; a genome and an image, any, give the form."""
+        cells = torch.zeros(len(classes), dtype=torch.int64)
+        return cls(
+            classes, genomes[cells], images[cells], torch.full((len(classes),), -torch.inf).double(), cells.sub(1)
+        )
+
+    @property
+    def filled(self) -> Tensor:
+        """Numbers of the cells that hold an elite, int64."""
+        return (self.generation >= 0).nonzero().flatten()
+
+    @property
+    def confidence(self) -> Tensor:
+        """Confidence of each cell's elite in its class, float64; 0 where the cell is empty."""
+        return self.odds.sigmoid()
+
+    def offer(self, genomes: G, images: Tensor, odds: Tensor, generation: int) -> tuple[Archive[G], int]:
+        """Compare every child with every cell; it moves in where it is strictly better. Children come one by one.
+
+        Args:
+            genomes: of n children.
+            images: uint8 `[n, C, H, W]`.
+            odds: float64 `[n, cells]`, the log-odds of each cell's class; minus infinity where it may not move in.
+            generation: what is noted of those that move in.
+
+        Returns:
+            The archive afterwards, and how often a child replaced an elite (or filled a cell).
+
+        Raises:
+            ParameterError: the log-odds are not `[n, cells]`, or not a number.
+        """
+        if odds.shape != (len(images), len(self.classes)) or bool(odds.isnan().any()):
+            raise ParameterError(
+                f"log-odds must be numbers of shape {(len(images), len(self.classes))}, not {tuple(odds.shape)}"
+                f"{' with NaN' if bool(odds.isnan().any()) else ''}"
+            )
+        best_so_far = torch.cat([self.odds[None], odds]).cummax(0).values
+        jumps = int((odds > best_so_far[:-1]).sum())
+        best, child = odds.max(0)
+        better = (best > self.odds).nonzero().flatten()
+        if not len(better):
+            return self, 0
+        source = torch.arange(len(self.classes)).index_copy(0, better, len(self.classes) + child[better])
+        return (
+            replace(
+                self,
+                genomes=type(genomes).concat([self.genomes, genomes])[source],
+                images=torch.cat([self.images, images])[source],
+                odds=best_so_far[-1],
+                generation=self.generation.index_fill(0, better, generation),
+            ),
+            jumps,
+        )
+
+
 Shape = tuple[int, int, int]
 
 
 class Encoding(Protocol[G]):
-    """What genomes are, how they vary and what they look like."""
+    """An encoding of images by genomes: how these are drawn, vary and become images."""
 
     def begin(self, n: int, shape: Shape, rng: np.random.Generator) -> G:
         """The first n genomes."""
@@ -58,7 +134,7 @@ class MapElites(Parameters):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What one generation did.
+    """Record of one generation.
 
     Args:
         generation: from 0.
@@ -81,7 +157,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class EvolutionResult(Generic[G]):
-    """What an evolution found.
+    """Result of an evolution.
 
     Args:
         archive: the elites.
@@ -182,11 +258,11 @@ def _parents(archive: Archive[G], settings: MapElites, rng: np.random.Generator)
 
 def _odds(oracle: Oracle, images: Tensor, crop: int | None) -> Tensor:
     """Log-odds `[N, K]` of all classes, on the CPU."""
-    seen = images.to(oracle.device).float() / 255
+    scaled = images.to(oracle.device).float() / 255
     if crop is None:
-        odds = log_odds(oracle.exact(seen)).cpu()
+        odds = log_odds(oracle.exact(scaled)).cpu()
     else:
-        logits = oracle.exact(ten_crops(seen, crop).flatten(0, 1))
+        logits = oracle.exact(ten_crops(scaled, crop).flatten(0, 1))
         odds = log_odds(widen(logits).softmax(1).reshape(len(images), 10, -1).mean(1).log()).cpu()
     if bool(odds.isnan().any()):
         raise ModelError(f"model {oracle.model.name!r} returns NaN for an image in [0, 1]: fix the model first")

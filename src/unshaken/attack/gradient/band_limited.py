@@ -10,7 +10,7 @@ from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
-from unshaken.stress.engine.frequency import band_pass
+from unshaken.stress.engine.filters import band_pass
 
 
 class BandLimitedPGD(PGD):

@@ -10,10 +10,10 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, Candidate
-from unshaken.attack.engine.loss_choice import Loss, check_loss, choose_loss
-from unshaken.attack.engine.phase import AttackContext, Phase
-from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.losses import Loss, check_loss
+from unshaken.attack.engine.problem import Problem, choose_loss
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient

@@ -11,14 +11,94 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
+from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.minimal_norm._hinge import Hinge, Weight, image_space, tanh_space
 from unshaken.core.classifier import predict
 from unshaken.core.oracle import required
-from unshaken.core.query import Answer, Gradient
+from unshaken.core.query import Answer, Gradient, Objective
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
+
+GUARD = 1 - 1e-6
+"""Keeps w finite, so that pixels of exactly 0 or 1 can move."""
+LARGEST_C = 1e10
+"""In the place of an upper bound of c that was never found."""
+
+
+class Hinge(Objective):
+    """`c max(z_y - max_{k != y} z_k + kappa, 0)`; with targets t `c max(max_{k != t} z_k - z_t + kappa, 0)`; to fall.
+
+    Args:
+        labels: int64 `[N]`: labels y, or targets t.
+        c: weights `[N]`.
+        targeted: which of the two.
+        kappa: confidence asked for, in logits.
+    """
+
+    labels: Tensor
+    c: Tensor
+    targeted: bool
+    kappa: float
+
+    @override
+    def __call__(self, answer: Answer) -> Tensor:
+        lead = margin(required(answer.logits), self.labels)
+        return self.c * ((-lead if self.targeted else lead) + self.kappa).clamp_min(0)
+
+
+class Weight(State):
+    """The search for the smallest c whose run of Adam finds an example, one row a sample.
+
+    Args:
+        c: of the current run, `[N]`.
+        lower: largest c that failed.
+        upper: smallest c that succeeded, infinite before the first.
+        runs: ended, int64 `[N]`.
+    """
+
+    c: Tensor
+    lower: Tensor
+    upper: Tensor
+    runs: Tensor
+
+    @classmethod
+    def of(cls, c: Tensor) -> Weight:
+        """Before the first run."""
+        return cls(c, torch.zeros_like(c), torch.full_like(c, math.inf), torch.zeros_like(c, dtype=torch.int64))
+
+    def next(self, ended: Tensor, found: Tensor, search_steps: int) -> Weight:
+        """After a run: halve the interval, or ten times c while nothing has been found.
+
+        Of ten runs or more, the last one has `c = upper`.
+
+        Args:
+            ended: bool `[N]`: whose run has ended; the others stay.
+            found: bool `[N]`: whose run has found an example.
+            search_steps: runs in all.
+        """
+        upper = torch.where(ended & found, torch.minimum(self.upper, self.c), self.upper)
+        lower = torch.where(ended & ~found, torch.maximum(self.lower, self.c), self.lower)
+        runs = self.runs + ended
+        c = torch.where(upper < math.inf, (lower + upper) / 2, 10 * self.c)
+        if search_steps >= 10:
+            c = torch.where(runs == search_steps - 1, upper.clamp_max(LARGEST_C), c)
+        return Weight(torch.where(ended, c, self.c), lower, upper, runs)
+
+
+def tanh_space(x: Tensor) -> Tensor:
+    """`atanh((2x - 1)(1 - 1e-6))`, of pixels in [0, 1]."""
+    return x.mul(2).sub_(1).mul_(GUARD).atanh_()
+
+
+def image_space(w: Tensor) -> Tensor:
+    """`(tanh(w) + 1) / 2`, written as a sigmoid, which keeps small values exact.
+
+    >>> round(float(image_space(tanh_space(torch.tensor(0.25)))), 5)
+    0.25
+    """
+    return torch.sigmoid(2 * w)
+
 
 PROGRESS = 0.9999
 """A run of Adam ends where a tenth of its steps did not bring the loss below this share."""
@@ -37,13 +117,13 @@ class CarliniWagnerState(State):
         m: Adam's mean of gradients by w.
         v: Adam's mean of their squares.
         origin: `x(w_0)`, the clean image within the guard.
-        step: looks of this run of Adam.
+        step: queries of this run of Adam.
         found: whether this run has found an example.
         before: the loss at the last check.
         best: the nearest example, or the clean image.
         least: squared norm of its change, infinite before the first.
         low: the largest share of the way to `best` that is known not to fool, once all runs are over.
-        polished: looks at shorter ways.
+        polished: queries of shorter ways.
     """
 
     problem: Problem
@@ -139,8 +219,8 @@ class CarliniWagner(Attack[CarliniWagnerState]):
 
     @override
     def cost(self, classes: int) -> tuple[int, int]:
-        looks = self.steps * self.search_steps + self.polish
-        return looks, looks
+        queries = self.steps * self.search_steps + self.polish
+        return queries, queries
 
     def _over(self, state: CarliniWagnerState) -> Tensor:
         return state.weight.runs >= self.search_steps

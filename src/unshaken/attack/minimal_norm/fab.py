@@ -13,13 +13,181 @@ from typing_extensions import override
 from unshaken.attack.engine.ball import ORDERS
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.minimal_norm._crossing import Crossing
-from unshaken.attack.minimal_norm._hyperplane import close_gaps
+from unshaken.core.classifier import predict
+from unshaken.core.device import is_needless
 from unshaken.core.oracle import required
-from unshaken.core.query import Answer
+from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
+
+FIRST = 32
+"""Coordinates that l1 sorts at first; all of them where these do not close the gap."""
+TINY = 1e-30
+"""Keeps divisions by zero finite."""
+
+
+def close_gaps(x: Tensor, w: Tensor, gaps: Tensor, norm: str) -> Tensor:
+    """The least moves d with `w.d = gap` and `0 <= x + d <= 1`, for P points that share a normal.
+
+    With the gap `g = b - w.x`, a move of length `m_i >= 0` of coordinate i towards `sign(g w_i)` closes `|w_i| m_i` of
+    `|g|`, and the wall in that direction leaves `room_i`. The shortest moves are
+
+    - linf: `m_i = min(t, room_i)`, l2: `m_i = min(t |w_i|, room_i)`, with the one t that closes the gap;
+    - l1: coordinates in falling order of `|w_i|`, each as far as its wall, until the gap is closed.
+
+    The closed part is a concave, piecewise linear function of t, so that Newton's method from the left climbs to t and
+    is exact as soon as no further coordinate meets its wall: no sorting, and few steps.
+
+    Args:
+        x: float `[N, P, D]` in [0, 1].
+        w: normals, `[N, D]`.
+        gaps: `[N, P]`.
+        norm: `linf`, `l2` or `l1`, in which a move is least. In l1 coordinates of equal `|w_i|` go by their order.
+
+    Returns:
+        Moves, `[N, P, D]`; where no move closes the gap, all coordinates that help are at their walls.
+    """
+    size = w.abs()
+    scale = size.amax(1, keepdim=True).clamp_min_(TINY)
+    size /= scale
+    gap = (gaps / scale)[:, :, None]
+    towards = w.sign()[:, None] * gap.sign()
+    room = (towards > 0).to(x).addcmul_(towards, x, value=-1)  # 1 - x upwards, x downwards, 0 where w is 0
+    gap = gap.abs_().clamp_max_(2 * size.shape[1])  # no more than D can be closed
+    moves = _filled(size, room, gap) if norm == "l1" else _level(size, room, gap, even=norm == "linf")
+    return moves.mul_(towards)
+
+
+def _level(size: Tensor, room: Tensor, gap: Tensor, *, even: bool) -> Tensor:
+    """The moves `min(t rate, room)` that close the gap, `[N, P, D]`.
+
+    Args:
+        size: `|w|`, `[N, D]`, largest 1.
+        room: `[N, P, D]`.
+        gap: `[N, P, 1]`, not negative.
+        even: rate 1, for linf; else `|w|`, for l2.
+    """
+    rate, weight = size[:, None], size[:, :, None]
+    gain = weight if even else weight.square()  # what a free coordinate closes as t grows
+    free = (room > 0).to(size)
+    slope = free @ gain
+    t = gap / slope.clamp_min(TINY)
+    moves = torch.empty_like(room)
+    for _ in range(size.shape[1]):
+        torch.minimum(t if even else torch.mul(rate, t, out=moves), room, out=moves)
+        torch.lt(moves, room, out=free)
+        slope, before = free @ gain, slope
+        if bool((slope >= before).all()):
+            break
+        t = t + (gap - moves @ weight).clamp_min_(0) / slope.clamp_min(TINY)
+    return moves
+
+
+def _filled(size: Tensor, room: Tensor, gap: Tensor) -> Tensor:
+    """The moves that fill coordinates in falling order of `|w|` until the gap is closed, `[N, P, D]`."""
+    moves, closed = _filled_by(_largest(size, FIRST), size, room, gap)
+    rest = (~closed).nonzero().flatten()
+    if len(rest) and size.shape[1] > FIRST:
+        size, room = size[rest], room[rest]
+        moves[rest] = _filled_by(_largest(size, size.shape[1]), size, room, gap[rest])[0]
+    return moves
+
+
+def _filled_by(order: Tensor, size: Tensor, room: Tensor, gap: Tensor) -> tuple[Tensor, Tensor]:
+    """Moves of the coordinates named by `order`, `[N, Q]`, in that order; and bool `[N]`: they close all P gaps."""
+    index = order[:, None].expand(-1, room.shape[1], -1)
+    weight, limit = size.gather(1, order)[:, None], room.gather(2, index)
+    sums = (weight * limit).cumsum(2)
+    left = gap - torch.nn.functional.pad(sums[:, :, :-1], (1, 0))
+    part = torch.minimum((left / weight.clamp_min(TINY)).clamp_min_(0), limit)
+    return torch.zeros_like(room).scatter_(2, index, part), (sums[:, :, -1:] >= gap).flatten(1).all(1)
+
+
+def _largest(size: Tensor, count: int) -> Tensor:
+    """Places of the largest entries of each row in falling order, equal ones by their place, `[N, count]`."""
+    if count >= size.shape[1]:
+        return size.sort(dim=1, descending=True, stable=True).indices
+    places = size.topk(count, dim=1, sorted=False).indices.sort(1).values
+    return places.gather(1, size.gather(1, places).sort(dim=1, descending=True, stable=True).indices)
+
+
+class Crossing(Query):
+    """Logits of points; then leads f of other classes and their gradients where the next step starts.
+
+    Args:
+        points: tested, `[N, C, H, W]`.
+        problem: of the samples.
+        begin: where a new run starts, `[N, C, H, W]`.
+        fresh: bool `[N]`: a new run starts now.
+        rivals: int64 `[N, 1]`: the class whose lead is wanted; `[N, 0]` for those nearest to the label.
+        beta: share of the way from the clean image that is kept after a success.
+        candidates: classes nearest to the label whose leads are wanted.
+    """
+
+    problem: Problem
+    begin: Tensor
+    fresh: Tensor
+    rivals: Tensor
+    beta: float
+    candidates: int
+
+    @override
+    def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
+        """A forward pass; unless the goal is met for all rows another, and a backward pass for each lead.
+
+        The answer has the logits of `points`, and as `value` `[N, Q]` and `slopes` the leads at `following`. For a
+        model with randomness of its own all are means of `passes.draws` passes; the classes are those of the first. A
+        rejection stands for the label.
+        """
+        with torch.inference_mode():
+            first = passes.forward(self.points)[0]
+            draws = [first, *(passes.forward(self.points)[0] for _ in range(1, passes.draws))]
+        stopped = None
+        if goal is not None:
+            with passes.method():
+                stopped = goal(self.points, first.clone()).cpu()
+            if bool(stopped.all()):
+                return Answer(logits=first.clone(), labels=predict(first), stopped=stopped, cut=stopped)
+        logits = self.problem.merge_rejection(torch.stack(draws).mean(0) if len(draws) > 1 else first.clone())
+        with passes.method():
+            start = self.following(logits).detach().requires_grad_(True)
+        classes: tuple[Tensor, Tensor] | None = None
+        sums: list[Tensor] = []
+        for _ in range(passes.draws):
+            with torch.enable_grad():
+                z = self.problem.merge_rejection(passes.forward(start)[0])
+                with passes.method():
+                    classes = classes or self._classes(z.detach())
+                    lead = z.gather(1, classes[0]) - z.gather(1, classes[1])
+            last = lead.shape[1] - 1
+            rows = [passes.gradient(lead[:, q], start, keep=q < last) for q in range(last + 1)]
+            new = [lead.detach(), torch.stack(rows, 1) if last else rows[0][:, None]]
+            sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
+        value, slopes = sums if passes.draws == 1 else [s / passes.draws for s in sums]
+        return Answer(logits=logits, labels=predict(logits), value=value, slopes=slopes, stopped=stopped)
+
+    def hit(self, logits: Tensor) -> Tensor:
+        """Bool `[N]`: the points are of another class than the label, or of the one to be reached."""
+        return (predict(logits) == self.problem.labels) == self.problem.targeted
+
+    def following(self, logits: Tensor) -> Tensor:
+        """Where the next step starts, `[N, C, H, W]`: at the point, back towards the image if it fools, or anew."""
+        clean = self.problem.ball.clean
+        share = torch.where(self.hit(logits), self.beta, 1.0).to(clean).view(-1, 1, 1, 1)
+        back = torch.where(share == 1, self.points, torch.lerp(clean, self.points, share))
+        return back if is_needless(self.fresh) else torch.where(self.fresh.view(-1, 1, 1, 1), self.begin, back)
+
+    def _classes(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The classes `[N, Q]` whose lead is wanted, and those `[N, 1]` over which."""
+        labels = self.problem.labels[:, None]
+        if self.problem.targeted:
+            return labels, logits.scatter(1, labels, -torch.inf).argmax(1, keepdim=True)
+        if self.rivals.shape[1]:
+            return self.rivals, labels
+        lead = (logits - logits.gather(1, labels)).abs_().scatter_(1, labels, torch.inf)
+        return lead.topk(min(self.candidates, logits.shape[1] - 1), largest=False).indices, labels
+
 
 DUAL = {"linf": 1.0, "l2": 2.0, "l1": math.inf}
 REACH = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
@@ -70,7 +238,7 @@ class FAB(Attack[FABState]):
     image has a run of its own, in which a point of any other class counts. Where a class is to be reached, f is its
     lead over the best other class.
 
-    The authors look at all K - 1 classes, with a backward pass for each; here at the `candidates` of least `|f|`.
+    The authors consider all K - 1 classes, with a backward pass for each; here at the `candidates` of least `|f|`.
     """
 
     minimal: ClassVar[bool] = True
@@ -146,8 +314,8 @@ class FAB(Attack[FABState]):
     @override
     def cost(self, classes: int) -> tuple[int, int]:
         runs = self.restarts * (min(self.targets, classes - 1) if self.targeted else 1)
-        looks = runs * self.steps + 1
-        return 2 * looks, looks * (1 if self.targeted else min(self.candidates, classes - 1))
+        queries = runs * self.steps + 1
+        return 2 * queries, queries * (1 if self.targeted else min(self.candidates, classes - 1))
 
     def _one_by_one(self, problem: Problem) -> bool:
         return self.targeted and not problem.targeted

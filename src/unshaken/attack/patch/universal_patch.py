@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, PrivateAttr, model_validator
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack, Candidate
-from unshaken.attack.engine.phase import AttackContext, Phase
-from unshaken.attack.engine.problem import CrossEntropy, Problem
-from unshaken.attack.patch._overlay import Overlay
+from unshaken.attack.engine.losses import CrossEntropy
+from unshaken.attack.engine.problem import Problem
 from unshaken.core.batch import Batch
+from unshaken.core.boxes import boxed
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import Oracle, required
@@ -26,10 +28,64 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
+SHARPNESS = 40
+
+
+class Overlay(State):
+    """Where a patch lies on each image, in pixels.
+
+    Args:
+        row: `[N]`, of the centre, 0 at the upper border.
+        column: `[N]`, of the centre, 0 at the left border.
+        side: `[N]`, of the patch.
+        angle: `[N]`, in radians.
+        round: whether the mask is a disc, `1 - (u^2 + v^2)^40`, or the whole square.
+    """
+
+    row: Tensor
+    column: Tensor
+    side: Tensor
+    angle: Tensor
+    round: bool
+
+    def coordinates(self, height: int, width: int) -> Tensor:
+        """Each pixel's place (u, v) on the patch, which spans [-1, 1]: `[N, H, W, 2]`."""
+        y = torch.arange(height, device=self.row.device)[None] + 0.5 - self.row[:, None]
+        x = torch.arange(width, device=self.row.device)[None] + 0.5 - self.column[:, None]
+        turn = 2 / self.side[:, None, None]
+        cos, sin = (f(self.angle)[:, None, None] * turn for f in (torch.cos, torch.sin))
+        y, x = y[:, :, None], x[:, None, :]
+        return torch.stack([x * cos + y * sin, y * cos - x * sin], 3)
+
+    def mask(self, at: Tensor) -> Tensor:
+        """Share of the patch that is visible, from `coordinates`, in [0, 1]: `[N, 1, H, W]`."""
+        whole = (at.abs() <= 1).all(3)
+        if not self.round:
+            return whole[:, None].float()
+        disc = (1 - at.square().sum(3).clamp(max=2) ** SHARPNESS).clamp(0, 1)
+        return (disc * whole)[:, None]
+
+    def paste(self, images: Tensor, patch: Tensor) -> tuple[Tensor, Tensor]:
+        """Images with the patch, `x (1 - m) + p m`, and the mask m.
+
+        Args:
+            images: `[N, C, H, W]` in [0, 1].
+            patch: `[C, S, S]` in [0, 1].
+
+        Returns:
+            The images in the same shape, unchanged to the bit where the mask is 0, and `[N, 1, H, W]`.
+        """
+        at = self.coordinates(*images.shape[2:])
+        m = self.mask(at)
+        laid = F.grid_sample(
+            patch.expand(len(images), -1, -1, -1), at, mode="bilinear", padding_mode="border", align_corners=False
+        )
+        return boxed(images * (1 - m) + laid * m), m
+
 
 @dataclass(slots=True)
 class SharedPatch:
-    """What the stages of one attack share.
+    """The trained patch that the phases of one attack share.
 
     Args:
         seed: the run seed.
@@ -73,7 +129,7 @@ class UniversalPatch(Attack[UniversalPatchState]):
     rate: PositiveFloat = Field(0.02, description="learning rate, in units of the pixel range")
     batch: PositiveInt = Field(16, description="number of images per step, each with a random placement")
     restarts: PositiveInt = Field(1, description="number of placements to try per sample")
-    _kept: SharedPatch = PrivateAttr(default_factory=SharedPatch)
+    _shared: SharedPatch = PrivateAttr(default_factory=SharedPatch)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -83,21 +139,21 @@ class UniversalPatch(Attack[UniversalPatchState]):
 
     @override
     def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
-        kept, labels = self._kept, required(batch.labels)
-        if kept.patch is not None:
+        shared, labels = self._shared, required(batch.labels)
+        if shared.patch is not None:
             return self
-        shown = batch if kept.reference is None else kept.reference.to(batch.images.device)
-        aims = required(shown.labels)
+        reference = batch if shared.reference is None else shared.reference.to(batch.images.device)
+        aims = required(reference.labels)
         if targeted:
             if bool((labels != labels[0]).any()):
                 raise ParameterError("universal-patch: one patch has one target; give the same target for all samples")
-            aims = labels[:1].expand(len(shown))
-        order = torch.tensor(sorted(range(len(shown)), key=lambda i: shown.ids[i]), device=aims.device)
-        kept.patch = self.fit(oracle, shown.images[order].float(), aims[order], targeted, kept.seed)
+            aims = labels[:1].expand(len(reference))
+        order = torch.tensor(sorted(range(len(reference)), key=lambda i: reference.ids[i]), device=aims.device)
+        shared.patch = self.fit(oracle, reference.images[order].float(), aims[order], targeted, shared.seed)
         return self
 
     def fit(self, oracle: Oracle, images: Tensor, aims: Tensor, targeted: bool, seed: int) -> Tensor:
-        """The patch.
+        """Train the patch.
 
         Args:
             oracle: runs the model and counts its passes.
@@ -190,7 +246,7 @@ class UniversalPatch(Attack[UniversalPatchState]):
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         copy = self.model_copy()
-        copy._kept = SharedPatch(context.seed, context.reference)
+        copy._shared = SharedPatch(context.seed, context.reference)
         name = self.info.name
         return [Phase(copy, name if r == 0 else f"{name}+{r + 1}", restart=r) for r in range(self.runs)], []
 
@@ -198,8 +254,8 @@ class UniversalPatch(Attack[UniversalPatchState]):
         return max(1, round(self.scale_max * min(height, width)))
 
     def _stuck(self, images: Tensor, rng: SampleRng) -> tuple[Tensor, Tensor]:
-        if self._kept.patch is None:
+        if self._shared.patch is None:
             raise ParameterError("universal-patch: it is fitted by attack(), not searched for one sample at a time")
         placement = self.placement(rng.fold("place").fresh(4), *images.shape[2:])
         with torch.no_grad():
-            return placement.paste(images, self._kept.patch)
+            return placement.paste(images, self._shared.patch)

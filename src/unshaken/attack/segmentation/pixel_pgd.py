@@ -6,27 +6,62 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.ball import Ball, distance
-from unshaken.attack.engine.budgets import check_budgets
+from unshaken.attack.engine.ball import Ball, check_budgets, distance
 from unshaken.attack.engine.task_attack import TaskAttack
-from unshaken.attack.segmentation.pixel_losses import PixelCrossEntropy, wrong_pixels
 from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.classifier import predict
 from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
+from unshaken.core.masks import IGNORED
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.query import Answer, Goal, Gradient
+from unshaken.core.query import Answer, Goal, Gradient, Objective
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 
+def wrong_pixels(logits: Tensor, masks: Tensor) -> Tensor:
+    """Share of the labelled pixels of each image that are given another class, `[N]`; 0 where none is labelled.
+
+    Args:
+        logits: `[N, K, H, W]`.
+        masks: int64 `[N, H, W]`; pixels of `IGNORED` are left out.
+    """
+    known = masks != IGNORED
+    wrong = (predict(logits.movedim(1, -1)) != masks) & known
+    return wrong.flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)
+
+
+class PixelCrossEntropy(Objective):
+    """Mean cross-entropy over the labelled pixels in nats, with pixels that are wrong already weighed apart.
+
+    Args:
+        masks: int64 `[N, H, W]`.
+        weight: of pixels that are wrong, in [0, 1], `[N]`; those that are right weigh one less it. None for the plain
+            mean.
+    """
+
+    masks: Tensor
+    weight: Tensor | None = None
+
+    @override
+    def __call__(self, answer: Answer) -> Tensor:
+        logits = required(answer.logits)
+        losses = F.cross_entropy(logits, self.masks, reduction="none", ignore_index=IGNORED)
+        if self.weight is not None:
+            weight = self.weight.to(losses).view(-1, 1, 1)
+            losses = losses * torch.where(logits.argmax(1) == self.masks, 1 - weight, weight)
+        return losses.flatten(1).sum(1) / (self.masks != IGNORED).flatten(1).sum(1).clamp_min(1)
+
+
 class PixelProblem(State):
-    """What the attack knows of each sample: its budget and its masks `[N, H, W]`."""
+    """Facts of each sample for the attack: its budget and its masks `[N, H, W]`."""
 
     ball: Ball
     masks: Tensor

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
+from unshaken.attack.engine.losses import CrossEntropy
 from unshaken.attack.engine.problem import CrossEntropy
 from unshaken.core.classifier import Classifier, fit_view, predict
 from unshaken.core.consent import unescape
@@ -74,9 +75,9 @@ class MappedClasses(nn.Module):
         logits: Tensor = self.oracle(fit_view(images, self.oracle.view)).float()
         if self.index is None:
             return logits.log_softmax(1)
-        kept = self.index >= 0
-        shares = logits[:, kept].softmax(1)
-        return (shares @ F.one_hot(self.index[kept], self.classes).to(shares)).clamp_min(TINY).log()
+        named = self.index >= 0
+        shares = logits[:, named].softmax(1)
+        return (shares @ F.one_hot(self.index[named], self.classes).to(shares)).clamp_min(TINY).log()
 
 
 def load_oracles(specs: str) -> list[Classifier]:
@@ -88,14 +89,16 @@ def load_oracles(specs: str) -> list[Classifier]:
     return [second_model(unescape(spec)) for spec in specs.split("+")] if specs else []
 
 
-def fit_oracles(oracles: Sequence[Classifier], maps: str, classes: int, shown: Tensor, method: str) -> list[Classifier]:
+def fit_oracles(
+    oracles: Sequence[Classifier], maps: str, classes: int, images: Tensor, method: str
+) -> list[Classifier]:
     """Oracles, each with the attacked model's classes.
 
     Args:
         oracles: as they are.
         maps: files of class maps with `+` between, one for all oracles or one each; empty for the same classes.
         classes: K.
-        shown: images `[n, C, H, W]` in [0, 1] that they must take.
+        images: `[n, C, H, W]` in [0, 1] that they must take.
         method: for messages.
 
     Raises:
@@ -106,18 +109,18 @@ def fit_oracles(oracles: Sequence[Classifier], maps: str, classes: int, shown: T
         raise ParameterError(f"{method}: {len(files)} class maps for {len(oracles)} oracles: give one, or one for each")
     files = files * len(oracles) if len(files) == 1 else files
     return [
-        _fitted(oracle.to(shown.device), file, classes, shown[:1], method)
+        _fitted(oracle.to(images.device), file, classes, images[:1], method)
         for oracle, file in zip(oracles, files, strict=True)
     ]
 
 
-def _fitted(oracle: Classifier, file: str, classes: int, shown: Tensor, method: str) -> Classifier:
+def _fitted(oracle: Classifier, file: str, classes: int, images: Tensor, method: str) -> Classifier:
     index = _read_map(file, classes, method) if file else None
     try:
         with torch.no_grad():
-            count = MappedClasses(oracle, None, classes)(shown).shape[1]
+            count = MappedClasses(oracle, None, classes)(images).shape[1]
     except UNFIT_INPUT as error:
-        shape = "x".join(str(n) for n in shown.shape[1:])
+        shape = "x".join(str(n) for n in images.shape[1:])
         raise ParameterError(
             f"{method}: the oracle {oracle.name!r} cannot take images of {shape} ({first_line(error)}): name "
             "its input size in the SPEC, as in ?size=224"
@@ -131,7 +134,7 @@ def _fitted(oracle: Classifier, file: str, classes: int, shown: Tensor, method: 
         raise ParameterError(
             f"{method}: the class map {file} has {len(index)} lines, the oracle {oracle.name!r} has {count} classes"
         )
-    net = MappedClasses(oracle, None if index is None else index.to(shown.device), classes)
+    net = MappedClasses(oracle, None if index is None else index.to(images.device), classes)
     return Classifier(net, name=oracle.name, differentiable=oracle.differentiable).eval().requires_grad_(False)
 
 

@@ -1,33 +1,154 @@
-"""What a search that oracles bound is given, how it is prepared, and what it reports beside its images."""
+"""Searches bounded by oracles: their parameters, their preparation, and their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PrivateAttr
 from torch import Tensor, nn
 from typing_extensions import override
 
+from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, AttackResult
-from unshaken.attack.engine.phase import AttackContext, Phase
 from unshaken.attack.semantic._committee import Vote, fit_oracles, load_oracles
-from unshaken.attack.semantic._generators import OWN, find_space, space_of
-from unshaken.attack.semantic._lasso import lasso_mask
-from unshaken.attack.semantic._oracle_space import Given, OracleSpace, Tools
-from unshaken.attack.semantic.oracle_rows import BUDGET, REFUSED, UNFIT_ORACLE, VOID, OracleRecord, oracle_rows
+from unshaken.attack.semantic._search_space import OWN, Given, OracleSpace, Tools, find_space, space_of
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import is_code, unescape
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
-from unshaken.core.flag import Flag
+from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.imports import need
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.part import Condition, Part
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
+from unshaken.core.tables import declare_table
 from unshaken.generate.latent.loading import generator_files
+
+
+def lasso_mask(codes: Tensor, labels: Tensor, penalty: float, method: str) -> Tensor:
+    """The coordinates that a linear model with an l1 penalty uses for any class.
+
+    Args:
+        codes: `[N, ...]`, all finite; standardised here.
+        labels: int64 `[N]`.
+        penalty: alpha of `|y - X w|^2 / 2N + alpha |w|_1`, with y 1 for the class and 0 for the others.
+        method: for messages.
+
+    Returns:
+        Bool, of the shape of one code.
+
+    Raises:
+        MissingExtra: scikit-learn is absent.
+        ParameterError: all samples are of one class, or no coordinate is kept.
+    """
+    linear: Any = need("sklearn.linear_model", "scikit-learn", "labels", f"{method}: latent_mask=lasso")
+    x, y = codes.flatten(1).cpu().double().numpy(), labels.cpu().numpy()
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise ParameterError(f"{method}: latent_mask=lasso needs images of two classes or more, not {len(classes)}")
+    spread = x.std(0)
+    x = (x - x.mean(0)) / np.where(spread > 0, spread, 1)
+    used = np.zeros(x.shape[1], bool)
+    for k in classes:
+        used |= linear.Lasso(alpha=penalty, max_iter=5000, tol=1e-3).fit(x, (y == k).astype(float)).coef_ != 0
+    if not used.any():
+        raise ParameterError(
+            f"{method}: the lasso keeps none of {x.shape[1]} coordinates: lower penalty={penalty:g}, or use "
+            "latent_mask=none"
+        )
+    return torch.from_numpy(used).view(codes.shape[1:]).to(codes.device)
+
+
+TABLE = "oracle_bounded"
+STOPS = ("budget", "oracle", "start", "not-finite")
+"""Why a search ended: all steps were made; the oracle refused a step, or the very start; a value was no number."""
+BUDGET, REFUSED, START, NOT_FINITE = range(len(STOPS))
+FOOLED, WRONG = "fooled", "misclassified"
+"""The same: the model was fooled, where that ends a search; the unchanged image was misclassified, so none was made."""
+COLUMNS = declare_table(
+    "oracle_bounded",
+    "id string, condition string, method string, validated bool, accepted int64, stop string, held_out bool, "
+    "held_out_clean bool, oracle_forwards int64, seconds double",
+)
+VOID = FlagKind(
+    "no-oracle",
+    "the search was not bounded by an oracle, so nothing says that its images still show their class",
+    "Do not read the accuracy as robustness. Name an oracle (oracle=SPEC) of the same classes that is better than the "
+    "model.",
+)
+UNFIT_ORACLE = FlagKind(
+    "unfit-oracle",
+    "the oracle sees the class in none of the first images, so that no image was perturbed",
+    "Look at the order of its classes (map=FILE), its prompts and its input size, and at what the generator makes of "
+    "unchanged images.",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OracleRecord:
+    """Verdict of the oracles on each image.
+
+    Args:
+        validated: bool `[N]`: the oracle sees the class in the reconstruction.
+        searched: bool `[N]`: false where the unchanged image is misclassified.
+        accepted: int64 `[N]`, steps that it approved of.
+        stop: int64 `[N]`, places in `STOPS`; anything where not searched.
+        fooled: bool `[N]`.
+        early: whether the first success ended a search.
+        passes: int64 `[N]`, of the oracles in the search.
+        held_out: bool `[N]`: verdict of other oracles on the last image; None without such.
+        held_out_clean: as `held_out`, of the unchanged image.
+        seconds: float64 `[N]`.
+    """
+
+    validated: Tensor
+    searched: Tensor
+    accepted: Tensor
+    stop: Tensor
+    fooled: Tensor
+    early: bool
+    passes: Tensor
+    held_out: Tensor | None
+    held_out_clean: Tensor | None
+    seconds: Tensor
+
+    def reasons(self) -> list[str]:
+        """Why each search ended, in words."""
+        found = []
+        columns = zip(self.searched.tolist(), self.stop.tolist(), self.fooled.tolist(), strict=True)
+        for searched, stop, fooled in columns:
+            name = STOPS[stop] if searched else WRONG
+            found.append(FOOLED if self.early and fooled and name == STOPS[0] else name)
+        return found
+
+
+def oracle_rows(condition: Condition, ids: Sequence[str], record: OracleRecord) -> Part:
+    """The rows of one condition.
+
+    Args:
+        condition: where they belong.
+        ids: of the samples.
+        record: of them, in their order.
+    """
+    columns = {
+        "id": list(ids),
+        "validated": record.validated.tolist(),
+        "accepted": record.accepted.tolist(),
+        "stop": record.reasons(),
+        "oracle_forwards": record.passes.tolist(),
+        "seconds": record.seconds.tolist(),
+    }
+    for name in ("held_out", "held_out_clean"):
+        if (verdict := getattr(record, name)) is not None:
+            columns[name] = verdict.tolist()
+    return Part(TABLE, condition, columns)
+
 
 SHOWN = 64
 """Of the run's first images, those that the oracle is tried on before the search."""

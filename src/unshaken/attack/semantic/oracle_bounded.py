@@ -9,9 +9,8 @@ from typing_extensions import override
 from unshaken.attack.engine.adam import Adam
 from unshaken.attack.engine.base import Candidate
 from unshaken.attack.engine.problem import Problem
-from unshaken.attack.semantic._oracle_search import OracleSearch
-from unshaken.attack.semantic._oracle_space import finite
-from unshaken.attack.semantic.oracle_rows import BUDGET, NOT_FINITE, REFUSED, START
+from unshaken.attack.semantic._oracle_search import BUDGET, NOT_FINITE, REFUSED, START, OracleSearch
+from unshaken.attack.semantic._search_space import finite
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register

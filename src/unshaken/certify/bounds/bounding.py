@@ -1,4 +1,4 @@
-"""What the certifiers `ibp` and `crown` share: the search for the largest radius."""
+"""Base class of the certifiers `ibp` and `crown`: the search for the largest radius."""
 
 from __future__ import annotations
 

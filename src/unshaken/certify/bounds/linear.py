@@ -69,7 +69,7 @@ class Peaks:
         return cls(place, best >= rivals, high.amax(-1))
 
     def back(self, rows: Tensor, owner: Tensor, source: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """As of `Slopes`."""
+        """Bounds carried back through the layer; see `Slopes`."""
         through = torch.where(self.sure[owner], rows, rows.clamp_min(0))
         constant = inner(rows - through, self.most[owner])
         flat = rows.new_zeros(len(rows), source[0] * source[1] * source[2])

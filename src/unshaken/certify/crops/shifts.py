@@ -30,7 +30,7 @@ def ball(d: int) -> tuple[Shift, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How the network is shown a window: which crop of it.
+    """Choice of the crop of a window that the network classifies.
 
     Args:
         name: unique in an experiment, such as `hash-224`.

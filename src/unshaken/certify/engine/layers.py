@@ -40,7 +40,7 @@ class Layer(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Affine(Layer):
-    """`W x + b`.
+    """An affine layer `W x + b`.
 
     Args:
         bias: b, broadcast over `target`.
@@ -55,16 +55,16 @@ class Affine(Layer):
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        """`W x + b`."""
+        """An affine layer `W x + b`."""
         return self.map(x) + self.bias
 
     @abstractmethod
     def map(self, x: Tensor) -> Tensor:
-        """`W x`."""
+        """The linear part `W x`."""
 
     @abstractmethod
     def spread(self, x: Tensor) -> Tensor:
-        """`|W| x`."""
+        """The spread `|W| x` of a box."""
 
     @abstractmethod
     def pull(self, rows: Tensor, size: bool = False) -> Tensor:
@@ -155,7 +155,7 @@ class Scale(Affine):
 
 @dataclass(frozen=True, eq=False)
 class ReLU(Layer):
-    """`max(x, 0)`."""
+    """A ReLU layer `max(x, 0)`."""
 
     @override
     def forward(self, x: Tensor) -> Tensor:
@@ -217,7 +217,7 @@ class Chain:
 
     @property
     def classes(self) -> int:
-        """K."""
+        """Number of classes K."""
         return self.layers[-1].target[0]
 
     @property

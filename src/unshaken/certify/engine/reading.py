@@ -114,7 +114,7 @@ class GraphReader:
         self.head: Node | None = None
 
     def read(self) -> None:
-        """All nodes."""
+        """Read all nodes."""
         for node in self.traced.graph.nodes:
             if node.op == "placeholder":
                 self.head = node  # the only one: the root is a sequence
@@ -130,7 +130,7 @@ class GraphReader:
                 self.head = node
 
     def constant(self, node: Node) -> bool:
-        """Whether a node speaks of no image but of weights, or of a shape; its value is kept."""
+        """Whether a node depends on no image but on weights, or on a shape; its value is stored."""
         if (node.op == "call_method" and node.target == "size") or node.target is getattr:
             self.constants[node] = pieces.Size()
             return True
@@ -148,7 +148,7 @@ class GraphReader:
         return False
 
     def step(self, node: Node) -> None:
-        """One layer."""
+        """Read one layer."""
         images = [i for i in node.all_input_nodes if i not in self.constants]
         if images != [self.head]:
             what = "joins two paths" if len(images) > 1 else "reads a layer before the last"
@@ -164,7 +164,7 @@ class GraphReader:
             builder.add(layer)
 
     def piece(self, node: Node) -> tuple[Any, tuple[tuple[Any, ...], dict[str, Any]]]:
-        """What makes the layers of a node, and with which further arguments."""
+        """The function that makes the layers of a node, and its further arguments."""
         if node.op == "call_module":
             module = self.modules[str(node.target)]
             make: Any = pieces.MODULES.get(type(module))
@@ -191,7 +191,7 @@ class GraphReader:
         return text.removeprefix("0.") or text
 
     def words(self, node: Node) -> str:
-        """What a message calls a node."""
+        """The name of a node in messages."""
         if node.op == "call_module":
             return f"layer {self.name(node)!r} is a {type(self.modules[str(node.target)]).__name__}, which"
         return f"operation {self.name(node)!r}"

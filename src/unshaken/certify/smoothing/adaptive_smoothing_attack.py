@@ -8,10 +8,9 @@ import torch
 from pydantic import Field
 from typing_extensions import override
 
-from unshaken.certify.smoothing._smoothed_mixture import SmoothedMixture
-from unshaken.certify.smoothing.adaptive_smoothing import judge_mixture
-from unshaken.certify.smoothing.mixed_gradient import MixedGradient, NoisyNetwork
+from unshaken.certify.smoothing.adaptive_smoothing import SmoothedMixture, judge_mixture
 from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutcome
+from unshaken.certify.smoothing.smoothed_gradient import MixedGradient, NoisyNetwork
 from unshaken.core.batch import Batch
 from unshaken.core.context import Context
 from unshaken.core.oracle import Oracle

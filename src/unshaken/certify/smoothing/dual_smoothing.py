@@ -10,11 +10,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.certify.smoothing._sides import LostLabelsOfSide, SideJournal
-from unshaken.certify.smoothing._two_halves import TwoHalves
 from unshaken.certify.smoothing.dual_radius import both_radius, dual_radius, two_sided_radius
 from unshaken.certify.smoothing.guard import reach, votes_for
-from unshaken.certify.smoothing.halves import Side
+from unshaken.certify.smoothing.halves import LostLabelsOfSide, Side, SideJournal, TwoHalves
 from unshaken.certify.smoothing.smoothing import Certificate, GaussianSmoothing
 from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch
@@ -111,7 +109,7 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
             batch: whole images.
             side: which half.
             seed: the run seed.
-            journal: where finished samples are kept, and found again.
+            journal: where finished samples are stored, and read again.
             left: the finished votes of the left side, for `skip_wrong` on the right one.
 
         Raises:
@@ -120,13 +118,13 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         lost = None
         if self.skip_wrong and left is not None and batch.labels is not None:
             lost = LostLabelsOfSide(left, batch.labels)
-        kept = None if journal is None else SideJournal(journal, side)
+        records = None if journal is None else SideJournal(journal, side)
         return self.poll(
-            oracle, batch, side, stream=self.name, n0=self.n0, n=self.n, seed=seed, doomed=lost, journal=kept
+            oracle, batch, side, stream=self.name, n0=self.n0, n=self.n, seed=seed, lost=lost, journal=records
         )
 
     def judge(self, left: Tally, right: Tally) -> DualCertificate:
-        """What follows from the votes of both sides."""
+        """The certificate that follows from the votes of both sides."""
         if left.counts.shape != right.counts.shape:
             raise ModelError(
                 f"{self.name}: the two halves' models have {left.counts.shape[1]} and {right.counts.shape[1]} classes: "

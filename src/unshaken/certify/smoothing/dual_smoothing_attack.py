@@ -9,10 +9,9 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.certify.smoothing._two_halves import TwoHalves
-from unshaken.certify.smoothing.halves import Side
-from unshaken.certify.smoothing.mixed_gradient import MixedGradient, NoisyNetwork
+from unshaken.certify.smoothing.halves import Side, TwoHalves
 from unshaken.certify.smoothing.noise_attack import Asker, NoiseAttack, VoteOutcome
+from unshaken.certify.smoothing.smoothed_gradient import MixedGradient, NoisyNetwork
 from unshaken.certify.smoothing.smoothing import vote_logits
 from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
 from unshaken.core.batch import Batch

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.certify.engine.base import Certifier
+from unshaken.certify.smoothing.votes import Tally, upper_bound, vote
+from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.context import Journal
 from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
+from unshaken.core.search_copy import search_copy
+from unshaken.models.loaders.load import second_model
 
 Split = Literal["checkerboard", "columns", "top-bottom", "random"]
 Expansion = Literal["repeat", "fill", "mask"]
@@ -53,15 +61,15 @@ class Halves:
                 "such as checkerboard, and images of two pixels or more"
             )
         self.shape = height, width
-        self._kept, self._source = {}, {}
+        self._places, self._source = {}, {}
         for side, mask in zip(SIDES, (left, ~left), strict=True):
             source = _EXPANSIONS[expansion](mask)
-            self._kept[side] = torch.from_numpy(mask.ravel().nonzero()[0])
+            self._places[side] = torch.from_numpy(mask.ravel().nonzero()[0])
             self._source[side] = torch.from_numpy(source.ravel())
 
     def pixels(self, side: Side) -> Tensor:
         """The places of a side's pixels in the image read row by row, int64 `[m]`, rising."""
-        return self._kept[side]
+        return self._places[side]
 
     def take(self, images: Tensor, side: Side) -> Tensor:
         """A side's sub-images.
@@ -78,7 +86,7 @@ class Halves:
         """
         if tuple(images.shape[2:]) != self.shape:
             raise ParameterError(f"images of {tuple(images.shape[2:])} pixels for halves of {self.shape}")
-        return images.flatten(2).index_select(2, self._kept[side].to(images.device))
+        return images.flatten(2).index_select(2, self._places[side].to(images.device))
 
     def expand(self, parts: Tensor, side: Side) -> Tensor:
         """Sub-images `[N, C, m]` as a network's input `[N, C, H, W]`."""
@@ -174,8 +182,8 @@ def _fill(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     found = np.empty(mask.shape, np.int64)
     for i in range(height):
         row = there[np.abs(there - i).argmin()]
-        kept = mask[row].nonzero()[0]
-        nearest = kept[np.abs(kept[:, None] - np.arange(width)).argmin(0)]
+        columns = mask[row].nonzero()[0]
+        nearest = columns[np.abs(columns[:, None] - np.arange(width)).argmin(0)]
         found[i] = number[row, nearest]
     return found
 
@@ -186,3 +194,127 @@ def _mask(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 _EXPANSIONS = {"repeat": _repeat, "fill": _fill, "mask": _mask}
+
+
+class TwoHalves(Certifier):
+    """The classifier that gives the class with the largest sum of two probabilities, one of each half's network."""
+
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise on the left half, in [0, 1] pixel units")
+    sigma_right: PositiveFloat | None = Field(
+        None, description="standard deviation of the noise on the right half; default: sigma"
+    )
+    split: Split = Field("checkerboard", description="which pixels are the left half")
+    split_seed: NonNegativeInt = Field(0, description="random seed of the random split")
+    expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")
+    right: str = Field("", description="model SPEC of a network for the right half; empty for the same network")
+
+    @property
+    @override
+    def subject(self) -> str:
+        return "sum of two halves smoothed at sigma={:g} and {:g}".format(*self.sigmas.values())
+
+    @property
+    @override
+    def further_models(self) -> tuple[str, ...]:
+        return (self.right,) if self.right else ()
+
+    def classifier_parameters(self) -> dict[str, Any]:
+        """The parameters that decide which classifier this speaks of; those that are None are left out."""
+        return {name: value for name in TwoHalves.model_fields if (value := getattr(self, name)) is not None}
+
+    @property
+    def sigmas(self) -> dict[Side, float]:
+        """The noise on each side."""
+        return {"left": self.sigma, "right": self.sigma if self.sigma_right is None else self.sigma_right}
+
+    def cut(self, images: Tensor) -> Halves:
+        """The halves of such images.
+
+        Raises:
+            ParameterError: the split leaves one side empty.
+        """
+        return halves(self.split, self.expansion, *images.shape[2:], self.split_seed)
+
+    def beyond(self, oracle: Oracle) -> Oracle:
+        """The oracle of the right half's network.
+
+        Raises:
+            ModelError: it is absent.
+        """
+        return oracle.beside(second_model(self.right).to(oracle.device)) if self.right else oracle
+
+    def poll(self, oracle: Oracle, batch: Batch, side: Side, *, stream: str, **how: Any) -> Tally:
+        """The votes of a network on one side's sub-images, with noise on these pixels alone.
+
+        Args:
+            oracle: runs the network and counts its passes.
+            batch: whole images; its labels are left alone.
+            side: which half.
+            stream: name of the noise's stream.
+            how: further arguments of `vote`.
+
+        Raises:
+            ParameterError: the split leaves one side of such images empty.
+        """
+        cut = self.cut(batch.images)
+        parts, behind = cut.take(batch.images, side), cut.wrap(oracle.model, side)
+        counted = Oracle(
+            behind,
+            limit=oracle.limit,
+            precision=oracle.precision,
+            strict_batch=oracle.strict_batch,
+            search_copy=search_copy(behind, parts[:2]),
+            meter=oracle.meter,
+        )
+        places = torch.arange(len(batch), device=parts.device)
+        return vote(counted, parts, batch.ids, sigma=self.sigmas[side], method=f"{stream}/{side}", labels=places, **how)
+
+
+PLAIN = 0.001
+"""How unlikely a label must be to win before its votes are given up. No certificate depends on it."""
+
+
+class LostLabelsOfSide:
+    """Samples whose label cannot win: `labels` are places in the batch here, so that the other side can be looked up.
+
+    Args:
+        left: the finished votes of the other side.
+        labels: int64 `[N]`, -1 where unknown.
+    """
+
+    def __init__(self, left: Tally, labels: Tensor) -> None:
+        self.labels = labels
+        ours = left.counts.gather(1, labels.clamp_min(0)[:, None]).squeeze(1)
+        self.most = upper_bound(ours.cpu(), left.drawn.cpu(), PLAIN).to(labels.device)
+
+    def __call__(self, tally: Tally, labels: Tensor) -> Tensor:
+        """Bool `[N]`: with few of the first votes too, the label's two shares are shown to be below 1 together."""
+        label, most = self.labels[labels], self.most[labels]
+        ours = tally.selected.gather(1, label.clamp_min(0)[:, None]).squeeze(1)
+        here = upper_bound(ours.cpu(), tally.selected.sum(1).cpu(), PLAIN).to(label.device)
+        return (label >= 0) & (most + here < 1)
+
+
+class SideJournal:
+    """One side's records in a journal that both share.
+
+    Args:
+        journal: shared.
+        side: whose.
+    """
+
+    def __init__(self, journal: Journal, side: Side) -> None:
+        self.journal, self.start = journal, f"{side}/"
+
+    def found(self) -> dict[str, dict[str, Any]]:
+        """Records of this side by sample id."""
+        start = self.start
+        return {k.removeprefix(start): v for k, v in self.journal.found().items() if k.startswith(start)}
+
+    def keep(self, sample: str, record: dict[str, Any]) -> None:
+        """A sample is finished on this side."""
+        self.journal.keep(f"{self.start}{sample}", record)
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        self.journal.flush()

@@ -98,7 +98,7 @@ class GaussianSmoothing(Certifier):
             oracle: runs the model and counts its passes.
             batch: images `[N, C, H, W]` on its device; labels serve `skip_wrong` alone.
             seed: the run seed.
-            journal: where finished samples are kept, and found again.
+            journal: where finished samples are stored, and read again.
         """
         known = batch.labels is not None and self.skip_wrong
         tally = vote(
@@ -112,7 +112,7 @@ class GaussianSmoothing(Certifier):
             method=STREAM,
             labels=batch.labels,
             rule=self.rule(),
-            doomed=self.plainly_wrong if known else None,
+            lost=self.plainly_wrong if known else None,
             journal=journal,
         )
         return self.conclude(tally)
@@ -126,7 +126,7 @@ class GaussianSmoothing(Certifier):
         return None
 
     def conclude(self, tally: Tally) -> Certificate:
-        """What follows from votes."""
+        """The certificate that follows from votes."""
         p = lower_bound(tally.hits, tally.drawn, self.alpha)
         abstained = p <= 0.5
         radius = torch.where(abstained, 0.0, self.sigma * torch.from_numpy(ndtri(p.numpy())))
@@ -153,14 +153,14 @@ class GaussianSmoothing(Certifier):
 
 
 def smoothed_at(sigma: float) -> str:
-    """What the classifier smoothed at a sigma is called."""
+    """The name of the classifier smoothed at a sigma."""
     return f"smoothed at sigma={sigma:g}"
 
 
 def vote_logits(tally: Tally) -> Tensor:
     """The smoothed classifier's answer as logits `[N, K]`: the logarithm of each class's share of all votes.
 
-    A class that nobody voted for counts half a vote. An image with a blank vote has no answer, NaN for every class.
+    A class without votes counts half a vote. An image with a blank vote has no answer, NaN for every class.
     """
     votes = tally.counts + tally.selected + 0.5
     logits = (votes / votes.sum(1, keepdim=True)).log()

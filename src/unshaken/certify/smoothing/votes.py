@@ -21,19 +21,19 @@ from unshaken.core.state import State
 from unshaken.measure.statistics.intervals import clopper_pearson
 
 ASK = 256
-"""Votes asked of a sample at a time: a batch of their own, and how often a sequential rule looks."""
+"""Votes asked of a sample at a time: a batch of their own, and how often a sequential rule decides."""
 TOGETHER = 8
 """Samples in work at once, so that a stop loses few."""
 
 
 class Tally(State):
-    """What was voted for each sample.
+    """The votes of each sample.
 
     Args:
         selected: votes a class of the first draws, which choose the candidate, int64 `[N, K]`.
         counts: votes a class of the fresh draws after them, int64 `[N, K]`.
         level: steps of a sequential rule that are passed, int64 `[N]`.
-        decided: bool `[N]`: the rule has seen enough.
+        decided: bool `[N]`: the rule needs no more votes.
         blank: draws whose output was NaN or infinite and that voted for no class, int64 `[N]`.
         seconds: a sample's share of the time, float64 `[N]`.
     """
@@ -88,7 +88,7 @@ class _Points(State):
 
 
 class Poll:
-    """The search: n0 votes that choose, then up to n fresh ones, fewer where a rule has seen enough.
+    """The search: n0 votes that choose, then up to n fresh ones, fewer where a rule needs no more.
 
     Args:
         sigma: deviation of the noise, in [0, 1] pixel units.
@@ -96,16 +96,14 @@ class Poll:
         n: fresh votes at most.
         classes: K.
         rule: when to stop; None for after n.
-        doomed: which samples need no fresh votes, from the tally of the first draws and the labels; None for none.
+        lost: which samples need no fresh votes, from the tally of the first draws and the labels; None for none.
     """
 
-    def __init__(
-        self, sigma: float, n0: int, n: int, classes: int, rule: Rule | None, doomed: LostLabels | None
-    ) -> None:
-        self.sigma, self.n0, self.n, self.classes, self.rule, self.doomed = sigma, n0, n, classes, rule, doomed
+    def __init__(self, sigma: float, n0: int, n: int, classes: int, rule: Rule | None, lost: LostLabels | None) -> None:
+        self.sigma, self.n0, self.n, self.classes, self.rule, self.lost = sigma, n0, n, classes, rule, lost
 
     def start(self, samples: _Points, rng: SampleRng) -> Ballot:
-        """No votes yet."""
+        """The empty tallies, without votes."""
         none = torch.zeros(len(samples), self.classes, dtype=torch.int64, device=samples.images.device)
         zero = none[:, 0]
         return Ballot(samples.images, samples.labels, rng, Tally(none, none, zero, zero > 0, zero, widen(zero)))
@@ -117,7 +115,7 @@ class Poll:
         return Votes(state.points, state.rng, drawn, left.clamp(max=ASK), self.sigma)
 
     def tell(self, state: Ballot, answer: Answer) -> Ballot:
-        """Count."""
+        """Count the votes."""
         tally, counts = state.tally, required(answer.counts)
         choosing = (tally.forwards < self.n0)[:, None]
         tally = tally.replace(
@@ -134,12 +132,12 @@ class Poll:
         """All votes are in, or enough."""
         tally = state.tally
         done = tally.decided | (tally.forwards >= self.n0 + self.n)
-        if self.doomed is not None:
-            done = done | ((tally.forwards >= self.n0) & self.doomed(tally, state.labels))
+        if self.lost is not None:
+            done = done | ((tally.forwards >= self.n0) & self.lost(tally, state.labels))
         return done
 
     def result(self, state: Ballot) -> Tally:
-        """The votes."""
+        """The tallies at the end."""
         return state.tally
 
     def goal(self, state: Ballot) -> Goal | None:
@@ -166,7 +164,7 @@ def vote(
     method: str,
     labels: Tensor | None = None,
     rule: Rule | None = None,
-    doomed: LostLabels | None = None,
+    lost: LostLabels | None = None,
     journal: Journal | None = None,
 ) -> Tally:
     """Count the votes of a model over copies of images with Gaussian noise.
@@ -181,10 +179,10 @@ def vote(
         n: fresh votes at most.
         seed: the run seed.
         method: name of the stream of randomness.
-        labels: int64 `[N]`, for `doomed`.
+        labels: int64 `[N]`, for `lost`.
         rule: when a sample has enough; None for after n.
-        doomed: which samples need no fresh votes.
-        journal: where finished samples are kept, and found again.
+        lost: which samples need no fresh votes.
+        journal: where finished samples are stored, and read again.
     """
     classes = oracle.exact(images[:0]).shape[1]
     known = {} if journal is None else journal.found()
@@ -204,7 +202,7 @@ def vote(
 
     if rest:
         rng = SampleRng.of(seed, method, [ids[j] for j in rest]).to(oracle.device)
-        search = Poll(sigma, n0, n, classes, rule, doomed)
+        search = Poll(sigma, n0, n, classes, rule, lost)
         with track(f"{method}: votes", len(rest)) as task:
             drive(search, samples, oracle, rng, width=TOGETHER, ended=ended, progress=task)
     if journal is not None:
@@ -232,7 +230,7 @@ def lower_bound(successes: ArrayLike | Tensor, trials: ArrayLike | Tensor, alpha
 
 
 def upper_bound(successes: ArrayLike | Tensor, trials: ArrayLike | Tensor, alpha: float) -> Tensor:
-    """As `lower_bound`, from above; 1 where there are no trials."""
+    """The upper confidence bound of a share; 1 where there are no trials. See `lower_bound`."""
     k, m = _counts(successes, trials)
     high = clopper_pearson(k, np.maximum(m, 1), level=1 - 2 * alpha)[1]
     return torch.from_numpy(np.where(m > 0, high, 1.0))

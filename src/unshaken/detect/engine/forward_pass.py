@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.errors import DataError, ModelError
+from unshaken.core.pixels import to_pixels
 from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.anatomy import Anatomy
-from unshaken.stress.engine.pixels import to_pixels
 
 
 @dataclass(frozen=True, eq=False)

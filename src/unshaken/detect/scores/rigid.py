@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import INPUT
 from unshaken.core.oracle import required
+from unshaken.core.pixels import jpeg_compression
 from unshaken.core.query import Features
 from unshaken.core.registry import register
 from unshaken.detect.engine.anatomy import Anatomy
@@ -19,7 +20,6 @@ from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
 from unshaken.detect.engine.fit_data import FitData
 from unshaken.detect.engine.forward_pass import ForwardPass, pool
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
-from unshaken.stress.engine.jpeg import jpeg_compression
 
 Perturbation = Literal["noise", "blur", "sharpen", "jpeg"]
 SOFT = 1.0

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.problem import CrossEntropy, Problem
-from unshaken.attack.engine.problem_search import ProblemSearch
+from unshaken.attack.engine.losses import CrossEntropy
+from unshaken.attack.engine.problem import Problem, ProblemSearch
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.descent import descend

@@ -37,7 +37,7 @@ from unshaken.stress.cues.phase_noise import exchange_phases
 from unshaken.stress.cues.scramble import scramble_inside
 from unshaken.stress.cues.silhouette import silhouette
 from unshaken.stress.engine.base import Stressor
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 Apply = Callable[[Batch, Batch, int], Tensor]
 """From samples, their partners of other classes, and the run seed to changed images."""

@@ -25,7 +25,7 @@ from unshaken.explain.biases.distortions import PLUS
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.measure import share
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
-from unshaken.stress.engine.frequency import high_pass, low_pass
+from unshaken.stress.engine.filters import high_pass, low_pass
 
 CUES = ("low frequencies", "high frequencies")
 FILTERS = {"low-pass": low_pass, "high-pass": high_pass}

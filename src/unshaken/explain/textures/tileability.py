@@ -25,7 +25,7 @@ from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.textures.seams import border_energy, seam_ratios
 from unshaken.measure import Figure, share
 from unshaken.measure.statistics import means
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 SHARPNESS = 0.25
 

@@ -22,7 +22,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.harden.engine.defence import GuardedModel
 from unshaken.store.run_dir import RunDir
-from unshaken.stress.engine.frequency import half_radius, low_pass
+from unshaken.stress.engine.filters import half_radius, low_pass
 
 Form = Literal["additive", "replace", "multiplicative", "amplitude", "spatial"]
 WORDS = ("form", "norm", "layer")

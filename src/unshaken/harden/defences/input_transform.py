@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
+from unshaken.core.pixels import jpeg_compression
 from unshaken.core.registry import register
 from unshaken.harden.engine.defence import Defence, Draws, GuardedModel, stand_in
-from unshaken.stress.engine.jpeg import jpeg_compression
 
 
 def bit_depth(images: Tensor, bits: int) -> Tensor:

@@ -18,7 +18,7 @@ from unshaken.generate.self_regression import (
     load_self_regression,
 )
 from unshaken.harden.engine.defence import Defence, GuardedModel
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 
 @register("noise-self-regression", reference="Zhang et al. 2022, arXiv:2211.04700")

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
-from unshaken.attack.engine.problem import Problem
-from unshaken.attack.engine.problem_search import ProblemSearch
+from unshaken.attack.engine.problem import Problem, ProblemSearch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
 from unshaken.core.live_copy import LiveCopy, live_copy

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unshaken.core.rng import SampleRng
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 
 @dataclass(frozen=True, slots=True)

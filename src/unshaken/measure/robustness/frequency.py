@@ -1,7 +1,7 @@
 """Where in the spectrum changes of images lie: shares of energy by distance from zero frequency.
 
 F is the unnormalised 2-D DFT of each channel; rho is the distance from zero frequency in bins, so radii belong to one
-image size. All is float64. Filters of images are in `unshaken.stress.engine.frequency`.
+image size. All is float64. Filters of images are in `unshaken.stress.engine.filters`.
 """
 
 from __future__ import annotations

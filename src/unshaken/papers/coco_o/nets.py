@@ -11,7 +11,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.models.layer_features import layer_features
 from unshaken.papers.coco_o.scenes import SIDE
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 ZOOM = 2
 """How many times larger the pretrained network sees a scene: it has learned from larger objects."""

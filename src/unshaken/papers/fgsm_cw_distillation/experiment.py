@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.gradient_masking import gradient_sizes
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.fooling import Ascent, Cppn, Direct, MapElites
-from unshaken.attack.fooling.proxies import nearest
+from unshaken.attack.fooling.results import nearest
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View, evaluating
 from unshaken.core.errors import MissingExtra, ModelError

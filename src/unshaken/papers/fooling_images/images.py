@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unshaken.attack.fooling import Ascent, Cppn, Generation, MapElites, ascend, log_odds, map_elites
 from unshaken.attack.fooling.map_elites import Encoding
-from unshaken.attack.fooling.proxies import total_variation
+from unshaken.attack.fooling.results import total_variation
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track

@@ -30,8 +30,7 @@ from unshaken.papers.imagenet_e import (
     ImageNetEPaper,
 )
 from unshaken.stress.engine.attribute_edit import AttributeEdit, Edits, describe
-from unshaken.stress.engine.fill_holes import fill_holes
-from unshaken.stress.engine.object_layers import object_size, paste
+from unshaken.stress.engine.object_layers import fill_holes, object_size, paste
 from unshaken.stress.engine.object_source import GREY, find_masks
 
 PIECE = 64

@@ -30,7 +30,7 @@ from unshaken.papers.noiser import (
 )
 from unshaken.stress.camera.underexposure import Underexposure
 from unshaken.stress.engine.base import to_8_bit
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 DEVIATION = 0.25
 GAMMA, DARKEST = 2.2, 0.35

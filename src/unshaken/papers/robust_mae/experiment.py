@@ -7,7 +7,7 @@ from itertools import product
 
 import torch
 
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
+from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.frequency_sensitivity import fourier_heat_map
 from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.attack.gradient.band_limited import BandLimitedPGD
@@ -26,7 +26,7 @@ from unshaken.papers.frame.networks import plan_training
 from unshaken.papers.frame.outcomes import Examples
 from unshaken.papers.robust_mae import BUDGETS, CONTROLS, EPS, MAIN, RADII, SMALL, VARIANTS, RobustMaePaper
 from unshaken.papers.robust_mae.pretraining import compare_pretrainings
-from unshaken.stress.engine.frequency import high_pass, low_pass
+from unshaken.stress.engine.filters import high_pass, low_pass
 
 HEAT_IMAGES, HEAT_NORM = 50, 1.5
 

@@ -10,7 +10,7 @@ from unshaken.papers.frame.context import Context
 from unshaken.papers.frame.datasets import Split
 from unshaken.papers.frame.networks import Net, plan_training, saved
 from unshaken.papers.robust_mae import ARMS, LOW, STEPS, RobustMaePaper
-from unshaken.stress.engine.frequency import low_pass
+from unshaken.stress.engine.filters import low_pass
 
 LAYER, FEATURES = "body.2", 40
 

@@ -11,8 +11,7 @@ import torch
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.jsma import JSMA
-from unshaken.certify.smt.free_pixels import Bisection, PixelPGD
-from unshaken.certify.smt.smt import SMT
+from unshaken.certify.smt.smt import SMT, Bisection, PixelPGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import DataError

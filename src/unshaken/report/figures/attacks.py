@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from unshaken import measure
 from unshaken.core.part import Condition
+from unshaken.core.tables import TURNS
 from unshaken.report.figures.outcomes import complete, worst_case
 from unshaken.report.read.frame import Frame, label_of, read_outcomes, series_of, shards_of
 from unshaken.store.run_dir import RunDir
-from unshaken.core.tables import TURNS
 
 POINTS = 32
 """Distances at which a curve is given, at most; the budgets of the run come on top."""
@@ -38,7 +38,7 @@ def merged_turns(run: RunDir, condition: str) -> list[Turn]:
     if not shards:
         return []
     merged: dict[int, Turn] = {}
-    for row in read_outcomes(run, condition, shards, TURNS.names, table="turns").to_pylist():
+    for row in read_outcomes(run, condition, shards, list(TURNS), table="turns").to_pylist():
         number = row["turn"]
         turn = merged.setdefault(number, {"turn": number, "attack": [], "why": [], **dict.fromkeys(_SUMS, 0)})
         for name in ("attack", "why"):

@@ -17,8 +17,8 @@ from unshaken.report.read.frame import read_frame
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 from unshaken.report.summary import Summary, build
 from unshaken.run import read_config
-from unshaken.tasks.classification import CLASSIFICATION
 from unshaken.store.run_dir import RunDir
+from unshaken.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
     from unshaken.report.gates import GateResult

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from unshaken.attack.fooling.sheet import contact_sheet
+from unshaken.attack.fooling.results import contact_sheet
 from unshaken.core.notebook import card
 from unshaken.report.blocks import Block, Flags, Headline, Page, Prose, Table, Tiles, walk
 from unshaken.report.render.html import render_blocks

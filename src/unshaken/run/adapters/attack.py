@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unshaken.attack.engine.budgeted_attack import BudgetedAttack
-from unshaken.attack.engine.budgets import check_budgets
+from unshaken.attack.engine.ball import check_budgets
+from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.attack.engine.verdict import AttackResult
 from unshaken.attack.viewpoint.base import Objects, ViewAttack
@@ -88,8 +88,8 @@ def _(method: BudgetedAttack, batch: Batch, conditions: Sequence[Condition], con
 
 def _phase_rows(condition: Condition, one: AttackResult) -> Part:
     names = [name for name in TURNS if name not in ("condition", "turn")]
-    columns: dict[str, Any] = {name: [getattr(t, name) for t in one.turns] for name in names}
-    columns |= {"condition": [condition.id] * len(one.turns), "turn": list(range(len(one.turns)))}
+    columns: dict[str, Any] = {name: [getattr(phase, name) for phase in one.phases] for name in names}
+    columns |= {"condition": [condition.id] * len(one.phases), "turn": list(range(len(one.phases)))}
     return Part("turns", condition, columns)
 
 

@@ -16,7 +16,7 @@ from unshaken.core.registry import register
 from unshaken.models.loaders.load import second_model
 from unshaken.stress.attributes.background_complexity import BackgroundComplexity
 from unshaken.stress.engine.attribute_edit import REFERENCE
-from unshaken.stress.engine.misleading import Push, lead_away
+from unshaken.stress.engine.complexity import Push, lead_away
 
 NO_GUIDE = FlagKind(
     "no-guide",

@@ -10,8 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.stress.engine.attribute_edit import REFERENCE
-from unshaken.stress.engine.object_edit import ObjectEdit
+from unshaken.stress.engine.attribute_edit import REFERENCE, ObjectEdit
 from unshaken.stress.engine.object_layers import Layer, resize_object, turn_object
 
 ANGLES = (15.0, 30.0, 45.0, 90.0, 180.0)

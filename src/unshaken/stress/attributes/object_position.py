@@ -8,8 +8,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.stress.engine.attribute_edit import REFERENCE
-from unshaken.stress.engine.object_edit import ObjectEdit
+from unshaken.stress.engine.attribute_edit import REFERENCE, ObjectEdit
 from unshaken.stress.engine.object_layers import Layer, move_object, resize_object
 
 

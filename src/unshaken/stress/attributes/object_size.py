@@ -9,8 +9,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.stress.engine.attribute_edit import REFERENCE
-from unshaken.stress.engine.object_edit import ObjectEdit
+from unshaken.stress.engine.attribute_edit import REFERENCE, ObjectEdit
 from unshaken.stress.engine.object_layers import Layer, fill_picture, resize_object
 
 SIZES = {2: 0.1, 3: 0.08, 4: 0.05}

@@ -12,7 +12,7 @@ from typing_extensions import override
 from unshaken.core.device import widen, widest_float
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Corruption, Severities
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 REFERENCE = "Mintun et al. 2021, arXiv:2102.11273"
 

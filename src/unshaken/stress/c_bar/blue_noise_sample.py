@@ -8,7 +8,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.c_bar._pattern import REFERENCE, PatternCorruption, severities
-from unshaken.stress.c_bar._spectrum import draw_phases, spectral_noise
+from unshaken.stress.c_bar.brownish_noise import draw_phases, spectral_noise
 
 
 def blue(radius: Tensor) -> Tensor:

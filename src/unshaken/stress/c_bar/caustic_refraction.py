@@ -70,8 +70,8 @@ def refract(image: Tensor, surface: Tensor, lens: float, light: float) -> Tensor
     share = torch.where(cosine < 1 - 1e-3, torch.sin(bent) / torch.sin(angle).clamp(min=1e-9), 0) / norm * lens
     rows, columns = places(image)
     move_down, move_across = ((share * slope * 1e3).round() / 1e3 for slope in (slope_down, slope_across))
-    seen = sample_bilinear(image, rows + move_down, columns + move_across)
-    return (seen + (slope_down - slope_across) * light).clamp(0, 1)
+    bent = sample_bilinear(image, rows + move_down, columns + move_across)
+    return (bent + (slope_down - slope_across) * light).clamp(0, 1)
 
 
 @register("caustic_refraction", reference=REFERENCE, group="c-bar")
@@ -82,7 +82,7 @@ class CausticRefraction(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `caustics` and `refract`: a lens of `v / 20` of the side, light `v / 5`."""
+        # a lens of v / 20 of the side, light v / 5
         time, n = float(draw(rng, "time", low=0.5, high=2)), side(image)
         surface = caustics(image, time, float(draw(rng, "size", low=0.75, high=1.25)) * n)
         return refract(image, surface, v / 20 * n, v / 5)

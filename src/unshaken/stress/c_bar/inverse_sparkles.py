@@ -9,7 +9,7 @@ from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.c_bar._pattern import REFERENCE, PatternCorruption, draw, severities, side
-from unshaken.stress.c_bar._rays import star
+from unshaken.stress.c_bar.sparkles import star
 
 
 @register("inverse_sparkles", reference=REFERENCE, group="c-bar")

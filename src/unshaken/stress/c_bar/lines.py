@@ -61,7 +61,7 @@ class Lines(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `draw_lines`: `v / 10` lines a pixel of the side, each twice as long as it, around a random place."""
+        # v / 10 lines a pixel of the side, each twice as long as it, around a random place
         n = side(image)
         count = int(v / 10 * n)
         main, spread = float(draw(rng, "angle", high=2 * math.pi)), float(draw(rng, "spread", low=0.1))

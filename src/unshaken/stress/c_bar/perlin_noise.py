@@ -54,7 +54,7 @@ class PerlinNoise(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """`(1 - a) x + a clip(T / 2 + 1/2)` with a = v / 20 and T the `turbulence` of 5 octaves, 7 cells a side."""
+        # (1 - a) x + a clip(T / 2 + 1/2) with a = v / 20 and T the turbulence of 5 octaves, 7 cells a side
         order = draw(rng, "order", 256).argsort(stable=True).to(image.device)
         gradients = draw(rng, "gradients", 256, 2, low=-1, high=1).to(image.device)
         gradients = gradients / gradients.norm(dim=1, keepdim=True).clamp(min=1e-9)

@@ -52,7 +52,7 @@ class PinchAndTwirl(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `pinch_and_twirl`: amount `0.1 + 0.04 v`, angles of plus or minus `v pi / 20`."""
+        # amount 0.1 + 0.04 v, angles of plus or minus v pi / 20
         n = side(image)
         count = 5 if n >= 96 else 3
         down, across = (size * count // n for size in image.shape[1:])

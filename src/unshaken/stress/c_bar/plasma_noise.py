@@ -59,7 +59,7 @@ class PlasmaNoise(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `plasma_colours`: `(1 - I) x + I noise` with I = 6.4 v levels."""
+        # (1 - I) x + I noise with I = 6.4 v levels
         colours = plasma_colours(
             image,
             time=float(draw(rng, "time", high=6 * math.pi)),

@@ -48,7 +48,7 @@ class Ripple(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `ripple`: amplitude `v / 400` of the side, wavelengths 0.1 to 0.3 of it."""
+        # amplitude v / 400 of the side, wavelengths 0.1 to 0.3 of it
         n = side(image)
         wavelengths = draw(rng, "wavelengths", 2, low=0.1 * n, high=0.3 * n)
         phases = draw(rng, "phases", 2, high=2 * math.pi)

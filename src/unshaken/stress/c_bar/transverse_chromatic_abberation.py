@@ -56,7 +56,7 @@ class TransverseChromaticAbberation(PatternCorruption):
 
     @override
     def corrupt_one(self, image: Tensor, v: float, rng: SampleRng) -> Tensor:
-        """See `enlarge_channels`: by 1, `1 + v / 40` and `1 + v / 20`, in random order."""
+        # channels by 1, 1 + v / 40 and 1 + v / 20, in random order
         scales = [1.0, 1 + v / 40, 1 + v / 20]
         order = draw(rng, "order", 3).argsort(stable=True).tolist()
         return in_channels(enlarge_channels(image.expand(3, -1, -1), [scales[i] for i in order]), len(image))

@@ -7,8 +7,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE
-from unshaken.stress.common_3d._video import Video, damage
-from unshaken.stress.common_3d._video_corruption import VideoCorruption
+from unshaken.stress.common_3d._video import Video, VideoCorruption, damage
 from unshaken.stress.engine.base import Severities
 
 HITS = (1.6, 3.2, 5.3, 8.0, 16.0)

@@ -8,7 +8,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE, DepthCorruption
-from unshaken.stress.common_3d._refocus import depth_layers, refocus
+from unshaken.stress.common_3d.near_focus import depth_layers, refocus
 from unshaken.stress.engine.base import Severities
 
 APERTURE = (1.5, 2.5, 3.5, 4.5, 5.5)

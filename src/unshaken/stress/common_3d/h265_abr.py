@@ -7,8 +7,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.common_3d._depth import REFERENCE
-from unshaken.stress.common_3d._video import Video, decode, encode
-from unshaken.stress.common_3d._video_corruption import VideoCorruption
+from unshaken.stress.common_3d._video import Video, VideoCorruption, decode, encode
 from unshaken.stress.engine.base import Severities
 
 SHARES = (2, 4, 8, 16, 32)

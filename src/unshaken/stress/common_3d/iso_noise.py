@@ -24,6 +24,6 @@ class IsoNoise(Corruption):
 
     @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """`clip(Poisson(25 x) / 25) + c N(0, 1)`; see `shot_noise` and `gaussian_noise`."""
+        # clip(Poisson(25 x) / 25) + c N(0, 1)
         counted = shot_noise(images, PHOTONS, rng.fold("photons")).clamp(0, 1)
         return gaussian_noise(counted, c, unit_normal(rng.fold("amplifier"), *images.shape[1:]).to(images.device))

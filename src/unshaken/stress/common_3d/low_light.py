@@ -39,6 +39,6 @@ class LowLight(Corruption):
 
     @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:
-        """`clip(Poisson(120 y) / 120) + 0.018 N(0, 1)` of y as `darken` gives it."""
+        # clip(Poisson(120 y) / 120) + 0.018 N(0, 1) of y as `darken` gives it
         counted = shot_noise(darken(images, c), PHOTONS, rng.fold("photons")).clamp(0, 1)
         return gaussian_noise(counted, SIGMA, unit_normal(rng.fold("amplifier"), *images.shape[1:]).to(images.device))

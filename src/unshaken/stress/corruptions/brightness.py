@@ -8,7 +8,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Corruption, Severities
-from unshaken.stress.engine.hsv import value
+from unshaken.stress.engine.filters import value
 
 
 def brightness(images: Tensor, c: float) -> Tensor:

@@ -22,9 +22,9 @@ def impulse_noise(images: Tensor, amount: float, uniform: Tensor) -> Tensor:
     Returns:
         The same shape.
     """
-    kept = torch.ge(uniform, amount, out=torch.empty_like(uniform))
-    salted = torch.ge(uniform, amount / 2, out=torch.empty_like(uniform)).sub_(kept)
-    return salted.addcmul_(images, kept)
+    clean = torch.ge(uniform, amount, out=torch.empty_like(uniform))
+    salted = torch.ge(uniform, amount / 2, out=torch.empty_like(uniform)).sub_(clean)
+    return salted.addcmul_(images, clean)
 
 
 @register("impulse_noise", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="noise")

@@ -7,12 +7,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.pixels import jpeg_compression as jpeg_compression
+from unshaken.core.pixels import through_jpeg
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.data.decode import through_jpeg
-from unshaken.stress.corruptions._levels import LevelCorruption
-from unshaken.stress.engine.base import Severities
-from unshaken.stress.engine.jpeg import jpeg_compression as jpeg_compression
+from unshaken.stress.engine.base import LevelCorruption, Severities
 
 
 @register("jpeg_compression", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="digital")

@@ -16,8 +16,7 @@ from typing_extensions import override
 from unshaken.core.device import widen
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.stress.corruptions._levels import LevelCorruption
-from unshaken.stress.engine.base import Severities
+from unshaken.stress.engine.base import LevelCorruption, Severities
 
 Variant = Literal["hendrycks", "bethge"]
 

@@ -9,7 +9,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Corruption, Severities
-from unshaken.stress.engine.hsv import least, value
+from unshaken.stress.engine.filters import least, value
 
 
 def saturate(images: Tensor, a: float, b: float) -> Tensor:

@@ -15,7 +15,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.motion_blur import motion_blur
 from unshaken.stress.engine.base import Corruption, Severities
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 Variant = Literal["hendrycks", "bethge"]
 

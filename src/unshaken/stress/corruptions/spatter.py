@@ -12,8 +12,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.engine.base import Corruption, Severities
-from unshaken.stress.engine.edges import Bytes, canny, chamfer, equalize, mean3, relief
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import Bytes, canny, chamfer, equalize, luma, mean3, relief
 
 WATER = (175 / 255, 238 / 255, 238 / 255)
 MUD = (63 / 255, 42 / 255, 20 / 255)

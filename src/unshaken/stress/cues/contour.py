@@ -14,8 +14,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.engine.base import Stressor, to_8_bit
-from unshaken.stress.engine.edges import canny
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import canny, luma
 
 
 def contour(images: Tensor, *, sigma: float = 0.4, low: float = 0.15, high: float = 0.4) -> Tensor:

@@ -13,7 +13,7 @@ from unshaken.core.device import widen, widest_float
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import Stressor, to_8_bit
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 
 LEVELS = 256
 Tone = Literal["black", "white"]

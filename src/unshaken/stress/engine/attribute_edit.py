@@ -20,8 +20,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.tables import declare_table
 from unshaken.stress.engine.base import Stressor
 from unshaken.stress.engine.complexity import complexity
-from unshaken.stress.engine.fill_holes import fill_holes
-from unshaken.stress.engine.object_layers import object_size, paste
+from unshaken.stress.engine.object_layers import Layer, fill_holes, object_size, paste
 from unshaken.stress.engine.object_source import (
     ASSUMED_OBJECT,
     CENTRE,
@@ -225,3 +224,26 @@ class BackgroundEdit(AttributeEdit):
     @override
     def edit(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Edits:
         return Edits(paste(images, masks, self.behind(images, masks, severity, rng)), masks, {})
+
+
+class ObjectEdit(AttributeEdit):
+    """Base class of edits of the object. A subclass writes `change`."""
+
+    @abstractmethod
+    def change(self, image: Tensor, mask: Tensor, severity: int, rng: SampleRng) -> Layer:
+        """Change the object of one image.
+
+        Args:
+            image: float32 `[C, H, W]` in [0, 1].
+            mask: bool `[H, W]`, neither empty nor full.
+            severity: one of `severities`.
+            rng: of this sample.
+        """
+
+    @override
+    def edit(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Edits:
+        layers = [self.change(images[i], masks[i, 0], severity, rng[i : i + 1]) for i in range(len(images))]
+        problems = {i: layer.problem for i, layer in enumerate(layers) if layer.problem}
+        lost = {i: "nothing of its object is left in the picture" for i, x in enumerate(layers) if not x.mask.any()}
+        objects, fronts = torch.stack([x.image for x in layers]), torch.stack([x.mask for x in layers])[:, None]
+        return Edits(paste(objects, fronts, self.backgrounds(images, masks)), fronts, lost | problems)

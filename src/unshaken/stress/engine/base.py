@@ -17,10 +17,9 @@ from typing_extensions import override
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
+from unshaken.core.pixels import jpeg_compression, through_jpeg, to_pixels, to_planes
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
-from unshaken.stress.engine.jpeg import jpeg_compression
-from unshaken.stress.engine.pixels import to_pixels, to_planes
 
 Preset = Literal["auto", "imagenet", "cifar", "tiny"]
 
@@ -242,3 +241,25 @@ def to_8_bit(images: Tensor, out: Tensor | None = None) -> Tensor:
         The same shape.
     """
     return torch.mul(images, 255, out=out).add_(1e-4).floor_().div_(255)
+
+
+class LevelCorruption(Corruption):
+    """A corruption whose result lies on the 256 levels of 8 bits: nothing is left to clip or cut."""
+
+    @override
+    def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
+        result = self.corrupt(images, self.strength(min(images.shape[2:]), severity), rng)
+        if self.jpeg_roundtrip:
+            result = jpeg_compression(result, 85)
+        return result
+
+    @override
+    def run_pixels(self, pixels: NDArray[np.uint8], severity: int, rng: Callable[[], SampleRng]) -> NDArray[np.uint8]:
+        result = self.corrupt_pixels(pixels, self.strength(min(pixels.shape[:2]), severity))
+        if self.jpeg_roundtrip:
+            result = through_jpeg(result, 85)
+        return result
+
+    @abstractmethod
+    def corrupt_pixels(self, pixels: NDArray[np.uint8], c: Any) -> NDArray[np.uint8]:
+        """A picture `[H, W, C]` of 8 bits at one strength: equal to `corrupt`, to the bit."""

@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.stress.geometry._shift import Shift, gather
+from unshaken.stress.geometry.translation import Shift, gather
 
 
 def cyclic_translation(images: Tensor, dy: Tensor, dx: Tensor) -> Tensor:

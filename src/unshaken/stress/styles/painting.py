@@ -11,7 +11,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_blur import correlate_along
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 from unshaken.stress.styles._style import REFERENCE, Style
 
 LARGEST = 12

@@ -9,7 +9,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 from unshaken.stress.styles._style import REFERENCE, Style
 
 

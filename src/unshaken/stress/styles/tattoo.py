@@ -12,7 +12,7 @@ from typing_extensions import override
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
-from unshaken.stress.engine.hsv import luma
+from unshaken.stress.engine.filters import luma
 from unshaken.stress.styles._style import REFERENCE, Style, between, coloured
 from unshaken.stress.styles.sketch import dark_lines
 
@@ -28,7 +28,7 @@ class Tattoo(Style):
 
     @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:
-        """`skin (1 - ink (0.8 lines + 0.3 (1 - grey)))`, blurred as ink in skin is."""
+        # skin (1 - ink (0.8 lines + 0.3 (1 - grey))), blurred as ink in skin is
         height, width = images.shape[2:]
         blur = max(0.5, min(height, width) / 120)
         lines = gaussian_blur(dark_lines(images).to(images), blur)

@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.attack.engine.problem import CrossEntropy, SoftCrossEntropy
+from unshaken.attack.engine.losses import CrossEntropy, SoftCrossEntropy
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.query import Objective

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.problem import SoftCrossEntropy
+from unshaken.attack.engine.losses import SoftCrossEntropy
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import IterativeRecipe, Step
 

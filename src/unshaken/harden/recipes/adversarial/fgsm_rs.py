@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.problem import SoftCrossEntropy
+from unshaken.attack.engine.losses import SoftCrossEntropy
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import AdversarialRecipe, Step

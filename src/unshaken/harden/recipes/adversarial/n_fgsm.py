@@ -9,7 +9,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
-from unshaken.attack.engine.problem import Problem, SoftCrossEntropy
+from unshaken.attack.engine.losses import SoftCrossEntropy
+from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer

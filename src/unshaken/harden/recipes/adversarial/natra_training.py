@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.black_box.natra import NaTra
-from unshaken.attack.engine.problem import SoftCrossEntropy
+from unshaken.attack.engine.losses import SoftCrossEntropy
 from unshaken.core.consent import is_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register

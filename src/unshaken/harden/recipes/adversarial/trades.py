@@ -7,7 +7,8 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.problem import Problem, SoftCrossEntropy
+from unshaken.attack.engine.losses import SoftCrossEntropy
+from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng

@@ -21,8 +21,8 @@ from unshaken.data import load_data, stream, subset
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 from unshaken.harden.recipes.augmentation._operations import APART, OPERATIONS, operate, to_levels
 from unshaken.harden.recipes.augmentation.augmix import LEAST
-from unshaken.stress.engine.hsv import luma
-from unshaken.stress.engine.plasma import plasma, plasma_size
+from unshaken.stress.corruptions.fog import plasma, plasma_size
+from unshaken.stress.engine.filters import luma
 
 MAPS = (2, 6)
 """Fewest and most affine maps of a fractal."""

@@ -12,9 +12,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.attack.engine.loss_choice import choose_loss
 from unshaken.attack.engine.losses import Difference, dlr_targeted
-from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.problem import Problem, choose_loss
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.certify.smoothing.mixture import MixtureNet
 from unshaken.core.classifier import Classifier, evaluating

@@ -1,12 +1,37 @@
-"""Edges, distances to them and histogram equalisation of one 8-bit map, as OpenCV defines them."""
+"""Filters in closed form: grey and HSV values and frequency bands of batches; edges of one map as in OpenCV."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import label
+from torch import Tensor
+
+from unshaken.measure.robustness.frequency import frequency_radius
+
+
+def value(images: Tensor) -> Tensor:
+    """The value V of HSV: `max(R, G, B)`, `[N, 1, H, W]` from `[N, 3, H, W]`."""
+    red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
+    return torch.maximum(torch.maximum(red, green), blue)
+
+
+def least(images: Tensor) -> Tensor:
+    """`min(R, G, B)`, `[N, 1, H, W]` from `[N, 3, H, W]`; the saturation is `(V - min) / V`."""
+    red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
+    return torch.minimum(torch.minimum(red, green), blue)
+
+
+def luma(images: Tensor) -> Tensor:
+    """Grey of ITU-R BT.601, `0.299 R + 0.587 G + 0.114 B`: `[N, 1, H, W]`; one channel stays as it is."""
+    if images.shape[1] == 1:
+        return images
+    red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
+    return (red * 0.299).add_(green, alpha=0.587).add_(blue, alpha=0.114)
+
 
 Bytes = NDArray[np.uint8]
 
@@ -157,3 +182,35 @@ def _framed(picture: NDArray[Any], border: Literal["edge", "reflect", "zero"]) -
     framed[0], framed[-1] = framed[inner], framed[-1 - inner]
     framed[:, 0], framed[:, -1] = framed[:, inner], framed[:, -1 - inner]
     return framed
+
+
+def half_radius(height: int, width: int) -> Tensor:
+    """The distance rho of the bins of `torch.fft.rfft2` from zero frequency, float64 `[H, W // 2 + 1]`."""
+    return torch.tensor(frequency_radius(height, width)[:, : width // 2 + 1])
+
+
+def band_pass(images: Tensor, low: float, high: float) -> Tensor:
+    """The part of images in the band `low < rho <= high` of the 2-D DFT of each channel.
+
+    Radii are in bins, as in `unshaken.measure.robustness.frequency`, and belong to one image size.
+
+    Args:
+        images: `[..., H, W]`.
+        low: in bins; below 0 the mean is let through.
+        high: in bins.
+    """
+    height, width = images.shape[-2:]
+    radius = half_radius(height, width)
+    inside = ((radius > low) & (radius <= high)).to(images)
+    found: Tensor = torch.fft.irfft2(torch.fft.rfft2(images) * inside, s=(height, width))
+    return found
+
+
+def low_pass(images: Tensor, radius: float) -> Tensor:
+    """The part of images at `rho <= radius`; see `band_pass`."""
+    return band_pass(images, -1.0, radius)
+
+
+def high_pass(images: Tensor, radius: float) -> Tensor:
+    """The part of images at `rho > radius`, with the mean put back; see `band_pass`."""
+    return images - low_pass(images, radius) + images.mean((-2, -1), keepdim=True)
