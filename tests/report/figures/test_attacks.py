@@ -14,7 +14,6 @@ from scipy.stats import beta
 from unshaken.core.part import Condition, Part
 from unshaken.report import build, compare_runs, schema
 from unshaken.report.figures.attacks import POINTS, _grid, merged_turns
-from unshaken.run.plan import Entry
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of

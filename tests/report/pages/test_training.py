@@ -19,7 +19,6 @@ from unshaken.core.errors import RunError
 from unshaken.report import compare_runs, write_comparison
 from unshaken.report.pages.training import TRAINING
 from unshaken.report.read.training import read_before_after, read_training
-from unshaken.run.plan import Entry
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 

@@ -7,8 +7,6 @@ import pytest
 
 from unshaken.core.part import Condition
 from unshaken.report.read.frame import is_nearest, label_of, read_frame, read_outcomes, series_of
-from unshaken.run import read_config
-from unshaken.run.plan import Entry
 from unshaken.store.config import Entry, read_config
 from unshaken.store.run_dir import RunDir
 

@@ -14,7 +14,6 @@ from unshaken.report import write_report
 from unshaken.report.read.frame import read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.sections.certify import certified, certified_rows, chosen_size
-from unshaken.run import RunConfig
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of

@@ -9,7 +9,6 @@ from unshaken.report import build
 from unshaken.report.pages.runs import report_page
 from unshaken.report.render.markdown import render_markdown
 from unshaken.report.sections._headline import strongest
-from unshaken.run.plan import Entry
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.attack.engine.losses import CrossEntropy
-from unshaken.attack.engine.problem import CrossEntropy
 from unshaken.core.classifier import Classifier, fit_view, predict
 from unshaken.core.consent import unescape
 from unshaken.core.errors import UNFIT_INPUT, ParameterError

@@ -15,7 +15,6 @@ from unshaken.report.read.frame import read_frame
 from unshaken.report.sections import Report, Section, SectionFigures, Source
 from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections.outcomes import measured
-from unshaken.run import read_config
 from unshaken.store.config import read_config
 
 

@@ -15,7 +15,6 @@ from unshaken.report.blocks import Block, Doubt, Flags, Heading, Notice, Prose, 
 from unshaken.report.cells import Row
 from unshaken.report.read.scores import inside
 from unshaken.report.sections import Report, Section, SectionFigures, Source
-from unshaken.run import RunConfig, read_config
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 

@@ -20,7 +20,6 @@ from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._headline import headline
 from unshaken.report.sections._task_tables import condition_row
 from unshaken.report.sections.confusion import confusion
-from unshaken.run import RunConfig
 from unshaken.store.config import RunConfig
 
 TITLES = {

@@ -113,7 +113,7 @@ def viewpoint_figures(run: RunDir, seed: int = 0) -> list[Row]:
         run: its rows alone are read.
         seed: of the bootstrap.
     """
-    names = [name for name in VIEWS.names if name in READ]
+    names = [name for name in VIEWS if name in READ]
     table = run.rows("views", names)
     columns: dict[str, NDArray[Any]] = {name: table[name].to_numpy() for name in names}
     found = []

@@ -17,7 +17,6 @@ from torch import Tensor
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN
-from unshaken.run import read_config
 from unshaken.serve.images import SIDES, LazyCache, Picture, Pictures, encode_picture, open_recorded
 from unshaken.serve.review.pages.classes import ClassNames
 from unshaken.serve.site.grid import SampleGrid
