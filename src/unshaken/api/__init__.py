@@ -18,10 +18,10 @@ from unshaken.api.job import choose_device, default_out
 from unshaken.api.mark import mark
 from unshaken.api.merge import merge
 from unshaken.api.natural import NaturalDirections, find_natural_directions
-from unshaken.api.options import Options
 from unshaken.api.repair import RepairResult, plan_repair, repair
 from unshaken.api.screening import set_thresholds
 from unshaken.api.write_corrupted import WrittenCorruptions, write_corrupted
+from unshaken.core.options import Options
 
 __all__ = [
     "Audit",

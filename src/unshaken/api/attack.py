@@ -8,12 +8,13 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
-from unshaken.api.options import Options, RunOptions
+from unshaken.api.options import check_options
 from unshaken.attack.engine.base import Attack
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
+from unshaken.core.options import Options
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
 
@@ -30,7 +31,7 @@ def attack(
     mode: str | None = None,
     budget: str | None = None,
     defence: str | None = None,
-    **options: Unpack[RunOptions],
+    **options: Unpack[Options],
 ) -> Audit:
     """Run one attack: an audit whose plan has one line, or, behind a defence, two.
 
@@ -64,7 +65,7 @@ def attack(
         "eps": budgets,
     }
     if defence is None:
-        return run_plan(model, data, [entry], Options(**options), name=method.info.name)
+        return run_plan(model, data, [entry], check_options(**options), name=method.info.name)
     if not isinstance(model, str):
         raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
@@ -78,7 +79,7 @@ def attack(
     }
     plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
-    return run_plan(guarded, data, plan, Options(**options), name=method.info.name)
+    return run_plan(guarded, data, plan, check_options(**options), name=method.info.name)
 
 
 def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:

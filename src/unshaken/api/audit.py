@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from torch import nn
 
 from unshaken.api.job import default_out, prepare_run
-from unshaken.api.options import Options, RunOptions
+from unshaken.api.options import check_options
 from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
+from unshaken.core.options import Options
 from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
@@ -61,7 +62,7 @@ def audit(
     model: str | nn.Module | None = None,
     data: DataSource = "demo",
     plan: str | Sequence[Any] = "quick",
-    **options: Unpack[RunOptions],
+    **options: Unpack[Options],
 ) -> Audit:
     """Measure a model's accuracy under corruptions and attacks, and write a report.
 
@@ -79,7 +80,7 @@ def audit(
     Raises:
         UnshakenError: model, data, plan, gate or directory is wrong; the message says how to fix it.
     """
-    chosen = Options(**options)
+    chosen = check_options(**options)
     if model is None:
         return _audit_demo(data, plan, chosen)
     return run_plan(model, data, plan, chosen)
@@ -87,20 +88,20 @@ def audit(
 
 def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -> Audit:
     """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
-    if options.name is not None:
-        raise ParameterError(f"name {options.name!r} is of one model: give --model, the default audits two")
-    if options.part is not None:
-        raise ParameterError(f"part {options.part} is of one run: give --model, the default audits two")
+    if options["name"] is not None:
+        raise ParameterError(f"name {options['name']!r} is of one model: give --model, the default audits two")
+    if options["part"] is not None:
+        raise ParameterError(f"part {options['part']} is of one run: give --model, the default audits two")
     check_gates_early(options)
-    out = str(options.out or default_out(None, data, plan))
-    if options.gates:  # they are of the second run
+    out = str(options["out"] or default_out(None, data, plan))
+    if options["gates"]:  # they are of the second run
         lines = load_plan(plan)
         check_gates_planned(prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom"), options)
     robust = run_plan(
-        "demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None, register=None)
+        "demo:robust", data, plan, {**options, "out": f"{out}/robust", "gates": (), "baseline": None, "register": None}
     )
     beside = [robust.run.path.removeprefix(f"{out}/")]
-    return run_plan("demo:standard", data, plan, replace(options, out=out), beside=beside)
+    return run_plan("demo:standard", data, plan, {**options, "out": out}, beside=beside)
 
 
 def run_plan(
@@ -113,15 +114,15 @@ def run_plan(
     name: str | None = None,
 ) -> Audit:
     """Run a plan and write its report: what every verb with one model and one data set ends in."""
-    run = RunDir(options.out or default_out(model, data, name or plan))
+    run = RunDir(options["out"] or default_out(model, data, name or plan))
     baseline, log = check_gates_early(options), open_log(options, model)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, beside, plan_name)
     check_gates_planned(job, options)
-    execute(job, resume=options.resume)
-    made = make_report(run, baseline=baseline, gates=options.gates)
+    execute(job, resume=options["resume"])
+    made = make_report(run, baseline=baseline, gates=options["gates"])
     if log is not None:
-        with one_by_one(run, LOG) if options.share else nullcontext():  # all processes log it in one run there
+        with one_by_one(run, LOG) if options["share"] else nullcontext():  # all processes log it in one run there
             log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)
 
@@ -129,16 +130,16 @@ def run_plan(
 def check_gates_planned(job: Job, options: Options) -> None:
     """Refuse a gate on what the run will not produce."""
     conditions = [c for step in job.steps() for c in step.conditions]
-    check_planned(options.gates, job.config, conditions, labelled=job.dataset.labels is not None)
+    check_planned(options["gates"], job.config, conditions, labelled=job.dataset.labels is not None)
 
 
 def check_gates_early(options: Options) -> RunDir | None:
     """The baseline. A gate or baseline that is wrong is refused before hours are spent."""
-    gates = [Gate.parse(g) for g in options.gates]
-    if options.baseline is None:
+    gates = [Gate.parse(g) for g in options["gates"]]
+    if options["baseline"] is None:
         if any(g.name == NO_REGRESSION for g in gates):
             raise ParameterError(f"gate {NO_REGRESSION!r} needs a run to compare with: give --baseline DIR")
         return None
-    baseline = RunDir(options.baseline)
+    baseline = RunDir(options["baseline"])
     read_config(baseline)
     return baseline

@@ -9,10 +9,11 @@ from torch import nn
 
 from unshaken.api.audit import Audit, run_plan
 from unshaken.api.job import as_list
-from unshaken.api.options import Options, RunOptions
+from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import parse_number
+from unshaken.core.options import Options
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
 
@@ -26,7 +27,7 @@ def certify(
     *,
     radii: float | str | Sequence[float | str] | None = None,
     attacked: bool = True,
-    **options: Unpack[RunOptions],
+    **options: Unpack[Options],
 ) -> Audit:
     """Certify the robustness of each prediction, and attack the same samples as an upper bound.
 
@@ -49,4 +50,4 @@ def certify(
         **certifier.asked(sizes),
     }
     plan = [entry, *(certifier.beside(sizes) if attacked else [])]
-    return run_plan(model, data, plan, Options(**options), name=certifier.info.name)
+    return run_plan(model, data, plan, check_options(**options), name=certifier.info.name)

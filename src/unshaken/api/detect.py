@@ -11,11 +11,12 @@ from torch import nn
 
 from unshaken.api.audit import LOG, Audit, check_gates_early
 from unshaken.api.job import as_list
-from unshaken.api.options import Options, RunOptions
+from unshaken.api.options import check_options
 from unshaken.api.screening import screen_run
 from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
 from unshaken.core.keywords import keywords
+from unshaken.core.options import Options
 from unshaken.data import DataSource
 from unshaken.report.write import make_report
 from unshaken.run.local import one_by_one
@@ -36,7 +37,7 @@ def detect(
     norm: str = "linf",
     eps: float | str | Sequence[float | str] = "8/255",
     samples: int = 50,
-    **options: Unpack[RunOptions],
+    **options: Unpack[Options],
 ) -> Audit:
     """Score images with fitted detectors in one pass, and decide which are accepted; see `unshaken.detect.fit`.
 
@@ -55,14 +56,14 @@ def detect(
         samples: that are attacked at most.
         options: see `Options`.
     """
-    chosen = Options(**options)
+    chosen = check_options(**options)
     baseline, log = check_gates_early(chosen), open_log(chosen, model)
     run = screen_run(
         model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
         attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
     )  # fmt: skip
-    made = make_report(run, baseline=baseline, gates=chosen.gates)
+    made = make_report(run, baseline=baseline, gates=chosen["gates"])
     if log is not None:
-        with one_by_one(run, LOG) if chosen.share else nullcontext():
+        with one_by_one(run, LOG) if chosen["share"] else nullcontext():
             log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)

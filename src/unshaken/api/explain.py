@@ -13,7 +13,7 @@ from unshaken.api.explain_inputs import CONTROL, Request, load
 from unshaken.api.explain_maps import MapsOf
 from unshaken.api.explain_processes import make_maps, map_work
 from unshaken.api.job import default_out
-from unshaken.api.options import Options
+from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
 from unshaken.core.registry import Parameters
@@ -103,7 +103,7 @@ def explain(
         DataError: the data cannot be read or lacks what a method needs.
         RunError: the directory holds another run, or cannot be written.
     """
-    options = Options(
+    options = check_options(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         save_examples=keep_maps, engine=engine, download=download,
     )  # fmt: skip

@@ -27,7 +27,7 @@ def map_work(run: RunDir, request: Request, loaded: ExplainInputs) -> MapWork | 
     """
     if not request.maps or loaded.inputs is None:
         return None
-    kept = request.options.save_examples
+    kept = request.options["save_examples"]
     return MapWork(run, loaded.inputs, loaded.subject, request.metrics, loaded.truth, request.explained, kept)
 
 
@@ -47,7 +47,7 @@ def make_maps(work: MapWork, request: Request, settings: dict[str, Any], lock: L
     maps = [MapsOf(name, method) for name, method in request.maps.items()]
     left = [(one.name, shard) for shard in range(work.shards) for one in maps if not work.is_whole(one, shard)]
     done = sum(work.samples(shard) for shard in range(work.shards)) * len(maps)
-    engine, remake = read_engine(request.options.engine), partial(shards_of, work.run, request, settings)
+    engine, remake = read_engine(request.options["engine"]), partial(shards_of, work.run, request, settings)
     if not left:
         return
     with (

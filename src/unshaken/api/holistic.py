@@ -11,9 +11,10 @@ from typing import Any, Literal
 from unshaken.api.holistic_record import SETS, begin_record, known_model, make_record
 from unshaken.api.holistic_steps import Aspects, Steps
 from unshaken.api.job import default_out
-from unshaken.api.options import Options
+from unshaken.api.options import check_options
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.options import Options
 from unshaken.core.part import CLEAN
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset
@@ -121,7 +122,7 @@ def holistic(
         DataError: data, factors or captions are wrong or do not fit.
         RunError: the directory holds another run, or this one without `resume`, or a model of it has other weights now.
     """
-    options = Options(
+    options = check_options(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         download=download, save_examples=0,
     )  # fmt: skip
@@ -167,9 +168,9 @@ def _compare(
     images: Mapping[str, Sequence[str]],
 ) -> Holistic:  # fmt: skip
     first, specs = next(iter(candidates.values())).model, aspects.dataset.options.spec
-    run = RunDir(options.out or default_out(first if isinstance(first, str) else "models", specs, "holistic"))
+    run = RunDir(options["out"] or default_out(first if isinstance(first, str) else "models", specs, "holistic"))
     with locked(run):
-        record = begin_record(run, record, resume=options.resume)
+        record = begin_record(run, record, resume=options["resume"])
         steps = Steps(run, aspects, options)
         if images:
             columns = {"id": [i for ids in images.values() for i in ids]}
@@ -177,7 +178,7 @@ def _compare(
             write_rows(run, "visual_factors", "data", columns)
 
         def load(name: str) -> tuple[LoadedCandidate, ModelRecord]:
-            place, download = record.place(name), options.download
+            place, download = record.place(name), options["download"]
             opened = open_candidate(place, name, candidates[name], record.classes, download=download)
             return opened, known_model(run, record, opened)
 

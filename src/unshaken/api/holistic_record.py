@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from unshaken.api.holistic_steps import Aspects
-from unshaken.api.options import Options
 from unshaken.api.screening import parse_against
 from unshaken.core.errors import RunError
+from unshaken.core.options import Options
 from unshaken.data.dataset import digest
 from unshaken.models import fingerprint
 from unshaken.run import read_config
@@ -69,7 +69,7 @@ def make_record(
         "captions": "" if captions is None else digest(captions.texts, captions.images),
         "choose": getattr(aspects.choose, "__qualname__", type(aspects.choose).__name__),
         "asked": aspects.asked, "choices": aspects.options, "baseline": baseline,
-        "limit": options.limit, "seed": options.seed,
+        "limit": options["limit"], "seed": options["seed"],
     }  # fmt: skip
     return HolisticRecord(
         settings=settings, classes=list(classes), shifts=list(aspects.shifts),

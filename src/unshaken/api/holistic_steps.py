@@ -13,9 +13,9 @@ from unshaken.api.audit import audit
 from unshaken.api.detect import detect
 from unshaken.api.explain import explain
 from unshaken.api.job import choose_device
-from unshaken.api.options import Options
 from unshaken.core.batch import Batch
 from unshaken.core.errors import RunError
+from unshaken.core.options import Options
 from unshaken.data import Dataset, stream, subset
 from unshaken.detect import fit
 from unshaken.explain.biases.cue_conflict import CueConflict
@@ -94,9 +94,9 @@ class Steps:
     def _shared(self, place: RunDir, opened: LoadedCandidate) -> dict[str, Any]:
         o, begun = self.options, place.exists("run.json")
         return {
-            "out": place.path, "resume": begun, "limit": o.limit, "seed": o.seed, "name": opened.name,
-            "device": o.device, "batch_size": o.batch_size, "workers": o.workers, "save_examples": o.save_examples,
-            "on_error": o.on_error,
+            "out": place.path, "resume": begun, "limit": o["limit"], "seed": o["seed"], "name": opened.name,
+            "device": o["device"], "batch_size": o["batch_size"], "workers": o["workers"],
+            "save_examples": o["save_examples"], "on_error": o["on_error"],
         }  # fmt: skip
 
     def _audits(self, opened: LoadedCandidate, record: ModelRecord) -> None:
@@ -113,12 +113,12 @@ class Steps:
         """MCM for zero-shot models, on raw cosines; MSP for others."""
         place = beneath(self.run, opened.key, DETECT)
         detectors = os.path.join(beneath(self.run, opened.key).path, "detectors")
-        device = choose_device(self.options.device)
+        device = choose_device(self.options["device"])
         if not os.path.isfile(os.path.join(detectors, "detectors.json")):
             method = "mcm" if opened.is_zero_shot else "msp"
-            limit = self.options.limit
+            limit = self.options["limit"]
             found = fit(
-                opened.classifier, self.aspects.fitting, [method], seed=self.options.seed, take=limit, device=device
+                opened.classifier, self.aspects.fitting, [method], seed=self.options["seed"], take=limit, device=device
             )
             found.detector_set.save(detectors)
         detect(
@@ -129,8 +129,8 @@ class Steps:
     def _cues(self, opened: LoadedCandidate, cues: CueConflict) -> None:
         place, o = beneath(self.run, opened.key, CUES), self.options
         explain(
-            cues, opened.classifier, self.aspects.cue_data, limit=o.limit, seed=o.seed, out=place.path,
-            resume=place.exists("explain.json"), device=o.device, batch_size=o.batch_size, workers=o.workers,
+            cues, opened.classifier, self.aspects.cue_data, limit=o["limit"], seed=o["seed"], out=place.path,
+            resume=place.exists("explain.json"), device=o["device"], batch_size=o["batch_size"], workers=o["workers"],
         )  # fmt: skip
 
     def _rows(self, table: str, condition: str, make: Callable[[], dict[str, Any] | None]) -> None:
@@ -147,8 +147,8 @@ class Steps:
         data = align(self.aspects.dataset, opened.classifier.classes, model=opened.name).dataset
         if data.labels is None:
             return None
-        indices = subset(data, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, data, indices.tolist(), workers=self.options.workers)
+        indices = subset(data, self.options["limit"], self.options["seed"])
+        found = embed_images(opened.classifier, data, indices.tolist(), workers=self.options["workers"])
         kept = found.labels >= 0
         prompts = opened.encoder.embed_prompts(opened.classifier.classes, opened.templates)
         alone, together = prompt_hits(found.vectors[kept], prompts, found.labels[kept])
@@ -159,8 +159,8 @@ class Steps:
         captions = self.aspects.captions
         if opened.encoder is None or captions is None:
             return None
-        indices = subset(self.aspects.photos, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, self.aspects.photos, indices.tolist(), workers=self.options.workers)
+        indices = subset(self.aspects.photos, self.options["limit"], self.options["seed"])
+        found = embed_images(opened.classifier, self.aspects.photos, indices.tolist(), workers=self.options["workers"])
         own = captions.among(found.ids, whole=False)
         texts = opened.encoder.embed_texts(own.texts)
         both = retrieve(found.vectors.numpy(), found.ids, texts.numpy(), own)
@@ -184,7 +184,7 @@ class Steps:
         known = read_outcomes(beneath(self.run, opened.key, AUDIT))
         if known is None:
             raise RunError(f"{self.run}: there are no labelled outcomes to make options of")
-        ids, seed = known.ids[: self.aspects.asked], self.options.seed
+        ids, seed = known.ids[: self.aspects.asked], self.options["seed"]
         n = len(ids)
         options = confusing_options(
             known.logits_tensor()[:n], known.labels_tensor()[:n], ids, count=self.aspects.options, seed=seed
@@ -193,7 +193,7 @@ class Steps:
         place = {name: i for i, name in enumerate(ids)}
         indices = [i for i, name in enumerate(data.ids) if name in place]
         found = []
-        for part in stream(data, indices, view=opened.classifier.view, workers=self.options.workers, batch_size=64):
+        for part in stream(data, indices, view=opened.classifier.view, workers=self.options["workers"], batch_size=64):
             if isinstance(part, Batch):
                 own = options[np.array([place[i] for i in part.ids])]
                 found += ask(choose, part, own, opened.classifier.classes)

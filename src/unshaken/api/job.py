@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unshaken.api.options import Options
 from unshaken.core.batch import usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
+from unshaken.core.options import Options
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.content import content_mark
@@ -119,8 +119,8 @@ def prepare_run(
             require_objects(inputs.dataset, step.label)
     task = make_task(classifier.task, inputs.dataset, classifier.view)
     ids: Sequence[str] = inputs.dataset.ids
-    if options.limit is not None:
-        ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
+    if options["limit"] is not None:
+        ids = [ids[i] for i in subset(inputs.dataset, options["limit"], options["seed"])]
     config = _configure(
         inputs, plan, options, shard_size=_shard_size(run, inputs.numbers), ids=pack_ids(ids),
         plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside), labels=record, task=task.name,
@@ -133,12 +133,12 @@ def prepare_run(
         classifier,
         inputs.dataset,
         images_a_pass(inputs, options),
-        strict_batch=options.strict_batch,
-        workers=options.workers,
-        stop_on_bad=options.on_error == "stop",
-        search=search_copy(classifier, inputs.images) if options.eot == 1 and task is CLASSIFICATION else None,
-        engine=read_engine(options.engine),
-        shared=options.share,
+        strict_batch=options["strict_batch"],
+        workers=options["workers"],
+        stop_on_bad=options["on_error"] == "stop",
+        search=search_copy(classifier, inputs.images) if options["eot"] == 1 and task is CLASSIFICATION else None,
+        engine=read_engine(options["engine"]),
+        shared=options["share"],
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
         task=task,
     )
@@ -170,10 +170,10 @@ def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> I
     Raises:
         UnshakenError: model, data or device is wrong.
     """
-    device = choose_device(options.device)
-    classifier = as_classifier(model, download=options.download).to(device)
-    classifier = alone(classifier) if options.batch_size == 1 else classifier
-    dataset = as_dataset(data, download=options.download)
+    device = choose_device(options["device"])
+    classifier = as_classifier(model, download=options["download"]).to(device)
+    classifier = alone(classifier) if options["batch_size"] == 1 else classifier
+    dataset = as_dataset(data, download=options["download"])
     first = first_batch(dataset, view=classifier.view).images
     check_model(classifier, first)
     images = first.to(device)
@@ -208,24 +208,24 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         model=inputs.model,
         data=inputs.data,
         plan=plan,
-        seed=options.seed,
-        eot=options.eot,
-        precision=options.precision,
+        seed=options["seed"],
+        eot=options["eot"],
+        precision=options["precision"],
         device=inputs.device,
-        save_examples=options.save_examples,
+        save_examples=options["save_examples"],
         model_fingerprint=fingerprint(inputs.classifier),
         data_fingerprint=inputs.dataset.fingerprint,
         labels_version=inputs.dataset.labels_version,
-        model_name=options.name or inputs.classifier.name,
+        model_name=options["name"] or inputs.classifier.name,
         classes=inputs.class_names,
         view=str(inputs.classifier.view or "as they are"),
-        limit=options.limit,
-        part=options.part,
+        limit=options["limit"],
+        part=options["part"],
         provenance=provenance(),
         further_models={
             **{spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
             **{name: content_mark(Path(name)) for name in further_files(plan)},
-            **{spec: as_dataset(spec, download=options.download).fingerprint for spec in further_data(plan)},
+            **{spec: as_dataset(spec, download=options["download"]).fingerprint for spec in further_data(plan)},
         },
         methods=record_methods(plan),
         steps=record_steps(plan),
@@ -237,8 +237,8 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
 
 def images_a_pass(inputs: Inputs, options: Options) -> int:
     """Images in one pass at most."""
-    if options.batch_size != "auto":
-        return options.batch_size
+    if options["batch_size"] != "auto":
+        return options["batch_size"]
     return usual_batch(inputs.numbers, inputs.device)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unshaken.api.audit import Audit, check_gates_early
-from unshaken.api.options import Options
+from unshaken.api.options import check_options
 from unshaken.core.keywords import keywords
 from unshaken.report.write import make_report
 from unshaken.run.merge import merge_runs
@@ -42,9 +42,9 @@ def merge(
         RunError: the directories differ in settings, model or data, or in the rows of a sample; samples are missing;
             a file is damaged; `out` holds a run.
     """
-    options = Options(out=out, gates=tuple(gates), baseline=baseline)
+    options = check_options(out=out, gates=tuple(gates), baseline=baseline)
     before = check_gates_early(options)
     whole = RunDir(out)
     merge_runs([r if isinstance(r, RunDir) else RunDir(r) for r in runs], whole, allow_missing=allow_missing)
-    made = make_report(whole, baseline=before, gates=options.gates)
+    made = make_report(whole, baseline=before, gates=options["gates"])
     return Audit(whole, made.summary, made.gates, made.page)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.api.job import choose_device, default_out, prepare_run
-from unshaken.api.options import Options
 from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
+from unshaken.core.options import Options
 from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
 from unshaken.detect.engine.detector_list import DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
@@ -53,8 +53,10 @@ def screen_run(
     samples: int,
 ) -> RunDir:
     """The rows of `unshaken.detect`, in one run directory and others inside it."""
-    if options.part is not None:
-        raise ParameterError(f"part {options.part}: the runs of detect score cannot be split; use --share or --engine")
+    if options["part"] is not None:
+        raise ParameterError(
+            f"part {options['part']}: the runs of detect score cannot be split; use --share or --engine"
+        )
     found = read_list(str(detectors))
     labels = [entry.label for entry in found.detectors]
     if accept is not None:
@@ -66,7 +68,7 @@ def screen_run(
         "detectors": "+".join(labels),
         "accept": 0.95 if accept is None else accept,
     }
-    out = str(options.out or default_out(model, data, "detect"))
+    out = str(options["out"] or default_out(model, data, "detect"))
     groups = [parse_against(a) for a in against]
     names = [f"{group}/{name}" for group, name, _ in groups]
     if len(set(names)) < len(names):
@@ -74,7 +76,7 @@ def screen_run(
     inside = [f"against/{n.replace('/', '-')}" for n in names]
 
     def made(place: str, what: DataSource, entry: dict[str, Any], limit: int | None) -> Job:
-        there = replace(options, out=place, limit=limit, gates=(), baseline=None)
+        there: Options = {**options, "out": place, "limit": limit, "gates": (), "baseline": None}
         loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
         job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect", labels_needed=False)
         config = job.config.model_copy(update={"model": jobs[0].config.model}) if jobs else job.config
@@ -82,16 +84,16 @@ def screen_run(
 
     entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": "+".join(shifts)}}
     jobs: list[Job] = []
-    jobs.append(made(out, data, entry, options.limit))
+    jobs.append(made(out, data, entry, options["limit"]))
     for (group, name, spec), place in zip(groups, inside, strict=True):
-        other = load_data(spec, download=options.download).unlabelled()
+        other = load_data(spec, download=options["download"]).unlabelled()
         split = {"method": "screening", "params": {**shared, "split": f"{group}/{name}"}}
-        jobs.append(made(f"{out}/{place}", other, split, options.limit))
+        jobs.append(made(f"{out}/{place}", other, split, options["limit"]))
     missing = _obstacle(jobs[0])
     if attacked and missing is None:
         budgets = [parse_number(e, "eps") if isinstance(e, str) else float(e) for e in eps]
         guarded = {"method": "evasion", "params": {**shared, "attack": attack}, "norm": norm, "eps": budgets}
-        most = samples if options.limit is None else min(samples, options.limit)
+        most = samples if options["limit"] is None else min(samples, options["limit"])
         jobs.append(made(f"{out}/{EVASION}", data, guarded, most))
         inside.append(EVASION)
     # Detectors of another model are refused before any work; all runs use the ones read here.
@@ -101,7 +103,7 @@ def screen_run(
     _check_gates(jobs, options, labels, [*((g, n) for g, n, _ in groups), *((COVARIATE, s) for s in shifts)])
     jobs[0].config.inside.extend(inside)
     for job in jobs:
-        execute(job, resume=options.resume)
+        execute(job, resume=options["resume"])
     _flag(jobs[0], found, missing if attacked else None)
     return jobs[0].run
 
@@ -190,7 +192,7 @@ def _check_gates(jobs: list[Job], options: Options, labels: list[str], sets: lis
     conditions = [c for step in jobs[0].steps() for c in step.conditions]
     labelled = jobs[0].dataset.labels is not None
     planned = planned_detection(labels, sets, attacks)
-    check_planned(options.gates, jobs[0].config, conditions, labelled=labelled, detection=planned)
+    check_planned(options["gates"], jobs[0].config, conditions, labelled=labelled, detection=planned)
 
 
 def _obstacle(job: Job) -> str | None:

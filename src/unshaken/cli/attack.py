@@ -4,68 +4,47 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from unshaken.cli.complete import complete_attack
-from unshaken.cli.options.run import RunOptions
-from unshaken.cli.options.shared import Data, Json, Model
+from unshaken.cli.options import Data, Json, Model
 from unshaken.cli.outcome import make_run
 from unshaken.cli.session import Session
 from unshaken.cli.verb import verb
+from unshaken.core.options import Option, Options
 
 
 @verb
 def attack(
     session: Session,
-    options: RunOptions,
+    options: Options,
     model: Model,
     data: Data,
     attack: Annotated[
         str,
-        typer.Option(
-            metavar="NAME[:k=v,...]",
-            help="Attack and its parameters, e.g. pgd:steps=40; see 'unshaken list attack'.",
-            autocompletion=complete_attack,
+        Option(
+            "Attack and its parameters, e.g. pgd:steps=40; see 'unshaken list attack'.",
+            "NAME[:k=v,...]",
+            complete=complete_attack,
         ),
     ] = "pgd",
     norm: Annotated[
-        str | None,
-        typer.Option(
-            metavar="linf|l2|l1",
-            help="Norm of the perturbation. Default: the first that the attack supports.",
-            show_default=False,
-        ),
+        str | None, Option("Norm of the perturbation. Default: the first that the attack supports.", "linf|l2|l1")
     ] = None,
     eps: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="E",
-            help="Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.",
-            show_default=False,
-        ),
+        Option("Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.", "E"),
     ] = None,
     mode: Annotated[
-        str | None,
-        typer.Option(
-            metavar="strict|fast",
-            help="For autoattack and auto: search in float32, or faster in bfloat16.",
-            show_default=False,
-        ),
+        str | None, Option("For autoattack and auto: search in float32, or faster in bfloat16.", "strict|fast")
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(
-            metavar="PASSES|SECONDSs",
-            help="For auto: maximum number of passes per sample (2000), or seconds in total (60s).",
-            show_default=False,
-        ),
+        Option("For auto: maximum number of passes per sample (2000), or seconds in total (60s).", "PASSES|SECONDSs"),
     ] = None,
     defence: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME[:k=v,...]",
-            help="Inference-time defence to put around the model; the attack sees it. See 'unshaken list harden'.",
-            show_default=False,
+        Option(
+            "Inference-time defence to put around the model; the attack sees it. See 'unshaken list harden'.",
+            "NAME[:k=v,...]",
         ),
     ] = None,
     json: Json = False,

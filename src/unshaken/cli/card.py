@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from unshaken.cli.options.shared import Run
+from unshaken.cli.options import Run
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
+from unshaken.core.options import Option
 
 
 @verb
@@ -17,19 +16,10 @@ def card(
     directory: Run,
     into: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Model card to update, such as README.md; it is made if absent. Default: print the card.",
-            show_default=False,
-        ),
+        Option("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
     ] = None,
     name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Name of the model in the card. Default: that of the card, else of the run.",
-            show_default=False,
-        ),
+        str | None, Option("Name of the model in the card. Default: that of the card, else of the run.", "TEXT")
     ] = None,
 ) -> int:
     """Write the results of a run as a Hugging Face model card: model-index metadata and a section in Markdown."""

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from unshaken.cli.complete import complete_certifier
-from unshaken.cli.options.run import RunOptions
-from unshaken.cli.options.shared import Data, Json, Model
+from unshaken.cli.options import Data, Json, Model
 from unshaken.cli.outcome import make_run
 from unshaken.cli.session import Session
 from unshaken.cli.verb import verb
+from unshaken.core.options import Option, Options
 
 
 @verb
 def certify(
     session: Session,
-    options: RunOptions,
+    options: Options,
     model: Model,
     data: Data,
     method: Annotated[
         str,
-        typer.Option(
-            metavar="NAME[:k=v,...]",
-            help="Certification method and its parameters, e.g. smoothing:sigma=0.5; see 'unshaken list certify'.",
-            autocompletion=complete_certifier,
+        Option(
+            "Certification method and its parameters, e.g. smoothing:sigma=0.5; see 'unshaken list certify'.",
+            "NAME[:k=v,...]",
+            complete=complete_certifier,
         ),
     ] = "smoothing-sequential",
     radius: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="R",
-            help="Radius to certify, in the method's norm, e.g. 0.5 or 8/255. May be repeated.",
-            show_default=False,
-        ),
+        list[str] | None, Option("Radius to certify, in the method's norm, e.g. 0.5 or 8/255. May be repeated.", "R")
     ] = None,
     attacked: Annotated[
         bool,
-        typer.Option(
-            "--attacked/--not-attacked",
-            help="Also attack the same samples, as a check: attacked accuracy is an upper bound of certified accuracy.",
+        Option(
+            "Also attack the same samples, as a check: attacked accuracy is an upper bound of certified accuracy.",
+            flags="--attacked/--not-attacked",
         ),
     ] = True,
     json: Json = False,

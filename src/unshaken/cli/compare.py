@@ -6,46 +6,28 @@ import posixpath
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-
-from unshaken.cli.options.shared import Json, Track
+from unshaken.cli.options import Json, Track
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument, Option
 
 
 @verb
 def compare(
     session: Session,
     directories: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="DIR DIR ...", help="Two or more run directories; the first is the baseline.", show_default=False
-        ),
+        list[str], Argument("Two or more run directories; the first is the baseline.", "DIR DIR ...")
     ],
-    out: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="Folder for the comparison page. Default: beside the last run.", show_default=False
-        ),
-    ] = None,
+    out: Annotated[str | None, Option("Folder for the comparison page. Default: beside the last run.", "DIR")] = None,
     family: Annotated[
         list[str] | None,
-        typer.Option(
-            "--family",
-            metavar="DIR",
-            help="Run of a baseline detector; effective robustness is measured from the line through all. Repeatable.",
-            show_default=False,
+        Option(
+            "Run of a baseline detector; effective robustness is measured from the line through all. Repeatable.", "DIR"
         ),
     ] = None,
     slope: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=10,
-            help="Slope of that line, through 0, in the place of a family. Default: 0.45.",
-            show_default=False,
-        ),
+        float | None, Option("Slope of that line, through 0, in the place of a family. Default: 0.45.", bounds=(0, 10))
     ] = None,
     track: Track = None,
     json: Json = False,

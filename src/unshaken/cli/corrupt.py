@@ -4,45 +4,32 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from unshaken.cli.options.shared import Data, Download
+from unshaken.cli.options import Data, Download
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_line
-from unshaken.cli.values import LIMIT, SEED
 from unshaken.cli.verb import verb
+from unshaken.core.options import LIMIT, SEED, Option
 
 
 @verb
 def corrupt(
     session: Session,
     data: Data,
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the files, new or empty.", show_default=False)],
+    out: Annotated[str, Option("Folder for the files, new or empty.", "DIR")],
     layout: Annotated[
-        str, typer.Option(metavar="cifar-c|imagenet-c", help="Arrays of small images, or JPEG files of photos.")
+        str, Option("Arrays of small images, or JPEG files of photos.", "cifar-c|imagenet-c")
     ] = "cifar-c",
     corruption: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME[:k=v,...]",
-            help="A corruption; may be repeated. Default: the 15 of ImageNet-C's test set.",
-            show_default=False,
-        ),
+        Option("A corruption; may be repeated. Default: the 15 of ImageNet-C's test set.", "NAME[:k=v,...]"),
     ] = None,
     folders: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE",
-            help="For imagenet-c: names of the class folders in label order, such as WordNet ids, one a line.",
-            show_default=False,
-        ),
+        Option("For imagenet-c: names of the class folders in label order, such as WordNet ids, one a line.", "FILE"),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(metavar="N", **LIMIT, help="Images at most: seeded, stratified.", show_default=False),
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of corruptions and of --limit.")] = 0,
+    limit: Annotated[int | None, Option("Images at most: seeded, stratified.", "N", LIMIT)] = None,
+    seed: Annotated[int, Option("Random seed of corruptions and of --limit.", "S", SEED)] = 0,
     download: Download = False,
 ) -> int:
     """Write images under every corruption at five severities, as the files of CIFAR-C or ImageNet-C.

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unshaken.cli.advice import epilog
+from unshaken.cli.complete import complete_detector
 from unshaken.cli.mark import mark
-from unshaken.cli.options import detectors as opt
-from unshaken.cli.options.run import RunOptions
-from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Model, Run
+from unshaken.cli.options import (
+    Accept,
+    AllowCode,
+    BatchSize,
+    Data,
+    Detectors,
+    Device,
+    Download,
+    Json,
+    Limit,
+    Model,
+    Run,
+    Seed,
+    Workers,
+)
 from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, printable, table
 from unshaken.cli.verb import verb
+from unshaken.core.options import COUNT, SHARE, Option, Options
 
 if TYPE_CHECKING:
     from unshaken.detect import DetectorSet
@@ -25,6 +39,8 @@ app = typer.Typer(
     name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect")
 )
 
+DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
+"""Detectors that are fitted where none is named."""
 USUAL = 0.95
 """Minimum share of normal images to accept."""
 
@@ -37,17 +53,26 @@ def fit(
     session: Session,
     model: Model,
     data: Data,
-    out: opt.NewDetectors,
-    method: opt.Methods = None,
-    keep: opt.Keep = 20_000,
-    tune: opt.Tune = 500,
-    calibration: opt.Calibration = 0.2,
-    accept: opt.Accept = None,
-    limit: opt.Limit = None,
-    seed: opt.Seed = 0,
-    batch_size: opt.BatchSize = None,
-    workers: opt.Workers = None,
-    device: opt.Device = "auto",
+    out: Annotated[str, Option("Folder to write the detectors to.", "DETECTORS")],
+    method: Annotated[
+        list[str] | None,
+        Option(
+            f"Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. Default: {', '.join(DEFAULT)}.",
+            "NAME[:k=v,...]",
+            complete=complete_detector,
+        ),
+    ] = None,
+    keep: Annotated[
+        int, Option("Maximum number of samples to keep for nearest-neighbour search.", "N", COUNT)
+    ] = 20_000,
+    tune: Annotated[int, Option("Maximum number of samples for tuning scales and weights.", "N", COUNT)] = 500,
+    calibration: Annotated[float, Option("Share of the data that is used to set thresholds.", "SHARE", SHARE)] = 0.2,
+    accept: Accept = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    device: Device = "auto",
     download: Download = False,
     json: Json = False,
 ) -> int:
@@ -63,7 +88,7 @@ def fit(
         done = fitted(
             model,
             data,
-            list(method or opt.DEFAULT),
+            list(method or DEFAULT),
             shares=Shares(keep, tune, calibration),
             accept=accept,
             seed=seed,
@@ -86,18 +111,31 @@ def fit(
 @verb
 def score(
     session: Session,
-    options: RunOptions,
+    options: Options,
     model: Model,
     data: Data,
-    detectors: opt.Detectors,
-    accept: opt.Accept = None,
-    against: opt.Against = None,
-    shift: opt.Shift = None,
-    attacked: opt.Attacked = True,
-    attack: opt.Attack = "pgd:steps=20,step_size=0.1",
-    norm: opt.Norm = "linf",
-    eps: opt.Eps = None,
-    samples: opt.Samples = 50,
+    detectors: Detectors,
+    accept: Accept = None,
+    against: Annotated[
+        list[str] | None,
+        Option("Abnormal images to score, e.g. far=mnist or near/dogs=folder:DOGS. May be repeated.", "GROUP=SPEC"),
+    ] = None,
+    shift: Annotated[
+        list[str] | None,
+        Option("Also score the images under this corruption, e.g. gaussian_noise-3. May be repeated.", "NAME-SEVERITY"),
+    ] = None,
+    attacked: Annotated[
+        bool,
+        Option(
+            "Also attack the model and each detector together (an adaptive attack).", flags="--attacked/--not-attacked"
+        ),
+    ] = True,
+    attack: Annotated[str, Option("Attack for --attacked.", "NAME[:k=v,...]")] = "pgd:steps=20,step_size=0.1",
+    norm: Annotated[str, Option("Norm of the attack's perturbation.", "linf|l2|l1")] = "linf",
+    eps: Annotated[
+        list[str] | None, Option("Maximum size of the attack's perturbation. Default: 8/255. May be repeated.", "E")
+    ] = None,
+    samples: Annotated[int, Option("Maximum number of samples to attack.", "N", COUNT)] = 50,
     json: Json = False,
 ) -> int:
     """Score images with fitted detectors, in one pass of the model, and write a report.
@@ -122,15 +160,18 @@ def score(
 @verb
 def threshold(
     session: Session,
-    detectors: opt.Detectors,
-    accept: opt.Accept = None,
-    model: opt.FittedModel = None,
-    data: opt.NormalData = None,
-    out: opt.MovedDetectors = None,
-    limit: opt.Limit = None,
-    seed: opt.Seed = 0,
-    workers: opt.Workers = None,
-    device: opt.Device = "auto",
+    detectors: Detectors,
+    accept: Accept = None,
+    model: Annotated[str | None, Option("Model that the detectors were fitted on (with --data).", "SPEC")] = None,
+    data: Annotated[str | None, Option("Normal images to set new thresholds on.", "SPEC")] = None,
+    out: Annotated[
+        str | None,
+        Option("Folder for the detectors with new thresholds (with --data). Default: --detectors.", "DETECTORS"),
+    ] = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    device: Device = "auto",
     download: Download = False,
     allow_code: AllowCode = None,
     json: Json = False,
@@ -164,9 +205,9 @@ def threshold(
 def drift(
     session: Session,
     run: Run,
-    window: opt.Window = 100,
-    promised: opt.Promised = 0.9,
-    alpha: opt.Alpha = 0.01,
+    window: Annotated[int, Option("Number of samples per window.", "N", COUNT)] = 100,
+    promised: Annotated[float, Option("Minimum share of samples that should be accepted.", "SHARE", SHARE)] = 0.9,
+    alpha: Annotated[float, Option("Probability of a false alarm over the whole run.", "P", SHARE)] = 0.01,
     json: Json = False,
 ) -> int:
     """Check whether the share of accepted samples drops over the course of a run.

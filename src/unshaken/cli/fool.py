@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from unshaken.cli.options.shared import Download, Json, Model
+from unshaken.cli.options import Download, Json, Model
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line, table
-from unshaken.cli.values import COUNT, SEED
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import COUNT, SEED, Option
 
 
 @verb
@@ -20,22 +18,14 @@ def fool(
     session: Session,
     model: Model,
     encoding: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME[:k=v,...]",
-            help="ascent, direct or cppn: gradient ascent, or evolution of pixels or of graphs.",
-        ),
+        str, Option("ascent, direct or cppn: gradient ascent, or evolution of pixels or of graphs.", "NAME[:k=v,...]")
     ] = "cppn",
-    classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Class numbers, from 0.")] = "all",
-    generations: Annotated[
-        int, typer.Option(metavar="N", **COUNT, help="Number of generations, or of gradient steps.")
-    ] = 200,
-    population: Annotated[
-        int, typer.Option(metavar="N", min=2, max=100_000, help="Number of candidates per generation (even).")
-    ] = 200,
-    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed.")] = 0,
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for fooling.json and the images.")] = "runs/fool",
-    device: Annotated[str, typer.Option(metavar="cpu|cuda|mps", help="Device to run on.")] = "cpu",
+    classes: Annotated[str, Option("Class numbers, from 0.", "all|C,C,...")] = "all",
+    generations: Annotated[int, Option("Number of generations, or of gradient steps.", "N", COUNT)] = 200,
+    population: Annotated[int, Option("Number of candidates per generation (even).", "N", (2, 100_000))] = 200,
+    seed: Annotated[int, Option("Random seed.", "S", SEED)] = 0,
+    out: Annotated[str, Option("Folder for fooling.json and the images.", "DIR")] = "runs/fool",
+    device: Annotated[str, Option("Device to run on.", "cpu|cuda|mps")] = "cpu",
     download: Download = False,
     json: Json = False,
 ) -> int:

@@ -5,38 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Model
+from unshaken.cli.options import AllowCode, Data, Download, Json, Model
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import Option
 
 
 @verb
 def find_directions(
     session: Session,
-    generator: Annotated[
-        str,
-        typer.Option(
-            metavar="FILE|SPEC", help="What generate fit wrote, diffusers:DIR or py:FILE:FACTORY.", show_default=False
-        ),
-    ],
+    generator: Annotated[str, Option("What generate fit wrote, diffusers:DIR or py:FILE:FACTORY.", "FILE|SPEC")],
     data: Data,
     model: Model,
-    out: Annotated[
-        str, typer.Option(metavar="FILE", help="The file, safetensors; a PNG beside it.", show_default=False)
-    ],
-    k: Annotated[int, typer.Option("--k", metavar="N", help="Number of directions to find.")] = 8,
-    amplitude: Annotated[float, typer.Option(metavar="A", help="Ends, in deviations of the codes.")] = 1.5,
-    most_changed: Annotated[
-        float, typer.Option(metavar="SHARE", help="Share of images whose class a direction may change.")
-    ] = 0.1,
-    limit: Annotated[int, typer.Option(metavar="N", help="Number of images at most.")] = 1000,
-    seed: Annotated[int, typer.Option(metavar="S", help="Random seed of the subset and the codes.")] = 0,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device to compute on.")] = "auto",
+    out: Annotated[str, Option("The file, safetensors; a PNG beside it.", "FILE")],
+    k: Annotated[int, Option("Number of directions to find.", "N")] = 8,
+    amplitude: Annotated[float, Option("Ends, in deviations of the codes.", "A")] = 1.5,
+    most_changed: Annotated[float, Option("Share of images whose class a direction may change.", "SHARE")] = 0.1,
+    limit: Annotated[int, Option("Number of images at most.", "N")] = 1000,
+    seed: Annotated[int, Option("Random seed of the subset and the codes.", "S")] = 0,
+    device: Annotated[str, Option("Device to compute on.", "auto|cpu|cuda|mps")] = "auto",
     download: Download = False,
     allow_code: AllowCode = None,
     json: Json = False,

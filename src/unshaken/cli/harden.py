@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from unshaken.cli import surgery
 from unshaken.cli.advice import epilog
-from unshaken.cli.options import training as opt
-from unshaken.cli.options.shared import AllowCode, Download, Json
+from unshaken.cli.complete import complete_data, complete_model
+from unshaken.cli.options import (
+    AllowCode,
+    Download,
+    Epochs,
+    Json,
+    LearningRate,
+    NewHead,
+    Out,
+    Resume,
+    Set,
+    StepSize,
+    TrainingDevice,
+    TrainingLimit,
+    TrainingSeed,
+    TrainingTrack,
+    TrainingWorkers,
+)
 from unshaken.cli.session import Session
-from unshaken.cli.training import train
+from unshaken.cli.training import train, training_options
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import SHARE, WORKERS, Option
 
 app = typer.Typer(name="harden", invoke_without_command=True, epilog=epilog("harden"))
 app.add_typer(surgery.app, name="surgery")
@@ -21,26 +40,56 @@ app.add_typer(surgery.app, name="surgery")
 @verb
 def harden(
     session: Session,
-    recipe: opt.Recipe = None,
-    model: opt.StartModel = None,
-    data: opt.TrainingData = None,
-    from_: opt.From = None,
-    out: opt.Out = None,
-    resume: opt.Resume = False,
-    dry_run: opt.DryRun = False,
-    epochs: opt.Epochs = None,
-    batch_size: opt.BatchSize = None,
-    lr: opt.LearningRate = None,
-    seed: opt.Seed = 0,
-    set_: opt.Set = None,
-    limit: opt.Limit = None,
-    max_clean_loss: opt.MaxCleanLoss = None,
-    new_head: opt.NewHead = False,
-    device: opt.Device = "auto",
-    devices: opt.Devices = 1,
-    nodes: opt.Nodes = 1,
-    workers: opt.Workers = None,
-    track: opt.Track = None,
+    recipe: Annotated[
+        list[str] | None,
+        Option(
+            "Training recipe, e.g. trades:eps=8/255,beta=6; see 'unshaken list harden'. May be repeated.",
+            "NAME[:k=v,...]",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        Option(
+            "Architecture with new weights (small, small-cnn, new:torchvision:NAME), or a model to fine-tune.",
+            "ARCH|SPEC",
+            complete=complete_model,
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        Option(
+            "Labelled training images; part of them is held out for model selection.", "SPEC", complete=complete_data
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        Option("Repair the weaknesses that the audit in this run directory found: plan, train, audit again.", "RUN"),
+    ] = None,
+    out: Out = None,
+    resume: Resume = False,
+    dry_run: Annotated[bool, Option("Only print the repair plan and its cost (with --from).")] = False,
+    epochs: Epochs = None,
+    batch_size: StepSize = None,
+    lr: LearningRate = None,
+    seed: TrainingSeed = 0,
+    set_: Set = None,
+    limit: TrainingLimit = None,
+    max_clean_loss: Annotated[
+        float | None,
+        Option(
+            "Largest loss of held-out accuracy, against the starting weights, that a kept checkpoint may have. "
+            "Default: 0.2 with --from, else none.",
+            "SHARE",
+            SHARE,
+            panel="Training",
+        ),
+    ] = None,
+    new_head: NewHead = False,
+    device: TrainingDevice = "auto",
+    devices: Annotated[int, Option("Number of processes on this machine.", "N", WORKERS, panel="Execution")] = 1,
+    nodes: Annotated[int, Option("Number of machines (start with torchrun).", "N", WORKERS, panel="Execution")] = 1,
+    workers: TrainingWorkers = None,
+    track: TrainingTrack = None,
     download: Download = False,
     allow_code: AllowCode = None,
     json: Json = False,
@@ -52,7 +101,7 @@ def harden(
     """
     if session.subcommand:
         return 0
-    training = opt.training_options(
+    training = training_options(
         set_ or [], epochs=epochs, batch_size=batch_size, lr=lr, max_clean_loss=max_clean_loss, seed=seed
     )
     execution = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from unshaken.cli.label_review import open_store
-from unshaken.cli.options import review as opt
-from unshaken.cli.options.shared import AllowCode, Json, Run
+from unshaken.cli.options import AllowCode, Database, Json, ReviewName, Run
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
+from unshaken.core.options import Argument, Option
 
 if TYPE_CHECKING:
     from unshaken.measure import Figure
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 def export(
     session: Session,
     run: Run,
-    out: opt.File,
-    format: opt.Format = "csv",
-    version: opt.Version = None,
-    db: opt.Database = None,
-    name: opt.Name = "review",
+    out: Annotated[str, Option("File to write.", "FILE")],
+    format: Annotated[
+        str,
+        Option(
+            "Kind of file: csv, cleanlab (.npz), label-studio, fiftyone; for export also overlay (for ?labels=FILE) "
+            "and parquet (the whole data with its labels corrected).",
+            "NAME",
+        ),
+    ] = "csv",
+    version: Annotated[str | None, Option("Named version of the labels. Default: as they are now.", "NAME")] = None,
+    db: Database = None,
+    name: ReviewName = "review",
     allow_code: AllowCode = None,
 ) -> int:
     """Write the labels of a review to a file: for spreadsheets, cleanlab, Label Studio, FiftyOne, or `?labels=FILE`."""
@@ -46,11 +53,18 @@ def export(
 def import_(
     session: Session,
     run: Run,
-    file: opt.Source,
-    format: opt.Format = "csv",
-    reader: opt.Reader = None,
-    db: opt.Database = None,
-    name: opt.Name = "review",
+    file: Annotated[str, Argument("File of verdicts.", "FILE")],
+    format: Annotated[
+        str,
+        Option(
+            "Kind of file: csv, cleanlab (.npz), label-studio, fiftyone; for export also overlay (for ?labels=FILE) "
+            "and parquet (the whole data with its labels corrected).",
+            "NAME",
+        ),
+    ] = "csv",
+    reader: Annotated[str | None, Option("Reader of answers whose reader the file does not say.", "NAME")] = None,
+    db: Database = None,
+    name: ReviewName = "review",
 ) -> int:
     """Append verdicts of a file (csv, cleanlab, label-studio or fiftyone) to a review, all of them or none."""
     from unshaken.serve.review.exchange import import_verdicts
@@ -63,7 +77,7 @@ def import_(
 
 
 @verb
-def agree(session: Session, run: Run, db: opt.Database = None, name: opt.Name = "review", json: Json = False) -> int:
+def agree(session: Session, run: Run, db: Database = None, name: ReviewName = "review", json: Json = False) -> int:
     """Show how far the readers of a review agree, by each one's first answer to each item."""
     from unshaken.labels.review.agreement import agreement_of
 

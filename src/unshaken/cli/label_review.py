@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from unshaken.cli.listen import listen, split_names
-from unshaken.cli.options import review as opt
-from unshaken.cli.options.shared import AllowCode, Download, Run
+from unshaken.cli.options import AllowCode, Browser, Database, Download, Host, Port, Readers, ReviewName, Run
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
+from unshaken.core.options import Option
 
 if TYPE_CHECKING:
     from unshaken.serve.review.records import Review
@@ -19,15 +19,30 @@ if TYPE_CHECKING:
 @verb
 def review(
     run: Run,
-    db: opt.Database = None,
-    name: opt.Name = "review",
-    items: opt.Items = None,
-    readers: opt.Readers = None,
-    blind: opt.Blind = None,
-    per_item: opt.PerItem = None,
-    host: opt.Host = "127.0.0.1",
-    port: opt.Port = 8765,
-    browser: opt.Browser = False,
+    db: Database = None,
+    name: ReviewName = "review",
+    items: Annotated[
+        str | None,
+        Option(
+            "Labels to review: the drawn sample, those flagged, or all, the most suspect first. Default: sample.",
+            "sample|flagged|all",
+        ),
+    ] = None,
+    readers: Readers = None,
+    blind: Annotated[
+        bool | None,
+        Option(
+            "Hide the model's suggestion until a reader's first verdict, or never. Default: hide.",
+            flags="--blind/--open",
+        ),
+    ] = None,
+    per_item: Annotated[
+        int | None,
+        Option("Number of readers who must answer each item. Default: 2 with --readers, else 1.", "N", (1, 100)),
+    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    browser: Browser = False,
     download: Download = False,
     allow_code: AllowCode = None,
 ) -> int:
@@ -64,7 +79,7 @@ def open_store(run: str, db: str | None) -> ReviewStore:
     folder = RunDir(run)
     if db is None and "://" in str(folder.path):
         raise ParameterError(f"{run} is not on this machine: name a database by --db")
-    return ReviewStore.open(db or f"{folder.path}/{opt.DATABASE}")
+    return ReviewStore.open(db or f"{folder.path}/review.db")
 
 
 def _begun(

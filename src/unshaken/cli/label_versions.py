@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from unshaken.cli.label_review import open_store
-from unshaken.cli.options.review import Database, Name
-from unshaken.cli.options.shared import Json
+from unshaken.cli.options import Database, Json, ReviewName
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import Argument, Option
 
 if TYPE_CHECKING:
     from unshaken.labels.correct.outcome import Outcome
@@ -21,42 +19,26 @@ if TYPE_CHECKING:
 @verb
 def compare(
     session: Session,
-    labels: Annotated[
-        str,
-        typer.Argument(metavar="LABELS", help="Labels after the review: FILE of labels export.", show_default=False),
-    ],
-    directories: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[DIR ...]", help="Audits of models on the reviewed data.", show_default=False),
-    ] = None,
+    labels: Annotated[str, Argument("Labels after the review: FILE of labels export.", "LABELS")],
+    directories: Annotated[list[str] | None, Argument("Audits of models on the reviewed data.", "[DIR ...]")] = None,
     review: Annotated[
         str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Search for wrong labels whose review made LABELS: adds reasons, agreement and the share of wrong "
+        Option(
+            "Search for wrong labels whose review made LABELS: adds reasons, agreement and the share of wrong "
             "labels that labels estimate found.",
-            show_default=False,
+            "DIR",
         ),
     ] = None,
-    name: Name = "review",
+    name: ReviewName = "review",
     db: Database = None,
     before: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="DIR",
-            help="Audit, on other images, of a network trained on the labels before; repeatable.",
-            show_default=False,
-        ),
+        Option("Audit, on other images, of a network trained on the labels before; repeatable.", "DIR"),
     ] = None,
     after: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="DIR", help="The same of one trained on LABELS; one for each --before.", show_default=False
-        ),
+        list[str] | None, Option("The same of one trained on LABELS; one for each --before.", "DIR")
     ] = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder for a report and the figures.", show_default=False)
-    ] = None,
+    out: Annotated[str | None, Option("Folder for a report and the figures.", "DIR")] = None,
     json: Json = False,
 ) -> int:
     """Show what correcting labels changed: how many and why, and models before and after, on the same samples."""

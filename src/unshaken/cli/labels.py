@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from unshaken.cli.complete import complete_data
 from unshaken.cli.label_exchange import agree, export, import_
 from unshaken.cli.label_review import open_store, review
 from unshaken.cli.label_training import train_in_spite
 from unshaken.cli.label_versions import compare
-from unshaken.cli.options import labels as opt
-from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
-from unshaken.cli.options.review import Database, Name
-from unshaken.cli.options.run import Engine
-from unshaken.cli.options.shared import AllowCode, Download, Json, Run
+from unshaken.cli.options import (
+    AllowCode,
+    Database,
+    Device,
+    Download,
+    Engine,
+    Json,
+    Limit,
+    Resume,
+    ReviewName,
+    Run,
+    Seed,
+    Workers,
+)
 from unshaken.cli.outcome import BAD_SAMPLES, FEW
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, printable
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import COUNT, Option
 
 app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
 app.command("train")(train_in_spite)
@@ -33,19 +46,57 @@ app.command("compare")(compare)
 @verb
 def find(
     session: Session,
-    data: opt.MaybeData = None,
-    method: opt.Methods = None,
-    model: opt.Learner = "small-cnn",
-    probs: opt.Probabilities = None,
-    kind: opt.Kind = "classes",
-    labels: opt.LabelFile = None,
-    folds: opt.Folds = 5,
-    epochs: opt.Epochs = 12,
-    review: opt.Review = 200,
+    data: Annotated[
+        str | None,
+        Option(
+            "Labelled images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
+            "SPEC",
+            complete=complete_data,
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        Option(
+            "Method; see 'unshaken list labels'. May be repeated; the first decides what is reviewed. "
+            "Default: confident-learning.",
+            "NAME[:k=v,...]",
+        ),
+    ] = None,
+    model: Annotated[
+        str, Option("Architecture to cross-validate, or a trained model whose features are frozen.", "ARCH|SPEC")
+    ] = "small-cnn",
+    probs: Annotated[
+        str | None,
+        Option(
+            "Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
+            "id and p_CLASS. With --kind: .npy [N, K], boxes .json, or .npy [N, K, H, W].",
+            "FILE",
+        ),
+    ] = None,
+    kind: Annotated[
+        str,
+        Option(
+            "What a label is: classes (one an image), multilabel, boxes or masks; the last three read --labels and "
+            "--probs from files.",
+            "NAME",
+        ),
+    ] = "classes",
+    labels: Annotated[
+        str | None,
+        Option(
+            "Labels, with --kind: multilabel .npy [N, K] of 0 and 1 or .json; boxes .json; masks .npy [N, H, W].",
+            "FILE",
+        ),
+    ] = None,
+    folds: Annotated[int, Option("Number of cross-validation folds.", "N", (2, 100))] = 5,
+    epochs: Annotated[int, Option("Training epochs per fold.", "N", COUNT)] = 12,
+    review: Annotated[
+        int, Option("Number of samples to draw for review (6 or more); 0 for none.", "N", (0, 1_000_000))
+    ] = 200,
     limit: Limit = None,
     seed: Seed = 0,
-    out: opt.Out = None,
-    resume: opt.Resume = False,
+    out: Annotated[str | None, Option("Run directory.", "DIR")] = None,
+    resume: Resume = False,
     workers: Workers = None,
     device: Device = "auto",
     engine: Engine = "local",
@@ -115,9 +166,16 @@ def _find_kind(
 def estimate(
     session: Session,
     run: Run,
-    verdicts: opt.Verdicts = None,
+    verdicts: Annotated[
+        str | None,
+        Option(
+            "What people say of the samples to review: columns id and verdict (right, wrong or unclear). "
+            "Default: the verdicts of the review in DIR.",
+            "FILE.csv",
+        ),
+    ] = None,
     db: Database = None,
-    name: Name = "review",
+    name: ReviewName = "review",
     json: Json = False,
 ) -> int:
     """Estimate how many labels of the whole set are wrong, from people's verdicts on the samples to review.

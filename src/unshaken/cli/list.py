@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from unshaken.cli.complete import complete_room
-from unshaken.cli.options.shared import Json
+from unshaken.cli.options import Json
 from unshaken.cli.schema import bounds_of, default_of, type_of
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument
 
 if TYPE_CHECKING:
     from unshaken.core.registry import Method
@@ -22,11 +21,8 @@ def list_(
     session: Session,
     room: Annotated[
         str | None,
-        typer.Argument(
-            metavar="ROOM",
-            help="Kind of methods to list: stress, attack, certify, detect, harden, ...",
-            autocompletion=complete_room,
-            show_default=False,
+        Argument(
+            "Kind of methods to list: stress, attack, certify, detect, harden, ...", "ROOM", complete=complete_room
         ),
     ] = None,
     json: Json = False,

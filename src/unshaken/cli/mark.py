@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from unshaken.cli.options.shared import Data, Download
+from unshaken.cli.options import Data, Download
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
+from unshaken.core.options import Option
 
 
 @verb
@@ -19,25 +18,17 @@ def mark(
     data: Data,
     method: Annotated[
         str,
-        typer.Option(
-            metavar="NAME[:k=v,...]",
-            help="A watermark: spread-spectrum or dct, whose parameters are the key, or with --detectors a fitted one.",
-            show_default=False,
+        Option(
+            "A watermark: spread-spectrum or dct, whose parameters are the key, or with --detectors a fitted one.",
+            "NAME[:k=v,...]",
         ),
     ],
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the PNG files.", show_default=False)],
+    out: Annotated[str, Option("Folder for the PNG files.", "DIR")],
     detectors: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DETECTORS",
-            help="Folder of 'detect fit' with the trained networks of a learned-watermark.",
-            show_default=False,
-        ),
+        str | None, Option("Folder of 'detect fit' with the trained networks of a learned-watermark.", "DETECTORS")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Images at most: seeded, stratified.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="Decides which images --limit takes.")] = 0,
+    limit: Annotated[int | None, Option("Images at most: seeded, stratified.", "N")] = None,
+    seed: Annotated[int, Option("Decides which images --limit takes.", "S")] = 0,
     download: Download = False,
 ) -> int:
     """Set a watermark on images, as PNG files that 'folder:DIR' reads as data.

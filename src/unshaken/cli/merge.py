@@ -4,35 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
-from unshaken.cli.options.run import Baseline, Gate
-from unshaken.cli.options.shared import Json
+from unshaken.cli.options import Baseline, Gates, Json
 from unshaken.cli.outcome import show_run
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument, Option
 
 
 @verb
 def merge(
     session: Session,
-    directories: Annotated[
-        list[str],
-        typer.Argument(metavar="DIR DIR ...", help="Run directories of the parts of one run.", show_default=False),
-    ],
-    out: Annotated[
-        str, typer.Option(metavar="DIR", help="Directory of the whole run; it must hold no run.", show_default=False)
-    ],
+    directories: Annotated[list[str], Argument("Run directories of the parts of one run.", "DIR DIR ...")],
+    out: Annotated[str, Option("Directory of the whole run; it must hold no run.", "DIR")],
     allow_missing: Annotated[
-        bool,
-        typer.Option(
-            "--allow-missing",
-            help="Continue where samples are in none of the directories; the result can be resumed.",
-            show_default=False,
-        ),
+        bool, Option("Continue where samples are in none of the directories; the result can be resumed.")
     ] = False,
-    gate: Gate = None,
+    gate: Gates = None,
     baseline: Baseline = None,
     json: Json = False,
 ) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import warnings as python_warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from unshaken.cli.options.run import RunOptions
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
+from unshaken.core.options import Options
 
 if TYPE_CHECKING:
     from unshaken.api import Audit
@@ -43,9 +43,7 @@ def _cost_on_stderr() -> Iterator[None]:
         yield
 
 
-def make_run(
-    session: Session, options: RunOptions, out: str, as_json: bool, start: Callable[[dict[str, Any]], Audit]
-) -> int:
+def make_run(session: Session, options: Options, out: str, as_json: bool, start: Callable[[Options], Audit]) -> int:
     """Make a run and show it.
 
     Args:
@@ -58,10 +56,10 @@ def make_run(
     Returns:
         The exit code: a failed gate wins over bad samples.
     """
-    chosen = {**options, "out": options["out"] or out}
-    session.makes_run(chosen["out"], given=options["out"] is not None)
+    place = str(options["out"] or out)
+    session.makes_run(place, given=options["out"] is not None)
     with progress(session), _cost_on_stderr():
-        done = start(chosen)
+        done = start({**options, "out": place})
     return show_run(session, done, as_json)
 
 

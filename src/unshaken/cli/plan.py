@@ -8,6 +8,7 @@ import typer
 
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument
 
 app = typer.Typer(name="plan", help="Work with plan files.", no_args_is_help=True)
 
@@ -20,9 +21,7 @@ def plan() -> None:
 @app.command("check")
 @verb
 def check(
-    files: Annotated[
-        list[str], typer.Argument(metavar="FILE ...", help="Plan files (.yaml) or names.", show_default=False)
-    ],
+    files: Annotated[list[str], Argument("Plan files (.yaml) or names.", "FILE ...")],
 ) -> int:
     """Check plan files without running them: methods, parameters, severities and budgets.
 

@@ -8,11 +8,10 @@ import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from unshaken.cli.options.shared import Json, Run
+from unshaken.cli.options import Json, Run
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument, Option
 from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
@@ -37,11 +36,9 @@ _SAFE = {
 @verb
 def query(
     directory: Run,
-    sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="SQL statement, e.g. 'select * from outcomes'.", show_default=False)
-    ],
+    sql: Annotated[str, Argument("SQL statement, e.g. 'select * from outcomes'.", "SQL")],
     json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.", show_default=False)] = False,
+    as_csv: Annotated[bool, Option("Print CSV instead of a table.", flags="--csv")] = False,
 ) -> int:
     """Query the results of a run in SQL (DuckDB). Tables: outcomes, flags, cost and others."""
     from unshaken.core.errors import ParameterError

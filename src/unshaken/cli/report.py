@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unshaken.cli.options.shared import Json, Run
+from unshaken.cli.options import Json, Run
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 

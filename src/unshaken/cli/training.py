@@ -12,6 +12,7 @@ from unshaken.cli.outcome import BAD_SAMPLES
 from unshaken.cli.progress import progress
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_json, print_line, print_page
+from unshaken.core.errors import ParameterError, did_you_mean
 
 if TYPE_CHECKING:
     from unshaken.harden.engine.run import HardenResult
@@ -75,3 +76,40 @@ def _show_result(done: HardenResult, session: Session, *, as_json: bool) -> int:
     print_line(f"report: {str(done.run).rstrip('/')}/report.html")
     print_line(f"model: {shlex.quote(done.spec or f'run:{done.run}')}")
     return BAD_SAMPLES if done.bad else 0
+
+
+def training_options(settings: Sequence[str], *, seed: int, **options: float | None) -> dict[str, Any]:
+    """Collect the options of the training loop, as keyword arguments of `unshaken.harden`.
+
+    Args:
+        settings: the values of `--set`, each `K=V`; they stay text.
+        seed: of `--seed`.
+        options: those with an option of their own; None where it was not given.
+
+    Raises:
+        ParameterError: a setting is not of the form `K=V`, no option of the training loop, or given twice.
+    """
+    given, named = _settings(settings), {key: value for key, value in options.items() if value is not None}
+    for key in given:
+        if key in named:
+            raise ParameterError(f"{key!r} is given twice, as --{key.replace('_', '-')} and as --set: give it once")
+    return {**named, "seed": seed, **given}
+
+
+def _settings(texts: Sequence[str]) -> dict[str, str]:
+    """`K=V` as a dict; the values stay text."""
+    from unshaken.harden.engine.training import Training
+
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise ParameterError(f"--set {text!r} is not of the form K=V, such as schedule=step")
+        if key in found:
+            raise ParameterError(f"--set {key!r} is given twice: give it once")
+        if key not in Training.model_fields:
+            near = did_you_mean(key, Training.model_fields)
+            raise ParameterError(f"--set {text!r}: there is no training option {key!r}; {near}")
+        found[key] = value.strip()
+    return found

@@ -2,59 +2,72 @@
 
 from __future__ import annotations
 
-import copy
+import collections.abc
 import inspect
 import typing
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 import typer
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import LARGEST, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, parse_number, parse_whole
+from unshaken.core.numbers import LARGEST, LARGEST_COUNT, parse_number, parse_whole, shorten
+from unshaken.core.options import Argument, Option, declared
 
 LONGEST = 20_000
 """Characters that the value of an option may have."""
 
-SEED = {"min": 0, "max": LARGEST_SEED}
-"""Bounds of a seed, as arguments of `typer.Option`."""
-COUNT = {"min": 1, "max": LARGEST_COUNT}
-"""Bounds of a number of things to be done."""
-LIMIT = {"min": 1, "max": 10**9}
-"""Bounds of a number of samples to be taken."""
-SHARE = {"min": 0, "max": 1}
-"""Bounds of a share or a probability."""
-WORKERS = {"min": 1, "max": LARGEST_THREADS}
-"""Bounds of a number of threads or processes."""
 
-
-def strictly(parameter: inspect.Parameter) -> inspect.Parameter:
-    """The same option, with its values read by this module.
+def read_parameters(parameters: collections.abc.Iterable[inspect.Parameter]) -> Iterator[inspect.Parameter]:
+    """Parameters as typer reads them: each `Option` becomes typer's own, whose values are read by this module.
 
     Args:
-        parameter: of a command; its annotation is `Annotated[type, typer.Option(...)]`, or anything else, which is
-            left as it is.
+        parameters: of a command; an annotation is `Annotated[type, Option(...)]`, or a `TypedDict` of such, whose
+            entries come last.
     """
-    if typing.get_origin(parameter.annotation) is not typing.Annotated:
-        return parameter
-    own, info, *rest = typing.get_args(parameter.annotation)
+    entries: list[tuple[str, tuple[Any, Option]]] = []
+    for one in parameters:
+        if typing.is_typeddict(one.annotation):
+            entries += declared(one.annotation).items()
+        else:
+            own, option = typing.get_args(one.annotation)
+            yield _read_parameter(one.name, own, option, one.default)
+    for name, (kind, option) in entries:
+        default = option.default
+        if typing.get_origin(kind) is collections.abc.Sequence:
+            kind, default = list[str] | None, None
+        elif kind is not bool and (option.word or int not in (kind, *typing.get_args(kind))):
+            kind = str if default is not None else str | None
+        yield _read_parameter(name, kind, option, default)
+
+
+def _read_parameter(name: str, own: Any, option: Option, default: Any) -> inspect.Parameter:
     kinds = {own, *typing.get_args(own)}
     kinds |= {k for kind in kinds for k in typing.get_args(kind)}
-    info = copy.copy(info)
-    if bool in kinds and isinstance(info, typer.models.OptionInfo):
-        info.metavar = ""  # a flag takes no value, so the help shows none
-        return parameter.replace(annotation=typing.Annotated[own, info, *rest])
-    if info.parser is not None or getattr(info, "is_flag", False):
-        return parameter
-    least, most = info.min, info.max
-    info.min = info.max = None
+    by_place, is_flag = isinstance(option, Argument), bool in kinds
+    flags = option.flags.split(",") if option.flags else [f"--{name.strip('_').replace('_', '-')}"]
+    info = (typer.Argument if by_place else typer.Option)(
+        *([] if by_place else flags),
+        help=option.help,
+        metavar="" if is_flag else option.metavar,  # a flag takes no value, so the help shows none
+        parser=None if is_flag else _reader(name, kinds, option),
+        autocompletion=option.complete,
+        rich_help_panel=option.panel,
+        show_default=default is not None and default is not False,
+    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[own, info])
+
+
+def _reader(name: str, kinds: set[Any], option: Option) -> Callable[[str], Any]:
+    if option.word is not None:
+        return _whole_or(*option.word, *(option.bounds or (0, LARGEST_COUNT)))
     if int in kinds:
-        info.parser = _whole(least, most)
-    elif float in kinds:
-        info.parser = _number(least, most)
-    elif str in kinds:
-        info.parser = statement if info.metavar == "SQL" else place if parameter.name == "out" else text
-    return parameter.replace(annotation=typing.Annotated[own, info, *rest])
+        return _whole(*(option.bounds or (None, None)))
+    if float in kinds:
+        return _number(*(option.bounds or (-LARGEST, LARGEST)))
+    reader = statement if option.metavar == "SQL" else place if name == "out" else text
+    further = option.read
+    return reader if further is None else lambda value: further(reader(value))
 
 
 def text(value: str) -> str:
@@ -101,7 +114,7 @@ def statement(value: str) -> str:
     return value
 
 
-def _whole(least: float | None, most: float | None) -> Callable[[str], int]:
+def _whole(least: float | None, most: float | None) -> Callable[[Any], int]:
     def whole(value: Any) -> int:
         if not isinstance(value, str):  # the default
             return int(value)
@@ -115,11 +128,25 @@ def _whole(least: float | None, most: float | None) -> Callable[[str], int]:
     return whole
 
 
-def _number(least: float | None, most: float | None) -> Callable[[str], float]:
-    least, most = -LARGEST if least is None else least, LARGEST if most is None else most
-
-    def number(value: Any) -> float:
+def _whole_or(word: str, meaning: int | str, least: float, most: float) -> Callable[[Any], int | str]:
+    def whole(value: Any) -> int | str:
+        if value in (word, meaning):
+            return meaning
         if not isinstance(value, str):
+            return int(value)
+        try:
+            return parse_whole(text(value), least=int(least), most=int(most))
+        except ParameterError:
+            raise typer.BadParameter(
+                f"{shorten(value)} is neither a whole number from {least} to {most:,} nor {word!r}"
+            ) from None
+
+    return whole
+
+
+def _number(least: float, most: float) -> Callable[[Any], float]:
+    def number(value: Any) -> float:
+        if not isinstance(value, str):  # the default
             return float(value)
         try:
             found = parse_number(value)

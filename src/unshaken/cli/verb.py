@@ -4,54 +4,56 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Any
 
 import typer
 
 from unshaken.cli.failures import explain
-from unshaken.cli.options.run import run_options
+from unshaken.cli.options import AllowCode, Debug, Quiet
 from unshaken.cli.session import Session
-from unshaken.cli.values import strictly
+from unshaken.cli.values import read_parameters
+from unshaken.core.options import declared
 
 Command = Callable[..., int]
-
-
-def _shared(
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Show no progress bars and no tables, only warnings.", show_default=False),
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)] = False,
-) -> None:
-    """Options of every verb."""
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+CONTEXT = inspect.Parameter("ctx", KEYWORD, annotation=typer.Context)
+CONSENT = inspect.Parameter("allow_code", KEYWORD, annotation=AllowCode, default=None)
+OUTPUT = (
+    inspect.Parameter("quiet", KEYWORD, annotation=Quiet, default=False),
+    inspect.Parameter("debug", KEYWORD, annotation=Debug, default=False),
+)
+"""Options of every command."""
 
 
 def verb(command: Command) -> Command:
     """A command of the program from a function, ready for typer.
 
     The function may have two parameters that are no options of its own: `session`, and `options`, which stands for
-    everything that `run_options` declares. It returns the exit code; what it raises becomes one line and a code.
+    all entries of `Options` and for `--allow-code`. It returns the exit code; what it raises becomes one line and a
+    code.
 
     Args:
         command: its docstring is the help, its annotated parameters are the options.
     """
     own = dict(inspect.signature(command, eval_str=True).parameters)
-    wants_session, wants_options = own.pop("session", None), own.pop("options", None)
-    of_runs = _parameters(run_options) if wants_options else {}
-    parameters = [_CONTEXT, *_keywords(own), *of_runs.values(), *_parameters(_shared).values()]
+    wants_session, group = own.pop("session", None), own.get("options")
+    of_runs = declared(group.annotation) if group is not None else {}
+    consent = [CONSENT] if group is not None else []
+    parameters = [CONTEXT, *read_parameters(own.values()), *read_parameters([*consent, *OUTPUT])]
 
     @functools.wraps(command)
     def run(ctx: typer.Context, quiet: bool, debug: bool, **values: Any) -> int:
         session: Session = ctx.find_root().obj
         session.quiet, session.debug = session.quiet or quiet, session.debug or debug
         session.subcommand = ctx.invoked_subcommand or ""
-        chosen = {k: values.pop(k) for k in of_runs}
+        if group is not None:
+            del values["allow_code"]
+            given = {name: values.pop(name) for name in of_runs}
+            values["options"] = {k: of_runs[k][1].default if v is None else v for k, v in given.items()}
+        if wants_session:
+            values["session"] = session
         try:
-            if wants_options:
-                values["options"] = run_options(**chosen)
-            if wants_session:
-                values["session"] = session
             return command(**values)
         except (Exception, KeyboardInterrupt) as error:
             return explain(error, session)
@@ -59,15 +61,3 @@ def verb(command: Command) -> Command:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
-
-
-_CONTEXT = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    found = inspect.signature(function, eval_str=True).parameters
-    return dict(zip(found, _keywords(found), strict=True))
-
-
-def _keywords(parameters: Mapping[str, inspect.Parameter]) -> list[inspect.Parameter]:
-    return [strictly(p.replace(kind=inspect.Parameter.KEYWORD_ONLY)) for p in parameters.values()]
