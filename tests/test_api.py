@@ -171,7 +171,7 @@ def test_a_wrong_mode_or_budget_is_refused_before_anything_is_loaded(attack, opt
 def test_mode_and_budget_become_parameters(options, params, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        sys.modules["unshaken.api.attack"], "run_plan", lambda model, data, plan, *a, **k: seen.extend(plan)
+        sys.modules["unshaken.api.audit"], "run_plan", lambda model, data, plan, *a, **k: seen.extend(plan)
     )
     unshaken.attack("demo", "demo", "auto:steps=9", norm="l2", eps="0.5", **options)
     assert seen == [{"method": "auto", "params": {"steps": 9, **params}, "norm": "l2", "eps": [0.5]}]

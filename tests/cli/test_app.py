@@ -209,8 +209,7 @@ class Terminal:
 
 
 def listen(monkeypatch, *, quiet=False):
-    from unshaken.cli.progress import progress
-    from unshaken.cli.session import Session
+    from unshaken.cli.session import Session, progress
 
     terminal = Terminal(sys.stderr)
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -16,11 +16,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unshaken.api.options import check_options
-from unshaken.api.screening import parse_against
+from unshaken.api.detect import parse_against
+from unshaken.api.job import check_options
 from unshaken.cli.app import app
-from unshaken.cli.failures import explain
-from unshaken.cli.session import Session
+from unshaken.cli.session import Session, explain
 from unshaken.core.device import find_device
 from unshaken.core.errors import UnshakenError
 from unshaken.core.numbers import LARGEST, LARGEST_SEED

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unshaken.api.job import prepare_run
-from unshaken.api.options import check_options
+from unshaken.api.job import check_options, prepare_run
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.run import execute, load_plan, read_config, split
 from unshaken.run.split import NUMBERS, check_part, parse_part, shard_size, shards_of_part

@@ -31,7 +31,7 @@ IMAGES_A_PASS = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What was asked, checked.
+    """A checked request of `explain`.
 
     Args:
         models: SPECs or objects.

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unshaken.api.holistic_record import SETS, begin_record, known_model, make_record
-from unshaken.api.holistic_steps import Aspects, Steps
-from unshaken.api.job import default_out
-from unshaken.api.options import check_options
+from unshaken.api.holistic_steps import SETS, Aspects, Steps, begin_record, known_model, make_record
+from unshaken.api.job import check_options, default_out
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.options import Options
@@ -30,7 +28,6 @@ from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
 from unshaken.tasks.zero_shot.captions import Captions, read_captions
 from unshaken.tasks.zero_shot.choices import Choose
-from unshaken.tasks.zero_shot.model_factors import ModelFactors
 from unshaken.tasks.zero_shot.record import HolisticRecord, ModelRecord
 from unshaken.tasks.zero_shot.rows import write_rows
 from unshaken.tasks.zero_shot.visual_factors import check_factors, read_factors
@@ -89,7 +86,7 @@ def holistic(
     The aspects: visual factors, shape bias, abnormal images, calibration, retrieval, corruptions that know depth. Runs
     of `audit`, `detect` and `explain` below one directory hold the rows and stay readable by themselves; all figures
     are read from rows, and one page shows them. All models are loaded once before any work, one after another, so that
-    one that cannot be loaded or has other weights than before is told at once. What is finished is not done again.
+    one that cannot be loaded or has other weights than before is refused at once. What is finished is not done again.
 
     Args:
         candidates: name to model, with its declared factors.
@@ -127,7 +124,14 @@ def holistic(
         download=download, save_examples=0,
     )  # fmt: skip
     declared = check_candidates(candidates)
-    _check(declared, baseline, asked, choices)
+    families = sorted({f.line for f in declared.values()})
+    if baseline and baseline not in families:
+        raise ParameterError(f"no model is of the family {baseline!r}; the families are {', '.join(families)}")
+    if asked < 1 or choices < 2:
+        raise ParameterError(f"asked={asked} must be 1 or more, and choices={choices} must be 2 or more")
+    for name in shifts or ():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
+            raise ParameterError(f"the name {name!r} of a shifted set must be letters, digits, dots and hyphens")
     specs = [c.model for c in candidates.values() if isinstance(c.model, str)]
     with call(specs, data, cue_data, fitting, dict(shifts or {}), photos, against):
 
@@ -138,7 +142,7 @@ def holistic(
         aspects = Aspects(
             dataset=dataset,
             plan=load_plan(plan),
-            shifts={_folder(name): opened(source) for name, source in (shifts or {}).items()},
+            shifts={name: opened(source) for name, source in (shifts or {}).items()},
             against=[against] if isinstance(against, str) else list(against),
             fitting=opened(fitting),
             cues=parse_method(cues, "explain") if isinstance(cues, str) else cues,
@@ -182,7 +186,7 @@ def _compare(
             opened = open_candidate(place, name, candidates[name], record.classes, download=download)
             return opened, known_model(run, record, opened)
 
-        left = [name for name in candidates if not load(name)[1].done]  # what cannot be loaded is told before any work
+        left = [name for name in candidates if not load(name)[1].done]  # refuse before any work what cannot be loaded
         for name in left:
             opened, known = load(name)
             steps.all(opened, known)
@@ -196,14 +200,6 @@ def _compare(
     return Holistic(run, figures, page)
 
 
-def _check(declared: Mapping[str, ModelFactors], baseline: str, asked: int, choices: int) -> None:
-    families = sorted({f.line for f in declared.values()})
-    if baseline and baseline not in families:
-        raise ParameterError(f"no model is of the family {baseline!r}; the families are {', '.join(families)}")
-    if asked < 1 or choices < 2:
-        raise ParameterError(f"asked={asked} must be 1 or more, and choices={choices} must be 2 or more")
-
-
 def _check_shifts(factors: Mapping[str, Sequence[str]], aspects: Aspects) -> None:
     """Refuse sets without labels, and names that would stand for two things in the record or in a table of figures."""
     used = (
@@ -215,9 +211,3 @@ def _check_shifts(factors: Mapping[str, Sequence[str]], aspects: Aspects) -> Non
             raise DataError(f"the shifted set {name!r} has no labels: accuracy and calibration need them")
         if other := used.get(name):
             raise ParameterError(f"the shifted set {name!r} has the name of {other}: rename the set")
-
-
-def _folder(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
-        raise ParameterError(f"the name {name!r} of a shifted set must be letters, digits, dots and hyphens")
-    return name

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unshaken.cli.advice import epilog
-from unshaken.cli.complete import complete_detector
-from unshaken.cli.mark import mark
+from unshaken.cli.complete import complete_methods
 from unshaken.cli.options import (
     Accept,
     AllowCode,
@@ -25,15 +24,15 @@ from unshaken.cli.options import (
     Seed,
     Workers,
 )
-from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
 from unshaken.cli.verb import verb
 from unshaken.core.options import COUNT, SHARE, Option, Options
 
 if TYPE_CHECKING:
-    from unshaken.detect import DetectorSet
+    pass
+
 
 app = typer.Typer(
     name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect")
@@ -44,7 +43,38 @@ DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
 USUAL = 0.95
 """Minimum share of normal images to accept."""
 
-app.command("mark")(mark)
+
+@app.command("mark")
+@verb
+def mark(
+    session: Session,
+    data: Data,
+    method: Annotated[
+        str,
+        Option(
+            "A watermark: spread-spectrum or dct, whose parameters are the key, or with --detectors a fitted one.",
+            "NAME[:k=v,...]",
+        ),
+    ],
+    out: Annotated[str, Option("Folder for the PNG files.", "DIR")],
+    detectors: Annotated[
+        str | None, Option("Folder of 'detect fit' with the trained networks of a learned-watermark.", "DETECTORS")
+    ] = None,
+    limit: Annotated[int | None, Option("Images at most: seeded, stratified.", "N")] = None,
+    seed: Annotated[int, Option("Decides which images --limit takes.", "S")] = 0,
+    download: Download = False,
+) -> int:
+    """Set a watermark on images, as PNG files that 'folder:DIR' reads as data.
+
+    The detector of the same name and parameters finds them. Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.mark import RECORD
+    from unshaken.api.mark import mark as set_mark
+
+    with progress(session):
+        folder = set_mark(data, method, out=out, detectors=detectors, limit=limit, seed=seed, download=download)
+    print_line(f"images: {out} ({len(folder.read_json(RECORD)['images'])} PNG files)")
+    return 0
 
 
 @app.command("fit", epilog=epilog("detect"))
@@ -59,7 +89,7 @@ def fit(
         Option(
             f"Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. Default: {', '.join(DEFAULT)}.",
             "NAME[:k=v,...]",
-            complete=complete_detector,
+            complete=complete_methods("detect"),
         ),
     ] = None,
     keep: Annotated[
@@ -99,7 +129,8 @@ def fit(
             download=download,
         )
         done.detector_set.save(out)
-    _show_result(session, done.detector_set, accept or USUAL, json)
+    fitted_set = done.detector_set
+    _show(session, {label: fitted_set.threshold(label, accept or USUAL) for label in fitted_set.detectors}, json)
     if not json:
         print_line(f"detectors: {out}")
     for bad in done.bad[:FEW]:
@@ -227,10 +258,6 @@ def drift(
             alarm = "no alarm" if one.alarm is None else f"ALARM at sample {one.alarm + 1}"
             console().print(f"{label}: {alarm}; accepted by windows of {window}: {', '.join(shares)}", soft_wrap=True)
     return GATE_FAILED if any(one.alarm is not None for one in found.values()) else 0
-
-
-def _show_result(session: Session, detector_set: DetectorSet, accept: float, json: bool) -> None:
-    _show(session, {label: detector_set.threshold(label, accept) for label in detector_set.detectors}, json)
 
 
 def _show(session: Session, found: dict[str, Any], json: bool) -> None:

@@ -10,8 +10,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING, Annotated
 
 from unshaken.cli.options import Json
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
 from unshaken.core.options import Option

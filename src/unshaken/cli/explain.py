@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import typer
-
-from unshaken.cli.complete import complete_explanation, complete_map_metric
+from unshaken.cli.complete import complete_methods
 from unshaken.cli.options import AllowCode, BatchSize, Device, Download, Engine, Json, Limit, Resume, Seed, Workers
-from unshaken.cli.outcome import BAD_SAMPLES, FEW
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
-from unshaken.cli.show import print_json, print_line, printable
+from unshaken.cli.runs import name_bad_samples
+from unshaken.cli.session import Session, progress
+from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.options import COUNT, Argument, Option
@@ -26,7 +23,7 @@ def explain(
             "Attribution or analysis and its parameters, e.g. gradcam or smoothgrad:samples=20; "
             "see 'unshaken list explain'.",
             "NAME[:k=v,...]...",
-            complete=complete_explanation,
+            complete=complete_methods("explain", without="explain/metrics"),
         ),
     ],
     model: Annotated[
@@ -47,7 +44,7 @@ def explain(
         Option(
             "Metric that judges the maps, beside a random map's. May be repeated.",
             "NAME[:k=v,...]",
-            complete=complete_map_metric,
+            complete=complete_methods("explain/metrics"),
         ),
     ] = None,
     boxes: Annotated[str | None, Option("Parquet or CSV file of the objects' boxes: id, x, y, w, h.", "FILE")] = None,
@@ -104,16 +101,14 @@ def explain(
                 print_line(f"  {remark}")
     if not json:
         print_line(f"report: {result.run}/report.html")
-    for bad in record.bad_samples[:FEW]:
-        typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
-    return BAD_SAMPLES if record.bad_samples else 0
+    return name_bad_samples(record.bad_samples)
 
 
 def _examples(
     session: Session, run: str, names: list[str], others: list[str], *, model: list[str] | None, **options: Any
 ) -> int:
     """Explain the examples that an audit kept."""
-    from unshaken.api.explain_audit import explain_audit
+    from unshaken.api.explain import explain_audit
 
     if others or len(names) > 1 or len(model or ()) > 1:
         what = f"{others[0]} out" if others else "all but one method and one model out"

@@ -1,15 +1,14 @@
-"""`unshaken generate`: fit, sample, dataset, measure and directions."""
+"""`unshaken generate fit|sample|dataset|measure|directions`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unshaken.cli.generate_directions import find_directions
-from unshaken.cli.options import Data, Download, Json
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.options import AllowCode, Data, Download, Json, Model
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
@@ -18,6 +17,8 @@ from unshaken.core.options import Option
 app = typer.Typer(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
 Device = Annotated[str, Option("Device to compute on.", "auto|cpu|cuda|mps")]
+ModelFile = Annotated[str, Option("What generate fit wrote.", "FILE")]
+Levels = Annotated[int | None, Option("Levels of noise. Default: the method's.", "N")]
 
 
 @app.command("fit")
@@ -50,7 +51,7 @@ def fit_(
     fitting = Fitting(steps=steps, batch_size=batch_size, lr=lr, seed=seed)
     with progress(session):
         fitted = fit_generator(
-            data, method, out=_place(out), conditional=conditional, limit=limit, fitting=fitting, width=width,
+            data, method, out=out, conditional=conditional, limit=limit, fitting=fitting, width=width,
             device=device, download=download,
         )  # fmt: skip
     last = fitted.losses[-50:]
@@ -68,11 +69,11 @@ def fit_(
 @verb
 def sample_(
     session: Session,
-    model: Annotated[str, Option("What generate fit wrote.", "FILE")],
+    model: ModelFile,
     n: Annotated[int, Option("Number of images.", "N")] = 16,
     classes: Annotated[str, Option("Classes by number, in turn; of a conditional model.", "all|C,C,...")] = "all",
     guidance: Annotated[float, Option("0 ignores the class, 1 takes it as it is.", "W")] = 1.0,
-    steps: Annotated[int | None, Option("Levels of noise. Default: the method's.", "N")] = None,
+    steps: Levels = None,
     seed: Annotated[int, Option("Image i follows from it and i alone.", "S")] = 0,
     out: Annotated[str, Option("Folder for the PNG files.", "DIR")] = "runs/generated",
     device: Device = "auto",
@@ -86,7 +87,7 @@ def sample_(
 
     with progress(session):
         made = sample_generator(
-            model, n, out=_place(out), classes=_classes(classes), guidance=guidance, steps=steps, seed=seed,
+            model, n, out=out, classes=_classes(classes), guidance=guidance, steps=steps, seed=seed,
             device=device,
         )  # fmt: skip
     if json:
@@ -102,7 +103,7 @@ def sample_(
 @verb
 def dataset_(
     session: Session,
-    model: Annotated[str, Option("What generate fit wrote.", "FILE")],
+    model: ModelFile,
     n: Annotated[int, Option("Number of images.", "N")],
     out: Annotated[str, Option("The set's file, parquet.", "FILE")],
     classes: Annotated[str, Option("Classes by number, in turn.", "all|C,C,...")] = "all",
@@ -112,7 +113,7 @@ def dataset_(
     source: Annotated[str | None, Option("Labelled real images to vary.", "SPEC")] = None,
     strength: Annotated[float, Option("In (0, 1]: how much of an image is made anew.", "S")] = 0.5,
     guidance: Annotated[float, Option("Strength of the class; 1 takes it as it is.", "W")] = 1.0,
-    steps: Annotated[int | None, Option("Levels of noise. Default: the method's.", "N")] = None,
+    steps: Levels = None,
     filter_model: Annotated[str | None, Option("Classifier that checks every image.", "SPEC")] = None,
     confidence: Annotated[float, Option("Least probability that --filter-model gives the class.", "P")] = 0.5,
     held_out: Annotated[str | None, Option("Images not to be repeated, such as the test set.", "SPEC")] = None,
@@ -127,11 +128,11 @@ def dataset_(
 
     Exit codes: 0 success, 2 wrong usage or bad input.
     """
-    from unshaken.api.generate_set import generate_set
+    from unshaken.api.generate import generate_set
 
     with progress(session):
         made = generate_set(
-            model, n, out=_place(out), classes=_classes(classes), condition=condition, source=source,
+            model, n, out=out, classes=_classes(classes), condition=condition, source=source,
             strength=strength, guidance=guidance, steps=steps, seed=seed, filter_model=filter_model,
             confidence=confidence, held_out=held_out, device=device, download=download,
         )  # fmt: skip
@@ -192,13 +193,49 @@ def measure_(
     return 0
 
 
-app.command("directions")(find_directions)
+@app.command("directions")
+@verb
+def find_directions(
+    session: Session,
+    generator: Annotated[str, Option("What generate fit wrote, diffusers:DIR or py:FILE:FACTORY.", "FILE|SPEC")],
+    data: Data,
+    model: Model,
+    out: Annotated[str, Option("The file, safetensors; a PNG beside it.", "FILE")],
+    k: Annotated[int, Option("Number of directions to find.", "N")] = 8,
+    amplitude: Annotated[float, Option("Ends, in deviations of the codes.", "A")] = 1.5,
+    most_changed: Annotated[float, Option("Share of images whose class a direction may change.", "SHARE")] = 0.1,
+    limit: Annotated[int, Option("Number of images at most.", "N")] = 1000,
+    seed: Annotated[int, Option("Random seed of the subset and the codes.", "S")] = 0,
+    device: Device = "auto",
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Find directions along which a generator changes images, without those that change the class.
 
+    Model is a reference classifier, not the one to be attacked or trained. The attack natra and the recipe
+    natra-training take the file.
 
-def _place(out: str) -> str:
-    if not out:
-        raise ParameterError("--out is empty: name a place to write to")
-    return out
+    Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.natural import find_natural_directions
+
+    with progress(session):
+        found = find_natural_directions(
+            generator, data, model, out=out, k=k, amplitude=amplitude, most_changed=most_changed, limit=limit,
+            seed=seed, device=device, download=download,
+        )  # fmt: skip
+    if json:
+        print_json({"file": out, "images": found.images, "directions": found.table()})
+        return 0
+    for row in found.table():
+        kept = "kept" if row["kept"] else "left out"
+        print_line(
+            f"direction {row['direction']}: {kept}, changes {row['changed']:.1%} of classes; moves {row['statistic']} "
+            f"(correlation {row['correlation']:+.2f})"
+        )
+    print_line(f"directions: {out} (grid: {Path(out).with_suffix('.png')})")
+    return 0
 
 
 def _classes(text: str) -> tuple[int, ...] | None:

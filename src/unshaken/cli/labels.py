@@ -1,4 +1,4 @@
-"""`unshaken labels`: find, train, review, estimate."""
+"""`unshaken labels find|train|estimate`, and the review of labels."""
 
 from __future__ import annotations
 
@@ -6,35 +6,90 @@ from typing import Annotated
 
 import typer
 
-from unshaken.cli.complete import complete_data
-from unshaken.cli.label_exchange import agree, export, import_
-from unshaken.cli.label_review import open_store, review
-from unshaken.cli.label_training import train_in_spite
-from unshaken.cli.label_versions import compare
+from unshaken.cli.complete import complete_data, names
+from unshaken.cli.harden import train, training_options
+from unshaken.cli.label_review import agree, compare, export, import_, open_store, review
 from unshaken.cli.options import (
+    START_MODEL,
     AllowCode,
+    Data,
     Database,
     Device,
     Download,
     Engine,
+    Epochs,
     Json,
+    LearningRate,
     Limit,
+    NewHead,
+    Out,
     Resume,
     ReviewName,
     Run,
     Seed,
+    Set,
+    StepSize,
+    TrainingDevice,
+    TrainingLimit,
+    TrainingSeed,
+    TrainingTrack,
+    TrainingWorkers,
     Workers,
 )
-from unshaken.cli.outcome import BAD_SAMPLES, FEW
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
-from unshaken.cli.show import print_json, print_line, printable
+from unshaken.cli.runs import name_bad_samples
+from unshaken.cli.session import Session, progress
+from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.options import COUNT, Option
 
+USUAL = "elr"
+"""The recipe unless another is asked for."""
+
+
 app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
-app.command("train")(train_in_spite)
+
+
+@app.command("train")
+@verb
+def train_in_spite(
+    session: Session,
+    data: Data,
+    recipe: Annotated[
+        list[str] | None,
+        Option(
+            f"Training recipe: {', '.join(names('harden/recipes/noisy_labels'))}; others of 'unshaken list harden' "
+            "beside it. May be repeated. Default: elr.",
+            "NAME[:k=v,...]",
+        ),
+    ] = None,
+    model: Annotated[str, START_MODEL] = "small-cnn",
+    out: Out = None,
+    resume: Resume = False,
+    epochs: Epochs = None,
+    batch_size: StepSize = None,
+    lr: LearningRate = None,
+    seed: TrainingSeed = 0,
+    set_: Set = None,
+    limit: TrainingLimit = None,
+    new_head: NewHead = False,
+    device: TrainingDevice = "auto",
+    workers: TrainingWorkers = None,
+    track: TrainingTrack = None,
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Train a model on labels of which some are wrong; the same as `unshaken harden` with a recipe for noisy labels.
+
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some images were unreadable.
+    """
+    training = training_options(set_ or [], epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+    execution = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}
+    execution |= {"limit": limit, "new_head": new_head}
+    return train(session, model, data, recipe or [USUAL], out, {**execution, **training}, as_json=json)
+
+
 app.command("review")(review)
 app.command("export")(export)
 app.command("import")(import_)
@@ -135,9 +190,7 @@ def find(
             print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
     if not json:
         print_line(f"report: {result.run}/report.html")
-    for bad in record["bad_samples"][:FEW]:
-        typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
-    return BAD_SAMPLES if record["bad_samples"] else 0
+    return name_bad_samples(record["bad_samples"])
 
 
 def _find_kind(
@@ -182,11 +235,19 @@ def estimate(
 
     Without --verdicts they are those of the review in DIR.
     """
-    from unshaken.api.label_estimate import estimate_wrong
-    from unshaken.api.label_record import RECORD
+    from unshaken.api.label_record import RECORD, estimate_wrong
     from unshaken.store.run_dir import RunDir
 
-    figure = estimate_wrong(run, verdicts or _reviewed(run, db, name))
+    if verdicts is None:
+        from unshaken.serve.review.exchange import verdict_words  # needs the extra serve
+        from unshaken.serve.review.from_run import read_search
+
+        sample = read_search(RunDir(run)).review
+        with open_store(run, db) as store:
+            given: str | dict[str, str] = verdict_words(store.outcome(name), [] if sample is None else sample.ids)
+    else:
+        given = verdicts
+    figure = estimate_wrong(run, given)
     if json:
         print_json(figure.to_json())
     elif not session.quiet:
@@ -195,14 +256,3 @@ def estimate(
         counts = f"{round(figure.value * n):,} of {n:,}, {round(figure.low * n):,} to {round(figure.high * n):,}"
         print_line(f"wrong labels: {figure.value:.1%} ({ends}, {figure.interval}); that is {counts}")
     return 0
-
-
-def _reviewed(run: str, db: str | None, name: str) -> dict[str, str]:
-    """Verdicts of the review of a run's sample."""
-    from unshaken.serve.review.exchange import verdict_words
-    from unshaken.serve.review.from_run import read_search
-    from unshaken.store.run_dir import RunDir
-
-    record = read_search(RunDir(run)).review
-    with open_store(run, db) as store:
-        return verdict_words(store.outcome(name), [] if record is None else record.ids)

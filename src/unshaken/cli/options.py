@@ -18,8 +18,8 @@ OWN = {name: replace(option, panel=None) for name, option in RUN.items()}
 """The same outside the panels of the help of runs."""
 
 Json = Annotated[bool, Option("Print JSON instead of tables.")]
-Quiet = Annotated[bool, Option("Show no progress bars and no tables, only warnings.", flags="--quiet,-q")]
-Debug = Annotated[bool, Option("Show the traceback of an error.")]
+QUIET = Option("Show no progress bars and no tables, only warnings.", flags="--quiet,-q")
+DEBUG = Option("Show the traceback of an error.")
 Data = Annotated[
     str,
     Option("Images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.", "SPEC", complete=complete_data),
@@ -62,6 +62,11 @@ Detectors = Annotated[str, Option("Folder written by 'unshaken detect fit'.", "D
 Accept = Annotated[float | None, Option("Share of normal images that is accepted at least (0.95).", "SHARE", SHARE)]
 
 # of training, in panels of their own
+START_MODEL = Option(
+    "Architecture with new weights (small, small-cnn, new:torchvision:NAME), or a model to fine-tune.",
+    "ARCH|SPEC",
+    complete=complete_model,
+)
 Out = Annotated[str | None, Option("Run directory. Default: a new folder in runs/.", "DIR")]
 Epochs = Annotated[int | None, Option("Number of epochs. Default: 10.", "N", (1, 1_000_000), panel="Training")]
 StepSize = Annotated[int | None, Option("Number of images per step. Default: 128.", "N", BATCH, panel="Training")]

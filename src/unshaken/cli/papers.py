@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unshaken.cli.options import Download, Json
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.options import OWN, Download, Json
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import SEED, Argument, Option
+from unshaken.core.options import Argument, Option
 
 if TYPE_CHECKING:
     from unshaken.papers import PaperResult
@@ -23,6 +22,10 @@ Scale = Annotated[
         "quick|full",
     ),
 ]
+Slug = Annotated[str, Argument("Name of the paper; see 'unshaken papers list'.", "SLUG")]
+Seed = Annotated[int, OWN["seed"]]
+OwnData = Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")]
+OwnModel = Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")]
 app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
@@ -45,12 +48,12 @@ def list_(json: Json = False) -> int:
 @app.command("freeze")
 @verb
 def freeze_(
-    slug: Annotated[str, Argument("Name of the paper; see 'unshaken papers list'.", "SLUG")],
+    slug: Slug,
     out: Annotated[str, Option("Run directory of the coming run.", "DIR")],
     scale: Scale = "quick",
-    seed: Annotated[int, Option("Random seed of the run.", "S", SEED)] = 0,
-    data: Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")] = None,
-    model: Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")] = None,
+    seed: Seed = 0,
+    data: OwnData = None,
+    model: OwnModel = None,
 ) -> int:
     """Write down rules and settings before a run; its result then names their digest, and any later change shows."""
     from unshaken.papers import freeze
@@ -64,12 +67,12 @@ def freeze_(
 @verb
 def run(
     session: Session,
-    slug: Annotated[str, Argument("Name of the paper; see 'unshaken papers list'.", "SLUG")],
+    slug: Slug,
     scale: Scale = "quick",
-    seed: Annotated[int, Option("Random seed of the run.", "S", SEED)] = 0,
+    seed: Seed = 0,
     out: Annotated[str | None, Option("Run directory.", "DIR")] = None,
-    data: Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")] = None,
-    model: Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")] = None,
+    data: OwnData = None,
+    model: OwnModel = None,
     download: Download = False,
     json: Json = False,
 ) -> int:

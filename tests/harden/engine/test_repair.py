@@ -13,7 +13,7 @@ from PIL import Image
 import unshaken
 from unshaken import api
 from unshaken.cli import main
-from unshaken.cli.repair import costs
+from unshaken.cli.harden import costs
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.in_memory import InMemory
