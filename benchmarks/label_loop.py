@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from unshaken import audit, harden
-from unshaken.api.label_estimate import read_estimate
+from unshaken.api.label_record import read_estimate
 from unshaken.api.label_versions import compare_labels
 from unshaken.api.labels import estimate_wrong, find_labels
 from unshaken.data import load_data

@@ -1,6 +1,5 @@
 """The public functions: signatures, wrong keywords, mode and budget, names, models of one image."""
 
-import dataclasses
 import inspect
 import json
 import sys
@@ -14,8 +13,8 @@ from torch import nn
 
 import unshaken
 from unshaken import api, detect
-from unshaken.api.options import Options, RunOptions
 from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.core.options import declared
 from unshaken.data import subset
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import forget_models
@@ -27,9 +26,10 @@ VERBS = (unshaken.audit, unshaken.attack, unshaken.certify, unshaken.detect)
 @pytest.mark.parametrize("verb", VERBS, ids=lambda v: v.__name__)
 def test_every_option_of_a_run_is_a_keyword_of_every_verb(verb):
     shown = inspect.signature(verb).parameters
-    for field in dataclasses.fields(Options):
-        assert shown[field.name].kind is inspect.Parameter.KEYWORD_ONLY
-        assert shown[field.name].default == field.default
+    for name, (kind, option) in declared().items():
+        assert shown[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert shown[name].default == option.default
+        assert shown[name].annotation == kind
     assert not any(p.kind is p.VAR_KEYWORD for p in shown.values())
 
 
@@ -43,12 +43,36 @@ def test_no_function_swallows_a_keyword(name):
         assert [p.name for p in shown if f" {p.name}: " not in documented] == []
 
 
-@pytest.mark.parametrize(("record", "typed"), [(Options, RunOptions), (Training, TrainingOptions)])
-def test_the_types_of_keywords_are_those_of_the_record(record, typed):
-    names = [f.name for f in dataclasses.fields(record)] if dataclasses.is_dataclass(record) else record.model_fields
-    assert list(typing.get_type_hints(typed)) == list(names)
-    if record is Options:
-        assert typing.get_type_hints(typed) == typing.get_type_hints(record)
+def test_the_types_of_keywords_are_those_of_the_record():
+    assert list(typing.get_type_hints(TrainingOptions)) == list(Training.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit": 0}, "limit 0 must be from 1 to 1,000,000,000"),
+        ({"seed": -1}, "seed -1 must be from 0"),
+        ({"batch_size": 0}, "batch size 0 must be from 1 to 1,000,000"),
+        ({"batch_size": "big"}, "batch size 'big' must be a whole number from 1 to 1,000,000"),
+        ({"eot": 1.5}, "eot 1.5 must be a whole number from 1 to 10,000"),
+        ({"save_examples": -2}, "number of pictures or maps kept -2 must be from -1 to 10,000,000"),
+        ({"workers": True}, "workers True must be a whole number from 1 to 1,024"),
+        ({"name": ""}, "name '' must be 1 to 100 printable characters"),
+        ({"on_error": "ignore"}, "on-error 'ignore' is not one of record, stop"),
+        ({"precision": "fp8"}, "precision 'fp8' is not one of fp32, bf16"),
+        ({"share": True}, "a shared run needs an --out that all processes see"),
+        ({"part": "1/2", "gates": ["no-regression"]}, "gate is for a whole run, and part 1/2 computes only a part"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_its_declaration(options, message):
+    with pytest.raises(ParameterError) as caught:
+        unshaken.audit("demo", "demo", **options)
+    assert message in str(caught.value)
+
+
+def test_the_description_of_an_option_is_that_of_the_command_line():
+    assert "resume: Resume the run in `out`.\n" in inspect.getdoc(unshaken.audit)
+    assert "save_examples: Number of example images to save per condition" in inspect.getdoc(unshaken.audit)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +171,7 @@ def test_a_wrong_mode_or_budget_is_refused_before_anything_is_loaded(attack, opt
 def test_mode_and_budget_become_parameters(options, params, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        sys.modules["unshaken.api.attack"], "run_plan", lambda model, data, plan, *a, **k: seen.extend(plan)
+        sys.modules["unshaken.api.audit"], "run_plan", lambda model, data, plan, *a, **k: seen.extend(plan)
     )
     unshaken.attack("demo", "demo", "auto:steps=9", norm="l2", eps="0.5", **options)
     assert seen == [{"method": "auto", "params": {"steps": 9, **params}, "norm": "l2", "eps": [0.5]}]

@@ -13,7 +13,7 @@ from typing import Any
 from docstrings import to_rest
 
 import unshaken
-from unshaken.cli.schema import bounds_of, default_of, type_of
+from unshaken.cli.list import bounds_of, default_of, type_of
 from unshaken.core.registry import Method, list_methods
 from unshaken.core.sources import sources_of
 

@@ -18,15 +18,12 @@ from unshaken.core.version import __version__
 
 if TYPE_CHECKING:
     from unshaken import detect
-    from unshaken.api.attack import attack
-    from unshaken.api.audit import Audit, audit
-    from unshaken.api.certify import certify
-    from unshaken.api.compare import compare
+    from unshaken.api.audit import Audit, attack, audit, certify
     from unshaken.api.corrupt import corrupt
     from unshaken.api.explain import explain
     from unshaken.api.fool import fool
     from unshaken.api.harden import harden
-    from unshaken.api.merge import merge
+    from unshaken.api.results import compare, merge
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
     from unshaken.data import load_data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import shlex
 import subprocess
@@ -14,7 +13,8 @@ import pytest
 
 from unshaken import api
 from unshaken.cli.advice import ADVICE, EXAMPLES
-from unshaken.cli.options.run import run_options
+from unshaken.cli.app import build_command
+from unshaken.core.options import declared
 from unshaken.core.progress import track
 from unshaken.store import run_dir as store
 
@@ -69,8 +69,27 @@ def test_audit_and_attack_have_the_options_of_a_run(unshaken):
 
 
 def test_every_option_of_a_run_in_python_is_one_here():
-    declared, defaults = run_options(), api.Options()
-    assert declared == {field.name: getattr(defaults, field.name) for field in dataclasses.fields(defaults)}
+    shown = {option.name: option.default for option in build_command().commands["audit"].params}
+    for name, (_, option) in declared().items():
+        assert shown[name] == (None if name == "gates" else option.default)
+
+
+def test_every_option_of_a_run_is_passed_on(unshaken, place, monkeypatch):
+    class Stop(Exception):
+        """What ends the command."""
+
+    def record(*_, **options):
+        given.update(options)
+        raise Stop
+
+    given = {}
+    monkeypatch.setattr(api, "audit", record)
+    unshaken(f"{AUDIT} --gate 'clean.accuracy >= 0.5' --save-examples all --batch-size 7 --share --eot 3")
+    chosen = {"gates": ["clean.accuracy >= 0.5"], "save_examples": -1, "batch_size": 7, "share": True, "eot": 3}
+    usual = {name: option.default for name, (_, option) in declared().items()}
+    plain = {name: value for name, value in given.items() if name not in ("out", "limit", "seed", "device")}
+    assert plain == {name: value for name, value in {**usual, **chosen}.items() if name in plain}
+    assert given.keys() == usual.keys()
 
 
 def test_version(unshaken):
@@ -190,8 +209,7 @@ class Terminal:
 
 
 def listen(monkeypatch, *, quiet=False):
-    from unshaken.cli.progress import progress
-    from unshaken.cli.session import Session
+    from unshaken.cli.session import Session, progress
 
     terminal = Terminal(sys.stderr)
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import Field
 
-from unshaken.cli.complete import complete_attack, complete_data, complete_model, complete_plan, complete_room
+from unshaken.cli.complete import complete_data, complete_methods, complete_model, complete_plan, complete_room
 from unshaken.core.registry import list_methods, register, unregister
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
@@ -72,9 +72,9 @@ def test_completion_offers_what_there_is():
     }
     assert {n.rstrip(":") for n in complete_data("")} <= {"demo", *SOURCES, *NAMED}
     assert {f"{k}:" for k in SOURCES} <= set(complete_data(""))
-    assert complete_attack("") == [m.name for m in list_methods("attack")]
+    assert complete_methods("attack")("") == [m.name for m in list_methods("attack")]
     assert set(complete_room("")) == {m.room for m in list_methods()}
-    assert complete_attack("pg") == [m.name for m in list_methods("attack") if m.name.startswith("pg")]
+    assert complete_methods("attack")("pg") == [m.name for m in list_methods("attack") if m.name.startswith("pg")]
 
 
 def test_completion_of_plans_offers_yaml_files(place):

@@ -16,15 +16,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unshaken.api.options import Options
-from unshaken.api.screening import parse_against
+from unshaken.api.detect import parse_against
+from unshaken.api.job import check_options
 from unshaken.cli.app import app
-from unshaken.cli.failures import explain
-from unshaken.cli.options.run import run_options
-from unshaken.cli.session import Session
+from unshaken.cli.session import Session, explain
 from unshaken.core.device import find_device
 from unshaken.core.errors import UnshakenError
 from unshaken.core.numbers import LARGEST, LARGEST_SEED
+from unshaken.core.options import declared
 from unshaken.core.registry import list_methods, parse_method
 from unshaken.data.shards import _spread
 from unshaken.data.spec import divide, existing, options_of
@@ -158,9 +157,10 @@ def test_an_option_is_taken_or_refused(command, option):
         for value in found if isinstance(found, list | tuple) else [found]:
             assert not isinstance(value, str) or value.strip()
             assert not isinstance(value, int | float) or (math.isfinite(value) and abs(value) <= LARGEST_SEED)
-        names = run_options.__annotations__.keys() - {"return"}
-        if names <= context.params.keys():
-            refused(lambda: Options(**run_options(**{n: context.params[n] for n in names})))
+        usual = {name: option.default for name, (_, option) in declared().items()}
+        if usual.keys() <= context.params.keys():
+            given = {n: value for n in usual if (value := context.params[n]) is not None}
+            refused(lambda: check_options(**given))
 
     one()
 

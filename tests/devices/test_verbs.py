@@ -7,14 +7,13 @@ import torch
 
 import unshaken
 from tests.devices.simulated import agree
-from unshaken.api.explain_audit import explain_audit
-from unshaken.api.generate import fit_generator, sample_generator
+from unshaken.api.detect import set_thresholds
+from unshaken.api.explain import explain_audit
+from unshaken.api.generate import fit_generator, generate_set, sample_generator
 from unshaken.api.generate_measure import measure_generated
-from unshaken.api.generate_set import generate_set
 from unshaken.api.holistic import holistic
 from unshaken.api.labels import find_labels
 from unshaken.api.natural import find_natural_directions
-from unshaken.api.screening import set_thresholds
 from unshaken.core import list_methods
 from unshaken.core.registry import find_method
 from unshaken.detect import fit

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from tests.processes import SERVER
-from unshaken.api import label_passes
+from unshaken.api import label_evidence
 from unshaken.api.labels import find_labels
 from unshaken.core.errors import RunError
 from unshaken.data import resident
@@ -127,7 +127,7 @@ def test_the_user_s_model_must_be_the_same_on_resuming(tmp_path):
 
 def test_another_process_refuses_other_data(tmp_path):
     data = images()
-    there = label_passes.Remade(
+    there = label_evidence.Remade(
         run=RunDir(tmp_path), data=images(seed=1), data_fingerprint=data.fingerprint, model="small-cnn",
         model_fingerprint=None, device="cpu", download=False, workers=1,
     )  # fmt: skip

@@ -11,8 +11,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from unshaken.api.job import prepare_run
-from unshaken.api.options import Options
+from unshaken.api.job import check_options, prepare_run
 from unshaken.core.consent import require_named
 from unshaken.core.errors import MissingExtra
 from unshaken.run import Job, load_plan, process_pool
@@ -36,7 +35,7 @@ def made(folder: str, data: str, shard_size: int = 16, kind: str = "local", *, s
         kind: of executor; `shared` for several processes that work on one run.
         stop: whether a bad sample ends it.
     """
-    options = Options(device="cpu", save_examples=2, on_error="stop" if stop else "record")
+    options = check_options(device="cpu", save_examples=2, on_error="stop" if stop else "record")
     job = prepare_run(RunDir(folder), "demo", data, load_plan(PLAN), options, [], "custom")
     return replace(
         job,

@@ -228,7 +228,7 @@ def test_no_doubt_lacks_a_test():
     list_methods()  # imports every method, and with it the kinds of flags that it raises
     importlib.import_module("unshaken.api.fool")  # and those of verbs that have tables of their own
     importlib.import_module("unshaken.api.generate")
-    importlib.import_module("unshaken.api.repair")
+    importlib.import_module("unshaken.api.harden")
     importlib.import_module("unshaken.tasks.detection.task")
     importlib.import_module("unshaken.tasks.segmentation.task")
     assert tested | elsewhere == set(KINDS)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.run import small_run
 from tests.run.small_run import made
-from unshaken.api.options import Options
+from unshaken.api.job import check_options
 from unshaken.core.errors import DataError, MissingExtra, RunError
 from unshaken.run import execute
 from unshaken.run.executor import shards_of
@@ -72,4 +72,4 @@ def test_a_worker_refuses_to_compute_with_other_settings(make, tmp_path, monkeyp
 def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"--engine ray needs the package 'ray'.*unshaken\[ray\]"):
-        Options(engine="ray")
+        check_options(engine="ray")

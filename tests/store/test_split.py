@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unshaken.api.job import prepare_run
-from unshaken.api.options import Options
+from unshaken.api.job import check_options, prepare_run
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.run import execute, load_plan
 from unshaken.store import split
@@ -26,7 +25,7 @@ def test_a_shard_of_very_large_images_is_bounded_by_its_memory(numbers):
 
 def test_a_run_that_was_begun_with_larger_shards_keeps_them(tmp_path, monkeypatch):
     def size():
-        plan, options = load_plan([]), Options(device="cpu", limit=20)
+        plan, options = load_plan([]), check_options(device="cpu", limit=20)
         return prepare_run(run, "demo", "demo", plan, options, [], "custom").config.shard_size
 
     run = RunDir(tmp_path)
@@ -50,7 +49,7 @@ def test_other_texts_are_refused(text):
     with pytest.raises(ParameterError, match="K/N with K from 1 to N"):
         parse_part(text)
     with pytest.raises(ParameterError, match="K/N with K from 1 to N"):
-        Options(part=text)
+        check_options(part=text)
 
 
 def test_more_parts_than_shards_are_refused():
@@ -64,7 +63,7 @@ def test_more_parts_than_shards_are_refused():
 )
 def test_a_part_takes_nothing_that_is_for_a_whole_run(option):
     with pytest.raises(ParameterError, match="for a whole run"):
-        Options(part="1/2", **option)
+        check_options(part="1/2", **option)
 
 
 @pytest.mark.parametrize(("part", "samples"), [("1/2", 24), ("2/2", 16), ("3/3", 8), (None, 40)])

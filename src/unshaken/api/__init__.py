@@ -1,27 +1,19 @@
-"""The public functions, one file per command; the command line calls the same functions."""
+"""The public functions, those of one subject in a file; the command line calls the same functions."""
 
-from unshaken.api.attack import attack
-from unshaken.api.audit import Audit, audit
-from unshaken.api.certify import certify
-from unshaken.api.compare import CompareResult, compare
-from unshaken.api.corrupt import corrupt
-from unshaken.api.detect import detect
-from unshaken.api.explain import ExplainResult, explain
-from unshaken.api.explain_audit import explain_audit
+from unshaken.api.audit import Audit, attack, audit, certify
+from unshaken.api.corrupt import WrittenCorruptions, corrupt, write_corrupted
+from unshaken.api.detect import detect, set_thresholds
+from unshaken.api.explain import ExplainResult, explain, explain_audit
 from unshaken.api.fool import FoolResult, fool
-from unshaken.api.generate import GenerateResult, fit_generator, sample_generator
+from unshaken.api.generate import GenerateResult, fit_generator, generate_set, sample_generator
 from unshaken.api.generate_measure import measure_generated
-from unshaken.api.generate_set import generate_set
-from unshaken.api.harden import harden
+from unshaken.api.harden import RepairResult, harden, plan_repair, repair
 from unshaken.api.holistic import Holistic, holistic
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.mark import mark
-from unshaken.api.merge import merge
 from unshaken.api.natural import NaturalDirections, find_natural_directions
-from unshaken.api.options import Options
-from unshaken.api.repair import RepairResult, plan_repair, repair
-from unshaken.api.screening import set_thresholds
-from unshaken.api.write_corrupted import WrittenCorruptions, write_corrupted
+from unshaken.api.results import CompareResult, compare, merge
+from unshaken.core.options import Options
 
 __all__ = [
     "Audit",

@@ -1,20 +1,23 @@
-"""`audit`: stress and attack a model, and keep rows, figures, flags and a report."""
+"""`audit`, `attack` and `certify`: run a plan, and keep rows, figures, flags and a report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Unpack
 
 from torch import nn
 
-from unshaken.api.job import default_out, prepare_run
-from unshaken.api.options import Options, RunOptions
+from unshaken.api.job import as_list, check_options, default_out, prepare_run
 from unshaken.api.tracking import log_run, open_log
+from unshaken.attack.engine.base import Attack
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
+from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
+from unshaken.core.options import Options
+from unshaken.core.registry import parse_method
 from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
@@ -23,6 +26,8 @@ from unshaken.report.gates.rehearsal import check_planned
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
 from unshaken.run import Job, execute, load_plan
+from unshaken.run.adapters import has_adapter
+from unshaken.run.adapters.certify import attacks_on, fields_for
 from unshaken.run.local import one_by_one
 from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
@@ -62,7 +67,7 @@ def audit(
     model: str | nn.Module | None = None,
     data: DataSource = "demo",
     plan: str | Sequence[Any] = "quick",
-    **options: Unpack[RunOptions],
+    **options: Unpack[Options],
 ) -> Audit:
     """Measure a model's accuracy under corruptions and attacks, and write a report.
 
@@ -80,7 +85,7 @@ def audit(
     Raises:
         UnshakenError: model, data, plan, gate or directory is wrong; the message says how to fix it.
     """
-    chosen = Options(**options)
+    chosen = check_options(**options)
     if model is None:
         return _audit_demo(data, plan, chosen)
     return run_plan(model, data, plan, chosen)
@@ -88,20 +93,20 @@ def audit(
 
 def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -> Audit:
     """Both embedded networks: the standard one in `out`, the robust one in a folder beside its rows."""
-    if options.name is not None:
-        raise ParameterError(f"name {options.name!r} is of one model: give --model, the default audits two")
-    if options.part is not None:
-        raise ParameterError(f"part {options.part} is of one run: give --model, the default audits two")
+    if options["name"] is not None:
+        raise ParameterError(f"name {options['name']!r} is of one model: give --model, the default audits two")
+    if options["part"] is not None:
+        raise ParameterError(f"part {options['part']} is of one run: give --model, the default audits two")
     check_gates_early(options)
-    out = str(options.out or default_out(None, data, plan))
-    if options.gates:  # they are of the second run
+    out = str(options["out"] or default_out(None, data, plan))
+    if options["gates"]:  # they are of the second run
         lines = load_plan(plan)
         check_gates_planned(prepare_run(RunDir(out), "demo:standard", data, lines, options, [], "custom"), options)
     robust = run_plan(
-        "demo:robust", data, plan, replace(options, out=f"{out}/robust", gates=(), baseline=None, register=None)
+        "demo:robust", data, plan, {**options, "out": f"{out}/robust", "gates": (), "baseline": None, "register": None}
     )
     beside = [robust.run.path.removeprefix(f"{out}/")]
-    return run_plan("demo:standard", data, plan, replace(options, out=out), beside=beside)
+    return run_plan("demo:standard", data, plan, {**options, "out": out}, beside=beside)
 
 
 def run_plan(
@@ -114,15 +119,15 @@ def run_plan(
     name: str | None = None,
 ) -> Audit:
     """Run a plan and write its report: what every verb with one model and one data set ends in."""
-    run = RunDir(options.out or default_out(model, data, name or plan))
+    run = RunDir(options["out"] or default_out(model, data, name or plan))
     baseline, log = check_gates_early(options), open_log(options, model)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, beside, plan_name)
     check_gates_planned(job, options)
-    execute(job, resume=options.resume)
-    made = make_report(run, baseline=baseline, gates=options.gates)
+    execute(job, resume=options["resume"])
+    made = make_report(run, baseline=baseline, gates=options["gates"])
     if log is not None:
-        with one_by_one(run, LOG) if options.share else nullcontext():  # all processes log it in one run there
+        with one_by_one(run, LOG) if options["share"] else nullcontext():  # all processes log it in one run there
             log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)
 
@@ -130,16 +135,138 @@ def run_plan(
 def check_gates_planned(job: Job, options: Options) -> None:
     """Refuse a gate on what the run will not produce."""
     conditions = [c for step in job.steps() for c in step.conditions]
-    check_planned(options.gates, job.config, conditions, labelled=job.dataset.labels is not None)
+    check_planned(options["gates"], job.config, conditions, labelled=job.dataset.labels is not None)
 
 
 def check_gates_early(options: Options) -> RunDir | None:
     """The baseline. A gate or baseline that is wrong is refused before hours are spent."""
-    gates = [Gate.parse(g) for g in options.gates]
-    if options.baseline is None:
+    gates = [Gate.parse(g) for g in options["gates"]]
+    if options["baseline"] is None:
         if any(g.name == NO_REGRESSION for g in gates):
             raise ParameterError(f"gate {NO_REGRESSION!r} needs a run to compare with: give --baseline DIR")
         return None
-    baseline = RunDir(options.baseline)
+    baseline = RunDir(options["baseline"])
     read_config(baseline)
     return baseline
+
+
+@of_arguments
+@keywords(Options)
+def attack(
+    model: str | nn.Module,
+    data: DataSource,
+    attack: str = "pgd",
+    *,
+    norm: str | None = None,
+    eps: float | str | Sequence[float | str] | None = None,
+    mode: str | None = None,
+    budget: str | None = None,
+    defence: str | None = None,
+    **options: Unpack[Options],
+) -> Audit:
+    """Run one attack: an audit whose plan has one line, or, behind a defence, two.
+
+    Args:
+        model: as for `audit`.
+        data: as for `audit`.
+        attack: `NAME[:k=v,...]`.
+        norm: `linf`, `l2` or `l1`; default the first that the attack has.
+        eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
+            minimal-norm attack needs none, an attack without a norm has none.
+        mode: `strict` or `fast`, of `autoattack` and `auto`.
+        budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
+        defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it. Beside that
+            stands the naive figure, of examples that the same attack (APGD for one that is no single search) made on
+            the bare model. Gradients of a random defence are averaged over 10 passes unless `eot` says otherwise.
+        options: see `Options`.
+    """
+    found = parse_method(attack, "attack")
+    if not has_adapter(type(found)):
+        name = found.info.name
+        raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --encoding {name}")
+    method = _with_budget(found, mode, budget)
+    if eps is None:
+        eps = "8/255" if method.norms and not method.minimal else ()
+    given = [eps] if isinstance(eps, float | int | str) else list(eps)
+    budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
+    entry = {
+        "method": method.info.name,
+        "params": method.model_dump(exclude_defaults=True),
+        "norm": norm,
+        "eps": budgets,
+    }
+    if defence is None:
+        return run_plan(model, data, [entry], check_options(**options), name=method.info.name)
+    if not isinstance(model, str):
+        raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
+    if getattr(parse_method(defence, "harden"), "random", False):
+        options.setdefault("eot", 10)
+    same = attack if isinstance(method, Attack) and not method.minimal else ""
+    naive = {
+        "method": "transfer",
+        "params": {"surrogate": model, "search": same},
+        "norm": entry["norm"],
+        "eps": budgets,
+    }
+    plan = [entry, naive] if budgets else [entry]
+    guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
+    return run_plan(guarded, data, plan, check_options(**options), name=method.info.name)
+
+
+def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
+    """The method with mode and budget put into its parameters."""
+    changes: dict[str, Any] = {} if mode is None else {"mode": mode}
+    if budget is not None:
+        amount, seconds = budget.removesuffix("s"), budget.endswith("s")
+        changes["seconds" if seconds else "passes"] = _budget(amount, budget, float if seconds else int)
+    for name, value in changes.items():
+        if name not in type(method).model_fields:
+            raise ParameterError(
+                f"{method.info.name} has no {name} ({value!r}): only auto has it (mode: auto and autoattack)"
+            )
+    return type(method)(**{**method.model_dump(exclude_defaults=True), **changes}) if changes else method
+
+
+def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
+    try:
+        value = parse_whole(text) if number is int else parse_number(text)
+    except ParameterError:
+        value = -1
+    if not 0 < value <= LARGEST_COUNT:
+        raise ParameterError(f"budget {whole!r} must be passes per sample, such as 2000, or seconds, such as 60s")
+    return value
+
+
+@of_arguments
+@keywords(Options)
+def certify(
+    model: str | nn.Module,
+    data: DataSource,
+    method: str = "smoothing-sequential",
+    *,
+    radii: float | str | Sequence[float | str] | None = None,
+    attacked: bool = True,
+    **options: Unpack[Options],
+) -> Audit:
+    """Certify the robustness of each prediction, and attack the same samples as an upper bound.
+
+    Args:
+        model: as for `audit`.
+        data: as for `audit`.
+        method: `NAME[:k=v,...]` of the room `certify`.
+        radii: sizes asked for, in the unit of the method's norm; fractions such as `8/255` will do. A run whose votes
+            cannot reach them is refused before it starts.
+        attacked: attack what the certificate speaks of, too: clean, attacked and certified accuracy must fall in this
+            order, and what contradicts a certificate is flagged as an error of this package.
+        options: see `Options`.
+    """
+    certifier = parse_method(method, "certify")
+    given = [] if radii is None else as_list(radii)
+    sizes = [parse_number(r, "radius") if isinstance(r, str) else float(r) for r in given]
+    entry = {
+        "method": certifier.info.name,
+        "params": certifier.model_dump(exclude_defaults=True),
+        **fields_for(certifier, sizes),
+    }
+    plan = [entry, *(attacks_on(certifier, sizes) if attacked else [])]
+    return run_plan(model, data, plan, check_options(**options), name=certifier.info.name)

@@ -1,24 +1,217 @@
-"""`detect`: score images by fitted detectors, and say which are accepted."""
+"""`detect` and `set_thresholds`: score data with fitted detectors in a run, and set their thresholds anew."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from unshaken.api.audit import LOG, Audit, check_gates_early
-from unshaken.api.job import as_list
-from unshaken.api.options import Options, RunOptions
-from unshaken.api.screening import screen_run
+from unshaken.api.job import as_list, check_options, choose_device, default_out, prepare_run
 from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
+from unshaken.core.device import device_of
+from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
-from unshaken.data import DataSource
+from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
+from unshaken.core.options import Options
+from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
+from unshaken.detect.engine.detector_folder import DetectorList, read_list
+from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
+from unshaken.detect.engine.rows import detectors_of, key_of
+from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
+from unshaken.models import as_classifier
+from unshaken.report.figures.detected import COVARIATE
+from unshaken.report.gates.rehearsal import check_planned, planned_detection
 from unshaken.report.write import make_report
-from unshaken.run.local import one_by_one
+from unshaken.run import Job, execute, load_plan
+from unshaken.run.local import NOT_RUN, one_by_one
+from unshaken.run.shard import write_flags
+from unshaken.store.run_dir import RunDir
+
+EVASION = "evasion"
+"""Folder of the run, inside the main one, in which detectors are attacked."""
+FEW = 100
+"""Calibration samples below which the accepted share is known to some points only."""
+
+
+def screen_run(
+    model: str | nn.Module,
+    data: DataSource,
+    detectors: str | Path,
+    options: Options,
+    *,
+    accept: float | None,
+    against: Sequence[str],
+    shifts: Sequence[str],
+    attacked: bool,
+    attack: str,
+    norm: str,
+    eps: Sequence[float | str],
+    samples: int,
+) -> RunDir:
+    """The rows of `unshaken.detect`, in one run directory and others inside it."""
+    if options["part"] is not None:
+        raise ParameterError(
+            f"part {options['part']}: the runs of detect score cannot be split; use --share or --engine"
+        )
+    found = read_list(str(detectors))
+    labels = [entry.label for entry in found.detectors]
+    if accept is not None:
+        check_accept(accept, found.about.samples.get("calibration", 0))
+    in_range("samples", samples, 1, LARGEST_COUNT)
+    shared: dict[str, Any] = {
+        "folder": str(detectors),
+        "digest": digest(detectors),
+        "detectors": "+".join(labels),
+        "accept": 0.95 if accept is None else accept,
+    }
+    out = str(options["out"] or default_out(model, data, "detect"))
+    groups = [parse_against(a) for a in against]
+    names = [f"{group}/{name}" for group, name, _ in groups]
+    if len(set(names)) < len(names):
+        raise ParameterError(f"against names {max(names, key=names.count)!r} twice: give each set once")
+    inside = [f"against/{n.replace('/', '-')}" for n in names]
+
+    def made(place: str, what: DataSource, entry: dict[str, Any], limit: int | None) -> Job:
+        there: Options = {**options, "out": place, "limit": limit, "gates": (), "baseline": None}
+        loaded = jobs[0].model if jobs else model  # one copy of the model serves all runs
+        job = prepare_run(RunDir(place), loaded, what, load_plan([entry]), there, [], "detect", labels_needed=False)
+        config = job.config.model_copy(update={"model": jobs[0].config.model}) if jobs else job.config
+        return replace(job, config=config, inside=bool(jobs))
+
+    entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": "+".join(shifts)}}
+    jobs: list[Job] = []
+    jobs.append(made(out, data, entry, options["limit"]))
+    for (group, name, spec), place in zip(groups, inside, strict=True):
+        other = load_data(spec, download=options["download"]).unlabelled()
+        split = {"method": "screening", "params": {**shared, "split": f"{group}/{name}"}}
+        jobs.append(made(f"{out}/{place}", other, split, options["limit"]))
+    missing = None  # why model and detectors cannot be attacked
+    if jobs[0].dataset.labels is None:
+        missing = "the data has no labels, and an attack needs the true class of each image"
+    elif not jobs[0].model.differentiable:
+        missing = "the model gives no gradients (black box)"
+    if attacked and missing is None:
+        budgets = [parse_number(e, "eps") if isinstance(e, str) else float(e) for e in eps]
+        guarded = {"method": "evasion", "params": {**shared, "attack": attack}, "norm": norm, "eps": budgets}
+        most = samples if options["limit"] is None else min(samples, options["limit"])
+        jobs.append(made(f"{out}/{EVASION}", data, guarded, most))
+        inside.append(EVASION)
+    # Detectors of another model are refused before any work; all runs use the ones read here.
+    fitted = detectors_of(shared["folder"], shared["digest"], jobs[0].model, jobs[0].once)
+    for job in jobs[1:]:
+        job.once(key_of(shared["folder"], shared["digest"]), lambda: fitted)
+    evasions = [e for job in jobs for e in job.config.plan if e.method == EVASION]
+    sets = [*((g, n) for g, n, _ in groups), *((COVARIATE, s) for s in shifts)]
+    planned = planned_detection(labels, sets, [(entry.norm or "linf", eps) for entry in evasions for eps in entry.eps])
+    conditions = [c for step in jobs[0].steps() for c in step.conditions]
+    labelled = jobs[0].dataset.labels is not None
+    check_planned(options["gates"], jobs[0].config, conditions, labelled=labelled, detection=planned)
+    jobs[0].config.inside.extend(inside)
+    for job in jobs:
+        execute(job, resume=options["resume"])
+    _flag(jobs[0], found, missing if attacked else None)
+    return jobs[0].run
+
+
+@of_arguments
+@keywords()
+def set_thresholds(
+    detectors: str | Path,
+    model: str | nn.Module,
+    data: DataSource,
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "auto",
+    download: bool = False,
+) -> DetectorSet:
+    """Set the thresholds of fitted detectors on other normal samples.
+
+    `about["unread"]` of the result has the samples that could not be read, the first few with their reasons.
+
+    Args:
+        detectors: the folder.
+        model: the one that they were fitted on.
+        data: normal samples that no detector was fitted on.
+        limit: samples at most, seeded and stratified.
+        seed: of the choice.
+        workers: threads that decode.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        download: allow model and data to be fetched from their own source.
+
+    Raises:
+        DataError: no sample can be read, or a score is no number.
+    """
+    classifier = as_classifier(model, download=download).to(choose_device(device))
+    detector_set = DetectorSet.load(detectors, classifier)
+    dataset = as_dataset(data, download=download)
+    found: dict[str, list[Tensor]] = {label: [] for label in detector_set.detectors}
+    bad: list[BadSample] = []
+    for item in stream(dataset, subset(dataset, limit, seed), view=classifier.view, workers=workers, batch_size=256):
+        if isinstance(item, BadSample):
+            bad.append(item)
+        else:
+            here = item.to(device_of(classifier))
+            for label, values in detector_set.score(here).items():
+                found[label].append(values.cpu())
+    if not all(found.values()):
+        raise DataError(f"none of the samples of {dataset.options.spec!r} can be read: no threshold can be set")
+    return detector_set.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec, bad)
+
+
+def parse_against(text: str) -> tuple[str, str, str]:
+    """Group, name and data SPEC of `GROUP=SPEC` or `GROUP/NAME=SPEC`; a SPEC alone is of the group `far`.
+
+    >>> parse_against("near/held-out=folder:photos?size=32")
+    ('near', 'held-out', 'folder:photos?size=32')
+    >>> parse_against("mnist")
+    ('far', 'mnist', 'mnist')
+
+    Raises:
+        ParameterError: a part is empty or has letters that no folder's name may have.
+    """
+    head, equals, spec = text.partition("=")
+    if not equals or any(c in head for c in ":?"):
+        head, spec = "far", text
+    group, _, name = head.partition("/")
+    plain = "".join(c if c.isalnum() else " " for c in spec.partition("?")[0])
+    name = name or "-".join(plain.split())
+    if (
+        not group
+        or not spec
+        or group[0] == "."
+        or name[:1] == "."
+        or not all(c.isalnum() or c in "._-" for c in group + name)
+    ):
+        raise ParameterError(
+            f"--against {text!r} is not of the form GROUP=SPEC, such as far=mnist or near/dogs=folder:D"
+        )
+    return group, name, spec
+
+
+def _flag(job: Job, listed: DetectorList, missing: str | None) -> None:
+    """What makes the figures of a run doubtful."""
+    about, flags = listed.about, list[Flag]()
+    n = about.samples.get("calibration", 0)
+    if missing is not None:
+        flags.append(NOT_RUN.flag(f"not run: evasion; {missing}"))
+    if n < FEW:
+        text = f"thresholds were set by {n} samples, so the accepted share is known to some points only; give more"
+        flags.append(FEW_SAMPLES.flag(text))
+    if about.data_fingerprint == job.config.data_fingerprint:
+        text = f"the detectors were fitted on {about.data!r}, which holds these samples: they know them by heart"
+        flags.append(FITTED_ON.flag(f"{text}; score other data of the same kind"))
+    if flags:
+        write_flags(job.run, "detectors", 0, flags)
 
 
 @of_arguments
@@ -36,7 +229,7 @@ def detect(
     norm: str = "linf",
     eps: float | str | Sequence[float | str] = "8/255",
     samples: int = 50,
-    **options: Unpack[RunOptions],
+    **options: Unpack[Options],
 ) -> Audit:
     """Score images with fitted detectors in one pass, and decide which are accepted; see `unshaken.detect.fit`.
 
@@ -55,14 +248,14 @@ def detect(
         samples: that are attacked at most.
         options: see `Options`.
     """
-    chosen = Options(**options)
+    chosen = check_options(**options)
     baseline, log = check_gates_early(chosen), open_log(chosen, model)
     run = screen_run(
         model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
         attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,
     )  # fmt: skip
-    made = make_report(run, baseline=baseline, gates=chosen.gates)
+    made = make_report(run, baseline=baseline, gates=chosen["gates"])
     if log is not None:
-        with one_by_one(run, LOG) if chosen.share else nullcontext():
+        with one_by_one(run, LOG) if chosen["share"] else nullcontext():
             log_run(log, run, made.summary, made.gates)
     return Audit(run, made.summary, made.gates, made.page)

@@ -1,35 +1,116 @@
-"""`explain`: maps of the pixels that count, and analyses of a network and of what it learns from."""
+"""`explain` and `explain_audit`: maps and analyses of a model's decisions, in this process or in several."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import nn
 
-from unshaken.api.explain_inputs import CONTROL, Request, load
-from unshaken.api.explain_maps import MapsOf
-from unshaken.api.explain_processes import make_maps, map_work
-from unshaken.api.job import default_out
-from unshaken.api.options import Options
+from unshaken.api.explain_inputs import CONTROL, ExplainInputs, Request, load
+from unshaken.api.explain_maps import MapsOf, MapWork
+from unshaken.api.job import check_options, choose_device, default_out
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
+from unshaken.core.progress import track
 from unshaken.core.registry import Parameters
 from unshaken.data import DataSource
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.attribution import Attribution, Control
+from unshaken.explain.engine.before_after import explain_examples
 from unshaken.explain.engine.map_figures import agreements, differences
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.explain.engine.rows import RECORD, ExplainRecord, MethodRecord, table_rows
+from unshaken.models import as_classifier, fingerprint
 from unshaken.report.pages.explain import EXPLAIN
 from unshaken.report.render.notebook import render_notebook
+from unshaken.report.write import write_report
+from unshaken.run import read_config
 from unshaken.run.engine import LOCAL, read_engine
-from unshaken.store.lock import locked
+from unshaken.run.pool import do_all, open_pool
+from unshaken.run.process_pool import Unit, Work
+from unshaken.store.lock import Lock, locked
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
+
+
+def map_work(run: RunDir, request: Request, loaded: ExplainInputs) -> MapWork | None:
+    """What the maps of a request share; None where it asks for none.
+
+    Args:
+        run: its directory.
+        request: what was asked.
+        loaded: models and samples.
+    """
+    if not request.maps or loaded.inputs is None:
+        return None
+    kept = request.options["save_examples"]
+    return MapWork(run, loaded.inputs, loaded.subject, request.metrics, loaded.truth, request.explained, kept)
+
+
+def make_maps(work: MapWork, request: Request, settings: dict[str, Any], lock: Lock) -> None:
+    """Let the processes of an engine make all maps that are not there yet.
+
+    Args:
+        work: that each process makes anew.
+        request: what was asked; its engine is not this process.
+        settings: what decides the rows.
+        lock: renewed now and then.
+
+    Raises:
+        UnshakenError: what a process raised.
+    """
+    work.check()
+    maps = [MapsOf(name, method) for name, method in request.maps.items()]
+    left = [(one.name, shard) for shard in range(work.shards) for one in maps if not work.is_whole(one, shard)]
+    done = sum(work.samples(shard) for shard in range(work.shards)) * len(maps)
+    engine, remake = read_engine(request.options["engine"]), partial(shards_of, work.run, request, settings)
+    if not left:
+        return
+    with (
+        track(f"explain on {engine}", done) as task,
+        open_pool(engine, work.run, remake, device=work.inputs.device) as pool,
+    ):
+        task.advance(done - sum(work.samples(shard) for _, shard in left))
+
+        def finished(unit: Unit | None) -> None:
+            lock.renew()
+            if isinstance(unit, tuple):
+                task.advance(work.samples(unit[1]), note=unit[0])
+
+        do_all(pool, left, finished)
+
+
+def shards_of(run: RunDir, request: Request, settings: dict[str, Any]) -> Work:
+    """A request made anew in another process: a function that makes the maps of one method and shard.
+
+    Args:
+        run: its directory.
+        request: what was asked.
+        settings: what decides the rows, as the first process found it.
+
+    Raises:
+        RunError: they are others here, such as where the data has changed.
+    """
+    request = replace(request, maps=dict(request.maps))
+    loaded = load(request)
+    here = loaded.settings(request)
+    if names := [name for name in settings if settings[name] != here[name]]:
+        raise RunError(f"{run}: a process finds other settings ({', '.join(names)} differ); start a new run")
+    work = map_work(run, request, loaded)
+
+    def make(unit: Unit) -> None:
+        if work is None or not isinstance(unit, tuple):
+            raise RunError(f"{run}: {unit!r} is no shard of maps")
+        name, shard = unit
+        work.run_shard(MapsOf(name, request.maps[name]), shard)
+
+    return make
+
 
 OF_OTHERS = ("run.json", "harden.json", "labels.json", "report.html", "rows")
 """What other commands leave in their run directories."""
@@ -38,7 +119,7 @@ Models = str | nn.Module | Sequence[str | nn.Module]
 
 @dataclass(frozen=True, slots=True)
 class ExplainResult:
-    """What was found.
+    """A finished run of `explain`.
 
     Args:
         run: the directory: `explain.json`, rows, maps and arrays, and a report.
@@ -101,7 +182,7 @@ def explain(
         DataError: the data cannot be read or lacks what a method needs.
         RunError: the directory holds another run, or cannot be written.
     """
-    options = Options(
+    options = check_options(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         save_examples=keep_maps, engine=engine, download=download,
     )  # fmt: skip
@@ -130,7 +211,7 @@ def explain(
 
 
 def _findings(run: RunDir, name: str, analysis: Analysis, subject: Subject) -> dict[str, Any]:
-    """Let an analysis look, and keep its rows and arrays."""
+    """Run an analysis, and write its rows and arrays."""
     for model in subject.models.values():
         model.eval()
     found: Findings = analysis.find(subject)
@@ -175,3 +256,50 @@ def _begin(run: RunDir, settings: dict[str, Any], *, resume: bool) -> ExplainRec
     if names := [k for k in settings if record.settings.get(k) != settings[k]]:
         raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another --out")
     return record
+
+
+@of_arguments
+def explain_audit(
+    run: str | Path,
+    method: str | Attribution[Any] = "gradcam",
+    *,
+    model: str | nn.Module | None = None,
+    conditions: Sequence[str] = (),
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    download: bool = False,
+) -> list[str]:
+    """Make maps of the examples that an audit kept, unchanged and changed, and show them in its report.
+
+    Args:
+        run: directory of an audit, or of another command with a plan.
+        method: an attribution, `NAME[:k=v,...]` or an object.
+        model: the one that was audited; None for the SPEC of the run.
+        conditions: those whose examples are explained; empty for all.
+        seed: of methods that draw.
+        batch_size: images in one pass at most.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        download: whether the model may be fetched.
+
+    Returns:
+        The conditions whose examples were explained.
+
+    Raises:
+        RunError: the directory holds no such run, no examples, or another model's.
+        ModelError: the model does not have what the method needs.
+    """
+    directory = RunDir(run)
+    config = read_config(directory)
+    classifier = as_classifier(config.model if model is None else model, download=download).eval()
+    if fingerprint(classifier) != config.model_fingerprint:
+        raise RunError(
+            f"{directory}: its examples are those of another model than {classifier.name!r} is now: give the one that "
+            "was audited"
+        )
+    with locked(directory):
+        explained = explain_examples(
+            directory, classifier.to(choose_device(device)), method, conditions=conditions, seed=seed, limit=batch_size
+        )
+        write_report(directory)
+    return explained

@@ -10,9 +10,9 @@ from torch import nn
 
 from unshaken.api.explain_maps import Truth
 from unshaken.api.job import Inputs, choose_device, images_a_pass, load_inputs
-from unshaken.api.options import Options
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.options import Options
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.box_files import read_box_table
@@ -31,7 +31,7 @@ IMAGES_A_PASS = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """What was asked, checked.
+    """A checked request of `explain`.
 
     Args:
         models: SPECs or objects.
@@ -137,7 +137,7 @@ class ExplainInputs:
             "labels_version": None if dataset is None else dataset.labels_version,
             "methods": _written(request.maps) | _written(request.analyses), "metrics": _written(request.metrics),
             "boxes": request.boxes, "masks": request.masks, "explained": request.explained,
-            "limit": request.options.limit, "seed": request.options.seed,
+            "limit": request.options["limit"], "seed": request.options["seed"],
         }  # fmt: skip
 
 
@@ -156,10 +156,12 @@ def load(request: Request) -> ExplainInputs:
     if request.data is None:
         alone = _models(request, "cpu") if "model" in needs else {}
         _check_weights(request, alone)
-        return ExplainInputs(Subject(alone, seed=options.seed), None, truth)
+        return ExplainInputs(Subject(alone, seed=options["seed"]), None, truth)
     if "model" not in needs:
-        dataset = as_dataset(request.data, download=options.download)
-        return ExplainInputs(_subject(request, {}, dataset, IMAGES_A_PASS, choose_device(options.device)), None, truth)
+        dataset = as_dataset(request.data, download=options["download"])
+        return ExplainInputs(
+            _subject(request, {}, dataset, IMAGES_A_PASS, choose_device(options["device"])), None, truth
+        )
     inputs = load_inputs(request.models[0], request.data, options)
     classifier = inputs.classifier
     alignment = align(inputs.dataset, classifier.classes, model=f"model {classifier.name!r}", needed="labels" in needs)
@@ -178,14 +180,14 @@ def _subject(request: Request, models: Any, dataset: Dataset, batch: int, device
         name = request.first_that_needs("labels")
         raise ParameterError(f"{name} needs labels, and data {dataset.options.spec!r} has none")
     options = request.options
-    chosen = subset(dataset, options.limit, options.seed).tolist()
-    size = batch if options.batch_size == "auto" else options.batch_size
-    return Subject(models, dataset, chosen, options.seed, size, options.workers, device)
+    chosen = subset(dataset, options["limit"], options["seed"]).tolist()
+    size = batch if options["batch_size"] == "auto" else options["batch_size"]
+    return Subject(models, dataset, chosen, options["seed"], size, options["workers"], device)
 
 
 def _models(request: Request, device: str, after: int = 0) -> dict[str, Any]:
     """The models by name, from one on."""
-    download = request.options.download
+    download = request.options["download"]
     return {
         _name(model, place): as_classifier(model, download=download).to(device)
         for place, model in enumerate(request.models)

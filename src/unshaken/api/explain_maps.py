@@ -44,7 +44,7 @@ class MapsOf:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """Where the objects are.
+    """The true places of objects, as boxes or masks.
 
     Args:
         boxes: a table of boxes; None without.
@@ -179,9 +179,9 @@ class MapWork:
         if kept:
             file = TensorFile({"maps": found.maps, "images": images}, batch.ids)
             self.run.write_tensors(file, "maps", f"{maps.name}-{shard:05d}.safetensors")
-        data, view, told = self.inputs.dataset, model.view, self.truth
-        boxes = None if told.boxes is None else told.boxes.in_view(data, places, view)
-        truth = None if told.masks is None else object_masks(told.masks, data, places, view)
+        data, view, objects = self.inputs.dataset, model.view, self.truth
+        boxes = None if objects.boxes is None else objects.boxes.in_view(data, places, view)
+        truth = None if objects.masks is None else object_masks(objects.masks, data, places, view)
         case = Case(
             model, images, found.maps, classes, batch.ids, again, labels=batch.labels, truth=truth, boxes=boxes,
             seed=self.subject.seed, limit=self.subject.batch,
@@ -216,17 +216,17 @@ class MapWork:
         bad = rows.filter(pc.is_valid(rows["error"]))
         self.subject.bad.update(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True))
         figures = {k: f.to_json() for k, f in method_figures(self.run, name, self.metrics).items()}
-        told = [*remarks, *constant_maps(rows), *missing_values(self.run, name, list(self.metrics))]
+        all_remarks = [*remarks, *constant_maps(rows), *missing_values(self.run, name, list(self.metrics))]
         counts = {k: int(pc.sum(rows[k]).as_py() or 0) for k in ("forwards", "backwards")}
-        return {"figures": figures, "remarks": told, "table": "attributions", **counts}
+        return {"figures": figures, "remarks": all_remarks, "table": "attributions", **counts}
 
 
 def _again(
     method: Attribution[Any], model: Classifier, batch: Batch, classes: Tensor, subject: Subject,
-    images: Tensor, other: Classifier | None, told: Tensor | None,
+    images: Tensor, other: Classifier | None, asked: Tensor | None,
 ) -> AttributionResult:  # fmt: skip
     """Maps of the batch's samples by a method; see `explain.engine.metric.Again`."""
     return attribute(
-        model if other is None else other, images, method, classes=classes if told is None else told, ids=batch.ids,
+        model if other is None else other, images, method, classes=classes if asked is None else asked, ids=batch.ids,
         seed=subject.seed, limit=subject.batch,
     )  # fmt: skip

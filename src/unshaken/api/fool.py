@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unshaken.api.job import choose_device
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.results import contact_sheet, fooling_rows, picture
-from unshaken.core import Classifier, Oracle
+from unshaken.core import Oracle
 from unshaken.core.classifier import evaluating
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
@@ -88,7 +88,10 @@ def fool(
         ModelError: the model cannot be loaded, takes images of any size, or gives no gradient to climb.
         RunError: the folder holds fooling images already, or cannot be written.
     """
-    search = _search(encoding, generations, population, seed)
+    if seed < 0:
+        raise ParameterError(f"seed={seed} must be 0 or more")
+    search = encoding if isinstance(encoding, FoolingSearch) else _method(encoding)
+    search.check(generations, population)
     folder = RunDir(out)
     if folder.exists(RECORD):
         raise RunError(f"{out}: already holds fooling images; choose another --out")
@@ -97,7 +100,9 @@ def fool(
     else:
         network = as_classifier(model).to(choose_device(device))
     spec = model if isinstance(model, str) else network.name
-    oracle, shape = Oracle(network), _shape(network, spec)
+    if network.view is None:
+        raise ModelError(f"model {spec!r} accepts images of any size: choose one, as in '{spec}?size=32'")
+    oracle, shape = Oracle(network), (network.view.channels, network.view.height, network.view.width)
     began = time.perf_counter()
     numbers = _all_classes(oracle, shape) if classes is None else tuple(classes)
     found = search.find(oracle, numbers, shape, generations=generations, population=population, seed=seed)
@@ -113,15 +118,6 @@ def fool(
     return FoolResult(folder, found.images, record)
 
 
-def _search(encoding: str | FoolingSearch, generations: int, population: int, seed: int) -> FoolingSearch:
-    """The search, checked before a model is loaded."""
-    if seed < 0:
-        raise ParameterError(f"seed={seed} must be 0 or more")
-    search = encoding if isinstance(encoding, FoolingSearch) else _method(encoding)
-    search.check(generations, population)
-    return search
-
-
 def _method(encoding: str) -> FoolingSearch:
     """The search of a text; the message of an unknown one names the others."""
     name = encoding.partition(":")[0].strip()
@@ -134,12 +130,6 @@ def _method(encoding: str) -> FoolingSearch:
         raise ParameterError(f"no encoding {name!r}; {did_you_mean(name, names)}")
     search: FoolingSearch = parse_method(encoding, "attack")
     return search
-
-
-def _shape(model: Classifier, spec: str) -> tuple[int, int, int]:
-    if model.view is None:
-        raise ModelError(f"model {spec!r} accepts images of any size: choose one, as in '{spec}?size=32'")
-    return model.view.channels, model.view.height, model.view.width
 
 
 def _all_classes(oracle: Oracle, shape: tuple[int, int, int]) -> tuple[int, ...]:

@@ -1,27 +1,46 @@
-"""`harden`: train a model by recipes, in a run directory."""
+"""`harden` trains a model by recipes; `plan_repair` and `repair` choose them by what an audit found."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import nn
 
+from unshaken.api.audit import Audit, audit
 from unshaken.api.job import choose_device, default_out
+from unshaken.api.results import compare
 from unshaken.api.tracking import log_training
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.consent import of_arguments
+from unshaken.core.consent import allow_code, is_code, of_arguments, refuse_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
+from unshaken.core.notebook import facts_card
 from unshaken.core.registry import parse_method
-from unshaken.data import DataSource
-from unshaken.harden.engine.judgement import Reference
+from unshaken.data import DataSource, as_dataset
+from unshaken.harden.engine.findings import MIN_LOSS, choose, findings_of
+from unshaken.harden.engine.harden_file import keep_start
+from unshaken.harden.engine.judgement import NOT_KEPT, Reference, audit_figures, read_summary, reference, refusal
+from unshaken.harden.engine.prepared import prepared
 from unshaken.harden.engine.recipe import Recipe
-from unshaken.harden.engine.run import HardenResult, train_run
+from unshaken.harden.engine.run import HardenResult, chosen_weights, train_run
 from unshaken.harden.engine.training import Training, TrainingOptions
+from unshaken.models.loaders.spec import own_net
+from unshaken.report import Comparisons, write_comparison
+from unshaken.report.pages.runs import comparison_page
 from unshaken.report.pages.training import TRAINING
+from unshaken.report.render.notebook import render_notebook
+from unshaken.report.write import make_report
+from unshaken.run import repair as planning
+from unshaken.run.budgets import first_images, largest_budget
+from unshaken.run.repair import RepairPlan, read_audit
+from unshaken.run.shard import write_flags
+from unshaken.store.config import RunConfig
+from unshaken.store.run_dir import RunDir
 
 
 @of_arguments
@@ -100,20 +119,188 @@ def harden(
 
 
 def parse_recipes(given: str | Sequence[Any]) -> list[Any]:
-    """Recipes from texts; what is an object already stays."""
-    texts = [given] if isinstance(given, str) else list(given)
-    return [_recipe(r) if isinstance(r, str) else r for r in texts]
-
-
-def _recipe(text: str) -> Any:
-    """The recipe of a text.
+    """Recipes from texts; what is an object already stays.
 
     Raises:
-        ParameterError: the name is not a recipe's.
+        ParameterError: a name is not a recipe's.
     """
-    found = parse_method(text, "harden")
-    if not isinstance(found, Recipe):
+    recipes = []
+    for one in [given] if isinstance(given, str) else given:
+        found = parse_method(one, "harden") if isinstance(one, str) else one
+        if isinstance(one, str) and not isinstance(found, Recipe):
+            raise ParameterError(
+                f"{found.info.name!r} is a defence at inference, not a recipe: use it with 'unshaken attack --defence'"
+            )
+        recipes.append(found)
+    return recipes
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """Result of a repair: the trained model, and its audits before and after.
+
+    Args:
+        plan: what was done.
+        hardened: the training run.
+        after: the audit of the trained model, on the samples of the one before; None where no epoch was good enough
+            to be audited.
+        comparison: before and after, paired; None as `after`.
+    """
+
+    plan: RepairPlan
+    hardened: HardenResult
+    after: Audit | None
+    comparison: Comparisons | None
+
+    @property
+    def refused(self) -> str:
+        """Why no repaired weights are kept; empty where some are."""
+        return str(self.hardened.result.get("start_kept", ""))
+
+    def _repr_html_(self) -> str:
+        if self.refused or self.comparison is None:
+            return facts_card("not repaired", {"why": self.refused})
+        return render_notebook(comparison_page(self.comparison), f"{self.hardened.run}/before-after/compare.html")
+
+
+@of_arguments
+@keywords(Training, **planning.TUNING)
+def plan_repair(
+    run: str | Path,
+    *,
+    model: str | None = None,
+    data: DataSource | None = None,
+    recipes: str | Sequence[Any] = (),
+    limit: int | None = None,
+    workers: int | None = None,
+    download: bool = False,
+    **training: Unpack[TrainingOptions],
+) -> RepairPlan:
+    """Plan recipes against an audit's findings, and estimate their cost.
+
+    Args:
+        run: of a finished audit.
+        model: SPEC to train on; default the audited one, but code in it must be named again, for loading runs it.
+        data: training images; default the training part of a named set that was audited.
+        recipes: further ones, before those proposed.
+        limit: take so many images.
+        workers: threads that decode.
+        download: whether model and data may be fetched.
+        training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02, and
+            a loss of at most 0.2 of the held-out accuracy (`max_clean_loss`).
+
+    Raises:
+        ParameterError: no condition lowered the accuracy, or the training images are those that were audited.
+        RunError: the audit has not ended.
+    """
+    directory = RunDir(run)
+    config = planning.read_audit(directory)
+    spec, source = _given_again(config, model, data)
+    refuse_code(() if model else spec, f"{run}/run.json")
+    dataset = as_dataset(source, download=download)
+    budget = largest_budget(first_images(dataset))
+    findings, chosen = choose(findings_of(directory, budget=budget), parse_recipes(recipes))
+    if not chosen:
+        doubts = "".join(f"; {f.what}, but {f.left_out}" for f in findings)
         raise ParameterError(
-            f"{found.info.name!r} is a defence at inference, not a recipe: use it with 'unshaken attack --defence'"
+            f"{run}: no condition of this audit lowered the accuracy by {MIN_LOSS:.0%} of its value or "
+            f"more, so no recipe is suggested{doubts}; choose one with --recipe and --model"
         )
-    return found
+    planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
+    settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
+    start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
+    validation = planning.validation_of(config, findings, chosen, settings)
+    tried = planning.try_out(start, samples, chosen, settings, validation)
+    before = audit_figures(directory, () if validation is None else validation.weaknesses)
+    data_name = source if isinstance(source, str) else dataset.options.spec
+    return RepairPlan(
+        spec,
+        data_name,
+        tuple(findings),
+        tuple(chosen),
+        settings,
+        len(samples.good),
+        tried.seconds,
+        tried.passes,
+        read_summary(directory).cost.seconds,
+        validation,
+        reference(tried.held_accuracy, before),
+    )
+
+
+def _given_again(config: RunConfig, model: str | None, data: DataSource | None) -> tuple[str, DataSource]:
+    """Model and training images, from the audit where they are not given; one message names all that must be given."""
+    spec, source, missing = model or config.model, data, []
+    if model is None and (spec.startswith("<") or is_code(spec)):
+        again = "a SPEC of it" if spec.startswith("<") else shlex.quote(spec)
+        missing.append(f"the audited model is your own code: give it again, with --model {again}")
+    if source is None:
+        try:
+            source = planning.training_data(config)
+        except ParameterError as error:
+            missing.append(str(error))
+    if source is None or missing:
+        raise ParameterError("; ".join(missing))
+    return spec, source
+
+
+@of_arguments
+@keywords()
+def repair(
+    run: str | Path,
+    plan: RepairPlan,
+    *,
+    out: str | Path,
+    data: DataSource | None = None,
+    audited: DataSource | None = None,
+    resume: bool = False,
+    limit: int | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    download: bool = False,
+    track: str | None = None,
+) -> RepairResult:
+    """Carry out a plan: train, audit the trained model on the same samples, and compare with the audit before.
+
+    Args:
+        run: of the audit before.
+        plan: see `plan_repair`.
+        out: the training run; the audit goes to `audit` in it, the page of both to `before-after`.
+        data: training images where they are no SPEC.
+        audited: the audited images where they are no SPEC.
+        resume: go on with what is there.
+        limit: as for the plan.
+        device: `auto`, `cpu`, `cuda`, `mps`.
+        workers: threads that decode.
+        download: whether model and data may be fetched.
+        track: of the training; see `harden`.
+    """
+    config = read_audit(RunDir(run))
+    if audited is None and config.data.startswith("<"):
+        raise ParameterError(f"the audited data is {config.data!r}, an object of a program: give it again as audited=")
+    entries = [entry.model_dump(exclude_none=True) for entry in config.plan]
+    with allow_code(plan.model):  # that of a file was refused when the plan was made
+        hardened = harden(
+            plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
+            device=device, workers=workers, download=download, track=track, validation=plan.validation,
+            reference=plan.reference, **plan.training.model_dump(),
+        )  # fmt: skip
+        if hardened.result.get("start_kept"):
+            return RepairResult(plan, hardened, None, None)
+        own = own_net(plan.model)
+        trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
+        after = audit(
+            trained, config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
+            limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
+            precision=config.precision,
+        )  # fmt: skip
+    comparison = compare(RunDir(run), after.run)
+    write_comparison(RunDir(f"{out}/before-after"), comparison)
+    figures = (audit_figures(RunDir(run), plan.aims), audit_figures(after.run, plan.aims))
+    if why := refusal(*figures, plan.training.max_clean_loss):
+        result = keep_start(hardened.run, why)
+        write_flags(after.run, "refused", 0, [NOT_KEPT.flag(f"{why}: {hardened.run} holds the starting weights")])
+        make_report(after.run)
+        hardened = replace(hardened, model=chosen_weights(hardened.model, hardened.run), result=result)
+    TRAINING.write(RunDir(out))
+    return RepairResult(plan, hardened, after, comparison)

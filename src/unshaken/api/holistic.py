@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unshaken.api.holistic_record import SETS, begin_record, known_model, make_record
-from unshaken.api.holistic_steps import Aspects, Steps
-from unshaken.api.job import default_out
-from unshaken.api.options import Options
+from unshaken.api.holistic_steps import SETS, Aspects, Steps, begin_record, known_model, make_record
+from unshaken.api.job import check_options, default_out
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.options import Options
 from unshaken.core.part import CLEAN
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset
@@ -28,7 +27,6 @@ from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, check_candidates, open_candidate
 from unshaken.tasks.zero_shot.choices import Choose
-from unshaken.tasks.zero_shot.model_factors import ModelFactors
 from unshaken.tasks.zero_shot.record import HolisticRecord, ModelRecord
 from unshaken.tasks.zero_shot.rows import write_rows
 from unshaken.tasks.zero_shot.tables import Captions, read_captions
@@ -88,7 +86,7 @@ def holistic(
     The aspects: visual factors, shape bias, abnormal images, calibration, retrieval, corruptions that know depth. Runs
     of `audit`, `detect` and `explain` below one directory hold the rows and stay readable by themselves; all figures
     are read from rows, and one page shows them. All models are loaded once before any work, one after another, so that
-    one that cannot be loaded or has other weights than before is told at once. What is finished is not done again.
+    one that cannot be loaded or has other weights than before is refused at once. What is finished is not done again.
 
     Args:
         candidates: name to model, with its declared factors.
@@ -121,12 +119,19 @@ def holistic(
         DataError: data, factors or captions are wrong or do not fit.
         RunError: the directory holds another run, or this one without `resume`, or a model of it has other weights now.
     """
-    options = Options(
+    options = check_options(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         download=download, save_examples=0,
     )  # fmt: skip
     declared = check_candidates(candidates)
-    _check(declared, baseline, asked, choices)
+    families = sorted({f.line for f in declared.values()})
+    if baseline and baseline not in families:
+        raise ParameterError(f"no model is of the family {baseline!r}; the families are {', '.join(families)}")
+    if asked < 1 or choices < 2:
+        raise ParameterError(f"asked={asked} must be 1 or more, and choices={choices} must be 2 or more")
+    for name in shifts or ():
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
+            raise ParameterError(f"the name {name!r} of a shifted set must be letters, digits, dots and hyphens")
     specs = [c.model for c in candidates.values() if isinstance(c.model, str)]
     with call(specs, data, cue_data, fitting, dict(shifts or {}), photos, against):
 
@@ -137,7 +142,7 @@ def holistic(
         aspects = Aspects(
             dataset=dataset,
             plan=load_plan(plan),
-            shifts={_folder(name): opened(source) for name, source in (shifts or {}).items()},
+            shifts={name: opened(source) for name, source in (shifts or {}).items()},
             against=[against] if isinstance(against, str) else list(against),
             fitting=opened(fitting),
             cues=parse_method(cues, "explain") if isinstance(cues, str) else cues,
@@ -167,9 +172,9 @@ def _compare(
     images: Mapping[str, Sequence[str]],
 ) -> Holistic:  # fmt: skip
     first, specs = next(iter(candidates.values())).model, aspects.dataset.options.spec
-    run = RunDir(options.out or default_out(first if isinstance(first, str) else "models", specs, "holistic"))
+    run = RunDir(options["out"] or default_out(first if isinstance(first, str) else "models", specs, "holistic"))
     with locked(run):
-        record = begin_record(run, record, resume=options.resume)
+        record = begin_record(run, record, resume=options["resume"])
         steps = Steps(run, aspects, options)
         if images:
             columns = {"id": [i for ids in images.values() for i in ids]}
@@ -177,11 +182,11 @@ def _compare(
             write_rows(run, "visual_factors", "data", columns)
 
         def load(name: str) -> tuple[LoadedCandidate, ModelRecord]:
-            place, download = record.place(name), options.download
+            place, download = record.place(name), options["download"]
             opened = open_candidate(place, name, candidates[name], record.classes, download=download)
             return opened, known_model(run, record, opened)
 
-        left = [name for name in candidates if not load(name)[1].done]  # what cannot be loaded is told before any work
+        left = [name for name in candidates if not load(name)[1].done]  # refuse before any work what cannot be loaded
         for name in left:
             opened, known = load(name)
             steps.all(opened, known)
@@ -195,14 +200,6 @@ def _compare(
     return Holistic(run, figures, page)
 
 
-def _check(declared: Mapping[str, ModelFactors], baseline: str, asked: int, choices: int) -> None:
-    families = sorted({f.line for f in declared.values()})
-    if baseline and baseline not in families:
-        raise ParameterError(f"no model is of the family {baseline!r}; the families are {', '.join(families)}")
-    if asked < 1 or choices < 2:
-        raise ParameterError(f"asked={asked} must be 1 or more, and choices={choices} must be 2 or more")
-
-
 def _check_shifts(factors: Mapping[str, Sequence[str]], aspects: Aspects) -> None:
     """Refuse sets without labels, and names that would stand for two things in the record or in a table of figures."""
     used = (
@@ -214,9 +211,3 @@ def _check_shifts(factors: Mapping[str, Sequence[str]], aspects: Aspects) -> Non
             raise DataError(f"the shifted set {name!r} has no labels: accuracy and calibration need them")
         if other := used.get(name):
             raise ParameterError(f"the shifted set {name!r} has the name of {other}: rename the set")
-
-
-def _folder(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}", name):
-        raise ParameterError(f"the name {name!r} of a shifted set must be letters, digits, dots and hyphens")
-    return name

@@ -1,4 +1,4 @@
-"""What `holistic` does with one model: runs of other verbs beneath its folder, and the rows of its own tables."""
+"""Parts of `holistic`: its record, and what it measures of one model."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from typing import Any
 import numpy as np
 
 from unshaken.api.audit import audit
-from unshaken.api.detect import detect
+from unshaken.api.detect import detect, parse_against
 from unshaken.api.explain import explain
 from unshaken.api.job import choose_device
-from unshaken.api.options import Options
 from unshaken.core.batch import Batch
 from unshaken.core.errors import RunError
+from unshaken.core.options import Options
 from unshaken.data import Dataset, stream, subset
+from unshaken.data.dataset import digest
 from unshaken.detect import fit
 from unshaken.explain.biases.cue_conflict import CueConflict
+from unshaken.models import fingerprint
 from unshaken.models.align import align
+from unshaken.run import read_config
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.zero_shot.candidates import LoadedCandidate, embed_images
+from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, embed_images
 from unshaken.tasks.zero_shot.choices import Choose, ask, confusing_options
+from unshaken.tasks.zero_shot.model_factors import ModelFactors
 from unshaken.tasks.zero_shot.prompts import prompt_hits
-from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, ModelRecord, beneath
+from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, RECORD, HolisticRecord, ModelRecord, beneath
 from unshaken.tasks.zero_shot.retrieval import retrieve
 from unshaken.tasks.zero_shot.rows import read_outcomes, write_rows
 from unshaken.tasks.zero_shot.tables import Captions
@@ -93,9 +97,9 @@ class Steps:
     def _shared(self, place: RunDir, opened: LoadedCandidate) -> dict[str, Any]:
         o, begun = self.options, place.exists("run.json")
         return {
-            "out": place.path, "resume": begun, "limit": o.limit, "seed": o.seed, "name": opened.name,
-            "device": o.device, "batch_size": o.batch_size, "workers": o.workers, "save_examples": o.save_examples,
-            "on_error": o.on_error,
+            "out": place.path, "resume": begun, "limit": o["limit"], "seed": o["seed"], "name": opened.name,
+            "device": o["device"], "batch_size": o["batch_size"], "workers": o["workers"],
+            "save_examples": o["save_examples"], "on_error": o["on_error"],
         }  # fmt: skip
 
     def _audits(self, opened: LoadedCandidate, record: ModelRecord) -> None:
@@ -112,12 +116,12 @@ class Steps:
         """MCM for zero-shot models, on raw cosines; MSP for others."""
         place = beneath(self.run, opened.key, DETECT)
         detectors = os.path.join(beneath(self.run, opened.key).path, "detectors")
-        device = choose_device(self.options.device)
+        device = choose_device(self.options["device"])
         if not os.path.isfile(os.path.join(detectors, "detectors.json")):
             method = "mcm" if opened.is_zero_shot else "msp"
-            limit = self.options.limit
+            limit = self.options["limit"]
             found = fit(
-                opened.classifier, self.aspects.fitting, [method], seed=self.options.seed, take=limit, device=device
+                opened.classifier, self.aspects.fitting, [method], seed=self.options["seed"], take=limit, device=device
             )
             found.detector_set.save(detectors)
         detect(
@@ -128,8 +132,8 @@ class Steps:
     def _cues(self, opened: LoadedCandidate, cues: CueConflict) -> None:
         place, o = beneath(self.run, opened.key, CUES), self.options
         explain(
-            cues, opened.classifier, self.aspects.cue_data, limit=o.limit, seed=o.seed, out=place.path,
-            resume=place.exists("explain.json"), device=o.device, batch_size=o.batch_size, workers=o.workers,
+            cues, opened.classifier, self.aspects.cue_data, limit=o["limit"], seed=o["seed"], out=place.path,
+            resume=place.exists("explain.json"), device=o["device"], batch_size=o["batch_size"], workers=o["workers"],
         )  # fmt: skip
 
     def _rows(self, table: str, condition: str, make: Callable[[], dict[str, Any] | None]) -> None:
@@ -146,8 +150,8 @@ class Steps:
         data = align(self.aspects.dataset, opened.classifier.classes, model=opened.name).dataset
         if data.labels is None:
             return None
-        indices = subset(data, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, data, indices.tolist(), workers=self.options.workers)
+        indices = subset(data, self.options["limit"], self.options["seed"])
+        found = embed_images(opened.classifier, data, indices.tolist(), workers=self.options["workers"])
         kept = found.labels >= 0
         prompts = opened.encoder.embed_prompts(opened.classifier.classes, opened.templates)
         alone, together = prompt_hits(found.vectors[kept], prompts, found.labels[kept])
@@ -158,8 +162,8 @@ class Steps:
         captions = self.aspects.captions
         if opened.encoder is None or captions is None:
             return None
-        indices = subset(self.aspects.photos, self.options.limit, self.options.seed)
-        found = embed_images(opened.classifier, self.aspects.photos, indices.tolist(), workers=self.options.workers)
+        indices = subset(self.aspects.photos, self.options["limit"], self.options["seed"])
+        found = embed_images(opened.classifier, self.aspects.photos, indices.tolist(), workers=self.options["workers"])
         own = captions.among(found.ids, whole=False)
         texts = opened.encoder.embed_texts(own.texts)
         both = retrieve(found.vectors.numpy(), found.ids, texts.numpy(), own)
@@ -183,7 +187,7 @@ class Steps:
         known = read_outcomes(beneath(self.run, opened.key, AUDIT))
         if known is None:
             raise RunError(f"{self.run}: there are no labelled outcomes to make options of")
-        ids, seed = known.ids[: self.aspects.asked], self.options.seed
+        ids, seed = known.ids[: self.aspects.asked], self.options["seed"]
         n = len(ids)
         options = confusing_options(
             known.logits_tensor()[:n], known.labels_tensor()[:n], ids, count=self.aspects.options, seed=seed
@@ -192,7 +196,7 @@ class Steps:
         place = {name: i for i, name in enumerate(ids)}
         indices = [i for i, name in enumerate(data.ids) if name in place]
         found = []
-        for part in stream(data, indices, view=opened.classifier.view, workers=self.options.workers, batch_size=64):
+        for part in stream(data, indices, view=opened.classifier.view, workers=self.options["workers"], batch_size=64):
             if isinstance(part, Batch):
                 own = options[np.array([place[i] for i in part.ids])]
                 found += ask(choose, part, own, opened.classifier.classes)
@@ -200,3 +204,80 @@ class Steps:
             "id": [c.id for c in found], "options": [list(c.options) for c in found], "label": [c.label for c in found],
             "chosen": [c.chosen for c in found], "error": [c.error or None for c in found],
         }  # fmt: skip
+
+
+SETS = ("data", "cue_data", "fitting", "photos")
+"""Names of sets in the record beside those of the shifted ones."""
+
+
+def known_model(run: RunDir, record: HolisticRecord, opened: LoadedCandidate) -> ModelRecord:
+    """The record of a model; a new one where nothing was computed yet.
+
+    Raises:
+        RunError: the model that was begun under this name is another one.
+    """
+    own, place = fingerprint(opened.classifier), record.place(opened.name)
+    if not beneath(run, opened.key, AUDIT).exists("run.json"):
+        known = ModelRecord(
+            name=opened.name, key=opened.key, fingerprint=own, classes=tuple(opened.classifier.classes),
+            zero_shot=opened.is_zero_shot, factors=opened.factors, templates=opened.templates,
+        )  # fmt: skip
+        record.models[place : place + 1] = [known]
+        record.write(run)
+        return known
+    known = record.models[place]
+    there = known.fingerprint or read_config(beneath(run, known.key, AUDIT)).model_fingerprint
+    if there != own:
+        raise RunError(
+            f"{run}: model {opened.name!r} was begun with other weights (fingerprint {there[:12]}, now {own[:12]}); "
+            "give the model that was there, or choose another directory"
+        )
+    return known
+
+
+def make_record(
+    candidates: Mapping[str, Candidate], declared: Mapping[str, ModelFactors], aspects: Aspects, options: Options,
+    classes: Sequence[str], images: Mapping[str, Sequence[str]], baseline: str,
+) -> HolisticRecord:  # fmt: skip
+    """The record of a comparison that begins."""
+    groups = [parse_against(text) for text in aspects.against]
+    captions, cues = aspects.captions, aspects.cues
+    sets = dict(zip(SETS, (aspects.dataset, aspects.cue_data, aspects.fitting, aspects.photos), strict=True))
+    settings = {
+        "models": {
+            name: {"model": c.model if isinstance(c.model, str) else f"<{type(c.model).__name__}>",
+                   "templates": c.templates if isinstance(c.templates, str) else list(c.templates),
+                   "factors": declared[name].model_dump(mode="json")}
+            for name, c in candidates.items()
+        },
+        "data": {name: [d.options.spec, d.fingerprint] for name, d in {**sets, **aspects.shifts}.items()},
+        "classes": list(classes),
+        "plan": [entry.model_dump(mode="json") for entry in aspects.plan],
+        "factors": digest(sorted((factor, tuple(ids)) for factor, ids in images.items())) if images else "",
+        "cues": None if cues is None else cues.model_dump(mode="json"),
+        "against": list(aspects.against),
+        "captions": "" if captions is None else digest(captions.texts, captions.images),
+        "choose": getattr(aspects.choose, "__qualname__", type(aspects.choose).__name__),
+        "asked": aspects.asked, "choices": aspects.options, "baseline": baseline,
+        "limit": options["limit"], "seed": options["seed"],
+    }  # fmt: skip
+    return HolisticRecord(
+        settings=settings, classes=list(classes), shifts=list(aspects.shifts),
+        against=[f"{group}-{name}" for group, name, _ in groups], baseline=baseline,
+    )  # fmt: skip
+
+
+def begin_record(run: RunDir, record: HolisticRecord, *, resume: bool) -> HolisticRecord:
+    """Write the record, or read the one that is there."""
+    if not run.exists(RECORD):
+        for other in ("run.json", "explain.json", "harden.json", "rows"):
+            if run.exists(other):
+                raise RunError(f"{run}: holds {other!r} of another command; choose another directory")
+        record.write(run)
+        return record
+    if not resume:
+        raise RunError(f"{run}: already holds a comparison; resume it (resume=True), or choose another directory")
+    kept = HolisticRecord.read(run)
+    if names := [k for k in record.settings if kept.settings.get(k) != record.settings[k]]:
+        raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another directory")
+    return kept

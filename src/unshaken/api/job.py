@@ -1,4 +1,4 @@
-"""Prepare a run from the caller's options: model, data, device and directory."""
+"""Prepare a run from the caller's options: check them, load model and data, choose device and directory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
 
-from unshaken.api.options import Options
 from unshaken.core.batch import usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.device import find_device
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import in_range, shorten
+from unshaken.core.options import Options, declared
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.dataset import content_mark
@@ -37,9 +39,62 @@ from unshaken.store.config import NAME, Entry, LabelRecord, RunConfig
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import pack_ids
-from unshaken.store.split import check_part, shard_size, usual_shard_size
+from unshaken.store.split import check_part, parse_part, shard_size, usual_shard_size
 from unshaken.tasks.classification import Classification
 from unshaken.tasks.task import find_task
+
+LONGEST_NAME = 100
+"""Characters of a model's name in reports."""
+TITLES = {"save_examples": "number of pictures or maps kept"}
+"""Options that messages call by another name, as `unshaken.explain` has them too."""
+
+
+def check_options(**given: Unpack[Options]) -> Options:
+    """Check options of a run.
+
+    Args:
+        given: see `Options`.
+
+    Returns:
+        All options, those that were not given with their defaults.
+
+    Raises:
+        ParameterError: a value is wrong, or two do not go together; the message says how to fix it.
+    """
+    options: Options = {**_DEFAULTS, **given}
+    read_engine(options["engine"])
+    if options["share"] and options["out"] is None:
+        raise ParameterError("a shared run needs an --out that all processes see")
+    if options["share"] and options["register"] is not None:
+        raise ParameterError(
+            f"register {options['register']!r}: each process of a shared run would register a version; leave it away, "
+            "and register at the end by the same command with --resume and without --share"
+        )
+    if options["part"] is not None:
+        parse_part(options["part"])
+        whole = {name: options[name] for name in ("gates", "baseline", "track", "register")}
+        for key in (key for key, value in whole.items() if value):
+            last = "give it to unshaken merge" if key in ("gates", "baseline") else "leave it away"
+            raise ParameterError(
+                f"{key.rstrip('s')} is for a whole run, and part {options['part']} computes only a part of one: {last}"
+            )
+    values = dict(options)
+    for key, (_, option) in _DECLARED.items():
+        value, (_, word) = values[key], option.word or ("", None)
+        if option.bounds is not None and value is not None and value != word:
+            least = min(option.bounds[0], word) if isinstance(word, int) else option.bounds[0]
+            in_range(TITLES.get(key, key.replace("_", " ")), value, least, option.bounds[1])
+    name = options["name"]
+    if name is not None and not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
+        raise ParameterError(f"name {shorten(name)} must be 1 to {LONGEST_NAME} printable characters")
+    for key, (kind, _) in _DECLARED.items():
+        if get_origin(kind) is Literal and values[key] not in get_args(kind):
+            raise ParameterError(f"{key.replace('_', '-')} {values[key]!r} is not one of {', '.join(get_args(kind))}")
+    return options
+
+
+_DECLARED = declared(Options)
+_DEFAULTS: Options = {name: option.default for name, (_, option) in _DECLARED.items()}  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +170,14 @@ def prepare_run(
             require_objects(inputs.dataset, step.label)
     task = find_task(classifier.task).of(inputs.dataset, classifier.view)
     ids: Sequence[str] = inputs.dataset.ids
-    if options.limit is not None:
-        ids = [ids[i] for i in subset(inputs.dataset, options.limit, options.seed)]
+    if options["limit"] is not None:
+        ids = [ids[i] for i in subset(inputs.dataset, options["limit"], options["seed"])]
     config = _configure(
         inputs, plan, options, shard_size=_shard_size(run, inputs.numbers), ids=pack_ids(ids),
         plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside), labels=record, task=task.name,
     )  # fmt: skip
     check_part(config.part, config.shards, config.shard_size)
-    quick = options.eot == 1 and isinstance(task, Classification)
+    quick = options["eot"] == 1 and isinstance(task, Classification)
     warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
     return Job(
         run=run,
@@ -130,12 +185,12 @@ def prepare_run(
         model=classifier,
         dataset=inputs.dataset,
         limit=images_a_pass(inputs, options),
-        strict_batch=options.strict_batch,
-        workers=options.workers,
-        stop_on_bad=options.on_error == "stop",
+        strict_batch=options["strict_batch"],
+        workers=options["workers"],
+        stop_on_bad=options["on_error"] == "stop",
         search=search_copy(classifier, inputs.images) if quick else None,
-        engine=read_engine(options.engine),
-        shared=options.share,
+        engine=read_engine(options["engine"]),
+        shared=options["share"],
         remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
         task=task,
     )
@@ -162,10 +217,10 @@ def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> I
     Raises:
         UnshakenError: model, data or device is wrong.
     """
-    device = choose_device(options.device)
-    classifier = as_classifier(model, download=options.download).to(device)
-    classifier = alone(classifier) if options.batch_size == 1 else classifier
-    dataset = as_dataset(data, download=options.download)
+    device = choose_device(options["device"])
+    classifier = as_classifier(model, download=options["download"]).to(device)
+    classifier = alone(classifier) if options["batch_size"] == 1 else classifier
+    dataset = as_dataset(data, download=options["download"])
     first = first_batch(dataset, view=classifier.view).images
     check_model(classifier, first)
     images = first.to(device)
@@ -200,24 +255,24 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
         model=inputs.model,
         data=inputs.data,
         plan=plan,
-        seed=options.seed,
-        eot=options.eot,
-        precision=options.precision,
+        seed=options["seed"],
+        eot=options["eot"],
+        precision=options["precision"],
         device=inputs.device,
-        save_examples=options.save_examples,
+        save_examples=options["save_examples"],
         model_fingerprint=fingerprint(inputs.classifier),
         data_fingerprint=inputs.dataset.fingerprint,
         labels_version=inputs.dataset.labels_version,
-        model_name=options.name or inputs.classifier.name,
+        model_name=options["name"] or inputs.classifier.name,
         classes=inputs.class_names,
         view=str(inputs.classifier.view or "as they are"),
-        limit=options.limit,
-        part=options.part,
+        limit=options["limit"],
+        part=options["part"],
         provenance=provenance(),
         further_models={
             **{spec: fingerprint(second_model(spec)) for spec in further_models(plan)},
             **{name: content_mark(Path(name)) for name in further_files(plan)},
-            **{spec: as_dataset(spec, download=options.download).fingerprint for spec in further_data(plan)},
+            **{spec: as_dataset(spec, download=options["download"]).fingerprint for spec in further_data(plan)},
         },
         methods=record_methods(plan),
         steps=record_steps(plan),
@@ -229,8 +284,8 @@ def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any
 
 def images_a_pass(inputs: Inputs, options: Options) -> int:
     """Images in one pass at most."""
-    if options.batch_size != "auto":
-        return options.batch_size
+    if options["batch_size"] != "auto":
+        return options["batch_size"]
     return usual_batch(inputs.numbers, inputs.device)
 
 

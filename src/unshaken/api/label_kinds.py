@@ -109,7 +109,7 @@ def find_labels_of_kind(
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What was found.
+    """Results of a search of one kind of labels.
 
     Args:
         ids: of the samples.

@@ -1,23 +1,26 @@
-"""What `labels.json` says of finders and of the sample to review."""
+"""What `labels.json` says of finders and of the sample to review, and the share of wrong labels estimated from it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
+from unshaken.core.documents import validate
 from unshaken.core.errors import RunError
 from unshaken.labels.engine.finder import Evidence, LabelScores
 from unshaken.labels.engine.known_truth import judge_scores
-from unshaken.labels.engine.review_sample import draw_review
-from unshaken.measure import share
+from unshaken.labels.engine.review_sample import ReviewSample, check_verdicts, draw_review, read_verdicts
+from unshaken.measure import Figure, share
 from unshaken.measure.statistics.columns import Indices
 from unshaken.store.run_dir import RunDir
 
 RECORD = "labels.json"
-"""What a search was told, and, at its end, what it found."""
+"""File of a search with its settings and, at its end, its results."""
 
 OF_OTHERS = ("run.json", "harden.json", "explain.json", "report.html")
 """Files that the directory of another command has."""
@@ -93,10 +96,10 @@ def drawn_record(found: LabelScores, ids: Sequence[str], size: int, seed: int) -
 def _figures(found: LabelScores, evidence: Evidence, true: Indices | None) -> dict[str, Any]:
     """What `labels.json` says of a finder, and how right it is where the true labels are known."""
     flagged = None if found.flagged is None else int(found.flagged.sum())
-    told = {k: v for k, v in found.figures.items() if k != "joint"}
+    figures = {k: v for k, v in found.figures.items() if k != "joint"}
     judged = {} if true is None else judge_scores(found, evidence.labels, true)
     known = {"judged": {name: figure.to_json() for name, figure in judged.items()}} if judged else {}
-    return {"flagged": flagged, **told, **_pairs(found, evidence), **known}
+    return {"flagged": flagged, **figures, **_pairs(found, evidence), **known}
 
 
 def _agreement(evidence: Evidence) -> dict[str, Any]:
@@ -121,3 +124,56 @@ def _pairs(found: LabelScores, evidence: Evidence) -> dict[str, Any]:
     kinds, counts = np.unique(pairs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return {"pairs": [[*map(int, kinds[i]), int(counts[i])] for i in order if kinds[i][0] != kinds[i][1]]}
+
+
+ESTIMATE = "estimate.json"
+
+
+def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str, str]) -> Figure:
+    """The share of wrong labels in the whole set, from what people said of the samples drawn for review.
+
+    The lower end takes every unclear sample for right, the upper end for wrong; the value leaves half of them.
+
+    Args:
+        run: the directory of `find_labels`.
+        verdicts: a CSV file with the columns `id` and `verdict`: right, wrong or unclear; or these words by id.
+
+    Raises:
+        RunError: there is no finished search with a sample to review.
+        DataError: the verdicts cannot be read or are not whole.
+    """
+    folder = run if isinstance(run, RunDir) else RunDir(run)
+    record = folder.read_json(RECORD) if folder.exists(RECORD) else {}
+    drawn = record.get("review") if isinstance(record, dict) else record
+    if drawn is None:
+        raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
+    review = validate(ReviewRecord, drawn, f"{folder}: {RECORD}", RunError, "search again in a new --out")
+    if isinstance(verdicts, Mapping):
+        words = check_verdicts(verdicts, review.ids, "verdicts")
+    else:
+        words = read_verdicts(verdicts, review.ids)
+    answers = list(words.values())
+    sample = ReviewSample(np.arange(len(answers)), np.array(review.strata), np.array(review.sizes))
+    least, most = (sample.share_wrong(np.isin(answers, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
+    middle = (least.value + most.value) / 2
+    figure = Figure(middle, least.low, most.high, least.n, least.interval)
+    folder.write_json({"schema": 1, "wrong": figure.to_json(), "verdicts": dict(Counter(answers))}, ESTIMATE)
+    return figure
+
+
+def read_estimate(run: RunDir) -> dict[str, Any] | None:
+    """The share of wrong labels with its interval that `estimate_wrong` kept; None where it has not been asked.
+
+    Args:
+        run: the directory of `find_labels`.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    if not run.exists(ESTIMATE):
+        return None
+    kept = run.read_json(ESTIMATE)
+    wrong = kept.get("wrong") if isinstance(kept, dict) else None
+    if not isinstance(wrong, dict) or not {"value", "low", "high"} <= wrong.keys():
+        raise RunError(f"{run}: {ESTIMATE} is damaged; run 'unshaken labels estimate' again")
+    return wrong

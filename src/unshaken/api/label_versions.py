@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
 
-from unshaken.api.label_changes import AuditRows, change_rows, keep_pictures
-from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.errors import DataError, ParameterError, RunError, UnshakenError
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.data import load_data
+from unshaken.data.dataset import BadSample
 from unshaken.data.label_overlay import LabelTable, read_labels
-from unshaken.labels.correct.outcome import Outcome, count_reasons
+from unshaken.labels.correct.outcome import Outcome, count_reasons, reason_of
 from unshaken.labels.engine.rows import CHANGES
 from unshaken.labels.review.protocol import agreement_of
 from unshaken.measure.classification.label_versions import VersionChange, compare_versions
@@ -28,13 +32,122 @@ from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
+PICTURES = 60
+"""Pictures of changed labels that are kept."""
+CHANGED = "changed"
+"""The condition under which they are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRows:
+    """A model's predictions of the unchanged images of its audit, in the order of the ids.
+
+    Args:
+        ids: of the samples.
+        label: int `[N]`, -1 where there is none.
+        prediction: int `[N]`.
+        confidence: `[N]` in [0, 1].
+    """
+
+    ids: list[str]
+    label: Indices
+    prediction: Indices
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def read(cls, run: RunDir) -> Self:
+        """The rows of a run.
+
+        Args:
+            run: directory of an audit.
+
+        Raises:
+            RunError: it has none.
+        """
+        if not run.exists("rows", "outcomes"):
+            raise RunError(f"{run}: has no rows of predictions; run 'unshaken audit' there first")
+        table = run.rows("outcomes", ["id", "condition", "label", "prediction", "confidence"])
+        table = table.filter(pc.equal(table["condition"], CLEAN.id)).sort_by("id")
+        if not table.num_rows:
+            raise RunError(f"{run}: has no rows of unchanged images; run 'unshaken audit' there first")
+        label, prediction = (table[k].fill_null(-1).to_numpy().astype(np.int64) for k in ("label", "prediction"))
+        confidence = table["confidence"].cast(pa.float64()).fill_null(0.0).to_numpy()
+        return cls(table["id"].to_pylist(), label, prediction, confidence)
+
+
+def change_rows(
+    ids: Sequence[str], before: Indices, after: Indices, models: Sequence[AuditRows], review: Outcome | None
+) -> list[dict[str, Any]]:
+    """Rows of the table `label_changes`, the clearest mistakes first.
+
+    A mistake is clear where many models predict the label after the review, and are sure of it; without models, where
+    the search for wrong labels found it suspect.
+
+    Args:
+        ids: of the samples.
+        before: labels, int `[N]`, -1 where there is none.
+        after: likewise.
+        models: what models predict of these samples.
+        review: the outcome of the review, or None.
+    """
+    reviewed = {} if review is None else {one.sample: one for one in review.labels}
+    found = []
+    for i in np.flatnonzero((before != after) & (before >= 0)).tolist():
+        own = reviewed.get(ids[i])
+        reason = None if own is None else reason_of(own)
+        sure = [float(m.confidence[i]) for m in models if m.prediction[i] == after[i]]
+        found.append(
+            {
+                "id": ids[i], "before": int(before[i]), "after": None if after[i] < 0 else int(after[i]),
+                "reason": reason and reason.answer, "decided": reason and reason.decided,
+                "score": own and own.score, "right_before": sum(int(m.prediction[i] == before[i]) for m in models),
+                "right_after": len(sure), "confidence": float(np.mean(sure)) if sure else None,
+            }
+        )  # fmt: skip
+
+    def clarity(row: dict[str, Any]) -> tuple[float, float, float]:
+        score = row["score"]
+        return -row["right_after"], -(row["confidence"] or 0.0), float("inf") if score is None else score
+
+    return sorted(found, key=clarity)
+
+
+def keep_pictures(run: RunDir, data: str, ids: Sequence[str]) -> str:
+    """Keep pictures of the first samples; a picture is no reason to fetch data or to fail.
+
+    Args:
+        run: where they go.
+        data: SPEC, empty where it is not known.
+        ids: of the samples, those to show first.
+
+    Returns:
+        Why pictures are missing, or an empty text.
+    """
+    if not data:
+        return "the data of the labels is not known: give an audit or the review"
+    try:
+        dataset = load_data(data)
+    except UnshakenError as error:
+        return str(error)
+    place, missing = {id: i for i, id in enumerate(dataset.ids)}, 0
+    for number, id in enumerate(ids[:PICTURES]):
+        try:
+            pixels = dataset.read(place[id])
+        except (BadSample, KeyError):
+            missing += 1
+            continue
+        image = torch.tensor(pixels).permute(2, 0, 1)[None].float() / 255
+        run.write_examples(image, [id], CHANGED, number)
+    return f"{missing} of {min(len(ids), PICTURES)} samples cannot be read from {data!r}" if missing else ""
+
+
 Place = str | Path | RunDir
 MADE = Condition("review", "review")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelComparison:
-    """What a review changed.
+    """Changes of labels by a review, and models under both versions.
 
     Args:
         change: models under both versions of the labels.
@@ -61,7 +174,7 @@ def compare_labels(
         labels: a file of labels as `labels export --format overlay` writes it; samples without a row keep their label.
         runs: directories of audits of the reviewed data; their unchanged images count. Without any, the labels alone
             are compared.
-        review: what people said, which gives reasons and agreement; None where it is not known.
+        review: the outcome of the review, with reasons and agreement; None where it is not known.
         wrong: the share of wrong labels in the whole set with its interval, as `estimate.json` has it.
         retrained: pairs of audits on other images: of a network trained on the labels before, and on those after.
         out: folder for `label-versions.json`, the rows, pictures and a report; None to write nothing.
@@ -72,10 +185,16 @@ def compare_labels(
         RunError: a run has no rows of unchanged images, or two runs have other samples.
     """
     table = read_labels(Path(labels), str(labels))
-    _check_numbers(table, str(labels))
+    if not pa.types.is_integer(table.labels.type) and not pa.types.is_null(table.labels.type):
+        raise DataError(f"{labels}: labels are of type {table.labels.type}; give label numbers")
     folders = [_folder(one) for one in runs]
     read = {_name(run, folders): AuditRows.read(run) for run in folders}
-    ids, before = _samples(read, folders) if read else _reviewed(table, str(labels))
+    if read:
+        ids, before = _samples(read, folders)
+    elif table.given is None:
+        raise DataError(f"{labels}: has no column 'given' with the labels before; give audits of the data, too")
+    else:
+        ids, before = table.ids, np.array([-1 if label is None else label for label in table.given], np.int64)
     after = _after(table, ids, before, str(labels), whole=not read)
     change = compare_versions({name: one.prediction for name, one in read.items()}, before, after)
     config = read_config(folders[0]) if folders and folders[0].exists("run.json") else None
@@ -119,18 +238,6 @@ def _samples(read: Mapping[str, AuditRows], runs: Sequence[RunDir]) -> tuple[lis
     return first.ids, first.label
 
 
-def _reviewed(table: LabelTable, source: str) -> tuple[list[str], Indices]:
-    """Ids and labels before the review, from the file alone."""
-    if table.given is None:
-        raise DataError(f"{source}: has no column 'given' with the labels before; give audits of the data, too")
-    return table.ids, np.array([-1 if label is None else label for label in table.given], np.int64)
-
-
-def _check_numbers(table: LabelTable, source: str) -> None:
-    if not pa.types.is_integer(table.labels.type) and not pa.types.is_null(table.labels.type):
-        raise DataError(f"{source}: labels are of type {table.labels.type}; give label numbers")
-
-
 def _after(table: LabelTable, ids: Sequence[str], before: Indices, source: str, *, whole: bool) -> Indices:
     place, after = {id: i for i, id in enumerate(ids)}, before.copy()
     known = [(row, place[id]) for row, id in enumerate(table.ids) if id in place]
@@ -148,7 +255,6 @@ def _after(table: LabelTable, ids: Sequence[str], before: Indices, source: str, 
 
 
 def _review_record(review: Outcome) -> dict[str, Any]:
-    """Reasons and agreement."""
     counts = [{**asdict(reason), "labels": n} for reason, n in count_reasons(review.labels)]
     agreement = agreement_of([one.independent for one in review.labels]).to_json()
     return {"name": review.review, "version": review.version, "labels": len(review.labels), "reasons": counts,

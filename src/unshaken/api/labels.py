@@ -1,4 +1,4 @@
-"""`find_labels`: which labels of a data set are probably wrong, how many there are, and which to review first."""
+"""`find_labels`: search for wrong labels, and the settings that a resume must share."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from typing import Any, Unpack
 import numpy as np
 
 from unshaken.api.job import choose_device, default_out
-from unshaken.api.label_estimate import estimate_wrong as estimate_wrong
-from unshaken.api.label_evidence import Given, Source
-from unshaken.api.label_features import keep_features
-from unshaken.api.label_passes import Passes, Remade
-from unshaken.api.label_record import RECORD, drawn_record, record_of
-from unshaken.api.label_settings import pin_settings, settings_of
+from unshaken.api.label_evidence import Given, Passes, Remade, Source, keep_features, mark_of
+from unshaken.api.label_record import RECORD, drawn_record, record_of, refuse_others
+from unshaken.api.label_record import estimate_wrong as estimate_wrong
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
 from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.data import Dataset, DataSource, as_dataset
 from unshaken.data.resident import Samples
+from unshaken.harden.engine.cross_validation import FOLDER as FOLDS
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.labels.engine.finder import Evidence, Finder, LabelScores
+from unshaken.labels.engine.frozen import FOLDER as FEATURES
 from unshaken.labels.engine.frozen import drop_shards
 from unshaken.labels.engine.review_sample import STRATA
 from unshaken.labels.engine.rows import label_rows
@@ -36,6 +35,61 @@ from unshaken.store.lock import locked
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
+
+ADDED = ("model_fingerprint",)
+"""Settings that searches of earlier versions did not write down; they kept nothing that depends on them."""
+
+
+def settings_of(
+    dataset: Dataset, finders: Mapping[str, Finder], source: Source, *, limit: int | None, review: int
+) -> dict[str, Any]:
+    """Everything that decides what a search finds, as `labels.json` holds it.
+
+    Args:
+        dataset: that is examined.
+        finders: by name.
+        source: of probabilities and features.
+        limit: samples at most; None for all.
+        review: samples to draw for review.
+    """
+    return {
+        "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint,
+        "labels_version": dataset.labels_version, "limit": limit,
+        "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
+        "probabilities": mark_of(source.given), "model": source.model, "folds": source.folds, "review": review,
+        "training": source.training.model_dump(mode="json"), "model_fingerprint": source.fingerprint,
+    }  # fmt: skip
+
+
+def pin_settings(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None:
+    """Write the settings down before anything is trained, or compare them with those that are there.
+
+    Args:
+        run: the run directory.
+        settings: see `settings_of`.
+        resume: whether to go on with a search that is there.
+
+    Raises:
+        RunError: the directory holds another search, or what another command made.
+    """
+    if not run.exists(RECORD):
+        refuse_others(run)
+        run.write_json({"schema": 1, "settings": settings}, RECORD)
+        return
+    record = run.read_json(RECORD)
+    if not resume and not _is_empty(run, record):
+        raise RunError(f"{run}: already holds a search for wrong labels; add --resume or choose another --out")
+    there = {key: settings[key] for key in ADDED} | record.get("settings", {})
+    names = [k for k in settings if there.get(k) != settings[k]]
+    if names and not _is_empty(run, record):
+        raise RunError(f"{run}: was begun with other settings ({', '.join(names)} differ); choose another --out")
+    run.write_json({**record, "settings": settings}, RECORD)
+
+
+def _is_empty(run: RunDir, record: dict[str, Any]) -> bool:
+    """Whether nothing was computed, as where a search ended because of what it was given."""
+    return not (record.get("finished") or "kind" in record or any(run.names(folder) for folder in (FOLDS, FEATURES)))
+
 
 WORST = "worst"
 """The condition under which pictures of the most suspect samples are kept."""
@@ -128,10 +182,18 @@ def find_labels(
         )  # fmt: skip
         samples, evidence = _examine(dataset, classes, source, finders, Passes(there, chosen, lock), limit)
         keep_features(run, evidence)
-        found = {name: _found(name, finder, evidence) for name, finder in finders.items()}
+        for name, finder in finders.items():
+            if lacking := finder.needs - evidence.kinds:
+                raise ParameterError(f"{name} needs {' and '.join(sorted(lacking))}, which {_HOW[min(lacking)]}")
+        found = {name: finder.find(evidence) for name, finder in finders.items()}
         ids = [dataset.ids[i] for i in samples.good]
-        _write_rows(run, samples, ids, finders, found, evidence)
         first = next(iter(found.values()))
+        for name, finder in finders.items():
+            part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
+            run.write_rows(table_of(part), part.table, name, 0)
+        for place, i in enumerate(np.argsort(first.score, kind="stable")[:PICTURES]):  # the most suspect samples
+            for _, image, _ in samples.batches(samples.good[[i]], 1):  # none where it cannot be read
+                run.write_examples(image, [ids[i]], WORST, place)
         true = None if dataset.true_labels is None else dataset.true_labels[samples.good]
         record = {
             "schema": 1, "settings": pinned, "samples": len(ids),
@@ -147,11 +209,7 @@ def find_labels(
 
 
 def _count_classes(dataset: Dataset) -> int:
-    """The number of classes of a data set, which must have one class an image.
-
-    Raises:
-        DataError: it has no labels, masks, or one class alone.
-    """
+    """The number of classes of a data set, which must have one class an image."""
     if dataset.labels is None:
         raise DataError(f"data {dataset.options.spec!r} has no labels to examine")
     if dataset.labels.ndim > 1:
@@ -177,21 +235,6 @@ def _examine(
     return samples, source.evidence(samples, classes, passes, needs)
 
 
-def _write_rows(
-    run: RunDir,
-    samples: Samples,
-    ids: Sequence[str],
-    finders: Mapping[str, Finder],
-    found: Mapping[str, LabelScores],
-    evidence: Evidence,
-) -> None:
-    """The rows of all finders, and pictures of the samples that the first one suspects most."""
-    for name, finder in finders.items():
-        part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
-        run.write_rows(table_of(part), part.table, name, 0)
-    _keep_pictures(run, samples, ids, next(iter(found.values())))
-
-
 def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
     """Finders under names that are unique: a second one of a method gets a number."""
     given = [methods] if isinstance(methods, str | Finder) else list(methods)
@@ -207,26 +250,8 @@ def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
     return found
 
 
-def _found(name: str, finder: Finder, evidence: Evidence) -> LabelScores:
-    """What a finder says.
-
-    Raises:
-        ParameterError: it needs what is not there.
-    """
-    if lacking := finder.needs - evidence.kinds:
-        raise ParameterError(f"{name} needs {' and '.join(sorted(lacking))}, which {_HOW[min(lacking)]}")
-    return finder.find(evidence)
-
-
 _HOW = {
     "features": "a trained model gives: name one by --model SPEC",
     "margins": "are recorded while networks are trained: name an architecture by --model",
     "probabilities": "come from --model or --probs",
 }
-
-
-def _keep_pictures(run: RunDir, samples: Samples, ids: Sequence[str], found: LabelScores) -> None:
-    """Pictures of the most suspect samples, as far as they can be read."""
-    for place, i in enumerate(np.argsort(found.score, kind="stable")[:PICTURES]):
-        for _, image, _ in samples.batches(samples.good[[i]], 1):
-            run.write_examples(image, [ids[i]], WORST, place)

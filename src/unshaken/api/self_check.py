@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unshaken.api.audit import audit
-from unshaken.api.certify import certify
+from unshaken.api.audit import audit, certify
 from unshaken.api.detect import detect
 from unshaken.api.explain import explain
 from unshaken.api.generate import fit_generator, images_in_memory, sample_generator

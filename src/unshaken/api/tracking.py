@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from unshaken.api.mlflow_model import check_kept, write_model
-from unshaken.api.options import Options
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.options import Options
 from unshaken.report import Comparisons, GateResult
 from unshaken.report.pages.runs import comparison_page
 from unshaken.report.render.html import render_html
@@ -50,21 +50,21 @@ def open_log(options: Options, model: object) -> RunLog | None:
         MissingExtra: the service's package is absent.
         RunError: the service does not answer.
     """
-    sink = sink_of(options.track)
-    if options.register is None:
+    sink = sink_of(options["track"])
+    if options["register"] is None:
         return None if sink is None else _answering(RunLog(sink))
     if sink is None:
-        raise ParameterError(f"register {options.register!r} needs a registry of models: give --track URI")
+        raise ParameterError(f"register {options['register']!r} needs a registry of models: give --track URI")
     if not sink.has_registry:
         raise ParameterError(
-            f"track {sink.address!r} has no registry of models, so register {options.register!r} cannot be done: use "
-            "MLflow or Weights & Biases"
+            f"track {sink.address!r} has no registry of models, so register {options['register']!r} cannot be done: "
+            "use MLflow or Weights & Biases"
         )
-    if not options.gates:
+    if not options["gates"]:
         raise ParameterError(
-            f"register {options.register!r} moves the alias only where gates hold, and there is none: give --gate"
+            f"register {options['register']!r} moves the alias only where gates hold, and there is none: give --gate"
         )
-    registration = Registration.parse(options.register)
+    registration = Registration.parse(options["register"])
     check_kept(model)
     return _answering(RunLog(sink, registration))
 

@@ -9,11 +9,12 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.audit import Audit, audit
-from unshaken.api.options import Options, RunOptions
+from unshaken.api.job import check_options
 from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range
+from unshaken.core.options import Options
 from unshaken.core.rng import kept_random_state
 from unshaken.data import DataSource, as_dataset
 from unshaken.run.plan import load_plan, prepare
@@ -49,11 +50,11 @@ class EpochAudit:
         plan: str | Sequence[Any] = "quick",
         wrap: Wrap | None = None,
         prefix: str = "robust/",
-        **options: Unpack[RunOptions],
+        **options: Unpack[Options],
     ) -> None:
         in_range("every", every, 1, LARGEST_COUNT)
         prepare(load_plan(plan))
-        Options(**options)
+        check_options(**options)
         out = options.pop("out", None)
         if out is None:
             raise ParameterError("give out=DIR, the folder of the audits")

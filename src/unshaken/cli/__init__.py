@@ -1,4 +1,4 @@
-"""The command line: one file a verb, each of which parses, calls the public function, and prints."""
+"""The command line: commands of one subject in a file, each of which parses, calls the public function, and prints."""
 
 from unshaken.cli.app import main
 

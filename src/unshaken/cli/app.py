@@ -9,31 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from unshaken.cli import (
-    attack,
-    audit,
-    card,
-    certify,
-    compare,
-    corrupt,
-    detect,
-    doctor,
-    explain,
-    fool,
-    generate,
-    harden,
-    labels,
-    merge,
-    papers,
-    plan,
-    query,
-    report,
-    serve,
-)
+from unshaken.cli import detect, doctor, explain, generate, harden, images, labels, papers, results, runs, serve
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
-from unshaken.cli.failures import explain as explain_failure
+from unshaken.cli.options import DEBUG, QUIET
 from unshaken.cli.session import Session
+from unshaken.cli.session import explain as explain_failure
 from unshaken.core.consent import call
 
 app = typer.Typer(
@@ -63,9 +44,9 @@ def root(
     ] = False,
     quiet: Annotated[
         bool,
-        typer.Option("--quiet", "-q", help="Show no progress bars and no tables, only warnings.", show_default=False),
+        typer.Option("--quiet", "-q", help=QUIET.help, show_default=False),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help=DEBUG.help, show_default=False)] = False,
 ) -> None:
     """Test, certify and improve the robustness of vision models."""
     session: Session = ctx.find_root().obj
@@ -75,20 +56,20 @@ def root(
 
 
 for name, command in {
-    "audit": audit.audit,
-    "attack": attack.attack,
-    "certify": certify.certify,
+    "audit": runs.audit,
+    "attack": runs.attack,
+    "certify": runs.certify,
     "explain": explain.explain,
-    "report": report.report,
-    "compare": compare.compare,
-    "merge": merge.merge,
-    "query": query.query,
+    "report": results.report,
+    "compare": results.compare,
+    "merge": runs.merge,
+    "query": results.query,
     "list": list_.list_,
     "doctor": doctor.doctor,
-    "corrupt": corrupt.corrupt,
-    "fool": fool.fool,
+    "corrupt": images.corrupt,
+    "fool": images.fool,
     "serve": serve.serve,
-    "card": card.card,
+    "card": results.card,
 }.items():
     app.command(name, epilog=epilog(name))(command)
 app.add_typer(detect.app, name="detect")
@@ -96,7 +77,7 @@ app.add_typer(generate.app, name="generate")
 app.add_typer(harden.app, name="harden")
 app.add_typer(labels.app, name="labels")
 app.add_typer(papers.app, name="papers")
-app.add_typer(plan.app, name="plan")
+app.add_typer(runs.plans, name="plan")
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from unshaken.core.sources import ROOMS, keys_of, sources_of
@@ -18,58 +18,44 @@ def names(room: str, decorator: str = "register") -> list[str]:
 
 
 def complete_plan(incomplete: str) -> list[str]:
-    """Plans, and YAML files."""
-    return _starting(incomplete, [*keys_of("run/plan.py", "PLANS"), *_files(incomplete, (".yaml", ".yml"))])
+    """Complete the name of a plan or of a YAML file."""
+    folder = Path(incomplete).parent if incomplete else Path()
+    there = folder.iterdir() if folder.is_dir() else ()
+    files = sorted(f"{p}/" if p.is_dir() else str(p) for p in there if p.is_dir() or p.suffix in (".yaml", ".yml"))
+    return _starting(incomplete, [*keys_of("run/plan.py", "PLANS"), *files])
 
 
 def complete_data(incomplete: str) -> list[str]:
-    """Kinds of data and named sets."""
+    """Complete a data SPEC: kinds of data and named sets."""
     kinds, named = keys_of("data/load.py", "SOURCES"), keys_of("data/named.py", "NAMED")
     return _starting(incomplete, ["demo", *(f"{kind}:" for kind in kinds), *named])
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Kinds of models."""
+    """Complete a model SPEC by kinds of models."""
     kinds = [k if k == "demo" else f"{k}:" for k in names("models", "model_kind")]
     return _starting(incomplete, [*kinds, "demo:standard", "demo:robust"])
 
 
-def complete_attack(incomplete: str) -> list[str]:
-    """Attacks."""
-    return _starting(incomplete, names("attack"))
+def complete_methods(room: str, *, without: str = "") -> Callable[[str], list[str]]:
+    """Make the completion of the names of a room's methods.
 
+    Args:
+        room: such as `attack`, or a folder in it.
+        without: folder of the room whose methods are left out.
+    """
 
-def complete_certifier(incomplete: str) -> list[str]:
-    """Certifiers."""
-    return _starting(incomplete, names("certify"))
+    def complete(incomplete: str) -> list[str]:
+        known = names(room)
+        return _starting(incomplete, sorted({*known} - {*names(without)}) if without else known)
 
-
-def complete_detector(incomplete: str) -> list[str]:
-    """Detectors."""
-    return _starting(incomplete, names("detect"))
-
-
-def complete_explanation(incomplete: str) -> list[str]:
-    """Attributions and analyses."""
-    return _starting(incomplete, sorted({*names("explain")} - {*names("explain/metrics")}))
-
-
-def complete_map_metric(incomplete: str) -> list[str]:
-    """Metrics of maps."""
-    return _starting(incomplete, names("explain/metrics"))
+    return complete
 
 
 def complete_room(incomplete: str) -> list[str]:
-    """Rooms of methods."""
+    """Complete the name of a room that has methods."""
     return _starting(incomplete, [room for room in ROOMS if names(room)])
 
 
 def _starting(incomplete: str, known: Iterable[str]) -> list[str]:
     return [name for name in known if name.startswith(incomplete)]
-
-
-def _files(incomplete: str, suffixes: tuple[str, ...]) -> list[str]:
-    folder = Path(incomplete).parent if incomplete else Path()
-    if not folder.is_dir():
-        return []
-    return sorted(str(p) + ("/" if p.is_dir() else "") for p in folder.iterdir() if p.is_dir() or p.suffix in suffixes)

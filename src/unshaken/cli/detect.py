@@ -3,32 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from unshaken.cli.advice import epilog
-from unshaken.cli.mark import mark
-from unshaken.cli.options import detectors as opt
-from unshaken.cli.options.run import RunOptions
-from unshaken.cli.options.shared import AllowCode, Data, Download, Json, Model, Run
-from unshaken.cli.outcome import BAD_SAMPLES, FEW, GATE_FAILED, make_run
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.complete import complete_methods
+from unshaken.cli.options import (
+    Accept,
+    AllowCode,
+    BatchSize,
+    Data,
+    Detectors,
+    Device,
+    Download,
+    Json,
+    Limit,
+    Model,
+    Run,
+    Seed,
+    Workers,
+)
+from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
 from unshaken.cli.verb import verb
+from unshaken.core.options import COUNT, SHARE, Option, Options
 
 if TYPE_CHECKING:
-    from unshaken.detect import DetectorSet
+    pass
+
 
 app = typer.Typer(
     name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect")
 )
 
+DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
+"""Detectors that are fitted where none is named."""
 USUAL = 0.95
 """Minimum share of normal images to accept."""
 
-app.command("mark")(mark)
+
+@app.command("mark")
+@verb
+def mark(
+    session: Session,
+    data: Data,
+    method: Annotated[
+        str,
+        Option(
+            "A watermark: spread-spectrum or dct, whose parameters are the key, or with --detectors a fitted one.",
+            "NAME[:k=v,...]",
+        ),
+    ],
+    out: Annotated[str, Option("Folder for the PNG files.", "DIR")],
+    detectors: Annotated[
+        str | None, Option("Folder of 'detect fit' with the trained networks of a learned-watermark.", "DETECTORS")
+    ] = None,
+    limit: Annotated[int | None, Option("Images at most: seeded, stratified.", "N")] = None,
+    seed: Annotated[int, Option("Decides which images --limit takes.", "S")] = 0,
+    download: Download = False,
+) -> int:
+    """Set a watermark on images, as PNG files that 'folder:DIR' reads as data.
+
+    The detector of the same name and parameters finds them. Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.mark import RECORD
+    from unshaken.api.mark import mark as set_mark
+
+    with progress(session):
+        folder = set_mark(data, method, out=out, detectors=detectors, limit=limit, seed=seed, download=download)
+    print_line(f"images: {out} ({len(folder.read_json(RECORD)['images'])} PNG files)")
+    return 0
 
 
 @app.command("fit", epilog=epilog("detect"))
@@ -37,17 +83,26 @@ def fit(
     session: Session,
     model: Model,
     data: Data,
-    out: opt.NewDetectors,
-    method: opt.Methods = None,
-    keep: opt.Keep = 20_000,
-    tune: opt.Tune = 500,
-    calibration: opt.Calibration = 0.2,
-    accept: opt.Accept = None,
-    limit: opt.Limit = None,
-    seed: opt.Seed = 0,
-    batch_size: opt.BatchSize = None,
-    workers: opt.Workers = None,
-    device: opt.Device = "auto",
+    out: Annotated[str, Option("Folder to write the detectors to.", "DETECTORS")],
+    method: Annotated[
+        list[str] | None,
+        Option(
+            f"Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. Default: {', '.join(DEFAULT)}.",
+            "NAME[:k=v,...]",
+            complete=complete_methods("detect"),
+        ),
+    ] = None,
+    keep: Annotated[
+        int, Option("Maximum number of samples to keep for nearest-neighbour search.", "N", COUNT)
+    ] = 20_000,
+    tune: Annotated[int, Option("Maximum number of samples for tuning scales and weights.", "N", COUNT)] = 500,
+    calibration: Annotated[float, Option("Share of the data that is used to set thresholds.", "SHARE", SHARE)] = 0.2,
+    accept: Accept = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    device: Device = "auto",
     download: Download = False,
     json: Json = False,
 ) -> int:
@@ -63,7 +118,7 @@ def fit(
         done = fitted(
             model,
             data,
-            list(method or opt.DEFAULT),
+            list(method or DEFAULT),
             shares=Shares(keep, tune, calibration),
             accept=accept,
             seed=seed,
@@ -74,7 +129,8 @@ def fit(
             download=download,
         )
         done.detector_set.save(out)
-    _show_result(session, done.detector_set, accept or USUAL, json)
+    fitted_set = done.detector_set
+    _show(session, {label: fitted_set.threshold(label, accept or USUAL) for label in fitted_set.detectors}, json)
     if not json:
         print_line(f"detectors: {out}")
     for bad in done.bad[:FEW]:
@@ -86,18 +142,31 @@ def fit(
 @verb
 def score(
     session: Session,
-    options: RunOptions,
+    options: Options,
     model: Model,
     data: Data,
-    detectors: opt.Detectors,
-    accept: opt.Accept = None,
-    against: opt.Against = None,
-    shift: opt.Shift = None,
-    attacked: opt.Attacked = True,
-    attack: opt.Attack = "pgd:steps=20,step_size=0.1",
-    norm: opt.Norm = "linf",
-    eps: opt.Eps = None,
-    samples: opt.Samples = 50,
+    detectors: Detectors,
+    accept: Accept = None,
+    against: Annotated[
+        list[str] | None,
+        Option("Abnormal images to score, e.g. far=mnist or near/dogs=folder:DOGS. May be repeated.", "GROUP=SPEC"),
+    ] = None,
+    shift: Annotated[
+        list[str] | None,
+        Option("Also score the images under this corruption, e.g. gaussian_noise-3. May be repeated.", "NAME-SEVERITY"),
+    ] = None,
+    attacked: Annotated[
+        bool,
+        Option(
+            "Also attack the model and each detector together (an adaptive attack).", flags="--attacked/--not-attacked"
+        ),
+    ] = True,
+    attack: Annotated[str, Option("Attack for --attacked.", "NAME[:k=v,...]")] = "pgd:steps=20,step_size=0.1",
+    norm: Annotated[str, Option("Norm of the attack's perturbation.", "linf|l2|l1")] = "linf",
+    eps: Annotated[
+        list[str] | None, Option("Maximum size of the attack's perturbation. Default: 8/255. May be repeated.", "E")
+    ] = None,
+    samples: Annotated[int, Option("Maximum number of samples to attack.", "N", COUNT)] = 50,
     json: Json = False,
 ) -> int:
     """Score images with fitted detectors, in one pass of the model, and write a report.
@@ -122,15 +191,18 @@ def score(
 @verb
 def threshold(
     session: Session,
-    detectors: opt.Detectors,
-    accept: opt.Accept = None,
-    model: opt.FittedModel = None,
-    data: opt.NormalData = None,
-    out: opt.MovedDetectors = None,
-    limit: opt.Limit = None,
-    seed: opt.Seed = 0,
-    workers: opt.Workers = None,
-    device: opt.Device = "auto",
+    detectors: Detectors,
+    accept: Accept = None,
+    model: Annotated[str | None, Option("Model that the detectors were fitted on (with --data).", "SPEC")] = None,
+    data: Annotated[str | None, Option("Normal images to set new thresholds on.", "SPEC")] = None,
+    out: Annotated[
+        str | None,
+        Option("Folder for the detectors with new thresholds (with --data). Default: --detectors.", "DETECTORS"),
+    ] = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    workers: Workers = None,
+    device: Device = "auto",
     download: Download = False,
     allow_code: AllowCode = None,
     json: Json = False,
@@ -164,9 +236,9 @@ def threshold(
 def drift(
     session: Session,
     run: Run,
-    window: opt.Window = 100,
-    promised: opt.Promised = 0.9,
-    alpha: opt.Alpha = 0.01,
+    window: Annotated[int, Option("Number of samples per window.", "N", COUNT)] = 100,
+    promised: Annotated[float, Option("Minimum share of samples that should be accepted.", "SHARE", SHARE)] = 0.9,
+    alpha: Annotated[float, Option("Probability of a false alarm over the whole run.", "P", SHARE)] = 0.01,
     json: Json = False,
 ) -> int:
     """Check whether the share of accepted samples drops over the course of a run.
@@ -186,10 +258,6 @@ def drift(
             alarm = "no alarm" if one.alarm is None else f"ALARM at sample {one.alarm + 1}"
             console().print(f"{label}: {alarm}; accepted by windows of {window}: {', '.join(shares)}", soft_wrap=True)
     return GATE_FAILED if any(one.alarm is not None for one in found.values()) else 0
-
-
-def _show_result(session: Session, detector_set: DetectorSet, accept: float, json: bool) -> None:
-    _show(session, {label: detector_set.threshold(label, accept) for label in detector_set.detectors}, json)
 
 
 def _show(session: Session, found: dict[str, Any], json: bool) -> None:

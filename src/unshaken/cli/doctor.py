@@ -9,13 +9,11 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from unshaken.cli.options.shared import Json
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.options import Json
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import verb
+from unshaken.core.options import Option
 
 if TYPE_CHECKING:
     from unshaken.api.self_check import RoomCheck
@@ -30,10 +28,9 @@ def doctor(
     session: Session,
     device: Annotated[
         str | None,
-        typer.Option(
-            metavar="auto|cpu|cuda|mps",
-            help="Device to check, such as cuda:1. Default: the CPU and every accelerator that is found.",
-            show_default=False,
+        Option(
+            "Device to check, such as cuda:1. Default: the CPU and every accelerator that is found.",
+            "auto|cpu|cuda|mps",
         ),
     ] = None,
     json: Json = False,

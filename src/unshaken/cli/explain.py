@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-import typer
-
-from unshaken.cli.options import explain as opt
-from unshaken.cli.options.detectors import BatchSize, Device, Limit, Seed, Workers
-from unshaken.cli.options.run import Engine
-from unshaken.cli.options.shared import AllowCode, Download, Json
-from unshaken.cli.outcome import BAD_SAMPLES, FEW
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
-from unshaken.cli.show import print_json, print_line, printable
+from unshaken.cli.complete import complete_methods
+from unshaken.cli.options import AllowCode, BatchSize, Device, Download, Engine, Json, Limit, Resume, Seed, Workers
+from unshaken.cli.runs import name_bad_samples
+from unshaken.cli.session import Session, progress
+from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import COUNT, Argument, Option
 
 
 @verb
 def explain(
     session: Session,
-    names: opt.Names,
-    model: opt.Models = None,
-    data: opt.MaybeData = None,
-    run: opt.OfRun = None,
-    metric: opt.Metrics = None,
-    boxes: opt.Boxes = None,
-    masks: opt.Masks = None,
-    explained: opt.Explained = "prediction",
-    keep_maps: opt.KeepMaps = 1000,
+    names: Annotated[
+        list[str],
+        Argument(
+            "Attribution or analysis and its parameters, e.g. gradcam or smoothgrad:samples=20; "
+            "see 'unshaken list explain'.",
+            "NAME[:k=v,...]...",
+            complete=complete_methods("explain", without="explain/metrics"),
+        ),
+    ],
+    model: Annotated[
+        list[str] | None,
+        Option("Model to explain. May be repeated for an analysis that compares models. Default: demo.", "SPEC"),
+    ] = None,
+    data: Annotated[
+        str | None, Option("Images to look at; not needed for an analysis of weights alone.", "SPEC")
+    ] = None,
+    run: Annotated[
+        str | None,
+        Option(
+            "Run of an audit: explain the examples that it kept, before and after, and show them in its report.", "DIR"
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        Option(
+            "Metric that judges the maps, beside a random map's. May be repeated.",
+            "NAME[:k=v,...]",
+            complete=complete_methods("explain/metrics"),
+        ),
+    ] = None,
+    boxes: Annotated[str | None, Option("Parquet or CSV file of the objects' boxes: id, x, y, w, h.", "FILE")] = None,
+    masks: Annotated[str | None, Option("Folder of the objects' masks, <id>.png.", "DIR")] = None,
+    explained: Annotated[
+        str, Option("Class that maps explain: predicted, or labelled.", "prediction|label", flags="--class")
+    ] = "prediction",
+    keep_maps: Annotated[int, Option("Maps of a method to keep as files; -1 for all.", "N|-1", (-1, COUNT[1]))] = 1000,
     limit: Limit = None,
     seed: Seed = 0,
-    out: opt.Out = None,
-    resume: opt.Resume = False,
+    out: Annotated[str | None, Option("Run directory. Default: runs/ and a name.", "DIR")] = None,
+    resume: Resume = False,
     batch_size: BatchSize = None,
     workers: Workers = None,
     engine: Engine = "local",
@@ -78,16 +101,14 @@ def explain(
                 print_line(f"  {remark}")
     if not json:
         print_line(f"report: {result.run}/report.html")
-    for bad in record.bad_samples[:FEW]:
-        typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
-    return BAD_SAMPLES if record.bad_samples else 0
+    return name_bad_samples(record.bad_samples)
 
 
 def _examples(
     session: Session, run: str, names: list[str], others: list[str], *, model: list[str] | None, **options: Any
 ) -> int:
     """Explain the examples that an audit kept."""
-    from unshaken.api.explain_audit import explain_audit
+    from unshaken.api.explain import explain_audit
 
     if others or len(names) > 1 or len(model or ()) > 1:
         what = f"{others[0]} out" if others else "all but one method and one model out"

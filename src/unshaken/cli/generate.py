@@ -1,22 +1,24 @@
-"""`unshaken generate`: fit, sample, dataset, measure and directions."""
+"""`unshaken generate fit|sample|dataset|measure|directions`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from unshaken.cli.generate_directions import find_directions
-from unshaken.cli.options.shared import Data, Download, Json
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.options import AllowCode, Data, Download, Json, Model
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import Option
 
 app = typer.Typer(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
-Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device to compute on.")]
+Device = Annotated[str, Option("Device to compute on.", "auto|cpu|cuda|mps")]
+ModelFile = Annotated[str, Option("What generate fit wrote.", "FILE")]
+Levels = Annotated[int | None, Option("Levels of noise. Default: the method's.", "N")]
 
 
 @app.command("fit")
@@ -24,19 +26,15 @@ Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Device t
 def fit_(
     session: Session,
     data: Data,
-    out: Annotated[str, typer.Option(metavar="FILE", help="The model's file, safetensors.", show_default=False)],
-    method: Annotated[str, typer.Option(metavar="NAME[:k=v,...]", help="A method of the room generate.")] = "edm",
-    conditional: Annotated[
-        bool, typer.Option("--conditional", help="Learn the classes too, to be asked for one.", show_default=False)
-    ] = False,
-    steps: Annotated[int, typer.Option(metavar="N", help="Optimizer steps.")] = 2000,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Images of a step.")] = 32,
-    lr: Annotated[float, typer.Option(metavar="RATE", help="Largest learning rate of AdamW.")] = 2e-3,
-    width: Annotated[int, typer.Option(metavar="N", help="Channels of the network's first level.")] = 32,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Images to learn from at most.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="Decides weights, order and noise.")] = 0,
+    out: Annotated[str, Option("The model's file, safetensors.", "FILE")],
+    method: Annotated[str, Option("A method of the room generate.", "NAME[:k=v,...]")] = "edm",
+    conditional: Annotated[bool, Option("Learn the classes too, to be asked for one.")] = False,
+    steps: Annotated[int, Option("Optimizer steps.", "N")] = 2000,
+    batch_size: Annotated[int, Option("Images of a step.", "N")] = 32,
+    lr: Annotated[float, Option("Largest learning rate of AdamW.", "RATE")] = 2e-3,
+    width: Annotated[int, Option("Channels of the network's first level.", "N")] = 32,
+    limit: Annotated[int | None, Option("Images to learn from at most.", "N")] = None,
+    seed: Annotated[int, Option("Decides weights, order and noise.", "S")] = 0,
     device: Device = "auto",
     download: Download = False,
     json: Json = False,
@@ -53,7 +51,7 @@ def fit_(
     fitting = Fitting(steps=steps, batch_size=batch_size, lr=lr, seed=seed)
     with progress(session):
         fitted = fit_generator(
-            data, method, out=_place(out), conditional=conditional, limit=limit, fitting=fitting, width=width,
+            data, method, out=out, conditional=conditional, limit=limit, fitting=fitting, width=width,
             device=device, download=download,
         )  # fmt: skip
     last = fitted.losses[-50:]
@@ -71,17 +69,13 @@ def fit_(
 @verb
 def sample_(
     session: Session,
-    model: Annotated[str, typer.Option(metavar="FILE", help="What generate fit wrote.", show_default=False)],
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Number of images.")] = 16,
-    classes: Annotated[
-        str, typer.Option(metavar="all|C,C,...", help="Classes by number, in turn; of a conditional model.")
-    ] = "all",
-    guidance: Annotated[float, typer.Option(metavar="W", help="0 ignores the class, 1 takes it as it is.")] = 1.0,
-    steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Levels of noise. Default: the method's.", show_default=False)
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="Image i follows from it and i alone.")] = 0,
-    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the PNG files.")] = "runs/generated",
+    model: ModelFile,
+    n: Annotated[int, Option("Number of images.", "N")] = 16,
+    classes: Annotated[str, Option("Classes by number, in turn; of a conditional model.", "all|C,C,...")] = "all",
+    guidance: Annotated[float, Option("0 ignores the class, 1 takes it as it is.", "W")] = 1.0,
+    steps: Levels = None,
+    seed: Annotated[int, Option("Image i follows from it and i alone.", "S")] = 0,
+    out: Annotated[str, Option("Folder for the PNG files.", "DIR")] = "runs/generated",
     device: Device = "auto",
     json: Json = False,
 ) -> int:
@@ -93,7 +87,7 @@ def sample_(
 
     with progress(session):
         made = sample_generator(
-            model, n, out=_place(out), classes=_classes(classes), guidance=guidance, steps=steps, seed=seed,
+            model, n, out=out, classes=_classes(classes), guidance=guidance, steps=steps, seed=seed,
             device=device,
         )  # fmt: skip
     if json:
@@ -109,33 +103,21 @@ def sample_(
 @verb
 def dataset_(
     session: Session,
-    model: Annotated[str, typer.Option(metavar="FILE", help="What generate fit wrote.", show_default=False)],
-    n: Annotated[int, typer.Option("--n", metavar="N", help="Number of images.", show_default=False)],
-    out: Annotated[str, typer.Option(metavar="FILE", help="The set's file, parquet.", show_default=False)],
-    classes: Annotated[str, typer.Option(metavar="all|C,C,...", help="Classes by number, in turn.")] = "all",
+    model: ModelFile,
+    n: Annotated[int, Option("Number of images.", "N")],
+    out: Annotated[str, Option("The set's file, parquet.", "FILE")],
+    classes: Annotated[str, Option("Classes by number, in turn.", "all|C,C,...")] = "all",
     condition: Annotated[
-        str,
-        typer.Option(metavar="label|image|both", help="What an image starts from: a class, a real image, or both."),
+        str, Option("What an image starts from: a class, a real image, or both.", "label|image|both")
     ] = "label",
-    source: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Labelled real images to vary.", show_default=False)
-    ] = None,
-    strength: Annotated[float, typer.Option(metavar="S", help="In (0, 1]: how much of an image is made anew.")] = 0.5,
-    guidance: Annotated[float, typer.Option(metavar="W", help="Strength of the class; 1 takes it as it is.")] = 1.0,
-    steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Levels of noise. Default: the method's.", show_default=False)
-    ] = None,
-    filter_model: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Classifier that checks every image.", show_default=False)
-    ] = None,
-    confidence: Annotated[
-        float, typer.Option(metavar="P", help="Least probability that --filter-model gives the class.")
-    ] = 0.5,
-    held_out: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Images not to be repeated, such as the test set.", show_default=False),
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="S", help="The same seed gives the same file.")] = 0,
+    source: Annotated[str | None, Option("Labelled real images to vary.", "SPEC")] = None,
+    strength: Annotated[float, Option("In (0, 1]: how much of an image is made anew.", "S")] = 0.5,
+    guidance: Annotated[float, Option("Strength of the class; 1 takes it as it is.", "W")] = 1.0,
+    steps: Levels = None,
+    filter_model: Annotated[str | None, Option("Classifier that checks every image.", "SPEC")] = None,
+    confidence: Annotated[float, Option("Least probability that --filter-model gives the class.", "P")] = 0.5,
+    held_out: Annotated[str | None, Option("Images not to be repeated, such as the test set.", "SPEC")] = None,
+    seed: Annotated[int, Option("The same seed gives the same file.", "S")] = 0,
     device: Device = "auto",
     download: Download = False,
     json: Json = False,
@@ -146,11 +128,11 @@ def dataset_(
 
     Exit codes: 0 success, 2 wrong usage or bad input.
     """
-    from unshaken.api.generate_set import generate_set
+    from unshaken.api.generate import generate_set
 
     with progress(session):
         made = generate_set(
-            model, n, out=_place(out), classes=_classes(classes), condition=condition, source=source,
+            model, n, out=out, classes=_classes(classes), condition=condition, source=source,
             strength=strength, guidance=guidance, steps=steps, seed=seed, filter_model=filter_model,
             confidence=confidence, held_out=held_out, device=device, download=download,
         )  # fmt: skip
@@ -172,22 +154,14 @@ def dataset_(
 @verb
 def measure_(
     session: Session,
-    real: Annotated[str, typer.Option(metavar="SPEC", help="Real images.", show_default=False)],
-    generated: Annotated[str, typer.Option(metavar="SPEC", help="Generated images.", show_default=False)],
-    model: Annotated[
-        str, typer.Option(metavar="SPEC", help="Network whose features are compared.")
-    ] = "imagenet:efficientnet-lite0",
-    held_out: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Images that must not be repeated.", show_default=False)
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", help="Images of each set at most.", show_default=False)
-    ] = None,
-    neighbours: Annotated[int, typer.Option(metavar="K", help="Neighbours of precision and recall.")] = 3,
-    epochs: Annotated[
-        int, typer.Option(metavar="N", help="Epochs of a small network for the accuracy score; 0 for none.")
-    ] = 0,
-    seed: Annotated[int, typer.Option(metavar="S", help="Of the subset and the training.")] = 0,
+    real: Annotated[str, Option("Real images.", "SPEC")],
+    generated: Annotated[str, Option("Generated images.", "SPEC")],
+    model: Annotated[str, Option("Network whose features are compared.", "SPEC")] = "imagenet:efficientnet-lite0",
+    held_out: Annotated[str | None, Option("Images that must not be repeated.", "SPEC")] = None,
+    limit: Annotated[int | None, Option("Images of each set at most.", "N")] = None,
+    neighbours: Annotated[int, Option("Neighbours of precision and recall.", "K")] = 3,
+    epochs: Annotated[int, Option("Epochs of a small network for the accuracy score; 0 for none.", "N")] = 0,
+    seed: Annotated[int, Option("Of the subset and the training.", "S")] = 0,
     device: Device = "auto",
     download: Download = False,
     json: Json = False,
@@ -219,13 +193,49 @@ def measure_(
     return 0
 
 
-app.command("directions")(find_directions)
+@app.command("directions")
+@verb
+def find_directions(
+    session: Session,
+    generator: Annotated[str, Option("What generate fit wrote, diffusers:DIR or py:FILE:FACTORY.", "FILE|SPEC")],
+    data: Data,
+    model: Model,
+    out: Annotated[str, Option("The file, safetensors; a PNG beside it.", "FILE")],
+    k: Annotated[int, Option("Number of directions to find.", "N")] = 8,
+    amplitude: Annotated[float, Option("Ends, in deviations of the codes.", "A")] = 1.5,
+    most_changed: Annotated[float, Option("Share of images whose class a direction may change.", "SHARE")] = 0.1,
+    limit: Annotated[int, Option("Number of images at most.", "N")] = 1000,
+    seed: Annotated[int, Option("Random seed of the subset and the codes.", "S")] = 0,
+    device: Device = "auto",
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Find directions along which a generator changes images, without those that change the class.
 
+    Model is a reference classifier, not the one to be attacked or trained. The attack natra and the recipe
+    natra-training take the file.
 
-def _place(out: str) -> str:
-    if not out:
-        raise ParameterError("--out is empty: name a place to write to")
-    return out
+    Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.natural import find_natural_directions
+
+    with progress(session):
+        found = find_natural_directions(
+            generator, data, model, out=out, k=k, amplitude=amplitude, most_changed=most_changed, limit=limit,
+            seed=seed, device=device, download=download,
+        )  # fmt: skip
+    if json:
+        print_json({"file": out, "images": found.images, "directions": found.table()})
+        return 0
+    for row in found.table():
+        kept = "kept" if row["kept"] else "left out"
+        print_line(
+            f"direction {row['direction']}: {kept}, changes {row['changed']:.1%} of classes; moves {row['statistic']} "
+            f"(correlation {row['correlation']:+.2f})"
+        )
+    print_line(f"directions: {out} (grid: {Path(out).with_suffix('.png')})")
+    return 0
 
 
 def _classes(text: str) -> tuple[int, ...] | None:

@@ -1,27 +1,95 @@
-"""`unshaken labels`: find, train, review, estimate."""
+"""`unshaken labels find|train|estimate`, and the review of labels."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from unshaken.cli.label_exchange import agree, export, import_
-from unshaken.cli.label_review import open_store, review
-from unshaken.cli.label_training import train_in_spite
-from unshaken.cli.label_versions import compare
-from unshaken.cli.options import labels as opt
-from unshaken.cli.options.detectors import Device, Limit, Seed, Workers
-from unshaken.cli.options.review import Database, Name
-from unshaken.cli.options.run import Engine
-from unshaken.cli.options.shared import AllowCode, Download, Json, Run
-from unshaken.cli.outcome import BAD_SAMPLES, FEW
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
-from unshaken.cli.show import print_json, print_line, printable
+from unshaken.cli.complete import complete_data, names
+from unshaken.cli.harden import train, training_options
+from unshaken.cli.label_review import agree, compare, export, import_, open_store, review
+from unshaken.cli.options import (
+    START_MODEL,
+    AllowCode,
+    Data,
+    Database,
+    Device,
+    Download,
+    Engine,
+    Epochs,
+    Json,
+    LearningRate,
+    Limit,
+    NewHead,
+    Out,
+    Resume,
+    ReviewName,
+    Run,
+    Seed,
+    Set,
+    StepSize,
+    TrainingDevice,
+    TrainingLimit,
+    TrainingSeed,
+    TrainingTrack,
+    TrainingWorkers,
+    Workers,
+)
+from unshaken.cli.runs import name_bad_samples
+from unshaken.cli.session import Session, progress
+from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.options import COUNT, Option
+
+USUAL = "elr"
+"""The recipe unless another is asked for."""
+
 
 app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
-app.command("train")(train_in_spite)
+
+
+@app.command("train")
+@verb
+def train_in_spite(
+    session: Session,
+    data: Data,
+    recipe: Annotated[
+        list[str] | None,
+        Option(
+            f"Training recipe: {', '.join(names('harden/recipes/noisy_labels'))}; others of 'unshaken list harden' "
+            "beside it. May be repeated. Default: elr.",
+            "NAME[:k=v,...]",
+        ),
+    ] = None,
+    model: Annotated[str, START_MODEL] = "small-cnn",
+    out: Out = None,
+    resume: Resume = False,
+    epochs: Epochs = None,
+    batch_size: StepSize = None,
+    lr: LearningRate = None,
+    seed: TrainingSeed = 0,
+    set_: Set = None,
+    limit: TrainingLimit = None,
+    new_head: NewHead = False,
+    device: TrainingDevice = "auto",
+    workers: TrainingWorkers = None,
+    track: TrainingTrack = None,
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Train a model on labels of which some are wrong; the same as `unshaken harden` with a recipe for noisy labels.
+
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some images were unreadable.
+    """
+    training = training_options(set_ or [], epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
+    execution = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}
+    execution |= {"limit": limit, "new_head": new_head}
+    return train(session, model, data, recipe or [USUAL], out, {**execution, **training}, as_json=json)
+
+
 app.command("review")(review)
 app.command("export")(export)
 app.command("import")(import_)
@@ -33,19 +101,57 @@ app.command("compare")(compare)
 @verb
 def find(
     session: Session,
-    data: opt.MaybeData = None,
-    method: opt.Methods = None,
-    model: opt.Learner = "small-cnn",
-    probs: opt.Probabilities = None,
-    kind: opt.Kind = "classes",
-    labels: opt.LabelFile = None,
-    folds: opt.Folds = 5,
-    epochs: opt.Epochs = 12,
-    review: opt.Review = 200,
+    data: Annotated[
+        str | None,
+        Option(
+            "Labelled images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
+            "SPEC",
+            complete=complete_data,
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        Option(
+            "Method; see 'unshaken list labels'. May be repeated; the first decides what is reviewed. "
+            "Default: confident-learning.",
+            "NAME[:k=v,...]",
+        ),
+    ] = None,
+    model: Annotated[
+        str, Option("Architecture to cross-validate, or a trained model whose features are frozen.", "ARCH|SPEC")
+    ] = "small-cnn",
+    probs: Annotated[
+        str | None,
+        Option(
+            "Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
+            "id and p_CLASS. With --kind: .npy [N, K], boxes .json, or .npy [N, K, H, W].",
+            "FILE",
+        ),
+    ] = None,
+    kind: Annotated[
+        str,
+        Option(
+            "What a label is: classes (one an image), multilabel, boxes or masks; the last three read --labels and "
+            "--probs from files.",
+            "NAME",
+        ),
+    ] = "classes",
+    labels: Annotated[
+        str | None,
+        Option(
+            "Labels, with --kind: multilabel .npy [N, K] of 0 and 1 or .json; boxes .json; masks .npy [N, H, W].",
+            "FILE",
+        ),
+    ] = None,
+    folds: Annotated[int, Option("Number of cross-validation folds.", "N", (2, 100))] = 5,
+    epochs: Annotated[int, Option("Training epochs per fold.", "N", COUNT)] = 12,
+    review: Annotated[
+        int, Option("Number of samples to draw for review (6 or more); 0 for none.", "N", (0, 1_000_000))
+    ] = 200,
     limit: Limit = None,
     seed: Seed = 0,
-    out: opt.Out = None,
-    resume: opt.Resume = False,
+    out: Annotated[str | None, Option("Run directory.", "DIR")] = None,
+    resume: Resume = False,
     workers: Workers = None,
     device: Device = "auto",
     engine: Engine = "local",
@@ -84,9 +190,7 @@ def find(
             print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
     if not json:
         print_line(f"report: {result.run}/report.html")
-    for bad in record["bad_samples"][:FEW]:
-        typer.echo(f"bad sample {printable(bad['id'])}: {printable(bad['reason'])}", err=True)
-    return BAD_SAMPLES if record["bad_samples"] else 0
+    return name_bad_samples(record["bad_samples"])
 
 
 def _find_kind(
@@ -115,20 +219,35 @@ def _find_kind(
 def estimate(
     session: Session,
     run: Run,
-    verdicts: opt.Verdicts = None,
+    verdicts: Annotated[
+        str | None,
+        Option(
+            "What people say of the samples to review: columns id and verdict (right, wrong or unclear). "
+            "Default: the verdicts of the review in DIR.",
+            "FILE.csv",
+        ),
+    ] = None,
     db: Database = None,
-    name: Name = "review",
+    name: ReviewName = "review",
     json: Json = False,
 ) -> int:
     """Estimate how many labels of the whole set are wrong, from people's verdicts on the samples to review.
 
     Without --verdicts they are those of the review in DIR.
     """
-    from unshaken.api.label_estimate import estimate_wrong
-    from unshaken.api.label_record import RECORD
+    from unshaken.api.label_record import RECORD, estimate_wrong
     from unshaken.store.run_dir import RunDir
 
-    figure = estimate_wrong(run, verdicts or _reviewed(run, db, name))
+    if verdicts is None:
+        from unshaken.serve.review.exchange import verdict_words  # needs the extra serve
+        from unshaken.serve.review.from_run import read_search
+
+        sample = read_search(RunDir(run)).review
+        with open_store(run, db) as store:
+            given: str | dict[str, str] = verdict_words(store.outcome(name), [] if sample is None else sample.ids)
+    else:
+        given = verdicts
+    figure = estimate_wrong(run, given)
     if json:
         print_json(figure.to_json())
     elif not session.quiet:
@@ -137,14 +256,3 @@ def estimate(
         counts = f"{round(figure.value * n):,} of {n:,}, {round(figure.low * n):,} to {round(figure.high * n):,}"
         print_line(f"wrong labels: {figure.value:.1%} ({ends}, {figure.interval}); that is {counts}")
     return 0
-
-
-def _reviewed(run: str, db: str | None, name: str) -> dict[str, str]:
-    """Verdicts of the review of a run's sample."""
-    from unshaken.serve.review.exchange import verdict_words
-    from unshaken.serve.review.from_run import read_search
-    from unshaken.store.run_dir import RunDir
-
-    record = read_search(RunDir(run)).review
-    with open_store(run, db) as store:
-        return verdict_words(store.outcome(name), [] if record is None else record.ids)

@@ -6,23 +6,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unshaken.cli.options.shared import Download, Json
-from unshaken.cli.progress import progress
-from unshaken.cli.session import Session
+from unshaken.cli.options import OWN, Download, Json
+from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
-from unshaken.cli.values import SEED
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument, Option
 
 if TYPE_CHECKING:
     from unshaken.papers import PaperResult
 
 Scale = Annotated[
     str,
-    typer.Option(
-        metavar="quick|full",
-        help="quick: at most about ten minutes on two cores. full: as published, up to an hour or more; see its page.",
+    Option(
+        "quick: at most about ten minutes on two cores. full: as published, up to an hour or more; see its page.",
+        "quick|full",
     ),
 ]
+Slug = Annotated[str, Argument("Name of the paper; see 'unshaken papers list'.", "SLUG")]
+Seed = Annotated[int, OWN["seed"]]
+OwnData = Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")]
+OwnModel = Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")]
 app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
@@ -45,20 +48,12 @@ def list_(json: Json = False) -> int:
 @app.command("freeze")
 @verb
 def freeze_(
-    slug: Annotated[
-        str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
-    ],
-    out: Annotated[str, typer.Option(metavar="DIR", help="Run directory of the coming run.", show_default=False)],
+    slug: Slug,
+    out: Annotated[str, Option("Run directory of the coming run.", "DIR")],
     scale: Scale = "quick",
-    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Your own data instead of the small data set.", show_default=False),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Your own model instead of the small network.", show_default=False),
-    ] = None,
+    seed: Seed = 0,
+    data: OwnData = None,
+    model: OwnModel = None,
 ) -> int:
     """Write down rules and settings before a run; its result then names their digest, and any later change shows."""
     from unshaken.papers import freeze
@@ -72,20 +67,12 @@ def freeze_(
 @verb
 def run(
     session: Session,
-    slug: Annotated[
-        str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
-    ],
+    slug: Slug,
     scale: Scale = "quick",
-    seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
-    out: Annotated[str | None, typer.Option(metavar="DIR", help="Run directory.", show_default=False)] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Your own data instead of the small data set.", show_default=False),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help="Your own model instead of the small network.", show_default=False),
-    ] = None,
+    seed: Seed = 0,
+    out: Annotated[str | None, Option("Run directory.", "DIR")] = None,
+    data: OwnData = None,
+    model: OwnModel = None,
     download: Download = False,
     json: Json = False,
 ) -> int:
@@ -106,10 +93,8 @@ def run(
 @app.command("table")
 @verb
 def table_(
-    results: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder with one SLUG.json per finished run.")
-    ] = "docs/papers",
-    out: Annotated[str, typer.Option(metavar="FILE", help="Markdown file to write.")] = "docs/papers.md",
+    results: Annotated[str, Option("Folder with one SLUG.json per finished run.", "DIR")] = "docs/papers",
+    out: Annotated[str, Option("Markdown file to write.", "FILE")] = "docs/papers.md",
 ) -> int:
     """Write the table of all results, from the JSON files of finished runs."""
     from unshaken.papers import write_table

@@ -45,7 +45,7 @@ def console() -> Console:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> Table:
-    """A plain table.
+    """Make a table without a frame.
 
     Args:
         columns: headings.

@@ -9,53 +9,30 @@ import typer
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument, Option
 
 app = typer.Typer(
     name="surgery", help="Extract robustness from fine-tuned weights as a small file, and add it to other weights."
 )
 
-Weights = Annotated[
-    str, typer.Argument(metavar="BASE", help="Weights: a safetensors file or a run directory.", show_default=False)
-]
-Signature = Annotated[
-    str, typer.Argument(metavar="SIGNATURE", help="Robustness signature: a file made by 'extract'.", show_default=False)
-]
-Alpha = Annotated[float, typer.Option(metavar="A", help="Factor that multiplies the signature.")]
-Out = Annotated[str, typer.Option(metavar="FILE", help="File to write.", show_default=False)]
+Weights = Annotated[str, Argument("Weights: a safetensors file or a run directory.", "BASE")]
+Signature = Annotated[str, Argument("Robustness signature: a file made by 'extract'.", "SIGNATURE")]
+Alpha = Annotated[float, Option("Factor that multiplies the signature.", "A")]
+Out = Annotated[str, Option("File to write.", "FILE")]
 
 
 @app.command("extract")
 @verb
 def extract(
     session: Session,
-    pretrained: Annotated[
-        str,
-        typer.Argument(
-            metavar="PRETRAINED", help="Pretrained weights that both others were fine-tuned from.", show_default=False
-        ),
-    ],
-    standard: Annotated[
-        str, typer.Argument(metavar="STANDARD", help="Weights fine-tuned on clean images.", show_default=False)
-    ],
-    robust: Annotated[
-        str,
-        typer.Argument(
-            metavar="ROBUST", help="Weights fine-tuned in the same way on corrupted images.", show_default=False
-        ),
-    ],
+    pretrained: Annotated[str, Argument("Pretrained weights that both others were fine-tuned from.", "PRETRAINED")],
+    standard: Annotated[str, Argument("Weights fine-tuned on clean images.", "STANDARD")],
+    robust: Annotated[str, Argument("Weights fine-tuned in the same way on corrupted images.", "ROBUST")],
     out: Out,
-    layers: Annotated[
-        int | None, typer.Option(metavar="K", help="Only use the first K layers.", show_default=False)
-    ] = None,
-    arch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Architecture of the weights.", show_default=False)
-    ] = None,
-    corruption: Annotated[
-        str, typer.Option(metavar="WORDS", help="Name of the corruption that the robust weights were trained on.")
-    ] = "",
-    levels: Annotated[
-        int, typer.Option(metavar="N", min=0, max=65_536, help="Number of quantisation levels; 0 for no quantisation.")
-    ] = 0,
+    layers: Annotated[int | None, Option("Only use the first K layers.", "K")] = None,
+    arch: Annotated[str | None, Option("Architecture of the weights.", "NAME")] = None,
+    corruption: Annotated[str, Option("Name of the corruption that the robust weights were trained on.", "WORDS")] = "",
+    levels: Annotated[int, Option("Number of quantisation levels; 0 for no quantisation.", "N", (0, 65_536))] = 0,
 ) -> int:
     """Extract a robustness signature from three files of weights."""
     from unshaken.harden.surgery import surgery
@@ -72,11 +49,9 @@ def extract(
 def ablate(
     session: Session,
     base: Weights,
-    units: Annotated[list[str], typer.Argument(metavar="LAYER:UNIT...", help="Units to take out.", show_default=False)],
+    units: Annotated[list[str], Argument("Units to take out.", "LAYER:UNIT...")],
     out: Out,
-    arch: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Architecture of the weights.", show_default=False)
-    ] = None,
+    arch: Annotated[str | None, Option("Architecture of the weights.", "NAME")] = None,
 ) -> int:
     """Write a signature that takes units out of weights when it is added with alpha 1."""
     from unshaken.harden.surgery import surgery

@@ -1,57 +1,206 @@
-"""`verb`: enters a command, with what all commands share."""
+"""`verb`: enters a command; the values of all options are read strictly here."""
 
 from __future__ import annotations
 
+import collections.abc
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
 
-from unshaken.cli.failures import explain
-from unshaken.cli.options.run import run_options
-from unshaken.cli.session import Session
-from unshaken.cli.values import strictly
+from unshaken.cli.options import DEBUG, QUIET, AllowCode
+from unshaken.cli.session import Session, explain
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import LARGEST, LARGEST_COUNT, parse_number, parse_whole, shorten
+from unshaken.core.options import Argument, Option, declared
+
+LONGEST = 20_000
+"""Characters that the value of an option may have."""
+
+
+def read_parameters(parameters: collections.abc.Iterable[inspect.Parameter]) -> Iterator[inspect.Parameter]:
+    """Parameters as typer reads them: each `Option` becomes typer's own, whose values are read by this module.
+
+    Args:
+        parameters: of a command; an annotation is `Annotated[type, Option(...)]`, or a `TypedDict` of such, whose
+            entries come last.
+    """
+    entries: list[tuple[str, tuple[Any, Option]]] = []
+    for one in parameters:
+        if typing.is_typeddict(one.annotation):
+            entries += declared(one.annotation).items()
+        else:
+            own, option = typing.get_args(one.annotation)
+            yield _read_parameter(one.name, own, option, one.default)
+    for name, (kind, option) in entries:
+        default = option.default
+        if typing.get_origin(kind) is collections.abc.Sequence:
+            kind, default = list[str] | None, None
+        elif kind is not bool and (option.word or int not in (kind, *typing.get_args(kind))):
+            kind = str if default is not None else str | None
+        yield _read_parameter(name, kind, option, default)
+
+
+def _read_parameter(name: str, own: Any, option: Option, default: Any) -> inspect.Parameter:
+    kinds = {own, *typing.get_args(own)}
+    kinds |= {k for kind in kinds for k in typing.get_args(kind)}
+    by_place, is_flag = isinstance(option, Argument), bool in kinds
+    flags = option.flags.split(",") if option.flags else [f"--{name.strip('_').replace('_', '-')}"]
+    info = (typer.Argument if by_place else typer.Option)(
+        *([] if by_place else flags),
+        help=option.help,
+        metavar="" if is_flag else option.metavar,  # a flag takes no value, so the help shows none
+        parser=None if is_flag else _reader(name, kinds, option),
+        autocompletion=option.complete,
+        rich_help_panel=option.panel,
+        show_default=default is not None and default is not False,
+    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[own, info])
+
+
+def _reader(name: str, kinds: set[Any], option: Option) -> Callable[[str], Any]:
+    if option.word is not None:
+        return _whole_or(*option.word, *(option.bounds or (0, LARGEST_COUNT)))
+    if int in kinds:
+        return _whole(*(option.bounds or (None, None)))
+    if float in kinds:
+        return _number(*(option.bounds or (-LARGEST, LARGEST)))
+    reader = statement if option.metavar == "SQL" else place if name == "out" else text
+    further = option.read
+    return reader if further is None else lambda value: further(reader(value))
+
+
+def text(value: str) -> str:
+    """Text that names something: not empty, printable, of a sensible length.
+
+    Raises:
+        BadParameter: it is not.
+    """
+    if any(ord(c) < 32 or 127 <= ord(c) < 160 for c in value):
+        raise typer.BadParameter(f"{value[:80]!r} holds a control character, such as a line break: remove it")
+    return statement(value)
+
+
+def place(value: str) -> str:
+    """A place to write to: a `file:` address becomes a path.
+
+    Raises:
+        BadParameter: it is an address of files on this machine without a whole path, or of memory that ends with this
+            process.
+    """
+    value = text(value)
+    protocol, colon, rest = value.partition("://")
+    if colon and protocol in ("file", "local"):
+        if not rest.startswith("/"):
+            raise typer.BadParameter(f"{value!r} has no whole path: write {protocol}:///FOLDER, or the path alone")
+        return rest
+    if colon and protocol == "memory":
+        raise typer.BadParameter(f"{value!r} would be lost when this program ends: give a folder")
+    return value
+
+
+def statement(value: str) -> str:
+    """Text that may have several lines.
+
+    Raises:
+        BadParameter: it is empty, very long, or no Unicode.
+    """
+    if not value.strip():
+        raise typer.BadParameter(f"{value!r} is empty: give a value, or leave it away")
+    if len(value) > LONGEST:
+        raise typer.BadParameter(f"{value[:30]!r}... has {len(value):,} characters; {LONGEST:,} are the most")
+    if any(0xD800 <= ord(c) < 0xE000 for c in value) or "\0" in value:
+        raise typer.BadParameter(f"{value[:80]!r} is no UTF-8 text: rename it")
+    return value
+
+
+def _whole(least: float | None, most: float | None) -> Callable[[Any], int]:
+    def whole(value: Any) -> int:
+        if not isinstance(value, str):  # the default
+            return int(value)
+        try:
+            return parse_whole(
+                value, least=None if least is None else int(least), most=LARGEST_COUNT if most is None else int(most)
+            )
+        except ParameterError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return whole
+
+
+def _whole_or(word: str, meaning: int | str, least: float, most: float) -> Callable[[Any], int | str]:
+    def whole(value: Any) -> int | str:
+        if value in (word, meaning):
+            return meaning
+        if not isinstance(value, str):
+            return int(value)
+        try:
+            return parse_whole(text(value), least=int(least), most=int(most))
+        except ParameterError:
+            raise typer.BadParameter(
+                f"{shorten(value)} is neither a whole number from {least} to {most:,} nor {word!r}"
+            ) from None
+
+    return whole
+
+
+def _number(least: float, most: float) -> Callable[[Any], float]:
+    def number(value: Any) -> float:
+        if not isinstance(value, str):  # the default
+            return float(value)
+        try:
+            found = parse_number(value)
+        except ParameterError as error:
+            raise typer.BadParameter(str(error)) from None
+        if not least <= found <= most:
+            raise typer.BadParameter(f"{value} is out of range: write a number from {least:,g} to {most:,g}")
+        return found
+
+    return number
+
 
 Command = Callable[..., int]
-
-
-def _shared(
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Show no progress bars and no tables, only warnings.", show_default=False),
-    ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", show_default=False)] = False,
-) -> None:
-    """Options of every verb."""
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+CONTEXT = inspect.Parameter("ctx", KEYWORD, annotation=typer.Context)
+CONSENT = inspect.Parameter("allow_code", KEYWORD, annotation=AllowCode, default=None)
+OUTPUT = (
+    inspect.Parameter("quiet", KEYWORD, annotation=Annotated[bool, QUIET], default=False),
+    inspect.Parameter("debug", KEYWORD, annotation=Annotated[bool, DEBUG], default=False),
+)
+"""Options of every command."""
 
 
 def verb(command: Command) -> Command:
     """A command of the program from a function, ready for typer.
 
     The function may have two parameters that are no options of its own: `session`, and `options`, which stands for
-    everything that `run_options` declares. It returns the exit code; what it raises becomes one line and a code.
+    all entries of `Options` and for `--allow-code`. It returns the exit code; what it raises becomes one line and a
+    code.
 
     Args:
         command: its docstring is the help, its annotated parameters are the options.
     """
     own = dict(inspect.signature(command, eval_str=True).parameters)
-    wants_session, wants_options = own.pop("session", None), own.pop("options", None)
-    of_runs = _parameters(run_options) if wants_options else {}
-    parameters = [_CONTEXT, *_keywords(own), *of_runs.values(), *_parameters(_shared).values()]
+    wants_session, group = own.pop("session", None), own.get("options")
+    of_runs = declared(group.annotation) if group is not None else {}
+    consent = [CONSENT] if group is not None else []
+    parameters = [CONTEXT, *read_parameters(own.values()), *read_parameters([*consent, *OUTPUT])]
 
     @functools.wraps(command)
     def run(ctx: typer.Context, quiet: bool, debug: bool, **values: Any) -> int:
         session: Session = ctx.find_root().obj
         session.quiet, session.debug = session.quiet or quiet, session.debug or debug
         session.subcommand = ctx.invoked_subcommand or ""
-        chosen = {k: values.pop(k) for k in of_runs}
+        if group is not None:
+            del values["allow_code"]
+            given = {name: values.pop(name) for name in of_runs}
+            values["options"] = {k: of_runs[k][1].default if v is None else v for k, v in given.items()}
+        if wants_session:
+            values["session"] = session
         try:
-            if wants_options:
-                values["options"] = run_options(**chosen)
-            if wants_session:
-                values["session"] = session
             return command(**values)
         except (Exception, KeyboardInterrupt) as error:
             return explain(error, session)
@@ -59,15 +208,3 @@ def verb(command: Command) -> Command:
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
-
-
-_CONTEXT = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-
-
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    found = inspect.signature(function, eval_str=True).parameters
-    return dict(zip(found, _keywords(found), strict=True))
-
-
-def _keywords(parameters: Mapping[str, inspect.Parameter]) -> list[inspect.Parameter]:
-    return [strictly(p.replace(kind=inspect.Parameter.KEYWORD_ONLY)) for p in parameters.values()]

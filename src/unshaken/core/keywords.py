@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from unshaken.core.errors import did_you_mean
+from unshaken.core.options import declared
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,8 +26,8 @@ def keywords(record: type | None = None, **defaults: Any) -> Callable[[F], F]:
     description: they are written once, in the record.
 
     Args:
-        record: a dataclass or a pydantic model that the function makes of its `**options`; None for a function whose
-            parameters are all its own.
+        record: a `TypedDict` of options such as `Options`, or a dataclass or pydantic model that the function makes of
+            its `**options`; None for a function whose parameters are all its own.
         defaults: of this function, where they differ from the record's.
 
     >>> @keywords()
@@ -62,7 +63,10 @@ def keywords(record: type | None = None, **defaults: Any) -> Callable[[F], F]:
 def _fields(record: type, defaults: dict[str, Any]) -> list[inspect.Parameter]:
     """The fields of a record as keyword-only parameters."""
     types = typing.get_type_hints(record)
-    found = {name: field.default for name, field in _defaults(record).items()}
+    if typing.is_typeddict(record):
+        found = {name: option.default for name, (_, option) in declared(record).items()}
+    else:
+        found = {name: field.default for name, field in _defaults(record).items()}
     return [
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=types[n])
         for n, value in {**found, **defaults}.items()
@@ -76,7 +80,12 @@ def _defaults(record: type) -> dict[str, FieldInfo | dataclasses.Field[Any]]:
 
 
 def _descriptions(record: type) -> dict[str, str]:
-    """Field to description: a pydantic model's own, or the `Args` of a dataclass's docstring."""
+    """Field to description: of an option its help, a pydantic model's own, or the `Args` of a dataclass's docstring."""
+    if typing.is_typeddict(record):
+        return {
+            name: re.sub(r"--([a-z][a-z-]*)", lambda flag: f"`{flag[1].replace('-', '_')}`", option.help)
+            for name, (_, option) in declared(record).items()
+        }
     if issubclass(record, BaseModel):
         return {n: f"{f.description}." for n, f in record.model_fields.items() if f.description}
     text = inspect.getdoc(record) or ""

@@ -12,9 +12,9 @@ from PIL import Image
 
 import unshaken
 from unshaken import api
-from unshaken.api.repair import repair as how
+from unshaken.api.harden import repair as how
 from unshaken.cli import main
-from unshaken.cli.repair import costs
+from unshaken.cli.harden import costs
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.arrays import InMemory

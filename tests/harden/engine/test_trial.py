@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from unshaken.api.repair import repair as how
+from unshaken.api.harden import repair as how
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.start import Start
 from unshaken.harden.engine.training import Training

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unshaken.api.label_features import FILE, keep_features, read_features
+from unshaken.api.label_evidence import FILE, keep_features, read_features
 from unshaken.core.errors import RunError
 from unshaken.labels import Evidence
 from unshaken.labels.review.references import SHOWN, FeatureLikeness, PixelLikeness, References, shrink

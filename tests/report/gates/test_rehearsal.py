@@ -6,8 +6,7 @@ import pytest
 
 import unshaken
 from unshaken import detect
-from unshaken.api.job import prepare_run
-from unshaken.api.options import Options
+from unshaken.api.job import check_options, prepare_run
 from unshaken.core.errors import ParameterError
 from unshaken.report import check_gates
 from unshaken.report.gates.rehearsal import rehearse
@@ -32,7 +31,7 @@ def test_a_gate_is_refused_before_the_run_exactly_where_it_would_be_after(tmp_pa
     ]
     gates = [f"{name}{end}" for name in names(done.summary) for end in ends]
     job = prepare_run(
-        RunDir(tmp_path / "other"), "demo:standard", "demo", load_plan(plan), Options(limit=10), [], "custom"
+        RunDir(tmp_path / "other"), "demo:standard", "demo", load_plan(plan), check_options(limit=10), [], "custom"
     )
     conditions = [c for step in job.steps() for c in step.conditions]
     summary = rehearse(job.config, conditions, labelled=True) | {"detection": []}

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from unshaken.api.label_features import keep_features
+from unshaken.api.label_evidence import keep_features
 from unshaken.api.labels import estimate_wrong, find_labels
 from unshaken.cli import main
 from unshaken.core.errors import ModelError, ParameterError, RunError

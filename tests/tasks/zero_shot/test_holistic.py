@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_a_resume_does_nothing_again(finished, monkeypatch):
 
 def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
     """The first model is not done again after the second failed. MCM scores raw cosines, MSP the logits of a head."""
-    monkeypatch.setattr("unshaken.api.screening.load_data", lambda spec, download: NOISE)
+    monkeypatch.setattr(sys.modules["unshaken.api.detect"], "load_data", lambda spec, download: NOISE)
     options = {
         "plan": [], "factors": None, "shifts": None, "captions": None, "choose": None, "cues": None, "against": "far=x",
     }  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from unshaken.api.label_features import read_features
+from unshaken.api.label_evidence import read_features
 from unshaken.api.label_record import RECORD, ReviewRecord
 from unshaken.core.documents import validate
 from unshaken.core.errors import RunError

@@ -1,24 +1,90 @@
-"""`unshaken query`: SQL over the rows of a run, which can read nothing else and write nothing."""
+"""Commands that read finished runs: `unshaken report|compare|query|card`."""
 
 from __future__ import annotations
 
 import csv
 import io
+import posixpath
 import re
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from unshaken.cli.options.shared import Json, Run
-from unshaken.cli.show import console, one_line, print_json, print_line, table
+from unshaken.cli.options import Json, Run, Track
+from unshaken.cli.session import Session
+from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
+from unshaken.core.options import Argument, Option
 from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
     import duckdb
 
     from unshaken.store.run_dir import RunDir
+
+
+@verb
+def report(directory: Run, json: Json = False) -> int:
+    """Rebuild the report of a run from its directory."""
+    from unshaken.report.rebuild import rebuild_report
+    from unshaken.store.run_dir import RunDir
+
+    run = RunDir(directory)
+    shown = rebuild_report(run)
+    if json:
+        print_json(shown)
+    else:
+        print_line(f"report: {str(run).rstrip('/')}/report.html")
+    return 0
+
+
+@verb
+def compare(
+    session: Session,
+    directories: Annotated[
+        list[str], Argument("Two or more run directories; the first is the baseline.", "DIR DIR ...")
+    ],
+    out: Annotated[str | None, Option("Folder for the comparison page. Default: beside the last run.", "DIR")] = None,
+    family: Annotated[
+        list[str] | None,
+        Option(
+            "Run of a baseline detector; effective robustness is measured from the line through all. Repeatable.", "DIR"
+        ),
+    ] = None,
+    slope: Annotated[
+        float | None, Option("Slope of that line, through 0, in the place of a family. Default: 0.45.", bounds=(0, 10))
+    ] = None,
+    track: Track = None,
+    json: Json = False,
+) -> int:
+    """Compare runs on the same samples: paired differences with confidence intervals, corrected for multiple tests."""
+    from unshaken import api
+    from unshaken.report import write_comparison
+    from unshaken.store.run_dir import RunDir
+
+    result = api.compare(*directories, family=family or (), slope=slope, track=track)
+    place = out or beside_last(directories)
+    page = write_comparison(RunDir(place), result)
+    if json:
+        print_json(result.to_json())
+        return 0
+    if not session.quiet:
+        print_page(page)
+    print_line(f"page: {place.rstrip('/')}/compare.html")
+    return 0
+
+
+def beside_last(directories: Sequence[str]) -> str:
+    """The default place of the page: a folder beside the last run, named after all.
+
+    >>> beside_last(["runs/a", "runs/b/"])
+    'runs/compare-a-b'
+    """
+    names = [posixpath.basename(d.rstrip("/")) or "run" for d in directories]
+    parent = posixpath.dirname(directories[-1].rstrip("/"))
+    return posixpath.join(parent, f"compare-{'-'.join(names)}"[:120])
+
 
 SHOWN = 500
 """Rows of a result in a table; `--csv` and `--json` give all."""
@@ -37,21 +103,20 @@ _SAFE = {
 @verb
 def query(
     directory: Run,
-    sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="SQL statement, e.g. 'select * from outcomes'.", show_default=False)
-    ],
+    sql: Annotated[str, Argument("SQL statement, e.g. 'select * from outcomes'.", "SQL")],
     json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.", show_default=False)] = False,
+    as_csv: Annotated[bool, Option("Print CSV instead of a table.", flags="--csv")] = False,
 ) -> int:
     """Query the results of a run in SQL (DuckDB). Tables: outcomes, flags, cost and others."""
     from unshaken.core.errors import ParameterError
+    from unshaken.report.summary import finite
     from unshaken.store.run_dir import RunDir
 
     if json and as_csv:
         raise ParameterError("--json and --csv cannot be combined: give one of them")
     names, rows = ask(RunDir(directory), sql)
     if json:
-        print_json([_json(dict(zip(names, row, strict=True))) for row in rows])
+        print_json([finite(dict(zip(names, row, strict=True))) for row in rows])
     elif as_csv:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([[cell(v) for v in row] for row in [names, *rows]])
@@ -132,7 +197,38 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _json(value: Any) -> Any:
-    from unshaken.report.summary import finite
+@verb
+def card(
+    directory: Run,
+    into: Annotated[
+        str | None,
+        Option("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
+    ] = None,
+    name: Annotated[
+        str | None, Option("Name of the model in the card. Default: that of the card, else of the run.", "TEXT")
+    ] = None,
+) -> int:
+    """Write the results of a run as a Hugging Face model card: model-index metadata and a section in Markdown."""
+    from unshaken.core.errors import ParameterError
+    from unshaken.report.model_card import model_card
+    from unshaken.store.run_dir import RunDir
 
-    return finite(value)
+    if into is None:
+        for line in model_card(RunDir(directory), name=name).splitlines():
+            print_line(line)
+        return 0
+    place = Path(into).resolve()
+    part = place.with_name(f"{place.name}.part")
+    try:
+        old = place.read_text(encoding="utf-8") if place.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParameterError(f"--into {into!r} cannot be read ({error}); give a Markdown file") from None
+    new = model_card(RunDir(directory), card=old, name=name)
+    try:
+        part.write_text(new, encoding="utf-8")
+        part.replace(place)  # what was there stays whole, whatever happens meanwhile
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ParameterError(f"--into {into!r} cannot be written ({error.strerror or error})") from None
+    print_line(f"card: {into}")
+    return 0

@@ -1,10 +1,11 @@
-"""`unshaken query`: SQL over the rows, and over nothing else."""
+"""`unshaken query`: SQL over the rows, and over nothing else; and `unshaken card`."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,14 @@ def test_no_statement_changes_the_run(sql, run, unshaken):
     assert done.code in (0, 2)
     assert done.err.count("\n") == (done.code == 2)
     assert {p: p.read_bytes() for p in (run / "run").rglob("*") if p.is_file()} == before
+
+
+def test_a_card_is_printed_or_written(unshaken, place):
+    assert unshaken("audit --model demo --data demo --plan fog.yaml --limit 20 --quiet --out run").code == 0
+    printed = unshaken("card run --name camera")
+    assert printed.code == 0
+    assert printed.out.startswith("---\nmodel-index:\n- name: camera\n")
+    assert unshaken("card run --name camera --into README.md").out == "card: README.md\n"
+    assert Path("README.md").read_text() == printed.out
+    assert unshaken("card run --into absent/README.md").code == 2
+    assert unshaken("card run --into photos").err.startswith("unshaken: --into 'photos' cannot be read")

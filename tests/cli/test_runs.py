@@ -1,10 +1,13 @@
-"""`unshaken merge`, from the parts that other calls made."""
+"""`unshaken merge`, from the parts that other calls made, and `unshaken plan check`."""
 
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 AUDIT = "audit --model py:net.py:build --data folder:many --plan fog.yaml --quiet"
 
@@ -43,3 +46,33 @@ def test_detectors_are_not_split(parts, unshaken):
     line = "detect score --model py:net.py:build --data folder:many --detectors none --part 1/2 --out new"
     assert "cannot be split" in unshaken(line).err
     assert "give --model" in unshaken("audit --data folder:many --part 1/2 --out new").err
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_plans_are_checked_without_a_run(unshaken, place):
+    done = unshaken("plan check quick fog.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert re.fullmatch(r"quick: \d+ lines, \d+ conditions\nfog\.yaml: 1 lines, 1 conditions\n", done.out)
+
+
+def test_every_wrong_plan_is_named(unshaken, place):
+    Path("a.yaml").write_text("- {method: fogg, severities: [1]}\n")
+    Path("b.yaml").write_text("- {method: fog, severities: [9]}\n")
+    done = unshaken("plan check a.yaml fog.yaml b.yaml absent.yaml")
+    assert done.code == 2
+    assert [line.partition(":")[0] for line in done.err.splitlines()] == ["a.yaml", "b.yaml", "absent.yaml", "unshaken"]
+    assert "did you mean 'fog'" in done.err
+    assert done.err.endswith("unshaken: 3 of 4 plans cannot be run\n")
+
+
+def test_the_hook_of_pre_commit_calls_a_command_that_is_there(unshaken):
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    program, *words = hook["entry"].split()
+    assert program == "unshaken"
+    assert unshaken(*words, "--help").code == 0
+    chosen = re.compile(hook["files"])
+    assert [f for f in ("plan.yaml", "ci/robust-plan.yml", "plans/fog.yaml", "net.yaml") if chosen.search(f)] == [
+        "plan.yaml", "ci/robust-plan.yml", "plans/fog.yaml",
+    ]  # fmt: skip

@@ -1,0 +1,287 @@
+"""Commands that make runs by a plan: `unshaken audit|attack|certify|merge` and `unshaken plan check`."""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from unshaken.cli.complete import complete_methods, complete_model, complete_plan
+from unshaken.cli.options import MODEL_FORMS, Baseline, Data, Gates, Json, Model
+from unshaken.cli.session import Session, progress
+from unshaken.cli.show import print_json, print_line, print_page, printable
+from unshaken.cli.verb import verb
+from unshaken.core.options import Argument, Option, Options
+
+if TYPE_CHECKING:
+    from unshaken.api import Audit
+
+GATE_FAILED = 1
+BAD_SAMPLES = 3
+FEW = 3
+"""Number of bad samples to name."""
+
+
+@contextmanager
+def _cost_on_stderr() -> Iterator[None]:
+    """Print the warning of a long run as one line on stderr."""
+    from unshaken.run.cost import LongRunWarning
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, LongRunWarning):
+            typer.echo(f"unshaken: {message}", err=True)
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    with python_warnings.catch_warnings():
+        usual, python_warnings.showwarning = python_warnings.showwarning, show
+        python_warnings.simplefilter("always", LongRunWarning)
+        yield
+
+
+def make_run(session: Session, options: Options, out: str, as_json: bool, start: Callable[[Options], Audit]) -> int:
+    """Make a run and show it.
+
+    Args:
+        session: of this call.
+        options: as given; `out` is filled in where it is None.
+        out: the run directory where none was given.
+        as_json: print the summary instead of tables.
+        start: makes the run from the options.
+
+    Returns:
+        The exit code: a failed gate wins over bad samples.
+    """
+    place = str(options["out"] or out)
+    session.makes_run(place, given=options["out"] is not None)
+    with progress(session), _cost_on_stderr():
+        done = start({**options, "out": place})
+    return show_run(session, done, as_json)
+
+
+def show_run(session: Session, done: Audit, as_json: bool) -> int:
+    """Show a finished run.
+
+    Args:
+        session: of this call.
+        done: the run.
+        as_json: print the summary instead of tables.
+
+    Returns:
+        The exit code, as of `make_run`.
+    """
+    from unshaken.report.render.terminal import warnings
+
+    if as_json:
+        print_json(done.summary)
+    elif not session.quiet:
+        print_page(done.page)
+    if as_json or session.quiet:
+        for line in warnings(done.page):
+            typer.echo(line, err=True)
+    if not as_json:
+        place = f"{str(done.run).rstrip('/')}/report.html"
+        print_line(place if session.quiet else f"report: {place}")
+    if not done.held:
+        return GATE_FAILED
+    return BAD_SAMPLES if done.summary["bad_samples"] else 0
+
+
+def name_bad_samples(bad: Sequence[Mapping[str, str]]) -> int:
+    """Name the first bad samples on stderr.
+
+    Args:
+        bad: id and reason of each.
+
+    Returns:
+        The exit code.
+    """
+    for one in bad[:FEW]:
+        typer.echo(f"bad sample {printable(one['id'])}: {printable(one['reason'])}", err=True)
+    return BAD_SAMPLES if bad else 0
+
+
+@verb
+def audit(
+    session: Session,
+    options: Options,
+    model: Annotated[
+        str | None, Option(f"{MODEL_FORMS} Default: both demo networks, compared.", "SPEC", complete=complete_model)
+    ] = None,
+    data: Data = "demo",
+    plan: Annotated[
+        str,
+        Option(
+            "What to run: quick, corruptions, c-bar, 3dcc, 3dcc-video, low-light, attacks, full, or a YAML file.",
+            "NAME|FILE.yaml",
+            complete=complete_plan,
+        ),
+    ] = "quick",
+    json: Json = False,
+) -> int:
+    """Measure a model's accuracy under corruptions and attacks, and write a report.
+
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    """
+    from unshaken import api
+
+    out = api.default_out(model, data, plan)
+    return make_run(session, options, out, json, lambda o: api.audit(model, data, plan, **o))
+
+
+@verb
+def attack(
+    session: Session,
+    options: Options,
+    model: Model,
+    data: Data,
+    attack: Annotated[
+        str,
+        Option(
+            "Attack and its parameters, e.g. pgd:steps=40; see 'unshaken list attack'.",
+            "NAME[:k=v,...]",
+            complete=complete_methods("attack"),
+        ),
+    ] = "pgd",
+    norm: Annotated[
+        str | None, Option("Norm of the perturbation. Default: the first that the attack supports.", "linf|l2|l1")
+    ] = None,
+    eps: Annotated[
+        list[str] | None,
+        Option("Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.", "E"),
+    ] = None,
+    mode: Annotated[
+        str | None, Option("For autoattack and auto: search in float32, or faster in bfloat16.", "strict|fast")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        Option("For auto: maximum number of passes per sample (2000), or seconds in total (60s).", "PASSES|SECONDSs"),
+    ] = None,
+    defence: Annotated[
+        str | None,
+        Option(
+            "Inference-time defence to put around the model; the attack sees it. See 'unshaken list harden'.",
+            "NAME[:k=v,...]",
+        ),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Attack a model with one method, and write a report.
+
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    """
+    from unshaken import api
+
+    return make_run(
+        session,
+        options,
+        api.default_out(model, data, attack.partition(":")[0]),
+        json,
+        lambda o: api.attack(
+            model, data, attack, norm=norm, eps=eps or None, mode=mode, budget=budget, defence=defence, **o
+        ),
+    )
+
+
+@verb
+def certify(
+    session: Session,
+    options: Options,
+    model: Model,
+    data: Data,
+    method: Annotated[
+        str,
+        Option(
+            "Certification method and its parameters, e.g. smoothing:sigma=0.5; see 'unshaken list certify'.",
+            "NAME[:k=v,...]",
+            complete=complete_methods("certify"),
+        ),
+    ] = "smoothing-sequential",
+    radius: Annotated[
+        list[str] | None, Option("Radius to certify, in the method's norm, e.g. 0.5 or 8/255. May be repeated.", "R")
+    ] = None,
+    attacked: Annotated[
+        bool,
+        Option(
+            "Also attack the same samples, as a check: attacked accuracy is an upper bound of certified accuracy.",
+            flags="--attacked/--not-attacked",
+        ),
+    ] = True,
+    json: Json = False,
+) -> int:
+    """Certify the robustness of each prediction, and write a report.
+
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    """
+    from unshaken import api
+
+    return make_run(
+        session,
+        options,
+        api.default_out(model, data, method.partition(":")[0]),
+        json,
+        lambda o: api.certify(model, data, method, radii=radius or None, attacked=attacked, **o),
+    )
+
+
+@verb
+def merge(
+    session: Session,
+    directories: Annotated[list[str], Argument("Run directories of the parts of one run.", "DIR DIR ...")],
+    out: Annotated[str, Option("Directory of the whole run; it must hold no run.", "DIR")],
+    allow_missing: Annotated[
+        bool, Option("Continue where samples are in none of the directories; the result can be resumed.")
+    ] = False,
+    gate: Gates = None,
+    baseline: Baseline = None,
+    json: Json = False,
+) -> int:
+    """Join the parts of a run that were computed with --part in several directories.
+
+    Exit codes: as for unshaken audit.
+    """
+    from unshaken import api
+
+    with progress(session):
+        done = api.merge(*directories, out=out, allow_missing=allow_missing, gates=gate or (), baseline=baseline)
+    return show_run(session, done, json)
+
+
+plans = typer.Typer(name="plan", help="Work with plan files.", no_args_is_help=True)
+
+
+@plans.callback()
+def plan() -> None:
+    """Work with plan files, the YAML lists of what an audit runs."""
+
+
+@plans.command("check")
+@verb
+def check(
+    files: Annotated[list[str], Argument("Plan files (.yaml) or names.", "FILE ...")],
+) -> int:
+    """Check plan files without running them: methods, parameters, severities and budgets.
+
+    Exit codes: 0 all can be run, 2 at least one cannot.
+    """
+    from unshaken.core.errors import ParameterError, UnshakenError
+    from unshaken.run.plan import load_plan, prepare
+
+    wrong = 0
+    for file in files:
+        try:
+            steps = prepare(load_plan(file))
+        except UnshakenError as error:
+            wrong += 1
+            typer.echo(f"{file}: {error}", err=True)
+        else:
+            print_line(f"{file}: {len(steps)} lines, {sum(len(s.conditions) for s in steps)} conditions")
+    if wrong:
+        raise ParameterError(f"{wrong} of {len(files)} plans cannot be run")
+    return 0
