@@ -15,8 +15,8 @@ from typing_extensions import override
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.query import Answer, Goal, Passes, Query
-from unshaken.explain.engine.activation_map import enlarged
 from unshaken.explain.engine.attribution import MapState, OneQuery, Score, TargetScore
+from unshaken.explain.engine.gradients import enlarged
 from unshaken.models.networks.attention import attention_layers, attention_names, attention_of, token_side
 from unshaken.models.networks.attention_outputs import attention_gradient, is_plain, output_place
 
