@@ -4,7 +4,7 @@ from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.explain.attribution.meaningful_perturbation import penalty, shifted
-from unshaken.explain.engine.activation_map import enlarged
+from unshaken.explain.engine.gradients import enlarged
 from unshaken.explain.engine.run import attribute
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 

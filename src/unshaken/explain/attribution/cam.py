@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
-from unshaken.explain.engine.activation_map import ActivationMap
+from unshaken.explain.engine.gradients import ActivationMap
 
 TOLERANCE = 1e-3
 """Share of the largest gradient by which gradients of one map may differ from place to place."""

@@ -6,7 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.explain.engine.activation_map import ActivationMap
+from unshaken.explain.engine.gradients import ActivationMap
 
 
 @register("gradcam-plus-plus", reference="Chattopadhay et al. 2018, arXiv:1710.11063")

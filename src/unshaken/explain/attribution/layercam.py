@@ -6,7 +6,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.explain.engine.activation_map import ActivationMap
+from unshaken.explain.engine.gradients import ActivationMap
 
 
 @register("layercam", reference="Jiang et al. 2021, doi:10.1109/TIP.2021.3089943")

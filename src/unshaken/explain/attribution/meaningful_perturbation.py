@@ -15,8 +15,8 @@ from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.explain.engine.activation_map import enlarged
 from unshaken.explain.engine.attribution import Attribution, AttributionMap, Score, Target, TargetScore
+from unshaken.explain.engine.gradients import enlarged
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 
 BETA = 3

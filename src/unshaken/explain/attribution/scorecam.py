@@ -15,9 +15,9 @@ from unshaken.core.query import Answer, Goal, Logits, Passes, Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
-from unshaken.explain.engine.activation_map import enlarged
 from unshaken.explain.engine.attribution import Attribution, AttributionMap, Score, Target, even_piece, score_of
 from unshaken.explain.engine.baselines import Baseline, baseline_of
+from unshaken.explain.engine.gradients import enlarged
 from unshaken.explain.engine.layers import find_map_layer
 from unshaken.explain.engine.masked import CHUNK
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.classifier import Classifier
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Goal, Gradient, Passes, Query
 from unshaken.core.rng import SampleRng
@@ -25,6 +27,7 @@ from unshaken.explain.engine.attribution import (
     TargetScore,
     even_piece,
 )
+from unshaken.explain.engine.layers import find_map_layer
 
 Channels = Literal["mean-abs", "max-abs", "sum"]
 """How the channels of a pixel become one value: mean or maximum of absolute values, or the signed sum."""
@@ -292,3 +295,33 @@ class RandomPaths(AveragedGradients):
         parts = (self.baseline(images, own), noisy, own.fold("place").fresh(1)[:, :, None, None].to(images))
         b, x, t = (part.view(n, q, *part.shape[1:]) for part in parts)
         return Terms(b + t * (x - b), (x - b) / self.samples)
+
+
+class ActivationMap(OneQuery):
+    """Base class of class activation maps. A subclass writes `combine`."""
+
+    score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
+    layer: str = Field("", description="name of the layer; empty for the last one whose output has places")
+
+    @override
+    def prepare(self, model: Classifier, images: Tensor) -> Self:
+        layer, _ = find_map_layer(model, images, self.layer)
+        return self.model_copy(update={"layer": layer})
+
+    @abstractmethod
+    def combine(self, outputs: Tensor, gradient: Tensor) -> Tensor:
+        """From a layer's outputs A and the gradients `d z_c / d A`, both `[N, D, h, w]`, to maps `[N, h, w]`."""
+
+    @override
+    def ask(self, state: MapState) -> LayerGradient:
+        return LayerGradient(state.target.images, state.target.classes, self.layer, self.score)
+
+    @override
+    def make_map(self, images: Tensor, answer: Answer) -> Tensor:
+        outputs = (answer.features or {})[self.layer]
+        return enlarged(self.combine(outputs.float(), required(answer.gradient).float()), images.shape[2:])
+
+
+def enlarged(maps: Tensor, size: torch.Size) -> Tensor:
+    """Maps `[N, h, w]` in another size, bilinear."""
+    return F.interpolate(maps[:, None], tuple(size), mode="bilinear", align_corners=False)[:, 0]
