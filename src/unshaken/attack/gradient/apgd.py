@@ -114,12 +114,6 @@ class BallSchedule:
         return problem.ball.replace(eps=problem.ball.eps * factors)
 
 
-def start_first_run(problem: Problem, rng: SampleRng, targets: Tensor, schedule: BallSchedule) -> APGDState:
-    """The first run from a random point of the sphere."""
-    zeros = torch.zeros_like(problem.labels)
-    return _fresh(problem, rng, targets, zeros, zeros, None, schedule)
-
-
 def start_next_phase(state: APGDState, schedule: BallSchedule) -> APGDState:
     """The next phase, from the best point so far; after the last one the run for the next target, from a new point."""
     over = state.phase == len(schedule) - 1
@@ -396,7 +390,8 @@ class APGD(Attack[APGDState]):
     def start(self, problem: Problem, rng: SampleRng) -> APGDState:
         n = self.targets if self.loss.endswith("targeted") else 1
         targets = problem.labels[:, None] if problem.targeted else problem.rivals(n)
-        return start_first_run(problem, rng, targets, self._schedule(problem.ball.norm))
+        zeros = torch.zeros_like(problem.labels)
+        return _fresh(problem, rng, targets, zeros, zeros, None, self._schedule(problem.ball.norm))
 
     @override
     def ask(self, state: APGDState) -> Gradient:
