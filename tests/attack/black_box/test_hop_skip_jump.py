@@ -85,18 +85,18 @@ def test_rows_go_through_the_phases_each_at_its_own_pace(make):
     state = attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a", "b"]))
     first = state.x[0]
     state = answered(attack, state, 1, 0)
-    assert state.phase.tolist() == [NEAR, SEEK]
+    assert state.mode.tolist() == [NEAR, SEEK]
     assert torch.allclose(state.x[0], (images[0] + first) / 2, atol=1e-6)
     state = answered(attack, state, 1, 0)  # half the way fools: a quarter next
     assert torch.allclose(state.x[0], images[0] + (first - images[0]) / 4, atol=1e-6)
     third = state.x[1]
     state = answered(attack, state, 0, 1)  # a quarter does not: three eighths
-    assert state.phase.tolist() == [NEAR, NEAR]
+    assert state.mode.tolist() == [NEAR, NEAR]
     assert torch.allclose(state.x[0], images[0] + (first - images[0]) * 3 / 8, atol=1e-6)
     assert torch.allclose(state.x[1], (images[1] + third) / 2, atol=1e-6)
     for _ in range(8):
         state = answered(attack, state, 1, 0)
-    assert state.phase.tolist() == [FEEL, NEAR]  # 2^-10 of the way is fine enough
+    assert state.mode.tolist() == [FEEL, NEAR]  # 2^-10 of the way is fine enough
     near = images[0] + (first - images[0]) * (0.25 + 2**-10)
     assert torch.allclose(state.near[0], near, atol=1e-6)
     assert float((state.x[0] - near).norm()) <= 0.1 + 1e-6
@@ -108,20 +108,20 @@ def test_the_direction_is_the_mean_of_signed_draws_less_their_bias(make):
     attack = HopSkipJump(initial_samples=3)
     state = attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a"]))
     state = answered(attack, state, 1)
-    while int(state.phase) == NEAR:
+    while int(state.mode) == NEAR:
         state = answered(attack, state, 0)
     near, distance = state.near[0], float((state.near[0] - images[0]).norm())
     draws = []
     for label in (1, 1, 0):
-        assert int(state.phase) == FEEL
+        assert int(state.mode) == FEEL
         draws.append((state.x[0] - near) / 0.1)
         state = answered(attack, state, label)
     g = sum((s - 1 / 3) * u for s, u in zip((1, 1, -1), draws, strict=True))
-    assert int(state.phase) == JUMP
+    assert int(state.mode) == JUMP
     assert torch.allclose(state.x[0], (near + distance * g / g.norm()).clamp(0, 1), atol=1e-4)
     halved = answered(attack, state, 0)
     assert torch.allclose(halved.x[0], (near + distance / 2 * g / g.norm()).clamp(0, 1), atol=1e-4)
-    assert answered(attack, halved, 1).phase.tolist() == [NEAR]
+    assert answered(attack, halved, 1).mode.tolist() == [NEAR]
 
 
 def test_in_linf_a_search_cuts_the_change_to_a_share_of_its_size(make):
@@ -196,7 +196,7 @@ def at_the_boundary(make, **options):
     images = 0.4 + 0.2 * make.images(1, 1, 8, 8)
     attack = HopSkipJump(**options)
     state = answered(attack, attack.start(problem_of(images, "l2"), SampleRng.of(0, "h", ["a"])), 1)
-    while int(state.phase) == NEAR:
+    while int(state.mode) == NEAR:
         state = answered(attack, state, 0)
     return images, attack, state
 
@@ -219,10 +219,10 @@ def test_a_jump_that_never_fools_is_given_up_after_twenty_halvings(make):
     length = float(state.length)
     for count in range(1, 20):
         state = answered(attack, state, 0)
-        assert (int(state.phase), int(state.count)) == (JUMP, count)
+        assert (int(state.mode), int(state.count)) == (JUMP, count)
         assert float(state.length) == pytest.approx(length / 2**count)
     state = answered(attack, state, 0)
-    assert int(state.phase) == NEAR
+    assert int(state.mode) == NEAR
     assert torch.equal(state.far[0], near)
     assert torch.allclose(state.x[0], (images[0] + near) / 2, atol=1e-6)
 
@@ -233,10 +233,10 @@ def test_later_iterations_feel_nearer_and_jump_less_far(make):
     assert float(state.delta) == pytest.approx(0.1)
     state = answered(attack, answered(attack, state, 1), 0)
     state = answered(attack, state, 1)
-    while int(state.phase) == NEAR:
+    while int(state.mode) == NEAR:
         state = answered(attack, state, 0)
     distance = float((state.near - images).norm())
-    assert (int(state.phase), int(state.iteration)) == (FEEL, 2)
+    assert (int(state.mode), int(state.iteration)) == (FEEL, 2)
     assert float(state.delta) == pytest.approx(0.03 * distance)
     assert float(state.length) == pytest.approx(distance / math.sqrt(2))
 

@@ -21,7 +21,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 SEEK, NEAR, FEEL, JUMP, END = range(5)
-"""Phases: find a start, close in on the boundary, feel for its direction, jump along it, over."""
+"""Modes: find a start, close in on the boundary, feel for its direction, jump along it, over."""
 HALVINGS = 20
 """Most halvings of a search, on the way to the boundary or of a jump."""
 FIRST_DELTA = 0.1
@@ -47,8 +47,8 @@ class HopState(State):
         votes: sum of the answers' signs, `[N]`.
         delta: distance at which directions are felt, `[N]`.
         length: of the next jump, `[N]`.
-        phase: int64 `[N]`.
-        count: answers in this phase, int64 `[N]`.
+        mode: one of `SEEK` to `END`, int64 `[N]`.
+        count: answers in this mode, int64 `[N]`.
         iteration: iterations begun, int64 `[N]`.
         rng: the sample's stream.
     """
@@ -64,7 +64,7 @@ class HopState(State):
     votes: Tensor
     delta: Tensor
     length: Tensor
-    phase: Tensor
+    mode: Tensor
     count: Tensor
     iteration: Tensor
     rng: SampleRng
@@ -122,9 +122,9 @@ class HopSkipJump(Attack[HopState]):
     def tell(self, state: HopState, answer: Answer) -> HopState:
         hit = required(answer.labels) != state.problem.labels
         steps = {SEEK: self._sought, NEAR: self._neared, FEEL: self._felt, JUMP: self._jumped}
-        was = state.phase
-        for phase, step in steps.items():
-            rows = (was == phase).nonzero().flatten()
+        was = state.mode
+        for mode, step in steps.items():
+            rows = (was == mode).nonzero().flatten()
             if len(rows) == len(was):
                 return step(state, hit)
             if len(rows):
@@ -134,11 +134,11 @@ class HopSkipJump(Attack[HopState]):
 
     @override
     def done(self, state: HopState) -> Tensor:
-        return state.phase == END
+        return state.mode == END
 
     @override
     def result(self, state: HopState) -> Candidate:
-        return Candidate(torch.where((state.phase == END).view(-1, 1, 1, 1), state.near, state.x))
+        return Candidate(torch.where((state.mode == END).view(-1, 1, 1, 1), state.near, state.x))
 
     @override
     def cost(self, classes: int) -> tuple[int, int]:
@@ -152,7 +152,7 @@ class HopSkipJump(Attack[HopState]):
         """A point of noise that fools is the far end of a search; else the next one, as long as there is one."""
         count = state.count + 1
         missed = torch.where(count < self.starts, SEEK, END)
-        noise = state.replace(count=count, phase=torch.where(hit, state.phase, missed))
+        noise = state.replace(count=count, mode=torch.where(hit, state.mode, missed))
         noise = noise.replace(x=torch.where(_wide(hit), state.x, self._noise(noise)))
         return self._caught(noise, hit)
 
@@ -163,9 +163,7 @@ class HopSkipJump(Attack[HopState]):
             return state
         now = state[rows]
         zero = torch.zeros_like(now.low)
-        new = now.replace(
-            far=now.x, low=zero, high=zero + 1, phase=torch.full_like(now.phase, NEAR), count=now.count * 0
-        )
+        new = now.replace(far=now.x, low=zero, high=zero + 1, mode=torch.full_like(now.mode, NEAR), count=now.count * 0)
         return state.put(rows, now, new.replace(x=_between(new, zero + 0.5)))
 
     def _neared(self, state: HopState, hit: Tensor) -> HopState:
@@ -187,7 +185,7 @@ class HopSkipJump(Attack[HopState]):
             votes=now.votes * 0,
             delta=torch.where(iteration == 1, FIRST_DELTA, delta),
             length=distance / iteration.sqrt(),
-            phase=torch.where(iteration > self.steps, END, FEEL),
+            mode=torch.where(iteration > self.steps, END, FEEL),
             count=now.count * 0,
             iteration=iteration,
         )
@@ -215,7 +213,7 @@ class HopSkipJump(Attack[HopState]):
         balanced = now.signed - _wide(mean) * now.total
         ball, direction = now.problem.ball, torch.where(_wide(mean.abs() < 1), balanced, now.signed)
         new = now.replace(
-            signed=ball.steepest(direction, now.near), phase=torch.full_like(now.phase, JUMP), count=now.count * 0
+            signed=ball.steepest(direction, now.near), mode=torch.full_like(now.mode, JUMP), count=now.count * 0
         )
         return state.put(rows, now, new.replace(x=_jump(new)))
 

@@ -58,8 +58,8 @@ def moved(images: Tensor, angle: Tensor, shift: Tensor, *, padding: str = "zeros
         The same shape; exact for right angles and whole shifts.
     """
     height, width = images.shape[2:]
-    turns = torch.cat([widen(angle)[:, None], widen(shift)], 1)
-    kinds, which = torch.unique(turns, dim=0, return_inverse=True)  # samples at one step often share theirs
+    moves = torch.cat([widen(angle)[:, None], widen(shift)], 1)
+    kinds, which = torch.unique(moves, dim=0, return_inverse=True)  # samples at one step often share theirs
     places, weights = _corners(kinds, height, width)
     wide = F.pad(images, (1, 1, 1, 1), mode="constant" if padding == "zeros" else "replicate").flatten(2)
     result = torch.zeros_like(images).flatten(2)
@@ -70,15 +70,10 @@ def moved(images: Tensor, angle: Tensor, shift: Tensor, *, padding: str = "zeros
 
 
 def _corners(kinds: Tensor, height: int, width: int) -> tuple[list[Tensor], list[Tensor]]:
-    """For each transformation the four pixels that a pixel is mixed from, and their shares.
+    """For each transformation the four pixels that a pixel is mixed from, and their shares, each `[U, H W]`.
 
-    Args:
-        kinds: degrees, pixels down and pixels right, float64 `[U, 3]`.
-        height: of the image.
-        width: as `height`.
-
-    Returns:
-        Places in the flattened image with one pixel around it, four of int64 `[U, H W]`, and shares of the same shape.
+    `kinds` are degrees, pixels down and pixels right, `[U, 3]`. Places are those in the flattened image with one pixel
+    around it.
     """
     radians = kinds[:, :1] * (math.pi / 180)
     cos, sin = radians.cos(), radians.sin()
@@ -124,7 +119,7 @@ class Spatial(Attack[SpatialState]):
     """Spatial attack: searches for a small rotation and translation that change the prediction.
 
     Large transformations are tried first, and a sample leaves with the first that fools. What the image leaves free is
-    filled by `padding`. The clean image, which is known already, is not asked about again.
+    filled by `padding`. The clean image, which is known already, is not queried again.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})

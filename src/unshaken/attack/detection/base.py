@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar, final
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.ball import Ball, check_budgets, distance
+from unshaken.attack.engine.ball import Ball, distance
 from unshaken.attack.engine.task_attack import TaskAttack
-from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.batch import Batch
 from unshaken.core.boxes import NONE
 from unshaken.core.device import widen
 from unshaken.core.driver import drive
@@ -158,10 +156,6 @@ class DetectionAttack(TaskAttack[DetectionResult]):
     tasks: ClassVar[tuple[str, ...]] = ("detection",)
     needs_labels: ClassVar[bool] = False
 
-    steps: PositiveInt = Field(20, description="gradient steps")
-    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
-    random_start: bool = Field(True, description="start at a random point of the ball, else at the unchanged image")
-
     @abstractmethod
     def objective(self, problem: DetectionProblem) -> Objective:
         """The objective to be raised: detections `[N, D, 6]`, an answer's `logits`, to `[N]`, with gradients."""
@@ -170,86 +164,44 @@ class DetectionAttack(TaskAttack[DetectionResult]):
         """The set that is searched."""
         return Ball.of(clean, eps, norm)
 
-    def most_passes(self, classes: int) -> int | None:
-        """Forward and backward passes that one budget spends on a sample at most."""
-        return 2 * self.steps + 2
-
-    @final
     @override
-    def attack(
-        self,
-        oracle: Oracle,
-        batch: Batch,
-        *,
-        norm: str | None = None,
-        eps: Sequence[float] = (),
-        seed: int = 0,
-        clean: Tensor | None = None,
-    ) -> list[DetectionResult]:
-        """Attack every sample under each budget.
-
-        Budgets are taken from small to large; what was found in a smaller ball stands in the larger too.
-
-        Args:
-            oracle: runs the model and counts its passes; the model in evaluation mode.
-            batch: images in [0, 1] with their objects.
-            norm: one of the attack's `norms`; None for an attack that has none.
-            eps: budgets, in [0, 1] pixel units under the norm; empty for an attack without norms.
-            seed: the run seed.
-            clean: detections of the images, when already paid for.
-
-        Returns:
-            One record a budget, in the order of `eps`.
-
-        Raises:
-            ParameterError: norm or eps are not allowed, or the objects are not known.
-            ModelError: the model gives no gradients.
-        """
-        radii = check_budgets(self.info.name, self.norms, norm, eps)
-        oracle.check_gradients()
+    def check_batch(self, batch: Batch) -> None:
         if batch.boxes is None:
             raise ParameterError(f"{self.info.name}: the data has no boxes; give a file of them by the option boxes")
-        batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
-        found = oracle.exact(batch.images) if clean is None else clean
-        results: dict[float, DetectionResult] = {}
-        previous = None
-        for radius in sorted(set(radii)):
-            previous = results[radius] = self._under(oracle, batch, norm or "linf", radius, seed, found, previous)
-        return [results[radius] for radius in radii]
 
-    def _under(
+    @override
+    def search(
         self,
         oracle: Oracle,
         batch: Batch,
         norm: str,
-        radius: float,
+        eps: float,
         seed: int,
-        found: Tensor,
+        outputs: Tensor,
         previous: DetectionResult | None,
     ) -> DetectionResult:
-        """Search under one budget, and judge: the unchanged image, the smaller budget's, the best and the last."""
         clean, rng = batch.images, SampleRng.of(seed, self.info.name, batch.ids).to(batch.images.device)
-        ball = self.ball(clean, torch.full((len(batch),), radius, device=clean.device), norm, rng)
+        ball = self.ball(clean, torch.full((len(batch),), eps, device=clean.device), norm, rng)
         count = len(oracle.model.classes)
         shift = rng.fold("class").integers(1, count, 1)[:, 0] if count > 1 else torch.zeros_like(rng.keys)
-        problem = DetectionProblem(ball, with_a_row(required(batch.boxes)), found, shift, count)
+        problem = DetectionProblem(ball, with_a_row(required(batch.boxes)), outputs, shift, count)
         nothing = torch.zeros(len(batch), dtype=torch.int64, device=clean.device)
         objective = self.objective(problem)
         with torch.no_grad():
-            value = objective(Answer(logits=found)).nan_to_num(-math.inf)
-        result = previous or DetectionResult(clean, found, value, widen(nothing), nothing, nothing, widen(nothing))
+            value = objective(Answer(logits=outputs)).nan_to_num(-math.inf)
+        result = previous or DetectionResult(clean, outputs, value, widen(nothing), nothing, nothing, widen(nothing))
         result = result.replace(forwards=nothing, backwards=nothing, seconds=widen(nothing))
-        if not len(batch) or radius == 0:
+        if not len(batch) or eps == 0:
             return result
         outcome = drive(_Ascent(self), problem, oracle, rng)
         for x in (outcome.result.last, outcome.result.best):
-            outputs = oracle.exact(x)
+            found = oracle.exact(x)
             with torch.no_grad():
-                value = objective(Answer(logits=outputs)).nan_to_num(-math.inf)
+                value = objective(Answer(logits=found)).nan_to_num(-math.inf)
             better = (value > result.value) & ball.contains(x)
             result = result.replace(
                 images=torch.where(_wide(better, x), x, result.images),
-                outputs=torch.where(_wide(better, outputs), outputs, result.outputs),
+                outputs=torch.where(_wide(better, found), found, result.outputs),
                 value=torch.where(better, value, result.value),
             )
         return result.replace(

@@ -26,6 +26,8 @@ from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
+__all__ = ["Attack", "AttackResult", "BudgetedAttack", "Candidate"]
+
 
 class BudgetedAttack(Parameters):
     """Base class of all attacks under a budget: a single search (`Attack`), or several phases.
@@ -160,8 +162,6 @@ def _check_classes(labels: Tensor, classes: int) -> None:
         wrong = labels[(labels < 0) | (labels >= classes)][0].item()
         raise ParameterError(f"label or target {wrong} is not a class of the model, which has 0 to {classes - 1}")
 
-
-__all__ = ["Attack", "AttackResult", "Candidate"]
 
 S = TypeVar("S", bound=State)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar, final
 
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from unshaken.attack.engine.ball import NORMS
-from unshaken.core.batch import Batch
+from unshaken.attack.engine.ball import NORMS, check_budgets
+from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import Parameters
 
@@ -46,7 +47,10 @@ R = TypeVar("R", bound=TaskResult)
 
 
 class TaskAttack(Parameters, Generic[R]):
-    """Base class of attacks whose success is no wrong class, but what the task makes of the outputs."""
+    """Base class of attacks whose success is no wrong class, but what the task makes of the outputs.
+
+    A subclass writes `check_batch` and `search`, the search under one budget.
+    """
 
     room: ClassVar[str] = "attack"
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
@@ -54,7 +58,39 @@ class TaskAttack(Parameters, Generic[R]):
     """Empty for an attack whose budget is not a norm."""
     minimal: ClassVar[bool] = False
 
+    steps: PositiveInt = Field(20, description="gradient steps")
+    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
+    random_start: bool = Field(True, description="start at a random point of the ball, else at the unchanged image")
+
     @abstractmethod
+    def check_batch(self, batch: Batch) -> None:
+        """Refuse data that lack what the attack needs.
+
+        Raises:
+            ParameterError: they lack it.
+        """
+
+    @abstractmethod
+    def search(
+        self, oracle: Oracle, batch: Batch, norm: str, eps: float, seed: int, outputs: Tensor, previous: R | None
+    ) -> R:
+        """Search under one budget, and verify by fresh float32 passes.
+
+        Args:
+            oracle: runs the model and counts its passes.
+            batch: images in [0, 1], float32.
+            norm: of the budget.
+            eps: radius in [0, 1] pixel units; infinite for an attack without norms.
+            seed: the run seed.
+            outputs: of the exact model for the unchanged images.
+            previous: the result under the next smaller budget; None for the smallest.
+        """
+
+    def most_passes(self, classes: int) -> int | None:
+        """Forward and backward passes that one budget spends on a sample at most."""
+        return 2 * self.steps + 2
+
+    @final
     def attack(
         self,
         oracle: Oracle,
@@ -65,4 +101,32 @@ class TaskAttack(Parameters, Generic[R]):
         seed: int = 0,
         clean: Tensor | None = None,
     ) -> list[R]:
-        """Attack every sample under each budget; one record a budget, in the order of `eps`."""
+        """Attack every sample under each budget.
+
+        Budgets are taken from small to large; what was found in a smaller ball stands in the larger too.
+
+        Args:
+            oracle: runs the model and counts its passes; the model in evaluation mode.
+            batch: images in [0, 1], with the labels, masks or boxes of the task.
+            norm: one of the attack's `norms`; None for an attack that has none.
+            eps: budgets, in [0, 1] pixel units under the norm; empty for an attack without norms.
+            seed: the run seed.
+            clean: outputs for the images, when already paid for.
+
+        Returns:
+            One record a budget, in the order of `eps`.
+
+        Raises:
+            ParameterError: norm or eps are not allowed, or the data lack what the attack needs.
+            ModelError: the model gives no gradients.
+        """
+        radii = check_budgets(self.info.name, self.norms, norm, eps)
+        oracle.check_gradients()
+        self.check_batch(batch)
+        batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
+        outputs = oracle.exact(batch.images) if clean is None else clean
+        results: dict[float, R] = {}
+        previous = None
+        for radius in sorted(set(radii)):
+            previous = results[radius] = self.search(oracle, batch, norm or "linf", radius, seed, outputs, previous)
+        return [results[radius] for radius in radii]

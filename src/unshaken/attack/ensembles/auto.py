@@ -11,7 +11,6 @@ from functools import partial
 from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt
-from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.black_box.hop_skip_jump import HopSkipJump
@@ -26,7 +25,7 @@ from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
-from unshaken.core.query import Gradient, Objective
+from unshaken.core.query import Gradient
 from unshaken.core.registry import register
 from unshaken.core.trust import answer_gap
 
@@ -222,7 +221,11 @@ def inspect_model(context: AttackContext) -> Inspection:
     if not oracle.model.differentiable:
         return Inspection(False, random, False, "the model gives no gradients", seconds)
     labels = required(batch.labels)
-    dead, blocked = (_dead(context, batch.images, loss) for loss in (CrossEntropy(labels), Margin(labels, False)))
+    gradients = (
+        required(oracle.ask(Gradient(batch.images, of=loss)).gradient)
+        for loss in (CrossEntropy(labels), Margin(labels, False))
+    )
+    dead, blocked = (gradient.flatten(1).abs().amax(1) == 0 for gradient in gradients)
     share, some = float(widen(dead).mean()), not bool(blocked.all())
     if random:
         words = f"answers to the same image differ by up to {gap:.2g}"
@@ -234,9 +237,3 @@ def inspect_model(context: AttackContext) -> Inspection:
         words = "gradients come through"
     ids = tuple(name for name, gone in zip(batch.ids, dead.tolist(), strict=True) if gone)
     return Inspection(some, random, share > VANISHING, words, seconds, ids)
-
-
-def _dead(context: AttackContext, images: Tensor, loss: Objective) -> Tensor:
-    """Bool `[N]`: the gradient of a loss is exactly zero."""
-    gradient = required(context.oracle.ask(Gradient(images, of=loss)).gradient)
-    return gradient.flatten(1).abs().amax(1) == 0

@@ -210,7 +210,11 @@ def map_elites(
             if archive is None:
                 genomes = encoding.begin(settings.population, shape, source)
             else:
-                own = _parents(archive, settings, source)
+                filled, half = archive.filled, settings.population // 2
+                if settings.independent:
+                    own = filled[torch.from_numpy(source.integers(0, len(filled), half))].repeat_interleave(2)
+                else:
+                    own = filled[torch.from_numpy(source.integers(0, len(filled), settings.population))]
                 genomes = encoding.vary(archive.genomes[own], number, source)
             images = encoding.draw(genomes, shape)
             odds = _odds(oracle, images, settings.crop)
@@ -246,14 +250,6 @@ def ten_crops(images: Tensor, side: int) -> Tensor:
     places = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
     crops = torch.stack([images[:, :, y : y + side, x : x + side] for y, x in places], 1)
     return torch.cat([crops, crops.flip(4)], 1)
-
-
-def _parents(archive: Archive[G], settings: MapElites, rng: np.random.Generator) -> Tensor:
-    """Cells of the parents, drawn uniformly from those that are filled."""
-    filled = archive.filled
-    if settings.independent:
-        return filled[torch.from_numpy(rng.integers(0, len(filled), settings.population // 2))].repeat_interleave(2)
-    return filled[torch.from_numpy(rng.integers(0, len(filled), settings.population))]
 
 
 def _odds(oracle: Oracle, images: Tensor, crop: int | None) -> Tensor:

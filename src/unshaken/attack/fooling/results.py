@@ -15,7 +15,7 @@ from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.part import Condition, Part
 from unshaken.core.tables import declare_table
 
-FOOLING = declare_table(
+declare_table(
     "fooling",
     "id string, condition string, method string, class int64, name string, confidence double, log_odds double, "
     "found int64, file string, error string",

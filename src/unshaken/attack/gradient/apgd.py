@@ -35,8 +35,8 @@ class APGDState(State):
         rng: the sample's stream.
         targets: int64 `[N, T]`: classes of the runs to come.
         run: which of them, int64 `[N]`.
-        phase: which ball, int64 `[N]`.
-        t: answers in this phase, int64 `[N]`.
+        level: place of the ball in the schedule, int64 `[N]`.
+        t: answers at this level, int64 `[N]`.
         x: the current point, `[N, C, H, W]`.
         x_prev: the point before.
         x_best: the point of the largest loss.
@@ -55,7 +55,7 @@ class APGDState(State):
     rng: SampleRng
     targets: Tensor
     run: Tensor
-    phase: Tensor
+    level: Tensor
     t: Tensor
     x: Tensor
     x_prev: Tensor
@@ -103,30 +103,24 @@ class BallSchedule:
         return len(self.factors)
 
     def steps(self, state: APGDState) -> Tensor:
-        """Gradient steps of each sample's present phase, int64 `[N]`."""
-        return torch.tensor(self.lengths, device=state.phase.device)[state.phase]
+        """Gradient steps of each sample's present level, int64 `[N]`."""
+        return torch.tensor(self.lengths, device=state.level.device)[state.level]
 
-    def ball(self, problem: Problem, phase: Tensor) -> Ball:
+    def ball(self, problem: Problem, level: Tensor) -> Ball:
         """Each sample's present ball."""
         if len(self) == 1:
             return problem.ball
-        factors = torch.tensor(self.factors, device=phase.device)[phase]
+        factors = torch.tensor(self.factors, device=level.device)[level]
         return problem.ball.replace(eps=problem.ball.eps * factors)
 
 
-def start_first_run(problem: Problem, rng: SampleRng, targets: Tensor, schedule: BallSchedule) -> APGDState:
-    """The first run from a random point of the sphere."""
-    zeros = torch.zeros_like(problem.labels)
-    return _fresh(problem, rng, targets, zeros, zeros, None, schedule)
-
-
-def start_next_phase(state: APGDState, schedule: BallSchedule) -> APGDState:
-    """The next phase, from the best point so far; after the last one the run for the next target, from a new point."""
-    over = state.phase == len(schedule) - 1
+def start_next_level(state: APGDState, schedule: BallSchedule) -> APGDState:
+    """The next level, from the best point so far; after the last one the run for the next target, from a new point."""
+    over = state.level == len(schedule) - 1
     run = (state.run + over).clamp_max(state.targets.shape[1] - 1)
-    phase = torch.where(over, 0, state.phase + 1)
+    level = torch.where(over, 0, state.level + 1)
     origin = None if bool(over.all()) else (state.x_best, ~over)
-    return _fresh(state.problem, state.rng, state.targets, run, phase, origin, schedule)
+    return _fresh(state.problem, state.rng, state.targets, run, level, origin, schedule)
 
 
 def _fresh(
@@ -134,14 +128,14 @@ def _fresh(
     rng: SampleRng,
     targets: Tensor,
     run: Tensor,
-    phase: Tensor,
+    level: Tensor,
     origin: tuple[Tensor, Tensor] | None,
     schedule: BallSchedule,
 ) -> APGDState:
     """A run's first state, at a random point or, where a mask says so, at a given one."""
-    ball = schedule.ball(problem, phase)
+    ball = schedule.ball(problem, level)
     x = ball.sphere_point(rng.fold(run))
-    given = torch.zeros_like(phase, dtype=torch.bool)
+    given = torch.zeros_like(level, dtype=torch.bool)
     if origin is not None:
         points, given = origin
         x = torch.where(given.view(-1, 1, 1, 1), ball.project(points), x)
@@ -153,8 +147,8 @@ def _fresh(
         rng=rng,
         targets=targets,
         run=run,
-        phase=phase,
-        t=torch.zeros_like(phase),
+        level=level,
+        t=torch.zeros_like(level),
         x=x,
         x_prev=x,
         x_best=x,
@@ -162,7 +156,7 @@ def _fresh(
         loss_best=zero - torch.inf,
         loss_check=zero - torch.inf,
         loss=zero,
-        rises=torch.zeros_like(phase),
+        rises=torch.zeros_like(level),
         halved=torch.ones_like(given),
         length=ball.eps * (1.0 if ball.norm == "l1" else 2.0),
         share=torch.where(given, moved / size / 1.5, 0.2),
@@ -289,13 +283,13 @@ def sparse_step(state: APGDState, loss: Tensor, gradient: Tensor, schedule: Ball
         schedule: the balls.
     """
     first = state.t == 0
-    ball = schedule.ball(state.problem, state.phase)
+    ball = schedule.ball(state.problem, state.level)
     better = first | (loss > state.loss_best)
     wide = better.view(-1, 1, 1, 1)
     x_best, g_best = torch.where(wide, state.x, state.x_best), torch.where(wide, gradient, state.g_best)
     length, share, nonzero, x, g = state.length, state.share, state.nonzero, state.x, gradient
 
-    every = torch.tensor([max(1, 4 * n // 100) for n in schedule.lengths], device=state.t.device)[state.phase]
+    every = torch.tensor([max(1, 4 * n // 100) for n in schedule.lengths], device=state.t.device)[state.level]
     check = ~first & (state.t % every == 0)
     if bool(check.any()):
         changed = (x_best != ball.clean).flatten(1).sum(1).to(nonzero)
@@ -396,7 +390,8 @@ class APGD(Attack[APGDState]):
     def start(self, problem: Problem, rng: SampleRng) -> APGDState:
         n = self.targets if self.loss.endswith("targeted") else 1
         targets = problem.labels[:, None] if problem.targeted else problem.rivals(n)
-        return start_first_run(problem, rng, targets, self._schedule(problem.ball.norm))
+        zeros = torch.zeros_like(problem.labels)
+        return _fresh(problem, rng, targets, zeros, zeros, None, self._schedule(problem.ball.norm))
 
     @override
     def ask(self, state: APGDState) -> Gradient:
@@ -412,12 +407,12 @@ class APGD(Attack[APGDState]):
             lost = hopeless(state, stepped, schedule)
             stepped = stepped.replace(t=torch.where(lost, schedule.steps(state), stepped.t))
         rows = ended.nonzero().flatten()
-        return stepped.put(rows, start_next_phase(stepped[rows], schedule)) if len(rows) else stepped
+        return stepped.put(rows, start_next_level(stepped[rows], schedule)) if len(rows) else stepped
 
     @override
     def done(self, state: APGDState) -> Tensor:
         schedule = self._schedule(state.problem.ball.norm)
-        last = (state.phase == len(schedule) - 1) & (state.run == state.targets.shape[1] - 1)
+        last = (state.level == len(schedule) - 1) & (state.run == state.targets.shape[1] - 1)
         return last & (state.t >= schedule.steps(state))
 
     @override

@@ -226,12 +226,9 @@ class CarliniWagner(Attack[CarliniWagnerState]):
         return state.weight.runs >= self.search_steps
 
     def _polish(self, state: CarliniWagnerState, rows: Tensor, hit: Tensor) -> CarliniWagnerState:
-        """After a look at a point on the way to the nearest example: halve what is left of the way.
+        """After the query of a point on the way to the nearest example: halve the rest of the way.
 
-        Args:
-            state: `best` is that point where it fooled.
-            rows: bool `[N]`: who has looked there.
-            hit: bool `[N]`: samples that it fooled.
+        `rows` has the samples that queried such a point, `hit` those that it fooled: there it is `state.best`.
         """
         share = (1 + state.low) / 2
         low = torch.where(rows, torch.where(hit, state.low / share, share), state.low)
@@ -251,15 +248,9 @@ class CarliniWagner(Attack[CarliniWagnerState]):
         return (predict(logits) == problem.labels) == problem.targeted
 
     def _adam(self, state: CarliniWagnerState, gradient: Tensor, change: Tensor) -> Tensor:
-        """One step of each sample, with its own count; `w`, `m`, `v`, `gradient` and `change` are written over.
+        """The next point by the hinge's gradient and `change = x - origin`; each sample has a count of its own.
 
-        Args:
-            state: before the step.
-            gradient: of the weighted hinge by x.
-            change: `x - origin`.
-
-        Returns:
-            The next point.
+        `w`, `m`, `v`, `gradient` and `change` are written over.
         """
         x, w, m, v = state.x, state.w, state.m, state.v
         gradient.add_(change, alpha=2).mul_(torch.addcmul(x, x, x, value=-1).mul_(2))  # dx / dw = 2 x (1 - x)

@@ -60,13 +60,9 @@ def close_gaps(x: Tensor, w: Tensor, gaps: Tensor, norm: str) -> Tensor:
 
 
 def _level(size: Tensor, room: Tensor, gap: Tensor, *, even: bool) -> Tensor:
-    """The moves `min(t rate, room)` that close the gap, `[N, P, D]`.
+    """The moves `min(t rate, room)` that close the gap `[N, P, 1]`; the rate is 1 if `even`, for linf, else `|w|`.
 
-    Args:
-        size: `|w|`, `[N, D]`, largest 1.
-        room: `[N, P, D]`.
-        gap: `[N, P, 1]`, not negative.
-        even: rate 1, for linf; else `|w|`, for l2.
+    `size` is `|w|`, `[N, D]`, largest 1; `room` and the moves are `[N, P, D]`.
     """
     rate, weight = size[:, None], size[:, :, None]
     gain = weight if even else weight.square()  # what a free coordinate closes as t grows

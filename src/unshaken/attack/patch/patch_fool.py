@@ -373,9 +373,7 @@ class PatchFool(CellAttack[PatchFoolState]):
     def _combined(self, answer: Answer, by: Callable[[Tensor], Tensor]) -> Tensor:
         """The gradient by some parameters: of the cross-entropy, and of the attention where the two do not conflict.
 
-        Args:
-            answer: with gradients by the image.
-            by: from a gradient by the image to that by the parameters.
+        `by` makes the gradient by the parameters of one by the image.
         """
         first = by(required(answer.gradient))
         if answer.slopes is None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.engine.ball import Ball, check_budgets, distance
+from unshaken.attack.engine.ball import Ball, distance
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import predict
+from unshaken.core.batch import Batch
 from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError
@@ -118,62 +118,34 @@ class PixelPGD(TaskAttack[PixelResult]):
     tasks: ClassVar[tuple[str, ...]] = ("segmentation",)
     needs_labels: ClassVar[bool] = True
 
-    steps: PositiveInt = Field(20, description="gradient steps")
-    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
-    random_start: bool = Field(True, description="start at a random point of the ball, else at the unchanged image")
     loss: Literal["ce", "segpgd"] = Field(
         "segpgd", description="loss to maximise: the plain mean over pixels, or that of SegPGD"
     )
 
-    def most_passes(self, classes: int) -> int | None:
-        """Forward and backward passes that one budget spends on a sample at most."""
-        return 2 * self.steps + 2
-
     @override
-    def attack(
-        self, oracle: Oracle, batch: Batch, *, norm: str | None = None, eps: Sequence[float] = (), seed: int = 0,
-        clean: Tensor | None = None,
-    ) -> list[PixelResult]:  # fmt: skip
-        """Attack every sample under each budget, from small to large.
-
-        Args:
-            oracle: runs the model and counts its passes; the model in evaluation mode.
-            batch: images in [0, 1] with masks.
-            norm: `linf`, `l2` or `l1`.
-            eps: budgets, in [0, 1] pixel units under the norm.
-            seed: the run seed.
-            clean: logits of the images, when already paid for.
-
-        Returns:
-            One record a budget, in the order of `eps`.
-
-        Raises:
-            ParameterError: norm or eps are not allowed, or the labels are no masks.
-            ModelError: the model gives no gradients.
-        """
-        radii = check_budgets(self.info.name, self.norms, norm, eps)
-        oracle.check_gradients()
+    def check_batch(self, batch: Batch) -> None:
         if batch.labels is None or batch.labels.ndim != 3:
             raise ParameterError(f"{self.info.name}: the data has no masks; give a class for each pixel, as masks:DIR")
-        batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))
-        logits = oracle.exact(batch.images) if clean is None else clean
-        zeros = torch.zeros(len(batch), dtype=torch.int64, device=batch.images.device)
-        wrong = wrong_pixels(logits, required(batch.labels))
-        result = PixelResult(batch.images, logits, wrong, widen(zeros), zeros, zeros, widen(zeros))
-        found: dict[float, PixelResult] = {}
-        for radius in sorted(set(radii)):
-            result = result.replace(forwards=zeros, backwards=zeros, seconds=widen(zeros))
-            found[radius] = result = self._under(oracle, batch, norm or "linf", radius, seed, result)
-        return [found[radius] for radius in radii]
 
-    def _under(
-        self, oracle: Oracle, batch: Batch, norm: str, radius: float, seed: int, result: PixelResult
+    @override
+    def search(
+        self,
+        oracle: Oracle,
+        batch: Batch,
+        norm: str,
+        eps: float,
+        seed: int,
+        outputs: Tensor,
+        previous: PixelResult | None,
     ) -> PixelResult:
-        """Search under one budget, and judge."""
-        if radius == 0 or not len(batch):
-            return result
         clean, masks = batch.images, required(batch.labels)
-        ball = Ball.of(clean, torch.full((len(batch),), radius, device=clean.device), norm)
+        zeros = torch.zeros(len(batch), dtype=torch.int64, device=clean.device)
+        wrong = wrong_pixels(outputs, masks)
+        result = previous or PixelResult(clean, outputs, wrong, widen(zeros), zeros, zeros, widen(zeros))
+        result = result.replace(forwards=zeros, backwards=zeros, seconds=widen(zeros))
+        if eps == 0 or not len(batch):
+            return result
+        ball = Ball.of(clean, torch.full((len(batch),), eps, device=clean.device), norm)
         rng = SampleRng.of(seed, self.info.name, batch.ids).to(clean.device)
         outcome = drive(_Ascent(self), PixelProblem(ball, masks), oracle, rng)
         for x in (outcome.result.last, outcome.result.best):

@@ -150,7 +150,7 @@ def oracle_rows(condition: Condition, ids: Sequence[str], record: OracleRecord) 
     return Part(TABLE, condition, columns)
 
 
-SHOWN = 64
+FIRST = 64
 """Of the run's first images, those that the oracle is tried on before the search."""
 S = TypeVar("S", bound=State)
 
@@ -220,7 +220,7 @@ class OracleSearch(Attack[S]):
         if not ready._search_space().committee:
             flags = [VOID.flag(f"{name}: no oracle is named, so that nothing bounds the search")]
         elif not context.once((name, "known", self), lambda: ready._knows_any(reference, context)):
-            n = min(SHOWN, len(reference))
+            n = min(FIRST, len(reference))
             flags = [UNFIT_ORACLE.flag(f"{name}: the oracle sees the class in none of the first {n} images")]
         return phases, flags
 
@@ -239,8 +239,8 @@ class OracleSearch(Attack[S]):
         stop, accepted, asked = (result.notes.get(name, none) for name in ("stop", "accepted", "asked"))
         validated, rows = (stop == BUDGET) | (stop == REFUSED), (stop < 0).nonzero().flatten()
         if len(rows):
-            shown = space.show(self._codes(space, batch[rows], context.seed), images[rows], labels[rows])
-            validated = validated.index_copy(0, rows, shown[1])
+            codes = self._codes(space, batch[rows], context.seed)
+            validated = validated.index_copy(0, rows, space.show(codes, images[rows], labels[rows])[1])
         held = space.held_out
         record = OracleRecord(
             validated=validated,
@@ -266,23 +266,23 @@ class OracleSearch(Attack[S]):
         return copy
 
     def _load(self, reference: Batch, classes: int) -> Tools:
-        name, shown = self.info.name, reference.images.float()
+        name, images = self.info.name, reference.images.float()
         given = self._given
-        oracles = fit_oracles(given.oracles or load_oracles(self.oracle), self.map, classes, shown, name)
+        oracles = fit_oracles(given.oracles or load_oracles(self.oracle), self.map, classes, images, name)
         if self.together and not oracles:
             raise ParameterError(f"{name}: together={self.together:g} attacks the oracle too: name an oracle")
         if self.together and not all(o.differentiable for o in oracles):
             raise ParameterError(f"{name}: together={self.together:g} needs gradients, which an oracle does not give")
         others = given.held_out or load_oracles(self.held_out)
-        held_out = fit_oracles(others, self.held_out_map, classes, shown, name)
+        held_out = fit_oracles(others, self.held_out_map, classes, images, name)
         if given.generator is None:
             space = find_space(self.generator, tv=self.tv, noise=self.noise)
         else:
             space = space_of(given.generator, type(given.generator).__name__, self.noise)
-        space = space.to(shown.device)
+        space = space.to(images.device)
         masked = self.latent_mask == "lasso"
         tried = reference if masked else reference[:2]  # what does not fit is refused before any search
-        codes = space.start(tried.images.float(), SampleRng.of(0, name, tried.ids).to(shown.device))
+        codes = space.start(tried.images.float(), SampleRng.of(0, name, tried.ids).to(images.device))
         mask = lasso_mask(codes, required(tried.labels), self.penalty, name) if masked else None
         return Tools(space, oracles, held_out, mask)
 
@@ -295,9 +295,9 @@ class OracleSearch(Attack[S]):
         """Whether the oracle sees the class in the reconstruction of any of the first images."""
         space = self._search_space()
         by_id = sorted(range(len(reference)), key=reference.ids.__getitem__)
-        shown = reference[torch.tensor(by_id[:SHOWN])].to(context.oracle.device)
-        codes = self._codes(space, shown, context.seed)
-        return bool(space.show(codes, shown.images.float(), required(shown.labels))[1].any())
+        first = reference[torch.tensor(by_id[:FIRST])].to(context.oracle.device)
+        codes = self._codes(space, first, context.seed)
+        return bool(space.show(codes, first.images.float(), required(first.labels))[1].any())
 
     def _search_space(self) -> OracleSpace:
         if self._space is None:

@@ -13,8 +13,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.viewpoint.base import Objects, Render, RenderedViews, ViewAttack
-from unshaken.attack.viewpoint.chosen_views import ChosenViews
+from unshaken.attack.viewpoint.base import ChosenViews, Objects, Render, RenderedViews, ViewAttack
 from unshaken.attack.viewpoint.mixture import (
     ViewMixture,
     draw_components,

@@ -93,8 +93,7 @@ def entropy_slopes(u: Tensor, r: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]
     return slope, 1 / sigma + r * slope
 
 
-_LISTS = ("mu", "sigma", "half", "centre")
-VIEW_MIXTURES = declare_table(
+declare_table(
     "view_mixtures",
     "id string, condition string, method string, component int32, weight double, mu double[], sigma double[], "
     "half double[], centre double[], per_dim bool, entropy double, fitness double, renders int64, error string",

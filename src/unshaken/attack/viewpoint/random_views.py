@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from typing_extensions import override
 
-from unshaken.attack.viewpoint.base import Objects, Render, ViewAttack
-from unshaken.attack.viewpoint.chosen_views import ChosenViews
+from unshaken.attack.viewpoint.base import ChosenViews, Objects, Render, ViewAttack
 from unshaken.core.device import widen
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register

@@ -6,7 +6,6 @@ are this package's, derived from what its abstract claims.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import ClassVar, cast
@@ -37,6 +36,17 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
 from unshaken.stress.geometry.translation import window
 
+__all__ = [
+    "CropClassifier",
+    "CropSelection",
+    "Selection",
+    "ball_rate",
+    "four_neighbours_rate",
+    "resize",
+    "same_crop_rate",
+    "windows_agree",
+]
+
 
 def same_crop_rate(candidates: int, shifts: Iterable[tuple[int, int]]) -> float:
     """The probability that a window and its shifted copies all select the same crop: `|A and B| / |A or B|`.
@@ -63,17 +73,6 @@ def same_crop_rate(candidates: int, shifts: Iterable[tuple[int, int]]) -> float:
     return float((count == len(moves)).sum() / (count > 0).sum())
 
 
-def shift_rate(candidates: int, dy: int, dx: int) -> float:
-    """One shift: `(K - |dx|)(K - |dy|) / (2 K^2 - (K - |dx|)(K - |dy|))`; `(K - 1)/(K + 1)` for one pixel.
-
-    >>> shift_rate(9, 0, 1)
-    0.8
-    """
-    k = _checked(candidates)
-    both = max(0, k - abs(dx)) * max(0, k - abs(dy))
-    return both / (2 * k * k - both)
-
-
 def four_neighbours_rate(candidates: int) -> float:
     """The four shifts by one pixel along an axis, all at once: `(K - 2)^2 / (K^2 + 4 K)`."""
     k = _checked(candidates)
@@ -90,41 +89,10 @@ def ball_rate(candidates: int, d: int) -> float:
     return (max(0, k - 2 * d) / (k + 2 * d)) ** 2
 
 
-def candidates_for(failure: float) -> int:
-    """The fewest positions an axis with which one pixel along one axis changes the crop at most this often.
-
-    Args:
-        failure: wanted share of different crops, in (0, 1): `2 / (K + 1)` is at most this.
-
-    Raises:
-        ParameterError: it is outside (0, 1).
-
-    >>> candidates_for(0.048)
-    41
-    """
-    if not 0 < failure < 1:
-        raise ParameterError(f"the wanted share of failures must lie inside (0, 1), not {failure}")
-    return math.ceil(round(2 / failure - 1, 9))
-
-
 def _checked(candidates: int) -> int:
     if candidates < 1:
         raise ParameterError(f"a window has at least 1 candidate an axis, not {candidates}")
     return candidates
-
-
-__all__ = [
-    "CropClassifier",
-    "CropSelection",
-    "Selection",
-    "ball_rate",
-    "candidates_for",
-    "four_neighbours_rate",
-    "resize",
-    "same_crop_rate",
-    "shift_rate",
-    "windows_agree",
-]
 
 
 @register("crop_selection", reference="Shifman & Weiss 2024, arXiv:2404.07153", group="translation")

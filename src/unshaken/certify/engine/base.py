@@ -14,7 +14,7 @@ from unshaken.core.part import CERTIFICATE, MODEL, Condition, Part
 from unshaken.core.registry import Parameters
 from unshaken.core.tables import declare_table
 
-CERTIFICATES = declare_table(
+declare_table(
     "certificates",
     "id string, condition string, method string, label int64, prediction int64, abstained bool, radius double, "
     "norm string, p_lower double, samples int64, alpha double, seconds double, reason string, error string",

@@ -11,10 +11,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.certify.smoothing.dual_radius import both_radius, dual_radius, two_sided_radius
-from unshaken.certify.smoothing.guard import reach, votes_for
 from unshaken.certify.smoothing.halves import LostLabelsOfSide, Side, SideJournal, TwoHalves
 from unshaken.certify.smoothing.smoothing import Certificate, GaussianSmoothing
-from unshaken.certify.smoothing.votes import Tally, lower_bound, upper_bound
+from unshaken.certify.smoothing.votes import Tally, lower_bound, reach, upper_bound, votes_for
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.context import Journal

@@ -1,4 +1,9 @@
-"""The mixture of two classifiers' probabilities, as arithmetic and as a network."""
+"""The mixture of two classifiers' probabilities: as arithmetic, as a network, and its certified radii.
+
+Radii follow from the robust model's probabilities h alone, whatever the accurate model g says: with weight `a >= 1/2`
+the mixture `(1 - a) g + a h` of two vectors in [0, 1]^K has its largest entry at y wherever `h_y - h_i > (1 - a) / a`
+for all other i. Functions of radii work in float64 on numbers or tensors that broadcast.
+"""
 
 from __future__ import annotations
 

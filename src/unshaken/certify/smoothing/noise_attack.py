@@ -89,7 +89,7 @@ class NoiseAttack(Certifier):
         """Fresh votes, drawn from a stream of this name, at a batch's images."""
 
     def attack(self, batch: Batch, radii: Mapping[float, str], context: Context) -> Iterator[NoiseResult]:
-        """Attack under each radius in turn; an example found within a smaller one stands.
+        """Attack under each radius, one after the other; an example found within a smaller one stands.
 
         Args:
             batch: images `[N, C, H, W]` on the model's device; without labels, the class of each image is attacked.
@@ -111,7 +111,7 @@ class NoiseAttack(Certifier):
             rows = best.standing.nonzero().flatten()
             if len(rows):
                 some = Batch(batch.images[rows], labels[rows], tuple(batch.ids[i] for i in rows.tolist()))
-                x, there, back = self._climb(some, radius, context)
+                x, there, back = self._ascend(some, radius, context)
                 found = self.count_votes(some.with_images(x), context, f"{self.info.name}: {name}")
                 beaten = (found.winner >= 0) & (found.winner != labels[rows])
                 beaten |= predict(found.logits) == NO_CLASS
@@ -122,29 +122,29 @@ class NoiseAttack(Certifier):
             yield NoiseResult(best.images, best.logits, forwards, backwards, seconds)
             forwards = torch.zeros_like(forwards)
 
-    def _climb(self, batch: Batch, eps: float, context: Context) -> tuple[Tensor, Tensor, Tensor]:
-        """The end points of the ascent, and the passes there and back."""
+    def _ascend(self, batch: Batch, eps: float, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+        """The end points of the ascent, and its forward and backward passes."""
         ball = Ball.of(batch.images, torch.full((len(batch),), eps, device=batch.images.device), "l2")
         rng = SampleRng.of(context.seed, f"{self.info.name}: {eps:.6g}", batch.ids).to(context.oracle.device)
         ascent = _Ascent(self, self.asker(context.oracle, batch))
         width = max(1, context.oracle.limit // self.draws)
-        found = drive(ascent, _Task(ball, required(batch.labels)), context.oracle, rng, width=width)
+        found = drive(ascent, _Samples(ball, required(batch.labels)), context.oracle, rng, width=width)
         return found.result.x, found.forwards, found.backwards
 
 
-class _Task(State):
+class _Samples(State):
     ball: Ball
     labels: Tensor
 
 
-class _Climb(State):
-    task: _Task
+class _AscentState(State):
+    samples: _Samples
     rng: SampleRng
     x: Tensor
     step: Tensor
 
 
-class _Point(State):
+class _EndPoint(State):
     x: Tensor
 
 
@@ -154,39 +154,39 @@ class _Ascent:
     def __init__(self, rule: NoiseAttack, asker: Asker) -> None:
         self.rule, self.asker = rule, asker
 
-    def start(self, samples: _Task, rng: SampleRng) -> _Climb:
-        return _Climb(samples, rng, samples.ball.clean, torch.zeros_like(samples.labels))
+    def start(self, samples: _Samples, rng: SampleRng) -> _AscentState:
+        return _AscentState(samples, rng, samples.ball.clean, torch.zeros_like(samples.labels))
 
-    def ask(self, state: _Climb) -> Query:
+    def ask(self, state: _AscentState) -> Query:
         noises = state.rng.fold(state.step).normal(self.rule.draws, *state.x.shape[1:])
-        return self.asker(state.x, state.task.labels, noises.to(state.x))
+        return self.asker(state.x, state.samples.labels, noises.to(state.x))
 
-    def tell(self, state: _Climb, answer: Answer) -> _Climb:
-        ball = state.task.ball
+    def tell(self, state: _AscentState, answer: Answer) -> _AscentState:
+        ball = state.samples.ball
         direction = ball.steepest(required(answer.gradient), state.x)
         x = ball.project(state.x + self.rule.step_size * ball.radius * direction)
         return state.replace(x=x, step=state.step + 1)
 
-    def done(self, state: _Climb) -> Tensor:
+    def done(self, state: _AscentState) -> Tensor:
         return state.step >= self.rule.steps
 
-    def result(self, state: _Climb) -> _Point:
-        return _Point(state.x)
+    def result(self, state: _AscentState) -> _EndPoint:
+        return _EndPoint(state.x)
 
-    def goal(self, state: _Climb) -> Goal | None:
+    def goal(self, state: _AscentState) -> Goal | None:
         return None
 
 
 class _BestExamples(State):
-    """The nearest examples yet, what the classifier says of them, and who stands."""
+    """The nearest examples yet, their logits, and which samples still stand."""
 
     images: Tensor
     logits: Tensor
     standing: Tensor
 
-    def with_examples(self, rows: Tensor, x: Tensor, logits: Tensor, shown: Tensor) -> _BestExamples:
-        """Those of the rows that were shown are put in."""
-        new = _BestExamples(x, logits, ~shown)
+    def with_examples(self, rows: Tensor, x: Tensor, logits: Tensor, beaten: Tensor) -> _BestExamples:
+        """The examples with those of some rows put in, where these are beaten."""
+        new = _BestExamples(x, logits, ~beaten)
         order = torch.arange(len(self.standing), device=rows.device)
-        order[rows[shown]] = len(order) + shown.nonzero().flatten()
+        order[rows[beaten]] = len(order) + beaten.nonzero().flatten()
         return _BestExamples.concat([self, new])[order]

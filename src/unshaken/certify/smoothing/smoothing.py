@@ -12,8 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.certify.engine.base import Certifier
-from unshaken.certify.smoothing.guard import check_reach
-from unshaken.certify.smoothing.votes import Rule, Tally, lower_bound, upper_bound, vote
+from unshaken.certify.smoothing.votes import Rule, Tally, check_reach, lower_bound, upper_bound, vote
 from unshaken.core.batch import Batch
 from unshaken.core.context import Journal
 from unshaken.core.oracle import Oracle

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_ndtr, ndtri
 from torch import Tensor
 
 from unshaken.core.context import Journal
 from unshaken.core.device import widen
 from unshaken.core.driver import Outcome, drive
+from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.core.query import Answer, Goal, Votes
@@ -186,7 +189,10 @@ def vote(
     """
     classes = oracle.exact(images[:0]).shape[1]
     known = {} if journal is None else journal.found()
-    tallies = {j: _from_record(known[i], oracle.device) for j, i in enumerate(ids) if i in known}
+    tallies = {}
+    for j, record in ((j, known[i]) for j, i in enumerate(ids) if i in known):
+        values = {name: torch.tensor([record[name]], device=oracle.device) for name in Tally._names}
+        tallies[j] = Tally(**{**values, "seconds": widen(values["seconds"])})
     rest = [j for j in range(len(ids)) if j not in tallies]
     at = torch.tensor(rest, dtype=torch.int64, device=images.device)
     unknown = torch.full((len(images),), -1, device=images.device)
@@ -245,6 +251,56 @@ def _record(tally: Tally) -> dict[str, object]:
     return {name: getattr(tally, name)[0].tolist() for name in Tally._names}
 
 
-def _from_record(record: dict[str, object], device: torch.device) -> Tally:
-    values = {name: torch.tensor([record[name]], device=device) for name in Tally._names}
-    return Tally(**{**values, "seconds": widen(values["seconds"])})
+_MOST = 10**9
+
+
+def reach(sigma: float, n: int, alpha: float) -> float:
+    """The largest l2 radius that n votes certify, all being for one class: `sigma Phi^-1(alpha^(1/n))`.
+
+    Args:
+        sigma: deviation of the noise, in [0, 1] pixel units.
+        n: fresh votes.
+        alpha: failure probability.
+
+    >>> round(reach(0.25, 100_000, 0.001), 4)
+    0.9529
+    """
+    return float(sigma * ndtri(alpha ** (1 / n)))
+
+
+def votes_for(radius: float, sigma: float, alpha: float) -> int:
+    """The fewest votes, all for one class, that certify an l2 radius: `log(alpha) / log(Phi(r/sigma))`.
+
+    >>> votes_for(1.5, 0.5, 0.001)
+    5114
+    """
+    needed = math.log(alpha) / float(log_ndtr(radius / sigma))
+    return _MOST + 1 if needed > _MOST else math.floor(needed) + 1
+
+
+def check_reach(name: str, radii: Sequence[float], *, sigma: float, n: int, alpha: float) -> None:
+    """Refuse a run whose votes cannot reach a radius that is asked for.
+
+    Raises:
+        ParameterError: with the n, or the sigma, that would do.
+    """
+    best = reach(sigma, n, alpha)
+    farthest = max(radii, default=0.0)
+    if best > farthest:
+        return
+    needed = votes_for(farthest, sigma, alpha)
+    message = f"{name}: n={n} votes at alpha={alpha:g} and sigma={sigma:g}"
+    if best <= 0:
+        raise ParameterError(f"{message} certify nothing, even when all agree: give n={needed} or more")
+    way = (
+        f"n={needed} or more, or a larger sigma"
+        if needed <= _MOST
+        else f"a larger sigma, such as {_rounded(farthest / 3)} with a model trained for it"
+    )
+    raise ParameterError(f"{message} certify a radius of {best:.4g} at most, not {farthest:g}: give {way}")
+
+
+def _rounded(sigma: float) -> str:
+    """Upwards to two digits."""
+    digits = 1 - math.floor(math.log10(sigma))
+    return f"{math.ceil(sigma * 10**digits) / 10**digits:g}"

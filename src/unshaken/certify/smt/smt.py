@@ -25,6 +25,8 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.core.tables import declare_table
 
+__all__ = ["SMT", "Finding", "Region", "most_extreme"]
+
 
 class PixelPGD(PGD):
     """PGD that changes only the pixels that a verification leaves free."""
@@ -67,8 +69,6 @@ class Bisection:
             low, high = (middle, high) if got.verdict == "safe_general" else (low, middle)
         return low, calls, time.perf_counter() - began
 
-
-__all__ = ["SMT", "Finding", "Region", "most_extreme"]
 
 EPS = 0.2
 declare_table(

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.certify.smoothing.dual_radius import released_radius
-from unshaken.certify.smoothing.guard import reach
-from unshaken.certify.smoothing.votes import lower_bound
+from unshaken.certify.smoothing.votes import lower_bound, reach
 from unshaken.measure import paired_difference
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.papers.dual_randomized_smoothing import NETS, POLLS, DualRandomizedSmoothingPaper

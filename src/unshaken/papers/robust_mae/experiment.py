@@ -8,9 +8,8 @@ from itertools import product
 import torch
 
 from unshaken.attack.engine.base import BudgetedAttack
-from unshaken.attack.engine.frequency_sensitivity import fourier_heat_map
+from unshaken.attack.engine.frequency_sensitivity import BandLimitedPGD, fourier_heat_map
 from unshaken.attack.ensembles.autoattack import AutoAttack
-from unshaken.attack.gradient.band_limited import BandLimitedPGD
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating

@@ -15,8 +15,7 @@ from unshaken.attack.engine.ball import check_budgets
 from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.attack.engine.verdict import AttackResult
-from unshaken.attack.viewpoint.base import Objects, ViewAttack
-from unshaken.attack.viewpoint.chosen_views import ChosenViews, view_rows
+from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack, view_rows
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
 from unshaken.core.context import Context, Renderer

@@ -49,7 +49,7 @@ class BackgroundRandom(BackgroundEdit):
     def behind(self, images: Tensor, masks: Tensor, severity: int, rng: SampleRng) -> Tensor:
         height, width = images.shape[2:]
         if self._pictures is None and not self.pictures:
-            textures = [made_texture(generator, max(height, width)) for generator in rng.fold("texture").generators()]
+            textures = [draw_texture(generator, max(height, width)) for generator in rng.fold("texture").generators()]
             chosen = torch.stack(textures)[:, :, :height, :width].to(images)
         else:
             known = self._pictures
@@ -64,7 +64,7 @@ class BackgroundRandom(BackgroundEdit):
         return chosen if chosen.shape[1] == images.shape[1] else chosen.mean(1, keepdim=True).expand_as(images)
 
 
-def made_texture(rng: np.random.Generator, side: int) -> Tensor:
+def draw_texture(rng: np.random.Generator, side: int) -> Tensor:
     """A texture of two colours, float32 `[3, side, side]` in [0, 1].
 
     Args:

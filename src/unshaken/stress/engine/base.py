@@ -183,11 +183,6 @@ class Severities:
         return self.of[preset][severity - 1]
 
 
-def preset_for(side: int) -> str:
-    """The preset of images about as large: `cifar` below 48 pixels, `tiny` below 96, else `imagenet`."""
-    return "cifar" if side < 48 else "tiny" if side < 96 else "imagenet"
-
-
 class Corruption(Stressor):
     """One of the common corruptions, with the authors' strengths, cut to 8 bits as their files are."""
 
@@ -217,8 +212,8 @@ class Corruption(Stressor):
 
     def strength(self, side: int, severity: int) -> Any:
         """The strength of a severity in the table for images of this short side, or in the one that was chosen."""
-        preset = preset_for(side) if self.preset == "auto" else self.preset
-        return self.strengths.at(preset, severity)
+        preset = "cifar" if side < 48 else "tiny" if side < 96 else "imagenet"
+        return self.strengths.at(preset if self.preset == "auto" else self.preset, severity)
 
     @abstractmethod
     def corrupt(self, images: Tensor, c: Any, rng: SampleRng) -> Tensor:

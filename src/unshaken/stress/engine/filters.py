@@ -77,16 +77,11 @@ def canny(picture: Bytes, low: int, high: int) -> NDArray[np.bool_]:
     peak |= slanted & rising & (size > at(-1, -1)) & (size > at(1, 1))
     peak |= slanted & ~rising & (size > at(-1, 1)) & (size > at(1, -1))
     peak &= size > low
-    return _touching(peak, peak & (size > high))
-
-
-def _touching(places: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The connected regions (8 neighbours) of places that hold a seed."""
-    regions, count = label(places, np.ones((3, 3)))
-    keep = np.zeros(count + 1, bool)
-    keep[regions[seeds]] = True
-    touching: NDArray[np.bool_] = np.take(keep, regions)
-    return touching
+    regions, count = label(peak, np.ones((3, 3)))  # of 8 neighbours; those that hold a strong place stay
+    strong = np.zeros(count + 1, bool)
+    strong[regions[peak & (size > high)]] = True
+    edges: NDArray[np.bool_] = np.take(strong, regions)
+    return edges
 
 
 def chamfer(edges: NDArray[np.bool_], limit: int) -> NDArray[np.float32]:
