@@ -12,10 +12,9 @@ from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.classifier import predict as predicted_classes
 from unshaken.attack.engine.problem import Problem
 from unshaken.attack.gradient.pgd import PGD, PGDState
-from unshaken.core import prediction
+from unshaken.core.classifier import predict as predicted_classes
 from unshaken.core.device import widen
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required

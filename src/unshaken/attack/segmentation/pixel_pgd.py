@@ -12,9 +12,8 @@ from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, distance
 from unshaken.attack.engine.task_attack import TaskAttack
-from unshaken.core.batch import Batch, in_unit_range
-from unshaken.core.classifier import predict
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import predict
 from unshaken.core.device import widen
 from unshaken.core.driver import drive
 from unshaken.core.errors import ParameterError

@@ -14,7 +14,6 @@ from typing_extensions import override
 from unshaken.attack.viewpoint.mixture import ViewMixture
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
-from unshaken.core.oracle import Oracle
 from unshaken.core.device import widen
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.part import Condition, Part

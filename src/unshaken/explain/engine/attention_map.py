@@ -16,6 +16,7 @@ from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.explain.engine.attribution import MapState, OneQuery, Score, TargetScore
+from unshaken.explain.engine.gradients import enlarged
 from unshaken.models.networks.attention import (
     attention_gradient,
     attention_layers,
@@ -25,9 +26,6 @@ from unshaken.models.networks.attention import (
     output_place,
     token_side,
 )
-from unshaken.explain.engine.gradients import enlarged
-from unshaken.models.networks.attention import attention_layers, attention_names, attention_of, token_side
-from unshaken.models.networks.attention_outputs import attention_gradient, is_plain, output_place
 
 LEAST = 1e-6
 """A token whose gradient is below this share of the largest one is not read."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from unshaken import measure
-from unshaken.attack.viewpoint.chosen_views import VIEWS
+from unshaken.attack.viewpoint.base import VIEWS
 from unshaken.data.viewpoint.object_set import camera_to_world
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.report import cells, wording
