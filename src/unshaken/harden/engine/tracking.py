@@ -18,7 +18,7 @@ from unshaken.store.run_dir import RunDir
 from unshaken.store.tracking import RunTracker, Sink, metrics_of
 
 if TYPE_CHECKING:
-    from unshaken.harden.engine.run import HardenConfig
+    from unshaken.harden.engine.harden_file import HardenConfig
 
 Flags = Callable[[], Mapping[str, str]]
 """Name to detail of the doubts met so far."""

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import show_budget
 from unshaken.report.wording import label_of, series_of
-
-if TYPE_CHECKING:
-    from unshaken.report.gates import Gate
 
 OF_SETS = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy", "flagged")
 OF_ATTACKS = ("naive", "adaptive")
@@ -39,7 +36,31 @@ Row = dict[str, Any]
 Named = list[tuple[str, Row]]
 
 
-def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
+class Choice(Protocol):
+    """What of a gate chooses its figures; see `unshaken.report.gates.Gate`."""
+
+    @property
+    def text(self) -> str:
+        """As written."""
+
+    @property
+    def name(self) -> str:
+        """What it is about."""
+
+    @property
+    def selection(self) -> tuple[tuple[str, str | float], ...]:
+        """Keys and values that a condition or a set must have."""
+
+    @property
+    def metric(self) -> str:
+        """Which figure."""
+
+    @property
+    def end(self) -> str:
+        """`value`, or the interval's `low` or `high`."""
+
+
+def figures_of(gate: Choice, summary: dict[str, Any]) -> Named:
     """The figures that a gate is about, each with its name.
 
     Raises:
@@ -71,7 +92,7 @@ def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
     ]
 
 
-def _of_task(part: str, gate: Gate, shown: str, summary: dict[str, Any]) -> Named:
+def _of_task(part: str, gate: Choice, shown: str, summary: dict[str, Any]) -> Named:
     """A figure such as mAP or mIoU of unchanged images, or of conditions."""
     found, metrics = summary.get(part), OF_TASKS[part]
     if not found:
@@ -86,7 +107,7 @@ def _of_task(part: str, gate: Gate, shown: str, summary: dict[str, Any]) -> Name
     ]
 
 
-def _chosen(gate: Gate, shown: str, every: Sequence[Row], others: Sequence[str] = ()) -> list[Row]:
+def _chosen(gate: Choice, shown: str, every: Sequence[Row], others: Sequence[str] = ()) -> list[Row]:
     """The conditions of a gate's name that have the values of its selection; `others` are further known names."""
     conditions = [c for c in every if gate.name in _names(c)]
     if not conditions:
@@ -134,7 +155,7 @@ def shown_gate(text: str) -> str:
 # Figures of detectors.
 
 
-def figures_of_detectors(gate: Gate, summary: dict[str, Any]) -> Named:
+def figures_of_detectors(gate: Choice, summary: dict[str, Any]) -> Named:
     """The figures of a detector that a gate is about, each with its name.
 
     Raises:
@@ -165,7 +186,7 @@ def figures_of_detectors(gate: Gate, summary: dict[str, Any]) -> Named:
     return [(name, figure) for name, figure in found if figure is not None]
 
 
-def _every(gate: Gate, detector: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any] | None]]:
+def _every(gate: Choice, detector: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any] | None]]:
     """All figures of the gate's kind: name, what it is chosen by, figure."""
     metric = gate.metric
     if metric == "accepted":

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Tiles
@@ -14,6 +13,7 @@ from unshaken.report.effective import robustness_blocks
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.pages.page_kind import compose
 from unshaken.report.read.frame import read_frame
+from unshaken.report.sections import Other
 from unshaken.report.sections.comparison import comparison_blocks, difference_strips
 from unshaken.report.summary import Summary, build
 from unshaken.run import read_config
@@ -100,25 +100,6 @@ def _differences(comparisons: Comparisons) -> list[Block]:
 
 
 # Runs shown side by side with the one that a report is about.
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """The figures of another run on the same images.
-
-    Args:
-        name: its model.
-        place: where it lies.
-        figures: condition to its figure, `clean` included; consistency where there are no labels.
-        comparison: of this report's run with it as baseline, or None.
-        note: why there is no comparison or no figure; empty when there is.
-    """
-
-    name: str
-    place: str
-    figures: dict[str, dict[str, Any]]
-    comparison: RunComparison | None
-    note: str
 
 
 def read_others(summary: Summary) -> list[Other]:

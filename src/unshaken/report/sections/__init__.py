@@ -22,9 +22,8 @@ from unshaken.store.run_dir import RunDir
 if TYPE_CHECKING:
     from unshaken.report.compare import RunComparison
     from unshaken.report.gates import GateResult
-    from unshaken.report.pages.runs import Other
 
-__all__ = ["Report", "Section", "SectionFigures", "Source", "load_sections"]
+__all__ = ["Other", "Report", "Section", "SectionFigures", "Source", "load_sections"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +43,25 @@ class Source:
     frame: Frame
     methods: Methods
     baseline: RunDir | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """The figures of another run on the same images.
+
+    Args:
+        name: its model.
+        place: where it lies.
+        figures: condition to its figure, `clean` included; consistency where there are no labels.
+        comparison: of this report's run with it as baseline, or None.
+        note: why there is no comparison or no figure; empty when there is.
+    """
+
+    name: str
+    place: str
+    figures: dict[str, dict[str, Any]]
+    comparison: RunComparison | None
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
