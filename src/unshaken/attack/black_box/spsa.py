@@ -82,7 +82,7 @@ class SPSA(Attack[SPSAState]):
 
     @override
     def ask(self, state: SPSAState) -> Logits:
-        signs, centre = self._signs(state), self._centre(state)[:, None]
+        signs, centre = self._signs(state), state.x.clamp(self.delta, 1 - self.delta)[:, None]
         points = torch.cat([centre + self.delta * signs, centre - self.delta * signs], 1).clamp_(0, 1)
         itself = (state.part == 0).view(-1, 1, 1, 1)
         for place in (0, self.pairs):
@@ -115,9 +115,6 @@ class SPSA(Attack[SPSAState]):
     @override
     def cost(self, classes: int) -> tuple[int, int]:
         return 2 * self.samples * self.steps, 0
-
-    def _centre(self, state: SPSAState) -> Tensor:
-        return state.x.clamp(self.delta, 1 - self.delta)
 
     def _signs(self, state: SPSAState) -> Tensor:
         """The directions v of the pairs asked about now, 1 or -1, `[N, pairs, C, H, W]`."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, distance
-from unshaken.attack.engine.task_attack import TaskAttack
+from unshaken.attack.engine.task_attack import LastAndBest, TaskAttack
 from unshaken.core.batch import Batch
 from unshaken.core.boxes import NONE
 from unshaken.core.device import widen
@@ -113,13 +113,6 @@ class DetectionState(State):
     best: Tensor
     value: Tensor
     step: Tensor
-
-
-class DetectionEnd(State):
-    """Where a search ended: the last point, and the best one that was asked about."""
-
-    last: Tensor
-    best: Tensor
 
 
 class DetectionResult(State):
@@ -258,9 +251,9 @@ class _Ascent:
         """All steps made."""
         return state.step >= self.attack.steps
 
-    def result(self, state: DetectionState) -> DetectionEnd:
+    def result(self, state: DetectionState) -> LastAndBest:
         """The last point, and the best one."""
-        return DetectionEnd(state.x, state.best)
+        return LastAndBest(state.x, state.best)
 
     def goal(self, state: DetectionState) -> Goal | None:
         """None: an attack on detections goes on to its own end."""

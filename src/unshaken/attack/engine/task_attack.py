@@ -13,6 +13,14 @@ from unshaken.attack.engine.ball import NORMS, check_budgets
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import Parameters
+from unshaken.core.state import State
+
+
+class LastAndBest(State):
+    """The end of a search: the last point, and the best one that was queried."""
+
+    last: Tensor
+    best: Tensor
 
 
 class TaskResult(Protocol):

@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, distance
-from unshaken.attack.engine.task_attack import TaskAttack
+from unshaken.attack.engine.task_attack import LastAndBest, TaskAttack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
 from unshaken.core.device import widen
@@ -74,13 +74,6 @@ class PixelState(State):
     best: Tensor
     wrong: Tensor
     step: Tensor
-
-
-class PixelEnd(State):
-    """Where a search ended: the last point, and the most damaging one that was asked about."""
-
-    last: Tensor
-    best: Tensor
 
 
 class PixelResult(State):
@@ -193,9 +186,9 @@ class _Ascent:
         """All steps made, or every pixel wrong at a point that was asked about."""
         return (state.step >= self.attack.steps) | (state.wrong >= 1)
 
-    def result(self, state: PixelState) -> PixelEnd:
+    def result(self, state: PixelState) -> LastAndBest:
         """The last point, and the most damaging one."""
-        return PixelEnd(state.x, state.best)
+        return LastAndBest(state.x, state.best)
 
     def goal(self, state: PixelState) -> Goal | None:
         """None: an attack on pixels goes on to its own end."""

@@ -55,7 +55,9 @@ def hash_score(seed: int = 0) -> Score:
     weights = np.random.Generator(np.random.Philox(seed)).integers(1, 2**20, (5, 5))
 
     def score(grey: Tensor, size: Size) -> Tensor:
-        return _hashed(_centre_filter(grey, size, weights, "hash"))
+        values = _centre_filter(grey, size, weights, "hash") % PRIME
+        high, low = MULTIPLIER >> 16, MULTIPLIER & 0xFFFF  # in two steps of 16 bits, so that int64 never overflows
+        return ((values * high % PRIME) * 65536 + values * low) % PRIME
 
     return score
 
@@ -106,13 +108,6 @@ def score_named(name: ScoreName, seed: int = 0) -> Score:
         "box_mean": box_mean_score,
     }
     return makers[name]()
-
-
-def _hashed(values: Tensor) -> Tensor:
-    """`values * MULTIPLIER mod PRIME` in two steps of 16 bits, so that int64 never overflows."""
-    high, low = MULTIPLIER >> 16, MULTIPLIER & 0xFFFF
-    values = values % PRIME
-    return ((values * high % PRIME) * 65536 + values * low) % PRIME
 
 
 def _centre_filter(grey: Tensor, size: Size, weights: NDArray[np.int64], name: str) -> Tensor:

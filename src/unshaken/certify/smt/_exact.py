@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unshaken.certify.bounds.interval import Bounds, rounding
+from unshaken.certify.bounds.interval import rounding
 from unshaken.certify.bounds.linear import LinearBounds
 from unshaken.certify.engine.layers import Affine, Chain, Conv, Dense, MaxPool, ReLU
 from unshaken.certify.smt._encoding import Encoding, Search, SolverStopped, solver_module
@@ -256,7 +256,9 @@ def lipschitz_bound(chain: Chain, region: Region) -> float:
             middle, wide = layer.pull((low + high) / 2), layer.pull((high - low) / 2, size=True)
             rows = middle - wide, middle + wide
         elif isinstance(layer, ReLU):
-            rows = _switched(rows, inside)
+            always, never = inside[0] >= 0, inside[1] <= 0
+            low, high = low.where(always, low.clamp_max(0)), high.where(always, high.clamp_min(0))
+            rows = low.masked_fill(never, 0), high.masked_fill(never, 0)
         elif isinstance(layer, MaxPool):
             rows = _shared(layer, low.clamp_max(0)), _shared(layer, high.clamp_min(0))
         else:
@@ -264,13 +266,6 @@ def lipschitz_bound(chain: Chain, region: Region) -> float:
     free = region.free.to(chain.device)
     steep = torch.maximum(rows[0].abs(), rows[1].abs()).flatten(1)[:, free].sum(1)
     return float(steep.max()) * (1 + 1e-9)
-
-
-def _switched(rows: Bounds, inside: Bounds) -> Bounds:
-    """Intervals of a gradient carried through ReLU."""
-    on_, off = inside[0] >= 0, inside[1] <= 0
-    low, high = rows[0].where(on_, rows[0].clamp_max(0)), rows[1].where(on_, rows[1].clamp_min(0))
-    return low.masked_fill(off, 0), high.masked_fill(off, 0)
 
 
 def _shared(layer: MaxPool, rows: Tensor) -> Tensor:

@@ -51,23 +51,19 @@ def shuffled_sources(uniform: Tensor, delta: int) -> Tensor:
     down = torch.div(number, 2 * delta).floor_()
     steps = number.add_(down, alpha=width - 2 * delta).sub_(delta * (width + 1)).int()
     inside = slice(delta + 1, height - delta + 1), slice(delta + 1, width - delta + 1)
-    shown = []
+    sources = []
     for sample in steps:
         source = places
         for step in sample:
             target = places.view(height, width).clone()
             target[inside] += step
-            source = source.index_select(0, _one_round(places, target.flatten()))
-        shown.append(source)
-    return torch.stack(shown)
-
-
-def _one_round(places: Tensor, target: Tensor) -> Tensor:
-    """The sources after one round: chains of targets later in the picture are followed to the first that is not."""
-    last = torch.maximum(target, places)
-    while not torch.equal(last, farther := last.index_select(0, last)):
-        last = farther
-    return target.index_select(0, last)
+            target = target.flatten()
+            last = torch.maximum(target, places)
+            while not torch.equal(last, farther := last.index_select(0, last)):
+                last = farther  # to the first target that is not later in the picture
+            source = source.index_select(0, target.index_select(0, last))
+        sources.append(source)
+    return torch.stack(sources)
 
 
 @register("glass_blur", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="blur")

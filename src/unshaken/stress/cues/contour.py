@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 from torch import Tensor
@@ -30,17 +29,13 @@ def contour(images: Tensor, *, sigma: float = 0.4, low: float = 0.15, high: floa
         The same shape, of the values 0 (edge) and 1 alone; an image of one grey is white.
     """
     smooth = (gaussian_blur(luma(images), sigma) * 255).round().clamp(0, 255).byte().cpu().numpy()
-    lines = [_edges(picture[0], low, high) for picture in smooth]
+    lines = []
+    for picture in smooth[:, 0]:
+        wide = picture.astype(np.int64)
+        most = int(np.max(sum(np.abs(ndimage.sobel(wide, axis, mode="nearest")) for axis in (0, 1))))
+        lines.append(canny(picture, int(low * most), int(high * most)))
     found = torch.from_numpy(~np.stack(lines))[:, None].to(images)
     return found.expand_as(images).contiguous()
-
-
-def _edges(picture: NDArray[np.uint8], low: float, high: float) -> NDArray[np.bool_]:
-    """Edges of one picture `[H, W]` of 8 bits, by shares of its largest gradient."""
-    wide = picture.astype(np.int64)
-    size = sum(np.abs(ndimage.sobel(wide, axis, mode="nearest")) for axis in (0, 1))
-    most = int(np.max(size))
-    return canny(picture, int(low * most), int(high * most))
 
 
 @register("contour", reference="Canny 1986, doi:10.1109/TPAMI.1986.4767851", group="cues")

@@ -91,17 +91,17 @@ def _computed(source: str | MaskFunction, images: Tensor) -> Tensor:
         return foreground(images)
     if isinstance(source, str):
         model = second_model(source).to(images.device)
-        return torch.cat([_segment(model(image), source) for image in torch.split(images, 1)])
+        masks = []
+        for image in torch.split(images, 1):
+            logits = model(image)
+            if logits.ndim != 4:
+                shape = tuple(logits.shape)
+                raise ModelError(
+                    f"masks={source!r} gives logits of shape {shape}, not a class for each pixel [N, K, H, W]"
+                )
+            masks.append(logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1) > 0)  # not the first class
+        return torch.cat(masks)
     return source(images)
-
-
-def _segment(logits: Tensor, spec: str) -> Tensor:
-    """Logits of pixels as a mask: not the first class, or above 0 where there is one class."""
-    if logits.ndim != 4:
-        raise ModelError(
-            f"masks={spec!r} gives logits of shape {tuple(logits.shape)}, not a class for each pixel [N, K, H, W]"
-        )
-    return logits[:, 0] > 0 if logits.shape[1] == 1 else logits.argmax(1) > 0
 
 
 def _read(read: MaskReader, folder: str, name: str) -> Tensor | str:
