@@ -51,7 +51,7 @@ def methods_page() -> str:
     return "\n".join([head, *(f"## {room}\n\n" + "\n".join(map(entry, group)) for room, group in rooms)])
 
 
-FRAME = "unshaken.papers.frame"
+FRAME = "unshaken.papers"
 """Of the papers the frame alone is an API: each row has a page of its own."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register, unregister
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers import Check, Paper
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import unshaken
 from unshaken.attack import PGD
 from unshaken.core.part import CLEAN, Condition
 from unshaken.data.stream import stream
-from unshaken.papers.frame.outcomes import accuracy_of, evaluated, predicted, searched
+from unshaken.papers.outcomes import accuracy_of, evaluated, predicted, searched
 from unshaken.run.same_rows import differing_column
 from unshaken.store.tables import table_of
 from unshaken.stress import Fog

@@ -30,9 +30,9 @@ from unshaken.generate.upscaler import Upscaler
 from unshaken.harden.engine.fit import fresh
 from unshaken.models import save_model
 from unshaken.papers import PaperResult, run_paper
-from unshaken.papers.corruption_suite import GROUPS
-from unshaken.papers.mahalanobis.experiment import ATTACKS, Budget
-from unshaken.papers.robust_mae import VARIANTS
+from unshaken_papers.corruption_suite import GROUPS
+from unshaken_papers.mahalanobis.experiment import ATTACKS, Budget
+from unshaken_papers.robust_mae import VARIANTS
 
 FOUR = tuple(names[0] for names in GROUPS.values())
 """A corruption of each group."""
@@ -325,27 +325,27 @@ TINY: dict[str, Tiny] = {
         "images=100,epochs=1,tested=30,attacked=2,seeds=2",
         make_tints,
         "epochs=2",
-        {"unshaken.papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
+        {"unshaken_papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
     ),
     "ai-image-detector-limits": Tiny(
         "images=40,denoised=10,diffused=4,attacked=6,seeds=2,train=60,denoiser_steps=3,mark_steps=60,"
         "substitute_epochs=2,steps=3,swapped=20,swapped_tested=10,swapped_epochs=1",
         make_tiles,
         "steps=4",
-        patches={"unshaken.papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
+        patches={"unshaken_papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
     ),
     "attack-suite": Tiny("images=150,epochs=2,attacked=8,seeds=2,steps=2,queries=3", make_tints, "steps=3"),
     "clip-holistic": Tiny(
         "images=60,passes=60,tuning=60,test=24,choosing=16,encoder=hashed-pieces,seeds=1", make_tints, "tuning=120",
-        patches={"unshaken.papers.clip_holistic.experiment.OTHERS": ()},
+        patches={"unshaken_papers.clip_holistic.experiment.OTHERS": ()},
     ),
     "corruption-suite": Tiny(
         "images=150,epochs=1,tested=12,seeds=2,photos=4,photo_data=demo,photo_nets=demo:robust+demo:standard",
         make_tints, "epochs=2",
         patches={
-            **{f"unshaken.papers.corruption_suite.{file}.NAMES": FOUR for file in ("experiment", "figures")},
-            **{f"unshaken.papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
-            "unshaken.papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
+            **{f"unshaken_papers.corruption_suite.{file}.NAMES": FOUR for file in ("experiment", "figures")},
+            **{f"unshaken_papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
+            "unshaken_papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
         },
     ),
     "coco-o": Tiny(
@@ -368,7 +368,7 @@ TINY: dict[str, Tiny] = {
     ),
     "detection-suite": Tiny(
         "seeds=2,train=400,epochs=10,images=40,neighbours=3", make_bands, "images=41",
-        patches={"unshaken.papers.detection_suite.experiment.FAR": ()},
+        patches={"unshaken_papers.detection_suite.experiment.FAR": ()},
     ),
     "dual-randomized-smoothing": Tiny(
         "train=240,test=60,epochs=3,certified=12,n=200,n0=20,seeds=2,sigmas=0.4,alpha=0.01",
@@ -378,8 +378,8 @@ TINY: dict[str, Tiny] = {
     "early-learning-regularization": Tiny(
         "photos=60,test=20,choosing=20,epochs=2,seeds=1,draws=2", make_tints, "epochs=3",
         patches={
-            "unshaken.papers.early_learning_regularization.experiment.CURVE": (0, 10, 20),
-            "unshaken.papers.early_learning_regularization.figures.CURVE": (0, 10, 20),
+            "unshaken_papers.early_learning_regularization.experiment.CURVE": (0, 10, 20),
+            "unshaken_papers.early_learning_regularization.figures.CURVE": (0, 10, 20),
         },
     ),
     "efficient-robustify": Tiny(
@@ -388,12 +388,12 @@ TINY: dict[str, Tiny] = {
     "explainability": Tiny(
         "seeds=2,images=60,epochs=1,tested=28,mosaics=3,pasted=3,removed=3", make_colours, "epochs=2",
         patches={
-            "unshaken.papers.explainability.experiment.STRIDES": (2, 2, 1, 1),
-            "unshaken.papers.explainability.experiment.STEPS": 2,
-            "unshaken.papers.explainability.experiment.METHODS": sum(QUICK_MAPS.values(), ()),
-            "unshaken.papers.explainability.figures.FAMILIES": QUICK_MAPS,
-            "unshaken.papers.explainability.figures.NAMES": ("gradient", "input-x-gradient", "gradcam", "rise"),
-            **{f"unshaken.papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
+            "unshaken_papers.explainability.experiment.STRIDES": (2, 2, 1, 1),
+            "unshaken_papers.explainability.experiment.STEPS": 2,
+            "unshaken_papers.explainability.experiment.METHODS": sum(QUICK_MAPS.values(), ()),
+            "unshaken_papers.explainability.figures.FAMILIES": QUICK_MAPS,
+            "unshaken_papers.explainability.figures.NAMES": ("gradient", "input-x-gradient", "gradcam", "rise"),
+            **{f"unshaken_papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
         },
     ),
     "features-off-the-shelf": Tiny(
@@ -449,7 +449,7 @@ TINY: dict[str, Tiny] = {
     ),
     "mahalanobis": Tiny(
         "seeds=2,train=400,epochs=10,images=60,attacked=60,tune=36,steps=0.001,shots=20", make_bands, "tune=35",
-        {"unshaken.papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
+        {"unshaken_papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
     ),
     "milan": Tiny(
         "images=200,tested=40,choosing=20,epochs=2,probes=40,most=3,annotated=20,described=6,caption_epochs=2,seeds=2",
@@ -479,15 +479,15 @@ TINY: dict[str, Tiny] = {
         "photos=4,calibration=19,seeds=2,draws=2,lambdas=0+0.02,learned=14,coder_steps=2,generator_steps=2,"
         "small=parquet:{folder}/blots.parquet", make_blots, "draws=3", model=untrained_cnn(2),
         patches={
-            "unshaken.papers.rigid.experiment.find_upscaler": Path,
-            "unshaken.papers.rigid.experiment.load_upscaler": untrained_upscaler,
+            "unshaken_papers.rigid.experiment.find_upscaler": Path,
+            "unshaken_papers.rigid.experiment.load_upscaler": untrained_upscaler,
         },
     ),
     "robust-mae": Tiny(
         "train=90,test=24,epochs=1,steps=2,confirm=4,queries=5,seeds=1", make_squares, "steps=3",
         patches={
-            "unshaken.papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=3),
-            "unshaken.papers.robust_mae.experiment.VARIANTS": {
+            "unshaken_papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=3),
+            "unshaken_papers.robust_mae.experiment.VARIANTS": {
                 name: {**options, "clusters": min(options["clusters"], 3)} for name, options in VARIANTS.items()
             }
         },
@@ -505,15 +505,15 @@ TINY: dict[str, Tiny] = {
     "shape-simplicity-bias": Tiny(
         "seeds=2,images=120,epochs=1,tested=40,attacked=6,steps=1,garments=parquet:{folder}/tints.parquet,outlines=60,"
         "outline_tests=30,outline_epochs=1,composites=12",
-        make_tints, "steps=2", patches={"unshaken.papers.shape_simplicity_bias.experiment.GARMENTS": (0, 1, 2)},
+        make_tints, "steps=2", patches={"unshaken_papers.shape_simplicity_bias.experiment.GARMENTS": (0, 1, 2)},
     ),
     "smt-verification": Tiny(
         "images=3,seeds=1,train=150,seconds=20,seconds_many=20,most=8", make_halves, "most=7",
         patches={
-            **{f"unshaken.papers.smt_verification.{file}.PIXELS": (2, 10) for file in ("experiment", "figures")},
-            "unshaken.papers.smt_verification.experiment.GRID": 1100,
-            "unshaken.papers.smt_verification.nets.DIGITS": small_perceptron(6),
-            "unshaken.papers.smt_verification.nets.OTHERS": small_perceptron(6),
+            **{f"unshaken_papers.smt_verification.{file}.PIXELS": (2, 10) for file in ("experiment", "figures")},
+            "unshaken_papers.smt_verification.experiment.GRID": 1100,
+            "unshaken_papers.smt_verification.nets.DIGITS": small_perceptron(6),
+            "unshaken_papers.smt_verification.nets.OTHERS": small_perceptron(6),
         },
         wall_times=("seconds.median", "seconds.most", "slowest_at_10"), needs=("sklearn", "z3"),
     ),
@@ -540,8 +540,8 @@ TINY: dict[str, Tiny] = {
         "train=60,test=20,seeds=2,side=32,attacked=6,steps=3,harmless=8,flagged=0+2,"
         "photos=parquet:{folder}/colours.parquet?split=test", make_colours, "steps=4", model=untrained_cnn(4),
         patches={
-            "unshaken.papers.unsafebench.experiment.fit_conditional": partial(fit_conditional, steps=100),
-            "unshaken.papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
+            "unshaken_papers.unsafebench.experiment.fit_conditional": partial(fit_conditional, steps=100),
+            "unshaken_papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)}
         },
     ),
     "viewpoint-adversarial-training": Tiny(

@@ -7,10 +7,10 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.measure.robustness.fairness import signed_gap
 from unshaken.papers import run_paper
-from unshaken.papers.accuracy_disparity import AccuracyDisparityPaper
-from unshaken.papers.accuracy_disparity.linear import best_threshold
-from unshaken.papers.frame.claim import Outcome, is_reproduced, judge_parts
+from unshaken.papers.claim import Outcome, is_reproduced, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.accuracy_disparity import AccuracyDisparityPaper
+from unshaken_papers.accuracy_disparity.linear import best_threshold
 
 
 def figure(value, half=0.001):

@@ -12,12 +12,12 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition, Part
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.adaptive_smoothing import AdaptiveSmoothingPaper
-from unshaken.papers.adaptive_smoothing.figures import Figures, chosen_of
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
+from unshaken_papers.adaptive_smoothing import AdaptiveSmoothingPaper
+from unshaken_papers.adaptive_smoothing.figures import Figures, chosen_of
 
 
 def value(v):

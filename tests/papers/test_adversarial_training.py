@@ -7,10 +7,10 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.adversarial_training import AdversarialTrainingPaper
-from unshaken.papers.adversarial_training.figures import courses
-from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.adversarial_training import AdversarialTrainingPaper
+from unshaken_papers.adversarial_training.figures import courses
 
 
 def figure(value, half=0.01):

@@ -12,15 +12,15 @@ import torch
 from unshaken.core.errors import ParameterError
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.papers import run_paper
-from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
-from unshaken.papers.ai_image_detector_limits.deepfakes import swapped_within_classes
-from unshaken.papers.ai_image_detector_limits.figures import Figures, reach, worst_margin
-from unshaken.papers.ai_image_detector_limits.rules import GRID
-from unshaken.papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
+from unshaken_papers.ai_image_detector_limits.deepfakes import swapped_within_classes
+from unshaken_papers.ai_image_detector_limits.figures import Figures, reach, worst_margin
+from unshaken_papers.ai_image_detector_limits.rules import GRID
+from unshaken_papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
 
 
 def figure(value, half=0.01):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from unshaken.attack import AutoAttack
-from unshaken.papers.attack_suite import EXPECTED, MASKED, WARNINGS, AttackSuitePaper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.attack_suite import EXPECTED, MASKED, WARNINGS, AttackSuitePaper
 
 
 def figure(value, half=0.01):

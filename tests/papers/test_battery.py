@@ -16,14 +16,13 @@ import pytest
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.core.registry import list_methods
 from unshaken.harden.engine.loop import Loop
-from unshaken.papers import run_paper
-from unshaken.papers.frame import Paper
-from unshaken.papers.frame.datasets import Datasets
-from unshaken.papers.frame.roles import all_roles_used, choosing
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.frame.run import figures_of
-from unshaken.papers.frame.table import judge_again
-from unshaken.papers.frame.tables import register_tables, table_name
+from unshaken.papers import Paper, run_paper
+from unshaken.papers.datasets import Datasets
+from unshaken.papers.roles import all_roles_used, choosing
+from unshaken.papers.rows import Rows
+from unshaken.papers.run import figures_of
+from unshaken.papers.table import judge_again
+from unshaken.papers.tables import register_tables, table_name
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import SCHEMAS
 

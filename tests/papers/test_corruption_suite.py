@@ -7,12 +7,12 @@ import copy
 import numpy as np
 import pytest
 
-from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, OTHERS, CorruptionSuitePaper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.run import flat
 from unshaken.run.plan import CIFAR_C_BAR, THE_15
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.corruption_suite import GROUPS, JUDGED, NAMES, OTHERS, CorruptionSuitePaper
 
 
 def figure(value, half=0.01):

@@ -11,10 +11,10 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
-from unshaken.papers.crlnet import CrlNetPaper
-from unshaken.papers.crlnet.experiment import last_maps
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crlnet import CrlNetPaper
+from unshaken_papers.crlnet.experiment import last_maps
 
 
 def figure(value, half=0.01):

@@ -7,11 +7,11 @@ from unshaken.core.errors import ModelError
 from unshaken.core.registry import find_method
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
-from unshaken.papers.crop_selection import CropSelectionPaper
-from unshaken.papers.crop_selection.figures import Sides
-from unshaken.papers.crop_selection.nets import RandomWindows, windows
-from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crop_selection import CropSelectionPaper
+from unshaken_papers.crop_selection.figures import Sides
+from unshaken_papers.crop_selection.nets import RandomWindows, windows
 
 SMALL = ("cifar10", "against_plain")
 

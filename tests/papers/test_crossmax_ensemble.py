@@ -13,10 +13,10 @@ from unshaken.harden.defences.multi_resolution import MultiResolution, widened
 from unshaken.harden.engine.ensemble import ensemble
 from unshaken.models.networks.strided_cnn import StridedCNN
 from unshaken.papers import run_paper
-from unshaken.papers.crossmax_ensemble import CrossMaxPaper
-from unshaken.papers.crossmax_ensemble.experiment import reached
-from unshaken.papers.frame.claim import Outcome, is_reproduced, judge_parts
+from unshaken.papers.claim import Outcome, is_reproduced, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crossmax_ensemble import CrossMaxPaper
+from unshaken_papers.crossmax_ensemble.experiment import reached
 
 
 def figure(value, half=0.01):

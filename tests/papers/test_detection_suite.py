@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from unshaken.measure.detection.ranking import auroc
-from unshaken.papers.detection_suite import SCORES, DetectionSuitePaper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.detection_suite import SCORES, DetectionSuitePaper
 
 
 def figure(value, half=0.01):

@@ -12,10 +12,10 @@ from scipy.stats import beta
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
-from unshaken.papers.dual_randomized_smoothing.polls import Polls
-from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
+from unshaken_papers.dual_randomized_smoothing.polls import Polls
 
 
 def figure(value, half=0.01):

@@ -10,10 +10,10 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.dverge import DvergePaper
-from unshaken.papers.dverge.experiment import tiny
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.dverge import DvergePaper
+from unshaken_papers.dverge.experiment import tiny
 
 
 def figure(value, half=0.01):

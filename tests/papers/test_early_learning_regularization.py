@@ -13,12 +13,12 @@ from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.models.networks.convolutions import HiddenConvs
 from unshaken.papers import run_paper
-from unshaken.papers.early_learning_regularization import EarlyLearningPaper
-from unshaken.papers.early_learning_regularization.linear import SIGMA, WRONG, N, descend, draw
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.label_curves import count_correct, label_curves
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.label_curves import count_correct, label_curves
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.early_learning_regularization import EarlyLearningPaper
+from unshaken_papers.early_learning_regularization.linear import SIGMA, WRONG, N, descend, draw
 
 
 def figure(value, half=0.01):

@@ -12,10 +12,10 @@ from scipy import ndimage
 from unshaken.core import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.efficient_robustify import EfficientRobustifyPaper
-from unshaken.papers.efficient_robustify.experiment import BINOMIAL, blocks, changed, half
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.efficient_robustify import EfficientRobustifyPaper
+from unshaken_papers.efficient_robustify.experiment import BINOMIAL, blocks, changed, half
 
 
 def figure(value, half=0.01):

@@ -9,12 +9,12 @@ import pytest
 
 from unshaken.core.registry import parse_method
 from unshaken.explain import Attribution
-from unshaken.papers.explainability import BEST, CONTROLS, METHODS, NETS, ExplainabilityPaper
-from unshaken.papers.explainability.figures import bootstrapped, rank_correlation
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.explainability import BEST, CONTROLS, METHODS, NETS, ExplainabilityPaper
+from unshaken_papers.explainability.figures import bootstrapped, rank_correlation
 
 
 def figure(value, half=0.01):

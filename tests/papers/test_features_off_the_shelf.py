@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from unshaken.core.classifier import Classifier, View
-from unshaken.papers.features_off_the_shelf import FeaturesOffTheShelfPaper
-from unshaken.papers.features_off_the_shelf.experiment import with_random_weights
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.features.prepare import prepared
+from unshaken_papers.features_off_the_shelf import FeaturesOffTheShelfPaper
+from unshaken_papers.features_off_the_shelf.experiment import with_random_weights
 
 
 def figure(value, half=0.01):

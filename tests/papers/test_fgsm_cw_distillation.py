@@ -11,9 +11,9 @@ import pytest
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.fgsm_cw_distillation import GRID, DistillationPaper
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.fgsm_cw_distillation import GRID, DistillationPaper
 
 
 def figure(value, half=0.01):

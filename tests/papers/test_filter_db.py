@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.papers.filter_db import CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
-from unshaken.papers.filter_db.experiment import halved
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.measured import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.filter_db import CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
+from unshaken_papers.filter_db.experiment import halved
 
 
 def figure(value, half=0.01):

@@ -8,10 +8,10 @@ import torch
 
 from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
-from unshaken.papers.fooling_images import FoolingImagesPaper
-from unshaken.papers.fooling_images.figures import middle
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.fooling_images import FoolingImagesPaper
+from unshaken_papers.fooling_images.figures import middle
 
 
 def figure(value, half=0.01):

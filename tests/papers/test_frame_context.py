@@ -15,12 +15,12 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.registry import register, unregister
 from unshaken.measure import over_seeds
-from unshaken.papers.frame import Paper
-from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.datasets import Datasets, Split
-from unshaken.papers.frame.record import Record
-from unshaken.papers.frame.rows import Rows, means
-from unshaken.papers.frame.tables import SHARED, register_tables, table_name
+from unshaken.papers import Paper
+from unshaken.papers.context import Context
+from unshaken.papers.datasets import Datasets, Split
+from unshaken.papers.record import Record
+from unshaken.papers.rows import Rows, means
+from unshaken.papers.tables import SHARED, register_tables, table_name
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import SCHEMAS
 

@@ -1,4 +1,4 @@
-"""The complete row in the docstring of `unshaken.papers.frame` runs, word for word."""
+"""The complete row in the docstring of `unshaken.papers` runs, word for word."""
 
 import importlib
 import re
@@ -8,9 +8,10 @@ import textwrap
 import pytest
 
 import unshaken.papers
+from unshaken import papers as frame
+from unshaken import run_paper
 from unshaken.core.registry import unregister
-from unshaken.papers import frame, run_paper
-from unshaken.papers.frame.run import figures_of
+from unshaken.papers.run import figures_of
 
 
 @pytest.fixture

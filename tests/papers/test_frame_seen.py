@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
-from unshaken.papers.crop_selection import CropSelectionPaper
-from unshaken.papers.frame.pages import page_of
-from unshaken.papers.frame.record import Record
-from unshaken.papers.frame.seen import digests_of, seen_again, seen_by_specs
-from unshaken.papers.unsafebench import UnsafeBenchPaper
+from unshaken.papers.pages import page_of
+from unshaken.papers.record import Record
+from unshaken.papers.seen import digests_of, seen_again, seen_by_specs
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crop_selection import CropSelectionPaper
+from unshaken_papers.unsafebench import UnsafeBenchPaper
 
 
 def test_conditions_with_learned_images_are_kept_with_the_run(tmp_path):

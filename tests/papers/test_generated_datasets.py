@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from unshaken.core.rng import SampleRng
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.generated_datasets import GeneratedDatasetsPaper
-from unshaken.papers.generated_datasets.experiment import baseline_epochs, generated
-from unshaken.papers.generated_datasets.styles import SHIFTS, STYLES, edges, sketch, thick, thin
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.generated_datasets import GeneratedDatasetsPaper
+from unshaken_papers.generated_datasets.experiment import baseline_epochs, generated
+from unshaken_papers.generated_datasets.styles import SHIFTS, STYLES, edges, sketch, thick, thin
 
 
 def figure(value, half=0.01):

@@ -9,11 +9,11 @@ import torch
 
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.hyperspherical import HypersphericalPaper
-from unshaken.papers.hyperspherical.experiment import divide
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.hyperspherical import HypersphericalPaper
+from unshaken_papers.hyperspherical.experiment import divide
 
 
 def figure(value, half=0.01):

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from unshaken.core import Batch, Classifier, View
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
-from unshaken.papers.imagenet_e import EDITS, NETS, ImageNetEPaper
-from unshaken.papers.imagenet_e.experiment import Objects, can_edit, other_photos, show
-from unshaken.papers.imagenet_e.figures import COMPARED
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.imagenet_e import EDITS, NETS, ImageNetEPaper
+from unshaken_papers.imagenet_e.experiment import Objects, can_edit, other_photos, show
+from unshaken_papers.imagenet_e.figures import COMPARED
 
 PAIRS = [f"{one}_{other}" for one, other in COMPARED]
 

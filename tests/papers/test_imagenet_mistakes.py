@@ -14,11 +14,11 @@ import torch
 
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.imagenet_mistakes import ImageNetMistakesPaper
-from unshaken.papers.imagenet_mistakes.experiment import GREY, one_object, two_objects
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.imagenet_mistakes import ImageNetMistakesPaper
+from unshaken_papers.imagenet_mistakes.experiment import GREY, one_object, two_objects
 
 QUICK = "seeds=1,images=60,tested=12,epochs=1,photos=0"
 

@@ -12,11 +12,11 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import load_data
 from unshaken.measure import auroc
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.label_noise_suite import LabelNoisePaper
-from unshaken.papers.label_noise_suite.experiment import light, matched, memoriser
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.label_noise_suite import LabelNoisePaper
+from unshaken_papers.label_noise_suite.experiment import light, matched, memoriser
 
 
 def figure(value, half=0.01):

@@ -10,15 +10,15 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.measure.detection.ranking import auroc
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.roles import Roles
-from unshaken.papers.frame.run import flat
-from unshaken.papers.mahalanobis import MahalanobisPaper
-from unshaken.papers.mahalanobis.choice import Pair, choose, regressed
-from unshaken.papers.mahalanobis.figures import added, measured
-from unshaken.papers.mahalanobis.images import noisy_as, redrawn
-from unshaken.papers.mahalanobis.rules import PAIRS
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.roles import Roles
+from unshaken.papers.run import flat
+from unshaken_papers.mahalanobis import MahalanobisPaper
+from unshaken_papers.mahalanobis.choice import Pair, choose, regressed
+from unshaken_papers.mahalanobis.figures import added, measured
+from unshaken_papers.mahalanobis.images import noisy_as, redrawn
+from unshaken_papers.mahalanobis.rules import PAIRS
 
 
 def figure(value, half=0.01):

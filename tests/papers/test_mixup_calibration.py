@@ -9,12 +9,12 @@ import pytest
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
-from unshaken.papers.mixup_calibration import MixupCalibrationPaper, experiment
-from unshaken.papers.mixup_calibration.figures import Figures, averaged, interpolation
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.mixup_calibration import MixupCalibrationPaper, experiment
+from unshaken_papers.mixup_calibration.figures import Figures, averaged, interpolation
 
 
 def figure(value, half=0.01):

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from unshaken.core.rng import SampleRng
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.natra import ARMS, SHIFTS, STATISTICS, NaTraPaper
-from unshaken.papers.natra.figures import edited_statistics
-from unshaken.papers.natra.shifts import APPLY, NOISE, affine
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.natra import ARMS, SHIFTS, STATISTICS, NaTraPaper
+from unshaken_papers.natra.figures import edited_statistics
+from unshaken_papers.natra.shifts import APPLY, NOISE, affine
 
 
 def figure(value, half=0.01):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.noiser import CAMERA, CLEAN, DARK, EXPOSURES, NETS, OVER, NoiserPaper
-from unshaken.papers.noiser.experiment import expose, likeness
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.noiser import CAMERA, CLEAN, DARK, EXPOSURES, NETS, OVER, NoiserPaper
+from unshaken_papers.noiser.experiment import expose, likeness
 
 SHOWN = "shown"
 HIDDEN = "not visible at this scale"

@@ -8,11 +8,11 @@ import pytest
 from unshaken.core.errors import DataError
 from unshaken.core.registry import find_method, list_methods
 from unshaken.papers import PaperResult, write_table
-from unshaken.papers.frame.claim import Outcome
-from unshaken.papers.frame.page_figures import MOST, PageFigure, shown_figures
-from unshaken.papers.frame.page_picture import draw_figures, drawable
-from unshaken.papers.frame.pages import OUTDATED
-from unshaken.papers.frame.table import judge_again
+from unshaken.papers.claim import Outcome
+from unshaken.papers.page_figures import MOST, PageFigure, shown_figures
+from unshaken.papers.page_picture import draw_figures, drawable
+from unshaken.papers.pages import OUTDATED
+from unshaken.papers.table import judge_again
 
 DOCS = Path(__file__).parents[2] / "docs"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -7,11 +7,11 @@ import copy
 import numpy as np
 import pytest
 
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.ranking_robustness import NEURAL, OTHERS, TASKS, RankingRobustnessPaper
-from unshaken.papers.ranking_robustness.experiment import draw_test, read_meanings
-from unshaken.papers.ranking_robustness.figures import value
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.ranking_robustness import NEURAL, OTHERS, TASKS, RankingRobustnessPaper
+from unshaken_papers.ranking_robustness.experiment import draw_test, read_meanings
+from unshaken_papers.ranking_robustness.figures import value
 
 
 def figure(low, high):

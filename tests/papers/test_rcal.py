@@ -9,10 +9,10 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.rcal import ARMS, RCALPaper
-from unshaken.papers.rcal.experiment import recipes_of
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.rcal import ARMS, RCALPaper
+from unshaken_papers.rcal.experiment import recipes_of
 
 
 def figure(value, half=0.004):

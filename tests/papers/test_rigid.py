@@ -9,14 +9,14 @@ import torch
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.frame.run import flat
-from unshaken.papers.rigid import RIGIDPaper
-from unshaken.papers.rigid.figures import Figures
-from unshaken.papers.rigid.sets import corrupt
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.measured import Nested
+from unshaken.papers.rows import Rows
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.rigid import RIGIDPaper
+from unshaken_papers.rigid.figures import Figures
+from unshaken_papers.rigid.sets import corrupt
 
 
 def figure(value, half=0.01):

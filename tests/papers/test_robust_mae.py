@@ -9,17 +9,17 @@ import pytest
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.datasets import Datasets
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.record import Record
-from unshaken.papers.frame.run import flat
-from unshaken.papers.frame.tables import register_tables
-from unshaken.papers.robust_mae import MAIN, RobustMaePaper, settled
-from unshaken.papers.robust_mae.figures import Figures
-from unshaken.papers.robust_mae.pretraining import compare_pretrainings
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.context import Context
+from unshaken.papers.datasets import Datasets
+from unshaken.papers.measured import Nested
+from unshaken.papers.record import Record
+from unshaken.papers.run import flat
+from unshaken.papers.tables import register_tables
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.robust_mae import MAIN, RobustMaePaper, settled
+from unshaken_papers.robust_mae.figures import Figures
+from unshaken_papers.robust_mae.pretraining import compare_pretrainings
 
 
 def figure(value, half=0.01):

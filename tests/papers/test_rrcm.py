@@ -13,14 +13,14 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.datasets import Datasets, Parts, Split
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.record import Record
-from unshaken.papers.rrcm import RRCMPaper
-from unshaken.papers.rrcm.experiment import Experiment, counted
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.context import Context
+from unshaken.papers.datasets import Datasets, Parts, Split
+from unshaken.papers.measured import Nested
+from unshaken.papers.record import Record
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.rrcm import RRCMPaper
+from unshaken_papers.rrcm.experiment import Experiment, counted
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

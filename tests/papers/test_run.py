@@ -5,10 +5,9 @@ from pydantic import Field
 
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.registry import register, unregister
-from unshaken.papers import PaperResult, freeze, list_papers, run_paper
-from unshaken.papers.frame import Check, Paper
-from unshaken.papers.frame.run import figures_of
-from unshaken.papers.frame.table import judge_again
+from unshaken.papers import Check, Paper, PaperResult, freeze, list_papers, run_paper
+from unshaken.papers.run import figures_of
+from unshaken.papers.table import judge_again
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import SCHEMAS
 

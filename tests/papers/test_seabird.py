@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.seabird import SeaBirdPaper
-from unshaken.papers.seabird.experiment import columns_of, object_overlaps, regressed_maps
-from unshaken.papers.seabird.figures import mean_within
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.bev.scenes import draw_scenes
+from unshaken_papers.seabird import SeaBirdPaper
+from unshaken_papers.seabird.experiment import columns_of, object_overlaps, regressed_maps
+from unshaken_papers.seabird.figures import mean_within
 
 
 def figure(value, half=0.01):

@@ -10,11 +10,11 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra
 from unshaken.models.networks.perceptron import perceptron
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.smt_verification import SMTVerificationPaper
-from unshaken.papers.smt_verification.figures import Figures
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.smt_verification import SMTVerificationPaper
+from unshaken_papers.smt_verification.figures import Figures
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 
@@ -154,7 +154,7 @@ def test_a_model_of_ones_own_is_verified_alone(small, tmp_path, monkeypatch):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Classifier(perceptron(2, 1, 6, dims=36, hidden=(4,)))
-    monkeypatch.setattr("unshaken.papers.frame.context.load_model", lambda *args, **options: model)
+    monkeypatch.setattr("unshaken.papers.context.load_model", lambda *args, **options: model)
     measured = run_paper("smt-verification:images=1", out=tmp_path / "run", data=small.data, model="mine").measured
     assert {k.partition(".")[0] for k in measured} == {"own"}
     assert measured["own.decided_at_10"]["n"] == 3

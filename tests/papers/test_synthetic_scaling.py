@@ -12,11 +12,11 @@ import torch
 from unshaken.core.errors import ParameterError
 from unshaken.measure import fit_temperature
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.synthetic_scaling import SyntheticScalingPaper
-from unshaken.papers.synthetic_scaling.experiment import fit_generator, generate, joined
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.synthetic_scaling import SyntheticScalingPaper
+from unshaken_papers.synthetic_scaling.experiment import fit_generator, generate, joined
 
 
 def figure(value, half=0.01):

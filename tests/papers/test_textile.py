@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.textile import TextilePaper
-from unshaken.papers.textile.textures import cut_from, made, usable_planes
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.textile import TextilePaper
+from unshaken_papers.textile.textures import cut_from, made, usable_planes
 
 
 def figure(value, half=0.01):

@@ -13,12 +13,12 @@ from unshaken.harden.recipes.architecture.tap import add_token_pooling
 from unshaken.measure import ALEXNET_ERROR, BENCHMARK, corruption_error
 from unshaken.models import save_model
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import untrained
-from unshaken.papers.token_attention import TokenAttentionPaper
-from unshaken.papers.token_attention.nets import WiderViT
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.token_attention import TokenAttentionPaper
+from unshaken_papers.token_attention.nets import WiderViT
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -17,13 +17,13 @@ from unshaken.harden.engine.recipe import Epoch
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import untrained
-from unshaken.papers.tract import ARMS, TrActPaper
-from unshaken.papers.tract.figures import median_seconds, speed
-from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.tract import ARMS, TrActPaper
+from unshaken_papers.tract.figures import median_seconds, speed
+from unshaken_papers.tract.nets import CountedCropFlip, small_cnn
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -10,11 +10,11 @@ import torch
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.uncurated_pretraining import UncuratedPretrainingPaper
-from unshaken.papers.uncurated_pretraining.images import Images, cut_out, draw_pool, in_size, rendered
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.uncurated_pretraining import UncuratedPretrainingPaper
+from unshaken_papers.uncurated_pretraining.images import Images, cut_out, draw_pool, in_size, rendered
 
 
 def figure(value, half=0.01):

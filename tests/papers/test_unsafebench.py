@@ -15,13 +15,13 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.detect.moderation.policy_heads import PolicyHeads
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.unsafebench import UnsafeBenchPaper
-from unshaken.papers.unsafebench.experiment import Moderation, Probabilities
-from unshaken.papers.unsafebench.figures import Figures
-from unshaken.papers.unsafebench.sets import collected_for, painted, poster, sources
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.unsafebench import UnsafeBenchPaper
+from unshaken_papers.unsafebench.experiment import Moderation, Probabilities
+from unshaken_papers.unsafebench.figures import Figures
+from unshaken_papers.unsafebench.sets import collected_for, painted, poster, sources
 
 
 def test_a_poster_has_six_levels_and_dark_edges():

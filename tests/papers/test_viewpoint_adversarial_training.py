@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from unshaken.data import load_data
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.viewpoint_adversarial_training import ViewpointPaper
-from unshaken.papers.viewpoint_adversarial_training.experiment import first_of_each, natural_views
-from unshaken.papers.viewpoint_adversarial_training.figures import box_figures
-from unshaken.papers.viewpoint_adversarial_training.nets import grouped_convs
+from unshaken.papers.claim import judge_parts
+from unshaken_papers.viewpoint_adversarial_training import ViewpointPaper
+from unshaken_papers.viewpoint_adversarial_training.experiment import first_of_each, natural_views
+from unshaken_papers.viewpoint_adversarial_training.figures import box_figures
+from unshaken_papers.viewpoint_adversarial_training.nets import grouped_convs
 
 
 def figure(value, half=0.01):

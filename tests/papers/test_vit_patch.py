@@ -18,11 +18,11 @@ from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.models import save_model
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.vit_patch import VitPatchPaper
-from unshaken.papers.vit_patch.figures import best_temperature
-from unshaken.papers.vit_patch.nets import CropFlipUntil
+from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.vit_patch import VitPatchPaper
+from unshaken_papers.vit_patch.figures import best_temperature
+from unshaken_papers.vit_patch.nets import CropFlipUntil
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -120,7 +120,7 @@ def table_(
 
 
 def _show(result: PaperResult) -> None:
-    from unshaken.papers.frame.page_figures import shown_figures
+    from unshaken.papers.page_figures import shown_figures
 
     print_line(f"{result.slug}: {result.title}")
     print_line(one_line(f"claim: {result.claim}"))

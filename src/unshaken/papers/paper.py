@@ -1,0 +1,132 @@
+"""`Paper`: a published claim, and the rule that decides whether the small experiment reproduced it."""
+
+from __future__ import annotations
+
+import importlib
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BeforeValidator
+
+from unshaken.core.registry import Parameters
+from unshaken.papers.claim import WHOLE, Check, ClaimPart, digest_of_parts
+
+if TYPE_CHECKING:  # a paper is listed without torch
+    from unshaken.papers.context import Context
+    from unshaken.papers.rows import Rows
+
+
+PlusSeparated = BeforeValidator(lambda values: tuple(values.split("+")) if isinstance(values, str) else values)
+"""Marks a parameter of several values, as text `0.5+1`: `Annotated[tuple[float, ...], PlusSeparated]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A figure that a row's page shows.
+
+    Args:
+        name: dotted, its key among the measured figures; `*` stands for every seed.
+        title: in plain words.
+        unit: such as `accuracy`; figures of one unit share the picture.
+    """
+
+    name: str
+    title: str
+    unit: str
+
+
+class Paper(Parameters):
+    """A claim with its experiment; its fields are the experiment's parameters, with the defaults of the quick scale.
+
+    Class attributes: `title` of the publication; `claim`, one sentence; `summary`, the claim in at most a hundred
+    characters; `parts`, its statements, each with a rule of its own (or `rule`, for a claim that is not divided): see
+    `ClaimPart`; `expected`, published or derived figures under the
+    names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`, the default
+    SPECs; `full`, parameters of the full scale that differ from the defaults (see `Scale`); `tables`, the row's own
+    tables (see `unshaken.papers.tables`); `chooses`, a table to a pattern of the conditions whose rows serve to
+    choose by and never to judge by (see `unshaken.papers.roles`). `headline` has the figures that the
+    row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
+    `Headline`.
+    """
+
+    room: ClassVar[str] = "papers"
+    title: ClassVar[str]
+    claim: ClassVar[str]
+    summary: ClassVar[str] = ""
+    parts: ClassVar[Mapping[str, ClaimPart]] = {}
+    rule: ClassVar[str] = ""
+    expected: ClassVar[Mapping[str, Any]]
+    headline: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    differs: ClassVar[Sequence[str]] = ()
+    data: ClassVar[str]
+    model: ClassVar[str]
+    full: ClassVar[Mapping[str, Any]] = {}
+    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    chooses: ClassVar[Mapping[str, str]] = {}
+
+    def run(self, context: Context) -> None:
+        """Write the rows that are not there yet; by default `run(paper, context)` of the package's `experiment.py`.
+
+        Raises:
+            UnshakenError: data or model is absent; the message says how to get it.
+        """
+        importlib.import_module(f"{type(self).__module__}.experiment").run(self, context)
+
+    def figures(self, rows: Rows) -> dict[str, Any]:
+        """Compute the figures from rows alone; by default `figures(paper, rows)` of the package's `figures.py`.
+
+        Returns:
+            Names to figures (`Figure.to_json()`) or plain values, nested as needed.
+        """
+        found: dict[str, Any] = importlib.import_module(f"{type(self).__module__}.figures").figures(self, rows)
+        return found
+
+    @abstractmethod
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        """Apply the rules to the figures; every check names the part of the claim that it belongs to."""
+
+    @classmethod
+    def claim_parts(cls) -> Mapping[str, ClaimPart]:
+        """The parts of the claim: those declared, else the whole claim as one."""
+        return cls.parts or {WHOLE: ClaimPart(statement=cls.claim, rule=cls.rule)}
+
+    @classmethod
+    def whole_rule(cls) -> str:
+        """The rules of all parts as one text."""
+        parts = ((name, part) for name, part in cls.parts.items() if part.rule)
+        return cls.rule or " ".join(f"{name}: {part.rule}" for name, part in parts)
+
+    def rule_digest(self) -> str:
+        """32 hexadecimal digits of the parts of the claim, their rules and the settings."""
+        return digest_of_parts(self.claim_parts(), self.model_dump(mode="json"))
+
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        """Say what else these figures mean; resumption and the cache are reported by the frame."""
+        return ""
+
+    @classmethod
+    def statement(cls) -> dict[str, Any]:
+        """What a result says of its paper whatever was measured, by the names of `PaperResult`."""
+        return {
+            "title": cls.title,
+            "claim": cls.claim,
+            "summary": cls.summary or cls.claim,
+            "headline": tuple(Headline(name, *words) for name, words in cls.headline.items()),
+            "differs": tuple(cls.differs),
+        }
+
+
+def pilot(figures: str, under: str = "") -> dict[str, str]:
+    """Figures of a smaller run, made before the rule was written, for `expected`.
+
+    Args:
+        figures: names and values, such as `clean 0.87, worst 0`.
+        under: what all names begin with.
+
+    >>> pilot("clean 0.87, worst 0", "seed0")
+    {'seed0.clean': '0.87 (pilot)', 'seed0.worst': '0 (pilot)'}
+    """
+    pairs = (entry.split() for entry in figures.split(","))
+    return {f"{under}.{name}" if under else name: f"{value} (pilot)" for name, value in pairs}
