@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
 from unshaken.measure.robustness.fairness import signed_gap
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, is_reproduced, judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.accuracy_disparity import AccuracyDisparityPaper
 from unshaken_papers.accuracy_disparity.linear import best_threshold
@@ -185,4 +185,4 @@ def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path, monkeypatch)
 
 
 def test_it_stands_in_the_registry():
-    assert find_method("accuracy-disparity", "papers").cls is AccuracyDisparityPaper
+    assert find_row("accuracy-disparity") is AccuracyDisparityPaper

@@ -13,6 +13,7 @@ from unshaken.core.part import Condition, Part
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -263,5 +264,5 @@ def test_models_of_ones_own(tmp_path):
 
 
 def test_certifier_and_row_are_both_found_by_their_name():
-    assert find_method("adaptive-smoothing", "papers").cls is AdaptiveSmoothingPaper
+    assert find_row("adaptive-smoothing") is AdaptiveSmoothingPaper
     assert find_method("adaptive-smoothing", "certify").name == "adaptive-smoothing"

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
-from unshaken.core.registry import list_methods
 from unshaken.harden.engine.loop import Loop
-from unshaken.papers import Paper, run_paper
+from unshaken.papers import run_paper
 from unshaken.papers.datasets import Datasets
+from unshaken.papers.folders import find_row, row_folders
 from unshaken.papers.roles import all_roles_used, choosing
 from unshaken.papers.rows import Rows
 from unshaken.papers.run import figures_of
@@ -26,7 +26,7 @@ from unshaken.papers.tables import register_tables, table_name
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import SCHEMAS
 
-PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
+PAPERS = {slug: find_row(slug) for slug in row_folders()}
 CHOOSING = {
     "clip-holistic",
     "detection-suite",

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from unshaken.core.errors import ModelError
-from unshaken.core.registry import find_method
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.crop_selection import CropSelectionPaper
 from unshaken_papers.crop_selection.figures import Sides
@@ -185,6 +185,12 @@ def test_a_model_that_takes_no_squares_is_refused(tmp_path):
 
 
 def test_it_stands_in_the_registry_with_its_parameters():
-    method = find_method("crop-selection", "papers")
-    assert method.cls is CropSelectionPaper
-    assert set(method.parameters()) == {"photos", "far_photos", "cifar_photos", "images", "epochs", "seeds"}
+    assert find_row("crop-selection") is CropSelectionPaper
+    assert set(CropSelectionPaper.info.parameters()) == {
+        "photos",
+        "far_photos",
+        "cifar_photos",
+        "images",
+        "epochs",
+        "seeds",
+    }

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +13,11 @@ from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, RunError
-from unshaken.core.registry import register, unregister
 from unshaken.measure import over_seeds
-from unshaken.papers import Paper
+from unshaken.papers import Paper, row
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Datasets, Split
+from unshaken.papers.folders import forget_row
 from unshaken.papers.record import Record
 from unshaken.papers.rows import Rows, means
 from unshaken.papers.tables import SHARED, register_tables, table_name
@@ -205,18 +205,22 @@ def test_means_over_seeds_have_the_range_of_shares_or_of_differences():
 
 
 @pytest.fixture
-def tabled():
-    @register("toy-tables", reference="none")
+def tabled(tmp_path):
+    folder = tmp_path / "toy_tables"
+    folder.mkdir()
+    keys = ("title", "claim", "reference", "data", "model", "rule")
+    table = 'tables.heights = { metres = "double", of = "string[]" }'
+    (folder / "claim.toml").write_text("\n".join([*(f'{key} = "none"' for key in keys), table]))
+
+    @row(folder)
     class Tabled(Paper):
         """A paper with a table."""
-
-        tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"heights": {"metres": "double", "of": "string[]"}}
 
         def judge(self, measured: Mapping[str, Any]) -> list:
             return []
 
     yield Tabled
-    unregister("toy-tables")
+    forget_row("toy-tables")
     SCHEMAS.pop("toy_tables_heights", None)
 
 

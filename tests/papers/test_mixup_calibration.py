@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.papers.measured import Nested
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
@@ -206,4 +206,4 @@ def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path):
 
 
 def test_it_stands_in_the_registry():
-    assert find_method("mixup-calibration", "papers").cls is MixupCalibrationPaper
+    assert find_row("mixup-calibration") is MixupCalibrationPaper

@@ -16,6 +16,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Datasets, Parts, Split
+from unshaken.papers.folders import find_row
 from unshaken.papers.measured import Nested
 from unshaken.papers.record import Record
 from unshaken.store.run_dir import RunDir
@@ -204,5 +205,5 @@ def test_a_row_without_noise_levels_is_refused():
 
 
 def test_recipe_and_row_are_both_found_by_their_name():
-    assert find_method("rrcm", "papers").cls is RRCMPaper
+    assert find_row("rrcm") is RRCMPaper
     assert find_method("rrcm", "harden").cls is RepresentationConsistency

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
 from unshaken.harden.recipes.architecture.tap import add_token_pooling
 from unshaken.measure import ALEXNET_ERROR, BENCHMARK, corruption_error
 from unshaken.models import save_model
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.datasets import Split
+from unshaken.papers.folders import find_row
 from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.token_attention import TokenAttentionPaper
@@ -205,4 +205,4 @@ def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
 
 
 def test_it_stands_in_the_registry():
-    assert find_method("token-attention", "papers").cls is TokenAttentionPaper
+    assert find_row("token-attention") is TokenAttentionPaper

@@ -19,6 +19,7 @@ from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.datasets import Split
+from unshaken.papers.folders import find_row
 from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.tract import ARMS, TrActPaper
@@ -196,5 +197,5 @@ def test_data_that_will_not_do(tmp_path, monkeypatch):
 
 
 def test_recipe_and_row_are_both_found_by_their_name():
-    assert find_method("tract", "papers").cls is TrActPaper
+    assert find_row("tract") is TrActPaper
     assert find_method("tract", "harden").cls is TrAct

@@ -1,4 +1,4 @@
-"""`unshaken papers list|freeze|run|table`."""
+"""`unshaken papers list|freeze|new|run|table`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ Scale = Annotated[
         help="quick: at most about ten minutes on two cores. full: as published, up to an hour or more; see its page.",
     ),
 ]
+Slug = Annotated[
+    str,
+    typer.Argument(
+        metavar="SLUG",
+        help="Name of the paper, see 'unshaken papers list'; or the folder of a row of your own, such as ./my_claim.",
+        show_default=False,
+    ),
+]
 app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
@@ -45,9 +53,7 @@ def list_(json: Json = False) -> int:
 @app.command("freeze")
 @verb
 def freeze_(
-    slug: Annotated[
-        str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
-    ],
+    slug: Slug,
     out: Annotated[str, typer.Option(metavar="DIR", help="Run directory of the coming run.", show_default=False)],
     scale: Scale = "quick",
     seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
@@ -68,13 +74,28 @@ def freeze_(
     return 0
 
 
+@app.command("new")
+@verb
+def new(
+    folder: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Folder to write; its name is that of the row.", show_default=False),
+    ],
+) -> int:
+    """Write the folder of a new row, with a small claim on the demo models that runs within a minute."""
+    from unshaken.papers.new import write_row
+
+    made = write_row(folder)
+    place = made if made.is_absolute() else f"./{made}"
+    print_line(f"{place}: change claim.toml, experiment.py and figures.py; then: unshaken papers run {place}")
+    return 0
+
+
 @app.command("run")
 @verb
 def run(
     session: Session,
-    slug: Annotated[
-        str, typer.Argument(metavar="SLUG", help="Name of the paper; see 'unshaken papers list'.", show_default=False)
-    ],
+    slug: Slug,
     scale: Scale = "quick",
     seed: Annotated[int, typer.Option(metavar="S", **SEED, help="Random seed of the run.")] = 0,
     out: Annotated[str | None, typer.Option(metavar="DIR", help="Run directory.", show_default=False)] = None,
@@ -107,11 +128,11 @@ def run(
 @verb
 def table_(
     results: Annotated[
-        str, typer.Option(metavar="DIR", help="Folder with one SLUG.json per finished run.")
-    ] = "docs/papers",
+        str, typer.Option(metavar="DIR", help="Folder with a folder for each row, that holds its result.json.")
+    ] = "src/unshaken_papers",
     out: Annotated[str, typer.Option(metavar="FILE", help="Markdown file to write.")] = "docs/papers.md",
 ) -> int:
-    """Write the table of all results, from the JSON files of finished runs."""
+    """Write the table of all results, and the page of each row, from the JSON files of finished runs."""
     from unshaken.papers import write_table
 
     write_table(results, out)

@@ -9,8 +9,8 @@ from unshaken.core.lazy import attribute_of
 if TYPE_CHECKING:
     from unshaken.papers.claim import Check, ClaimPart, decide, decide_near, in_every_seed, seeds_in
     from unshaken.papers.effects import across_seeds, unpaired
-    from unshaken.papers.listing import PaperInfo, list_papers
-    from unshaken.papers.paper import Paper, PlusSeparated, pilot
+    from unshaken.papers.folders import PaperInfo, list_papers, row
+    from unshaken.papers.paper import Paper, PlusSeparated
     from unshaken.papers.result import PaperResult
     from unshaken.papers.run import freeze, run_paper
     from unshaken.papers.table import write_table
@@ -28,7 +28,7 @@ __all__ = [
     "freeze",
     "in_every_seed",
     "list_papers",
-    "pilot",
+    "row",
     "run_paper",
     "seeds_in",
     "unpaired",
@@ -40,8 +40,8 @@ _HOMES = {
         ("Check", "ClaimPart", "decide", "decide_near", "in_every_seed", "seeds_in"), "unshaken.papers.claim"
     ),
     **dict.fromkeys(("across_seeds", "unpaired"), "unshaken.papers.effects"),
-    **dict.fromkeys(("PaperInfo", "list_papers"), "unshaken.papers.listing"),
-    **dict.fromkeys(("Paper", "PlusSeparated", "pilot"), "unshaken.papers.paper"),
+    **dict.fromkeys(("PaperInfo", "list_papers", "row"), "unshaken.papers.folders"),
+    **dict.fromkeys(("Paper", "PlusSeparated"), "unshaken.papers.paper"),
     "PaperResult": "unshaken.papers.result",
     **dict.fromkeys(("freeze", "run_paper"), "unshaken.papers.run"),
     "write_table": "unshaken.papers.table",

@@ -47,3 +47,19 @@ class Nested(Mapping[str, Any]):
     @override
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def flat(figures: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested figures under one dotted name each; a figure with its interval stays whole.
+
+    >>> flat({"photos": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "..."}, "law": 0.8}})
+    {'photos.accuracy': {'value': 0.5, 'low': 0.4, 'high': 0.6, 'n': 96, 'interval': '...'}, 'photos.law': 0.8}
+    """
+    found: dict[str, Any] = {}
+    for key, value in figures.items():
+        name = f"{path}{key}"
+        if isinstance(value, Mapping) and "interval" not in value:
+            found |= flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found

@@ -11,11 +11,12 @@ from unshaken.papers.claim import Check, Outcome
 from unshaken.papers.page_figures import PageFigure, short, shown_figures
 from unshaken.papers.page_picture import draw_figures, drawable
 from unshaken.papers.record import sessions_in_words
-from unshaken.papers.result import PaperResult
+from unshaken.papers.result import RESULT, PaperResult
 from unshaken.papers.scale import Scale
 from unshaken.store.run_dir import RunDir
 
-MARK = "<!-- Written by `unshaken papers table` from the JSON of the same name. -->"
+MARK = "<!-- Written by `unshaken papers table` from result.json. -->"
+PAGE, PICTURE = "README.md", "picture.svg"
 
 OUTDATED = "This result is of an earlier form of the row, whose figures it does not have: it is to be made again."
 
@@ -28,38 +29,31 @@ is wrong.
 Each row has its page, with the parts and their rules, a picture, the main figures and what differs from the paper.
 `unshaken papers run ROW` tries the same parts at the quick scale, about ten minutes on two cores or less;
 `--scale full` tries them on more images and seeds. A verdict of another scale than the full one says which.
+`unshaken papers new NAME` writes [a row of your own](rows.md), and `unshaken papers run ./NAME` runs it.
 """
 
 
-def write_pages(
-    results: Sequence[PaperResult], source: Path, out: Path, *, outdated: Set[str] = frozenset(),
-    kept: Set[str] = frozenset(),
-) -> str:  # fmt: skip
-    """Write the table, and beside it a folder with a page and a picture for each result.
+def write_pages(results: Sequence[PaperResult], folder: Path, out: Path, *, outdated: Set[str] = frozenset()) -> str:
+    """Write the table, and a page and a picture beside each result.
 
     Args:
         results: in the order of the table.
-        source: folder of `<slug>.json`; the pages link to these.
-        out: file of the table; the pages go to the folder of that name without its suffix.
+        folder: holds a folder for each row, with its `result.json`.
+        out: file of the table.
         outdated: slugs of results whose figures do not fit the rules of now.
-        kept: further slugs whose pages are left as they are.
 
     Returns:
         The table, Markdown.
     """
-    folder = out.with_suffix("")
-    for stale in _stale_pages(folder, {result.slug for result in results} | kept):
-        stale.unlink()
-        stale.with_suffix(".svg").unlink(missing_ok=True)
     for result in results:
+        place = RunDir(folder / result.folder)
         figures = shown_figures(result)
         if figures:
-            RunDir(folder).write(draw_figures(drawable(figures)).encode(), f"{result.slug}.svg")
-        link = Path(os.path.relpath(source / f"{result.slug}.json", folder)).as_posix()
-        RunDir(folder).write(
-            page_of(result, figures, link, outdated=result.slug in outdated).encode(), f"{result.slug}.md"
-        )
-    text = table_of(results, folder.name, outdated=outdated)
+            place.write(draw_figures(drawable(figures)).encode(), PICTURE)
+        else:
+            (folder / result.folder / PICTURE).unlink(missing_ok=True)
+        place.write(page_of(result, figures, outdated=result.slug in outdated).encode(), PAGE)
+    text = table_of(results, Path(os.path.relpath(folder, out.parent)).as_posix(), outdated=outdated)
     RunDir(out.parent).write(text.encode(), out.name)
     return text
 
@@ -69,7 +63,7 @@ def table_of(results: Sequence[PaperResult], folder: str, *, outdated: Set[str] 
 
     Args:
         results: in the order of the table.
-        folder: where the pages lie, relative to the table.
+        folder: that holds the rows' folders, relative to the table.
         outdated: slugs of results whose figures do not fit the rules of now; they do not count.
     """
     now = [result for result in results if result.slug not in outdated]
@@ -86,7 +80,7 @@ def table_of(results: Sequence[PaperResult], folder: str, *, outdated: Set[str] 
     for result in results:
         effect = next(iter(shown_figures(result)), None)
         cells = [
-            f"[{result.slug}]({folder}/{result.slug}.md)",
+            f"[{result.slug}]({folder}/{result.folder}/{PAGE})",
             result.summary or result.claim,
             f"{_verdict(result)}, by earlier rules" if result.slug in outdated else _verdict(result),
             _shares(result),
@@ -102,20 +96,19 @@ def table_of(results: Sequence[PaperResult], folder: str, *, outdated: Set[str] 
         ":hidden:",
         ":glob:",
         "",
-        f"{folder}/*",
+        "papers/*",
         "```",
         "",
     ]
     return "\n".join(lines)
 
 
-def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str, *, outdated: bool = False) -> str:
+def page_of(result: PaperResult, figures: Sequence[PageFigure], *, outdated: bool = False) -> str:
     """The page of one result.
 
     Args:
         result: of a paper.
         figures: those that the page shows.
-        link: to the JSON, relative to the page.
         outdated: whether the row's rules have changed so that these figures cannot be judged by them.
     """
     verdict = f"**Verdict: {_verdict(result)}.**"
@@ -155,7 +148,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], link: str, *, ou
         f"unshaken papers run {result.slug}{again}",
         "```",
         "",
-        f"It took {result.seconds / 60:.1f} minutes. All {len(result.measured)} figures: [{result.slug}.json]({link}).",
+        f"It took {result.seconds / 60:.1f} minutes. All {len(result.measured)} figures: [{RESULT}]({RESULT}).",
         *sessions_in_words(result.provenance),
         "",
     ]
@@ -214,7 +207,7 @@ def _figures(result: PaperResult, figures: Sequence[PageFigure]) -> list[str]:
     lines = [
         "## Figures",
         "",
-        f"![Measured figures with their intervals]({result.slug}.svg)",
+        f"![Measured figures with their intervals]({PICTURE})",
         "",
         "| figure | measured | interval | n | unit | expected |",
         "|---|---|---|---|---|---|",
@@ -229,12 +222,6 @@ def _figures(result: PaperResult, figures: Sequence[PageFigure]) -> list[str]:
     if len(drawn) < len(figures):
         notes.append(f"The picture has those in the most common unit, {drawn[0].unit}.")
     return [*lines, "", *([" ".join(notes), ""] if notes else [])]
-
-
-def _stale_pages(folder: Path, slugs: set[str]) -> list[Path]:
-    """Pages that this module wrote for results that are gone."""
-    pages = folder.glob("*.md") if folder.is_dir() else ()
-    return [page for page in pages if page.stem not in slugs and MARK in page.read_text(encoding="utf-8")]
 
 
 def _scale(result: PaperResult) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,6 +11,7 @@ from pydantic import BeforeValidator
 
 from unshaken.core.registry import Parameters
 from unshaken.papers.claim import WHOLE, Check, ClaimPart, digest_of_parts
+from unshaken.papers.rules import Rule, apply_rules
 
 if TYPE_CHECKING:  # a paper is listed without torch
     from unshaken.papers.context import Context
@@ -40,14 +40,15 @@ class Headline:
 class Paper(Parameters):
     """A claim with its experiment; its fields are the experiment's parameters, with the defaults of the quick scale.
 
-    Class attributes: `title` of the publication; `claim`, one sentence; `summary`, the claim in at most a hundred
-    characters; `parts`, its statements, each with a rule of its own (or `rule`, for a claim that is not divided): see
-    `ClaimPart`; `expected`, published or derived figures under the
-    names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`, the default
-    SPECs; `full`, parameters of the full scale that differ from the defaults (see `Scale`); `tables`, the row's own
-    tables (see `unshaken.papers.tables`); `chooses`, a table to a pattern of the conditions whose rows serve to
-    choose by and never to judge by (see `unshaken.papers.roles`). `headline` has the figures that the
-    row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
+    The decorator `row` fills the class attributes, and the defaults, from the `claim.toml` of the class's folder:
+    `title` of the publication; `claim`, one sentence; `summary`, the claim in at most a hundred characters; `parts`,
+    its statements, each with a rule of its own (or `rule`, for a claim that is not divided): see `ClaimPart`; `rules`,
+    those that are data, by part, and `words`, names of figures in their words; `expected`, published or derived figures
+    under the names of `figures`; `differs`, sentences that say what differs from the publication; `data` and `model`,
+    the default SPECs; `full` and `tiny`, parameters of these scales that differ from the defaults (see `Scale`);
+    `tables`, the row's own tables (see `unshaken.papers.tables`); `chooses`, a table to a pattern of the conditions
+    whose rows serve to choose by and never to judge by (see `unshaken.papers.roles`). `headline` has the figures that
+    the row's page shows, ten at most, and first the one on which the claim rests: a name to a title and a unit, as in
     `Headline`.
     """
 
@@ -63,8 +64,11 @@ class Paper(Parameters):
     data: ClassVar[str]
     model: ClassVar[str]
     full: ClassVar[Mapping[str, Any]] = {}
+    tiny: ClassVar[Mapping[str, Any]] = {}
     tables: ClassVar[Mapping[str, Mapping[str, str]]] = {}
     chooses: ClassVar[Mapping[str, str]] = {}
+    rules: ClassVar[Mapping[str, Sequence[Rule]]] = {}
+    words: ClassVar[Mapping[str, str]] = {}
 
     def run(self, context: Context) -> None:
         """Write the rows that are not there yet; by default `run(paper, context)` of the package's `experiment.py`.
@@ -83,9 +87,12 @@ class Paper(Parameters):
         found: dict[str, Any] = importlib.import_module(f"{type(self).__module__}.figures").figures(self, rows)
         return found
 
-    @abstractmethod
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        """Apply the rules to the figures; every check names the part of the claim that it belongs to."""
+        """Apply the rules to the figures; every check names the part of the claim that it belongs to.
+
+        By default the rules that are data. A class with a rule that is more than that adds its own checks to these.
+        """
+        return apply_rules(self.rules, measured, self.words)
 
     @classmethod
     def claim_parts(cls) -> Mapping[str, ClaimPart]:
@@ -116,17 +123,3 @@ class Paper(Parameters):
             "headline": tuple(Headline(name, *words) for name, words in cls.headline.items()),
             "differs": tuple(cls.differs),
         }
-
-
-def pilot(figures: str, under: str = "") -> dict[str, str]:
-    """Figures of a smaller run, made before the rule was written, for `expected`.
-
-    Args:
-        figures: names and values, such as `clean 0.87, worst 0`.
-        under: what all names begin with.
-
-    >>> pilot("clean 0.87, worst 0", "seed0")
-    {'seed0.clean': '0.87 (pilot)', 'seed0.worst': '0 (pilot)'}
-    """
-    pairs = (entry.split() for entry in figures.split(","))
-    return {f"{under}.{name}" if under else name: f"{value} (pilot)" for name, value in pairs}

@@ -14,6 +14,7 @@ from unshaken.papers.paper import Headline, Paper
 from unshaken.papers.scale import Scale, scale_of
 from unshaken.store.run_dir import RunDir
 
+RESULT = "result.json"
 FROM_CACHE = "The networks came from the cache, so the seconds hold no training."
 
 
@@ -100,23 +101,12 @@ class PaperResult(BaseModel):
         """As printed by the command line."""
         return self.model_dump(mode="json")
 
-    def save(self, folder: str | os.PathLike[str] = "docs/papers") -> Path:
-        """Keep the result as `<folder>/<slug>.json`, whole or not at all."""
-        RunDir(folder).write_json(self.to_json(), f"{self.slug}.json")
-        return Path(folder) / f"{self.slug}.json"
+    @property
+    def folder(self) -> str:
+        """The name of the row's folder: the slug with underscores."""
+        return self.slug.replace("-", "_")
 
-
-def flat(figures: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested figures under one dotted name each; a figure with its interval stays whole.
-
-    >>> flat({"photos": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "..."}, "law": 0.8}})
-    {'photos.accuracy': {'value': 0.5, 'low': 0.4, 'high': 0.6, 'n': 96, 'interval': '...'}, 'photos.law': 0.8}
-    """
-    found: dict[str, Any] = {}
-    for key, value in figures.items():
-        name = f"{path}{key}"
-        if isinstance(value, Mapping) and "interval" not in value:
-            found |= flat(value, f"{name}.")
-        else:
-            found[name] = value
-    return found
+    def save(self, folder: str | os.PathLike[str] = "src/unshaken_papers") -> Path:
+        """Keep the result as `result.json` in the row's folder below a folder, whole or not at all."""
+        RunDir(folder).write_json(self.to_json(), self.folder, RESULT)
+        return Path(folder) / self.folder / RESULT

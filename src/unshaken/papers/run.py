@@ -8,13 +8,15 @@ from typing import Any
 
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.core.registry import find_method, parse_method
+from unshaken.core.texts import parse_values
 from unshaken.papers.claim import is_reproduced, judge_parts
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Datasets
+from unshaken.papers.folders import find_row
+from unshaken.papers.measured import flat
 from unshaken.papers.paper import Paper
 from unshaken.papers.record import NAME, Record
-from unshaken.papers.result import PaperResult, flat, note_of, remark_of
+from unshaken.papers.result import PaperResult, note_of, remark_of
 from unshaken.papers.roles import all_roles_used
 from unshaken.papers.rows import Rows
 from unshaken.papers.scale import at_scale, parse_scale, scale_of
@@ -38,7 +40,8 @@ def run_paper(
     """Run a paper's small experiment and judge its claim by the rule written beforehand.
 
     Args:
-        slug: a name of `list_papers`; parameters may follow, as in `crop-selection:photos=60`.
+        slug: a name of `list_papers`, or the path of a row's folder, with a `/` in it, as in `./my_claim`; parameters
+            may follow, as in `crop-selection:photos=60`.
         scale: `quick`, at most about ten minutes on two cores, or `full`, as published; the same parts are tried.
         seed: decides all that is drawn.
         out: the run directory for the rows; an interrupted run in it is resumed. Default: a new one below `runs/`.
@@ -122,11 +125,12 @@ def freeze(
         return dict(Record.pin(run, settings, paper.rule_digest()).frozen)
 
 
-def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
+def figures_of(out: str | os.PathLike[str], row: str | None = None) -> dict[str, Any]:
     """The figures of a run directory, computed again from its rows alone.
 
     Args:
         out: as given to `run_paper`.
+        row: the path of the row's folder, where it is not an installed one.
 
     Returns:
         Dotted names to figures, as in `PaperResult.measured`.
@@ -139,14 +143,15 @@ def figures_of(out: str | os.PathLike[str]) -> dict[str, Any]:
     if settings is None:
         raise RunError(f"{run}: was made by an earlier version of unshaken; run the paper again")
     given = {k: v for k, v in settings.items() if k not in ("slug", "seed", "data", "model")}
-    paper: Paper = find_method(settings["slug"], "papers").cls(**given)
+    paper = find_row(row or settings["slug"])(**given)
     register_tables([type(paper)])
     return flat(_figures(paper, run, settings["seed"]))
 
 
 def _paper(slug: str, scale: str) -> Paper:
     """The paper that is named, with the parameters of the scale but for those that are given."""
-    return at_scale(parse_method(slug, "papers"), parse_scale(scale))
+    name, values = parse_values(slug)
+    return at_scale(find_row(name).from_text(values), parse_scale(scale))
 
 
 def _measured(

@@ -1,4 +1,4 @@
-"""`write_table`: `docs/papers.md` and a page for each row, from results that were kept and from nothing else."""
+"""`write_table`: `docs/papers.md` and the page of each row, from results that were kept and from nothing else."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import list_methods
 from unshaken.papers.claim import is_reproduced, judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.folders import find_row, row_folders
+from unshaken.papers.measured import Nested, flat
 from unshaken.papers.pages import write_pages
 from unshaken.papers.paper import Paper
-from unshaken.papers.result import PaperResult, flat, note_of, remark_of
+from unshaken.papers.result import RESULT, PaperResult, note_of, remark_of
 from unshaken.papers.scale import scale_of
 from unshaken.papers.seen import seen_again
 
 
 def write_table(
-    results_dir: str | os.PathLike[str] = "docs/papers", out: str | os.PathLike[str] = "docs/papers.md"
+    results_dir: str | os.PathLike[str] = "src/unshaken_papers", out: str | os.PathLike[str] = "docs/papers.md"
 ) -> str:
-    """Write the table of all results, and a page with a picture for each.
+    """Write the table of all results, and a page with a picture into the folder of each.
 
     What a result says of a paper whatever was measured (its claim, the titles of its figures, what differs) is brought
     up to date in its file first, and its figures are judged and remarked on again by the rules as they are now. The
@@ -30,8 +30,9 @@ def write_table(
     do not fit the rules any more is shown as it was kept, and its page says that it must be made again.
 
     Args:
-        results_dir: where `<slug>.json` lie, as `PaperResult.save` writes them.
-        out: file of the table; the pages go to the folder of that name without its suffix.
+        results_dir: holds a folder for each row, with its `result.json`, as `PaperResult.save` writes it; `README.md`
+            and `picture.svg` are written beside it.
+        out: file of the table.
 
     Returns:
         The table, Markdown.
@@ -42,22 +43,22 @@ def write_table(
     """
     folder, page = Path(results_dir), Path(out)
     results, problems, outdated = [], {}, set()
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob(f"*/{RESULT}")):
         try:
             result = _read(path)
         except DataError as error:
-            problems[path.stem] = str(error)
+            problems[path.parent.name] = str(error)
             continue
         try:
             results.append(_updated(result, folder))
         except DataError as error:
-            problems[path.stem] = str(error)
+            problems[path.parent.name] = str(error)
             outdated.add(result.slug)
             results.append(result)
     if not results:
-        why = "; ".join(problems.values()) or "run `unshaken papers run SLUG` and keep its JSON there"
+        why = "; ".join(problems.values()) or "run `unshaken papers run ROW` and keep its result.json in a folder there"
         raise DataError(f"no results in {str(folder)!r}: {why}")
-    text = write_pages(results, folder, page, outdated=outdated, kept=set(problems))
+    text = write_pages(results, folder, page, outdated=outdated)
     if problems:
         raise DataError(
             f"{str(page)!r} is written, but {len(problems)} of {len(results) + len(problems) - len(outdated)} results "
@@ -76,17 +77,16 @@ def _read(path: Path) -> PaperResult:
         raise DataError(f"{path} is no result of a paper ({where}: {first['msg']})") from None
     except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error})") from None
-    if result.slug != path.stem:
-        raise DataError(f"{path} holds the result of {result.slug!r}; name it {result.slug}.json")
+    if result.folder != path.parent.name:
+        raise DataError(f"{path} holds the result of {result.slug!r}; name its folder {result.folder}")
     return result
 
 
 def _updated(result: PaperResult, folder: Path) -> PaperResult:
     """The result with what its paper states today; kept in the folder if that has changed."""
-    known = {m.name: m.cls for m in list_methods("papers")}
-    if result.slug not in known:
+    if result.slug not in row_folders():
         return result
-    updated = judge_again(result, known[result.slug])
+    updated = judge_again(result, find_row(result.slug))
     if updated != result:
         updated.save(folder)
     return updated

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide, pilot, seeds_in
+from unshaken.papers import Check, Paper, decide, row, seeds_in
 from unshaken.papers.effects import across_seeds, values_of
 
 ALPHAS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -28,7 +27,7 @@ MOST = 0.5
 PAIR = "g|h"
 
 
-@register("adaptive-smoothing", reference="Bai et al. 2023, arXiv:2301.12554")
+@row(__file__)
 class AdaptiveSmoothingPaper(Paper):
     """Does a mixture of probabilities keep most of the robust network's robustness and of the other's accuracy?
 
@@ -38,103 +37,19 @@ class AdaptiveSmoothingPaper(Paper):
     sweep over them.
     """
 
-    title: ClassVar[str] = "Improving the Accuracy-Robustness Trade-Off of Classifiers via Adaptive Smoothing"
-    claim: ClassVar[str] = (
-        "Mixing the class probabilities of an accurate and a robust network keeps most of the accuracy of one and most "
-        "of the robustness of the other, because the robust one is far surer when it is right, even under attack, than "
-        "when it is wrong. A small network that sets the weight by input improves the trade-off further."
-    )
-    summary: ClassVar[str] = "Mixing an accurate and a robust network keeps most of the accuracy and the robustness."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "margin": ClaimPart(
-            statement="Even under attack the robust network is far surer where it is right than where it is wrong.",
-            rule="Shown if its mean confidence margin under PGD is larger where it is right in every seed, and the "
-            "interval over seeds of the difference lies above 0; contradicted if that lies below.",
-        ),
-        "trade-off": ClaimPart(
-            statement="A mixture is far better than the straight line between the points (clean, robust accuracy) of "
-            "the two networks.",
-            rule="Robust accuracy is the worst of PGD on cross-entropy and on margin, through the whole mixture. The "
-            "best weight in [0.7, 0.95] is chosen by half of the images and judged on the others. Shown if it is at "
-            "least 10 points above the line in every seed, and the interval over seeds lies above 10 points; "
-            "contradicted if that lies below 0.",
-        ),
-        "keeps-most": ClaimPart(
-            statement="It keeps most of the accuracy that the one network has over the other, and most of the other's "
-            "robustness.",
-            rule="Shown if at the best weight in [0.7, 0.95], chosen likewise, the smaller of the two shares is above "
-            "one half, by the interval over seeds; contradicted if that lies below.",
-        ),
-        "mixing-network": ClaimPart(
-            statement="A small network that detects attacks and sets the weight for each input improves the trade-off "
-            "further.",
-            rule="Under attacks on the whole that know it, at the best of three biases, chosen likewise: shown if its "
-            "clean accuracy is above that of fixed weights of equal robust accuracy, contradicted if it is below; by "
-            "the interval over seeds.",
-        ),
-        "certificate": ClaimPart(
-            statement="A mixture with a fixed weight is certified where the robust network is.",
-            rule="Votes of a network trained with noise, published formula, radius 0.1 in l2: shown if a weight of 0.8 "
-            "keeps more than half of the certified accuracy of weight 1, by the interval over seeds; contradicted if "
-            "that lies below.",
-            central=False,
-        ),
-        "published-scale": ClaimPart(
-            statement="On CIFAR-100 it adds ten points of clean accuracy to the most robust models of RobustBench.",
-            untried="it needs the published networks (ResNet-152 and WRN-70-16) and AutoAttack on CIFAR-100.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "CIFAR-100: clean 85.21, AutoAttack at 8/255 38.72; CIFAR-10: 95.23 and 68.06, in % (README)",
-        **pilot(
-            "g.clean 0.873, g.worst 0, h.clean 0.806, h.worst 0.723, h.margin.clean.right 0.68, "
-            "h.margin.clean.wrong 0.22, h.margin.attacked.right 0.63, h.margin.attacked.wrong 0.25, T1.a0.7.clean "
-            "0.854, T1.a0.7.worst 0.533, T1.a0.8.clean 0.846, T1.a0.8.worst 0.630, T1.a0.9.clean 0.830, "
-            "T1.a0.9.worst 0.683, T1.a0.9.above_chord 0.22, T2.a0.7.clean 0.839, T2.a0.7.worst 0.647, T2.a0.8.clean "
-            "0.830, T2.a0.8.worst 0.680, T2.a0.9.clean 0.820, T2.a0.9.worst 0.697",
-            "seed0",
-        ),
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "seed*.T1.a0.7.above_chord": ("Robust accuracy above the straight line, weight 0.7", "accuracy"),
-        "seed*.T1.a0.7.clean": ("Mixture of weight 0.7, clean images", "accuracy"),
-        "seed*.T1.a0.7.worst": ("Mixture of weight 0.7, under PGD", "accuracy"),
-        "seed*.g.clean": ("Accurate network, clean images", "accuracy"),
-        "seed*.h.clean": ("Robust network, clean images", "accuracy"),
-        "seed*.h.worst": ("Robust network, under PGD", "accuracy"),
-        "seed*.T1.a0.8.worst": ("Mixture of weight 0.8, attacked as a whole", "accuracy"),
-        "seed*.careless.from_h": ("Mixture of weight 0.8, attacked through the robust network", "accuracy"),
-        "seed*.h.margin.attacked.right": ("Margin of the robust network where it is right, attacked", "confidence"),
-        "seed*.h.margin.attacked.wrong": ("Margin of the robust network where it is wrong, attacked", "confidence"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "The weight is that of the robust network. The straight line joins the two networks' points (clean, robust "
-        "accuracy).",
-        "Networks of 19,000 parameters on Fashion-MNIST; PGD in the place of AutoAttack.",
-        "The certificates are of mixtures with a third network, trained with noise.",
-    )
-    data: ClassVar[str] = "fashion-mnist"
-    model: ClassVar[str] = PAIR
-
-    full: ClassVar[Mapping[str, Any]] = {
-        "seeds": 5, "train": 10_000, "test": 10_000, "attacked": 300, "steps": 20, "mixing": 5000, "certified": 100,
-        "votes": 1000,
-    }  # fmt: skip
-
-    train: PositiveInt = Field(8_000, description="training images of each network, a stratified subset")
-    test: PositiveInt = Field(2_000, description="test images")
-    attacked: PositiveInt = Field(200, description="of these, images that are attacked")
-    epochs: PositiveInt = Field(3, description="of the networks trained without attacks")
-    robust_epochs: PositiveInt = Field(4, description="of the adversarial training")
-    seeds: PositiveInt = Field(3, description="seeds of training")
-    eps: PositiveFloat = Field(0.1, description="radius in linf of training and attacks, in [0, 1] pixel units")
-    steps: PositiveInt = Field(10, description="of PGD, each 2.5 radii over their number long")
-    mixing: NonNegativeInt = Field(2000, description="training images of the mixing network; 0 for none")
-    mixing_epochs: PositiveInt = Field(2, description="of the mixing network")
-    sigma: NonNegativeFloat = Field(0.25, description="noise of the certificates; 0 for none")
-    certified: PositiveInt = Field(60, description="test images that are voted on")
-    votes: PositiveInt = Field(500, description="fresh votes each")
+    train: PositiveInt = Field(description="training images of each network, a stratified subset")
+    test: PositiveInt = Field(description="test images")
+    attacked: PositiveInt = Field(description="of these, images that are attacked")
+    epochs: PositiveInt = Field(description="of the networks trained without attacks")
+    robust_epochs: PositiveInt = Field(description="of the adversarial training")
+    seeds: PositiveInt = Field(description="seeds of training")
+    eps: PositiveFloat = Field(description="radius in linf of training and attacks, in [0, 1] pixel units")
+    steps: PositiveInt = Field(description="of PGD, each 2.5 radii over their number long")
+    mixing: NonNegativeInt = Field(description="training images of the mixing network; 0 for none")
+    mixing_epochs: PositiveInt = Field(description="of the mixing network")
+    sigma: NonNegativeFloat = Field(description="noise of the certificates; 0 for none")
+    certified: PositiveInt = Field(description="test images that are voted on")
+    votes: PositiveInt = Field(description="fresh votes each")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide
+from unshaken.papers import Check, Paper, decide, row
 
 LOGITS = ("msp", "max-logit", "energy", "entropy", "gen", "kl-matching", "odin")
 FEATURES = (
@@ -26,7 +25,7 @@ CORRUPTED: Mapping[str, int] = {"jpeg_compression": 5, "gaussian_blur": 5}
 GAIN, CLEAR = 0.02, 0.1
 
 
-@register("detection-suite", reference="Zhang et al. 2023, arXiv:2306.09301")
+@row(__file__)
 class DetectionSuitePaper(Paper):
     """Does one score of abnormality win on near and on far images alike?
 
@@ -34,79 +33,11 @@ class DetectionSuitePaper(Paper):
     corrupted and attacked images, by seventeen scores from one pass.
     """
 
-    title: ClassVar[str] = "OpenOOD v1.5: Enhanced Benchmark for Out-of-Distribution Detection"
-    claim: ClassVar[str] = (
-        "No score of abnormality wins everywhere: the order of the scores differs between near and far images, so "
-        "that all of them are to be run, on one protocol."
-    )
-    summary: ClassVar[str] = "No score of abnormality wins on near and on far images alike."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "no-best-score": ClaimPart(
-            statement="The score that is best on far images is not the one that is best on near images.",
-            rule="Scores are chosen by their mean AUROC over the seeds on one half of the images, and judged on the "
-            "other half. Shown if the one chosen on far images has a higher AUROC there than the one chosen on near "
-            "images, and a lower one on near images, both by intervals over the seeds; contradicted if one of the two "
-            "is the other way.",
-        ),
-        "beyond-softmax": ClaimPart(
-            statement="A score that was made for the purpose finds far images better than the softmax does.",
-            rule=f"Shown if the score chosen on far images exceeds the AUROC of the maximum softmax probability there "
-            f"by more than {GAIN}, on the half of the images that it was not chosen on; contradicted if it is lower.",
-        ),
-        "near-is-harder": ClaimPart(
-            statement="Near images are harder to find than far ones.",
-            rule="Shown if more than half of the scores have a higher AUROC on far images than on near ones, each by "
-            "its interval over the seeds; contradicted if more than half have a lower one.",
-        ),
-        "corrupted": ClaimPart(
-            statement="Where normal images that are only corrupted count as normal, detection is worse.",
-            rule="Shown if the AUROC on far images of the score chosen there falls when images with JPEG artefacts and "
-            "blur join the normal ones; contradicted if it rises.",
-            central=False,
-        ),
-        "noise": ClaimPart(
-            statement="Scores of the logits fail on noise, on which networks are confident; distances do not.",
-            rule=f"Shown if on noise the AUROC of knn exceeds that of msp, and that of energy, by more than {CLEAR}; "
-            "contradicted if it is lower.",
-            central=False,
-        ),
-        "networks": ClaimPart(
-            statement="The order of the scores also differs between data sets, and between kinds of networks.",
-            untried="one data set and one network are run; needs ImageNet and a transformer with their far sets.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "ResNet-18 on CIFAR-10, AUROC near / far: MSP 88.0 / 90.7, energy 87.6 / 91.2, KNN 90.6 / 93.0, "
-        "ViM 88.7 / 93.5, ASH 75.3 / 78.5; on ImageNet-1k with ResNet-50: MSP 76.0 / 85.2, KNN 71.1 / 90.2, "
-        "ASH 78.2 / 95.7",
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "far_gain": ("Far images: score chosen there minus the one chosen on near", "AUROC"),
-        "near_gain": ("Near images: score chosen there minus the one chosen on far", "AUROC"),
-        "over_softmax": ("On far images: the score chosen there minus the softmax", "AUROC"),
-        "auroc.msp.far": ("Maximum softmax probability, far", "AUROC"),
-        "auroc.msp.near": ("Maximum softmax probability, near", "AUROC"),
-        "auroc.knn.far": ("Nearest neighbours, far", "AUROC"),
-        "auroc.knn.near": ("Nearest neighbours, near", "AUROC"),
-        "auroc.knn.noise": ("Nearest neighbours, noise", "AUROC"),
-        "auroc.msp.noise": ("Maximum softmax probability, noise", "AUROC"),
-        "with_corrupted": ("Far images: what corrupted normal ones cost the chosen score", "AUROC"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "A network of 52,000 parameters on eight classes of CIFAR-10; the other two are the near images.",
-        "Far images are grey pictures of Fashion-MNIST, and of MNIST where it is installed, in the size of CIFAR-10.",
-        "Parameters of the scores are the usual ones and are not tuned on a validation set.",
-        "Figures on attacked images are of those that fool the network, by attacks that do not know of the score.",
-    )
-    data: ClassVar[str] = "cifar10"
-    model: ClassVar[str] = "small-cnn"
-
-    seeds: int = Field(3, ge=2, description="networks")
-    train: PositiveInt = Field(12_000, description="training images, of which those of two classes are left out")
-    epochs: PositiveInt = Field(8, description="of training")
-    images: int = Field(1000, ge=8, description="images of each test set, half to choose scores by, half to judge by")
-    neighbours: PositiveInt = Field(50, description="k of knn")
+    seeds: int = Field(ge=2, description="networks")
+    train: PositiveInt = Field(description="training images, of which those of two classes are left out")
+    epochs: PositiveInt = Field(description="of training")
+    images: int = Field(ge=8, description="images of each test set, half to choose scores by, half to judge by")
+    neighbours: PositiveInt = Field(description="k of knn")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

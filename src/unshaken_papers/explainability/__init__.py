@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide
+from unshaken.papers import Check, Paper, decide, row
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "standard": (),
@@ -43,7 +42,7 @@ def name_of(method: str) -> str:
     return method.partition(":")[0]
 
 
-@register("explainability", reference="Nourelahi et al. 2022, arXiv:2205.15926")
+@row(__file__)
 class ExplainabilityPaper(Paper):
     """Are robust networks explained better, and do insertion and deletion measure maps or confidence?
 
@@ -51,91 +50,13 @@ class ExplainabilityPaper(Paper):
     game and on pasted images; insertion and deletion beside the networks' confidence.
     """
 
-    title: ClassVar[str] = "How Explainable Are Adversarially-Robust CNNs?"
-    claim: ClassVar[str] = (
-        "Adversarially trained networks have better maps from gradient-based methods alone; AdvProp's are no better "
-        "than those of standard training; GradCAM and RISE are the best methods; insertion and deletion follow the "
-        "model's confidence; no network wins accuracy, accuracy under corruption and explainability at once."
-    )
-    summary: ClassVar[str] = "Robust networks gain on gradient maps alone; insertion and deletion follow confidence."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "gradient-gain": ClaimPart(
-            statement="Robust training improves gradient-based maps more than CAM-based and perturbation-based ones.",
-            rule="In the grid game, the gain of robust over standard training in the share on the object is "
-            "averaged over the methods of a family. Shown if the gain of the gradient family exceeds that of the CAM "
-            "family and that of the perturbation family, by intervals over the mosaics; contradicted if it is lower.",
-        ),
-        "advprop": ClaimPart(
-            statement="AdvProp's networks are not more explainable than those of standard training.",
-            rule=f"Shown if the share, averaged over the nine methods, is less than {NEAR} above that of standard "
-            "training, by the interval over the mosaics; contradicted if it is further above.",
-            central=False,
-        ),
-        "best-methods": ClaimPart(
-            statement="GradCAM and RISE are among the three best methods.",
-            rule="Methods are ranked on every mosaic and network. Shown if the mean rank of each of the two is better "
-            "than that of the third best of the other methods, by the bootstrap over mosaics; contradicted if worse.",
-            central=False,
-        ),
-        "confidence": ClaimPart(
-            statement="Insertion and deletion follow the model's confidence.",
-            rule="Shown if, over the networks of all seeds, the rank correlation of mean confidence with the insertion "
-            "area and with the deletion area is above 0, for GradCAM's maps and for constant maps alike, by the "
-            "bootstrap over images; contradicted if one is below 0.",
-        ),
-        "no-winner": ClaimPart(
-            statement="No network is best in accuracy, in accuracy under corruption and in explainability at once.",
-            rule="For every network, the least of its margins over the best other one in the three. Shown if even the "
-            "largest of these is below 0, by the interval over the seeds; contradicted if it is above.",
-            central=False,
-        ),
-        "large-scale": ClaimPart(
-            statement="It holds for five architectures on ImageNet.",
-            untried="no robust networks for ImageNet can be had here; needs their weights and the boxes of ILSVRC.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "12 CNNs on ImageNet, nine methods: robust ones higher in localisation for gradient-based methods "
-        "alone; GradCAM and RISE best",
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "gain.gradient": ("Gain on the object by robust training, gradient family", "share"),
-        "gain.cam": ("The same, CAM family", "share"),
-        "gain.perturbation": ("The same, perturbation family", "share"),
-        "advprop_minus_standard": ("AdvProp less standard training, mean of nine methods", "share"),
-        "share.standard.gradcam": ("Share on the object, standard training, GradCAM", "share"),
-        "share.standard.rise": ("The same, RISE", "share"),
-        "share.standard.gradient": ("The same, gradient", "share"),
-        "confidence.insertion": ("Rank correlation of confidence and insertion over networks", "correlation"),
-        "confidence.deletion": ("The same, deletion", "correlation"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "Networks of 33,000 parameters on Fashion-MNIST in two widths, not five architectures on ImageNet.",
-        "Objects are known because images are put together: mosaics of four classes, and images pasted on noise.",
-        "The share is of what exceeds a map's own mean, for the zero of RISE's maps means nothing.",
-        "Meaningful perturbation is left out, and AdvProp takes one step of its attack.",
-        "All images of maps are classified rightly by all networks, so that none is compared on easier ones.",
-    )
-    data: ClassVar[str] = "fashion-mnist"
-    model: ClassVar[str] = "conv-33k"
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "shares": {"value": "double"},
-        "pasted": {"pointing": "double", "iou": "double", "threshold": "double"},
-        "chosen": {"right": "double"},
-        "curves": {"confidence": "double", "map": "string", "insertion": "double", "deletion": "double"},
-    }
-    full: ClassVar[Mapping[str, Any]] = {
-        "images": 10_000, "epochs": 8, "tested": 2000, "mosaics": 120, "pasted": 60, "removed": 200,
-    }  # fmt: skip
-
-    images: PositiveInt = Field(4000, description="training images")
-    epochs: PositiveInt = Field(5, description="epochs of each training")
-    tested: PositiveInt = Field(500, description="test images")
-    mosaics: PositiveInt = Field(40, description="mosaics at most")
-    pasted: PositiveInt = Field(20, description="pasted images that are judged; as many others choose a threshold")
-    removed: PositiveInt = Field(80, description="images for insertion and deletion")
-    seeds: int = Field(3, ge=2, description="networks of each kind")
+    images: PositiveInt = Field(description="training images")
+    epochs: PositiveInt = Field(description="epochs of each training")
+    tested: PositiveInt = Field(description="test images")
+    mosaics: PositiveInt = Field(description="mosaics at most")
+    pasted: PositiveInt = Field(description="pasted images that are judged; as many others choose a threshold")
+    removed: PositiveInt = Field(description="images for insertion and deletion")
+    seeds: int = Field(ge=2, description="networks of each kind")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide, in_every_seed, seeds_in
+from unshaken.papers import Check, Paper, decide, in_every_seed, row, seeds_in
 from unshaken.papers.effects import negated
 
 SMALL = "small"
@@ -30,7 +29,7 @@ NEAR = 0.8
 MIDDLE = f"{RADII[1]:g}"
 
 
-@register("fgsm-cw-distillation", reference="Hsu et al. 2024, arXiv:2404.04245")
+@row(__file__)
 class DistillationPaper(Paper):
     """Does defensive distillation blunt FGSM, and does Carlini and Wagner's attack go past it?
 
@@ -39,98 +38,19 @@ class DistillationPaper(Paper):
     the margin, and PGD. With models of one's own, given as `UNDEFENDED|DISTILLED`, two trained networks are compared.
     """
 
-    title: ClassVar[str] = (
-        "Evaluating Adversarial Robustness: A Comparison Of FGSM, Carlini-Wagner Attacks, And The Role of Distillation "
-        "as Defense Mechanism"
-    )
-    claim: ClassVar[str] = (
-        "Defensive distillation is effective against FGSM but remains susceptible to Carlini and Wagner's attack; the "
-        "reason is that it hides gradients, while the decision boundary hardly moves."
-    )
-    summary: ClassVar[str] = "Defensive distillation stops FGSM by hiding gradients, not the Carlini-Wagner attack."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "blunts-fgsm": ClaimPart(
-            statement="Defensive distillation is effective against FGSM.",
-            rule=f"Shown if in every seed, at each eps of {RADII[0]:g}, {RADII[1]:g} and {RADII[2]:g}, accuracy under "
-            f"FGSM on the cross-entropy is more than {HIDDEN} higher for the distilled than for the undefended "
-            "network; contradicted if it is lower at one.",
-        ),
-        "yields-to-cw": ClaimPart(
-            statement="It remains susceptible to Carlini and Wagner's attack.",
-            rule=f"Shown if in every seed that attack succeeds on more than {BROKEN:.0%} of the images that the "
-            "distilled network classifies correctly; contradicted if on less than half.",
-        ),
-        "hides-gradients": ClaimPart(
-            statement="What stops FGSM is that gradients are hidden.",
-            rule=f"Shown if in every seed, for the distilled network at eps {MIDDLE}, more than {ZERO:.0%} of the "
-            f"gradients are exactly zero, FGSM leaves more than {REST} of accuracy that the strongest attack "
-            f"takes, and distillation gains less than {REST} under one step and under PGD on the margin, which "
-            "does not saturate; contradicted if it gains more.",
-            central=False,
-        ),
-        "boundary": ClaimPart(
-            statement="The decision boundary hardly moves.",
-            rule="Shown if in every seed the median l2 of Carlini and Wagner's attack on the distilled network is "
-            f"more than {NEAR} times that on the undefended one, and that more than {NEAR} times the former; "
-            "contradicted if one is less. The two medians are over other images: their intervals' ends decide.",
-            central=False,
-        ),
-        "imagenet-networks": ClaimPart(
-            statement="FGSM and Carlini and Wagner's attack raise the errors of three ImageNet networks.",
-            untried="Tiny-ImageNet and the three pretrained networks are not run; needs both.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "seed0": {"student": {"cw": {"success": "1.0 (Carlini & Wagner 2017, abstract)"}}},
-        "published": "CIFAR-10, ResNeXt50: accuracy .79, .35 under Carlini and Wagner's attack, about .51 with "
-        "distillation (secondary summary); effective against FGSM, susceptible to C&W (abstract)",
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "seed*.student_minus_plain.fgsm.0.1": ("Under FGSM at 0.1, gain by distillation", "accuracy"),
-        "seed*.student_minus_plain.fgsm-margin.0.1": ("The same step on a loss that does not saturate", "accuracy"),
-        "seed*.student_minus_plain.pgd-margin.0.1": ("Under PGD at 0.1, gain by distillation", "accuracy"),
-        "seed*.student.accuracy.fgsm.0.1": ("Distilled network, under FGSM at 0.1", "accuracy"),
-        "seed*.plain.accuracy.fgsm.0.1": ("Undefended network, under FGSM at 0.1", "accuracy"),
-        "seed*.student.accuracy.pgd-margin.0.1": ("Distilled network, under PGD at 0.1", "accuracy"),
-        "seed*.student.cw.success": ("Carlini-Wagner attack on the distilled network", "success rate"),
-        "seed*.student.masking.0.1.zero_gradients": (
-            "Images whose gradient is exactly zero, distilled network",
-            "share of images",
-        ),
-        "seed*.student.cw.median_l2": ("Median l2 of that attack, distilled network", "l2 distance"),
-        "seed*.plain.cw.median_l2": ("Median l2 of that attack, undefended network", "l2 distance"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "Small networks on Fashion-MNIST in the place of ResNeXt50 on CIFAR-10 (--data cifar10).",
-        "FGSM at a larger eps counts what fooled at a smaller one.",
-        "Intervals are over images; every part is judged in each seed.",
-    )
-    data: ClassVar[str] = "fashion-mnist"
-    model: ClassVar[str] = SMALL
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"gradients": {"largest": "double", "gap": "double"}}
-
-    full: ClassVar[Mapping[str, Any]] = {
-        "train": 12_000,
-        "test": 1000,
-        "attacked": 300,
-        "nearest": 100,
-        "cw_steps": 150,
-    }
-
-    seeds: PositiveInt = Field(3, description="networks of each kind")
-    train: PositiveInt = Field(5_000, description="training images, a stratified subset")
-    test: PositiveInt = Field(500, description="test images for clean accuracy, those to attack among them")
-    attacked: PositiveInt = Field(80, description="images of linf attacks")
-    nearest: PositiveInt = Field(25, description="images of Carlini and Wagner's attack")
-    epochs: PositiveInt = Field(4, description="of the undefended network's training")
-    longer: PositiveInt = Field(5, description="of the teacher's and the student's")
-    temperature: PositiveFloat = Field(40.0, description="T of teacher and student, and of the tempered loss")
-    lr: PositiveFloat = Field(0.1, description="largest learning rate of all three")
-    cw_steps: PositiveInt = Field(100, description="steps of Adam in each run of Carlini and Wagner's attack")
-    cw_searches: PositiveInt = Field(5, description="its runs, each with another weight c")
-    cw_step_size: PositiveFloat = Field(0.1, description="its step size, in tanh space")
-    cw_initial_c: PositiveFloat = Field(1e-3, description="its first weight c")
+    seeds: PositiveInt = Field(description="networks of each kind")
+    train: PositiveInt = Field(description="training images, a stratified subset")
+    test: PositiveInt = Field(description="test images for clean accuracy, those to attack among them")
+    attacked: PositiveInt = Field(description="images of linf attacks")
+    nearest: PositiveInt = Field(description="images of Carlini and Wagner's attack")
+    epochs: PositiveInt = Field(description="of the undefended network's training")
+    longer: PositiveInt = Field(description="of the teacher's and the student's")
+    temperature: PositiveFloat = Field(description="T of teacher and student, and of the tempered loss")
+    lr: PositiveFloat = Field(description="largest learning rate of all three")
+    cw_steps: PositiveInt = Field(description="steps of Adam in each run of Carlini and Wagner's attack")
+    cw_searches: PositiveInt = Field(description="its runs, each with another weight c")
+    cw_step_size: PositiveFloat = Field(description="its step size, in tanh space")
+    cw_initial_c: PositiveFloat = Field(description="its first weight c")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

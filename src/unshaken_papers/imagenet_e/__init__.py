@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide
+from unshaken.papers import Check, Paper, decide, row
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ LEAST, MOST = 0.08, 0.7
 """Share of a photo that its mask covers, at least and at most."""
 
 
-@register("imagenet-e", reference="Li et al. 2023, arXiv:2303.17096")
+@row(__file__)
 class ImageNetEPaper(Paper):
     """How much accuracy is lost when the object stays and its background, size, place or direction changes?
 
@@ -60,107 +59,12 @@ class ImageNetEPaper(Paper):
     a network trained against attacks beside a plain one on small garments.
     """
 
-    title: ClassVar[str] = "ImageNet-E: Benchmarking Neural Network Robustness via Attribute Editing"
-    claim: ClassVar[str] = (
-        "Classifiers that recognise an object lose much accuracy when one attribute is edited: its background, size, "
-        "position or direction."
-    )
-    summary: ClassVar[str] = "The same object before another background, smaller, moved or turned is missed more often."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "background": ClaimPart(
-            statement="Another background costs accuracy, beyond what filling and pasting cost.",
-            rule="Shown if for two of the three networks the background of another photo costs more than the mirrored "
-            "own one, paired by photo; contradicted if for two of them it costs less.",
-        ),
-        "size": ClaimPart(
-            statement="Small objects cost more than an object that fills the picture.",
-            rule="Shown if 10 % and 5 % of the picture each cost more than the full picture, mean of the networks, "
-            "paired by photo; contradicted if one of them costs less.",
-        ),
-        "smaller": ClaimPart(
-            statement="The smaller the object, the more is lost.",
-            rule="Shown if 5 % of the picture costs more than 10 %; contradicted if it costs less.",
-            central=False,
-        ),
-        "sizes-largest": ClaimPart(
-            statement="An object of 5 % costs more than another background.",
-            rule="Shown if 5 % of the picture costs more than the background of another photo; contradicted if less.",
-            central=False,
-        ),
-        "position": ClaimPart(
-            statement="A small object at a random place costs more than one at its own place.",
-            rule="Shown if position at 5 % costs more than size at 5 %; contradicted if it costs less.",
-            central=False,
-        ),
-        "direction": ClaimPart(
-            statement="A small object that is turned costs more than one that is upright.",
-            rule="Shown if direction at 5 % costs more than size at 5 %; contradicted if it costs less.",
-            central=False,
-        ),
-        "complexity": ClaimPart(
-            statement="A background that diffusion made a little more complex costs 9.23 points on average.",
-            untried="no diffusion model of photos comes with the package; blur, noise and steps on pixels stand in for "
-            "it, and leave natural images. The method takes a user's model (background-complexity).",
-            central=False,
-        ),
-        "robust-networks": ClaimPart(
-            statement="Some robust models lose more than plain ones.",
-            rule="Shown if, on garments of Fashion-MNIST that both classify correctly, a network trained against PGD "
-            "loses more than a plain one, mean of all edits, paired by image. One network that loses less contradicts "
-            "nothing.",
-            central=False,
-        ),
-        "remedies": ClaimPart(
-            statement="Preprocessing, architecture and training with edits lower the drops.",
-            untried="this row trains no networks.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "ResNet-50, points of top-1 lost: backgrounds 7.3 to 29.9 (random 13.3), full 2.7, size 10 % 7.3, "
-        "8 % 10.5, 5 % 21.3, position 26.5, direction 25.1; reconstruction alone 2.0",
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "beyond.mean.random": ("Lost by another photo's background, beyond the mirrored own one", "accuracy"),
-        "drop.mean.mirrored": ("Lost by the mirrored own background (control)", "accuracy"),
-        "drop.mean.blurred": ("Lost by a blurred background", "accuracy"),
-        "drop.mean.noisy": ("Lost by a noisy background", "accuracy"),
-        "drop.mean.random": ("Lost by another photo's background", "accuracy"),
-        "drop.mean.full": ("Lost by an object that fills the picture", "accuracy"),
-        "drop.mean.size10": ("Lost by an object of 10 %", "accuracy"),
-        "drop.mean.size05": ("Lost by an object of 5 %", "accuracy"),
-        "drop.mean.position": ("Lost by an object of 5 % at a random place", "accuracy"),
-        "drop.mean.direction": ("Lost by an object of 5 %, turned by up to 45 degrees", "accuracy"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "Masks come from the class activation map of the smallest network, not from people: they keep what such "
-        "networks look at, so that the cost of backgrounds comes out too small.",
-        "Objects are pasted on backgrounds that are filled in closed form; no diffusion model blends them. The control "
-        "is the mirrored own background, since without diffusion a reconstruction is the photo itself.",
-        "Photos that all three networks classify correctly, edited at 224 pixels and resized for the larger networks; "
-        "nobody looked through the edited photos.",
-        "Robust networks are tried on small garments, whose masks come from their black ground.",
-        "Networks of mobile size that have learned from ImageNet, perhaps from these very photos.",
-    )
-    data: ClassVar[str] = "imagenet-sample"
-    model: ClassVar[str] = "|".join(f"imagenet:efficientnet-lite{i}" for i in range(NETS))
-    full: ClassVar[Mapping[str, Any]] = {"photos": 1000, "garments": 1000}
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "choice": {"object_size": "double", "reason": "string"},
-        "edits": {
-            "object_size": "double",
-            "edited_size": "double",
-            "complexity": "double",
-            "edited_complexity": "double",
-        },
-    }
-
-    photos: PositiveInt = Field(90, description="photos; those that all networks classify correctly are edited")
-    seeds: PositiveInt = Field(3, description="draws of noise, backgrounds, places and angles")
-    garments: NonNegativeInt = Field(150, description="garments for the robust network; 0 leaves them out")
-    map: str = Field("cam", description="attribution method that gives the masks, on the first network")
-    threshold: float = Field(0.35, description="share of the map's largest value that a pixel exceeds", gt=0, lt=1)
-    grabcut: bool = Field(False, description="whether GrabCut moves the edges of masks to those of the photo")
+    photos: PositiveInt = Field(description="photos; those that all networks classify correctly are edited")
+    seeds: PositiveInt = Field(description="draws of noise, backgrounds, places and angles")
+    garments: NonNegativeInt = Field(description="garments for the robust network; 0 leaves them out")
+    map: str = Field(description="attribution method that gives the masks, on the first network")
+    threshold: float = Field(description="share of the map's largest value that a pixel exceeds", gt=0, lt=1)
+    grabcut: bool = Field(description="whether GrabCut moves the edges of masks to those of the photo")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, PlusSeparated, decide
+from unshaken.papers import Check, Paper, PlusSeparated, decide, row
 from unshaken.papers.effects import negated
 
 LEVELS = (1, 2, 4)
@@ -21,7 +20,7 @@ PREDICTORS = (MAXIMUM, AT_QUANTILE, DIMENSION)
 WEAK, QUARTER = 0.2, 0.75
 
 
-@register("intrinsic-properties", reference="Konz & Mazurowski 2024, arXiv:2401.08865")
+@row(__file__)
 class IntrinsicPropertiesPaper(Paper):
     """Does a data set's label sharpness predict how vulnerable networks are, and its dimension their loss?
 
@@ -30,113 +29,19 @@ class IntrinsicPropertiesPaper(Paper):
     features.
     """
 
-    title: ClassVar[str] = (
-        "The Effect of Intrinsic Dataset Properties on Generalization: Unraveling Learning Differences Between Natural "
-        "and Medical Images"
-    )
-    claim: ClassVar[str] = (
-        "Two properties of a data set alone, its intrinsic dimension and its label sharpness, go with the test loss "
-        "and the adversarial vulnerability of networks trained on it, and the dimension of what they learn stays below "
-        "that of the data."
-    )
-    summary: ClassVar[str] = "Label sharpness goes with vulnerability, intrinsic dimension with the loss."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "vulnerable": ClaimPart(
-            statement="Networks are the more vulnerable the sharper the labels of their data are.",
-            rule=f"Shown if over all pairs of classes Pearson's correlation of the loss that FGSM at {JUDGED}/255 "
-            f"adds, mean over seeds, with the label sharpness at its {QUANTILE:.1%} quantile is above {WEAK} and its "
-            "whole interval above 0; contradicted if the interval lies below 0.",
-        ),
-        "bounded": ClaimPart(
-            statement="The dimension of the representation is below that of the data.",
-            rule=f"Shown if it is in more than {QUARTER:.0%} of the pairs of classes, by TwoNN for both, means over "
-            "seeds, and by the interval of that share; contradicted if the interval lies below.",
-        ),
-        "loss": ClaimPart(
-            statement="The test loss rises with the intrinsic dimension of the data.",
-            rule="Shown if over all pairs the correlation of the mean test loss with the dimension (MLE, k = 20) is "
-            "above 0 by its interval; contradicted if below.",
-        ),
-        "vulnerable-maximum": ClaimPart(
-            statement="The same holds for the maximum, the publication's own label sharpness.",
-            rule=f"As 'vulnerable', with the maximum over all pairs of images in the place of the {QUANTILE:.1%} "
-            "quantile.",
-            central=False,
-        ),
-        "loss-sharpness": ClaimPart(
-            statement="The test loss rises with the label sharpness.",
-            rule=f"Shown if over all pairs the correlation of the mean test loss with the label sharpness at its "
-            f"{QUANTILE:.1%} quantile is above 0 by its interval; contradicted if below.",
-            central=False,
-        ),
-        "radius": ClaimPart(
-            statement="The smallest change that fools a network grows with 1 over the label sharpness.",
-            rule="Shown if over all pairs the correlation of the median l2 size of DeepFool's changes, of images that "
-            "are classified correctly, with 1 over the label sharpness at its quantile is above 0 by its interval; "
-            "contradicted if below.",
-            central=False,
-        ),
-        "samples": ClaimPart(
-            statement="The test loss falls with the number of training images as a power.",
-            rule="Shown if the slope of the log of the mean test loss against the log of their number is below 0, by "
-            "the interval over seeds; contradicted if above.",
-            central=False,
-        ),
-        "medical": ClaimPart(
-            statement="Medical images have sharper labels than natural ones, and generalise worse at one dimension.",
-            untried="no medical images can be had here; 'unshaken explain label-sharpness intrinsic-dimension' "
-            "measures any folder of labelled images.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "11 data sets, 6 networks: penalties of FGSM correlate positively with K_F; d_data bounds d_repr",
-        "pilot": "16 pairs, one seed: r of the penalty at 2/255 with K_F 0.52, at its quantile 0.70; of the loss with "
-        "the dimension 0.59; d_repr below d_data in 16 of 16",
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "penalty.2.sharpness_999": ("Loss that FGSM adds, with label sharpness at its quantile", "correlation"),
-        "penalty.2.sharpness": ("The same, with the maximum", "correlation"),
-        "penalty.2.dimension": ("The same, with intrinsic dimension", "correlation"),
-        "loss.dimension": ("Test loss, with intrinsic dimension", "correlation"),
-        "loss.sharpness_999": ("Test loss, with label sharpness at its quantile", "correlation"),
-        "radius": ("Smallest change that fools, with 1 over label sharpness", "correlation"),
-        "bounded": ("Pairs whose representation has fewer dimensions than their data", "share"),
-        "slope": ("Slope of log loss against log number of images", "slope"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "Pairs of classes of two sources of small natural images are the data sets; none is medical.",
-        "One network of 19,000 parameters, trained for a few epochs, in the place of six of up to 134 million.",
-        "All pairs of images with different labels are compared, not some that a shuffle puts side by side, and the "
-        "formula is the publication's: its code takes pairs of equal labels.",
-        "Pixels are divided by 255, not by each image's maximum.",
-        "Pairs of one source share classes, so that the intervals of the correlations are somewhat too narrow.",
-    )
-    data: ClassVar[str] = "fashion-mnist"
-    model: ClassVar[str] = "conv-19k"
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "data": {
-            "source": "string", "classes": "string", "sharpness": "double", "sharpness_999": "double",
-            "dimension": "double", "twonn": "double", "n": "int32",
-        },
-        "representation": {"twonn": "double", "mle": "double"},
-        "radii": {"distance": "double", "correct": "bool"},
-    }  # fmt: skip
-    full: ClassVar[Mapping[str, Any]] = {"attacked": 600, "epochs": 16, "sweep": 4}
-
-    seeds: int = Field(3, ge=2, description="networks of each pair of classes")
+    seeds: int = Field(ge=2, description="networks of each pair of classes")
     other: Annotated[tuple[str, ...], PlusSeparated] = Field(
-        ("cifar10",), description="SPECs of further sources, joined by +; empty for none"
+        description="SPECs of further sources, joined by +; empty for none"
     )
-    pairs: int = Field(12, ge=4, description="pairs of classes of each source")
-    train: int = Field(1500, ge=30, description="training images of each pair")
-    test: PositiveInt = Field(600, description="test images of each pair at most")
-    sharp: int = Field(1000, ge=4, description="training images, half of each class, for the label sharpness")
-    attacked: PositiveInt = Field(200, description="test images that are attacked")
-    epochs: PositiveInt = Field(8, description="epochs of training")
-    sweep: NonNegativeInt = Field(1, description="pairs of each source that are also learned from fewer images")
+    pairs: int = Field(ge=4, description="pairs of classes of each source")
+    train: int = Field(ge=30, description="training images of each pair")
+    test: PositiveInt = Field(description="test images of each pair at most")
+    sharp: int = Field(ge=4, description="training images, half of each class, for the label sharpness")
+    attacked: PositiveInt = Field(description="test images that are attacked")
+    epochs: PositiveInt = Field(description="epochs of training")
+    sweep: NonNegativeInt = Field(description="pairs of each source that are also learned from fewer images")
     fractions: Annotated[tuple[float, ...], PlusSeparated] = Field(
-        (1 / 6, 1 / 3), description="shares of the training images of that sweep"
+        description="shares of the training images of that sweep"
     )
 
     @override

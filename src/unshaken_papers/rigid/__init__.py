@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide
+from unshaken.papers import Check, Paper, decide, row
 from unshaken.papers.effects import complement
 
 MAIN = 0.05
@@ -31,7 +30,7 @@ ALARMS, FLAGGED, ORDER = 0.05, 0.15, 0.01
 and batches, relative to it."""
 
 
-@register("rigid", reference="He et al. 2024, arXiv:2405.20112")
+@row(__file__)
 class RIGIDPaper(Paper):
     """Do the features of photos turn less under a slight noise than those of pictures like generated ones?
 
@@ -41,115 +40,17 @@ class RIGIDPaper(Paper):
     mechanism, not the accuracy.
     """
 
-    title: ClassVar[str] = "RIGID: A Training-free and Model-Agnostic Framework for Robust AI-Generated Image Detection"
-    claim: ClassVar[str] = (
-        "In the feature space of a vision foundation model real photos move less under a tiny noise than generated "
-        "images; a threshold on the cosine between clean and noisy features detects generated images without training, "
-        "for many generators and under corruptions."
-    )
-    summary: ClassVar[str] = (
-        "Features of photos move less under a slight noise than those of images with a generator's traces."
-    )
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "traces": ClaimPart(
-            statement="Real photos move less under a tiny noise than images with the traces of a generator.",
-            rule="Shown if, at lambda 0.05, the AUROC of photos at half the size and back (two ways), of few cosines, "
-            "and through an auto-encoder is above 0.5 for each, no score differs from 0 without noise, and none moves "
-            "by more than 1 % with order and batches; contradicted if one AUROC is below 0.5. The sign is fixed.",
-        ),
-        "trained-network": ClaimPart(
-            statement="Real photos move less than images that a trained network has drawn.",
-            rule="Shown if, at lambda 0.05, the AUROC of photos at half the size, brought back by the super-resolution "
-            "network of npm's @upscalerjs/default-model, is above 0.5; contradicted if below. Not tried where the "
-            "package is not installed.",
-        ),
-        "generated": ClaimPart(
-            statement="Real photos move less than generated images.",
-            rule="Shown if, at lambda 0.05, the AUROC of a small diffusion model's images is above 0.5, as they are "
-            "and through a JPEG file like the photos'; contradicted if one is below.",
-        ),
-        "large-generators": ClaimPart(
-            statement="The same holds, with the features of a vision foundation model, for many large generators.",
-            untried="neither the weights of DINOv2 nor images of such generators come in a package; needs both.",
-        ),
-        "threshold": ClaimPart(
-            statement="A threshold that keeps 95 % of real photos detects generated images.",
-            rule="The threshold is split-conformal: at the k-th smallest of n calibration scores, k = (n + 1) 0.95 "
-            f"rounded up. Shown if less than {FLAGGED:.0%} of other photos and of their JPEG copies are flagged, and "
-            "more than half of the images with each trace; contradicted if more than that of the former, or less than "
-            "5 % of the latter. Intervals leave out that the threshold itself hangs on few photos.",
-        ),
-        "recompression": ClaimPart(
-            statement="It withstands corruptions: all images once more through a JPEG file.",
-            rule="Shown if, at lambda 0.05 and with all sets at quality 90, the AUROC of each trace, and of the "
-            "super-resolution network's where it is there, is above 0.5; contradicted if one is below.",
-        ),
-        "other-corruptions": ClaimPart(
-            statement="It withstands blur and noise on real and generated images.",
-            rule="As for recompression, with all sets blurred (deviation 1 pixel), and with noise of deviation 0.02.",
-        ),
-        "drawn": ClaimPart(
-            statement="The same holds for images that are drawn from a law, without a photo.",
-            rule="Shown if, at lambda 0.05, the AUROC of 1/f noise is above 0.5; contradicted if below.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "AUROC 0.836 (AP 0.816) over ImageNet generators with DINOv2-L, second-hand; 0.31 to 0.91 by "
-        "generator and change in a re-implementation",
-        "auroc": {"noise-0": dict.fromkeys(STAND_INS, 0.5)},
-        "real_first": "no figure was published for such stand-ins",
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "auroc.noise-0.05.small-edm": ("Images of a small diffusion model", "AUROC"),
-        "auroc.noise-0.05.small-edm-jpeg75": ("The same through a JPEG file like the photos'", "AUROC"),
-        "stand_ins.*": ("Mean over five stand-ins for generated images", "AUROC"),
-        "auroc.noise-0.05.super-resolution": ("Photos drawn anew by a super-resolution network", "AUROC"),
-        "auroc.noise-0.05.auto-encoder": ("Photos through an auto-encoder", "AUROC"),
-        "auroc.noise-0.05.bicubic": ("Photos at half the size and back, bicubic", "AUROC"),
-        "corrupted.blur-1.bicubic": ("The same, and all images blurred", "AUROC"),
-        "auroc.noise-0.05.spectrum": ("1/f noise", "AUROC"),
-        "auroc.noise-0.05.jpeg95": ("JPEG copies of photos, a control", "AUROC"),
-        "flagged.jpeg95": ("JPEG copies flagged at a threshold for 5 % of photos", "share of images"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "A supervised backbone in the place of DINOv2, and made-up traits, a super-resolution network and a small "
-        "diffusion model in the place of large generators: the mechanism and the sign are tried, not the published "
-        "accuracy.",
-        "The backbone was probably trained on photos of these classes, perhaps on these photos.",
-        "An AUROC below 0.5 says that photos move more; the sign is fixed and never flipped.",
-    )
-    data: ClassVar[str] = "imagenet-sample"
-    model: ClassVar[str] = "imagenet:efficientnet-lite0"
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "moves": {"seed": "int64", "set": "string", "treatment": "string", "how": "string", "score": "double"},
-        "content": {"label": "int64", "brightness": "double", "contrast": "double", "detail": "double"},
-    }
-    """`moves`: one row a picture and way of changing it, `noise-0.05` (lambda in the paper's units) or `blur`.
-    `content`: mean and deviation of a photo's pixels, and the mean step from one to the next, in [0, 1]."""
-
-    photos: PositiveInt = Field(30, description="photos scored in each seed")
-    calibration: PositiveInt = Field(60, description="further photos that set the threshold in each seed")
-    seeds: PositiveInt = Field(3, description="groups of photos, each with noise of its own")
-    draws: PositiveInt = Field(3, description="noisy copies at lambda 0.05; one at all others")
+    photos: PositiveInt = Field(description="photos scored in each seed")
+    calibration: PositiveInt = Field(description="further photos that set the threshold in each seed")
+    seeds: PositiveInt = Field(description="groups of photos, each with noise of its own")
+    draws: PositiveInt = Field(description="noisy copies at lambda 0.05; one at all others")
     lambdas: tuple[NonNegativeFloat, ...] = Field(
-        (0.0, 0.02, MAIN, 0.2),
         description="deviations of the noise in units of ImageNet's, 0.226 of a [0, 1] pixel; as text 0+0.05",
     )
-    learned: PositiveInt = Field(200, description="further photos that the auto-encoder learns from")
-    coder_steps: PositiveInt = Field(300, description="in which it learns")
-    small: str = Field(
-        "cifar10", description="SPEC of small images that a generator learns from; empty for no such part"
-    )
-    generator_steps: PositiveInt = Field(500, description="in which it learns, 32 images each")
-
-    full: ClassVar[Mapping[str, Any]] = {
-        "photos": 60,
-        "calibration": 120,
-        "lambdas": (0.0, 0.01, 0.02, MAIN, 0.1, 0.2),
-        "coder_steps": 1000,
-        "generator_steps": 2000,
-    }
+    learned: PositiveInt = Field(description="further photos that the auto-encoder learns from")
+    coder_steps: PositiveInt = Field(description="in which it learns")
+    small: str = Field(description="SPEC of small images that a generator learns from; empty for no such part")
+    generator_steps: PositiveInt = Field(description="in which it learns, 32 images each")
 
     @field_validator("lambdas", mode="before")
     @classmethod

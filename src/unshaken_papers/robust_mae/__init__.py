@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide, in_every_seed, pilot, seeds_in
+from unshaken.papers import Check, Paper, decide, in_every_seed, row, seeds_in
 from unshaken.papers.effects import constant, unpaired
 
 SMALL = "small"
@@ -36,7 +35,7 @@ STEPS = ("0.5", "1", "2")
 LOW = (4, 8, 12)
 
 
-@register("robust-mae", reference="Huang et al. 2023, arXiv:2308.10315")
+@row(__file__)
 class RobustMaePaper(Paper):
     """Do prompts in the frequency domain make a trained network hold against attacks, and against which?
 
@@ -45,117 +44,18 @@ class RobustMaePaper(Paper):
     pretrained on pixels, on features, or not at all. With a model or data of one's own only the first part is run.
     """
 
-    title: ClassVar[str] = (
-        "Improving Adversarial Robustness of Masked Autoencoders via Test-time Frequency-domain Prompting"
-    )
-    claim: ClassVar[str] = (
-        "Transformers pretrained to rebuild pixels lean on medium and high frequencies and are the least robust of "
-        "their kind; adding, at test time, a learned prompt that occupies those frequencies, chosen by the nearest "
-        "cluster prototype, raises robustness and keeps clean accuracy, without touching weights."
-    )
-    summary: ClassVar[str] = "A frequency-domain prompt added to images raises a trained network's robustness."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "pixels-weakest": ClaimPart(
-            statement="Transformers pretrained to rebuild pixels are the least robust of their kind.",
-            rule="Shown if in every seed under PGD at 1/255 the one pretrained on pixels is less accurate than the "
-            "one pretrained on features, and than the one that was not pretrained (not paired); contradicted if "
-            "it is more accurate.",
-        ),
-        "pixels-high": ClaimPart(
-            statement="They lean on medium and high frequencies.",
-            rule=f"Shown if in every seed, with frequencies beyond {LOW[0]} bins removed, the one pretrained on "
-            "pixels loses more accuracy than the one pretrained on features (two paired differences, whose "
-            "intervals must be apart); contradicted if it loses less.",
-        ),
-        "gain": ClaimPart(
-            statement="A learned prompt on these frequencies, added at test time, raises robustness.",
-            rule=f"Shown if in every seed at eps {MOST} accuracy on the undefended network's PGD perturbations rises "
-            f"by more than {GAIN} ({MAIN}: 20 clusters, budget 0.1, here and in all parts); contradicted if it "
-            "falls.",
-        ),
-        "informed-attacks": ClaimPart(
-            statement="It does so against attacks that know of the prompts.",
-            rule=f"Shown if in every seed at eps {MOST} accuracy under the worst of all attacks, and under AutoAttack "
-            "through the prompts, is above that of the undefended network; contradicted if it is below.",
-        ),
-        "clean-kept": ClaimPart(
-            statement="Clean accuracy is kept.",
-            rule=f"Shown if in every seed it drops by less than {LOSS}; contradicted if by more.",
-        ),
-        "prototypes": ClaimPart(
-            statement="It is the learned prompt of the nearest cluster prototype that does it.",
-            rule=f"Shown if in every seed, on the undefended network's perturbations at eps {MOST}, prompts shuffled "
-            "between clusters and random ones of equal size are less accurate; contradicted if they are more "
-            "accurate.",
-        ),
-        "masked-autoencoder": ClaimPart(
-            statement="It does so for masked autoencoders.",
-            untried="prompts are learned for a small convolutional network; needs one pretrained to rebuild pixels.",
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "robust accuracy 'clearly' better with clean accuracy kept (abstract, no figures known); pixel "
-        "pretraining 11.5 points below the others under PGD (ViT-B, ImageNet)",
-        **pilot(
-            "undefended.clean 0.80, undefended.white_box.0.04 0.206, k20-b0.1.clean 0.788, k20-b0.1.unaware.0.04 "
-            "0.606, k20-b0.1.adaptive.0.04 0.496, k20-b0.3.clean 0.786, k20-b0.3.unaware.0.04 0.694, "
-            "k20-b0.3.adaptive.0.04 0.524",
-            "seed0",
-        ),
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "seed*.k20-b0.1.gain.unaware.0.04": ("Gain under attacks that do not know the prompts", "accuracy"),
-        "seed*.k20-b0.1.gain.worst.0.04": ("Gain under the worst of all attacks", "accuracy"),
-        "seed*.confirmed.gain": ("Gain under AutoAttack, which knows the prompts", "accuracy"),
-        "seed*.undefended.white_box.0.04": ("No prompts, under PGD", "accuracy"),
-        "seed*.k20-b0.1.unaware.0.04": ("Prompts, under PGD made without them", "accuracy"),
-        "seed*.random.unaware.0.04": ("Random prompts of equal size, under PGD made without them", "accuracy"),
-        "seed*.k20-b0.1.worst.0.04": ("Prompts, worst of all attacks", "accuracy"),
-        "seed*.undefended.clean": ("No prompts, clean images", "accuracy"),
-        "seed*.k20-b0.1.clean": ("Prompts, clean images", "accuracy"),
-        "seed*.pretraining.pixels_minus_features.pgd-1": (
-            "Pretrained on pixels minus on features, PGD at 1/255",
-            "accuracy",
-        ),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "Attacks are in linf at 0.04 where nothing else is said.",
-        "The network behind the prompts is a small convolutional one; the published models are masked autoencoders.",
-        "Features to rebuild are those of a small convolutional network that learned the classes, and may lean on high "
-        "frequencies itself.",
-        "Intervals are over images; every part is judged in each seed.",
-        "Clusters, mask radius (an eighth of the height), optimizer and budgets are specified here, for lack of "
-        "published code; the budget of 0.1 was chosen on a trial run over other images.",
-    )
-    data: ClassVar[str] = "fashion-mnist"
-    model: ClassVar[str] = SMALL
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "selection": {"cluster": "int32", "commonest": "bool"},
-        "clusters": {"images": "int64", "purity": "double"},
-        "energy": {"radius": "double", "share": "double"},
-        "heat": {"row": "int32", "column": "int32", "error": "double"},
-        "left_out": {"reason": "string"},
-    }
-    """`selection`: the cluster of each image, and whether its commonest class is the image's own. `energy`: the share
-    of a perturbation's energy inside each radius. `heat`: the error under noise of one frequency."""
-
-    full: ClassVar[Mapping[str, Any]] = {
-        "train": 8000, "test": 500, "confirm": 150, "queries": 2000,
-        "vit_train": 4000, "vit_test": 600, "pretrain": 16, "tune": 8,
-    }  # fmt: skip
-
-    seeds: PositiveInt = Field(3, description="networks of each kind")
-    train: PositiveInt = Field(4000, description="training images")
-    test: PositiveInt = Field(200, description="test images")
-    epochs: PositiveInt = Field(4, description="of the network's training")
-    steps: PositiveInt = Field(20, description="of PGD")
-    confirm: PositiveInt = Field(60, description="test images that AutoAttack and 50 steps are tried on")
-    queries: PositiveInt = Field(1000, description="of Square within AutoAttack")
-    comparison: str = Field("cifar10", description="data of the three transformers; empty leaves them out")
-    vit_train: PositiveInt = Field(1500, description="their training images")
-    vit_test: PositiveInt = Field(200, description="their test images")
-    pretrain: NonNegativeInt = Field(5, description="epochs of rebuilding; 0 leaves the three transformers out")
-    tune: PositiveInt = Field(4, description="epochs in which they learn the classes")
+    seeds: PositiveInt = Field(description="networks of each kind")
+    train: PositiveInt = Field(description="training images")
+    test: PositiveInt = Field(description="test images")
+    epochs: PositiveInt = Field(description="of the network's training")
+    steps: PositiveInt = Field(description="of PGD")
+    confirm: PositiveInt = Field(description="test images that AutoAttack and 50 steps are tried on")
+    queries: PositiveInt = Field(description="of Square within AutoAttack")
+    comparison: str = Field(description="data of the three transformers; empty leaves them out")
+    vit_train: PositiveInt = Field(description="their training images")
+    vit_test: PositiveInt = Field(description="their test images")
+    pretrain: NonNegativeInt = Field(description="epochs of rebuilding; 0 leaves the three transformers out")
+    tune: PositiveInt = Field(description="epochs in which they learn the classes")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, decide, seeds_in
+from unshaken.papers import Check, Paper, decide, row, seeds_in
 from unshaken.papers.effects import across_seeds
 
 SMALL = "small-vit"
@@ -30,12 +29,9 @@ FITTED = 0.05
 """The plain network fits its training images if it classifies this share more of them right than of test images."""
 MEASURES = ("overfocus", "entropy", "stability", "adl", "surviving")
 """What is measured of the attention to each image in each layer; `stability` compares it with the clean image."""
-PILOT = (
-    "small transformers trained from scratch, one seed: plain clean 0.525, corrupted 0.337; TAP and ADL 0.500, 0.319"
-)
 
 
-@register("token-attention", reference="Guo et al. 2023, arXiv:2303.11126")
+@row(__file__)
 class TokenAttentionPaper(Paper):
     """Do token-aware pooling and attention diversification make a vision transformer hold against corruptions?
 
@@ -44,105 +40,16 @@ class TokenAttentionPaper(Paper):
     is trained on only.
     """
 
-    title: ClassVar[str] = "Robustifying Token Attention for Vision Transformers"
-    claim: ClassVar[str] = (
-        "Vision transformers attend to very few tokens, and that attention changes under corruption; averaging each "
-        "token's neighbourhood before attention (TAP) and penalising tokens that all attend to the same places (ADL) "
-        "lower the error under common corruptions and raise clean accuracy slightly."
-    )
-    summary: ClassVar[str] = "Pooling tokens and diversifying attention lower a transformer's error under corruption."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "corrupted": ClaimPart(
-            statement="TAP and ADL together lower the error under common corruptions.",
-            rule="Trained from scratch: shown if over the seeds they raise the accuracy under corruptions (mean of "
-            "noise, blur and contrast at three severities) over plain training; contradicted if they lower it.",
-        ),
-        "clean": ClaimPart(
-            statement="TAP and ADL together raise the accuracy on clean images slightly.",
-            rule="Trained from scratch: shown if over the seeds clean accuracy rises over plain training; contradicted "
-            "if it falls.",
-        ),
-        "diversified": ClaimPart(
-            statement="ADL keeps tokens from all attending to the same places.",
-            rule="Shown if in every seed training with ADL, alone and with TAP, lowers both the ADL of test images and "
-            "overfocus below those of plain training, means over layers.",
-        ),
-        "overfocus": ClaimPart(
-            statement="Vision transformers attend to very few tokens.",
-            rule="Shown if over the seeds the most attended token of the plain network gets more than the threshold of "
-            "ADL, twice an even share, mean over layers; contradicted if less.",
-            central=False,
-        ),
-        "stable": ClaimPart(
-            statement="Attention changes under corruption, and less so with TAP and ADL.",
-            rule="Shown if over the seeds attention to corrupted images is more similar to that of clean ones than "
-            "after plain training, mean of noise, blur and contrast, and its entropy is no higher: even attention is "
-            "stable for free. Contradicted if it is less similar.",
-            central=False,
-        ),
-        "capacity": ClaimPart(
-            statement="The gain is not that of a larger network.",
-            rule="Not tried with a model of one's own. Shown if over the seeds the accuracy under corruptions with TAP "
-            "and ADL is above that of a plain network with as many weights; contradicted if below.",
-            central=False,
-        ),
-        "continued": ClaimPart(
-            statement="TAP and ADL also help where a network that is trained already is trained on.",
-            rule="Not tried with a model of one's own, where it is what all other parts are judged on. Shown if over "
-            "the seeds they raise the accuracy under corruptions over as many plain epochs; contradicted if they lower "
-            "it.",
-            central=False,
-        ),
-        "imagenet": ClaimPart(
-            statement="On ImageNet-C the two lower the mCE of FAN by 2.4, and help on ImageNet-A, -R and -P.",
-            untried="Needs a large network, ImageNet and its variants.",
-            central=False,
-        ),
-        "segmentation": ClaimPart(
-            statement="TAP and ADL help segmentation under corruption and bad weather.",
-            untried="No network here segments images.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "FAN-B-Hybrid with both: ImageNet 84.3 %, mCE 43.7; against plain +0.4 points, mCE -2.4",
-        "pilot": PILOT,
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "over_seeds.tap+adl.corrupted": ("Corrupted images, gain by TAP and ADL", "accuracy"),
-        "over_seeds.tap+adl.clean": ("Clean images, gain by TAP and ADL", "accuracy"),
-        "over_seeds.tap.corrupted": ("Corrupted images, gain by TAP alone", "accuracy"),
-        "over_seeds.adl.corrupted": ("Corrupted images, gain by ADL alone", "accuracy"),
-        "seed*.plain.corrupted.mean": ("Corrupted images, plain training", "accuracy"),
-        "seed*.tap+adl.corrupted.mean": ("Corrupted images, TAP and ADL", "accuracy"),
-        "seed*.plain.attention.overfocus": ("Overfocus of attention, plain training", "times even attention"),
-        "seed*.tap+adl.attention.overfocus": ("Overfocus of attention, TAP and ADL", "times even attention"),
-        "seed*.plain.attention.adl": ("ADL of test images, plain training", "loss"),
-        "seed*.tap+adl.attention.adl": ("ADL of test images, TAP and ADL", "loss"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "Small transformers with a class token, which pooling passes by, trained on few images and for few epochs.",
-        "In networks that are trained already, pooling begins near the network as it was (identity=4).",
-    )
-    data: ClassVar[str] = "cifar10"
-    model: ClassVar[str] = SMALL
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "attention": {"layer": "int32", **dict.fromkeys(MEASURES, "double")},
-        "scales": {"layer": "int32", "scale": "int32", "share": "double"},
-    }
-
-    train: PositiveInt = Field(3000, description="training images")
-    test: PositiveInt = Field(600, description="test images")
-    epochs: PositiveInt = Field(6, description="of training from scratch")
-    tune: PositiveInt = Field(1, description="epochs of each continuation")
-    rate: PositiveFloat = Field(1e-3, description="largest learning rate of the continuations")
-    weight: NonNegativeFloat = Field(1.0, description="of ADL")
-    threshold: NonNegativeFloat = Field(2.0, description="of ADL, in units of even attention")
-    identity: NonNegativeFloat = Field(4.0, description="of TAP in continuations: added to the logit of the token")
-    seeds: PositiveInt = Field(3, description="seeds of training")
-    looked: PositiveInt = Field(100, description="test images whose attention is looked at")
-
-    full: ClassVar[Mapping[str, Any]] = {"train": 10_000, "test": 4000, "epochs": 12, "tune": 2, "looked": 300}
+    train: PositiveInt = Field(description="training images")
+    test: PositiveInt = Field(description="test images")
+    epochs: PositiveInt = Field(description="of training from scratch")
+    tune: PositiveInt = Field(description="epochs of each continuation")
+    rate: PositiveFloat = Field(description="largest learning rate of the continuations")
+    weight: NonNegativeFloat = Field(description="of ADL")
+    threshold: NonNegativeFloat = Field(description="of ADL, in units of even attention")
+    identity: NonNegativeFloat = Field(description="of TAP in continuations: added to the logit of the token")
+    seeds: PositiveInt = Field(description="seeds of training")
+    looked: PositiveInt = Field(description="test images whose attention is looked at")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

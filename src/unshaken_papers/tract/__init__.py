@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.core.registry import register
-from unshaken.papers import Check, ClaimPart, Paper, PlusSeparated, decide, seeds_in
+from unshaken.papers import Check, Paper, PlusSeparated, decide, row, seeds_in
 from unshaken.papers.effects import across_seeds, values_of
 
 CNN = "cnn"
@@ -25,7 +24,7 @@ NOISE_LOST = 0.02
 Rates = Annotated[tuple[PositiveFloat, ...], PlusSeparated]
 
 
-@register("tract", reference="Petersen et al. 2024, arXiv:2410.23970")
+@row(__file__)
 class TrActPaper(Paper):
     """Does a first layer with the TrAct gradient learn in fewer epochs?
 
@@ -34,110 +33,16 @@ class TrActPaper(Paper):
     one's own, an architecture by name, is trained from scratch in the place of the CNN.
     """
 
-    title: ClassVar[str] = "TrAct: Making First-layer Pre-Activations Trainable"
-    claim: ClassVar[str] = (
-        "With the first layer's weight gradient replaced by that of a least-squares step on its pre-activations, "
-        "networks need 1.25 to 4 times fewer epochs to the same accuracy."
-    )
-    summary: ClassVar[str] = "Training a first layer by its pre-activations needs fewer epochs to the same accuracy."
-    parts: ClassVar[Mapping[str, ClaimPart]] = {
-        "epochs": ClaimPart(
-            statement="Networks reach the accuracy of plain training in 1.25 to 4 times fewer epochs.",
-            rule="Each arm at the learning rate of its sweep that is best on other test images, the epochs to A, the "
-            "plain run's final accuracy less 2 points: shown if over the seeds the network needs fewer "
-            "with TrAct (ratio above 1); contradicted if more.",
-        ),
-        "accuracy": ClaimPart(
-            statement="Networks end at an accuracy at least as high as by plain training.",
-            rule="Shown if over the seeds the final accuracy of the network is higher with TrAct, each "
-            "arm at its best learning rate; contradicted if lower.",
-        ),
-        "transformers": ClaimPart(
-            statement="The same holds of vision transformers that are trained with Adam.",
-            rule="Shown if over the seeds the small ViT needs fewer epochs to A, and ends at a higher accuracy; "
-            "contradicted if it needs more, or ends lower. Not tried with `vit_epochs=0`.",
-            central=False,
-        ),
-        "optimisers": ClaimPart(
-            statement="The same holds of convolutional networks that are trained with Adam.",
-            rule="Shown if over the seeds the network trained with Adam in the place of SGD needs fewer epochs to A, "
-            "and ends at a higher accuracy; contradicted if it needs more, or ends lower.",
-            central=False,
-        ),
-        "large-networks": ClaimPart(
-            statement="The same holds of ResNets and of ImageNet.",
-            untried="Needs ResNets, and a hundred epochs and more.",
-            central=False,
-        ),
-        "time": ClaimPart(
-            statement="Training takes less time.",
-            rule="Of the network that is trained with SGD, seconds to A: epochs to A times the processor time of the "
-            "median epoch's steps, which other work on the machine does not lengthen. Shown if over the seeds TrAct "
-            "needs fewer (ratio above 1); contradicted if more.",
-            central=False,
-        ),
-    }
-    expected: ClassVar[Mapping[str, Any]] = {
-        "published": "1.25 to 4 times fewer epochs over ResNets and ViTs (abstract)",
-        "cnn": {
-            "seed0": {
-                "speed_up": "1.33 (pilot, lr 0.2)",
-                "final": {"plain": "0.502 (pilot)", "tract": "0.544 (pilot)"},
-            },
-            "seed1": {
-                "speed_up": "1.57 (pilot, lr 0.2)",
-                "final": {"plain": "0.493 (pilot)", "tract": "0.541 (pilot)"},
-            },
-        },
-    }
-    headline: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "cnn.seed*.speed_up": ("Times fewer epochs to the same accuracy", "ratio"),
-        "cnn.seed*.time_speed_up": ("Times fewer processor seconds to it", "ratio"),
-        "cnn-adam.seed*.speed_up": ("Times fewer epochs, with Adam", "ratio"),
-        "transformer.seed*.speed_up": ("Times fewer epochs, ViT with Adam", "ratio"),
-        "cnn.seed*.final.tract_minus_plain": ("Final accuracy, TrAct minus plain", "accuracy"),
-        "cnn-adam.seed*.final.tract_minus_plain": ("The same, with Adam", "accuracy"),
-        "transformer.seed*.final.tract_minus_plain": ("The same, ViT with Adam", "accuracy"),
-        "cnn.seed*.final.plain": ("Final accuracy, plain", "accuracy"),
-        "cnn.seed*.noise.plain": ("Under noise of deviation 0.08, plain", "accuracy"),
-        "cnn.seed*.noise.tract": ("Under noise of deviation 0.08, TrAct", "accuracy"),
-    }
-    differs: ClassVar[Sequence[str]] = (
-        "A CNN of 38,000 parameters and a ViT of 142,000, few images and few epochs.",
-        "Accuracy under noise and low contrast is not part of the claim.",
-    )
-    data: ClassVar[str] = "cifar10"
-    model: ClassVar[str] = CNN
-    tables: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "epochs": {
-            "arch": "string",
-            "arm": "string",
-            "lr": "double",
-            "seed": "int64",
-            "epoch": "int64",
-            "right": "int64",
-            "images": "int64",
-            "choosing": "int64",
-            "chosen_from": "int64",
-            "processor_seconds": "double",
-        }
-    }
-
-    train: PositiveInt = Field(4000, description="training images, a stratified subset")
-    test: PositiveInt = Field(2000, description="test images")
-    choosing: PositiveInt = Field(1000, description="further test images, on which learning rates are chosen")
-    epochs: PositiveInt = Field(8, description="of each run")
-    seeds: PositiveInt = Field(3, description="runs of each arm at its best learning rate")
-    rates: Rates = Field((0.2, 0.4), description="learning rates of the sweep, SGD; as text 0.1+0.2", min_length=1)
-    adam_rates: Rates = Field((3e-3, 1e-2), description="the same, Adam", min_length=1)
-    ridge: PositiveFloat = Field(0.1, description="lambda")
-    vit_epochs: NonNegativeInt = Field(6, description="of a small ViT with Adam; 0 for none")
-    vit_rates: Rates = Field((1e-3, 3e-3), description="learning rates of its sweep", min_length=1)
-
-    full: ClassVar[Mapping[str, Any]] = {
-        "train": 6000, "test": 5000, "choosing": 2500, "epochs": 10, "seeds": 5, "vit_epochs": 8,
-        "rates": (0.2, 0.4, 0.8), "adam_rates": (1e-3, 3e-3, 1e-2, 3e-2), "vit_rates": (1e-3, 3e-3, 1e-2),
-    }  # fmt: skip
+    train: PositiveInt = Field(description="training images, a stratified subset")
+    test: PositiveInt = Field(description="test images")
+    choosing: PositiveInt = Field(description="further test images, on which learning rates are chosen")
+    epochs: PositiveInt = Field(description="of each run")
+    seeds: PositiveInt = Field(description="runs of each arm at its best learning rate")
+    rates: Rates = Field(description="learning rates of the sweep, SGD; as text 0.1+0.2", min_length=1)
+    adam_rates: Rates = Field(description="the same, Adam", min_length=1)
+    ridge: PositiveFloat = Field(description="lambda")
+    vit_epochs: NonNegativeInt = Field(description="of a small ViT with Adam; 0 for none")
+    vit_rates: Rates = Field(description="learning rates of its sweep", min_length=1)
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
