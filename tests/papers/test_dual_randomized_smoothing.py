@@ -10,9 +10,9 @@ from scipy.special import ndtri
 from scipy.stats import beta
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
 from unshaken_papers.dual_randomized_smoothing.polls import Polls
@@ -180,4 +180,4 @@ def test_three_networks_of_ones_own(small, tmp_path):
 
 
 def test_the_row_is_found_by_its_name():
-    assert find_method("dual-randomized-smoothing").cls is DualRandomizedSmoothingPaper
+    assert find_row("dual-randomized-smoothing") is DualRandomizedSmoothingPaper

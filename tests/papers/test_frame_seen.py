@@ -34,14 +34,14 @@ def test_a_row_that_shows_training_images_says_so(finished):
     assert "s0.photos-0.erm.test" not in result.provenance["seen"]
     (sentence,) = result.seen_in_training
     assert "networks of this run learned from" in sentence
-    assert f"**Seen in training.** {sentence}" in page_of(result, [], "link.json")
+    assert f"**Seen in training.** {sentence}" in page_of(result, [])
 
 
 def test_a_row_of_disjoint_images_says_nothing(finished):
     result = finished("dverge").result
     assert result.seen_in_training == ()
     assert "seen" not in result.provenance
-    assert "Seen in training" not in page_of(result, [], "link.json")
+    assert "Seen in training" not in page_of(result, [])
 
 
 @pytest.mark.parametrize(

@@ -121,14 +121,15 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], *, outdated: boo
         "",
         MARK,
         "",
-        f"**Claim.** {result.claim}",
-        "",
+        *([f"![Measured figures with their intervals]({PICTURE})", ""] if figures else []),
         verdict,
+        "",
+        f"**Claim.** {result.claim}",
         "",
         *(text for sentence in result.seen_in_training for text in (f"**Seen in training.** {sentence}", "")),
         *([OUTDATED, ""] if outdated else []),
         *_parts(result),
-        *_figures(result, figures),
+        *_figures(figures),
         "## What differs from the paper",
         "",
         f"- Here: data `{result.data}`, model `{result.model}`, seed {result.seed}, {_scale(result)}.",
@@ -176,7 +177,7 @@ def _counted(result: PaperResult) -> str:
 
 
 def _parts(result: PaperResult) -> list[str]:
-    """Each part of the claim with its rule, its outcome and what was met; the rule alone in results of old."""
+    """Each part of the claim with its outcome, and folded away its rule and what was met; of old results the rule."""
     if not result.parts:
         rule = f"**Rule**, written before the run. {result.expected.get('rule', 'None was stated.')}"
         return [rule, "", *(f"- {_met(check)}: {check.words}" for check in result.checks), ""]
@@ -184,12 +185,17 @@ def _parts(result: PaperResult) -> list[str]:
     for number, part in enumerate(result.parts, 1):
         beside = "" if part.central else " (beside the title's claim)"
         lines.append(f"{number}. {part.statement} **{str(part.outcome).capitalize()}**{beside}.")
-        why = f"Not tried: {part.untried}" if part.untried else f"Rule: {part.rule}"
-        lines.append(f"   {why}")
-        if part.smallest is not None:
-            lines.append(f"   A value of {short(part.smallest)} would have been shown in four of five repetitions.")
-        own = [check for check in result.checks if check.part == part.name]
-        lines += ["", *(f"   - {_met(check)}: {check.words}" for check in own), ""]
+        if part.untried:
+            inner = [f"Not tried: {part.untried}", ""]
+        else:
+            own = [check for check in result.checks if check.part == part.name]
+            power = f"A value of {short(part.smallest or 0)} would have been shown in four of five repetitions."
+            inner = [
+                *("", "<details><summary>The rule, and what was met</summary>", "", f"Rule: {part.rule}"),
+                *([power] if part.smallest is not None else []),
+                *("", *(f"- {_met(check)}: {check.words}" for check in own), "", "</details>", ""),
+            ]
+        lines += [f"{' ' * len(f'{number}. ')}{line}".rstrip() for line in inner]
     when = {
         True: "Parts, rules and settings are as they stood before the first row.",
         False: "Parts or rules were written anew after the run; its figures are as they were.",
@@ -201,13 +207,11 @@ def _met(check: Check) -> str:
     return "held" if check.holds else "**shows the opposite**" if check.opposed else "did not hold"
 
 
-def _figures(result: PaperResult, figures: Sequence[PageFigure]) -> list[str]:
+def _figures(figures: Sequence[PageFigure]) -> list[str]:
     if not figures:
         return []
     lines = [
         "## Figures",
-        "",
-        f"![Measured figures with their intervals]({PICTURE})",
         "",
         "| figure | measured | interval | n | unit | expected |",
         "|---|---|---|---|---|---|",
