@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_bands
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.measure.robustness.fairness import signed_gap
 from unshaken.papers import run_paper
@@ -11,6 +12,11 @@ from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.accuracy_disparity import AccuracyDisparityPaper
 from unshaken_papers.accuracy_disparity.linear import best_threshold
+
+TINY = Tiny(
+    make=make_bands,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.001):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
+from tests.papers.tiny import Tiny, make_faint_tints
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition, Part
 from unshaken.core.registry import find_method
@@ -19,6 +21,11 @@ from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 from unshaken_papers.adaptive_smoothing import AdaptiveSmoothingPaper
 from unshaken_papers.adaptive_smoothing.figures import Figures, chosen_of
+
+TINY = Tiny(
+    make=partial(make_faint_tints, train=180, test=70),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def value(v):

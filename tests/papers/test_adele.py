@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_rows
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.masks import overlap_counts
 from unshaken.harden.engine.recipe import Epoch
@@ -18,6 +19,11 @@ from unshaken_papers.adele.experiment import LOOKS, STEPS
 from unshaken_papers.adele.figures import change
 from unshaken_papers.adele.nets import WatchMasks, unet
 from unshaken_papers.adele.scenes import draw_scenes, spoil_masks
+
+TINY = Tiny(
+    make=make_rows,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_rows, untrained_cnn
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
@@ -18,6 +19,12 @@ from unshaken_papers.coco_o.experiment import arms_of
 from unshaken_papers.coco_o.figures import correlation, line_through
 from unshaken_papers.coco_o.nets import jitter_style
 from unshaken_papers.coco_o.scenes import GAP, box_table, draw_scenes
+
+TINY = Tiny(
+    make=make_rows,
+    model=untrained_cnn(4),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

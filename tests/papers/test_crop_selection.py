@@ -3,6 +3,7 @@ import types
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny
 from unshaken.core.errors import ModelError
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
@@ -12,6 +13,12 @@ from unshaken.store.run_dir import RunDir
 from unshaken_papers.crop_selection import CropSelectionPaper
 from unshaken_papers.crop_selection.figures import Sides
 from unshaken_papers.crop_selection.nets import RandomWindows, windows
+
+TINY = Tiny(
+    make=lambda folder: "demo",
+    model=lambda folder: "demo:standard",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SMALL = ("cifar10", "against_plain")
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.harden.defences.multi_resolution import MultiResolution, widened
@@ -17,6 +18,12 @@ from unshaken.papers.claim import Outcome, is_reproduced, judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.crossmax_ensemble import CrossMaxPaper
 from unshaken_papers.crossmax_ensemble.experiment import reached
+
+TINY = Tiny(
+    make=make_tints,
+    patches={"unshaken.attack.ensembles.autoattack.EOT": 3},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.special import ndtri
 from scipy.stats import beta
 
+from tests.papers.tiny import Tiny, make_faint_tints
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
@@ -16,6 +18,11 @@ from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
 from unshaken_papers.dual_randomized_smoothing.polls import Polls
+
+TINY = Tiny(
+    make=partial(make_faint_tints, train=240, brighter=120),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

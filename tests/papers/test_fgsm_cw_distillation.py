@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.fgsm_cw_distillation import GRID, DistillationPaper
+
+TINY = Tiny(
+    make=partial(make_tints, classes=6),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

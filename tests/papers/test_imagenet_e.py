@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny
 from unshaken.core import Batch, Classifier, View
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.measured import Nested
@@ -16,6 +17,12 @@ from unshaken.store.run_dir import RunDir
 from unshaken_papers.imagenet_e import EDITS, NETS, ImageNetEPaper
 from unshaken_papers.imagenet_e.experiment import Objects, can_edit, other_photos, show
 from unshaken_papers.imagenet_e.figures import COMPARED
+
+TINY = Tiny(
+    make=lambda folder: "demo",
+    model=lambda folder: "demo:standard|demo:robust|demo:standard",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 PAIRS = [f"{one}_{other}" for one, other in COMPARED]
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_bands
+from unshaken.attack import CarliniWagner
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.measure.detection.ranking import auroc
@@ -16,9 +18,19 @@ from unshaken.papers.roles import Roles
 from unshaken.papers.run import flat
 from unshaken_papers.mahalanobis import MahalanobisPaper
 from unshaken_papers.mahalanobis.choice import Pair, choose, regressed
+from unshaken_papers.mahalanobis.experiment import ATTACKS, Budget
 from unshaken_papers.mahalanobis.figures import added, measured
 from unshaken_papers.mahalanobis.images import noisy_as, redrawn
 from unshaken_papers.mahalanobis.rules import PAIRS
+
+SHORT_CW = Budget(CarliniWagner(steps=20, search_steps=1, initial_c=1.0, step_size=0.05, polish=0), "l2", 10.0)
+"""Carlini and Wagner's attack in few and large steps."""
+
+TINY = Tiny(
+    make=make_bands,
+    patches={"unshaken_papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

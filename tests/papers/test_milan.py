@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.datasets import Split
 from unshaken_papers.milan import MARK, MilanPaper
@@ -20,6 +21,11 @@ from unshaken_papers.milan.grammar import (
     synthetic_units,
 )
 from unshaken_papers.milan.marks import glyphs, probing_set, random_marks, stamped, training_marks
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import ParameterError
 from unshaken.harden.surgery.surgery import body_of
 from unshaken.models.networks.convolutions import PlainConvs
@@ -19,6 +20,11 @@ from unshaken.store.run_dir import RunDir
 from unshaken_papers.robust_weight_signatures import RobustWeightSignaturesPaper
 from unshaken_papers.robust_weight_signatures.figures import mean_of
 from unshaken_papers.robust_weight_signatures.nets import half_of
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_faint_tints
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency
@@ -22,6 +23,12 @@ from unshaken.papers.record import Record
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.rrcm import RRCMPaper
 from unshaken_papers.rrcm.experiment import Experiment, counted
+
+TINY = Tiny(
+    make=make_faint_tints,
+    wall_times=("seconds",),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

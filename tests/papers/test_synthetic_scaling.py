@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import ParameterError
 from unshaken.measure import fit_temperature
 from unshaken.papers import run_paper
@@ -17,6 +19,11 @@ from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.synthetic_scaling import SyntheticScalingPaper
 from unshaken_papers.synthetic_scaling.experiment import fit_generator, generate, joined
+
+TINY = Tiny(
+    make=partial(make_tints, brighter=15),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.harden.recipes.architecture.tap import add_token_pooling
 from unshaken.measure import ALEXNET_ERROR, BENCHMARK, corruption_error
@@ -19,6 +20,11 @@ from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.token_attention import TokenAttentionPaper
 from unshaken_papers.token_attention.nets import WiderViT
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
@@ -25,6 +26,11 @@ from unshaken.store.run_dir import RunDir
 from unshaken_papers.tract import ARMS, TrActPaper
 from unshaken_papers.tract.figures import median_seconds, speed
 from unshaken_papers.tract.nets import CountedCropFlip, small_cnn
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

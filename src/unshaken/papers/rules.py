@@ -50,11 +50,12 @@ class Rule(BaseModel):
 
 
 class _Bound(float):
-    """A bound in prose: `{0.above}` as short as it can be, `{0.above:-}` with the other sign, else as of a float."""
+    """A bound in prose: `{0.above}` as short as it can be, `{0.above:.0%}` as of a float, a `-` for the other sign."""
 
     @override
     def __format__(self, how: str) -> str:
-        return f"{-self:g}" if how == "-" else super().__format__(how or "g")
+        number = -self if how.startswith("-") else float(self)
+        return format(number, how.removeprefix("-") or "g")
 
 
 class _InWords:
@@ -121,7 +122,7 @@ def apply_rules(
 
 
 def _checks(part: str, rule: Rule, view: Nested, words: Mapping[str, str]) -> Iterator[Check]:
-    found = list(_matches(view, rule.figure.split(".")))
+    found = [(names, figure) for names, figure in _matches(view, rule.figure.split(".")) if figure is not None]
     if not found and not rule.optional:
         raise KeyError(rule.figure)
     if rule.over_seeds and found:

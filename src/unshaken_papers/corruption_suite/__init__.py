@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
-from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers import Paper, PlusSeparated, row
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -29,8 +27,6 @@ JUDGED = (1, 3, 5)
 """Severities between which the error must rise; those in between differ little, and photos have these alone."""
 NETS: Mapping[str, tuple[str, ...]] = {"plain": (), "noise": ("noise:sd=0.1,least=0",)}
 """Network to the recipes that are added to its training: none, or Gaussian noise of a deviation drawn from 0 to 0.1."""
-APART = 0.02
-"""How much more the seen kind of corruption must gain than another."""
 
 
 @row(__file__)
@@ -50,33 +46,3 @@ class CorruptionSuitePaper(Paper):
     photo_nets: Annotated[tuple[str, ...], PlusSeparated] = Field(
         description="SPECs of the pretrained networks, from the smallest to the largest",
     )
-
-    @override
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        checks = []
-        for group in GROUPS:
-            for low, high in pairwise(JUDGED):
-                words = f"{group}: error of plain networks at severity {high} minus {low}"
-                checks.append(decide("severity", words, measured["rise"][group][str(high)]))
-        gain, less = measured["gain"], measured["noise_gains_more_than"]
-        checks.append(decide("noise", "error under noise, plain training minus training with noise", gain["noise"]))
-        for group in [g for g in GROUPS if g != "noise"]:
-            words = f"gain under noise minus gain under {group}"
-            checks.append(decide("by-kind", words, less[group], above=APART, opposed_below=0.0))
-        checks.append(decide("mean", "mean error, plain training minus training with noise", gain["mean"]))
-        if "c_bar" in gain:  # not in results of before this part was tried
-            words = "mean error over C-bar, plain training minus training with noise"
-            checks.append(decide("other-kinds", words, gain["c_bar"]))
-        if "photos" in measured:
-            checks += self._photos(measured["photos"])
-        return checks
-
-    def _photos(self, photos: Mapping[str, Any]) -> list[Check]:
-        """What the pretrained networks are judged by."""
-        words = "mean error on corrupted photos, the smallest network minus the largest"
-        checks = [decide("larger", words, photos["lowered"])]
-        for group in GROUPS:
-            for low, high in pairwise(JUDGED):
-                words = f"photos, {group}: error at severity {high} minus {low}"
-                checks.append(decide("photos", words, photos["rise"][group][str(high)]))
-        return checks

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import Field, PositiveInt
-from typing_extensions import override
 
-from unshaken.papers import Check, Paper, decide, row
+from unshaken.papers import Paper, row
 
 CONDITIONAL, CONTROL, POOLED = "conditional", "control", "pooled"
 CONDITIONS: Mapping[str, tuple[str, int]] = {
@@ -36,12 +34,3 @@ class CrlNetPaper(Paper):
     pairs: PositiveInt = Field(description="pairs of a step")
     episodes: PositiveInt = Field(description="episodes of each condition")
     seeds: int = Field(description="trainings and draws of episodes", ge=2)
-
-    @override
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        over, words = measured["over"], "accuracy on hard queries, head minus"
-        return [
-            decide("conditioning", f"{words} control", over[CONTROL]["hard"]),
-            decide("head", f"{words} pooled cosine", over[POOLED]["hard"]),
-            decide("harder", "accuracy of the pooled cosine, clean minus hard queries", measured["drop"][POOLED]),
-        ]

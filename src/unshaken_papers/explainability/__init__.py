@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, decide, row
+from unshaken.papers import Paper, row
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "standard": (),
@@ -33,8 +33,6 @@ BEST = ("gradcam", "rise")
 CONTROLS = ("random-map", "edge-detector", "centre-point")
 CORRUPTIONS: Mapping[str, int] = {"gaussian_noise": 3, "defocus_blur": 3, "contrast": 1}
 """Corruption to its severity."""
-NEAR = 0.02
-"""Share of the map by which AdvProp's must exceed that of standard training to count as more explainable."""
 
 
 def name_of(method: str) -> str:
@@ -57,24 +55,6 @@ class ExplainabilityPaper(Paper):
     pasted: PositiveInt = Field(description="pasted images that are judged; as many others choose a threshold")
     removed: PositiveInt = Field(description="images for insertion and deletion")
     seeds: int = Field(ge=2, description="networks of each kind")
-
-    @override
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        checks = []
-        for family, effect in measured["gradient_gains_more_than"].items():
-            words = f"gain of the gradient family by robust training, minus that of the {family} family"
-            checks.append(decide("gradient-gain", words, effect))
-        words = "share on the object, standard training minus AdvProp"
-        checks.append(decide("advprop", words, measured["standard_minus_advprop"], above=-NEAR))
-        for method, effect in measured["rank_margin"].items():
-            words = f"mean rank of the third best of the other methods minus that of {method}"
-            checks.append(decide("best-methods", words, effect))
-        for name, effect in measured["confidence"].items():
-            words = f"rank correlation of confidence and {name.replace('_', ' ')} over networks"
-            checks.append(decide("confidence", words, effect))
-        words = "how far the best network misses being best in all three"
-        checks.append(decide("no-winner", words, measured["missed"]))
-        return checks
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:

@@ -41,29 +41,18 @@ class FilterDBPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        drift, entropy = measured["above_floor"], measured["entropy"]
-        words = "drift from random to trained networks over the largest drift between data sets"
+        entropy, robust = measured["entropy"], measured["robust"]
+        ratio = "drift from random to trained networks over the largest drift between data sets"
+        about = f"{ABOUT} minus the distance of random entropy from its threshold"
+        sparse = "near-zero filters of the last two layers, standard minus robust"
         return [
-            decide("data", words, measured["ratio"], above=TWICE, opposed_below=1.0),
-            decide("floor", "drift from random minus that between seeds", drift["random"]),
-            decide("floor", "drift between data sets minus that between seeds", drift["data"]),
-            decide(
-                "random", f"{ABOUT} minus the distance of random entropy from its threshold", entropy["about"],
-                opposed_below=-1.0,
-            ),
+            *super().judge(measured),
+            decide("data", ratio, measured["ratio"], above=TWICE, opposed_below=1.0),
+            decide("random", about, entropy["about"], opposed_below=-1.0),
             decide("random", "1 minus entropy over its threshold, standard networks", entropy["below"]),
-            decide("degenerate", "degenerate layers, wide minus base network", measured["degenerate"]["more"]),
-            decide(
-                "fragile", "accuracy lost under corruptions, wide minus base network", measured["fragile"],
-                above=-NEAR, opposed_below=-NEAR,
-            ),
-            decide("depth", "entropy over its threshold, second minus last layer", measured["depth"]["standard"]),
-            decide("robust", "entropy of the last two layers, robust minus standard", measured["robust"]["entropy"]),
-            decide(
-                "robust", "near-zero filters of the last two layers, standard minus robust",
-                measured["robust"]["less_sparse"], above=-NEAR, opposed_below=-1.0,
-            ),
-        ]  # fmt: skip
+            decide("robust", "entropy of the last two layers, robust minus standard", robust["entropy"]),
+            decide("robust", sparse, robust["less_sparse"], above=-NEAR, opposed_below=-1.0),
+        ]
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, decide, row, seeds_in
+from unshaken.papers import Paper, row, seeds_in
 
 PLAIN, NOISE, ADVERSARIAL = "plain", "noise", "adversarial"
 RECIPES: Mapping[str, Sequence[str]] = {
@@ -19,8 +19,6 @@ RECIPES: Mapping[str, Sequence[str]] = {
 """Trainings of the networks that are evaluated."""
 BOUNDED, FREE = "bounded", "free"
 """Searches: as far as the oracles see the class, and without them."""
-LOST, APART = 0.1, 0.0
-"""Least loss, 1 less FMR, of every training; least difference of FMR."""
 
 
 @row(__file__)
@@ -45,17 +43,6 @@ class FoundationOraclePaper(Paper):
     steps: PositiveInt = Field(description="steps of a search at most")
     rate: PositiveFloat = Field(description="step size, in deviations of an image's code")
     seeds: PositiveInt = Field(description="seeds of the evaluated networks")
-
-    @override
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        lost = measured["lost"]
-        words = "FMR, adversarial less plain training"
-        return [
-            *(decide("lost", f"1 less FMR, {name}", lost[name], above=LOST) for name in RECIPES),
-            decide("separates", words, measured["separates"], above=APART),
-            decide("constraint", "held-out agreement gained by the constraint", measured["constraint"]),
-            decide("diagonal", "accuracy on images of others less on own images", measured["diagonal"]),
-        ]
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:

@@ -70,17 +70,8 @@ class ImageNetEPaper(Paper):
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         beyond = [measured["beyond"][str(net)][RANDOM] for net in range(NETS)]
         second = sorted(beyond, key=lambda figure: float(figure["low"]))[-2]
-        more = measured["costs_more_than"]
         words = "lost by another photo's background minus the mirrored own one, the second of three networks"
-        checks = [
-            decide("background", words, second),
-            decide("size", "lost at 10 % minus lost at the full picture", more["size10_full"]),
-            decide("size", "lost at 5 % minus lost at the full picture", more["size05_full"]),
-            decide("smaller", "lost at 5 % minus lost at 10 %", more["size05_size10"]),
-            decide("sizes-largest", "lost at 5 % minus lost by another background", more["size05_random"]),
-            decide("position", "lost at a random place minus lost at its own, both 5 %", more["position_size05"]),
-            decide("direction", "lost turned minus lost upright, both 5 %", more["direction_size05"]),
-        ]
+        checks = [decide("background", words, second), *super().judge(measured)]
         if "garments" in measured:
             words, lost = "lost by the robust network minus the plain one", measured["garments"]["robust_loses_more"]
             checks.append(decide("robust-networks", words, lost, opposed_below=-math.inf))

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row, seeds_in
-from unshaken.papers.effects import unpaired
+from unshaken.papers import Check, Paper, PlusSeparated, decide, row
 
 SET = "imagenet-mistakes"
 """Folder below `$UNSHAKEN_DATA` with the released files."""
@@ -18,9 +17,6 @@ CONFUSIONS = "class_confusion_wnids.json"
 PASTED, PHOTOS, REVIEWED = "pasted", "photos", "reviewed"
 PLAIN = 1 / 3
 """Share of mistakes above which a large part is plainly wrong."""
-UNDERSTATED = 0.10
-"""By how much top-1 accuracy must lie below multi-label accuracy."""
-SHARED = 0.5
 NEAR = 20
 """Difference of two ImageNet labels up to which classes are close: labels are in the order of WordNet ids."""
 ARTEFACT = 1 / 3
@@ -50,20 +46,11 @@ class ImageNetMistakesPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        checks = []
+        checks = super().judge(measured)
         if "released" in measured:
             major = measured["released"]["vit3b"]["major"]
             words = "share of Major among ViT-3B's mistakes"
             checks.append(decide("plainly-wrong", words, major, above=PLAIN, opposed_below=PLAIN))
-        for name, part in seeds_in(measured):
-            words = f"{name}: multi-label accuracy minus top-1"
-            checks.append(decide("understated", words, part["gain"], above=UNDERSTATED))
-        if "shared" in (photos := measured.get("photos", {})):
-            words = "share of the largest network's errors that another network shares"
-            checks.append(decide("shared", words, photos["shared"], above=SHARED, opposed_below=SHARED))
-        if "close" in photos:
-            words = "close classes, share among shared errors minus share among random pairs"
-            checks.append(decide("close-classes", words, unpaired(photos["close"], photos["close_random"])))
         if REVIEWED in measured:
             wrong = measured[REVIEWED]["label_wrong"]
             words = "share of reviewed disagreements in which the label is wrong"

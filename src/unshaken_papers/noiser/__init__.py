@@ -39,17 +39,11 @@ class NoiserPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        gain = measured["gain"]
+        words, over = "PSNR of overexposed photos in dB, enhanced minus overexposed", measured["gain"][OVER]
         return [
-            decide("dark", "PSNR of dark photos in dB, enhanced minus dark", gain[DARK], above=GAIN),
-            decide("over", "PSNR of overexposed photos in dB, enhanced minus overexposed", gain[OVER], above=GAIN),
+            *super().judge(measured),
+            decide("over", words, over, above=GAIN),
             *(self._middle(exposure, measured["luminance"][NOISER][exposure]) for exposure in (DARK, OVER)),
-            decide("norm", "gain of dark photos in dB, minus that without normalisation", measured["norm"], above=GAIN),
-            decide("camera", "PSNR of photos of the camera in dB, enhanced minus dark", gain[CAMERA]),
-            decide(
-                "classifier", "accuracy on photos of the camera, enhanced minus dark", measured["accuracy_gain"][CAMERA]
-            ),
-            decide("better", "PSNR of dark photos in dB, enhanced minus standardised", measured["better"][DARK]),
         ]
 
     @staticmethod

@@ -44,7 +44,7 @@ class SeaBirdPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        checks = []
+        checks = super().judge(measured)
         for name, part in measured["theory"].items():
             crossing = measured["crossing"][name]
             off, ratio = part["departure"], part["largest_ratio_to_l1"]
@@ -59,12 +59,7 @@ class SeaBirdPaper(Paper):
                 ),
                 decide("sgd", f"length {name}: squared error, L1 minus dice", part["sgd"]),
             ]  # fmt: skip
-        words = {
-            "slope": ("slope", "IoU for each cell of length, dice minus regression"),
-            "long": ("long", "IoU of the longest objects, dice minus regression"),
-            "dice-over-bce": ("dice_over_bce", "IoU, dice minus cross-entropy"),
-        }
-        return checks + [decide(part, text, measured[figure]) for part, (figure, text) in words.items()]
+        return checks
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers import Paper, PlusSeparated, row
 
 REAL = "real"
 OWN, COLD = 100, 50
 """Temperatures of the generator, in percent: as it learned, and with high guidance; the rule compares these two."""
 POOR, POOR_IMAGES = 2, 20
 """Number of last classes that the generator hardly learns, and images of each that it is shown."""
-GAIN = 0.01
 
 
 def source_of(temperature: int) -> str:
@@ -43,18 +42,6 @@ class SyntheticScalingPaper(Paper):
     test: PositiveInt = Field(description="test images")
     choosing: PositiveInt = Field(description="further test images, on which temperatures of losses are fitted")
     seeds: PositiveInt = Field(description="seeds of sets, generator and training")
-
-    @override
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        less = measured["less"]
-        words = "exponent of real images less that of generated ones"
-        return [
-            *(decide("smaller-exponent", f"{words}, {name}", less[name]) for name in less),
-            decide("guidance", f"exponent at temperature {OWN} % less that at {COLD} %", measured["guidance"]),
-            decide("poor-concepts", "correlation of F1 and exponent over classes", measured["correlation"]),
-            decide("few-real", "accuracy gained, few real images", measured["gain"]["few"], above=GAIN),
-            decide("many-real", "gain with few real images less that with many", measured["gain"]["less"]),
-        ]
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:

@@ -8,14 +8,13 @@ from typing import Any
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, decide, row
+from unshaken.papers import Paper, row
 
 UNCURATED, CURATED, SUPERVISED, RANDOM = "uncurated", "curated", "supervised", "random"
 ARMS = (UNCURATED, CURATED, SUPERVISED, RANDOM)
 SEVERITY = 3
 GROUPS = ("plain", "dark", "blue", "coarse")
 """Renderings of the same images that stand in for groups of people or places."""
-GAIN, LOSS = 0.05, 0.02
 
 
 @row(__file__)
@@ -40,18 +39,6 @@ class UncuratedPretrainingPaper(Paper):
     test: PositiveInt = Field(description="test images of the classes that no arm has learned")
     copied: PositiveInt = Field(description="images that copies are made of")
     seeds: int = Field(description="networks of each kind", ge=2)
-
-    @override
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        over, fairer, words = measured["over"], measured["fairer"], "relative accuracy, uncurated minus"
-        return [
-            decide("robust", f"{words} supervised", over[SUPERVISED]["relative"]),
-            decide("robust", "clean accuracy, uncurated minus random weights", over[RANDOM]["clean"], above=GAIN),
-            decide("diversity", f"{words} curated", over[CURATED]["relative"]),
-            decide("fair", "gap between groups, supervised minus uncurated", fairer["gap"]),
-            decide("fair", "worst group, uncurated minus supervised", fairer["worst"], above=-LOSS),
-            decide("copies", "mAP of copies, uncurated minus supervised", over[SUPERVISED]["copies"]),
-        ]
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:

@@ -8,15 +8,13 @@ from typing import Any
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, decide, row
+from unshaken.papers import Paper, row
 
 SMALL = "conv-36k"
 BASE, NATURAL, RANDOM, VIAT = "base", "natural", "random", "viat"
 """The network that all go on from, and the views that each of the three others learns from beside its pictures."""
 ALONE, SINGLE = "viat-alone", "viat-single"
 """VIAT without sharing in a class, and with one Gaussian an object; with `variants`."""
-GAIN, COST = 0.05, 0.10
-"""Accuracy under attack that searched views must gain over natural ones, and natural accuracy that they may cost."""
 
 
 @row(__file__)
@@ -40,19 +38,6 @@ class ViewpointPaper(Paper):
     variants: bool = Field(description="VIAT without sharing, and with one Gaussian, too")
     whole: bool = Field(description="train and attack in the published box, too")
     seeds: PositiveInt = Field(description="seeds of training")
-
-    @override
-    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        checks = [
-            decide("attack", "before, accuracy under random views less GMVFool", measured["found_by_search"]),
-            decide("gain", "under GMVFool, VIAT less more natural views", measured["viat_minus_natural"], above=GAIN),
-            decide("random", "under GMVFool, VIAT less random views", measured["viat_minus_random"]),
-            decide("cost", "natural views, VIAT less before", measured["natural_change"], above=-COST),
-        ]
-        if "whole" in measured:
-            words = "published box, under GMVFool, VIAT less random views"
-            checks.append(decide("whole-box", words, measured["whole"]["viat_minus_random"]))
-        return checks
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:
