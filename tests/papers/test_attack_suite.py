@@ -10,7 +10,7 @@ import pytest
 from tests.papers.tiny import Tiny, make_tints
 from unshaken.attack import AutoAttack
 from unshaken.papers.claim import judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.attack_suite import EXPECTED, MASKED, WARNINGS, AttackSuitePaper

@@ -9,7 +9,7 @@ import pytest
 
 from tests.papers.tiny import Tiny, make_tints
 from unshaken.papers.claim import judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.run import flat
 from unshaken.run.plan import CIFAR_C_BAR, THE_15
 from unshaken.store.run_dir import RunDir

@@ -10,7 +10,7 @@ import pytest
 from tests.papers.tiny import Tiny, make_bands
 from unshaken.measure.detection.ranking import auroc
 from unshaken.papers.claim import judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.detection_suite import SCORES, DetectionSuitePaper

@@ -11,7 +11,7 @@ from tests.papers.tiny import Tiny, make_colours
 from unshaken.core.registry import parse_method
 from unshaken.explain import Attribution
 from unshaken.papers.claim import judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.explainability import BEST, CONTROLS, METHODS, NETS, ExplainabilityPaper

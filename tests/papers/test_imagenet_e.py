@@ -11,7 +11,7 @@ import torch
 from tests.papers.tiny import Tiny
 from unshaken.core import Batch, Classifier, View
 from unshaken.papers.claim import judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.imagenet_e import EDITS, NETS, ImageNetEPaper

@@ -12,7 +12,7 @@ import torch
 from tests.papers.tiny import Tiny, make_bands
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.datasets import Split
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.intrinsic_properties import PREDICTORS, IntrinsicPropertiesPaper

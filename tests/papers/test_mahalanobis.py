@@ -13,7 +13,7 @@ from unshaken.core.errors import DataError
 from unshaken.measure.detection.ranking import auroc
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.roles import Roles
 from unshaken.papers.run import flat
 from unshaken_papers.mahalanobis import MahalanobisPaper

@@ -12,8 +12,8 @@ from tests.papers.tiny import Tiny
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
 from unshaken.papers.folders import find_row
-from unshaken.papers.measured import Nested
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.mixup_calibration import MixupCalibrationPaper, experiment

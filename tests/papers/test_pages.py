@@ -10,9 +10,7 @@ from unshaken.core.errors import DataError
 from unshaken.papers import PaperResult, write_table
 from unshaken.papers.claim import Outcome
 from unshaken.papers.folders import find_row, row_folders
-from unshaken.papers.page_figures import MOST, PageFigure, shown_figures
-from unshaken.papers.page_picture import draw_figures, drawable
-from unshaken.papers.pages import OUTDATED
+from unshaken.papers.pages import MOST, OUTDATED, PageFigure, draw_figures, drawable, shown_figures
 from unshaken.papers.table import judge_again
 
 ROOT = Path(__file__).parents[2]

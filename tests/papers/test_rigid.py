@@ -17,7 +17,7 @@ from unshaken.core.errors import DataError
 from unshaken.generate.upscaler import Upscaler
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.rows import Rows
 from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir

@@ -20,7 +20,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Datasets
-from unshaken.papers.measured import Nested
+from unshaken.papers.effects import Nested
 from unshaken.papers.record import Record
 from unshaken.papers.run import flat
 from unshaken.papers.tables import register_tables

@@ -17,8 +17,8 @@ from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Datasets, Parts, Split
+from unshaken.papers.effects import Nested
 from unshaken.papers.folders import find_row
-from unshaken.papers.measured import Nested
 from unshaken.papers.record import Record
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.rrcm import RRCMPaper

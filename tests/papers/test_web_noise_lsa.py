@@ -14,7 +14,7 @@ from unshaken.measure import auroc
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.datasets import Split
-from unshaken.papers.seed_errors import standard_error
+from unshaken.papers.effects import standard_error
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.web_noise_lsa import ARMS, WebNoisePaper
 from unshaken_papers.web_noise_lsa.experiment import chosen_classes, noisy_set, other_classes

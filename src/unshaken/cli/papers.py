@@ -141,7 +141,7 @@ def table_(
 
 
 def _show(result: PaperResult) -> None:
-    from unshaken.papers.page_figures import shown_figures
+    from unshaken.papers.pages import shown_figures
 
     print_line(f"{result.slug}: {result.title}")
     print_line(one_line(f"claim: {result.claim}"))

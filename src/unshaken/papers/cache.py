@@ -1,21 +1,32 @@
-"""The cache of trained weights, by a digest of everything that decides them."""
+"""The cache of trained weights, and the digests that are its keys: of settings, of tensors, and of source code."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.papers.record import now
 from unshaken.run.provenance import provenance
 from unshaken.store.cache_dir import cache_dir
 from unshaken.store.run_dir import RunDir
+
+ROOMS = ("core", "models", "generate", "attack", "detect", "labels", "harden")
+"""Rooms whose imports are followed. Data enters the cache's key by its content, so its code does not."""
+PACKAGE = __name__.partition(".")[0]
+ROOT = Path(__file__).parents[2]
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "builtins", "pydantic", "abc", "typing", "functools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +84,85 @@ def cached(key: Mapping[str, Any], make: Callable[[], tuple[Mapping[str, Tensor]
         tensors = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
         known = {k: json.loads(v) for k, v in file.metadata().items()}
     return Weights(tensors, known["notes"], found, known.get("made", {}))
+
+
+def code_digest(*objects: Any) -> str:
+    """Digest the modules in which objects are defined, and what these import from the rooms that train.
+
+    Comments, docstrings and layout do not count.
+
+    Args:
+        objects: modules' names, classes, functions or instances of classes.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(_closure({m for o in objects for m in _modules(o)})):
+        digest.update(f"{name} {_module_digest(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def _modules(thing: Any) -> Iterator[str]:
+    if isinstance(thing, str):
+        yield thing
+        return
+    owner = thing if hasattr(thing, "__qualname__") else type(thing)
+    for one in getattr(owner, "__mro__", [owner]):
+        if one.__module__.partition(".")[0] not in LIBRARIES:
+            yield one.__module__
+
+
+def _closure(roots: set[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _imports(name)
+    return found
+
+
+@cache
+def _module_digest(name: str) -> str:
+    tree = _tree(name)
+    text = "" if tree is None else ast.dump(_Plain().visit(tree))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@cache
+def _imports(name: str) -> tuple[str, ...]:
+    """Modules of `ROOMS` that a module imports."""
+    tree = _tree(name)
+    names: set[str] = set()
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{a.name}" for a in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {a.name for a in node.names}
+    starts = tuple(f"{PACKAGE}.{room}" for room in ROOMS)
+    return tuple(sorted(n for n in names if n.startswith(starts) and _path(n) is not None))
+
+
+def _tree(name: str) -> ast.Module | None:
+    path = _path(name)
+    return None if path is None else ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _path(name: str) -> Path | None:
+    """The file of a module; None where it has none, as in a notebook."""
+    head, _, rest = name.partition(".")
+    base = ROOT / Path(*rest.split("."))
+    own = (base.with_suffix(".py"), base / "__init__.py") if head == PACKAGE and rest else ()
+    loaded = getattr(sys.modules.get(name), "__file__", None)
+    paths = [*own, *([Path(loaded)] if loaded and loaded.endswith(".py") else [])]
+    return next((p for p in paths if p.is_file()), None)
+
+
+class _Plain(ast.NodeTransformer):
+    """Leaves bare strings (docstrings) out."""
+
+    @override
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        return None if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) else node

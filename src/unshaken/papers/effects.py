@@ -1,14 +1,75 @@
-"""Effects that rules judge, made from figures: differences, complements, and means over seeds, with intervals."""
+"""Figures under dotted and nested names, and the effects that rules judge: differences, means over seeds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 if TYPE_CHECKING:  # papers are listed without numpy and scipy
     from numpy.typing import NDArray
 
     from unshaken.measure.statistics.columns import Numbers
+
+
+_FIRST = re.compile(r"(?:(?!\.).|(?<=\d)\.(?=\d))+")
+"""The first part of a dotted name; a dot between two digits is of a number."""
+
+
+class Nested(Mapping[str, Any]):
+    """A view of figures under dotted names as mappings in mappings.
+
+    A name may hold a dot itself, as in `noise-0.1.accuracy`: what is asked for by name is found however the dots lie;
+    only listing takes a dot between two digits for that of a number.
+
+    Args:
+        flat: dotted name to a figure or a plain value.
+        prefix: of the names that belong to this view.
+
+    >>> view = Nested({"noise-0.1.accuracy": 0.5, "noise-0.1.cost": 2, "n": 7})
+    >>> view["noise-0.1"]["cost"], list(view), "noise-0.2" in view
+    (2, ['noise-0.1', 'n'], False)
+    """
+
+    def __init__(self, flat: Mapping[str, Any], prefix: str = "") -> None:
+        self._flat, self._prefix = flat, prefix
+
+    @override
+    def __getitem__(self, name: str) -> Any:
+        whole = self._prefix + name
+        if whole in self._flat:
+            return self._flat[whole]
+        if any(key.startswith(f"{whole}.") for key in self._flat):
+            return Nested(self._flat, f"{whole}.")
+        raise KeyError(whole)
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        own = (key[len(self._prefix) :] for key in self._flat if key.startswith(self._prefix))
+        return iter(dict.fromkeys(found[0] for name in own if (found := _FIRST.match(name))))
+
+    @override
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def flat(figures: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested figures under one dotted name each; a figure with its interval stays whole.
+
+    >>> flat({"photos": {"accuracy": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "..."}, "law": 0.8}})
+    {'photos.accuracy': {'value': 0.5, 'low': 0.4, 'high': 0.6, 'n': 96, 'interval': '...'}, 'photos.law': 0.8}
+    """
+    found: dict[str, Any] = {}
+    for key, value in figures.items():
+        name = f"{path}{key}"
+        if isinstance(value, Mapping) and "interval" not in value:
+            found |= flat(value, f"{name}.")
+        else:
+            found[name] = value
+    return found
 
 
 def unpaired(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,3 +199,24 @@ def values_of(seeds: Iterable[Mapping[str, Any]], *names: str) -> Numbers:
 def _minus(end: float | None, other: float | None) -> float | None:
     """One end of an interval less another; None where one is missing."""
     return None if end is None or other is None else end - other
+
+
+def standard_error(values: Sequence[float] | NDArray[Any], errors: float = 1.0) -> dict[str, Any]:
+    """The mean, between so many standard errors below and above; of one seed without ends.
+
+    Args:
+        values: one a seed, such as differences of two arms.
+        errors: number of standard errors on either side.
+
+    >>> found = standard_error([1.0, 2.0, 3.0])
+    >>> round(found["low"], 4), found["value"], found["n"]
+    (1.4226, 2.0, 3)
+    """
+    import numpy as np
+
+    from unshaken.measure import Figure
+
+    column, n = np.asarray(values, np.float64), len(values)
+    mean = float(column.mean())
+    apart = errors * float(column.std(ddof=1)) / n**0.5 if n > 1 else math.inf
+    return Figure(mean, mean - apart, mean + apart, n, f"{errors:g} standard errors over seeds").to_json()

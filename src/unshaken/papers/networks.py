@@ -20,8 +20,7 @@ from unshaken.harden.engine.recipe import Recipe
 from unshaken.harden.engine.training import Training
 from unshaken.models import save_model
 from unshaken.models.networks.architectures import build
-from unshaken.papers.cache import Weights, cached, digest_of, digest_tensors
-from unshaken.papers.code import code_digest
+from unshaken.papers.cache import Weights, cached, code_digest, digest_of, digest_tensors
 from unshaken.papers.datasets import Split
 from unshaken.papers.record import Record
 from unshaken.papers.seen import digests_of

@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from unshaken.papers.claim import Check, JudgedPart
-from unshaken.papers.paper import Headline, Paper
-from unshaken.papers.scale import Scale, scale_of
+from unshaken.papers.paper import Headline, Paper, Scale, scale_of
 from unshaken.store.run_dir import RunDir
 
 RESULT = "result.json"

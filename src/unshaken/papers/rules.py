@@ -12,8 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.papers.claim import Check, decide
-from unshaken.papers.effects import across_seeds, complement, negated, unpaired
-from unshaken.papers.measured import Nested, flat
+from unshaken.papers.effects import Nested, across_seeds, complement, flat, negated, unpaired
 
 BOUNDS = ("above", "below", "opposed_below", "opposed_above")
 

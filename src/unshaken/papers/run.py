@@ -12,14 +12,13 @@ from unshaken.core.texts import parse_values
 from unshaken.papers.claim import is_reproduced, judge_parts
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Datasets
+from unshaken.papers.effects import flat
 from unshaken.papers.folders import find_row
-from unshaken.papers.measured import flat
-from unshaken.papers.paper import Paper
+from unshaken.papers.paper import Paper, at_scale, parse_scale, scale_of
 from unshaken.papers.record import NAME, Record
 from unshaken.papers.result import PaperResult, note_of, remark_of
 from unshaken.papers.roles import all_roles_used
 from unshaken.papers.rows import Rows
-from unshaken.papers.scale import at_scale, parse_scale, scale_of
 from unshaken.papers.seen import seen_by_rows, seen_by_specs
 from unshaken.papers.tables import register_tables
 from unshaken.store.lock import locked

@@ -10,12 +10,11 @@ from pydantic import ValidationError
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers.claim import is_reproduced, judge_parts
+from unshaken.papers.effects import Nested, flat
 from unshaken.papers.folders import find_row, row_folders
-from unshaken.papers.measured import Nested, flat
 from unshaken.papers.pages import write_pages
-from unshaken.papers.paper import Paper
+from unshaken.papers.paper import Paper, scale_of
 from unshaken.papers.result import RESULT, PaperResult, note_of, remark_of
-from unshaken.papers.scale import scale_of
 from unshaken.papers.seen import seen_again
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unshaken.measure import over_seeds
-from unshaken.papers.label_figures import best_epoch, training_figures
+from unshaken.papers.label_curves import best_epoch, training_figures
 from unshaken.papers.roles import choosing
 from unshaken.papers.rows import Rows
 from unshaken_papers.early_learning_regularization import CURVE, PLAIN, REGULARISED, EarlyLearningPaper

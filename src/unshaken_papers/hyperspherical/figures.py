@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.papers.effects import values_of
+from unshaken.papers.effects import standard_error, values_of
 from unshaken.papers.rows import Numbers, Rows
-from unshaken.papers.seed_errors import standard_error
 from unshaken_papers.hyperspherical import (
     ALL,
     ARMS,

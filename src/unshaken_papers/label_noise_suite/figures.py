@@ -6,7 +6,7 @@ from typing import Any
 
 from unshaken.labels.engine.finder import LabelScores
 from unshaken.labels.engine.known_truth import judge_scores
-from unshaken.papers.label_figures import best_epoch, training_figures
+from unshaken.papers.label_curves import best_epoch, training_figures
 from unshaken.papers.roles import choosing
 from unshaken.papers.rows import Rows
 from unshaken_papers.label_noise_suite import HUMAN, INSIDE, MATCHED, OUTSIDE, PLAIN, SCORES, LabelNoisePaper

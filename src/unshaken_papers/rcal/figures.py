@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from unshaken.papers.effects import values_of
-from unshaken.papers.label_figures import best_epoch
+from unshaken.papers.effects import standard_error, values_of
+from unshaken.papers.label_curves import best_epoch
 from unshaken.papers.roles import choosing
 from unshaken.papers.rows import Rows, share_of
-from unshaken.papers.seed_errors import standard_error
 from unshaken_papers.rcal import ARMS, BALANCED, ERRORS, FULL, PLAIN, RARE, WITHOUT, RCALPaper
 from unshaken_papers.rcal.experiment import ESTIMATES
 

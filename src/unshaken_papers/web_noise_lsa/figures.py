@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from unshaken.measure import auroc
-from unshaken.papers.effects import values_of
+from unshaken.papers.effects import standard_error, values_of
 from unshaken.papers.rows import Flags, Numbers, Rows
-from unshaken.papers.seed_errors import standard_error
 from unshaken_papers.web_noise_lsa import ARMS, CONTROL, WebNoisePaper
 
 THRESHOLD = 0.95

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from unshaken.core.errors import UnshakenError
 from unshaken.papers import PaperInfo, PaperResult, list_papers
-from unshaken.papers.page_figures import shown_figures
+from unshaken.papers.pages import shown_figures
 from unshaken.serve.pages import answer
 from unshaken.serve.session import Reader
 from unshaken.serve.site.listing import ListedRun, RunFilters, list_runs
