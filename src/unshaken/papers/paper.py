@@ -165,6 +165,6 @@ def at_scale(paper: Paper, scale: Scale) -> Paper:
 
 
 def scale_of(paper: Paper) -> Scale | None:
-    """Of which scale a paper's parameters are; None if of none. Where two are equal, the full one comes first."""
+    """Of which scale a paper's parameters are, full before quick; None if of neither, such as those of a tiny run."""
     cls = type(paper)
-    return next((s for s in (Scale.FULL, Scale.QUICK, Scale.TINY) if paper == cls(**s.sizes(cls))), None)
+    return next((s for s in (Scale.FULL, Scale.QUICK) if paper == cls(**s.sizes(cls))), None)
