@@ -43,7 +43,7 @@ from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.augmentation.crop_flip import CropFlip
 from unshaken.harden.recipes.augmentation.gaussian_augmented import GaussianAugmented
 from unshaken.models import load_model
-from unshaken.papers.frame.cache import cached
+from unshaken.papers.cache import cached
 
 CLASSES = 10
 

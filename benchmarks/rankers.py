@@ -30,8 +30,6 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import find_method
 from unshaken.measure import Figure
-from unshaken.papers.ranking_robustness import RankingRobustnessPaper
-from unshaken.papers.ranking_robustness.experiment import draw_test
 from unshaken.tasks.features.hog import hog_features
 from unshaken.tasks.ranking import (
     BM25,
@@ -49,6 +47,8 @@ from unshaken.tasks.ranking import (
     same_class,
 )
 from unshaken.tasks.ranking.evaluate import drop_figure
+from unshaken_papers.ranking_robustness import RankingRobustnessPaper
+from unshaken_papers.ranking_robustness.experiment import draw_test
 
 CHANGES = Changes(queries=[("swap", 1), ("swap", 2)], documents=[("append", 1), ("append", 3)])
 CORRUPTIONS = ("gaussian_noise", "motion_blur", "fog", "contrast", "jpeg_compression")

@@ -17,6 +17,7 @@ from unshaken.core.sources import PACKAGE, module_of, sources_of
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 MODULES = {module_of(path): path for path in FILES}
+ROWS = PACKAGE.parent / "unshaken_papers"
 DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
 
 
@@ -128,4 +129,24 @@ def test_no_folder_of_methods_is_without_a_sentence():
 def test_papers_are_listed_without_torch():
     program = "import sys; from unshaken.papers import list_papers; print(len(list_papers()), 'torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(len(sources_of("papers"))), "False"]
+    assert done.stdout.split() == [str(len(list(ROWS.glob("*/claim.toml")))), "False"]
+
+
+def test_rows_stand_beside_the_workbench_and_no_room_knows_of_them():
+    imported = re.compile(r"^\s*(from|import) unshaken_papers\b", re.MULTILINE)
+    assert [str(path) for path in FILES if imported.search(path.read_text(encoding="utf-8"))] == []
+    rows = {path.name for path in ROWS.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert {path.parent.name for path in ROWS.glob("*/claim.toml")} == rows
+    for row in sorted(rows):
+        files = {path.name for path in (ROWS / row).iterdir() if path.is_file()}
+        assert files >= {"claim.toml", "__init__.py", "experiment.py", "figures.py", "result.json", "README.md"}, row
+
+
+def test_a_row_imports_no_other_row():
+    wrong = []
+    for path in ROWS.glob("*/*.py"):
+        names = re.findall(
+            r"^\s*(?:from|import) unshaken_papers\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        wrong += [f"{path} imports {name}" for name in names if name != path.parent.name]
+    assert wrong == []

@@ -22,6 +22,7 @@ from unshaken.core.tables import TABLES
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
 from unshaken.models.loaders.kinds import list_kinds
+from unshaken.papers.folders import row_folders
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "unshaken"
@@ -70,7 +71,7 @@ def test_every_name_a_user_meets_is_documented():
     list_methods()  # imports every method, and with it the kinds of flags that it raises
     kinds = {f"{kind.name}:" for kind in list_kinds()} | {f"{name}:" for name in SOURCES} | set(NAMED)
     # a paper documents its own tables
-    papers = tuple(f"{m.name.replace('-', '_')}_" for m in list_methods("papers"))
+    papers = tuple(f"{slug.replace('-', '_')}_" for slug in row_folders())
     house = {name: schema for name, schema in TABLES.items() if not name.startswith(papers)}
     columns = {name for columns in house.values() for name in columns} | set(house)
     for page, names in {"models-and-data": kinds, "runs": columns, "trust": set(FLAGS)}.items():
@@ -89,7 +90,10 @@ def wheel(tmp_path_factory):
 
 
 def test_wheel_holds_the_package_with_its_data_and_nothing_else(wheel):
-    here = {f"unshaken/{p.relative_to(PACKAGE).as_posix()}": p.stat().st_size for p in sources(PACKAGE)}
+    kept = {"result.json", "README.md", "picture.svg"}  # of rows: in the repository, and on the pages
+    here = {p.relative_to(PACKAGE.parent).as_posix(): p.stat().st_size for p in sources(PACKAGE)}
+    rows = sources(PACKAGE.parent / "unshaken_papers")
+    here |= {p.relative_to(PACKAGE.parent).as_posix(): p.stat().st_size for p in rows if p.name not in kept}
     packed = {name: size for name, size in wheel.items() if ".dist-info/" not in name}
     assert packed == here
     assert "unshaken/py.typed" in packed

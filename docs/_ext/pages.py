@@ -1,9 +1,11 @@
-"""Writes the pages that follow from the code: one of the methods in the registry, and one of the API for each room."""
+"""Writes the pages that follow from the code: the registry's methods, the API of each room, and the pages of rows."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+import shutil
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -51,7 +53,7 @@ def methods_page() -> str:
     return "\n".join([head, *(f"## {room}\n\n" + "\n".join(map(entry, group)) for room, group in rooms)])
 
 
-FRAME = "unshaken.papers.frame"
+FRAME = "unshaken.papers"
 """Of the papers the frame alone is an API: each row has a page of its own."""
 
 
@@ -59,7 +61,6 @@ def packages_of(package: str) -> list[str]:
     """A package and the public packages below it, by full name: those with methods first, machinery last."""
     found = importlib.import_module(package)
     inner = [m.name for m in pkgutil.iter_modules(found.__path__, f"{package}.") if m.ispkg and is_public(m.name)]
-    inner = [name for name in inner if package != FRAME.rpartition(".")[0] or name == FRAME]
     inner.sort(key=lambda name: (name.endswith(".engine"), name))
     return [package, *(name for below in inner for name in packages_of(below))]
 
@@ -151,7 +152,33 @@ def write(app: Any) -> None:
             page.write_text(text, encoding="utf-8")
 
 
+ROW_LINK = re.compile(r"\]\((?:\.\./)+src/unshaken_papers/(\w+)/README\.md(#[\w-]+)?\)")
+"""A link of a page to that of a row, as it is right in the repository."""
+
+
+def write_rows(app: Any) -> None:
+    """Copy the page, picture and result of each row to `papers/<slug>.*`, where the documentation has them."""
+    folder = Path(app.srcdir) / "papers"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for row in sorted((Path(app.srcdir).parent / "src" / "unshaken_papers").glob("*/README.md")):
+        slug = row.parent.name.replace("_", "-")
+        text = row.read_text(encoding="utf-8").replace("(picture.svg)", f"({slug}.svg)")
+        (folder / f"{slug}.md").write_text(text.replace("(result.json)", f"({slug}.json)"), encoding="utf-8")
+        for name, end in (("picture.svg", "svg"), ("result.json", "json")):
+            if (row.parent / name).exists():
+                shutil.copy(row.parent / name, folder / f"{slug}.{end}")
+
+
+def link_rows(app: Any, name: str, source: list[str]) -> None:
+    """Links to the pages of rows, as they are in the documentation."""
+    up = "../" * name.count("/")
+    source[0] = ROW_LINK.sub(lambda m: f"]({up}papers/{m[1].replace('_', '-')}.md{m[2] or ''})", source[0])
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("builder-inited", write)
+    app.connect("builder-inited", write_rows)
+    app.connect("source-read", link_rows)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -7,24 +7,30 @@ import json
 import pytest
 
 from unshaken.core.errors import DataError
-from unshaken.core.registry import register, unregister
-from unshaken.papers.frame import Check, Paper
+from unshaken.papers import Check, Paper, row
+from unshaken.papers.folders import forget_row
+
+CLAIM = """
+title = "On even seeds"
+claim = "Even seeds leave no rest."
+reference = "nobody 2001, arXiv:0000.00000"
+data = "demo"
+model = "demo"
+rule = "rest == 0"
+expected.rest = 0
+"""
 
 
 @pytest.fixture
-def paper():
+def paper(tmp_path):
     """A paper whose claim is that the seed is even; with seed 9 its data is absent."""
+    folder = tmp_path / "toy_paper"
+    folder.mkdir()
+    (folder / "claim.toml").write_text(CLAIM)
 
-    @register("toy-paper", reference="nobody 2001, arXiv:0000.00000")
+    @row(folder)
     class Toy(Paper):
         """Even seeds are better."""
-
-        title = "On even seeds"
-        claim = "Even seeds leave no rest."
-        rule = "rest == 0"
-        expected = {"rest": 0}
-        data = "demo"
-        model = "demo"
 
         def run(self, context):
             if context.seed == 9:
@@ -38,7 +44,7 @@ def paper():
             return [Check(f"rest {measured['rest']} is 0", measured["rest"] == 0)]
 
     yield Toy
-    unregister("toy-paper")
+    forget_row("toy-paper")
 
 
 def test_list_has_the_paper(paper, unshaken):
@@ -84,8 +90,8 @@ def test_a_paper_that_cannot_run_gives_2_and_the_way_to_its_data(paper, unshaken
 
 def test_table_writes_the_page_from_kept_results(paper, unshaken, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept/toy-paper.json").write_text(unshaken("papers run toy-paper --json").out)
+    (tmp_path / "kept/toy_paper").mkdir(parents=True)
+    (tmp_path / "kept/toy_paper/result.json").write_text(unshaken("papers run toy-paper --json").out)
     done = unshaken("papers table --results kept --out page.md")
     assert (done.code, done.out) == (0, "page: page.md\n")
     assert "toy-paper" in (tmp_path / "page.md").read_text()

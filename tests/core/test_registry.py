@@ -109,11 +109,6 @@ def test_lists_are_in_the_order_of_rooms_and_names():
     assert {"pgd", "fgsm", "gaussian_noise"} <= {m.name for m in methods}
 
 
-def test_a_paper_may_share_the_name_of_its_method():
-    assert find_method("natra").room == find_method("natra", "attack").room == "attack"
-    assert find_method("natra", "papers").room == "papers"
-
-
 def test_unknown_names_come_with_near_ones(toy):
     with pytest.raises(ParameterError, match=r"no method 'toy-metod': did you mean 'toy-method'\?"):
         find_method("toy-metod")

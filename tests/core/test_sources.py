@@ -33,7 +33,7 @@ def test_the_keys_of_a_dictionary_that_is_written_out():
     [
         ("attack", "pgd", ["unshaken.attack.gradient.pgd"]),
         ("attack", "MI-FGSM", ["unshaken.attack.gradient.mi_fgsm"]),
-        ("papers", "imagenet-e", ["unshaken.papers.imagenet_e"]),
+        ("harden", "n-fgsm", ["unshaken.harden.recipes.adversarial.n_fgsm"]),
         ("attack", "no-such-method", []),
         ("attack", "", []),
     ],

@@ -6,7 +6,7 @@ import unshaken
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.part import CLEAN, Condition
 from unshaken.data.streaming import stream
-from unshaken.papers.frame.outcomes import accuracy_of, evaluated, predicted, searched
+from unshaken.papers.outcomes import accuracy_of, evaluated, predicted, searched
 from unshaken.run.merge import differing_column
 from unshaken.store.tables import table_of
 from unshaken.stress.corruptions.fog import Fog

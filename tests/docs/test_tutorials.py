@@ -38,5 +38,5 @@ def test_links_of_notebooks_lead_somewhere(path):
 
 def test_every_notebook_is_a_page():
     index = (DOCS / "index.md").read_text(encoding="utf-8")
-    assert len(NOTEBOOKS) == 4
+    assert len(NOTEBOOKS) == 5
     assert [path.stem for path in NOTEBOOKS if f"\ntutorials/{path.stem}\n" not in index] == []

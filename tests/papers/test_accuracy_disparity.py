@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_bands
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
 from unshaken.measure.robustness.fairness import signed_gap
 from unshaken.papers import run_paper
-from unshaken.papers.accuracy_disparity import AccuracyDisparityPaper
-from unshaken.papers.accuracy_disparity.linear import best_threshold
-from unshaken.papers.frame.claim import Outcome, is_reproduced, judge_parts
+from unshaken.papers.claim import Outcome, is_reproduced, judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.accuracy_disparity import AccuracyDisparityPaper
+from unshaken_papers.accuracy_disparity.linear import best_threshold
+
+TINY = Tiny(
+    make=make_bands,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.001):
@@ -185,4 +191,4 @@ def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path, monkeypatch)
 
 
 def test_it_stands_in_the_registry():
-    assert find_method("accuracy-disparity", "papers").cls is AccuracyDisparityPaper
+    assert find_row("accuracy-disparity") is AccuracyDisparityPaper

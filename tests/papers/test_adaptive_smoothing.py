@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
+from tests.papers.tiny import Tiny, make_faint_tints
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition, Part
 from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.adaptive_smoothing import AdaptiveSmoothingPaper
-from unshaken.papers.adaptive_smoothing.figures import Figures, chosen_of
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.folders import find_row
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
+from unshaken_papers.adaptive_smoothing import AdaptiveSmoothingPaper
+from unshaken_papers.adaptive_smoothing.figures import Figures, chosen_of
+
+TINY = Tiny(
+    make=partial(make_faint_tints, train=180, test=70),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def value(v):
@@ -263,5 +271,5 @@ def test_models_of_ones_own(tmp_path):
 
 
 def test_certifier_and_row_are_both_found_by_their_name():
-    assert find_method("adaptive-smoothing", "papers").cls is AdaptiveSmoothingPaper
+    assert find_row("adaptive-smoothing") is AdaptiveSmoothingPaper
     assert find_method("adaptive-smoothing", "certify").name == "adaptive-smoothing"

@@ -6,18 +6,24 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_rows
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.masks import overlap_counts
 from unshaken.harden.engine.recipe import Epoch
 from unshaken.measure import iou
 from unshaken.papers import run_paper
-from unshaken.papers.adele import ARMS, MORE, AdelePaper, two_errors
-from unshaken.papers.adele.experiment import LOOKS, STEPS
-from unshaken.papers.adele.figures import change
-from unshaken.papers.adele.nets import WatchMasks, unet
-from unshaken.papers.adele.scenes import draw_scenes, spoil_masks
-from unshaken.papers.frame.claim import is_reproduced, judge_parts
+from unshaken.papers.claim import is_reproduced, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.adele import ARMS, MORE, AdelePaper, two_errors
+from unshaken_papers.adele.experiment import LOOKS, STEPS
+from unshaken_papers.adele.figures import change
+from unshaken_papers.adele.nets import WatchMasks, unet
+from unshaken_papers.adele.scenes import draw_scenes, spoil_masks
+
+TINY = Tiny(
+    make=make_rows,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_tints
+from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.adversarial_training import AdversarialTrainingPaper
-from unshaken.papers.adversarial_training.figures import courses
-from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.adversarial_training import AdversarialTrainingPaper
+from unshaken_papers.adversarial_training.figures import courses
+
+TINY = Tiny(
+    make=make_tints,
+    patches={"unshaken_papers.adversarial_training.experiment.AutoAttack": partial(AutoAttack, steps=10, queries=50)},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

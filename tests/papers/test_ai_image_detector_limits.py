@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
+from tests.papers.tiny import Tiny
 from unshaken.core.errors import ParameterError
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
 from unshaken.papers import run_paper
-from unshaken.papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
-from unshaken.papers.ai_image_detector_limits.deepfakes import swapped_within_classes
-from unshaken.papers.ai_image_detector_limits.figures import Figures, reach, worst_margin
-from unshaken.papers.ai_image_detector_limits.rules import GRID
-from unshaken.papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
+from unshaken_papers.ai_image_detector_limits.deepfakes import swapped_within_classes
+from unshaken_papers.ai_image_detector_limits.figures import Figures, reach, worst_margin
+from unshaken_papers.ai_image_detector_limits.rules import GRID
+from unshaken_papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
+
+
+def make_tiles(folder: Path) -> str:
+    """Smooth images of 16 pixels in colour, two classes, as Parquet with 120 training and 90 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 90)):
+        for i in range(n):
+            tile = rng.integers(40, 215, (4, 4, 3)).astype(np.uint8)
+            out = io.BytesIO()
+            Image.fromarray(tile).resize((16, 16), Image.Resampling.BILINEAR).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), i % 2, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "tiles.parquet")
+    return f"parquet:{folder}/tiles.parquet"
+
+
+TINY = Tiny(
+    make=make_tiles,
+    patches={"unshaken_papers.ai_image_detector_limits.experiment.DCT_BITS": 8},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

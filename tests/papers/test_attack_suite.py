@@ -7,12 +7,18 @@ import copy
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.attack.ensembles.autoattack import AutoAttack
-from unshaken.papers.attack_suite import EXPECTED, MASKED, WARNINGS, AttackSuitePaper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.attack_suite import EXPECTED, MASKED, WARNINGS, AttackSuitePaper
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

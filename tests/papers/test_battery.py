@@ -1,33 +1,40 @@
-"""What every row promises, whatever it claims: a row is in here without an edit, but for its line in `TINY`."""
+"""What every row promises, whatever it claims: a row is in here without an edit, and so is a new one."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import json
 import shutil
 import sys
+import tempfile
 import types
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from tests.papers.conftest import tiny_of, tiny_text
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
-from unshaken.core.registry import list_methods
 from unshaken.core.tables import TABLES
+from unshaken.core.texts import parse_values
 from unshaken.harden.engine.loop import Loop
 from unshaken.papers import run_paper
-from unshaken.papers.frame import Paper
-from unshaken.papers.frame.datasets import Datasets
-from unshaken.papers.frame.roles import all_roles_used, choosing
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.frame.run import figures_of
-from unshaken.papers.frame.table import judge_again
-from unshaken.papers.frame.tables import register_tables, table_name
+from unshaken.papers.datasets import Datasets
+from unshaken.papers.folders import find_row, row_folders
+from unshaken.papers.new import write_row
+from unshaken.papers.roles import all_roles_used, choosing
+from unshaken.papers.rows import Rows
+from unshaken.papers.run import figures_of
+from unshaken.papers.table import judge_again
+from unshaken.papers.tables import register_tables, table_name
 from unshaken.store.run_dir import RunDir
 
-PAPERS = {m.name: m.cls for m in list_methods("papers") if issubclass(m.cls, Paper)}
+NEW = "freshly-written"
+"""The row that `unshaken papers new` writes."""
+PAPERS = {slug: find_row(slug) for slug in row_folders()}
+PAPERS[NEW] = find_row(str(write_row(Path(tempfile.mkdtemp()) / NEW.replace("-", "_"))))
 CHOOSING = {
     "clip-holistic",
     "detection-suite",
@@ -57,10 +64,6 @@ def same(one, other, wall_times=()):
     apart = ("networks_from_cache", *wall_times)
     left, right = ({k: v for k, v in m.items() if not k.endswith(apart)} for m in (one, other))
     assert left == right
-
-
-def test_every_row_has_a_tiny_run(tiny_runs):
-    assert set(PAPERS) == set(tiny_runs)
 
 
 @every_row
@@ -152,7 +155,7 @@ def test_the_kept_figures_give_the_same_verdict(slug, finished):
 
 
 @every_row
-def test_a_killed_run_is_resumed(slug, finished, tiny_runs, tmp_path, monkeypatch):
+def test_a_killed_run_is_resumed(slug, finished, tmp_path, monkeypatch):
     """The last third of the rows is missing, as when the process was killed there; its last write never happened."""
     run = finished(slug)
     whole = sorted((run.out / "rows").rglob("*.parquet"), key=lambda f: f.stat().st_mtime_ns)
@@ -169,7 +172,7 @@ def test_a_killed_run_is_resumed(slug, finished, tiny_runs, tmp_path, monkeypatc
 
     monkeypatch.setattr(RunDir, "write_rows", counted)
     again = run_paper(run.text, out=tmp_path / "run", data=run.data, model=run.model)
-    same(again.measured, run.result.measured, tiny_runs[slug].wall_times)
+    same(again.measured, run.result.measured, tiny_of(slug).wall_times)
     assert again.reproduced == run.result.reproduced
     assert len(again.provenance["sessions"]) == len(run.result.provenance["sessions"]) + 1
     assert sorted(run.cache.rglob("*")) == kept  # nothing was trained again
@@ -178,21 +181,31 @@ def test_a_killed_run_is_resumed(slug, finished, tiny_runs, tmp_path, monkeypatc
     assert len(written) < len(whole)
 
 
+def other_value(paper):
+    """A parameter with a number that is allowed and that the tiny run does not have."""
+    for name, value in paper.model_dump().items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            with contextlib.suppress(ParameterError):
+                type(paper)(**{**paper.model_dump(), name: value + 1})
+                return name, value + 1
+    raise AssertionError("no parameter is a number")
+
+
 @every_row
-def test_other_settings_are_refused_before_anything_is_read_or_trained(slug, finished, tiny_runs, monkeypatch):
-    run, tiny = finished(slug), tiny_runs[slug]
+def test_other_settings_are_refused_before_anything_is_read_or_trained(slug, finished, monkeypatch):
+    run = finished(slug)
 
     def touched(*args, **options):
         raise AssertionError("data was read or a network trained")
 
     monkeypatch.setattr(Datasets, "open", touched)
     monkeypatch.setattr(Loop, "train", touched)
-    name = tiny.other.partition("=")[0]
     parameters = run.text.partition(":")[2]
-    kept = ",".join(p for p in parameters.split(",") if not p.startswith(f"{name}="))
+    name, value = other_value(PAPERS[slug].from_text(parse_values(run.text)[1]))
+    kept = [p for p in parameters.split(",") if not p.startswith(f"{name}=")]
     given = {"out": run.out, "model": run.model}
     with pytest.raises(RunError, match=rf"another experiment \({name} differ\); choose another --out"):
-        run_paper(f"{slug}:{','.join(filter(None, (kept, tiny.other)))}", data=run.data, **given)
+        run_paper(f"{slug}:{','.join([*kept, f'{name}={value}'])}", data=run.data, **given)
     with pytest.raises(RunError, match=r"\(seed differ\)"):
         run_paper(run.text, seed=1, data=run.data, **given)
     with pytest.raises(RunError, match=r"\(data differ\)"):
@@ -200,13 +213,13 @@ def test_other_settings_are_refused_before_anything_is_read_or_trained(slug, fin
 
 
 @every_row
-def test_absent_data_is_one_line_before_any_training(slug, tiny_runs, tmp_path, monkeypatch):
-    tiny = tiny_runs[slug]
+def test_absent_data_is_one_line_before_any_training(slug, tmp_path, monkeypatch):
+    tiny = tiny_of(slug)
     model = None if tiny.model is None else tiny.model(tmp_path)
     monkeypatch.setattr(Loop, "train", lambda *a, **k: pytest.fail("a network was trained"))
-    parameters, data = tiny.parameters.format(folder=tmp_path), f"folder:{tmp_path}/no-such-set"
+    data = f"folder:{tmp_path}/no-such-set"
     with pytest.raises(UnshakenError, match="no-such-set") as caught:
-        run_paper(f"{slug}:{parameters}", out=tmp_path / "run", data=data, model=model)
+        run_paper(tiny_text(slug, tiny, tmp_path), out=tmp_path / "run", data=data, model=model)
     assert "\n" not in str(caught.value)
 
 

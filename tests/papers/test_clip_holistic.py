@@ -8,17 +8,24 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.batch import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
-from unshaken.papers.clip_holistic import FACTORS, ZERO_SHOT, ClipHolisticPaper
-from unshaken.papers.clip_holistic.experiment import CAPTIONED, TEMPLATES
-from unshaken.papers.clip_holistic.figures import scores
-from unshaken.papers.clip_holistic.nets import ATTRIBUTES, DescribedImages, Headed, shrunk
-from unshaken.papers.clip_holistic.pictures import conflicting, with_factor
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.clip_holistic import FACTORS, ZERO_SHOT, ClipHolisticPaper
+from unshaken_papers.clip_holistic.experiment import CAPTIONED, TEMPLATES
+from unshaken_papers.clip_holistic.figures import scores
+from unshaken_papers.clip_holistic.nets import ATTRIBUTES, DescribedImages, Headed, shrunk
+from unshaken_papers.clip_holistic.pictures import conflicting, with_factor
+
+TINY = Tiny(
+    make=make_tints,
+    patches={"unshaken_papers.clip_holistic.experiment.OTHERS": ()},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

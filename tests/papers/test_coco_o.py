@@ -8,16 +8,23 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_rows, untrained_cnn
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
-from unshaken.papers.coco_o import ARMS, CLEAN, DOMAINS, CocoOPaper
-from unshaken.papers.coco_o.experiment import arms_of
-from unshaken.papers.coco_o.figures import correlation, line_through
-from unshaken.papers.coco_o.nets import jitter_style
-from unshaken.papers.coco_o.scenes import GAP, box_table, draw_scenes
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.coco_o import ARMS, CLEAN, DOMAINS, CocoOPaper
+from unshaken_papers.coco_o.experiment import arms_of
+from unshaken_papers.coco_o.figures import correlation, line_through
+from unshaken_papers.coco_o.nets import jitter_style
+from unshaken_papers.coco_o.scenes import GAP, box_table, draw_scenes
+
+TINY = Tiny(
+    make=make_rows,
+    model=untrained_cnn(4),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -7,12 +7,26 @@ import copy
 import numpy as np
 import pytest
 
-from unshaken.papers.corruption_suite import GROUPS, JUDGED, NAMES, OTHERS, CorruptionSuitePaper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from tests.papers.tiny import Tiny, make_tints
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.run.plan import CIFAR_C_BAR, THE_15
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.corruption_suite import GROUPS, JUDGED, NAMES, OTHERS, CorruptionSuitePaper
+
+FOUR = tuple(names[0] for names in GROUPS.values())
+"""A corruption of each group."""
+
+TINY = Tiny(
+    make=make_tints,
+    patches={
+        **{f"unshaken_papers.corruption_suite.{file}.NAMES": FOUR for file in ("experiment", "figures")},
+        **{f"unshaken_papers.corruption_suite.{file}.OTHERS": ("lines",) for file in ("experiment", "figures")},
+        "unshaken_papers.corruption_suite.figures.GROUPS": {g: n[:1] for g, n in GROUPS.items()},
+    },
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from tests.papers.tiny import Tiny, make_tints, untrained_cnn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
-from unshaken.papers.crlnet import CrlNetPaper
-from unshaken.papers.crlnet.experiment import last_maps
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crlnet import CrlNetPaper
+from unshaken_papers.crlnet.experiment import last_maps
+
+TINY = Tiny(
+    make=partial(make_tints, train=24, test=36, side=16, classes=4),
+    model=untrained_cnn(4),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from unshaken.papers.crop_selection.figures import Shifted, against, shifted_figures
+from unshaken_papers.crop_selection.figures import Shifted, against, shifted_figures
 
 
 def shifted(prediction, correct, logits=None):

@@ -3,15 +3,22 @@ import types
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny
 from unshaken.core.errors import ModelError
-from unshaken.core.registry import find_method
 from unshaken.core.rng import SampleRng
 from unshaken.papers import run_paper
-from unshaken.papers.crop_selection import CropSelectionPaper
-from unshaken.papers.crop_selection.figures import Sides
-from unshaken.papers.crop_selection.nets import RandomWindows, windows
-from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crop_selection import CropSelectionPaper
+from unshaken_papers.crop_selection.figures import Sides
+from unshaken_papers.crop_selection.nets import RandomWindows, windows
+
+TINY = Tiny(
+    make=lambda folder: "demo",
+    model=lambda folder: "demo:standard",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SMALL = ("cifar10", "against_plain")
 
@@ -185,6 +192,12 @@ def test_a_model_that_takes_no_squares_is_refused(tmp_path):
 
 
 def test_it_stands_in_the_registry_with_its_parameters():
-    method = find_method("crop-selection", "papers")
-    assert method.cls is CropSelectionPaper
-    assert set(method.parameters()) == {"photos", "far_photos", "cifar_photos", "images", "epochs", "seeds"}
+    assert find_row("crop-selection") is CropSelectionPaper
+    assert set(CropSelectionPaper.info.parameters()) == {
+        "photos",
+        "far_photos",
+        "cifar_photos",
+        "images",
+        "epochs",
+        "seeds",
+    }

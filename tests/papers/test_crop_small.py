@@ -9,7 +9,7 @@ from PIL import Image
 
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
-from unshaken.papers.crop_selection import CropSelectionPaper
+from unshaken_papers.crop_selection import CropSelectionPaper
 
 
 def picture(rng, label):

@@ -3,12 +3,19 @@
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.measure.classification.class_means import macro_f1
-from unshaken.papers.cross_modal_dilution import CHANGES, CLASSIFIERS, CrossModalDilutionPaper
-from unshaken.papers.cross_modal_dilution.captions import DISTRACTORS, KEY_WORDS, WITHOUT, caption
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.image_text.words import content_words
+from unshaken_papers.cross_modal_dilution import CHANGES, CLASSIFIERS, CrossModalDilutionPaper
+from unshaken_papers.cross_modal_dilution.captions import DISTRACTORS, KEY_WORDS, WITHOUT, caption
+
+TINY = Tiny(
+    make=make_tints,
+    model=lambda folder: "hashed-pieces",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 

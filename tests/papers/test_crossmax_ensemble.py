@@ -7,16 +7,23 @@ import pytest
 import torch
 from torch import nn
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.harden.defences.multi_resolution import MultiResolution, widened
 from unshaken.harden.engine.ensemble import ensemble
 from unshaken.models.networks.small import StridedCNN
 from unshaken.papers import run_paper
-from unshaken.papers.crossmax_ensemble import CrossMaxPaper
-from unshaken.papers.crossmax_ensemble.experiment import reached
-from unshaken.papers.frame.claim import Outcome, is_reproduced, judge_parts
+from unshaken.papers.claim import Outcome, is_reproduced, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crossmax_ensemble import CrossMaxPaper
+from unshaken_papers.crossmax_ensemble.experiment import reached
+
+TINY = Tiny(
+    make=make_tints,
+    patches={"unshaken.attack.ensembles.autoattack.EOT": 3},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -7,12 +7,19 @@ import copy
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_bands
 from unshaken.measure.detection.ranking import auroc
-from unshaken.papers.detection_suite import SCORES, DetectionSuitePaper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.detection_suite import SCORES, DetectionSuitePaper
+
+TINY = Tiny(
+    make=make_bands,
+    patches={"unshaken_papers.detection_suite.experiment.FAR": ()},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

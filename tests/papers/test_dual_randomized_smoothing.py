@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy.special import ndtri
 from scipy.stats import beta
 
+from tests.papers.tiny import Tiny, make_faint_tints
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
-from unshaken.papers.dual_randomized_smoothing.polls import Polls
-from unshaken.papers.frame.claim import Outcome, judge_parts
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.dual_randomized_smoothing import DualRandomizedSmoothingPaper
+from unshaken_papers.dual_randomized_smoothing.polls import Polls
+
+TINY = Tiny(
+    make=partial(make_faint_tints, train=240, brighter=120),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):
@@ -180,4 +187,4 @@ def test_three_networks_of_ones_own(small, tmp_path):
 
 
 def test_the_row_is_found_by_its_name():
-    assert find_method("dual-randomized-smoothing").cls is DualRandomizedSmoothingPaper
+    assert find_row("dual-randomized-smoothing") is DualRandomizedSmoothingPaper

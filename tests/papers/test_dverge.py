@@ -8,12 +8,18 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.dverge import DvergePaper
-from unshaken.papers.dverge.experiment import tiny
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.dverge import DvergePaper
+from unshaken_papers.dverge.experiment import tiny
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -8,17 +8,27 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.models.networks.convolutions import HiddenConvs
 from unshaken.papers import run_paper
-from unshaken.papers.early_learning_regularization import EarlyLearningPaper
-from unshaken.papers.early_learning_regularization.linear import SIGMA, WRONG, N, descend, draw
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.label_curves import count_correct, label_curves
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.label_curves import count_correct, label_curves
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.early_learning_regularization import EarlyLearningPaper
+from unshaken_papers.early_learning_regularization.linear import SIGMA, WRONG, N, descend, draw
+
+TINY = Tiny(
+    make=make_tints,
+    patches={
+        "unshaken_papers.early_learning_regularization.experiment.CURVE": (0, 10, 20),
+        "unshaken_papers.early_learning_regularization.figures.CURVE": (0, 10, 20),
+    },
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -9,13 +9,19 @@ import pytest
 import torch
 from scipy import ndimage
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core import Batch
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.efficient_robustify import EfficientRobustifyPaper
-from unshaken.papers.efficient_robustify.experiment import BINOMIAL, blocks, changed, half
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.efficient_robustify import EfficientRobustifyPaper
+from unshaken_papers.efficient_robustify.experiment import BINOMIAL, blocks, changed, half
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

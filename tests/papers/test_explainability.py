@@ -7,14 +7,31 @@ import copy
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_colours
 from unshaken.core.registry import parse_method
 from unshaken.explain import Attribution
-from unshaken.papers.explainability import BEST, CONTROLS, METHODS, NETS, ExplainabilityPaper
-from unshaken.papers.explainability.figures import bootstrapped, rank_correlation
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.explainability import BEST, CONTROLS, METHODS, NETS, ExplainabilityPaper
+from unshaken_papers.explainability.figures import bootstrapped, rank_correlation
+
+QUICK_MAPS = {"gradient": ("gradient", "input-x-gradient"), "cam": ("gradcam",), "perturbation": ("rise:samples=2",)}
+"""Methods of `explainability` in few passes, by family."""
+
+TINY = Tiny(
+    make=make_colours,
+    patches={
+        "unshaken_papers.explainability.experiment.STRIDES": (2, 2, 1, 1),
+        "unshaken_papers.explainability.experiment.STEPS": 2,
+        "unshaken_papers.explainability.experiment.METHODS": sum(QUICK_MAPS.values(), ()),
+        "unshaken_papers.explainability.figures.FAMILIES": QUICK_MAPS,
+        "unshaken_papers.explainability.figures.NAMES": ("gradient", "input-x-gradient", "gradcam", "rise"),
+        **{f"unshaken_papers.explainability.{f}.CONTROLS": ("random-map",) for f in ("experiment", "figures")},
+    },
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints, untrained_cnn
 from unshaken.core.classifier import Classifier, View
-from unshaken.papers.features_off_the_shelf import FeaturesOffTheShelfPaper
-from unshaken.papers.features_off_the_shelf.experiment import with_random_weights
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.features.prepare import prepared
+from unshaken_papers.features_off_the_shelf import FeaturesOffTheShelfPaper
+from unshaken_papers.features_off_the_shelf.experiment import with_random_weights
+
+TINY = Tiny(
+    make=partial(make_tints, train=60),
+    parameters={"far": "parquet:{folder}/tints.parquet"},
+    model=untrained_cnn(3),
+    needs=("sklearn", "skimage"),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.fgsm_cw_distillation import GRID, DistillationPaper
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.folders import find_row
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.fgsm_cw_distillation import GRID, DistillationPaper
+
+TINY = Tiny(
+    make=partial(make_tints, classes=6),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):
@@ -168,5 +175,5 @@ def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
 
 
 def test_it_stands_in_the_registry():
-    assert find_method("fgsm-cw-distillation", "papers").cls is DistillationPaper
+    assert find_row("fgsm-cw-distillation") is DistillationPaper
     assert "temperature" in DistillationPaper.info.parameters()

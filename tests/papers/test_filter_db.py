@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from unshaken.papers.filter_db import CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
-from unshaken.papers.filter_db.experiment import halved
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
+from tests.papers.tiny import Tiny, make_tints
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.filter_db import CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
+from unshaken_papers.filter_db.experiment import halved
+
+TINY = Tiny(
+    make=partial(make_tints, train=60, test=12, side=16),
+    parameters={"other": "parquet:{folder}/tints.parquet"},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_rows
 from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
-from unshaken.papers.fooling_images import FoolingImagesPaper
-from unshaken.papers.fooling_images.figures import middle
-from unshaken.papers.frame.claim import judge_parts
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.fooling_images import FoolingImagesPaper
+from unshaken_papers.fooling_images.figures import middle
+
+TINY = Tiny(
+    make=make_rows,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

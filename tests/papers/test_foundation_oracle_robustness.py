@@ -8,14 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken import load_model
 from unshaken.core.errors import DataError
-from unshaken.papers.foundation_oracle_robustness import RECIPES, FoundationOraclePaper
-from unshaken.papers.foundation_oracle_robustness.experiment import shares
-from unshaken.papers.foundation_oracle_robustness.oracles import Oracles, with_head
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.foundation_oracle_robustness import RECIPES, FoundationOraclePaper
+from unshaken_papers.foundation_oracle_robustness.experiment import shares
+from unshaken_papers.foundation_oracle_robustness.oracles import Oracles, with_head
+
+TINY = Tiny(
+    make=make_tints,
+    model=lambda folder: "strided-cnn",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.papers.frame.claim import Check, ClaimPart, Outcome, decide, is_reproduced, judge_parts
+from unshaken.papers.claim import Check, ClaimPart, Outcome, decide, is_reproduced, judge_parts
 
 GAIN = ClaimPart(statement="Training on noise gains accuracy.", rule="Shown if the gain's interval lies above 0.")
 SIDE = ClaimPart(statement="It costs nothing.", rule="Shown if the cost is below 1 point.", central=False)

@@ -7,8 +7,8 @@ import pytest
 
 from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.harden.recipes.ensembles.dverge import Dverge
-from unshaken.papers.frame import code
-from unshaken.papers.frame.code import code_digest
+from unshaken.papers import cache as code
+from unshaken.papers.cache import code_digest
 
 BODY = '"""A module."""\n\nclass Recipe:\n    """A recipe."""\n\n    def loss(self):\n        return {}  # {}\n'
 

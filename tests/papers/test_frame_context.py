@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +13,15 @@ from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, RunError
-from unshaken.core.registry import register, unregister
-from unshaken.core.tables import TABLES
+from unshaken.core.tables import TABLES, table_modules
 from unshaken.measure import over_seeds
-from unshaken.papers.frame import Paper
-from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.datasets import Datasets, Split
-from unshaken.papers.frame.record import Record
-from unshaken.papers.frame.rows import Rows, means
-from unshaken.papers.frame.tables import register_tables, table_name
-from unshaken.papers.imagenet_mistakes import SHARED
+from unshaken.papers import Paper, row
+from unshaken.papers.context import Context
+from unshaken.papers.datasets import Datasets, Split
+from unshaken.papers.folders import forget_row
+from unshaken.papers.record import Record
+from unshaken.papers.rows import Rows, means
+from unshaken.papers.tables import register_tables, table_name
 from unshaken.store.run_dir import RunDir
 
 
@@ -206,18 +205,22 @@ def test_means_over_seeds_have_the_range_of_shares_or_of_differences():
 
 
 @pytest.fixture
-def tabled():
-    @register("toy-tables", reference="none")
+def tabled(tmp_path):
+    folder = tmp_path / "toy_tables"
+    folder.mkdir()
+    keys = ("title", "claim", "reference", "data", "model", "rule")
+    table = 'tables.heights = { metres = "double", of = "string[]" }'
+    (folder / "claim.toml").write_text("\n".join([*(f'{key} = "none"' for key in keys), table]))
+
+    @row(folder)
     class Tabled(Paper):
         """A paper with a table."""
-
-        tables: ClassVar[Mapping[str, Mapping[str, str]]] = {"heights": {"metres": "double", "of": "string[]"}}
 
         def judge(self, measured: Mapping[str, Any]) -> list:
             return []
 
     yield Tabled
-    unregister("toy-tables")
+    forget_row("toy-tables")
     TABLES.pop("toy_tables_heights", None)
 
 
@@ -279,7 +282,7 @@ def test_grey_images_by_class(context):
         context.datasets.grey_by_class("test", [1, 7], 5)
 
 
-@pytest.mark.parametrize("name", sorted(SHARED))
+@pytest.mark.parametrize("name", sorted(table_modules()))
 def test_the_tables_of_the_house_are_declared_where_it_is_said(name):
     assert table_name("toy", name) == name
     assert name in TABLES

@@ -3,8 +3,8 @@
 import pytest
 
 from unshaken.measure import over_seeds
-from unshaken.papers.frame import decide, decide_near
-from unshaken.papers.frame.effects import across_seeds, complement, mean_over, negated, scaled, unpaired, values_of
+from unshaken.papers import decide, decide_near
+from unshaken.papers.effects import across_seeds, complement, mean_over, negated, scaled, unpaired, values_of
 
 DIFFERENCE = {"value": 0.25, "low": -0.5, "high": None, "n": 3, "interval": "by hand"}
 SHARE = {"value": 0.25, "low": 0.125, "high": 0.5, "n": 8, "interval": "by hand"}

@@ -11,11 +11,11 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.distillation import Distillation
 from unshaken.models import load_model
-from unshaken.papers.frame import networks
-from unshaken.papers.frame.cache import cached, digest_of
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import Networks, saved, together
-from unshaken.papers.frame.record import Record
+from unshaken.papers import networks
+from unshaken.papers.cache import cached, digest_of
+from unshaken.papers.datasets import Split
+from unshaken.papers.networks import Networks, saved, together
+from unshaken.papers.record import Record
 from unshaken.store.address import cache_dir
 from unshaken.store.run_dir import RunDir
 

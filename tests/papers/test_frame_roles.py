@@ -5,8 +5,8 @@ import pytest
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition, Part
-from unshaken.papers.frame.roles import Roles, all_roles_used, check_role, choosing
-from unshaken.papers.frame.rows import Rows
+from unshaken.papers.roles import Roles, all_roles_used, check_role, choosing
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 

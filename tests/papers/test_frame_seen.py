@@ -7,12 +7,12 @@ import json
 import pytest
 import torch
 
-from unshaken.papers.crop_selection import CropSelectionPaper
-from unshaken.papers.frame.pages import page_of
-from unshaken.papers.frame.record import Record
-from unshaken.papers.frame.seen import digests_of, seen_again, seen_by_specs
-from unshaken.papers.unsafebench import UnsafeBenchPaper
+from unshaken.papers.pages import page_of
+from unshaken.papers.record import Record
+from unshaken.papers.seen import digests_of, seen_again, seen_by_specs
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.crop_selection import CropSelectionPaper
+from unshaken_papers.unsafebench import UnsafeBenchPaper
 
 
 def test_conditions_with_learned_images_are_kept_with_the_run(tmp_path):
@@ -34,14 +34,14 @@ def test_a_row_that_shows_training_images_says_so(finished):
     assert "s0.photos-0.erm.test" not in result.provenance["seen"]
     (sentence,) = result.seen_in_training
     assert "networks of this run learned from" in sentence
-    assert f"**Seen in training.** {sentence}" in page_of(result, [], "link.json")
+    assert f"**Seen in training.** {sentence}" in page_of(result, [])
 
 
 def test_a_row_of_disjoint_images_says_nothing(finished):
     result = finished("dverge").result
     assert result.seen_in_training == ()
     assert "seen" not in result.provenance
-    assert "Seen in training" not in page_of(result, [], "link.json")
+    assert "Seen in training" not in page_of(result, [])
 
 
 @pytest.mark.parametrize(

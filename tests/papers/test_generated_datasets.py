@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.rng import SampleRng
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.generated_datasets import GeneratedDatasetsPaper
-from unshaken.papers.generated_datasets.experiment import baseline_epochs, generated
-from unshaken.papers.generated_datasets.styles import SHIFTS, STYLES, edges, sketch, thick, thin
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.generated_datasets import GeneratedDatasetsPaper
+from unshaken_papers.generated_datasets.experiment import baseline_epochs, generated
+from unshaken_papers.generated_datasets.styles import SHIFTS, STYLES, edges, sketch, thick, thin
+
+TINY = Tiny(
+    make=partial(make_tints, brighter=15),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.hyperspherical import HypersphericalPaper
-from unshaken.papers.hyperspherical.experiment import divide
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.hyperspherical import HypersphericalPaper
+from unshaken_papers.hyperspherical.experiment import divide
+
+TINY = Tiny(
+    make=partial(make_tints, train=180, test=60, classes=6),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

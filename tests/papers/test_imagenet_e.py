@@ -8,14 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny
 from unshaken.core import Batch, Classifier, View
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
-from unshaken.papers.imagenet_e import EDITS, NETS, ImageNetEPaper
-from unshaken.papers.imagenet_e.experiment import Objects, can_edit, other_photos, show
-from unshaken.papers.imagenet_e.figures import COMPARED
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.imagenet_e import EDITS, NETS, ImageNetEPaper
+from unshaken_papers.imagenet_e.experiment import Objects, can_edit, other_photos, show
+from unshaken_papers.imagenet_e.figures import COMPARED
+
+TINY = Tiny(
+    make=lambda folder: "demo",
+    model=lambda folder: "demo:standard|demo:robust|demo:standard",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 PAIRS = [f"{one}_{other}" for one, other in COMPARED]
 

@@ -12,13 +12,40 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.imagenet_mistakes import ImageNetMistakesPaper
-from unshaken.papers.imagenet_mistakes.experiment import GREY, one_object, two_objects
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.imagenet_mistakes import ImageNetMistakesPaper
+from unshaken_papers.imagenet_mistakes.experiment import GREY, one_object, two_objects
+
+
+def make_mistakes(folder: Path) -> str:
+    """Released judgements of two models, few and made up, beside tints; three files are mistakes of both."""
+    kinds = (
+        ("Fine-grained error", "Major"),
+        ("Fine-grained with OOV", "Minor"),
+        ("Spurious Correlation", "Borderline"),
+    )
+    for name, places in (("vit3b", range(6)), ("greedy_soups", range(3, 8))):
+        made = {
+            f"file{i}": {"top_prediction": i + (i == 5 and name == "vit3b")}
+            | dict(zip(("failure category", "failure severity"), kinds[i % 3], strict=True))
+            for i in places
+        }
+        (folder / f"{name}_mistakes.json").write_text(json.dumps(made))
+    (folder / "class_confusion_wnids.json").write_text(json.dumps([["n01440764", "n01443537", 2], ["n2", "n1", 1]]))
+    make_tints(folder)
+    return str(folder)
+
+
+TINY = Tiny(
+    make=make_mistakes,
+    parameters={"small_data": "parquet:{folder}/tints.parquet"},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 QUICK = "seeds=1,images=60,tested=12,epochs=1,photos=0"
 
@@ -149,8 +176,6 @@ def test_votes_are_counted(tmp_path, monkeypatch, tiny_mistakes):
 @pytest.fixture
 def tiny_mistakes(tmp_path):
     """A folder of released judgements, and the SPEC of tints."""
-    from tests.papers.conftest import make_mistakes
-
     (tmp_path / "own").mkdir()
     return make_mistakes(tmp_path / "own"), f"parquet:{tmp_path}/own/tints.parquet"
 

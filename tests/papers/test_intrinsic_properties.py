@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
-from unshaken.papers.intrinsic_properties import PREDICTORS, IntrinsicPropertiesPaper
-from unshaken.papers.intrinsic_properties.experiment import alike, two_classes
-from unshaken.papers.intrinsic_properties.figures import pearson
+from tests.papers.tiny import Tiny, make_bands
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.intrinsic_properties import PREDICTORS, IntrinsicPropertiesPaper
+from unshaken_papers.intrinsic_properties.experiment import alike, two_classes
+from unshaken_papers.intrinsic_properties.figures import pearson
+
+TINY = Tiny(
+    make=partial(make_bands, classes=4),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.2):

@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.data import load_data
 from unshaken.measure import auroc
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.label_noise_suite import LabelNoisePaper
-from unshaken.papers.label_noise_suite.experiment import light, matched, memoriser
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.label_noise_suite import LabelNoisePaper
+from unshaken_papers.label_noise_suite.experiment import light, matched, memoriser
+
+
+def make_doubted(folder: Path) -> str:
+    """Tints; and `people.parquet` with the training images, of whose labels three in ten are the next class."""
+    spec = make_tints(folder)
+    table = pq.read_table(folder / "tints.parquet")
+    table = table.filter(pc.equal(table["split"], "train")).drop_columns("split")
+    labels = pa.array([(c + (i % 10 < 3)) % 3 for i, c in enumerate(table["label"].to_pylist())])
+    pq.write_table(table.set_column(table.column_names.index("label"), "label", labels), folder / "people.parquet")
+    return spec
+
+
+TINY = Tiny(
+    make=make_doubted,
+    parameters={"human": "parquet:{folder}/people.parquet"},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

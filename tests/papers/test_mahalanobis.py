@@ -6,19 +6,31 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_bands
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.measure.detection.ranking import auroc
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.roles import Roles
-from unshaken.papers.frame.run import flat
-from unshaken.papers.mahalanobis import MahalanobisPaper
-from unshaken.papers.mahalanobis.choice import Pair, choose, regressed
-from unshaken.papers.mahalanobis.figures import added, measured
-from unshaken.papers.mahalanobis.images import noisy_as, redrawn
-from unshaken.papers.mahalanobis.rules import PAIRS
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.roles import Roles
+from unshaken.papers.run import flat
+from unshaken_papers.mahalanobis import MahalanobisPaper
+from unshaken_papers.mahalanobis.choice import Pair, choose, regressed
+from unshaken_papers.mahalanobis.experiment import ATTACKS, Budget
+from unshaken_papers.mahalanobis.figures import added, measured
+from unshaken_papers.mahalanobis.images import noisy_as, redrawn
+from unshaken_papers.mahalanobis.rules import PAIRS
+
+SHORT_CW = Budget(CarliniWagner(steps=20, search_steps=1, initial_c=1.0, step_size=0.05, polish=0), "l2", 10.0)
+"""Carlini and Wagner's attack in few and large steps."""
+
+TINY = Tiny(
+    make=make_bands,
+    patches={"unshaken_papers.mahalanobis.experiment.ATTACKS": {**ATTACKS, "cw": SHORT_CW}},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.milan import MARK, MilanPaper
-from unshaken.papers.milan.describing import single_label
-from unshaken.papers.milan.grammar import (
+from tests.papers.tiny import Tiny, make_tints
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
+from unshaken_papers.milan import MARK, MilanPaper
+from unshaken_papers.milan.describing import single_label
+from unshaken_papers.milan.grammar import (
     KINDS,
     PLACES,
     Synthetic,
@@ -19,7 +20,12 @@ from unshaken.papers.milan.grammar import (
     reference,
     synthetic_units,
 )
-from unshaken.papers.milan.marks import glyphs, probing_set, random_marks, stamped, training_marks
+from unshaken_papers.milan.marks import glyphs, probing_set, random_marks, stamped, training_marks
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

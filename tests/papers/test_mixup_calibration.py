@@ -1,20 +1,42 @@
 """The rule by hand, the synthetic worlds against direct formulas, and the whole row with tiny networks."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from tests.papers.tiny import Tiny
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
-from unshaken.papers.mixup_calibration import MixupCalibrationPaper, experiment
-from unshaken.papers.mixup_calibration.figures import Figures, averaged, interpolation
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.folders import find_row
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.mixup_calibration import MixupCalibrationPaper, experiment
+from unshaken_papers.mixup_calibration.figures import Figures, averaged, interpolation
+
+
+def make_stripes(folder: Path) -> str:
+    """Grey noise with a bright line for each of three classes, as folders of PNG; 60 training and 30 test images."""
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 60), ("test", 30)):
+        for i in range(n):
+            place = folder / split / f"class{i % 3}"
+            place.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 120, (8, 8)).astype(np.uint8)
+            pixels[i % 3] += 100
+            Image.fromarray(pixels).save(place / f"{i}.png")
+    return f"folder:{folder}"
+
+
+TINY = Tiny(
+    make=make_stripes,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):
@@ -206,4 +228,4 @@ def test_what_cannot_be_run_is_said_in_one_line(finished, tmp_path):
 
 
 def test_it_stands_in_the_registry():
-    assert find_method("mixup-calibration", "papers").cls is MixupCalibrationPaper
+    assert find_row("mixup-calibration") is MixupCalibrationPaper

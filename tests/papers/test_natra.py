@@ -7,12 +7,18 @@ import copy
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.rng import SampleRng
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.natra import ARMS, SHIFTS, STATISTICS, NaTraPaper
-from unshaken.papers.natra.figures import edited_statistics
-from unshaken.papers.natra.shifts import APPLY, NOISE, affine
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.natra import ARMS, SHIFTS, STATISTICS, NaTraPaper
+from unshaken_papers.natra.figures import edited_statistics
+from unshaken_papers.natra.shifts import APPLY, NOISE, affine
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny
 from unshaken.core import Batch
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.noiser import CAMERA, CLEAN, DARK, EXPOSURES, NETS, OVER, NoiserPaper
-from unshaken.papers.noiser.experiment import expose, likeness
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.noiser import CAMERA, CLEAN, DARK, EXPOSURES, NETS, OVER, NoiserPaper
+from unshaken_papers.noiser.experiment import expose, likeness
+
+TINY = Tiny(
+    make=lambda folder: "demo",
+    model=lambda folder: "demo:standard",
+    wall_times=("step_seconds", "image_seconds"),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN = "shown"
 HIDDEN = "not visible at this scale"

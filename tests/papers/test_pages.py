@@ -1,20 +1,20 @@
 import contextlib
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
 
 from unshaken.core.errors import DataError
-from unshaken.core.registry import find_method, list_methods
 from unshaken.papers import PaperResult, write_table
-from unshaken.papers.frame.claim import Outcome
-from unshaken.papers.frame.page_figures import MOST, PageFigure, shown_figures
-from unshaken.papers.frame.page_picture import draw_figures, drawable
-from unshaken.papers.frame.pages import OUTDATED
-from unshaken.papers.frame.table import judge_again
+from unshaken.papers.claim import Outcome
+from unshaken.papers.folders import find_row, row_folders
+from unshaken.papers.pages import MOST, OUTDATED, PageFigure, draw_figures, drawable, shown_figures
+from unshaken.papers.table import judge_again
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+ROWS = ROOT / "src" / "unshaken_papers"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -82,10 +82,11 @@ def figures(**changes):
 
 def pages(tmp_path, *results):
     kept = tmp_path / "papers"
-    kept.mkdir(exist_ok=True)
     for r in results:
-        (kept / f"{r['slug']}.json").write_text(json.dumps(r))
-    return write_table(kept, tmp_path / "papers.md"), kept
+        folder = kept / r["slug"].replace("-", "_")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result.json").write_text(json.dumps(r))
+    return write_table(kept, tmp_path / "papers.md"), folder
 
 
 def test_a_result_names_its_figures():
@@ -116,7 +117,7 @@ def test_a_page_shows_ten_figures_at_most(tmp_path):
     many = {f"n{i}": figure(0.001 * i + 0.1) for i in range(50)}
     named = [{"name": name, "title": f"Figure {name}", "unit": "accuracy"} for name in many]
     _, folder = pages(tmp_path, result(measured=many, headline=named))
-    assert (folder / "some-paper.md").read_text().count("\n| Figure") == MOST
+    assert (folder / "README.md").read_text().count("\n| Figure") == MOST
 
 
 def test_the_table_has_a_line_a_row(tmp_path):
@@ -125,10 +126,11 @@ def test_the_table_has_a_line_a_row(tmp_path):
     text, _ = pages(tmp_path, result(), other)
     lines = [line for line in text.splitlines() if line.startswith("| [")]
     effect = "Gain by guards: 0.333 (0.283 to 0.383) accuracy"
+    other = "[other](papers/other/README.md) | Guarded networks resist; plain ones do not."
     assert lines == [
-        "| [other](papers/other.md) | Guarded networks resist; plain ones do not. | not reproduced (quick scale) | "
+        f"| {other} | not reproduced (quick scale) | "
         f"1 of 3; contradicted: cost; not tried: scale | {effect} | under 1 |",
-        f"| [some-paper](papers/some-paper.md) | Guarded networks resist. | reproduced |  | {effect} | 2 |",
+        f"| [some-paper](papers/some_paper/README.md) | Guarded networks resist. | reproduced |  | {effect} | 2 |",
     ]
     assert "1 of 2 are reproduced." in text
 
@@ -145,7 +147,7 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         part("scale", outcome="not tried", rule="", untried="It needs a larger machine."),
     ]
     _, folder = pages(tmp_path, result(reproduced=False, checks=checks, parts=parts))
-    lines = (folder / "some-paper.md").read_text().splitlines()
+    lines = (folder / "README.md").read_text().splitlines()
     for line in (
         "**Claim.** Guarded networks resist; plain ones do not.",
         "**Verdict: not reproduced.** Of 3 parts of the claim: 1 contradicted, 1 not visible at this scale, "
@@ -158,7 +160,7 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         "2. The cost is there. **Contradicted** (beside the title's claim).",
         "   - **shows the opposite**: c",
         "   Not tried: It needs a larger machine.",
-        "![Measured figures with their intervals](some-paper.svg)",
+        "![Measured figures with their intervals](picture.svg)",
         "| Gain by guards | 0.333 | 0.283 to 0.383 | 500 | accuracy | 0.3 (pilot) |",
         "| Guarded \\| attacked | 0.45 | 0.35 to 0.6 | 2 | accuracy |  |",
         "- Here: data `demo`, model `demo:standard`, seed 3, full scale.",
@@ -167,7 +169,7 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         "- No GPU was used.",
         "Seen on one machine.",
         "unshaken papers run some-paper --scale full --seed 3",
-        "It took 1.5 minutes. All 9 figures: [some-paper.json](some-paper.json).",
+        "It took 1.5 minutes. All 9 figures: [result.json](result.json).",
     ):
         assert line in lines
 
@@ -180,29 +182,26 @@ def test_a_page_names_the_code_and_the_machine_of_every_session(tmp_path):
         {"date": "2026-01-02T11:00:00+00:00", **known, "commit": "abc-dirty", "processor": "Some CPU, AVX2"},
     ]
     _, folder = pages(tmp_path, result(provenance={"sessions": sessions}))
-    assert [line for line in (folder / "some-paper.md").read_text().splitlines() if line.startswith("Made on")] == [
+    assert [line for line in (folder / "README.md").read_text().splitlines() if line.startswith("Made on")] == [
         "Made on 2026-01-01 by unshaken 0.1.0, torch 2.9.0, on Linux, threads: 1.",
         "Made on 2026-01-02 by unshaken 0.1.0, commit abc-dirty, torch 2.9.0, on Some CPU, AVX2, threads: 1.",
     ]
 
 
-def test_pages_of_results_that_are_gone_go_too_and_others_stay(tmp_path):
+def test_a_row_that_is_gone_leaves_the_table_and_other_files_stay(tmp_path):
     _, folder = pages(tmp_path, result(), result(slug="gone"))
-    (folder / "gone.json").unlink()
-    (folder / "by-hand.md").write_text("# Written by hand\n")
-    write_table(folder, tmp_path / "papers.md")
-    assert {path.name for path in folder.iterdir()} == {
-        "some-paper.json",
-        "some-paper.md",
-        "some-paper.svg",
-        "by-hand.md",
-    }
+    shutil.rmtree(folder)
+    kept = tmp_path / "papers" / "some_paper"
+    (kept / "by-hand.md").write_text("# Written by hand\n")
+    text = write_table(tmp_path / "papers", tmp_path / "papers.md")
+    assert "gone" not in text
+    assert {path.name for path in kept.iterdir()} == {"result.json", "README.md", "picture.svg", "by-hand.md"}
 
 
 def test_a_result_without_figures_has_a_page_without_a_picture(tmp_path):
     _, folder = pages(tmp_path, result(measured={"layer": "last"}, headline=[]))
-    assert not (folder / "some-paper.svg").exists()
-    assert "## Figures" not in (folder / "some-paper.md").read_text()
+    assert not (folder / "picture.svg").exists()
+    assert "## Figures" not in (folder / "README.md").read_text()
 
 
 def test_the_picture_puts_values_intervals_and_expectations_on_one_axis():
@@ -231,14 +230,14 @@ def test_the_picture_has_the_most_common_unit():
     assert drawable([c, a]) == [c]
 
 
-@pytest.mark.parametrize("slug", sorted(m.name for m in list_methods("papers")))
+@pytest.mark.parametrize("slug", sorted(row_folders()))
 def test_every_row_says_in_plain_words_what_its_page_shows(slug):
-    paper = find_method(slug, "papers").cls
-    result = PaperResult.model_validate_json((DOCS / "papers" / f"{slug}.json").read_text())
+    paper, folder = find_row(slug), row_folders()[slug]
+    result = PaperResult.model_validate_json((folder / "result.json").read_text())
     assert 0 < len(paper.summary) <= 100
     assert 0 < len(paper.headline) <= MOST
     assert all(len(title) <= 64 and "_" not in title and unit for title, unit in paper.headline.values())
-    if OUTDATED in (DOCS / "papers" / f"{slug}.md").read_text():
+    if OUTDATED in (folder / "README.md").read_text():
         with pytest.raises(DataError, match="run it again"):
             judge_again(result, paper)
         return
@@ -252,11 +251,12 @@ def test_every_row_says_in_plain_words_what_its_page_shows(slug):
 
 
 def test_committed_pages_are_those_of_the_committed_results(tmp_path):
-    for path in (DOCS / "papers").glob("*.json"):
-        (tmp_path / "papers").mkdir(exist_ok=True)
-        (tmp_path / "papers" / path.name).write_bytes(path.read_bytes())
+    kept, table = tmp_path / "src" / "unshaken_papers", tmp_path / "docs" / "papers.md"
+    for path in ROWS.glob("*/result.json"):
+        (kept / path.parent.name).mkdir(parents=True)
+        shutil.copy(path, kept / path.parent.name)
     with contextlib.suppress(DataError):  # results of an earlier form of a row, of which their pages tell
-        write_table(tmp_path / "papers", tmp_path / "papers.md")
-    written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.suffix in {".md", ".svg"}]
-    stale = [str(path) for path in written if (DOCS / path).read_bytes() != (tmp_path / path).read_bytes()]
+        write_table(kept, table)
+    written = [path.relative_to(tmp_path) for path in (*kept.rglob("*"), table) if path.suffix in {".md", ".svg"}]
+    stale = [str(path) for path in written if (ROOT / path).read_bytes() != (tmp_path / path).read_bytes()]
     assert not stale, "run `unshaken papers table`"

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.ranking_robustness import NEURAL, OTHERS, TASKS, RankingRobustnessPaper
-from unshaken.papers.ranking_robustness.experiment import draw_test, read_meanings
-from unshaken.papers.ranking_robustness.figures import value
+from tests.papers.tiny import Tiny
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.ranking_robustness import NEURAL, OTHERS, TASKS, RankingRobustnessPaper
+from unshaken_papers.ranking_robustness.experiment import draw_test, read_meanings
+from unshaken_papers.ranking_robustness.figures import value
+
+
+def make_meanings(folder: Path) -> str:
+    """Files of WordNet's form: meanings with an example each, in the files of artefacts and of communication."""
+    words = ("bird", "engine", "river", "guitar", "castle", "lemon", "window", "planet", "hammer", "letter", "garden")
+    for letter, part in zip("nvar", ("noun", "verb", "adj", "adv"), strict=True):
+        lines = [
+            f"{i:08d} {6 if i < 14 else 10:02d} {letter} 01 {words[i % 11]}_{part}{i} 0 000 | a {words[i * i % 11]}; "
+            f'"the {words[i % 11]} is {part}{i} near a {words[i * 7 % 11]}"'
+            for i in range(28)
+        ]  # fmt: skip
+        (folder / f"data.{part}").write_text("\n".join(lines) + "\n")
+    return f"folder:{folder}"
+
+
+TINY = Tiny(
+    make=make_meanings,
+    model=lambda folder: "hashed-pieces",
+    needs=("ir_measures", "sklearn"),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(low, high):

@@ -7,12 +7,19 @@ import json
 import numpy as np
 import pytest
 
+from tests.papers.tiny import Tiny, make_bands
 from unshaken.core.errors import ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.rcal import ARMS, RCALPaper
-from unshaken.papers.rcal.experiment import recipes_of
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.rcal import ARMS, RCALPaper
+from unshaken_papers.rcal.experiment import recipes_of
+
+TINY = Tiny(
+    make=make_bands,
+    needs=("sklearn",),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.004):

@@ -1,22 +1,65 @@
 """The row of RIGID: its sets by hand, its rule both ways, figures from rows, and a tiny run on pictures made here."""
 
+import io
 import json
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
+from tests.papers.tiny import Tiny, untrained_cnn
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
+from unshaken.generate.upscaler import Upscaler
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.frame.run import flat
-from unshaken.papers.rigid import RIGIDPaper
-from unshaken.papers.rigid.figures import Figures
-from unshaken.papers.rigid.sets import corrupt
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.effects import Nested
+from unshaken.papers.rows import Rows
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.rigid import RIGIDPaper
+from unshaken_papers.rigid.figures import Figures
+from unshaken_papers.rigid.sets import corrupt
+
+
+def make_blots(folder: Path) -> str:
+    """Smooth pictures of random colours with some noise, as Parquet of which the split train is given; 60 of 80."""
+    rng = np.random.default_rng(0)
+    small = torch.rand(80, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    images = torch.nn.functional.interpolate(small, 32, mode="bilinear") * 255
+    images = (images + torch.from_numpy(rng.normal(0, 8, images.shape))).clamp(0, 255).to(torch.uint8)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for i, image in enumerate(images):
+        out = io.BytesIO()
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(out, "PNG")
+        row = (f"p{i}", out.getvalue(), i % 2, "train" if i < 60 else "test")
+        for key, entry in zip(columns, row, strict=True):
+            columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "blots.parquet")
+    return f"parquet:{folder}/blots.parquet?split=train"
+
+
+def untrained_upscaler(folder: Path) -> Upscaler:
+    """A super-resolution network without training, in the place of npm's."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Upscaler().eval()
+
+
+TINY = Tiny(
+    make=make_blots,
+    parameters={"small": "parquet:{folder}/blots.parquet"},
+    model=untrained_cnn(2),
+    patches={
+        "unshaken_papers.rigid.experiment.find_upscaler": Path,
+        "unshaken_papers.rigid.experiment.load_upscaler": untrained_upscaler,
+    },
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -2,24 +2,62 @@
 
 from __future__ import annotations
 
+import io
 import json
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from tests.papers.tiny import Tiny
+from unshaken.attack.ensembles.autoattack import AutoAttack
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.datasets import Datasets
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.record import Record
-from unshaken.papers.frame.run import flat
-from unshaken.papers.frame.tables import register_tables
-from unshaken.papers.robust_mae import MAIN, RobustMaePaper, settled
-from unshaken.papers.robust_mae.figures import Figures
-from unshaken.papers.robust_mae.pretraining import compare_pretrainings
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.context import Context
+from unshaken.papers.datasets import Datasets
+from unshaken.papers.effects import Nested
+from unshaken.papers.record import Record
+from unshaken.papers.run import flat
+from unshaken.papers.tables import register_tables
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.robust_mae import MAIN, VARIANTS, RobustMaePaper, settled
+from unshaken_papers.robust_mae.figures import Figures
+from unshaken_papers.robust_mae.pretraining import compare_pretrainings
+
+
+def make_squares(folder: Path) -> str:
+    """Grey noise with a bright square in one of three corners, as Parquet with 120 training and 30 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 120), ("test", 30)):
+        labels = np.arange(n) % 3
+        images = rng.integers(40, 160, (n, 12, 12)).astype(np.uint8)
+        for i, (pixels, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            top, left = divmod(label, 2)
+            pixels[6 * top : 6 * top + 6, 6 * left : 6 * left + 6] += 50
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "squares.parquet")
+    return f"parquet:{folder}/squares.parquet"
+
+
+TINY = Tiny(
+    make=make_squares,
+    patches={
+        "unshaken_papers.robust_mae.experiment.AutoAttack": partial(AutoAttack, steps=3),
+        "unshaken_papers.robust_mae.experiment.VARIANTS": {
+            name: {**options, "clusters": min(options["clusters"], 3)} for name, options in VARIANTS.items()
+        },
+    },
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -9,16 +9,22 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import ParameterError
 from unshaken.harden.surgery.surgery import body_of
 from unshaken.models.networks.convolutions import PlainConvs
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.robust_weight_signatures import RobustWeightSignaturesPaper
-from unshaken.papers.robust_weight_signatures.figures import mean_of
-from unshaken.papers.robust_weight_signatures.nets import half_of
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.robust_weight_signatures import RobustWeightSignaturesPaper
+from unshaken_papers.robust_weight_signatures.figures import mean_of
+from unshaken_papers.robust_weight_signatures.nets import half_of
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

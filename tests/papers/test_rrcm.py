@@ -9,18 +9,26 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_faint_tints
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import find_method
 from unshaken.harden.recipes.pretraining.rrcm import RepresentationConsistency
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.context import Context
-from unshaken.papers.frame.datasets import Datasets, Parts, Split
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.record import Record
-from unshaken.papers.rrcm import RRCMPaper
-from unshaken.papers.rrcm.experiment import Experiment, counted
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.context import Context
+from unshaken.papers.datasets import Datasets, Parts, Split
+from unshaken.papers.effects import Nested
+from unshaken.papers.folders import find_row
+from unshaken.papers.record import Record
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.rrcm import RRCMPaper
+from unshaken_papers.rrcm.experiment import Experiment, counted
+
+TINY = Tiny(
+    make=make_faint_tints,
+    wall_times=("seconds",),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 
@@ -204,5 +212,5 @@ def test_a_row_without_noise_levels_is_refused():
 
 
 def test_recipe_and_row_are_both_found_by_their_name():
-    assert find_method("rrcm", "papers").cls is RRCMPaper
+    assert find_row("rrcm") is RRCMPaper
     assert find_method("rrcm", "harden").cls is RepresentationConsistency

@@ -1,40 +1,52 @@
-from typing import ClassVar
-
 import pytest
 from pydantic import Field
 
 from unshaken.core.errors import DataError, ParameterError, RunError
-from unshaken.core.registry import register, unregister
 from unshaken.core.tables import TABLES
-from unshaken.papers import PaperResult, freeze, list_papers, run_paper
-from unshaken.papers.frame import Check, Paper
-from unshaken.papers.frame.run import figures_of
-from unshaken.papers.frame.table import judge_again
+from unshaken.papers import Check, Paper, PaperResult, freeze, list_papers, row, run_paper
+from unshaken.papers.folders import forget_row
+from unshaken.papers.run import figures_of
+from unshaken.papers.table import judge_again
 from unshaken.store.run_dir import RunDir
 
 FIGURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 96, "interval": "clopper-pearson 95%"}
 
 
-@pytest.fixture
-def paper():
-    """A paper that claims that a number is above one half."""
+CLAIM = """
+title = "On Halves"
+claim = "It is above one half."
+reference = "none"
+data = "own-data"
+model = "own-model"
+rule = "value above 0.5"
+differs = ["The glass is a number."]
+headline."part.level" = ["Level of the glass", "share"]
+expected."part.level" = 0.9
+tables.levels.level = "double"
 
-    @register("half-full", reference="none")
+[sizes.quick]
+value = 0.75
+more = 1
+
+[sizes.full]
+value = 0.8
+more = 2
+"""
+
+
+@pytest.fixture
+def paper(tmp_path):
+    """A paper that claims that a number is above one half."""
+    folder = tmp_path / "half_full"
+    folder.mkdir()
+    (folder / "claim.toml").write_text(CLAIM)
+
+    @row(folder)
     class HalfFull(Paper):
         """A claim about a number."""
 
-        title: ClassVar = "On Halves"
-        claim: ClassVar = "It is above one half."
-        rule: ClassVar = "value above 0.5"
-        expected: ClassVar = {"part": {"level": 0.9}}
-        headline: ClassVar = {"part.level": ("Level of the glass", "share")}
-        differs: ClassVar = ("The glass is a number.",)
-        data: ClassVar = "own-data"
-        model: ClassVar = "own-model"
-        tables: ClassVar = {"levels": {"level": "double"}}
-        full: ClassVar = {"value": 0.8, "more": 2}
-        value: float = Field(0.75, description="the number")
-        more: int = Field(1, description="another")
+        value: float = Field(description="the number")
+        more: int = Field(description="another")
 
         def run(self, context):
             if context.data == "absent":
@@ -53,7 +65,7 @@ def paper():
             return "A remark."
 
     yield HalfFull
-    unregister("half-full")
+    forget_row("half-full")
     TABLES.pop("half_full_levels", None)  # as a test of the documentation may come after it
 
 

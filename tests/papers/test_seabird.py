@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.seabird import SeaBirdPaper
-from unshaken.papers.seabird.experiment import columns_of, object_overlaps, regressed_maps
-from unshaken.papers.seabird.figures import mean_within
+from tests.papers.tiny import Tiny, make_rows
+from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.bev.scenes import draw_scenes
+from unshaken_papers.seabird import SeaBirdPaper
+from unshaken_papers.seabird.experiment import columns_of, object_overlaps, regressed_maps
+from unshaken_papers.seabird.figures import mean_within
+
+TINY = Tiny(
+    make=make_rows,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -8,13 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.measured import Nested
-from unshaken.papers.frame.run import flat
-from unshaken.papers.shape_simplicity_bias import ShapeSimplicityPaper, experiment
-from unshaken.papers.shape_simplicity_bias.experiment import outlines_of, with_gratings
+from tests.papers.tiny import Tiny, make_tints
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.effects import Nested
+from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.shape_simplicity_bias import ShapeSimplicityPaper, experiment
+from unshaken_papers.shape_simplicity_bias.experiment import outlines_of, with_gratings
+
+TINY = Tiny(
+    make=make_tints,
+    parameters={"garments": "parquet:{folder}/tints.parquet"},
+    patches={"unshaken_papers.shape_simplicity_bias.experiment.GARMENTS": (0, 1, 2)},
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -1,20 +1,61 @@
 """The row of verification: its rule both ways, figures from rows, and a tiny run on images made here."""
 
+import io
 import types
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
+from tests.papers.tiny import Tiny
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import MissingExtra
 from unshaken.models.networks.convolutions import perceptron
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.smt_verification import SMTVerificationPaper
-from unshaken.papers.smt_verification.figures import Figures
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.smt_verification import SMTVerificationPaper
+from unshaken_papers.smt_verification.figures import Figures
+
+
+def make_halves(folder: Path) -> str:
+    """Grey noise that is brighter above or below, two classes, as Parquet with 200 training and 40 test images."""
+    rng = np.random.default_rng(0)
+    columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
+    for split, n in (("train", 200), ("test", 40)):
+        for i in range(n):
+            pixels, label = rng.integers(0, 120, (6, 6)).astype(np.uint8), i % 2
+            pixels[3 * label : 3 * label + 3] += 100
+            out = io.BytesIO()
+            Image.fromarray(pixels).save(out, "PNG")
+            for key, entry in zip(columns, (f"{split}{i}", out.getvalue(), label, split), strict=True):
+                columns[key].append(entry)
+    pq.write_table(pa.table(columns), folder / "halves.parquet")
+    return f"parquet:{folder}/halves.parquet"
+
+
+def small_perceptron(width: int) -> dict[str, float]:
+    """How the perceptrons of `smt-verification` are trained quickly."""
+    return {"width": width, "epochs": 5, "lr": 2e-2, "batch_size": 32, "eps": 0.05}
+
+
+TINY = Tiny(
+    make=make_halves,
+    patches={
+        **{f"unshaken_papers.smt_verification.{file}.PIXELS": (2, 10) for file in ("experiment", "figures")},
+        "unshaken_papers.smt_verification.experiment.GRID": 1100,
+        "unshaken_papers.smt_verification.nets.DIGITS": small_perceptron(6),
+        "unshaken_papers.smt_verification.nets.OTHERS": small_perceptron(6),
+    },
+    wall_times=("seconds.median", "seconds.most", "slowest_at_10"),
+    needs=("sklearn", "z3"),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 
@@ -154,7 +195,7 @@ def test_a_model_of_ones_own_is_verified_alone(small, tmp_path, monkeypatch):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = Classifier(perceptron(2, 1, 6, dims=36, hidden=(4,)))
-    monkeypatch.setattr("unshaken.papers.frame.context.load_model", lambda *args, **options: model)
+    monkeypatch.setattr("unshaken.papers.context.load_model", lambda *args, **options: model)
     measured = run_paper("smt-verification:images=1", out=tmp_path / "run", data=small.data, model="mine").measured
     assert {k.partition(".")[0] for k in measured} == {"own"}
     assert measured["own.decided_at_10"]["n"] == 3

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import ParameterError
 from unshaken.measure import fit_temperature
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.synthetic_scaling import SyntheticScalingPaper
-from unshaken.papers.synthetic_scaling.experiment import fit_generator, generate, joined
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.synthetic_scaling import SyntheticScalingPaper
+from unshaken_papers.synthetic_scaling.experiment import fit_generator, generate, joined
+
+TINY = Tiny(
+    make=partial(make_tints, brighter=15),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -3,11 +3,17 @@
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny
 from unshaken.core.errors import DataError
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.textile import TextilePaper
-from unshaken.papers.textile.textures import cut_from, made, usable_planes
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.textile import TextilePaper
+from unshaken_papers.textile.textures import cut_from, made, usable_planes
+
+TINY = Tiny(
+    make=lambda folder: "made-textures",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -7,19 +7,25 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method
 from unshaken.harden.recipes.architecture.tap import add_token_pooling
 from unshaken.measure import BENCHMARK, corruption_error
 from unshaken.measure.robustness.corruption import ALEXNET_ERROR
 from unshaken.models import save_model
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import untrained
-from unshaken.papers.token_attention import TokenAttentionPaper
-from unshaken.papers.token_attention.nets import WiderViT
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.folders import find_row
+from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.token_attention import TokenAttentionPaper
+from unshaken_papers.token_attention.nets import WiderViT
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 
@@ -206,4 +212,4 @@ def test_what_cannot_be_run_is_said_in_one_line(tmp_path, monkeypatch):
 
 
 def test_it_stands_in_the_registry():
-    assert find_method("token-attention", "papers").cls is TokenAttentionPaper
+    assert find_row("token-attention") is TokenAttentionPaper

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import find_method
@@ -17,13 +18,19 @@ from unshaken.harden.engine.recipe import Epoch
 from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.networks import untrained
-from unshaken.papers.tract import ARMS, TrActPaper
-from unshaken.papers.tract.figures import median_seconds, speed
-from unshaken.papers.tract.nets import CountedCropFlip, small_cnn
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.folders import find_row
+from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.tract import ARMS, TrActPaper
+from unshaken_papers.tract.figures import median_seconds, speed
+from unshaken_papers.tract.nets import CountedCropFlip, small_cnn
+
+TINY = Tiny(
+    make=make_tints,
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 
@@ -196,5 +203,5 @@ def test_data_that_will_not_do(tmp_path, monkeypatch):
 
 
 def test_recipe_and_row_are_both_found_by_their_name():
-    assert find_method("tract", "papers").cls is TrActPaper
+    assert find_row("tract") is TrActPaper
     assert find_method("tract", "harden").cls is TrAct

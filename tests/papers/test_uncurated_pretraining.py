@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.uncurated_pretraining import UncuratedPretrainingPaper
-from unshaken.papers.uncurated_pretraining.images import Images, cut_out, draw_pool, in_size, rendered
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.uncurated_pretraining import UncuratedPretrainingPaper
+from unshaken_papers.uncurated_pretraining.images import Images, cut_out, draw_pool, in_size, rendered
+
+TINY = Tiny(
+    make=partial(make_tints, train=240, classes=6),
+    parameters={
+        "sources": "parquet:{folder}/tints.parquet?split=train|parquet:{folder}/tints.parquet?split=test&size=16",
+        "transfer": "parquet:{folder}/tints.parquet",
+    },
+    needs=("sklearn",),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

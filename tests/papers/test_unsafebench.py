@@ -1,5 +1,6 @@
 """The row of UnsafeBench: sources by hand, its rule both ways, figures from rows, a tiny run on pictures made here."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,22 +9,54 @@ import torch
 from sklearn.metrics import f1_score
 from torch import nn
 
+from tests.papers.tiny import Tiny, make_colours, untrained_cnn
 from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, MissingExtra, ParameterError
 from unshaken.core.oracle import Oracle
+from unshaken.detect.engine.base import Bank, Detector
+from unshaken.detect.engine.forward_pass import ForwardPass
+from unshaken.detect.moderation.policy_conditional import fit_conditional
 from unshaken.detect.moderation.policy_heads import PolicyHeads
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.frame.rows import Rows
-from unshaken.papers.unsafebench import UnsafeBenchPaper
-from unshaken.papers.unsafebench.experiment import Moderation, Probabilities
-from unshaken.papers.unsafebench.figures import Figures
-from unshaken.papers.unsafebench.sets import collected_for, painted, poster, sources
+from unshaken.papers.claim import Outcome, judge_parts
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.unsafebench import UnsafeBenchPaper
+from unshaken_papers.unsafebench.experiment import Moderation, Probabilities
+from unshaken_papers.unsafebench.figures import Figures
+from unshaken_papers.unsafebench.sets import collected_for, painted, poster, sources
+
+
+class Bright(Detector):
+    """Pictures are flagged by their brightness."""
+
+    def score(self, forward: ForwardPass, bank: Bank) -> torch.Tensor:
+        """The mean of the pixels."""
+        return forward.pixels.mean((1, 2, 3)).double()
+
+
+class Ghost(Detector):
+    """A classifier whose package is absent."""
+
+    def score(self, forward: ForwardPass, bank: Bank) -> torch.Tensor:
+        """Nothing."""
+        raise MissingExtra("ghost", "safety", "detector 'ghost'")
+
+
+TINY = Tiny(
+    make=make_colours,
+    parameters={"photos": "parquet:{folder}/colours.parquet?split=test"},
+    model=untrained_cnn(4),
+    patches={
+        "unshaken_papers.unsafebench.experiment.fit_conditional": partial(fit_conditional, steps=100),
+        "unshaken_papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)},
+    },
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def test_a_poster_has_six_levels_and_dark_edges():

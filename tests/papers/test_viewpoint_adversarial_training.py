@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny
 from unshaken.data import load_data
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.viewpoint_adversarial_training import ViewpointPaper
-from unshaken.papers.viewpoint_adversarial_training.experiment import first_of_each, natural_views
-from unshaken.papers.viewpoint_adversarial_training.figures import box_figures
-from unshaken.papers.viewpoint_adversarial_training.nets import grouped_convs
+from unshaken.papers.claim import judge_parts
+from unshaken_papers.viewpoint_adversarial_training import ViewpointPaper
+from unshaken_papers.viewpoint_adversarial_training.experiment import first_of_each, natural_views
+from unshaken_papers.viewpoint_adversarial_training.figures import box_figures
+from unshaken_papers.viewpoint_adversarial_training.nets import grouped_convs
+
+TINY = Tiny(
+    make=lambda folder: "solids:1?size=12",
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

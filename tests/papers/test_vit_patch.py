@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.papers.tiny import Tiny, make_tints
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, ParameterError
@@ -18,11 +20,16 @@ from unshaken.harden.engine.fit import fit, fresh
 from unshaken.harden.engine.training import Training
 from unshaken.models import save_model
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import Outcome, judge_parts
-from unshaken.papers.vit_patch import VitPatchPaper
-from unshaken.papers.vit_patch.figures import best_temperature
-from unshaken.papers.vit_patch.nets import CropFlipUntil
+from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.vit_patch import VitPatchPaper
+from unshaken_papers.vit_patch.figures import best_temperature
+from unshaken_papers.vit_patch.nets import CropFlipUntil
+
+TINY = Tiny(
+    make=partial(make_tints, train=256, test=80, side=32, brighter=40),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
 

@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 import torch
 
+from tests.papers.tiny import Tiny, make_bands
 from unshaken.core.errors import ParameterError
 from unshaken.measure import auroc
 from unshaken.papers import run_paper
-from unshaken.papers.frame.claim import judge_parts
-from unshaken.papers.frame.datasets import Split
-from unshaken.papers.frame.seed_errors import standard_error
-from unshaken.papers.web_noise_lsa import ARMS, WebNoisePaper
-from unshaken.papers.web_noise_lsa.experiment import chosen_classes, noisy_set, other_classes
+from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
+from unshaken.papers.effects import standard_error
 from unshaken.store.run_dir import RunDir
+from unshaken_papers.web_noise_lsa import ARMS, WebNoisePaper
+from unshaken_papers.web_noise_lsa.experiment import chosen_classes, noisy_set, other_classes
+
+TINY = Tiny(
+    make=make_bands,
+    needs=("sklearn",),
+)
+"""How the battery runs the row, beside its tiny sizes."""
 
 
 def figure(value, half=0.01):

@@ -1,4 +1,4 @@
-"""`unshaken papers list|freeze|run|table`."""
+"""`unshaken papers list|freeze|new|run|table`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ Scale = Annotated[
         "quick|full",
     ),
 ]
-Slug = Annotated[str, Argument("Name of the paper; see 'unshaken papers list'.", "SLUG")]
+Slug = Annotated[
+    str,
+    Argument(
+        "Name of the paper, see 'unshaken papers list'; or the folder of a row of your own, such as ./my_claim.", "SLUG"
+    ),
+]
 Seed = Annotated[int, OWN["seed"]]
 OwnData = Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")]
 OwnModel = Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")]
@@ -63,6 +68,23 @@ def freeze_(
     return 0
 
 
+@app.command("new")
+@verb
+def new(
+    folder: Annotated[
+        str,
+        Argument("Folder to write; its name is that of the row.", "NAME"),
+    ],
+) -> int:
+    """Write the folder of a new row, with a small claim on the demo models that runs within a minute."""
+    from unshaken.papers.new import write_row
+
+    made = write_row(folder)
+    place = made if made.is_absolute() else f"./{made}"
+    print_line(f"{place}: change claim.toml, experiment.py and figures.py; then: unshaken papers run {place}")
+    return 0
+
+
 @app.command("run")
 @verb
 def run(
@@ -93,10 +115,12 @@ def run(
 @app.command("table")
 @verb
 def table_(
-    results: Annotated[str, Option("Folder with one SLUG.json per finished run.", "DIR")] = "docs/papers",
+    results: Annotated[
+        str, Option("Folder with a folder for each row, that holds its result.json.", "DIR")
+    ] = "src/unshaken_papers",
     out: Annotated[str, Option("Markdown file to write.", "FILE")] = "docs/papers.md",
 ) -> int:
-    """Write the table of all results, from the JSON files of finished runs."""
+    """Write the table of all results, and the page of each row, from the JSON files of finished runs."""
     from unshaken.papers import write_table
 
     write_table(results, out)
@@ -105,7 +129,7 @@ def table_(
 
 
 def _show(result: PaperResult) -> None:
-    from unshaken.papers.frame.page_figures import shown_figures
+    from unshaken.papers.pages import shown_figures
 
     print_line(f"{result.slug}: {result.title}")
     print_line(one_line(f"claim: {result.claim}"))

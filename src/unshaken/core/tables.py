@@ -45,14 +45,14 @@ def declare_table(name: str, columns: str | Mapping[str, str]) -> dict[str, str]
 
 def is_shared(name: str) -> bool:
     """Whether a file of the package declares this table; it is imported."""
-    module = _modules().get(name)
+    module = table_modules().get(name)
     if module is not None:
         importlib.import_module(module)
     return module is not None
 
 
 @cache
-def _modules() -> dict[str, str]:
+def table_modules() -> dict[str, str]:
     """Table to the module that declares it, read from source text."""
     return {
         name: module_of(path)

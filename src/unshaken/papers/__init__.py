@@ -5,23 +5,46 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unshaken.core.imports import attribute_of
-from unshaken.core.room import open_room
 
 if TYPE_CHECKING:
-    from unshaken.papers.frame.listing import PaperInfo, list_papers
-    from unshaken.papers.frame.result import PaperResult
-    from unshaken.papers.frame.run import freeze, run_paper
-    from unshaken.papers.frame.table import write_table
+    from unshaken.papers.claim import Check, ClaimPart, decide, decide_near, in_every_seed, seeds_in
+    from unshaken.papers.effects import across_seeds, unpaired
+    from unshaken.papers.folders import PaperInfo, list_papers, row
+    from unshaken.papers.paper import Paper, PlusSeparated
+    from unshaken.papers.result import PaperResult
+    from unshaken.papers.run import freeze, run_paper
+    from unshaken.papers.table import write_table
 
-__all__ = [*open_room(__name__), "PaperInfo", "PaperResult", "freeze", "list_papers", "run_paper", "write_table"]  # pyright: ignore
+__all__ = [
+    "Check",
+    "ClaimPart",
+    "Paper",
+    "PaperInfo",
+    "PaperResult",
+    "PlusSeparated",
+    "across_seeds",
+    "decide",
+    "decide_near",
+    "freeze",
+    "in_every_seed",
+    "list_papers",
+    "row",
+    "run_paper",
+    "seeds_in",
+    "unpaired",
+    "write_table",
+]
 
 _HOMES = {
-    "PaperInfo": "unshaken.papers.frame.listing",
-    "PaperResult": "unshaken.papers.frame.result",
-    "freeze": "unshaken.papers.frame.run",
-    "list_papers": "unshaken.papers.frame.listing",
-    "run_paper": "unshaken.papers.frame.run",
-    "write_table": "unshaken.papers.frame.table",
+    **dict.fromkeys(
+        ("Check", "ClaimPart", "decide", "decide_near", "in_every_seed", "seeds_in"), "unshaken.papers.claim"
+    ),
+    **dict.fromkeys(("across_seeds", "unpaired"), "unshaken.papers.effects"),
+    **dict.fromkeys(("PaperInfo", "list_papers", "row"), "unshaken.papers.folders"),
+    **dict.fromkeys(("Paper", "PlusSeparated"), "unshaken.papers.paper"),
+    "PaperResult": "unshaken.papers.result",
+    **dict.fromkeys(("freeze", "run_paper"), "unshaken.papers.run"),
+    "write_table": "unshaken.papers.table",
 }
 
 

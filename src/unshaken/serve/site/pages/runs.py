@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.papers import PaperInfo, PaperResult, list_papers
-from unshaken.papers.frame.page_figures import shown_figures
+from unshaken.papers.pages import shown_figures
 from unshaken.report.blocks import Prose
 from unshaken.serve.access import Reader, Sent
 from unshaken.serve.pages import answer, answer_blocks

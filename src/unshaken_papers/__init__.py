@@ -1,0 +1,1 @@
+"""Rows of `unshaken papers`: a folder each, with its claim, experiment, figures, kept result and page."""

@@ -1,0 +1,113 @@
+"""`adversarial-training`: the reference recipes, and what goes wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from typing_extensions import override
+
+from unshaken.papers import Check, Paper, decide, in_every_seed, row, seeds_in
+from unshaken.papers.effects import constant, unpaired, values_of
+
+EPS = 0.1
+ORDER = ["standard", "fgsm-rs", "at", "trades"]
+MIXED = ["crop-flip", "augmix", "pixmix"]
+TRAINED = ("at", "trades")
+"""Those of which the claim is made."""
+FAR_CHECKED, LONG_CHECKED = 150, 500
+"""Images on which the trainings of parts (b) and (c) are checked: training images, and held-out ones."""
+REMEDIES = {"awp": "weight-perturbation", "ema": "averaging"}
+"""Arm to the part of the claim that is made of it."""
+GAIN, CORRUPTED_GAIN, CLEAN_COST, DROP = 0.20, 0.05, 0.02, 0.02
+
+
+@row(__file__)
+class AdversarialTrainingPaper(Paper):
+    """Do the standard recipes order as published, fail as published, and do the published remedies help?
+
+    Small networks on Fashion-MNIST and CIFAR-10. With other images, part (a) alone is run on them.
+    """
+
+    seeds: PositiveInt = Field(description="networks of each kind, two at least", ge=2)
+    images: PositiveInt = Field(description="training images of part (a)")
+    epochs: PositiveInt = Field(description="epochs of part (a)")
+    lr: PositiveFloat = Field(description="learning rate of part (a)")
+    tested: PositiveInt = Field(description="test images for clean and corrupted accuracy")
+    attacked: PositiveInt = Field(description="of these, under AutoAttack")
+    far_eps: PositiveFloat = Field(description="radius of part (b)")
+    far_images: PositiveInt = Field(description="training images of part (b)")
+    far_epochs: PositiveInt = Field(description="epochs of part (b)")
+    far_lr: PositiveFloat = Field(description="learning rate of part (b)")
+    long_images: PositiveInt = Field(description="training images of part (c), 500 of them held out")
+    long_epochs: PositiveInt = Field(description="epochs of part (c)")
+    long_lr: PositiveFloat = Field(description="learning rate of part (c)")
+    mixed_images: PositiveInt = Field(description="training images of part (d)")
+    mixed_epochs: PositiveInt = Field(description="epochs of part (d)")
+    mixed_lr: PositiveFloat = Field(description="learning rate of part (d)")
+
+    @override
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        seeds = [part for _, part in seeds_in(measured)]
+        long = [part["robust_overfitting"] for part in seeds if "robust_overfitting" in part]
+        return [*in_every_seed(measured, _of_one_seed), *(_long_training(long) if long else ())]
+
+    @override
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        mixed = [part["corruptions"][MIXED[0]] for _, part in seeds_in(measured) if "corruptions" in part]
+        if not mixed:
+            return ""
+        lost = ", ".join(f"{100 * (one['clean']['value'] - one['corrupted']):.1f}" for one in mixed)
+        return (
+            f"Corruption costs the network that learned from crop and flip {lost} points of accuracy in all: of so "
+            f"much a gain of {100 * CORRUPTED_GAIN:g} is wanted."
+        )
+
+
+def _of_one_seed(part: Mapping[str, Any]) -> list[Check]:
+    ordering = part["ordering"]
+    checks = []
+    for name in TRAINED:
+        one = ordering[name]
+        checks.append(decide("robust-gain", f"{name}, under AutoAttack, more than standard", one["gain"], above=GAIN))
+        checks.append(decide("clean-cost", f"{name}: clean accuracy lost", unpaired(constant(0.0), one["clean_gain"])))
+    if "catastrophic" in part:
+        checks += _single_steps(part["catastrophic"])
+    if "corruptions" in part:
+        checks += _augmentations(part["corruptions"])
+    return checks
+
+
+def _single_steps(trained: Mapping[str, Any]) -> list[Check]:
+    checks = []
+    for part, name, lost in (("catastrophic-overfitting", "fgsm", True), ("noise-prevents", "n-fgsm", False)):
+        best, last = trained[name]["best"]["value"], trained[name]["last"]
+        half = constant(best / 2)
+        words = f"{name}: from {best:.3f} in epoch {trained[name]['best_epoch']} to {last['value']:.3f}, "
+        words += "below half of it by" if lost else "above half of it by"
+        checks.append(decide(part, words, unpaired(half, last) if lost else unpaired(last, half)))
+    return checks
+
+
+def _long_training(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """Falls from the best epoch to the end, and accuracies at the end, of each arm over the seeds."""
+    of = partial(values_of, seeds)
+    fall = {arm: of(arm, "best") - of(arm, "last") for arm in ("at", *REMEDIES)}
+    words = "robust accuracy on new images, best epoch less last"
+    checks = [decide("robust-overfitting", words, fall["at"], above=DROP, opposed_below=0.0)]
+    for arm, part in REMEDIES.items():
+        more = of(arm, "last") - of("at", "last")
+        checks.append(decide(part, f"{arm}: falls less by", fall["at"] - fall[arm]))
+        checks.append(decide(part, f"{arm}: at the end more by", more))
+    return checks
+
+
+def _augmentations(trained: Mapping[str, Any]) -> list[Check]:
+    checks = []
+    for name in MIXED[1:]:
+        one = trained[name]
+        checks.append(decide(name, "gained under corruption", one["gain"], above=CORRUPTED_GAIN))
+        checks.append(decide(name, "gained on clean images", one["clean_gain"], above=-CLEAN_COST))
+    return checks

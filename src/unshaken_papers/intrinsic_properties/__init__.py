@@ -1,0 +1,83 @@
+"""`intrinsic-properties`: do intrinsic dimension and label sharpness of data predict loss and vulnerability?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
+
+from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers.effects import negated
+
+LEVELS = (1, 2, 4)
+"""Budgets of FGSM, in levels of 255."""
+JUDGED = 2
+QUANTILE = 0.999
+MAXIMUM, AT_QUANTILE, DIMENSION = "sharpness", "sharpness_999", "dimension"
+PREDICTORS = (MAXIMUM, AT_QUANTILE, DIMENSION)
+WEAK, QUARTER = 0.2, 0.75
+
+
+@row(__file__)
+class IntrinsicPropertiesPaper(Paper):
+    """Does a data set's label sharpness predict how vulnerable networks are, and its dimension their loss?
+
+    Pairs of classes of two sources are the data sets. Of each are measured its intrinsic dimension and its label
+    sharpness, and of small networks trained on it the test loss, what FGSM adds to it, and the dimension of their
+    features.
+    """
+
+    seeds: int = Field(ge=2, description="networks of each pair of classes")
+    other: Annotated[tuple[str, ...], PlusSeparated] = Field(
+        description="SPECs of further sources, joined by +; empty for none"
+    )
+    pairs: int = Field(ge=4, description="pairs of classes of each source")
+    train: int = Field(ge=30, description="training images of each pair")
+    test: PositiveInt = Field(description="test images of each pair at most")
+    sharp: int = Field(ge=4, description="training images, half of each class, for the label sharpness")
+    attacked: PositiveInt = Field(description="test images that are attacked")
+    epochs: PositiveInt = Field(description="epochs of training")
+    sweep: NonNegativeInt = Field(description="pairs of each source that are also learned from fewer images")
+    fractions: Annotated[tuple[float, ...], PlusSeparated] = Field(
+        description="shares of the training images of that sweep"
+    )
+
+    @override
+    def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        penalty, loss = measured["penalty"][str(JUDGED)], measured["loss"]
+        words = f"correlation of the loss that FGSM at {JUDGED}/255 adds with"
+        checks = []
+        for part, predictor in (("vulnerable", AT_QUANTILE), ("vulnerable-maximum", MAXIMUM)):
+            figure = penalty[predictor]
+            checks.append(decide(part, f"{words} {predictor}", figure))
+            checks.append(Check(f"{words} {predictor}: {figure['value']:.3f}, wanted above {WEAK}",
+                                figure["value"] > WEAK, part))  # fmt: skip
+        checks.append(
+            decide("bounded", "share of pairs whose representation has fewer dimensions", measured["bounded"],
+                   above=QUARTER, opposed_below=QUARTER)
+        )  # fmt: skip
+        checks.append(decide("loss", "correlation of test loss with dimension", loss[DIMENSION]))
+        checks.append(decide("loss-sharpness", "correlation of test loss with label sharpness", loss[AT_QUANTILE]))
+        checks.append(decide("radius", "correlation of radius with 1 over label sharpness", measured["radius"]))
+        if "slope" in measured:
+            words = "minus the slope of log loss against log number of images"
+            checks.append(decide("samples", words, negated(measured["slope"])))
+        return checks
+
+    @override
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        sources = "; ".join(
+            f"{of['name']}: label sharpness {of['sharpness_low']:.3f} to {of['sharpness_high']:.3f}, dimension "
+            f"{of['dimension_low']:.1f} to {of['dimension_high']:.1f}"
+            for of in measured["ranges"].values()
+        )
+        within = "; ".join(
+            f"{measured['ranges'][place]['name']}: penalty at {JUDGED}/255 with label sharpness "
+            f"{of['penalty'][str(JUDGED)][AT_QUANTILE]['value']:+.2f}, loss with dimension "
+            f"{of['loss'][DIMENSION]['value']:+.2f}"
+            for place, of in measured.get("within", {}).items()
+        )
+        less = f"Correlations within one source, where sources do not differ: {within}. " if within else ""
+        return f"{sources}. {less}The median radius is {measured['radius_constant']:.2g} over label sharpness at least."
