@@ -56,10 +56,10 @@ def tile_order(tiles: int, seed: int = 0) -> NDArray[np.int64]:
         tiles: along each side.
         seed: of the order.
     """
-    rng, kept = np.random.default_rng(seed), np.arange(tiles**2)
+    rng, unchanged = np.random.default_rng(seed), np.arange(tiles**2)
     if tiles == 1:
-        return kept
-    while bool(((order := rng.permutation(tiles**2)) == kept).any()):
+        return unchanged
+    while bool(((order := rng.permutation(tiles**2)) == unchanged).any()):
         pass
     return order
 
