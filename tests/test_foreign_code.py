@@ -105,7 +105,7 @@ LOADED = {n for n in FIELDS if n.startswith(("a plan", "run.json, plan, by hand"
 @pytest.fixture
 def trap(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    load._kept.cache_clear()
+    load._loaded.cache_clear()
     monkeypatch.setattr("unshaken.core.consent._remembered", {})
     Path("evil.py").write_text(
         "open('ran', 'w').close()\nfrom torch import nn\n"

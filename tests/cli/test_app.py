@@ -108,7 +108,7 @@ def test_ctrl_c_gives_130_and_the_command_that_goes_on(unshaken, place, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("unshaken.stress.Fog.evaluate", stop)
+        patch.setattr("unshaken.stress.Fog.apply", stop)
         done = unshaken(AUDIT)
     assert done.code == 130
     assert done.err == f"unshaken: interrupted; finished results are saved, resume with: unshaken {AUDIT} --resume\n"
@@ -120,7 +120,7 @@ def test_the_command_that_goes_on_names_a_directory_that_was_not_given(unshaken,
         raise KeyboardInterrupt
 
     typed = AUDIT.removesuffix(" --out run")
-    monkeypatch.setattr("unshaken.stress.Fog.evaluate", stop)
+    monkeypatch.setattr("unshaken.stress.Fog.apply", stop)
     message = unshaken(typed).err
     (made,) = (place / "runs").iterdir()
     assert message.rstrip().endswith(f"unshaken {typed} --out runs/{made.name} --resume")

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from unshaken.core import notebook
+from unshaken.core import progress
 from unshaken.core.notebook import facts_card
 from unshaken.core.progress import Event, bar, listening, notebook_bars, track
 
@@ -34,7 +34,7 @@ def in_notebook(monkeypatch):
     python.display = display
     monkeypatch.setitem(sys.modules, "IPython", python)
     monkeypatch.setitem(sys.modules, "IPython.display", display)
-    monkeypatch.setattr(notebook, "INTERVAL", 0.0)
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
     return display
 
 
@@ -60,7 +60,7 @@ def test_a_listener_takes_the_place_of_bars(in_notebook):
 
 
 def test_drawings_are_rare(in_notebook, monkeypatch):
-    monkeypatch.setattr(notebook, "INTERVAL", 3600.0)
+    monkeypatch.setattr(progress, "INTERVAL", 3600.0)
     with track("audit", 1000) as task:
         for _ in range(1000):
             task.advance()

@@ -7,10 +7,11 @@ import torch
 from tests.battery.test_contract import RUNNABLE, cheap, every, model, samples, some_conditions
 from unshaken.core import Oracle
 from unshaken.core.context import Context
+from unshaken.run.adapters import rows_of
 from unshaken.store.tables import table_of
 
 
-def rows_of(method, place):
+def rows_on(method, place):
     """All rows but their clocks, and the images of an example, with the model on a device."""
     net = model(1, 4, wide=method.room == "attack" and torch.ops.simulated_device.has_float64())
     batch = samples((1, 12, 16), 5, net).to(place)
@@ -30,8 +31,8 @@ def rows_of(method, place):
 
 @every(RUNNABLE)
 def test_rows_are_those_of_the_cpu(method, device):
-    rows, shown = rows_of(method, device)
-    expected, as_shown = rows_of(method, "cpu")
+    rows, shown = rows_on(method, device)
+    expected, as_shown = rows_on(method, "cpu")
     if torch.ops.simulated_device.has_float64():
         assert rows == expected
         assert all(torch.equal(one, other) for one, other in zip(shown, as_shown, strict=True))

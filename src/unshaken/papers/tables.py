@@ -10,21 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unshaken.core.tables import declare_table, is_shared
+from unshaken.core.tables import TABLES, declare_table, is_shared
 
 if TYPE_CHECKING:
     from unshaken.papers.paper import Paper
 
 
+EVERY_RUN = ("outcomes", "flags", "turns")
+"""Tables that every run may have; no row has one of its own under these names."""
+
+
 def table_name(slug: str, name: str) -> str:
-    """The name on disk of a row's table.
+    """The name on disk of a row's table: its own, as far as it has declared one, else that of the house.
 
     >>> table_name("crossmax-ensemble", "logit_gradients"), table_name("crossmax-ensemble", "outcomes")
     ('crossmax_ensemble_logit_gradients', 'outcomes')
     """
-    if is_shared(name):
-        return name
-    return f"{slug.replace('-', '_')}_{name}"
+    own = f"{slug.replace('-', '_')}_{name}"
+    return own if own in TABLES or not is_shared(name) else name
 
 
 def register_tables(papers: Iterable[type[Paper]]) -> None:
@@ -35,9 +38,10 @@ def register_tables(papers: Iterable[type[Paper]]) -> None:
     """
     for paper in papers:
         for name, columns in paper.tables.items():
-            if is_shared(name):
+            if name in EVERY_RUN:
                 raise ValueError(f"{paper.info.name}: the table {name!r} is one of the house: choose another name")
-            declare_table(table_name(paper.info.name, name), {"id": "string", "condition": "string", **columns})
+            own = f"{paper.info.name.replace('-', '_')}_{name}"
+            declare_table(own, {"id": "string", "condition": "string", **columns})
 
 
 def fill_columns(columns: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from PIL import Image
 
 import unshaken
 from unshaken import api
-from unshaken.api.harden import repair as how
 from unshaken.cli import main
 from unshaken.cli.harden import costs
 from unshaken.core import Batch, Classifier
@@ -20,6 +19,7 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import findings
 from unshaken.harden.engine.judgement import Reference
+from unshaken.run import repair as how
 from unshaken.run.repair import Validation
 from unshaken.store.run_dir import RunDir
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import torch
 
-from unshaken.api.harden import repair as how
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.start import Start
 from unshaken.harden.engine.training import Training
+from unshaken.run import repair as how
 
 
 def test_the_time_of_a_training_is_foretold_from_its_first_steps(net, photos, monkeypatch):

@@ -248,7 +248,7 @@ def test_its_rows_rest_on_the_smallest_weight_and_tell_of_the_images_own():
     assert rows["mixture"][0]["radius"][1] > 0
     votes = 400 + 50
     assert rows["mixture"][1]["forwards"].tolist() == [votes + 2] * 2  # g, and the pass that gives the weight
-    shares = torch.tensor(rows["mixture"][1]["logits"].to_pylist(), dtype=torch.float64).exp()
+    shares = torch.from_numpy(rows["mixture"][1]["logits"]).double().exp()
     g = made.net.accurate_logits(batch.images).softmax(1).double()
     h = (shares - (1 - alpha[:, None]) * g) / alpha[:, None]
     assert torch.allclose(h * 400, (h * 400).round(), atol=1e-2)  # whole votes, once g's part is out
