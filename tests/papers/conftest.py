@@ -6,8 +6,12 @@ The battery finds rows by itself: those of the package, and one that `unshaken p
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import importlib.util
+import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,24 +80,41 @@ def tints(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Finished]]:
-    """From a slug to its tiny run, made at the first call; its cache and patches stay in place for later runs."""
+    """From a slug to its tiny run, made once for all workers, each of which has a copy of its own.
+
+    Its cache and patches stay in place for later runs.
+    """
     known: dict[str, Finished] = {}
+    shared = tmp_path_factory.getbasetemp()
+    shared = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "tiny-runs"
+    shared.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
 
         def run(slug: str) -> Finished:
             if slug not in known:
-                tiny, folder = tiny_of(slug), tmp_path_factory.mktemp(slug)
-                images, cache = folder / "images", folder / "cache"
-                images.mkdir()
-                patch.setenv("UNSHAKEN_CACHE", str(cache))
+                tiny, whole, own = tiny_of(slug), shared / slug, tmp_path_factory.mktemp(slug)
                 for name, value in tiny.patches.items():
                     patch.setattr(name, value)
                 for module in tiny.needs:
                     pytest.importorskip(module)
-                text, data = tiny_text(slug, tiny, images), tiny.data(images, find_row(slug))
-                model = None if tiny.model is None else tiny.model(images)
-                result = run_paper(text, out=folder / "run", data=data, model=model)
-                known[slug] = Finished(text, data, model, folder / "run", cache, result)
+                with (shared / f"{slug}.lock").open("w") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    if not (whole / "made.json").exists():
+                        (whole / "images").mkdir(parents=True, exist_ok=True)
+                        text, data = (
+                            tiny_text(slug, tiny, whole / "images"),
+                            tiny.data(whole / "images", find_row(slug)),
+                        )
+                        model = None if tiny.model is None else tiny.model(whole / "images")
+                        patch.setenv("UNSHAKEN_CACHE", str(whole / "cache"))
+                        run_paper(text, out=whole / "run", data=data, model=model)
+                        (whole / "made.json").write_text(json.dumps([text, data, model]))
+                text, data, model = json.loads((whole / "made.json").read_text())
+                for name in ("run", "cache"):
+                    if (whole / name).exists():
+                        shutil.copytree(whole / name, own / name)
+                result = PaperResult.model_validate_json((own / "run" / "result.json").read_text())
+                known[slug] = Finished(text, data, model, own / "run", own / "cache", result)
             patch.setenv("UNSHAKEN_CACHE", str(known[slug].cache))
             return known[slug]
 
