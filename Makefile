@@ -1,6 +1,7 @@
 # Needs Python >= 3.11, a C++ compiler and the package index; everything else lands in .venv.
 PYTHON ?= python3
 JOBS ?= auto
+MARK ?= not long
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -9,13 +10,14 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types docs bench clean
+.PHONY: help demo test test-long lint types docs bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install, audit the embedded demo model, say where the report lies"
-	@echo "make test    install the test tools, run the whole test suite"
+	@echo "make test    install the test tools, run the test suite"
+	@echo "make test-long  run what takes longest: every method on a device, several processes, Ray"
 	@echo "make lint    style: ruff check and ruff format --check"
 	@echo "make types   types: mypy --strict"
 	@echo "make docs    build the documentation into docs/_build/html"
@@ -48,7 +50,10 @@ demo: $(VENV)/.installed
 
 # One thread a worker: two workers on two cores would fight over them otherwise.
 test: $(VENV)/.installed-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m "$(MARK)" $(ARGS)
+
+test-long:
+	@$(MAKE) test MARK=long
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

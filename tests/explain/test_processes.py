@@ -11,6 +11,8 @@ from tests.processes import SERVER
 from unshaken.run import pool
 from unshaken.run.process_pool import ProcessPool
 
+pytestmark = pytest.mark.long
+
 ROWS = ("attributions", "map_metrics")
 
 

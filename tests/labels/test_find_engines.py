@@ -181,7 +181,7 @@ def test_the_directory_of_another_command_is_refused(tmp_path):
         find_labels(images(), "self-confidence", out=tmp_path, **QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # ray's own
 def test_ray_workers_give_the_rows_of_this_process_and_go_on_with_its_run(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")

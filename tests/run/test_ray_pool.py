@@ -32,7 +32,7 @@ def times_of(run: RunDir) -> dict[str, float]:
     return {k: v["mtime"] for k, v in run.fs.find(run.at("rows", "outcomes"), detail=True).items()}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # ray's own
 def test_two_workers_give_the_rows_of_this_process(ray, make, rows_of, tmp_path):
     data = make.data(60, bad=(20,), side=28)

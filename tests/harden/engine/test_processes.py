@@ -10,6 +10,8 @@ from tests.processes import process, run_launched
 from unshaken.cli import main
 from unshaken.harden.engine._checkpoint import part_names
 
+pytestmark = pytest.mark.long
+
 NET = """
 import torch
 from torch import nn

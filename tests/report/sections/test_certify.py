@@ -125,7 +125,7 @@ def test_a_run_without_certificates_has_none(run):
     assert "Certified" not in _page(place)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_certifier_in_a_plan_stands_on_the_page(tmp_path):
     plan = [{"method": "crop_selection", "severities": [1]}]
     result = unshaken.audit("demo:standard", "demo", plan, limit=40, out=tmp_path / "run")

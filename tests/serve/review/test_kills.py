@@ -6,7 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.serve.review.replay import CLASSES, check_counted, items
+
+pytestmark = pytest.mark.long
 
 KILLS = {"sqlite": 100, "postgresql": 20}
 
