@@ -21,16 +21,25 @@ ROWS = PACKAGE.parent / "unshaken_papers"
 DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
 
 
-def imports_of(path: Path) -> set[str]:
-    """What a file imports of the package: at its top, inside functions, and by a name in a string."""
+def imports_of(path: Path, *, types: bool = False) -> set[str]:
+    """What a file imports of the package: at its top, inside functions, and by a name in a string.
+
+    Args:
+        path: of the file.
+        types: also what is imported for annotations alone.
+    """
     names: set[str] = set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    only_typed = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        for inner in ast.walk(node)
-    }
+    only_typed = (
+        set()
+        if types
+        else {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+            for inner in ast.walk(node)
+        }
+    )
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {a.name for a in node.names}
@@ -61,15 +70,33 @@ def test_a_room_imports_only_rooms_below_it():
     assert len(floor) == 20
 
 
-def test_no_import_goes_in_a_circle():
-    left = {module: {n for n in names if n in MODULES and n != module} for module, names in imports().items()}
-    while True:
-        free = {module for module, names in left.items() if not names & left.keys()}
-        if not free:
-            break
+IN_CIRCLES = {
+    "unshaken.attack.engine": "an attack makes phases, and a phase runs an attack",
+    "unshaken.papers": "a row is given its context, and a context knows its row",
+}
+"""Folders in which two types name each other, with the reason; nothing else there is imported in a circle."""
+
+
+@pytest.mark.parametrize("types", [False, True], ids=["imports", "annotations"])
+def test_no_import_goes_in_a_circle(types):
+    every = {
+        module: imports_of(path, types=types and module.rpartition(".")[0] not in IN_CIRCLES)
+        for module, path in MODULES.items()
+    }
+    left = {module: {n for n in names if n in MODULES and n != module} for module, names in every.items()}
+    while free := {module for module, names in left.items() if not names & left.keys()}:
         left = {module: names for module, names in left.items() if module not in free}
-    circles = {module: names & left.keys() for module, names in left.items()}
-    assert circles == {}
+    assert {module: names & left.keys() for module, names in left.items()} == {}
+
+
+def test_no_text_names_a_private_module_of_another_folder():
+    private = {module for module in MODULES if module.rpartition(".")[2].startswith("_")}
+    wrong = []
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and node.value in private:
+                wrong += [(module, node.value)] if node.value.rpartition(".")[0] != module.rpartition(".")[0] else []
+    assert wrong == []
 
 
 def test_private_modules_are_imported_from_their_own_folder_alone():
@@ -105,7 +132,7 @@ def test_one_method_is_found_without_importing_its_siblings():
     ("statement", "most"),
     [
         ("import unshaken", 7),
-        ("from unshaken.stress import Fog", 30),
+        ("from unshaken.stress import Fog", 25),
         ("from unshaken.attack import PGD", 45),
     ],
 )
