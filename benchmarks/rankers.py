@@ -30,7 +30,6 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import find_method
 from unshaken.measure import Figure
-from unshaken.tasks.features.hog import hog_features
 from unshaken.tasks.ranking import (
     BM25,
     Changes,
@@ -47,6 +46,7 @@ from unshaken.tasks.ranking import (
     same_class,
 )
 from unshaken.tasks.ranking.evaluate import drop_figure
+from unshaken_papers.features_off_the_shelf.experiment import hog_features
 from unshaken_papers.ranking_robustness import RankingRobustnessPaper
 from unshaken_papers.ranking_robustness.experiment import draw_test
 

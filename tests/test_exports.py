@@ -54,8 +54,8 @@ EXPORTS = {
     "unshaken.tasks.ranking": "BM25 Changes Collection DenseRanker EncoderMemory HashedPieces KNRM LambdaMART "
     "QueryLikelihood RankSVM Ranking RankingReport RankingTest ScoreFunction "
     "SentenceEncoder TwoTower as_collection attack_queries evaluate image_vectors load_encoder "
-    "measure_queries perturb rank_images rank_queries read_collection read_qrels "
-    "read_report read_run read_texts read_wordnet same_class sort_by_score table_lines "
+    "measure_queries perturb rank_images read_collection read_qrels "
+    "read_report read_run read_wordnet same_class sort_by_score table_lines "
     "write_run",
     "unshaken.stress": "BackgroundAdversarial BackgroundBlur BackgroundComplexity BackgroundGrey BackgroundMirror "
     "BackgroundNoise BackgroundRandom BitError BlueNoiseSample Brightness BrownishNoise Cartoon CausticRefraction "

@@ -20,7 +20,7 @@ from unshaken.generate.rows import Throughput
 ROOMS = ("", ".api", ".detect", ".explain", ".generate", ".harden", ".labels", ".tasks.ranking")
 NO_RESULTS = {
     *("Dataset", "Classifier", "RunDir", "Generator", "Method", "Diffusion", "Case", "Figure"),
-    *("Collection", "Ranking", "RankedQueries", "SentenceEncoder", "HashedPieces", "Synset"),
+    *("Collection", "Ranking", "SentenceEncoder", "HashedPieces", "Synset"),
     *("BoxScores", "MaskScores", "MultiLabelScores"),
 }
 """Inputs, parts and arrays by name, which a notebook shows as Python does."""

@@ -20,7 +20,7 @@ from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 from unshaken_papers.adaptive_smoothing import AdaptiveSmoothingPaper
-from unshaken_papers.adaptive_smoothing.figures import Figures, chosen_of
+from unshaken_papers.adaptive_smoothing.figures import Figures, chord_at, chosen_of, fixed_at
 
 TINY = Tiny(
     make=partial(make_faint_tints, train=180, test=70),
@@ -273,3 +273,15 @@ def test_models_of_ones_own(tmp_path):
 def test_certifier_and_row_are_both_found_by_their_name():
     assert find_row("adaptive-smoothing") is AdaptiveSmoothingPaper
     assert find_method("adaptive-smoothing", "certify").name == "adaptive-smoothing"
+
+
+def test_chord_and_fixed_weights_by_hand():
+    g, h = (0.873, 0.0), (0.806, 0.723)
+    assert chord_at(0.83, g, h) == pytest.approx(0.43 / 0.67 * 0.723, abs=1e-9)
+    assert chord_at(0.9, g, h) == 0.0
+    assert chord_at(0.7, g, h) == 0.723
+    assert chord_at(0.8, (0.7, 0.2), (0.75, 0.5)) == 0.5  # a robust network that is the more accurate, too
+    points = [(0.9, 0.0), (0.8, 0.4), (0.7, 0.6)]
+    assert fixed_at(0.2, points) == pytest.approx(0.85)
+    assert fixed_at(0.6, points) == pytest.approx(0.7)
+    assert fixed_at(0.9, points) == 0.7

@@ -17,14 +17,22 @@ from PIL import Image
 from tests.papers.tiny import Tiny
 from unshaken.core.errors import ParameterError
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
+from unshaken.measure.statistics.intervals import share
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.datasets import Split
 from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.ai_image_detector_limits import AIImageDetectorLimitsPaper
-from unshaken_papers.ai_image_detector_limits.deepfakes import swapped_within_classes
-from unshaken_papers.ai_image_detector_limits.figures import Figures, reach, worst_margin
+from unshaken_papers.ai_image_detector_limits.deepfakes import swapped, swapped_within_classes
+from unshaken_papers.ai_image_detector_limits.figures import (
+    Figures,
+    best_threshold,
+    reach,
+    threshold_at,
+    two_shares,
+    worst_margin,
+)
 from unshaken_papers.ai_image_detector_limits.rules import GRID
 from unshaken_papers.ai_image_detector_limits.scores import MOST, as_saved, peak_signal_to_noise
 
@@ -247,3 +255,38 @@ def test_bits_that_are_all_right_have_bounded_intervals(finished):
 def test_a_model_cannot_be_named(tmp_path):
     with pytest.raises(ParameterError, match="leave --model out"):
         run_paper("ai-image-detector-limits", out=tmp_path / "run", model="demo:standard")
+
+
+def test_thresholds_by_hand():
+    clean, marked = np.array([0.0, 1.0, 2.0, 5.0]), np.array([1.5, 3.0, 4.0, 6.0])
+    assert best_threshold(clean, marked) == 1.25  # two of four false alarms and no miss; none has less in all
+    assert best_threshold(np.array([0.0]), np.array([1.0])) == 0.5
+    assert best_threshold(np.array([1.0]), np.array([0.0])) == -np.inf  # the wrong way round: alarm always
+    assert best_threshold(np.array([0.0, 1.0]), np.array([np.inf])) == 1
+    scores = np.arange(100.0)
+    assert threshold_at(scores, 0.1) == 89
+    assert (scores > threshold_at(scores, 0.1)).sum() == 10
+    assert threshold_at(scores, 0.0) == 99
+    assert (np.array([1.0, 1, 1, 0]) > threshold_at(np.array([1.0, 1, 1, 0]), 0.25)).sum() == 0
+
+
+def test_two_shares_add_up():
+    found = two_shares(np.array([[1, 10], [0, 20]]))
+    assert (found.value, found.n) == (0.1, 30)
+    assert found.low <= 0.1 < 0.1 + 0.1 < found.high
+    one, other = share(1, 10, level=0.975), share(0, 20, level=0.975)
+    assert (found.low, found.high) == pytest.approx((one.low + other.low, one.high + other.high))
+
+
+def test_the_middle_is_swapped_in_the_colours_of_the_place():
+    small = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    x = (torch.nn.functional.interpolate(small, 32, mode="bilinear") * 255).round() / 255
+    donors = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    made = swapped(x, donors)
+    assert torch.equal(made[:, :, :3], x[:, :, :3])  # outside of the ellipse nothing changes
+    assert torch.equal(made[..., :5], x[..., :5])
+    middle = (..., slice(12, 20), slice(13, 19))
+    assert torch.allclose(made[middle].mean((2, 3)), x[middle].mean((2, 3)), atol=0.12)
+    assert not torch.allclose(made[middle], x[middle], atol=0.05)
+    assert torch.allclose(swapped(x, x), x, atol=1 / 510 + 1e-6)
+    assert torch.allclose(swapped(x, 0.5 * x + 0.2), x, atol=1 / 510 + 1e-6)  # colours are the place's

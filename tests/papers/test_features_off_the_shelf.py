@@ -11,8 +11,8 @@ import torch
 from tests.papers.tiny import Tiny, make_tints, untrained_cnn
 from unshaken.core.classifier import Classifier, View
 from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import prepared
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.features.prepare import prepared
 from unshaken_papers.features_off_the_shelf import FeaturesOffTheShelfPaper
 from unshaken_papers.features_off_the_shelf.experiment import with_random_weights
 

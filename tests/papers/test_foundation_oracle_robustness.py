@@ -10,11 +10,15 @@ import torch
 
 from tests.papers.tiny import Tiny, make_tints
 from unshaken import load_model
+from unshaken.attack.semantic._search_space import space_of
 from unshaken.core.errors import DataError
+from unshaken.core.rng import SampleRng
+from unshaken.generate.auto_encoder import AutoEncoder
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.foundation_oracle_robustness import RECIPES, FoundationOraclePaper
+from unshaken_papers.foundation_oracle_robustness.codes import AutoEncoderCodes
 from unshaken_papers.foundation_oracle_robustness.experiment import shares
 from unshaken_papers.foundation_oracle_robustness.oracles import Oracles, with_head
 
@@ -122,3 +126,34 @@ def test_figures_are_those_of_the_rows(finished):
     assert measured["constraint"]["value"] == pytest.approx(bounded - free)
     stops = {s for net in nets for s in table("oracle_bounded", f"{net}.free", "stop")}
     assert stops <= {"budget", "misclassified"}
+
+
+SHAPE = (1, 8, 8)
+
+
+def made_images(n=3):
+    return torch.rand(n, *SHAPE, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
+
+
+def test_an_auto_encoder_codes_row_after_row():
+    net = AutoEncoder(0, channels=1, widths=(6,), code=4).eval()
+    model = AutoEncoderCodes(net, SHAPE)
+    assert model.latents == 4 * 2 * 2
+    codes = model.encode(made_images())
+    assert codes.shape == (3, 16)
+    assert torch.allclose(model.generate(codes), net(made_images()), atol=1e-6)
+
+
+def test_gradients_reach_codes_and_samples_stand_alone():
+    space = space_of(AutoEncoderCodes(AutoEncoder(0, channels=1, widths=(6,), code=4), SHAPE), "m", 0.2)
+    rng = SampleRng.of(0, "t", ["s0", "s1", "s2"])
+    codes = space.start(made_images(), rng)
+    alone = space.start(made_images()[1:2], rng[torch.tensor([1])])
+    assert torch.allclose(alone, codes[1:2], atol=1e-5)
+    z = codes.detach().requires_grad_(True)
+    made = space.render(z, made_images())
+    assert made.shape == (3, *SHAPE)
+    low, high = (float(v) for v in torch.aminmax(made.detach()))
+    assert 0 <= low <= high <= 1
+    (slope,) = torch.autograd.grad((made * (torch.arange(64.0).view(SHAPE) - 20)).sum(), z)
+    assert bool((slope.flatten(1).abs().amax(1) > 0).all())

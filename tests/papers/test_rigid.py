@@ -14,7 +14,6 @@ from PIL import Image
 from tests.papers.tiny import Tiny, untrained_cnn
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
-from unshaken.generate.upscaler import Upscaler
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.effects import Nested
@@ -24,6 +23,7 @@ from unshaken.store.run_dir import RunDir
 from unshaken_papers.rigid import RIGIDPaper
 from unshaken_papers.rigid.figures import Figures
 from unshaken_papers.rigid.sets import corrupt
+from unshaken_papers.rigid.upscaler import Upscaler
 
 
 def make_blots(folder: Path) -> str:

@@ -9,10 +9,11 @@ import torch
 from tests.papers.tiny import Tiny, make_rows
 from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.bev.scenes import draw_scenes
 from unshaken_papers.seabird import SeaBirdPaper
 from unshaken_papers.seabird.experiment import columns_of, object_overlaps, regressed_maps
 from unshaken_papers.seabird.figures import mean_within
+from unshaken_papers.seabird.linear_sgd import linear_sgd
+from unshaken_papers.seabird.scenes import draw_scenes
 
 TINY = Tiny(
     make=make_rows,
@@ -102,3 +103,25 @@ def test_figures_against_rows(finished):
         means.append(np.mean(named[f"seed{seed}.bce-{best:g}.test"]))
     assert run.result.measured["iou.bce"]["value"] == pytest.approx(np.mean(means))
     assert run.result.measured["crossing.4"] == pytest.approx(0.25, abs=1e-6)
+
+
+def test_scenes_are_what_they_say():
+    scenes = draw_scenes(30, 1, noise=2.0)
+    again = draw_scenes(30, 1, noise=2.0)
+    assert torch.equal(scenes.images, again.images)
+    for i in range(30):
+        own = scenes.boxes[scenes.scene == i]
+        area = (own[:, 3] * own[:, 4]).sum()
+        assert int(scenes.masks[i].sum()) == pytest.approx(area, abs=2 * (own[:, 3] + own[:, 4]).sum())
+        if np.abs(scenes.moved[scenes.scene == i]).max() > 1.5:
+            assert not torch.equal(scenes.masks[i], scenes.labels[i])
+    assert torch.equal(draw_scenes(5, 2, noise=0.0).masks, draw_scenes(5, 2, noise=0.0).labels)
+    far = scenes.boxes[:, 0] < 32
+    assert np.std(scenes.moved[far]) > 1.5 * np.std(scenes.moved[~far])
+
+
+@pytest.mark.parametrize(("loss", "length", "predicted"), [("l1", 4, 1.80e-4), ("dice", 12, 1.25e-6)])
+def test_sgd_moves_as_far_as_the_variance_says(loss, length, predicted):
+    found = linear_sgd(loss, 1.0, length, runs=100)
+    assert found.predicted == pytest.approx(predicted, rel=5e-3)
+    assert 0.7 * found.predicted < found.measured < found.predicted + 4 * found.error

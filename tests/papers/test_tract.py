@@ -24,7 +24,7 @@ from unshaken.papers.folders import find_row
 from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.tract import ARMS, TrActPaper
-from unshaken_papers.tract.figures import median_seconds, speed
+from unshaken_papers.tract.figures import epochs_to, median_seconds, speed
 from unshaken_papers.tract.nets import CountedCropFlip, small_cnn
 
 TINY = Tiny(
@@ -205,3 +205,18 @@ def test_data_that_will_not_do(tmp_path, monkeypatch):
 def test_recipe_and_row_are_both_found_by_their_name():
     assert find_row("tract") is TrActPaper
     assert find_method("tract", "harden").cls is TrAct
+
+
+@pytest.mark.parametrize(
+    ("curve", "goal", "expected"),
+    [
+        ([0.2, 0.4, 0.6], 0.5, 2.5),
+        ([0.2, 0.4, 0.6], 0.4, 2.0),
+        ([0.4], 0.1, 0.25),
+        ([0.5, 0.3, 0.5], 0.4, 0.8),
+        ([0.2], 0.3, None),
+    ],
+)
+def test_epochs_are_linear_between_points(curve, goal, expected):
+    got = epochs_to(curve, goal)
+    assert got == (expected if expected is None else pytest.approx(expected))

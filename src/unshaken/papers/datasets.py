@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unshaken.core.batch import Batch
-from unshaken.core.classifier import View
+from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError, UnshakenError
 from unshaken.data import Dataset, load_data, subset
 from unshaken.data.arrays import InMemory
@@ -256,3 +256,18 @@ def _resident(dataset: Dataset, view: View | None, *, sparse: bool) -> Split:
     rows = torch.from_numpy(samples.good)
     ids = tuple(dataset.ids[i] for i in samples.good.tolist())
     return Split(samples.resident[samples.place[rows]], samples.labels[rows], ids, classes, tuple(dataset.classes))
+
+
+def prepared(model: Classifier, images: Tensor) -> Tensor:
+    """Images, uint8 `[N, C, H, W]`, in the size and with the channels that a model takes; bicubic."""
+    if model.view is None:
+        return images
+    wanted = (model.view.height, model.view.width)
+    if images.shape[1] == 1 and model.view.channels == 3:
+        images = images.expand(-1, 3, -1, -1)
+    pieces = [
+        F.interpolate(p.float(), wanted, mode="bicubic", align_corners=False, antialias=True)
+        .round().clamp(0, 255).byte()
+        for p in torch.split(images, 256)
+    ]  # fmt: skip
+    return torch.cat(pieces)

@@ -8,7 +8,6 @@ from torch import Tensor
 from unshaken.core.rng import SampleRng
 from unshaken.detect.engine.noisy_features import features_of, flip_shares, split_network
 from unshaken.detect.watermark.substitution import train_substitute
-from unshaken.generate.stand_ins import swapped
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 from unshaken_papers.ai_image_detector_limits.rules import FEATURE_NOISES, GRID
@@ -62,3 +61,28 @@ def swapped_within_classes(data: Split) -> Tensor:
         donors[rows] = rows.roll(1)
     images = data.images.float() / 255
     return swapped(images, images[donors])
+
+
+def swapped(images: Tensor, donors: Tensor) -> Tensor:
+    """The middle of other images blended into images, in the colours of the place, as a swapped face is.
+
+    The mask is an ellipse whose edge fades over a tenth of the side; the donor's pixels get the mean and the deviation
+    that each channel has below the mask.
+
+    Args:
+        images: `[N, C, H, W]` in [0, 1].
+        donors: as many.
+    """
+    height, width = images.shape[2:]
+    y, x = ((torch.arange(n) + 0.5) / n - 0.5 for n in (height, width))
+    away = torch.hypot(y[:, None] / 0.33, x[None] / 0.25)
+    mask = ((1 - away) / 0.3 + 0.5).clamp(0, 1)
+    share = mask / mask.sum()
+
+    def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+        mean = (share * x).sum((2, 3), keepdim=True)
+        return mean, (share * (x - mean).square()).sum((2, 3), keepdim=True).sqrt()
+
+    (mean, deviation), (own_mean, own_deviation) = moments(images), moments(donors)
+    matched = (donors - own_mean) / own_deviation.clamp(min=1e-3) * deviation + mean
+    return ((images + mask * (matched - images)).clamp(0, 1) * 255).round() / 255  # as an 8-bit file holds them

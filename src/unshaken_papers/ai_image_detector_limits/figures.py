@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from unshaken.detect.watermark.purify import equivalent_noise
 from unshaken.generate import DDPM, UNet, UNetSettings
-from unshaken.measure import over_seeds, paired_difference
+from unshaken.measure import Figure, over_seeds, paired_difference
 from unshaken.measure.detection.ranking import auroc
-from unshaken.measure.detection.thresholds import best_threshold, threshold_at, two_shares
 from unshaken.measure.detection.wasserstein_bound import wasserstein_bound
-from unshaken.measure.statistics.intervals import bootstrap_means
+from unshaken.measure.statistics.columns import Numbers
+from unshaken.measure.statistics.intervals import bootstrap_means, clopper_pearson
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.papers.roles import Roles, choosing
 from unshaken.papers.rows import Flags, Rows, share_of
@@ -211,3 +211,30 @@ def worst_margin(part: Mapping[str, Any], shares: Sequence[float]) -> float:
     count = int(made.sum())
     error = math.sqrt(sum(max(p * (1 - p), 1 / (4 * count)) / count for p in shares_said))
     return (bound - (shares_said[0] - shares_said[1])) / error
+
+
+def best_threshold(clean: Numbers, marked: Numbers) -> float:
+    """The threshold with the least misses plus false alarms, of all that can be told apart; above it is an alarm."""
+    values = np.concatenate([[-np.inf], np.unique(np.concatenate([clean, marked]))])
+    missed = np.searchsorted(np.sort(marked), values, side="right") / len(marked)
+    alarms = 1 - np.searchsorted(np.sort(clean), values, side="right") / len(clean)
+    best = int((missed + alarms).argmin())
+    pair = values[best : best + 2]  # with the one above, if there is any
+    return float(pair.mean() if np.isfinite(pair).all() else pair[0])
+
+
+def threshold_at(clean: Numbers, rate: float) -> float:
+    """The least threshold among the scores that at most a share of them is above."""
+    ordered = np.sort(clean)
+    return float(ordered[math.ceil(len(ordered) * (1 - rate) - 1e-9) - 1])
+
+
+def two_shares(counts: NDArray[np.int_]) -> Figure:
+    """The sum of two shares, with the sum of their exact intervals at 97.5%, which together hold at 95%.
+
+    Args:
+        counts: `[2, 2]`: successes and trials of each.
+    """
+    low, high = clopper_pearson(counts[:, 0], counts[:, 1], level=0.975)
+    value = float((counts[:, 0] / counts[:, 1]).sum())
+    return Figure(value, float(low.sum()), float(high.sum()), int(counts[:, 1].sum()), "clopper-pearson 2 x 97.5%")

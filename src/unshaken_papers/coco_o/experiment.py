@@ -13,11 +13,11 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
-from unshaken.models.networks.cell_detector import CellDetector, Decoding
 from unshaken.papers.cache import digest_tensors
 from unshaken.papers.context import Context
-from unshaken.tasks.detection.cell_training import Augment, train_cells
 from unshaken_papers.coco_o import CELLS, CLEAN, DOMAINS, FROZEN, PLAIN, STYLED, CocoOPaper
+from unshaken_papers.coco_o.cell_detector import CellDetector, Decoding
+from unshaken_papers.coco_o.cell_training import Augment, train_cells
 from unshaken_papers.coco_o.nets import jitter_style, maps_of
 from unshaken_papers.coco_o.scenes import Scenes, box_table, draw_scenes
 

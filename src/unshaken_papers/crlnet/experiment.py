@@ -17,8 +17,7 @@ from unshaken.explain.engine.layers import layer_shapes
 from unshaken.models.layer_features import layer_features
 from unshaken.papers.cache import digest_tensors
 from unshaken.papers.context import Context
-from unshaken.papers.datasets import Split
-from unshaken.tasks.features.prepare import prepared
+from unshaken.papers.datasets import Split, prepared
 from unshaken.tasks.few_shot import draw_episodes
 from unshaken.tasks.few_shot.channel_projection import ChannelProjection, fit_channels
 from unshaken.tasks.few_shot.conditional import ConditionalHead

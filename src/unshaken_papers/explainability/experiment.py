@@ -13,7 +13,6 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
-from unshaken.explain.engine.known_objects import TILES, KnownObjects, make_mosaics, paste_on_noise
 from unshaken.explain.engine.metric import Case, make_case
 from unshaken.explain.metrics.deletion import Deletion
 from unshaken.explain.metrics.insertion import Insertion
@@ -35,6 +34,7 @@ from unshaken_papers.explainability import (
     ExplainabilityPaper,
     name_of,
 )
+from unshaken_papers.explainability.known_objects import TILES, KnownObjects, make_mosaics, paste_on_noise
 
 STRIDES = (1, 2, 1, 2)
 STEPS = 16

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from unshaken.core.classifier import INPUT, Classifier
+from unshaken.core.imports import need
 from unshaken.core.progress import track
 from unshaken.explain.engine.layers import depth_layers
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices
 from unshaken.models.layer_features import layer_features
 from unshaken.papers.context import Context
-from unshaken.papers.datasets import Split
-from unshaken.tasks.features.hog import hog_features
+from unshaken.papers.datasets import Split, prepared
 from unshaken.tasks.features.linear_svm import Loss, choose_c, fit_svm
-from unshaken.tasks.features.prepare import prepared
 from unshaken.tasks.features.transforms import Features, signed_power, unit
 from unshaken.tasks.features.views import sixteen_views
 from unshaken_papers.features_off_the_shelf import (
@@ -145,3 +145,24 @@ def with_random_weights(model: Classifier) -> Classifier:
             if callable(reset):
                 reset()
     return other.eval()
+
+
+def hog_features(images: Tensor, *, cell: int = 8, bins: int = 9) -> Features:
+    """HOG of the luminance, by scikit-image, blocks of 2 x 2 cells.
+
+    Args:
+        images: uint8 `[N, C, H, W]`, at least one cell high and wide.
+        cell: side of a cell in pixels.
+        bins: directions.
+
+    Returns:
+        `[N, D]`.
+
+    Raises:
+        MissingExtra: scikit-image is absent.
+    """
+    feature: Any = need("skimage.feature", "scikit-image", "explain", "HOG features")
+    grey = (images.float() / 255).mean(1).numpy()
+    block = min(2, min(grey.shape[1:]) // cell)
+    options = {"orientations": bins, "pixels_per_cell": (cell, cell), "cells_per_block": (block, block)}
+    return np.stack([feature.hog(one, **options) for one in grey])

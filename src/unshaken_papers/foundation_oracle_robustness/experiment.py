@@ -10,11 +10,11 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.progress import track
 from unshaken.generate.auto_encoder import AutoEncoder, fit_auto_encoder
-from unshaken.generate.latent.adapters import AutoEncoderCodes
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Parts, Split
 from unshaken.papers.networks import plan_training
 from unshaken_papers.foundation_oracle_robustness import BOUNDED, FREE, RECIPES, FoundationOraclePaper
+from unshaken_papers.foundation_oracle_robustness.codes import AutoEncoderCodes
 from unshaken_papers.foundation_oracle_robustness.oracles import Oracles, probed
 
 WIDTHS, CODE = (32,), 16

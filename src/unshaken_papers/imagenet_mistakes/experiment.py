@@ -16,12 +16,12 @@ from unshaken.core.errors import DataError
 from unshaken.data import Dataset
 from unshaken.data.dataset import digest, file_mark
 from unshaken.data.labels import read_class_lines
-from unshaken.labels.review.imagenet_annotations import read_confusions, read_mistakes
 from unshaken.models.class_names import is_wordnet_id
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 from unshaken.papers.networks import plan_training
 from unshaken_papers.imagenet_mistakes import CONFUSIONS, PASTED, PHOTOS, RELEASED, REVIEWED, SET, ImageNetMistakesPaper
+from unshaken_papers.imagenet_mistakes.released import read_confusions, read_mistakes
 
 GREY = 128
 """Pixels of the half of an image in which there is no object."""

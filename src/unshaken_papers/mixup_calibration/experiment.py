@@ -9,13 +9,13 @@ import numpy as np
 
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
-from unshaken.data.overlapping_classes import REACH, OverlappingPairs, PairFlips, TwoGaussians
 from unshaken.harden.recipes.augmentation.mixup import Mixup
 from unshaken.models.networks.convolutions import perceptron
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 from unshaken.papers.networks import Architecture, plan_training, untrained
 from unshaken_papers.mixup_calibration import CLASSES, NETS, OVERLAPS, RATES, SEPARATIONS, MixupCalibrationPaper
+from unshaken_papers.mixup_calibration.overlapping_classes import REACH, OverlappingPairs, PairFlips, TwoGaussians
 
 WIDTHS = (128, 128)
 DIMS = 60

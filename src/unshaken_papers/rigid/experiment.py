@@ -22,13 +22,13 @@ from unshaken.detect.engine.screen import FittedDetector, screen
 from unshaken.detect.scores.rigid import RIGID
 from unshaken.generate import Fitting
 from unshaken.generate.auto_encoder import AutoEncoder, fit_auto_encoder
-from unshaken.generate.stand_ins import BLOCK
-from unshaken.generate.upscaler import find_upscaler, load_upscaler
 from unshaken.papers.cache import digest_tensors
 from unshaken.papers.context import Context
 from unshaken.papers.diffusion import learned_edm
 from unshaken_papers.rigid import AS_IS, CORRUPTIONS, MAIN, NOISE, TRACES, UPSCALED, RIGIDPaper
 from unshaken_papers.rigid.sets import corrupt, made_of, small_sets
+from unshaken_papers.rigid.stand_ins import BLOCK
+from unshaken_papers.rigid.upscaler import find_upscaler, load_upscaler
 
 PIXELS = 0.226
 """One unit of normalised noise in [0, 1] pixels: the mean of ImageNet's deviations 0.229, 0.224 and 0.225."""

@@ -8,11 +8,11 @@ from unshaken.core.batch import Batch
 from unshaken.core.rng import SampleRng
 from unshaken.generate.auto_encoder import AutoEncoder
 from unshaken.generate.edm import EDM
-from unshaken.generate.stand_ins import drawings, halved, levels, low_rank, spectrum
-from unshaken.generate.upscaler import Upscaler
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
 from unshaken.stress.corruptions.jpeg_compression import jpeg_compression
 from unshaken_papers.rigid import AGAIN, BLURRED, NOISY, UPSCALED
+from unshaken_papers.rigid.stand_ins import drawings, halved, levels, low_rank, spectrum
+from unshaken_papers.rigid.upscaler import Upscaler
 
 KEPT = 3
 """Cosines of a block that the set `low-rank` keeps, of 8 x 8: 9 of 64."""

@@ -23,10 +23,10 @@ from unshaken.papers.datasets import Split
 from unshaken.papers.networks import plan_training
 from unshaken.tasks.bev.boxes import rasterise
 from unshaken.tasks.bev.centre_depth import CentreDepth, column_depths
-from unshaken.tasks.bev.linear_sgd import linear_sgd
 from unshaken.tasks.bev.loss_noise import LOSSES, crossings, loss_noise
-from unshaken.tasks.bev.scenes import Scenes, draw_scenes
 from unshaken_papers.seabird import ARMS, BCE, DEPTH, DICE, LENGTHS, SIGMAS, SeaBirdPaper
+from unshaken_papers.seabird.linear_sgd import linear_sgd
+from unshaken_papers.seabird.scenes import Scenes, draw_scenes
 
 unet = partial(UNet, widths=(8, 16, 32))
 """29,562 parameters for one channel and two classes."""

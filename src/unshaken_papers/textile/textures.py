@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from unshaken.core.errors import DataError
-from unshaken.data.textures import cut, cut_made, kinds, vary
 from unshaken.explain.textures.seams import seam_fault
 from unshaken.papers.datasets import Split
+from unshaken_papers.textile.cuts import cut, cut_made, kinds, vary
 
 TILES = float(np.log(1.5))
 """Largest fault of a user's texture that is taken to tile: a seam ratio from 2/3 to 1.5."""

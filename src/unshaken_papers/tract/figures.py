@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import share
-from unshaken.measure.statistics.learning_curve import epochs_to
 from unshaken.papers.roles import check_role, choosing
 from unshaken.papers.rows import Rows
 from unshaken_papers.tract import ADAM, ARMS, TRANSFORMER, TrActPaper
@@ -144,3 +143,21 @@ def speed(curves: Mapping[str, list[float]], seconds: Mapping[str, float]) -> di
         "epoch_seconds_ratio": round(cost, 3),
         "time_speed_up": round(speed_up / max(cost, 1e-9), 3),
     }
+
+
+def epochs_to(curve: Sequence[float], goal: float) -> float | None:
+    """Epochs until an accuracy is first reached, linear between epochs; before the first it is 0. None: never.
+
+    Args:
+        curve: accuracy after each epoch.
+        goal: the accuracy.
+
+    >>> epochs_to([0.2, 0.4, 0.6], 0.5), epochs_to([0.2, 0.4], 0.1), epochs_to([0.2], 0.3)
+    (2.5, 0.5, None)
+    """
+    before = 0.0
+    for epoch, value in enumerate(curve):
+        if value >= goal:
+            return epoch + (0.0 if value == before else max(0.0, goal - before) / (value - before))
+        before = value
+    return None

@@ -22,8 +22,7 @@ from unshaken.core import Batch, Oracle
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.generate import EDM, UNet, UNetSettings, save
-from unshaken.generate.auto_encoder import AutoEncoder
-from unshaken.generate.latent.adapters import AutoEncoderCodes, LinearGenerator
+from unshaken.generate.latent.adapters import LinearGenerator
 from unshaken.generate.latent.vae import VAE, VAESettings
 
 NAMES = list(LIMITS)
@@ -178,23 +177,13 @@ def test_codes_of_a_lossless_generator_give_the_images_back():
     assert torch.allclose(space.render(codes, made_images()), made_images(), atol=1e-5)
 
 
-def test_an_auto_encoder_codes_row_after_row():
-    net = AutoEncoder(0, channels=1, widths=(6,), code=4).eval()
-    model = AutoEncoderCodes(net, SHAPE)
-    assert model.latents == 4 * 2 * 2
-    codes = model.encode(made_images())
-    assert codes.shape == (3, 16)
-    assert torch.allclose(model.generate(codes), net(made_images()), atol=1e-6)
-
-
 @pytest.mark.parametrize(
     "model",
     [
-        AutoEncoderCodes(AutoEncoder(0, channels=1, widths=(6,), code=4), SHAPE),
         VAE(VAESettings(latents=4, width=4), SHAPE),
         EDM(UNet(UNetSettings(image=SHAPE, width=4))),
     ],
-    ids=["auto-encoder", "vae", "edm"],
+    ids=["vae", "edm"],
 )
 def test_gradients_reach_codes_and_samples_stand_alone(model):
     space = space_of(model, "m", 0.2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.data.textures import FAMILIES, cut_made
+from unshaken.data.textures import FAMILIES, make_plane
 from unshaken.explain.textures.seams import seam_fault
 from unshaken.stress.textures.untile import KINDS, Untile, change, read_repeating
 
@@ -14,7 +14,7 @@ EYE = torch.eye(2, dtype=torch.float64)
 
 
 def textures(side=64):
-    made = [cut_made(family, side, "whole", 3) for family in FAMILIES]
+    made = [make_plane(family, side, 3) for family in FAMILIES]
     images = torch.stack([torch.from_numpy(one)[None] for one in made])
     return Batch(images, None, tuple(FAMILIES))
 

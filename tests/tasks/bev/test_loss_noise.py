@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from unshaken.core.errors import ParameterError
-from unshaken.tasks.bev.linear_sgd import linear_sgd
 from unshaken.tasks.bev.loss_noise import crossings, gradient, loss_noise
 
 TABLE = [
@@ -73,13 +72,6 @@ def test_gradients_vanish_where_segments_no_longer_meet():
     for loss in ("dice", "iou"):
         np.testing.assert_array_equal(gradient(loss, np.array([-4.5, 4.5]), 4.0), 0)
     np.testing.assert_allclose(gradient("iou", np.array([1.0, -2.0]), 4.0), [8 / 25, -8 / 36])
-
-
-@pytest.mark.parametrize(("loss", "length", "predicted"), [("l1", 4, 1.80e-4), ("dice", 12, 1.25e-6)])
-def test_sgd_moves_as_far_as_the_variance_says(loss, length, predicted):
-    found = linear_sgd(loss, 1.0, length, runs=100)
-    assert found.predicted == pytest.approx(predicted, rel=5e-3)
-    assert 0.7 * found.predicted < found.measured < found.predicted + 4 * found.error
 
 
 def test_what_is_wrong_is_named():

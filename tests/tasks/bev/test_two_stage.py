@@ -9,7 +9,6 @@ from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.losses.dice_loss import DiceLoss
 from unshaken.models.networks.small import UNet
 from unshaken.tasks.bev.centre_depth import CentreDepth, column_depths, labelled_depths
-from unshaken.tasks.bev.scenes import draw_scenes
 from unshaken.tasks.bev.two_stage import TwoStage, bev_picture, occupancy, with_map
 
 
@@ -39,28 +38,15 @@ def test_depths_of_columns_by_hand():
 
 
 def test_both_stages_are_trained_by_the_loop():
-    scenes = draw_scenes(12, 0, shape=(32, 24), noise=0.0)
     torch.manual_seed(0)
+    masks = torch.zeros(12, 32, 24, dtype=torch.uint8)
+    masks[:, 8:20, 4:9] = 1
+    images = (100 * masks + torch.randint(0, 100, masks.shape)).byte()[:, None]
     training = Training(epochs=1, batch_size=6, lr=0.01, held_out=2, check_images=2, select="last")
     first = Classifier(UNet(2, 1, widths=(4, 8)))
-    first = fit(first, scenes.images, scenes.labels, [DiceLoss()], training, classes=2).model
+    first = fit(first, images, masks, [DiceLoss()], training, classes=2).model
     second = Classifier(TwoStage(first.net, 4))
     before = second.net.head[-1].weight.detach().clone()
-    fitted = fit(second, scenes.images, scenes.labels, [CentreDepth()], training, classes=2)
+    fitted = fit(second, images, masks, [CentreDepth()], training, classes=2)
     assert not torch.equal(fitted.model.net.head[-1].weight, before)
     assert np.isfinite(fitted.progress.curves[-1]["loss"])
-
-
-def test_scenes_are_what_they_say():
-    scenes = draw_scenes(30, 1, noise=2.0)
-    again = draw_scenes(30, 1, noise=2.0)
-    assert torch.equal(scenes.images, again.images)
-    for i in range(30):
-        own = scenes.boxes[scenes.scene == i]
-        area = (own[:, 3] * own[:, 4]).sum()
-        assert int(scenes.masks[i].sum()) == pytest.approx(area, abs=2 * (own[:, 3] + own[:, 4]).sum())
-        if np.abs(scenes.moved[scenes.scene == i]).max() > 1.5:
-            assert not torch.equal(scenes.masks[i], scenes.labels[i])
-    assert torch.equal(draw_scenes(5, 2, noise=0.0).masks, draw_scenes(5, 2, noise=0.0).labels)
-    far = scenes.boxes[:, 0] < 32
-    assert np.std(scenes.moved[far]) > 1.5 * np.std(scenes.moved[~far])

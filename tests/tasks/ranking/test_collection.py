@@ -10,11 +10,11 @@ from unshaken.tasks.ranking import (
     read_collection,
     read_qrels,
     read_run,
-    read_texts,
     read_wordnet,
     sort_by_score,
     write_run,
 )
+from unshaken.tasks.ranking.collection import read_texts
 
 RUN = "q1 Q0 a 1 2.0 mine\n"
 QRELS = "q1 0 a 1\n"

@@ -23,11 +23,10 @@ from unshaken.tasks.ranking import (
     ScoreFunction,
     TwoTower,
     evaluate,
-    rank_queries,
     read_report,
     table_lines,
 )
-from unshaken.tasks.ranking.robustness import fixed_targets
+from unshaken.tasks.ranking.robustness import fixed_targets, rank_queries
 
 PIECES = HashedPieces(64)
 CONTROL = Changes(queries=[("drop-stop-words", 1)], documents=[("none", 1), ("append", 2)], position=5)

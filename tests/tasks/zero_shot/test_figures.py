@@ -18,17 +18,16 @@ from unshaken.tasks.zero_shot import (
     calibrate,
     error_ratio,
     factor_figures,
-    family_lines,
     fitting_half,
     info_nce,
     read_captions,
     read_factors,
     recalls,
     retrieve,
-    robustness_beyond,
     sigmoid_pairs,
     within_classes,
 )
+from unshaken.tasks.zero_shot.across import family_lines, robustness_beyond
 from unshaken.tasks.zero_shot.aspects import mean_figure
 from unshaken.tasks.zero_shot.choices import Choice, renumber
 from unshaken.tasks.zero_shot.visual_factors import check_factors

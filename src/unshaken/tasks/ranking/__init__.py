@@ -6,7 +6,6 @@ from unshaken.tasks.ranking.collection import (
     read_collection,
     read_qrels,
     read_run,
-    read_texts,
     read_wordnet,
     write_run,
 )
@@ -19,7 +18,7 @@ from unshaken.tasks.ranking.neural import KNRM, EncoderMemory, TwoTower
 from unshaken.tasks.ranking.order import Ranking, measure_queries, sort_by_score
 from unshaken.tasks.ranking.perturbations import perturb
 from unshaken.tasks.ranking.ranker import DenseRanker, ScoreFunction
-from unshaken.tasks.ranking.robustness import Changes, RankingTest, rank_queries
+from unshaken.tasks.ranking.robustness import Changes, RankingTest
 
 __all__ = [
     "BM25",
@@ -46,12 +45,10 @@ __all__ = [
     "measure_queries",
     "perturb",
     "rank_images",
-    "rank_queries",
     "read_collection",
     "read_qrels",
     "read_report",
     "read_run",
-    "read_texts",
     "read_wordnet",
     "same_class",
     "sort_by_score",

@@ -1,7 +1,7 @@
 """Zero-shot classifiers: prompts, and models compared over six aspects of robustness by six factors of their design."""
 
 from unshaken.models.zero_shot import DualEncoder, ImageTower, class_weights
-from unshaken.tasks.zero_shot.across import FamilyLine, family_lines, robustness_beyond
+from unshaken.tasks.zero_shot.across import FamilyLine
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.candidates import Candidate, embed_images
 from unshaken.tasks.zero_shot.choices import Choice, ask, compare_choices, confusing_options
@@ -38,7 +38,6 @@ __all__ = [
     "embed_images",
     "error_ratio",
     "factor_figures",
-    "family_lines",
     "fitting_half",
     "info_nce",
     "load_templates",
@@ -49,7 +48,6 @@ __all__ = [
     "read_factors",
     "recalls",
     "retrieve",
-    "robustness_beyond",
     "sigmoid_pairs",
     "within_classes",
 ]

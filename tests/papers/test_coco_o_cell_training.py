@@ -7,8 +7,8 @@ import torch
 
 from tests.tasks.detection.scenes import SIDE, scenes
 from unshaken.core.errors import DataError
-from unshaken.models.networks.cell_detector import CellDetector
-from unshaken.tasks.detection.cell_training import (
+from unshaken_papers.coco_o.cell_detector import CellDetector
+from unshaken_papers.coco_o.cell_training import (
     LEAST_SPREAD,
     box_loss,
     focal_loss,

@@ -67,31 +67,6 @@ def spectrum(images: Tensor, rng: SampleRng) -> Tensor:
     return levels(mean + std * pink)
 
 
-def swapped(images: Tensor, donors: Tensor) -> Tensor:
-    """The middle of other images blended into images, in the colours of the place, as a swapped face is.
-
-    The mask is an ellipse whose edge fades over a tenth of the side; the donor's pixels get the mean and the deviation
-    that each channel has below the mask.
-
-    Args:
-        images: `[N, C, H, W]` in [0, 1].
-        donors: as many.
-    """
-    height, width = images.shape[2:]
-    y, x = ((torch.arange(n) + 0.5) / n - 0.5 for n in (height, width))
-    away = torch.hypot(y[:, None] / 0.33, x[None] / 0.25)
-    mask = ((1 - away) / 0.3 + 0.5).clamp(0, 1)
-    share = mask / mask.sum()
-
-    def moments(x: Tensor) -> tuple[Tensor, Tensor]:
-        mean = (share * x).sum((2, 3), keepdim=True)
-        return mean, (share * (x - mean).square()).sum((2, 3), keepdim=True).sqrt()
-
-    (mean, deviation), (own_mean, own_deviation) = moments(images), moments(donors)
-    matched = (donors - own_mean) / own_deviation.clamp(min=1e-3) * deviation + mean
-    return levels(images + mask * (matched - images))
-
-
 def drawings(n: int, side: int, rng: SampleRng) -> Tensor:
     """Flat graphics: rectangles, ellipses and lines of one colour each, with some text, as on a screen.
 

@@ -12,7 +12,7 @@ from torchvision.ops import generalized_box_iou_loss
 from unshaken.core.descent import descend
 from unshaken.core.errors import DataError
 from unshaken.core.rng import SampleRng
-from unshaken.models.networks.cell_detector import CellDetector, centres, corners
+from unshaken_papers.coco_o.cell_detector import CellDetector, centres, corners
 
 OVERLAP = 0.7
 """Intersection over union of a box and its shifted copy that the radius of a peak keeps."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unshaken.models.networks.box_output import BoxOutput
-from unshaken.models.networks.cell_detector import CellDetector, centres, corners
+from unshaken_papers.coco_o.cell_detector import CellDetector, centres, corners
 
 
 def set_cells(detector, logits, sides):

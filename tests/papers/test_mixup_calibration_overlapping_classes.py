@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
-from unshaken.data.overlapping_classes import OverlappingPairs, PairFlips, TwoGaussians
+from unshaken_papers.mixup_calibration.overlapping_classes import OverlappingPairs, PairFlips, TwoGaussians
 
 
 def test_posteriors_against_densities():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.explain.engine.known_objects import make_mosaics, paste_on_noise
+from unshaken_papers.explainability.known_objects import make_mosaics, paste_on_noise
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from unshaken.core.rng import SampleRng
-from unshaken.generate.stand_ins import drawings, halved, low_rank, spectrum, swapped
+from unshaken_papers.rigid.stand_ins import drawings, halved, low_rank, spectrum
 
 
 def rng(n):
@@ -51,16 +51,3 @@ def test_drawings_are_flat_and_their_own():
     assert a.shape == (3, 3, 64, 64)
     assert not torch.equal(a[0], a[1])
     assert (a.diff(dim=3) == 0).all(1).float().mean() > 0.6  # most pixels have the colour of the one beside
-
-
-def test_the_middle_is_swapped_in_the_colours_of_the_place():
-    x = photos(2, 32)
-    donors = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    made = swapped(x, donors)
-    assert torch.equal(made[:, :, :3], x[:, :, :3])  # outside of the ellipse nothing changes
-    assert torch.equal(made[..., :5], x[..., :5])
-    middle = (..., slice(12, 20), slice(13, 19))
-    assert torch.allclose(made[middle].mean((2, 3)), x[middle].mean((2, 3)), atol=0.12)
-    assert not torch.allclose(made[middle], x[middle], atol=0.05)
-    assert torch.allclose(swapped(x, x), x, atol=1 / 510 + 1e-6)
-    assert torch.allclose(swapped(x, 0.5 * x + 0.2), x, atol=1 / 510 + 1e-6)  # colours are the place's

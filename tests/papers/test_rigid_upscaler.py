@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unshaken.core.errors import ModelError
-from unshaken.generate.upscaler import LAYERS, PACKAGE, Upscaler, find_upscaler, load_upscaler
+from unshaken_papers.rigid.upscaler import LAYERS, PACKAGE, Upscaler, find_upscaler, load_upscaler
 
 
 def make_package(folder, rng=None):
