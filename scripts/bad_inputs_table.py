@@ -1,4 +1,4 @@
-"""Writes docs/bad-inputs.md from the table of bad inputs that the tests try."""
+"""Writes tests/cli/bad_inputs.md from the table of bad inputs that the tests try."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "bad-inputs.md"
+PAGE = ROOT / "tests" / "cli" / "bad_inputs.md"
 HEAD = """# What happens when something is wrong
 
 Wrong use and bad input end with exit code 2 and one line on stderr that says what was wrong, with which value, and what

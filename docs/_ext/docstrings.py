@@ -74,8 +74,8 @@ def plain(_app: Any, _what: str, _name: str, _obj: Any, _options: Any, lines: li
 
 
 def skip(_app: Any, _what: str, name: str, _obj: Any, skipped: bool, _options: Any) -> bool | None:
-    """Leave out what pydantic and the registry put on every class."""
-    return True if name in {"model_config", "model_post_init", "info"} else None
+    """Leave out what pydantic and the registry put on every class, and the `Base[State]` that pydantic makes."""
+    return True if name in {"model_config", "model_post_init", "info"} or "[" in name else None
 
 
 def setup(app: Any) -> dict[str, Any]:

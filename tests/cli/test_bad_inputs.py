@@ -90,7 +90,7 @@ def test_the_table_covers_every_kind():
     assert counts.total() >= 150
 
 
-def test_the_page_of_the_docs_is_made_from_the_table():
+def test_the_readable_table_is_made_from_the_cases():
     script = load("bad_inputs_table", HERE.parents[1] / "scripts" / "bad_inputs_table.py")
     assert script.PAGE.read_text(encoding="utf-8") == script.page(CASES)
 

@@ -46,3 +46,8 @@ def test_a_table_becomes_a_list_table():
 
 def test_a_norm_at_the_start_of_a_line_is_no_table():
     assert rewritten("The norm\n|x| is small.") == "The norm\n\\|x\\| is small."
+
+
+def test_what_pydantic_makes_is_left_out():
+    names = ("model_config", "CellAttack[PatchState]", "CellAttack", "certify")
+    assert [docstrings.skip(None, "", name, None, False, None) for name in names] == [True, True, None, None]

@@ -45,6 +45,15 @@ def test_every_page_is_named_once():
     assert there - {"index"} - {p for p in there if p.startswith("papers/")} - set(counts) == set()
 
 
+def test_titles_have_three_words_at_most():
+    titles = {
+        page: page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+        for page in DOCS.rglob("*.md")
+        if page.relative_to(DOCS).parts[0] not in {"_generated", "papers"}
+    }
+    assert {page: title for page, title in titles.items() if len(title.split()) > 3} == {}
+
+
 def test_pictures_of_pages_are_there_and_small():
     sizes = {}
     for page in DOCS.rglob("*.md"):
