@@ -148,9 +148,9 @@ def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
         return
     moved = torch.where(border, images.clamp(INSET, 1 - INSET), images)
     here, inside = (required(oracle.ask(Gradient(x, of=TopLogit())).gradient) for x in (images, moved))
-    seen = here[border & (inside != 0)]
-    share = float(widen(seen == 0).mean())
-    if len(seen) >= ENOUGH and share > 0.5:
+    border_gradients = here[border & (inside != 0)]
+    share = float(widen(border_gradients == 0).mean())
+    if len(border_gradients) >= ENOUGH and share > 0.5:
         text = (
             f"{100 * share:.0f} % of the pixels that are exactly 0 or 1 have no gradient, and have one {INSET:g} inside"
         )
@@ -303,7 +303,7 @@ def broken(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, 
         subject_of: see `subjects`; other conditions are left alone.
     """
     moved = outcomes.filter(pc.fill_null(pc.greater(outcomes["distance"], 0.0), False))
-    seen = list(
+    attacked = list(
         zip(*(moved[k].to_pylist() for k in ("condition", "id", "norm", "distance", "prediction")), strict=True)
     )
     found: dict[str, list[str]] = {}
@@ -312,7 +312,7 @@ def broken(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, 
     sure = certificates.filter(pc.and_not(held_at, pc.fill_null(certificates["abstained"], False)))
     held = {(c, i): (n, r, p) for c, i, n, r, p in zip(*(sure[k].to_pylist() for k in columns), strict=True)}
     certified = sorted({c for c, _ in held})
-    for condition, sample, norm, distance, prediction in seen:
+    for condition, sample, norm, distance, prediction in attacked:
         for name in certified:
             there = held.get((name, sample))
             if there is None or subject_of.get(name) is None or subject_of.get(name) != subject_of.get(condition):

@@ -76,11 +76,11 @@ def run(paper: AIImageDetectorLimitsPaper, context: Context) -> None:
 
 def shuffled(context: Context, spec: str, train: int, test: int) -> tuple[Split, Split]:
     """Stratified parts of both splits, in an order drawn from the run seed."""
-    seen, held = (
+    learned, held = (
         context.datasets.stratified(split, n, context.seed, spec) for split, n in (("train", train), ("test", test))
     )
-    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(context.seed))
-    return seen[order], held[np.random.default_rng(context.seed).permutation(len(held))]
+    order = torch.randperm(len(learned), generator=torch.Generator().manual_seed(context.seed))
+    return learned[order], held[np.random.default_rng(context.seed).permutation(len(held))]
 
 
 @dataclass(frozen=True, slots=True)

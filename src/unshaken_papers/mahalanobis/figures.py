@@ -136,14 +136,14 @@ def added(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         label, fresh, old, new, gap = (
             np.array([r[k] for r in rows if r["way"] == way]) for k in ("label", "fresh", "old", "new", "gap")
         )
-        said = np.where(gap > 0, new, old)
+        predicted = np.where(gap > 0, new, old)
         right = np.where(fresh, new, old) == label  # among the old or the new classes alone
         shares = right[~fresh].mean() * right[fresh].mean()
         area = shares * auroc(gap[~fresh & right], gap[fresh & right]).value if shares else 0.0
         found[way] = {
             "area": area,
-            "old": float((said == label)[~fresh].mean()),
-            "new": float((said == label)[fresh].mean()),
+            "old": float((predicted == label)[~fresh].mean()),
+            "new": float((predicted == label)[fresh].mean()),
         }
     gains = {f"{k}_gained": found["shared"][k] - found["euclidean"][k] for k in ("area", "new")}
     return {**found, "ahead": gains}

@@ -44,7 +44,7 @@ class Tracker(RunTracker):
         super().begin(name, parameters)
         if self.sink is not None and self.run.exists("curves.parquet"):
             for record in pq.read_table(io.BytesIO(self.run.read("curves.parquet"))).to_pylist():
-                self.told({k: v for k, v in record.items() if v is not None})
+                self.log_epoch({k: v for k, v in record.items() if v is not None})
 
     @override
     def consequence(self) -> str:
@@ -53,7 +53,7 @@ class Tracker(RunTracker):
             "same command with --resume"
         )
 
-    def told(self, record: dict[str, float]) -> None:
+    def log_epoch(self, record: dict[str, float]) -> None:
         """Log an epoch, once.
 
         Args:

@@ -107,7 +107,7 @@ class Job:
         except UnshakenError:
             return None
 
-    def look(self, server: bytes) -> None:
+    def update_state(self, server: bytes) -> None:
         """Find out what became of a job of another server, which may have ended without a word.
 
         Args:
