@@ -165,7 +165,7 @@ def explain(
         masks: a folder of the objects' masks, `<id>.png`.
         explained: the class that maps explain: `prediction`, the one predicted, or `label`.
         keep_maps: maps of a method that are kept as files; -1 for all.
-        limit: take so many samples: seeded, stratified.
+        limit: maximum number of samples: a seeded, stratified draw.
         seed: of all that is drawn.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; what is finished is not done again.

@@ -1,4 +1,4 @@
-"""Images that a network has learned from, or probably has: found by what a result keeps, and said on its page."""
+"""Images that a network has learned from, or probably has: found by what a result keeps, and reported on its page."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ PERMUTED = FlagKind(
 SHARE = 2 / 3
 """Share of a class's samples that must be predicted as one and the same class."""
 FEWEST = 10
-"""Samples of a class, or of all exchanged ones where the exchange explains much, below which nothing is said."""
+"""Samples of a class, or of all exchanged ones where the exchange explains much, below which no flag is raised."""
 MUCH = 0.25
 """Rise of the accuracy by the exchange from which classes with fewer than `FEWEST` samples count."""
 _SHOWN = 8
@@ -226,7 +226,7 @@ def exchanged_classes(labels: ArrayLike, predictions: ArrayLike) -> dict[int, in
 
     A class is exchanged when at least `SHARE` of its two or more samples are predicted as one other class, as which no
     third class mostly is. Classes with fewer than `FEWEST` samples count only where together they have that many and
-    the exchange raises the accuracy by `MUCH`. Nothing is said of a single class.
+    the exchange raises the accuracy by `MUCH`. A single class raises no flag.
 
     Args:
         labels: int `[N]`.

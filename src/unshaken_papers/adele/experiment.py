@@ -65,7 +65,7 @@ def recipes(paper: AdelePaper, arm: str, nets: Mapping[str, Net]) -> list[Recipe
     Args:
         paper: its settings.
         arm: its name.
-        nets: those trained before: one start for all classes is the mean of their own starts, and starts told by the
+        nets: those trained before: one start for all classes is the mean of their own starts, and starts found from the
             truth are the epochs at which plain training agrees best with it.
     """
     one = (1.0,)

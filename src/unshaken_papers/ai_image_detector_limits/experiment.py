@@ -50,7 +50,7 @@ DCT_BITS = 16
 DCT_STEP = 0.3
 LR = 3e-3
 SEEDS = 1000
-"""Repetitions of two run seeds share no draws as long as there are at most so many."""
+"""Repetitions of two run seeds share no draws as long as there are at most this number of them."""
 
 
 def run(paper: AIImageDetectorLimitsPaper, context: Context) -> None:

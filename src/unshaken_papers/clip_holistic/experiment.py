@@ -108,7 +108,7 @@ def trained(paper: ClipHolisticPaper, context: Context, arm: str, parts: Parts, 
 
 
 def epochs_of(passes: int, data: Split) -> int:
-    """Epochs that take about so many passes."""
+    """Epochs that take about `passes` passes."""
     return max(1, round(passes / len(data)))
 
 

@@ -71,7 +71,7 @@ def of_net(rows: Rows, net: str) -> dict[str, Any]:
 
 
 def oracle(rows: Rows, net: str, search: str) -> Table:
-    """What the oracles said in a search, in the order of ids."""
+    """The answers of the oracles in a search, in the order of ids."""
     names = ("validated", "accepted", "stop", "held_out")
     found = rows.columns("oracle_bounded", f"{net}.{search}", *names, by="id")
     columns = dict(zip(names, found, strict=True))

@@ -82,7 +82,7 @@ def generated(paper: GeneratedDatasetsPaper, data: Split, styles: Sequence[str],
 
 
 def joined(one: Split, other: Split) -> Split:
-    """Two sets as one."""
+    """Join two sets of the same classes."""
     images, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
     return Split.of(images, labels, classes=one.classes)
 

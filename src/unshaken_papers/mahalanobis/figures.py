@@ -126,7 +126,7 @@ def measured(scores: dict[str, tuple[Numbers, Numbers]]) -> dict[str, Any]:
 
 
 def added(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """How well all classes are told apart once the last ones were added, with shared covariance and without.
+    """How well all classes are separated once the last ones were added, with shared covariance and without.
 
     `area` lies under the curve of the accuracy on old classes over that on new ones, as the new ones are favoured more
     and more: the share of pairs of an old and a new image that are both right at some favour in common.

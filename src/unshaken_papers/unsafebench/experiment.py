@@ -188,7 +188,7 @@ class Moderation:
         self, context: Context, seed: int, negatives: float, learned: Tensor, train: Moderated, held: Tensor,
         test: Moderated,
     ) -> None:  # fmt: skip
-        """Rows of a head that is told the policy: the whole one, without the image's own category, without another."""
+        """Rows of a head that knows the policy: the whole one, without the image's own category, without another."""
         label, members = f"conditional-{negatives:g}", [(c,) for c in self.paper.flagged]
         if context.has(label, "policy_answers"):
             return

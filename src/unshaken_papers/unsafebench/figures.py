@@ -72,7 +72,7 @@ class Figures:
         }
 
     def of(self, arm: str, source: str, seeds: Sequence[int] | None = None) -> tuple[Flags, Flags, NDArray[np.int64]]:
-        """What the images are, what was said (any margin above 0), and their categories, in the order of ids."""
+        """Whether images are unsafe and flagged (any margin above 0), and their categories, in the order of ids."""
         rows = [
             r for s in (self.seeds if seeds is None else seeds) for _, r in sorted(self.rows[s, arm, source].items())
         ]
@@ -141,7 +141,7 @@ class Figures:
         return np.concatenate([self.table.correct(f"s{s}.{label}") for s in self.seeds])
 
     def policies(self, negatives: str) -> dict[str, Any]:
-        """Right answers of the head that is told the policy, by case and by whether the image is unsafe at all."""
+        """Right answers of the head that knows the policy, by case and by whether the image is unsafe at all."""
         tables = [self.table.table("policy_answers", f"s{s}.conditional-{negatives}") for s in self.seeds]
         rows = [r for table in tables for r in table.to_pylist()]
         found: dict[str, Any] = {}

@@ -18,7 +18,7 @@ KINDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 CLOSE = 0.03
 GAIN, LOSS = 0.05, 0.03
 EVEN = 1.0
-"""Attention to a cell by which noise and patches are told apart, in units of an even share."""
+"""Attention to a cell by which noise and patches are separated, in units of an even share."""
 GAP = "vit_minus_cnn"
 
 

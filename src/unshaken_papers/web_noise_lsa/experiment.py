@@ -97,7 +97,7 @@ def noisy_set(paper: WebNoisePaper, train: Split, test: Split, classes: list[int
         paper: the sizes.
         train: all training images.
         test: all test images.
-        classes: numbers of those that are to be told apart; they are numbered anew.
+        classes: numbers of those that are to be separated; they are numbered anew.
         seed: of the draws.
     """
     rng, place = np.random.default_rng(seed), {k: i for i, k in enumerate(classes)}

@@ -76,7 +76,7 @@ def look_times(n: int, step: int, growth: float = 1.05) -> list[int]:
 def chance_to_end_within(
     failures: NDArray[np.int64], trials: NDArray[np.int64], most: NDArray[np.int64], n: int
 ) -> NDArray[np.float64]:
-    """The chance that a sample with so many failures now has at most `most` of them after n trials.
+    """The chance that a sample with its failures so far has at most `most` of them after n trials.
 
     Its share of failures is taken as Beta(f + 1/2, t - f + 1/2), and what is to come as normal: good enough to decide
     whether to go on, which no certificate depends on.

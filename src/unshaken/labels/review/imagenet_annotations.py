@@ -75,7 +75,7 @@ class Annotations:
 
     Args:
         files: names.
-        labels: what reviewers said.
+        labels: the reviewers' labels.
         in_imagenet_m: whether each is one of ImageNet-M, bool `[N]`.
     """
 

@@ -12,7 +12,7 @@ from unshaken.measure.statistics.intervals import Figure, clopper_pearson
 
 
 def best_threshold(clean: Numbers, marked: Numbers) -> float:
-    """The threshold with the least misses plus false alarms, of all that can be told apart; above it is an alarm."""
+    """The threshold with the least misses plus false alarms, of all distinct ones; above it is an alarm."""
     values = np.concatenate([[-np.inf], np.unique(np.concatenate([clean, marked]))])
     missed = np.searchsorted(np.sort(marked), values, side="right") / len(marked)
     alarms = 1 - np.searchsorted(np.sort(clean), values, side="right") / len(clean)
