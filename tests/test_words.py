@@ -1,9 +1,11 @@
-"""Plain words where a person reads: help, methods' summaries and parameters, names of classes and functions."""
+"""Plain words where a person reads: help, methods' summaries and parameters, all names, comments and docstrings."""
 
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,7 +104,113 @@ def test_names_of_classes_and_functions_are_plain():
     ] == []
 
 
-STANDS_ALONE = ("core", "data", "measure", "run", "stress")
+PLACES = (SOURCES, SOURCES.parent / "unshaken_papers")
+FORBIDDEN = re.compile(r"\b(told|said|heard|whom|mend(s|ed|ing)?|doomed|lest|bouts?|so many|sees? to)\b", re.IGNORECASE)
+"""Words that neither a comment nor a docstring of private code has."""
+FORBIDDEN_PARTS = {"told", "said", "heard", "whom", "mend", "mends", "mended", "mending", "doomed", "lest", "bout"}
+"""Words that no part of a name is; those of `FORBIDDEN_NAMES` are no whole name."""
+FORBIDDEN_NAMES = {"look", "looks", "seen", "beside", "bouts"}
+KEPT_NAMES = {
+    "generate/unet.py: told": "a key of saved weights",
+    "harden/engine/_verdict.py: looks": "the column of the table on the disk; the field of a documented result",
+    "harden/engine/adaptive.py: looks": "a parameter of the documented `against`",
+    "harden/recipes/ensembles/mixing_network.py: beside": "a documented method of the recipe",
+    "papers/record.py: seen": "a key of a result's JSON",
+    "store/config.py: beside": "a key of config.json",
+    "tasks/image_text/writers.py: look": "a field of the public `Material`, and a place in templates",
+    "tasks/image_text/writers.py: looks": "a parameter of the public `gather_material`",
+}
+"""File and name of what users see or files hold, with the reason."""
+
+
+def python_files() -> Iterator[tuple[str, str]]:
+    """Place and text of every file of the package and of the papers."""
+    for folder in PLACES:
+        for path in sorted(folder.rglob("*.py")):
+            yield path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
+
+
+def names_bound(text: str) -> set[str]:
+    """Names that a file gives to classes, functions, parameters, variables and attributes."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                found.add(name)
+            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                found.add(name)
+            case ast.alias(asname=str(name)):
+                found.add(name)
+    return found
+
+
+def is_forbidden(name: str) -> bool:
+    """Whether a name has a private word as a part, or is one."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
+    return name.strip("_").lower() in FORBIDDEN_NAMES or not FORBIDDEN_PARTS.isdisjoint(p.lower() for p in parts)
+
+
+def remarks(text: str, *, of_papers: bool = False) -> Iterator[str]:
+    """Comments and docstrings of a file, without code in backticks.
+
+    Args:
+        text: of the file.
+        of_papers: leave out docstrings of papers, which are the text of their pages.
+    """
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield re.sub(r"`[^`]*`", "", token.string)
+    tree = ast.parse(text)
+    pages = {
+        id(node.body[0])
+        for node in ast.walk(tree)
+        if of_papers and isinstance(node, ast.ClassDef) and "Paper" in (ast.unparse(base) for base in node.bases)
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(words))) if id(node) not in pages:
+                yield re.sub(r"`[^`]*`", "", words)
+
+
+def test_private_names_are_plain():
+    found, names = set(), 0
+    for place, text in python_files():
+        bound = names_bound(text)
+        names += len(bound)
+        found |= {f"{place}: {name}" for name in bound if is_forbidden(name)}
+    assert names > 20_000
+    assert found == set(KEPT_NAMES)
+
+
+def test_comments_and_docstrings_are_plain():
+    found, read = [], 0
+    for place, text in python_files():
+        read += 1
+        for remark in remarks(text, of_papers=True) if FORBIDDEN.search(text) else ():
+            found += [(place, word[0], remark) for word in FORBIDDEN.finditer(remark)]
+    assert read > 1_000
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["_said", "shares_said", "Told", "isWhom", "LOOKS", "_seen", "beside", "lest"])
+def test_the_check_finds_private_names(name):
+    assert is_forbidden(name)
+
+
+@pytest.mark.parametrize("name", ["look_times", "unseen", "seen_by_rows", "tell", "amended", "blessed", "outlook"])
+def test_the_check_leaves_plain_names(name):
+    assert not is_forbidden(name)
+
+
+def test_the_check_reads_comments_docstrings_and_bound_names():
+    text = 'def f(whom):\n    """Told `said`."""\n    self.x = y = 1  # so many\n'
+    assert names_bound(text) == {"f", "whom", "x", "y"}
+    assert list(remarks(text)) == ["# so many", "Told ."]
+    page = 'class A(Paper):\n    """Said."""\n    B = 1\n    """Heard."""\n'
+    assert list(remarks(page, of_papers=True)) == ["Heard."]
+
+
+STANDS_ALONE = ("attack", "certify", "core", "data", "measure", "run", "store", "stress")
 """Rooms whose docstrings are checked one by one; others follow."""
 LAME = re.compile(r"(What|Whom|Who|Of|Over|In which|So many|As(?= of\b| `)|Likewise)\b")
 """Openings of a docstring that cannot stand alone in an index."""

@@ -43,7 +43,7 @@ def cheap(method):
 
 def together(recipe):
     """The recipe, and those that it cannot do without."""
-    return [recipe, *(parse_method(text, "harden") for text in recipe.first_try.beside)]
+    return [recipe, *(parse_method(text, "harden") for text in recipe.first_try.companions)]
 
 
 @pytest.fixture(scope="session")

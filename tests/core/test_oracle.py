@@ -211,27 +211,27 @@ class Constant(nn.Module):
 
 def test_a_door_beside_counts_on_the_same_meter(tiny, batch):
     oracle = Oracle(tiny, limit=7, draws=3, precision="bf16", strict_batch=True)
-    beside = oracle.beside()
-    assert (beside.model, beside.limit, beside.draws, beside.precision) == (tiny, 7, 3, "bf16")
-    assert beside.strict_batch is True
-    beside.exact(batch.images)
+    sharing = oracle.share_meter()
+    assert (sharing.model, sharing.limit, sharing.draws, sharing.precision) == (tiny, 7, 3, "bf16")
+    assert sharing.strict_batch is True
+    sharing.exact(batch.images)
     oracle.exact(batch.images[:2])
-    assert oracle.meter is beside.meter
+    assert oracle.meter is sharing.meter
     assert oracle.meter.forwards == 15
-    other = oracle.beside(precision="fp32", draws=5)
+    other = oracle.share_meter(precision="fp32", draws=5)
     assert (other.precision, other.draws, oracle.precision, oracle.draws) == ("fp32", 5, "bf16", 3)
 
 
 def test_a_door_to_another_model_asks_that_model_once_a_point(tiny, batch):
     oracle = Oracle(tiny, draws=3, search_copy=Constant(1.0))
     other = Classifier(Constant(2.0), name="other")
-    beside = oracle.beside(other)
-    assert beside.draws == 1
-    assert oracle.beside(other, draws=2).draws == 2
-    assert bool((beside.ask(Logits(batch.images)).logits == 2).all())
-    assert bool((beside.exact(batch.images) == 2).all())
+    sharing = oracle.share_meter(other)
+    assert sharing.draws == 1
+    assert oracle.share_meter(other, draws=2).draws == 2
+    assert bool((sharing.ask(Logits(batch.images)).logits == 2).all())
+    assert bool((sharing.exact(batch.images) == 2).all())
     assert oracle.meter.forwards == 26
-    for same in (oracle.beside(), oracle.beside(tiny)):  # the quick copy stays with its own model
+    for same in (oracle.share_meter(), oracle.share_meter(tiny)):  # the quick copy stays with its own model
         assert bool((same.ask(Logits(batch.images)).logits == 1).all())
         assert torch.equal(same.exact(batch.images), tiny(batch.images).detach())
 

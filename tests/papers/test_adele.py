@@ -15,7 +15,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.claim import is_reproduced, judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.adele import ARMS, MORE, AdelePaper, two_errors
-from unshaken_papers.adele.experiment import LOOKS, STEPS
+from unshaken_papers.adele.experiment import APPEARANCE, STEPS
 from unshaken_papers.adele.figures import change
 from unshaken_papers.adele.nets import WatchMasks, unet
 from unshaken_papers.adele.scenes import draw_scenes, spoil_masks
@@ -94,14 +94,14 @@ def test_the_remark_counts_classes_that_were_never_learned(measured):
 
 def test_scenes_are_drawn_again_from_their_seed():
     garments = [torch.full((2, 1, 28, 28), 60 * (k + 1), dtype=torch.uint8) for k in range(4)]
-    images, masks = draw_scenes(garments, 30, 3, **LOOKS)
-    again = draw_scenes(garments, 30, 3, **LOOKS)
-    other = draw_scenes(garments, 30, 4, **LOOKS)
+    images, masks = draw_scenes(garments, 30, 3, **APPEARANCE)
+    again = draw_scenes(garments, 30, 3, **APPEARANCE)
+    other = draw_scenes(garments, 30, 4, **APPEARANCE)
     assert torch.equal(images, again[0])
     assert torch.equal(masks, again[1])
     assert not torch.equal(masks, other[1])
     assert set(masks.unique().tolist()) == {0, 1, 2, 3, 4}
-    for k, side in enumerate(LOOKS["sizes"]):  # a garment that nothing hides is a whole square here
+    for k, side in enumerate(APPEARANCE["sizes"]):  # a garment that nothing hides is a whole square here
         assert side**2 in (masks == k + 1).flatten(1).sum(1).tolist()
     brightness = [images[:, 0][masks == k + 1].float().mean().item() for k in (0, 2, 3)]
     assert brightness == sorted(brightness)
@@ -109,7 +109,7 @@ def test_scenes_are_drawn_again_from_their_seed():
 
 def test_rough_masks_differ_by_image_and_are_fixed_by_the_seed():
     garments = [torch.full((2, 1, 28, 28), 200, dtype=torch.uint8)] * 4
-    _, masks = draw_scenes(garments, 40, 0, **LOOKS)
+    _, masks = draw_scenes(garments, 40, 0, **APPEARANCE)
     given = spoil_masks(masks, STEPS, 2, 0.5, seed=0)
     assert torch.equal(given, spoil_masks(masks, STEPS, 2, 0.5, seed=0))
     areas = {k: (given == k).flatten(1).sum(1) - (masks == k).flatten(1).sum(1) for k in (1, 2)}

@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from unshaken.core.errors import ParameterError
 from unshaken.report import build, check_gates, compare_runs
-from unshaken.report.compare import beside
+from unshaken.report.compare import companion_runs
 from unshaken.report.write import write_comparison, write_report
 from unshaken.store.config import Entry, read_config
 from unshaken.store.run_dir import RunDir
@@ -95,7 +95,7 @@ def test_defaults_spelt_out_are_no_other_way(make_run: Make) -> None:
 )
 def test_runs_beside_are_found_relative_to_this_one(make_run: Make, path: str, place: str, expected: str) -> None:
     config = read_config(make_run(plan=FOG, beside=[place]))
-    assert [r.path for r in beside(RunDir(path), config)] == [expected]
+    assert [r.path for r in companion_runs(RunDir(path), config)] == [expected]
 
 
 def test_neither_a_comparison_nor_a_report_shows_a_password(write: Make, tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def _audit_demo(data: DataSource, plan: str | Sequence[Any], options: Options) -
     robust = run_plan(
         "demo:robust", data, plan, {**options, "out": f"{out}/robust", "gates": (), "baseline": None, "register": None}
     )
-    beside = [robust.run.path.removeprefix(f"{out}/")]
-    return run_plan("demo:standard", data, plan, {**options, "out": out}, beside=beside)
+    related = [robust.run.path.removeprefix(f"{out}/")]
+    return run_plan("demo:standard", data, plan, {**options, "out": out}, related=related)
 
 
 def run_plan(
@@ -115,14 +115,14 @@ def run_plan(
     plan: str | Sequence[Any],
     options: Options,
     *,
-    beside: Sequence[str] = (),
+    related: Sequence[str] = (),
     name: str | None = None,
 ) -> Audit:
     """Run a plan and write its report: what every verb with one model and one data set ends in."""
     run = RunDir(options["out"] or default_out(model, data, name or plan))
     baseline, log = check_gates_early(options), open_log(options, model)
     plan_name = name or (plan if isinstance(plan, str) else "custom")
-    job = prepare_run(run, model, data, load_plan(plan), options, beside, plan_name)
+    job = prepare_run(run, model, data, load_plan(plan), options, related, plan_name)
     check_gates_planned(job, options)
     execute(job, resume=options["resume"])
     made = make_report(run, baseline=baseline, gates=options["gates"])

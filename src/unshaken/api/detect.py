@@ -235,7 +235,7 @@ def detect(
 
     Args:
         model: as for `audit`; the one that the detectors were fitted on.
-        data: as for `audit`; normal samples, where figures are wanted of how well abnormal ones are told from them.
+        data: as for `audit`; normal samples, to measure how well abnormal ones are separated from them.
         detectors: the folder that `fit` or `unshaken detect fit` wrote.
         accept: share of normal images that are accepted at least, by a conformal threshold; None for 0.95. One that is
             given must be a share that the calibration samples can promise.

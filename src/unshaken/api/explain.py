@@ -165,7 +165,7 @@ def explain(
         masks: a folder of the objects' masks, `<id>.png`.
         explained: the class that maps explain: `prediction`, the one predicted, or `label`.
         keep_maps: maps of a method that are kept as files; -1 for all.
-        limit: take so many samples: seeded, stratified.
+        limit: maximum number of samples: a seeded, stratified draw.
         seed: of all that is drawn.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; what is finished is not done again.
@@ -230,8 +230,8 @@ def _compare(run: RunDir, record: ExplainRecord, maps: Mapping[str, Attribution[
     """Each method beside the control, and beside each other."""
     for name in maps if CONTROL in maps else []:
         if name != CONTROL:
-            beside = differences(run, name, CONTROL, metrics)
-            record.found[name].extra["over_control"] = {metric: f.to_json() for metric, f in beside.items()}
+            over_control = differences(run, name, CONTROL, metrics)
+            record.found[name].extra["over_control"] = {metric: f.to_json() for metric, f in over_control.items()}
     others = [name for name, method in maps.items() if not isinstance(method, Control)]
     record.agreements = [
         {"first": one, "second": other, "figure": f.to_json()} for one, other, f in agreements(run, others)

@@ -31,7 +31,7 @@ from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 
 SHARD = 64
-"""Samples of a shard, whatever the batch: maps of so many are held at once."""
+"""Samples of a shard, whatever the batch: the maps of one shard are held at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -272,8 +272,8 @@ def generate_set(
         n: images of the set.
         out: the parquet file, which `parquet:FILE` and `mix:REAL+parquet:FILE@1` read as data; None to write nothing.
         classes: numbers of the classes; None for all that the model knows.
-        condition: `label`: from noise, for the class; `image`: variations of real images, without being told the class;
-            `both`: variations, told the class.
+        condition: `label`: from noise, for the class; `image`: variations of real images, without the class as input;
+            `both`: variations, with the class as input.
         source: labelled real images to vary; never those of a test set.
         strength: of variations, in (0, 1].
         guidance: see `Generator.sample`.

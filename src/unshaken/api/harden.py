@@ -75,7 +75,7 @@ def harden(
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; the weights are those of a run that never stopped.
         new_head: replace the last linear layer where the data has other classes than the model.
-        limit: take so many images: seeded, stratified.
+        limit: maximum number of images: a seeded, stratified draw.
         device: `auto`, `cpu`, `cuda`, `mps`.
         devices: processes that train together on this machine; under `torchrun` what it started.
         nodes: machines.
@@ -183,7 +183,7 @@ def plan_repair(
         model: SPEC to train on; default the audited one, but code in it must be named again, for loading runs it.
         data: training images; default the training part of a named set that was audited.
         recipes: further ones, before those proposed.
-        limit: take so many images.
+        limit: maximum number of images.
         workers: threads that decode.
         download: whether model and data may be fetched.
         training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02, and

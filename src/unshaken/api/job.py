@@ -137,7 +137,7 @@ def prepare_run(
     data: DataSource,
     plan: list[Entry],
     options: Options,
-    beside: Sequence[str],
+    related: Sequence[str],
     plan_name: str,
     *,
     labels_needed: bool = True,
@@ -150,7 +150,7 @@ def prepare_run(
         data: a SPEC or an object; see `unshaken.data.as_dataset`.
         plan: its lines.
         options: as the caller gave them.
-        beside: runs shown side by side with it.
+        related: runs shown side by side with it.
         plan_name: for reports.
         labels_needed: False to go on without labels where they are of other classes than the model's.
 
@@ -174,7 +174,7 @@ def prepare_run(
         ids = [ids[i] for i in subset(inputs.dataset, options["limit"], options["seed"])]
     config = _configure(
         inputs, plan, options, shard_size=_shard_size(run, inputs.numbers), ids=pack_ids(ids),
-        plan_name=Path(plan_name).stem, budgets=budgets, beside=list(beside), labels=record, task=task.name,
+        plan_name=Path(plan_name).stem, budgets=budgets, beside=list(related), labels=record, task=task.name,
     )  # fmt: skip
     check_part(config.part, config.shards, config.shard_size)
     quick = options["eot"] == 1 and isinstance(task, Classification)
@@ -191,7 +191,7 @@ def prepare_run(
         search=search_copy(classifier, inputs.images) if quick else None,
         engine=read_engine(options["engine"]),
         shared=options["share"],
-        remake=partial(prepare_run, run, model, data, plan, options, beside, plan_name, labels_needed=labels_needed),
+        remake=partial(prepare_run, run, model, data, plan, options, related, plan_name, labels_needed=labels_needed),
         task=task,
     )
 

@@ -130,7 +130,7 @@ ESTIMATE = "estimate.json"
 
 
 def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str, str]) -> Figure:
-    """The share of wrong labels in the whole set, from what people said of the samples drawn for review.
+    """The share of wrong labels in the whole set, from people's verdicts on the samples drawn for review.
 
     The lower end takes every unclear sample for right, the upper end for wrong; the value leaves half of them.
 

@@ -149,7 +149,7 @@ def find_labels(
             columns `id` and `p_CLASS`.
         folds: parts that are left out in turn, 2 to 100.
         review: samples to draw for review, at least 6, all where there are fewer; 0 for none.
-        limit: take so many samples: seeded, stratified.
+        limit: maximum number of samples: a seeded, stratified draw.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; folds that are finished are not trained again.
         device: `auto`, `cpu`, `cuda`, `mps`.

@@ -211,7 +211,7 @@ def check_certify(device: str, folder: Path) -> Measurement:
 
 
 def check_detect(device: str, folder: Path) -> Measurement:
-    """Fit detectors and score images: fog is told from clean images, and most of these are accepted."""
+    """Fit detectors and score images: fog is separated from clean images, and most of these are accepted."""
     methods = {"energy": "energy", "mahalanobis": "mahalanobis:layer=body.3"}
     fitted = fit("demo:standard", "demo", list(methods.values()), take=200, device=device)
     fitted.detector_set.save(folder / "detectors")

@@ -198,6 +198,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
             yield from _texts(inner)
-    elif hasattr(type(value), "model_fields"):  # a pydantic model, told without the import that `--help` would wait for
+    elif hasattr(type(value), "model_fields"):  # a pydantic model, without the import that `--help` would wait for
         for name in type(value).model_fields:
             yield from _texts(getattr(value, name))

@@ -158,7 +158,7 @@ def keep_freed_memory() -> bool:
     `UNSHAKEN_KEEP_MEMORY=0` leaves the allocator alone.
 
     Returns:
-        Whether it was told; False with another C library, or where the variable says no.
+        Whether the C library was informed; False with another C library, or where the variable says no.
     """
     if platform.libc_ver()[0] != "glibc" or os.environ.get("UNSHAKEN_KEEP_MEMORY") == "0":
         return False

@@ -154,12 +154,12 @@ class _Loader(yaml.SafeLoader):
 
     @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        known_keys = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
+                if key.value in known_keys:
                     raise yaml.YAMLError(f"the key {shorten(key.value)} stands twice in line {key.start_mark.line + 1}")
-                seen.add(key.value)
+                known_keys.add(key.value)
         return super().construct_mapping(node, deep)
 
 

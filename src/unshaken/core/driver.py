@@ -88,7 +88,7 @@ class Outcome(State, Generic[R]):
     Args:
         result: the search's own result.
         stopped: bool `[N]`: the goal was met and confirmed in float32.
-        steps: int64 `[N]`: answers told.
+        steps: int64 `[N]`: answers that the search received.
         forwards: int64 `[N]`: passes spent, those of confirmation included.
         backwards: as `forwards`.
         seconds: float64 `[N]`: the sample's share of the time.

@@ -1,4 +1,4 @@
-"""What is imported when it is first used: names of a package, packages of optional extras, plug-ins."""
+"""Imports that wait for their first use: names of a package, packages of optional extras, plug-ins."""
 
 from __future__ import annotations
 

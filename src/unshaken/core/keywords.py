@@ -90,13 +90,13 @@ def _descriptions(record: type) -> dict[str, str]:
         return {n: f"{f.description}." for n, f in record.model_fields.items() if f.description}
     text = inspect.getdoc(record) or ""
     lines = re.findall(r"^    (\w+): (.*(?:\n        .*)*)", text, re.MULTILINE)
-    return {name: " ".join(said.split()) for name, said in lines}
+    return {name: " ".join(description.split()) for name, description in lines}
 
 
 def _described(doc: str, rest: str, descriptions: dict[str, str]) -> str:
     """A docstring whose line on `**rest` is replaced by a line on each field."""
 
     def lines(found: re.Match[str]) -> str:
-        return "".join(f"{found[1]}{name}: {said}\n" for name, said in descriptions.items())
+        return "".join(f"{found[1]}{name}: {description}\n" for name, description in descriptions.items())
 
     return re.sub(rf"^( +){re.escape(rest)}: .*\n(?:\1 +.*\n)*", lines, doc, count=1, flags=re.MULTILINE)

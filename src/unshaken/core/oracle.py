@@ -51,7 +51,7 @@ class Oracle:
         if self.device.type == "cpu":
             keep_freed_memory()
 
-    def beside(
+    def share_meter(
         self, model: Classifier | None = None, *, precision: str | None = None, draws: int | None = None
     ) -> Oracle:
         """Another oracle, for another model or precision, that counts on the same meter.
@@ -82,7 +82,7 @@ class Oracle:
             ModelError: a gradient is asked of a model that has none, or the output is no `[N, K]`.
         """
 
-        def look(rows: slice) -> Answer:
+        def evaluate_rows(rows: slice) -> Answer:
             before = self.meter.forwards, self.meter.backwards
             answer = query[rows].evaluate(self, None if goal is None else goal[rows])
             n = len(query.points[rows])
@@ -95,7 +95,7 @@ class Oracle:
                 backwards = backwards.masked_fill(needless, 0)
             return answer.replace(forwards=forwards, backwards=backwards)
 
-        return _join(self._pieces(len(query.points), query.width, look))
+        return _join(self._pieces(len(query.points), query.width, evaluate_rows))
 
     def exact(self, images: Tensor) -> Tensor:
         """Logits `[N, K]` of the original model in float32 by fresh forward passes, counted."""
@@ -105,23 +105,23 @@ class Oracle:
                 none: Tensor = self.model(images.new_zeros(int(lacking), *images.shape[1:]).float()).float()
             return none[:0]
 
-        def look(rows: slice) -> Answer:
+        def evaluate_rows(rows: slice) -> Answer:
             piece = images[rows].float()
             with torch.no_grad(), full_float32(piece.device):
                 return Answer(logits=self._call(lambda: self.model(piece).float(), len(piece)))
 
-        return required(Answer.concat(self._pieces(len(images), 1, look)).logits)
+        return required(Answer.concat(self._pieces(len(images), 1, evaluate_rows)).logits)
 
     # What a query is evaluated through (`Passes`).
 
     def forward(self, images: Tensor, layers: tuple[str, ...] = ()) -> tuple[Tensor, dict[str, Tensor]]:
         """Logits and named layers' outputs; a graph is kept where gradients are on."""
 
-        def look() -> tuple[Tensor, dict[str, Tensor]]:
+        def forward_pass() -> tuple[Tensor, dict[str, Tensor]]:
             with torch.autocast(images.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 return self._eyes(layers).features(images, layers) if layers else (self._search(images), {})
 
-        logits, features = self._call(look, len(images))
+        logits, features = self._call(forward_pass, len(images))
         return logits.float(), features
 
     def gradient(self, value: Tensor, points: Tensor, *, keep: bool = False) -> Tensor:
@@ -183,14 +183,14 @@ class Oracle:
         self.meter.largest_batch = max(self.meter.largest_batch, n)
         return result
 
-    def _pieces(self, n: int, width: int, look: Callable[[slice], Answer]) -> list[Answer]:
+    def _pieces(self, n: int, width: int, evaluate_rows: Callable[[slice], Answer]) -> list[Answer]:
         """Answers to consecutive slices of n rows that hold `limit` images at most, halved when memory runs out."""
         parts, start = [], 0
         while start < n:
             stop = min(n, start + max(1, self.limit // width))
             spent = self.meter.forwards, self.meter.backwards
             try:
-                parts.append(look(slice(start, stop)))
+                parts.append(evaluate_rows(slice(start, stop)))
                 start = stop
                 continue
             except (MemoryError, RuntimeError) as error:

@@ -124,14 +124,14 @@ class Logits(Query):
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         flat, shape = _flat(self.points)
 
-        def look(x: Tensor) -> Answer:
+        def forward_pass(x: Tensor) -> Answer:
             total = passes.forward(x)[0]
             for _ in range(1, passes.draws):
                 total = total + passes.forward(x)[0]
             return Answer(logits=total if passes.draws == 1 else total / passes.draws)
 
         with torch.inference_mode():
-            answer = passes.chunks(flat, look)
+            answer = passes.chunks(flat, forward_pass)
         logits = _logits(answer, shape).clone()  # a plain tensor again
         stopped = goal(self.points, logits).cpu() if goal is not None and logits.ndim == 2 else None
         return Answer(logits=logits, labels=predict(logits), stopped=stopped)
@@ -154,12 +154,12 @@ class Features(Query):
     def evaluate(self, passes: Passes, goal: Goal | None) -> Answer:
         flat, shape = _flat(self.points)
 
-        def look(x: Tensor) -> Answer:
+        def forward_pass(x: Tensor) -> Answer:
             logits, features = passes.forward(x, self.layers)
             return Answer(logits=logits, features=features)
 
         with torch.no_grad():
-            answer = passes.chunks(flat, look)
+            answer = passes.chunks(flat, forward_pass)
         logits = _logits(answer, shape)
         features = {k: v.reshape(*shape, *v.shape[1:]) for k, v in (answer.features or {}).items()}
         return Answer(logits=logits, labels=predict(logits), features=features)
@@ -193,16 +193,16 @@ class Gradient(Query):
                     with passes.method():
                         stopped = goal(self.points, logits.detach()).cpu()
                     if bool(stopped.all()):
-                        return self._said(logits, features, stopped=stopped, cut=stopped)
+                        return self._detached_answer(logits, features, stopped=stopped, cut=stopped)
                 with passes.method():
                     value = self.of(Answer(logits=logits, features=features))
             new = [passes.gradient(value, points), value.detach(), logits.detach()]
             sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
         gradient, value, logits = sums if passes.draws == 1 else [s / passes.draws for s in sums]
-        return self._said(logits, features, value=value, gradient=gradient, stopped=stopped)
+        return self._detached_answer(logits, features, value=value, gradient=gradient, stopped=stopped)
 
     @staticmethod
-    def _said(logits: Tensor, features: dict[str, Tensor], **rest: Tensor | None) -> Answer:
+    def _detached_answer(logits: Tensor, features: dict[str, Tensor], **rest: Tensor | None) -> Answer:
         logits, found = logits.detach(), {k: v.detach() for k, v in features.items()}
         return Answer(logits=logits, labels=predict(logits), features=found or None, **rest)
 

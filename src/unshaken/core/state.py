@@ -82,20 +82,20 @@ class State:
         return joined
 
 
-def _take(value: Any, rows: Tensor | slice, seen: dict[Any, Any]) -> Any:
+def _take(value: Any, rows: Tensor | slice, done: dict[Any, Any]) -> Any:
     """Rows of a value; what stands in two fields is taken once, and the indices go to each device once."""
     if not isinstance(value, Tensor | State | dict):
         return value
-    if id(value) not in seen:
+    if id(value) not in done:
         if isinstance(value, Tensor):
-            if isinstance(rows, Tensor) and value.device not in seen:
-                seen[value.device] = send(rows, value.device)
-            seen[id(value)] = value[rows] if isinstance(rows, slice) else value.index_select(0, seen[value.device])
+            if isinstance(rows, Tensor) and value.device not in done:
+                done[value.device] = send(rows, value.device)
+            done[id(value)] = value[rows] if isinstance(rows, slice) else value.index_select(0, done[value.device])
         elif isinstance(value, State):
-            seen[id(value)] = type(value)(*[_take(getattr(value, name), rows, seen) for name in value._names])
+            done[id(value)] = type(value)(*[_take(getattr(value, name), rows, done) for name in value._names])
         else:
-            seen[id(value)] = {k: _take(v, rows, seen) for k, v in value.items()}
-    return seen[id(value)]
+            done[id(value)] = {k: _take(v, rows, done) for k, v in value.items()}
+    return done[id(value)]
 
 
 def _move(value: Any, device: torch.device) -> Any:
@@ -106,7 +106,7 @@ def _move(value: Any, device: torch.device) -> Any:
     return value
 
 
-def _join(values: list[Any], name: str, seen: dict[tuple[int, ...], Any]) -> Any:
+def _join(values: list[Any], name: str, done: dict[tuple[int, ...], Any]) -> Any:
     """Values one after another; what stands in two fields is joined once."""
     first, key = values[0], tuple(id(v) for v in values)
     if len(values) == 1:
@@ -115,12 +115,12 @@ def _join(values: list[Any], name: str, seen: dict[tuple[int, ...], Any]) -> Any
         if any(v != first for v in values):
             raise ValueError(f"rows with different {name!r} cannot share a batch: {values}")
         return first
-    if key not in seen:
+    if key not in done:
         if isinstance(first, Tensor):
-            seen[key] = torch.cat(values)
+            done[key] = torch.cat(values)
         elif isinstance(first, State):
-            parts = [_join([getattr(v, n) for v in values], n, seen) for n in first._names]
-            seen[key] = type(first)(*parts)
+            parts = [_join([getattr(v, n) for v in values], n, done) for n in first._names]
+            done[key] = type(first)(*parts)
         else:
-            seen[key] = {k: _join([v[k] for v in values], f"{name}[{k}]", seen) for k in first}
-    return seen[key]
+            done[key] = {k: _join([v[k] for v in values], f"{name}[{k}]", done) for k in first}
+    return done[key]

@@ -165,7 +165,7 @@ def _spread_ratio(oracle: Oracle, batch: Batch) -> float | None:
     name, layer = next(((name, m) for name, m in norms if m.running_var is not None), ("", None))
     if layer is None or layer.running_var is None:
         return None
-    now = _variance_before(oracle.beside(precision="fp32", draws=1), name, batch.images[:64].float())
+    now = _variance_before(oracle.share_meter(precision="fp32", draws=1), name, batch.images[:64].float())
     alive = layer.running_var > 1e-6
     return float((now[alive] / layer.running_var[alive]).median()) if bool(alive.any()) else None
 

@@ -69,7 +69,7 @@ def read_through(path: str, columns: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _errors_but_of_memory() -> Iterator[None]:
-    """Whatever is told as an error here is told to who reads the file as well."""
+    """Pass errors on: whatever fails here fails for the reader of the file as well."""
     try:
         yield
     except MemoryError:

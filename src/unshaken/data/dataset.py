@@ -119,7 +119,7 @@ class Dataset(ABC):
         """
 
     def resources(self, view: View | None, device: str) -> Mapping[type[Any], Any]:
-        """What this kind of data offers to methods beyond its images, by its type, such as `Renderer`.
+        """Resources that this kind of data offers to methods beyond its images, by type, such as `Renderer`.
 
         Args:
             view: how the model looks at photos; None for as they are.
@@ -270,7 +270,7 @@ class Dataset(ABC):
         return other
 
     def within(self, classes: int) -> Self:
-        """The same data, in which a label that a model with so many classes cannot predict is bad.
+        """The same data, in which a label is bad that a model with `classes` classes cannot predict.
 
         Args:
             classes: number of the model's outputs.

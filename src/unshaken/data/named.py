@@ -28,7 +28,7 @@ CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 GLOBAL = ("/usr/local", "/usr")
-"""Where npm installs global packages unless told otherwise."""
+"""Folders where npm installs global packages by default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ def check_parquet(path: Path, columns: Sequence[str], where: str) -> None:
     """Refuse a file that would abort this process, or take far more memory or time than its size lets expect.
 
     The other process takes about 0.2 s, once for each state of a file. Of files of more than `SMALL` bytes it reads
-    the index alone. What is merely damaged passes: it is told where it is read.
+    the index alone. What is merely damaged passes: the reader of the file reports it.
 
     Args:
         path: of a regular file.

@@ -21,7 +21,7 @@ from unshaken.data.selection import subset
 from unshaken.data.streaming import stream
 
 RESIDENT_BYTES = 2**31
-"""Images of up to so many bytes in all are held in memory."""
+"""Images are held in memory up to this number of bytes in all."""
 COUNTED = 5000
 """Images that mean and deviation are computed over, at most."""
 
@@ -34,7 +34,7 @@ class Samples:
         view: how the model looks at photos.
         classes: number of classes K.
         workers: threads that decode.
-        limit: take so many: seeded, stratified.
+        limit: maximum number of images: a seeded, stratified draw.
         seed: the run seed.
         sparse: whether classes may be without any image, as when a model of many classes is tuned on a few.
         unlabelled: whether the data may be without labels; each image then has the label 0, which says nothing.

@@ -1,4 +1,4 @@
-"""What a data set offers to methods beyond its images, by type; see `unshaken.core.context.Context`."""
+"""Resources that a data set offers to methods beyond its images, by type; see `unshaken.core.context.Context`."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ def copy_detection(similarities: ArrayLike, originals: ArrayLike, edits: Sequenc
 
 
 RADIUS = 6371.0
-"""Of the earth, in km."""
+"""Radius of the earth in km."""
 DISTANCES = (1.0, 25.0, 200.0, 750.0, 2500.0)
 """Street, city, region, country and continent, in km."""
 

@@ -202,7 +202,7 @@ def _minus(end: float | None, other: float | None) -> float | None:
 
 
 def standard_error(values: Sequence[float] | NDArray[Any], errors: float = 1.0) -> dict[str, Any]:
-    """The mean, between so many standard errors below and above; of one seed without ends.
+    """The mean, between `errors` standard errors below and above; of one seed without ends.
 
     Args:
         values: one a seed, such as differences of two arms.

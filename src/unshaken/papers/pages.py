@@ -401,8 +401,8 @@ def _parts(result: PaperResult) -> list[str]:
         return [rule, "", *(f"- {_met(check)}: {check.words}" for check in result.checks), ""]
     lines: list[str] = []
     for number, part in enumerate(result.parts, 1):
-        beside = "" if part.central else " (beside the title's claim)"
-        lines.append(f"{number}. {part.statement} **{str(part.outcome).capitalize()}**{beside}.")
+        note = "" if part.central else " (beside the title's claim)"
+        lines.append(f"{number}. {part.statement} **{str(part.outcome).capitalize()}**{note}.")
         if part.untried:
             inner = [f"Not tried: {part.untried}", ""]
         else:

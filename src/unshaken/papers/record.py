@@ -172,15 +172,15 @@ def sessions_in_words(provenance: Mapping[str, Any]) -> list[str]:
     >>> sessions_in_words({"networks": {"a": {"cached": True}, "b": {"cached": False}}})
     ['1 of its 2 networks came from the cache: the minutes do not hold their training.']
     """
-    told = []
+    sentences = []
     networks = provenance.get("networks", {})
     cached = sum(bool(made.get("cached")) for made in networks.values())
     if 0 < cached < len(networks):
-        told.append(
+        sentences.append(
             f"{cached} of its {len(networks)} networks came from the cache: the minutes do not hold their training."
         )
     for session in provenance.get("sessions", []):
         code = f"unshaken {session['unshaken']}" + (f", commit {session['commit']}" if "commit" in session else "")
         date, on = session["date"][:10], session.get("processor", session["platform"])
-        told.append(f"Made on {date} by {code}, torch {session['torch']}, on {on}, threads: {session['threads']}.")
-    return list(dict.fromkeys(told))
+        sentences.append(f"Made on {date} by {code}, torch {session['torch']}, on {on}, threads: {session['threads']}.")
+    return list(dict.fromkeys(sentences))

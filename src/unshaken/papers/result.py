@@ -25,7 +25,7 @@ def note_of(checks: Sequence[Check], remark: str) -> str:
 
 
 def remark_of(paper: Paper, measured: Mapping[str, Any], fewer: Mapping[str, Sequence[int]]) -> str:
-    """What is to be said of figures besides the parts of the rule, all of it made from what the run kept.
+    """Remarks on figures besides the parts of the rule, all of them made from what the run kept.
 
     Args:
         paper: with the parameters of the run.

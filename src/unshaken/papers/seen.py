@@ -1,4 +1,4 @@
-"""Images that a network has learned from, or probably has: found by what a result keeps, and said on its page."""
+"""Images that a network has learned from, or probably has: found by what a result keeps, and reported on its page."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def digests_of(images: Tensor) -> list[bytes]:
     return [hashlib.blake2b(row.tobytes(), digest_size=12).digest() for row in rows]
 
 
-def seen_by_rows(seen: Mapping[str, list[int]]) -> tuple[str, ...]:
+def seen_by_rows(repeated: Mapping[str, list[int]]) -> tuple[str, ...]:
     """One sentence where conditions show images that networks of the same run learned from.
 
     Args:
-        seen: condition to how many of its images, and how many it has.
+        repeated: condition to how many of its images, and how many it has.
 
     >>> seen_by_rows({"s0.train": [3, 4], "s1.train": [3, 4]})
     ('In 2 conditions images are shown that networks of this run learned from: s0.train (3 of 4), s1.train (3 of 4).',)
     """
-    if not seen:
+    if not repeated:
         return ()
-    named = [f"{name} ({count} of {n})" for name, (count, n) in list(seen.items())[:3]]
-    more = f" and {len(seen) - 3} more" if len(seen) > 3 else ""
-    conditions = "1 condition" if len(seen) == 1 else f"{len(seen)} conditions"
+    named = [f"{name} ({count} of {n})" for name, (count, n) in list(repeated.items())[:3]]
+    more = f" and {len(repeated) - 3} more" if len(repeated) > 3 else ""
+    conditions = "1 condition" if len(repeated) == 1 else f"{len(repeated)} conditions"
     return (f"In {conditions} images are shown that networks of this run learned from: {', '.join(named)}{more}.",)
 
 
@@ -62,7 +62,7 @@ def seen_by_specs(chosen: Mapping[str, str], paper: Paper, inputs: Mapping[str, 
     found = {}
     for model in models:
         for spec in data:
-            if sentence := _said(probably_seen, model, spec):
+            if sentence := _sentence_on(probably_seen, model, spec):
                 found[model, spec.partition("?")[0]] = sentence
     return tuple(found.values())
 
@@ -79,7 +79,7 @@ def seen_again(result: PaperResult, paper: Paper) -> tuple[str, ...]:
     return seen_by_specs(chosen, paper, kept.get("inputs", {})) + seen_by_rows(kept.get("seen", {}))
 
 
-def _said(sentence: Any, model: str, spec: str) -> str:
+def _sentence_on(sentence: Any, model: str, spec: str) -> str:
     try:
         return str(sentence(model, spec.partition("?")[0]))
     except UnshakenError:

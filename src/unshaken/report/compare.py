@@ -313,7 +313,7 @@ def _paired_accuracy(
     return accuracy(a[a >= 0] == 1), accuracy(b[b >= 0] == 1), paired
 
 
-def beside(run: RunDir, config: RunConfig) -> list[RunDir]:
+def companion_runs(run: RunDir, config: RunConfig) -> list[RunDir]:
     """The runs that reports show side by side with this one; their places are relative to it."""
     scheme, mark, path = run.path.rpartition("://")
     return [RunDir(scheme + mark + posixpath.normpath(posixpath.join(path, place))) for place in config.beside]

@@ -190,12 +190,12 @@ class Gallery(Block):
     Args:
         exhibits: in order.
         pixels: small pictures, shown enlarged pixel by pixel.
-        beside: lines stand beside the pictures, for texts to read, and not below them.
+        lines_at_side: lines stand beside the pictures, for texts to read, and not below them.
     """
 
     exhibits: tuple[Exhibit, ...]
     pixels: bool = False
-    beside: bool = False
+    lines_at_side: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
     """The figures of a run, with intervals; nothing is computed that rows do not say.
 
     Args:
-        run: a finished run, or one that was stopped: what lacks is then said in `notes` and `complete` is false.
+        run: a finished run, or one that was stopped: `notes` then names what lacks and `complete` is false.
         baseline: a run on the same samples, to compare with by pairs.
 
     Raises:

@@ -148,9 +148,9 @@ def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
         return
     moved = torch.where(border, images.clamp(INSET, 1 - INSET), images)
     here, inside = (required(oracle.ask(Gradient(x, of=TopLogit())).gradient) for x in (images, moved))
-    seen = here[border & (inside != 0)]
-    share = float(widen(seen == 0).mean())
-    if len(seen) >= ENOUGH and share > 0.5:
+    border_gradients = here[border & (inside != 0)]
+    share = float(widen(border_gradients == 0).mean())
+    if len(border_gradients) >= ENOUGH and share > 0.5:
         text = (
             f"{100 * share:.0f} % of the pixels that are exactly 0 or 1 have no gradient, and have one {INSET:g} inside"
         )
@@ -215,7 +215,7 @@ PERMUTED = FlagKind(
 SHARE = 2 / 3
 """Share of a class's samples that must be predicted as one and the same class."""
 FEWEST = 10
-"""Samples of a class, or of all exchanged ones where the exchange explains much, below which nothing is said."""
+"""Samples of a class, or of all exchanged ones where the exchange explains much, below which no flag is raised."""
 MUCH = 0.25
 """Rise of the accuracy by the exchange from which classes with fewer than `FEWEST` samples count."""
 _SHOWN = 8
@@ -226,7 +226,7 @@ def exchanged_classes(labels: ArrayLike, predictions: ArrayLike) -> dict[int, in
 
     A class is exchanged when at least `SHARE` of its two or more samples are predicted as one other class, as which no
     third class mostly is. Classes with fewer than `FEWEST` samples count only where together they have that many and
-    the exchange raises the accuracy by `MUCH`. Nothing is said of a single class.
+    the exchange raises the accuracy by `MUCH`. A single class raises no flag.
 
     Args:
         labels: int `[N]`.
@@ -303,7 +303,7 @@ def broken(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, 
         subject_of: see `subjects`; other conditions are left alone.
     """
     moved = outcomes.filter(pc.fill_null(pc.greater(outcomes["distance"], 0.0), False))
-    seen = list(
+    attacked = list(
         zip(*(moved[k].to_pylist() for k in ("condition", "id", "norm", "distance", "prediction")), strict=True)
     )
     found: dict[str, list[str]] = {}
@@ -312,7 +312,7 @@ def broken(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, 
     sure = certificates.filter(pc.and_not(held_at, pc.fill_null(certificates["abstained"], False)))
     held = {(c, i): (n, r, p) for c, i, n, r, p in zip(*(sure[k].to_pylist() for k in columns), strict=True)}
     certified = sorted({c for c, _ in held})
-    for condition, sample, norm, distance, prediction in seen:
+    for condition, sample, norm, distance, prediction in attacked:
         for name in certified:
             there = held.get((name, sample))
             if there is None or subject_of.get(name) is None or subject_of.get(name) != subject_of.get(condition):

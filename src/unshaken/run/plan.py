@@ -132,18 +132,18 @@ def prepare(entries: Sequence[Entry]) -> list[Step]:
         ParameterError: a method or its parameters are wrong, or two lines say the same.
     """
     steps: list[Step] = []
-    seen = {CLEAN.id}
+    known_ids = {CLEAN.id}
     for entry in entries:
         label, number = entry.method, 1
         step = Step(entry, label)
         if len({c.id for c in step.conditions}) < len(step.conditions):
             raise ParameterError(f"the plan's line for {entry.method!r} has a severity or an eps twice")
-        while any(c.id in seen for c in step.conditions):
+        while any(c.id in known_ids for c in step.conditions):
             if any(entry == s.entry for s in steps):
                 raise ParameterError(f"the plan has the line for {entry.method!r} twice")
             number += 1
             step = Step(entry, f"{entry.method}+{number}")
-        seen |= {c.id for c in step.conditions}
+        known_ids |= {c.id for c in step.conditions}
         steps.append(step)
     return steps
 

@@ -184,7 +184,7 @@ Work = Callable[[Unit], None]
 
 
 class Worker:
-    """See above.
+    """A worker of the pool, in its own process: it makes its work once and does units one by one.
 
     Args:
         remake: makes the work.

@@ -86,6 +86,6 @@ class CorruptedFiles:
     workers: int | None
 
     def read(self, condition: Condition, batch: Batch) -> tuple[Batch | None, dict[str, str]]:
-        """See `read_corrupted`."""
+        """Read the published images of a batch under a condition; see `read_corrupted`."""
         rows = [self.places()[name] for name in batch.ids]
         return read_corrupted(self.dataset, condition, batch, rows, self.view, self.workers)

@@ -159,7 +159,7 @@ def check_apart(config: RunConfig, data: str, fingerprint: str) -> None:
 def validation_of(
     config: RunConfig, findings: Iterable[Finding], recipes: Sequence[Recipe], training: Training
 ) -> Validation | None:
-    """What shows whether a repair gained anything: the weaknesses that its recipes are for; None where these are none.
+    """Conditions that show whether a repair gained anything: its recipes' weaknesses; None where there are none.
 
     Args:
         config: of the audit.
@@ -178,7 +178,7 @@ def _aims(findings: Iterable[Finding], recipes: Sequence[Recipe]) -> tuple[tuple
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a few steps of a training showed.
+    """Figures of a few steps of a training.
 
     Args:
         seconds: expected of the whole.

@@ -1,4 +1,4 @@
-"""Whether a network has learned from the very images that it is tested on: said once, and kept with the run."""
+"""Whether a network has learned from the very images that it is tested on: reported once, and kept with the run."""
 
 from __future__ import annotations
 

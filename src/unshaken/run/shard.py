@@ -153,7 +153,7 @@ class Job:
         }
 
     def resources(self) -> dict[type[Any], Any]:
-        """What methods may ask of the data and of the run, by its type; see `Context`."""
+        """Resources of the data and of the run that methods may ask for, by type; see `Context`."""
         return self.once("resources", self._resources)
 
     def _resources(self) -> dict[type[Any], Any]:

@@ -33,8 +33,8 @@ class Part:
         routers: its addresses.
         nav: its entries in the navigation of every page, (text, address).
         most_bytes: of a request's body, by the beginning of its address; elsewhere those of a form.
-        programs: beginnings of addresses that programs call: trouble is told there in JSON (RFC 9457), and the origin
-            of a request is not checked, so that such an address must never act on the strength of a cookie.
+        programs: beginnings of addresses that programs call: errors are reported in JSON there (RFC 9457), and the
+            origin of a request is not checked, so that such an address must never act on the strength of a cookie.
         lifespan: opened when the server starts, and closed when it ends; None for nothing.
     """
 

@@ -106,7 +106,7 @@ def answer_picture(request: Request, make: Callable[[], Picture]) -> Response:
 
     Args:
         request: for it; a browser that has the picture already gets it not again.
-        make: gives the picture; what it raises of this package is told in its place.
+        make: gives the picture; the message of an error of this package is sent in its place.
     """
     try:
         picture = make()

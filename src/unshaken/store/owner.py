@@ -15,7 +15,7 @@ STALE_SECONDS = 600.0
 """A stamp that has not been renewed for so long is of nobody any more."""
 
 _tokens: set[str] = set()
-"""Of what this process holds."""
+"""Tokens of the locks that this process holds."""
 
 Owner = Mapping[str, object]
 """A stamp that was read: `host`, `pid`, `started`, `time`, `token`; empty where it cannot be read."""

@@ -55,10 +55,10 @@ def commit_of(package: Path) -> str:
         return ""
     asked = ["git", "-C", str(top), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        said = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30)
+        described = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return said.stdout.strip()
+    return described.stdout.strip()
 
 
 def _installed_commit() -> str:

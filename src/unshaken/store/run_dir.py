@@ -78,7 +78,7 @@ class RunDir:
             if not self.local:
                 self.fs.pipe_file(path, data)  # object stores make an object appear whole
                 return
-            with _beside(path, data) as temporary:
+            with _temporary_file(path, data) as temporary:
                 os.replace(temporary, path)
             folder = os.open(os.path.dirname(path), os.O_RDONLY)
             try:
@@ -103,7 +103,7 @@ class RunDir:
                 if not self.local:
                     self.fs.pipe_file(path, data, mode="create")
                     return True
-                with _beside(path, data) as temporary:
+                with _temporary_file(path, data) as temporary:
                     os.link(temporary, path)
             except FileExistsError:
                 return False
@@ -304,7 +304,7 @@ class RunDir:
 
 
 @contextmanager
-def _beside(path: str, data: bytes) -> Iterator[str]:
+def _temporary_file(path: str, data: bytes) -> Iterator[str]:
     """A temporary file beside a path, whole on the disk; at the end it is gone, if it is still there."""
     temporary = f"{path}.unshaken-{uuid.uuid4().hex}.tmp"
     try:
@@ -328,5 +328,5 @@ def _as_json(value: Any) -> bytes:
 
 
 def _reason(error: Exception, address: str) -> str:
-    told = bare_message(" ".join(str(error).split()), address)
-    return getattr(error, "strerror", None) or told or type(error).__name__
+    message = bare_message(" ".join(str(error).split()), address)
+    return getattr(error, "strerror", None) or message or type(error).__name__

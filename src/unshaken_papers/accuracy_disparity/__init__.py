@@ -128,9 +128,9 @@ class AccuracyDisparityPaper(Paper):
             return ""
         most = measured["nets"][str(max(FEWER))]
         plain, last = (most[str(budget)] for budget in (min(BUDGETS), max(BUDGETS)))
-        told = ", ".join(f"{last[name]['disparity']['value']:.2f} with {name}" for name in REMEDIES if name in last)
+        remedied = ", ".join(f"{last[name]['disparity']['value']:.2f} with {name}" for name in REMEDIES if name in last)
         return (
             f"Perceptrons, {measured['classes']['nets']}, at ratio {max(FEWER)}: the gap is "
             f"{plain['disparity']['value']:.2f} after standard training and {last['disparity']['value']:.2f} after "
-            f"adversarial training at {max(BUDGETS)}/255; there it is {told}."
+            f"adversarial training at {max(BUDGETS)}/255; there it is {remedied}."
         )

@@ -146,11 +146,11 @@ class Figures:
         """Disparity, standard and robust, and the classes' accuracies, as means over seeds."""
         found: dict[str, Any] = {}
         for column, prefix in (("correct", ""), ("robust", "robust_")):
-            seen = [self.columns(name, column) for name in names]
-            gaps = [signed_gap(right, labels, **PAIR).value for right, labels in seen]
+            columns = [self.columns(name, column) for name in names]
+            gaps = [signed_gap(right, labels, **PAIR).value for right, labels in columns]
             found[f"{prefix}disparity"] = over_seeds(gaps).to_json()
             for label, word in ((0, "majority"), (1, "minority")):
-                rates = [right[labels == label].mean() for right, labels in seen]
+                rates = [right[labels == label].mean() for right, labels in columns]
                 found[f"{prefix}{word}"] = round(float(np.mean(rates)), 4)
         one_sided = [n for n in names if self.one_sided(n)]
         if one_sided:

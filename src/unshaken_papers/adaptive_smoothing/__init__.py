@@ -67,7 +67,7 @@ def _margins(seeds: Mapping[str, Any]) -> list[Check]:
     for name, part in seeds.items():
         margin = part["h"]["margin"]["attacked"]
         words = (
-            f"{name}: margin under attack {_said(margin['right'])} where right, {_said(margin['wrong'])} where wrong"
+            f"{name}: margin under attack {_text(margin['right'])} where right, {_text(margin['wrong'])} where wrong"
         )
         checks.append(Check(words, margin["gap"] is not None and margin["gap"] > 0, "margin"))
         gaps.append(margin["gap"])
@@ -116,5 +116,5 @@ def _certificates(seeds: Mapping[str, Any]) -> list[Check]:
     return [decide("certificate", words, across_seeds(kept, low=0.0, high=math.inf), above=MOST, opposed_below=MOST)]
 
 
-def _said(value: float | None) -> str:
+def _text(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"

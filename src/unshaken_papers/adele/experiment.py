@@ -22,7 +22,7 @@ from unshaken_papers.adele.nets import WatchMasks, unet
 from unshaken_papers.adele.scenes import draw_scenes, spoil_masks
 
 CLASSES = len(KINDS) + 1
-LOOKS: Mapping[str, Any] = {"contrast": (1.0, 0.9, 1.0, 0.8), "sizes": (24, 24, 24, 28)}
+APPEARANCE: Mapping[str, Any] = {"contrast": (1.0, 0.9, 1.0, 0.8), "sizes": (24, 24, 24, 28)}
 STEPS = ((1, 2), (2, 3), (1, 3), (1, 3))
 """Fewest and most erosions or dilations of each class."""
 BAG = 2
@@ -41,9 +41,9 @@ def run(paper: AdelePaper, context: Context) -> None:
 def run_seed(paper: AdelePaper, context: Context, train: Sequence[Tensor], test: Sequence[Tensor]) -> None:
     """Draw scenes and rough masks, train all arms, and evaluate each on clean scenes."""
     seed = context.seed
-    images, truth = draw_scenes(train, paper.scenes, 2 * seed, **LOOKS)
+    images, truth = draw_scenes(train, paper.scenes, 2 * seed, **APPEARANCE)
     given = spoil_masks(truth, STEPS, BAG, paper.dropped, seed)
-    shown, wanted = draw_scenes(test, paper.tested, 2 * seed + 1, **LOOKS)
+    shown, wanted = draw_scenes(test, paper.tested, 2 * seed + 1, **APPEARANCE)
     data = Split.of(images, given, classes=CLASSES)
     watch = WatchMasks(truth=truth, given=given)
     nets: dict[str, Net] = {}
@@ -65,7 +65,7 @@ def recipes(paper: AdelePaper, arm: str, nets: Mapping[str, Net]) -> list[Recipe
     Args:
         paper: its settings.
         arm: its name.
-        nets: those trained before: one start for all classes is the mean of their own starts, and starts told by the
+        nets: those trained before: one start for all classes is the mean of their own starts, and starts found from the
             truth are the epochs at which plain training agrees best with it.
     """
     one = (1.0,)

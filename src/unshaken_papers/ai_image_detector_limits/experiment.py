@@ -50,7 +50,7 @@ DCT_BITS = 16
 DCT_STEP = 0.3
 LR = 3e-3
 SEEDS = 1000
-"""Repetitions of two run seeds share no draws as long as there are at most so many."""
+"""Repetitions of two run seeds share no draws as long as there are at most this number of them."""
 
 
 def run(paper: AIImageDetectorLimitsPaper, context: Context) -> None:
@@ -76,11 +76,11 @@ def run(paper: AIImageDetectorLimitsPaper, context: Context) -> None:
 
 def shuffled(context: Context, spec: str, train: int, test: int) -> tuple[Split, Split]:
     """Stratified parts of both splits, in an order drawn from the run seed."""
-    seen, held = (
+    learned, held = (
         context.datasets.stratified(split, n, context.seed, spec) for split, n in (("train", train), ("test", test))
     )
-    order = torch.randperm(len(seen), generator=torch.Generator().manual_seed(context.seed))
-    return seen[order], held[np.random.default_rng(context.seed).permutation(len(held))]
+    order = torch.randperm(len(learned), generator=torch.Generator().manual_seed(context.seed))
+    return learned[order], held[np.random.default_rng(context.seed).permutation(len(held))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,18 +72,18 @@ class Texts:
 
     def __init__(self, context: Context, encoder: str, names: Sequence[str]) -> None:
         words = [OTHER_WORDS.get(name, name) for name in names]
-        told = [[t.format(a + n) for t in TEMPLATES[:CAPTIONED] for a in ATTRIBUTES] for n in names]
+        captions = [[t.format(a + n) for t in TEMPLATES[:CAPTIONED] for a in ATTRIBUTES] for n in names]
         prompts = [[t.format(n) for t in TEMPLATES] for n in names]
         held = [[t.format(w) for t in HELD_OUT] for w in words]
         encode = load_encoder(encoder)
 
         def make() -> dict[str, Tensor]:
-            flat = sorted({t for group in (told, prompts, held) for texts in group for t in texts})
+            flat = sorted({t for group in (captions, prompts, held) for texts in group for t in texts})
             vectors = dict(zip(flat, unit(torch.from_numpy(encode(flat)), "text"), strict=True))
-            parts = {"captions": told, "prompts": prompts, "held": held}
+            parts = {"captions": captions, "prompts": prompts, "held": held}
             return {k: torch.stack([torch.stack([vectors[t] for t in row]) for row in v]) for k, v in parts.items()}
 
-        key = {"texts": digest_of([told, prompts, held]), "encoder": encode.digest}
+        key = {"texts": digest_of([captions, prompts, held]), "encoder": encode.digest}
         found = context.weights("texts", key, make, [type(encode)])
         self.captions, self.prompts, self.held = (found[k] for k in ("captions", "prompts", "held"))
         self.names = tuple(names)
@@ -108,7 +108,7 @@ def trained(paper: ClipHolisticPaper, context: Context, arm: str, parts: Parts, 
 
 
 def epochs_of(passes: int, data: Split) -> int:
-    """Epochs that take about so many passes."""
+    """Epochs that take about `passes` passes."""
     return max(1, round(passes / len(data)))
 
 

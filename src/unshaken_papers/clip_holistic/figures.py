@@ -71,7 +71,7 @@ def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
 
 
 def prompts(rows: Rows, arm: str, scale: float) -> dict[str, Any]:
-    """Accuracy with so many templates, and AUROC, the mean over the sets of another kind."""
+    """Accuracy with each number of templates, and AUROC, the mean over the sets of another kind."""
     found: dict[str, Any] = {}
     for count in PROMPTS:
         head = f"{arm}.prompts-{count}"

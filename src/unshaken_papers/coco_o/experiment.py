@@ -142,9 +142,9 @@ def show(
         left = {name: net for name, net in nets.items() if not context.has(f"{name}.{domain}", "detections")}
         if not left:
             continue
-        seen = (batch if domain == CLEAN else find_method(domain, "stress").cls().apply(batch, 5, context.seed)).images
+        views = (batch if domain == CLEAN else find_method(domain, "stress").cls().apply(batch, 5, context.seed)).images
         for name, net in left.items():
-            shown = maps_of(backbone, (seen * 255).round().byte(), paper.layer)[0] if name == FROZEN else seen
+            shown = maps_of(backbone, (views * 255).round().byte(), paper.layer)[0] if name == FROZEN else views
             context.write("detections", f"{name}.{domain}", {"id": list(ids), **detect(net, shown)})
 
 

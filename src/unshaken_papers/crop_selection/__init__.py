@@ -73,15 +73,15 @@ def _law(name: str, part: Mapping[str, Any]) -> list[Check]:
 
 
 def _photos(part: Mapping[str, Any]) -> list[Check]:
-    names, looks = part["names"], part["looks"]
-    centre, selected = (looks[names[kind]] for kind in ("centre", "selected"))
+    names, views = part["names"], part["looks"]
+    centre, selected = (views[names[kind]] for kind in ("centre", "selected"))
     against = part["against_centre"][names["selected"]]
     failures, stable = selected["label_failures"], against["stable"]
     if "far" in part:
         stable = unpaired(*(part["far"][names[kind]]["label_failures"] for kind in ("centre", "selected")))
     shifts = f"shifts of up to {part['far']['pixels']} pixels" if "far" in part else "one pixel"
     below = unpaired(constant(LOW), failures)
-    own, resized = (looks[names[kind]]["accuracy"]["value"] for kind in ("selected", "resize"))
+    own, resized = (views[names[kind]]["accuracy"]["value"] for kind in ("selected", "resize"))
     words = "photos: share whose label changes, centre crop"
     return [
         decide("shifts-matter", words, centre["label_failures"], above=RARE, opposed_below=RARE),

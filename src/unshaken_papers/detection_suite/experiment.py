@@ -52,8 +52,8 @@ def read(paper: DetectionSuitePaper, context: Context) -> tuple[Split, dict[str,
     shown = parts.training.classes - UNSEEN
     if shown < 2:
         raise DataError(f"data {context.data!r} has {shown + UNSEEN} classes: four or more are needed, two never shown")
-    seen = parts.testing.labels < shown
-    normal, near = parts.testing[seen].batch()[: paper.images], parts.testing[~seen].batch()[: paper.images]
+    is_known = parts.testing.labels < shown
+    normal, near = parts.testing[is_known].batch()[: paper.images], parts.testing[~is_known].batch()[: paper.images]
     if min(len(normal), len(near)) < 8:
         raise DataError(f"data {context.data!r}: {len(normal)} normal and {len(near)} unseen test images are too few")
     noise = SampleRng.of(context.seed, NOISE, normal.ids).uniform(*normal.images.shape[1:])

@@ -109,7 +109,7 @@ def write_votes(
 
 
 def tally(polls: Polls, poll: str, net: Classifier, batch: Batch, seed: int) -> Tally:
-    """One network's votes."""
+    """Count the votes of one network."""
     oracle = Oracle(net, limit=LIMIT, search_copy=search_copy(net, batch.images[:2]))
     if poll == "rs":
         return polls.whole.certify(oracle, batch, seed=seed).tally

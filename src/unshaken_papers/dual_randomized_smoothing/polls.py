@@ -35,7 +35,7 @@ class Polls:
         return self.whole.sigma if net == "full" else self.dual.sigma
 
     def name(self, seed: int, what: str) -> str:
-        """Of a condition."""
+        """Name of a condition."""
         return f"s{self.sigma:g}.seed{seed}.{what}"
 
 

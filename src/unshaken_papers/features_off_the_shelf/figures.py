@@ -20,7 +20,7 @@ from unshaken_papers.features_off_the_shelf import (
 
 
 def figures(paper: FeaturesOffTheShelfPaper, rows: Rows) -> dict[str, Any]:
-    """Of each seed."""
+    """Figures of each seed."""
     return {name: seed_figures(part) for name, part in rows.repetitions(paper.seeds).items()}
 
 

@@ -56,7 +56,7 @@ class Made:
 
     @property
     def ids(self) -> list[str]:
-        """One an image."""
+        """One id for each image."""
         return [f"{self.method}.{self.made_for}/{i:04d}" for i in range(len(self.images))]
 
 

@@ -52,16 +52,18 @@ def figures(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:
 
 def of_net(rows: Rows, net: str) -> dict[str, Any]:
     """The figures of one network."""
-    said = oracle(rows, net, BOUNDED)
-    searched = said["searched"]
+    search = oracle(rows, net, BOUNDED)
+    searched = search["searched"]
     found: dict[str, Any] = {
         "clean": rows.accuracy(f"{net}.clean"),
         "free": rows.accuracy(f"{net}.{FREE}"),
-        "stopped": float((said["stop"] == "oracle")[searched].mean()) if searched.any() else 0.0,
-        "steps": float(said["accepted"][searched].mean()) if searched.any() else 0.0,
+        "stopped": float((search["stop"] == "oracle")[searched].mean()) if searched.any() else 0.0,
+        "steps": float(search["accepted"][searched].mean()) if searched.any() else 0.0,
     }
     try:
-        one = fmr(rows.correct(f"{net}.clean"), rows.correct(f"{net}.{BOUNDED}"), said["validated"], said["accepted"])
+        one = fmr(
+            rows.correct(f"{net}.clean"), rows.correct(f"{net}.{BOUNDED}"), search["validated"], search["accepted"]
+        )
     except ParameterError as error:
         return found | {"refused": str(error)}
     names = ("standard", "perturbed", "fmr", "validated", "stepped")
@@ -69,7 +71,7 @@ def of_net(rows: Rows, net: str) -> dict[str, Any]:
 
 
 def oracle(rows: Rows, net: str, search: str) -> Table:
-    """What the oracles said in a search, in the order of ids."""
+    """The answers of the oracles in a search, in the order of ids."""
     names = ("validated", "accepted", "stop", "held_out")
     found = rows.columns("oracle_bounded", f"{net}.{search}", *names, by="id")
     columns = dict(zip(names, found, strict=True))
@@ -82,13 +84,13 @@ def agreement(parts: list[Rows]) -> dict[str, Any]:
     Raises:
         ParameterError: no network was right on any image, so that nothing was searched for.
     """
-    said: dict[str, list[Numbers]] = {BOUNDED: [], FREE: []}
+    held_out: dict[str, list[Numbers]] = {BOUNDED: [], FREE: []}
     for part in parts:
         for net in RECIPES:
             searched = oracle(part, net, BOUNDED)["searched"]
-            for search, values in said.items():
+            for search, values in held_out.items():
                 values.append(np.where(searched, oracle(part, net, search)["held_out"], np.nan))
-    stacked = {search: np.stack(values) for search, values in said.items()}
+    stacked = {search: np.stack(values) for search, values in held_out.items()}
     any_searched = ~np.isnan(stacked[FREE]).all(0)
     if not any_searched.any():
         raise ParameterError("no network is right on any image that the oracle knows: give more epochs or images")

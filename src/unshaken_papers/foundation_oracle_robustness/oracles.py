@@ -19,7 +19,7 @@ from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 
 PENALTY = 0.03
-"""Of the probes' weights."""
+"""L2 penalty on the probes' weights."""
 LIMIT = 16
 """Images of one pass: large ones are quickest in small batches on a processor."""
 

@@ -71,8 +71,8 @@ def generated(paper: GeneratedDatasetsPaper, data: Split, styles: Sequence[str],
         n: how many.
         seed: of the draws.
     """
-    seen = data.batch().images
-    whole = torch.cat([STYLES[name](seen).mul(255).round().byte() for name in styles])
+    originals = data.batch().images
+    whole = torch.cat([STYLES[name](originals).mul(255).round().byte() for name in styles])
     kinds = torch.cat([data.labels + data.classes * place for place in range(len(styles))])
     settings = ClassGaussianSettings(components=paper.components)
     generator = fit_class_gaussian(whole, kinds, settings, seed=seed)
@@ -82,7 +82,7 @@ def generated(paper: GeneratedDatasetsPaper, data: Split, styles: Sequence[str],
 
 
 def joined(one: Split, other: Split) -> Split:
-    """Two sets as one."""
+    """Join two sets of the same classes."""
     images, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
     return Split.of(images, labels, classes=one.classes)
 

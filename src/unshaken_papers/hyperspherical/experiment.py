@@ -132,7 +132,7 @@ def base_head(net: Net, arm: str, examples: Sequence[Tensor], names: Sequence[st
 
 
 def some(features: Tensor, shots: int, rng: np.random.Generator) -> Tensor:
-    """So many examples at random, at most those that there are; `ALL` for all."""
+    """Draw `shots` examples at random, or all where there are fewer; `ALL` for all."""
     if shots == ALL:
         return features
     return features[torch.from_numpy(rng.permutation(len(features))[:shots])]

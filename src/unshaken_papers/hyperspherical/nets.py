@@ -8,7 +8,7 @@ from typing_extensions import override
 from unshaken.models.networks.small import SmallCNN
 
 NUMBERS = 64
-"""Of a feature."""
+"""Length of a feature vector."""
 
 
 class EmbeddingCNN(SmallCNN):

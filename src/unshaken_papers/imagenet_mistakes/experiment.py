@@ -85,7 +85,7 @@ def write_released(context: Context, folder: Path) -> None:
 
 
 def write_votes(context: Context, folder: Path) -> None:
-    """Rows of the reviewed test labels of CIFAR-10: what most people said, and whether a model disagrees."""
+    """Rows of the reviewed test labels of CIFAR-10: the majority's label, and whether a model disagrees."""
     if context.has(REVIEWED, "votes"):
         return
     votes, table = (pq.read_table(folder / f"{name}.parquet") for name in ("mturk", "pyx_test"))

@@ -116,7 +116,7 @@ def confused(rows: Rows, labels: np.ndarray[Any, Any], predicted: np.ndarray[Any
 
 
 def reviewed(rows: Rows) -> dict[str, Any]:
-    """What most people said of CIFAR-10's reviewed test labels."""
+    """The majority's labels of CIFAR-10's reviewed test images."""
     majority, disagrees = rows.columns("votes", REVIEWED, "majority", "disagrees")
     kinds = {"label_wrong": ("guessed", "neither", "both"), "undecided": ("none",), "model_wrong": ("given",)}
     return {

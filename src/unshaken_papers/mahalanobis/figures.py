@@ -126,7 +126,7 @@ def measured(scores: dict[str, tuple[Numbers, Numbers]]) -> dict[str, Any]:
 
 
 def added(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """How well all classes are told apart once the last ones were added, with shared covariance and without.
+    """How well all classes are separated once the last ones were added, with shared covariance and without.
 
     `area` lies under the curve of the accuracy on old classes over that on new ones, as the new ones are favoured more
     and more: the share of pairs of an old and a new image that are both right at some favour in common.
@@ -136,14 +136,14 @@ def added(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         label, fresh, old, new, gap = (
             np.array([r[k] for r in rows if r["way"] == way]) for k in ("label", "fresh", "old", "new", "gap")
         )
-        said = np.where(gap > 0, new, old)
+        predicted = np.where(gap > 0, new, old)
         right = np.where(fresh, new, old) == label  # among the old or the new classes alone
         shares = right[~fresh].mean() * right[fresh].mean()
         area = shares * auroc(gap[~fresh & right], gap[fresh & right]).value if shares else 0.0
         found[way] = {
             "area": area,
-            "old": float((said == label)[~fresh].mean()),
-            "new": float((said == label)[fresh].mean()),
+            "old": float((predicted == label)[~fresh].mean()),
+            "new": float((predicted == label)[fresh].mean()),
         }
     gains = {f"{k}_gained": found["shared"][k] - found["euclidean"][k] for k in ("area", "new")}
     return {**found, "ahead": gains}

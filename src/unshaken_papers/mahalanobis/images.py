@@ -56,8 +56,8 @@ def read(paper: MahalanobisPaper, context: Context) -> Images:
     known = parts.training.labels < shown
     train = parts.training[known]
     added = parts.training[~known].stratified(paper.shots * UNSEEN, context.seed)
-    seen = parts.testing.labels < shown
-    normal, near = parts.testing[seen].batch(), parts.testing[~seen].batch()
+    is_known = parts.testing.labels < shown
+    normal, near = parts.testing[is_known].batch(), parts.testing[~is_known].batch()
     if min(len(normal), len(near)) < 4:
         raise DataError(f"data {context.data!r}: {len(normal)} normal and {len(near)} unseen test images are too few")
     others = {name: context.datasets.of_other_kind(name, normal, count) for name in FAR}

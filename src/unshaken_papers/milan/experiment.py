@@ -83,8 +83,8 @@ def described(paper: MilanPaper, context: Context, model: Classifier, data: Spli
     subject = Subject({"net": model}, concepts.dataset, range(len(concepts.dataset)), batch=200)
     found, _ = probe(subject, LAYERS)
     describer, reader = ConceptDescriber(concepts), ImageReader(subject)
-    said = {layer: MILAN().describe(one, describer, subject, reader) for layer, one in found.items()}
-    words = {Unit(layer, i): one for layer, several in said.items() for i, one in enumerate(several)}
+    descriptions = {layer: MILAN().describe(one, describer, subject, reader) for layer, one in found.items()}
+    words = {Unit(layer, i): one for layer, several in descriptions.items() for i, one in enumerate(several)}
     rows = []
     for unit, one in words.items():
         named = {"description": one.description, "score": one.score, "marked": one.description == MARK}

@@ -1,4 +1,4 @@
-"""Synthetic units: each follows one to three attributes, drawn as small images and told in incomplete sentences."""
+"""Synthetic units: each follows one to three attributes, drawn as small images described in incomplete sentences."""
 
 from __future__ import annotations
 

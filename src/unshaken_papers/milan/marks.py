@@ -11,7 +11,7 @@ from unshaken.papers.datasets import Split
 from unshaken_papers.milan import MARK
 
 SIDE = 8
-"""Of a glyph in pixels."""
+"""Side of a glyph in pixels."""
 MARKED = 0.5
 """Share of the training images that bear the glyph of their class."""
 

@@ -67,7 +67,7 @@ class Figures:
         return found
 
     def kl(self, name: str, net: str) -> dict[str, float]:
-        """Of one network."""
+        """Figures of one network."""
         own = self.temperature(f"{name}.{net}")
         train, test = (self.rows.logits(f"{name}.{net}.{split}") for split in ("train", "test"))
         posterior = stacked(self.rows.table("posteriors", f"{name}.posterior")["posterior"])
@@ -139,7 +139,7 @@ class Figures:
         return found
 
     def photo(self, label: str) -> dict[str, Any]:
-        """Of one network."""
+        """Figures of one network."""
         sets = {"noisy_labels": "test", "clean_labels": "clean"}
         found = {kind: self.scores(label, split) for kind, split in sets.items()}
         return found | {"train": interpolation(*self.rows.logits(f"{label}.train"))}

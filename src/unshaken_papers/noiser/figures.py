@@ -21,9 +21,9 @@ def figures(paper: NoiserPaper, rows: Rows) -> dict[str, Any]:
     seeds = list(rows.repetitions(paper.seeds).values())
     changed = [exposure for exposure in EXPOSURES if exposure != CLEAN]
 
-    def gain(one: str, beside: str, exposure: str) -> list[float]:
+    def gain(one: str, other: str, exposure: str) -> list[float]:
         """By how much a network raises the mean PSNR, by seed."""
-        before = shown(rows, "psnr", beside, exposure).mean()
+        before = shown(rows, "psnr", other, exposure).mean()
         return [float(shown(seed, "psnr", one, exposure).mean() - before) for seed in seeds]
 
     with_norm, without = gain(NOISER, GIVEN, DARK), gain(NO_NORM, GIVEN, DARK)

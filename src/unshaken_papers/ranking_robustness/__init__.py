@@ -14,7 +14,7 @@ OTHERS = ("bm25", "ql", "ranksvm", "lambdamart")
 """Probabilistic rankers, and those that learn from features of words."""
 NEURAL = ("knrm", "two-tower")
 """Neural rankers that learn from the collection's queries."""
-BESIDE = ("encoder",)
+BASELINE = ("encoder",)
 """The encoder as it is, which learns nothing here; it is measured, and no rule speaks of it."""
 TASKS: Mapping[str, str] = {
     "variance": "deviation of the reciprocal rank over queries, in units of its mean, as a loss",

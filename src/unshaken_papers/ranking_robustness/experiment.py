@@ -29,7 +29,7 @@ from unshaken.tasks.ranking import (
 )
 from unshaken.tasks.ranking.collection import PARTS, Synset
 from unshaken.tasks.ranking.robustness import ranking_rows
-from unshaken_papers.ranking_robustness import BESIDE, NEURAL, OTHERS, TARGET, RankingRobustnessPaper
+from unshaken_papers.ranking_robustness import BASELINE, NEURAL, OTHERS, TARGET, RankingRobustnessPaper
 
 CHANGES = Changes(queries=[("swap", 1), ("swap", 2)], documents=[("append", 1), ("append", 3)])
 MEASURE = "RR@100"
@@ -51,7 +51,7 @@ def run(paper: RankingRobustnessPaper, context: Context) -> None:
         "two-tower": TwoTower(encode),
         "encoder": DenseRanker(encode),
     }
-    names = (*OTHERS, *NEURAL, *BESIDE)
+    names = (*OTHERS, *NEURAL, *BASELINE)
     with track("rankers", paper.seeds * len(names)) as task:
         for part in context.repetitions(paper.seeds):
             test = draw_test(paper, synsets, context.seed, part.seed)

@@ -12,7 +12,7 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.spread import corners, figure_of_means
 from unshaken.papers.rows import Rows, mean_of
 from unshaken_papers.ranking_robustness import (
-    BESIDE,
+    BASELINE,
     NEURAL,
     OTHERS,
     TASKS,
@@ -33,7 +33,7 @@ CONDITIONS = {
 def figures(paper: RankingRobustnessPaper, rows: Rows) -> dict[str, Any]:
     """Of each ranker by task, and differences; every query is averaged over the seeds first."""
     seeds = list(rows.repetitions(paper.seeds).values())
-    names = (*OTHERS, *NEURAL, *BESIDE)
+    names = (*OTHERS, *NEURAL, *BASELINE)
     columns = {name: {task: task_columns(seeds, name, task) for task in (*TASKS, "two-mistakes")} for name in names}
     found: dict[str, Any] = {
         "mean": {name: mean_of(column(seeds, name, "clean"), low=0.0, high=1.0) for name in names},
@@ -43,7 +43,9 @@ def figures(paper: RankingRobustnessPaper, rows: Rows) -> dict[str, Any]:
     for task in (*TASKS, "two-mistakes"):
         found[task] = {name: robustness(task, columns[name][task]) for name in names}
     found["less"] = {
-        task: {n: {o: robustness(task, columns[n][task], columns[o][task]) for o in OTHERS} for n in (*NEURAL, *BESIDE)}
+        task: {
+            n: {o: robustness(task, columns[n][task], columns[o][task]) for o in OTHERS} for n in (*NEURAL, *BASELINE)
+        }
         for task in TASKS
     }
     found["tasks_behind"] = sum(is_behind(found["less"][task]) for task in TASKS)

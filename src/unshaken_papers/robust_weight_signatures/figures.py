@@ -16,7 +16,13 @@ from unshaken_papers.robust_weight_signatures import ALLOWED, KINDS, RobustWeigh
 from unshaken_papers.robust_weight_signatures.verdict import RANDOM, SCALED
 
 COMPARED = ("base", "robust", "patched", "interpolated")
-BESIDE = ("quantised", "plain", "removed", *(f"scaled-{a:g}" for a in SCALED), *(f"random{i}" for i in range(RANDOM)))
+OTHERS = (
+    "quantised",
+    "plain",
+    "removed",
+    *(f"scaled-{a:g}" for a in SCALED),
+    *(f"random{i}" for i in range(RANDOM)),
+)
 """What the patch against noise is compared with, beside these."""
 
 
@@ -43,7 +49,7 @@ def seed_figures(rows: Rows) -> dict[str, Any]:
 
 def kind_figures(rows: Rows, kind: str) -> dict[str, Any]:
     """One kind of change: what was chosen, accuracies, and the patch against the base on the same images."""
-    others = BESIDE if kind == "noise" else ()
+    others = OTHERS if kind == "noise" else ()
     found: dict[str, Any] = {label: pair(rows, f"{kind}.{label}", kind) for label in (*COMPARED, *others)}
     for what, name in (("clean", "clean"), (kind, "changed")):
         gain = rows.difference(f"{kind}.patched.on-{what}", f"{kind}.base.on-{what}")

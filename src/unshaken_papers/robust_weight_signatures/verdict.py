@@ -33,7 +33,7 @@ def judge_signatures(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
         seeds: the figures of each seed.
     """
     of = partial(values_of, seeds)
-    return [*_patch(of), *_beside(of), *_elsewhere(of)]
+    return [*_patch(of), *_compare_patches(of), *_elsewhere(of)]
 
 
 def _gain(name: str, kind: str, of: Of) -> list[Check]:
@@ -59,7 +59,7 @@ def _patch(of: Of) -> list[Check]:
     return [*checks, decide("small-file", words, ratios, above=1.0, opposed_below=1.0)]
 
 
-def _beside(of: Of) -> list[Check]:
+def _compare_patches(of: Of) -> list[Check]:
     """The patch against noise beside others: random ones, interpolation, without projection, in levels, by alpha."""
     patched, plain, mixed = (of("noise", label, "changed") for label in ("patched", "plain", "interpolated"))
     best = [max(draws) for draws in zip(*(of("noise", f"random{i}", "changed") for i in range(RANDOM)), strict=True)]

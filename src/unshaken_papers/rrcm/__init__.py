@@ -61,8 +61,8 @@ class RRCMPaper(Paper):
         ):
             for sigma in self.sigmas:
                 tuned = measured[f"s{sigma:g}"]["tuned"]
-                full, beside = ([one["value"] for _, one in seeds_in(tuned[arm])] for arm in ("full", other))
-                gap = [a - b for a, b in zip(full, beside, strict=True)]
+                full, compared = ([one["value"] for _, one in seeds_in(tuned[arm])] for arm in ("full", other))
+                gap = [a - b for a, b in zip(full, compared, strict=True)]
                 checks.append(decide(part, f"accuracy under noise of {sigma:g}, full pretraining minus {words}", gap))
         full = measured["pretraining"]["full"]
         loss, half = full["consistency"]["last"], full["log_batch"] / 2

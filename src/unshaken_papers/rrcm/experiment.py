@@ -79,7 +79,7 @@ class Experiment:
 
     @property
     def statistics(self) -> Statistics:
-        """Images on the scale of [-1, 1] for the network that is told the noise."""
+        """Images on the scale of [-1, 1] for the network that knows the noise."""
         channels = self.parts.training.images.shape[1]
         return ([0.5] * channels, [0.5] * channels) if self.context.model == TIMED else "data"
 

@@ -124,8 +124,8 @@ def object_overlaps(maps: Sequence[Map], scenes: Scenes) -> list[float]:
     found = []
     for predicted, i, box in zip(maps, scenes.scene, scenes.boxes, strict=True):
         columns = columns_of(box, scenes.masks.shape[2])
-        said, there = predicted[:, columns] == 1, scenes.masks[i].numpy()[:, columns] == 1
-        found.append(float((said & there).sum() / max(1, (said | there).sum())))
+        claimed, there = predicted[:, columns] == 1, scenes.masks[i].numpy()[:, columns] == 1
+        found.append(float((claimed & there).sum() / max(1, (claimed | there).sum())))
     return found
 
 

@@ -78,7 +78,7 @@ def draw_scenes(
         off = own.copy()
         off[:, 0] = np.clip(off[:, 0] + shifts, 1, height - 1)
         photo = None if clutter is None else clutter[int(rng.integers(len(clutter)))]
-        images.append(_seen(mask, blur, grain, rng, photo))
+        images.append(_render_photo(mask, blur, grain, rng, photo))
         masks.append(mask)
         labels.append(rasterise(off, kinds, shape))
         scene += [i] * len(own)
@@ -105,7 +105,7 @@ def _place(rng: np.random.Generator, height: int, width: int, turn: float) -> Nu
     return np.array(found)
 
 
-def _seen(
+def _render_photo(
     mask: NDArray[np.uint8], blur: float, grain: float, rng: np.random.Generator, photo: Tensor | None
 ) -> Numbers:
     """The map blurred along depth, more so far away, with noise and a faint photo."""

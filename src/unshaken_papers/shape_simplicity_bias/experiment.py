@@ -65,7 +65,7 @@ def run(paper: ShapeSimplicityPaper, context: Context) -> None:
 
 
 def training(epochs: int, seed: int) -> Any:
-    """Of every network."""
+    """Training options that all networks share."""
     return plan_training(epochs, seed, lr=0.1, nesterov=True, schedule="cosine", held_out=1)
 
 

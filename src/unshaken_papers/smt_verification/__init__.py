@@ -55,9 +55,9 @@ class SMTVerificationPaper(Paper):
             words = f"{name}: share of regions with 10 free pixels decided within {LIMIT:g} s"
             checks.append(decide("decided", words, decided, above=SHARE, opposed_below=SHARE))
             grids = list(_grids(found["cells"]))
-            missed, seen = (sum(grid[key] for grid in grids) for key in ("missed", "looked_at"))
-            words = f"{name}: in {missed} of {seen} regions the solver finds an adversarial example, the grid none"
-            checks.append(Check(words, missed == 0 < seen, "exhaustive"))
+            missed, visited = (sum(grid[key] for grid in grids) for key in ("missed", "looked_at"))
+            words = f"{name}: in {missed} of {visited} regions the solver finds an adversarial example, the grid none"
+            checks.append(Check(words, missed == 0 < visited, "exhaustive"))
             checks += (
                 [*_layers(name, found["layers"]), *_distances(name, found["distances"])] if "layers" in found else []
             )

@@ -56,7 +56,7 @@ def generate(generator: ClassGaussian, paper: SyntheticScalingPaper, temperature
 
 
 def joined(one: Split, other: Split) -> Split:
-    """Two sets as one."""
+    """Join two sets of the same classes."""
     images, labels = torch.cat([one.images, other.images]), torch.cat([one.labels, other.labels])
     return Split.of(images, labels, classes=one.classes)
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from unshaken.papers import Check, Paper, decide, row
 
 MADE = "made-textures"
-SEEN = ("noise", "cells", "stripes", "bricks")
+SHOWN = ("noise", "cells", "stripes", "bricks")
 UNSEEN = ("wallpaper",)
 NETS: Mapping[str, Mapping[str, bool]] = {
     "textile": {},

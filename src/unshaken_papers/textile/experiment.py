@@ -20,7 +20,7 @@ from unshaken.models.networks.tile_net import TileNet
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 from unshaken.papers.networks import Net, plan_training
-from unshaken_papers.textile import MADE, NETS, SEEN, UNSEEN, TextilePaper
+from unshaken_papers.textile import MADE, NETS, SHOWN, UNSEEN, TextilePaper
 from unshaken_papers.textile.textures import cut_from, made, usable_planes
 
 
@@ -61,8 +61,8 @@ def make_sets(paper: TextilePaper, seed: int, planes: Sequence[NDArray[np.float3
     first = 3 * seed
     if planes is None:
         return {
-            "training": made(SEEN, paper.textures, paper.side, first),
-            "seen": made(SEEN, paper.tested, paper.side, first + 1),
+            "training": made(SHOWN, paper.textures, paper.side, first),
+            "seen": made(SHOWN, paper.tested, paper.side, first + 1),
             "unseen": made(UNSEEN, paper.tested, paper.side, first + 2),
         }
     held = max(2, len(planes) // 3)

@@ -54,7 +54,7 @@ class UnsafeBenchPaper(Paper):
         words = "gap of heads from photos minus that of heads from half of each"
         shrunk, halved = (across_seeds(share * real - half, low=-2.0, high=2.0) for share in (1, SHRUNK))
         lost = complement(measured["robust"]["1"]["worst"])
-        told, untold = (measured["policies"][f"negatives-{share:g}"] for share in (0.5, 0))
+        informed, uninformed = (measured["policies"][f"negatives-{share:g}"] for share in (0.5, 0))
         own, other = "own-removed.unsafe", "other-removed.unsafe"
         flagged = "unsafe images flagged when another category is left out"
         gap = across_seeds(real, low=-2.0, high=2.0)
@@ -69,9 +69,9 @@ class UnsafeBenchPaper(Paper):
             decide(
                 "policy",
                 "unsafe images let through once the category is left out, learned so minus not, intervals apart",
-                unpaired(told[own], untold[own]),
+                unpaired(informed[own], uninformed[own]),
             ),
-            decide("policy", flagged, told[other], above=MOST, opposed_below=MOST),
+            decide("policy", flagged, informed[other], above=MOST, opposed_below=MOST),
             decide(
                 "masking",
                 "share of right answers that survive DeepFool at 1/255, given probabilities less given logits",

@@ -122,15 +122,15 @@ class Moderation:
         paper, groups = self.paper, ((self.parts.training, self.paper.train), (self.parts.testing, self.paper.test))
         train, test = (self.pair(split[i * n : (i + 1) * n].batch()) for split, n in groups)
         with evaluating(self.model):
-            seen, held = ({s: self.features(part.images[s]) for s in SOURCES} for part in (train, test))
-        banks = {arm: self.fitted(seen, train.labels, arm) for arm in ARMS}
+            learned, held = ({s: self.features(part.images[s]) for s in SOURCES} for part in (train, test))
+        banks = {arm: self.fitted(learned, train.labels, arm) for arm in ARMS}
         unsafe = torch.isin(test.labels, torch.tensor(paper.flagged))
         for arm, bank in banks.items():
             for source in SOURCES:
                 self.evaluate(context, seed, arm, source, margins(held[source], bank), test, unsafe)
         self.attack(context, seed, banks[REAL], margins(held[REAL], banks[REAL]).amax(1), test, unsafe)
         for negatives in (0.5, 0.0):
-            self.conditional(context, seed, negatives, seen[REAL], train, held[REAL], test)
+            self.conditional(context, seed, negatives, learned[REAL], train, held[REAL], test)
 
     def features(self, images: Tensor) -> Tensor:
         """What the backbone's head weighs, `[N, d]`."""
@@ -139,10 +139,10 @@ class Moderation:
         parts = [oracle.ask(Features(x, (layer,))).features for x in torch.split(images, 256)]
         return torch.cat([part[layer] for part in parts if part is not None])
 
-    def fitted(self, seen: dict[str, Tensor], labels: Tensor, arm: str) -> Bank:
+    def fitted(self, learned: dict[str, Tensor], labels: Tensor, arm: str) -> Bank:
         """Heads from one source, or from half of the contents as photos and the other half as copies."""
         first = torch.arange(len(labels))[:, None] % 2 == 0
-        x = torch.where(first, seen[REAL], seen[AI]) if arm == "half" else seen[arm]
+        x = torch.where(first, learned[REAL], learned[AI]) if arm == "half" else learned[arm]
         cut = round(len(x) * (1 - TUNE) / 2) * 2
         blank = torch.zeros(len(x) - cut, self.parts.training.classes)
         tune = ForwardPass(self.anatomy, blank, {self.anatomy.penultimate: x[cut:]}, labels=labels[cut:])
@@ -185,14 +185,14 @@ class Moderation:
             context.evaluate(f"{prefix}deepfool", DeepFool(), target, batch, eps=budgets, norm="linf", seed=seed)
 
     def conditional(
-        self, context: Context, seed: int, negatives: float, seen: Tensor, train: Moderated, held: Tensor,
+        self, context: Context, seed: int, negatives: float, learned: Tensor, train: Moderated, held: Tensor,
         test: Moderated,
     ) -> None:  # fmt: skip
-        """Rows of a head that is told the policy: the whole one, without the image's own category, without another."""
+        """Rows of a head that knows the policy: the whole one, without the image's own category, without another."""
         label, members = f"conditional-{negatives:g}", [(c,) for c in self.paper.flagged]
         if context.has(label, "policy_answers"):
             return
-        head = fit_conditional(seen, memberships(train.labels, members), negatives=negatives, seed=seed)
+        head = fit_conditional(learned, memberships(train.labels, members), negatives=negatives, seed=seed)
         belongs = memberships(test.labels, members)
         whole = torch.ones_like(belongs)
         other = torch.eye(len(members), dtype=torch.bool)[(belongs.long().argmax(1) + 1) % len(members)]

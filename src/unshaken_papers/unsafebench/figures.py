@@ -72,21 +72,21 @@ class Figures:
         }
 
     def of(self, arm: str, source: str, seeds: Sequence[int] | None = None) -> tuple[Flags, Flags, NDArray[np.int64]]:
-        """What the images are, what was said (any margin above 0), and their categories, in the order of ids."""
+        """Whether images are unsafe and flagged (any margin above 0), and their categories, in the order of ids."""
         rows = [
             r for s in (self.seeds if seeds is None else seeds) for _, r in sorted(self.rows[s, arm, source].items())
         ]
-        said = np.array([max(r["margins"]) > 0 for r in rows])
-        return np.array([r["unsafe"] for r in rows]), said, np.array([r["category"] for r in rows], np.int64)
+        flagged = np.array([max(r["margins"]) > 0 for r in rows])
+        return np.array([r["unsafe"] for r in rows]), flagged, np.array([r["category"] for r in rows], np.int64)
 
     def cells(self, arm: str, source: str) -> dict[str, Any]:
         """F1 of each category, of all images together, and the mean over categories."""
-        unsafe, said, category = self.of(arm, source)
+        unsafe, flagged, category = self.of(arm, source)
         places = [category == k for k in sorted(self.names)]
-        found = f1_by([self.names[k] for k in category], unsafe, said)
-        whole = f1_figure(unsafe, said)
-        macro = macro_f1(Counts.of(unsafe[here], said[here]) for here in places)
-        counts = Counts.of(unsafe, said)
+        found = f1_by([self.names[k] for k in category], unsafe, flagged)
+        whole = f1_figure(unsafe, flagged)
+        macro = macro_f1(Counts.of(unsafe[here], flagged[here]) for here in places)
+        counts = Counts.of(unsafe, flagged)
         return {
             "categories": {name: None if f is None else f.to_json() for name, f in found.items()},
             "pooled": None if whole is None else whole.to_json(),
@@ -105,8 +105,8 @@ class Figures:
         groups = Roles(np.arange(len(self.seeds)) == 0, "photos of the seeds")
 
         def by_category() -> dict[str, Figure]:
-            unsafe, said, category = self.of(REAL, REAL, groups.rows(np.array(self.seeds)).tolist())
-            found = f1_by([self.names[k] for k in category], unsafe, said)
+            unsafe, flagged, category = self.of(REAL, REAL, groups.rows(np.array(self.seeds)).tolist())
+            found = f1_by([self.names[k] for k in category], unsafe, flagged)
             return {name: f for name, f in found.items() if f is not None}
 
         with choosing():
@@ -141,7 +141,7 @@ class Figures:
         return np.concatenate([self.table.correct(f"s{s}.{label}") for s in self.seeds])
 
     def policies(self, negatives: str) -> dict[str, Any]:
-        """Right answers of the head that is told the policy, by case and by whether the image is unsafe at all."""
+        """Right answers of the head that knows the policy, by case and by whether the image is unsafe at all."""
         tables = [self.table.table("policy_answers", f"s{s}.conditional-{negatives}") for s in self.seeds]
         rows = [r for table in tables for r in table.to_pylist()]
         found: dict[str, Any] = {}
@@ -154,7 +154,7 @@ class Figures:
     def left_out(self) -> dict[str, Any]:
         """The same of the separate heads from photos, where those of a category left out are not asked."""
         rows = [r for s in self.seeds for r in self.rows[s, REAL, REAL].values() if r["unsafe"]]
-        said = {
+        flagged_by_shift = {
             shift: [
                 max(m for k, m in enumerate(r["margins"]) if k != (r["category"] + shift) % len(self.names)) > 0
                 for r in rows
@@ -162,8 +162,8 @@ class Figures:
             for shift in (0, 1)
         }
         return {
-            "own-removed.unsafe": accuracy([not flagged for flagged in said[0]]).to_json(),
-            "other-removed.unsafe": accuracy(said[1]).to_json(),
+            "own-removed.unsafe": accuracy([not flagged for flagged in flagged_by_shift[0]]).to_json(),
+            "other-removed.unsafe": accuracy(flagged_by_shift[1]).to_json(),
         }
 
     def alarms(self) -> dict[str, Any]:

@@ -39,8 +39,8 @@ def score_harmless(context: Context, data: str, photos: int) -> None:
             with track(name, photos) as task:
                 for batch in stream(dataset, subset(dataset, photos, context.seed), view=VIEW, batch_size=16):
                     if isinstance(batch, Batch):
-                        look = ForwardPass(anatomy, torch.zeros(len(batch), 0), images=batch.images)
-                        scores += detector.score(look, {}).tolist()
+                        passed = ForwardPass(anatomy, torch.zeros(len(batch), 0), images=batch.images)
+                        scores += detector.score(passed, {}).tolist()
                         ids += batch.ids
                         task.advance(len(batch))
         except MissingExtra as error:

@@ -75,7 +75,7 @@ def sources(batch: Batch, style: Style, side: int) -> Moderated:
     """
     large = F.interpolate(batch.images, side, mode="bicubic", antialias=True).clamp(0, 1)
     made = {REAL: large, AI: {"poster": poster, "painted": painted}[style](large)}
-    images = {source: jpeg_compression(x, 75) for source, x in made.items()}  # no source can be told by its file
+    images = {source: jpeg_compression(x, 75) for source, x in made.items()}  # no source can be recognised by its file
     return Moderated(images, required(batch.labels), batch.ids)
 
 

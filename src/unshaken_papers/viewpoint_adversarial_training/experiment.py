@@ -113,19 +113,19 @@ def judge(
 ) -> None:
     """Views of unseen objects: natural, random, and of fresh attacks."""
     search = {"pairs": paper.pairs, "iterations": paper.iterations, "rate": paper.rate, "samples": paper.samples}
-    looks: list[ViewAttack] = [
+    attacks: list[ViewAttack] = [
         NaturalViews(samples=paper.samples),
         RandomViews(samples=paper.samples, region=region),
         GMVFool(components=paper.components, region=region, **search),
     ]
     if paper.every_attack or name in (BASE, VIAT):
-        looks.append(ViewFool(region=region, **search))
+        attacks.append(ViewFool(region=region, **search))
     front = torch.cat([objects.images(i, torch.tensor([FRONT])) for i in chosen])
     labels = torch.tensor([int(np.asarray(objects.labels)[i]) for i in chosen])
     ids = tuple(objects.ids[i] for i in chosen)
     place = dict(zip(ids, chosen, strict=True))
-    for look in looks:
+    for attack in attacks:
         context.evaluate(
-            f"{name}.{look.info.name}", look, net.model, Batch(front, labels, ids),
+            f"{name}.{attack.info.name}", attack, net.model, Batch(front, labels, ids),
             render=lambda i, views: objects.images(place[i], views),
         )  # fmt: skip

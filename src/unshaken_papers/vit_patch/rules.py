@@ -18,16 +18,16 @@ KINDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 CLOSE = 0.03
 GAIN, LOSS = 0.05, 0.03
 EVEN = 1.0
-"""Attention to a cell by which noise and patches are told apart, in units of an even share."""
+"""Attention to a cell by which noise and patches are separated, in units of an even share."""
 GAP = "vit_minus_cnn"
 
 
 def judge_seed(part: Mapping[str, Any]) -> list[Check]:
     """Accuracy, natural and adversarial patches, temperature and attention, of one seed."""
-    more, flat, look = part["clean"]["cnn_minus_vit"], part["smoothing"]["chosen"], part["attention"]["last_layer"]
+    more, flat, cell = part["clean"]["cnn_minus_vit"], part["smoothing"]["chosen"], part["attention"]["last_layer"]
     fooled, best = part["adversarial"][GAP]["1"], flat["temperature"]
     gain, words = negated(flat["fooled_minus_plain"]), "attention to the cell in even shares, intervals apart"
-    captured, ignored = unpaired(look["patch"], look["clean"]), unpaired(look["clean"], look["noise"])
+    captured, ignored = unpaired(cell["patch"], cell["clean"]), unpaired(cell["clean"], cell["noise"])
     corrupted = {kind: negated(part["natural"][kind]["24"][GAP]) for kind in ("mean", *KINDS)}
     return [
         decide("equal-accuracy", "clean accuracy, ViT minus CNN", negated(more), above=-CLOSE, opposed_below=-1),

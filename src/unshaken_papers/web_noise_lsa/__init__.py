@@ -88,9 +88,10 @@ class WebNoisePaper(Paper):
         """Whether small loss gives the line sets to learn from, and PLS anything to gain."""
         seeds = [part for _, part in seeds_in(measured)]
         flagged, every = (fmean(part["trusted"][k] for part in seeds) for k in ("of_flagged", "of_all"))
-        told, plain = (fmean(part["accuracy"][arm]["value"] for part in seeds) for arm in ("oracle", "ce"))
+        informed, plain = (fmean(part["accuracy"][arm]["value"] for part in seeds) for arm in ("oracle", "ce"))
         return (
             f"Of the images that small loss takes for wrong, from which the line learns, {flagged:.0%} are of no "
             f"class; of all images {every:.0%}. With all wrong images known the recipe reaches an accuracy of "
-            f"{told:.3f}, cross-entropy {plain:.3f}: where the first is not above, a better detector cannot show in it."
+            f"{informed:.3f}, cross-entropy {plain:.3f}: where the first is not above, a better detector cannot show "
+            "in it."
         )

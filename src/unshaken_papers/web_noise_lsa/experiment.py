@@ -97,7 +97,7 @@ def noisy_set(paper: WebNoisePaper, train: Split, test: Split, classes: list[int
         paper: the sizes.
         train: all training images.
         test: all test images.
-        classes: numbers of those that are to be told apart; they are numbered anew.
+        classes: numbers of those that are to be separated; they are numbered anew.
         seed: of the draws.
     """
     rng, place = np.random.default_rng(seed), {k: i for i, k in enumerate(classes)}
@@ -164,9 +164,9 @@ def detections(paper: WebNoisePaper, context: Context, data: NoisySet, model: Cl
     line = detect_linearly(features, small.flagged)
     known = np.zeros(len(losses), bool)
     known[np.random.default_rng(context.seed).permutation(len(losses))[: min(paper.known, len(losses) // 2)]] = True
-    told = detect_linearly(features, data.kinds != CLEAN, known)
+    with_labels = detect_linearly(features, data.kinds != CLEAN, known)
     columns = {"kind": data.kinds.tolist(), "small_loss": small.score, "loss": losses, "known": known}
-    for name, found in (("linear", line), ("linear_known", told)):
+    for name, found in (("linear", line), ("linear_known", with_labels)):
         columns[name] = np.zeros(len(losses)) if found is None else found.score  # nothing to separate: all alike
     context.write("detections", "scores", {"id": list(data.training.ids), **columns, "edges": edges(data.training)})
 

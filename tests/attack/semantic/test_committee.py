@@ -80,7 +80,7 @@ def test_without_oracles_everything_is_approved_of():
     assert len(empty) == 0
     assert empty.approves(IMAGES, ZEROS).tolist() == [True, True]
     one = Oracle(classifier(0.6, 0.4))
-    committee = Committee([one, one.beside(classifier(0.3, 0.7))], vote="majority")
+    committee = Committee([one, one.share_meter(classifier(0.3, 0.7))], vote="majority")
     assert len(committee) == 2
     assert committee.approves(IMAGES, ZEROS).tolist() == [False, False]
     assert one.meter.forwards == 4
@@ -91,7 +91,7 @@ def test_without_oracles_everything_is_approved_of():
 def test_the_gradient_is_that_of_the_mean_cross_entropy():
     nets = [classifier(0.6, 0.4, slope=2.0), classifier(0.3, 0.7, slope=-1.0)]
     first = Oracle(nets[0])
-    found = Committee([first, first.beside(nets[1])]).loss_gradient(IMAGES, ZEROS)
+    found = Committee([first, first.share_meter(nets[1])]).loss_gradient(IMAGES, ZEROS)
     x = IMAGES.clone().requires_grad_(True)
     loss = sum(nn.functional.cross_entropy(net(x), ZEROS, reduction="sum") for net in nets) / 2
     assert torch.allclose(found, torch.autograd.grad(loss, x)[0], atol=1e-6)

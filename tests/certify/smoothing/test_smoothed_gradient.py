@@ -51,8 +51,10 @@ def test_it_is_that_of_the_mixed_probability(case, varies):
     points, labels, noises = case
     p, q, share = net(4, 1), net(4, 2), Classifier(Share()).eval()
     counted = Oracle(p)
-    first, second = NoisyNetwork(counted, scale=2.0), NoisyNetwork(counted.beside(q), lambda x: 1 - x, sigma=0.3)
-    found = counted.ask(MixedGradient(points, labels, noises, first, second, counted.beside(share) if varies else 0.7))
+    first, second = NoisyNetwork(counted, scale=2.0), NoisyNetwork(counted.share_meter(q), lambda x: 1 - x, sigma=0.3)
+    found = counted.ask(
+        MixedGradient(points, labels, noises, first, second, counted.share_meter(share) if varies else 0.7)
+    )
 
     x = points.clone().requires_grad_(True)
     weight = share.net(x) if varies else torch.full((3, 1), 0.7)
@@ -71,7 +73,7 @@ def test_a_part_without_weight_has_no_say(case, share):
     nets = net(4, 1), net(4, 2)
     counted = Oracle(nets[0])
     found = counted.ask(
-        MixedGradient(points, labels, noises, NoisyNetwork(counted), NoisyNetwork(counted.beside(nets[1])), share)
+        MixedGradient(points, labels, noises, NoisyNetwork(counted), NoisyNetwork(counted.share_meter(nets[1])), share)
     )
     x = points.clone().requires_grad_(True)
     loss = nn.functional.cross_entropy(nets[int(share)](x), labels, reduction="sum")

@@ -44,7 +44,7 @@ def test_moments_of_nothing_say_so():
         Moments(2).mean()
     assert Moments(2).n == 0
     nothing = Reservoir(3)
-    assert (nothing.rows(), nothing.seen) == ({}, 0)
+    assert (nothing.rows(), nothing.offered) == ({}, 0)
 
 
 def test_who_is_kept_hangs_on_ids_alone():
@@ -62,7 +62,7 @@ def test_who_is_kept_hangs_on_ids_alone():
     one, two = fit_data(list(range(100)), 7), fit_data(list(range(99, -1, -1)), 40)
     assert one.rows()["value"].tolist() == two.rows()["value"].tolist()
     assert len(one.rows()["value"]) == 10
-    assert one.seen == 100
+    assert one.offered == 100
     assert (
         abs(float(fit_data(list(range(100)), 100).rows()["value"].mean()) - 49.5) < 30
     )  # no end of the order is favoured

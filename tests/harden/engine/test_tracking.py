@@ -153,18 +153,18 @@ def test_what_a_service_missed_is_told_in_order_once_it_is_back(tmp_path: Path) 
     sink, flags = Shaky(), dict[str, str]()
     tracker = Tracker(sink, RunDir(tmp_path), lambda: flags)
     tracker.begin("run", {})
-    tracker.told(record(0))
+    tracker.log_epoch(record(0))
     sink.down = True
     with pytest.warns(RuntimeWarning, match=r"no route to shaky://place; training goes on.*missed \(1 epochs\)"):
-        tracker.told(record(1))
+        tracker.log_epoch(record(1))
     sink.down, tracker.again = False, 0.0
     flags["robust-overfitting"] = "seen"
-    tracker.told(record(2, held_loss=float("nan")))
+    tracker.log_epoch(record(2, held_loss=float("nan")))
     assert sink.epochs == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": pytest.approx(1 / 3)})]
     assert sink.tags == {"flag.robust-overfitting": "seen"}
     text = (tmp_path / "tracking.json").read_text()
     assert json.loads(text) == {"shaky://place": {"run": "7", "epochs": 3}}
-    tracker.told(record(2))
+    tracker.log_epoch(record(2))
     assert len(sink.epochs) == 3
 
 
@@ -183,13 +183,13 @@ def test_a_slow_failure_is_not_tried_again_at_once(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(sink, "log_metrics", slow)
     with pytest.warns(RuntimeWarning, match="slow"):
-        tracker.told(record(0))
+        tracker.log_epoch(record(0))
     clock[0] = 32.9
-    tracker.told(record(1))
+    tracker.log_epoch(record(1))
     assert calls == [1]
     clock[0] = 33.1
     with pytest.warns(RuntimeWarning, match=r"missed \(3 epochs\)"):
-        tracker.told(record(2))
+        tracker.log_epoch(record(2))
     assert calls == [1, 1]
 
 

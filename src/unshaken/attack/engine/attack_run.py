@@ -136,12 +136,12 @@ class AttackRun:
         ids = tuple(self.batch.ids[i] for i in rows.tolist())
         rng = SampleRng.of(self.seed, phase.search.info.name, ids).to(rows.device).fold(phase.restart)
         problem, logits = self.problem(rows, phase, rng, radius), self.clean[rows].clone()
-        judge = self.oracle.beside(draws=phase.draws)
+        judge = self.oracle.share_meter(draws=phase.draws)
         early = early and phase.search.stops_at_success and judge.draws == 1 and phase.surrogate is None
         outcome = drive(
             ProblemSearch(phase.search, early=early),
             problem,
-            judge.beside(phase.surrogate, precision=phase.precision),
+            judge.share_meter(phase.surrogate, precision=phase.precision),
             rng,
             observe=partial(self._notice, phase.name, rows),
             confirmed=partial(logits.index_copy_, 0),

@@ -61,7 +61,7 @@ def transfer_end_points(
     radii = torch.full((len(batch),), eps, device=batch.images.device)
     rng = SampleRng.of(seed, "transferred", batch.ids).to(batch.images.device)
     with evaluating(surrogate):
-        counted = oracle.beside(surrogate)
+        counted = oracle.share_meter(surrogate)
         ball = Ball.of(batch.images, radii, norm)
         problem = Problem(ball, required(batch.labels), False, counted.exact(batch.images), surrogate.reject)
         search = PGD(steps=steps, step_size=2.5 / steps, loss="margin")

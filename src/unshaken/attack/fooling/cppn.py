@@ -298,7 +298,7 @@ class _Children:
         self._wire(rows, to, source, rng.uniform(-WEIGHT, WEIGHT, len(rows)))
 
     def delete_connection(self, on: NDArray[Any], rng: np.random.Generator) -> None:
-        """One connection goes."""
+        """Remove one connection, drawn at random."""
         self._cut(*chosen(self.wired & on[:, None, None], rng))
 
     def change_connection(self, on: NDArray[Any], rng: np.random.Generator) -> None:

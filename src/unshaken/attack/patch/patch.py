@@ -70,7 +70,7 @@ def highest_cells(importance: Tensor, *, side: int, cells: int, offset: int = 0)
         Bool `[N, 1, H, W]` with `cells * side**2` true pixels a sample.
 
     Raises:
-        ParameterError: not so many cells fit into the images.
+        ParameterError: more cells than fit into the images.
     """
     height, width = importance.shape[2:]
     shape = grid_shape(height, width, side=side, cells=cells, offset=offset)

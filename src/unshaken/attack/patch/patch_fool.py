@@ -120,7 +120,7 @@ class GradientWithOthers(Gradient):
                     with passes.method():
                         stopped = goal(self.points, logits.detach()).cpu()
                     if bool(stopped.all()):
-                        return self._said(logits, {}, stopped=stopped, cut=stopped)
+                        return self._detached_answer(logits, {}, stopped=stopped, cut=stopped)
                 with passes.method():
                     answer = Answer(logits=logits, features=features)
                     value, others = self.of(answer), _given(self.others)(answer)
@@ -130,7 +130,7 @@ class GradientWithOthers(Gradient):
             new = [gradient, torch.stack(slopes, 1), value.detach(), logits.detach()]
             sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
         gradient, others, value, logits = sums if passes.draws == 1 else [s / passes.draws for s in sums]
-        return self._said(logits, {}, value=value, gradient=gradient, slopes=others, stopped=stopped)
+        return self._detached_answer(logits, {}, value=value, gradient=gradient, slopes=others, stopped=stopped)
 
 
 def without_conflict(gradient: Tensor, other: Tensor) -> Tensor:

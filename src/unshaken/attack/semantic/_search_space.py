@@ -311,7 +311,7 @@ class OracleSpace:
     def __init__(self, tools: Tools, oracle: Oracle, vote: Vote, min_confidence: float) -> None:
         self.space, self.mask = tools.space, tools.mask
         self.committee, self.held_out = (
-            Committee([oracle.beside(m) for m in models], vote, min_confidence)
+            Committee([oracle.share_meter(m) for m in models], vote, min_confidence)
             for models in (tools.oracles, tools.held_out)
         )
 

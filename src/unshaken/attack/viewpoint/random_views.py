@@ -28,7 +28,7 @@ class UniformViews(ViewAttack):
         return ChosenViews(views, component, none, widen(none))
 
     def most_passes(self, classes: int) -> int:
-        """One pass a view."""
+        """One forward pass for each view, whatever the classes."""
         return self.samples
 
 

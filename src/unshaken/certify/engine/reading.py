@@ -186,7 +186,7 @@ class GraphReader:
         return argument
 
     def name(self, node: Node) -> str:
-        """As the user knows it."""
+        """Name of a node as it stands in the user's model."""
         text = str(node.target) if node.op == "call_module" else node.name
         return text.removeprefix("0.") or text
 

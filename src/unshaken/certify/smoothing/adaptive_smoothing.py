@@ -110,11 +110,11 @@ class SmoothedMixture(Certifier):
         """
         oracle, parts = context.oracle, self.parts(context.oracle)
         own, free = parts.robust is oracle.model, parts.accurate is oracle.model
-        answers = context.clean if free else oracle.beside(parts.accurate).exact(batch.images)
+        answers = context.clean if free else oracle.share_meter(parts.accurate).exact(batch.images)
         weights = torch.full((len(batch),), parts.least_alpha)
         if parts.weights is not None:
-            weights = oracle.beside(parts.weights).exact(batch.images)[:, 0].cpu()
-        counted = oracle if own else oracle.beside(parts.robust)
+            weights = oracle.share_meter(parts.weights).exact(batch.images)[:, 0].cpu()
+        counted = oracle if own else oracle.share_meter(parts.robust)
         tally = vote(
             counted, batch.images, batch.ids, sigma=self.sigma, n0=n0, n=n, seed=context.seed, method=stream,
             journal=journal,

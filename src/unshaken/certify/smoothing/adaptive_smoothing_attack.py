@@ -41,9 +41,9 @@ class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
     @override
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
         parts = self.parts(oracle)
-        accurate = NoisyNetwork(oracle.beside(parts.accurate), scale=parts.scale_accurate)
-        robust = NoisyNetwork(oracle.beside(parts.robust), sigma=self.sigma)
-        share = parts.least_alpha if parts.weights is None else oracle.beside(parts.weights)
+        accurate = NoisyNetwork(oracle.share_meter(parts.accurate), scale=parts.scale_accurate)
+        robust = NoisyNetwork(oracle.share_meter(parts.robust), sigma=self.sigma)
+        share = parts.least_alpha if parts.weights is None else oracle.share_meter(parts.weights)
         return lambda x, labels, noises: MixedGradient(x, labels, noises, accurate, robust, share)
 
     @override

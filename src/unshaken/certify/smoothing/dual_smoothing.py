@@ -87,7 +87,7 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
         right: Classifier | None = None,
     ) -> DualCertificate:
         left = self.votes(oracle, batch, "left", seed=seed, journal=journal)
-        counted = self.beyond(oracle) if right is None else oracle.beside(right)
+        counted = self.beyond(oracle) if right is None else oracle.share_meter(right)
         with evaluating(counted.model):
             return self.judge(left, self.votes(counted, batch, "right", seed=seed, journal=journal, left=left))
 

@@ -241,7 +241,7 @@ class TwoHalves(Certifier):
         Raises:
             ModelError: it is absent.
         """
-        return oracle.beside(second_model(self.right).to(oracle.device)) if self.right else oracle
+        return oracle.share_meter(second_model(self.right).to(oracle.device)) if self.right else oracle
 
     def poll(self, oracle: Oracle, batch: Batch, side: Side, *, stream: str, **how: Any) -> Tally:
         """The votes of a network on one side's sub-images, with noise on these pixels alone.

@@ -87,7 +87,7 @@ class GaussianSmoothing(Certifier):
 
     @property
     def name(self) -> str:
-        """Its name in the registry."""
+        """Name of the method in the registry."""
         return self.info.name
 
     def certify(self, oracle: Oracle, batch: Batch, *, seed: int = 0, journal: Journal | None = None) -> Certificate:

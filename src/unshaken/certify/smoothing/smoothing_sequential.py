@@ -22,7 +22,7 @@ _ROUNDING = 1e-12
 """Kept back of alpha for the rounding of float64 sums and transforms."""
 
 
-def boundaries(p: float, looks: Sequence[int], spent: Sequence[float]) -> NDArray[np.int64]:
+def boundaries(p: float, trials: Sequence[int], spent: Sequence[float]) -> NDArray[np.int64]:
     """At each look, the most failures with which "the share of successes is above p" is declared.
 
     The boundaries are the largest for which the probability, at a share of exactly p, that any look up to the i-th
@@ -31,7 +31,7 @@ def boundaries(p: float, looks: Sequence[int], spent: Sequence[float]) -> NDArra
 
     Args:
         p: the share, in (0, 1).
-        looks: numbers of trials, rising.
+        trials: numbers of trials, rising.
         spent: failure probability used up to and with each look, not falling.
 
     Returns:
@@ -42,18 +42,18 @@ def boundaries(p: float, looks: Sequence[int], spent: Sequence[float]) -> NDArra
     >>> boundaries(0.5, [5, 10, 20], [0.001, 0.001, 0.001]).tolist()
     [-1, 0, 1]
     """
-    return np.array(_boundaries(p, tuple(looks), tuple(spent)))
+    return np.array(_boundaries(p, tuple(trials), tuple(spent)))
 
 
 @cache
-def _boundaries(p: float, looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[int, ...]:
-    most = int(looks[-1] * (1 - p)) + 1  # with more failures than expected nothing is declared any more
+def _boundaries(p: float, trials: tuple[int, ...], spent: tuple[float, ...]) -> tuple[int, ...]:
+    most = int(trials[-1] * (1 - p)) + 1  # with more failures than expected nothing is declared any more
     alive, used, before = np.ones(1), 0.0, 0
     found = []
-    for look, allowed in zip(looks, spent, strict=True):
-        fresh = scipy.stats.binom.pmf(np.arange(min(look - before, most) + 1), look - before, 1 - p)
+    for trial_count, allowed in zip(trials, spent, strict=True):
+        fresh = scipy.stats.binom.pmf(np.arange(min(trial_count - before, most) + 1), trial_count - before, 1 - p)
         convolve = np.convolve if len(alive) * len(fresh) < 1 << 21 else scipy.signal.fftconvolve
-        alive, before = np.maximum(convolve(alive, fresh)[: most + 1], 0), look
+        alive, before = np.maximum(convolve(alive, fresh)[: most + 1], 0), trial_count
         within = np.flatnonzero(used + np.cumsum(alive) <= allowed - _ROUNDING)
         found.append(int(within[-1]) if len(within) else -1)
         used += float(alive[: found[-1] + 1].sum())
@@ -76,7 +76,7 @@ def look_times(n: int, step: int, growth: float = 1.05) -> list[int]:
 def chance_to_end_within(
     failures: NDArray[np.int64], trials: NDArray[np.int64], most: NDArray[np.int64], n: int
 ) -> NDArray[np.float64]:
-    """The chance that a sample with so many failures now has at most `most` of them after n trials.
+    """The chance that a sample with its failures so far has at most `most` of them after n trials.
 
     Its share of failures is taken as Beta(f + 1/2, t - f + 1/2), and what is to come as normal: good enough to decide
     whether to go on, which no certificate depends on.
@@ -113,10 +113,10 @@ class Ladder:
     """
 
     def __init__(self, shares: tuple[float, ...], n: int, alpha: float, give_up: float) -> None:
-        self.n, self.give_up, looks = n, give_up, look_times(n, ASK)
-        spent = (alpha * np.sqrt(np.array(looks) / n)).tolist()
-        self._number = {look: i for i, look in enumerate(looks)}
-        self._most = np.stack([boundaries(p, looks, spent) for p in shares])
+        self.n, self.give_up, trials = n, give_up, look_times(n, ASK)
+        spent = (alpha * np.sqrt(np.array(trials) / n)).tolist()
+        self._number = {trial_count: i for i, trial_count in enumerate(trials)}
+        self._most = np.stack([boundaries(p, trials, spent) for p in shares])
 
     def decide(self, tally: Tally) -> tuple[Tensor, Tensor]:
         """The steps passed by now, int64 `[N]`, and who is decided, bool `[N]`."""

@@ -144,7 +144,7 @@ class Poll:
         return state.tally
 
     def goal(self, state: Ballot) -> Goal | None:
-        """None: no vote ends it alone."""
+        """No goal, since no single vote ends the search."""
         return None
 
 

@@ -24,7 +24,7 @@ from unshaken.data.published.imagenet_c import key_of
 from unshaken.data.published.samples import SEVERITIES
 
 QUALITY = 85
-"""Of ImageNet-C's JPEG files."""
+"""JPEG quality of ImageNet-C's files."""
 _PART = ".part"
 
 

@@ -98,7 +98,7 @@ class Reservoir:
     """
 
     def __init__(self, size: int) -> None:
-        self.size, self.seen = size, 0
+        self.size, self.offered = size, 0
         self._keys: list[Tensor] = []
         self._rows: list[dict[str, Tensor]] = []
 
@@ -109,7 +109,7 @@ class Reservoir:
             rows: name to `[N, ...]`.
             rng: the samples' streams.
         """
-        self.seen += len(rng)
+        self.offered += len(rng)
         self._keys.append(rng.fold("reservoir").fresh(1)[:, 0])
         self._rows.append({k: v.detach() for k, v in rows.items()})
         if sum(len(k) for k in self._keys) > 2 * self.size:

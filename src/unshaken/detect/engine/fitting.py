@@ -236,10 +236,10 @@ class _Fitting:
         held = list(self._batches(tune))
         task.advance(sum(len(b) for b in held))
         rows = reservoir.rows()
-        if not reservoir.seen:
+        if not reservoir.offered:
             raise DataError(f"no sample of {self.dataset.options.spec!r} can be read: there is nothing to fit on")
         names = self.model.classes or self.dataset.classes
-        return FitData(self.anatomy, moments, rows, self._whole(held), reservoir.seen, tuple(names))
+        return FitData(self.anatomy, moments, rows, self._whole(held), reservoir.offered, tuple(names))
 
     def learn(self, label: str, method: Detector, fit_data: FitData) -> Bank:
         """What a detector makes of it."""

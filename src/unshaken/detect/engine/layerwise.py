@@ -100,7 +100,7 @@ def named_layers(anatomy: Anatomy, text: str) -> tuple[str, ...]:
         text: `penultimate`, `stages` (those of the anatomy and the penultimate one), or names with `+` between.
 
     Raises:
-        ModelError: the model has no such layers that can be told.
+        ModelError: the layers of this kind cannot be found in the model.
     """
     if text == "penultimate":
         return (anatomy.penultimate,)

@@ -67,7 +67,7 @@ def split_network(net: nn.Module, after: int, *, noise: float, seed: int = 0) ->
         seed: see `NoisyFeatures`.
 
     Raises:
-        ParameterError: there are no so many blocks.
+        ParameterError: more blocks are asked for than there are.
     """
     parts: Any = copy.deepcopy(net)
     blocks = list(parts.body)

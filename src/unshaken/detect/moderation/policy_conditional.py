@@ -1,4 +1,4 @@
-"""One head for all policies: it is told which categories count, so that the policy decides and not the image alone."""
+"""One head for all policies: an input names those that count, so that the policy decides and not the image alone."""
 
 from __future__ import annotations
 

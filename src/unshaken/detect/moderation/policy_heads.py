@@ -20,7 +20,7 @@ from unshaken.detect.moderation.moderation_policy import Policy, flagged_classes
 from unshaken.measure.detection.moderation import best_f1_threshold
 
 STEPS = 500
-"""Of L-BFGS at most."""
+"""Maximum number of steps of L-BFGS."""
 
 
 def category_margins(features: Tensor, weight: Tensor, bias: Tensor, thresholds: Tensor) -> Tensor:

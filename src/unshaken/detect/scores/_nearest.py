@@ -88,7 +88,7 @@ def nearest(queries: Tensor, bank: Rows, k: int) -> Tensor:
 BLOCK = 32
 """Rows that share a scale, and whose largest similarity is looked at first."""
 PIECE = 8192
-"""Rows that are worked on at once: so many that threads seldom wait for each other."""
+"""Rows that are worked on at once: enough that threads seldom wait for each other."""
 
 
 @functools.cache
@@ -190,7 +190,7 @@ def in_bytes(rows: Tensor, block: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 SAMPLE = 1024
 """Blocks of which the similarity of the k-th nearest is guessed at first."""
 EVERY = 4
-"""One piece of so many is searched first, and the guess raised by what it holds."""
+"""One piece in four is searched first, and the guess raised by what it holds."""
 USUAL = 3
 """Standard deviations of a product's error by which a guess stays below what the bytes say."""
 CHUNK = 512
@@ -322,7 +322,7 @@ class _Search:
 
 
 def search(queries: Tensor, bank: QuantisedBank, k: int) -> tuple[Tensor, Tensor]:
-    """Row of the bank that is the k-th nearest, where it can be told from bytes and a few float32 products.
+    """Row of the bank that is the k-th nearest, where it can be decided from bytes and a few float32 products.
 
     1. From a sample of blocks a similarity is guessed that more than k rows reach; the byte products of a share of the
        bank raise the guess, those of all of it once more.

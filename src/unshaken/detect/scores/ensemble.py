@@ -65,7 +65,7 @@ class Members(Query):
                     f"ensemble: member {spec!r} takes images of {model.input_size}, the model sees {size}: "
                     "name members of the same input size"
                 )
-            oracle = passes.beside(model) if isinstance(passes, Oracle) else None
+            oracle = passes.share_meter(model) if isinstance(passes, Oracle) else None
             logits = model(self.points).float() if oracle is None else oracle.forward(self.points)[0]
             if logits.shape[1] != self.classes:
                 raise ModelError(

@@ -70,7 +70,7 @@ class Fusion(Detector):
         return ((scores - bank["mean"]) / bank["deviation"]).sum(1)
 
     def _scores(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        """Of all parts, `[N, P]`."""
+        """Scores of all parts, `[N, P]`."""
         found = []
         for number, part in enumerate(self.parts):
             score = yield from follow(part.score(forward, _own(bank, number)))

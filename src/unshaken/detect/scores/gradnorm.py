@@ -1,4 +1,4 @@
-"""GradNorm: how strongly the model would learn from being told that it knows nothing."""
+"""GradNorm: how strongly the model would learn from a uniform target, which says that it knows nothing."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ class DCTWatermarkDetector(WatermarkDetector):
     """The share of the key's bits that are read off right; see `DCTWatermark`.
 
     An image of H x W pixels carries `2 floor(H / 8) floor(W / 8)` bits at most. An image without the mark has each bit
-    right by chance: `false_positive_rate` says how often so many are.
+    right by chance: `false_positive_rate` says how often as many are.
     """
 
     seed: NonNegativeInt = Field(0, description="seed of the key")

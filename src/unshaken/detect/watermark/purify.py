@@ -41,7 +41,7 @@ def add_noise(images: Tensor, strength: float, rng: SampleRng) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class NoiseThenDenoise:
-    """Noise, then one pass of a denoiser that is told the deviation.
+    """Noise, then one pass of a denoiser that knows the deviation.
 
     Args:
         model: the denoiser.

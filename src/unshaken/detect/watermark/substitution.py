@@ -24,7 +24,7 @@ from unshaken.core.rng import SampleRng
 CLEAN, MARKED = 0, 1
 """Classes of a substitute."""
 HELD = 5
-"""One in so many images is held out to measure the substitute."""
+"""One image in five is held out to measure the substitute."""
 Mode = Literal["image", "universal"]
 
 

@@ -168,7 +168,7 @@ def random_key(n: int, seed: int) -> Tensor:
 
 
 def false_positive_rate(n: int, matched: int) -> float:
-    """The probability that at least so many bits of a random key are right by chance.
+    """The probability that at least `matched` bits of a random key are right by chance.
 
     Args:
         n: bits of the key.

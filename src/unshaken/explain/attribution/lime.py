@@ -28,7 +28,7 @@ def segments_of(images: Tensor, kind: Segmentation, count: int, compactness: flo
     Args:
         images: `[N, C, H, W]` in [0, 1].
         kind: see `Segmentation`.
-        count: of segments; about so many come out.
+        count: number of segments, met approximately.
         compactness: of SLIC: how much nearness counts beside likeness of colour.
         sigma: of SLIC: deviation of a blur before, in pixels.
 

@@ -95,7 +95,7 @@ class Attribution(Parameters, ABC, Generic[S]):
     group: ClassVar[str] = "attribution"
     needs: ClassVar[frozenset[str]] = frozenset({"gradient"})
     repeated: ClassVar[bool] = False
-    """Whether it takes so many passes of each image that a quicker copy of the model pays; see `search_copy`."""
+    """Whether its passes for each image are enough to make a quicker copy of the model pay; see `search_copy`."""
 
     remarks: ClassVar[tuple[str, ...]] = ()
     """Sentences that a reader of its maps must know; a report shows them."""

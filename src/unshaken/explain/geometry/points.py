@@ -129,7 +129,7 @@ class GeometryRows:
     def fail(
         self, quantity: str, error: str, *, model: str | None = None, layer: str = "", depth: float | None = None
     ) -> None:
-        """A quantity that cannot be told, with the reason."""
+        """A quantity that cannot be computed, with the reason."""
         place = {"model": model, "layer": layer, "depth": depth, "quantity": quantity}
         self.rows.append({**place, "value": None, "low": None, "high": None, "n": None, "error": error})
 

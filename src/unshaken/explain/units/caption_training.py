@@ -40,7 +40,7 @@ class CaptionSettings:
         dropout: in both.
         penalty: weight of the attention's penalty.
         held_out: share of the units on which the best epoch is chosen; 0 to keep the last one.
-        patience: the captioner is tried on them after every so many epochs.
+        patience: the captioner is tried on them whenever this number of epochs has passed.
         length: words of a description at most.
     """
 

@@ -184,7 +184,7 @@ def summary(
 
 
 def exemplar_remarks(found: Sequence[Exemplars]) -> tuple[str, ...]:
-    """Say how exact thresholds are, where they are not, and of which units nothing can be said.
+    """Say how exact thresholds are, where they are not, and for which units no statement is possible.
 
     Args:
         found: the exemplars of each layer.

@@ -113,7 +113,7 @@ class CrossMaxNet(nn.Module):
         self.net, self.rule = net, rule
 
     def predictors(self, images: Tensor) -> Tensor:
-        """See `Predictors`."""
+        """Logits of each predictor of the wrapped network."""
         logits: Tensor = self.net.predictors(images)  # type: ignore[operator]
         return logits
 

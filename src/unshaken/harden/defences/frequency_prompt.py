@@ -35,7 +35,7 @@ from unshaken.harden.engine.defence import Defence, GuardedModel
 __all__ = ["FrequencyPrompt", "PromptedClassifier", "Prompts", "guarded", "k_means", "selection_features"]
 
 ITERATIONS = 50
-"""Of k-means."""
+"""Iterations of k-means."""
 PIECE = 500
 
 

@@ -175,7 +175,7 @@ class FrontEnd(nn.Module):
 
 
 def widened(model: Classifier, copies: int) -> Classifier:
-    """A copy of a model whose first convolution takes so many images stacked, each with the old weights' share.
+    """A copy of a model whose first convolution takes `copies` images stacked, each with the old weights' share.
 
     Shown the same image in all copies, it answers as before.
 

@@ -170,7 +170,7 @@ class Stepping:
         self.progress = Progress()
         self.live = model
         self.renew: Callable[[], object] = lambda: None
-        self.told: Callable[[dict[str, float]], object] = lambda record: None
+        self.after_epoch: Callable[[dict[str, float]], object] = lambda record: None
 
     def _begin(self) -> None:
         training, device = self.training, self._device

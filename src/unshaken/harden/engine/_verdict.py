@@ -18,7 +18,7 @@ from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.paired import compare, paired_difference
 
 declare_table("looks", "id string, condition string, method string, eps double, norm string, looks int32, right int32")
-"""One row an image: in how many of so many passes a random guard was right."""
+"""One row an image: the passes of a random guard, and in how many it was right."""
 
 
 def _none() -> Tensor:

@@ -81,7 +81,7 @@ def fit(
     samples = Samples.of(images, labels, classes)
     loop = Loop(model, samples, recipes, training or Training(), keep=keep)
     if after_epoch is not None:
-        loop.told = lambda record: after_epoch(loop.live)
+        loop.after_epoch = lambda record: after_epoch(loop.live)
     progress = loop.train()
     last = loop.kept()
     return FitResult(moved(last, stored["model"]).eval(), last.eval(), progress, loop.memory)

@@ -107,7 +107,7 @@ class Loop(Stepping):
         progress.epoch = training.epochs if stopped else progress.epoch + 1
         progress.batch, progress.losses, progress.sums = 0, (0.0, 0), {}
         self._save()
-        self.told(record)
+        self.after_epoch(record)
 
     def _batches(self, use: str) -> Iterator[Labelled]:
         """The rest of this process's batches of the epoch, in an order of its own for each use."""

@@ -184,12 +184,12 @@ class FirstTry:
     Args:
         arch: an architecture of this package that it works on.
         parameters: where there is no default.
-        beside: `NAME[:k=v,...]` of recipes without which it makes no sense, to stand after it.
+        companions: `NAME[:k=v,...]` of recipes without which it makes no sense, to stand after it.
     """
 
     arch: str = "small-cnn"
     parameters: Mapping[str, object] = field(default_factory=dict)
-    beside: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
 
 
 class Recipe(Parameters, ABC):

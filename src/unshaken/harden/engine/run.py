@@ -145,7 +145,7 @@ def train_run(
         _opened(run, config, resume=resume)
         loop.renew = lock.renew
         with tracked(sink, run, config, recipes, lambda: loop.progress.flags) as tracker:
-            loop.told = tracker.told
+            loop.after_epoch = tracker.log_epoch
             progress = loop.train(resume=resume)
             processes.end()
             config.result = result_of(loop, progress)

@@ -44,7 +44,7 @@ class Tracker(RunTracker):
         super().begin(name, parameters)
         if self.sink is not None and self.run.exists("curves.parquet"):
             for record in pq.read_table(io.BytesIO(self.run.read("curves.parquet"))).to_pylist():
-                self.told({k: v for k, v in record.items() if v is not None})
+                self.log_epoch({k: v for k, v in record.items() if v is not None})
 
     @override
     def consequence(self) -> str:
@@ -53,7 +53,7 @@ class Tracker(RunTracker):
             "same command with --resume"
         )
 
-    def told(self, record: dict[str, float]) -> None:
+    def log_epoch(self, record: dict[str, float]) -> None:
         """Log an epoch, once.
 
         Args:
@@ -109,7 +109,7 @@ def tracked(
     """Track a training run for as long as the context lasts.
 
     Args:
-        sink: who is told; None for nobody.
+        sink: the service that is informed; None for none.
         run: the run directory, whose name is the run's name there.
         config: what decides the run.
         recipes: as parsed.
@@ -132,7 +132,7 @@ def tracked(
 
 
 def parameters_of(config: HardenConfig, recipes: Sequence[Recipe]) -> dict[str, str]:
-    """What is told of a run once: model, data, recipes with all their parameters, and the options of the loop."""
+    """Parameters that are logged once for a run: model, data, recipes with theirs, and the options of the loop."""
     found = {
         "model": config.model,
         "data": config.data,

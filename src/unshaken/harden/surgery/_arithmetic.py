@@ -254,7 +254,7 @@ def quantised(values: Tensor, levels: int, kind: Quantiser = "linear") -> Tensor
         The same shape.
 
     Raises:
-        ParameterError: so many levels are not possible.
+        ParameterError: the number of levels is not possible.
 
     >>> [round(v, 4) for v in quantised(torch.tensor([-1.0, -0.42, 0.1, 0.35, 1.0]), 4).tolist()]
     [-1.0, -0.3333, 0.3333, 0.3333, 1.0]
@@ -292,7 +292,7 @@ def dequantise(codes: Tensor, low: float, high: float, levels: int, kind: Quanti
 
 
 def check_levels(levels: int, kind: str) -> None:
-    """Raise a `ParameterError` where a quantiser cannot have so many levels."""
+    """Raise a `ParameterError` where a quantiser cannot have this number of levels."""
     if kind not in get_args(Quantiser):
         raise ParameterError(f"quantiser {kind!r} is not one of {', '.join(get_args(Quantiser))}")
     least = 4 if kind == "log" else 2

@@ -60,7 +60,7 @@ def extract(
         standard: fine-tuned on clean images.
         robust: fine-tuned in the same way on changed images.
         out: the signature, a safetensors file.
-        layers: patch only so many layers from the input on; None for all but the classifier.
+        layers: number of layers to patch from the input on; None for all but the classifier.
         arch: architecture of the weights, as in `weights:FILE?arch=NAME`; None to read it beside a run's weights.
         projection: see `Signature.extract`.
         corruption: what the robust weights learned from, in words.

@@ -96,14 +96,14 @@ class Signature:
             robust: fine-tuned on changed images, in the same way.
             layers: parameter keys of each layer of the body in order, as from `body_of`.
             classifier: keys of the classifier; its shape may differ, and it is ignored.
-            first: patch only so many layers from the input on; None for all.
+            first: number of layers to patch from the input on; None for all.
             projection: `tensor` for each tensor by itself, `whole` for one vector of all, `none` for the plain
                 difference `robust - standard`.
             corruption: what the robust weights learned from.
 
         Raises:
             ModelError: the weights do not fit each other, or a key is absent.
-            ParameterError: there are not so many layers.
+            ParameterError: there are fewer layers.
         """
         same_body({"pretrained": pretrained, "standard": standard, "robust": robust}, classifier)
         chosen = _first(layers, first)
@@ -142,10 +142,10 @@ class Signature:
         return replace(self, tensors={k: factor * v for k, v in self.tensors.items()})
 
     def first(self, layers: int) -> Signature:
-        """The part for the first so many of its layers.
+        """The part for the first `layers` of its layers.
 
         Raises:
-            ParameterError: it has not so many.
+            ParameterError: it has fewer.
         """
         chosen = _first(self.meta.layers, layers)
         keys = {k for layer in chosen for k in layer}
@@ -153,7 +153,7 @@ class Signature:
         return replace(self, tensors={k: v for k, v in self.tensors.items() if k in keys}, meta=meta)
 
     def quantised(self, levels: int, quantiser: Quantiser = "linear") -> Signature:
-        """Each tensor on so many levels; see `unshaken.harden.surgery.surgery.quantised`."""
+        """Each tensor on `levels` levels; see `unshaken.harden.surgery.surgery.quantised`."""
         check_levels(levels, quantiser)
         meta = self.meta.model_copy(update={"quantiser": quantiser, "levels": levels})
         tensors = {}

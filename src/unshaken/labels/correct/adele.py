@@ -1,4 +1,4 @@
-"""Masks corrected by confident predictions once the early learning of a class has ended, told from a curve (ADELE).
+"""Masks corrected by confident predictions once the early learning of a class has ended, found from a curve (ADELE).
 
 A network first learns what most labels say of a class, fast, and then the wrong ones, slowly. The curve of the class's
 intersection over union in training is fitted by `f(x) = a (1 - exp(-x^b / c))`; early learning has ended where its
@@ -115,7 +115,7 @@ def start_of_correction(
     skip: bool = True,
     learned: float | None = LEARNED,
 ) -> int | None:
-    """The epoch after which labels of a class may be corrected, `t_c`, counted from 0; None where it cannot be told.
+    """The epoch after which labels of a class may be corrected, `t_c`, counted from 0; None where it cannot be found.
 
     `t_c = 1 + #{e in 1..E-1: R(e) <= r}`, after leading epochs without learning were left out; these are added again.
 
@@ -139,7 +139,7 @@ def start_of_correction(
 
 
 def has_started(start: int | None, finished: int) -> bool:
-    """Whether a class is corrected after so many finished epochs: `finished - 1 >= t_c`.
+    """Whether a class is corrected after `finished` finished epochs: `finished - 1 >= t_c`.
 
     Args:
         start: `t_c`; None where it is not known.

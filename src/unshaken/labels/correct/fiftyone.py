@@ -21,7 +21,7 @@ from unshaken.labels.review.verdict import Answer, AnswerKind
 
 
 def to_fiftyone(outcome: Outcome) -> dict[str, Any]:
-    """The content of `labels.json`: sample to its label, with what people said as attributes.
+    """The content of `labels.json`: sample to its label, with people's verdicts as attributes.
 
     Args:
         outcome: of a review.

@@ -78,7 +78,7 @@ def from_label_studio(path: Path, classes: tuple[str, ...]) -> list[ForeignVerdi
 
 
 class Annotation(BaseModel):
-    """What one person said of a task.
+    """One person's verdict on a task.
 
     Args:
         completed_by: the person: a number, or a record with an address.

@@ -135,7 +135,7 @@ UNDECIDED = "not decided yet"
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """What people said of some labels, and what became of these.
+    """People's verdicts on some labels, and the outcome of these labels.
 
     Args:
         answer: such as `another class` or `people cannot tell`.

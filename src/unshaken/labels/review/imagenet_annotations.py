@@ -70,7 +70,7 @@ class Annotations:
 
     Args:
         files: names.
-        labels: what reviewers said.
+        labels: the reviewers' labels.
         in_imagenet_m: whether each is one of ImageNet-M, bool `[N]`.
     """
 

@@ -144,7 +144,7 @@ def check_resamples(resamples: int) -> None:
 
 
 def rows_at_once(levels: int) -> int:
-    """Resamples that fit in one block, at so many counts each."""
+    """Resamples that fit in one block, at `levels` counts each."""
     return max(1, _BLOCK // levels)
 
 

@@ -33,7 +33,7 @@ Harmonic = Callable[[Numbers], Numbers]  # a count's harmonic number
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RiskCoverage:
-    """The risk-coverage curve at every threshold that can be told apart.
+    """The risk-coverage curve at every distinct threshold.
 
     Args:
         thresholds: `[K]`, the distinct scores in ascending order; samples with a score of at most this are answered.

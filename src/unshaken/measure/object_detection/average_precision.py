@@ -127,7 +127,7 @@ def _envelope(precision: Numbers) -> Numbers:
 def _steps(recall: Numbers) -> Numbers:
     """How many of `RECALLS` are reached at each hit, `[R, hits]`; none before the first hit."""
     levels, last = RECALLS.astype(recall.dtype), len(RECALLS) - 1
-    k = np.minimum((recall * last).astype(np.int32), last - 1)  # up to rounding, which the next lines mend
+    k = np.minimum((recall * last).astype(np.int32), last - 1)  # up to rounding, which the next lines correct
     k += levels[k + 1] <= recall
     k -= levels[k] > recall
     return np.where(recall > 0, k + 1, 0)

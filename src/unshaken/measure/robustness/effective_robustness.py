@@ -173,7 +173,7 @@ def _lines(x: Numbers, y: Numbers, fit: Fit) -> tuple[Numbers, Numbers]:
 
 
 EPSILON = 1.35
-"""Residuals beyond so many scales count by their size and not their square: 95 % efficiency for normal errors."""
+"""Residuals beyond this number of scales count by size and not by square: 95 % efficiency for normal errors."""
 _ROUNDS, _SCALES = 400, 10
 _SAME = 1e-10
 

@@ -31,7 +31,7 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         ParameterError: no such architecture or tag, no file of classes, or a template without `{}`.
         ModelError: the weights are absent, damaged, or do not fit.
     """
-    _parts_of(spec)  # a SPEC without weights is told before its options
+    _parts_of(spec)  # a SPEC without weights is reported before its options
     classes, templates = _texts(spec)
     return _dual_encoder(spec, download).classifier(classes, templates)
 

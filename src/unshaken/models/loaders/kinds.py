@@ -65,7 +65,7 @@ class Kind:
         """Refuse an option that neither this kind nor every kind has.
 
         Raises:
-            ParameterError: there is one; near names are told.
+            ParameterError: there is one; the message gives near names.
         """
         known = (*self.options, *COMMON_OPTIONS)
         for option in spec.options:
@@ -119,7 +119,7 @@ def find_kind(name: str) -> Kind:
     """The kind of a name.
 
     Raises:
-        ParameterError: there is none; near names are told.
+        ParameterError: there is none; the message gives near names.
     """
     for source in sources_of("models", "model_kind"):
         if source.name == name:

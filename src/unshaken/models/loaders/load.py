@@ -39,7 +39,7 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
 
     Raises:
         ParameterError: the SPEC has an unknown kind or option, or a value that is not allowed.
-        ModelError: the model is absent, damaged, unsafe to read, or not what was said.
+        ModelError: the model is absent, damaged, unsafe to read, or not of the kind that was named.
         MissingExtra: the kind needs a package that is absent.
 
     >>> load_model("demo").classes[:2]

@@ -30,7 +30,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:
-    """Read a state dict from a safetensors file or a PyTorch checkpoint, told apart by content.
+    """Read a state dict from a safetensors file or a PyTorch checkpoint, distinguished by content.
 
     A checkpoint that keeps its weights under `state_dict`, `model_state_dict` or `model` is opened there; a prefix
     `module.` or `_orig_mod.` that every key bears (`DataParallel`, `torch.compile`) is taken off.

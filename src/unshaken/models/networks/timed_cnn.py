@@ -1,4 +1,4 @@
-"""A small convolutional network that is told how noisy its input is."""
+"""A small convolutional network whose second input is how noisy the image is."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Choice(Protocol):
 
     @property
     def text(self) -> str:
-        """As written."""
+        """The gate as its user wrote it."""
 
     @property
     def name(self) -> str:

@@ -152,7 +152,7 @@ def _samples(source: Source) -> list[Block]:
             exhibits.append(Exhibit(tuple(pictures), tuple(_lines(answers, record["classes"]))))
         small = max(clean[shown[0]].shape[1:]) < SIDE
         note = f"{len(shown):,} of {record['samples']:,} samples"
-        found.append(Details(change, (Gallery(tuple(exhibits), small, beside=True),), note, change == worst))
+        found.append(Details(change, (Gallery(tuple(exhibits), small, lines_at_side=True),), note, change == worst))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Tiles
 from unshaken.report.cells import metric
-from unshaken.report.compare import Comparisons, RunComparison, beside, compare_frames
+from unshaken.report.compare import Comparisons, RunComparison, companion_runs, compare_frames
 from unshaken.report.effective import robustness_blocks
 from unshaken.report.figures.outcomes import consistent_under, right_under
 from unshaken.report.pages.page_kind import compose
@@ -107,7 +107,7 @@ def read_others(summary: Summary) -> list[Other]:
     run, baseline = summary.source.run, summary.source.baseline
     others = [] if baseline is None else [_read_other(run, summary, baseline, summary.comparison)]
     known = {str(baseline)}
-    for place in beside(run, summary.config):
+    for place in companion_runs(run, summary.config):
         if str(place) not in known:
             known.add(str(place))
             others.append(_read_other(run, summary, place, None))

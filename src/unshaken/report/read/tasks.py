@@ -62,7 +62,7 @@ def match_scenes(scenes: Mapping[str, Scene], classes: int) -> Matches:
 
 
 def count_classes(scenes: Mapping[str, Scene]) -> int:
-    """One more than the largest class that is said or there."""
+    """One more than the largest class that is predicted or true."""
     parts = [part.classes for scene in scenes.values() for part in (scene.found, scene.objects)]
     return 1 + max((int(part.max()) for part in parts if len(part)), default=0)
 

@@ -113,7 +113,7 @@ def read_training(run: RunDir) -> TrainingRun:
 
 
 def _under_way(place: str, config: HardenConfig, curves: tuple[Record, ...]) -> TrainingRun:
-    """What can be said of a run that has no result yet: the best so far, by the rule of the loop."""
+    """The state of a run that has no result yet: the best so far, by the rule of the loop."""
     recipes = [recipe for text in config.recipes if (recipe := recipe_of(text)) is not None]
     threats = [{"norm": r.threat.norm, "eps": r.threat.eps} for r in recipes if r.threat is not None]
     by_rule, threat = config.training.get("select", "auto"), threats[0] if threats else None

@@ -1,4 +1,4 @@
-"""What a run makes of methods: their conditions and rows. One file a room; a method knows nothing of it.
+"""Conditions and rows that a run makes of methods. One file a room; a method knows nothing of it.
 
 `conditions_of` and `rows_of` are generic functions: the file of a room (`attack.py` for methods of the room `attack`)
 registers what to do for the room's base classes, and is imported when the first method of the room is met.
@@ -24,7 +24,7 @@ from unshaken.tasks.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What a line of a plan asks of its method.
+    """One line of a plan, as its method reads it.
 
     Args:
         label: the method's name, made unique within the plan.
@@ -73,7 +73,7 @@ def rows_of(method: Any, batch: Batch, conditions: Sequence[Condition], context:
 
 
 def task_rows(context: Context, condition: Condition, batch: Batch, outputs: Tensor, **columns: Any) -> list[Part]:
-    """What the run's task makes of a model's outputs: a part of `outcomes`, and parts of other tables.
+    """Rows that the run's task makes of a model's outputs: a part of `outcomes`, and parts of other tables.
 
     Args:
         context: of the run; outside one the task is classification.

@@ -94,7 +94,7 @@ def _phase_rows(condition: Condition, one: AttackResult) -> Part:
 
 @rows_of.register(TaskAttack)
 def _(method: TaskAttack[Any], batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-    """What the model's task makes of its outputs for the attacked images."""
+    """Rows that the model's task makes of its outputs for the attacked images."""
     found = method.attack(
         context.oracle,
         batch,

@@ -19,7 +19,7 @@ from unshaken.run.adapters import Line, conditions_of, rows_of
 
 @conditions_of.register
 def _(method: Screening, line: Line) -> list[Condition]:
-    """One a detector."""
+    """One condition for each detector."""
     if line.severities or line.eps:
         raise ParameterError(f"{line.label}: detectors have no severities and no eps: omit them")
     return [Condition(one, "screening") for one in method.labels]
@@ -55,7 +55,7 @@ def _(method: Screening, batch: Batch, conditions: Sequence[Condition], context:
 
 @conditions_of.register
 def _(method: Evasion, line: Line) -> list[Condition]:
-    """Two a detector and budget."""
+    """Two conditions for each detector and budget."""
     if line.severities or not line.eps:
         raise ParameterError(f"{line.label}: give budgets eps, such as [8/255], and no severities")
     if line.norm not in (known := search_of(method.attack).norms):

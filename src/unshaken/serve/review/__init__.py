@@ -1,1 +1,1 @@
-"""The store of reviews: what people said of labels, in SQLite or PostgreSQL, appended and never overwritten."""
+"""The store of reviews: people's verdicts on labels, in SQLite or PostgreSQL, appended and never overwritten."""

@@ -35,7 +35,7 @@ def page_of(
         filters: which items.
         after: `next` of the page before.
         limit: most items.
-        other: number of the reader whom the filters name.
+        other: number of the reader that the filters name.
     """
     i = t.item.c
     where: list[Any] = [i.review == key]

@@ -97,7 +97,7 @@ class ReviewStore(Versions):
             return [as_review(row) for row in connection.execute(sa.select(t.review).order_by(t.review.c.id))]
 
     def review(self, name: str) -> Review:
-        """One review."""
+        """Find a review by its name."""
         with self._database.reading() as connection:
             return find_review(connection, name)[1]
 

@@ -152,7 +152,7 @@ def _from_tensors(data: bytes, limits: Limits) -> Body:
     images = tensors.get("images")
     if images is None or images.ndim != 4 or images.dtype not in (torch.float32, torch.uint8):
         raise HTTPException(400, "The tensor 'images', float32 or uint8 [N, C, H, W], is missing.")
-    _check_number(len(images), limits)  # before names are made: a tensor of no bytes may be said to hold any number
+    _check_number(len(images), limits)  # before names are made: a tensor of no bytes may claim to hold any number
     if not isinstance(names, list) or (names and len(names) != len(images)):
         raise HTTPException(400, "The metadata 'ids' must be a list in JSON with one text for each image.")
     return Body(_ids(names) if names else _places(len(images)), tensors=images)

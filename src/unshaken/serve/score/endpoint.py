@@ -125,7 +125,7 @@ def metrics(service: Service, caller: Caller) -> Response:
 
 @router.get("/v1/openapi.json", include_in_schema=False)
 def description(caller: Caller) -> Response:
-    """This description."""
+    """Serve the OpenAPI description of the service."""
     return JSONResponse(openapi.document([*counted.routes, *router.routes]))
 
 

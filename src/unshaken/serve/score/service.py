@@ -143,7 +143,7 @@ class ScoreService:
 
 
 def now() -> float:
-    """Seconds of the clock that deadlines are told by."""
+    """Seconds of the clock that deadlines are measured by."""
     return time.monotonic()
 
 

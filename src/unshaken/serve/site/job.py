@@ -94,7 +94,7 @@ class Job:
         return "\n".join(printable(line) for line in text.splitlines())
 
     def progress(self) -> float | None:
-        """Share of the run that is finished, in [0, 1]; None where it cannot be said yet."""
+        """Share of the run that is finished, in [0, 1]; None where it is not known yet."""
         if self.state is JobState.DONE:
             return 1.0
         run = RunDir(self.out)
@@ -107,7 +107,7 @@ class Job:
         except UnshakenError:
             return None
 
-    def look(self, server: bytes) -> None:
+    def update_state(self, server: bytes) -> None:
         """Find out what became of a job of another server, which may have ended without a word.
 
         Args:

@@ -90,7 +90,7 @@ def _job(row: Any) -> Job:
         row.id, row.title, tuple(json.loads(row.arguments)), row.reader, row.out, JobState(row.state), row.code,
         row.started, row.ended, here=False,
     )  # fmt: skip
-    job.look(row.server.encode())
+    job.update_state(row.server.encode())
     return job
 
 

@@ -46,7 +46,7 @@ def cell_masks(rng: SampleRng, height: int, width: int, *, side: int, cells: int
         Bool `[N, 1, H, W]` with `cells * side**2` true pixels a sample.
 
     Raises:
-        ParameterError: not so many cells fit into the images.
+        ParameterError: more cells than fit into the images.
     """
     shape = grid_shape(height, width, side=side, cells=cells, offset=offset)
     place = rng.fold("cells").fresh(shape[0] * shape[1]).argsort(dim=1, stable=True).argsort(dim=1)
@@ -64,7 +64,7 @@ def grid_shape(height: int, width: int, *, side: int, cells: int, offset: int = 
         offset: pixels that the grid is moved down and to the right.
 
     Raises:
-        ParameterError: not so many cells fit into the images.
+        ParameterError: more cells than fit into the images.
     """
     down, across = max(0, height - offset) // side, max(0, width - offset) // side
     if cells > down * across:

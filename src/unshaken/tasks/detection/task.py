@@ -42,7 +42,7 @@ OBJECTS = declare_table(
 photo's place of the view's left upper corner.
 """
 SURE = 0.5
-"""Score from which a detection counts as said, in the figures of single images."""
+"""Score from which a detection counts as made, in the figures of single images."""
 Array = NDArray[np.float64]
 
 

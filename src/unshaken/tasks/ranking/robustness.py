@@ -363,14 +363,14 @@ class _Tasks:
             seconds = 0.0
             for kind in sorted(set(collection.types.values())):
                 part = collection.select(q for q, t in collection.types.items() if t == kind)
-                ranked = rank_queries(index(self._without(kind, seen=condition == "type-seen")), part)
+                ranked = rank_queries(index(self._without(kind, all_types=condition == "type-seen")), part)
                 rankings, seconds = {**rankings, **ranked.rankings}, seconds + ranked.seconds
             whole = RankedQueries(ranked.index, ranked.ids, ranked.ties, ranked.scores, rankings, seconds)
             change = condition.removeprefix("type-")
             text = [collection.types[q] for q in collection.queries]
             yield self._part(name, condition, "query-type", collection, whole, change=change, text=text)
 
-    def _without(self, kind: str, *, seen: bool) -> Collection | None:
+    def _without(self, kind: str, *, all_types: bool) -> Collection | None:
         """The training queries without a type, or as many of all types."""
         training = self.test.training
         if training is None:
@@ -378,7 +378,7 @@ class _Tasks:
         others = [q for q, t in training.types.items() if t != kind]
         if not others:
             raise ParameterError(f"no training query has another type than {kind!r}; give the training queries types")
-        if not seen:
+        if not all_types:
             return training.select(others)
         drawn = SampleRng.of(self.seed, "queries of all types", list(training.queries)).fresh(1)[:, 0]
         ids = list(training.queries)

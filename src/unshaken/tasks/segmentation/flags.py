@@ -38,19 +38,19 @@ def check_masks(batch: Batch, outputs: Tensor) -> list[Flag]:
     """
     labels, predicted = required(batch.labels), predict(outputs.movedim(1, -1))
     known = labels != IGNORED
-    said, wanted = predicted[known], labels[known]
+    answers, wanted = predicted[known], labels[known]
     flags = []
-    if bool((said == NO_CLASS).any()):
-        share = float(widen(said == NO_CLASS).mean())
+    if bool((answers == NO_CLASS).any()):
+        share = float(widen(answers == NO_CLASS).mean())
         flags.append(NO_PIXEL_CLASS.flag(f"{share:.1%} of the labelled pixels of the first {len(batch)} images"))
     if len(torch.unique(wanted)) < 2:
         return flags
-    if len(torch.unique(said)) == 1:
-        flags.append(ONE_CLASS.flag(f"class {int(said[0])} at every pixel of the first {len(batch)} images"))
+    if len(torch.unique(answers)) == 1:
+        flags.append(ONE_CLASS.flag(f"class {int(answers[0])} at every pixel of the first {len(batch)} images"))
         return flags
-    right = float(widen(said == wanted).mean())
+    right = float(widen(answers == wanted).mean())
     largest = wanted.bincount().argmax()
-    own = said[(wanted == largest) & (said >= 0)]
+    own = answers[(wanted == largest) & (answers >= 0)]
     most = int(own.bincount().argmax()) if len(own) else NO_CLASS
     if right < 0.1 and most not in (int(largest), NO_CLASS):
         text = f"{right:.1%} of the pixels are right; most pixels of class {int(largest)} are given class {most}"

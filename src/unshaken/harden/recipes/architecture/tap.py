@@ -22,7 +22,7 @@ from unshaken.models.networks.attention import attention_layers
 NORMS = ("norm1", "ln_1")
 """What blocks call the norm before attention: this package's and timm's, torchvision's."""
 DENSE = 256
-"""Up to so many tokens the pools are one matrix a sample, which is quicker than convolutions on a CPU."""
+"""Up to this number of tokens the pools are one matrix a sample, which is quicker than convolutions on a CPU."""
 
 
 def neighbourhood_mean(grid: Tensor, dilation: int) -> Tensor:

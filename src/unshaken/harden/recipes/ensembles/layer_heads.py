@@ -124,7 +124,7 @@ class LayerHeadsRecipe(Recipe):
 
 
 def spread(model: Classifier, most: int = 7) -> tuple[str, ...]:
-    """Names of up to so many layers, evenly spread over a network: its convolutions' batch norms, else its modules.
+    """Names of at most `most` layers, evenly spread over a network: its convolutions' batch norms, else its modules.
 
     Raises:
         ModelError: there is none.

@@ -119,7 +119,7 @@ class ThreeHeads(Recipe):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
-    first_try: ClassVar[FirstTry] = FirstTry(beside=("noise",))
+    first_try: ClassVar[FirstTry] = FirstTry(companions=("noise",))
 
     teacher: str = Field("", description="SPEC of a small model, robust already, of the same classes; empty for none")
     section: str = Field("", description="modules to copy, joined by +, as in layer4+fc; empty: by share")

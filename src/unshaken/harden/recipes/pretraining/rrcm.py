@@ -57,8 +57,8 @@ class RepresentationConsistency(Recipe):
 
     Two terms, each an InfoNCE: *contrast* between two strong views at the least noise, projected, the keys by an
     average of the network; and *consistency* between neighbouring levels `t_i`, `t_{i+1}` of one image and one noise.
-    Labels are not used and the head is not trained: fine-tune with `rrcm-tune`. The encoder is told the level; what
-    comes out is a classifier at the least one. Negatives are the images of a process's own batch.
+    Labels are not used and the head is not trained: fine-tune with `rrcm-tune`. The level is an input of the encoder;
+    what comes out is a classifier at the least one. Negatives are the images of a process's own batch.
 
     Give `select=last`, for held-out accuracy says nothing here, and beside it `ema` for an average to be kept.
     """

@@ -105,8 +105,8 @@ def picture(
 
     def make() -> Picture:
         small = use == "shown"
-        seen = CLEAN.id if small and here.opened.example(n, condition) is None else condition
-        return here.opened.picture(n, "thumbnail" if small else "image", seen)
+        shown_condition = CLEAN.id if small and here.opened.example(n, condition) is None else condition
+        return here.opened.picture(n, "thumbnail" if small else "image", shown_condition)
 
     return answer_picture(request, make)
 
