@@ -209,9 +209,8 @@ def worst_margin(part: Mapping[str, Any], shares: Sequence[float]) -> float:
     shares_flagged = [float(flagged[rows].mean()) for rows in (made, ~made)]
     bound = min(wasserstein_bound(part["change"], s).advantage(share) for s, share in zip(GRID, shares, strict=True))
     count = int(made.sum())
-<<<<<<< HEAD
-    error = math.sqrt(sum(max(p * (1 - p), 1 / (4 * count)) / count for p in shares_said))
-    return (bound - (shares_said[0] - shares_said[1])) / error
+    error = math.sqrt(sum(max(p * (1 - p), 1 / (4 * count)) / count for p in shares_flagged))
+    return (bound - (shares_flagged[0] - shares_flagged[1])) / error
 
 
 def best_threshold(clean: Numbers, marked: Numbers) -> float:
@@ -239,7 +238,3 @@ def two_shares(counts: NDArray[np.int_]) -> Figure:
     low, high = clopper_pearson(counts[:, 0], counts[:, 1], level=0.975)
     value = float((counts[:, 0] / counts[:, 1]).sum())
     return Figure(value, float(low.sum()), float(high.sum()), int(counts[:, 1].sum()), "clopper-pearson 2 x 97.5%")
-=======
-    error = math.sqrt(sum(max(p * (1 - p), 1 / (4 * count)) / count for p in shares_flagged))
-    return (bound - (shares_flagged[0] - shares_flagged[1])) / error
->>>>>>> w-words
