@@ -71,7 +71,7 @@ class Method:
     """Registry entry of a method.
 
     Args:
-        name: the field's standard term, unique over all rooms; a paper may bear the name of its method.
+        name: the field's standard term, unique over all rooms.
         room: the room it stands in.
         cls: its class, a pydantic model of its parameters.
         reference: the publication, with an address.
@@ -99,8 +99,7 @@ class Method:
         return {k: {a: b for a, b in v.items() if a != "title"} for k, v in schema.get("properties", {}).items()}
 
 
-_methods: dict[tuple[bool, str], Method] = {}
-"""By whether it is a paper, and by name: a paper and the method that it is about may share a name."""
+_methods: dict[str, Method] = {}
 _plugins: set[EntryPoint] = set()
 C = TypeVar("C", bound=Parameters)
 
@@ -129,14 +128,13 @@ def register(
     def enter(cls: type[C]) -> type[C]:
         if not cls.room:
             raise ValueError(f"{cls.__name__} has no room: derive it from a room's base class")
-        key = (cls.room == "papers", name)
-        other = _methods.get(key)
+        other = _methods.get(name)
         if other is not None and other.cls.__qualname__ != cls.__qualname__:
             raise ValueError(f"the name {name!r} is taken by {other.cls.__module__}.{other.cls.__qualname__}")
         asked = frozenset(needs) or getattr(cls, "needs", frozenset())
         spans = tuple(norms) or getattr(cls, "norms", ())
         cls.info = Method(name, cls.room, cls, reference, asked, spans, dict(tags))
-        _methods[key] = cls.info
+        _methods[name] = cls.info
         return cls
 
     return enter
@@ -144,8 +142,7 @@ def register(
 
 def unregister(name: str) -> None:
     """Take a name out again (for tests and notebooks that define a method twice)."""
-    for paper in (False, True):
-        _methods.pop((paper, name), None)
+    _methods.pop(name, None)
 
 
 def list_methods(room: str | None = None) -> list[Method]:
@@ -176,12 +173,9 @@ def find_method(name: str, room: str | None = None) -> Method:
     """
     for load in (bool, partial(_load_named, name, room), _load_plugins):  # the first is for what is imported already
         load()
-        usual = _methods.get((False, name))
-        if usual is not None and room in (None, usual.room):
-            return usual
-    paper = _methods.get((True, name))
-    if paper is not None and room in (None, paper.room):
-        return paper
+        found = _methods.get(name)
+        if found is not None and room in (None, found.room):
+            return found
     known = {m.name: m for m in list_methods(room)}
     if name not in known:
         raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")
