@@ -214,7 +214,7 @@ def worst_margin(part: Mapping[str, Any], shares: Sequence[float]) -> float:
 
 
 def best_threshold(clean: Numbers, marked: Numbers) -> float:
-    """The threshold with the least misses plus false alarms, of all that differ on these scores; above it is an alarm."""
+    """The threshold with the least misses plus false alarms; above it is an alarm."""
     values = np.concatenate([[-np.inf], np.unique(np.concatenate([clean, marked]))])
     missed = np.searchsorted(np.sort(marked), values, side="right") / len(marked)
     alarms = 1 - np.searchsorted(np.sort(clean), values, side="right") / len(clean)
