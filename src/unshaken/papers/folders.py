@@ -104,7 +104,7 @@ def read_claim(folder: str | os.PathLike[str]) -> Claim:
     except FileNotFoundError:
         raise ParameterError(f"{folder}: no {CLAIM}: write a new row with 'unshaken papers new NAME'") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ParameterError(f"{path}: cannot be read ({first_line(error)}): mend it") from None
+        raise ParameterError(f"{path}: cannot be read ({first_line(error)}): correct it") from None
     except ValidationError as error:
         raise ParameterError(f"{path}: {_wrong_key(error)}") from None
     except ParameterError as error:
@@ -242,7 +242,7 @@ def _import_folder(folder: Path) -> ModuleType:
         folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     if spec is None or spec.loader is None:
-        raise ParameterError(f"{folder / '__init__.py'}: is no Python source: mend it")
+        raise ParameterError(f"{folder / '__init__.py'}: is no Python source: correct it")
     module = importlib.util.module_from_spec(spec)
     if module.__file__ != str(folder / "__init__.py"):
         return module
@@ -254,7 +254,7 @@ def _import_folder(folder: Path) -> ModuleType:
         if isinstance(error, UnshakenError):
             raise
         raise ParameterError(
-            f"{folder}: importing it raised {type(error).__name__}: {first_line(error)}: mend its code"
+            f"{folder}: importing it raised {type(error).__name__}: {first_line(error)}: correct its code"
         ) from error
     return module
 

@@ -90,7 +90,7 @@ def check_rules(part: str, prose: str, rules: Sequence[Rule]) -> None:
     try:
         rule_in_words(prose, rules)
     except (IndexError, AttributeError, KeyError, ValueError) as error:
-        raise ParameterError(f"{where}.rule: a check has no such bound ({error}): mend the {{...}} in it") from None
+        raise ParameterError(f"{where}.rule: a check has no such bound ({error}): correct the {{...}} in it") from None
     named = {float(getattr(rules[int(i)], bound)) for i, bound in re.findall(r"\{(\d+)\.(\w+)[:}]", prose)}
     for number, rule in enumerate(rules):
         if {"above", "opposed_below"} & rule.model_fields_set and {"below", "opposed_above"} & rule.model_fields_set:
