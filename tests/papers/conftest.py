@@ -113,6 +113,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str
                 for name in ("run", "cache"):
                     if (whole / name).exists():
                         shutil.copytree(whole / name, own / name)
+                (own / "images").symlink_to(whole / "images")
                 result = PaperResult.model_validate_json((own / "run" / "result.json").read_text())
                 known[slug] = Finished(text, data, model, own / "run", own / "cache", result)
             patch.setenv("UNSHAKEN_CACHE", str(known[slug].cache))
