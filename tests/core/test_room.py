@@ -1,4 +1,4 @@
-"""A room's package: its classes as attributes, its verb, and names that it had before."""
+"""A room's package: its classes as attributes, and its verb."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def hall(monkeypatch):
     package.New, package.__all__ = 3, ["New", "Another"]
     monkeypatch.setitem(sys.modules, package.__name__, package)
     monkeypatch.setattr(module, "_verbs", {})
-    assert open_room(package.__name__, {"Old": "New"}) == []
+    assert open_room(package.__name__) == []
     return package
 
 
@@ -36,10 +36,7 @@ def test_classes_are_imported_when_they_are_first_used(monkeypatch):
     assert open_room("unshaken.attack") == sorted(open_room("unshaken.attack"))
 
 
-def test_a_former_name_works_with_a_warning(hall):
-    with pytest.warns(DeprecationWarning, match=r"\.no_such_room\.Old is now unshaken\.no_such_room\.New$") as w:
-        assert hall.Old == 3
-    assert w[0].filename == __file__
+def test_another_name_is_refused(hall):
     with pytest.raises(AttributeError, match=r"^module 'unshaken\.no_such_room' has no attribute 'Other'$"):
         _ = hall.Other
 

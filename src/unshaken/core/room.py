@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -49,11 +48,6 @@ class Room(ModuleType):
                 found = getattr(importlib.import_module(source.module), name)
                 self.__dict__[name] = found
                 return found
-        renamed: dict[str, str] = self.__dict__.get("_renamed", {})
-        if name in renamed:
-            new = renamed[name]
-            warnings.warn(f"{self.__name__}.{name} is now {self.__name__}.{new}", DeprecationWarning, stacklevel=2)
-            return getattr(self, new)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
     __signature__ = _VerbSignature()
@@ -69,16 +63,14 @@ class Room(ModuleType):
         return _verbs[self.__name__]()(*args, **options)
 
 
-def open_room(name: str, renamed: Mapping[str, str] | None = None) -> list[str]:
+def open_room(name: str) -> list[str]:
     """Give a package its registered classes as attributes.
 
     Args:
         name: the package's `__name__`.
-        renamed: former public names to present ones; a former name still works, with a `DeprecationWarning`.
 
     Returns:
         The names of its registered classes, for `__all__`.
     """
     sys.modules[name].__class__ = Room
-    sys.modules[name].__dict__["_renamed"] = dict(renamed or {})
     return sorted(source.symbol for source in sources_of(name.partition(".")[2]))

@@ -9,7 +9,7 @@ from unshaken.detect.engine.guard import guard
 from unshaken.detect.engine.latency import Latency, latency
 
 __all__ = [
-    *open_room(__name__, {"Door": "DetectorSet", "Exported": "ExportResult"}),  # pyright: ignore[reportUnsupportedDunderAll]
+    *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
     "Detector",
     "DetectorSet",
     "ExportResult",

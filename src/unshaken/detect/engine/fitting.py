@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -94,12 +93,6 @@ class Fit:
 
     def _repr_html_(self) -> str:
         return self.detector_set._repr_html_()
-
-    def __getattr__(self, name: str) -> DetectorSet:
-        if name != "door":
-            raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
-        warnings.warn("Fit.door is now Fit.detector_set", DeprecationWarning, stacklevel=2)
-        return self.detector_set
 
 
 @of_arguments
