@@ -39,13 +39,6 @@ def test_a_fit_says_where_it_comes_from(fitted):
     assert all(len(f.calibration) == 60 for f in fitted.detector_set.detectors.values())
 
 
-def test_the_former_name_of_the_detectors_still_works(fitted):
-    with pytest.warns(DeprecationWarning, match=r"Fit\.door is now Fit\.detector_set"):
-        assert fitted.door is fitted.detector_set
-    with pytest.raises(AttributeError, match="'Fit' has no attribute 'window'"):
-        fitted.window  # noqa: B018
-
-
 def test_memory_of_a_fit_does_not_grow_with_the_data():
     few, many = (fit("demo", "demo", ["knn:k=5"], take=n, shares=Shares(keep=50)).detector_set for n in (200, 600))
     assert len(few.detectors["knn"].bank["bank"]) == len(many.detectors["knn"].bank["bank"]) == 50
