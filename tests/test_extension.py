@@ -103,11 +103,14 @@ class ToyAttack(FGSM):
     \"\"\"One step.\"\"\"
 """,
     "certify/bounds/toy_certificate.py": """
-from unshaken.certify.bounds.ibp import IBP
+from unshaken.certify.engine.base import Certifier
 
-@register("toy-certificate", reference="Nobody 2026")
-class ToyCertificate(IBP):
-    \"\"\"Interval bounds.\"\"\"
+@register("toy-certificate", reference="Nobody 2026", norms=("linf",))
+class ToyCertificate(Certifier):
+    \"\"\"Half of what is asked for, of bright images alone.\"\"\"
+
+    def certified_radius(self, oracle: Any, images: Any, prediction: Any, eps: float) -> Any:
+        return (images.mean((1, 2, 3)) > 0.4).double() * eps / 2
 """,
     "detect/scores/toy_score.py": """
 from unshaken.detect.engine.base import Detector
@@ -269,6 +272,7 @@ print(json.dumps({
     "names": [m.name for m in list_methods()],
     "conditions": [c["method"] for c in audited.summary["conditions"]],
     "certified": len(certified.summary["certified"]),
+    "radii": sorted(set(certified.run.rows("certificates")["radius"].to_pylist())),
     "codes": codes,
     "toys": len(rows),
     "defended": unshaken.load_model("demo?defence=toy-defence").name,
@@ -305,6 +309,7 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     assert found["codes"] == [0, 0, 0, 0, 0]
     assert found["warmer"] == [0.0] * 8
     assert found["certified"] == 1
+    assert found["radii"] == [0.0, 0.0005]
     assert found["toys"] == found["figure"] == 8
     assert "toy-defence" in found["defended"]
     assert found["pages"] == [True] * 6

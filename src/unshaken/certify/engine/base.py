@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import NO_CLASS
+from unshaken.core.oracle import Oracle
 from unshaken.core.part import CERTIFICATE, MODEL, Condition, Part
 from unshaken.core.registry import Parameters
 from unshaken.core.tables import declare_table
@@ -34,6 +35,23 @@ class Certifier(Parameters):
     def subject(self) -> str:
         """Name of the classifier that is certified; attacks on the same one can contradict the certificates."""
         return MODEL
+
+    def certified_radius(self, oracle: Oracle, images: Tensor, prediction: Tensor, eps: float) -> Tensor:
+        """Certify how far each image may change before the model's answer can, up to eps; 0 for not at all.
+
+        A certifier of the model's own answers, by one of its `norms`, writes this alone. One of another classifier, or
+        of several figures, has functions of its own in `unshaken.run.adapters.certify`.
+
+        Args:
+            oracle: runs the model and counts its passes.
+            images: `[N, C, H, W]` in [0, 1].
+            prediction: the model's answers, int64 `[N]`.
+            eps: largest radius of interest.
+
+        Returns:
+            float64 `[N]`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} certifies no single radius")
 
     def most_passes(self, classes: int) -> int | None:
         """Forward and backward passes that a sample needs at most; None where that is not known.

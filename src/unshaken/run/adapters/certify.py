@@ -56,6 +56,34 @@ def attacks_on(certifier: Certifier, radii: Sequence[float]) -> list[dict[str, A
     return []
 
 
+# What a certifier of the model's own answers gives, unless one of the functions below knows its kind better.
+
+
+@conditions_of.register
+def _(method: Certifier, line: Line) -> list[Condition]:
+    name, norms = method.info.name, method.info.norms
+    if line.severities:
+        raise ParameterError(f"{name}: has no severities: give eps, the radius in [0, 1] pixel units")
+    if line.norm not in norms:
+        raise ParameterError(f"{name}: norm {line.norm!r} is not one of {', '.join(norms)}")
+    if not line.eps or min(line.eps) <= 0:
+        raise ParameterError(f"{name}: give eps above 0, the radius to certify in [0, 1] pixel units")
+    return [Condition(f"{line.label}-{e:.4g}", name, eps=e, norm=line.norm) for e in line.eps]
+
+
+@rows_of.register
+def _(method: Certifier, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
+    prediction, parts = predict(context.clean).to(batch.images.device), list[Part]()
+    for condition in conditions:
+        began = time.perf_counter()
+        radius = method.certified_radius(context.oracle, batch.images, prediction, float(condition.eps or 0.0))
+        seconds = (time.perf_counter() - began) / max(1, len(batch))
+        norm = str(condition.norm)
+        parts.append(certificates(condition, batch, radius=radius, norm=norm, prediction=prediction, seconds=seconds))
+        parts.append(_clean_answers(condition, batch, context, seconds))
+    return parts
+
+
 # Bounds of margins over a box, and a solver that decides over one: radii in linf.
 
 
