@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.another_processor import TOGETHER
+from tests.covering import covering
 from unshaken.attack.engine.attack_run import AttackContext
 from unshaken.core import Batch, Classifier, Oracle, UnshakenError, list_methods
 from unshaken.core.context import Context
@@ -151,8 +152,7 @@ def test_a_wrong_parameter_is_named_in_one_line(method):
 # Stressors.
 
 
-@every(STRESS)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@covering("method, shape", STRESS, [[shape] for shape in SHAPES])
 def test_stress_keeps_the_form_of_images(method, shape):
     batch, built = samples(shape), cheap(method)
     before = batch.images.clone()
@@ -238,57 +238,62 @@ def test_the_toy_is_broken_in_part(norm):
     assert int(found.step.max()) > 0
 
 
-@every(ATTACK)
-@pytest.mark.parametrize(("shape", "classes"), [(SHAPES[0], 2), (SHAPES[1], 3), (SHAPES[1], 8)], ids=str)
-def test_attack_counts_only_true_examples(method, shape, classes):
+def nets_and_norms(method):
+    """Shape, number of classes and norm."""
+    nets = ((SHAPES[0], 2), (SHAPES[1], 3), (SHAPES[1], 8))
+    return [(*net, norm) for norm in method.norms or [None] for net in nets]
+
+
+@covering("method, shape, classes, norm", ATTACK, nets_and_norms)
+def test_attack_counts_only_true_examples(method, shape, classes, norm):
     net = model(shape[0], classes, wide=True)
     batch = samples(shape, 6, net)
     batch = Batch(batch.images, torch.cat([(batch.labels[:1] + 1) % classes, batch.labels[1:]]), batch.ids)
     before = batch.images.clone()
     weights = {k: v.clone() for k, v in net.state_dict().items()}
-    for norm, radii in budgets(method):
-        found = attacked(method, net, batch, norm)
-        for one, eps in zip(found or [], radii or [float("inf")], strict=True):
-            assert (one.images.shape, one.images.dtype) == (before.shape, torch.float32)
-            delta = (one.images.double() - before.double()).flatten(1)
-            size = torch.linalg.vector_norm(delta, ORDER[norm or "linf"], dim=1)
-            assert bool((size <= eps * (1 + 1e-6)).all()), (norm, size)
-            assert bool(((one.images >= 0) & (one.images <= 1)).all())
-            with torch.no_grad():
-                assert torch.equal(net(one.images).argmax(1) != batch.labels, one.fooled), norm
-            assert bool(one.fooled[0])
-            assert torch.equal(one.images[0], before[0])
-            assert int(one.forwards[0]) == int(one.backwards[0]) == 0
-            assert torch.allclose(one.distance, size, atol=1e-9)
-        if found:
-            assert bool((found[0].fooled <= found[-1].fooled).all())
+    radii = [EPS[norm] / 2, EPS[norm]] if norm else [float("inf")]
+    found = attacked(method, net, batch, norm)
+    for one, eps in zip(found or [], radii, strict=True):
+        assert (one.images.shape, one.images.dtype) == (before.shape, torch.float32)
+        delta = (one.images.double() - before.double()).flatten(1)
+        size = torch.linalg.vector_norm(delta, ORDER[norm or "linf"], dim=1)
+        assert bool((size <= eps * (1 + 1e-6)).all()), (norm, size)
+        assert bool(((one.images >= 0) & (one.images <= 1)).all())
+        with torch.no_grad():
+            assert torch.equal(net(one.images).argmax(1) != batch.labels, one.fooled), norm
+        assert bool(one.fooled[0])
+        assert torch.equal(one.images[0], before[0])
+        assert int(one.forwards[0]) == int(one.backwards[0]) == 0
+        assert torch.allclose(one.distance, size, atol=1e-9)
+    if found:
+        assert bool((found[0].fooled <= found[-1].fooled).all())
     assert torch.equal(batch.images, before)
     assert all(torch.equal(v, weights[k]) for k, v in net.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
 
 
-@every(ATTACK)
-def test_attack_of_a_sample_does_not_depend_on_its_company(method):
-    """Flags the same, and images but for rounding of an attack's own sums, which may turn a sign here and there.
+def norms_of(method):
+    """Each norm; the first one of attacks that run others, which are tried alone in all of theirs."""
+    return [[norm] for norm in method.norms[: 1 if method.name in TOGETHER else None] or [None]]
 
-    An attack that runs others is tried in one norm: in the rest of them the others are tried alone.
-    """
+
+@covering("method, norm", ATTACK, norms_of)
+def test_attack_of_a_sample_does_not_depend_on_its_company(method, norm):
+    """Flags the same, and images but for rounding of an attack's own sums, which may turn a sign here and there."""
     net = model(1, 4, wide=True)
     batch = samples((1, 12, 16), 5, net)
     order = torch.tensor([4, 2, 0, 1, 3])
-    norms = budgets(method)
-    for norm, _ in norms[:1] if method.name in TOGETHER else norms:
-        whole = attacked(method, net, batch, norm)[-1]
-        mixed = attacked(method, net, batch[order], norm, Oracle(net, limit=3))[-1]
-        others = {
-            "alone": attacked(method, net, batch, norm, Oracle(net, limit=1))[-1],
-            "shuffled, by three": mixed[order.argsort()],
-        }
-        for way, other in others.items():
-            assert torch.equal(whole.fooled, other.fooled), (norm, way)
-            apart = (whole.images - other.images).abs().flatten(1)
-            assert float(apart.mean(1).max()) <= 1e-4, (norm, way)
-            assert float(apart.amax(1).median()) <= 1e-5, (norm, way)
+    whole = attacked(method, net, batch, norm)[-1]
+    mixed = attacked(method, net, batch[order], norm, Oracle(net, limit=3))[-1]
+    others = {
+        "alone": attacked(method, net, batch, norm, Oracle(net, limit=1))[-1],
+        "shuffled, by three": mixed[order.argsort()],
+    }
+    for way, other in others.items():
+        assert torch.equal(whole.fooled, other.fooled), (norm, way)
+        apart = (whole.images - other.images).abs().flatten(1)
+        assert float(apart.mean(1).max()) <= 1e-4, (norm, way)
+        assert float(apart.amax(1).median()) <= 1e-5, (norm, way)
 
 
 @every(ATTACK)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import unshaken
+from tests.covering import covering
 from unshaken.core import list_methods
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.registry import parse_method
@@ -137,8 +138,7 @@ def certain(model):
     return model
 
 
-@every([m for m in RECIPES if m.cls.first_try.arch == "small-cnn"])
-@pytest.mark.parametrize("sure", [False, True], ids=["fresh", "certain"])
+@covering("method, sure", [m for m in RECIPES if m.cls.first_try.arch == "small-cnn"], [[False], [True]])
 def test_colour_images_that_are_not_square_and_two_classes(method, sure):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (48, 3, 16, 12), generator=generator, dtype=torch.uint8)

@@ -127,10 +127,15 @@ COMMANDS = commands()
 
 
 def options():
+    """Every option of every command: those that several commands share are marked `long` but for the first."""
+    known = set()
     for path, command in COMMANDS:
         for option in command.params:
             if not getattr(option, "is_flag", False) and option.name != "help":
-                yield pytest.param(command, option, id=" ".join([*path, option.name]))
+                declaration = (option.name, option.required, getattr(option, "help", None))
+                marks = pytest.mark.long if declaration in known else ()
+                known.add(declaration)
+                yield pytest.param(command, option, id=" ".join([*path, option.name]), marks=marks)
 
 
 def typed(command, option, text):
