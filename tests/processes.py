@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
 import multiprocessing
 import os
 import runpy
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -34,6 +39,60 @@ def process(function: Callable[..., Any], *arguments: Any, **given: Any) -> Iter
         child.join()
 
 
+BARE = """
+import json, os, sys, torch, traceback
+for line in sys.stdin:
+    program, printed = json.loads(line)
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            with open(printed, "w") as file:
+                os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+            exec(program, {"__name__": "__main__"})
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@functools.cache
+def _bare_server() -> subprocess.Popen[str]:
+    server = subprocess.Popen([sys.executable, "-c", BARE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(server.wait)
+    atexit.register(server.kill)
+    return server
+
+
+def run_program(program: str, printed: Path) -> str:
+    """What a program prints in a process that has imported torch, and nothing of the package.
+
+    Args:
+        program: Python.
+        printed: a file for what it prints.
+    """
+    server = _bare_server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    server.stdin.write(json.dumps([program, str(printed)]) + "\n")
+    server.stdin.flush()
+    code, text = int(server.stdout.readline()), printed.read_text(encoding="utf-8")
+    assert code == 0, text
+    return text
+
+
+def run_module(name: str, arguments: Sequence[str], folder: Path, printed: Path) -> None:
+    """Run a module as `python -m` does, in this process and a folder, with what it prints in a file."""
+    _print_into(printed)
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    sys.argv = [name, *arguments]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
 def run_script(file: Path, arguments: Sequence[str], printed: Path) -> None:
     """Run a Python file as its command does, in this process, with what it prints in a file."""
     _print_into(printed)
@@ -47,6 +106,7 @@ def run_command(
     *,
     folder: Path | None = None,
     printed: Path | None = None,
+    output: Connection | None = None,
 ) -> None:
     """Run the program `unshaken` in this process, and exit with its code.
 
@@ -55,6 +115,7 @@ def run_command(
         environment: variables that are set before.
         folder: to work in; None for the one where the server of processes was started.
         printed: a file for what it prints; None for the terminal.
+        output: a pipe in the place of its standard output.
     """
     from unshaken.cli import main
 
@@ -63,6 +124,8 @@ def run_command(
         os.chdir(folder)
     if printed is not None:
         _print_into(printed)
+    if output is not None:
+        os.dup2(output.fileno(), 1)
     sys.exit(main(arguments))
 
 

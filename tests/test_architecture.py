@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from tests.processes import run_program
 from unshaken.core.registry import list_methods
 from unshaken.core.sources import PACKAGE, module_of, sources_of
 
@@ -21,40 +23,43 @@ ROWS = PACKAGE.parent / "unshaken_papers"
 DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
 
 
-def imports_of(path: Path, *, types: bool = False) -> set[str]:
-    """What a file imports of the package: at its top, inside functions, and by a name in a string.
+class Source(NamedTuple):
+    """What a file imports of the package, at its top, inside functions and by a name in a string, and its texts.
 
     Args:
-        path: of the file.
-        types: also what is imported for annotations alone.
+        imports: but for those under `TYPE_CHECKING`.
+        annotations: all of them.
+        texts: its string constants.
     """
-    names: set[str] = set()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    only_typed = (
-        set()
-        if types
-        else {
-            id(inner)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-            for inner in ast.walk(node)
-        }
-    )
+
+    imports: set[str]
+    annotations: set[str]
+    texts: set[str]
+
+
+def read_source(path: Path) -> Source:
+    tree, only_typed, names, typed, texts = ast.parse(path.read_text(encoding="utf-8")), set(), set(), set(), set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            only_typed |= {id(inner) for inner in ast.walk(node)}
+        elif isinstance(node, ast.Import):
             names |= {a.name for a in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and id(node) not in only_typed:
+        elif isinstance(node, ast.ImportFrom) and node.module:
             full = {f"{node.module}.{a.name}" for a in node.names}
-            names |= {name if name in MODULES else node.module for name in full}
+            found = {name if name in MODULES else node.module for name in full}
+            names, typed = (names, typed | found) if id(node) in only_typed else (names | found, typed)
         elif isinstance(node, ast.Call) and "import_module" in (getattr(node.func, k, "") for k in ("id", "attr")):
             names |= {a.value for a in node.args if isinstance(a, ast.Constant)}
-    return {name for name in names if name.startswith("unshaken.")}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+    ours = {name for name in names if name.startswith("unshaken.")}
+    return Source(ours, ours | {name for name in typed if name.startswith("unshaken.")}, texts)
 
 
 @functools.cache
-def imports() -> dict[str, set[str]]:
-    """What each module imports, by its name."""
-    return {module: imports_of(path) for module, path in MODULES.items()}
+def read_sources() -> dict[str, Source]:
+    """Each module's file, by the module's name; read once for all tests."""
+    return {module: read_source(path) for module, path in MODULES.items()}
 
 
 def test_a_room_imports_only_rooms_below_it():
@@ -62,7 +67,7 @@ def test_a_room_imports_only_rooms_below_it():
     floors = [re.findall(r"`(\w+)`", head) for head in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)]
     floor = {room: number for number, rooms in enumerate(floors) for room in rooms}
     wrong = []
-    for module, names in imports().items():
+    for module, (names, _, _) in read_sources().items():
         room = module.split(".")[1] if "." in module else ""
         above = {name for name in names if room in floor and floor.get(name.split(".")[1], 99) < floor[room]}
         wrong += [f"{module} imports {name}" for name in sorted(above)]
@@ -80,8 +85,8 @@ IN_CIRCLES = {
 @pytest.mark.parametrize("types", [False, True], ids=["imports", "annotations"])
 def test_no_import_goes_in_a_circle(types):
     every = {
-        module: imports_of(path, types=types and module.rpartition(".")[0] not in IN_CIRCLES)
-        for module, path in MODULES.items()
+        module: source.annotations if types and module.rpartition(".")[0] not in IN_CIRCLES else source.imports
+        for module, source in read_sources().items()
     }
     left = {module: {n for n in names if n in MODULES and n != module} for module, names in every.items()}
     while free := {module for module, names in left.items() if not names & left.keys()}:
@@ -92,16 +97,15 @@ def test_no_import_goes_in_a_circle(types):
 def test_no_text_names_a_private_module_of_another_folder():
     private = {module for module in MODULES if module.rpartition(".")[2].startswith("_")}
     wrong = []
-    for module, path in MODULES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and node.value in private:
-                wrong += [(module, node.value)] if node.value.rpartition(".")[0] != module.rpartition(".")[0] else []
+    for module, source in read_sources().items():
+        folder = module.rpartition(".")[0]
+        wrong += [(module, text) for text in source.texts & private if text.rpartition(".")[0] != folder]
     assert wrong == []
 
 
 def test_private_modules_are_imported_from_their_own_folder_alone():
     wrong = []
-    for module, names in imports().items():
+    for module, (names, _, _) in read_sources().items():
         folder = module if MODULES[module].name == "__init__.py" else module.rpartition(".")[0]
         for name in names & MODULES.keys():
             home, _, last = name.rpartition(".")
@@ -118,14 +122,13 @@ def test_a_file_bears_the_name_of_its_method(room):
     assert stems.keys() == ours  # a name that is not written out in its decorator would not be found
 
 
-def test_one_method_is_found_without_importing_its_siblings():
+def test_one_method_is_found_without_importing_its_siblings(tmp_path):
     program = (
         "import sys; from unshaken.core.registry import find_method; find_method('pgd', 'attack'); "
         "print(*sorted(m for m in sys.modules if m.startswith('unshaken.attack.') and m.count('.') > 2))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     methods = {source.module for source in sources_of("attack")}
-    assert methods & set(done.stdout.split()) == {"unshaken.attack.gradient.pgd"}
+    assert methods & set(run_program(program, tmp_path / "printed").split()) == {"unshaken.attack.gradient.pgd"}
 
 
 @pytest.mark.parametrize(
@@ -136,11 +139,10 @@ def test_one_method_is_found_without_importing_its_siblings():
         ("from unshaken.attack import PGD", 45),
     ],
 )
-def test_a_method_imports_little(statement, most):
+def test_a_method_imports_little(statement, most, tmp_path):
     ours = "{'unshaken', 'pyarrow', 'duckdb'}"
     program = f"import sys; {statement}; print(*(m for m in sys.modules if m.split('.')[0] in {ours}))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    found = done.stdout.split()
+    found = run_program(program, tmp_path / "printed").split()
     assert [m for m in found if not m.startswith("unshaken")] == []
     assert len(found) <= most
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
 
+from tests.processes import run_program
 from unshaken.core import SampleRng
 
 IDS = [f"s{i}" for i in range(200)]
@@ -81,10 +79,11 @@ def test_drawing_changes_nothing_and_longer_draws_begin_the_same():
     assert torch.equal(streams.uniform(9)[:, :4], first)
 
 
-def test_another_process_draws_the_same():
+def test_another_process_draws_the_same(tmp_path):
     code = "from unshaken.core import SampleRng; print(SampleRng.of(1, 'm', ['é', 'b']).fold('u').uniform(3).tolist())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(SampleRng.of(1, "m", ["é", "b"]).fold("u").uniform(3).tolist())
+    assert run_program(code, tmp_path / "printed").strip() == str(
+        SampleRng.of(1, "m", ["é", "b"]).fold("u").uniform(3).tolist()
+    )
 
 
 def test_every_part_of_the_key_matters():

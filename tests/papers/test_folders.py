@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
+from tests.processes import process, run_module
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.papers import list_papers, run_paper
 from unshaken.papers.folders import find_row, forget_row, read_claim, row_folders
@@ -32,9 +31,10 @@ def test_a_new_row_runs_and_its_own_test_passes(folder):
     result = run_paper(f"{folder}:images=12,steps=2", out=folder.parent / "run")
     assert result.slug == "new-claim"
     assert {part.name for part in result.parts} == {"robust", "cost"}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
-    done = subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    arguments, printed = ["-q", "-p", "no:cacheprovider", str(folder)], folder.parent / "printed"
+    with process(run_module, "pytest", arguments, folder.parent, printed) as program:
+        program.join(200)
+        assert program.exitcode == 0, printed.read_text()
 
 
 def test_installed_rows_come_from_the_entry_point():

@@ -1,14 +1,13 @@
 """`load_model`: kinds, options and normalisation, over all kinds alike."""
 
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.processes import run_program
 from unshaken.core.errors import MissingExtra, ModelError, ParameterError, UnshakenError
 from unshaken.models import list_kinds, load_model, model_kind
 from unshaken.models.loaders import kinds
@@ -27,13 +26,12 @@ def test_every_kind_of_the_contract_is_there():
     assert {k.name for k in list_kinds()} >= CONTRACT
 
 
-def test_one_kind_is_found_without_importing_the_others():
+def test_one_kind_is_found_without_importing_the_others(tmp_path):
     program = (
         "import sys; from unshaken.models.loaders.kinds import find_kind; find_kind('demo'); "
         "print(*sorted(m for m in sys.modules if m.startswith('unshaken.models.') and '.from_' in m))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["unshaken.models.loaders.from_demo"]
+    assert run_program(program, tmp_path / "printed").split() == ["unshaken.models.loaders.from_demo"]
 
 
 def test_a_plug_in_adds_a_kind(monkeypatch):

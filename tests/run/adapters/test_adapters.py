@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
+from tests.processes import run_program
 from unshaken.core.registry import list_methods
 from unshaken.run.adapters import Line, conditions_of, has_adapter
 
@@ -23,10 +21,9 @@ def test_another_object_is_refused():
         conditions_of(3, Line("x"))
 
 
-def test_the_adapter_of_a_room_is_imported_with_its_first_method():
+def test_the_adapter_of_a_room_is_imported_with_its_first_method(tmp_path):
     program = (
         "import sys; from unshaken.stress import Fog; from unshaken.run.adapters import Line, conditions_of; "
         "conditions_of(Fog(), Line('fog')); print(*(m for m in sys.modules if m.startswith('unshaken.run.adapters.')))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["unshaken.run.adapters.stress"]
+    assert run_program(program, tmp_path / "printed").split() == ["unshaken.run.adapters.stress"]
