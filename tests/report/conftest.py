@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import hashlib
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +82,21 @@ def turns_of(condition: Condition, before: float, place: torch.Tensor, shift: fl
     return Part("turns", condition, columns | {"condition": [condition.id] * 2})
 
 
-def write_run(
+MADE = Path(tempfile.mkdtemp())
+"""Runs that tests of this process have asked for, by the digest of what they asked for."""
+atexit.register(shutil.rmtree, MADE)
+
+
+def write_run(path: Path, **options: Any) -> RunDir:
+    """Write a run as `make_run_files` does; the second one of the same options is a copy of the first."""
+    made = MADE / hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()
+    if not made.exists():
+        make_run_files(made, **options)
+    shutil.copytree(made, path, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    return RunDir(path)
+
+
+def make_run_files(
     path: Path,
     *,
     n: int = 48,
@@ -97,7 +115,7 @@ def write_run(
     turns: bool = True,
     seed: int = 0,
     **config: Any,
-) -> RunDir:
+) -> None:
     """Write a run; sample i is wrong under a condition when `i % 8` is below its strength plus `shift`."""
     plan = (PLAN if plan is None else plan) + (ATTACKS if attacks else [])
     classes = CLASSES if classes is None else classes
@@ -152,7 +170,6 @@ def write_run(
         write_flags(run, "pgd", 0, [Flag("zero-gradient", detail, (ids[0], ids[1]))])
         write_flags(run, "pgd", 1, [Flag("zero-gradient", detail, (ids[2], ids[0]))])
         write_flags(run, "start", 0, [Flag("train-mode", "the model came in training mode: call .eval()")])
-    return run
 
 
 @pytest.fixture
