@@ -35,6 +35,7 @@ def make_stripes(folder: Path) -> str:
 
 TINY = Tiny(
     make=make_stripes,
+    parameters={"each": "5"},
 )
 """How the battery runs the row, beside its tiny sizes."""
 

@@ -46,6 +46,7 @@ def small_perceptron(width: int) -> dict[str, float]:
 
 TINY = Tiny(
     make=make_halves,
+    parameters={"layer_steps": "2"},
     patches={
         **{f"unshaken_papers.smt_verification.{file}.PIXELS": (2, 10) for file in ("experiment", "figures")},
         "unshaken_papers.smt_verification.experiment.GRID": 1100,

@@ -52,7 +52,7 @@ TINY = Tiny(
     parameters={"photos": "parquet:{folder}/colours.parquet?split=test"},
     model=untrained_cnn(4),
     patches={
-        "unshaken_papers.unsafebench.experiment.fit_conditional": partial(fit_conditional, steps=100),
+        "unshaken_papers.unsafebench.experiment.fit_conditional": partial(fit_conditional, steps=40),
         "unshaken_papers.unsafebench.harmless.ADAPTERS": {"bright": (Bright(), 0.35), "ghost": (Ghost(), 0.5)},
     },
 )
