@@ -10,14 +10,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long lint types docs bench clean
+.PHONY: help demo test test-long times lint types docs bench clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo    install, audit the embedded demo model, say where the report lies"
 	@echo "make test    install the test tools, run the test suite"
-	@echo "make test-long  run what takes longest: every method on a device, several processes, Ray"
+	@echo "make test-long  run what takes longest: whole batteries, every method on a device, several processes, Ray"
+	@echo "make times   run the test suite, write tests/times.json: tests that take more than half a second"
 	@echo "make lint    style: ruff check and ruff format --check"
 	@echo "make types   types: mypy --strict"
 	@echo "make docs    build the documentation into docs/_build/html"
@@ -54,6 +55,9 @@ test: $(VENV)/.installed-test
 
 test-long:
 	@$(MAKE) test MARK=long
+
+times:
+	@UNSHAKEN_TIMES=write $(MAKE) test ARGS="-p tests.times $(ARGS)"
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
