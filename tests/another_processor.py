@@ -70,9 +70,8 @@ class OtherRounding(TorchDispatchMode):
         except (RuntimeError, NotImplementedError):  # not there in float64, or not for such tensors
             return result
         for rounded, true in zip(results, exact if several else [exact], strict=True):
-            if is_float32(rounded):
-                mirrored = true.mul(2).sub_(rounded).float()
-                rounded.copy_(torch.where(mirrored.isfinite(), mirrored, rounded))
+            if is_float32(rounded):  # r + 2 (e - r) in float64, rounded once; what is not finite stays
+                rounded.add_(true.sub_(rounded).nan_to_num_(0.0, 0.0, 0.0), alpha=2)
         return result
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import run_program
 from unshaken.core.sources import PACKAGE
 
 HEAD = """from __future__ import annotations
@@ -297,11 +295,9 @@ def package(tmp_path_factory) -> Path:
 
 
 def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(package)}
-    command = [sys.executable, "-c", USE, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    begin = f"import os, sys; os.chdir({str(tmp_path)!r}); sys.path.insert(0, {str(package)!r})\n"
+    printed = run_program(f"{begin}sys.argv = ['', {str(tmp_path)!r}]\n{USE}", tmp_path / "printed").splitlines()
+    found = json.loads(printed[-1])
     names = {"toy-stress", "toy-attack", "toy-certificate", "toy-score", "toy-recipe", "toy-defence"}
     assert names | {"brightness-of-toys"} <= set(found["names"])
     assert {"toy-stress", "toy-attack"} <= set(found["conditions"])
@@ -313,4 +309,4 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     assert found["toys"] == found["figure"] == 8
     assert "toy-defence" in found["defended"]
     assert found["pages"] == [True] * 6
-    assert "brightness-of-toys" in done.stdout.splitlines()
+    assert "brightness-of-toys" in printed
