@@ -87,8 +87,10 @@ MADE = Path(tempfile.mkdtemp())
 atexit.register(shutil.rmtree, MADE)
 
 
-def write_run(path: Path, **options: Any) -> RunDir:
-    """Write a run as `make_run_files` does; the second one of the same options is a copy of the first."""
+def write_run(path: Path | str, **options: Any) -> RunDir:
+    """Write a run as `make_run_files` does; the second one of the same options in a folder is a copy of the first."""
+    if "://" in str(path):
+        return make_run_files(path, **options)
     made = MADE / hashlib.sha256(repr(sorted(options.items())).encode()).hexdigest()
     if not made.exists():
         make_run_files(made, **options)
@@ -97,7 +99,7 @@ def write_run(path: Path, **options: Any) -> RunDir:
 
 
 def make_run_files(
-    path: Path,
+    path: Path | str,
     *,
     n: int = 48,
     shards: int = 2,
@@ -115,7 +117,7 @@ def make_run_files(
     turns: bool = True,
     seed: int = 0,
     **config: Any,
-) -> None:
+) -> RunDir:
     """Write a run; sample i is wrong under a condition when `i % 8` is below its strength plus `shift`."""
     plan = (PLAN if plan is None else plan) + (ATTACKS if attacks else [])
     classes = CLASSES if classes is None else classes
@@ -170,6 +172,7 @@ def make_run_files(
         write_flags(run, "pgd", 0, [Flag("zero-gradient", detail, (ids[0], ids[1]))])
         write_flags(run, "pgd", 1, [Flag("zero-gradient", detail, (ids[2], ids[0]))])
         write_flags(run, "start", 0, [Flag("train-mode", "the model came in training mode: call .eval()")])
+    return run
 
 
 @pytest.fixture
