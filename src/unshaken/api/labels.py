@@ -101,7 +101,7 @@ LARGEST_FOLDS = 100
 
 @dataclass(frozen=True, slots=True)
 class LabelsResult:
-    """What was found of the labels of a data set.
+    """Result for the labels of a data set.
 
     Args:
         run: the directory: `labels.json`, the rows `labels`, pictures, and a report.

@@ -223,7 +223,7 @@ def _statistics(module: nn.Module) -> tuple[Tensor | None, ...]:
 
 
 def _builders(start: Architecture | Classifier | Net) -> list[Any]:
-    """What builds a net, for the digest of its code; the classes of its modules are in the digest anyway."""
+    """Functions that build a net, for the digest of its code; the classes of its modules are in the digest anyway."""
     if isinstance(start, partial):
         return [start.func]
     named = isinstance(start, str | Net | Classifier)

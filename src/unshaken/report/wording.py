@@ -24,7 +24,7 @@ SIZES = {
 
 
 def meaning_of_eps(norms: Collection[str | None]) -> str:
-    """What ε means in some norms, in a sentence; empty without any."""
+    """Meaning of ε in some norms, in a sentence; empty without any."""
     meant = [text for norm, text in SIZES.items() if norm in norms]
     return f"ε limits the size of a change, for pixel values between 0 and 1: {'; '.join(meant)}." if meant else ""
 

@@ -115,7 +115,7 @@ def training(
     paper: CocoOPaper, arm: Arm, seed: int, net: CellDetector, images: Tensor, boxes: Tensor,
     features: Callable[[], tuple[Tensor, int]],
 ) -> Callable[[], Mapping[str, Tensor]]:  # fmt: skip
-    """What trains a detector and gives its weights."""
+    """Function that trains a detector and gives its weights."""
 
     def fit() -> Mapping[str, Tensor]:
         shown = features()[0] if arm.frozen else images

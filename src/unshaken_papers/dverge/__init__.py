@@ -57,7 +57,7 @@ class DvergePaper(Paper):
         return [check for name, part in seeds_in(measured) for check in self._checks(name, part)]
 
     def _checks(self, seed: str, part: Mapping[str, Any]) -> list[Check]:
-        """Of one seed; success rates have no paired interval."""
+        """Checks of one seed; success rates have no paired interval."""
         rates = {arm: part[arm]["transfer-0.1"] for arm in ARMS}
         less = part["dverge_minus"]
 

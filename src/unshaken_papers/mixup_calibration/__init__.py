@@ -62,7 +62,7 @@ class MixupCalibrationPaper(Paper):
         ]
 
     def _with_the_most(self, count: int, most: Mapping[str, Any]) -> list[Check]:
-        """What is judged at the largest number of classes."""
+        """Checks at the largest number of classes."""
         if count < ENOUGH:
             words = f"{count} classes at the most, {ENOUGH} wanted"
             return [Check(words, False, name) for name in ("one-temperature", "grows-with-overlap", "mixup")]

@@ -98,7 +98,7 @@ class VAE(Generator, LatentGenerator):
 
     @override
     def features(self, codes: Tensor) -> Tensor:
-        """What the linear layer gives, `[N, 2 width, H / 4, W / 4]`."""
+        """Output of the linear layer, `[N, 2 width, H / 4, W / 4]`."""
         found: Tensor = self.first(codes)
         return found.view(-1, *self._coarse)
 
