@@ -54,7 +54,8 @@ class DvergePaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        return [check for name, part in seeds_in(measured) for check in self._checks(name, part)]
+        own = [check for name, part in seeds_in(measured) for check in self._checks(name, part)]
+        return [*super().judge(measured), *own]
 
     def _checks(self, seed: str, part: Mapping[str, Any]) -> list[Check]:
         """Checks of one seed; success rates have no paired interval."""
@@ -73,7 +74,6 @@ class DvergePaper(Paper):
 
         return [
             fall("extra-ce", "diversity", FALL),
-            gain("extra-ce", "transfer", BLACK_BOX),
             gain("extra-ce", "clean-cost", "clean", -CLEAN),
             fall("noise-ce", "beyond-noise"),
             gain("noise-ce", "beyond-noise", BLACK_BOX),
