@@ -11,7 +11,15 @@ from pydantic import Field, PositiveInt
 
 from unshaken.core import Parameters, list_methods, register
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import ROOMS, find_method, parse_method, parse_number, title_of, unregister
+from unshaken.core.registry import (
+    ROOMS,
+    find_method,
+    parse_method,
+    parse_number,
+    remember_titles,
+    title_of,
+    unregister,
+)
 from unshaken.core.sources import sources_of
 
 
@@ -75,6 +83,11 @@ def test_a_method_of_elsewhere_has_its_title_once_it_is_registered(toy):
     assert title_of("toy-method") == "ToY"
     unregister("toy-method")
     assert title_of("toy-method") == "toy method"
+
+
+def test_a_recorded_title_is_for_a_method_that_is_not_here():
+    remember_titles({"toy-recorded": "ToyR", "fog": "a title of another", "pgd": "a title of another"})
+    assert [title_of(name) for name in ("toy-recorded", "fog", "pgd")] == ["ToyR", "fog", "PGD"]
 
 
 def test_what_a_method_says_of_itself_comes_before_its_base():

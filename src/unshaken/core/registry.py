@@ -103,6 +103,7 @@ class Method:
 
 
 _methods: dict[str, Method] = {}
+_recorded: dict[str, str] = {}
 _plugins: set[EntryPoint] = set()
 C = TypeVar("C", bound=Parameters)
 
@@ -191,19 +192,28 @@ def find_method(name: str, room: str | None = None) -> Method:
 def title_of(name: str) -> str:
     """A method's title, without importing its file; the words of the name where it has none, or is no method.
 
-    A method of a plug-in has its title where the plug-in is loaded.
+    That of a plug-in's method is known from the plug-in, once it is loaded, or from a run of it that was read.
 
     >>> title_of("pgd"), title_of("gaussian_noise")
     ('PGD', 'gaussian noise')
     """
-    registered = _methods[name].title if name in _methods else ""
-    return registered or _titles().get(name) or " ".join(re.split("[-_]+", name.strip("-_")))
+    title = _methods[name].title if name in _methods else _titles().get(name, _recorded.get(name, ""))
+    return title or " ".join(re.split("[-_]+", name.strip("-_")))
+
+
+def remember_titles(titles: Mapping[str, str]) -> None:
+    """Keep titles that a run has recorded, for methods whose plug-in is not here; they change no other method's.
+
+    Args:
+        titles: by the method's name.
+    """
+    _recorded.update(titles)
 
 
 @cache
 def _titles() -> dict[str, str]:
-    """Name to title of the methods here that have one, from their files' text."""
-    return {source.name: source.title for room in ROOMS for source in sources_of(room) if source.title}
+    """Name to title of every method here, empty for none, from the text of their files."""
+    return {source.name: source.title for room in ROOMS for source in sources_of(room)}
 
 
 def parse_method(text: str, room: str | None = None) -> Any:
