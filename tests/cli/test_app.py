@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shlex
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from unshaken.cli.advice import ADVICE, EXAMPLES
 from unshaken.cli.app import build_command
 from unshaken.core.options import declared
 from unshaken.core.progress import track
+from unshaken.run.plan import PLANS
 from unshaken.store import run_dir as store
 
 AUDIT = "audit --model py:net.py:build --data folder:photos --plan fog.yaml --out run"
@@ -96,6 +98,11 @@ def test_every_option_of_a_run_is_passed_on(unshaken, place, monkeypatch):
 
 def test_version(unshaken):
     assert unshaken("--version").out == f"unshaken {version('unshaken')}\n"
+
+
+def test_the_help_of_plan_names_every_plan(unshaken):
+    text = unshaken("audit --help").out
+    assert [name for name in PLANS if not re.search(rf"(?<![\w-]){name}(?![\w-])", text)] == []
 
 
 def test_beginning_imports_neither_torch_nor_a_room():

@@ -11,7 +11,16 @@ from pydantic import Field, PositiveInt
 
 from unshaken.core import Parameters, list_methods, register
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import ROOMS, find_method, parse_method, parse_number, unregister
+from unshaken.core.registry import (
+    ROOMS,
+    find_method,
+    parse_method,
+    parse_number,
+    remember_titles,
+    title_of,
+    unregister,
+)
+from unshaken.core.sources import sources_of
 
 
 class Base(Parameters):
@@ -53,6 +62,32 @@ def test_a_method_is_known_everywhere_once_it_is_registered(toy):
     assert method in list_methods()
     assert method in list_methods("explain")
     assert method not in list_methods("attack")
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [("mi-fgsm", "MI FGSM"), ("gaussian_noise", "gaussian noise"), ("no-such_method", "no such method"), ("", "")],
+)
+def test_a_title_is_declared_or_the_words_of_the_name(name, title):
+    assert title_of(name) == title
+
+
+def test_titles_read_from_files_are_those_of_the_methods():
+    titles = {source.name: source.title for room in ROOMS for source in sources_of(room) if source.title}
+    assert titles == {name: find_method(name).title for name in titles}
+    assert {"pgd", "jpeg_compression", "n-fgsm"} <= titles.keys()
+
+
+def test_a_method_of_elsewhere_has_its_title_once_it_is_registered(toy):
+    register("toy-method", reference="x", title="ToY")(toy)
+    assert title_of("toy-method") == "ToY"
+    unregister("toy-method")
+    assert title_of("toy-method") == "toy method"
+
+
+def test_a_recorded_title_is_for_a_method_that_is_not_here():
+    remember_titles({"toy-recorded": "ToyR", "fog": "a title of another", "pgd": "a title of another"})
+    assert [title_of(name) for name in ("toy-recorded", "fog", "pgd")] == ["ToyR", "fog", "PGD"]
 
 
 def test_what_a_method_says_of_itself_comes_before_its_base():

@@ -9,6 +9,7 @@ from scipy.stats import kstest
 
 from tests.processes import run_program
 from unshaken.core import SampleRng
+from unshaken.core.rng import seeded
 
 IDS = [f"s{i}" for i in range(200)]
 
@@ -231,3 +232,13 @@ def test_ranges_are_those_asked_for():
     assert torch.allclose(rng().uniform(4, low=-2, high=3), 5 * unit - 2, atol=1e-6)
     assert torch.allclose(rng().uniform(4, high=3), 3 * unit, atol=1e-6)
     assert torch.equal(rng().integers(3, 8, 4), (unit * 5).long() + 3)
+
+
+def test_seeded_draws_are_those_of_a_generator_and_the_state_is_put_back():
+    before = torch.get_rng_state()
+    with seeded(5):
+        drawn = torch.rand(4)
+    assert torch.equal(drawn, torch.rand(4, generator=torch.Generator().manual_seed(5)))
+    with pytest.raises(RuntimeError), seeded(5):
+        torch.rand(-1)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -35,8 +35,9 @@ def plugin() -> Iterator[None]:
     class ToyEnergy(Energy):
         """Energy by another name."""
 
-    for name, cls, tags in zip(NAMES, (ToyHaze, ToyPGD, ToyEnergy), ({"group": "weather"}, {}, {}), strict=True):
-        register(name, reference="none", **tags)(cls)
+    marks = ({"group": "weather"}, {"title": "ToyPGD"}, {})
+    for name, cls, more in zip(NAMES, (ToyHaze, ToyPGD, ToyEnergy), marks, strict=True):
+        register(name, reference="none", **more)(cls)
     yield
     remove()
 
@@ -60,9 +61,14 @@ def test_stressor_and_attack(plugin: None, tmp_path: Path) -> None:
     before = remade(run)
     groups = {c["condition"]: c["group"] for c in before["conditions"]}
     assert (groups["toy-haze-3"], groups["toy-pgd-linf-0.0313725"]) == ("weather", "attack")
+    page = run.read("report.md")
     remove()
     assert remade(run) == before
-    assert "unknown-method" not in (tmp_path / "run" / "report.md").read_text()
+    assert run.read("report.md") == page
+    assert b"ToyPGD L" in page
+    assert b"unknown-method" not in page
+    titles = {name: method["title"] for name, method in run.read_json("run.json")["methods"].items()}
+    assert titles == {"toy-haze": None, "toy-pgd": "ToyPGD", "crop_selection": None}
 
 
 def test_detector(plugin: None, tmp_path: Path) -> None:

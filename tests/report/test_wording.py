@@ -31,12 +31,30 @@ def test_budgets_are_written_as_people_do(eps: float, text: str) -> None:
             "JPEG compression, severity 1",
             "jpeg_compression",
         ),
+        (
+            {"condition": "carlini-wagner+3-l2-0.25", "eps": 0.25, "norm": "l2"},
+            "Carlini Wagner (line 3) L2, ε 0.25",
+            "carlini-wagner+3-l2",
+        ),
         ({"condition": "custom", "norm": None}, "custom", "custom"),
     ],
 )
 def test_conditions_have_names_for_people(condition: dict[str, Any], name: str, series: str) -> None:
     assert wording.condition_name(condition) == name
     assert wording.series_of(condition) == series
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("jpeg_compression-3", "JPEG compression 3"),
+        ("gaussian_noise-5", "gaussian noise 5"),
+        ("linf-0.0313725", "linf 0.0313725"),
+        ("cifar", "cifar"),
+    ],
+)
+def test_sets_of_detectors_have_the_titles_of_their_methods(name: str, title: str) -> None:
+    assert wording.method_name(name) == title
 
 
 def test_numbers_and_times_are_short() -> None:

@@ -199,7 +199,7 @@ def parse_against(text: str) -> tuple[str, str, str]:
 
 
 def _flag(job: Job, listed: DetectorList, missing: str | None) -> None:
-    """What makes the figures of a run doubtful."""
+    """Flag what makes the figures of a run doubtful."""
     about, flags = listed.about, list[Flag]()
     n = about.samples.get("calibration", 0)
     if missing is not None:

@@ -39,7 +39,7 @@ from unshaken.store.tensor_file import TensorFile
 
 
 def map_work(run: RunDir, request: Request, loaded: ExplainInputs) -> MapWork | None:
-    """What the maps of a request share; None where it asks for none.
+    """Prepare what the maps of a request share; None where it asks for none.
 
     Args:
         run: its directory.

@@ -1,4 +1,4 @@
-"""What `explain` was asked for, and the models and samples that it needs."""
+"""Settings of `explain`, and the models and samples that it needs."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Request:
 
     @property
     def needs(self) -> frozenset[str]:
-        """Of `model`, `images` and `labels`, what the methods need."""
+        """Inputs that the methods need, of `model`, `images` and `labels`."""
         return frozenset().union(
             *(a.required for a in self.analyses.values()), ("model", "images") if self.maps else ()
         )
@@ -120,13 +120,13 @@ class ExplainInputs:
 
     @property
     def class_names(self) -> list[str]:
-        """Of the model's classes, else of the data's."""
+        """Names of the model's classes, else of the data's."""
         if self.inputs is not None:
             return self.inputs.class_names
         return [] if self.subject.dataset is None else list(self.subject.dataset.classes)
 
     def settings(self, request: Request) -> dict[str, Any]:
-        """What decides the rows: a run that is resumed must have the same."""
+        """Settings that decide the rows: a run that is resumed must have the same."""
         dataset = self.subject.dataset
         return {
             "models": [m if isinstance(m, str) else f"<{type(m).__name__}>" for m in request.models]

@@ -71,7 +71,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MapWork:
-    """What all methods of a run share.
+    """State that all methods of a run share.
 
     Args:
         run: its directory.
@@ -209,7 +209,7 @@ class MapWork:
         self.run.write_rows(rows, "map_metrics", f"{maps.name}-{name}", shard)
 
     def summary(self, maps: MapsOf) -> dict[str, Any]:
-        """What the record says of a method, from its rows and its own remarks alone."""
+        """Summarise a method for the record, from its rows and its own remarks alone."""
         name, remarks = maps.name, maps.method.remarks
         table = self.run.rows("attributions", ["id", "condition", "constant", "forwards", "backwards", "error"])
         rows = table.filter(pc.equal(table["condition"], name))

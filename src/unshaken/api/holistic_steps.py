@@ -39,7 +39,7 @@ CHOICES = "choices"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aspects:
-    """What is asked of every model.
+    """Measurements made of every model.
 
     Args:
         dataset: the usual images.

@@ -38,7 +38,7 @@ from unshaken.store.run_dir import RunDir
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remade:
-    """What another process needs to make a search anew.
+    """Description from which another process makes a search anew.
 
     Args:
         run: the run directory.
@@ -234,7 +234,7 @@ Given = str | Path | NDArray[np.floating[Any]] | None
 
 
 def mark_of(given: Given) -> str | None:
-    """What tells a user's probabilities from others."""
+    """Name of a user's probabilities that tells them from others."""
     if given is None or isinstance(given, str | Path):
         return None if given is None else str(given)
     return hashlib.blake2b(np.ascontiguousarray(given).tobytes(), digest_size=16).hexdigest()

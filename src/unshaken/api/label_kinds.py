@@ -35,7 +35,7 @@ Columns = dict[str, list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class KindResult:
-    """What was found of labels of one kind.
+    """Result for labels of one kind.
 
     Args:
         run: the directory: `labels.json`, the rows `labels` and `label_parts`, and a report.

@@ -1,4 +1,4 @@
-"""What `labels.json` says of finders and of the sample to review, and the share of wrong labels estimated from it."""
+"""Entries of `labels.json`: finders, the sample to review, and the estimated share of wrong labels."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def drawn_record(found: LabelScores, ids: Sequence[str], size: int, seed: int) -
 
 
 def _figures(found: LabelScores, evidence: Evidence, true: Indices | None) -> dict[str, Any]:
-    """What `labels.json` says of a finder, and how right it is where the true labels are known."""
+    """Entry of a finder in `labels.json`, and how right it is where the true labels are known."""
     flagged = None if found.flagged is None else int(found.flagged.sum())
     figures = {k: v for k, v in found.figures.items() if k != "joint"}
     judged = {} if true is None else judge_scores(found, evidence.labels, true)

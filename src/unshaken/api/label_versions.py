@@ -262,7 +262,7 @@ def _review_record(review: Outcome) -> dict[str, Any]:
 
 
 def _gains(pairs: Sequence[tuple[Place, Place]]) -> dict[str, Any] | None:
-    """What retraining gained on unchanged images, pair by pair and, from two pairs on, their mean."""
+    """Gain of retraining on unchanged images, pair by pair and, from two pairs on, their mean."""
     if not pairs:
         return None
     found = []

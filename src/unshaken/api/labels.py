@@ -101,7 +101,7 @@ LARGEST_FOLDS = 100
 
 @dataclass(frozen=True, slots=True)
 class LabelsResult:
-    """What was found of the labels of a data set.
+    """Result for the labels of a data set.
 
     Args:
         run: the directory: `labels.json`, the rows `labels`, pictures, and a report.
@@ -191,9 +191,7 @@ def find_labels(
         for name, finder in finders.items():
             part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
             run.write_rows(table_of(part), part.table, name, 0)
-        for place, i in enumerate(np.argsort(first.score, kind="stable")[:PICTURES]):  # the most suspect samples
-            for _, image, _ in samples.batches(samples.good[[i]], 1):  # none where it cannot be read
-                run.write_examples(image, [ids[i]], WORST, place)
+        _write_worst(run, samples, ids, first)
         true = None if dataset.true_labels is None else dataset.true_labels[samples.good]
         record = {
             "schema": 1, "settings": pinned, "samples": len(ids),
@@ -206,6 +204,13 @@ def find_labels(
         LABELS.write(run)
         drop_shards(run)
     return LabelsResult(run, tuple(ids), found, record)
+
+
+def _write_worst(run: RunDir, samples: Samples, ids: Sequence[str], found: LabelScores) -> None:
+    """Write pictures of the most suspect samples; none of one that cannot be read."""
+    for place, i in enumerate(np.argsort(found.score, kind="stable")[:PICTURES]):
+        for _, image, _ in samples.batches(samples.good[[i]], 1):
+            run.write_examples(image, [ids[i]], WORST, place)
 
 
 def _count_classes(dataset: Dataset) -> int:

@@ -180,5 +180,5 @@ def load_folder(data: Path) -> GuardedModel:
 
 
 def _load_pyfunc(path: str) -> GuardedModel:
-    """What MLflow calls, with the path of the folder `data`."""
+    """Load the model; MLflow calls this with the path of the folder `data`."""
     return load_folder(Path(path))

@@ -149,7 +149,7 @@ def log_comparison(track: str | None, name: str, comparisons: Comparisons) -> No
 
 
 def parameters_of(config: RunConfig) -> dict[str, str]:
-    """What decides a run, as texts: model, data, plan, seed, fingerprints, versions."""
+    """Settings that decide a run, as texts: model, data, plan, seed, fingerprints, versions."""
     fields = (
         *("model", "model_name", "data", "plan_name", "seed", "limit", "eot", "precision", "device", "task"),
         *("model_fingerprint", "data_fingerprint", "labels_version"),

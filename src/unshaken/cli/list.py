@@ -49,7 +49,7 @@ def type_of(schema: dict[str, Any]) -> str:
 
 
 def bounds_of(schema: dict[str, Any]) -> str:
-    """What values it allows, or nothing.
+    """Allowed values as text; empty where any is allowed.
 
     >>> bounds_of({"type": "integer", "exclusiveMinimum": 0, "maximum": 9})
     '> 0, ≤ 9'

@@ -15,6 +15,7 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
 from unshaken.cli.verb import verb
 from unshaken.core.options import Argument, Option, Options
+from unshaken.core.sources import keys_of
 
 if TYPE_CHECKING:
     from unshaken.api import Audit
@@ -118,7 +119,7 @@ def audit(
     plan: Annotated[
         str,
         Option(
-            "What to run: quick, corruptions, c-bar, 3dcc, 3dcc-video, low-light, attacks, full, or a YAML file.",
+            f"What to run: {', '.join(keys_of('run/plan.py', 'PLANS'))}, or a YAML file.",
             "NAME|FILE.yaml",
             complete=complete_plan,
         ),

@@ -143,13 +143,8 @@ def explain(error: BaseException, session: Session) -> int:
     return WRONG
 
 
-def is_usage(error: BaseException) -> bool:
-    """Whether the parser of the command line raised it."""
-    return isinstance(error, typer.BadParameter.__mro__[2])  # its ClickException, whichever click typer brings
-
-
 def _message(error: BaseException, session: Session) -> str:
-    if is_usage(error):
+    if isinstance(error, typer.BadParameter.__mro__[2]):  # ClickException, of whichever click typer brings
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "unshaken"
         return f"{error.format_message().rstrip('.')}; see {path} --help"  # type: ignore[attr-defined]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -78,6 +79,7 @@ class Method:
         needs: what it asks of a model: `logits`, `gradient`, `features`, `attention`, `text`; empty when nothing.
         norms: `linf`, `l2`, `l1` where it has a budget.
         tags: what else lists and measures group by, such as `{"group": "noise"}`.
+        title: its name on pages, such as `PGD`; empty for the words of its name.
     """
 
     name: str
@@ -87,6 +89,7 @@ class Method:
     needs: frozenset[str] = frozenset()
     norms: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    title: str = ""
 
     @property
     def summary(self) -> str:
@@ -100,6 +103,7 @@ class Method:
 
 
 _methods: dict[str, Method] = {}
+_recorded: dict[str, str] = {}
 _plugins: set[EntryPoint] = set()
 C = TypeVar("C", bound=Parameters)
 
@@ -110,6 +114,7 @@ def register(
     reference: str,
     needs: Iterable[str] = (),
     norms: Iterable[str] = (),
+    title: str = "",
     **tags: str,
 ) -> Callable[[type[C]], type[C]]:
     """Enter a class into the registry under a name.
@@ -119,6 +124,8 @@ def register(
         reference: the publication, with an address.
         needs: what it asks of a model, beyond what its base says.
         norms: norms of its budget, beyond what its base says.
+        title: its name on pages where that is not the words of its name, such as `PGD`; written out, for pages take it
+            from the file's text.
         tags: further marks, such as `group="noise"`.
 
     Raises:
@@ -133,7 +140,7 @@ def register(
             raise ValueError(f"the name {name!r} is taken by {other.cls.__module__}.{other.cls.__qualname__}")
         asked = frozenset(needs) or getattr(cls, "needs", frozenset())
         spans = tuple(norms) or getattr(cls, "norms", ())
-        cls.info = Method(name, cls.room, cls, reference, asked, spans, dict(tags))
+        cls.info = Method(name, cls.room, cls, reference, asked, spans, dict(tags), title)
         _methods[name] = cls.info
         return cls
 
@@ -180,6 +187,33 @@ def find_method(name: str, room: str | None = None) -> Method:
     if name not in known:
         raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")
     return known[name]
+
+
+def title_of(name: str) -> str:
+    """A method's title, without importing its file; the words of the name where it has none, or is no method.
+
+    That of a plug-in's method is known from the plug-in, once it is loaded, or from a run of it that was read.
+
+    >>> title_of("pgd"), title_of("gaussian_noise")
+    ('PGD', 'gaussian noise')
+    """
+    title = _methods[name].title if name in _methods else _titles().get(name, _recorded.get(name, ""))
+    return title or " ".join(re.split("[-_]+", name.strip("-_")))
+
+
+def remember_titles(titles: Mapping[str, str]) -> None:
+    """Keep titles that a run has recorded, for methods whose plug-in is not here; they change no other method's.
+
+    Args:
+        titles: by the method's name.
+    """
+    _recorded.update(titles)
+
+
+@cache
+def _titles() -> dict[str, str]:
+    """Name to title of every method here, empty for none, from the text of their files."""
+    return {source.name: source.title for room in ROOMS for source in sources_of(room)}
 
 
 def parse_method(text: str, room: str | None = None) -> Any:

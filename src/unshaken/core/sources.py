@@ -11,6 +11,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
 _ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks")
+_TITLE = re.compile(r'\btitle="([^"]+)"')
 _ENTRY = re.compile(r'^@(\w+)\(\s*"([^"]+)"(?:(?!^@|^class |^def ).*\n)*?(?:^@.*\n)*^(?:class|def) (\w+)', re.MULTILINE)
 
 
@@ -32,11 +33,13 @@ class Source:
         name: the name that the decorator enters.
         symbol: the class or function.
         module: where it stands.
+        title: the decorator's; empty where it gives none.
     """
 
     name: str
     symbol: str
     module: str
+    title: str = ""
 
 
 @cache
@@ -48,8 +51,11 @@ def sources_of(room: str, decorator: str = "register") -> tuple[Source, ...]:
     """
     found = []
     for path in sorted((PACKAGE / room).rglob("*.py")):
-        entries = _ENTRY.findall(path.read_text(encoding="utf-8"))
-        found += [Source(name, symbol, module_of(path)) for mark, name, symbol in entries if mark == decorator]
+        for entry in _ENTRY.finditer(path.read_text(encoding="utf-8")):
+            mark, name, symbol = entry.groups()
+            if mark == decorator:
+                title = _TITLE.search(entry[0])
+                found.append(Source(name, symbol, module_of(path), title[1] if title else ""))
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.descent import descend
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 
 PATCH, BATCH, LR = 64, 16, 2e-3
 """Side of the pieces that the auto-encoder learns from, pieces a step, learning rate."""
@@ -29,8 +29,7 @@ class AutoEncoder(nn.Module):
     def __init__(self, seed: int, *, channels: int = 3, widths: Sequence[int] = (24, 48), code: int = 8) -> None:
         super().__init__()
         sizes = (channels, *widths, code)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        with seeded(seed):
             down = [nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(sizes)]
             up = [nn.ConvTranspose2d(a, b, 4, 2, 1) for a, b in pairwise(sizes[::-1])]
         self.net = nn.Sequential(*_between(down), *_between(up))

@@ -15,7 +15,7 @@ from typing_extensions import override
 from unshaken.core.descent import descend
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import Parameters
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.generate.saved import check_finite, read_tensors
 from unshaken.models.loaders.weights import first_line, load_weights
 from unshaken.store.run_dir import RunDir
@@ -60,8 +60,7 @@ class SelfRegression(nn.Module):
             "layer": nn.GroupNorm(1, h, affine=False),
             "none": nn.Identity(),
         }
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(self.settings.seed).get_state())
+        with seeded(self.settings.seed):
             self.net = nn.Sequential(
                 nn.Conv2d(3, h, 3, padding=1, padding_mode=border), norms[self.settings.norm], nn.GELU(),
                 nn.Conv2d(h, 3, 3, padding=1, padding_mode=border), nn.Tanh(),

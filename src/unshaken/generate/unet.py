@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.registry import Parameters
+from unshaken.core.rng import seeded
 from unshaken.generate.generator import NoiseNet
 
 PERIOD = 10_000.0
@@ -55,8 +56,7 @@ class UNet(NoiseNet):
     def __init__(self, settings: UNetSettings, *, seed: int = 0) -> None:
         super().__init__(settings.image, settings.classes)
         self.settings = settings
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        with seeded(seed):
             self._build(settings)
 
     def _build(self, settings: UNetSettings) -> None:

@@ -27,7 +27,7 @@ _POWER = 1 + 0.8416 / 1.9600
 
 
 class Outcome(StrEnum):
-    """What became of one part of a claim."""
+    """Verdict on one part of a claim."""
 
     SHOWN = "shown"
     CONTRADICTED = "contradicted"

@@ -66,7 +66,7 @@ class Sizes(_Table):
 
 
 class Claim(_Table):
-    """What a row states, as `claim.toml` has it; the fields are those of `Paper`, but for `reference` and `sizes`.
+    """Statement of a row, as in `claim.toml`; the fields are those of `Paper`, but for `reference` and `sizes`.
 
     Args:
         words: names of figures as they stand in the words of checks.
@@ -280,7 +280,7 @@ def _slug(folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PaperInfo:
-    """What is known of a paper before it is run.
+    """Description of a paper, known before it is run.
 
     Args:
         slug: its name here.

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.numbers import shorten
 from unshaken.core.registry import Parameters, parse_method
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.ensemble import ensemble
 from unshaken.harden.engine.fit import fit
 from unshaken.harden.engine.recipe import Recipe
@@ -75,8 +75,7 @@ def untrained(arch: Architecture, data: Split, seed: int, statistics: Statistics
         ParameterError: there is no such architecture.
     """
     channels, side = data.images.shape[1:3]
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         if isinstance(arch, str):
             net = build(arch, classes=data.classes, channels=channels, side=side)
         else:
@@ -224,7 +223,7 @@ def _statistics(module: nn.Module) -> tuple[Tensor | None, ...]:
 
 
 def _builders(start: Architecture | Classifier | Net) -> list[Any]:
-    """What builds a net, for the digest of its code; the classes of its modules are in the digest anyway."""
+    """Functions that build a net, for the digest of its code; the classes of its modules are in the digest anyway."""
     if isinstance(start, partial):
         return [start.func]
     named = isinstance(start, str | Net | Classifier)

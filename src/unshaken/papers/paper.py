@@ -117,7 +117,7 @@ class Paper(Parameters):
 
     @classmethod
     def statement(cls) -> dict[str, Any]:
-        """What a result says of its paper whatever was measured, by the names of `PaperResult`."""
+        """Parts of a result that hold whatever was measured, by the names of `PaperResult`."""
         return {
             "title": cls.title,
             "claim": cls.claim,
@@ -165,6 +165,6 @@ def at_scale(paper: Paper, scale: Scale) -> Paper:
 
 
 def scale_of(paper: Paper) -> Scale | None:
-    """Of which scale a paper's parameters are, full before quick; None if of neither, such as those of a tiny run."""
+    """Scale that a paper's parameters are of, full before quick; None if of neither, such as those of a tiny run."""
     cls = type(paper)
     return next((s for s in (Scale.FULL, Scale.QUICK) if paper == cls(**s.sizes(cls))), None)

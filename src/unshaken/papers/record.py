@@ -99,7 +99,7 @@ class Record:
         return round(sum(float(s["seconds"]) for s in self.sessions), 1)
 
     def provenance(self) -> dict[str, Any]:
-        """What a result keeps of all this."""
+        """Provenance that a result keeps."""
         own = {"frozen": dict(self.frozen), "sessions": self.sessions, "inputs": self.inputs, "networks": self.origins}
         return own | {name: there for name, there in (("seen", self.seen), ("fewer", self.fewer)) if there}
 

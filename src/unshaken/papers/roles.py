@@ -72,7 +72,7 @@ def all_roles_used() -> Iterator[None]:
 
 @dataclass(slots=True, eq=False)
 class Use:
-    """What a divided set of rows has served for.
+    """Use of a divided set of rows.
 
     Args:
         name: of the set, for messages.

@@ -179,7 +179,7 @@ def _figures(paper: Paper, run: RunDir, seed: int) -> dict[str, Any]:
 
 
 def settings_of(paper: Paper, seed: int, data: str, model: str) -> dict[str, Any]:
-    """What decides the rows of a run.
+    """Settings that decide the rows of a run.
 
     Args:
         paper: with its parameters.

@@ -1,4 +1,4 @@
-"""What a page is made of: a few kinds of block. Sections make them; the renderers know these and no room."""
+"""Blocks of a page. Sections make them; the renderers know these and no room."""
 
 from __future__ import annotations
 

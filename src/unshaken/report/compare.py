@@ -294,7 +294,6 @@ def _made_otherwise(
 
 
 def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[int, str]) -> list[str]:
-    """What a reader of a comparison must know."""
     notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing.values()]
     if before.seed != after.seed:
         notes.append(f"the seeds differ ({before.seed} and {after.seed}): random changes are other draws")

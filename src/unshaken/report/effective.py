@@ -221,7 +221,7 @@ def _line(points: Sequence[tuple[float, float]], slope: float | None) -> MapLine
 
 
 def robustness_blocks(groups: Sequence[RobustnessGroup]) -> Sequence[Block]:
-    """What detectors have beyond a line; nothing without groups."""
+    """Blocks on the robustness of detectors beyond a line; none without groups."""
     if not groups:
         return ()
     line = groups[0].line

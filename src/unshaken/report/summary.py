@@ -52,7 +52,7 @@ class Summary:
         return found
 
     def report(self, **more: Any) -> Report:
-        """What blocks are made of; `more` are runs beside it and gates."""
+        """Report from which blocks are made; `more` are runs beside it and gates."""
         return Report(self.source, self.data, self.kept, self.comparison, **more)
 
 

@@ -8,14 +8,9 @@ from typing import Any
 
 from unshaken.core.numbers import show_budget
 from unshaken.core.part import CLEAN, Condition
+from unshaken.core.registry import title_of
 
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
-_ACRONYMS = {name: name.upper() for name in ("fgsm", "pgd", "jpeg", "apgd", "fab", "cw", "bim", "mi", "spsa")} | {
-    "autoattack": "AutoAttack",
-    "deepfool": "DeepFool",
-    "carlini": "Carlini",
-    "wagner": "Wagner",
-}
 NEAREST = "nearest examples"
 """The strength of a condition with a norm and no budget."""
 
@@ -29,7 +24,7 @@ SIZES = {
 
 
 def meaning_of_eps(norms: Collection[str | None]) -> str:
-    """What ε means in some norms, in a sentence; empty without any."""
+    """Meaning of ε in some norms, in a sentence; empty without any."""
     meant = [text for norm, text in SIZES.items() if norm in norms]
     return f"ε limits the size of a change, for pixel values between 0 and 1: {'; '.join(meant)}." if meant else ""
 
@@ -71,9 +66,10 @@ def distance(value: float, norm: str) -> str:
 
 
 def method_name(label: str) -> str:
-    """A method or a plan's line for people: `fog`, `gaussian noise`, `PGD`, `PGD (line 2)`."""
+    """A method, its severity, or a plan's line for people: `gaussian noise`, `JPEG compression 3`, `PGD (line 2)`."""
     name, plus, line = label.partition("+")
-    words = " ".join(_ACRONYMS.get(w, w) for w in name.replace("-", "_").split("_") if w)
+    method, _, severity = name.rpartition("-")
+    words = f"{title_of(method)} {severity}" if method and severity.isdecimal() else title_of(name)
     return f"{words} (line {line})" if plus else words
 
 

@@ -102,7 +102,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
     "low-light": _at_all_severities(("underexposure", "low_light", "overexposure")),
     "full": [*_CORRUPTIONS, *_SHIFTS, *_ATTACKS],
 }
-"""The named plans. Completion reads the names from this file's text, so they are written out here and nowhere else."""
+"""The named plans. Help and completion read the names from this file's text: they are written out here alone."""
 
 
 def load_plan(source: str | Sequence[Any]) -> list[Entry]:

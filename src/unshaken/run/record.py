@@ -59,7 +59,9 @@ def installed(plan: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
 
 def _method(name: str) -> MethodRecord:
     info = find_method(name)
-    return MethodRecord(room=info.room, tags=info.tags, apart=getattr(info.cls, "apart", None))
+    return MethodRecord(
+        room=info.room, tags=info.tags, apart=getattr(info.cls, "apart", None), title=info.title or None
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -100,7 +100,7 @@ class Session:
 
 
 class Access:
-    """Who may read, and the name under which verdicts are recorded.
+    """Readers who are let in, and the names under which verdicts are recorded.
 
     Args:
         readers: by token, in a cookie that a log-in sets; None where nobody can log in.

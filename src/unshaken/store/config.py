@@ -14,7 +14,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST_SEED, parse_number
 from unshaken.core.part import MODEL
-from unshaken.core.registry import find_method
+from unshaken.core.registry import find_method, remember_titles
 from unshaken.core.values import strict_values
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import SampleIds, StoredIds
@@ -104,6 +104,7 @@ class MethodRecord(BaseModel):
         room: it stands in.
         tags: such as `group` for a family of corruptions.
         apart: group of its outcomes where these are answers of something else than the model, such as `certificate`.
+        title: its name on pages; None for the words of its name.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -111,6 +112,7 @@ class MethodRecord(BaseModel):
     room: str
     tags: dict[str, str] = Field(default_factory=dict)
     apart: str | None = None
+    title: str | None = None
 
 
 class StepRecord(BaseModel):
@@ -292,6 +294,7 @@ def read_config(run: RunDir) -> RunConfig:
     if isinstance(config.ids, StoredIds):
         config.ids.run = run
     remember_code((config.plan, config.further_models), f"{run}/{NAME}")
+    remember_titles({name: method.title for name, method in config.methods.items() if method.title})
     run.identify(config.identity)
     return config
 

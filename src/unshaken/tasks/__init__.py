@@ -1,4 +1,4 @@
-"""What is not plain classification: a task says what a model's output means, and which rows and figures follow."""
+"""Tasks beside plain classification: a task says what a model's output means, and which rows and figures follow."""
 
 from unshaken.core.room import open_room
 

@@ -77,7 +77,7 @@ def _margins(seeds: Mapping[str, Any]) -> list[Check]:
 
 
 def _trade_off(seeds: Mapping[str, Any]) -> list[Check]:
-    """Of the eight mixtures, the one that other images chose: against the chord, and what it keeps of both networks."""
+    """Check the mixture that other images chose, of eight: against the chord, and what it keeps of both networks."""
     checks = []
     for name, part in seeds.items():
         one = part["chosen"]["trade_off"]

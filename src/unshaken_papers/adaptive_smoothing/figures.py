@@ -39,7 +39,7 @@ def figures(paper: AdaptiveSmoothingPaper, rows: Rows) -> dict[str, Any]:
 
 
 def chosen_of(others: Sequence[Mapping[str, Any]], judged: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Of each seed, the best mixture of fixed weight by each of the two rules, and the best bias of mixing networks.
+    """Best mixture of fixed weight of each seed, by each of the two rules, and the best bias of mixing networks.
 
     Args:
         others: figures of each seed on the images that choose.

@@ -60,7 +60,7 @@ def run_seed(paper: AdelePaper, context: Context, train: Sequence[Tensor], test:
 
 
 def recipes(paper: AdelePaper, arm: str, nets: Mapping[str, Net]) -> list[Recipe]:
-    """What an arm learns by.
+    """Recipes of an arm.
 
     Args:
         paper: its settings.

@@ -68,7 +68,7 @@ def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
 
 
 def curves(rows: Rows, arm: str) -> dict[str, Curve]:
-    """What was watched, by column: `[class, epoch]`; NaN where there is no value."""
+    """Curves of the watched figures, by column: `[class, epoch]`; NaN where there is no value."""
     table = rows.table("epochs", arm).sort_by([("kind", "ascending"), ("epoch", "ascending")])
     columns = ("early", "memorised", "labels", "start")
     return {name: np.array(table[name].to_pylist(), np.float64).reshape(len(NAMES), -1) for name in columns}

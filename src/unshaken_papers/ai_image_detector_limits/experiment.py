@@ -1,4 +1,4 @@
-"""What noise, purification, substitution and blending do to watermarks, as rows; then generated images."""
+"""Rows of watermarks under noise, purification, substitution and blending; then of generated images."""
 
 from __future__ import annotations
 

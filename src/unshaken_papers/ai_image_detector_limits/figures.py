@@ -154,7 +154,7 @@ class Figures:
         return found | {"difference": paired_difference(control, marked, low=-1.0, high=1.0).to_json()}
 
     def deepfakes(self) -> dict[str, Any]:
-        """Of classifiers of swapped images: AUROC, and the noise on features that turns at most 1 % of answers.
+        """Figures of classifiers of swapped images: AUROC, and the noise on features that turns at most 1 % of answers.
 
         `margin` is that of the worst classifier: how far `TPR - FPR` is below its bound, in standard errors.
         """

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.oracle import Oracle
+from unshaken.core.rng import seeded
 from unshaken.detect.watermark.substitution import train_substitute
 from unshaken.detect.watermark.watermark import against_the_detector
 from unshaken.models.networks.architectures import build
@@ -58,8 +59,7 @@ def train_detector(one: Tensor, zero: Tensor, *, epochs: int, noise: float, seed
 
 def fresh(images: Tensor, seed: int) -> nn.Module:
     """An untrained `small` network of two classes, for images `[N, C, H, W]`, with weights drawn from a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         return build("small", classes=2, channels=images.shape[1], side=images.shape[2])
 
 

@@ -33,7 +33,7 @@ def figures(paper: AttackSuitePaper, rows: Rows) -> dict[str, Any]:
 
 
 def accuracy(rows: Rows, net: str, attack: str) -> float:
-    """Of a network under an attack, in one seed."""
+    """Accuracy of a network under an attack, in one seed."""
     return float(rows.correct(label_of(rows, net, attack)).mean())
 
 

@@ -95,7 +95,7 @@ def scores(logits: Numbers, scale: float) -> Numbers:
 
 
 def calibration(rows: Rows) -> dict[str, float]:
-    """What the temperature of other images changes in ECE, the mean over zero-shot models."""
+    """Change of ECE by the temperature of other images, the mean over zero-shot models."""
     found: dict[str, list[float]] = {"halved": [], "mild": [], "strong": [], "mild_less_strong": []}
     for arm in ZERO_SHOT:
         with choosing():

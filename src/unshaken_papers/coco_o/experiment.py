@@ -13,6 +13,7 @@ from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
+from unshaken.core.rng import seeded
 from unshaken.papers.cache import digest_tensors
 from unshaken.papers.context import Context
 from unshaken_papers.coco_o import CELLS, CLEAN, DOMAINS, FROZEN, PLAIN, STYLED, CocoOPaper
@@ -104,8 +105,7 @@ def build(paper: CocoOPaper, arm: Arm, seed: int, channels: int, pixels: int) ->
         channels: of the pretrained network's maps.
         pixels: of a cell of these maps.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         if arm.frozen:
             return CellDetector(len(KINDS), channels, stride=1, width=paper.width, pixels=pixels).eval()
         return CellDetector(len(KINDS), width=paper.width, decoding=arm.decoding).eval()
@@ -115,7 +115,7 @@ def training(
     paper: CocoOPaper, arm: Arm, seed: int, net: CellDetector, images: Tensor, boxes: Tensor,
     features: Callable[[], tuple[Tensor, int]],
 ) -> Callable[[], Mapping[str, Tensor]]:  # fmt: skip
-    """What trains a detector and gives its weights."""
+    """Function that trains a detector and gives its weights."""
 
     def fit() -> Mapping[str, Tensor]:
         shown = features()[0] if arm.frozen else images

@@ -106,7 +106,7 @@ def objects_of(rows: Rows) -> list[Objects]:
 
 
 def detections_of(rows: Rows, label: str) -> list[Detections]:
-    """What a detector found in each scene."""
+    """Detections in each scene."""
     return [
         Detections(_corners(row["boxes"]), np.array(row["kinds"], np.int64), np.array(row["scores"], np.float64))
         for row in rows.table("detections", label).to_pylist()

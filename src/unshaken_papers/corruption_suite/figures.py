@@ -52,7 +52,7 @@ def small_networks(seeds: list[Rows]) -> dict[str, Any]:
 
 
 def clean_error(rows: Rows, net: str) -> float:
-    """Of a network of one seed on clean images."""
+    """Error of a network of one seed on clean images."""
     return float(1 - rows.correct(f"{net}.clean").mean())
 
 
@@ -62,7 +62,7 @@ def error(rows: Rows, net: str, names: Sequence[str], severities: Sequence[int] 
 
 
 def gain(rows: Rows, names: Sequence[str]) -> float:
-    """What training with noise lowers the error under some corruptions by, in one seed."""
+    """Error under some corruptions that training with noise takes away, in one seed."""
     return error(rows, "plain", names) - error(rows, "noise", names)
 
 

@@ -13,6 +13,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
+from unshaken.core.rng import seeded
 from unshaken.explain.engine.layers import layer_shapes
 from unshaken.models.layer_features import layer_features
 from unshaken.papers.cache import digest_tensors
@@ -162,8 +163,7 @@ def trained(paper: CrlNetPaper, context: Context, arm: str, maps: Maps) -> Condi
 
 def fresh_head(paper: CrlNetPaper, arm: str, maps: Maps, seed: int) -> ConditionalHead:
     """With weights drawn from a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         side = maps.base.shape[-1]
         return ConditionalHead(paper.channels, side, hidden=paper.hidden, conditional=arm == CONDITIONAL)
 

@@ -19,7 +19,7 @@ from unshaken_papers.crop_selection import CROPS, FAR, SCORES, WINDOW, CropSelec
 
 
 def figures(paper: CropSelectionPaper, rows: Rows) -> dict[str, Any]:
-    """Of photos, and of CIFAR-10 where it was run."""
+    """Figures of photos, and of CIFAR-10 where it was run."""
     small = any(label.startswith("small.") for label in rows.labels())
     return {"photos": photo_figures(rows), **({"cifar10": small_figures(paper, rows)} if small else {})}
 
@@ -50,7 +50,7 @@ def photo_figures(rows: Rows) -> dict[str, Any]:
 
 
 def small_figures(paper: CropSelectionPaper, rows: Rows) -> dict[str, Any]:
-    """Of the two small networks on CIFAR-10, as means over seeds; how crops agree is of the first seed's photos."""
+    """Figures of two small networks on CIFAR-10, means over seeds; agreement of crops is of the first seed's photos."""
     prefixes = [f"small.s{seed}" for seed in rows.seeds(paper.seeds)]
     return {
         "same_crop": {"hash": {str(m): same_crop(rows, f"{prefixes[0]}.as-trained.hash-{m}") for m in CROPS}},
@@ -135,7 +135,7 @@ class Sides:
 
 @dataclass(frozen=True, slots=True)
 class Shifted:
-    """What the network predicts with one framing, at each shift; the first is no shift.
+    """Predictions with one framing at each shift; the first is no shift.
 
     Args:
         prediction: int64 `[S, N]`.
@@ -170,7 +170,7 @@ class Shifted:
 
 
 def shifted(rows: Rows, prefix: str, name: str, shifts: Sequence[Shift]) -> Shifted:
-    """What was predicted under shifts, samples in the order of their ids."""
+    """Predictions under shifts, samples in the order of their ids."""
     parts = [rows.table("outcomes", f"{prefix}.{name}.{y:+d}{x:+d}").sort_by("id") for y, x in shifts]
     return Shifted(
         np.stack([p["prediction"].to_numpy() for p in parts]),

@@ -16,7 +16,7 @@ CLASSIFIERS = ("fused", "other", "text", "image", "hardened")
 """The searched one; one of another seed, which only sees what was found; one modality alone; trained on dilutions."""
 FRESH = "fresh"
 """The worst of all candidates for the hardened classifier itself."""
-LEAST, TIMES = 0.1, 2
+TIMES = 2
 """Relative drop that is shown, and how many times that of the filler it is."""
 
 
@@ -39,12 +39,11 @@ class CrossModalDilutionPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        drop, content = measured["drop"]["fused"], measured["content"]
+        content = measured["content"]
         words = f"relative drop less {TIMES} times that of the filler"
         return [
-            decide("drop", "relative drop of macro F1 under relevant dilutions", drop["relevant"], above=LEAST),
+            *super().judge(measured),
             self._content("content", f"{words}, searched classifier", content["fused"]),
-            decide("relevant", "cosine with the image, dilution less URL", measured["more_relevant"]),
             self._content("brittle", f"{words}, other classifier", content["other"]),
         ]
 

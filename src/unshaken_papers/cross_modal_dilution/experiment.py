@@ -49,7 +49,7 @@ WRITER = TemplateWriter(templates=DISTRACTORS)
 
 @dataclass(frozen=True, slots=True)
 class Victims:
-    """What is trained in one seed.
+    """Networks trained in one seed.
 
     Args:
         image_model: an image network.

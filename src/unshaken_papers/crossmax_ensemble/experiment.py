@@ -110,7 +110,7 @@ def gradients(context: Context, label: str, model: Classifier, batch: Batch) -> 
 
 
 def reached(model: Classifier, batch: Batch) -> dict[str, Any]:
-    """Of each image: the number of logits, the number that get a gradient of CrossMax's cross-entropy, and ties.
+    """Count of each image's logits, of those that get a gradient of CrossMax's cross-entropy, and of ties.
 
     Args:
         model: an ensemble.

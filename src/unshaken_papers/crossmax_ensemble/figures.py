@@ -22,7 +22,7 @@ def figures(paper: CrossMaxPaper, rows: Rows) -> dict[str, Any]:
 
 
 def system_figures(rows: Rows) -> dict[str, Any]:
-    """Of the whole system; its answers are means over repeated passes, under AutoAttack the answer of most passes."""
+    """Figures of the whole system; answers are means over repeated passes, under AutoAttack that of most passes."""
     at = f"linf-{SYSTEM_EPS:.6g}"
     ways = [w.removeprefix("adaptive.").removesuffix(f"-{at}") for w in rows.labels("looks")]
     return {

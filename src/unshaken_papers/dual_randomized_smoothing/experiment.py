@@ -122,7 +122,7 @@ def tally(polls: Polls, poll: str, net: Classifier, batch: Batch, seed: int) -> 
 
 
 def noisy(batch: Batch, name: str, sigma: float, seed: int) -> Tensor:
-    """What a network of this name is shown of images, with noise."""
+    """Images with noise, as a network of this name is given them."""
     rng = SampleRng.of(seed, "dual-randomized-smoothing", batch.ids)
     if name == "full":
         return with_noise(batch.images, sigma, rng)

@@ -95,7 +95,7 @@ class Level:
         return {f"r{r:g}": round(float(np.mean([(x[1] > 0) & (x[1] >= r) for x in found])), 4) for r in RADII}
 
     def _radii(self, place: int) -> dict[str, tuple[Numbers, Numbers]]:
-        """Of each arm: radii, and the same with 0 where the class is wrong."""
+        """Radii of each arm, and the same with 0 where the class is wrong."""
         seed = self.seeds[place]
         rs, more, left, right = (self.tallies[self.polls.name(seed, p)] for p in POLLS)
         pairs = {"rs_n": rs, "rs_2n": together(rs, more)}

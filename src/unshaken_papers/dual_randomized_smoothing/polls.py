@@ -31,7 +31,7 @@ class Polls:
         self.dual = DualSmoothing(sigma=sigma / sqrt(2), n=n, n0=n0, alpha=alpha, split=SPLIT, expansion=EXPANSION)
 
     def deviation(self, net: str) -> float:
-        """Of the noise that a network is asked about."""
+        """Deviation of the noise that a network is asked about."""
         return self.whole.sigma if net == "full" else self.dual.sigma
 
     def name(self, seed: int, what: str) -> str:

@@ -54,10 +54,11 @@ class DvergePaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        return [check for name, part in seeds_in(measured) for check in self._checks(name, part)]
+        own = [check for name, part in seeds_in(measured) for check in self._checks(name, part)]
+        return [*super().judge(measured), *own]
 
     def _checks(self, seed: str, part: Mapping[str, Any]) -> list[Check]:
-        """Of one seed; success rates have no paired interval."""
+        """Checks of one seed; success rates have no paired interval."""
         rates = {arm: part[arm]["transfer-0.1"] for arm in ARMS}
         less = part["dverge_minus"]
 
@@ -73,7 +74,6 @@ class DvergePaper(Paper):
 
         return [
             fall("extra-ce", "diversity", FALL),
-            gain("extra-ce", "transfer", BLACK_BOX),
             gain("extra-ce", "clean-cost", "clean", -CLEAN),
             fall("noise-ce", "beyond-noise"),
             gain("noise-ce", "beyond-noise", BLACK_BOX),

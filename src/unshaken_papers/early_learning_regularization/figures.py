@@ -42,7 +42,7 @@ def seed_figures(rows: Rows) -> dict[str, Any]:
 
 
 def network(rows: Rows, arm: str) -> dict[str, Any]:
-    """Of one training; the best epoch is chosen on images that nothing is judged by."""
+    """Figures of one training; the best epoch is chosen on images that nothing is judged by."""
     with choosing():
         best = best_epoch(rows, arm)
     return training_figures(rows, arm, best)

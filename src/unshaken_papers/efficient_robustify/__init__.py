@@ -10,7 +10,6 @@ from typing_extensions import override
 
 from unshaken.papers import Check, Paper, decide, row
 
-HEADS = ("unclean", "combined")
 """Those that are tuned."""
 ARMS = ("three", "plain")
 """Three heads with a teacher, and without (partial fine-tuning)."""
@@ -21,7 +20,6 @@ CHANGES: Mapping[str, tuple[float, ...]] = {
 }
 """Kind to three strengths: deviation; times that a binomial filter of 5 x 5 is passed; share of the contrast left."""
 CONDITIONS = ("clean-0", *(f"{kind}-{s:g}" for kind, strengths in CHANGES.items() for s in strengths))
-GAIN, LOSS = 0.03, 0.02
 SMALL_PART = 0.15
 """Share of the parameters that a small tunable part has at most."""
 
@@ -44,17 +42,9 @@ class EfficientRobustifyPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        three, effect = measured["three"], measured["teacher_effect"]
-        kept = three["route"]["clean_minus_original"]
         return [
-            *(
-                decide("gain", f"corrupted images, {head} head minus the original", gain, above=GAIN)
-                for head in HEADS
-                for gain in [three[head]["corrupted_minus_original"]]
-            ),
-            *(decide("teacher", f"corrupted images, {h} head with teacher minus without", effect[h]) for h in HEADS),
-            decide("clean-kept", "clean images, chosen head minus the original", kept, above=-LOSS),
-            *self._routed(three["routing"]),
+            *super().judge(measured),
+            *self._routed(measured["three"]["routing"]),
             *self._afforded(measured["cost"]),
         ]
 

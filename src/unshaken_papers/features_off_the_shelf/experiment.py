@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from unshaken.core.classifier import INPUT, Classifier
 from unshaken.core.imports import need
 from unshaken.core.progress import track
+from unshaken.core.rng import seeded
 from unshaken.explain.engine.layers import depth_layers
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Indices
@@ -138,8 +138,7 @@ def kind_of(found: list[dict[str, Tensor]], layer: str, depth: float = WHOLE) ->
 def with_random_weights(model: Classifier) -> Classifier:
     """A copy whose layers are drawn anew, as torch initialises them."""
     other = copy.deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
+    with seeded(0):
         for module in other.net.modules():
             reset = getattr(module, "reset_parameters", None)
             if callable(reset):

@@ -47,7 +47,7 @@ def correct(rows: Rows, task: str, arm: str) -> Flags:
 
 
 def depth_of(rows: Rows, arm: str) -> float:
-    """Of a layer of the sweep, in (0, 1]."""
+    """Depth of a layer of the sweep, in (0, 1]."""
     return float(rows.table("tests", f"{SOURCE}.{arm}")["depth"][0].as_py())
 
 

@@ -26,7 +26,7 @@ def figures(paper: FoolingImagesPaper, rows: Rows) -> dict[str, Any]:
 
 
 def seed_figures(paper: FoolingImagesPaper, rows: Rows) -> dict[str, Any]:
-    """Of the small networks; or of the user's own model, for which there is no row in `used`."""
+    """Figures of the small networks; or of the user's own model, for which there is no row in `used`."""
     found, used = Figures(rows), rows.table("used", "used").to_pylist()
     if not used:
         return {name: found.made(name, "own") for name in MADE}

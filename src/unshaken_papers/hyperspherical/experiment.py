@@ -43,7 +43,7 @@ class Divided:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of all classes: their new numbers."""
+        """New numbers of all classes."""
         return tuple(str(i) for i in range(self.training.classes))
 
 

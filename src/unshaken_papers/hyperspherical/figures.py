@@ -51,7 +51,7 @@ def figures(paper: HypersphericalPaper, rows: Rows) -> dict[str, Any]:
 
 
 def accuracies(rows: Rows, arm: str) -> Figures:
-    """Of one network: among new classes alone, among all, on old and on new images, and before classes were added."""
+    """Accuracies of one network: among new classes, among all, on old and new images, and before classes were added."""
     names = ("shots", "old", "joint", "disjoint", "before")
     shots, old, joint, disjoint, before = rows.columns("tests", arm, *names)
     found: Figures = {name: {} for name in ("joint", "disjoint", "old", "new", "harmonic", "before")}

@@ -23,7 +23,7 @@ COMPARED = (
 
 
 def figures(paper: ImageNetEPaper, rows: Rows) -> dict[str, Any]:
-    """Of the photos and, where they were shown, of the garments."""
+    """Figures of the photos and, where they were shown, of the garments."""
     lost = losses_of(paper, rows, NETS)
     found = {
         **described_losses(paper, rows, lost),
@@ -48,7 +48,7 @@ def figures(paper: ImageNetEPaper, rows: Rows) -> dict[str, Any]:
 
 
 def losses_of(paper: ImageNetEPaper, rows: Rows, count: int) -> dict[str, dict[str, Numbers]]:
-    """What every edited image costs, `[N]`: by network and edit, and the mean of the networks."""
+    """Losses on every edited image, `[N]`: by network and edit, and the mean of the networks."""
     lost = {str(net): {name: losses(paper, rows, str(net), name) for name in EDITS} for net in range(count)}
     mean = {name: np.asarray(np.mean([own[name] for own in lost.values()], 0), np.float64) for name in EDITS}
     return {**lost, "mean": mean}

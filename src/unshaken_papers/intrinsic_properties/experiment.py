@@ -157,7 +157,7 @@ def plan(paper: IntrinsicPropertiesPaper, seed: int) -> Training:
 
 
 def features(net: Classifier, split: Split) -> Tensor:
-    """What goes into the last layer, `[N, D]`."""
+    """Inputs of the last layer, `[N, D]`."""
     with evaluating(net), torch.no_grad():
         parts = [net.features(x, ["head:in"])[1]["head:in"] for x in torch.split(split.batch().images, 500)]
     return torch.cat(parts)

@@ -42,7 +42,7 @@ def figures(paper: IntrinsicPropertiesPaper, rows: Rows) -> dict[str, Any]:
 
 
 def measured_pair(seeds: list[Rows], label: str, data: Mapping[str, Any]) -> Pair:
-    """What is known of a pair of classes: of its data, and means over the seeds of its networks."""
+    """Measured pair of classes: of its data, and means over the seeds of its networks."""
     nets = [seed.within(label) for seed in seeds]
     before = np.mean([loss(net, "before") for net in nets])
     radii = []

@@ -18,7 +18,7 @@ def figures(paper: LabelNoisePaper, rows: Rows) -> dict[str, Any]:
 
 
 def seed_figures(paper: LabelNoisePaper, rows: Rows) -> dict[str, Any]:
-    """What was found in each set of labels, and each training, beside cross-entropy."""
+    """Figures of each set of labels, and of each training, beside cross-entropy."""
     sets = (HUMAN, MATCHED, INSIDE, *([OUTSIDE] if paper.further else []))
     found: dict[str, Any] = {name: detection(rows, name) for name in sets}
     found |= {arm: network(rows, arm) for arm in (PLAIN, *paper.arms)}
@@ -37,7 +37,7 @@ def detection(rows: Rows, name: str) -> dict[str, Any]:
 
 
 def network(rows: Rows, arm: str) -> dict[str, Any]:
-    """Of one training; the best epoch is chosen on images that nothing is judged by."""
+    """Figures of one training; the best epoch is chosen on images that nothing is judged by."""
     with choosing():
         best = best_epoch(rows, arm)
     return training_figures(rows, arm, best)

@@ -23,7 +23,7 @@ FEWEST = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cell:
-    """What one network's detectors say of one set of N samples.
+    """Scores of one set of N samples by one network's detectors.
 
     Args:
         scores: detector to scores `[N]`.

@@ -57,7 +57,7 @@ class Seed:
         self.layers = [n for n in self.cells["main.normal"].scores if n.startswith("layer") and "@" not in n]
 
     def accuracy(self) -> dict[str, Any]:
-        """Of the main network, of the nearest class in each layer, and of the other networks, on normal images."""
+        """Accuracy on normal images: of the main network, of the nearest class in each layer, of the other networks."""
         cell = self.cells["main.normal"]
         return {
             "softmax": cell.right().mean(),

@@ -1,4 +1,4 @@
-"""What is judged of Mahalanobis distances: sets, methods and networks in words, and the conditions of the rules."""
+"""Rules on Mahalanobis distances: sets, methods and networks in words, and the conditions of the rules."""
 
 from __future__ import annotations
 

@@ -45,12 +45,7 @@ class MilanPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        words = measured["words"]
-        return [
-            *in_every_seed(measured, self._edit),
-            decide("mutual-information", "F1, lambda 0.2 minus 0", words["over_likeliest"]),
-            decide("open-ended", "F1, lambda 0.2 minus the single label", words["over_label"]),
-        ]
+        return [*in_every_seed(measured, self._edit), *super().judge(measured)]
 
     def _edit(self, part: Mapping[str, Any]) -> list[Check]:
         cue = decide("cue", "accuracy that a random mark costs", part["cost_of_mark"], above=CUE)

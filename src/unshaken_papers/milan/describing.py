@@ -55,7 +55,7 @@ def describe(paper: MilanPaper, context: Context, model: Classifier, layers: tup
 
 
 def exemplar_keys(units: list[Synthetic], pyramid: Pyramid, rng: np.random.Generator) -> Tensor:
-    """What the pyramid sees in each unit's exemplars, `[M, k, F]`."""
+    """Features of each unit's exemplars from the pyramid, `[M, k, F]`."""
     found = []
     for unit in units:
         images, masks = drawn(unit.shown, rng)

@@ -19,7 +19,7 @@ def figures(paper: MilanPaper, rows: Rows) -> dict[str, Any]:
 
 
 def edit(rows: Rows) -> dict[str, Any]:
-    """Of one network; how many units are taken out is chosen on images that nothing is judged by."""
+    """Figures of one network; how many units are taken out is chosen on images that nothing is judged by."""
     with choosing():
         curve = rows.column("curve", "curve", "accuracy", by="count")
         count = int(np.argmax(curve))

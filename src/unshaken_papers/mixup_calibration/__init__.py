@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.measure.calibration.temperature import interpolator
 from unshaken.papers import Check, Paper, decide, row
 from unshaken.papers.effects import unpaired
 
@@ -24,11 +23,6 @@ SMALL, LARGE = f"{min(OVERLAPS):g}", f"{max(OVERLAPS):g}"
 WORST = f"{max(RATES):g}"
 ENOUGH = 40
 INTERPOLATES = 0.99
-
-
-def closed_form(classes: int, overlap: float) -> float:
-    """KL at the best temperature of a network that memorised its labels and knows nothing of their pairs."""
-    return round(interpolator(classes, overlap, 10.0).kl, 3)
 
 
 @row(__file__)
@@ -52,17 +46,16 @@ class MixupCalibrationPaper(Paper):
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         pairs = measured["pairs"]
         counts = [k for k in CLASSES if str(k) in pairs]
-        most, two = pairs[str(counts[-1])], pairs[str(min(CLASSES))]
         return [
-            *self._with_the_most(counts[-1], most),
+            *self._with_the_most(counts[-1], pairs[str(counts[-1])]),
             *self._rising(counts, pairs),
-            decide("two-classes", f"{min(CLASSES)} classes, plain minus mixup", two[LARGE]["gap_ts"]),
+            *super().judge(measured),
             *_logarithm(counts, measured["evenly"]),
             *_wrong_labels(measured["photos"]),
         ]
 
     def _with_the_most(self, count: int, most: Mapping[str, Any]) -> list[Check]:
-        """What is judged at the largest number of classes."""
+        """Checks at the largest number of classes."""
         if count < ENOUGH:
             words = f"{count} classes at the most, {ENOUGH} wanted"
             return [Check(words, False, name) for name in ("one-temperature", "grows-with-overlap", "mixup")]

@@ -33,7 +33,6 @@ STATISTICS = ("brightness", "contrast", "area", "sharpness", "extent", "slant")
 STAGES = ("start", "shift", "codes", "offset")
 ALIKE = 0.7
 """Correlation of an edited direction with a statistic above which shifts of the statistic are not counted."""
-COST = 0.02
 """Accuracy on clean images that may be lost."""
 
 
@@ -61,12 +60,7 @@ class NaTraPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        gain = measured["gain"]
-        checks = [
-            decide("clean", "accuracy on clean images, worst edits less images alone", gain["clean"], above=-COST,
-                   opposed_below=-COST),
-            decide("edits", "accuracy under the attack natra, worst edits less images alone", gain["edits"]),
-        ]  # fmt: skip
+        gain, checks = measured["gain"], super().judge(measured)
         words = {"shifts": "images alone", "random": "random edits", "rebuilt": "rebuilt images"}
         for name, other in words.items():
             part = "adversarial" if name == "random" else name
@@ -75,8 +69,6 @@ class NaTraPaper(Paper):
                 checks.append(decide(part, text, gain[name]))
             else:
                 checks.append(Check("every shift is like a direction that is edited", False, part))
-        for stage, fall in measured["inversion_falls"].items():
-            checks.append(decide("inversion", f"error before the {stage} less after it", fall))
         return checks
 
     @override

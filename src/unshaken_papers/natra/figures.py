@@ -60,7 +60,7 @@ def edited_statistics(rows: Rows) -> list[str]:
 
 
 def accuracy(rows: Rows, arm: str, labels: Sequence[str]) -> float:
-    """Of a network, the mean over some conditions."""
+    """Accuracy of a network, the mean over some conditions."""
     return float(rows.within(arm).shares(*labels).mean())
 
 
@@ -70,7 +70,7 @@ def gain(rows: Rows, other: str, labels: Sequence[str]) -> float:
 
 
 def preserved(rows: Rows) -> float:
-    """Of the test images that the reference network knows, the share that it still knows after the worst edit."""
+    """Share of the test images that the reference network knows which it still knows after the worst edit."""
     clean, edited = rows.correct("reference.clean"), rows.correct("reference.edited")
     return float(edited[clean].mean()) if clean.any() else 0.0
 

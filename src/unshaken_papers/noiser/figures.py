@@ -71,7 +71,7 @@ def enhanced(seeds: Sequence[Rows], figure: str, name: str) -> dict[str, Any]:
 
 
 def accuracy(rows: Rows, exposure: str) -> float:
-    """Of the classifier on photos that a network of one seed enhanced."""
+    """Accuracy of the classifier on photos that a network of one seed enhanced."""
     return float(rows.correct(f"{NOISER}.{exposure}").mean())
 
 

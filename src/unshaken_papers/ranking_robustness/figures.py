@@ -31,7 +31,7 @@ CONDITIONS = {
 
 
 def figures(paper: RankingRobustnessPaper, rows: Rows) -> dict[str, Any]:
-    """Of each ranker by task, and differences; every query is averaged over the seeds first."""
+    """Figures of each ranker by task, and differences; every query is averaged over the seeds first."""
     seeds = list(rows.repetitions(paper.seeds).values())
     names = (*OTHERS, *NEURAL, *BASELINE)
     columns = {name: {task: task_columns(seeds, name, task) for task in (*TASKS, "two-mistakes")} for name in names}

@@ -39,7 +39,7 @@ ESTIMATES: dict[str, tuple[Estimator, float]] = {
 
 @dataclass(frozen=True)
 class Images:
-    """What all seeds share.
+    """Images that all seeds share.
 
     Args:
         training: long-tailed, with true labels.
@@ -98,7 +98,7 @@ def pretrained(paper: RCALPaper, context: Context, data: Split) -> Net:
 
 
 def recipes_of(arm: str) -> Sequence[Recipe]:
-    """What an arm is trained by, behind crops and mirror images."""
+    """Recipes of an arm, behind crops and mirror images."""
     if arm in WITHOUT:
         return [RCAL(**WITHOUT[arm])]
     mixed = [Mixup()] if arm in (PLAIN, BALANCED, "clean") else []
@@ -119,7 +119,7 @@ def measure(paper: RCALPaper, context: Context, data: Images, noisy: Split, star
 
 
 def features_in(model: Classifier, data: Split) -> NDArray[np.float64]:
-    """What the last layer is given, `[N, m]`."""
+    """Inputs of the last layer, `[N, m]`."""
     samples = Samples(InMemory(data.images, data.labels), None, data.classes, sparse=True)
     return features_of(model, samples, samples.good).astype(np.float64)
 

@@ -36,7 +36,7 @@ def on_rare_classes(rows: Rows, arm: str) -> dict[str, Any]:
 
 
 def best_minus_last(rows: Rows, arm: str) -> float:
-    """What accuracy is lost from the best epoch, chosen on other images, to the last."""
+    """Accuracy lost from the best epoch, chosen on other images, to the last."""
     with choosing():
         best = best_epoch(rows, arm)
     right, n = rows.columns("epochs", f"{arm}.test", "correct", "n", by="epoch")
@@ -44,7 +44,7 @@ def best_minus_last(rows: Rows, arm: str) -> float:
 
 
 def gaussians(rows: Rows) -> dict[str, Any]:
-    """Of each estimate, class by class: the share of right labels, and the distance of the mean from the true one."""
+    """Figures of each estimate by class: the share of right labels, and the distance of the mean from the true one."""
     found: dict[str, Any] = {}
     for name in ESTIMATES:
         table = rows.table("gaussians", name).to_pylist()

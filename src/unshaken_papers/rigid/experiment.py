@@ -151,7 +151,7 @@ class Scores:
         self.context.write("moves", label, [{**own, "how": how, "score": one.score} for how, one in found.items()])
 
     def describe(self, seed: int, batch: Batch) -> None:
-        """What is in the photos of a seed."""
+        """Write rows on the photos of a seed."""
         if self.context.has(f"s{seed}.content", "content"):
             return
         x = batch.images.double().mean(1)

@@ -70,7 +70,7 @@ class Figures:
         return np.array([score for key in keys for _, score in sorted(self.rows[key].items())])
 
     def farthest(self, name: str) -> Numbers:
-        """Of noise and blur, the larger score."""
+        """The larger score of noise and blur."""
         return np.maximum(self.of(name, NOISE), self.of(name, "blur"))
 
     def ranking(self, scores: Callable[[str], Numbers]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from unshaken.papers import Check, Paper, decide, in_every_seed, row, seeds_in
 from unshaken.papers.effects import constant, unpaired
 
 SMALL = "small"
-GAIN, LOSS = 0.10, 0.03
 EPS = (0.01, 0.02, 0.04)
 BUDGETS = tuple(f"{e:g}" for e in EPS)
 MOST = BUDGETS[-1]
@@ -59,20 +58,14 @@ class RobustMaePaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        return in_every_seed(measured, self._of_one_seed)
+        return [*super().judge(measured), *in_every_seed(measured, self._of_one_seed)]
 
     def _of_one_seed(self, measured: Mapping[str, Any]) -> list[Check]:
-        main, clean = measured[MAIN], measured[MAIN]["clean_minus_undefended"]
-        gain, kind = main["gain"], f"at {MOST}, prompts minus none"
+        gain, kind = measured[MAIN]["gain"], f"at {MOST}, prompts minus none"
         checks = [
-            decide("gain", f"PGD made without them {kind}", gain["unaware"][MOST], above=GAIN),
             decide("informed-attacks", f"worst of all attacks {kind}", gain["worst"][MOST]),
             decide("informed-attacks", f"AutoAttack {kind}", measured["confirmed"]["gain"]),
-            decide("clean-kept", "clean images, prompts minus none", clean, above=-LOSS),
         ]
-        for name in CONTROLS:
-            ahead = measured[name]["main_minus_this"]["unaware"]
-            checks.append(decide("prototypes", f"learned prompts minus {name} ones", ahead))
         part = measured.get("pretraining")
         return checks if part is None or "absent" in part else checks + self._pretrained(part)
 

@@ -72,7 +72,7 @@ class Figures:
         }
 
     def main(self) -> dict[str, Any]:
-        """What only the main variant has: the other threat models, and the least of all of them."""
+        """Figures of the main variant alone: the other threat models, and the least of all of them."""
         found: dict[str, Any] = {"fixed": {}, "through_clip": {}, "worst": {}, "gain": {"unaware": {}, "worst": {}}}
         for e in BUDGETS:
             labels = [f"{MAIN}.{kind}-{e}" for kind in ("unaware", "fixed", "adaptive-linf", "through-clip-linf")]
@@ -118,7 +118,7 @@ class Figures:
         return found
 
     def spectrum(self) -> dict[str, Any]:
-        """Of the undefended network: what it needs, where attacks lie, and which bands harm it."""
+        """Figures of the undefended network: the bands that it needs, that attacks lie in, and that harm it."""
         (radii, energy), (white_radii, white) = (
             self.rows.columns("energy", f"undefended.{kind}", "radius", "share") for kind in ("energy", "white")
         )

@@ -1,4 +1,4 @@
-"""What is done with the weights of each seed: signatures extracted, chosen, added, and evaluated."""
+"""Steps with the weights of each seed: signatures extracted, chosen, added, and evaluated."""
 
 from __future__ import annotations
 

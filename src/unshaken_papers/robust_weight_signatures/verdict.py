@@ -47,7 +47,7 @@ def _gain(name: str, kind: str, of: Of) -> list[Check]:
 
 
 def _patch(of: Of) -> list[Check]:
-    """What the patch against noise does, costs and leaves out."""
+    """Checks of the patch against noise: what it does, costs and leaves out."""
     clean = of("noise", "patched", "clean") - of("noise", "base", "clean")
     words = "accuracy on clean images, patched minus clean weights"
     checks = [*_gain("gain", "noise", of), decide("clean-cost", words, clean, above=-LOSS)]

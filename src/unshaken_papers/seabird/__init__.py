@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers import Check, Paper, PlusSeparated, row
 
 DICE, BCE, DEPTH = "dice", "bce", "depth"
 ARMS = (DICE, BCE, DEPTH)
@@ -57,7 +57,6 @@ class SeaBirdPaper(Paper):
                     f"length {name}: dice and L2 cross at {crossing:.6f}",
                     abs(crossing * float(name) - 1) < NEAR, "variance",
                 ),
-                decide("sgd", f"length {name}: squared error, L1 minus dice", part["sgd"]),
             ]  # fmt: skip
         return checks
 

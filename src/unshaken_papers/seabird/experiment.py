@@ -89,7 +89,7 @@ def run_seed(paper: SeaBirdPaper, context: Context, train: Tensor, test: Tensor)
 
 
 def recipes(arm: str) -> list[Recipe]:
-    """What an arm learns by; none for cross-entropy."""
+    """Recipes of an arm; none for cross-entropy."""
     known: dict[str, list[Recipe]] = {DICE: [DiceLoss()], BCE: [], DEPTH: [CentreDepth()]}
     return known[arm]
 

@@ -42,7 +42,7 @@ def figures(paper: SeaBirdPaper, rows: Rows) -> dict[str, Any]:
 
 
 def theory(rows: Rows, length: float) -> dict[str, Any]:
-    """Of one length: how far integrals are off, dice beside L1, and the errors of SGD."""
+    """Figures of one length: how far integrals are off, dice beside L1, and the errors of SGD."""
     table = [row for row in rows.table("variances", "theory").to_pylist() if row["length"] == length]
     known = [row for row in table if row["formula"] is not None]
     variance = {loss: {r["sigma"]: r["variance"] for r in table if r["loss"] == loss} for loss in (DICE, "l1")}

@@ -46,18 +46,7 @@ class ShapeSimplicityPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        gain = measured["gain"]
-        words = {
-            "low_frequency": ("low-frequency", "decisions for low frequencies, robust minus plain"),
-            "noise": ("smoothness", f"accuracy under noise {NOISE:g}, robust minus plain"),
-            "tv_ratio": ("smoothness", "variation added by noise in the first layer, plain minus robust"),
-            "kernel_tv": ("smoothness", "variation of first filters, plain minus robust"),
-            "low_level": ("concept-level", "colours and textures among detectors, robust minus plain"),
-            "distance": ("input-kinds", "distance between a unit's top images, plain minus robust"),
-            "scrambled": ("scrambling", "accuracy on 4 x 4 scrambled tiles, plain minus robust"),
-        }
-        checks = [decide(part, text, gain[name]) for name, (part, text) in words.items() if name in gain]
-        return [*in_every_seed(measured, self._shape), *checks]
+        return [*in_every_seed(measured, self._shape), *super().judge(measured)]
 
     def _shape(self, part: Mapping[str, Any]) -> list[Check]:
         checks = []

@@ -72,7 +72,7 @@ def training(epochs: int, seed: int) -> Any:
 def photos(
     paper: ShapeSimplicityPaper, context: Context, models: dict[str, Classifier], judge: Classifier, parts: Parts
 ) -> None:
-    """What two networks go by on CIFAR-10."""
+    """Write rows on the cues that two networks use on CIFAR-10."""
     test = parts.testing
     for name, model in models.items():
         context.predict(f"{name}.clean", model, test.batch())

@@ -65,7 +65,7 @@ class SMTVerificationPaper(Paper):
 
 
 def _layers(name: str, layers: Mapping[str, Any]) -> list[Check]:
-    """What the search at hidden layers finds, of one data set."""
+    """Checks of the search at hidden layers, of one data set."""
     part, wrong = "layer-by-layer", layers["contradicted"]
     words = f"{name}: {wrong} regions proved safe have an example by the search at a layer"
     checks = [Check(words, wrong == 0, part, opposed=wrong > 0)]
@@ -88,7 +88,7 @@ def _distances(name: str, distances: Mapping[str, Any]) -> list[Check]:
 
 
 def _grids(cells: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What the exhaustive search of the grid found, for each number of pixels and each eps that it could search."""
+    """Results of the exhaustive search of the grid, for each number of pixels and each eps that it could search."""
     for eps in (f"{e:g}" for e in EPS):
         for pixels in (str(p) for p in PIXELS):
             if pixels in cells and eps in cells[pixels] and "grid" in cells[pixels][eps]["found"]:

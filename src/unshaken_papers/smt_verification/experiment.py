@@ -94,7 +94,7 @@ def digits() -> Split:
 
 
 def own_name(spec: str) -> str:
-    """What figures call a data set.
+    """Name of a data set in figures.
 
     >>> own_name("folder:/some/where/halves.parquet?size=8")
     'halves'

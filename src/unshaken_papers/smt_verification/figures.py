@@ -81,7 +81,7 @@ class Figures:
         }
 
     def accuracy(self, names: Sequence[str]) -> dict[str, Any]:
-        """Of networks on unchanged images, by seed."""
+        """Accuracy of networks on unchanged images, by seed."""
         return {name.partition(".")[0]: self.rows.accuracy(f"{name}.clean") for name in names}
 
     def cell(self, names: Sequence[str], pixels: int, eps: float) -> dict[str, Any]:
@@ -116,12 +116,12 @@ class Figures:
         return [one for c, one in self.verdicts if c == f"{name}.exact-{PIXELS[0]}-{EPS[0]:.4g}"]
 
     def row(self, name: str, way: str, pixels: int, eps: float, one: str) -> dict[str, Any]:
-        """What a mode found on one image."""
+        """Result of a mode on one image."""
         found: dict[str, Any] = self.verdicts[f"{name}.{way}-{pixels}-{eps:.4g}", one]
         return found
 
     def layers(self, names: Sequence[str]) -> dict[str, Any]:
-        """Of deep networks: of the regions with an example, the share in which the search at a layer finds one.
+        """Share of the regions of deep networks with an example in which the search at a layer finds one.
 
         Args:
             names: of the networks, whose images are pooled.

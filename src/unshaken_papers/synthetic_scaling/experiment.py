@@ -71,7 +71,7 @@ def learn(paper: SyntheticScalingPaper, context: Context, name: str, data: Split
 
 
 def recognise(paper: SyntheticScalingPaper, context: Context, pool: Split, made: Split) -> None:
-    """What a network that learned real images says of generated ones, and how varied they are to it."""
+    """Write rows of a network that learned real images: its answers for generated ones, and how varied these are."""
     epochs = max(1, round(paper.shown / 2 / len(pool)))
     training = plan_training(epochs, context.seed, lr=0.05, batch_size=paper.batch_size, held_out=1)
     model = context.net("recogniser", RECOGNISER, pool, training).model

@@ -44,6 +44,5 @@ class TextilePaper(Paper):
         left = "half of the mean seam ratio minus the share of it that is left"
         return [
             *super().judge(measured),
-            decide("loss", "score of the other network, after minus before", loss["other"]),
             decide("loss", left, loss["half"], opposed_below=-HALF),
         ]

@@ -18,7 +18,7 @@ BELOW = 0.02
 
 
 def figures(paper: TrActPaper, rows: Rows) -> dict[str, Any]:
-    """Of each architecture: the sweep, and both arms at their best rates over all seeds."""
+    """Figures of each architecture: the sweep, and both arms at their best rates over all seeds."""
     curves, seeds = Curves(rows), rows.seeds(paper.seeds)
     return {arch: curves.architecture(arch, seeds) for arch in curves.architectures()}
 

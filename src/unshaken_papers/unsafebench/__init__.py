@@ -59,6 +59,7 @@ class UnsafeBenchPaper(Paper):
         flagged = "unsafe images flagged when another category is left out"
         gap = across_seeds(real, low=-2.0, high=2.0)
         return [
+            *super().judge(measured),
             decide("ai-gap", "heads from photos, F1 on photos minus F1 on copies", gap, above=GAP),
             decide("both-kinds", words, shrunk),
             decide("both-kinds", f"half the {words}", halved, opposed_below=-2),
@@ -72,11 +73,6 @@ class UnsafeBenchPaper(Paper):
                 unpaired(informed[own], uninformed[own]),
             ),
             decide("policy", flagged, informed[other], above=MOST, opposed_below=MOST),
-            decide(
-                "masking",
-                "share of right answers that survive DeepFool at 1/255, given probabilities less given logits",
-                measured["robust"]["1"]["masking"]["deepfool"],
-            ),
         ]
 
     def _uneven(self, found: Mapping[str, Any]) -> Check:

@@ -133,7 +133,7 @@ class Moderation:
             self.conditional(context, seed, negatives, learned[REAL], train, held[REAL], test)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the backbone's head weighs, `[N, d]`."""
+        """Inputs of the backbone's head, `[N, d]`."""
         layer = self.anatomy.penultimate
         oracle = Oracle(self.model, limit=LIMIT, search_copy=self.copy)
         parts = [oracle.ask(Features(x, (layer,))).features for x in torch.split(images, 256)]

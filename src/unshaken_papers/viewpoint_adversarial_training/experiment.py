@@ -92,7 +92,7 @@ def train(
 
 
 def recipe(paper: ViewpointPaper, context: Context, objects: ObjectSet, arm: str, region: str) -> viat.VIAT:
-    """What a network learns from beside its natural views: as many rendered ones in each."""
+    """Recipe of a network beside its natural views: as many rendered ones in each."""
     return viat.VIAT(
         objects=objects.options.spec,
         fingerprint=objects.fingerprint,

@@ -206,7 +206,7 @@ class Figures:
         return np.asarray(self.reason(label) == "patch")
 
     def reason(self, label: str) -> Any:
-        """What broke each sample."""
+        """Attack that broke each sample."""
         return self.rows.column("outcomes", label, "broken_by", by="id")
 
 

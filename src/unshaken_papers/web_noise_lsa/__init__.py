@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, decide, row, seeds_in
-from unshaken.papers.effects import unpaired
+from unshaken.papers import Check, Paper, row, seeds_in
 
 ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
 ARMS: Mapping[str, str] = {
@@ -22,7 +21,7 @@ ARMS: Mapping[str, str] = {
 }
 """Arm to its detectors in turn; cross-entropy has none."""
 CONTROL = "control"
-GAIN, ALIKE = 0.03, 0.6
+ALIKE = 0.6
 
 
 @row(__file__)
@@ -48,26 +47,16 @@ class WebNoisePaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        over = measured["over_seeds"]
         rho = max(abs(part["rho"]) for _, part in seeds_in(measured))
-        words = "AUROC for images of no class, linear separation minus small loss"
         alike = f"largest rank correlation of the two scores: {rho:.3f} (wanted below {ALIKE})"
-        checks = [
-            decide("detection", words, over["detection"], above=GAIN),
+        return [
+            *super().judge(measured),
             Check(alike, rho < ALIKE, "detection"),
-            decide("separable", "the same, of a line fitted to known images", over["separable"], above=GAIN),
             self._not_above(
-                "accuracy, linear separation alone minus small loss alone", over["linear_minus_small-loss"]
+                "accuracy, linear separation alone minus small loss alone",
+                measured["over_seeds"]["linear_minus_small-loss"],
             ),
         ]
-        checks += [
-            decide("method", f"accuracy, alternating minus {other} alone", over[f"alternate_minus_{other}"])
-            for other in ("small-loss", "linear")
-        ]
-        for name, part in measured[CONTROL].items():
-            effect = unpaired(part["linear"]["auroc"]["ood"], part["small-loss"]["auroc"]["ood"])
-            checks.append(decide("any-classes", f"{name}, {words}", effect, above=GAIN))
-        return checks
 
     def _not_above(self, words: str, effect: Mapping[str, Any]) -> Check:
         value, low = effect["value"], effect["low"]

@@ -35,7 +35,7 @@ def figures(paper: WebNoisePaper, rows: Rows) -> dict[str, Any]:
 
 
 def accuracy(rows: Rows) -> dict[str, Any]:
-    """Of each arm, on test images of the classes."""
+    """Accuracy of each arm, on test images of the classes."""
     return {"accuracy": {arm: rows.accuracy(f"{arm}.test") for arm in ARMS}}
 
 

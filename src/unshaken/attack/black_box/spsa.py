@@ -49,7 +49,7 @@ class SPSAState(State):
     rng: SampleRng
 
 
-@register("spsa", reference="Uesato et al. 2018, arXiv:1802.05666", needs=("logits",))
+@register("spsa", title="SPSA", reference="Uesato et al. 2018, arXiv:1802.05666", needs=("logits",))
 class SPSA(Attack[SPSAState]):
     """SPSA: gradient ascent, with the gradient estimated from the scores at pairs of points `x ± delta v`.
 

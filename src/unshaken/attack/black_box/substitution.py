@@ -22,7 +22,7 @@ from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import required
 from unshaken.core.query import Labels
 from unshaken.core.registry import register
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.models.networks.small import SmallCNN
 
 LEAST_AGREEMENT = 0.5
@@ -98,8 +98,7 @@ class Substitution(BudgetedAttack):
         return substitute.requires_grad_(False), float(widen(right).mean())
 
     def _network(self, images: Tensor, context: AttackContext) -> Classifier:
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(context.seed).get_state())  # the CPU's alone
+        with seeded(context.seed):
             net = SmallCNN(context.classes, images.shape[1])
         mean, std = images.mean((0, 2, 3)), images.std((0, 2, 3)).nan_to_num(1.0).clamp(min=1e-3)
         made = Classifier(net, mean=mean.tolist(), std=std.tolist(), name="substitute")

@@ -37,7 +37,7 @@ class SoftF1Loss(Objective):
         return 1 - 2 * hits.amax(1).sum(1) / total.clamp_min(1e-3)
 
 
-@register("detection-pgd", reference="Madry et al. 2018, arXiv:1706.06083")
+@register("detection-pgd", title="detection PGD", reference="Madry et al. 2018, arXiv:1706.06083")
 class DetectionPGD(DetectionAttack):
     """PGD on detections: lowers a smooth F1 score, by scores, corners and false alarms together.
 

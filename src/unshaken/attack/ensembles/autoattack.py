@@ -25,7 +25,7 @@ EOT = 20
 """Passes whose gradients the version `rand` averages where the run does not say."""
 
 
-@register("autoattack", reference="Croce & Hein 2020, arXiv:2003.01690")
+@register("autoattack", title="AutoAttack", reference="Croce & Hein 2020, arXiv:2003.01690")
 class AutoAttack(BudgetedAttack):
     """AutoAttack: the standard ensemble of APGD, targeted APGD, targeted FAB and Square.
 

@@ -333,7 +333,7 @@ def top_signs(gradient: Tensor, share: Tensor) -> Tensor:
 LEAST_CLASSES = {"dlr": 3, "dlr-targeted": 4}
 
 
-@register("apgd", reference="Croce & Hein 2020, arXiv:2003.01690")
+@register("apgd", title="APGD", reference="Croce & Hein 2020, arXiv:2003.01690")
 class APGD(Attack[APGDState]):
     """Auto-PGD: projected gradient ascent with momentum and a step size that adapts by itself.
 

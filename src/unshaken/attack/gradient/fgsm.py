@@ -30,7 +30,7 @@ class FGSMState(State):
     stepped: Tensor
 
 
-@register("fgsm", reference="Goodfellow et al. 2015, arXiv:1412.6572")
+@register("fgsm", title="FGSM", reference="Goodfellow et al. 2015, arXiv:1412.6572")
 class FGSM(Attack[FGSMState]):
     """FGSM: one step that maximises the linearised loss; in linf `x' = clip(x + eps sign(g))`.
 

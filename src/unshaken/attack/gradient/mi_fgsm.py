@@ -39,7 +39,7 @@ class MIFGSMState(State):
     step: Tensor
 
 
-@register("mi-fgsm", reference="Dong et al. 2018, arXiv:1710.06081")
+@register("mi-fgsm", title="MI FGSM", reference="Dong et al. 2018, arXiv:1710.06081")
 class MIFGSM(Attack[MIFGSMState]):
     """MI-FGSM: sign steps along an accumulated gradient, `g <- mu g + grad / |grad|_1`, `x <- P(x + a s(g))`.
 

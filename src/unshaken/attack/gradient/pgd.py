@@ -30,7 +30,7 @@ class PGDState(State):
     step: Tensor
 
 
-@register("pgd", reference="Madry et al. 2018, arXiv:1706.06083")
+@register("pgd", title="PGD", reference="Madry et al. 2018, arXiv:1706.06083")
 class PGD(Attack[PGDState]):
     """PGD: projected gradient ascent on the cross-entropy from a random start, `x <- P(x + a s(g))`.
 

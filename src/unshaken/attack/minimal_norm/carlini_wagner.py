@@ -142,7 +142,7 @@ class CarliniWagnerState(State):
     polished: Tensor
 
 
-@register("carlini-wagner", reference="Carlini & Wagner 2017, arXiv:1608.04644")
+@register("carlini-wagner", title="Carlini Wagner", reference="Carlini & Wagner 2017, arXiv:1608.04644")
 class CarliniWagner(Attack[CarliniWagnerState]):
     """Carlini and Wagner's attack: finds an adversarial example with a small l2 norm, by Adam.
 

@@ -43,7 +43,7 @@ class DeepFoolState(State):
     fooled: Tensor
 
 
-@register("deepfool", reference="Moosavi-Dezfooli et al. 2016, arXiv:1511.04599")
+@register("deepfool", title="DeepFool", reference="Moosavi-Dezfooli et al. 2016, arXiv:1511.04599")
 class DeepFool(Attack[DeepFoolState]):
     """DeepFool: steps to the nearest boundary of the linearised network until the class changes (minimal norm).
 

@@ -219,7 +219,7 @@ class FABState(State):
     stale: Tensor
 
 
-@register("fab", reference="Croce & Hein 2020, arXiv:1907.02044")
+@register("fab", title="FAB", reference="Croce & Hein 2020, arXiv:1907.02044")
 class FAB(Attack[FABState]):
     """FAB: steps onto the linearised decision boundary, biased towards the clean image (minimal norm).
 

@@ -98,7 +98,11 @@ class PixelResult(State):
     seconds: Tensor
 
 
-@register("pixel-pgd", reference="Madry et al. 2018, arXiv:1706.06083; Gu et al. 2022, arXiv:2207.12391 (SegPGD)")
+@register(
+    "pixel-pgd",
+    title="pixel PGD",
+    reference="Madry et al. 2018, arXiv:1706.06083; Gu et al. 2022, arXiv:2207.12391 (SegPGD)",
+)
 class PixelPGD(TaskAttack[PixelResult]):
     """PGD on pixels' classes: raises the mean cross-entropy, so that as many pixels as possible become wrong.
 

@@ -56,7 +56,7 @@ class Evasion(FittedStep):
 
 
 class Observation(State):
-    """What model and detector say of one image a sample, in fresh passes.
+    """Answers of model and detector for one image a sample, in fresh passes.
 
     Args:
         images: `[N, C, H, W]`.
@@ -132,7 +132,7 @@ class EvasionRun:
         )  # fmt: skip
 
     def _observe(self, ends: EndPoints, detector_set: DetectorSet) -> dict[str, Observation]:
-        """What model and detectors say of the end points; one outside the ball counts as the clean image."""
+        """Answers of model and detectors for the end points; one outside the ball counts as the clean image."""
         inside = self._ball().contains(ends.x)
         images = torch.where(inside.view(-1, 1, 1, 1), ends.x, self.batch.images)
         batch, oracle = self.batch.with_images(images), self.oracle

@@ -235,7 +235,7 @@ class _Fitting:
         return FitData(self.anatomy, moments, rows, self._whole(held), reservoir.offered, tuple(names))
 
     def learn(self, label: str, method: Detector, fit_data: FitData) -> Bank:
-        """What a detector makes of it."""
+        """Fit a detector to the data."""
         with self.oracle.meter.method(), torch.no_grad():
             result = method.fit(fit_data)
         bank = run_queries(result, self.oracle)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.core.descent import descend
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 
 
 def policy_target(belongs: Tensor, policy: Tensor) -> Tensor:
@@ -76,8 +76,7 @@ class ConditionalHead(nn.Module):
 
     def __init__(self, features: Tensor, categories: int, width: int = 128, seed: int = 0) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        with seeded(seed):
             self.net = perceptron([features.shape[1] + categories, width])
         self.loudness = math.sqrt(features.shape[1] / categories)
         self.register_buffer("mean", features.mean(0))

@@ -11,7 +11,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.descent import descend
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.registry import Parameters
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.models.networks.small import SmallNet
 
 
@@ -55,8 +55,7 @@ class LearnedWatermark(nn.Module):
         if tuple(key.shape) != (settings.n_bits,):
             raise ParameterError(f"a key of {tuple(key.shape)} for a watermark of {settings.n_bits} bits")
         self.settings, self.key = settings, key.bool()
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(settings.seed).get_state())
+        with seeded(settings.seed):
             self.message = nn.Linear(settings.n_bits, channels * (side // 2) ** 2)
             self.paint = nn.Sequential(
                 nn.Conv2d(2 * channels, settings.width, 3, padding=1),

@@ -1,1 +1,1 @@
-"""What a model goes by: shape or texture, low or high frequencies, object or background; how simple its units are."""
+"""Cues that a model uses: shape or texture, low or high frequencies, object or background; simplicity of its units."""

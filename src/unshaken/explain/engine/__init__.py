@@ -1,1 +1,1 @@
-"""What all attribution methods share: the score explained, points and masks, layers, and the run."""
+"""Code shared by all attribution methods: the score explained, points and masks, layers, and the run."""

@@ -1,1 +1,1 @@
-"""What the weights of convolutions look like: their kernels layer by layer, and their distributions between models."""
+"""Weights of convolutions: their kernels layer by layer, and their distributions between models."""

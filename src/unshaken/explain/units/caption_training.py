@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from unshaken.core.descent import descend
 from unshaken.core.errors import DataError
+from unshaken.core.rng import seeded
 from unshaken.explain.units.captioner import (
     PAD,
     Captioner,
@@ -100,8 +101,7 @@ def learn_captions(
     of = torch.tensor([u for u, _ in pairs])
     encoded = vocabulary.encode([text for _, text in pairs], given.length)
     encoded = encoded[:, : int((encoded != PAD).any(0).sum())]
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         sizes = {"embedding": given.embedding, "hidden": given.hidden, "dropout": given.dropout}
         captioner = Captioner(len(vocabulary), keys.shape[2], **sizes)  # type: ignore[arg-type]
         language = LanguageModel(len(vocabulary), **sizes)  # type: ignore[arg-type]

@@ -134,7 +134,7 @@ class DiffusionCodes(LatentGenerator):
 
     @property
     def deviation(self) -> float:
-        """Of x at the first level of the way: `sqrt(1/4 + t^2)`, images having a deviation of about 1/2."""
+        """Deviation of x at the first level of the way: `sqrt(1/4 + t^2)`, images having a deviation of about 1/2."""
         return float((0.25 + self.levels[0] ** 2).sqrt())
 
     @override

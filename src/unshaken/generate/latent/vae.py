@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
@@ -12,7 +11,7 @@ from typing_extensions import override
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.registry import register
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.generate.generator import Generator, GeneratorSettings
 from unshaken.generate.latent.latent_generator import LatentGenerator
 
@@ -64,8 +63,7 @@ class VAE(Generator, LatentGenerator):
         near, far = settings.width, 2 * settings.width
         self._coarse = (far, height // 4, side // 4)
         numbers = far * (height // 4) * (side // 4)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        with seeded(seed):
             self.encoder = nn.Sequential(
                 nn.Conv2d(channels, near, 4, 2, 1), nn.SiLU(), nn.Conv2d(near, far, 4, 2, 1), nn.SiLU(), nn.Flatten(),
                 nn.Linear(numbers, 2 * settings.latents),
@@ -100,7 +98,7 @@ class VAE(Generator, LatentGenerator):
 
     @override
     def features(self, codes: Tensor) -> Tensor:
-        """What the linear layer gives, `[N, 2 width, H / 4, W / 4]`."""
+        """Output of the linear layer, `[N, 2 width, H / 4, W / 4]`."""
         found: Tensor = self.first(codes)
         return found.view(-1, *self._coarse)
 

@@ -1,4 +1,4 @@
-"""What attacks on a guard left behind: figures and rows."""
+"""Figures and rows of attacks on a guard."""
 
 from __future__ import annotations
 
@@ -169,5 +169,5 @@ class GuardUnderAttack:
 
 
 def _breakers(way: Way, looks: int) -> list[str | None]:
-    """What broke each sample: the way that its image came from where the guard is wrong in most passes."""
+    """Way that each sample's image came from, where the guard is wrong in most passes; None elsewhere."""
     return [name if 2 * right < looks else None for name, right in zip(way.broken_by, way.right.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""What is measured after an epoch: accuracy, signs of overfitting, and the figure that chooses the checkpoint."""
+"""Checks after an epoch: accuracy, signs of overfitting, and the figure that chooses the checkpoint."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from unshaken.core.classifier import Classifier, evaluating, predict
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.oracle import Oracle, required
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.layers import last_layer
 from unshaken.harden.engine.recipe import Recipe, Setup, Step
 
@@ -157,8 +158,7 @@ def redrawn(model: Classifier, seed: int, *, layer: str | None = None) -> Classi
         layer: name of the only layer of the net to draw anew; None for all.
     """
     other = copy.deepcopy(model)
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         for module in other.modules() if layer is None else (other.net.get_submodule(layer),):
             reset: Any = getattr(module, "reset_parameters", None)
             if callable(reset):

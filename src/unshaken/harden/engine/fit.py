@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.masks import IGNORED
 from unshaken.core.notebook import facts_card
+from unshaken.core.rng import seeded
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import Progress
 from unshaken.harden.engine.checks import moved
@@ -96,8 +96,7 @@ def fresh(arch: str, images: Tensor, *, classes: int, seed: int) -> Classifier:
         classes: number of classes K.
         seed: of the weights.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         net = build(arch, classes=classes, channels=images.shape[1], side=images.shape[2])
     some = images[:5000].float() / 255
     return Classifier(net, mean=some.mean((0, 2, 3)).tolist(), std=some.std((0, 2, 3)).clamp(min=1e-3).tolist())

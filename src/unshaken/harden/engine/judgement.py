@@ -1,4 +1,4 @@
-"""What a repair reads of audits: their weaknesses before it, and whether it helped on the audited images."""
+"""Audits of a repair: weaknesses before it, and whether it helped on the audited images."""
 
 from __future__ import annotations
 

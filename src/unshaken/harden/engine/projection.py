@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.layers import last_layer, watched_features
 from unshaken.harden.engine.recipe import Step
 
@@ -108,8 +109,7 @@ def attach_projector(model: Classifier, build: Callable[[int], nn.Module], proje
     net: Any = model.net.encoder if isinstance(model.net, ProjectionNet) else model.net
     head = last_layer(net)
     width = net.get_submodule(head).in_features
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         projector = build(width)
     device = device_of(net)
     model.net = ProjectionNet(net, head, projector.to(device), projected)

@@ -167,7 +167,7 @@ def _config(
     training: Training,
     processes: int,
 ) -> HardenConfig:
-    """What decides the weights of a run, as `harden.json` holds it."""
+    """Configuration of a run as `harden.json` holds it: all that decides the weights."""
     return HardenConfig(
         schema=1,
         model=name,

@@ -11,6 +11,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.documents import validate
 from unshaken.core.errors import ModelError, ParameterError, RunError, did_you_mean
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.ensemble import statistics
 from unshaken.models import load_model
 from unshaken.models.loaders.from_run import ModelRecord, ShapeRecord, read_record
@@ -60,8 +61,7 @@ def start_from(
     """
     if spec.startswith(FRESH) or spec in SMALL:
         arch = spec.removeprefix(FRESH)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+        with seeded(seed):
             net = build(arch, classes=classes, channels=shape.channels, side=shape.side)
         mean, std = statistics
         return Start(Classifier(net, mean=mean, std=std, classes=names, name=spec), arch)
@@ -122,8 +122,7 @@ def with_new_head(model: Classifier, classes: int, names: tuple[str, ...], seed:
     if not last:
         raise ModelError(f"model {model.name!r} has no linear layer to replace: give an architecture with the classes")
     old = model.net.get_submodule(last[0])
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         new = nn.Linear(old.in_features, classes, bias=old.bias is not None)  # type: ignore[arg-type]
     model.net.set_submodule(last[0], new.to(device_of(model)))
     return Classifier(

@@ -59,7 +59,10 @@ class Training(Parameters):
 
 
 class TrainingOptions(TypedDict, total=False):
-    """`Training` as keywords, for the type checker; a test compares the two."""
+    """Names and types of `Training` as keywords, for type checkers, which derive neither from the other.
+
+    Defaults, bounds and descriptions are those of `Training`; a test compares names and types.
+    """
 
     epochs: int
     batch_size: int

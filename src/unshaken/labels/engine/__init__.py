@@ -1,1 +1,1 @@
-"""What finders share: probabilities in blocks, the evidence that they are given, and confident counts."""
+"""Code shared by finders: probabilities in blocks, the evidence that they are given, and confident counts."""

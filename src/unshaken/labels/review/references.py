@@ -99,7 +99,7 @@ class References:
 
     @property
     def basis(self) -> str:
-        """What is compared, in a word; empty where there are too many samples to compare."""
+        """Quantity compared, in a word; empty where there are too many samples to compare."""
         return self._likeness.basis if self._compares else ""
 
     def of(self, sample: int, label: int) -> list[int]:

@@ -102,7 +102,7 @@ def _check_fit(classifier: Classifier, images: Tensor) -> None:
 
 
 def _hint(classifier: Classifier, batch: Tensor) -> str:
-    """What to do with a model that failed on several images; empty where one alone fails too."""
+    """Advice for a model that failed on several images; empty where one alone fails too."""
     if len(batch) == 1:
         return ""
     try:

@@ -176,7 +176,7 @@ def _quiet(transformers: Any) -> Iterator[None]:
 
 
 def _processor(transformers: Any, spec: ModelSpec, local: bool) -> dict[str, Any]:
-    """What the image processor does, as a dict; empty where the SPEC says it all and there is none."""
+    """Settings of the image processor; empty where the SPEC says it all and there is none."""
     try:
         found = transformers.AutoImageProcessor.from_pretrained(
             spec.name, trust_remote_code=False, local_files_only=local

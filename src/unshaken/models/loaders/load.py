@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 
-import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import call, refuse_remembered, words
 from unshaken.core.device import find_device
 from unshaken.core.errors import ModelError
+from unshaken.core.rng import seeded
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.models.loaders.options import with_options
 from unshaken.models.loaders.spec import parse_model_spec
@@ -49,7 +47,7 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
     parsed = parse_model_spec(spec)
     kind = find_kind(parsed.kind)
     kind.check_options(parsed)
-    with _same_draws(), call(spec):
+    with seeded(0), call(spec):
         classifier = with_options(kind.open(parsed, download), parsed)
     return classifier.to(place) if kind.keeps_mode else classifier.to(place).eval()
 
@@ -69,13 +67,6 @@ def as_classifier(model: str | nn.Module, *, download: bool = False) -> Classifi
     if not isinstance(model, nn.Module):
         raise ModelError(f"a model is a SPEC such as 'demo' or a torch module, not of type {type(model).__name__}")
     return model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
-
-
-@contextmanager
-def _same_draws() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(0).get_state())
-        yield
 
 
 def second_model(spec: str) -> Classifier:

@@ -1,4 +1,4 @@
-"""What identifies a module beside its class and its weights: settings such as a stride, and its source file."""
+"""Identity of a module beside its class and its weights: settings such as a stride, and its source file."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class _Document(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class GraphFile:
-    """What the files of a graph hold.
+    """Content of a graph's files.
 
     Args:
         path: of the JSON file.

@@ -37,7 +37,7 @@ Named = list[tuple[str, Row]]
 
 
 class Choice(Protocol):
-    """What of a gate chooses its figures; see `unshaken.report.gates.Gate`."""
+    """Part of a gate that chooses its figures; see `unshaken.report.gates.Gate`."""
 
     @property
     def text(self) -> str:
@@ -45,7 +45,7 @@ class Choice(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is about."""
+        """Name of the class, detector or condition."""
 
     @property
     def selection(self) -> tuple[tuple[str, str | float], ...]:

@@ -59,7 +59,7 @@ def check_planned(
 def planned_detection(
     labels: Sequence[str], sets: Sequence[tuple[str, str]], attacks: Sequence[tuple[str, float]]
 ) -> list[dict[str, Any]]:
-    """What `detection` of `summary.json` will hold, without its figures.
+    """The part `detection` of `summary.json` as it will be, without its figures.
 
     Args:
         labels: of the detectors.

@@ -31,7 +31,7 @@ Found = Mapping[str, Any]
 
 
 class Source(NamedTuple):
-    """What the sections read: what was asked, and the figures of `FairnessReport.figures`."""
+    """Source of the sections: the settings, and the figures of `FairnessReport.figures`."""
 
     settings: Settings
     figures: Found

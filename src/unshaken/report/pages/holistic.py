@@ -36,7 +36,7 @@ Show = Callable[[dict[str, Any] | None], Cell]
 
 
 class Source(NamedTuple):
-    """What the sections read: the record of the comparison, and the figures of `read_figures`."""
+    """Source of the sections: the record of the comparison, and the figures of `read_figures`."""
 
     record: HolisticRecord
     figures: dict[str, Any]

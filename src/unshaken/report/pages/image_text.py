@@ -52,7 +52,7 @@ ADDED = (
 
 
 class Source(NamedTuple):
-    """What the sections read: the directory with its pictures, its record, and the rows of `dilutions`."""
+    """Source of the sections: the directory with its pictures, its record, and the rows of `dilutions`."""
 
     run: RunDir
     record: dict[str, Any]
@@ -102,7 +102,7 @@ def _line(change: str, rows: pa.Table, record: dict[str, Any]) -> tuple[Cell | T
 
 
 def _added(source: Source) -> list[Block]:
-    """What each change adds, which is the same for all classifiers."""
+    """Table of the text that each change adds, which is the same for all classifiers."""
     _, record, rows = source
     lines: list[TableRow] = []
     for change in record["changes"][1:]:
@@ -157,7 +157,7 @@ def _samples(source: Source) -> list[Block]:
 
 
 def _lines(answers: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]) -> list[Text]:
-    """What is written beside a picture: the class, the text with what was added, and every classifier's answers."""
+    """Lines beside a picture: the class, the text with the addition, and every classifier's answers."""
     row = answers[0][1]
     lines: list[Text] = [("True: ", Span(class_name(classes, row["label"]), "strong"))]
     lines.append(_marked(row))

@@ -26,7 +26,7 @@ SHOWN = 200
 
 
 class Source(NamedTuple):
-    """What the sections read: the directory, and the name of its table of images with all its rows."""
+    """Source of the sections: the directory, and the name of its table of images with all its rows."""
 
     run: RunDir
     table: str
@@ -106,7 +106,7 @@ def _set_head(record: Mapping[str, Any]) -> list[Block]:
 
 
 def _set_facts(record: Mapping[str, Any]) -> list[Block]:
-    """What made the set, how fast, and what was refused."""
+    """Facts of the set: its generator, its rate, and the images that were refused."""
     generator, speed = record["generator"], record["speed"]
     refused = ", ".join(f"{name} {count}" for name, count in record["refused"].items())
     rate = speed["images_a_second"]

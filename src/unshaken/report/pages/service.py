@@ -31,7 +31,7 @@ ALPHA = 0.01
 
 
 class ServiceRecord(BaseModel):
-    """What decides the meaning of a history's rows.
+    """Settings that decide the meaning of a history's rows.
 
     Args:
         model_name: of the model.
@@ -109,7 +109,7 @@ def read_window_counts(run: RunDir) -> list[WindowCounts]:
 
 
 class Source(NamedTuple):
-    """What the sections read: the record of a history and its windows in order."""
+    """Source of the sections: the record of a history and its windows in order."""
 
     record: ServiceRecord
     windows: Sequence[WindowCounts]

@@ -56,7 +56,7 @@ CHOSEN_BY = {
 
 
 class Source(NamedTuple):
-    """What the sections read: the training run, and of a repair the audits before and after it."""
+    """Source of the sections: the training run, and of a repair the audits before and after it."""
 
     story: TrainingRun
     repaired: RunComparison | None = None
@@ -289,7 +289,7 @@ def held_back(story: TrainingRun) -> str | None:
 
 
 def commands(story: TrainingRun) -> list[str]:
-    """What measures the kept model on images that it has not seen."""
+    """Commands that measure the kept model on images that it has not seen."""
     model = spec_of_run(story.place, story.config.arch)
     if story.chosen is None or model is None:
         return []

@@ -39,7 +39,7 @@ def curve_name(column: str) -> str:
 
 
 def threat_name(story: TrainingRun) -> str:
-    """What held-out images were attacked with: `PGD-10 L∞, ε 8/255`; empty without a threat."""
+    """Attack on the held-out images in words: `PGD-10 L∞, ε 8/255`; empty without a threat."""
     threat = story.threat
     if threat is None:
         return ""

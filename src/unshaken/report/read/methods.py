@@ -1,4 +1,4 @@
-"""What a run's own record says of its methods; the registry is asked where an older run has no record."""
+"""Methods of a run by its own record; the registry is asked where an older run has no record."""
 
 from __future__ import annotations
 

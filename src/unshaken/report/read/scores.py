@@ -25,7 +25,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What one detector says of one set of samples, in the order of their ids.
+    """Scores of one set of samples by one detector, in the order of their ids.
 
     Args:
         place: the run that has the rows.

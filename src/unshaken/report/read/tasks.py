@@ -92,7 +92,7 @@ def _boxes(row: Mapping[str, Any]) -> Numbers:
 def shared_images(
     baseline: Mapping[str, T], candidate: Mapping[str, T], *, complete_only: bool
 ) -> tuple[dict[str, T], dict[str, T]]:
-    """What both runs have of the images that both have, in the candidate's order.
+    """Values of the images that both runs have, in the candidate's order.
 
     Args:
         baseline: by the sample's id.
@@ -111,7 +111,7 @@ def shared_images(
 def compare_images(
     baseline: RunDir, candidate: RunDir, condition: str, ids: Sequence[str], difference: Figure, draws: Numbers
 ) -> Comparison:
-    """What changed between two runs; `lost` and `gained` are images whose own loss rose or fell.
+    """Paired difference of two runs; `lost` and `gained` are images whose own loss rose or fell.
 
     Args:
         baseline: its run.

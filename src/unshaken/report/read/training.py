@@ -31,7 +31,7 @@ FIGURES = ("held_accuracy", "held_robust")
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """What the directory of a training run says, whether it has ended or not.
+    """Content of a training run's directory, whether it has ended or not.
 
     Args:
         place: the directory, as it was given.
@@ -136,7 +136,6 @@ def _under_way(place: str, config: HardenConfig, curves: tuple[Record, ...]) -> 
 
 
 def _flags(curves: tuple[Record, ...]) -> tuple[dict[str, Any], ...]:
-    """What the monitors flagged, epoch by epoch."""
     found: dict[str, str] = {}
     for i in range(len(curves)):
         for name, monitor in MONITORS.items():

@@ -33,7 +33,7 @@ LONGEST = 1200
 
 
 def render_terminal(page: Page) -> Iterator[RenderableType]:
-    """What `rich` prints: headline, tables, figures in a line, then flags, gates and warnings."""
+    """Renderables for `rich`: headline, tables, figures in a line, then flags, gates and warnings."""
     from rich.text import Text as Line
 
     blocks = [b for b in walk(page.blocks) if b.brief]

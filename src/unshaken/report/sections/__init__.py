@@ -28,7 +28,7 @@ __all__ = ["Other", "Report", "Section", "SectionFigures", "Source", "load_secti
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """What the figures of a run are made of.
+    """Source of a run's figures.
 
     Args:
         run: its directory.
@@ -83,7 +83,7 @@ class SectionFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Report:
-    """What the blocks of a report are made of.
+    """Source of a report's blocks.
 
     Args:
         source: of the figures.
@@ -123,14 +123,14 @@ class Section(ABC):
 
     @abstractmethod
     def blocks(self, report: Report) -> Sequence[Block]:
-        """What a page shows of them; empty for nothing."""
+        """Blocks of the section on a page; empty for nothing."""
 
     def tiles(self, report: Report) -> Sequence[Tile]:
         """The large numbers of the first screen."""
         return ()
 
     def notices(self, report: Report) -> Sequence[Notice]:
-        """What a reader must know before any number."""
+        """Notices that stand before any number."""
         return ()
 
     def lead(self, report: Report) -> Sequence[Text]:

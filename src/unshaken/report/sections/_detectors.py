@@ -112,7 +112,7 @@ def promise(data: Data) -> str:
 
 
 def headline(data: Data) -> str:
-    """What the section has found, in a sentence or two."""
+    """Findings of the section in a sentence or two."""
     found = by_auroc(data)
     best = found[0]
     if not best["auroc"]:

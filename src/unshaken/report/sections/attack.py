@@ -22,7 +22,7 @@ DRAWN = 2
 
 
 class AttackSection(Section):
-    """What attacks found, stage by stage."""
+    """Section on attacks, stage by stage."""
 
     name = "attack"
     task = "classification"
@@ -63,7 +63,7 @@ class AttackSection(Section):
 
 
 def opening(data: Data) -> Text:
-    """What an attack proves, and what the stages of the headline's attack broke."""
+    """Opening sentences: what an attack proves, and the stages of the headline's attack."""
     text = "Accuracy under an attack is an upper bound of the robust accuracy: a stronger attack may break more."
     one = headline(data)
     if one is None:
@@ -81,7 +81,7 @@ def headline(data: Data) -> Row | None:
 
 
 def broken_by_stage(attack: Row) -> str:
-    """What each stage of an attack broke: `apgd-ce broke 7 of 54, apgd-t 2 more; fab-t broke none; square not run`."""
+    """Images broken by each stage: `apgd-ce broke 7 of 54, apgd-t 2 more; fab-t broke none; square not run`."""
     words = list[str]()
     for turn in attack["turns"]:
         if turn["broken"]:

@@ -154,7 +154,7 @@ def _table(one: Row, rows: Sequence[Size], *, brief: bool = False) -> Table:
 
 
 def _sentences(one: Row) -> list[str]:
-    """What goes with the figures: the failure probability, unchanged images, abstentions, radius, cost."""
+    """Sentences beside the figures: the failure probability, unchanged images, abstentions, radius, cost."""
     found = ["Certificates hold without a chance of error; an image without one may still be robust."]
     if one["alpha"]:
         found = [f"Each certificate is wrong with probability {one['alpha']:g} at most."]
@@ -219,7 +219,7 @@ def _stairs(name: str, steps: list[Point]) -> Trace:
 
 
 def cost(one: Row) -> str:
-    """What the certificates of a condition took: votes and time."""
+    """Cost of a condition's certificates: votes and time."""
     samples = one["samples"]
     if samples["most"] <= 1:
         return f"no votes; {wording.seconds(one['seconds'])} in all"

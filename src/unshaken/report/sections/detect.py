@@ -38,7 +38,7 @@ FPR = (
 
 
 class DetectSection(Section):
-    """What detectors of abnormal inputs separate, accept and cost."""
+    """Section on detectors of abnormal inputs: separation, acceptance and cost."""
 
     name = "detect"
     table = "scores"

@@ -1,4 +1,4 @@
-"""What changes that need no attacker look like."""
+"""Pictures of changes that need no attacker."""
 
 from __future__ import annotations
 

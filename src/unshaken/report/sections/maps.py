@@ -1,4 +1,4 @@
-"""What a model looks at before and after a change, where the run's examples have been explained."""
+"""Attribution maps before and after a change, where the run's examples have been explained."""
 
 from __future__ import annotations
 

@@ -309,7 +309,7 @@ def _shares(errors: Row) -> list[Cell]:
 
 
 def _words(data: Mapping[str, Any]) -> str:
-    """What costs most unchanged and under the strongest change."""
+    """Errors that cost most unchanged and under the strongest change."""
     worst = cells.worst_of([row for row in data["conditions"] if row["errors"]])
     places = [("On unchanged images", data["objects"]["errors"])]
     places += [(f"Under {wording.condition_name(worst)}", worst["errors"])] if worst else []

@@ -37,7 +37,7 @@ TITLES = {
 
 
 class Outcomes(Section):
-    """What the model gives on unchanged images and under every change."""
+    """Section on a model's outcomes on unchanged images and under every change."""
 
     name = "outcomes"
     task = "classification"
@@ -189,7 +189,7 @@ def _calibration(error: Any) -> Row | None:
 
 
 def measured(report: Report) -> str:
-    """What the figures of a report are, at the start of a sentence."""
+    """Name of a report's figures, at the start of a sentence."""
     if (name := {"detection": "mAP", "segmentation": "mIoU"}.get(report.source.config.task)) is not None:
         return name
     return "Accuracy" if report.data["clean"] else "Share of predictions that stay as on the unchanged image"

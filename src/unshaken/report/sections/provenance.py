@@ -1,4 +1,4 @@
-"""What the run cost, where its figures come from, and the samples that were left out."""
+"""Cost of the run, provenance of its figures, and the samples that were left out."""
 
 from __future__ import annotations
 

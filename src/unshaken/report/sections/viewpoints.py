@@ -32,7 +32,7 @@ READ = ("id", "condition", "method", "psi", "theta", "phi", "correct")
 
 
 class Viewpoints(Section):
-    """What attacks by viewpoint found."""
+    """Section on attacks by viewpoint."""
 
     name = "viewpoints"
     table = "views"

@@ -1,4 +1,4 @@
-"""What a request's body holds: image files, one or several, or tensors; nothing is decoded yet."""
+"""Body of a request: image files, one or several, or tensors; nothing is decoded yet."""
 
 from __future__ import annotations
 

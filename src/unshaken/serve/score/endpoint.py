@@ -97,7 +97,7 @@ async def score(
 
 @router.get("/v1/model", response_model=None, responses=openapi.answers(ModelAnswer))
 def model(service: Service, caller: Caller) -> Response:
-    """What is served: the model, its classes, its calibration, its detectors' promises, and limits."""
+    """Describe the service: the model, its classes, its calibration, its detectors' promises, and limits."""
     return JSONResponse(describe_model(service.scorer, service.limits))
 
 

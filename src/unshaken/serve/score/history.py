@@ -31,7 +31,7 @@ REPORT_EVERY = 60.0
 
 
 class History:
-    """What a service has scored, window by window.
+    """Record of a service's answers, window by window.
 
     A window ends when it holds enough images, or is old. The window that is open is stored now and then, too, so that
     a killed server loses some seconds; started again, it begins a new window.

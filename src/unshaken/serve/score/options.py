@@ -103,5 +103,5 @@ class ScoreOptions(BaseModel):
 
     @property
     def checks(self) -> tuple[int, float, str]:
-        """What images must share to be checked together."""
+        """Settings that images must share to be checked together."""
         return self.certify, self.sigma if self.certify else 0.0, self.perturb

@@ -36,7 +36,7 @@ def reply(scorer: Scorer, samples: Samples, answers: Answers, options: ScoreOpti
 
 
 def describe_model(scorer: Scorer, limits: Limits) -> dict[str, Any]:
-    """What is served; see `ModelAnswer`."""
+    """Describe the service; see `ModelAnswer`."""
     view, calibration = scorer.view, scorer.calibration
     return {
         "model": scorer.model.name,

@@ -14,7 +14,7 @@ class ClassProbability(BaseModel):
 
 
 class DetectorAnswer(BaseModel):
-    """What one detector says of an image."""
+    """Answer of one detector for an image."""
 
     score: float | None = Field(description="higher is more abnormal; null where the model's values are not finite")
     threshold: float = Field(description="the largest score that this detector alone accepts")
@@ -76,7 +76,7 @@ class ScoreAnswer(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """What is served."""
+    """Description of the service."""
 
     model: str
     classes: list[str] = Field(description="names in order; empty where the model has none")
@@ -91,7 +91,7 @@ class ModelAnswer(BaseModel):
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """Error of a request (RFC 9457)."""
 
     type: str
     title: str

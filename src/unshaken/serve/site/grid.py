@@ -54,7 +54,7 @@ class GridOrder(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a sample."""
+    """Result of a sample."""
 
     ANY = ""
     BROKEN = "broken"
@@ -67,7 +67,7 @@ _OUTCOMES = {Outcome.ANY: "true", Outcome.BROKEN: "broken", Outcome.WRONG: "NOT 
 
 @dataclass(frozen=True, slots=True)
 class GridFilters:
-    """What a reader wants to see; None filters nothing.
+    """Filters of the grid; None filters nothing.
 
     Args:
         outcome: of the samples.

@@ -56,7 +56,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Specs:
-    """What started runs may use.
+    """SPECs that started runs may use.
 
     Args:
         models: SPECs.

@@ -103,7 +103,7 @@ class OpenedRun:
         return sorted(found, key=lambda row: order.get(str(row.get("condition")), len(order)))
 
     def picture(self, n: int, use: str, condition: str = CLEAN.id) -> Picture:
-        """What the model saw of a sample where that was kept; else, of the unchanged image, the data's picture.
+        """The image that the model saw, where it was kept; else, of the unchanged image, the data's picture.
 
         Args:
             n: number of the sample.

@@ -14,7 +14,12 @@ from unshaken.core.rng import SampleRng
 from unshaken.stress.engine.base import LevelCorruption, Severities
 
 
-@register("jpeg_compression", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="digital")
+@register(
+    "jpeg_compression",
+    title="JPEG compression",
+    reference="Hendrycks & Dietterich 2019, arXiv:1903.12261",
+    group="digital",
+)
 class JpegCompression(LevelCorruption):
     """Compress as JPEG of low quality."""
 

@@ -1,4 +1,4 @@
-"""What a box head sees of a segmentation: SeaBird's picture of the map, and a net of the two stages."""
+"""Box head on a segmentation: SeaBird's picture of the map, and a net of the two stages."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ GRID = (0.01, 0.1, 1.0, 10.0, 100.0)
 def frozen_features(
     model: Classifier, images: Tensor, layer: str = "", *, pool: Pool = "mean", cache: bool = True
 ) -> Features:
-    """What a frozen model puts out before its head, kept by the content of weights and pixels.
+    """Output of a frozen model before its head, kept by the content of weights and pixels.
 
     Args:
         model: a classifier, such as what `unshaken harden --recipe swav` leaves.

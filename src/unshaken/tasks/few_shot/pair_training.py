@@ -9,7 +9,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.descent import descend
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.tasks.few_shot.conditional import ConditionalHead
 
 PAIRS = 256
@@ -74,8 +74,7 @@ def train_pairs(
 
     try:
         head.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())  # dropout
+        with seeded(seed):  # dropout
             return descend(
                 optimizer, loss, len(labels), steps=steps, batch_size=batch_size, seed=seed, name="conditional"
             )

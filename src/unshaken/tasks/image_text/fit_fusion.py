@@ -12,7 +12,7 @@ from torch import Tensor
 from unshaken.core.classifier import evaluating
 from unshaken.core.descent import descend
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.tasks.image_text.fusion import (
     FusionClassifier,
     FusionHead,
@@ -96,8 +96,7 @@ def fit_fusion(
     features = image_features_of(image_features, samples.images.float() / 255)
     versions = [samples.texts, *diluted]
     vectors, there = encode_texts(encode, [text for texts in versions for text in texts], pool)
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(training.seed).get_state())
+    with seeded(training.seed):
         head = FusionHead(
             features.shape[1], vectors.shape[2], len(samples.classes), hidden=training.hidden,
             dropout=training.dropout, uses=uses, pool=pool,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError
+from unshaken.core.rng import seeded
 from unshaken.measure import Figure, auroc
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.tasks.image_text.fit_fusion import FusionTraining, fit_head, match_scores
@@ -58,8 +59,7 @@ class MatchScore:
         features = image_features_of(image_features, samples.images.float() / 255)
         vectors, there = encode_texts(encode, samples.texts, "whole")
         labels = (torch.from_numpy(rows) == torch.from_numpy(partners)).long()
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(training.seed).get_state())
+        with seeded(training.seed):
             head = FusionHead(features.shape[1], vectors.shape[2], 2, hidden=training.hidden, dropout=training.dropout)
             head.standardise(features)
             fit_head(head, features[rows], vectors[partners], there[partners], labels, training)

@@ -1,4 +1,4 @@
-"""What a ranker is: it scores documents for queries, by text; and rankers by vectors of any encoder."""
+"""Rankers, which score documents for queries, by text; and rankers by vectors of any encoder."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from unshaken.tasks.zero_shot.across import FamilyLine
 from unshaken.tasks.zero_shot.calibration import CalibrationFigures, calibrate, fitting_half, within_classes
 from unshaken.tasks.zero_shot.candidates import Candidate, embed_images
 from unshaken.tasks.zero_shot.choices import Choice, ask, compare_choices, confusing_options
-from unshaken.tasks.zero_shot.losses import info_nce, sigmoid_pairs
 from unshaken.tasks.zero_shot.model_factors import FACTORS, ModelFactors, matched_difference
 from unshaken.tasks.zero_shot.prompts import (
     PromptFigures,
@@ -15,6 +14,7 @@ from unshaken.tasks.zero_shot.prompts import (
 )
 from unshaken.tasks.zero_shot.retrieval import RetrievalRanks, recalls, retrieve
 from unshaken.tasks.zero_shot.tables import Captions, read_captions
+from unshaken.tasks.zero_shot.training import info_nce, sigmoid_pairs
 from unshaken.tasks.zero_shot.visual_factors import FactorFigures, error_ratio, factor_figures, read_factors
 
 __all__ = [

@@ -12,7 +12,7 @@ from unshaken.core.registry import register
 from unshaken.harden.engine.recipe import AdversarialRecipe, Step
 
 
-@register("fgsm-rs", reference="Wong et al. 2020, arXiv:2001.03994")
+@register("fgsm-rs", title="FGSM rs", reference="Wong et al. 2020, arXiv:2001.03994")
 class FgsmRs(AdversarialRecipe):
     """FGSM-RS: single-step adversarial training from a random start, `d <- clip(d + a sign(g), -eps, eps)`.
 

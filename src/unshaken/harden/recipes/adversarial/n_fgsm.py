@@ -38,7 +38,7 @@ class NoisyStep(PGD):
         return state.replace(x=x.clamp(0, 1), step=state.step + 1)
 
 
-@register("n-fgsm", reference="de Jorge et al. 2022, arXiv:2202.01181")
+@register("n-fgsm", title="n FGSM", reference="de Jorge et al. 2022, arXiv:2202.01181")
 class NFgsm(AdversarialRecipe):
     """N-FGSM: single-step adversarial training from strong noise, without clipping to the ball."""
 

@@ -16,6 +16,7 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.recipe import FirstTry, Recipe
 from unshaken.models.networks.attention import attention_layers
 
@@ -191,8 +192,7 @@ def add_token_pooling(model: Classifier, settings: TAP | None = None) -> Classif
         )
     prefix = _prefix(model.net) if settings.prefix is None else settings.prefix
     grid = getattr(getattr(model.net, "patch_embed", None), "grid_size", None)
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(settings.seed).get_state())
+    with seeded(settings.seed):
         for block, name in blocks:
             norm: Any = getattr(block, name)
             pool = TokenPooling(

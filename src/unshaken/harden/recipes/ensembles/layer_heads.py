@@ -14,6 +14,7 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.ensemble import mean_prediction, summed_cross_entropy
 from unshaken.harden.engine.layers import probe
 from unshaken.harden.engine.recipe import Recipe, Step
@@ -105,8 +106,7 @@ class LayerHeadsRecipe(Recipe):
             return model
         layers = self.layers or spread(model)
         shapes, classes = probe(model, layers)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(len(layers)).get_state())
+        with seeded(len(layers)):
             model.net = LayerHeads(model.net, layers, shapes, classes, self.grid)
         return model
 

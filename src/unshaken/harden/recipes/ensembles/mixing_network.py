@@ -17,7 +17,7 @@ from unshaken.core.consent import unescape
 from unshaken.core.device import device_of, widen
 from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
 from unshaken.core.registry import register
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.core.texts import first_line
 from unshaken.harden.defences.mixture import loaded
 from unshaken.harden.engine.recipe import AdversarialRecipe, FirstTry, Setup, Step
@@ -147,8 +147,7 @@ class MixingNetwork(AdversarialRecipe):
         layers = named(self.layers_accurate, model), named(self.layers_robust, robust)
         early, late = channels_at(model, robust, layers)
         widths = [int(s) for s in self.widths.split("+")]
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(self.seed).get_state())
+        with seeded(self.seed):
             trunk = Trunk(early, late, widths, self.blocks, self.join)
         gate = Gate(
             scale=self.gate_scale,

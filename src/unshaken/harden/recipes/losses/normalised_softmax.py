@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, cast
 
-import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import nn
 from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.layers import last_layer
 from unshaken.harden.engine.recipe import Recipe, Step
 from unshaken.models.networks.unit_head import Constraint, UnitHead, find_unit_head
@@ -46,8 +46,7 @@ class NormalisedSoftmax(Recipe):
             return model
         name = last_layer(model.net)
         old = cast(nn.Linear, model.net.get_submodule(name))
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(self.seed).get_state())
+        with seeded(self.seed):
             width = self.embedding or old.in_features
             head: nn.Module = UnitHead(width, old.out_features, self.scale, self.constraint)
             if self.embedding:

@@ -1,4 +1,4 @@
-"""What recipes for noisy labels share: two networks that correct one another, and tables of samples."""
+"""Code shared by recipes for noisy labels: two networks that correct one another, and tables of samples."""
 
 from __future__ import annotations
 

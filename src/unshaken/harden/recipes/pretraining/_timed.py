@@ -14,6 +14,7 @@ from typing_extensions import override
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
+from unshaken.core.rng import seeded
 from unshaken.generate.edm import karras_grid
 from unshaken.harden.engine.layers import last_layer
 from unshaken.harden.recipes.pretraining._masked import Parts
@@ -262,8 +263,7 @@ def timed(model: Classifier, *, injection: Injection, informed: bool, seed: int)
     device = device_of(model)
     filters = (p.shape[1] for p in model.net.parameters() if p.ndim == 4)
     channels = next(filters, 1) if model.mean is None else len(model.mean)
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(torch.Generator().manual_seed(seed).get_state())
+    with seeded(seed):
         encoder = model.net if is_timed(model.net) else NoiseLevelNet(model.net, injection)
     net = TimedNet(encoder, informed=informed).to(device)
     model.net = net

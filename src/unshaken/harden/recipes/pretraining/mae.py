@@ -14,6 +14,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.registry import register
+from unshaken.core.rng import seeded
 from unshaken.harden.engine.projection import load_without
 from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, FirstTry, Recipe, Setup, Step
 from unshaken.harden.recipes.pretraining._masked import (
@@ -93,8 +94,7 @@ class MaskedAutoencoding(Recipe):
         channels = next(p.shape[1] for p in model.net.parameters() if p.ndim == 4)
         out = self.features or channels * parts.patch[0] * parts.patch[1]
         device = device_of(model)
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(torch.Generator().manual_seed(self.seed).get_state())
+        with seeded(self.seed):
             decoder = Decoder(parts.width, count, out, inner=self.width, depth=self.depth)
         model.net = MaskedAutoencoder(model.net, decoder.to(device))
         return model

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.registry import register
-from unshaken.core.rng import SampleRng
+from unshaken.core.rng import SampleRng, seeded
 from unshaken.generate.edm import karras_grid
 from unshaken.harden.engine.recipe import CLASSES, UNLABELLED, Memory, Recipe, Setup, Step
 from unshaken.harden.engine.strong_views import PHOTOS, SMALL, strong_view
@@ -112,8 +112,7 @@ class RepresentationConsistency(Recipe):
     def rebuild(self, model: Classifier) -> Classifier:
         net = timed(model, injection=self.injection, informed=self.informed, seed=self.seed)
         if net.projector is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.set_rng_state(torch.Generator().manual_seed(self.seed + 1).get_state())
+            with seeded(self.seed + 1):
                 net.projector = projector(net.encoder.width, self.hidden, self.projected).to(net.level.device)
         return model
 

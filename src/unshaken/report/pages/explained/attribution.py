@@ -1,4 +1,4 @@
-"""What a page says of one method that makes maps: the maps over the images, and what metrics say beside controls."""
+"""Part of a page on one method that makes maps: the maps over the images, and metrics beside controls."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _maps(run: RunDir, name: str) -> list[Block]:
 
 
 def _lines(run: RunDir, name: str) -> dict[str, tuple[Text, ...]]:
-    """What is written under each picture: the class explained, the prediction where it differs, the sample."""
+    """Lines under each picture: the class explained, the prediction where it differs, the sample."""
     rows = run.rows("attributions", ["id", "condition", "label", "explained", "prediction", "confidence"])
     names, found = run.read_json(RECORD).get("classes", []), {}
     for row in rows.filter(pc.equal(rows["condition"], name)).to_pylist():

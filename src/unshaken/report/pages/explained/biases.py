@@ -1,4 +1,4 @@
-"""What a model goes by: bars of cues by class, accuracies without a cue, simplicity by layer, and example stimuli."""
+"""Cues that a model uses: bars of cues by class, accuracies without a cue, simplicity by layer, example stimuli."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _cards(run: RunDir, name: str, extra: Found, rows: Sequence[Row]) -> list[Bl
 
 
 def _lines(row: Row) -> tuple[Text, ...]:
-    """What a card says of a unit."""
+    """Lines of a unit's card."""
     facts = [f"score {wording.number(row['score'])}"]
     if row["agreement"] is not None:
         facts.append(f"agreement {wording.number(row['agreement'])}")
@@ -109,7 +109,7 @@ def _lines(row: Row) -> tuple[Text, ...]:
 
 
 def _people(extra: Found, rows: Sequence[Row]) -> list[Block]:
-    """What people wrote of the same units."""
+    """Descriptions of the same units by people."""
     annotations: Mapping[str, Sequence[str]] = extra.get("annotations", {})
     if not annotations:
         return []

@@ -1,4 +1,4 @@
-"""What every page of a review starts from: the application, the reader, the review by name."""
+"""Context of every page of a review: the application, the reader, the review by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every page of runs starts from: the site, the reader, the run by its number."""
+"""Context of every page of runs: the site, the reader, the run by its number."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MOST_CONDITIONS = 500
 
 @router.get("")
 def show(here: InRun) -> Response:
-    """What the run is."""
+    """Page of a run."""
     conditions, reviews, trouble = [], list[tuple[str, str]](), ""
     try:
         conditions, reviews = _conditions(here), _reviews(here)

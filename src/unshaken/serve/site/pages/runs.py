@@ -132,7 +132,7 @@ def _papers() -> list[PaperInfo]:
 
 
 def _outcome(run: ListedRun) -> Outcome:
-    """What came of a run of a paper, from its `result.json`."""
+    """Outcome of a run of a paper, from its `result.json`."""
     try:
         result = PaperResult.model_validate(RunDir(run.place).read_json("result.json"))
         figure = next(iter(shown_figures(result)), None)

@@ -68,7 +68,7 @@ def grid(
 
 @router.get("/samples/{n}")
 def sample(here: InRun, n: SampleNumber) -> Response:
-    """What a sample went through in this run, and in the newest other runs on the same data."""
+    """Page of a sample: its outcomes in this run, and in the newest other runs on the same data."""
     id, opened = _id(here, n), here.opened
     runs, troubles = [(here, n, opened.rows_of(n))], list[str]()
     if here.listed.data_key:
@@ -99,7 +99,7 @@ def sample(here: InRun, n: SampleNumber) -> Response:
 def picture(
     here: InRun, request: Request, n: SampleNumber, use: Literal["shown", "image"], condition: Field = CLEAN.id
 ) -> Response:
-    """What the model saw of a sample under a condition; in a grid the unchanged image where that was not kept."""
+    """Picture of a sample under a condition; in a grid the unchanged image where that was not kept."""
     _id(here, n)
     check_condition(here.opened.conditions, condition)
 
