@@ -64,6 +64,13 @@ def test_rooms_and_needs(unshaken):
     assert names == sorted(attacks)
 
 
+def test_each_method_is_listed_under_the_command_that_runs_it(unshaken):
+    attacks, encodings = (unshaken(f"list {room} --quiet").out.split() for room in ("attack", "fool"))
+    assert set(encodings) == {"ascent", "cppn", "direct"}
+    assert not set(attacks) & set(encodings)
+    assert "for: detection" in unshaken("list attack").out
+
+
 def test_completion_offers_what_there_is():
     assert complete_plan("")[: len(PLANS)] == list(PLANS)
     assert {n.rstrip(":") for n in complete_model("")} == {k.name for k in list_kinds()} | {

@@ -13,7 +13,7 @@ import torch
 
 import unshaken
 from tests.processes import process, run_script
-from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import listening
 from unshaken.run import Interrupted, execute
@@ -48,6 +48,9 @@ def pictures(run):
 
 def costs(run):
     return sorted((r["step"], r["shard"]) for r in run.rows("cost").to_pylist())
+
+
+PGD = {"method": "pgd", "eps": ["8/255"], "params": {"steps": 1}}
 
 
 def test_a_run_has_a_row_for_every_sample_and_condition(make, rows_of):
@@ -342,3 +345,18 @@ def test_a_black_box_leaves_gradient_attacks_out(make, rows_of, tiny):
     assert not any(c.startswith("pgd") for c, _ in rows_of(job.run))
     (flag,) = [f for f in job.run.rows("flags").to_pylist() if f["name"] == "not-run"]
     assert "pgd; the model gives no gradients (black box)" in flag["detail"]
+
+
+def test_a_run_that_did_all_that_the_model_allows_is_complete(make, tiny, tmp_path):
+    tiny.differentiable = False
+    summary = unshaken.audit(tiny, make.data(8), ["contrast", PGD], out=tmp_path / "run", workers=1).summary
+    assert summary["complete"]
+    assert summary["notes"]["pgd-linf-0.0313725"].startswith("not run")
+    assert "--resume" not in (tmp_path / "run/report.md").read_text()
+
+
+@pytest.mark.parametrize("plan", [[PGD], [PGD, {**PGD, "method": "mi-fgsm"}]])
+def test_a_plan_of_which_nothing_can_be_run_is_refused(make, tiny, tmp_path, plan):
+    tiny.differentiable = False
+    with pytest.raises(ParameterError, match=r"nothing of the plan can be run \(pgd.*black box"):
+        unshaken.audit(tiny, make.data(8), plan, out=tmp_path / "run", workers=1)

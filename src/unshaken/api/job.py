@@ -179,7 +179,7 @@ def prepare_run(
     check_part(config.part, config.shards, config.shard_size)
     quick = options["eot"] == 1 and isinstance(task, Classification)
     warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
-    return Job(
+    job = Job(
         run=run,
         config=config,
         model=classifier,
@@ -194,6 +194,10 @@ def prepare_run(
         remake=partial(prepare_run, run, model, data, plan, options, related, plan_name, labels_needed=labels_needed),
         task=task,
     )
+    if steps and not job.steps():
+        names = ", ".join(dict.fromkeys(step.label for step in steps))
+        raise ParameterError(f"nothing of the plan can be run ({names}): {job.obstacle(steps[0])}")
+    return job
 
 
 def _align(inputs: Inputs, *, needed: bool) -> tuple[Inputs, LabelRecord | None]:

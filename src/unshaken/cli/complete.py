@@ -53,8 +53,8 @@ def complete_methods(room: str, *, without: str = "") -> Callable[[str], list[st
 
 
 def complete_room(incomplete: str) -> list[str]:
-    """Complete the name of a room that has methods."""
-    return _starting(incomplete, [room for room in ROOMS if names(room)])
+    """Complete the name of a room that has methods, or `fool`."""
+    return _starting(incomplete, [*(room for room in ROOMS if names(room)), "fool"])
 
 
 def _starting(incomplete: str, known: Iterable[str]) -> list[str]:

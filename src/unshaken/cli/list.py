@@ -15,6 +15,8 @@ from unshaken.core.options import Argument
 if TYPE_CHECKING:
     from unshaken.core.registry import Method
 
+FOOL = "fool"
+"""Methods of the room `attack` that `unshaken fool` runs; `unshaken attack` has no use for them."""
 _BOUNDS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
@@ -73,7 +75,9 @@ def list_(
     room: Annotated[
         str | None,
         Argument(
-            "Kind of methods to list: stress, attack, certify, detect, harden, ...", "ROOM", complete=complete_room
+            "Kind of methods to list: stress, attack, fool, certify, detect, harden, ...",
+            "ROOM",
+            complete=complete_room,
         ),
     ] = None,
     json: Json = False,
@@ -81,7 +85,9 @@ def list_(
     """List all methods with their parameters, requirements and references; with --quiet, only names."""
     from unshaken.core.registry import list_methods
 
-    methods = list_methods(room)
+    methods = list_methods("attack" if room == FOOL else room)
+    if room in (FOOL, "attack"):
+        methods = [m for m in methods if (m.tags.get("group") == "fooling") == (room == FOOL)]
     if json:
         print_json([_record(m) for m in methods])
     elif session.quiet:
@@ -116,6 +122,7 @@ def _show(methods: list[Method]) -> None:
             out.print(Text(room, style="bold underline"))
         out.print(Text.assemble((method.name, "bold"), "  ", method.summary))
         facts = [f"{k}: {', '.join(v)}" for k, v in (("needs", sorted(method.needs)), ("norms", method.norms)) if v]
+        facts += [f"for: {' and '.join(tasks)}" for tasks in (getattr(method.cls, "tasks", ()),) if tasks]
         facts += [f"{k}: {v}" for k, v in sorted(method.tags.items())]
         for name, schema in method.parameters().items():
             out.print(Padding(Text(_parameter(name, schema)), (0, 0, 0, 4), expand=False))

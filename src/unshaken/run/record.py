@@ -40,6 +40,7 @@ def record_steps(plan: Sequence[Entry]) -> list[StepRecord]:
             subject=getattr(step.method, "subject", MODEL),
             radii=list(getattr(step.method, "radii", ())),
             parameters=_finite(step.method.model_dump(mode="json")) if isinstance(step.method, BaseModel) else {},
+            label=step.label,
         )
         for step in prepare(plan)
     ]

@@ -124,6 +124,7 @@ class StepRecord(BaseModel):
         subject: which predictor their rows evaluate; see `unshaken.run.flags`.
         radii: sizes at which certificates were asked for.
         parameters: of the method, defaults filled in.
+        label: the line's name, which no other line has; empty in runs of earlier versions.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -133,6 +134,7 @@ class StepRecord(BaseModel):
     subject: str = MODEL
     radii: list[float] = Field(default_factory=list)
     parameters: dict[str, Any] = Field(default_factory=dict)
+    label: str = ""
 
 
 class RunConfig(BaseModel):

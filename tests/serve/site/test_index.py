@@ -13,7 +13,7 @@ from tests.report.conftest import write_run
 from tests.serve.site.conftest import PLAN
 from unshaken.core.errors import ParameterError
 from unshaken.serve.site.index import RunIndex
-from unshaken.serve.site.listing import Order, RunFilters, all_specs, all_tags, list_runs, run_of
+from unshaken.serve.site.listing import Order, RunFilters, all_specs, all_tags, comparable, list_runs, run_of
 from unshaken.serve.site.walk import find_runs
 
 
@@ -188,7 +188,7 @@ def test_specs_that_were_changed_for_the_list_are_not_offered(tmp_path):
     write_record(tmp_path / "runs", "b", model="demo\u202e", data="y" * 400)
     with RunIndex(tmp_path / "x.db", [tmp_path / "runs"]) as index:
         index.refresh()
-        assert all_specs(index) == (["demo"], ["folder:x"])
+        assert all_specs(index) == ([("demo", "classification")], [("folder:x", "classification")])
 
 
 def test_a_real_run_has_the_kind_of_its_methods(tmp_path):
@@ -222,3 +222,33 @@ def test_a_folder_that_is_named_twice_is_looked_at_once(tmp_path):
     write_record(tmp_path / "runs", "one")
     with RunIndex(tmp_path / "x.db", [str(tmp_path / "runs"), f"{tmp_path}/runs/"]) as index:
         assert index.refresh().found == 1
+
+
+def test_a_run_inside_another_is_no_line_of_the_list(tmp_path):
+    write_record(tmp_path / "runs", "score", inside=["against/far", "evasion"])
+    for name in ("score/against/far", "score/evasion", "score/another"):
+        write_record(tmp_path / "runs", name)
+        (tmp_path / "runs" / name / "summary.json").unlink()
+    with RunIndex(tmp_path / "x.db", [tmp_path / "runs"]) as index:
+        index.refresh()
+        listed = {run.name: run.state for run in list_runs(index, RunFilters()).runs}
+        assert listed == {"score": "finished", "score/another": "unfinished"}
+        assert index.refresh().read == 0
+
+
+def test_only_finished_runs_on_the_same_labelled_data_can_be_compared(tmp_path):
+    runs = {
+        "a": {}, "b": {}, "other data": {"data_fingerprint": "g"}, "other task": {"task": "detection"},
+        "unlabelled": {}, "unfinished": {},
+    }  # fmt: skip
+    for name, values in runs.items():
+        write_record(tmp_path / "runs", name, **values)
+    (tmp_path / "runs/unfinished/summary.json").unlink()
+    summary = tmp_path / "runs/unlabelled/summary.json"
+    summary.write_text(json.dumps({"clean": None, "complete": True}))
+    with RunIndex(tmp_path / "x.db", [tmp_path / "runs"]) as index:
+        index.refresh()
+        found = {run.name: run for run in list_runs(index, RunFilters()).runs}
+        able = comparable(index, list(found.values()))
+        assert {name for name, run in found.items() if run.id in able} == {"a", "b"}
+        assert {run.name for run in list_runs(index, RunFilters(like=found["a"])).runs} == {"a", "b"}

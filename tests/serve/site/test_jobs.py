@@ -123,9 +123,21 @@ def test_parameters_keep_their_order():
 
 
 def test_code_is_offered_only_where_it_was_allowed():
-    listed = ["demo", "py:net.py:make", "onnx:x.onnx"], ["demo", "py:data.py:make"]
-    assert allowed_specs(listed, ()) == Specs(("demo", "onnx:x.onnx"), ("demo",))
+    listed = [
+        [(spec, "classification") for spec in specs]
+        for specs in (["demo", "py:net.py:make", "onnx:x.onnx"], ["demo", "py:data.py:make"])
+    ]
+    found = allowed_specs(listed, ())
+    assert (found.models, found.data) == (("demo", "onnx:x.onnx"), ("demo",))
     assert "py:net.py:make" in allowed_specs(listed, ["py:net.py:make"]).models
+
+
+def test_a_model_and_data_of_other_tasks_are_refused():
+    specs = allowed_specs(([("onnx:boxes.onnx", "detection")], [("coco:a", "detection"), ("folder:b", "")]), ())
+    for model, data in (("demo", "coco:a"), ("onnx:boxes.onnx", "demo")):
+        with pytest.raises(ParameterError, match="choose two that fit together"):
+            arguments_of({**ATTACK, "model": model, "data": data}, specs)
+    assert arguments_of({**ATTACK, "model": "onnx:boxes.onnx", "data": "coco:a"}, specs)
 
 
 def test_a_job_runs_without_a_shell_and_ends(jobs):
@@ -204,6 +216,16 @@ def test_a_run_is_started_from_its_form(ann):
     assert ann.client.get(f"/jobs/{job.id}/state").json()["state"] == "done"
     assert f"/jobs/{job.id}" in ann.get("/jobs")
     assert "done" in ann.post(f"/jobs/{job.id}/cancel", form)
+
+
+def test_a_job_that_ended_before_its_first_part_has_no_moving_bar(ann):
+    ann.site.jobs.at_once = 0
+    job = ann.site.jobs.start("x", ["audit"], "ann")
+    assert "<progress" in ann.get(f"/jobs/{job.id}")
+    ann.site.jobs.cancel(job)
+    page = ann.get(f"/jobs/{job.id}")
+    assert "cancelled" in page
+    assert "<progress" not in page
 
 
 @pytest.fixture

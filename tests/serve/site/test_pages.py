@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
@@ -39,6 +40,14 @@ def test_two_clicks_compare_two_runs(ann):
     page = ann.get(second)
     assert "Comparison with net" in page
     assert "on the same 48 images" in page
+
+
+def test_the_worst_examples_are_those_of_the_lowest_figure(ann):
+    run = runs_of(ann.site)["a"]
+    summary = json.loads((Path(run.place) / "summary.json").read_text())
+    worst = min(summary["conditions"], key=lambda row: row["accuracy"]["value"])["condition"]
+    button = re.search(r'href="([^"]+)">Worst examples', ann.get(f"/runs/{run.id}"))
+    assert button[1] == f"/runs/{run.id}/samples?condition={worst}"
 
 
 def test_filters_of_the_list_stay_in_the_links_of_its_pages(ann):

@@ -20,6 +20,7 @@ from unshaken.report.sections import _strengths as strengths
 from unshaken.report.sections._headline import headline
 from unshaken.report.sections._task_tables import condition_row
 from unshaken.report.sections.confusion import confusion
+from unshaken.run.local import labels_not_run
 from unshaken.store.config import RunConfig
 
 TITLES = {
@@ -73,8 +74,10 @@ class Outcomes(Section):
         }
         data["headline"] = headline(frame, data, classes)
         data["confusion"] = _confusions(frame, config, data["headline"])
-        gaps = _gaps(frame, config) | dict.fromkeys(_unrun(frame, config), "no row yet: finish the run with --resume")
-        complete = not frame.unfinished and not frame.lacking() and not _unrun(frame, config)
+        left, impossible = _without_rows(source)
+        gaps = _gaps(frame, config) | dict.fromkeys(left, "no row yet: finish the run with --resume")
+        gaps |= dict.fromkeys(impossible, "not run: the model or the data do not allow it, as a flag says")
+        complete = not frame.unfinished and not frame.lacking() and not left
         return SectionFigures(data, notes | more | gaps, complete)
 
     @override
@@ -152,12 +155,17 @@ def _gaps(frame: Frame, config: RunConfig) -> dict[str, str]:
     return notes
 
 
-def _unrun(frame: Frame, config: RunConfig) -> list[str]:
-    """Conditions of the plan that have no row; methods of it in runs of versions that kept no conditions."""
-    if config.steps:
-        there = {c.id for c in frame.conditions}
-        return [c for step in config.steps for c in step.conditions if c not in there]
-    return sorted({e.method for e in config.plan} - {c.method for c in frame.conditions})
+def _without_rows(source: Source) -> tuple[list[str], list[str]]:
+    """Conditions of the plan that have no row: those still to be run, and those that cannot be run.
+
+    Runs of versions that kept no conditions have methods in their place.
+    """
+    config, there = source.config, {c.id for c in source.frame.conditions}
+    if not config.steps:
+        return sorted({e.method for e in config.plan} - {c.method for c in source.frame.conditions}), []
+    skipped = labels_not_run(source.run.rows("flags", ["name", "detail"]))
+    absent = [(step.label in skipped, c) for step in config.steps for c in step.conditions if c not in there]
+    return [c for never, c in absent if not never], [c for never, c in absent if never]
 
 
 def _worst(worst: WorstCase | None) -> Row | None:

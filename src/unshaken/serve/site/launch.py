@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -61,21 +61,42 @@ class Specs:
     Args:
         models: SPECs.
         data: SPECs.
+        tasks: those of listed runs that a SPEC was used for; of a SPEC that is not there nothing is known.
     """
 
     models: tuple[str, ...]
     data: tuple[str, ...]
+    tasks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def check_pair(self, model: str, data: str) -> None:
+        """Refuse a model and data that are known to be of different tasks.
+
+        Raises:
+            ParameterError: they are.
+        """
+        first, second = self.tasks.get(model, frozenset()), self.tasks.get(data, frozenset())
+        if first and second and not first & second:
+            raise ParameterError(
+                f"model {shorten(model)} is for {' and '.join(sorted(first))}, and data {shorten(data)} for "
+                f"{' and '.join(sorted(second))}: choose two that fit together"
+            )
 
 
-def allowed_specs(listed: tuple[Sequence[str], Sequence[str]], allow: Sequence[str]) -> Specs:
+def allowed_specs(
+    listed: tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]]], allow: Sequence[str] = ()
+) -> Specs:
     """The SPECs of listed runs and those that the operator allowed; code only where it was allowed.
 
     Args:
-        listed: SPECs of models, and of data.
+        listed: SPECs of models, and of data, each with a task.
         allow: SPECs of either kind.
     """
-    kept = [[spec for spec in specs if not _names_code(spec)] for specs in listed]
-    return Specs(*(tuple(sorted({*specs, *allow, "demo"})) for specs in kept))
+    tasks: dict[str, set[str]] = {spec: {"classification"} for spec in ("demo", *SMALL)}
+    for spec, task in (one for specs in listed for one in specs):
+        tasks.setdefault(spec, set()).add(task)
+    kept = [{spec for spec, _ in specs if not _names_code(spec)} for specs in listed]
+    models, data = (tuple(sorted(specs | {*allow, "demo"})) for specs in kept)
+    return Specs(models, data, {spec: frozenset(found) for spec, found in tasks.items()})
 
 
 def methods_of(verb: Verb) -> list[Method]:
@@ -127,6 +148,7 @@ def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str
     verb = Verb(_one_of("verb", fields.get("verb", ""), list(Verb)))
     model = _one_of("model", fields.get("model", ""), models_of(verb, specs))
     data = _one_of("data", fields.get("data", ""), specs.data)
+    specs.check_pair(model, data)
     limit = str(parse_whole(fields.get("limit", "200"), least=1, most=MOST_SAMPLES))
     seed = str(parse_whole(fields.get("seed", "0"), least=0, most=LARGEST_SEED))
     found = [f"--model={model}", f"--data={data}", f"--limit={limit}", f"--seed={seed}"]

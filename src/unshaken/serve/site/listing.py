@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -15,6 +16,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.serve.site import _schema as t
 from unshaken.serve.site.index import RunIndex
+from unshaken.serve.site.records import State
 
 LIMIT = 50
 """Runs of a page."""
@@ -51,14 +53,14 @@ class RunFilters:
         kind: of the command that made it.
         state: how far it came.
         tag: that it has.
-        data_key: fingerprint of its data.
+        like: a run that it can be compared with.
     """
 
     search: str = ""
     kind: str = ""
     state: str = ""
     tag: str = ""
-    data_key: str = ""
+    like: ListedRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,27 @@ def list_runs(
     return RunPage(tuple(found), following, int(total))
 
 
+_COMPARABLE = (
+    t.run.c.record == "run.json",
+    t.run.c.state == State.FINISHED.value,
+    t.run.c.data_key != "",
+    sa.or_(t.run.c.clean >= 0, t.run.c.task != "classification"),
+)
+"""A run that can be compared with another of the same data and task: it is finished, and its data has labels."""
+
+
+def comparable(index: RunIndex, runs: Sequence[ListedRun]) -> frozenset[int]:
+    """The numbers of those runs that another run of the list can be compared with."""
+    keys = (t.run.c.data_key, t.run.c.task)
+    known = t.run.c.data_key.in_({run.data_key for run in runs})
+    query = sa.select(*keys).where(index.mine(), *_COMPARABLE, known).group_by(*keys).having(sa.func.count() > 1)
+    mine = sa.select(t.run.c.id).where(*_COMPARABLE, t.run.c.id.in_([run.id for run in runs]))
+    with index.connect() as connection:
+        shared = {tuple(row) for row in connection.execute(query)}
+        able = set(connection.execute(mine).scalars())
+    return frozenset(run.id for run in runs if run.id in able and (run.data_key, run.task) in shared)
+
+
 def run_of(index: RunIndex, number: int) -> ListedRun:
     """A run by its number.
 
@@ -152,29 +175,33 @@ def all_tags(index: RunIndex) -> list[str]:
         return sorted(connection.execute(query).scalars())
 
 
-def all_specs(index: RunIndex) -> tuple[list[str], list[str]]:
-    """The SPECs of the models, and those of the data, of all listed runs that can be read."""
+def all_specs(index: RunIndex) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """The SPECs of the models, and those of the data, of all listed runs that can be read, each with its task."""
     with index.connect() as connection:
         found = [
             connection.execute(
-                sa.select(column).distinct().where(index.mine(), column != "", t.run.c.record == "run.json").limit(1000)
-            ).scalars()
+                sa.select(column, t.run.c.task)
+                .distinct()
+                .where(index.mine(), column != "", t.run.c.record == "run.json")
+                .limit(1000)
+            ).all()
             for column in (t.run.c.model_spec, t.run.c.data)
         ]
-        return sorted(found[0]), sorted(found[1])
+        return sorted(map(tuple, found[0])), sorted(map(tuple, found[1]))
 
 
 def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[bool]]:
-    fits = [index.mine()]
+    fits = [index.mine(), t.run.c.state != State.PART.value]
     for word in asked.search.casefold().split()[:10]:
         fits.append(t.run.c.search.contains(word, autoescape=True))
     for column, wanted in (
         (t.run.c.kind, asked.kind),
         (t.run.c.state, asked.state),
-        (t.run.c.data_key, asked.data_key),
     ):
         if wanted:
             fits.append(column == wanted)
+    if asked.like is not None:
+        fits += [*_COMPARABLE, t.run.c.data_key == asked.like.data_key, t.run.c.task == asked.like.task]
     if asked.tag:
         fits.append(t.run.c.place.in_(sa.select(t.tag.c.place).where(t.tag.c.tag == asked.tag)))
     return fits

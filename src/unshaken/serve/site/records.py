@@ -36,6 +36,8 @@ class State(StrEnum):
     FINISHED = "finished"
     UNFINISHED = "unfinished"
     DAMAGED = "damaged"
+    PART = "part"
+    """A run that a finished or unfinished one keeps inside, such as one on abnormal images; the list leaves it out."""
 
 
 class _Lenient(BaseModel):
@@ -62,6 +64,7 @@ class _Config(_Lenient):
     ids: list[str] | IdRecord = Field(default_factory=list)
     methods: dict[str, _Method] = Field(default_factory=dict)
     steps: list[_Step] = Field(default_factory=list)
+    inside: list[str] = Field(default_factory=list)
 
 
 class _Figure(_Lenient):
@@ -148,7 +151,7 @@ def _read_run(run: RunDir) -> RunRecord:
     worst = summary.aggregates.get("worst_case") or summary.aggregates.get("worst_natural")
     return RunRecord(
         kind=_kind_of(config),
-        state=State.FINISHED if summary.complete else State.UNFINISHED,
+        state=State.FINISHED if summary.complete else State.PART if _is_part(run) else State.UNFINISHED,
         model=clip(config.model_name or config.model),
         data=_spec(config.data),
         model_spec=_spec(config.model),
@@ -163,6 +166,20 @@ def _read_run(run: RunDir) -> RunRecord:
         bad=len(summary.bad_samples),
         words=tuple(clip(name) for name in [*config.methods][:50]),
     )
+
+
+def _is_part(run: RunDir) -> bool:
+    """Whether a run above this one names it as its part."""
+    above, _, name = run.path.rstrip("/").rpartition("/")
+    for _ in range(2):
+        try:
+            if name in _parse(RunDir(above), "run.json", _Config).inside:
+                return True
+        except UnshakenError:  # no run is there, or one that cannot be read
+            pass
+        above, _, folder = above.rpartition("/")
+        name = f"{folder}/{name}"
+    return False
 
 
 def _value(figure: _Figure | None) -> float | None:

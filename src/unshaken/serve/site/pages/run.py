@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -9,11 +10,13 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
+from unshaken.core.part import CLEAN
 from unshaken.report.blocks import Block, Prose
 from unshaken.report.render.html import render_blocks
 from unshaken.report.wording import percent
 from unshaken.serve.access import Sent
 from unshaken.serve.pages import answer_blocks
+from unshaken.serve.site.listing import comparable
 from unshaken.serve.site.pages.context import InRun, RunContext, show_time
 from unshaken.serve.site.state import has_reviews, holds_file
 from unshaken.store.run_dir import RunDir
@@ -42,6 +45,8 @@ def show(here: InRun) -> Response:
         "",
         facts=facts,
         conditions=conditions[:MOST_CONDITIONS],
+        worst=_worst(conditions),
+        comparable=bool(comparable(here.site.index, [here.listed])),
         more=more,
         trouble=trouble,
         reviews=reviews,
@@ -128,6 +133,14 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
     found = {row["condition"]: row for row in known if isinstance(row.get("condition"), str)}
     found["clean"] = {"accuracy": summary.get("clean") if isinstance(summary, dict) else None}
     return [{"id": c, **_figure(found.get(c, {}))} for c in here.opened.conditions]
+
+
+def _worst(conditions: Sequence[dict[str, Any]]) -> str:
+    """The condition with the lowest figure; without figures the first that changes images."""
+    known = [one for one in conditions if one["bar"] is not None and one["id"] != CLEAN.id]
+    others = [one for one in conditions if one["id"] != CLEAN.id] or conditions
+    worst = min(known, key=lambda one: float(one["bar"])) if known else next(iter(others), {"id": CLEAN.id})
+    return str(worst["id"])
 
 
 def _figure(row: dict[str, Any]) -> dict[str, Any]:

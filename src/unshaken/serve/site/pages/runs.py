@@ -15,7 +15,7 @@ from unshaken.papers.pages import shown_figures
 from unshaken.report.blocks import Prose
 from unshaken.serve.access import Reader, Sent
 from unshaken.serve.pages import answer, answer_blocks
-from unshaken.serve.site.listing import ListedRun, Order, RunFilters, RunPage, all_tags, list_runs
+from unshaken.serve.site.listing import ListedRun, Order, RunFilters, RunPage, all_tags, comparable, list_runs
 from unshaken.serve.site.pages.context import (
     LARGEST,
     Field,
@@ -44,7 +44,7 @@ def show(
             first = find_run(site, int(baseline) if baseline.isascii() and baseline.isdigit() else LARGEST)
         page = list_runs(
             site.index,
-            RunFilters(search, kind, state, tag, first.data_key if first else ""),
+            RunFilters(search, kind, state, tag, first),
             order=_order(order),
             after=after,
         )
@@ -60,9 +60,10 @@ def show(
         site=site,
         asked=asked,
         page=page,
+        comparable=comparable(site.index, page.runs),
         first=first,
         kinds=kinds_of(),
-        states=[one.value for one in State],
+        states=[one.value for one in State if one is not State.PART],
         tags=all_tags(site.index),
         orders=[one.value for one in Order],
         refreshed=" ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles))),

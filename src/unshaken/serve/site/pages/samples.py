@@ -72,7 +72,7 @@ def sample(here: InRun, n: SampleNumber) -> Response:
     id, opened = _id(here, n), here.opened
     runs, troubles = [(here, n, opened.rows_of(n))], list[str]()
     if here.listed.data_key:
-        same = list_runs(here.site.index, RunFilters(data_key=here.listed.data_key), limit=OTHERS + 1).runs
+        same = list_runs(here.site.index, RunFilters(like=here.listed), limit=OTHERS + 1).runs
         for other in (RunContext(here.site, here.session, run) for run in same if run.id != here.listed.id):
             try:
                 place = other.opened.places.get(id)
