@@ -60,7 +60,7 @@ def test_an_audit_is_logged_with_intervals_files_and_gates(audited: SimpleNamesp
     assert (run.data.tags["gates"], run.info.status) == ("held", "FINISHED")
     assert run.data.tags["gate.1"].startswith(f"held: {HELD} (")
     kept = {f.path for f in client(audited.store).list_artifacts(run.info.run_id)}
-    assert kept == {"report.html", "report.md", "summary.json", "run.json", "junit.xml", "model"}
+    assert kept == {"report.html", "report.md", "summary.json", "run.json", "gates.json", "junit.xml", "model"}
 
 
 def test_an_alias_moves_only_when_all_gates_hold(audited: SimpleNamespace, client: Any) -> None:

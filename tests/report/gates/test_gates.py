@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from unshaken.core.errors import ParameterError
 from unshaken.report import Gate, GateResult, check_gates
-from unshaken.report.gates import junit
+from unshaken.report.gates.kept import junit
 
 
 def figure(value: float, width: float = 0.05, n: int = 100) -> dict[str, Any]:
