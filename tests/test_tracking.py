@@ -82,7 +82,7 @@ def test_a_resumed_audit_is_logged_in_the_same_run(audited: SimpleNamespace, cli
     run = only_run(client, audited.store)
     kept = json.loads((audited.folder / "first" / "tracking.json").read_text())
     assert kept[audited.store.as_uri()]["run"] == run.info.run_id
-    assert run.data.tags["gates"] == "none"
+    assert run.data.tags["gates"] == "held"  # a resumed run keeps its gates
 
 
 def test_a_comparison_is_a_run_of_its_own(audited: SimpleNamespace, client: Any, tmp_path: Path) -> None:

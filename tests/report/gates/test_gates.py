@@ -150,6 +150,13 @@ def test_names_that_are_not_there_are_errors_with_near_names() -> None:
         check_gates(["fog[severity=5].accuracy >= 0.1"], SUMMARY)
 
 
+def test_a_misspelt_key_is_an_error_with_near_names() -> None:
+    with pytest.raises(ParameterError, match=r"'sevrity=3' is none of .* with a value; did you mean 'severity'\?"):
+        Gate.parse("fog[sevrity=3].accuracy >= 0.5")
+    with pytest.raises(ParameterError, match=r"'colour=3' is none of severity=, eps= and norm= with a value$"):
+        Gate.parse("fog[colour=3].accuracy >= 0.5")
+
+
 def test_a_figure_that_is_absent_neither_holds_nor_fails() -> None:
     with pytest.raises(ParameterError, match="relative mCE needs the clean rows"):
         check_gates(["relative_mce <= 9"], SUMMARY)

@@ -199,7 +199,8 @@ def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tup
         key, equals, value = (p.strip() for p in part.partition("="))
         if key not in keys or not equals or not value:
             known = f"{'=, '.join(keys[:-1])}= and {keys[-1]}="
-            near = f"; {did_you_mean(key, keys)}" if key not in keys else ""
+            hint = did_you_mean(key, keys)  # all names stand in the message already
+            near = f"; {hint}" if key not in keys and hint.startswith("did you mean") else ""
             raise ParameterError(f"gate {shown}: {part.strip()!r} is none of {known} with a value{near}")
         chosen.append((key, value if key in _WORDS else parse_number(value, f"gate {shown}")))
     return tuple(chosen)
