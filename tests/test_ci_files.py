@@ -18,7 +18,7 @@ RECORD = f"""#!{sys.executable}
 import json, os, sys
 with open(os.environ["RECORD"], "w") as file:
     json.dump(sys.argv[1:], file)
-sys.exit(1)
+sys.exit(int(os.environ.get("CODE", "1")))
 """
 EXPECTED = [
     *("audit", "--model", "py:net.py:make; rm -rf x", "--data", "folder:my photos", "--plan", "quick"),
@@ -116,6 +116,20 @@ def test_the_template_of_gitlab_gives_every_variable_as_one_word(run):
     assert job["artifacts"]["reports"]["junit"] == "$UNSHAKEN_OUT/junit.xml"
     assert job["artifacts"]["when"] == "always"
     assert run(["sh", "-ec"], job["after_script"][0], UNSHAKEN_OUT="runs/a")[0] == 0
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("held", 0), ("undecided", 1), (None, 2)])
+def test_a_run_passes_only_by_the_verdict_in_its_directory(action, run, tmp_path, verdict, code):
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    if verdict is not None:
+        kept = json.dumps({"schema": 1, "verdict": verdict}, indent=1)
+        (tmp_path / "runs" / "a" / "gates.json").write_text(kept)
+    job = yaml.safe_load((ROOT / "ci" / "gitlab.yml").read_text())[".unshaken"]
+    values = {f"UNSHAKEN_{name}": value for name, value in VALUES.items()}
+    script = step(action, "Audit")["run"]
+    assert run(["bash", "-eo", "pipefail", "-c"], script, CODE="0", **VALUES)[0] == code
+    assert run(["sh", "-ec"], job["script"][0], CODE="0", **values)[0] == code
+    assert run(["sh", "-ec"], job["script"][0], CODE="0", **{**values, "UNSHAKEN_GATES": " \n"})[0] == 0
 
 
 def test_the_image_runs_without_root():

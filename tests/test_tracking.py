@@ -60,7 +60,7 @@ def test_an_audit_is_logged_with_intervals_files_and_gates(audited: SimpleNamesp
     assert (run.data.tags["gates"], run.info.status) == ("held", "FINISHED")
     assert run.data.tags["gate.1"].startswith(f"held: {HELD} (")
     kept = {f.path for f in client(audited.store).list_artifacts(run.info.run_id)}
-    assert kept == {"report.html", "report.md", "summary.json", "run.json", "junit.xml", "model"}
+    assert kept == {"report.html", "report.md", "summary.json", "run.json", "gates.json", "junit.xml", "model"}
 
 
 def test_an_alias_moves_only_when_all_gates_hold(audited: SimpleNamespace, client: Any) -> None:
@@ -82,7 +82,7 @@ def test_a_resumed_audit_is_logged_in_the_same_run(audited: SimpleNamespace, cli
     run = only_run(client, audited.store)
     kept = json.loads((audited.folder / "first" / "tracking.json").read_text())
     assert kept[audited.store.as_uri()]["run"] == run.info.run_id
-    assert run.data.tags["gates"] == "none"
+    assert run.data.tags["gates"] == "held"  # a resumed run keeps its gates
 
 
 def test_a_comparison_is_a_run_of_its_own(audited: SimpleNamespace, client: Any, tmp_path: Path) -> None:

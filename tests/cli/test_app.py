@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -114,7 +115,7 @@ def test_beginning_imports_neither_torch_nor_a_room():
 
 def test_ctrl_c_gives_130_and_the_command_that_goes_on(unshaken, place, monkeypatch):
     def stop(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr("unshaken.stress.Fog.apply", stop)
@@ -126,7 +127,7 @@ def test_ctrl_c_gives_130_and_the_command_that_goes_on(unshaken, place, monkeypa
 
 def test_the_command_that_goes_on_names_a_directory_that_was_not_given(unshaken, place, monkeypatch):
     def stop(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     typed = AUDIT.removesuffix(" --out run")
     monkeypatch.setattr("unshaken.stress.Fog.apply", stop)
@@ -137,7 +138,7 @@ def test_the_command_that_goes_on_names_a_directory_that_was_not_given(unshaken,
 
 def test_ctrl_c_where_nothing_can_be_resumed(unshaken, monkeypatch):
     def stop(*_):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr("unshaken.core.registry.list_methods", stop)
     assert unshaken("list") == type(unshaken("list"))(130, "", "unshaken: interrupted\n")

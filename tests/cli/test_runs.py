@@ -29,6 +29,7 @@ def test_parts_become_one_run_whose_gates_are_judged(parts, unshaken):
     assert (parts / "whole/report.html").exists()
     assert (parts / "whole/junit.xml").exists()
     assert unshaken("merge part-1 part-2 --out again --gate 'clean.accuracy < 0.1' -q").code == 1
+    assert unshaken("merge again whole --out third -q").code == 1  # the gates of both
 
 
 def test_a_missing_part_is_named_and_nothing_is_written(parts, unshaken):
@@ -37,6 +38,9 @@ def test_a_missing_part_is_named_and_nothing_is_written(parts, unshaken):
     assert done.err.startswith("unshaken: whole: not merged, 24 of 40 samples (")
     assert "part 1/2 is not among them" in done.err
     assert not (parts / "whole").exists()
+    done = unshaken("merge part-2 --out few --allow-missing -q --gate 'clean.accuracy >= 0.1'")
+    assert done.code == 2
+    assert "gate not decided: clean.accuracy >= 0.1: the run is not complete; finish it with --resume" in done.err
     assert unshaken("merge part-2 --out whole --allow-missing -q").code == 0
     assert unshaken(f"{AUDIT} --out whole --resume").code == 0
     assert json.loads((parts / "whole/summary.json").read_text())["complete"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
 
-from unshaken.core.errors import DataError, ModelError
-from unshaken.core.user_code import call_factory
+from unshaken.core.errors import DataError, ModelError, UnshakenError
+from unshaken.core.user_code import call_factory, is_raised_by_code, refuse_exit
 
 
 @pytest.fixture
@@ -102,3 +103,36 @@ def test_places_that_are_none(folder, place, why):
     with pytest.raises(ModelError) as caught:
         call_factory(place, "make")
     assert str(caught.value).startswith(f"py:{place}:make: {why}")
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), type("Mine", (BaseException,), {})()])
+def test_what_would_end_the_process_is_an_error_that_names_the_place(error):
+    with pytest.raises(UnshakenError, match=r"test_user_code\.py, line \d+, in test_what_would_end"), refuse_exit():
+        raise error
+
+
+def test_errors_and_ctrl_c_pass():
+    for error in (ValueError("x"), ModelError("y"), KeyboardInterrupt()):
+        with pytest.raises(type(error)), refuse_exit():
+            raise error
+    with pytest.raises(UnshakenError, match="KeyboardInterrupt"), refuse_exit(interrupts=True):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_is_told_from_a_statement_that_raises_its_exception():
+    with pytest.raises(KeyboardInterrupt) as raised:
+        raise KeyboardInterrupt
+    assert is_raised_by_code(raised.value)
+    with pytest.raises(KeyboardInterrupt) as pressed:
+        signal.raise_signal(signal.SIGINT)
+    assert not is_raised_by_code(pressed.value)
+    with pytest.raises(KeyboardInterrupt) as passed_on:
+        press_and_pass_on()
+    assert not is_raised_by_code(passed_on.value)
+
+
+def press_and_pass_on():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise

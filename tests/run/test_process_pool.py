@@ -11,10 +11,19 @@ import pytest
 import torch
 
 from tests.processes import SERVER
-from tests.run.small_run import lacking, made, made_to_die, needing, noting_its_device, telling_device, touching
+from tests.run.small_run import (
+    lacking,
+    made,
+    made_to_die,
+    made_to_end,
+    needing,
+    noting_its_device,
+    telling_device,
+    touching,
+)
 from tests.run.test_local import same
 from unshaken.core.consent import call
-from unshaken.core.errors import DataError, MissingExtra, ModelError, RunError
+from unshaken.core.errors import DataError, MissingExtra, ModelError, RunError, UnshakenError
 from unshaken.run import execute, local, pool, process_pool
 from unshaken.run import executor as executors
 from unshaken.run.engine import Engine
@@ -48,6 +57,20 @@ def test_two_processes_give_the_rows_of_this_one_and_resume_its_run(make, data, 
 def test_what_a_process_raises_is_raised_here(data, tmp_path):
     with pytest.raises(DataError, match=r"sample s020: .*drop --on-error stop"):
         execute(made(str(tmp_path / "run"), data, kind="processes", stop=True))
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("exit", r"small_run\.py, line \d+, in made_to_end: SystemExit\(0\) would have ended this program"),
+        ("os", r"3 processes ended over the same work \(the last with code 0\): code of the model, .*os\._exit"),
+    ],
+)
+def test_code_that_ends_its_process_ends_no_run_well(data, tmp_path, how, words):
+    folder = str(tmp_path / "run")
+    job = replace(made(folder, data, kind="processes"), remake=partial(made_to_end, folder, data, how))
+    with pytest.raises(UnshakenError, match=words):
+        execute(job)
 
 
 @pytest.mark.parametrize(("times", "ends"), [(2, True), (6, False)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Unpack
 
 from torch import nn
@@ -22,6 +23,7 @@ from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
+from unshaken.report.gates.kept import begin_gates
 from unshaken.report.gates.rehearsal import check_planned
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
@@ -54,7 +56,7 @@ class Audit:
 
     @property
     def held(self) -> bool:
-        """Whether all gates passed."""
+        """Whether all gates passed; False where one is not decided."""
         return all(g.held for g in self.gates)
 
     def _repr_html_(self) -> str:
@@ -124,7 +126,7 @@ def run_plan(
     plan_name = name or (plan if isinstance(plan, str) else "custom")
     job = prepare_run(run, model, data, load_plan(plan), options, related, plan_name)
     check_gates_planned(job, options)
-    execute(job, resume=options["resume"])
+    execute(job, resume=options["resume"], begin=partial(keep_gates, run, job.config.model_name, options))
     made = make_report(run, baseline=baseline, gates=options["gates"])
     if log is not None:
         with one_by_one(run, LOG) if options["share"] else nullcontext():  # all processes log it in one run there
@@ -136,6 +138,12 @@ def check_gates_planned(job: Job, options: Options) -> None:
     """Refuse a gate on what the run will not produce."""
     conditions = [c for step in job.steps() for c in step.conditions]
     check_planned(options["gates"], job.config, conditions, labelled=job.dataset.labels is not None)
+
+
+def keep_gates(run: RunDir, name: str, options: Options, first: bool) -> None:
+    """Keep the gates and the baseline of a run that begins; see `begin_gates`."""
+    baseline = None if options["baseline"] is None else RunDir(options["baseline"])
+    begin_gates(run, name, options["gates"], baseline, first=first)
 
 
 def check_gates_early(options: Options) -> RunDir | None:

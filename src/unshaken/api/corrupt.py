@@ -20,6 +20,7 @@ from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method, parse_method
+from unshaken.core.user_code import refuse_exit
 from unshaken.data import BadSample, DataSource, as_dataset, stream, subset
 from unshaken.data.labels import read_class_lines
 from unshaken.data.published.samples import SEVERITIES
@@ -28,6 +29,7 @@ from unshaken.run.plan import THE_15
 from unshaken.stress.engine.base import Corruption
 
 
+@refuse_exit()
 @keywords()
 def corrupt(
     images: Tensor | NDArray[np.uint8], name: str, severity: int, seed: int = 0, preset: str = "auto"

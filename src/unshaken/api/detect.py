@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from unshaken.api.audit import LOG, Audit, check_gates_early
+from unshaken.api.audit import LOG, Audit, check_gates_early, keep_gates
 from unshaken.api.job import as_list, check_options, choose_device, default_out, prepare_run
 from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
@@ -116,7 +117,9 @@ def screen_run(
     check_planned(options["gates"], jobs[0].config, conditions, labelled=labelled, detection=planned)
     jobs[0].config.inside.extend(inside)
     for job in jobs:
-        execute(job, resume=options["resume"])
+        asked = options if job is jobs[0] else {**options, "gates": (), "baseline": None}
+        begin = partial(keep_gates, job.run, job.config.model_name, asked)
+        execute(job, resume=options["resume"], begin=begin)
     _flag(jobs[0], found, missing if attacked else None)
     return jobs[0].run
 

@@ -20,6 +20,7 @@ from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
+from unshaken.core.user_code import refuse_exit
 from unshaken.data import Dataset, DataSource, as_dataset, stream, subset
 from unshaken.data.dataset import file_mark
 from unshaken.detect.engine.anatomy import predicted
@@ -71,6 +72,7 @@ class GenerateResult:
         return pictures_card(f"{len(self.images)} images", self.images.mul(255).round().byte().cpu())
 
 
+@refuse_exit()
 @keywords()
 def fit_generator(
     data: DataSource,
@@ -131,6 +133,7 @@ def fit_generator(
     return fitted
 
 
+@refuse_exit()
 @keywords()
 def sample_generator(
     model: str | Path,
@@ -239,6 +242,7 @@ def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[s
     folder.write_json({**record, "images": names, "speed": speed.to_json()}, RECORD)
 
 
+@refuse_exit()
 @keywords()
 def generate_set(
     model: str | Path,

@@ -11,6 +11,7 @@ from unshaken.api.generate import images_in_memory
 from unshaken.api.job import choose_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
+from unshaken.core.user_code import refuse_exit
 from unshaken.data import DataSource, as_dataset
 from unshaken.detect.engine.anatomy import penultimate, predicted
 from unshaken.generate.fill import HeldOut
@@ -28,6 +29,7 @@ from unshaken.measure import (
 from unshaken.models import load_model
 
 
+@refuse_exit()
 @keywords()
 def measure_generated(
     real: DataSource,

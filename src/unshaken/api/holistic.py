@@ -15,6 +15,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.options import Options
 from unshaken.core.part import CLEAN
 from unshaken.core.registry import parse_method
+from unshaken.core.user_code import refuse_exit
 from unshaken.data import DataSource, as_dataset
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.report.blocks import Page
@@ -54,6 +55,7 @@ class Holistic:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
 
 
+@refuse_exit()
 def holistic(
     candidates: Mapping[str, Candidate],
     data: DataSource,

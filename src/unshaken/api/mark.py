@@ -8,6 +8,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.registry import list_methods, parse_method
+from unshaken.core.user_code import refuse_exit
 from unshaken.data import DataSource, as_dataset, stream, subset
 from unshaken.detect.engine.base import Bank
 from unshaken.detect.engine.detector_set import load_detector
@@ -18,6 +19,7 @@ RECORD = "marked.json"
 """The file that is written last: where it is, all images are there."""
 
 
+@refuse_exit()
 @keywords()
 def mark(
     data: DataSource,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from unshaken.api.audit import Audit, check_gates_early
+from unshaken.api.audit import Audit, check_gates_early, keep_gates
 from unshaken.api.job import check_options
 from unshaken.api.tracking import log_comparison
 from unshaken.core.keywords import keywords
 from unshaken.report import Comparisons, compare_runs
+from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.runs import comparison_page
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
@@ -46,7 +48,7 @@ def compare(
     """
     own, baselines = ([r if isinstance(r, RunDir) else RunDir(r) for r in some] for some in (runs, family))
     found = compare_runs(own, family=baselines, slope=slope)
-    result = CompareResult(found.runs, found.robustness)
+    result = CompareResult(found.runs, found.robustness, found.gates)
     names = [str(r).rstrip("/").rpartition("/")[2] or "run" for r in own]
     log_comparison(track, f"compare-{'-'.join(names)}"[:120], result)
     return result
@@ -70,7 +72,8 @@ def merge(
         out: the directory of the whole run; it must hold no run.
         allow_missing: go on where samples are in none of the directories, instead of raising; the run is then not
             complete, and the same call as for its parts, without `part`, resumes it.
-        gates: such as `clean.accuracy >= 0.9`.
+        gates: such as `clean.accuracy >= 0.9`; empty for those that were asked of the runs, if any were. Those of a run
+            that is not complete stay undecided.
         baseline: a run to compare with.
 
     Returns:
@@ -81,9 +84,11 @@ def merge(
         RunError: the directories differ in settings, model or data, or in the rows of a sample; samples are missing;
             a file is damaged; `out` holds a run.
     """
-    options = check_options(out=out, gates=tuple(gates), baseline=baseline)
+    sources, whole = [r if isinstance(r, RunDir) else RunDir(r) for r in runs], RunDir(out)
+    asked = tuple(gates) or tuple(dict.fromkeys(text for run in sources for text in read_gates(run).asked))
+    options = check_options(out=out, gates=asked, baseline=baseline)
     before = check_gates_early(options)
-    whole = RunDir(out)
-    merge_runs([r if isinstance(r, RunDir) else RunDir(r) for r in runs], whole, allow_missing=allow_missing)
-    made = make_report(whole, baseline=before, gates=options["gates"])
+    begin = partial(keep_gates, whole, str(whole), options)
+    merge_runs(sources, whole, allow_missing=allow_missing, begin=begin)
+    made = make_report(whole, baseline=before, gates=asked)
     return Audit(whole, made.summary, made.gates, made.page)

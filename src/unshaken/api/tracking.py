@@ -14,6 +14,7 @@ from unshaken.api.mlflow_model import check_kept, write_model
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.options import Options
 from unshaken.report import Comparisons, GateResult
+from unshaken.report.gates.kept import verdict_of
 from unshaken.report.pages.runs import comparison_page
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
@@ -21,7 +22,10 @@ from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tracking import Registration, RunTracker, Sink, metrics_of, reason, sink_of
 
-FILES = ("report.html", "report.md", "summary.json", "run.json", "harden.json", "curves.parquet", "junit.xml")
+FILES = (
+    *("report.html", "report.md", "summary.json", "gates.json", "junit.xml"),
+    *("run.json", "harden.json", "curves.parquet"),
+)
 """Files of a run directory that are kept with the run, those that it has; its rows and images stay where they are."""
 
 
@@ -177,11 +181,14 @@ def _log(tracker: RunTracker, parameters: Mapping[str, str], send: Any) -> None:
     tracker.attempt(whole)
 
 
+_STATES = {"held": "held", "failed": "FAILED", "undecided": "not decided"}
+
+
 def _tags(run: RunDir, summary: Mapping[str, Any], gates: Sequence[GateResult]) -> dict[str, str]:
     found = {"run": os.path.abspath(run.root) if run.local else str(run)}
-    found["gates"] = "none" if not gates else "held" if all(g.held for g in gates) else "failed"
+    found["gates"] = verdict_of([g.state for g in gates])
     for number, gate in enumerate(gates, 1):
-        found[f"gate.{number}"] = f"{'held' if gate.held else 'FAILED'}: {gate.text} ({gate.detail})"
+        found[f"gate.{number}"] = f"{_STATES[gate.state]}: {gate.text} ({gate.detail})"
     found |= {f"flag.{f['name']}": f["detail"] for f in summary["flags"]}
     return found | {"bad_samples": str(len(summary["bad_samples"]))}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any
@@ -102,8 +103,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with call(session.arguments):
             code = command.main(args=list(session.arguments), prog_name="unshaken", standalone_mode=False, obj=session)
         sys.stdout.flush()
-    except SystemExit as stop:  # typer's, when the shell asked for completions
+    except SystemExit as stop:  # typer's, when the shell asked for completions; verbs end by their code
+        *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
+        if frame.f_globals.get("__name__", "").partition(".")[0] != "typer":
+            return explain_failure(stop, session)
         code = stop.code
-    except (Exception, KeyboardInterrupt) as error:
+    except BaseException as error:
         return explain_failure(error, session)
     return code if isinstance(code, int) else 0

@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
 from unshaken.cli.options import Json, Run, Track
-from unshaken.cli.session import Session
-from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
+from unshaken.cli.runs import GATE_FAILED
+from unshaken.cli.session import WRONG, Session
+from unshaken.cli.show import console, one_line, print_json, print_line, print_page, printable, table
 from unshaken.cli.verb import verb
 from unshaken.core.options import Argument, Option
 from unshaken.core.texts import cell
@@ -26,7 +29,11 @@ if TYPE_CHECKING:
 
 @verb
 def report(directory: Run, json: Json = False) -> int:
-    """Rebuild the report of a run from its directory."""
+    """Rebuild the report of a run from its directory.
+
+    Exit codes: 0 success, 1 a gate of the run failed, 2 wrong usage, bad input, or a gate that is not decided.
+    """
+    from unshaken.report.gates.kept import describe, read_gates
     from unshaken.report.rebuild import rebuild_report
     from unshaken.store.run_dir import RunDir
 
@@ -36,7 +43,10 @@ def report(directory: Run, json: Json = False) -> int:
         print_json(shown)
     else:
         print_line(f"report: {str(run).rstrip('/')}/report.html")
-    return 0
+    kept = read_gates(run)
+    for line in describe(kept.results):
+        typer.echo(printable(line), err=True)
+    return {"failed": GATE_FAILED, "undecided": WRONG}.get(kept.verdict, 0)
 
 
 @verb
@@ -107,7 +117,7 @@ def query(
     json: Json = False,
     as_csv: Annotated[bool, Option("Print CSV instead of a table.", flags="--csv")] = False,
 ) -> int:
-    """Query the results of a run in SQL (DuckDB). Tables: outcomes, flags, cost and others."""
+    """Query the results of a run in SQL (DuckDB). Tables: outcomes, flags, cost, gates and others."""
     from unshaken.core.errors import ParameterError
     from unshaken.report.summary import finite
     from unshaken.store.run_dir import RunDir
@@ -163,7 +173,7 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
 
 def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
-    """A database in memory with a view for each table, read as a statement needs it.
+    """A database in memory with a view for each table, read as a statement needs it, and the table `gates`.
 
     Raises:
         RunError: there is no run.
@@ -174,12 +184,16 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
 
     from unshaken.core.errors import RunError
     from unshaken.core.tables import TABLES
+    from unshaken.report.gates.kept import read_gates
     from unshaken.store.config import read_config
     from unshaken.store.tables import empty_table, schema_of
 
     if run.exists("run.json") or not run.exists("rows"):  # a folder of made images has rows alone
         read_config(run)
     connection = duckdb.connect(":memory:")
+    gates = [result.to_json() for result in read_gates(run).results]
+    columns = {"gate": pa.string(), "state": pa.string(), "value": pa.float64(), "detail": pa.string()}
+    connection.register("gates", pa.table({k: pa.array([g[k] for g in gates], kind) for k, kind in columns.items()}))
     for name in sorted({*TABLES, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
         files = [run.at("rows", name, file) for file in run.names("rows", name, suffix=".parquet")]
         for file in files:

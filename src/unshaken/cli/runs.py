@@ -76,7 +76,12 @@ def show_run(session: Session, done: Audit, as_json: bool) -> int:
 
     Returns:
         The exit code, as of `make_run`.
+
+    Raises:
+        RunError: a gate is not decided, or the directory holds another verdict.
     """
+    from unshaken.core.errors import RunError
+    from unshaken.report.gates.kept import describe, read_gates
     from unshaken.report.render.terminal import warnings
 
     if as_json:
@@ -89,8 +94,12 @@ def show_run(session: Session, done: Audit, as_json: bool) -> int:
     if not as_json:
         place = f"{str(done.run).rstrip('/')}/report.html"
         print_line(place if session.quiet else f"report: {place}")
-    if not done.held:
+    session.shown = True
+    kept = read_gates(done.run)
+    if kept.verdict == "failed":
         return GATE_FAILED
+    if not done.held or kept.verdict == "undecided":
+        raise RunError(f"{done.run}: {'; '.join(describe(kept.results)) or 'its gates.json holds another verdict'}")
     return BAD_SAMPLES if done.summary["bad_samples"] else 0
 
 

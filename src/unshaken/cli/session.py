@@ -16,6 +16,7 @@ import typer
 
 from unshaken.cli.show import one_line, printable
 from unshaken.core.errors import is_out_of_memory
+from unshaken.core.user_code import describe_exit, is_raised_by_code, would_exit
 from unshaken.store.address import bare
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Session:
         quiet: no progress and no tables.
         subcommand: of the verb that is being run; empty when there is none.
         resume: the command that goes on with the run under way; empty when there is none.
+        shown: the run that a verb promised was shown, with its gates.
     """
 
     arguments: list[str] = field(default_factory=list)
@@ -41,6 +43,7 @@ class Session:
     quiet: bool = False
     subcommand: str = ""
     resume: str = ""
+    shown: bool = False
 
     def makes_run(self, out: str, *, given: bool) -> None:
         """Remember how the run that is about to begin can be resumed.
@@ -135,7 +138,11 @@ def explain(error: BaseException, session: Session) -> int:
         return PIPE_CLOSED
     if session.debug:
         traceback.print_exception(error)
-    if isinstance(error, KeyboardInterrupt | typer.Abort) or _is(error, "unshaken.run.local", "Interrupted"):
+    if isinstance(error, KeyboardInterrupt) or _is(error, "unshaken.run.local", "Interrupted"):
+        cause = error if isinstance(error, KeyboardInterrupt) else error.__cause__
+        if isinstance(cause, KeyboardInterrupt) and is_raised_by_code(cause):
+            typer.echo(f"unshaken: {one_line(describe_exit(cause))}", err=True)
+            return WRONG
         kept = f"; finished results are saved, resume with: {bare(session.resume)}" if session.resume else ""
         typer.echo(f"unshaken: interrupted{kept}", err=True)
         return INTERRUPTED
@@ -150,6 +157,8 @@ def _message(error: BaseException, session: Session) -> str:
         return f"{error.format_message().rstrip('.')}; see {path} --help"  # type: ignore[attr-defined]
     if _is(error, "unshaken.core.errors", "UnshakenError"):
         return str(error)
+    if would_exit(error):
+        return describe_exit(error)
     if isinstance(error, OSError):
         what = error.strerror or str(error) or type(error).__name__
         where = f": {error.filename}" if error.filename else ""

@@ -13,7 +13,7 @@ import typer
 
 from unshaken.cli.options import DEBUG, QUIET, AllowCode
 from unshaken.cli.session import Session, explain
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST, LARGEST_COUNT, parse_number, parse_whole, shorten
 from unshaken.core.options import Argument, Option, declared
 
@@ -200,9 +200,13 @@ def verb(command: Command) -> Command:
             values["options"] = {k: of_runs[k][1].default if v is None else v for k, v in given.items()}
         if wants_session:
             values["session"] = session
+        gates = group is not None or "gate" in own  # the verb promises a summary and its gates
         try:
-            return command(**values)
-        except (Exception, KeyboardInterrupt) as error:
+            code = command(**values)
+            if code == 0 and gates and not session.shown:
+                raise RunError("this call ended without its summary and its gates: no figure was judged; run it again")
+            return code
+        except BaseException as error:
             return explain(error, session)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

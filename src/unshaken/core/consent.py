@@ -21,6 +21,7 @@ from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 from unshaken.core.errors import ModelError
+from unshaken.core.user_code import refuse_exit
 
 CODE_KINDS = frozenset({"py"})
 """Kinds of model SPEC that run code."""
@@ -82,11 +83,11 @@ def allow_code(*specs: str) -> Iterator[None]:
 
 
 def of_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """A public function whose arguments are the user's words."""
+    """A public function whose arguments are the user's words, and which no code of theirs ends; see `refuse_exit`."""
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        with call(args, kwargs):
+        with call(args, kwargs), refuse_exit():
             return function(*args, **kwargs)
 
     return called

@@ -1,16 +1,22 @@
-"""The user's own code, run because a SPEC `py:FILE_OR_MODULE:FACTORY` names it; see `unshaken.core.consent`."""
+"""The user's own code: loaded because a SPEC `py:FILE_OR_MODULE:FACTORY` names it, and kept from ending the process.
+
+See `unshaken.core.consent`.
+"""
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import importlib
 import importlib.util
 import os
 import sys
+import sysconfig
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from unshaken.core.errors import ModelError, UnshakenError, did_you_mean
@@ -44,6 +50,74 @@ def call_factory(place: str, factory: str) -> tuple[Any, Path | None]:
             raise ModelError(f"{where}: the factory raised {type(error).__name__}: {first_line(error)}") from error
     source = getattr(module, "__file__", None)
     return made, Path(source) if source else None
+
+
+OWN = f"{Path(__file__).resolve().parents[1]}{os.sep}"
+"""The folder of this package."""
+INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+"""Folders of Python's library and of installed packages."""
+_RAISES = dis.opmap["RAISE_VARARGS"]
+
+
+@contextmanager
+def refuse_exit(*, interrupts: bool = False) -> Iterator[None]:
+    """Turn what would end the process without an error into one: `SystemExit`, the exits of click, and their like.
+
+    Code of a model, a data set or a plug-in may call `sys.exit(0)`, and the program would end as if all were well.
+
+    Args:
+        interrupts: treat `KeyboardInterrupt` in the same way; for processes that Ctrl-C does not reach.
+
+    Raises:
+        UnshakenError: such an exception was raised inside; the message names the code.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not would_exit(error) or (isinstance(error, KeyboardInterrupt) and not interrupts):
+            raise
+        raise UnshakenError(describe_exit(error)) from error
+
+
+def would_exit(error: BaseException) -> bool:
+    """Whether an exception is of a class that ends a program: no `Exception`, or one of click's and typer's."""
+    return not isinstance(error, Exception) or type(error).__module__.partition(".")[0] in ("click", "typer")
+
+
+def is_raised_by_code(interrupt: KeyboardInterrupt) -> bool:
+    """Whether a statement of the user's code raised it, and not Ctrl-C, which interrupts between two statements."""
+    frames = list(traceback.walk_tb(interrupt.__traceback__))
+    trace = interrupt.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or not _is_foreign(frames[-1][0]):
+        return False
+    return trace.tb_frame.f_code.co_code[trace.tb_lasti] == _RAISES
+
+
+def describe_exit(error: BaseException) -> str:
+    """One line about an exception that would have ended the process: where it was raised, and what to do."""
+    message = "" if not str(error).strip() else first_line(error)
+    return (
+        f"{_origin(error)}: {type(error).__name__}({message}) would have ended this program without a result; code of "
+        "a model, a data set or a plug-in must return or raise an error: remove the call that ends the process"
+    )
+
+
+def _origin(error: BaseException) -> str:
+    """The innermost place of the user's files in a traceback; else of an installed package; else the innermost."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    others = [f for f in frames if not f[0].f_code.co_filename.startswith((OWN, "<frozen"))]
+    chosen = [f for f in others if _is_foreign(f[0])] or others or frames
+    if not chosen:
+        return "some code"
+    frame, line = chosen[-1]
+    return f"{frame.f_code.co_filename}, line {line}, in {frame.f_code.co_qualname}"
+
+
+def _is_foreign(frame: FrameType) -> bool:
+    """Whether a frame is of a file that belongs neither to this package nor to any that is installed."""
+    return not frame.f_code.co_filename.startswith((OWN, "<frozen", *INSTALLED))
 
 
 @contextmanager

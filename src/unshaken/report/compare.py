@@ -11,6 +11,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
 from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
 from unshaken.report.effective import RobustnessGroup, effective_robustness
+from unshaken.report.gates.kept import KeptGates, read_gates
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.read.tasks import paired_maps, paired_mious
@@ -134,10 +135,12 @@ class Comparisons:
     Args:
         runs: one for each candidate; the p-values of all are corrected together.
         robustness: of detectors, what they have beyond a line; see `effective_robustness`.
+        gates: of each run, the first included: where it lies, and its gates.
     """
 
     runs: tuple[RunComparison, ...]
     robustness: tuple[RobustnessGroup, ...] = ()
+    gates: tuple[tuple[str, KeptGates], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give all comparisons as `compare.json` holds them."""
@@ -145,6 +148,10 @@ class Comparisons:
             "schema": 1,
             "comparisons": [r.to_json() for r in self.runs],
             "effective_robustness": [group.to_json() for group in self.robustness],
+            "gates": [
+                {"run": place, "verdict": kept.verdict, "gates": [r.to_json() for r in kept.results]}
+                for place, kept in self.gates
+            ],
         }
 
 
@@ -183,6 +190,7 @@ def compare_runs(
             for i, pair in enumerate(pairs)
         ),
         () if complete_only else _robustness(runs, pairs, first[1].task, family, slope),
+        tuple((str(run), read_gates(run)) for run in runs),
     )
 
 

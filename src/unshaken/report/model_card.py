@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.report.gates.kept import read_gates
 from unshaken.report.summary import NAME
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
@@ -54,6 +55,7 @@ def model_card(run: RunDir, *, card: str = "", name: str | None = None) -> str:
     if not run.exists(NAME):
         raise RunError(f"{run}: no {NAME}; make it with 'unshaken report {run}'")
     config, summary = read_config(run), run.read_json(NAME)
+    summary["gates"] = [result.to_json() for result in read_gates(run).results]
     if not summary.get("complete", True):
         raise RunError(f"{run}: the run is not finished, so that its figures may change: finish it with --resume first")
     front, body = _parts(card)
@@ -111,6 +113,8 @@ def section(config: RunConfig, summary: Mapping[str, Any]) -> str:
         figure = summary["aggregates"].get(name)
         if figure and figure.get("value") is not None:
             lines.append(f"| all corruptions and attacks | {name.replace('_', ' ')} | {figure['value']:.1%} | | |")
+    gates = [f"- **{g['state']}**: {_cell(g['gate'])} ({_cell(g['detail'])})" for g in summary.get("gates", ())]
+    lines += ["", "Gates, the conditions that the model had to meet:", "", *gates] if gates else []
     flags = [f"- **{_cell(f['name'])}**: {_cell(f['detail'])}" for f in summary["flags"]]
     lines += ["", "Doubts that the run raised:", "", *flags] if flags else []
     about = f"`{config.data}`, {len(config.ids):,} images, plan `{config.plan_name}`, seed {config.seed}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.report.blocks import Page
 from unshaken.report.compare import Comparisons
-from unshaken.report.gates import Gate, GateResult, check_gates, junit
+from unshaken.report.gates import NO_REGRESSION, Gate, check_finite
+from unshaken.report.gates.kept import Baseline, GateResult, KeptGates, read_gates
 from unshaken.report.pages.page_kind import write_page
 from unshaken.report.pages.runs import comparison_page, report_page
-from unshaken.report.summary import NAME, build
+from unshaken.report.summary import NAME, Summary, build
+from unshaken.run.local import labels_not_run
 from unshaken.store.run_dir import RunDir
 
 
@@ -31,32 +35,78 @@ class ReportFiles:
 
 
 def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[str | Gate] = ()) -> ReportFiles:
-    """Make `summary.json`, `report.html`, `report.md`, and with gates `junit.xml`, from the rows of a run.
+    """Make `summary.json`, `report.html`, `report.md`, and with gates `gates.json` and `junit.xml`, from a run's rows.
 
     Args:
         run: where the rows are and the files go.
-        baseline: a run on the same samples to compare with.
-        gates: conditions on the figures.
+        baseline: a run on the same samples to compare with; None for that of before, if it still lies there.
+        gates: conditions on the figures, in the place of those of before; empty to decide those again.
 
     Raises:
-        ParameterError: a gate is not understood or names no figure (the files without it are written all the same);
-            the baseline cannot be compared.
-        RunError: there is no run, it is damaged, or the files cannot be written.
+        ParameterError: a gate is not understood, or it names no figure (all files are written all the same, and it
+            stays undecided); the baseline cannot be compared.
+        RunError: there is no run, it or its `gates.json` is damaged, or the files cannot be written.
     """
-    read = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
-    summary = build(run, baseline=baseline)
+    asked = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
+    kept = KeptGates() if asked else read_gates(run)
+    record = kept.baseline if baseline is None else Baseline.of(baseline)
+    summary = build(run, baseline=baseline) if baseline or not record else _build_again(run, record)
+    results, error = _decide(summary, asked, kept)
+    summary.data["gates"] = [r.to_json() for r in results]
     run.write_json(summary.data, NAME)
-    run.remove("junit.xml")
-    try:
-        results = check_gates(read, summary.data, summary.comparison)
-    except Exception:
-        write_page(run, report_page(summary))
-        raise
     page = report_page(summary, results)
     write_page(run, page)
-    if results:
-        run.write(junit(results, name=summary.config.model_name), "junit.xml")
+    if results or record:  # last: until here they are undecided
+        KeptGates(tuple(results), record).write(run, summary.config.model_name)
+    if asked and error is not None:
+        raise error
     return ReportFiles(summary.data, results, page)
+
+
+def _build_again(run: RunDir, baseline: Baseline) -> Summary:
+    """The summary of a run, compared with the baseline of before where that can still be read."""
+    there = baseline.open()
+    try:
+        return build(run, baseline=there)
+    except UnshakenError:
+        if there is None:
+            raise
+        return build(run)
+
+
+def _decide(summary: Summary, asked: Sequence[Gate], kept: KeptGates) -> tuple[list[GateResult], ParameterError | None]:
+    """The results of the gates that are asked, or of those of before, and the first reason why one is undecided."""
+    results, read, first, why = list[GateResult](), list[Gate](), None, _unfinished(summary)
+    before = {r.text: r for r in kept.results}
+    for text in [g.text for g in asked] or kept.asked:
+        try:
+            gate = Gate.parse(text)
+            read.append(gate)
+            if why:
+                raise ParameterError(why)
+            old = before.get(text)
+            if gate.name == NO_REGRESSION and summary.comparison is None and old is not None and old.held is not None:
+                note = f"; as it was decided: the baseline {kept.baseline and kept.baseline.place} cannot be read now"
+                results.append(replace(old, detail=f"{old.detail.removesuffix(note)}{note}"))
+            else:
+                results.append(gate.check(summary.data, summary.comparison))
+        except ParameterError as error:
+            first = first or error
+            results.append(GateResult(text, None, math.nan, str(error)))
+    return results + check_finite(read, summary.data), None if why else first
+
+
+def _unfinished(summary: Summary) -> str:
+    """Why no gate of a run can be decided: rows that its plan asked for are not there; empty where all are."""
+    frame, run = summary.frame, summary.source.run
+    there = {c.id for c in frame.conditions}
+    absent = [c for step in summary.config.steps for c in step.conditions if c not in there]
+    if absent:  # some can never be: those of methods that do not fit the model or the data
+        skipped = labels_not_run(run.rows("flags", ["name", "detail"]))
+        absent = [c for c in absent if not any(c == label or c.startswith(f"{label}-") for label in skipped)]
+    if frame.unfinished or frame.lacking() or absent:
+        return "the run is not complete; finish it with --resume"
+    return ""
 
 
 def write_report(

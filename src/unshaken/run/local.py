@@ -52,19 +52,21 @@ FINISH = "finish"
 """The lease of the work that needs all rows."""
 
 
-def execute(job: Job, *, resume: bool = False) -> None:
+def execute(job: Job, *, resume: bool = False, begin: Callable[[bool], None] = lambda first: None) -> None:
     """Compute every shard that is not there yet, then finish the run.
 
     Args:
         job: the run.
         resume: go on with a run that is there; its configuration must be the same. A shared run needs no such word.
+        begin: called where the directory is this run's own, before any row is computed, with whether the run is new;
+            `run.json` of a new one is written after it.
 
     Raises:
         RunError: the directory holds another run, is locked or cannot be written, or the run was interrupted (the
             message says how to go on).
     """
     with _alone(job) as lock:
-        _begin(job, resume)
+        _begin(job, resume, begin)
         finished = job.finished()
         total = job.config.own_samples * sum(job.weights().values())
         leases: dict[int, Lease] = {}
@@ -79,10 +81,10 @@ def execute(job: Job, *, resume: bool = False) -> None:
                 compute(job, executor, finished, task, leases, alive)
             with _alone(job, FINISH):
                 finish(job.run, job.config, job.config.own_shards, inside=job.inside)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             raise Interrupted(
                 f"{job.run}: interrupted; finished results are saved: run the same command with --resume"
-            ) from None
+            ) from error
         finally:
             for lease in leases.values():
                 lease.release()
@@ -126,28 +128,30 @@ def one_by_one(run: RunDir, part: str) -> Iterator[Lease]:
         lease.release()
 
 
-def _begin(job: Job, resume: bool) -> None:
+def _begin(job: Job, resume: bool, begin: Callable[[bool], None]) -> None:
     """Write the configuration, or check that it is the one that is there; clean up, and write the first flags."""
     run, config = job.run, job.config
-    if not _is_first(job):
+    if not _is_first(job, begin):
         if not (resume or job.shared):
             raise RunError(
                 f"{run}: this directory already holds a run; add --resume to continue it, or choose another --out"
             )
         check_same(run, read_config(run), config)
+        begin(False)
     if not job.shared:  # what a temporary file belongs to may be at work
         run.sweep()
     run.check_marks()
     _flag_start(job)
 
 
-def _is_first(job: Job) -> bool:
+def _is_first(job: Job, begin: Callable[[bool], None]) -> bool:
     """Write the configuration unless there is one; whether it was written."""
     run, config = job.run, job.config.to_json()
     if run.exists(NAME):
         return False
     clear_journals(run)
     write_ids(run, job.config.ids)
+    begin(True)
     if job.shared:
         return run.create_json(config, NAME)
     run.write_json(config, NAME)  # nobody else writes here: the directory is locked

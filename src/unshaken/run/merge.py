@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,13 +52,20 @@ class Source:
     finished: frozenset[Unit]
 
 
-def merge_runs(runs: Sequence[RunDir], out: RunDir, *, allow_missing: bool = False) -> None:
+def merge_runs(
+    runs: Sequence[RunDir],
+    out: RunDir,
+    *,
+    allow_missing: bool = False,
+    begin: Callable[[bool], None] = lambda first: None,
+) -> None:
     """Join runs of one configuration to one run directory; the runs stay as they are.
 
     Args:
         runs: their directories.
         out: where the whole run is written; it must hold no run.
         allow_missing: go on where samples or conditions are in none of the runs; the result can be resumed.
+        begin: as of `execute`.
 
     Raises:
         ParameterError: no run is given.
@@ -84,6 +91,7 @@ def merge_runs(runs: Sequence[RunDir], out: RunDir, *, allow_missing: bool = Fal
         finish(out, first, sorted({shard for _, shard in chosen}))
         config = first.model_copy(update={"part": None, "beside": [], "provenance": _provenance(sources)})
         write_ids(out, config.ids)
+        begin(True)
         out.write_json(config.to_json(), NAME)  # last: until then it is no run
 
 

@@ -21,6 +21,7 @@ import torch
 
 from unshaken.core.consent import allow_code, words
 from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.user_code import refuse_exit
 
 SECONDS = 5.0
 """That `wait` takes at most."""
@@ -138,6 +139,8 @@ class _Process:
         """Say how its end can be avoided."""
         if self._process.exitcode == -signal.SIGKILL:
             return "if memory ran out, take fewer processes"
+        if self._process.exitcode == 0:
+            return "code of the model, the data set or a plug-in ended them, such as os._exit: remove that call"
         return (
             "what it says stands above; it must be able to import the model and the data by name, and a script that "
             "starts processes needs the line if __name__ == '__main__':"
@@ -201,7 +204,7 @@ class Worker:
 
     def run(self, unit: Unit) -> None:
         """Do one unit."""
-        with nullcontext() if self._words is None else allow_code(*self._words):
+        with refuse_exit(interrupts=True), nullcontext() if self._words is None else allow_code(*self._words):
             if self._work is None:
                 os.chdir(self._folder)
                 sys.path.extend(p for p in self._path if p not in sys.path)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from unshaken.core.errors import ParameterError
 from unshaken.report import Gate, GateResult, check_gates
-from unshaken.report.gates import junit
+from unshaken.report.gates.kept import junit
 
 
 def figure(value: float, width: float = 0.05, n: int = 100) -> dict[str, Any]:
@@ -148,6 +148,13 @@ def test_names_that_are_not_there_are_errors_with_near_names() -> None:
         Gate.parse("clean.acuracy >= 0.1")
     with pytest.raises(ParameterError, match="no condition of 'fog' has these values; this run has fog-1"):
         check_gates(["fog[severity=5].accuracy >= 0.1"], SUMMARY)
+
+
+def test_a_misspelt_key_is_an_error_with_near_names() -> None:
+    with pytest.raises(ParameterError, match=r"'sevrity=3' is none of .* with a value; did you mean 'severity'\?"):
+        Gate.parse("fog[sevrity=3].accuracy >= 0.5")
+    with pytest.raises(ParameterError, match=r"'colour=3' is none of severity=, eps= and norm= with a value$"):
+        Gate.parse("fog[colour=3].accuracy >= 0.5")
 
 
 def test_a_figure_that_is_absent_neither_holds_nor_fails() -> None:

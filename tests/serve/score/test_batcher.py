@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from tests.loops import run_apart
+from unshaken.core.errors import UnshakenError
 from unshaken.serve.score.batcher import Batcher, PastDeadline, QueueFull, Rate
 
 
@@ -113,6 +114,25 @@ def test_one_that_fails_does_not_spoil_its_neighbours():
     first, a, poison, b = run(scenario)
     assert (first, a, b) == ("FIRST", "A", "B")
     assert isinstance(poison, ValueError)
+
+
+def test_code_that_would_end_the_process_fails_its_request_and_no_other():
+    async def scenario():
+        def run(works):
+            if "end" in works:
+                raise SystemExit(0)
+            return [work.upper() for work in works]
+
+        batcher = Batcher(run, most=1, waiting=100)
+        batcher.start()
+        try:
+            return await asyncio.gather(ask(batcher, "end"), ask(batcher, "a"), return_exceptions=True)
+        finally:
+            await asyncio.to_thread(batcher.close)
+
+    ended, answered = run_apart(asyncio.wait_for(scenario(), 20))
+    assert isinstance(ended, UnshakenError)
+    assert answered == "A"
 
 
 def test_beyond_the_room_a_request_is_told_when_to_come_again():

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from tests.report.conftest import CLASSES, write_run
 from tests.serve.site.conftest import PLAN, runs_of
 from unshaken.report import write_report
+from unshaken.report.gates.kept import begin_gates
 from unshaken.serve.app import create_app
 from unshaken.serve.site.part import site_part
 
@@ -285,3 +286,35 @@ def test_without_a_token_of_a_reader_nothing_is_shown(open_client, folder):
     ):
         assert nobody.client.get(path, follow_redirects=False).status_code == 303
     assert nobody.client.get("/runs/1/samples/1/image.img").status_code == 403
+
+
+def test_the_verdict_of_gates_stands_in_the_list_and_on_the_pages_of_a_run(open_client, tmp_path):
+    bound = {"held": 0.5, "failed": 0.99}
+    for name in ("none", *bound, "undecided", "damaged"):
+        run = write_run(tmp_path / name, plan=PLAN, model_name="net", model="demo")
+        write_report(run, gates=[f"clean.accuracy >= {bound.get(name, 0.5)}"] if name != "none" else [])
+        if name == "undecided":
+            begin_gates(run, "net", ["clean.accuracy >= 0.5"], None, first=False)
+        if name == "damaged":
+            run.write(b"{", "gates.json")
+    client = open_client(tmp_path)
+    words = {"held": "gates held", "failed": "gates FAILED", "undecided": "gates not decided"}
+    runs = runs_of(client.site)
+    listed = client.get("/runs")
+    assert [listed.count(f">{shown}<") for shown in words.values()] == [1, 1, 1]
+    for name, shown in words.items():
+        assert f">{shown}<" in client.get(f"/runs/{runs[name].id}")
+    assert "gates" not in re.sub("<head>.*</head>", "", client.get(f"/runs/{runs['none'].id}"), flags=re.S)
+    assert "The gate failed" in client.get(f"/runs/{runs['failed'].id}/report")
+    assert "The gate is not decided" in client.get(f"/runs/{runs['undecided'].id}/report")
+    assert "gates.json is damaged" in client.get(f"/runs/{runs['damaged'].id}")
+    assert "gates.json is damaged" in client.get(f"/runs/{runs['damaged'].id}/report")
+
+
+def test_a_verdict_that_changes_changes_the_list(open_client, tmp_path):
+    run = write_run(tmp_path / "a", plan=PLAN, model_name="net", model="demo")
+    write_report(run, gates=["clean.accuracy >= 0.5"])
+    client = open_client(tmp_path)
+    begin_gates(run, "net", ["clean.accuracy >= 0.5"], None, first=False)
+    client.site.index.refresh()
+    assert runs_of(client.site)["a"].gates == "undecided"

@@ -14,14 +14,12 @@ from __future__ import annotations
 import math
 import operator
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
-from unshaken.report.compare import RunComparison
 from unshaken.report.gates.figures import (
     CHOSEN_BY,
     DETECTOR,
@@ -32,8 +30,11 @@ from unshaken.report.gates.figures import (
     figures_of_detectors,
     shown_gate,
 )
+from unshaken.report.gates.kept import GateResult
 
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+if TYPE_CHECKING:
+    from unshaken.report.compare import RunComparison
+
 NO_REGRESSION = "no-regression"
 
 
@@ -61,23 +62,6 @@ _GATE = re.compile(
 _REFERENCE = re.compile(
     r"(?P<name>[A-Za-z_][A-Za-z0-9_+-]*(?:\.\d+)?)(?:\[(?P<selection>[^\]]*)\])?(?P<words>(?:\.[A-Za-z_0-9]+)*)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """The result of one gate: whether it held, and at which figure.
-
-    Args:
-        text: the gate as written.
-        held: whether it held.
-        value: the figure met; for `no-regression` the number of conditions that became worse.
-        detail: one line for a person.
-    """
-
-    text: str
-    held: bool
-    value: float
-    detail: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,21 +164,20 @@ def check_gates(
         ParameterError: a gate is not understood, or names a figure that is not there.
     """
     read = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
-    results = [g.check(summary, comparison) for g in read]
-    return results + _all_finite(summary) if read and not any(g.name == NON_FINITE for g in read) else results
+    return [g.check(summary, comparison) for g in read] + check_finite(read, summary)
 
 
-def _all_finite(summary: dict[str, Any]) -> list[GateResult]:
-    """The failed gate that says so where an output was not finite."""
+def check_finite(gates: Sequence[Gate], summary: dict[str, Any]) -> list[GateResult]:
+    """The failed gate that is added where an output was not finite and no gate is on that; see `check_gates`."""
     figure = summary["aggregates"].get(NON_FINITE)
-    if figure is None or not figure["value"]:
+    if not gates or figure is None or not figure["value"] or any(g.name == NON_FINITE for g in gates):
         return []
     some = round(figure["value"] * figure["n"])
     detail = (
         f"{some} of {figure['n']} samples got NaN or infinite outputs, which count as wrong: repair the model, or "
         f"allow a share of them with --gate '{NON_FINITE} <= ...'"
     )
-    return [GateResult(f"{NON_FINITE} == 0", False, figure["value"], detail)]
+    return [GateResult(f"{NON_FINITE} == 0", False, figure["value"], detail, added=True)]
 
 
 def _words(shown: str, text: str) -> tuple[str, str]:
@@ -216,7 +199,9 @@ def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tup
         key, equals, value = (p.strip() for p in part.partition("="))
         if key not in keys or not equals or not value:
             known = f"{'=, '.join(keys[:-1])}= and {keys[-1]}="
-            raise ParameterError(f"gate {shown}: {part.strip()!r} is none of {known} with a value")
+            hint = did_you_mean(key, keys)  # all names stand in the message already
+            near = f"; {hint}" if key not in keys and hint.startswith("did you mean") else ""
+            raise ParameterError(f"gate {shown}: {part.strip()!r} is none of {known} with a value{near}")
         chosen.append((key, value if key in _WORDS else parse_number(value, f"gate {shown}")))
     return tuple(chosen)
 
@@ -234,36 +219,3 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
         for c in worse
     )
     return GateResult(gate.text, False, float(len(worse)), f"worse: {words} ({few}){lacking}")
-
-
-# One test case a gate, as continuous integration reads it.
-
-
-def junit(results: Sequence[GateResult], *, name: str = "unshaken") -> bytes:
-    """Write results of gates as JUnit XML.
-
-    Args:
-        results: of the gates.
-        name: of the suite.
-
-    Returns:
-        UTF-8; characters that XML does not allow are replaced.
-    """
-    failed = sum(not r.held for r in results)
-    counts = {"tests": str(len(results)), "failures": str(failed), "errors": "0", "skipped": "0"}
-    root = ET.Element("testsuites", counts)
-    suite = ET.SubElement(root, "testsuite", {"name": _clean(name), **counts})
-    for result in results:
-        case = ET.SubElement(suite, "testcase", {"classname": "unshaken.gates", "name": _clean(result.text)})
-        if result.held:
-            ET.SubElement(case, "system-out").text = _clean(result.detail)
-        else:
-            ET.SubElement(case, "failure", {"type": "gate", "message": _clean(result.detail)}).text = _clean(
-                f"{result.text}\n{result.detail}"
-            )
-    ET.indent(root)
-    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
-
-
-def _clean(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)

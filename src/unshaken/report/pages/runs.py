@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from unshaken.core.errors import UnshakenError
-from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Tiles
+from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Items, Page, Prose, Span, Text, Tiles
 from unshaken.report.cells import metric
 from unshaken.report.compare import Comparisons, RunComparison, companion_runs, compare_frames
 from unshaken.report.effective import robustness_blocks
@@ -21,7 +21,7 @@ from unshaken.store.run_dir import RunDir
 from unshaken.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from unshaken.report.gates import GateResult
+    from unshaken.report.gates.kept import GateResult
     from unshaken.report.sections import Report
 
 MADE = (
@@ -82,7 +82,27 @@ def comparison_page(comparisons: Comparisons) -> Page:
         lead = ((Span(c.candidate_name, "strong"), f", on the same {c.n} images: {c.verdicts}.") for c in source.runs)
         return [Headline(title, tuple(lead), brief=True)]
 
-    return compose(title, comparisons, (head, _differences, lambda c: robustness_blocks(c.robustness)), footer)
+    return compose(title, comparisons, (head, _gates, _differences, lambda c: robustness_blocks(c.robustness)), footer)
+
+
+_VERDICTS: dict[str, str | Span] = {
+    "held": Span("gates held", "good"),
+    "failed": Span("gates FAILED", "bad"),
+    "undecided": Span("gates not decided", "bad"),
+    "none": "no gates",
+}
+
+
+def _gates(comparisons: Comparisons) -> list[Block]:
+    """The verdict of each run's gates, where a run has any."""
+    if all(kept.verdict == "none" for _, kept in comparisons.gates):
+        return []
+    items: list[Text] = []
+    for place, kept in comparisons.gates:
+        why = [r for r in kept.results if r.state == kept.verdict and not r.held]
+        texts = [part for r in why for part in ("; ", Span(r.text, "code"), f" ({r.detail})")]
+        items.append((Span(place, "code"), ": ", _VERDICTS[kept.verdict], *texts))
+    return [Heading("Gates of each run", "gates", "Gates"), Items(tuple(items), brief=True)]
 
 
 def _differences(comparisons: Comparisons) -> list[Block]:

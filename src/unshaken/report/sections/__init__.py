@@ -21,7 +21,7 @@ from unshaken.store.run_dir import RunDir
 
 if TYPE_CHECKING:
     from unshaken.report.compare import RunComparison
-    from unshaken.report.gates import GateResult
+    from unshaken.report.gates.kept import GateResult
 
 __all__ = ["Other", "Report", "Section", "SectionFigures", "Source", "load_sections"]
 

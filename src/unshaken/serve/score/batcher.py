@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from unshaken.core.user_code import refuse_exit
+
 MEMORY = 0.9
 """Weight of what was known before, at each batch."""
 LONGEST_WAIT = 3600
@@ -222,7 +224,8 @@ class Batcher(Generic[In, Out]):
     def _answer(self, jobs: Sequence[_Job[In, Out]]) -> None:
         """Run jobs together; where that fails each alone, so that one cannot spoil the others."""
         try:
-            found = self.run([job.work for job in jobs])
+            with refuse_exit(interrupts=True):
+                found = self.run([job.work for job in jobs])
         except Exception as error:  # whatever a model raises
             if len(jobs) == 1:
                 log.exception("a request could not be scored")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from unshaken.core.documents import parse_json, validate
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.texts import first_line, printable
+from unshaken.report.gates.kept import read_gates
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import IdRecord
 
@@ -99,6 +100,7 @@ class RunRecord:
         worst: worst-case accuracy; None where there is none.
         flags: reasons to doubt a figure.
         bad: samples that could not be used.
+        gates: their verdict, `held`, `failed`, `undecided` or `none`; see `unshaken.report.gates.kept`.
     """
 
     kind: str
@@ -116,6 +118,7 @@ class RunRecord:
     worst: float | None = None
     flags: int = 0
     bad: int = 0
+    gates: str = "none"
     words: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -164,6 +167,7 @@ def _read_run(run: RunDir) -> RunRecord:
         worst=_value(worst),
         flags=len(summary.flags),
         bad=len(summary.bad_samples),
+        gates=read_gates(run).verdict,
         words=tuple(clip(name) for name in [*config.methods][:50]),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.report.blocks import Block
+from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import build
 from unshaken.serve.images import LazyCache
@@ -109,7 +110,7 @@ class Site:
         for name in (*summary.config.beside, *summary.config.inside):
             if not self._is_listed(place, name):
                 raise RunError(f"it names the run {shorten(name)}, which is not in the listed folders")
-        return report_page(summary).blocks
+        return report_page(summary, read_gates(summary.source.run).results).blocks
 
     def _is_listed(self, place: str, name: str) -> bool:
         """Whether a run that another one names, by its place relative to it, lies in the listed folders."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unshaken.core.errors import RunError
+from unshaken.report.gates.kept import NAME as GATES
 from unshaken.serve.site.records import KINDS, SUMMARY
 from unshaken.store.run_dir import RunDir
 
@@ -15,7 +16,7 @@ DEEPEST = 8
 """Folders between a root and a run."""
 INSIDE = frozenset({"rows", "examples", "state", "journal", "cache"})
 """Folders of a run that hold no other run."""
-_MARKED = (*KINDS, SUMMARY, "report.html")
+_MARKED = (*KINDS, SUMMARY, GATES, "report.html")
 _TIMES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 
 
