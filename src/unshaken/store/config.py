@@ -70,6 +70,10 @@ class LabelRecord(BaseModel):
             where the labels are not used.
         classes: of the data that have a sample, each with the number of the model's class.
         why: what is not known, where they do not go by name.
+        asked: whether the user wanted positions.
+        among: number of the model's classes among which predictions are scored; 0 where it is not known.
+        within: whether these are the data's own classes alone, `data`, or those of a published set, by its name; empty
+            where they are all of the model's.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -77,6 +81,9 @@ class LabelRecord(BaseModel):
     by: Literal["names", "positions", "nothing"]
     classes: dict[str, int] = Field(default_factory=dict)
     why: str = ""
+    asked: bool = False
+    among: int = 0
+    within: str = ""
 
     def line(self, classes: Sequence[str], most: int = 8) -> str:
         """One line for a person; empty where all classes of the data are called as the model's.
@@ -86,15 +93,26 @@ class LabelRecord(BaseModel):
             most: classes of the data to name.
         """
         if self.by == "nothing":
-            return f"not used, for {self.why}"
+            return f"not used: {self.why}"
         pairs = [(name, classes[k] if k < len(classes) else "no class") for name, k in self.classes.items()]
         if self.by == "names":
             pairs = [(name, other) for name, other in pairs if name != other]
         mapping = ", ".join(f"{name} -> {other}" for name, other in pairs[:most])
         more = f", and {len(pairs) - most} more" if len(pairs) > most else ""
-        if self.by == "names":
-            return f"by name: {mapping}{more}" if mapping else ""
-        return f"by position, for {self.why}: {mapping}{more}" if mapping else f"by position, for {self.why}"
+        way = f"by position, for {self.why}" if self.by == "positions" else "by name" if mapping or self.scope else ""
+        return "; ".join(part for part in (": ".join(filter(None, (way, mapping + more))), self.scope) if part)
+
+    @property
+    def scope(self) -> str:
+        """The classes among which predictions are scored, in words; empty where all of them occur in the data."""
+        occur = len(set(self.classes.values()))
+        if self.within:
+            whose = "that occur in the data" if self.within == "data" else f"of {self.within}"
+            return f"scored among the {self.among:,} classes {whose}"
+        if not 0 < occur < self.among:
+            return ""
+        among = f"scored among all {self.among:,} (?within=data in the model's SPEC: among the {occur:,})"
+        return f"{occur:,} of the model's {self.among:,} classes occur; {among}"
 
 
 class MethodRecord(BaseModel):

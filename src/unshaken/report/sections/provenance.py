@@ -183,6 +183,8 @@ def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str
         "part": config.part,
         "classes": count_classes(run),
         "labels": "" if config.labels is None else config.labels.line(config.classes),
+        "by_position": config.labels is not None and config.labels.asked,
+        "within": config.labels.scope if config.labels is not None and config.labels.within else "",
         "view": config.view,
         "budgets": config.budgets,
         "seen_in_training": config.seen_in_training,
