@@ -21,6 +21,7 @@ from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.models import as_classifier, fingerprint
 from unshaken.models.align import ModelClasses, align
+from unshaken.models.within import choose_same, refuse_within
 
 CONTROL = "random-map"
 """The map that knows nothing, beside which metrics are read."""
@@ -167,9 +168,15 @@ def load(request: Request) -> ExplainInputs:
     inputs = load_inputs(request.models[0], request.data, options)
     classifier = inputs.classifier
     own = ModelClasses.of(classifier, inputs.outputs, inputs.model)
-    inputs, record = within_classes(inputs, align(inputs.dataset, own, needed="labels" in needs))
+    needed = "labels" in needs or request.explained == "label"
+    inputs, record = within_classes(inputs, align(inputs.dataset, own, needed=needed))
     remarks = [f"labels: {line}" for line in [record.line(inputs.class_names)] if line] if record is not None else []
-    models = {_name(request.models[0], 0): inputs.classifier, **_models(request, inputs.device, after=1)}
+    others = _models(request, inputs.device, after=1)
+    for name, other in others.items():
+        refuse_within(other, "for a further model, whose classes are those of the first")
+        if needed:
+            others[name] = choose_same(other, inputs.classifier, purpose="model")
+    models = {_name(request.models[0], 0): inputs.classifier, **others}
     _check_weights(request, models)
     if truth.boxes is None and truth.masks is None:
         truth = replace(truth, boxes=inputs.dataset.boxes)

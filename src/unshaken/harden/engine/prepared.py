@@ -85,10 +85,10 @@ def _aligned(dataset: Dataset, model: Classifier, spec: object, new_head: bool) 
     own = ModelClasses.of(model, _count_outputs(model.eval(), (2, *shape)), spec)
     try:
         found = align(dataset, own)
-    except DataError:
+    except DataError as error:
         if new_head:
             return dataset, False
-        raise
+        raise DataError(f"{error}; --new-head replaces the last layer by one for the data's classes") from None
     record = found.record
     return found.dataset, bool(model.classes) or (record is not None and (record.by == "names" or record.asked))
 

@@ -17,7 +17,6 @@ from unshaken.measure.calibration.temperature import fit_temperature
 from unshaken.models import check_model
 from unshaken.models.align import ModelClasses, aligned
 from unshaken.models.loaders.check import count_outputs
-from unshaken.models.within import refuse_within
 
 LEAST = 20
 """Labelled samples below which no temperature is fitted."""
@@ -49,7 +48,6 @@ def calibrate(model: Classifier, dataset: Dataset, *, limit: int = 256) -> Calib
     Raises:
         DataError: fewer than `LEAST` samples can be used, or the classes are not the model's.
     """
-    refuse_within(model, "to serve")
     first = first_batch(dataset, view=model.view).images.to(device_of(model))
     check_model(model, first, data=dataset.options.spec)
     known = aligned(dataset, ModelClasses.of(model, count_outputs(model, first)))
