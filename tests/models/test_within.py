@@ -61,7 +61,7 @@ def test_labels_and_names_are_those_of_the_classes_that_occur(photos):
     assert (model.classes, other.classes) == (("cat", "dog"), ("cat", "dog"))
     assert other.labels.tolist() == data.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert other.fingerprint == data.fingerprint
-    assert record == LabelRecord(by="names", classes={"cat": 0, "dog": 1}, among=2, within="data")
+    assert record == LabelRecord(by="names", classes={"cat": 0, "dog": 1}, within="data")
     assert record.line(model.classes) == "by name; scored among the 2 classes that occur in the data"
 
 
@@ -147,7 +147,7 @@ def test_published_sets_are_known_by_their_classes(name, tmp_path, monkeypatch):
     model.classes = imagenet_classes()
     found = align(data, ModelClasses.of(model))
     few, other, record = restrict(model, found.dataset, found.record, outputs=1000, names=data.classes)
-    assert record.scope == f"scored among the 200 classes of {name}"
+    assert record.scope(200) == f"scored among the 200 classes of {name}"
     assert len(few.classes) == 200
     logits = torch.rand(200, 1000)
     assert torch.equal(few.net(logits), logits[:, sorted(set(found.dataset.labels.tolist()))])

@@ -108,9 +108,10 @@ class Steps:
         for name, dataset in self.aspects.shifts.items():
             place = beneath(self.run, opened.key, f"shift-{name}")
             audit(opened.classifier, dataset, [], **self._shared(place, opened))
-            own = read_config(place).labels
+            config = read_config(place)
+            own = config.labels
             if own is not None and own.within:  # its rows are of these classes already
-                record.within[name] = tuple(range(own.among))
+                record.within[name] = tuple(range(len(config.classes)))
             elif own is not None and 0 < len(own.classes) < len(opened.classifier.classes):
                 record.within[name] = tuple(sorted(own.classes.values()))
 

@@ -94,7 +94,7 @@ def align(dataset: Dataset, model: ModelClasses, *, needed: bool = True) -> Alig
         return Alignment(dataset, LabelRecord(by="positions", why="the labels are numbers without names"))
     if model.by_position:
         _check_number(dataset, model)
-        record = LabelRecord(by="positions", classes=used, why=ASKED, asked=True, among=model.outputs)
+        record = LabelRecord(by="positions", classes=used, why=ASKED, asked=True)
         return Alignment(dataset, record)
     found = {name: names.find(name) for name in used}
     unclear = {name: hits for name, hits in found.items() if len(hits) != 1}
@@ -104,9 +104,8 @@ def align(dataset: Dataset, model: ModelClasses, *, needed: bool = True) -> Alig
             return Alignment(dataset.unlabelled(), LabelRecord(by="nothing", why=why))
         _check_number(dataset, model)
         return Alignment(dataset, LabelRecord(by="positions", classes=used, why="the model has no class names"))
-    among = len(names.classes)
     if all(place in found[name] for name, place in used.items()):
-        return Alignment(dataset, LabelRecord(by="names", classes=used, among=among))
+        return Alignment(dataset, LabelRecord(by="names", classes=used))
     if len(set(dataset.classes)) < len(dataset.classes) == len(names.classes):
         why = "some classes of the data have one name in common"
         return Alignment(dataset, LabelRecord(by="positions", classes=used, why=why))
@@ -120,7 +119,7 @@ def align(dataset: Dataset, model: ModelClasses, *, needed: bool = True) -> Alig
     for name, place in used.items():
         table[place] = places[name]
     labels = np.where(dataset.labels >= 0, table[np.maximum(dataset.labels, 0)], dataset.labels)
-    record = LabelRecord(by="names", classes=places, among=among)
+    record = LabelRecord(by="names", classes=places)
     return Alignment(dataset.renumbered(labels, names.classes), record)
 
 
@@ -144,7 +143,6 @@ def align_boxes(dataset: Dataset, model: ModelClasses) -> tuple[Dataset, LabelRe
         raise DataError(f"the boxes of data {spec!r} have no column class, so that nothing says what they are of")
     found = align(dataset.renumbered(table.classes, dataset.classes), model)
     record = found.record or LabelRecord(by="positions", why="the classes of the boxes are numbers without names")
-    record = record.model_copy(update={"among": 0})  # detections of each class are scored by themselves
     labels, count = required_labels(found.dataset), model.outputs
     if count and len(labels) and int(labels.max()) >= count:
         raise DataError(f"a box of data {spec!r} is of class {int(labels.max())}; {model.model} has {count} classes")

@@ -129,7 +129,7 @@ def restrict(
     labels = np.array([place.get(k, -1) for k in labels.tolist()], np.int64)
     restricted = choose_classes(classifier, chosen)
     found = {name: place[k] for name, k in record.classes.items() if k in place}
-    record = record.model_copy(update={"classes": found, "among": len(chosen), "within": published or DATA})
+    record = record.model_copy(update={"classes": found, "within": published or DATA})
     return restricted, dataset.renumbered(labels, restricted.classes), record
 
 

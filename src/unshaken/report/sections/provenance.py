@@ -167,6 +167,7 @@ def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str
         made = [c.id for c in frame.conditions if c.severity is not None and c.id not in config.from_files]
         also = f"; made here: {', '.join(made)}" if made else ""
         protocol.append(f"images of {len(config.from_files)} conditions are files that came with the data{also}")
+    labels, scoped = config.labels, config.task != "detection"  # detections of each class are scored by themselves
     return {
         "model": config.model,
         "model_name": config.model_name,
@@ -182,9 +183,11 @@ def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str
         "limit": config.limit,
         "part": config.part,
         "classes": count_classes(run),
-        "labels": "" if config.labels is None else config.labels.line(config.classes),
+        "labels": "" if config.labels is None else config.labels.line(config.classes, scoped=scoped),
         "by_position": config.labels is not None and config.labels.asked,
-        "within": config.labels.scope if config.labels is not None and config.labels.within else "",
+        "within": config.labels.scope(len(config.classes))
+        if config.labels is not None and config.labels.within
+        else "",
         "view": config.view,
         "budgets": config.budgets,
         "seen_in_training": config.seen_in_training,
