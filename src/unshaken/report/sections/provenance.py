@@ -183,11 +183,9 @@ def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str
         "limit": config.limit,
         "part": config.part,
         "classes": count_classes(run),
-        "labels": "" if config.labels is None else config.labels.line(config.classes, scoped=scoped),
-        "by_position": config.labels is not None and config.labels.asked,
-        "within": config.labels.scope(len(config.classes))
-        if config.labels is not None and config.labels.within
-        else "",
+        "labels": "" if labels is None else labels.line(config.classes, scoped=scoped),
+        "by_position": labels is not None and labels.asked,
+        "within": labels.scope(len(config.classes)) if labels is not None and labels.within else "",
         "view": config.view,
         "budgets": config.budgets,
         "seen_in_training": config.seen_in_training,
