@@ -10,6 +10,7 @@ from PIL import Image
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
 from unshaken.data import BadSample, load_data, stream
+from unshaken.data.box_files import cut_boxes
 from unshaken.data.coco import open_coco
 
 SIZES = {"a.png": (40, 20), "b.png": (30, 30), "c.png": (20, 10)}
@@ -61,6 +62,17 @@ def test_batches_carry_the_objects_in_the_model_s_view(photos):
     (batch,) = stream(load(photos, document()), view=View(20, 20, fit="whole"))
     assert batch.boxes[0, 0, :4].tolist() == [5, 5, 15, 15]
     assert batch.boxes[1, 0, :4].tolist() == [0, 0, 10, 20]
+
+
+def test_boxes_that_leave_their_photos_are_cut_and_counted(photos):
+    """a.png is 40 x 20: one box reaches 4 pixels beyond, one a quarter of a pixel, as rounding may."""
+    data = load(photos, document([obj(bbox=(24, 5, 20, 10)), obj(bbox=(20.25, 5, 20, 10)), obj(2, 90, (0, 0, 15, 30))]))
+    assert data.boxes.objects(data, [0], None)[0, :, :4].tolist() == [[24, 5, 40, 15], [20.25, 5, 40, 15]]
+    assert cut_boxes(data.boxes, data.ids) == (
+        ("a.png",),
+        "1 of 3 boxes leave their photos; what is outside was cut off",
+    )
+    assert cut_boxes(data.boxes, data.ids[1:]) == ((), "0 of 1 boxes leave their photos; what is outside was cut off")
 
 
 def test_a_file_may_stand_alone_with_a_folder_of_images(photos):

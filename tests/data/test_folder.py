@@ -54,6 +54,30 @@ def test_split_is_a_folder_inside(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("names", "inner"),
+    [
+        (("imgs/cat/1.png", "imgs/dog/1.png"), "imgs"),
+        (("a/b/cat/1.png", "a/b/dog/1.png", "a/b/dog/2.png"), "a/b"),
+        (("data/train/cat/1.png", "data/test/cat/1.png"), "data?split=test"),
+    ],
+)
+def test_folders_of_classes_that_lie_deeper_are_named(tmp_path, names, inner):
+    spec = fill(tmp_path, *names)
+    with pytest.raises(DataError, match="would be the only class") as caught:
+        load_data(spec)
+    assert f"{spec}/{inner}" in str(caught.value).replace("'", "")
+    assert len(load_data(f"{spec}/{inner}")) == (1 if "?" in inner else len(names))
+    (tmp_path.parent / "classes.txt").write_text(names[0].partition("/")[0])
+    assert len(load_data(f"{spec}?classes={tmp_path.parent / 'classes.txt'}").classes) == 1
+
+
+def test_one_class_may_have_one_folder_inside(tmp_path):
+    assert load_data(fill(tmp_path, "cat/more/1.png", "cat/more/2.png")).classes == ("cat",)
+    (tmp_path / "dog").mkdir()
+    assert load_data(fill(tmp_path, "cat/other/1.png")).classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
     ("names", "message"),
     [
         (("notes.txt", "x/a.npy"), r"no images in .*; looked for .*\.jpeg .*\.png"),

@@ -115,3 +115,34 @@ def test_what_is_no_data_set_or_was_not_named_is_refused(place):
         load_data(f"{place}:build")
     with call(f"{place}:build?size=4"):
         assert len(load_data(f"{place}:build?size=4")) == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("folder:{0}/phtos", "did you mean '{0}/photos'?"),
+        ("folder:{0}/phtos/cat", "did you mean '{0}/photos/cat'?"),
+        ("parquet:{0}/tabel.parquet", "did you mean '{0}/table.parquet'?"),
+        ("coco:{0}/boxes.jso", "did you mean '{0}/boxes.json'?"),
+        ("{0}/phtos", "did you mean 'folder:{0}/photos'?"),
+        ("{0}/photos", "say what it is: folder:{0}/photos"),
+        ("{0}/boxes.json", "say what it is: coco:{0}/boxes.json"),
+        ("{0}/net.py", "say what it is: py:{0}/net.py:FACTORY"),
+        ("{0}/words.txt", "is a file of a form that is not read: give folder:DIR, or a file: parquet:FILE.parquet, "),
+        ("foldr:{0}/photos", "unknown kind 'foldr'; did you mean 'folder'?"),
+        ("https://example.org/photos.zip", "is an address, and data is read from this machine"),
+    ],
+)
+def test_a_path_or_a_kind_that_is_a_little_wrong_is_answered_with_the_right_one(tmp_path, spec, words):
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    for name in ("table.parquet", "boxes.json", "net.py", "words.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as caught:
+        load_data(spec.format(tmp_path))
+    assert words.format(tmp_path) in str(caught.value)
+
+
+def test_a_path_that_resembles_nothing_is_only_absent(tmp_path):
+    with pytest.raises(DataError) as caught:
+        load_data(f"folder:{tmp_path}/qqq")
+    assert str(caught.value).endswith("No such file or directory")

@@ -18,9 +18,12 @@ from unshaken.core.boxes import boxed
 from unshaken.core.flag import KINDS, Flag
 from unshaken.core.part import CLEAN
 from unshaken.core.trust import dynamic as dynamic_check
+from unshaken.data import load_data
+from unshaken.data.dataset import BoxTable
 from unshaken.models import load_model
 from unshaken.run import execute
 from unshaken.run.shard import Part, table_of
+from unshaken.store.config import LabelRecord
 
 ATTACK = [{"method": "fgsm", "eps": [0.02]}]
 
@@ -164,6 +167,21 @@ def permuted_classes(job, make, tiny):
     return job(spec=relabelled(make.data(64), lambda y: (y + 1) % 3))
 
 
+def classes_by_position(job, make, tiny):
+    built = job(spec=make.data(16))
+    labels = LabelRecord(by="positions", classes={"cat": 0, "dog": 1}, asked=True)
+    return dataclasses.replace(built, config=built.config.model_copy(update={"labels": labels}))
+
+
+def boxes_cut(job, make, tiny):
+    """Three boxes of three samples, one of which reaches 5 % beyond its photo."""
+    built = job(spec=make.data(16))
+    table = BoxTable(
+        built.dataset.ids[:3], np.array([[0.5, 0.5, 0.2, 0.2], [0.95, 0.5, 0.2, 0.2], [0.5, 0.9, 0.2, 0.2]])
+    )
+    return dataclasses.replace(built, dataset=built.dataset.with_boxes(table))
+
+
 def not_run(job, make, tiny):
     return job(spec=make.data(64, labelled=False))
 
@@ -182,6 +200,8 @@ TOYS = {
     "label-out-of-range": label_out_of_range,
     "near-chance": near_chance,
     "permuted-classes": permuted_classes,
+    "classes-by-position": classes_by_position,
+    "boxes-cut": boxes_cut,
     "not-run": not_run,
 }
 
@@ -203,6 +223,13 @@ def test_each_doubt_has_a_toy_that_raises_it(name, job, make, tiny):
     assert text
     assert "\n" not in text
     assert set(found) - {name} <= IN_COMPANY.get(name, set())
+
+
+def test_boxes_that_leave_their_photos_are_counted_with_their_samples(job, make, tiny):
+    flag = names_of(boxes_cut(job, make, tiny))["boxes-cut"]
+    second = make.data(16)
+    assert flag["detail"].startswith("1 of 3 boxes leave their photos; what is outside was cut off: check them, first ")
+    assert flag["id"] == load_data(second).ids[1]
 
 
 def test_no_doubt_lacks_a_test():

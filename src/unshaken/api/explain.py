@@ -203,6 +203,7 @@ def explain(
                 record.found[name] = _entry(analysis, analysis.group, _findings(run, name, analysis, loaded.subject))
                 record.write(run)
         record.samples, record.classes = len(loaded.subject.indices), loaded.class_names
+        record.remarks = list(loaded.remarks)
         record.bad_samples = [{"id": i, "reason": why} for i, why in sorted(loaded.subject.bad.items())]
         record.provenance, record.finished = provenance(), True
         record.write(run)

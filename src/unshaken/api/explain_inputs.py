@@ -9,18 +9,19 @@ from typing import Any
 from torch import nn
 
 from unshaken.api.explain_maps import Truth
-from unshaken.api.job import Inputs, choose_device, images_a_pass, load_inputs
+from unshaken.api.job import Inputs, choose_device, images_a_pass, load_inputs, within_classes
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.options import Options
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import Dataset, DataSource, as_dataset, subset
-from unshaken.data.box_files import read_box_table
+from unshaken.data.box_files import cut_boxes, read_box_table
 from unshaken.explain.engine.analysis import Analysis, Subject
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.metric import MapMetric
 from unshaken.models import as_classifier, fingerprint
-from unshaken.models.align import align
+from unshaken.models.align import ModelClasses, align
+from unshaken.models.within import choose_same, refuse_within
 
 CONTROL = "random-map"
 """The map that knows nothing, beside which metrics are read."""
@@ -112,11 +113,13 @@ class ExplainInputs:
         subject: of the analyses.
         inputs: model and data of the maps; None where nothing needs both.
         truth: where the objects are.
+        remarks: on labels and boxes, each a line.
     """
 
     subject: Subject
     inputs: Inputs | None
     truth: Truth
+    remarks: Sequence[str] = ()
 
     @property
     def class_names(self) -> list[str]:
@@ -164,14 +167,23 @@ def load(request: Request) -> ExplainInputs:
         )
     inputs = load_inputs(request.models[0], request.data, options)
     classifier = inputs.classifier
-    alignment = align(inputs.dataset, classifier.classes, model=f"model {classifier.name!r}", needed="labels" in needs)
-    inputs = replace(inputs, dataset=alignment.dataset.within(inputs.outputs))
-    models = {_name(request.models[0], 0): classifier, **_models(request, inputs.device, after=1)}
+    own = ModelClasses.of(classifier, inputs.outputs, inputs.model)
+    needed = "labels" in needs or request.explained == "label"
+    inputs, record = within_classes(inputs, align(inputs.dataset, own, needed=needed))
+    remarks = [f"labels: {line}" for line in [record.line(inputs.class_names)] if line] if record is not None else []
+    others = _models(request, inputs.device, after=1)
+    for name, other in others.items():
+        refuse_within(other, "for a further model, whose classes are those of the first")
+        if needed:
+            others[name] = choose_same(other, inputs.classifier, purpose="model")
+    models = {_name(request.models[0], 0): inputs.classifier, **others}
     _check_weights(request, models)
     if truth.boxes is None and truth.masks is None:
         truth = replace(truth, boxes=inputs.dataset.boxes)
+    cut, text = cut_boxes(truth.boxes, inputs.dataset.ids)
+    remarks += [f"boxes: {text}"] if cut else []
     return ExplainInputs(
-        _subject(request, models, inputs.dataset, images_a_pass(inputs, options), inputs.device), inputs, truth
+        _subject(request, models, inputs.dataset, images_a_pass(inputs, options), inputs.device), inputs, truth, remarks
     )
 
 

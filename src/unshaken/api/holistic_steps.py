@@ -21,7 +21,7 @@ from unshaken.data.dataset import digest
 from unshaken.detect import fit
 from unshaken.explain.biases.cue_conflict import CueConflict
 from unshaken.models import fingerprint
-from unshaken.models.align import align
+from unshaken.models.align import ModelClasses, align
 from unshaken.run import read_config
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot.candidates import Candidate, LoadedCandidate, embed_images
@@ -108,8 +108,11 @@ class Steps:
         for name, dataset in self.aspects.shifts.items():
             place = beneath(self.run, opened.key, f"shift-{name}")
             audit(opened.classifier, dataset, [], **self._shared(place, opened))
-            own = align(dataset, opened.classifier.classes, model=opened.name).record
-            if own is not None and 0 < len(own.classes) < len(opened.classifier.classes):
+            config = read_config(place)
+            own = config.labels
+            if own is not None and own.within:  # its rows are of these classes already
+                record.within[name] = tuple(range(len(config.classes)))
+            elif own is not None and 0 < len(own.classes) < len(opened.classifier.classes):
                 record.within[name] = tuple(sorted(own.classes.values()))
 
     def _detect(self, opened: LoadedCandidate) -> None:
@@ -147,7 +150,7 @@ class Steps:
     def _prompts(self, opened: LoadedCandidate) -> dict[str, Any] | None:
         if opened.encoder is None:
             return None
-        data = align(self.aspects.dataset, opened.classifier.classes, model=opened.name).dataset
+        data = align(self.aspects.dataset, ModelClasses.of(opened.classifier)).dataset
         if data.labels is None:
             return None
         indices = subset(data, self.options["limit"], self.options["seed"])
@@ -192,7 +195,7 @@ class Steps:
         options = confusing_options(
             known.logits_tensor()[:n], known.labels_tensor()[:n], ids, count=self.aspects.options, seed=seed
         )
-        data = align(self.aspects.dataset, opened.classifier.classes, model=opened.name).dataset
+        data = align(self.aspects.dataset, ModelClasses.of(opened.classifier)).dataset
         place = {name: i for i, name in enumerate(ids)}
         indices = [i for i, name in enumerate(data.ids) if name in place]
         found = []

@@ -11,11 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack, get_args, get_origin
 
-import torch
 from torch import Tensor, nn
 
 from unshaken.core.batch import usual_batch
-from unshaken.core.classifier import Classifier, alone, evaluating
+from unshaken.core.classifier import Classifier, alone
 from unshaken.core.device import find_device
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import in_range, shorten
@@ -26,7 +25,10 @@ from unshaken.data.dataset import content_mark
 from unshaken.data.streaming import first_batch
 from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
+from unshaken.models.align import Alignment, ModelClasses
+from unshaken.models.loaders.check import count_outputs
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import ChosenClasses, refuse_within, restrict
 from unshaken.run import Job
 from unshaken.run.budgets import check_class_counts, first_images, fit_budgets
 from unshaken.run.cost import seconds_a_pass, warn_if_long
@@ -159,11 +161,11 @@ def prepare_run(
     """
     prepare(plan)  # a wrong plan is refused before anything is loaded
     inputs, budgets = load_inputs(model, data, options), ""
-    classifier = inputs.classifier
     if plan_name in PLANS:
         plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
     steps = prepare(plan)
     inputs, record = _align(inputs, needed=labels_needed)
+    classifier = inputs.classifier
     check_class_counts(steps, inputs.outputs)
     for step in steps:
         if getattr(step.method, "needs_objects", False):
@@ -203,11 +205,29 @@ def prepare_run(
 def _align(inputs: Inputs, *, needed: bool) -> tuple[Inputs, LabelRecord | None]:
     """Inputs whose labels, boxes or masks are of the model's classes, and how they became so."""
     classifier, dataset = inputs.classifier, inputs.dataset
-    task, name = find_task(classifier.task), f"model {classifier.name!r}"
-    found = task.align(dataset, classifier.classes, model=name, needed=needed)
+    task = find_task(classifier.task)
+    found = task.align(dataset, ModelClasses.of(classifier, inputs.outputs, inputs.model), needed=needed)
+    if task is Classification and needed:
+        return within_classes(inputs, found)
+    refuse_within(classifier, f"for {task.name}" if needed else "to screen inputs")
     if task.gives_logits:
         return replace(inputs, dataset=found.dataset.within(inputs.outputs)), found.record
     return replace(inputs, dataset=found.dataset, outputs=inputs.outputs or len(found.dataset.classes)), found.record
+
+
+def within_classes(inputs: Inputs, found: Alignment) -> tuple[Inputs, LabelRecord | None]:
+    """Inputs whose labels are the model's, which chooses among those of the data where that is wanted; see `restrict`.
+
+    Args:
+        inputs: as they were loaded.
+        found: their data with labels of the model's classes.
+    """
+    classifier, dataset, record = restrict(
+        inputs.classifier, found.dataset.within(inputs.outputs), found.record, outputs=inputs.outputs,
+        names=inputs.dataset.classes,
+    )  # fmt: skip
+    outputs = len(classifier.net.chosen) if isinstance(classifier.net, ChosenClasses) else inputs.outputs
+    return replace(inputs, classifier=classifier, dataset=dataset, outputs=outputs), record
 
 
 def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> Inputs:
@@ -226,12 +246,9 @@ def load_inputs(model: str | nn.Module, data: DataSource, options: Options) -> I
     classifier = alone(classifier) if options["batch_size"] == 1 else classifier
     dataset = as_dataset(data, download=options["download"])
     first = first_batch(dataset, view=classifier.view).images
-    check_model(classifier, first)
+    check_model(classifier, first, data=dataset.options.spec)
     images = first.to(device)
-    outputs = len(classifier.classes)
-    if find_task(classifier.task).gives_logits:
-        with evaluating(classifier), torch.no_grad():
-            outputs = int(classifier(images[:1]).shape[1])
+    outputs = count_outputs(classifier, images)
     return Inputs(
         model=model if isinstance(model, str) else f"<{type(classifier.net).__name__}>",
         data=data if isinstance(data, str) else dataset.options.spec,

@@ -29,6 +29,7 @@ from unshaken.labels.engine.out_of_sample import probe_probabilities, stratified
 from unshaken.labels.engine.probabilities import Probabilities, of_examined, read_probabilities
 from unshaken.models import fingerprint, load_model
 from unshaken.models.networks.architectures import SMALL
+from unshaken.models.within import refuse_within
 from unshaken.run.engine import LOCAL, Engine
 from unshaken.run.pool import do_all, open_pool
 from unshaken.run.process_pool import Unit, Work
@@ -274,6 +275,8 @@ class Source:
         """
         fresh = model.startswith(FRESH) or model in SMALL
         frozen = None if fresh or given is not None else load_model(model, download=download, device=device).eval()
+        if frozen is not None:
+            refuse_within(frozen, "to find wrong labels")
         return cls(given, model, folds, training, device, frozen)
 
     @property

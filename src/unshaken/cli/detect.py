@@ -133,6 +133,8 @@ def fit(
     _show(session, {label: fitted_set.threshold(label, accept or USUAL) for label in fitted_set.detectors}, json)
     if not json:
         print_line(f"detectors: {out}")
+    if done.labels:
+        typer.echo(f"labels: {printable(done.labels)}", err=True)
     for bad in done.bad[:FEW]:
         typer.echo(f"bad sample {printable(str(bad))}", err=True)
     return BAD_SAMPLES if done.bad else 0

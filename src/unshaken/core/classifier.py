@@ -21,6 +21,8 @@ INPUT = ":in"
 """Ends the name of a layer whose input is meant."""
 Fit = Literal["cut", "whole", "letterbox"]
 """How photos are fitted into a model's view; see `View`."""
+Within = Literal["", "data", "all"]
+"""The classes among which predictions are scored; see `Classifier`."""
 PADDING = 114
 """Grey, of 255, around a photo in a letterbox, as detectors of the YOLO family are trained with."""
 
@@ -78,6 +80,9 @@ class Classifier(nn.Module):
         reject: the class by which it says that it will not decide, such as a detector's alarm; None where it always
             decides. An attack that is rejected has not succeeded.
         one_by_one: whether the net gets one image a pass, for one that takes no more.
+        by_position: whether class n of the data is class n here, whatever both are called.
+        within: `data` to score among those classes alone that occur in the data, `all` to score among all; empty for
+            what is usual for a data set.
 
     Raises:
         ModelError: mean and std do not fit each other.
@@ -98,6 +103,8 @@ class Classifier(nn.Module):
         name: str = "model",
         reject: int | None = None,
         one_by_one: bool = False,
+        by_position: bool = False,
+        within: Within = "",
     ) -> None:
         super().__init__()
         if (mean is None) != (std is None):
@@ -113,6 +120,8 @@ class Classifier(nn.Module):
         self.name = name
         self.reject = reject
         self.one_by_one = one_by_one
+        self.by_position = by_position
+        self.within = within
 
     @property
     def task(self) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from typing_extensions import override
 
@@ -73,3 +75,26 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
     return "known: " + (", ".join(names) or "none")
+
+
+def near_path(target: str) -> str:
+    """The nearest path that is there, for a message about one that is not; empty where none is near.
+
+    Args:
+        target: the path as the user wrote it; of its parts the first that is not there is compared with its neighbours.
+    """
+    rest = list[str]()
+    try:
+        path = Path(target).expanduser()
+        while not path.parent.exists():
+            rest.insert(0, path.name)
+            path = path.parent
+        names = sorted(os.listdir(path.parent), key=lambda name: Path(name).suffix == path.suffix)
+        stems = {Path(name).stem: name for name in names}  # an ending that many files have makes none alike
+        for stem in difflib.get_close_matches(path.stem, stems, n=3, cutoff=0.75):
+            found = path.parent.joinpath(stems[stem], *rest)
+            if found.exists():
+                return str(found)
+    except (OSError, RuntimeError, ValueError):
+        return ""
+    return ""

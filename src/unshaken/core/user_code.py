@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
 
-from unshaken.core.errors import ModelError, UnshakenError, did_you_mean
+from unshaken.core.errors import ModelError, UnshakenError, did_you_mean, near_path
 from unshaken.core.texts import first_line
 
 
@@ -139,7 +139,8 @@ def _import(place: str, where: str) -> ModuleType:
     path = Path(place)
     is_file = place.endswith(".py") or "/" in place
     if is_file and not path.is_file():
-        raise ModelError(f"{where}: no file {place!r}")
+        near = near_path(place)
+        raise ModelError(f"{where}: no file {place!r}" + (f"; did you mean {near!r}?" if near else ""))
     try:
         return _from_file(path) if is_file else importlib.import_module(place)
     except ModuleNotFoundError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from unshaken.data.spec import existing, reason_of
 LARGEST_SHARE = 2.0
 """Width or height of a box in sides of its photo above which these are no shares."""
 BEYOND = 0.01
-"""Share of a photo's side by which a box may leave the photo; what is outside is cut off."""
+"""Share of a photo's side by which a box may leave the photo unmentioned; what is outside is cut off."""
 ENOUGH = 10
 """Boxes from which the number of those that leave their photos says something."""
 
@@ -49,6 +49,17 @@ def faults_of(boxes: NDArray[np.float64]) -> dict[int, str]:
     return found
 
 
+def leave_photos(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which boxes reach beyond their photos by more than `BEYOND`.
+
+    Args:
+        boxes: `[n, 4]` as in `BoxTable`.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
+        return np.asarray(((low < -BEYOND) | (high > 1 + BEYOND)).any(1))
+
+
 def check_spread(boxes: NDArray[np.float64], where: str, form: str) -> None:
     """Refuse boxes most of which leave their photos: their numbers mean something else.
 
@@ -60,11 +71,25 @@ def check_spread(boxes: NDArray[np.float64], where: str, form: str) -> None:
     Raises:
         DataError: more than half of them leave their photos.
     """
-    with np.errstate(invalid="ignore", over="ignore"):
-        low, high = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
-        leaves = ((low < -BEYOND) | (high > 1 + BEYOND)).any(1)
+    leaves = leave_photos(boxes)
     if len(boxes) >= ENOUGH and 2 * leaves.sum() > len(boxes):
         raise DataError(f"{where}: {leaves.sum():,} of {len(boxes):,} boxes leave their photos; write {form}")
+
+
+def cut_boxes(table: BoxTable | None, ids: Iterable[str]) -> tuple[tuple[str, ...], str]:
+    """The samples whose boxes reach beyond their photos, and the number of these boxes in one line.
+
+    Args:
+        table: the boxes; None for none.
+        ids: of the samples that count.
+    """
+    own = set(ids)
+    rows = [] if table is None else [row for row, name in enumerate(table.ids) if name in own]
+    if table is None or not rows:
+        return (), ""
+    beyond = np.flatnonzero(leave_photos(table.boxes[rows])).tolist()
+    samples = tuple(dict.fromkeys(table.ids[rows[k]] for k in beyond))
+    return samples, f"{len(beyond):,} of {len(rows):,} boxes leave their photos; what is outside was cut off"
 
 
 FORM = "the centre x, y and the size w, h as shares of the photo's width and height"

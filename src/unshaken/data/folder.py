@@ -219,10 +219,27 @@ def open_folder(target: str, options: Options) -> FolderDataset:
         raise DataError(
             f"data {options.spec!r}: its folders {classes} look like splits; choose one: ?split={classes[0]}"
         )
+    if len(classes) == 1 and not options.classes and (inner := _folder_of_classes(files)):
+        named = f"folder:{os.path.join(target, options.split or '', inner)}"
+        parts = {f.id.removeprefix(f"{inner}/").partition("/")[0] for f in files}
+        if _SPLITS.issuperset(part.lower() for part in parts):
+            named += f"?split={min(parts)}"
+        raise DataError(
+            f"data {options.spec!r}: all its images lie in folders of {inner!r}, so that {classes[0]!r} would be the "
+            f"only class; give the folder that holds the folders of the classes, {shlex.quote(named)}, or say by "
+            "?classes=FILE that this is the class"
+        )
     names: dict[str, str] = {}
     if options.classes and classes:
         classes, names = _classes(classes, Path(options.classes), options.spec)
     return FolderDataset(root, files, classes, names, options)
+
+
+def _folder_of_classes(files: Sequence[ImageFile]) -> str:
+    """The folder below which all images lie in two folders or more; empty where an image lies in it, or one folder."""
+    inner = os.path.commonpath([os.path.dirname(f.id) for f in files])
+    below = {os.path.dirname(f.id) for f in files}
+    return "" if not inner or inner in below else inner
 
 
 def list_images(root: Path, options: Options) -> list[ImageFile]:

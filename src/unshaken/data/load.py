@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from unshaken.core.consent import require_named
-from unshaken.core.errors import DataError, did_you_mean
+from unshaken.core.errors import DataError, did_you_mean, near_path
 from unshaken.core.user_code import call_factory
 from unshaken.data.box_files import read_box_table
 from unshaken.data.cifar10n import open_cifar10n
@@ -66,6 +66,8 @@ class Source:
     options: tuple[str, ...] = ("split",)
 
 
+FORMS = {".parquet": "parquet", ".json": "coco", ".tar": "wds", ".py": "py"}
+"""Kinds of files by the endings of their names."""
 EVERYWHERE = ("size", "mode", "noise", "longtail", "labels", "boxes")
 """Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
@@ -152,6 +154,8 @@ def _opened(spec: str, *, download: bool) -> Dataset:
     kind, target, raw = divide(spec)
     if ":" not in spec.partition("?")[0]:
         return _bare(kind, raw, spec, download)
+    if target.startswith("//"):
+        raise DataError(f"data {spec!r} is an address, and data is read from this machine: fetch it, then folder:DIR")
     if kind not in SOURCES:
         raise DataError(f"data {spec!r}: unknown kind {kind!r}; {did_you_mean(kind, SOURCES)}")
     source = SOURCES[kind]
@@ -178,8 +182,15 @@ def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:
         there = bool(name) and path.exists()
     except OSError as error:
         raise DataError(f"data {spec!r} cannot be opened: {reason_of(error)}") from None
+    kind = "folder" if path.is_dir() else FORMS.get(path.suffix.lower())
+    if there and kind is None:
+        files = ", ".join(f"{form}:FILE{suffix}" for suffix, form in FORMS.items() if form != "py")
+        raise DataError(f"data {spec!r} is a file of a form that is not read: give folder:DIR, or a file: {files}")
     if there:
-        kind = "folder" if path.is_dir() else "parquet"
-        raise DataError(f"data {spec!r} is a path; say what it is: {kind}:{spec}")
+        raise DataError(f"data {spec!r} is a path; say what it is: {kind}:{spec}{':FACTORY' * (kind == 'py')}")
+    if near := near_path(name):
+        kind = "folder" if Path(near).is_dir() else FORMS.get(Path(near).suffix.lower())
+        if kind is not None:
+            raise DataError(f"data {spec!r}: there is no such set and no such path; did you mean '{kind}:{near}'?")
     known = ["demo", *NAMED, *(f"{k}:" for k in SOURCES)]
     raise DataError(f"data {spec!r} is neither a named set nor of the form kind:target; {did_you_mean(name, known)}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from unshaken.core.errors import DataError, did_you_mean
+from unshaken.core.errors import DataError, did_you_mean, near_path
 from unshaken.core.numbers import MAX_SIDE as MAX_SIDE
 
 Mode = Literal["RGB", "L"]
@@ -165,7 +165,9 @@ def existing(target: str, spec: str, *, folder: bool) -> Path:
         path = expanded(target).resolve(strict=True)
         right = path.is_dir() if folder else path.is_file()
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"data {spec!r}: {what} {target!r} cannot be opened: {reason_of(error)}") from error
+        near = near_path(target) if isinstance(error, FileNotFoundError) else ""
+        how = f"; did you mean {near!r}?" if near else ""
+        raise DataError(f"data {spec!r}: {what} {target!r} cannot be opened: {reason_of(error)}{how}") from error
     if not right:
         raise DataError(f"data {spec!r}: {target!r} is not a {what}")
     return path

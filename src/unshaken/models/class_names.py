@@ -80,22 +80,32 @@ class ClassNames:
         same = len(own) == len(published) and sum(a == b for a, b in zip(own, published, strict=True)) > 0.9 * len(own)
         yield from enumerate(_imagenet() if same else ())
         for place, name in enumerate(self.classes):
-            if found := _WORDNET.fullmatch(name.strip().lower()):
-                yield place, found[1]
+            if found := wordnet_id(name):
+                yield place, found
 
     def _tables(self) -> Iterator[dict[str, set[int]]]:
         yield from self._plain
         yield from self._wordnet
 
 
+def wordnet_id(name: str) -> str | None:
+    """The WordNet id that a name is or begins with; None for other names.
+
+    >>> wordnet_id("n02123045-tabby"), wordnet_id("tabby")
+    ('n02123045', None)
+    """
+    found = _WORDNET.fullmatch(name.strip().lower())
+    return found[1] if found else None
+
+
 def is_wordnet_id(name: str) -> bool:
     """Whether a name is a WordNet id, or begins with one, such as `n02123045` or `n02123045-tabby`."""
-    return _WORDNET.fullmatch(name.strip().lower()) is not None
+    return wordnet_id(name) is not None
 
 
 def _keys(name: str) -> list[str]:
-    found = _WORDNET.fullmatch(name.strip().lower())
-    return [_plain(name), *([found[1]] if found else []), *(_plain(part) for part in name.split(",") if "," in name)]
+    found = wordnet_id(name)
+    return [_plain(name), *([found] if found else []), *(_plain(part) for part in name.split(",") if "," in name)]
 
 
 def _plain(name: str) -> str:

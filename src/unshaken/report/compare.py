@@ -305,6 +305,12 @@ def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[i
     notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing.values()]
     if before.seed != after.seed:
         notes.append(f"the seeds differ ({before.seed} and {after.seed}): random changes are other draws")
+    if len(before.classes) != len(after.classes):
+        counts = f"{len(before.classes):,} and {len(after.classes):,}"
+        notes.append(f"the runs are scored among {counts} classes: among fewer there is less to take a sample for")
+    ways = [config.labels.by for config in (before, after) if config.labels is not None]
+    if len(set(ways)) > 1:
+        notes.append(f"classes of the data were taken by {ways[0]} in one run and by {ways[1]} in the other")
     return notes + [
         f"{new.conditions[j].id}: holds nearest examples, which have no accuracy to pair; see minimal_norms of each run"
         for j in new.nearest

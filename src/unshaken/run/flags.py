@@ -23,8 +23,9 @@ from unshaken.core.part import MODEL as MODEL
 from unshaken.core.query import Answer, Gradient, Objective
 from unshaken.core.trust import NON_FINITE
 from unshaken.data import Dataset
+from unshaken.data.box_files import cut_boxes
 from unshaken.run.plan import prepare
-from unshaken.store.config import Entry
+from unshaken.store.config import Entry, LabelRecord
 
 EPS_ZERO = FlagKind(
     "eps-zero",
@@ -51,6 +52,39 @@ NEAR_CHANCE = FlagKind(
     "clean accuracy is no better than guessing",
     "Get the clean accuracy right first: class order, normalisation, channel order, input size.",
 )
+
+
+BY_POSITION = FlagKind(
+    "classes-by-position",
+    "class n of the data counts as class n of the model, whatever both are called",
+    "Compare the names in the line on labels, and name the model's outputs by ?classes=FILE in its SPEC instead.",
+)
+BOXES_CUT = FlagKind(
+    "boxes-cut",
+    "boxes of objects reach beyond their photos",
+    "Look whether the numbers are corners, sizes or centres, and of photos of this size; correct the file of boxes.",
+)
+
+
+def check_order_of_user(labels: LabelRecord | None) -> list[Flag]:
+    """Classes that were taken by position because the user wanted it."""
+    if labels is None or not labels.asked:
+        return []
+    pairs = [f"{name} as class {k}" for name, k in list(labels.classes.items())[:_SHOWN]]
+    more = f" and {len(labels.classes) - _SHOWN} more" if len(labels.classes) > _SHOWN else ""
+    text = f"classes are taken by position ({', '.join(pairs)}{more}), as classes=positions says"
+    return [BY_POSITION.flag(f"{text}: name the model's outputs to match them by name")]
+
+
+def check_boxes(dataset: Dataset, ids: Sequence[str]) -> list[Flag]:
+    """Boxes of objects that reach beyond their photos, of which what is outside was cut off.
+
+    Args:
+        dataset: whose boxes these are.
+        ids: of the samples that count.
+    """
+    cut, text = cut_boxes(dataset.boxes, ids)
+    return [BOXES_CUT.flag(f"{text}: check them, first that of {cut[0]!r}", cut)] if cut else []
 
 
 def check_conditions(conditions: list[Condition]) -> list[Flag]:

@@ -20,11 +20,13 @@ from unshaken.run.engine import LOCAL
 from unshaken.run.examples import damage, prune
 from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, InProcess, OnPool, compute, shards_of
 from unshaken.run.flags import (
+    check_boxes,
     check_conditions,
     check_labels,
     check_masking,
     check_order,
     check_order_of_classes,
+    check_order_of_user,
     check_rows,
     subjects,
 )
@@ -178,7 +180,8 @@ def _flag_start(job: Job) -> None:
     """Write the flags that are known before any sample is read."""
     steps = job.steps()
     flags = check_mode(job.model) + check_conditions([c for s in steps for c in s.conditions])
-    flags += check_labels(job.dataset, job.config.ids, job.config.classes)
+    flags += check_labels(job.dataset, job.config.ids, job.config.classes) + check_order_of_user(job.config.labels)
+    flags += check_boxes(job.dataset, job.config.ids)
     skipped: dict[str, list[str]] = {}
     for step in prepare(job.config.plan):
         if (reason := job.obstacle(step)) is not None:

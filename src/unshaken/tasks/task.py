@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 from torch import Tensor
@@ -17,7 +17,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.part import Condition, Part
 from unshaken.core.sources import sources_of
 from unshaken.data import Dataset
-from unshaken.models.align import Alignment, align
+from unshaken.models.align import Alignment, ModelClasses, align
 
 T = TypeVar("T", bound="type[Task]")
 
@@ -40,19 +40,18 @@ class Task(ABC):
         return cls()
 
     @classmethod
-    def align(cls, dataset: Dataset, classes: Sequence[str], *, model: str, needed: bool) -> Alignment:
+    def align(cls, dataset: Dataset, model: ModelClasses, *, needed: bool) -> Alignment:
         """Data whose labels are of the model's classes, and how they became so; by default one label an image.
 
         Args:
             dataset: labels number its own classes.
-            classes: the model's, in logit order; empty when unknown.
-            model: what messages call it.
+            model: its classes.
             needed: False to go on without labels where they are of other classes.
 
         Raises:
             DataError: the data has no such labels, or they are of other classes.
         """
-        return align(dataset, classes, model=model, needed=needed)
+        return align(dataset, model, needed=needed)
 
     @abstractmethod
     def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:

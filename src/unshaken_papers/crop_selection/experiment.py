@@ -14,7 +14,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.data import Dataset, stream, subset
 from unshaken.data.dataset import BadSample
-from unshaken.models.align import aligned
+from unshaken.models.align import ModelClasses, aligned
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 from unshaken.papers.networks import plan_training
@@ -141,7 +141,7 @@ class Photos:
         dataset = context.datasets.open()
         if dataset.labels is None:
             raise DataError(f"data {context.data!r} has no labels; accuracy stands beside every figure here")
-        dataset = aligned(dataset, model.classes, model=f"model {context.model!r}")
+        dataset = aligned(dataset, ModelClasses.of(model))
         dataset = dataset.within(len(model.classes)) if model.classes else dataset
         return cls(context, model, dataset, subset(dataset, photos, context.seed).tolist(), Sides.of(view.height))
 

@@ -29,6 +29,12 @@ class Line(nn.Module):
 def two(): return Line(2, 4)
 def three(): return Line(3, 4)
 def wide(): return Line(2, 6)
+
+class Swapped(Line):
+    def forward(self, x):
+        return super().forward(x).flip(1)
+
+def swapped(): return Swapped(2, 4)
 """
 
 
@@ -63,6 +69,16 @@ def test_a_black_box_is_broken_through_a_surrogate(box, batch, spec, eps, fooled
     assert torch.equal(box(got.images).argmax(1) != 0, got.fooled)
     assert [(t.attack, t.gradients) for t in got.phases] == [("transfer-ce", False), ("transfer-margin", False)]
     assert "surrogate.py:two" in got.phases[0].why
+
+
+@pytest.mark.parametrize(("names", "fooled"), [("dark\nlight", True), ("light\ndark", False)])
+def test_the_classes_of_a_surrogate_are_those_of_the_same_names(box, batch, spec, tmp_path, names, fooled):
+    """The surrogate has the model's classes the other way round; searched without their names it leads away."""
+    (tmp_path / "names.txt").write_text(names)
+    box.classes = ("light", "dark")
+    attack = Transfer(surrogate=f"{spec('swapped')}?classes={tmp_path / 'names.txt'}", steps=10)
+    (got,), _ = attack.attack(Oracle(box), batch, norm="linf", eps=[0.1])
+    assert got.fooled.tolist() == [fooled] * 20
 
 
 @pytest.mark.parametrize("loss", ["ce", "margin"])

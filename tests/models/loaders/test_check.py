@@ -72,6 +72,17 @@ def test_images_that_do_not_fit(options, shape, message):
         check_model(Classifier(Gives(lambda x: x), **options), torch.zeros(shape))
 
 
+def test_the_data_set_is_named(small, photos):
+    with pytest.raises(ModelError) as caught:
+        check_model(Classifier(small, name="grey"), photos, data="folder:photos?size=8")
+    assert str(caught.value) == (
+        "model 'grey' takes 1 channels but the images of data 'folder:photos?size=8' have 3: load them with mode=L, as "
+        "in --data 'folder:photos?size=8&mode=L'"
+    )
+    with pytest.raises(ModelError, match=r"images of data '<a loader>' have 3: load them with mode=L$"):
+        check_model(Classifier(small), photos, data="<a loader>")
+
+
 def test_the_first_convolution_tells_the_channels(small, photos):
     with pytest.raises(ModelError, match="takes 1 channels but the images have 3"):
         check_model(Classifier(small), photos)

@@ -92,6 +92,12 @@ def test_loading_leaves_the_random_state_and_draws_the_same_weights():
     ("text", "error", "message"),
     [
         ("torchvison:resnet18", ParameterError, "no model kind 'torchvison'; did you mean 'torchvision'?"),
+        ("net.py", ParameterError, "no model kind 'net.py'; for a net of your own write py:net.py:FACTORY"),
+        ("net.py:build", ParameterError, "for a net of your own write py:net.py:build$"),
+        ("net.pt", ParameterError, r"write weights:net.pt\?arch=NAME, such as .*own py:FILE:FACTORY"),
+        ("net.onnx", ParameterError, "for an ONNX file write onnx:net.onnx"),
+        ("resnet18", ParameterError, "for a network of torchvision write torchvision:resnet18"),
+        ("microsoft/resnet-18", ParameterError, "for a model of the Hugging Face hub write hf:microsoft/resnet-18"),
         ("demo:robst", ParameterError, "no demo model 'robst'; did you mean 'robust'?"),
         ("demo?meen=0.5", ParameterError, "has no option 'meen'; did you mean 'mean'?"),
         ("demo?mean=0.1,0.2,0.3&std=1", ParameterError, "3 values for 1 channels; give one, or one per channel"),

@@ -11,7 +11,7 @@ from tests.tasks.segmentation.scenes import CLASSES, Colours, scenes, segmenter
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.data import load_data
-from unshaken.models.align import align_masks
+from unshaken.models.align import ModelClasses, align_masks
 from unshaken.models.loaders.check import check_model
 from unshaken.models.networks.small import UNet
 from unshaken.report import schema
@@ -108,16 +108,16 @@ def test_a_folder_of_masks_is_audited_by_a_unet(tmp_path):
 
 
 def test_classes_of_masks_are_found_by_name():
-    data, record = align_masks(scenes(2), ("green", "background", "red"))
+    data, record = align_masks(scenes(2), ModelClasses(("green", "background", "red"), 3))
     assert record.by == "names"
     table = np.array([1, 2, 0])
     known = scenes(2).labels != 255
     np.testing.assert_array_equal(data.labels[known], table[scenes(2).labels[known]])
     assert (data.labels[~known] == 255).all()
     with pytest.raises(DataError, match="'green'"):
-        align_masks(scenes(2), ("blue", "background", "red"))
+        align_masks(scenes(2), ModelClasses(("blue", "background", "red"), 3))
     with pytest.raises(DataError, match="has no masks: give a folder that holds images and masks"):
-        align_masks(load_data("demo"), CLASSES)
+        align_masks(load_data("demo"), ModelClasses(CLASSES, 3))
 
 
 def test_logits_must_be_as_large_as_the_images():

@@ -18,6 +18,7 @@ from unshaken.core.flag import Flag
 from unshaken.core.registry import parse_method, register
 from unshaken.core.texts import first_line
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import choose_same
 
 
 @register("transfer", reference="Papernot et al. 2016, arXiv:1605.07277", needs=("labels",))
@@ -53,7 +54,10 @@ class Transfer(BudgetedAttack):
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
         model = context.oracle.model
-        surrogate = second_model(self.surrogate).to(context.oracle.device) if self.surrogate else model
+        surrogate = model
+        if self.surrogate:
+            found = second_model(self.surrogate).to(context.oracle.device)
+            surrogate = choose_same(found, model, purpose="transfer: the surrogate")
         if not surrogate.differentiable:
             raise ParameterError(
                 f"transfer: {surrogate.name!r} gives no gradients: use a surrogate that does, such as "

@@ -31,7 +31,9 @@ from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.detect.engine.screen import FittedDetector, check_scores, forward_passes, run_queries, screen
 from unshaken.models import as_classifier, check_model, fingerprint
-from unshaken.models.align import align
+from unshaken.models.align import ModelClasses, align
+from unshaken.models.loaders.check import count_outputs
+from unshaken.models.within import refuse_within
 
 LEAST = 20
 """Samples below which nothing is fitted."""
@@ -86,10 +88,12 @@ class Fit:
     Args:
         detector_set: the fitted detectors, with their model.
         bad: samples that could not be read.
+        labels: how the data's classes became the model's, in one line; empty where they are the same.
     """
 
     detector_set: DetectorSet
     bad: tuple[BadSample, ...]
+    labels: str = ""
 
     def _repr_html_(self) -> str:
         return self.detector_set._repr_html_()
@@ -142,10 +146,15 @@ def fit(
     classifier = as_classifier(model, download=download).to(device)
     classifier = alone(classifier) if batch_size == 1 else classifier
     dataset = as_dataset(data, download=download)
-    dataset = _aligned(dataset, classifier, detectors)
+    refuse_within(classifier, "to fit detectors")
+    first = first_batch(dataset, view=classifier.view).to(device)
+    check_model(classifier, first.images, data=dataset.options.spec)
+    own = ModelClasses.of(classifier, count_outputs(classifier, first.images), model)
+    aligned = align(dataset, own, needed=any(m.labelled for m in detectors))
+    dataset = aligned.dataset
     chosen = subset(dataset, take, seed)
     _check_labels(dataset, detectors)
-    fitting = _Fitting(classifier, dataset, detectors, seed, batch_size, workers)
+    fitting = _Fitting(classifier, dataset, first, detectors, seed, batch_size, workers)
     parts = shares.divide([dataset.ids[i] for i in chosen], seed)
     bank, tune, calibration = (np.sort(chosen[p]) for p in parts)
     if accept is not None:
@@ -176,7 +185,8 @@ def fit(
         "view": view_text(classifier.view),
         "shape": fitting.shape,
     }
-    return Fit(DetectorSet(classifier, fitting.anatomy, fitted, about), tuple(fitting.bad))
+    line = "" if aligned.record is None else aligned.record.line(classifier.classes)
+    return Fit(DetectorSet(classifier, fitting.anatomy, fitted, about), tuple(fitting.bad), line)
 
 
 def labels_of(methods: Sequence[Detector]) -> list[str]:
@@ -202,6 +212,7 @@ class _Fitting:
         self,
         model: Classifier,
         dataset: Dataset,
+        first: Batch,
         methods: Sequence[Detector],
         seed: int,
         limit: int | None,
@@ -209,9 +220,6 @@ class _Fitting:
     ) -> None:
         self.methods, self.seed, self.workers = list(methods), seed, workers
         self.model, self.bad = model, list[BadSample]()
-        first = first_batch(dataset, view=model.view)
-        first = first.to(device_of(model))
-        check_model(model, first.images)
         self.shape = list(first.images.shape[1:])
         self.anatomy = Anatomy.of(model, first.images)
         self.dataset = dataset.within(self.anatomy.classes)
@@ -292,16 +300,6 @@ class _Fitting:
                 yield item.to(device)
             else:
                 self.bad.append(item)
-
-
-def _aligned(dataset: Dataset, model: Classifier, methods: Sequence[Detector]) -> Dataset:
-    """The data with the model's class numbers; without labels where these are of other classes and nothing needs them.
-
-    Raises:
-        DataError: see `unshaken.models.align.align`.
-    """
-    needed = any(m.labelled for m in methods)
-    return align(dataset, model.classes, model=f"model {model.name!r}", needed=needed).dataset
 
 
 def _check_labels(dataset: Dataset, methods: Sequence[Detector]) -> None:

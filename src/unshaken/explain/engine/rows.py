@@ -126,6 +126,7 @@ class ExplainRecord(BaseModel):
         agreements: of the maps of each two methods: `first`, `second` and Spearman's correlation as a figure.
         samples: examined.
         classes: names of the model's classes.
+        remarks: on the labels and boxes of the data, each a line.
         bad_samples: samples that could not be read, with the reason.
         provenance: versions and machine.
         finished: whether all methods are done.
@@ -136,6 +137,7 @@ class ExplainRecord(BaseModel):
     agreements: list[dict[str, Any]] = Field(default_factory=list)
     samples: NonNegativeInt = 0
     classes: list[str] = Field(default_factory=list)
+    remarks: list[str] = Field(default_factory=list)
     bad_samples: list[dict[str, str]] = Field(default_factory=list)
     provenance: dict[str, Any] = Field(default_factory=dict)
     finished: bool = False

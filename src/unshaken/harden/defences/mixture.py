@@ -19,6 +19,7 @@ from unshaken.core.texts import first_line
 from unshaken.harden.engine.defence import Defence, GuardedModel
 from unshaken.harden.engine.layers import SIDES, channels_of
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import choose_same
 
 
 def mixture(
@@ -115,7 +116,7 @@ class Mixture(Defence):
             raise ModelError(
                 "mixture: name the robust model, as in 'SPEC?defence=mixture:robust=run:runs/robust,alpha=0.8'"
             )
-        other = loaded(self.robust)
+        other = choose_same(loaded(self.robust), model, purpose="mixture: the robust model")
         device = device_of(model)
         return mixture(
             model,

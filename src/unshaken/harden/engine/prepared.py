@@ -10,10 +10,12 @@ from unshaken.core.errors import DataError, ModelError, ParameterError, Unshaken
 from unshaken.core.texts import first_line
 from unshaken.data.dataset import Dataset
 from unshaken.data.resident import Samples
+from unshaken.data.streaming import first_batch
 from unshaken.harden.engine.start import Start, start_from, with_new_head
 from unshaken.harden.engine.training import Training
-from unshaken.models.align import aligned
+from unshaken.models.align import ModelClasses, align
 from unshaken.models.loaders.from_run import ShapeRecord
+from unshaken.models.within import refuse_within
 
 
 def prepared(
@@ -43,7 +45,9 @@ def prepared(
     else:
         start = None
     view = start.model.view if start else None
-    own_classes, shown = dataset.classes, dataset if start is None else _aligned(dataset, start.model, new_head)
+    own_classes, shown, matched = dataset.classes, dataset, False
+    if start is not None:
+        shown, matched = _aligned(dataset, start.model, model, new_head)
     sparse = shown is not dataset
     samples = Samples(
         shown, view, classes, workers=workers, limit=limit, seed=training.seed, sparse=sparse, unlabelled=unlabelled
@@ -63,26 +67,35 @@ def prepared(
             seed=training.seed,
             download=download,
         )
-    return _fitting(start, samples, new_head, own_classes, training.seed), samples
+    return _fitting(start, samples, new_head, own_classes, training.seed, matched=matched), samples
 
 
-def _aligned(dataset: Dataset, model: Classifier, new_head: bool) -> Dataset:
-    """The data with the model's class numbers; as it is where these are to be replaced, and without class labels.
+def _aligned(dataset: Dataset, model: Classifier, spec: object, new_head: bool) -> tuple[Dataset, bool]:
+    """The data with the model's class numbers, and whether these may be some of the model's classes alone.
+
+    The data is as it is where the classes are to be replaced, and without class labels.
 
     Raises:
         DataError: see `unshaken.models.align.align`.
     """
+    refuse_within(model, "to train")
     if dataset.labels is None or dataset.labels.ndim > 1:
-        return dataset
+        return dataset, bool(model.classes)
+    shape = first_batch(dataset, view=model.view).images.shape[1:]
+    own = ModelClasses.of(model, _count_outputs(model.eval(), (2, *shape)), spec)
     try:
-        return aligned(dataset, model.classes, model=f"model {model.name!r}")
-    except DataError:
+        found = align(dataset, own)
+    except DataError as error:
         if new_head:
-            return dataset
-        raise
+            return dataset, False
+        raise DataError(f"{error}; --new-head replaces the last layer by one for the data's classes") from None
+    record = found.record
+    return found.dataset, bool(model.classes) or (record is not None and (record.by == "names" or record.asked))
 
 
-def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int) -> Start:
+def _fitting(
+    start: Start, samples: Samples, new_head: bool, names: tuple[str, ...], seed: int, *, matched: bool
+) -> Start:
     """The model with as many outputs as the data has classes.
 
     Raises:
@@ -94,7 +107,7 @@ def _fitting(start: Start, samples: Samples, new_head: bool, names: tuple[str, .
         return start
     if new_head and outputs != samples.classes:
         return Start(with_new_head(start.model, samples.classes, names, seed), start.arch, start.recipes)
-    if outputs < samples.classes or (outputs > samples.classes and not start.model.classes):
+    if outputs < samples.classes or (outputs > samples.classes and not matched):
         raise ModelError(
             f"model {start.model.name!r} has {outputs} outputs, the data {samples.classes} classes: give --new-head to "
             "replace its last layer, or data of its classes"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
+from unshaken.data.spec import with_option
 from unshaken.models.loaders.options import stem_channels
 from unshaken.models.loaders.settings import settings_of, source_of
 from unshaken.models.loaders.weights import first_line
@@ -29,19 +31,34 @@ FIRST_NAMES = {
 """Modules that were renamed, under the names that fingerprints know: a new name does not make another model."""
 
 
-def check_model(classifier: Classifier, images: Tensor) -> None:
+def count_outputs(classifier: Classifier, images: Tensor) -> int:
+    """The number of classes that a model tells apart, 0 where that cannot be known, as of some detectors of objects.
+
+    Args:
+        classifier: left in the mode it was found in.
+        images: float `[N, C, H, W]` in [0, 1] that it takes, on its device, at least one.
+    """
+    if classifier.task == "detection":
+        numbers = getattr(classifier.net, "numbers", None)
+        return len(classifier.classes) or (0 if numbers is None else int(numbers.max()) + 1)
+    with evaluating(classifier), torch.no_grad():
+        return int(classifier(images[:1]).shape[1])
+
+
+def check_model(classifier: Classifier, images: Tensor, *, data: str = "") -> None:
     """Check a model by passing two images, and one alone, through it.
 
     Args:
         classifier: left in the mode it was found in.
         images: float `[N, C, H, W]` in [0, 1], at least one.
+        data: SPEC of their data set, for messages.
 
     Raises:
         ModelError: the images do not fit the model, or the output is no finite float tensor `[N, K]` with K >= 2.
     """
     if not len(images):
         raise ModelError(f"model {classifier.name!r} cannot be checked without an image")
-    _check_fit(classifier, images)
+    _check_fit(classifier, images, data)
     pair = images[[0, min(1, len(images) - 1)]].to(device_of(classifier))
     with evaluating(classifier), torch.inference_mode():
         for batch in (pair, pair[:1]):
@@ -51,7 +68,8 @@ def check_model(classifier: Classifier, images: Tensor) -> None:
                 raise
             except Exception as error:
                 raise ModelError(
-                    f"model {classifier.name!r} fails on images of shape {tuple(batch.shape)}: "
+                    f"model {classifier.name!r} fails on images of shape {tuple(batch.shape)}"
+                    f"{f' of data {data!r}' if data else ''}: "
                     f"{type(error).__name__}: {first_line(error)}{_hint(classifier, batch)}"
                 ) from error
             _check_output(classifier, output, batch)
@@ -82,21 +100,23 @@ def fingerprint(classifier: Classifier) -> str:
     return digest.hexdigest()
 
 
-def _check_fit(classifier: Classifier, images: Tensor) -> None:
+def _check_fit(classifier: Classifier, images: Tensor, data: str) -> None:
     view, name, channels, size = classifier.view, classifier.name, images.shape[1], tuple(images.shape[2:])
+    whose = f"the images of data {data!r}" if data else "the images"
     takes = stem_channels(classifier.net) if view is None else view.channels
     if classifier.mean is not None and len(classifier.mean) not in (1, channels):
         takes = takes or len(classifier.mean)
     if takes is not None and takes != channels:
-        raise ModelError(
-            f"model {name!r} takes {takes} channels but the images have {channels}: "
-            f"load them with mode={'L' if takes == 1 else 'RGB'}"
-        )
+        mode = "L" if takes == 1 else "RGB"
+        how = f"load them with mode={mode}"
+        if data and not data.startswith("<"):
+            how += f", as in --data {shlex.quote(with_option(data, 'mode', mode))}"
+        raise ModelError(f"model {name!r} takes {takes} channels but {whose} have {channels}: {how}")
     if classifier.mean is not None and len(classifier.mean) not in (1, channels):
-        raise ModelError(f"model {name!r} has {len(classifier.mean)} means but the images have {channels} channels")
+        raise ModelError(f"model {name!r} has {len(classifier.mean)} means but {whose} have {channels} channels")
     if view is not None and size != (view.height, view.width):
         raise ModelError(
-            f"model {name!r} takes {view.height} x {view.width} pixels but the images have {size[0]} x {size[1]}: "
+            f"model {name!r} takes {view.height} x {view.width} pixels but {whose} have {size[0]} x {size[1]}: "
             f"load them with size={view.height if view.height == view.width else f'{view.height}x{view.width}'}"
         )
 

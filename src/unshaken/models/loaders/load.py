@@ -27,8 +27,9 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
         spec: `KIND:NAME?OPTION=VALUE&...`. Kinds: see `list_kinds`. Options of every kind: `mean` and `std` (one number
             a channel in [0, 1] units with commas between, or one for all; fractions such as 127/255 will do), `size`
             (`S` or `HxW` in pixels: the short side is resized to it, then the centre is cut), `classes` (a file with
-            one name a line, or their count), `channels` (1 or 3), `defence` (`NAME[:k=v,...]` of the room `harden`, put
-            around the model).
+            one name a line, their count, or `positions` for class n of the data as class n of the model, whatever both
+            are called), `within` (`data` to score among the classes alone that occur in the data, `all` among all),
+            `channels` (1 or 3), `defence` (`NAME[:k=v,...]` of the room `harden`, put around the model).
         download: allow weights to be fetched from their own source.
         device: `cpu`, `cuda`, `cuda:1`, `mps`.
 
@@ -45,7 +46,7 @@ def load_model(spec: str, *, download: bool = False, device: str = "cpu") -> Cla
     """
     place = find_device(device)
     parsed = parse_model_spec(spec)
-    kind = find_kind(parsed.kind)
+    kind = find_kind(parsed.kind, parsed.name)
     kind.check_options(parsed)
     with seeded(0), call(spec):
         classifier = with_options(kind.open(parsed, download), parsed)

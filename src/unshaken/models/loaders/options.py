@@ -10,7 +10,7 @@ from typing import get_args
 
 from torch import Tensor, nn
 
-from unshaken.core.classifier import Classifier, Fit, View
+from unshaken.core.classifier import Classifier, Fit, View, Within
 from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import MAX_CLASSES, MAX_SIDE, parse_number, parse_whole, shorten
@@ -20,6 +20,10 @@ from unshaken.models.loaders.spec import ModelSpec
 
 FITS: dict[str, Fit] = {name: name for name in get_args(Fit)}
 """Values of the option `fit`."""
+SCOPES: dict[str, Within] = {name: name for name in get_args(Within)}
+"""Values of the option `within`."""
+POSITIONS = "positions"
+"""Value of the option `classes` by which class n of the data is class n of the model, whatever both are called."""
 
 
 def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
@@ -28,9 +32,19 @@ def with_options(classifier: Classifier, spec: ModelSpec) -> Classifier:
     Raises:
         ParameterError: a value is not allowed, or has not one number a channel.
     """
+    within = spec.options.get("within", "")
+    if within not in SCOPES:
+        raise ParameterError(f"model {str(spec)!r}: within={shorten(within)} is neither data nor all")
     classifier = _described(classifier, spec)
-    if "defence" not in spec.options:
-        return classifier
+    if "defence" in spec.options:
+        classifier = _guarded(classifier, spec)
+    if spec.options.get("classes") == POSITIONS:
+        classifier.by_position = True
+    classifier.within = SCOPES[within] or classifier.within
+    return classifier
+
+
+def _guarded(classifier: Classifier, spec: ModelSpec) -> Classifier:
     guard = parse_method(spec.options["defence"])
     if not hasattr(guard, "wrap"):
         raise ParameterError(
@@ -72,6 +86,8 @@ def _described(classifier: Classifier, spec: ModelSpec) -> Classifier:
         view=_view(classifier, spec, channels),
         differentiable=classifier.differentiable,
         name=classifier.name,
+        by_position=classifier.by_position,
+        within=classifier.within,
     )
 
 
@@ -97,12 +113,12 @@ def numbers(spec: ModelSpec, option: str) -> list[float] | None:
 
 
 def class_names(spec: ModelSpec) -> tuple[str, ...]:
-    """The names that option `classes` gives: a file's lines, or `0` to `K-1` for a count K; empty when not given.
+    """The names that option `classes` gives: a file's lines, or `0` to `K-1` for a count K; empty for no names.
 
     Raises:
         ParameterError: there is no such file, or fewer than 2 classes.
     """
-    if "classes" not in spec.options:
+    if spec.options.get("classes", POSITIONS) == POSITIONS:
         return ()
     text = spec.options["classes"]
     try:

@@ -104,7 +104,10 @@ def _unchanged(report: Report) -> Text:
     poor = ", which is no better than guessing" if clean["low"] <= chance else ""
     value = Span(wording.percent(clean["value"]), "strong")
     text = f" ({wording.span(clean)}){poor}."
-    return (f"The accuracy on {clean['n']} unchanged images of ", source, " is ", value, text)
+    about = data["provenance"]
+    notes = ["classes taken by position" if about["by_position"] else "", about["within"]]
+    scope = "".join(f", {note}," for note in notes if note)
+    return (f"The accuracy on {clean['n']} unchanged images of ", source, f"{scope} is ", value, text)
 
 
 def _changes(data: Data) -> list[Text]:

@@ -167,6 +167,7 @@ def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str
         made = [c.id for c in frame.conditions if c.severity is not None and c.id not in config.from_files]
         also = f"; made here: {', '.join(made)}" if made else ""
         protocol.append(f"images of {len(config.from_files)} conditions are files that came with the data{also}")
+    labels, scoped = config.labels, config.task != "detection"  # detections of each class are scored by themselves
     return {
         "model": config.model,
         "model_name": config.model_name,
@@ -182,7 +183,9 @@ def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str
         "limit": config.limit,
         "part": config.part,
         "classes": count_classes(run),
-        "labels": "" if config.labels is None else config.labels.line(config.classes),
+        "labels": "" if labels is None else labels.line(config.classes, scoped=scoped),
+        "by_position": labels is not None and labels.asked,
+        "within": labels.scope(len(config.classes)) if labels is not None and labels.within else "",
         "view": config.view,
         "budgets": config.budgets,
         "seen_in_training": config.seen_in_training,

@@ -8,11 +8,15 @@ import numpy as np
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError
 from unshaken.core.oracle import Oracle
 from unshaken.data import Dataset, stream
+from unshaken.data.streaming import first_batch
 from unshaken.measure.calibration.temperature import fit_temperature
-from unshaken.models.align import aligned
+from unshaken.models import check_model
+from unshaken.models.align import ModelClasses, aligned
+from unshaken.models.loaders.check import count_outputs
 
 LEAST = 20
 """Labelled samples below which no temperature is fitted."""
@@ -44,7 +48,9 @@ def calibrate(model: Classifier, dataset: Dataset, *, limit: int = 256) -> Calib
     Raises:
         DataError: fewer than `LEAST` samples can be used, or the classes are not the model's.
     """
-    known = aligned(dataset, model.classes, model=model.name)
+    first = first_batch(dataset, view=model.view).images.to(device_of(model))
+    check_model(model, first, data=dataset.options.spec)
+    known = aligned(dataset, ModelClasses.of(model, count_outputs(model, first)))
     oracle, logits, labels = Oracle(model, limit=limit), [], []
     with evaluating(model):
         for item in stream(known, view=model.view, batch_size=limit):

@@ -20,6 +20,7 @@ from unshaken.detect.engine.detector_set import DetectorSet, check_accept
 from unshaken.detect.engine.screen import DetectorScores, screen_with_logits
 from unshaken.measure.detection.conformal import Threshold, conformal_p_values
 from unshaken.models import check_model
+from unshaken.models.within import refuse_within
 from unshaken.serve.score.answers import Answers, DetectorVerdicts, certify, perturb
 from unshaken.serve.score.calibration import Calibration
 from unshaken.serve.score.options import ScoreOptions
@@ -71,6 +72,7 @@ class Scorer:
                 f"model {model.name!r} takes images of any size: name the one to serve by the option size of its SPEC, "
                 "as in SPEC?size=224"
             )
+        refuse_within(model, "to serve")
         self.model, self.detectors, self.view = model, detectors, model.view
         self.calibration, self.accept, self.seed = calibration or Calibration(), accept, seed
         device = device_of(model)

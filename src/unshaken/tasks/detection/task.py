@@ -23,7 +23,7 @@ from unshaken.data.dataset import photo_size, seen_as
 from unshaken.data.decode import place_photo
 from unshaken.measure.object_detection.errors import FALSE_KINDS, find_errors
 from unshaken.measure.object_detection.matching import Detections, Objects, box_iou, match
-from unshaken.models.align import Alignment, align_boxes
+from unshaken.models.align import Alignment, ModelClasses, align_boxes
 from unshaken.tasks.detection.flags import check_detections
 from unshaken.tasks.task import Task, task
 
@@ -64,8 +64,8 @@ class Detection(Task):
 
     @override
     @classmethod
-    def align(cls, dataset: Dataset, classes: Sequence[str], *, model: str, needed: bool) -> Alignment:
-        return Alignment(*align_boxes(dataset, classes, model=model))
+    def align(cls, dataset: Dataset, model: ModelClasses, *, needed: bool) -> Alignment:
+        return Alignment(*align_boxes(dataset, model))
 
     def __init__(self, dataset: Dataset, view: View | None) -> None:
         self.dataset, self.view = dataset, seen_as(dataset, view)

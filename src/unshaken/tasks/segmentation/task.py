@@ -22,7 +22,7 @@ from unshaken.core.tables import declare_table
 from unshaken.data import Dataset
 from unshaken.measure.segmentation import band_width, image_counts, mean_iou
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.models.align import Alignment, align_masks
+from unshaken.models.align import Alignment, ModelClasses, align_masks
 from unshaken.tasks.segmentation.small_masks import pack_mask
 from unshaken.tasks.task import Task, task
 
@@ -61,8 +61,8 @@ class Segmentation(Task):
 
     @override
     @classmethod
-    def align(cls, dataset: Dataset, classes: Sequence[str], *, model: str, needed: bool) -> Alignment:
-        return Alignment(*align_masks(dataset, classes, model=model))
+    def align(cls, dataset: Dataset, model: ModelClasses, *, needed: bool) -> Alignment:
+        return Alignment(*align_masks(dataset, model))
 
     @override
     def rows(self, condition: Condition, batch: Batch, outputs: Tensor, /, **columns: Any) -> list[Part]:

@@ -24,7 +24,7 @@ from unshaken.data import load_data
 from unshaken.data.spec import divide, with_option
 from unshaken.data.viewpoint.object_set import ObjectSet, require_objects
 from unshaken.harden.engine.recipe import FirstTry, Memory, Recipe, Setup, Step
-from unshaken.models.align import aligned
+from unshaken.models.align import ModelClasses, aligned
 
 IMAGES, LABELS = "viat.images", "viat.labels"
 RENDERED = 512
@@ -93,7 +93,7 @@ class VIAT(Recipe):
                 f"viat: objects {shorten(self.objects)} have the fingerprint {objects.fingerprint}, not "
                 f"{shorten(self.fingerprint)}"
             )
-        labels = aligned(objects, setup.model.classes).labels
+        labels = aligned(objects, ModelClasses.of(setup.model, setup.classes)).labels
         if labels is None or int(labels.max()) >= setup.classes:
             raise DataError(f"viat: objects {shorten(self.objects)} have a class beyond the model's {setup.classes}")
         n = len(objects)

@@ -15,6 +15,7 @@ from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
 from unshaken.core.texts import first_line
 from unshaken.harden.engine.recipe import FirstTry, Recipe, Setup
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import choose_same
 
 
 class TeacherRecipe(Recipe):
@@ -45,7 +46,7 @@ class TeacherRecipe(Recipe):
     @override
     def begin(self, setup: Setup) -> None:
         found = second_model(self.teacher) if isinstance(self.teacher, str) else self.teacher
-        found = found.to(setup.images.device)
+        found = choose_same(found.to(setup.images.device), setup.model, purpose="the teacher")
         what = f"the teacher {found.name!r}"
         try:
             refuse_probabilities(found, setup.images, what)
