@@ -7,25 +7,25 @@ from typing import Any
 
 import pytest
 
-from unshaken.core.registry import Method
-
 
 def covering(
-    names: str, methods: Sequence[Method], cases: Sequence[Sequence[Any]] | Callable[[Method], Sequence[Sequence[Any]]]
+    names: str, rows: Sequence[Any], cases: Sequence[Sequence[Any]] | Callable[[Any], Sequence[Sequence[Any]]]
 ) -> pytest.MarkDecorator:
-    """Parametrize a test by each method with each of its cases, all but one of which are marked `long`.
+    """Parametrize a test by each row with each case, all but one of which are marked `long`.
 
-    Of method number i that is case number i, modulo the number of cases: each method is tried, and so is each case.
+    Of row number i that is case number i, modulo the number of cases: each row is tried, and each case too, unless
+    there are fewer rows.
 
     Args:
-        names: of the test's arguments, as for `pytest.mark.parametrize`; the first one is the method.
-        methods: the registered methods.
-        cases: further arguments; or what gives them for a method.
+        names: of the test's arguments, as for `pytest.mark.parametrize`: of a row's, then of a case's.
+        rows: registered methods, or other values; a tuple has several.
+        cases: further arguments; or what gives them for a row.
     """
     found = []
-    for i, method in enumerate(methods):
-        own = cases(method) if callable(cases) else cases
+    for i, row in enumerate(rows):
+        own = cases(row) if callable(cases) else cases
         for j, case in enumerate(own):
-            marks = () if j == i % len(own) else pytest.mark.long
-            found.append(pytest.param(method, *case, id="-".join(map(str, (method.name, *case))), marks=marks))
+            values = (*(row if isinstance(row, tuple) else (row,)), *case)
+            label = "-".join(str(getattr(value, "name", value)) for value in values)
+            found.append(pytest.param(*values, id=label, marks=() if j == i % len(own) else pytest.mark.long))
     return pytest.mark.parametrize(names, found)

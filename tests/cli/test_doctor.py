@@ -63,6 +63,7 @@ def well(device, folder):
     return Measurement(True, "fine", {"classes": np.arange(40)}, {"scores": np.ones(3)})
 
 
+@pytest.mark.long
 def test_json_has_versions_devices_extras_and_the_checks(unshaken):
     done = unshaken("doctor --device cpu --json")
     found = json.loads(done.out)

@@ -260,6 +260,7 @@ def test_a_mixing_network_and_certificates_for_all_seeds(small):
     assert "bias" in result.note
 
 
+@pytest.mark.long
 def test_models_of_ones_own(tmp_path):
     text = "adaptive-smoothing:test=40,attacked=10,steps=3,seeds=1"
     result = run_paper(text, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")

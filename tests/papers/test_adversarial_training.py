@@ -123,6 +123,7 @@ def test_other_images_leave_all_parts_but_the_first_untried(measured):
     assert [name for name, outcome in found.items() if outcome != Outcome.NOT_TRIED] == ["robust-gain", "clean-cost"]
 
 
+@pytest.mark.long
 def test_own_images_run_part_a_from_rows(finished):
     run = finished("adversarial-training")
     groups = {name.partition(".")[2].partition(".")[0] for name in run.result.measured}

@@ -186,6 +186,7 @@ def test_the_honest_attack_never_finds_less(finished):
         assert under["adaptive"] <= min(under["direct"], under["mean"])
 
 
+@pytest.mark.long
 def test_networks_of_ones_own_are_taken_by_name(finished, tmp_path):
     run = finished("crossmax-ensemble")
     with pytest.raises(ParameterError, match="name three networks or more"):

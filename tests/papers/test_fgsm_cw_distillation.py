@@ -158,6 +158,7 @@ def test_what_fools_at_a_smaller_radius_counts_at_a_larger_one(finished):
     assert right[GRID[-1]] < right[GRID[0]]
 
 
+@pytest.mark.long
 def test_two_networks_of_ones_own(tmp_path):
     text = "fgsm-cw-distillation:test=12,attacked=6,nearest=2,cw_steps=5,cw_searches=1,seeds=1"
     result = run_paper(text, out=tmp_path / "run", data="demo", model="demo:standard|demo:robust")

@@ -197,6 +197,7 @@ def test_arms_of_a_seed_start_alike_and_labels_are_few(experiment):
     assert passes == [5, 5]
 
 
+@pytest.mark.long
 def test_an_architecture_of_ones_own(small, tmp_path):
     text = "rrcm:unlabelled=60,test=20,per_class=2,epochs=1,steps=20,seeds=1,sigmas=0.1,images=1,n=20,denoiser_steps=1"
     spec = small.data

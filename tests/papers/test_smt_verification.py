@@ -192,6 +192,7 @@ def test_a_contradiction_in_the_rows_is_counted(small):
     assert found.of([name])["contradicted"] == 1
 
 
+@pytest.mark.long
 def test_a_model_of_ones_own_is_verified_alone(small, tmp_path, monkeypatch):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

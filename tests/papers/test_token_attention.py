@@ -185,6 +185,7 @@ def test_figures_come_from_rows(finished):
     )
 
 
+@pytest.mark.long
 def test_a_transformer_of_ones_own(finished, tmp_path):
     run = finished("token-attention")
     split = Split.of(torch.zeros(3, 3, 12, 12, dtype=torch.uint8), torch.arange(3))

@@ -249,6 +249,7 @@ def test_patches_in_the_run_are_single_cells(finished):
         assert int(cells.sum()) <= 1
 
 
+@pytest.mark.long
 def test_two_networks_of_ones_own(tints, tmp_path):
     for arch in ("small-vit", "small-cnn"):
         net = fresh(arch, torch.zeros(8, 3, 32, 32).byte(), classes=3, seed=0)

@@ -188,10 +188,7 @@ def find_labels(
         found = {name: finder.find(evidence) for name, finder in finders.items()}
         ids = [dataset.ids[i] for i in samples.good]
         first = next(iter(found.values()))
-        for name, finder in finders.items():
-            part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
-            run.write_rows(table_of(part), part.table, name, 0)
-        _write_worst(run, samples, ids, first)
+        _write_found(run, finders, found, samples, evidence)
         true = None if dataset.true_labels is None else dataset.true_labels[samples.good]
         record = {
             "schema": 1, "settings": pinned, "samples": len(ids),
@@ -206,9 +203,16 @@ def find_labels(
     return LabelsResult(run, tuple(ids), found, record)
 
 
-def _write_worst(run: RunDir, samples: Samples, ids: Sequence[str], found: LabelScores) -> None:
-    """Write pictures of the most suspect samples; none of one that cannot be read."""
-    for place, i in enumerate(np.argsort(found.score, kind="stable")[:PICTURES]):
+def _write_found(
+    run: RunDir, finders: Mapping[str, Finder], found: Mapping[str, LabelScores], samples: Samples, evidence: Evidence
+) -> None:
+    """Write the rows of each finder, and pictures of the first one's most suspect samples; none that cannot be read."""
+    ids = [samples.dataset.ids[i] for i in samples.good]
+    for name, finder in finders.items():
+        part = label_rows(Condition(name, finder.info.name), ids, evidence.labels, found[name])
+        run.write_rows(table_of(part), part.table, name, 0)
+    first = next(iter(found.values()))
+    for place, i in enumerate(np.argsort(first.score, kind="stable")[:PICTURES]):
         for _, image, _ in samples.batches(samples.good[[i]], 1):
             run.write_examples(image, [ids[i]], WORST, place)
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from tests.covering import covering
 from unshaken.attack.black_box import square
 from unshaken.attack.black_box.square import Square, bump, moved, tiled, tiles, window_sides
 from unshaken.attack.engine.ball import Ball, project_l1
@@ -208,8 +209,7 @@ def by_hand(net, image, label, norm, eps, queries, rng):
     return False, seen, best
 
 
-@pytest.mark.parametrize("norm", list(EPS))
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 9)])
+@covering("norm, shape", list(EPS), [[(1, 8, 8)], [(3, 7, 9)]])
 def test_fools_whom_a_plain_loop_fools_after_as_many_queries(make, norm, shape):
     net = make.net(classes=3, channels=shape[0], seed=7 if shape[0] == 1 else 5)
     batch = make.batch(net, make.images(8, *shape))

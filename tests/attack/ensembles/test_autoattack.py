@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.covering import covering
 from unshaken.attack.black_box.square import Square
 from unshaken.attack.engine.attack_run import AttackContext
 from unshaken.attack.ensembles.autoattack import AutoAttack
@@ -101,8 +102,7 @@ def test_the_fast_mode_searches_in_bf16_and_finishes_in_float32(make):
 CUT = {"steps": 5, "queries": 30, "targets": 2}
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.006), ("l2", 0.04), ("l1", 0.3)])
-@pytest.mark.parametrize("classes", [2, 3, 5])
+@covering("norm, eps, classes", [("linf", 0.006), ("l2", 0.04), ("l1", 0.3)], [[2], [3], [5]])
 def test_each_attack_meets_those_that_still_stand_and_the_union_counts(make, norm, eps, classes):
     net = balanced(make, classes)
     batch = make.batch(net, make.images(30, 1, 8, 8))

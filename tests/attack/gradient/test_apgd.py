@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.covering import covering
 from unshaken.attack.engine.ball import Ball, project_l1
 from unshaken.attack.engine.losses import dlr, dlr_targeted, margin
 from unshaken.attack.engine.problem import Problem
@@ -159,8 +160,7 @@ def doubled(make, n, classes=5):
     return net, batch
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("loss", ["ce", "dlr", "margin"])
+@covering("loss, norm", ["ce", "dlr", "margin"], [["linf"], ["l2"]])
 def test_goes_where_a_plain_loop_goes(make, norm, loss):
     net, batch = doubled(make, 6)
     eps, n, rules = 12 * EPS[norm], 40, []  # large, so that the net bends
@@ -255,8 +255,7 @@ def test_on_a_line_it_reaches_the_wall_in_one_step(make, loss):
 # On affine models.
 
 
-@pytest.mark.parametrize("norm", list(DUAL))
-@pytest.mark.parametrize("loss", ["ce", "margin", "margin-targeted"])
+@covering("norm, loss", list(DUAL), [["ce"], ["margin"], ["margin-targeted"]])
 def test_succeeds_iff_the_margin_is_below_the_dual_norm(make, norm, loss):
     model, batch, threshold = make.spread(norm, 40)
     eps = float(threshold.quantile(0.5))

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.covering import covering
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core import Batch, Oracle, SampleRng
@@ -15,8 +16,7 @@ DUAL = {"linf": 1.0, "l2": 2.0, "l1": float("inf")}
 NORMS = list(DUAL)
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+@covering("norm, quantile", NORMS, [[0.1], [0.5], [0.9]])
 def test_succeeds_iff_the_margin_is_below_the_dual_norm(make, norm, quantile):
     model, batch, threshold = make.spread(norm, 40)
     eps = float(threshold.quantile(quantile))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.covering import covering
 from unshaken.attack.engine.attack_run import AttackRun, Phase, run_budget
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem
@@ -171,8 +172,7 @@ def by_hand(net, x0, y, *, steps, search_steps, initial_c, step_size, targeted=F
     return best, least, looks
 
 
-@pytest.mark.parametrize("targeted", [False, True])
-@pytest.mark.parametrize("kappa", [0.0, 0.3])
+@covering("targeted, kappa", [False, True], [[0.0], [0.3]])
 def test_equals_a_plain_loop(make, targeted, kappa):
     net = make.net(classes=4, channels=3)
     batch = make.batch(net, make.images(5, 3, 6, 5))

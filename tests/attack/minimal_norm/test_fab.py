@@ -11,6 +11,7 @@ import torch
 from scipy.optimize import brentq, linprog, minimize
 from torch import nn
 
+from tests.covering import covering
 from unshaken.attack.engine.attack_run import AttackRun, Phase, run_budget
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.problem import Problem
@@ -302,8 +303,7 @@ def test_fab_t_runs_towards_each_rival_in_turn_and_keeps_the_nearest(make, norm)
 # Distances known by hand.
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("way", [{}, {"targeted": True}, {"restarts": 2}])
+@covering("norm, way", NORMS, [[{}], [{"targeted": True}], [{"restarts": 2}]])
 def test_exact_distance_of_affine_nets(make, norm, way):
     w = torch.randn(1, 6, 5, generator=torch.Generator().manual_seed(1))
     images = 0.4 + 0.2 * make.images(12, 1, 6, 5)
@@ -343,8 +343,7 @@ def test_a_class_to_be_reached_is_reached(norm, exact, way):
     assert exact * (1 - 1e-6) <= float(found.distance) <= exact * 1.01
 
 
-@pytest.mark.parametrize("way", [{}, {"targeted": True}])
-@pytest.mark.parametrize("norm", NORMS)
+@covering("norm, way", NORMS, [[{}], [{"targeted": True}]])
 def test_scale_and_shift_of_logits_do_not_matter(make, norm, way):
     net = make.net(classes=4)
     batch = make.batch(net, make.images(8, 1, 8, 8))

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.covering import covering
 from unshaken.attack.patch.patch import Patch
 from unshaken.core import Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
@@ -81,8 +82,7 @@ def by_hand(net, batch, patch, steps, step_size, targets=None):
     return torch.tensor(fooled)
 
 
-@pytest.mark.parametrize("targeted", [False, True])
-@pytest.mark.parametrize("steps", [0, 1, 6])
+@covering("steps, targeted", [0, 1, 6], [[False], [True]])
 def test_fools_whom_a_plain_loop_fools(make, steps, targeted):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(60, 1, 8, 8))

@@ -11,6 +11,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import binom, binomtest
 from torch import nn
 
+from tests.covering import covering
 from unshaken.certify.smoothing.dual_radius import dual_radius
 from unshaken.certify.smoothing.dual_smoothing import DualSmoothing
 from unshaken.certify.smoothing.halves import halves
@@ -173,8 +174,7 @@ def false_share(method, p, q, rng, *, rescaled=1, n=300, n0=30):
     return int(((radius > reach[found.prediction.numpy()] + 1e-12) & ~found.abstained.numpy()).sum())
 
 
-@pytest.mark.parametrize(("p", "q"), TRUTHS, ids=str)
-@pytest.mark.parametrize("given", [{}, {"aggregation": "both", "sigma_right": 0.5}], ids=str)
+@covering("p, q, given", TRUTHS, [[{}], [{"aggregation": "both", "sigma_right": 0.5}]])
 def test_certificates_are_false_with_probability_alpha_at_most(p, q, given):
     method = DualSmoothing(sigma=0.25, n=300, n0=30, alpha=0.05, **given)
     wrong = false_share(method, p, q, np.random.default_rng(1))
