@@ -39,7 +39,7 @@ def test_yaml(tmp_path):
         """
         - {method: fog, severities: [1, 3]}
         - contrast
-        - {method: pgd, params: {steps: 7, step_size: 1/4}, norm: l2, eps: [8/255, 0.5, 1e-2]}
+        - {method: pgd, params: {steps: 7, rel_stepsize: 1/4}, norm: l2, eps: [8/255, 0.5, 1e-2]}
         - {method: fgsm, eps: 2/255}
         """,
     )
@@ -48,7 +48,7 @@ def test_yaml(tmp_path):
     assert [c.severity for c in contrast.conditions] == [1, 2, 3, 4, 5]
     assert [c.eps for c in pgd.conditions] == [8 / 255, 0.5, 0.01]
     assert {c.norm for c in pgd.conditions} == {"l2"}
-    assert (pgd.method.steps, pgd.method.step_size) == (7, 0.25)
+    assert (pgd.method.steps, pgd.method.rel_stepsize) == (7, 0.25)
     assert [c.eps for c in fgsm.conditions] == [2 / 255]
 
 

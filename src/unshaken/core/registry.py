@@ -214,4 +214,5 @@ def _first_line(error: ValidationError, cls: type[BaseModel]) -> str:
         return f"no parameter {key!r}; {did_you_mean(key, cls.model_fields)}"
     if first["type"] == "missing":
         return f"parameter {key!r} is missing"
-    return f"{key}={shorten(first['input'])}: {first['msg'].removeprefix('Value error, ')}"
+    met = f"{key}={shorten(first['input'])}: " if key else ""  # what concerns several names them itself
+    return f"{met}{first['msg'].removeprefix('Value error, ')}"

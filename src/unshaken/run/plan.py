@@ -90,7 +90,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
         ),
         {"method": "translation", "severities": [1]},
         {"method": "fgsm", "eps": ["8/255"]},
-        {"method": "pgd", "params": {"steps": 20, "step_size": 0.1}, "eps": ["2/255", "8/255", 0.1]},
+        {"method": "pgd", "params": {"steps": 20, "rel_stepsize": 0.1}, "eps": ["2/255", "8/255", 0.1]},
     ],
     "corruptions": _CORRUPTIONS,
     "attacks": _ATTACKS,

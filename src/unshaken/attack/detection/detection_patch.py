@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
+from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, DetectionState
 from unshaken.attack.detection.detection_pgd import SoftF1Loss
 from unshaken.attack.engine.ball import Ball
 from unshaken.core.registry import register
@@ -39,3 +39,8 @@ class DetectionPatch(DetectionAttack):
         height, width = clean.shape[2:]
         mask = cell_masks(rng, height, width, side=cell_side(self.size, height, width), cells=self.cells)
         return Ball.region(clean, mask.to(clean.device))
+
+    @override
+    def move(self, state: DetectionState, gradient: Tensor) -> Tensor:
+        ball = state.problem.ball
+        return ball.project(state.x + self.step_size * ball.steepest(gradient, state.x))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import distance
+from unshaken.attack.engine.step_length import check_step_size
 from unshaken.certify.bounds.bounding import EPS, BoundCertifier
 from unshaken.certify.crops.crop_selection import CropSelection
 from unshaken.certify.engine.base import Certifier, certificates
@@ -286,6 +287,7 @@ def _(method: NoiseAttack, line: Line) -> list[Condition]:
     if any(e <= 0 for e in line.eps):
         raise ParameterError(f"{name}: eps={min(line.eps):g} must be above 0")
     radii = sorted(line.eps) or [method.sigma * z / 2 for z in range(1, 7)]
+    check_step_size(method, radii)
     return [Condition(f"{line.label}-l2-{r:.6g}", name, eps=r, norm="l2") for r in radii]
 
 
