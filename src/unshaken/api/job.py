@@ -28,7 +28,7 @@ from unshaken.data.viewpoint.object_set import require_objects
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.loaders.load import second_model
 from unshaken.run import Job
-from unshaken.run.budgets import check_class_counts, first_images, fit_budgets
+from unshaken.run.budgets import check_budget_sizes, check_class_counts, first_images, fit_budgets
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
@@ -157,12 +157,14 @@ def prepare_run(
     Raises:
         UnshakenError: model, data, plan or device is wrong.
     """
-    prepare(plan)  # a wrong plan is refused before anything is loaded
+    allow = options["allow_large_eps"]
+    check_budget_sizes(prepare(plan), None, allow=allow)  # a wrong plan is refused before anything is loaded
     inputs, budgets = load_inputs(model, data, options), ""
     classifier = inputs.classifier
     if plan_name in PLANS:
         plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
     steps = prepare(plan)
+    check_budget_sizes(steps, inputs.numbers, allow=allow)
     inputs, record = _align(inputs, needed=labels_needed)
     check_class_counts(steps, inputs.outputs)
     for step in steps:

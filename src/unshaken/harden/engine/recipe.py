@@ -218,6 +218,11 @@ class Recipe(Parameters, ABC):
         return None
 
     @property
+    def budgets(self) -> tuple[Threat, ...]:
+        """Every size of a change of pixels among its parameters."""
+        return () if self.threat is None else (self.threat,)
+
+    @property
     def replays(self) -> int:
         """Optimizer steps on each batch."""
         return 1
@@ -316,6 +321,11 @@ class AdversarialRecipe(Recipe):
     @override
     def threat(self) -> Threat | None:
         return Threat(self.norm, self.eps)
+
+    @property
+    @override
+    def budgets(self) -> tuple[Threat, ...]:
+        return (Threat(self.norm, self.eps),)
 
 
 class IterativeRecipe(StepLength, AdversarialRecipe):

@@ -17,7 +17,7 @@ from unshaken.certify.smoothing.smoothed_gradient import SmoothedGradient
 from unshaken.core.query import Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.harden.engine.recipe import Recipe, Step, Threat
 from unshaken.harden.recipes.augmentation.gaussian_augmented import with_noise
 from unshaken.stress.corruptions.gaussian_noise import unit_normal
 
@@ -71,6 +71,11 @@ class SmoothAdv(StepLength, Recipe):
     )
     random_start: bool = Field(False, description="start at a random point of the ball, else at the image")
     warmup: NonNegativeInt = Field(1, description="epochs in which the radius rises to eps; 0 and 1 for none")
+
+    @property
+    @override
+    def budgets(self) -> tuple[Threat, ...]:
+        return (Threat("l2", self.eps),)
 
     def radius(self, epoch: int) -> float:
         """`min(eps, (e + 1) eps / warmup)` in epoch e, from 0."""

@@ -25,7 +25,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.ensemble import Members, alike, apart, members_in, members_of, summed_cross_entropy
 from unshaken.harden.engine.inner import Inner
-from unshaken.harden.engine.recipe import Setup, Step
+from unshaken.harden.engine.recipe import Setup, Step, Threat
 
 __all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
 
@@ -168,6 +168,11 @@ class Dverge(StepLength, Members):
     adversarial: NonNegativeFloat = Field(0.0, description="c: CE on PGD images of each member is added to c times it")
     attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
     attack_steps: PositiveInt = Field(10, description="steps of these, of a quarter of the radius")
+
+    @property
+    @override
+    def budgets(self) -> tuple[Threat, ...]:
+        return (Threat("linf", self.eps), Threat("linf", self.attack_eps))
 
     @override
     def begin(self, setup: Setup) -> None:
