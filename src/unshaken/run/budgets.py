@@ -94,7 +94,7 @@ def check_budget_sizes(steps: Iterable[Step], numbers: int | None, *, allow: boo
     Args:
         steps: of the plan.
         numbers: in an image, C x H x W; None where that is not known yet.
-        allow: leave them, as the user said so.
+        allow: leave them where the user allows it.
 
     Raises:
         ParameterError: one is too large; see `check_budget_size`.

@@ -243,7 +243,7 @@ def check_budget_size(name: str, norm: str, eps: float, numbers: int | None, *, 
         eps: the budget.
         numbers: in an image, C x H x W, of which the largest l2 is the square root and the largest l1 all; None where
             that is not known yet, and only linf is checked.
-        allow: leave it, as the user said so.
+        allow: leave it where the user allows it.
 
     Raises:
         ParameterError: it is larger.

@@ -31,7 +31,7 @@ def check_recipe_budgets(recipes: Iterable[Recipe], numbers: int | None, *, allo
     Args:
         recipes: of a training.
         numbers: in an image, C x H x W; None where that is not known yet.
-        allow: leave them, as the user said so.
+        allow: leave them where the user allows it.
 
     Raises:
         ParameterError: one is too large.
