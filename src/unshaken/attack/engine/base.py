@@ -136,7 +136,8 @@ class BudgetedAttack(Parameters):
             found = {}
             for radius in sorted(set(radii)):
                 found[radius] = result = run_budget(attack_run, phases, result, radius)
-        return [found[e] for e in radii], [*flags, *attack_run.flags()]
+        flags = [*flags, *attack_run.flags(), *attack_run.check_finished(name, phases, found)]
+        return [found[e] for e in radii], flags
 
     def _labels_or_targets(self, batch: Batch, targets: Tensor | None) -> Tensor:
         name = self.info.name
