@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.core.rng import SampleRng
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import Source
@@ -88,6 +88,25 @@ class Selection(Dataset):
     def corrupted(self, name: str, severity: int) -> Dataset | None:
         found = self.whole.corrupted(name, severity)
         return None if found is None else Selection(found, self.rows)
+
+
+HALVES = ("first", "second")
+
+
+def half_of(dataset: Dataset, name: str) -> Dataset:
+    """One of two halves of a data set that share no sample; labels keep their shares.
+
+    Args:
+        dataset: labelled.
+        name: `first` or `second`.
+
+    Raises:
+        DataError: there is no such half.
+    """
+    if name not in HALVES:
+        raise DataError(f"data {dataset.options.spec!r}: no split {name!r}; {did_you_mean(name, HALVES)}")
+    rows = subset(dataset, len(dataset) // 2)
+    return Selection(dataset, rows if name == HALVES[0] else np.setdiff1d(np.arange(len(dataset)), rows))
 
 
 def tail_counts(most: int, classes: int, ratio: float) -> list[int]:
