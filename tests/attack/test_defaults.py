@@ -92,7 +92,7 @@ EXPECTED = {
         "steps=50 >0",
         "random_start=True",
         "step_size=0.1 >0",
-        "size=0 >=0",
+        "size=None >0",
         "cells=1 >0",
         "",
     ],
@@ -223,7 +223,7 @@ EXPECTED = {
         "needs_labels reads_clean",
     ],
     "patch": [
-        "size=0 >=0",
+        "size=None >0",
         "cells=1 >0",
         "offset=0 >=0",
         "restarts=1 >0",
@@ -236,7 +236,7 @@ EXPECTED = {
         "needs_labels reads_clean",
     ],
     "patch-fool": [
-        "size=0 >=0",
+        "size=None >0",
         "cells=1 >0",
         "offset=0 >=0",
         "restarts=1 >0",

@@ -149,3 +149,9 @@ def test_the_halves_of_the_embedded_sample_share_nothing_and_hold_all():
     assert load_data("demo?split=second&size=14").read(3).shape == (14, 14, 1)
     with pytest.raises(DataError, match=r"no split 'frist'; did you mean 'first'\?"):
         load_data("demo?split=frist")
+
+
+@pytest.mark.parametrize("option", ["longtail=٣", "longtail=10:٣", "noise=uniform:٠", "noise=uniform:0.1:٣"])
+def test_numbers_of_options_are_of_ascii_digits(option):
+    with pytest.raises(DataError, match="is not of the form"):
+        load_data(f"demo?{option}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
+from unshaken.core.numbers import parse_number, parse_whole
 from unshaken.core.rng import SampleRng
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import Source
@@ -156,8 +157,8 @@ def with_long_tail(dataset: Dataset, text: str) -> Dataset:
     spec = dataset.options.spec
     ratio_text, _, seed_text = text.partition(":")
     try:
-        ratio, seed = float(ratio_text), int(seed_text or 0)
-    except ValueError:
+        ratio, seed = parse_number(ratio_text), parse_whole(seed_text or "0")
+    except ParameterError:
         ratio = seed = -1
     if not 1 <= ratio < math.inf or seed < 0:
         raise DataError(

@@ -139,8 +139,8 @@ def prepare(entries: Sequence[Entry]) -> list[Step]:
         if len({c.id for c in step.conditions}) < len(step.conditions):
             raise ParameterError(f"the plan's line for {entry.method!r} has a severity or an eps twice")
         while any(c.id in known_ids for c in step.conditions):
-            if any(entry == s.entry for s in steps):
-                raise ParameterError(f"the plan has the line for {entry.method!r} twice")
+            if any(entry.method == s.entry.method and step.method == s.method for s in steps):
+                raise ParameterError(f"the plan has the line for {entry.method!r} twice: join their strengths in one")
             number += 1
             step = Step(entry, f"{entry.method}+{number}")
         known_ids |= {c.id for c in step.conditions}

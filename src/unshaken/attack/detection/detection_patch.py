@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
@@ -27,7 +27,7 @@ class DetectionPatch(DetectionAttack):
 
     steps: PositiveInt = Field(50, description="gradient steps")
     step_size: PositiveFloat = Field(0.1, description="length of a step, in units of the pixel range")
-    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
+    size: PositiveInt | None = Field(None, description="side of a cell in pixels; default an eighth of the short side")
     cells: PositiveInt = Field(1, description="number of cells to attack")
 
     @override

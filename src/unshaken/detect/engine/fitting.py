@@ -138,6 +138,9 @@ def fit(
     wrong = next((m.info.name for m in detectors if not isinstance(m, Detector)), None)
     if wrong is not None or not detectors:
         raise ParameterError(f"{wrong or 'nothing'} is no detector to fit: name one, such as knn or mahalanobis")
+    for place, one in enumerate(detectors):
+        if one in detectors[:place]:
+            raise ParameterError(f"{one.info.name!r} is given twice with the same parameters: give it once")
     shares = shares or Shares()
     classifier = as_classifier(model, download=download).to(device)
     classifier = alone(classifier) if batch_size == 1 else classifier

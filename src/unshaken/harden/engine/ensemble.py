@@ -243,7 +243,7 @@ class Members(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    members: int = Field(3, description="number of members, if the model is not already an ensemble", ge=2)
+    members: int = Field(3, description="number of members, if the model is not already an ensemble", ge=2, le=100)
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

@@ -188,6 +188,8 @@ def _clean_answers(condition: Condition, batch: Batch, context: Context, seconds
 @fields_for.register
 def _(certifier: GaussianSmoothing, radii: Sequence[float]) -> dict[str, Any]:
     own = certifier.model_dump(exclude_defaults=True)
+    if radii and certifier.radii:
+        raise ParameterError(f"{certifier.name}: radii are given twice, in the method and as --radius: give them once")
     return {"params": {**own, "radii": list(radii)} if radii else own}
 
 
