@@ -130,7 +130,7 @@ def parse_recipes(given: str | Sequence[Any]) -> list[Any]:
         ParameterError: a name is not a recipe's.
     """
     recipes = []
-    for one in [given] if isinstance(given, str) else given:
+    for one in [given] if isinstance(given, str | Recipe) else given:
         found = parse_method(one, "harden") if isinstance(one, str) else one
         if isinstance(one, str) and not isinstance(found, Recipe):
             raise ParameterError(

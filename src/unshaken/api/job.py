@@ -62,6 +62,8 @@ def check_options(**given: Unpack[Options]) -> Options:
         ParameterError: a value is wrong, or two do not go together; the message says how to fix it.
     """
     options: Options = {**_DEFAULTS, **given}
+    if isinstance(options["gates"], str):
+        options["gates"] = (options["gates"],)
     read_engine(options["engine"])
     if options["share"] and options["out"] is None:
         raise ParameterError("a shared run needs an --out that all processes see")

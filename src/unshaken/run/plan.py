@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN, Condition
-from unshaken.core.registry import Parameters, find_method, list_methods
+from unshaken.core.registry import Parameters, as_method, find_method, list_methods
 from unshaken.run.adapters import Line, conditions_of, has_adapter
 from unshaken.store.config import Entry
 
@@ -106,11 +106,13 @@ PLANS: dict[str, list[dict[str, Any]]] = {
 
 
 def load_plan(source: str | Sequence[Any]) -> list[Entry]:
-    """A plan by name, from a YAML file, or from a list of entries.
+    """A plan by name, from a YAML file, or from a list of entries or methods.
 
     Raises:
         ParameterError: the plan or a line of it is not understood.
     """
+    if isinstance(source, Parameters | Mapping):
+        source = [source]
     if not isinstance(source, str):
         return [_entry(line, i, "plan") for i, line in enumerate(source, 1)]
     if source in PLANS:
@@ -177,6 +179,9 @@ def _entry(line: Any, number: int, source: str) -> Entry:
         return line
     if isinstance(line, str):
         line = {"method": line}
+    if isinstance(line, Parameters):
+        method = as_method(line, line.room)
+        line = {"method": method.info.name, "params": method.model_dump(exclude_defaults=True)}
     try:
         entry = Entry.model_validate(line)
     except (ValidationError, ParameterError) as error:
