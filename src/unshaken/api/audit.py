@@ -215,7 +215,7 @@ def attack(
 
 
 def _one_method(given: Any, room: str) -> Any:
-    """The method that was given; labels in its place are told where they belong."""
+    """The method that was given; arrays in its place are refused with the right call."""
     if isinstance(given, Tensor | np.ndarray):
         raise ParameterError(
             f"an array stands where the method of the room {room} belongs: give images and labels as one argument, "

@@ -52,7 +52,7 @@ UNFINISHED = FlagKind(
 
 
 def name_search(method: str, norm: str | None, eps: float | None) -> str:
-    """What flags call the search of a method under a budget.
+    """Name the search of a method under a budget, as flags do.
 
     >>> name_search("auto", "linf", 8 / 255)
     'auto (linf, eps 8/255)'
