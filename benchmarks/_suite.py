@@ -66,7 +66,7 @@ ATTACKS: dict[str, Attack] = {
     ),
     "pgd": Attack(
         f"PGD, {PGD_STEPS} steps of eps/30",
-        f"pgd:steps={PGD_STEPS},step_size=1/30",
+        f"pgd:steps={PGD_STEPS},rel_stepsize=1/30",
         TWO,
         {
             "plain": (LINF, seeded(plain_pgd)),

@@ -55,7 +55,7 @@ OF_VERBS: dict[str, dict[str, tuple[str, ...]]] = {
         "--attack": (
             *("pgd:steps=10,steps=20", "pgd:steps", "pgd:=3", "pgd:a=1", "spatial\0", "pgd:steps=0", "pdg", "pgd "),
             *(f"pgd:steps={n}" for n in COUNTS if n == n.strip() != ""),
-            *(f"pgd:step_size={n}" for n in NUMBERS if "," not in n),
+            *(f"pgd:rel_stepsize={n}" for n in NUMBERS if "," not in n),
         ),
         "--norm": ("", "L2 ", "l7", "linf,l2", "2"),
         "--eps": NUMBERS,

@@ -129,7 +129,7 @@ def run_unshaken(model: Classifier, images: Tensor, labels: Tensor, budget: Budg
     from unshaken.core.search_copy import search_copy
 
     batch = Batch(images, labels, tuple(str(i) for i in range(len(images))))
-    attack = PGD(steps=budget.steps, step_size=budget.step / budget.eps)
+    attack = PGD(steps=budget.steps, rel_stepsize=budget.step / budget.eps)
     oracle = Oracle(model, limit=budget.batch_size, search_copy=search_copy(model, images[:2]))
     (found,), _ = attack.attack(oracle, batch, norm="linf", eps=[budget.eps], seed=seed)
     return found.images

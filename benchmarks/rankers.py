@@ -150,7 +150,7 @@ def photos(options: argparse.Namespace) -> None:
         if attacked is None:
             cells.append("no gradient")
         else:
-            attack = PGD(steps=options.steps, step_size=2.5 / options.steps)
+            attack = PGD(steps=options.steps, rel_stepsize=2.5 / options.steps)
             found = attack_queries(attacked[0], queries, gallery, labels[n:], attacked[1], attack, eps=options.eps)
             cells.append(shown(drop_figure(clean, precision(found)), percent=True))
         columns[name] = cells

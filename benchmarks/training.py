@@ -64,7 +64,7 @@ def ours(work: Work, recipe: str, precision: str, n: int) -> tuple[float, Classi
     """The loop, without its checks."""
     options = work.options
     made = {"at": AdversarialTraining, "trades": Trades}[recipe]
-    chosen = made(eps=options.eps, steps=options.steps, step_size=2.5 / options.steps)
+    chosen = made(eps=options.eps, steps=options.steps, rel_stepsize=2.5 / options.steps)
     training = Training(
         epochs=1, lr=RATE, batch_size=BATCH, schedule="constant", inner_precision=precision, held_out=1, select="last"
     )
@@ -150,7 +150,7 @@ def robust(model: Classifier, options: argparse.Namespace) -> float:
     batch: Batch = samples.whole(samples.good)
     with evaluating(model):
         oracle = Oracle(model, search_copy=search_copy(model, batch.images[:2]))
-        (found,), _ = PGD(steps=20, step_size=0.125).attack(oracle, batch, norm="linf", eps=[options.eps])
+        (found,), _ = PGD(steps=20, rel_stepsize=0.125).attack(oracle, batch, norm="linf", eps=[options.eps])
     return 1 - float(found.fooled.double().mean())
 
 

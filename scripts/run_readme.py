@@ -2,11 +2,12 @@
 
 Every fenced block whose first line is "```sh runnable" is run by bash, in the order of the page, all in one fresh
 folder, with this interpreter's commands first on the path. The first failure ends the run with exit code 1; so does a
-page without any such block.
+page without any such block, and a run that ends with a flag, which is a reason to doubt the figures of an example.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -23,8 +24,18 @@ def runnable(markdown: str) -> list[str]:
     return BLOCK.findall(markdown)
 
 
+def flags_in(folder: Path) -> list[str]:
+    """The flags of all runs and trainings below a folder, one line each."""
+    found = []
+    for file in sorted([*folder.rglob("summary.json"), *folder.rglob("harden.json")]):
+        record = json.loads(file.read_text(encoding="utf-8"))
+        flags = record.get("flags", []) + (record.get("result") or {}).get("flags", [])
+        found += [f"{file.parent.relative_to(folder)}: flag {flag['name']}: {flag['detail']}" for flag in flags]
+    return found
+
+
 def main(path: str) -> int:
-    """Run the blocks of one file; 0 when there are some and all of them succeed."""
+    """Run the blocks of one file; 0 when there are some, all of them succeed, and no run has a flag."""
     blocks = runnable(Path(path).read_text(encoding="utf-8"))
     if not blocks:
         print(f"{path}: no block starts with ```sh runnable", file=sys.stderr)
@@ -38,6 +49,9 @@ def main(path: str) -> int:
             if done.returncode:
                 print(f"{path}: this block failed:\n{block}", file=sys.stderr)
                 return 1
+        if flags := flags_in(Path(folder)):
+            print(f"{path}: " + "\n".join(flags), file=sys.stderr)
+            return 1
     return 0
 
 

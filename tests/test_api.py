@@ -13,12 +13,17 @@ from torch import nn
 
 import unshaken
 from unshaken import api, detect
+from unshaken.api.harden import parse_recipes
+from unshaken.attack import PGD, Spatial
+from unshaken.certify import IBP
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.core.options import declared
 from unshaken.data import subset
+from unshaken.harden import AdversarialTraining
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import forget_models
 from unshaken.models.networks.small import SmallNet
+from unshaken.run.plan import load_plan
 
 VERBS = (unshaken.audit, unshaken.attack, unshaken.certify, unshaken.detect)
 
@@ -234,3 +239,58 @@ def test_runs_that_begin_within_a_second_have_folders_of_their_own(tmp_path, mon
         (tmp_path / found[-1]).mkdir(parents=True)
     first = "runs/demo-standard-demo-quick-20260101-000000"
     assert found == [first, f"{first}-2", f"{first}-3"]
+
+
+# Methods as objects, and what stands in their place.
+
+PAIR = torch.arange(4 * 28 * 28).remainder(251).byte().view(4, 1, 28, 28), torch.arange(4)
+
+
+def test_an_attack_and_a_certificate_are_objects_as_well_as_texts(tmp_path):
+    text = unshaken.attack("demo", PAIR, "pgd:steps=2", eps=0.1, out=tmp_path / "text")
+    made = unshaken.attack("demo", PAIR, PGD(steps=2), eps=0.1, out=tmp_path / "made")
+    rows = [r.run.rows("outcomes", ["id", "condition", "loss"]).to_pylist() for r in (text, made)]
+    assert rows[0] == rows[1]
+    held = unshaken.certify("demo", PAIR, IBP(), radii=0.01, attacked=False, out=tmp_path / "ibp")
+    assert held.summary["certified"]
+
+
+def test_a_plan_takes_objects_beside_lines():
+    first, second = load_plan([PGD(steps=2), {"method": "fog", "severities": [1]}])
+    assert (first.method, first.params, second.method) == ("pgd", {"steps": 2}, "fog")
+    assert load_plan(Spatial())[0].method == "spatial"
+
+
+class Nameless(PGD):
+    """Not entered."""
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: unshaken.attack("demo", *PAIR),
+            r"^an array stands where .*: give images and labels as one",
+        ),
+        (lambda: unshaken.certify("demo", *PAIR), r"unshaken.certify\(model, \(images, labels\), NAME\)$"),
+        (
+            lambda: unshaken.attack("demo", "demo", PGD),
+            r"^the class PGD is no method of the .*: give PGD\(\)$",
+        ),
+        (lambda: unshaken.attack("demo", "demo", IBP()), r"^a IBP is no method of the room attack"),
+        (lambda: unshaken.attack("demo", "demo", Nameless()), r"^Nameless has no name, .*: enter it with @register$"),
+        (lambda: detect.fit("demo", "demo", ["energy", "energy"]), r"^'energy' is given twice with the same"),
+        (lambda: detect.fit("demo", "demo", "mps"), r"no method 'mps' in detect"),
+        (lambda: unshaken.explain(["gradcam", "gradcam"], "demo", "demo"), r"^'gradcam' is given twice with the same"),
+        (lambda: unshaken.audit("demo", "demo", gates="clen.accuracy >"), r"^gate 'clen.accuracy >' is not understood"),
+    ],
+)
+def test_what_is_no_method_is_one_clear_line(call, message):
+    with pytest.raises(ParameterError, match=message):
+        call()
+
+
+def test_one_method_stands_for_a_list():
+    assert list(detect.fit("demo", "demo", "msp", take=100).detector_set.detectors) == ["msp"]
+    assert list(detect.fit("demo", "demo", detect.MSP(), take=100).detector_set.detectors) == ["msp"]
+    assert [type(r).__name__ for r in parse_recipes(AdversarialTraining())] == ["AdversarialTraining"]

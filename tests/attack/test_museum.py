@@ -75,9 +75,9 @@ def evaluated(name: str, batch: Batch) -> Outcome:
     oracle = Oracle(model, draws=8 if name in RANDOM else 1)
     once = Oracle(model)
     source = Oracle(load_model("demo:standard").eval().requires_grad_(False)) if name == "detector" else once
-    (attacked,), _ = PGD(steps=20, step_size=0.1).attack(source, batch, norm="linf", eps=[EPS])
+    (attacked,), _ = PGD(steps=20, rel_stepsize=0.1).attack(source, batch, norm="linf", eps=[EPS])
     parts = [
-        *rows(PGD(steps=20, step_size=0.1), once, batch, "pgd"),
+        *rows(PGD(steps=20, rel_stepsize=0.1), once, batch, "pgd"),
         *rows(Auto(steps=20, queries=600, passes=5000), oracle, batch, "auto"),
     ]
     tables = {t: pa.concat_tables([table_of(p) for p in parts if p.table == t]) for t in ("outcomes", "turns")}
@@ -155,6 +155,6 @@ def test_by_the_attack_that_sees_through_it(visit, name, attacks):
 
 def test_the_bare_network_raises_no_flag_and_falls_to_the_careless_attack(batch):
     model = load_model("demo:standard").eval().requires_grad_(False)
-    parts = rows(PGD(steps=20, step_size=0.1), Oracle(model), batch, "pgd")
+    parts = rows(PGD(steps=20, rel_stepsize=0.1), Oracle(model), batch, "pgd")
     assert [f for p in parts for f in p.flags] == []
     assert sum(table_of(p)["correct"].to_pylist().count(True) for p in parts if p.table == "outcomes") == 0

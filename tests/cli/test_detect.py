@@ -60,7 +60,7 @@ def test_one_command_scores_and_keeps_rows(unshaken, place, fitted):
     done = unshaken(
         "detect", "score", "--model", "demo", "--data", "demo", "--limit", "60", "--detectors", str(fitted), "--out",
         "run", "--shift", "gaussian_noise-3", "--against", "far/dark=folder:photos?size=28&mode=L", "--samples", "16",
-        "--attack", "pgd:steps=5,step_size=0.3", "--json",
+        "--attack", "pgd:steps=5,rel_stepsize=0.3", "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
     summary = json.loads(done.out)

@@ -80,14 +80,14 @@ def test_resuming_a_finished_run_changes_no_row(unshaken, place):
 
 def test_attack_runs_one_attack_under_each_budget(unshaken, place):
     done = unshaken(
-        "attack --model py:net.py:build --data folder:photos --attack pgd:steps=20,step_size=0.2 "
-        "--norm l2 --eps 0.1 --eps 9 --out run --json"
+        "attack --model py:net.py:build --data folder:photos --attack pgd:steps=20,rel_stepsize=0.2 "
+        "--norm l2 --eps 0.1 --eps 5 --out run --json"
     )
     summary = json.loads(done.out)
-    # in l2 the mean of d pixels moves by eps / sqrt(d) at most: 9 / sqrt(192) = 0.65, more than the margin of 0.3
+    # in l2 the mean of d pixels moves by eps / sqrt(d) at most: 5 / sqrt(192) = 0.36, more than the margin of 0.3
     assert [(c["eps"], c["norm"], c["accuracy"]["value"]) for c in summary["conditions"]] == [
         (0.1, "l2", 1.0),
-        (9.0, "l2", 0.0),
+        (5.0, "l2", 0.0),
     ]
 
 

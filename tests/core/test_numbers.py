@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -105,3 +108,21 @@ def test_a_programs_whole_numbers_are_checked():
 )
 def test_values_in_messages_are_short(value, text):
     assert shorten(value) == text
+
+
+@pytest.mark.parametrize("text", ["1e-320", "1e-39", "-1e-40", "1e-38/1e3"])
+def test_a_number_that_float32_cannot_hold_is_refused(text):
+    with pytest.raises(ParameterError, match="is too small to compute with"):
+        parse_number(text)
+    assert parse_number("1.2e-38") > 0 == parse_number("0")
+
+
+def test_digits_of_other_alphabets_are_no_numbers_anywhere():
+    """`"٣".isdecimal()` and `int("٣") == 3`: where text is tested for digits, it is tested to be ASCII too."""
+    found = [
+        f"{path.name}: {line.strip()}"
+        for path in (Path(__file__).parents[2] / "src").rglob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"\.is(decimal|digit|numeric)\(", line) and ".isascii()" not in line
+    ]
+    assert sorted({line.partition(":")[0] for line in found}) == ["certify.py", "nanodet.py", "options.py"], found

@@ -139,3 +139,19 @@ def test_true_labels_and_the_labels_version_come_along():
     some = Selection(data, rows)
     assert some.true_labels.tolist() == data.true_labels[rows].tolist()
     assert some.labels_version == "second reading"
+
+
+def test_the_halves_of_the_embedded_sample_share_nothing_and_hold_all():
+    whole, first, second = (load_data(f"demo{option}") for option in ("", "?split=first", "?split=second"))
+    assert sorted([*first.ids, *second.ids]) == sorted(whole.ids)
+    assert np.bincount(first.labels).tolist() == np.bincount(second.labels).tolist() == [50] * 10
+    assert len({whole.fingerprint, first.fingerprint, second.fingerprint}) == 3
+    assert load_data("demo?split=second&size=14").read(3).shape == (14, 14, 1)
+    with pytest.raises(DataError, match=r"no split 'frist'; did you mean 'first'\?"):
+        load_data("demo?split=frist")
+
+
+@pytest.mark.parametrize("option", ["longtail=٣", "longtail=10:٣", "noise=uniform:٠", "noise=uniform:0.1:٣"])
+def test_numbers_of_options_are_of_ascii_digits(option):
+    with pytest.raises(DataError, match="is not of the form"):
+        load_data(f"demo?{option}")

@@ -30,6 +30,25 @@ def test_the_examples_run(path, tmp_path, monkeypatch):
     assert ran
 
 
+def test_adversarial_images_stand_beside_the_images_that_they_were_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for runnable, code in blocks(DOCS / "coming-from" / "torchattacks.md"):
+        if runnable:
+            exec(compile(code, "torchattacks.md", "exec"), names)
+    moved = (names["adversarial"] - names["images"]).flatten(1).abs().amax(1)
+    assert moved.shape == (20,)
+    assert float(moved.max()) == pytest.approx(8 / 255, rel=1e-5)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_nothing_but_the_other_tools_own_code_is_left_out(path):
+    """Of each page the first block is what is typed there; all others run."""
+    _, *others = re.findall(r"^```(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert others
+    assert set(others) == {"python runnable"}
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_page_is_short_and_says_what_differs(path):
     text = path.read_text(encoding="utf-8")

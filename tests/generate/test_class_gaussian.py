@@ -122,3 +122,11 @@ def test_draws_are_made_where_the_model_is():
 
     found = model._sampled(2, draw, seed=0, first=0, labels=torch.tensor([0, 0]), batch_size=4)
     assert (seen, found.device.type) == (["meta", "meta"], "meta")
+
+
+@pytest.mark.parametrize("name", ["components", "clusters"])
+def test_more_than_the_images_is_refused_where_it_was_asked_for(name):
+    images = torch.zeros(6, 1, 2, 2, dtype=torch.uint8)
+    with pytest.raises(ParameterError, match=rf"^class-gaussian: {name}=7 is more than the 6 images: give fewer"):
+        fit_class_gaussian(images, settings=ClassGaussianSettings(**{name: 7}))
+    assert fit_class_gaussian(images).classes == 0  # the default takes fewer

@@ -23,7 +23,7 @@ from unshaken_papers.mahalanobis.figures import added, measured
 from unshaken_papers.mahalanobis.images import noisy_as, redrawn
 from unshaken_papers.mahalanobis.rules import PAIRS
 
-SHORT_CW = Budget(CarliniWagner(steps=20, search_steps=1, initial_c=1.0, step_size=0.05, polish=0), "l2", 10.0)
+SHORT_CW = Budget(CarliniWagner(steps=20, search_steps=1, initial_c=1.0, lr=0.05, polish=0), "l2", 10.0)
 """Carlini and Wagner's attack in few and large steps."""
 
 TINY = Tiny(

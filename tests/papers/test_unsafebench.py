@@ -237,7 +237,7 @@ def test_probabilities_mislead_deepfool_and_no_attack_that_takes_a_sign():
         return bool(found.fooled)
 
     masked = Classifier(Probabilities(model)).eval()
-    for attack in (FGSM(), PGD(steps=5, step_size=0.5), DeepFool()):
+    for attack in (FGSM(), PGD(steps=5, rel_stepsize=0.5), DeepFool()):
         assert broken(attack, model)
         assert broken(attack, masked) == (attack.info.name != "deepfool")
 

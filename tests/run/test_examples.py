@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import unshaken
+from unshaken.api import job
+from unshaken.data import load_data
 from unshaken.run.examples import choose, damage, prune, quota
 from unshaken.store.run_dir import RunDir
 
@@ -21,16 +24,18 @@ def test_broken_samples_come_first_then_the_rise_of_the_loss():
     clean = columns([0] * 4, [0.9] * 4, [True, True, False, True], [0.1, 0.1, 3.0, 0.1])
     changed = columns([0, 1, 1, 0], [0.5] * 4, [True, False, False, True], [2.0, 1.0, 9.0, 0.05])
     scores = damage(changed, clean)
-    assert choose(scores, 4).tolist() == [1, 2, 0, 3]
+    assert choose(scores, 4).tolist() == [0, 1, 2, 3]
     assert choose(scores, 2).tolist() == [1, 2]
-    assert choose(scores, -1).tolist() == [1, 2, 0, 3]
+    assert choose(scores, -1).tolist() == [0, 1, 2, 3]
+    assert choose(scores, 3).tolist() == [0, 1, 2]
+    assert np.argsort(-scores).tolist() == [1, 2, 0, 3]
     assert choose(scores, 0).tolist() == []
 
 
 def test_without_labels_a_changed_prediction_counts():
     clean = columns([0, 0, 0, 0], [0.9] * 4)
     changed = columns([1, 0, 2, 0], [0.4, 0.9, 0.8, 0.3])
-    assert choose(damage(changed, clean), 4).tolist() == [2, 0, 3, 1]
+    assert np.argsort(-damage(changed, clean)).tolist() == [2, 0, 3, 1]
 
 
 def test_infinite_and_undefined_losses_have_a_place():
@@ -38,7 +43,7 @@ def test_infinite_and_undefined_losses_have_a_place():
     changed = columns([0] * 3, [0.9] * 3, [True] * 3, [float("nan"), 5.0, float("inf")])
     scores = damage(changed, clean)
     assert np.isfinite(scores).all()
-    assert choose(scores, 3).tolist() == [0, 2, 1]
+    assert np.argsort(-scores, kind="stable").tolist() == [0, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -89,3 +94,17 @@ def test_prune_keeps_all_when_all_are_wanted(run):
     before = run.names("examples")
     prune(run, {"fog-1": {"a": 1}}, -1)
     assert run.names("examples") == before
+
+
+@pytest.mark.parametrize("kept", [7, -1])
+def test_kept_images_come_back_in_the_order_of_the_data(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "shard_size", lambda numbers: 8)
+    done = unshaken.audit(
+        "demo", "demo", [{"method": "fgsm", "eps": [0.1]}], limit=20, save_examples=kept, out=tmp_path / "run"
+    )
+    ids = done.run.read_json("run.json")["ids"]
+    for condition in ("fgsm-linf-0.1", "clean"):
+        found = list(done.run.examples(condition))
+        assert found == [name for name in ids if name in found]
+        assert len(found) == (20 if kept < 0 else 7)
+    assert ids == [name for name in load_data("demo").ids if name in ids]

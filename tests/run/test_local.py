@@ -135,7 +135,7 @@ def test_the_way_does_not_change_the_rows(make, rows_of, straight, way):
 
 @pytest.mark.parametrize("name", ["standard", "robust"])
 def test_batch_size_does_not_change_an_audit_that_searches_on_a_copy(tmp_path, rows_of, name):
-    plan = [{"method": "pgd", "params": {"steps": 6, "step_size": 0.2}, "eps": ["4/255", 0.1]}, "contrast"]
+    plan = [{"method": "pgd", "params": {"steps": 6, "rel_stepsize": 0.2}, "eps": ["4/255", 0.1]}, "contrast"]
     found = []
     for size in (7, 64):
         out = tmp_path / str(size)

@@ -39,7 +39,7 @@ def test_yaml(tmp_path):
         """
         - {method: fog, severities: [1, 3]}
         - contrast
-        - {method: pgd, params: {steps: 7, step_size: 1/4}, norm: l2, eps: [8/255, 0.5, 1e-2]}
+        - {method: pgd, params: {steps: 7, rel_stepsize: 1/4}, norm: l2, eps: [8/255, 0.5, 1e-2]}
         - {method: fgsm, eps: 2/255}
         """,
     )
@@ -48,7 +48,7 @@ def test_yaml(tmp_path):
     assert [c.severity for c in contrast.conditions] == [1, 2, 3, 4, 5]
     assert [c.eps for c in pgd.conditions] == [8 / 255, 0.5, 0.01]
     assert {c.norm for c in pgd.conditions} == {"l2"}
-    assert (pgd.method.steps, pgd.method.step_size) == (7, 0.25)
+    assert (pgd.method.steps, pgd.method.rel_stepsize) == (7, 0.25)
     assert [c.eps for c in fgsm.conditions] == [2 / 255]
 
 
@@ -153,3 +153,28 @@ def test_the_models_that_methods_name_are_known():
 def test_a_norm_that_a_method_does_not_have_is_told(line, match):
     with pytest.raises(ParameterError, match=match):
         prepare(load_plan([line]))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"method": "pgd", "eps": [0.1], "params": {"steps": 40}},  # the default
+        {"method": "pgd", "eps": [0.2, 0.1]},
+        {"method": "pgd", "eps": [0.1], "norm": "linf"},
+    ],
+)
+def test_a_condition_that_two_lines_have_is_refused_however_it_is_written(second):
+    first = {"method": "pgd", "eps": [0.1]}
+    with pytest.raises(ParameterError, match=r"^the plan has the line for 'pgd' twice: join their strengths in one"):
+        prepare(load_plan([first, second]))
+    assert len(prepare(load_plan([first, {"method": "pgd", "eps": [0.2]}, {**first, "params": {"steps": 7}}]))) == 3
+
+
+@pytest.mark.parametrize(
+    "line", [{"method": "pgd", "eps": [0.1] * 59_999}, {"method": "fog", "severities": [1] * 1001}]
+)
+def test_a_line_has_no_more_strengths_than_a_run_can_hold(line):
+    with pytest.raises(
+        ParameterError, match=r"line 1: .*(59,999|1,001) values are given: a line of a plan has 1000 at"
+    ):
+        load_plan([line])

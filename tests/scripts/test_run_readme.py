@@ -10,6 +10,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "run_readme.py"
 
+CLEAN, FLAGGED = '{"flags": []}', '{"flags": [{"name": "few-samples", "detail": "3"}]}'
+
 
 @pytest.mark.parametrize(
     ("page", "code"),
@@ -19,8 +21,20 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "run_readme.py"
         ("```sh runnable\nfalse | true\n```\n", 1),
         ("```sh runnable\ncat absent\ntrue\n```\n", 1),
         ("```sh\ntrue\n```\n", 1),
+        (f"```sh runnable\nmkdir run; echo '{CLEAN}' > run/summary.json\n```\n", 0),
+        (f"```sh runnable\nmkdir run; echo '{FLAGGED}' > run/summary.json\n```\n", 1),
+        (f"```sh runnable\necho '{{\"result\": {FLAGGED}}}' > harden.json\n```\n", 1),
     ],
-    ids=["share a folder", "unmarked is left", "pipe fails", "first line fails", "none marked"],
+    ids=[
+        "share a folder",
+        "unmarked is left",
+        "pipe fails",
+        "first line fails",
+        "none marked",
+        "no flag",
+        "a run is flagged",
+        "a training is flagged",
+    ],
 )
 def test_readme_runner(page, code, tmp_path):
     readme = tmp_path / "README.md"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Unpack
 
-from torch import nn
+import numpy as np
+from torch import Tensor, nn
 
 from unshaken.api.job import as_list, check_options, default_out, prepare_run
 from unshaken.api.tracking import log_run, open_log
@@ -18,7 +19,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
-from unshaken.core.registry import parse_method
+from unshaken.core.registry import Parameters, as_method, parse_method
 from unshaken.data import DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
@@ -163,7 +164,7 @@ def check_gates_early(options: Options) -> RunDir | None:
 def attack(
     model: str | nn.Module,
     data: DataSource,
-    attack: str = "pgd",
+    attack: str | Parameters = "pgd",
     *,
     norm: str | None = None,
     eps: float | str | Sequence[float | str] | None = None,
@@ -177,7 +178,7 @@ def attack(
     Args:
         model: as for `audit`.
         data: as for `audit`.
-        attack: `NAME[:k=v,...]`.
+        attack: `NAME[:k=v,...]`, or an object such as `PGD(steps=40)`.
         norm: `linf`, `l2` or `l1`; default the first that the attack has.
         eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
             minimal-norm attack needs none, an attack without a norm has none.
@@ -188,7 +189,7 @@ def attack(
             the bare model. Gradients of a random defence are averaged over 10 passes unless `eot` says otherwise.
         options: see `Options`.
     """
-    found = parse_method(attack, "attack")
+    found = _one_method(attack, "attack")
     if not has_adapter(type(found)):
         name = found.info.name
         raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --encoding {name}")
@@ -209,7 +210,7 @@ def attack(
         raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
         options.setdefault("eot", 10)
-    same = attack if isinstance(method, Attack) and not method.minimal else ""
+    same = _written(found) if isinstance(method, Attack) and not method.minimal else ""
     naive = {
         "method": "transfer",
         "params": {"surrogate": model, "search": same},
@@ -219,6 +220,22 @@ def attack(
     plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
     return run_plan(guarded, data, plan, check_options(**options), name=method.info.name)
+
+
+def _one_method(given: Any, room: str) -> Any:
+    """The method that was given; arrays in its place are refused with the right call."""
+    if isinstance(given, Tensor | np.ndarray):
+        raise ParameterError(
+            f"an array stands where the method of the room {room} belongs: give images and labels as one argument, "
+            f"unshaken.{room}(model, (images, labels), NAME)"
+        )
+    return as_method(given, room)
+
+
+def _written(method: Parameters) -> str:
+    """A method as `NAME[:k=v,...]`."""
+    given = ",".join(f"{k}={v}" for k, v in method.model_dump(mode="json", exclude_defaults=True).items())
+    return f"{method.info.name}:{given}" if given else method.info.name
 
 
 def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:
@@ -250,7 +267,7 @@ def _budget(text: str, whole: str, number: type[int] | type[float]) -> float:
 def certify(
     model: str | nn.Module,
     data: DataSource,
-    method: str = "smoothing-sequential",
+    method: str | Parameters = "smoothing-sequential",
     *,
     radii: float | str | Sequence[float | str] | None = None,
     attacked: bool = True,
@@ -261,14 +278,14 @@ def certify(
     Args:
         model: as for `audit`.
         data: as for `audit`.
-        method: `NAME[:k=v,...]` of the room `certify`.
+        method: `NAME[:k=v,...]` of the room `certify`, or an object such as `IBP()`.
         radii: sizes asked for, in the unit of the method's norm; fractions such as `8/255` will do. A run whose votes
             cannot reach them is refused before it starts.
         attacked: attack what the certificate speaks of, too: clean, attacked and certified accuracy must fall in this
             order, and what contradicts a certificate is flagged as an error of this package.
         options: see `Options`.
     """
-    certifier = parse_method(method, "certify")
+    certifier = _one_method(method, "certify")
     given = [] if radii is None else as_list(radii)
     sizes = [parse_number(r, "radius") if isinstance(r, str) else float(r) for r in given]
     entry = {

@@ -228,7 +228,7 @@ def detect(
     against: str | Sequence[str] = (),
     shifts: str | Sequence[str] = (),
     attacked: bool = True,
-    attack: str = "pgd:steps=20,step_size=0.1",
+    attack: str = "pgd:steps=20,rel_stepsize=0.1",
     norm: str = "linf",
     eps: float | str | Sequence[float | str] = "8/255",
     samples: int = 50,

@@ -240,6 +240,8 @@ def _named(given: Any, kind: Any) -> dict[str, Any]:
             raise ParameterError(
                 f"{name} is {'a metric of maps: give it as --metric' if metric else 'no method of this kind'}"
             )
+        if method in found.values():
+            raise ParameterError(f"{method.info.name!r} is given twice with the same parameters: give it once")
         name, number = method.info.name, 2
         while name in found:
             name, number = f"{method.info.name}-{number}", number + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,6 +23,7 @@ from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
 from unshaken.core.registry import parse_method
 from unshaken.data import DataSource, as_dataset
+from unshaken.harden.engine.compose import check_recipe_budgets
 from unshaken.harden.engine.findings import MIN_LOSS, choose, findings_of
 from unshaken.harden.engine.harden_file import keep_start
 from unshaken.harden.engine.judgement import NOT_KEPT, Reference, audit_figures, read_summary, reference, refusal
@@ -62,6 +64,7 @@ def harden(
     track: str | None = None,
     validation: Callable[[Classifier, Batch], float] | None = None,
     reference: Reference | None = None,
+    allow_large_eps: bool = False,
     **training: Unpack[TrainingOptions],
 ) -> HardenResult:
     """Train a model by recipes, in a run directory that `run:DIR` loads.
@@ -86,6 +89,7 @@ def harden(
         validation: figure in [0, 1] of a classifier on the held-out images; it chooses the checkpoint in the place of
             the option `select`, and the starting weights are a candidate.
         reference: figures of the starting weights in the place of those on held-out images, which they know.
+        allow_large_eps: allow radii of more than half of what pixels in [0, 1] can change by.
         training: see `unshaken.harden.engine.training.Training`.
 
     Returns:
@@ -111,6 +115,7 @@ def harden(
         track=track,
         validation=validation,
         reference=reference,
+        allow_large_eps=allow_large_eps,
     )
     if done.result:  # the first of several processes has it
         TRAINING.write(done.run)
@@ -125,7 +130,7 @@ def parse_recipes(given: str | Sequence[Any]) -> list[Any]:
         ParameterError: a name is not a recipe's.
     """
     recipes = []
-    for one in [given] if isinstance(given, str) else given:
+    for one in [given] if isinstance(given, str | Recipe) else given:
         found = parse_method(one, "harden") if isinstance(one, str) else one
         if isinstance(one, str) and not isinstance(found, Recipe):
             raise ParameterError(
@@ -174,6 +179,7 @@ def plan_repair(
     limit: int | None = None,
     workers: int | None = None,
     download: bool = False,
+    allow_large_eps: bool = False,
     **training: Unpack[TrainingOptions],
 ) -> RepairPlan:
     """Plan recipes against an audit's findings, and estimate their cost.
@@ -186,6 +192,7 @@ def plan_repair(
         limit: maximum number of images.
         workers: threads that decode.
         download: whether model and data may be fetched.
+        allow_large_eps: as of `harden`.
         training: see `unshaken.harden.engine.training.Training`; by default 5 epochs at a rate of 0.02, and
             a loss of at most 0.2 of the held-out accuracy (`max_clean_loss`).
 
@@ -209,6 +216,7 @@ def plan_repair(
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})
     start, samples = prepared(spec, dataset, settings, new_head=False, limit=limit, workers=workers, download=download)
+    check_recipe_budgets(chosen, prod(samples.shape), allow=allow_large_eps)
     validation = planning.validation_of(config, findings, chosen, settings)
     tried = planning.try_out(start, samples, chosen, settings, validation)
     before = audit_figures(directory, () if validation is None else validation.weaknesses)
@@ -259,6 +267,7 @@ def repair(
     workers: int | None = None,
     download: bool = False,
     track: str | None = None,
+    allow_large_eps: bool = False,
 ) -> RepairResult:
     """Carry out a plan: train, audit the trained model on the same samples, and compare with the audit before.
 
@@ -274,6 +283,7 @@ def repair(
         workers: threads that decode.
         download: whether model and data may be fetched.
         track: of the training; see `harden`.
+        allow_large_eps: as of `harden`; budgets of the audit were allowed when it was made.
     """
     config = read_audit(RunDir(run))
     if audited is None and config.data.startswith("<"):
@@ -283,7 +293,7 @@ def repair(
         hardened = harden(
             plan.model, plan.data if data is None else data, plan.recipes, out=out, resume=resume, limit=limit,
             device=device, workers=workers, download=download, track=track, validation=plan.validation,
-            reference=plan.reference, **plan.training.model_dump(),
+            reference=plan.reference, allow_large_eps=allow_large_eps, **plan.training.model_dump(),
         )  # fmt: skip
         if hardened.result.get("start_kept"):
             return RepairResult(plan, hardened, None, None)
@@ -292,7 +302,7 @@ def repair(
         after = audit(
             trained, config.data if audited is None else audited, entries, out=f"{out}/audit", resume=resume,
             limit=config.limit, seed=config.seed, device=device, workers=workers, download=download, eot=config.eot,
-            precision=config.precision,
+            precision=config.precision, allow_large_eps=True,
         )  # fmt: skip
     comparison = compare(RunDir(run), after.run)
     write_comparison(RunDir(f"{out}/before-after"), comparison)

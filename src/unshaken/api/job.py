@@ -30,7 +30,7 @@ from unshaken.models.loaders.check import count_outputs
 from unshaken.models.loaders.load import second_model
 from unshaken.models.within import ChosenClasses, refuse_within, restrict
 from unshaken.run import Job
-from unshaken.run.budgets import check_class_counts, first_images, fit_budgets
+from unshaken.run.budgets import check_budget_sizes, check_class_counts, first_images, fit_budgets
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
@@ -64,6 +64,8 @@ def check_options(**given: Unpack[Options]) -> Options:
         ParameterError: a value is wrong, or two do not go together; the message says how to fix it.
     """
     options: Options = {**_DEFAULTS, **given}
+    if isinstance(options["gates"], str):
+        options["gates"] = (options["gates"],)
     read_engine(options["engine"])
     if options["share"] and options["out"] is None:
         raise ParameterError("a shared run needs an --out that all processes see")
@@ -159,11 +161,13 @@ def prepare_run(
     Raises:
         UnshakenError: model, data, plan or device is wrong.
     """
-    prepare(plan)  # a wrong plan is refused before anything is loaded
+    allow = options["allow_large_eps"]
+    check_budget_sizes(prepare(plan), None, allow=allow)  # a wrong plan is refused before anything is loaded
     inputs, budgets = load_inputs(model, data, options), ""
     if plan_name in PLANS:
         plan, budgets = fit_budgets(plan, first_images(inputs.dataset))
     steps = prepare(plan)
+    check_budget_sizes(steps, inputs.numbers, allow=allow)
     inputs, record = _align(inputs, needed=labels_needed)
     classifier = inputs.classifier
     check_class_counts(steps, inputs.outputs)

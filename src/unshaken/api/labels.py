@@ -252,6 +252,8 @@ def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
     found: dict[str, Finder] = {}
     for one in given:
         finder: Finder = parse_method(one, "labels") if isinstance(one, str) else one
+        if finder in found.values():
+            raise ParameterError(f"{finder.info.name!r} is given twice with the same parameters: give it once")
         name, number = finder.info.name, 2
         while name in found:
             name, number = f"{finder.info.name}-{number}", number + 1

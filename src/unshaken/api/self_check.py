@@ -178,7 +178,7 @@ def check_attack(device: str, folder: Path) -> Measurement:
     """Attack by FGSM and PGD: both fool the network, and PGD no fewer images."""
     plan = [
         {"method": "fgsm", "eps": ["8/255"]},
-        {"method": "pgd", "eps": ["8/255"], "params": {"steps": 10, "step_size": 0.25}},
+        {"method": "pgd", "eps": ["8/255"], "params": {"steps": 10, "rel_stepsize": 0.25}},
     ]
     done = audit("demo:standard", "demo", plan, limit=IMAGES, save_examples=0, out=folder / "run", device=device)
     clean, fgsm, pgd = _accuracies(done.summary, "fgsm", "pgd")

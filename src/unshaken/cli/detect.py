@@ -163,7 +163,7 @@ def score(
             "Also attack the model and each detector together (an adaptive attack).", flags="--attacked/--not-attacked"
         ),
     ] = True,
-    attack: Annotated[str, Option("Attack for --attacked.", "NAME[:k=v,...]")] = "pgd:steps=20,step_size=0.1",
+    attack: Annotated[str, Option("Attack for --attacked.", "NAME[:k=v,...]")] = "pgd:steps=20,rel_stepsize=0.1",
     norm: Annotated[str, Option("Norm of the attack's perturbation.", "linf|l2|l1")] = "linf",
     eps: Annotated[
         list[str] | None, Option("Maximum size of the attack's perturbation. Default: 8/255. May be repeated.", "E")

@@ -12,6 +12,7 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import parse_whole
 from unshaken.core.options import Option
 
 app = typer.Typer(help="Train a small generative model, and make images by one.", no_args_is_help=True)
@@ -242,6 +243,6 @@ def _classes(text: str) -> tuple[int, ...] | None:
     if text == "all":
         return None
     try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
+        return tuple(parse_whole(part, least=0) for part in text.split(","))
+    except ParameterError:
         raise ParameterError(f"--classes {text!r}: write 'all', or numbers separated by commas") from None

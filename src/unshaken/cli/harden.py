@@ -14,6 +14,7 @@ from unshaken.cli.complete import complete_data
 from unshaken.cli.options import (
     START_MODEL,
     AllowCode,
+    AllowLargeEps,
     Download,
     Epochs,
     Json,
@@ -173,7 +174,9 @@ def repair_run(
     from unshaken.report.pages.training import WHAT_MAY_HELP
 
     with progress(session):
-        plan = api.plan_repair(run, workers=place["workers"], download=place["download"], **about)
+        plan = api.plan_repair(
+            run, workers=place["workers"], download=place["download"], allow_large_eps=place["allow_large_eps"], **about
+        )
     if not as_json:
         show_plan(plan)
     if dry_run:
@@ -316,6 +319,7 @@ def harden(
     nodes: Annotated[int, Option("Number of machines (start with torchrun).", "N", WORKERS, panel="Execution")] = 1,
     workers: TrainingWorkers = None,
     track: TrainingTrack = None,
+    allow_large_eps: AllowLargeEps = False,
     download: Download = False,
     allow_code: AllowCode = None,
     json: Json = False,
@@ -331,6 +335,7 @@ def harden(
         set_ or [], epochs=epochs, batch_size=batch_size, lr=lr, max_clean_loss=max_clean_loss, seed=seed
     )
     execution = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}
+    execution["allow_large_eps"] = allow_large_eps
     if from_ is not None:
         given = {"--new-head": new_head, "--devices": devices != 1, "--nodes": nodes != 1}
         if unused := [name for name, there in given.items() if there]:

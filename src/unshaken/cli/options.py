@@ -39,6 +39,7 @@ Gates = Annotated[list[str] | None, RUN["gates"]]
 Baseline = Annotated[str | None, RUN["baseline"]]
 Track = Annotated[str | None, RUN["track"]]
 Download = Annotated[bool, RUN["download"]]
+AllowLargeEps = Annotated[bool, RUN["allow_large_eps"]]
 
 
 def check_code(value: str) -> str:

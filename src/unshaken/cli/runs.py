@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from unshaken.cli.complete import complete_methods, complete_model, complete_plan
-from unshaken.cli.options import MODEL_FORMS, Baseline, Data, Gates, Json, Model
+from unshaken.cli.options import MODEL_FORMS, AllowLargeEps, Baseline, Data, Gates, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
 from unshaken.cli.verb import verb
@@ -275,18 +275,21 @@ def plan() -> None:
 @verb
 def check(
     files: Annotated[list[str], Argument("Plan files (.yaml) or names.", "FILE ...")],
+    allow_large_eps: AllowLargeEps = False,
 ) -> int:
     """Check plan files without running them: methods, parameters, severities and budgets.
 
     Exit codes: 0 all can be run, 2 at least one cannot.
     """
     from unshaken.core.errors import ParameterError, UnshakenError
+    from unshaken.run.budgets import check_budget_sizes
     from unshaken.run.plan import load_plan, prepare
 
     wrong = 0
     for file in files:
         try:
             steps = prepare(load_plan(file))
+            check_budget_sizes(steps, None, allow=allow_large_eps)
         except UnshakenError as error:
             wrong += 1
             typer.echo(f"{file}: {error}", err=True)

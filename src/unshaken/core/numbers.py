@@ -14,6 +14,8 @@ from unshaken.core.errors import ParameterError
 
 LARGEST = 1e9
 """Magnitude above which a parameter is no sensible number of anything, unless its own bound says otherwise."""
+SMALLEST = 2.0**-126
+"""Magnitude below which float32 holds a number in part or as 0 (1.2e-38)."""
 LARGEST_COUNT = 10_000_000
 """Steps, votes, samples or other things to be done that one parameter may ask for."""
 LARGEST_BATCH = 1_000_000
@@ -86,8 +88,23 @@ def parse_number(text: str, what: str = "") -> float:
         except ZeroDivisionError:
             value = math.nan
         if math.isfinite(value):
+            check_not_tiny(value, f"{what}{what and ': '}{shorten(text)}")
             return value
     raise ParameterError(f"{what}{what and ': '}{shorten(text)} is not a number or a fraction such as 8/255")
+
+
+def check_not_tiny(value: float, shown: str) -> None:
+    """Refuse a number that float32 cannot hold.
+
+    Args:
+        value: any.
+        shown: what the message begins with.
+
+    Raises:
+        ParameterError: its magnitude is below `SMALLEST`, and it is not 0.
+    """
+    if 0 < abs(value) < SMALLEST:
+        raise ParameterError(f"{shown} is too small to compute with: write 0, or a magnitude of {SMALLEST:.2g} or more")
 
 
 def in_range(name: str, value: object, least: float, most: float) -> None:

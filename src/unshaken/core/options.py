@@ -171,6 +171,13 @@ class Options(TypedDict, total=False):
             "K/N", panel="Execution",
         ),
     ]  # fmt: skip
+    allow_large_eps: Annotated[
+        bool,
+        Option(
+            "Allow budgets of more than half of what pixels in [0, 1] can change by, such as an eps of 8.",
+            panel="Execution", default=False,
+        ),
+    ]  # fmt: skip
     download: Annotated[bool, Option("Allow downloading the model and the data from their source.", default=False)]
 
 

@@ -226,6 +226,39 @@ def parse_method(text: str, room: str | None = None) -> Any:
     return find_method(name, room).cls.from_text(values)
 
 
+def as_method(given: Any, room: str) -> Any:
+    """The method of a room that a caller gave, as `NAME[:k=v,...]` or as an object.
+
+    Raises:
+        ParameterError: it is neither, such as a class or a tensor; or a name or a parameter is wrong, or the object's
+            class has no name of its own in the registry.
+    """
+    if isinstance(given, str):
+        return parse_method(given, room)
+    if not isinstance(given, Parameters) or given.room != room:
+        what = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+        how = f"give {given.__name__}()" if isinstance(given, type) else "give NAME[:k=v,...] or an object of one"
+        raise ParameterError(f"{what} is no method of the room {room}: {how}")
+    if "info" not in type(given).__dict__:
+        raise ParameterError(f"{type(given).__name__} has no name, by which runs know it: enter it with @register")
+    return given
+
+
+def as_methods(given: Any, room: str) -> list[Any]:
+    """The methods of a room that a caller gave: a list, or one alone that stands for a list.
+
+    Raises:
+        ParameterError: as of `as_method`; or one is given twice with the same parameters.
+    """
+    found = list[Any]()
+    for one in [given] if isinstance(given, str | Parameters | type) else given:
+        method = as_method(one, room)
+        if method in found:
+            raise ParameterError(f"{method.info.name!r} is given twice with the same parameters: give it once")
+        found.append(method)
+    return found
+
+
 def _load_named(name: str, room: str | None) -> None:
     """Import the files that bear a method's name, in one room or in all."""
     for one in ROOMS if room is None else (room,):
@@ -248,4 +281,5 @@ def _first_line(error: ValidationError, cls: type[BaseModel]) -> str:
         return f"no parameter {key!r}; {did_you_mean(key, cls.model_fields)}"
     if first["type"] == "missing":
         return f"parameter {key!r} is missing"
-    return f"{key}={shorten(first['input'])}: {first['msg'].removeprefix('Value error, ')}"
+    met = f"{key}={shorten(first['input'])}: " if key else ""  # what concerns several names them itself
+    return f"{met}{first['msg'].removeprefix('Value error, ')}"

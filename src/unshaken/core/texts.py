@@ -12,8 +12,8 @@ def parse_values(text: str) -> tuple[str, dict[str, str]]:
     Raises:
         ParameterError: a part is not `key=value`, a key comes twice, or there is space around the name.
 
-    >>> parse_values("pgd:steps=40,step_size=1/4")
-    ('pgd', {'steps': '40', 'step_size': '1/4'})
+    >>> parse_values("pgd:steps=40,step_size=2/255")
+    ('pgd', {'steps': '40', 'step_size': '2/255'})
     """
     name, colon, rest = text.partition(":")
     if name != name.strip():

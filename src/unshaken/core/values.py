@@ -16,7 +16,15 @@ from typing import Any
 from pydantic import AllowInfNan, BaseModel
 
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import LARGEST, LARGEST_COUNT, LARGEST_SEED, parse_number, parse_whole, shorten
+from unshaken.core.numbers import (
+    LARGEST,
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    check_not_tiny,
+    parse_number,
+    parse_whole,
+    shorten,
+)
 
 _WHOLE_AS_DECIMAL = re.compile(r"([+-]?[0-9]+)\.0+")
 _ODD = re.compile(r"[^\x21-\x7e]|[0-9]_|_[0-9]")
@@ -83,6 +91,7 @@ def _check_size(value: float, bounded: bool, infinite: bool, key: str) -> None:
         if infinite and value == math.inf:
             return
         raise ParameterError("the value must be finite")
+    check_not_tiny(value, "the value")
     if bounded:
         return
     most = LARGEST_SEED if key.endswith("seed") else LARGEST_COUNT if isinstance(value, int) else LARGEST

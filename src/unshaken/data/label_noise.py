@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.core.errors import DataError, did_you_mean
+from unshaken.core.errors import DataError, ParameterError, did_you_mean
+from unshaken.core.numbers import parse_number, parse_whole
 from unshaken.core.rng import SampleRng
 from unshaken.data.dataset import Dataset
 
@@ -105,8 +106,8 @@ def with_noise(dataset: Dataset, text: str) -> Dataset:
     if model not in MODELS:
         raise DataError(f"data {spec!r}: no noise {model!r}; {did_you_mean(model, MODELS)}")
     try:
-        rate, seed = float(rate_text), int(seed_text or 0)
-    except ValueError:
+        rate, seed = parse_number(rate_text), parse_whole(seed_text or "0")
+    except ParameterError:
         rate = seed = -1
     if not 0 <= rate <= 1 or seed < 0:
         raise DataError(f"data {spec!r}: noise={text} is not of the form MODEL:RATE[:SEED], such as symmetric:0.4")

@@ -28,7 +28,7 @@ from unshaken.data.parquet import open_parquet
 from unshaken.data.published.cifar_c import open_cifar_c
 from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.published.samples import PublishedDataset
-from unshaken.data.selection import with_long_tail
+from unshaken.data.selection import half_of, with_long_tail
 from unshaken.data.shards import open_shards
 from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
 from unshaken.data.viewpoint.mesh_folder import open_meshes
@@ -103,8 +103,9 @@ def load_data(spec: str, *, download: bool = False) -> Dataset:
     """Open data by its SPEC. No image is decoded yet.
 
     Args:
-        spec: `demo` (1,000 images of Fashion-MNIST, embedded), `folder:DIR`, `masks:DIR` (images with a class
-            for each pixel), `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
+        spec: `demo` (1,000 images of Fashion-MNIST, embedded; `split=first` and `split=second` are its halves),
+            `folder:DIR`, `masks:DIR` (images with a class for each pixel),
+            `coco:DIR` or `coco:FILE.json?images=DIR` and `yolo:DIR` (images with boxes of objects),
             `parquet:FILE`, `idx:DIR`,
             `torchvision:NAME`, `hf:NAME`, `wds:PATTERN`, `cifar-c:DIR?clean=SPEC` and `imagenet-c:DIR?clean=SPEC`
             (published corrupted files), `cifar10n:COLUMN` (CIFAR-10's training images with people's labels),
@@ -173,8 +174,9 @@ def _clean(options: Options) -> Dataset | None:
 def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:
     """`demo` or a named set."""
     if name == "demo":
-        options = options_of(spec, raw, EVERYWHERE, download=download)
-        return open_parquet(str(DEMO), options, classes=FASHION, trusted=True)
+        options = options_of(spec, raw, ("split", *EVERYWHERE), download=download)
+        whole = open_parquet(str(DEMO), replace(options, split=None), classes=FASHION, trusted=True)
+        return whole if options.split is None else half_of(whole, options.split)
     if name in NAMED:
         return open_named(name, options_of(spec, raw, ("split", *EVERYWHERE), download=download))
     try:

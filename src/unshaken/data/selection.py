@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, ParameterError, did_you_mean
+from unshaken.core.numbers import parse_number, parse_whole
 from unshaken.core.rng import SampleRng
 from unshaken.data.dataset import Dataset
 from unshaken.data.decode import Source
@@ -90,6 +91,25 @@ class Selection(Dataset):
         return None if found is None else Selection(found, self.rows)
 
 
+HALVES = ("first", "second")
+
+
+def half_of(dataset: Dataset, name: str) -> Dataset:
+    """One of two halves of a data set that share no sample; labels keep their shares.
+
+    Args:
+        dataset: labelled.
+        name: `first` or `second`.
+
+    Raises:
+        DataError: there is no such half.
+    """
+    if name not in HALVES:
+        raise DataError(f"data {dataset.options.spec!r}: no split {name!r}; {did_you_mean(name, HALVES)}")
+    rows = subset(dataset, len(dataset) // 2)
+    return Selection(dataset, rows if name == HALVES[0] else np.setdiff1d(np.arange(len(dataset)), rows))
+
+
 def tail_counts(most: int, classes: int, ratio: float) -> list[int]:
     """Samples of each class: `most (1 / ratio)^(k / (K - 1))`, rounded down; one at least.
 
@@ -137,8 +157,8 @@ def with_long_tail(dataset: Dataset, text: str) -> Dataset:
     spec = dataset.options.spec
     ratio_text, _, seed_text = text.partition(":")
     try:
-        ratio, seed = float(ratio_text), int(seed_text or 0)
-    except ValueError:
+        ratio, seed = parse_number(ratio_text), parse_whole(seed_text or "0")
+    except ParameterError:
         ratio = seed = -1
     if not 1 <= ratio < math.inf or seed < 0:
         raise DataError(

@@ -153,6 +153,9 @@ def fit_class_gaussian(
     settings = ClassGaussianSettings() if settings is None else settings
     if images.dtype != torch.uint8 or images.ndim != 4 or not len(images):
         raise DataError(f"images to learn from must be uint8 [N, C, H, W], not {images.dtype} of {tuple(images.shape)}")
+    for name in settings.model_fields_set & {"components", "clusters"}:
+        if (count := getattr(settings, name)) > len(images):
+            raise ParameterError(f"class-gaussian: {name}={count} is more than the {len(images)} images: give fewer")
     x = widen(images.flatten(1)) / 127.5 - 1
     given = torch.full((len(x),), -1) if labels is None else labels
     found = []

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unshaken.attack.engine.ball import check_budget_size
 from unshaken.core.errors import ParameterError
 from unshaken.data import BadSample, Dataset
 from unshaken.run.plan import Step
@@ -85,6 +86,23 @@ def fit_budgets(entries: Sequence[Entry], images: Sequence[Tensor]) -> tuple[lis
     if most == DRAWINGS:
         return found, f"linf budgets go up to 0.1: {what} on a flat ground, like digits"
     return found, f"linf budgets go up to 8/255: {what} are taken for natural photos"
+
+
+def check_budget_sizes(steps: Iterable[Step], numbers: int | None, *, allow: bool) -> None:
+    """Refuse budgets of attacks, and radii of certificates, that are no sensible change of pixels in [0, 1].
+
+    Args:
+        steps: of the plan.
+        numbers: in an image, C x H x W; None where that is not known yet.
+        allow: leave them where the user allows it.
+
+    Raises:
+        ParameterError: one is too large; see `check_budget_size`.
+    """
+    for step in steps:
+        for condition in step.conditions:
+            if condition.eps is not None and condition.norm is not None:
+                check_budget_size(step.label, condition.norm, condition.eps, numbers, allow=allow)
 
 
 _MOST = {"classes": 0, "classes - 1": -1}

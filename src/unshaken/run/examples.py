@@ -42,9 +42,9 @@ def quota(wanted: int, shards: int) -> int:
 
 
 def choose(scores: NDArray[np.float64], wanted: int) -> Tensor:
-    """Indices of the samples to keep, worst first; all of them when `wanted` is negative."""
-    order = torch.from_numpy(np.argsort(-scores, kind="stable"))
-    return order if wanted < 0 else order[:wanted]
+    """Indices of the `wanted` worst samples, rising; all of them when `wanted` is negative."""
+    order = np.argsort(-scores, kind="stable")
+    return torch.from_numpy(np.sort(order if wanted < 0 else order[:wanted]))
 
 
 def prune(run: RunDir, scores: dict[str, dict[str, float]], wanted: int) -> None:

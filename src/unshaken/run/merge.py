@@ -227,7 +227,7 @@ def _write_examples(out: RunDir, sources: Sequence[Source], condition: str, shar
         if found.keys() - place.keys() or len({i.shape for i in [*images.values(), *found.values()]}) > 1:
             raise RunError(f"{source.run}: examples/{file} is damaged (its images are not the shard's); delete it")
         images = found | images
-    order = sorted(images, key=place.__getitem__) if len(holders) > 1 else list(images)  # of one alone it stays
+    order = sorted(images, key=place.__getitem__)
     if order:
         out.write_examples(torch.stack([images[i] for i in order]), order, condition, shard)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN, Condition
-from unshaken.core.registry import Parameters, find_method, list_methods
+from unshaken.core.registry import Parameters, as_method, find_method, list_methods
 from unshaken.run.adapters import Line, conditions_of, has_adapter
 from unshaken.store.config import Entry
 
@@ -90,7 +90,7 @@ PLANS: dict[str, list[dict[str, Any]]] = {
         ),
         {"method": "translation", "severities": [1]},
         {"method": "fgsm", "eps": ["8/255"]},
-        {"method": "pgd", "params": {"steps": 20, "step_size": 0.1}, "eps": ["2/255", "8/255", 0.1]},
+        {"method": "pgd", "params": {"steps": 20, "rel_stepsize": 0.1}, "eps": ["2/255", "8/255", 0.1]},
     ],
     "corruptions": _CORRUPTIONS,
     "attacks": _ATTACKS,
@@ -106,11 +106,13 @@ PLANS: dict[str, list[dict[str, Any]]] = {
 
 
 def load_plan(source: str | Sequence[Any]) -> list[Entry]:
-    """A plan by name, from a YAML file, or from a list of entries.
+    """A plan by name, from a YAML file, or from a list of entries or methods.
 
     Raises:
         ParameterError: the plan or a line of it is not understood.
     """
+    if isinstance(source, Parameters | Mapping):
+        source = [source]
     if not isinstance(source, str):
         return [_entry(line, i, "plan") for i, line in enumerate(source, 1)]
     if source in PLANS:
@@ -139,8 +141,8 @@ def prepare(entries: Sequence[Entry]) -> list[Step]:
         if len({c.id for c in step.conditions}) < len(step.conditions):
             raise ParameterError(f"the plan's line for {entry.method!r} has a severity or an eps twice")
         while any(c.id in known_ids for c in step.conditions):
-            if any(entry == s.entry for s in steps):
-                raise ParameterError(f"the plan has the line for {entry.method!r} twice")
+            if any(entry.method == s.entry.method and step.method == s.method for s in steps):
+                raise ParameterError(f"the plan has the line for {entry.method!r} twice: join their strengths in one")
             number += 1
             step = Step(entry, f"{entry.method}+{number}")
         known_ids |= {c.id for c in step.conditions}
@@ -177,6 +179,9 @@ def _entry(line: Any, number: int, source: str) -> Entry:
         return line
     if isinstance(line, str):
         line = {"method": line}
+    if isinstance(line, Parameters):
+        method = as_method(line, line.room)
+        line = {"method": method.info.name, "params": method.model_dump(exclude_defaults=True)}
     try:
         entry = Entry.model_validate(line)
     except (ValidationError, ParameterError) as error:

@@ -29,6 +29,8 @@ from unshaken.store.sample_ids import SampleIds, StoredIds
 from unshaken.store.split import parse_part, shards_of_part
 
 NAME = "run.json"
+MOST_STRENGTHS = 1000
+"""Severities or budgets of a line of a plan, each of which is a condition of the run."""
 
 
 class Entry(BaseModel):
@@ -54,6 +56,13 @@ class Entry(BaseModel):
     @classmethod
     def _strict(cls, values: Any) -> Any:
         return strict_values(cls, values) if isinstance(values, dict) else values
+
+    @field_validator("eps", "severities", mode="before")
+    @classmethod
+    def _few(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and len(value) > MOST_STRENGTHS:
+            raise ValueError(f"{len(value):,} values are given: a line of a plan has {MOST_STRENGTHS} at most")
+        return value
 
     @field_validator("eps", mode="before")
     @classmethod

@@ -259,7 +259,7 @@ class RunDir:
         return TensorFile.of(self.read(*parts), f"{self}: {'/'.join(parts)}")
 
     def examples(self, condition: str) -> dict[str, Tensor]:
-        """Kept images of a condition by sample id, each `[C, H, W]`."""
+        """Kept images of a condition by sample id, each `[C, H, W]`, in the order of the data."""
         found: dict[str, Tensor] = {}
         for file in self.names("examples", suffix=".safetensors"):
             if file.rpartition("-")[0] == condition:

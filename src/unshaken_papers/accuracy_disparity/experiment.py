@@ -129,7 +129,7 @@ def remedies(name: str) -> list[Recipe]:
 
 def adversarial(budget: int) -> Sequence[Recipe]:
     """Adversarial training at a radius in 255ths; none for 0."""
-    return [AdversarialTraining(eps=budget / 255, steps=10, step_size=0.25)] if budget else []
+    return [AdversarialTraining(eps=budget / 255, steps=10, rel_stepsize=0.25)] if budget else []
 
 
 def evaluate(context: Context, label: str, model: Classifier, data: Split, eps: float) -> None:
@@ -137,7 +137,7 @@ def evaluate(context: Context, label: str, model: Classifier, data: Split, eps: 
     batch = data.batch()
     context.predict(f"{label}.clean", model, batch)
     if eps:
-        context.evaluate(f"{label}.pgd", PGD(steps=20, step_size=0.125), model, batch, eps=[eps], norm="linf")
+        context.evaluate(f"{label}.pgd", PGD(steps=20, rel_stepsize=0.125), model, batch, eps=[eps], norm="linf")
 
 
 def own_pair(paper: AccuracyDisparityPaper, context: Context) -> None:

@@ -87,7 +87,7 @@ def trained(paper: AdaptiveSmoothingPaper, context: Context, data: Split, seed: 
         return context.net(name, ARCH, data, training(epochs, seed), recipes)
 
     accurate = net("accurate", [], paper.epochs)
-    robust = net("robust", [AdversarialTraining(eps=paper.eps, steps=3, step_size=0.5)], paper.robust_epochs).model
+    robust = net("robust", [AdversarialTraining(eps=paper.eps, steps=3, rel_stepsize=0.5)], paper.robust_epochs).model
     noisy = net("noisy", [GaussianAugmented(sigma=paper.sigma)], paper.epochs).model if paper.sigma else None
     gated = None
     if paper.mixing:
@@ -151,7 +151,7 @@ class Experiment:
 
     def pgd(self, cls: type[PGD] = PGD, **options: Any) -> PGD:
         """A search, 2.5 radii long in all."""
-        return cls(steps=self.paper.steps, step_size=2.5 / self.paper.steps, **options)
+        return cls(steps=self.paper.steps, rel_stepsize=2.5 / self.paper.steps, **options)
 
     def evaluate(self, name: str, model: Classifier) -> None:
         """Clean images, and PGD through the whole of a model, on the cross-entropy and on the margin."""

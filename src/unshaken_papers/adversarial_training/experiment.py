@@ -16,7 +16,7 @@ from unshaken.papers.datasets import Split
 from unshaken.run.plan import THE_15
 from unshaken_papers.adversarial_training import EPS, FAR_CHECKED, LONG_CHECKED, MIXED, ORDER, AdversarialTrainingPaper
 
-SEARCH = f"eps={EPS},steps=5,step_size=0.3"
+SEARCH = f"eps={EPS},steps=5,rel_stepsize=0.3"
 
 
 def run(paper: AdversarialTrainingPaper, context: Context) -> None:
@@ -58,7 +58,7 @@ def far(paper: AdversarialTrainingPaper, context: Context) -> None:
         "epochs": paper.far_epochs, "lr": paper.far_lr, "held_out": 300,
         "check_images": 2 * FAR_CHECKED, "check_steps": 10,
     }  # fmt: skip
-    trained(context, "far-fgsm", train, [f"fgsm-rs:eps={paper.far_eps},step_size=1.25,random_start=false"], options)
+    trained(context, "far-fgsm", train, [f"fgsm-rs:eps={paper.far_eps},rel_stepsize=1.25,random_start=false"], options)
     trained(context, "far-n-fgsm", train, [f"n-fgsm:eps={paper.far_eps}"], options)
 
 
@@ -69,7 +69,7 @@ def long(paper: AdversarialTrainingPaper, context: Context) -> None:
         "epochs": paper.long_epochs, "lr": paper.long_lr, "schedule": "step", "held_out": LONG_CHECKED,
         "check_images": LONG_CHECKED, "check_steps": 5, "check_every": 3,
     }  # fmt: skip
-    at = f"at:eps={8 / 255},steps=3,step_size=0.5"
+    at = f"at:eps={8 / 255},steps=3,rel_stepsize=0.5"
     for name, remedy in {"at": [], "awp": ["awp:gamma=0.01"], "ema": ["ema:decay=0.995"]}.items():
         trained(context, f"long-{name}", train, [at, *remedy], options)
 

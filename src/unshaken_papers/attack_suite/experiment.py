@@ -60,7 +60,7 @@ def measure(paper: AttackSuitePaper, context: Context, name: str, model: Classif
         context.write("warnings", "warnings", {"id": list(WARNINGS), "raised": [w in raised for w in WARNINGS]})
     if name not in (*NETS, *MASKED):
         return
-    search = PGD(steps=paper.steps, step_size=0.1)
+    search = PGD(steps=paper.steps, rel_stepsize=0.1)
     context.predict("clean", model, batch)
     for label, early in (("pgd", True), ("pgd-whole", False)):
         context.attack(label, model, search, batch, norm="linf", eps=EPS, seed=seed, early=early)

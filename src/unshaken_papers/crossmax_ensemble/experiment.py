@@ -71,7 +71,7 @@ def own_group(paper: CrossMaxPaper, context: Context) -> tuple[Classifier, Batch
 def measure(paper: CrossMaxPaper, context: Context, model: Classifier, batch: Batch, seed: int) -> None:
     """Write the rows of the ensemble of one seed."""
     guards: dict[str, Classifier] = {vote: RULES[vote].wrap(model) for vote in VOTES}
-    search = PGD(steps=paper.steps, step_size=0.1)
+    search = PGD(steps=paper.steps, rel_stepsize=0.1)
     with track(f"CrossMax, seed {seed}", 1 + 5 * len(EPS)) as task:
         members = {f"member-{i}": m for i, m in enumerate(members_of(model))}
         for name, one in {**guards, **members}.items():

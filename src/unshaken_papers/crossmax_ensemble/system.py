@@ -43,7 +43,7 @@ def system_of_seed(paper: CrossMaxPaper, context: Context, seed: int) -> None:
         attack_both(paper, context, plain, system, batch, seed)
         task.advance()
         if not context.has(f"adaptive.adaptive-linf-{SYSTEM_EPS:.6g}"):
-            search = PGD(steps=paper.system_steps, step_size=0.1)
+            search = PGD(steps=paper.system_steps, rel_stepsize=0.1)
             found = against(VOTE, system, batch, search, eps=SYSTEM_EPS, seed=seed, draws=paper.draws)
             context.keep(found.parts(context.id("adaptive")))
         task.advance()

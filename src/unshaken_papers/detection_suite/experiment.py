@@ -27,7 +27,7 @@ from unshaken_papers.detection_suite import CORRUPTED, FAR, NEAR, NOISE, NORMAL,
 UNSEEN = 2
 """Classes, the last ones, that are never shown."""
 EPS = 8 / 255
-ATTACKS: Mapping[str, Attack[Any]] = {"fgsm": FGSM(), "pgd": PGD(steps=10, step_size=0.25)}
+ATTACKS: Mapping[str, Attack[Any]] = {"fgsm": FGSM(), "pgd": PGD(steps=10, rel_stepsize=0.25)}
 
 
 def run(paper: DetectionSuitePaper, context: Context) -> None:

@@ -39,13 +39,13 @@ def run(paper: DvergePaper, context: Context) -> None:
         part = context.within(f"seed{seed}")
         with track(f"DVERGE, seed {seed}", len(ARMS) + 1) as task:
             surrogate = baseline(part, paper, data, seed, first=COUNT)
-            search = PGD(steps=paper.steps, step_size=0.2)
+            search = PGD(steps=paper.steps, rel_stepsize=0.2)
             some = test[slice(0, paper.attacked)]
             carried = {e: part.search(surrogate.model, search, some, norm="linf", eps=e, seed=seed) for e in CARRIED}
             task.advance()
             start = baseline(part, paper, data, seed)
             for arm, learn in ARMS.items():
-                recipes = [CropFlip(pad=0), Dverge(eps=0.15, steps=5, step_size=0.2, learn=learn)]
+                recipes = [CropFlip(pad=0), Dverge(eps=0.15, steps=5, rel_stepsize=0.2, learn=learn)]
                 net = part.net(arm, start, data, _training(paper.epochs, 0.02, seed), recipes)
                 measure(part.within(arm), paper, net, test, carried)
                 task.advance()
@@ -85,7 +85,7 @@ def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carri
     averaged = CrossMax(class_max=False, predictor_max=False, aggregate="mean").wrap(model)
     for eps, (way, target) in product(DIRECT, (("probabilities", model), ("logits", averaged))):
         label = f"white-box-{way}-{eps:g}"
-        search = PGD(steps=paper.steps, step_size=0.2)
+        search = PGD(steps=paper.steps, rel_stepsize=0.2)
         context.attack(label, model, search, some, norm="linf", eps=eps, seed=0, source=target)
     for eps in CARRIED:
         transfer(context, paper, net, some, eps)
@@ -100,7 +100,7 @@ def transfer(context: Context, paper: DvergePaper, net: Net, some: Batch, eps: f
     with evaluating(net.model):
         answers = [Oracle(m).exact(some.images).argmax(1) for m in members]
     right = some[torch.stack([a == required(some.labels) for a in answers]).all(0)]
-    search = PGD(steps=max(1, 2 * paper.steps // 5), step_size=0.2)
+    search = PGD(steps=max(1, 2 * paper.steps // 5), rel_stepsize=0.2)
     for i, source in enumerate(members):
         found = context.search(source, search, right, norm="linf", eps=eps, seed=0)
         for j, judge in enumerate(members):
@@ -111,7 +111,7 @@ def diversity(context: Context, net: Net, some: Batch) -> None:
     """Write the loss of each member on images distilled from each."""
     if context.has("d", "diversity"):
         return
-    matrix = diversity_matrix(net.model, some, eps=0.15, steps=5, step_size=0.2).tolist()
+    matrix = diversity_matrix(net.model, some, eps=0.15, steps=5, rel_stepsize=0.2).tolist()
     pairs = product(range(COUNT), range(COUNT))
     rows = [{"id": f"{i}-{j}", "source": i, "judge": j, "loss": matrix[i][j]} for i, j in pairs]
     context.write("diversity", "d", rows)

@@ -12,7 +12,7 @@ from unshaken.papers import Paper, row
 
 RECIPES: Mapping[str, tuple[str, ...]] = {
     "standard": (),
-    "robust": ("at:norm=linf,eps=16/255,steps=2,step_size=0.6",),
+    "robust": ("at:norm=linf,eps=16/255,steps=2,rel_stepsize=0.6",),
     "advprop": ("advprop:eps=8/255,steps=1",),
 }
 """The three algorithms of training."""

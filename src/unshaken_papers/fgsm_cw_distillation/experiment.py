@@ -45,9 +45,9 @@ def run_seed(paper: DistillationPaper, context: Context) -> None:
     """Attack each network by all losses, and the student by examples of the undefended one."""
     nets, test = trained(paper, context) if context.model == SMALL else given(paper, context)
     few, fewer = (test[slice(0, n)] for n in (paper.attacked, paper.nearest))
-    pgd = PGD(steps=STEPS, step_size=2.5 / STEPS, loss="margin")
+    pgd = PGD(steps=STEPS, rel_stepsize=2.5 / STEPS, loss="margin")
     cw = CarliniWagner(
-        steps=paper.cw_steps, search_steps=paper.cw_searches, step_size=paper.cw_step_size,
+        steps=paper.cw_steps, search_steps=paper.cw_searches, lr=paper.cw_lr,
         initial_c=paper.cw_initial_c,
     )  # fmt: skip
     with track("attacks", len(nets)) as task:
@@ -59,7 +59,7 @@ def run_seed(paper: DistillationPaper, context: Context) -> None:
             attack(part, "fgsm-tau", FGSM(tau=paper.temperature), model, few, RADII)
             attack(part, "fgsm-margin", FGSM(loss="margin"), model, few, RADII)
             attack(part, "pgd-margin", pgd, model, few, RADII)
-            attack(part, "unbounded", PGD(steps=5 * STEPS, step_size=2.5 / STEPS), model, few, [UNBOUNDED])
+            attack(part, "unbounded", PGD(steps=5 * STEPS, rel_stepsize=2.5 / STEPS), model, few, [UNBOUNDED])
             if name != TEACHER:
                 evaluate(part, cw, model, fewer, [Condition(part.id("cw"), cw.info.name, norm="l2")])
             task.advance()

@@ -47,14 +47,14 @@ def run(paper: FilterDBPaper, context: Context) -> None:
 def trained(paper: FilterDBPaper, context: Context, data: Split, other: Split, test: Split) -> Mapping[str, Classifier]:
     """The networks of one seed, the one without training included."""
     training = plan_training(paper.epochs, context.seed, held_out=1, check_images=1)
-    recipes = {"robust": [AdversarialTraining(steps=2, step_size=0.5)]}
+    recipes = {"robust": [AdversarialTraining(steps=2, rel_stepsize=0.5)]}
     found = {RANDOM: untrained(BASE, data, context.seed)}
     for name in TRAINED:
         own = other if name == "other" else data
         found[name] = context.net(name, BASE, own, training, recipes.get(name, [])).model
     for name in ("standard", "robust"):
         context.predict(f"{name}.clean", found[name], test.batch())
-        attacked, pgd = test.first(ATTACKED).batch(), PGD(steps=10, step_size=0.25)
+        attacked, pgd = test.first(ATTACKED).batch(), PGD(steps=10, rel_stepsize=0.25)
         context.attack(f"{name}.pgd", found[name], pgd, attacked, norm="linf", eps=8 / 255, seed=context.seed)
     for name, model in found.items():
         layers(context, name, model)

@@ -56,9 +56,9 @@ class Budget:
 
 ATTACKS: Mapping[str, Budget] = {
     "fgsm-8": Budget(FGSM(), "linf", 8 / 255),
-    "bim": Budget(PGD(steps=6, step_size=1 / 6, random_start=False), "linf", 0.06),
-    "pgd-8": Budget(PGD(steps=10, step_size=0.25), "linf", 8 / 255),
-    "pgd-2": Budget(PGD(steps=10, step_size=0.25), "linf", 2 / 255),
+    "bim": Budget(PGD(steps=6, rel_stepsize=1 / 6, random_start=False), "linf", 0.06),
+    "pgd-8": Budget(PGD(steps=10, rel_stepsize=0.25), "linf", 8 / 255),
+    "pgd-2": Budget(PGD(steps=10, rel_stepsize=0.25), "linf", 2 / 255),
     "deepfool": Budget(DeepFool(overshoot=0.18), "l2", 10.0),
     "cw": Budget(CarliniWagner(steps=100, search_steps=1, initial_c=1.0, polish=0), "l2", 10.0),
 }

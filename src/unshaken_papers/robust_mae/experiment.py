@@ -122,7 +122,7 @@ class Experiment:
             context.write("energy", "white", {"id": "white", "radius": RADII, "share": white})
         edges = (-1.0, *(share * height for share in RADII[:2]), 2.0 * height)
         for name, low, high in zip(("low", "middle", "high"), edges, edges[1:], strict=False):
-            attack = BandLimitedPGD(steps=self.paper.steps, step_size=0.25, low=low, high=high)
+            attack = BandLimitedPGD(steps=self.paper.steps, rel_stepsize=0.25, low=low, high=high)
             context.evaluate(f"band-{name}", attack, self.model, self.batch, eps=EPS[1:2])
         if not context.has("heat", "heat"):
             some = self.batch[slice(0, HEAT_IMAGES)]
@@ -171,7 +171,7 @@ class Experiment:
         guard = guarded(self.model, self.fitted(MAIN))
         for name, model in (("undefended", self.model), (MAIN, guard)):
             self.context.evaluate(f"{name}.autoattack", AutoAttack(queries=self.paper.queries), model, few, eps=most)
-        self.context.evaluate(f"{MAIN}.pgd50", PGD(steps=50, step_size=0.1), guard, few, eps=most)
+        self.context.evaluate(f"{MAIN}.pgd50", PGD(steps=50, rel_stepsize=0.1), guard, few, eps=most)
 
     def taken_as_given(self, prompts: Prompts) -> list[Examples]:
         """Images attacked through the prompt that each clean image gets, at each budget."""
@@ -195,7 +195,7 @@ class Experiment:
 
     def pgd(self) -> BudgetedAttack:
         """PGD of a quarter radius a step."""
-        return PGD(steps=self.paper.steps, step_size=0.25)
+        return PGD(steps=self.paper.steps, rel_stepsize=0.25)
 
     def fitted(self, name: str) -> Prompts:
         """The prompts of a variant, kept in the run directory."""

@@ -30,7 +30,7 @@ def compare_pretrainings(paper: RobustMaePaper, context: Context) -> None:
     for arm in ARMS:
         part, model = context.within(f"vit-{arm}"), tuned(paper, context, data, arm).model
         part.predict("clean", model, batch)
-        attack = PGD(steps=10, step_size=0.25)
+        attack = PGD(steps=10, rel_stepsize=0.25)
         part.evaluate("pgd", attack, model, batch, eps=[float(s) / 255 for s in STEPS])
         for radius in LOW:
             part.predict(f"low-{radius}", model, batch.with_images(low_pass(batch.images, radius).clamp(0, 1)))

@@ -51,7 +51,7 @@ def run(paper: ShapeSimplicityPaper, context: Context) -> None:
     judge = context.net(JUDGE, context.model, parts.training, apart, ["crop-flip:pad=2"])
     with track("networks", paper.seeds * 2 * (2 + len(FAINT))) as task:
         for seed in context.repetitions(paper.seeds):
-            nets = {PLAIN: [], ROBUST: [f"at:steps={paper.steps},eps=8/255,step_size=0.5"]}
+            nets = {PLAIN: [], ROBUST: [f"at:steps={paper.steps},eps=8/255,rel_stepsize=0.5"]}
             models = {}
             for name, recipes in nets.items():
                 recipes = ["crop-flip:pad=2", *recipes]
@@ -78,7 +78,7 @@ def photos(
         context.predict(f"{name}.clean", model, test.batch())
         few = test.first(paper.attacked).batch()
         context.attack(
-            f"{name}.pgd", model, PGD(steps=10, step_size=0.25), few, norm="linf", eps=EPS, seed=context.seed
+            f"{name}.pgd", model, PGD(steps=10, rel_stepsize=0.25), few, norm="linf", eps=EPS, seed=context.seed
         )
     subject = subject_of(models, test, context.seed)
     if not context.has("distortions", "answers"):
@@ -103,7 +103,7 @@ def conflicts(paper: ShapeSimplicityPaper, context: Context, amplitude: int, out
     context = context.within(f"gratings-{amplitude}")
     learned = with_gratings(outlines["train"].stratified(paper.outlines), amplitude)
     judged, chosen = outlines["test"].stratified(paper.outline_tests).cut(round(paper.outline_tests * 2 / 3))
-    for name, recipes in {PLAIN: [], ROBUST: [f"at:steps={paper.steps},eps=8/255,step_size=0.5"]}.items():
+    for name, recipes in {PLAIN: [], ROBUST: [f"at:steps={paper.steps},eps=8/255,rel_stepsize=0.5"]}.items():
         net = context.net(name, context.model, learned, training(paper.outline_epochs, context.seed), recipes).model
         context.predict(f"{name}.agreeing", net, with_gratings(judged, amplitude).batch())
         for role, part in (("judging", judged), ("choosing", chosen)):

@@ -179,7 +179,7 @@ class Moderation:
         budgets = [float(level) / 255 for level in LEVELS]
         for prefix, target in (("", model), (MASKED, masked)):
             for level, eps in zip(LEVELS, budgets, strict=True):
-                pgd = PGD(steps=self.paper.steps, step_size=STEP)
+                pgd = PGD(steps=self.paper.steps, rel_stepsize=STEP)
                 context.attack(f"{prefix}fgsm-{level}", target, FGSM(), batch, norm="linf", eps=eps, seed=seed)
                 context.attack(f"{prefix}pgd-{level}", target, pgd, batch, norm="linf", eps=eps, seed=seed, early=True)
             context.evaluate(f"{prefix}deepfool", DeepFool(), target, batch, eps=budgets, norm="linf", seed=seed)

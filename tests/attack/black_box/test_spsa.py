@@ -142,7 +142,7 @@ def test_steps_are_those_of_adam(make):
     """In linf along its update, with moments and count of its own for each sample; the others stay as they are."""
     net = make.net(classes=3)
     images = torch.full((2, 1, 3, 3), 0.5)
-    attack = SPSA(steps=9, step_size=0.1)
+    attack = SPSA(steps=9, rel_stepsize=0.1)
     start = attack.start(
         problem_of(net, images, torch.zeros(2, dtype=torch.int64), eps=0.4), SampleRng.of(0, "spsa", ["a", "b"])
     )

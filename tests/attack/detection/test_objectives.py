@@ -206,7 +206,7 @@ def test_a_step_of_dag_is_the_gradient_over_its_largest_entry():
     state, gradient = state_of([0.5, 0.5, 0.5]), torch.tensor([2.0, -1.0, 0.0]).view(1, 1, 1, 3)
     assert DAG(gamma=0.04).move(state, gradient).flatten().tolist() == pytest.approx([0.54, 0.48, 0.5])
     assert DAG(gamma=0.4).move(state, gradient).flatten().tolist() == pytest.approx([0.6, 0.4, 0.5])
-    moved = DetectionPGD(step_size=0.5).move(state, gradient)
+    moved = DetectionPGD(rel_stepsize=0.5).move(state, gradient)
     assert moved.flatten().tolist() == pytest.approx([0.55, 0.45, 0.5])
 
 

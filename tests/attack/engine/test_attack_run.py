@@ -81,7 +81,7 @@ def test_a_phase_is_recorded_with_its_own_cost(make):
         assert [(t.standing, t.broken, t.forwards, t.backwards) for t in one.phases] == [(20, 0, 80, 60)] * 2
         assert all(0 <= t.seconds < 60 for t in one.phases)
     assert oracle.meter.forwards == 20 + 4 * 80
-    whole = PGD(steps=3, step_size=1.0, restarts=2)
+    whole = PGD(steps=3, rel_stepsize=1.0, restarts=2)
     (found,), _ = whole.attack(Oracle(model), batch, norm="linf", eps=[1.05 * float(distance.max())])
     assert [(t.standing, t.broken) for t in found.phases] == [(20, 20), (0, 0)]
     assert (found.phases[1].forwards, found.phases[1].backwards) == (0, 0)
@@ -106,7 +106,7 @@ class Floor(torch.nn.Module):
 
 def test_a_gradient_that_vanishes_on_the_way_is_no_doubt():
     batch = Batch(torch.full((2, 1, 2, 2), 0.5), torch.zeros(2, dtype=torch.int64), ("a", "b"))
-    attack = PGD(steps=3, step_size=1.0, random_start=False)
+    attack = PGD(steps=3, rel_stepsize=1.0, random_start=False)
     (found,), flags = attack.attack(Oracle(Classifier(Floor()).eval()), batch, norm="linf", eps=[0.1])
     assert torch.allclose(found.images, torch.full((2, 1, 2, 2), 0.4))
     assert flags == []

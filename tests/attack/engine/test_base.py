@@ -181,7 +181,7 @@ def test_gradients_of_a_random_model_are_averages():
 
 
 def test_bf16_search_is_judged_in_float32(net, batch):
-    (got,), _ = PGD(steps=10, step_size=0.2).attack(Oracle(net, precision="bf16"), batch, norm="linf", eps=[0.05])
+    (got,), _ = PGD(steps=10, rel_stepsize=0.2).attack(Oracle(net, precision="bf16"), batch, norm="linf", eps=[0.05])
     assert got.images.dtype == torch.float32
     assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)
     assert int(got.fooled.sum()) > 0
@@ -268,7 +268,7 @@ def test_the_most_passes_are_those_of_all_runs():
 
 def test_targeted_examples_are_examined_in_8_bits_too(net, batch):
     targets = net(batch.images).topk(2, 1).indices[:, 1]
-    (got,), _ = PGD(steps=10, step_size=0.2).attack(Oracle(net), batch, norm="linf", eps=[0.1], targets=targets)
+    (got,), _ = PGD(steps=10, rel_stepsize=0.2).attack(Oracle(net), batch, norm="linf", eps=[0.1], targets=targets)
     assert int(got.fooled.sum()) > 2
     kept = (net((got.images * 255).round() / 255).argmax(1) == targets).to(torch.int8)
     assert torch.equal(got.survives_8bit, torch.where(got.fooled, kept, -1).to(torch.int8))
@@ -286,7 +286,7 @@ class Root(nn.Module):
     ("attack", "norms"),
     [
         (FGSM(), ("linf", "l2", "l1")),
-        (PGD(steps=9, step_size=0.3, random_start=False), ("linf", "l2", "l1")),
+        (PGD(steps=9, rel_stepsize=0.3, random_start=False), ("linf", "l2", "l1")),
         (MIFGSM(), ("linf", "l2", "l1")),
         (APGD(steps=20), ("linf", "l2", "l1")),
         (JSMA(theta=-1.0), ("linf",)),

@@ -34,7 +34,7 @@ def test_a_copy_is_made_for_searches_that_are_worth_it(make, monkeypatch, steps,
 
 
 def test_a_search_goes_on_after_a_success_unless_it_is_to_end_early(make):
-    model, attack = make.affine(W, -0.4), PGD(steps=10, step_size=0.25, random_start=False)
+    model, attack = make.affine(W, -0.4), PGD(steps=10, rel_stepsize=0.25, random_start=False)
     meter = Meter()
     whole = find_end_points(model, attack, BATCH, norm="linf", eps=0.2, seed=0, meter=meter)
     early = find_end_points(model, attack, BATCH, norm="linf", eps=0.2, seed=0, early=True)

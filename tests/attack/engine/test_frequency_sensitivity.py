@@ -117,7 +117,7 @@ def test_it_keeps_to_its_band(low, high):
         model = Classifier(SmallNet(3, 1, 16), mean=[0.4], std=[0.3]).eval()
     images = 0.4 + 0.2 * torch.rand(6, 1, 16, 16, generator=torch.Generator().manual_seed(2))
     batch = Batch(images, model(images).argmax(1), tuple("abcdef"))
-    attack = BandLimitedPGD(steps=4, step_size=0.1, low=low, high=high)
+    attack = BandLimitedPGD(steps=4, rel_stepsize=0.1, low=low, high=high)
     (found,), _ = attack.attack(Oracle(model), batch, norm="l2", eps=[0.5])
     delta = (found.images - batch.images)[found.distance > 0]
     assert len(delta)
@@ -133,7 +133,7 @@ def test_goes_where_a_plain_loop_goes(make, norm):
     x0 = 0.3 + 0.4 * make.images(1, 1, 8, 8).double()
     y, eps = net(x0).argmax(1), {"linf": 0.1, "l2": 0.6}[norm]
     ball, rng = Ball.of(x0, torch.tensor([eps], dtype=torch.float64), norm), SampleRng.of(0, "pgd", ["a"])
-    attack = BandLimitedPGD(steps=5, step_size=0.3, low=0.5, high=2.0)
+    attack = BandLimitedPGD(steps=5, rel_stepsize=0.3, low=0.5, high=2.0)
     got = make.points(attack, net, Problem(ball, y, False, net(x0).detach()), rng)
     x = ball.project(x0 + band_pass(ball.random_point(rng) - x0, 0.5, 2.0))
     expected = [x]

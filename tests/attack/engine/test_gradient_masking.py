@@ -71,7 +71,7 @@ def test_transferred_images_go_all_the_way(two, norm):
     assert float((size > 0.099).float().mean()) > 0.8
     assert bool(((moved >= 0) & (moved <= 1)).all())
     assert oracle.meter.backwards == 10 * len(batch)
-    early = PGD(steps=10, step_size=0.25, loss="margin").attack(Oracle(plain), batch, norm=norm, eps=[0.1])[0][0]
+    early = PGD(steps=10, rel_stepsize=0.25, loss="margin").attack(Oracle(plain), batch, norm=norm, eps=[0.1])[0][0]
     assert int((plain(moved).argmax(1) != batch.labels).sum()) >= int(0.9 * early.fooled.sum()) > 0
 
 

@@ -199,7 +199,7 @@ def test_a_temperature_of_the_scale_undoes_it(make, name):
 @pytest.mark.parametrize("by", [0.1, 4.0])
 def test_smallest_norms_do_not_depend_on_the_scale(make, by):
     plain, scaled, batch = pair(make, by=by)
-    for attack in (DeepFool(), CarliniWagner(steps=90, search_steps=6, initial_c=0.1, step_size=0.03)):
+    for attack in (DeepFool(), CarliniWagner(steps=90, search_steps=6, initial_c=0.1, lr=0.03)):
         first, second = (
             attack.attack(Oracle(m), batch[slice(0, 4)], norm="l2", eps=[float("inf")])[0][0] for m in (plain, scaled)
         )
@@ -238,7 +238,7 @@ def test_carlini_wagner_reaches_the_affine_boundary(make):
     w = torch.randn(1, 4, 4, generator=torch.Generator().manual_seed(1))
     images = torch.full((1, 1, 4, 4), 0.5)
     model = make.affine(w, 0.5 - float((images * w).sum()))
-    attack = CarliniWagner(steps=120, search_steps=6, step_size=0.03)
+    attack = CarliniWagner(steps=120, search_steps=6, lr=0.03)
     (got,), _ = attack.attack(Oracle(model), make.batch(model, images), norm="l2", eps=[float("inf")])
     assert float(got.distance) == pytest.approx(0.5 / float(w.norm()), rel=0.02)
 
@@ -256,7 +256,7 @@ def test_targeted_moves_towards_the_target(make, options):
     net = make.net(classes=8, channels=3)
     batch = make.batch(net, make.images(16, 3, 8, 8))
     targets = net(batch.images).topk(2, 1).indices[:, 1]
-    (got,), _ = PGD(steps=20, step_size=0.2, **options).attack(
+    (got,), _ = PGD(steps=20, rel_stepsize=0.2, **options).attack(
         Oracle(net), batch, norm="linf", eps=[0.5], targets=targets
     )
     assert torch.equal(net(got.images).argmax(1) == targets, got.fooled)

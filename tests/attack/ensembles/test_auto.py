@@ -253,6 +253,30 @@ def test_the_budget_is_kept_and_turns_tell_what_was_left_out(make):
     assert bool((spent[~got.fooled] > 50).all())
 
 
+def test_a_search_that_was_cut_short_is_flagged_with_the_budget_that_finishes_it(make):
+    net = model(make, "fine")
+    batch = make.batch(net, make.images(20, 1, 8, 8))
+
+    def flags(passes, eps=0.004):
+        attack = Auto(steps=5, queries=40, passes=passes)
+        found, flags = attack.attack(Oracle(net), batch, norm="linf", eps=[eps, 0.0])
+        return found[0], [f for f in flags if f.name == "unfinished-search"]
+
+    got, (flag,) = flags(90)
+    whole = Auto(steps=5, queries=40).most_passes(5)
+    assert flag.detail == (
+        "auto (linf, eps 0.004) did not finish: its budget left out fab-t and square, so more may be broken; "
+        f"--budget {whole} finishes it"
+    )
+    assert flag.ids == tuple(i for i, broken in zip(batch.ids, got.fooled.tolist(), strict=True) if not broken)
+    assert flags(whole)[1] == []
+    _, (flag,) = flags(8)
+    assert "its budget left out a part of apgd-ce, apgd-t, fab-t and square, so" in flag.detail
+    broken, none = flags(90, eps=0.5)  # nothing is left for what was left out
+    assert bool(broken.fooled.all())
+    assert none == []
+
+
 @pytest.mark.parametrize("samples", [0, 400])
 def test_seconds_are_shared_by_all_samples_of_the_run(make, monkeypatch, samples):
     look = inspect_model(context(make, "fine"))

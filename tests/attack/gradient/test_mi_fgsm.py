@@ -96,8 +96,8 @@ def test_without_momentum_it_is_pgd_from_the_image(make):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(20, 1, 8, 8))
     for norm, eps in (("linf", 0.03), ("l2", 0.2), ("l1", 1.0)):
-        (a,), _ = MIFGSM(mu=0.0, steps=7, step_size=0.2).attack(Oracle(net), batch, norm=norm, eps=[eps])
-        (b,), _ = PGD(steps=7, step_size=0.2, random_start=False).attack(Oracle(net), batch, norm=norm, eps=[eps])
+        (a,), _ = MIFGSM(mu=0.0, steps=7, rel_stepsize=0.2).attack(Oracle(net), batch, norm=norm, eps=[eps])
+        (b,), _ = PGD(steps=7, rel_stepsize=0.2, random_start=False).attack(Oracle(net), batch, norm=norm, eps=[eps])
         assert torch.equal(a.fooled, b.fooled)
         assert torch.allclose(a.images, b.images, atol=1e-5)
 

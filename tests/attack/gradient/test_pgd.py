@@ -21,7 +21,7 @@ def test_succeeds_iff_the_margin_is_below_the_dual_norm(make, norm, quantile):
     model, batch, threshold = make.spread(norm, 40)
     eps = float(threshold.quantile(quantile))
     assert eps < 0.45
-    (got,), _ = PGD(steps=100, step_size=0.1).attack(Oracle(model), batch, norm=norm, eps=[eps])
+    (got,), _ = PGD(steps=100, rel_stepsize=0.1).attack(Oracle(model), batch, norm=norm, eps=[eps])
     clear = (threshold - eps).abs() > 0.01 * eps
     assert int(clear.sum()) > 30
     assert torch.equal(got.fooled[clear], (threshold < eps)[clear])
@@ -33,7 +33,7 @@ def test_targeted_reaches_the_target_iff_it_can(make, norm):
     model, batch, threshold = make.spread(norm, 40)
     eps = float(threshold.quantile(0.5))
     targets = torch.ones(len(batch), dtype=torch.int64)
-    (got,), _ = PGD(steps=100, step_size=0.1).attack(Oracle(model), batch, norm=norm, eps=[eps], targets=targets)
+    (got,), _ = PGD(steps=100, rel_stepsize=0.1).attack(Oracle(model), batch, norm=norm, eps=[eps], targets=targets)
     clear = (threshold - eps).abs() > 0.01 * eps
     assert torch.equal(got.fooled[clear], (threshold < eps)[clear])
 
@@ -42,13 +42,13 @@ def test_targeted_counts_the_target_class_only(make):
     net = make.net(classes=8, channels=3)
     batch = make.batch(net, make.images(16, 3, 8, 8))
     targets = net(batch.images).topk(2, 1).indices[:, 1]
-    (got,), _ = PGD(steps=20, step_size=0.2).attack(Oracle(net), batch, norm="linf", eps=[0.5], targets=targets)
+    (got,), _ = PGD(steps=20, rel_stepsize=0.2).attack(Oracle(net), batch, norm="linf", eps=[0.5], targets=targets)
     hit = net(got.images).argmax(1) == targets
     assert torch.equal(got.fooled, hit)
     assert int(hit.sum()) > 0
 
 
-def by_hand(net, batch, norm, eps, steps, step_size, seed=0):
+def by_hand(net, batch, norm, eps, steps, rel_stepsize, seed=0):
     """Textbook PGD on one sample after another; returns who is fooled at any point, the end point included."""
     fooled = []
     for i in range(len(batch)):
@@ -66,9 +66,9 @@ def by_hand(net, batch, norm, eps, steps, step_size, seed=0):
             (g,) = torch.autograd.grad(F.cross_entropy(z, y), x)
             x = x.detach()
             if norm == "linf":
-                x = torch.min(torch.max(x + step_size * eps * g.sign(), x0 - eps), x0 + eps).clamp(0, 1)
+                x = torch.min(torch.max(x + rel_stepsize * eps * g.sign(), x0 - eps), x0 + eps).clamp(0, 1)
             else:
-                x = x + step_size * eps * g / g.norm()
+                x = x + rel_stepsize * eps * g / g.norm()
                 d = x - x0
                 x = (x0 + d * min(1.0, eps / float(d.norm()))).clamp(0, 1)
         hit |= int(net(x).argmax(1)) != int(y)
@@ -81,7 +81,7 @@ def test_fools_whom_a_plain_loop_fools(make, norm, eps):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(40, 1, 8, 8))
     expected = by_hand(net, batch, norm, eps, 10, 0.2)
-    (got,), _ = PGD(steps=10, step_size=0.2).attack(Oracle(net), batch, norm=norm, eps=[eps])
+    (got,), _ = PGD(steps=10, rel_stepsize=0.2).attack(Oracle(net), batch, norm=norm, eps=[eps])
     assert torch.equal(got.fooled, expected)
     assert 0 < int(expected.sum()) < 40
 
@@ -91,7 +91,7 @@ def test_every_counted_example_is_one(make, norm):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(40, 1, 8, 8))
     eps = {"linf": 0.05, "l2": 0.25, "l1": 2.0}[norm]
-    (got,), _ = PGD(steps=10, step_size=0.2).attack(Oracle(net), batch, norm=norm, eps=[eps])
+    (got,), _ = PGD(steps=10, rel_stepsize=0.2).attack(Oracle(net), batch, norm=norm, eps=[eps])
     delta = (got.images.double() - batch.images.double()).flatten(1)
     size = torch.linalg.vector_norm(delta, {"linf": float("inf"), "l2": 2.0, "l1": 1.0}[norm], dim=1)
     assert bool((size <= eps * (1 + 1e-6)).all())
@@ -142,8 +142,8 @@ def test_wrong_samples_cost_nothing_and_stay_as_they_are(make):
 def test_restarts_work_on_survivors_only(make):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(30, 1, 8, 8))
-    one = PGD(steps=3, step_size=0.3, restarts=1).attack(Oracle(net), batch, norm="linf", eps=[0.03])[0][0]
-    many = PGD(steps=3, step_size=0.3, restarts=4).attack(Oracle(net), batch, norm="linf", eps=[0.03])[0][0]
+    one = PGD(steps=3, rel_stepsize=0.3, restarts=1).attack(Oracle(net), batch, norm="linf", eps=[0.03])[0][0]
+    many = PGD(steps=3, rel_stepsize=0.3, restarts=4).attack(Oracle(net), batch, norm="linf", eps=[0.03])[0][0]
     assert bool((one.fooled <= many.fooled).all())
     assert torch.equal(many.images[one.fooled], one.images[one.fooled])
     assert torch.equal(many.forwards[one.fooled], one.forwards[one.fooled])
@@ -163,7 +163,7 @@ def test_restarts_are_fresh(make):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(4, 1, 8, 8))
     first, second = (
-        PGD(steps=1, step_size=1e-6, restarts=r).attack(Oracle(net), batch, norm="linf", eps=[1e-4])[0][0]
+        PGD(steps=1, rel_stepsize=1e-6, restarts=r).attack(Oracle(net), batch, norm="linf", eps=[1e-4])[0][0]
         for r in (1, 2)
     )
     assert not bool(first.fooled.any())
@@ -195,7 +195,7 @@ def test_without_random_start_it_begins_at_the_image(make):
     ("values", "words"),
     [
         ({"steps": 0}, "steps=0"),
-        ({"step_size": 0.0}, "step_size=0.0"),
+        ({"rel_stepsize": 0.0}, "rel_stepsize=0.0"),
         ({"restarts": -1}, "restarts=-1"),
         ({"step": 3}, "no parameter 'step'; did you mean 'steps'"),
         ({"random_start": "perhaps"}, "random_start='perhaps'"),

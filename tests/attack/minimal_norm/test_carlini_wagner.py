@@ -18,7 +18,7 @@ from unshaken.core import Answer, Batch, Classifier, Oracle, SampleRng
 from unshaken.core.errors import ParameterError
 
 INF = math.inf
-QUICK = CarliniWagner(steps=60, search_steps=4, step_size=0.03, initial_c=0.1)
+QUICK = CarliniWagner(steps=60, search_steps=4, lr=0.03, initial_c=0.1)
 
 
 class Planes(nn.Module):
@@ -47,7 +47,7 @@ def run(attack, model, batch, eps=INF, **options):
 @pytest.mark.parametrize("targets", [None, [1]])
 def test_affine_distance_within_a_thousandth(targets):
     aim = None if targets is None else torch.tensor(targets)
-    got = run(CarliniWagner(steps=100, step_size=0.03), planes(), point(0.6, 0.5), targets=aim)
+    got = run(CarliniWagner(steps=100, lr=0.03), planes(), point(0.6, 0.5), targets=aim)
     assert got.fooled.tolist() == [True]
     assert float(got.distance) == pytest.approx(0.40249, rel=1e-3)
     assert (got.images.flatten() - torch.tensor([0.6, 0.5])).tolist() == pytest.approx([-0.36, 0.18], abs=2e-2)
@@ -98,7 +98,7 @@ def test_hinge_of_negative_logits_by_hand():
 @pytest.mark.parametrize("options", [{"shift": -100.0}, {"scale": 1000.0}, {"scale": 1000.0, "shift": -500.0}])
 def test_scaling_and_shifting_the_logits_changes_no_norm(options):
     """A shift by -100 makes all logits negative."""
-    got = run(CarliniWagner(steps=100, step_size=0.03), planes(**options), point(0.6, 0.5))
+    got = run(CarliniWagner(steps=100, lr=0.03), planes(**options), point(0.6, 0.5))
     assert got.fooled.tolist() == [True]
     assert float(got.distance) == pytest.approx(0.40249, rel=2e-3)
 
@@ -114,7 +114,7 @@ def test_a_loud_net_is_fooled_as_the_quiet_one(make):
             return 40 * net.net(x) - 300
 
     loud = Classifier(Loud()).eval()
-    values = {"steps": 40, "search_steps": 5, "step_size": 0.03}
+    values = {"steps": 40, "search_steps": 5, "lr": 0.03}
     plain = run(CarliniWagner(initial_c=0.1, **values), net, batch)
     same = run(CarliniWagner(initial_c=0.1 / 40, **values), loud, batch)
     other = run(CarliniWagner(initial_c=0.1, **values), loud, batch)
@@ -127,13 +127,13 @@ def test_a_loud_net_is_fooled_as_the_quiet_one(make):
 def test_black_and_white_pixels_can_move(start, slope):
     """The only pixel that counts is exactly 0 (or 1); 0.3 away from it the class changes."""
     model = planes(((slope, 0.0), (-slope, 0.0)), (0.3 - slope * start, -(0.3 - slope * start)))
-    attack = CarliniWagner(steps=200, step_size=0.15, search_steps=6, initial_c=0.1)
+    attack = CarliniWagner(steps=200, lr=0.15, search_steps=6, initial_c=0.1)
     got = run(attack, model, point(start, 0.5))
     assert got.fooled.tolist() == [True]
     assert float(got.distance) == pytest.approx(0.3, rel=5e-3)
 
 
-def by_hand(net, x0, y, *, steps, search_steps, initial_c, step_size, targeted=False, kappa=0.0):
+def by_hand(net, x0, y, *, steps, search_steps, initial_c, lr, targeted=False, kappa=0.0):
     """The published loop on one sample, with torch's Adam; returns the nearest example, its norm and the looks."""
     w0 = torch.atanh((2 * x0 - 1) * (1 - 1e-6))
     origin = (torch.tanh(w0) + 1) / 2
@@ -143,7 +143,7 @@ def by_hand(net, x0, y, *, steps, search_steps, initial_c, step_size, targeted=F
         if search_steps >= 10 and run_number == search_steps - 1:
             c = min(upper, 1e10)
         d = torch.zeros_like(w0).requires_grad_(True)
-        adam = torch.optim.Adam([d], lr=step_size)
+        adam = torch.optim.Adam([d], lr=lr)
         found, before = False, INF
         for step in range(steps):
             x = (torch.tanh(w0 + d) + 1) / 2
@@ -180,7 +180,7 @@ def test_equals_a_plain_loop(make, targeted, kappa):
     batch.images[1, :, 0] = 1.0
     batch = make.batch(net, batch.images)
     aims = net(batch.images).topk(2, 1).indices[:, 1] if targeted else batch.labels
-    values = {"steps": 30, "search_steps": 4, "initial_c": 0.05, "step_size": 0.05, "kappa": kappa}
+    values = {"steps": 30, "search_steps": 4, "initial_c": 0.05, "lr": 0.05, "kappa": kappa}
     attack, fooled = CarliniWagner(polish=0, **values), 0
     net.net.rounded = False
     for i in range(5):
@@ -236,8 +236,8 @@ def test_polish_walks_back_along_the_way_to_the_nearest_example(make):
     """By hand: bisection of the segment from the clean image to what the published attack ends with."""
     net = make.net(classes=3)
     batch = make.batch(net, make.images(8, 1, 8, 8))
-    rough = run(CarliniWagner(steps=40, search_steps=3, initial_c=1.0, step_size=0.05, polish=0), net, batch)
-    fine = run(CarliniWagner(steps=40, search_steps=3, initial_c=1.0, step_size=0.05, polish=6), net, batch)
+    rough = run(CarliniWagner(steps=40, search_steps=3, initial_c=1.0, lr=0.05, polish=0), net, batch)
+    fine = run(CarliniWagner(steps=40, search_steps=3, initial_c=1.0, lr=0.05, polish=6), net, batch)
     assert torch.equal(rough.fooled, fine.fooled)
     assert int(rough.fooled.sum()) >= 4
     for i in rough.fooled.nonzero().flatten().tolist():
@@ -280,7 +280,7 @@ def test_under_one_budget_a_success_inside_ends_the_search(make):
         ({"steps": 0}, "steps=0"),
         ({"search_steps": 0}, "search_steps=0"),
         ({"initial_c": 0.0}, "initial_c=0.0"),
-        ({"step_size": -1.0}, "step_size=-1.0"),
+        ({"lr": -1.0}, "lr=-1.0"),
         ({"kappa": -0.5}, "kappa=-0.5"),
         ({"c": 3}, "no parameter 'c'"),
     ],

@@ -92,7 +92,7 @@ def test_wrong_pixels_weigh_more_from_step_to_step():
 
 def test_a_step_keeps_the_most_damaging_point_and_ends_where_all_is_wrong():
     """By hand: none, one and both of the two pixels are wrong; the gradient of the last is no number."""
-    ascent, state = search(steps=2, step_size=0.5, random_start=False)
+    ascent, state = search(steps=2, rel_stepsize=0.5, random_start=False)
     assert torch.equal(state.x, torch.full((3, 1, 1, 2), 0.5))
     logits = torch.tensor([[[1.0, 1.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 1.0]], [[0.0, 0.0], [1.0, 1.0]]]).unsqueeze(2)
     gradient = torch.ones(3, 1, 1, 2)

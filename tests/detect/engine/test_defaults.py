@@ -52,7 +52,7 @@ DEFAULTS = [
     (gradient_norm, {"temperature": 1.0}),
     (blend, {"beta": 0.7, "peak": None}),
     (train_substitute, {"epochs": 10, "batch_size": 64, "lr": 1e-3, "noise": 0.4, "seed": 0}),
-    (transferred, {"mode": "image", "steps": 100, "step_size": 0.05, "seed": 0}),
+    (transferred, {"mode": "image", "steps": 100, "rel_stepsize": 0.05, "seed": 0}),
     (SpreadSpectrum, {"seed": 0}),
     (DCTWatermark, {"step": 0.2}),
     (Shares, {"keep": 20_000, "tune": 500, "calibration": 0.2}),

@@ -42,7 +42,7 @@ def rows(world, eps=(0.1,), **params):
 
 
 def test_the_adaptive_figure_is_never_the_better_one(world):
-    conditions, found, _ = rows(world, attack="pgd:steps=10,step_size=0.2")
+    conditions, found, _ = rows(world, attack="pgd:steps=10,rel_stepsize=0.2")
     assert [c.id for c in conditions] == [
         "energy-naive-linf-0.1", "energy-adaptive-linf-0.1", "knn-naive-linf-0.1", "knn-adaptive-linf-0.1",
     ]  # fmt: skip
@@ -53,7 +53,7 @@ def test_the_adaptive_figure_is_never_the_better_one(world):
 
 
 def test_rows_agree_with_each_other_and_with_the_ball(world):
-    _, found, oracle = rows(world, attack="pgd:steps=5,step_size=0.3")
+    _, found, oracle = rows(world, attack="pgd:steps=5,rel_stepsize=0.3")
     for (table, name), outcome in found.items():
         if table != "outcomes":
             continue
@@ -71,7 +71,7 @@ def test_rows_agree_with_each_other_and_with_the_ball(world):
 
 
 def test_each_budget_has_rows_of_its_own_and_no_budget_changes_nothing(world):
-    _, found, oracle = rows(world, eps=(0.0, 0.05), attack="pgd:steps=4,step_size=0.5")
+    _, found, oracle = rows(world, eps=(0.0, 0.05), attack="pgd:steps=4,rel_stepsize=0.5")
     assert len(found) == 16
     clean = oracle.exact(world[2].images).argmax(1).tolist()
     for label in ("energy", "knn"):

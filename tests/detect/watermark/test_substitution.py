@@ -135,8 +135,8 @@ def test_noise_in_training_is_in_units_of_each_channels_deviation(monkeypatch):
 
 def test_a_universal_step_is_its_share_of_the_budget(linear):
     """From a start of its own within the ball; steps are clipped there."""
-    start = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=1, step_size=0.0) - gray()
-    after = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=2, step_size=0.1) - gray()
+    start = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=1, rel_stepsize=0.0) - gray()
+    after = transferred(linear, gray(), MARKED, eps=EPS, mode="universal", steps=2, rel_stepsize=0.1) - gray()
     assert float(start.min()) < -EPS / 4 < EPS / 4 < float(start.max())
     sign = linear.net[1].weight[MARKED].sign().view(1, 4, 4)
     assert torch.allclose(after, (start + 0.2 * EPS * sign).clamp(-EPS, EPS).detach(), atol=1e-6)

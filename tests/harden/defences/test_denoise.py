@@ -97,9 +97,9 @@ def test_attacks_go_through_it(saved):
     guard = Denoise(denoiser=str(saved / "edm.safetensors"), sigma=0.25)  # half way to 1/2: 0.55
     guarded = guard.wrap(Classifier(Pixel()).eval())
     oracle = Oracle(guarded, search_copy=search_copy(guarded, x[:2]))
-    found, _ = PGD(steps=5, step_size=0.5).attack(oracle, batch, norm="linf", eps=[0.09, 0.11], seed=0)
+    found, _ = PGD(steps=5, rel_stepsize=0.5).attack(oracle, batch, norm="linf", eps=[0.09, 0.11], seed=0)
     assert [f.fooled.tolist() for f in found] == [[False] * 4, [True] * 4]
-    result = against(guard, Classifier(Pixel()).eval(), batch, PGD(steps=5, step_size=0.5), eps=0.11)
+    result = against(guard, Classifier(Pixel()).eval(), batch, PGD(steps=5, rel_stepsize=0.5), eps=0.11)
     assert result.figures["adaptive"].value == 0
 
 

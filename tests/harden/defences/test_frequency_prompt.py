@@ -78,7 +78,7 @@ def test_nothing_changes_nothing(form, nothing):
 
 def test_all_threat_models_coincide_with_no_defence_for_prompts_of_nothing():
     model, batch = net(), Batch(images(), torch.tensor([0, 1, 2, 0, 1, 2]), tuple("abcdef"))
-    attack = PGD(steps=3, step_size=0.5)
+    attack = PGD(steps=3, rel_stepsize=0.5)
     (plain,), _ = attack.attack(Oracle(model), batch, norm="linf", eps=[0.05])
     for fixed in (None, 1):
         guard = guarded(model, prompts(scale=0.0), fixed=fixed)
@@ -303,7 +303,7 @@ def test_it_is_a_defence_of_a_spec_and_can_be_judged_by_both_figures(tmp_path):
     assert not torch.allclose(guard(x), bare(x))
     assert set(guard.surrogates()) == {"selection+clip"}
     batch = Batch(x, guard(x).argmax(1), tuple("abcdefghijkl"))
-    found = against(guard, None, batch, PGD(steps=5, step_size=0.5), eps=0.1)
+    found = against(guard, None, batch, PGD(steps=5, rel_stepsize=0.5), eps=0.1)
     assert found.accuracy(found.adaptive).value <= found.accuracy(found.naive).value
 
 

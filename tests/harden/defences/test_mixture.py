@@ -95,7 +95,7 @@ def test_one_graph_and_the_weights_left_alone(pair, batch):
 def test_an_attack_through_the_whole_finds_what_one_on_a_part_does_not(pair, batch):
     """Examples made on h alone overstate the mixture's robustness."""
     made = mixture(*pair, alpha=0.8)
-    attack = PGD(steps=20, step_size=0.125)
+    attack = PGD(steps=20, rel_stepsize=0.125)
     right = {}
     for name, model in (("whole", made), ("robust", pair[1]), ("accurate", pair[0])):
         x = find_end_points(model, attack, batch, norm="linf", eps=EPS, seed=0, early=name == "whole").x
@@ -109,7 +109,7 @@ def test_an_attack_through_the_whole_finds_what_one_on_a_part_does_not(pair, bat
 
 
 def test_below_one_half_the_accurate_model_decides(pair, batch):
-    attack = PGD(steps=20, step_size=0.125)
+    attack = PGD(steps=20, rel_stepsize=0.125)
     right = []
     for alpha in (0.3, 0.8, 1.0):
         made = mixture(*pair, alpha=alpha)

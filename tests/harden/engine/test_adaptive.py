@@ -69,7 +69,7 @@ def values(found):
 
 def test_a_guard_that_hides_gradients():
     guarded = GuardedModel(Hidden(), MODEL, name="hidden", surrogates=lambda: {"soft": MODEL})
-    found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3, random_start=False), eps=0.25)
+    found = against(guarded, None, BATCH, PGD(steps=10, rel_stepsize=0.3, random_start=False), eps=0.25)
     # the fourth image is wrong as it is; 0.25 reaches the first two
     assert values(found) == {
         "clean": 0.75, "bare": 0.25, "direct": 0.75, "soft": 0.25, "onward": 0.25, "naive": 0.25, "adaptive": 0.25,
@@ -80,7 +80,7 @@ def test_a_guard_that_hides_gradients():
 @pytest.mark.parametrize(("rounds", "names"), [(0, []), (1, ["onward"]), (2, ["onward", "onward+2"])])
 def test_each_round_goes_on_from_the_best_points(rounds, names):
     guarded = GuardedModel(Hidden(), MODEL, name="hidden", surrogates=lambda: {"soft": MODEL})
-    search = PGD(steps=3, step_size=0.3, random_start=False)
+    search = PGD(steps=3, rel_stepsize=0.3, random_start=False)
     found = against(guarded, None, BATCH, search, eps=0.25, draws=1, looks=1, rounds=rounds)
     assert list(found.ways) == ["bare", "direct", "soft", *names]
     assert all(found.ways[name].right.tolist() == found.ways["soft"].right.tolist() for name in names)
@@ -97,7 +97,7 @@ def test_a_guard_without_randomness_is_asked_once():
 
 def test_a_guard_that_only_looks_away_from_the_bare_models_examples():
     guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
-    found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3, random_start=False), eps=0.25)
+    found = against(guarded, None, BATCH, PGD(steps=10, rel_stepsize=0.3, random_start=False), eps=0.25)
     figures = values(found)
     assert (figures["naive"], figures["adaptive"], figures["overestimate"]) == (0.75, 0.25, 0.5)
     assert found.adaptive.broken_by == ("direct", "direct", "clean", "clean")
@@ -108,20 +108,20 @@ def test_a_guard_that_only_looks_away_from_the_bare_models_examples():
 def test_a_random_guard_is_judged_by_fresh_passes():
     guarded = GuardedModel(Coin(), MODEL, name="coin", random=True)
     many = Batch(IMAGES[1:2].repeat(50, 1, 1, 1), torch.zeros(50, dtype=torch.int64), tuple(str(i) for i in range(50)))
-    found = against(guarded, None, many, PGD(steps=5, step_size=0.5), eps=0.2, draws=4, looks=20)
+    found = against(guarded, None, many, PGD(steps=5, rel_stepsize=0.5), eps=0.2, draws=4, looks=20)
     figures = values(found)
     assert figures["clean"] == pytest.approx(0.7, abs=0.05)
     # at best 0.5; chosen among two by 20 noisy passes, yet judged by others: no luck is counted
     assert figures["adaptive"] == pytest.approx(0.5, abs=0.05)
     assert found.looks == 20
-    again = against(guarded, None, many, PGD(steps=5, step_size=0.5), eps=0.2, draws=4, looks=20)
+    again = against(guarded, None, many, PGD(steps=5, rel_stepsize=0.5), eps=0.2, draws=4, looks=20)
     assert values(again) == figures
     assert found.accuracy(found.adaptive).interval.startswith("bootstrap")
 
 
 def test_rows_are_attack_conditions(tmp_path):
     guarded = GuardedModel(Elsewhere(), MODEL, name="elsewhere")
-    found = against(guarded, None, BATCH, PGD(steps=10, step_size=0.3), eps=0.25)
+    found = against(guarded, None, BATCH, PGD(steps=10, rel_stepsize=0.3), eps=0.25)
     run = RunDir(tmp_path / "run")
     for part in found.parts("elsewhere"):
         run.write_rows(table_of(part), part.table, part.condition.id, 0)
@@ -137,7 +137,7 @@ def test_rows_are_attack_conditions(tmp_path):
 
 def test_a_random_guards_passes_are_counted_in_rows():
     guarded = GuardedModel(Coin(), MODEL, name="coin", random=True)
-    found = against(guarded, None, BATCH, PGD(steps=2, step_size=0.5), eps=0.1, draws=2, looks=5)
+    found = against(guarded, None, BATCH, PGD(steps=2, rel_stepsize=0.5), eps=0.1, draws=2, looks=5)
     assert int(found.ways["bare"].backwards.max()) == 2
     assert int(found.ways["direct"].backwards.max()) == 2 * 2  # gradients through the guard are means of two passes
     looks = [table_of(p) for p in found.parts("coin") if p.table == "looks"]
@@ -157,7 +157,7 @@ class Plain(Defence):
 
 def test_any_defence_will_do_and_parts_keep_their_randomness():
     Plain.info = type(PGD.info)("plain", "harden", Plain, "")
-    found = against(Plain(), MODEL, BATCH, PGD(steps=10, step_size=0.3, random_start=False), eps=0.25)
+    found = against(Plain(), MODEL, BATCH, PGD(steps=10, rel_stepsize=0.3, random_start=False), eps=0.25)
     assert values(found)["adaptive"] == 0.25
     coin = Coin()
     reseed(coin, 3)
@@ -183,7 +183,7 @@ def test_bad_input():
 
 def test_averaging_passes_of_a_model_without_randomness_changes_nothing():
     one, five = (
-        find_end_points(MODEL, PGD(steps=4, step_size=0.3), BATCH, norm="linf", eps=0.2, seed=0, draws=n)
+        find_end_points(MODEL, PGD(steps=4, rel_stepsize=0.3), BATCH, norm="linf", eps=0.2, seed=0, draws=n)
         for n in (1, 5)
     )
     assert torch.equal(one.x, five.x)

@@ -55,7 +55,7 @@ def test_figures_by_hand(monkeypatch):
         "train_fgsm": 0.5,
         "train_robust": 0.5,
     }
-    assert made == [{"steps": 4, "step_size": 2.5 / 4}]
+    assert made == [{"steps": 4, "rel_stepsize": 2.5 / 4}]
     assert model.training
     few = checked(Threat("linf", 0.1), attacked=99)(model, model)
     assert (few["held_attacked"], few["held_robust"]) == (5, 0.6)

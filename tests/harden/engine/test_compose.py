@@ -10,9 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import unshaken
 from unshaken.core.errors import ParameterError
-from unshaken.core.registry import Method
-from unshaken.harden.engine.compose import Composition
+from unshaken.core.registry import Method, find_method, list_methods
+from unshaken.harden.engine.compose import Composition, check_recipe_budgets
 from unshaken.harden.engine.recipe import Recipe, Threat
 
 CALLS: list[str] = []
@@ -121,3 +122,29 @@ def test_threat_and_replays_are_those_of_the_recipe_that_has_some():
 def test_recipes_that_do_not_go_together_are_named(recipes, message):
     with pytest.raises(ParameterError, match=message):
         Composition(recipes)
+
+
+def is_budget(name):
+    return name == "eps" or name.endswith("_eps")
+
+
+SIZES = sorted({m.name for m in list_methods("harden") for n in m.cls.model_fields if is_budget(n)} - {"swav"})
+"""Recipes with the size of a change of pixels among their parameters; that of `swav` smooths codes."""
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_budget_of_a_recipe_is_checked(name):
+    info = find_method(name)
+    for field in (n for n in info.cls.model_fields if is_budget(n)):
+        recipe = info.cls(**{**info.cls.first_try.parameters, field: 8})
+        with pytest.raises(ParameterError, match=rf"^{name}: (linf eps=8 is above 0.5|l2 eps=8 is above 3.46)"):
+            check_recipe_budgets([recipe], 48, allow=False)
+        check_recipe_budgets([recipe], 48, allow=True)
+    check_recipe_budgets([info.cls(**info.cls.first_try.parameters)], 48, allow=False)
+
+
+def test_a_training_with_a_budget_too_large_does_not_begin(tmp_path):
+    with pytest.raises(ParameterError, match=r"^at: linf eps=8 is above 0.5, .*: did you mean 8/255\?"):
+        unshaken.harden("small", "absent", "at:eps=8", out=tmp_path / "run")
+    with pytest.raises(ParameterError, match=r"^at: l2 eps=20 is above 14"):
+        unshaken.harden("small", "demo", "at:norm=l2,eps=20", out=tmp_path / "run", limit=20)

@@ -78,12 +78,12 @@ def test_held_out_images_are_attacked_with_the_budget_of_training():
 def test_defaults_are_the_usual_budget_and_ten_steps_of_a_quarter():
     made = AdversarialTraining()
     assert made.threat == Threat("linf", 8 / 255)
-    assert (made.steps, made.step_size, made.attack) == (10, 0.25, "pgd")
+    assert (made.steps, made.rel_stepsize, made.attack) == (10, 0.25, "pgd")
 
 
 def test_the_inner_attack_gets_the_steps_that_it_knows():
-    pgd = AdversarialTraining(steps=3, step_size=0.5).search()
-    assert (pgd.info.name, pgd.steps, pgd.step_size) == ("pgd", 3, 0.5)
+    pgd = AdversarialTraining(steps=3, rel_stepsize=0.5).search()
+    assert (pgd.info.name, pgd.steps, pgd.rel_stepsize) == ("pgd", 3, 0.5)
     assert AdversarialTraining(steps=3, attack="fgsm").search().info.name == "fgsm"
 
 

@@ -48,7 +48,7 @@ def test_more_cells_hold_those_of_fewer_and_every_cell_is_drawn_as_often():
 
 @pytest.mark.parametrize(("h", "w", "side"), [(32, 32, 4), (224, 224, 28), (28, 28, 4), (12, 16, 2), (8, 9, 1)])
 def test_a_cell_is_an_eighth_of_the_short_side(h, w, side):
-    assert cell_side(0, h, w) == side
+    assert cell_side(None, h, w) == side
     assert cell_side(7, h, w) == 7
 
 

@@ -44,7 +44,7 @@ def test_names_that_come_twice_are_refused():
             rank_images(np.eye(2), np.eye(2), queries, gallery)
 
 
-SEARCH = PGD(steps=12, step_size=0.25, random_start=False)
+SEARCH = PGD(steps=12, rel_stepsize=0.25, random_start=False)
 
 
 def colours(*rows):

@@ -20,7 +20,7 @@ from unshaken.tasks.segmentation.small_masks import unpack_mask
 PLAN = [
     {"method": "contrast", "severities": [1, 5]},
     {"method": "translation", "severities": [5]},
-    {"method": "pixel-pgd", "params": {"steps": 4, "step_size": 0.5}, "eps": [0.1, 0.5]},
+    {"method": "pixel-pgd", "params": {"steps": 4, "rel_stepsize": 0.5}, "eps": [0.1, 0.5]},
     {"method": "pgd", "eps": [0.1]},
 ]
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import margin
 from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.core.classifier import predict
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Logits
@@ -50,7 +51,7 @@ class SPSAState(State):
 
 
 @register("spsa", title="SPSA", reference="Uesato et al. 2018, arXiv:1802.05666", needs=("logits",))
-class SPSA(Attack[SPSAState]):
+class SPSA(StepLength, Attack[SPSAState]):
     """SPSA: gradient ascent, with the gradient estimated from the scores at pairs of points `x ± delta v`.
 
     With v of random signs, `g = mean (m(x + delta v) - m(x - delta v)) / (2 delta) v`. Where x is nearer than delta
@@ -66,7 +67,9 @@ class SPSA(Attack[SPSAState]):
         64, ge=2, description="number of pairs of points per step; the first evaluates the current point"
     )
     delta: float = Field(0.01, gt=0, le=0.5, description="distance of a pair's points from x, a pixel, in [0, 1] units")
-    step_size: PositiveFloat = Field(0.1, description="length of a step as a share of eps: a pixel in linf, l2 in l2")
+    rel_stepsize: PositiveFloat = Field(
+        0.1, description="length of a step, as a share of eps: of a pixel in linf, in l2 in l2"
+    )
     together: PositiveInt = Field(8, description="maximum number of pairs per query; more need more memory")
 
     @override
@@ -130,7 +133,7 @@ class SPSA(Attack[SPSAState]):
         update = first / (1 - BETAS[0] ** number) / ((second / (1 - BETAS[1] ** number)).sqrt() + 1e-8)
         if ball.norm == "l2":
             update = ball.steepest(update, now.x)
-        x = ball.project(now.x + self.step_size * ball.radius * update)
+        x = ball.project(now.x + self.step_length(ball) * update)
         return state.replace(
             x=state.x.index_copy(0, rows, x),
             gradient=state.gradient.index_fill(0, rows, 0),

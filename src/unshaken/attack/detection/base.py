@@ -12,6 +12,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, distance
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.attack.engine.task_attack import LastAndBest, TaskAttack
 from unshaken.core.batch import Batch
 from unshaken.core.boxes import NONE
@@ -210,14 +211,22 @@ class DetectionAttack(TaskAttack[DetectionResult]):
         none = torch.full_like(problem.ball.eps, -math.inf)
         return DetectionState(problem, x, problem.ball.clean, none, torch.zeros_like(problem.shift))
 
+    @abstractmethod
     def move(self, state: DetectionState, gradient: Tensor) -> Tensor:
-        """The next point: a step along the norm's steepest direction, back into the ball."""
-        ball = state.problem.ball
-        return ball.project(state.x + self.step_size * ball.radius * ball.steepest(gradient, state.x))
+        """The next point, inside the ball."""
 
     def finished(self, state: DetectionState, outputs: Tensor) -> Tensor:
         """Bool `[N]`: nothing more to gain at the current point, whose detections are given."""
         return torch.zeros_like(state.step, dtype=torch.bool)
+
+
+class DetectionAscent(StepLength, DetectionAttack):
+    """Base class of attacks on detectors under a norm whose steps go along its steepest direction."""
+
+    @override
+    def move(self, state: DetectionState, gradient: Tensor) -> Tensor:
+        ball = state.problem.ball
+        return ball.project(state.x + self.step_length(ball) * ball.steepest(gradient, state.x))
 
 
 class _Ascent:

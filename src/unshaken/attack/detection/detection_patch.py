@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem
+from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, DetectionState
 from unshaken.attack.detection.detection_pgd import SoftF1Loss
 from unshaken.attack.engine.ball import Ball
 from unshaken.core.registry import register
@@ -27,7 +27,7 @@ class DetectionPatch(DetectionAttack):
 
     steps: PositiveInt = Field(50, description="gradient steps")
     step_size: PositiveFloat = Field(0.1, description="length of a step, in units of the pixel range")
-    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
+    size: PositiveInt | None = Field(None, description="side of a cell in pixels; default an eighth of the short side")
     cells: PositiveInt = Field(1, description="number of cells to attack")
 
     @override
@@ -39,3 +39,8 @@ class DetectionPatch(DetectionAttack):
         height, width = clean.shape[2:]
         mask = cell_masks(rng, height, width, side=cell_side(self.size, height, width), cells=self.cells)
         return Ball.region(clean, mask.to(clean.device))
+
+    @override
+    def move(self, state: DetectionState, gradient: Tensor) -> Tensor:
+        ball = state.problem.ball
+        return ball.project(state.x + self.step_size * ball.steepest(gradient, state.x))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import FITS, DetectionAttack, DetectionProblem, is_there, of_same_class, overlap
+from unshaken.attack.detection.base import FITS, DetectionAscent, DetectionProblem, is_there, of_same_class, overlap
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
@@ -38,7 +38,7 @@ class SoftF1Loss(Objective):
 
 
 @register("detection-pgd", title="detection PGD", reference="Madry et al. 2018, arXiv:1706.06083")
-class DetectionPGD(DetectionAttack):
+class DetectionPGD(DetectionAscent):
     """PGD on detections: lowers a smooth F1 score, by scores, corners and false alarms together.
 
     Corners give a gradient where the detector's boxes have one.

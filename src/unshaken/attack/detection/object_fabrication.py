@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, fits, log_score, of_same_class
+from unshaken.attack.detection.base import DetectionAscent, DetectionProblem, fits, log_score, of_same_class
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
@@ -24,7 +24,7 @@ class FalseAlarms(Objective):
 
 
 @register("object-fabrication", reference="Chow et al. 2020, arXiv:2004.04320")
-class ObjectFabrication(DetectionAttack):
+class ObjectFabrication(DetectionAscent):
     """Object fabrication: raises the scores of detections that fit no object (false alarms), and their number.
 
     It needs false detections to begin with, of however low a score: a detector that puts out none gives no gradient.

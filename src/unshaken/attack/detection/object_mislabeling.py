@@ -7,7 +7,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.detection.base import (
-    DetectionAttack,
+    DetectionAscent,
     DetectionProblem,
     fits,
     is_there,
@@ -40,7 +40,7 @@ class WrongClass(Objective):
 
 
 @register("object-mislabeling", reference="Chow et al. 2020, arXiv:2004.04320")
-class ObjectMislabeling(DetectionAttack):
+class ObjectMislabeling(DetectionAscent):
     """Object mislabeling: raises detections of wrong classes that fit objects, and lowers those of the right class.
 
     A detector that puts out only the best class of each place shows its other classes once they have won; until then

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.attack.detection.base import DetectionAttack, DetectionProblem, log_absence
+from unshaken.attack.detection.base import DetectionAscent, DetectionProblem, log_absence
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Objective
 from unshaken.core.registry import register
@@ -22,7 +22,7 @@ class Absence(Objective):
 
 
 @register("object-vanishing", reference="Chow et al. 2020, arXiv:2004.04320")
-class ObjectVanishing(DetectionAttack):
+class ObjectVanishing(DetectionAscent):
     """Object vanishing: lowers the scores of all detections, so that objects are missed.
 
     The cross-entropy of TOG's objectness against "no object", on the scores that the model puts out.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.driver import drive
 from unshaken.core.flag import Flag, FlagKind
+from unshaken.core.numbers import show_budget
 from unshaken.core.oracle import Oracle
 from unshaken.core.query import Answer
 from unshaken.core.rng import SampleRng
@@ -42,6 +43,21 @@ ZERO_GRADIENT = FlagKind(
     "Do not use the accuracy under gradient attacks. Return logits, remove what blocks gradients, or add "
     "an attack that needs none.",
 )
+
+UNFINISHED = FlagKind(
+    "unfinished-search",
+    "a search ended with its budget, before its last attack",
+    "Do not read the accuracy under it as robust accuracy: give the budget that the flag names, or none.",
+)
+
+
+def name_search(method: str, norm: str | None, eps: float | None) -> str:
+    """Name the search of a method under a budget, as flags do.
+
+    >>> name_search("auto", "linf", 8 / 255)
+    'auto (linf, eps 8/255)'
+    """
+    return f"{method} ({norm}{'' if eps is None or eps == math.inf else f', eps {show_budget(eps)}'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,8 @@ class Phase:
         surrogate: searched in the place of the model; what is found there is judged on the model.
         avoid_rejection: whether the search stays clear of a model's rejections, or leaves them to the verification.
         skip: left out; `why` says so.
+        whole: passes a sample for which the whole attack would run, where a budget left this phase out or shortened it;
+            0 for a phase that runs as asked.
     """
 
     search: Attack[Any]
@@ -95,6 +113,7 @@ class Phase:
     surrogate: Classifier | None = None
     avoid_rejection: bool = True
     skip: bool = False
+    whole: int = 0
 
     @property
     def gradients(self) -> bool:
@@ -170,6 +189,21 @@ class AttackRun:
             text = f"{name}: the input gradient is exactly zero, or NaN, at the start; gradients may be masked"
             found.append(ZERO_GRADIENT.flag(f"{text}: try square, or transfer from another model", ids))
         return found
+
+    def check_finished(self, name: str, phases: Sequence[Phase], found: Mapping[float, AttackResult]) -> list[Flag]:
+        """A flag for each radius at which samples withstood a search that its budget cut short."""
+        cut = [phase for phase in phases if phase.whole]
+        flags = []
+        for radius, result in found.items() if cut else ():
+            rows = (~result.fooled).nonzero().flatten().tolist() if radius > 0 else []
+            left = [phase.name if phase.skip else f"a part of {phase.name}" for phase in cut]
+            text = (
+                f"{name_search(name, self.norm, radius)} did not finish: its budget left out "
+                f"{' and '.join([', '.join(left[:-1]), left[-1]] if left[1:] else left)}, so more may be broken; "
+                f"--budget {cut[0].whole} finishes it"
+            )
+            flags += [UNFINISHED.flag(text, [self.batch.ids[i] for i in rows])] if rows else []
+        return flags
 
     def _notice(self, name: str, rows: Tensor, place: Tensor, step: Tensor, answer: Answer) -> None:
         slope = answer.slopes if answer.gradient is None else answer.gradient

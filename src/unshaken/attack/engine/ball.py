@@ -234,6 +234,31 @@ def _wide(values: Tensor, like: Tensor) -> Tensor:
     return values.to(like).view(-1, *(1,) * (like.ndim - 1))
 
 
+def check_budget_size(name: str, norm: str, eps: float, numbers: int | None, *, allow: bool) -> None:
+    """Refuse a budget of more than half of what pixels in [0, 1] can change by, such as `8` for `8/255`.
+
+    Args:
+        name: of the method, for messages.
+        norm: `linf`, `l2` or `l1`; under any other the size is no change of pixels, and nothing is checked.
+        eps: the budget.
+        numbers: in an image, C x H x W, of which the largest l2 is the square root and the largest l1 all; None where
+            that is not known yet, and only linf is checked.
+        allow: leave it where the user allows it.
+
+    Raises:
+        ParameterError: it is larger.
+    """
+    if allow or norm not in NORMS or (numbers is None and norm != "linf"):
+        return
+    half = 0.5 * (numbers or 1) ** (1 / ORDERS[norm])
+    if half * (1 + TOLERANCE) < eps < math.inf:
+        meant = f"{eps:g}/255" if eps >= 1 else "8/255"
+        raise ParameterError(
+            f"{name}: {norm} eps={eps:g} is above {half:g}, half of the largest change of pixels in [0, 1]: "
+            f"did you mean {meant}? To keep it give --allow-large-eps (in Python allow_large_eps=True)"
+        )
+
+
 def check_budgets(
     name: str, norms: Sequence[str], norm: str | None, eps: Sequence[float], *, minimal: bool = False
 ) -> list[float]:

@@ -14,6 +14,7 @@ from typing_extensions import override
 from unshaken.attack.engine.attack_run import AttackContext, AttackRun, Phase, run_budget, run_minimal_norm
 from unshaken.attack.engine.ball import NORMS, Ball, check_budgets
 from unshaken.attack.engine.problem import Candidate, Problem
+from unshaken.attack.engine.step_length import check_step_size
 from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.context import Context
@@ -126,6 +127,8 @@ class BudgetedAttack(Parameters):
         )
         result = initial_result(batch.images, clean, labels, targets is not None)
         phases, flags = ([], []) if bool(result.fooled.all()) else self.phases(context)
+        for phase in phases:
+            check_step_size(phase.search, radii)
         attack_run = AttackRun(oracle, batch, labels, targets is not None, norm, seed, clean)
         if self.minimal:
             found = run_minimal_norm(attack_run, phases, result, sorted(set(radii)))
@@ -133,7 +136,8 @@ class BudgetedAttack(Parameters):
             found = {}
             for radius in sorted(set(radii)):
                 found[radius] = result = run_budget(attack_run, phases, result, radius)
-        return [found[e] for e in radii], [*flags, *attack_run.flags()]
+        flags = [*flags, *attack_run.flags(), *attack_run.check_finished(name, phases, found)]
+        return [found[e] for e in radii], flags
 
     def _labels_or_targets(self, batch: Batch, targets: Tensor | None) -> Tensor:
         name = self.info.name

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.problem import Problem, ProblemSearch
+from unshaken.attack.engine.step_length import check_step_size
 from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.driver import drive
@@ -64,6 +65,7 @@ def find_end_points(
         early: end a sample's search with its first success, instead of after all steps.
         meter: where to count.
     """
+    check_step_size(attack, [eps])
     labels = required(batch.labels)
     rng = SampleRng.of(seed, attack.info.name, batch.ids).to(batch.images.device)
     with evaluating(model):

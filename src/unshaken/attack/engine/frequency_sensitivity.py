@@ -142,6 +142,6 @@ class BandLimitedPGD(PGD):
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
         ball = state.problem.ball
         direction = ball.steepest(required(answer.gradient), state.x)
-        change = state.x + self.step_size * ball.radius * direction - ball.clean
+        change = state.x + self.step_length(ball) * direction - ball.clean
         x = ball.project(ball.clean + band_pass(change, self.low, self.high))
         return state.replace(x=x, step=state.step + 1)

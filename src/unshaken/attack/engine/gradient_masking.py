@@ -64,7 +64,7 @@ def transfer_end_points(
         counted = oracle.share_meter(surrogate)
         ball = Ball.of(batch.images, radii, norm)
         problem = Problem(ball, required(batch.labels), False, counted.exact(batch.images), surrogate.reject)
-        search = PGD(steps=steps, step_size=2.5 / steps, loss="margin")
+        search = PGD(steps=steps, rel_stepsize=2.5 / steps, loss="margin")
         return drive(ProblemSearch(search, early=False), problem, counted, rng, whole=True).result.x
 
 
@@ -114,7 +114,7 @@ def probe_gradient_masking(
         (found,), _ = attack.attack(oracle, batch, norm=norm, eps=[radius], seed=seed, clean=clean)
         return (~found.fooled).tolist()
 
-    searched = PGD(steps=steps, step_size=2.5 / steps, loss="margin")
+    searched = PGD(steps=steps, rel_stepsize=2.5 / steps, loss="margin")
     blind: dict[str, list[bool]] = {}
     if surrogate is not None:
         moved = transfer_end_points(oracle, batch, surrogate, eps=eps, norm=norm, steps=steps, seed=seed)
@@ -125,6 +125,6 @@ def probe_gradient_masking(
         {f"fgsm at tau {tau:.3g}": left(FGSM(tau=tau)), "fgsm on the margin": left(FGSM(loss="margin"))},
         gradients={"pgd on the margin": left(searched)},
         blind=blind,
-        unbounded=left(PGD(steps=5 * steps, step_size=2.5 / steps), reach[norm]),
+        unbounded=left(PGD(steps=5 * steps, rel_stepsize=2.5 / steps), reach[norm]),
         classes=clean.shape[1],
     )

@@ -6,10 +6,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, Protocol, TypeVar, final
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from unshaken.attack.engine.ball import NORMS, check_budgets
+from unshaken.attack.engine.step_length import check_step_size
 from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import Parameters
@@ -67,7 +68,6 @@ class TaskAttack(Parameters, Generic[R]):
     minimal: ClassVar[bool] = False
 
     steps: PositiveInt = Field(20, description="gradient steps")
-    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
     random_start: bool = Field(True, description="start at a random point of the ball, else at the unchanged image")
 
     @abstractmethod
@@ -129,6 +129,7 @@ class TaskAttack(Parameters, Generic[R]):
             ModelError: the model gives no gradients.
         """
         radii = check_budgets(self.info.name, self.norms, norm, eps)
+        check_step_size(self, radii)
         oracle.check_gradients()
         self.check_batch(batch)
         batch = batch.with_images(in_unit_range(batch.images.float(), "attacked images"))

@@ -127,18 +127,17 @@ class Auto(BudgetedAttack):
     def _within(self, phases: list[Phase], allowed: float, context: AttackContext) -> list[Phase]:
         """The phases, those that would exceed the budget marked as left out."""
         left, found = allowed, []
-        for phase in phases:
-            draws = phase.draws or 1
-            most = draws * sum(phase.search.cost(context.classes))
+        costs = [(phase.draws or 1) * sum(phase.search.cost(context.classes)) for phase in phases]
+        for phase, most in zip(phases, costs, strict=True):
             if most > left:
                 why = f"left out: up to {most:,} passes a sample, {int(left):,} are left of the budget"
-                found.append(replace(phase, why=why, skip=True))
+                found.append(replace(phase, why=why, skip=True, whole=sum(costs)))
             else:
                 left -= most
                 found.append(phase)
         if all(phase.skip for phase in found):
             place, short = _shortened(phases, allowed, context.classes)
-            found[place] = short
+            found[place] = replace(short, whole=sum(costs))
         return found
 
 

@@ -45,7 +45,7 @@ class JSMA(Attack[JSMAState]):
     On the probabilities F of the classes, which sum to one, the saliency `dF_t/dx |sum_{j != t} dF_j/dx|` towards a
     target t grows with `dF_t/dx`, so that the gradient of the cross-entropy orders the values; without a target they
     are those that lower the probability of the label most. A value is changed once, by `theta` of eps, within [0, 1];
-    the publication's unlimited changes are those of eps = 1.
+    the publication's unlimited changes are those of eps = 1 (`--allow-large-eps`).
     """
 
     norms: ClassVar[tuple[str, ...]] = ("linf",)

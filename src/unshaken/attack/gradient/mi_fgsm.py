@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
 from unshaken.core.registry import register
@@ -40,7 +41,7 @@ class MIFGSMState(State):
 
 
 @register("mi-fgsm", title="MI FGSM", reference="Dong et al. 2018, arXiv:1710.06081")
-class MIFGSM(Attack[MIFGSMState]):
+class MIFGSM(StepLength, Attack[MIFGSMState]):
     """MI-FGSM: sign steps along an accumulated gradient, `g <- mu g + grad / |grad|_1`, `x <- P(x + a s(g))`.
 
     The accumulator holds gradients of unit l1 norm, not their signs: small components can win over time.
@@ -49,7 +50,7 @@ class MIFGSM(Attack[MIFGSMState]):
     reads_clean: ClassVar[bool] = False
 
     steps: PositiveInt = Field(10, description="gradient steps T")
-    step_size: PositiveFloat = Field(0.1, description="length a of a step, as a share of eps; the paper's is 1/T")
+    rel_stepsize: PositiveFloat = Field(0.1, description="length a of a step, as a share of eps; the paper's is 1/T")
     mu: NonNegativeFloat = Field(1.0, description="decay factor of the accumulated gradient; 0 is plain ascent")
 
     @override
@@ -65,7 +66,7 @@ class MIFGSM(Attack[MIFGSMState]):
     def tell(self, state: MIFGSMState, answer: Answer) -> MIFGSMState:
         ball = state.problem.ball
         momentum = accumulated(state.momentum, required(answer.gradient), self.mu)
-        x = ball.project(state.x + self.step_size * ball.radius * ball.steepest(momentum, state.x))
+        x = ball.project(state.x + self.step_length(ball) * ball.steepest(momentum, state.x))
         return state.replace(x=x, momentum=momentum, step=state.step + 1)
 
     @override

@@ -14,6 +14,7 @@ from unshaken.attack.engine.attack_run import AttackContext, Phase
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.losses import Loss, check_loss
 from unshaken.attack.engine.problem import Problem, choose_loss
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Gradient
@@ -31,7 +32,7 @@ class PGDState(State):
 
 
 @register("pgd", title="PGD", reference="Madry et al. 2018, arXiv:1706.06083")
-class PGD(Attack[PGDState]):
+class PGD(StepLength, Attack[PGDState]):
     """PGD: projected gradient ascent on the cross-entropy from a random start, `x <- P(x + a s(g))`.
 
     Other losses, and a temperature, are for models whose cross-entropy saturates; see `fgsm`.
@@ -40,7 +41,7 @@ class PGD(Attack[PGDState]):
     reads_clean: ClassVar[bool] = False
 
     steps: PositiveInt = Field(40, description="gradient steps")
-    step_size: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
+    rel_stepsize: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
     restarts: PositiveInt = Field(
         1, description="number of random restarts; a sample that is fooled is not attacked again"
     )
@@ -68,7 +69,7 @@ class PGD(Attack[PGDState]):
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
         ball = state.problem.ball
         direction = ball.steepest(required(answer.gradient), state.x)
-        x = ball.project(state.x + self.step_size * ball.radius * direction)
+        x = ball.project(state.x + self.step_length(ball) * direction)
         return state.replace(x=x, step=state.step + 1)
 
     @override

@@ -163,7 +163,7 @@ class CarliniWagner(Attack[CarliniWagnerState]):
     steps: PositiveInt = Field(1000, description="maximum number of Adam steps in each run")
     search_steps: PositiveInt = Field(9, description="number of runs in the binary search for the weight c")
     initial_c: PositiveFloat = Field(1e-3, description="weight c of the logit term in the first run")
-    step_size: PositiveFloat = Field(0.01, description="Adam's step size, in tanh space")
+    lr: PositiveFloat = Field(0.01, description="Adam's rate, in tanh space")
     kappa: NonNegativeFloat = Field(0.0, description="confidence: margin of logits that an example must reach")
     polish: NonNegativeInt = Field(8, description="bisection steps towards the clean image at the end; 0 as published")
 
@@ -257,7 +257,7 @@ class CarliniWagner(Attack[CarliniWagnerState]):
         m.lerp_(gradient, 1 - BETA1)
         v.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
         count = (state.step + 1).to(w)
-        rate = (-self.step_size / (1 - BETA1**count)).view(-1, 1, 1, 1)
+        rate = (-self.lr / (1 - BETA1**count)).view(-1, 1, 1, 1)
         spread = torch.sqrt(v, out=change).div_((1 - BETA2**count).sqrt().view(-1, 1, 1, 1)).add_(TINY)
         w.addcdiv_(torch.mul(m, rate, out=gradient), spread)
         return image_space(w)

@@ -33,7 +33,7 @@ class CellAttack(Attack[S]):
 
     norms: ClassVar[tuple[str, ...]] = ()
 
-    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
+    size: PositiveInt | None = Field(None, description="side of a cell in pixels; default an eighth of the short side")
     cells: PositiveInt = Field(1, description="number of cells to attack")
     offset: NonNegativeInt = Field(0, description="pixels that the grid is moved down and to the right")
     restarts: PositiveInt = Field(

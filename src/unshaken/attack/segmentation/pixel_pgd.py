@@ -11,6 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball, distance
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.attack.engine.task_attack import LastAndBest, TaskAttack
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
@@ -103,7 +104,7 @@ class PixelResult(State):
     title="pixel PGD",
     reference="Madry et al. 2018, arXiv:1706.06083; Gu et al. 2022, arXiv:2207.12391 (SegPGD)",
 )
-class PixelPGD(TaskAttack[PixelResult]):
+class PixelPGD(StepLength, TaskAttack[PixelResult]):
     """PGD on pixels' classes: raises the mean cross-entropy, so that as many pixels as possible become wrong.
 
     `segpgd` begins with the pixels that are right and lets the others count more from step to step, at last as much.
@@ -182,7 +183,7 @@ class _Ascent:
         ball, wrong = state.problem.ball, wrong_pixels(required(answer.logits), state.problem.masks)
         better = wrong > state.wrong
         direction = ball.steepest(required(answer.gradient), state.x)
-        x = ball.project(state.x + self.attack.step_size * ball.radius * direction)
+        x = ball.project(state.x + self.attack.step_length(ball) * direction)
         best = torch.where(better.view(-1, 1, 1, 1), state.x, state.best)
         return state.replace(x=x, best=best, wrong=torch.where(better, wrong, state.wrong), step=state.step + 1)
 

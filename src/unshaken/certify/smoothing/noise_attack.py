@@ -13,6 +13,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.certify.engine.base import Certifier
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import NO_CLASS, predict
@@ -60,7 +61,7 @@ class NoiseResult:
     seconds: float
 
 
-class NoiseAttack(Certifier):
+class NoiseAttack(StepLength, Certifier):
     """PGD through fresh noise at every step, in l2.
 
     An example counts only where fresh votes show, beyond chance, that another class than the label wins there. A sample
@@ -72,7 +73,7 @@ class NoiseAttack(Certifier):
 
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     steps: PositiveInt = Field(10, description="gradient steps")
-    step_size: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
+    rel_stepsize: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
     draws: PositiveInt = Field(8, description="number of noisy copies per gradient")
     votes: PositiveInt = Field(1000, description="number of noisy copies that classify the final image")
 
@@ -164,7 +165,7 @@ class _Ascent:
     def tell(self, state: _AscentState, answer: Answer) -> _AscentState:
         ball = state.samples.ball
         direction = ball.steepest(required(answer.gradient), state.x)
-        x = ball.project(state.x + self.rule.step_size * ball.radius * direction)
+        x = ball.project(state.x + self.rule.step_length(ball) * direction)
         return state.replace(x=x, step=state.step + 1)
 
     def done(self, state: _AscentState) -> Tensor:

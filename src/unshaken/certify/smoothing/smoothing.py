@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from unshaken.certify.engine.base import Certifier
 from unshaken.certify.smoothing.votes import Rule, Tally, check_reach, lower_bound, upper_bound, vote
 from unshaken.core.batch import Batch
 from unshaken.core.context import Journal
+from unshaken.core.errors import ParameterError
+from unshaken.core.numbers import parse_number
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 
@@ -65,7 +68,14 @@ class GaussianSmoothing(Certifier):
     @classmethod
     def _split(cls, radii: Any) -> Any:
         values = radii.split("+") if isinstance(radii, str) else [radii] if isinstance(radii, int | float) else radii
-        return tuple(sorted({float(v) for v in values}))
+        try:
+            numbers = sorted(parse_number(v) if isinstance(v, str) else float(v) for v in values)
+        except ParameterError as error:
+            raise ValueError(str(error)) from None
+        twice = next((a for a, b in itertools.pairwise(numbers) if a == b), None)
+        if twice is not None:
+            raise ValueError(f"{twice:g} is given twice: give it once")
+        return tuple(numbers)
 
     @model_validator(mode="after")
     def _reaches(self) -> GaussianSmoothing:

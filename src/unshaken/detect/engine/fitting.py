@@ -18,7 +18,7 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task, track
-from unshaken.core.registry import parse_method
+from unshaken.core.registry import as_methods
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
@@ -104,7 +104,7 @@ class Fit:
 def fit(
     model: str | nn.Module,
     data: DataSource,
-    methods: Sequence[str | Detector],
+    methods: str | Detector | Sequence[str | Detector],
     *,
     shares: Shares | None = None,
     accept: float | None = None,
@@ -123,7 +123,7 @@ def fit(
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
         data: normal samples, a SPEC or an object, as for `unshaken.audit`; their labels where a detector needs them.
-        methods: the detectors, objects or `NAME[:k=v,...]`.
+        methods: the detectors, objects or `NAME[:k=v,...]`, several or one.
         shares: how the data is divided.
         accept: a share of normal samples that the thresholds must be able to promise; None for any.
         seed: decides who serves for what, and what detectors draw.
@@ -138,7 +138,7 @@ def fit(
         DataError: too few samples, no labels where some are needed, or values that nothing can be fitted on.
         ModelError: the model has no such layer, or gives no gradient where one is needed.
     """
-    detectors = [parse_method(m, "detect") if isinstance(m, str) else m for m in methods]
+    detectors = as_methods(methods, "detect")
     wrong = next((m.info.name for m in detectors if not isinstance(m, Detector)), None)
     if wrong is not None or not detectors:
         raise ParameterError(f"{wrong or 'nothing'} is no detector to fit: name one, such as knn or mahalanobis")

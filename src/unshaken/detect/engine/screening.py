@@ -73,9 +73,12 @@ class Screening(FittedStep):
     @field_validator("shifts")
     @classmethod
     def _stressors(cls, value: str) -> str:
-        for part in filter(None, value.split("+")):
+        parts = [part for part in value.split("+") if part]
+        for part in parts:
             name, _, severity = part.rpartition("-")
-            if not severity.isdigit() or not 1 <= int(severity) <= 5:
+            if severity not in ("1", "2", "3", "4", "5"):
                 raise ValueError(f"{part!r} is not of the form NAME-SEVERITY, such as gaussian_noise-3")
             find_method(name, "stress")
+            if parts.count(part) > 1:
+                raise ValueError(f"{part!r} is given twice: give it once")
         return value

@@ -71,7 +71,7 @@ def squeezer(text: str) -> Callable[[Tensor], Tensor]:
         ValueError: there is no such one.
     """
     kind, *numbers = text.split("-")
-    if KINDS.get(kind) != len(numbers) or not all(n.isdecimal() and 1 <= int(n) <= 64 for n in numbers):
+    if KINDS.get(kind) != len(numbers) or not all(n.isascii() and n.isdecimal() and 1 <= int(n) <= 64 for n in numbers):
         raise ValueError(
             f"no squeezer {text!r}: write bits-B, median-K or nlm-SEARCH-PATCH-STRENGTH, numbers from 1 to 64"
         )

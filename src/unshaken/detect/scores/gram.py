@@ -83,7 +83,7 @@ class Gram(Detector):
     @classmethod
     def _whole(cls, powers: object) -> str:
         text = f"{powers:g}" if isinstance(powers, float) else str(powers)
-        if not all(p.isdecimal() and 1 <= int(p) <= 32 for p in text.split("+")):
+        if not all(p.isascii() and p.isdecimal() and 1 <= int(p) <= 32 for p in text.split("+")):
             raise ValueError("write whole numbers from 1 to 32 with + between, such as 1+2+4+8")
         return text
 

@@ -110,7 +110,7 @@ def transferred(
     eps: float,
     mode: Mode = "image",
     steps: int = 100,
-    step_size: float = 0.05,
+    rel_stepsize: float = 0.05,
     seed: int = 0,
 ) -> Tensor:
     """Images that a substitute takes for another class, as surely as the budget allows, to be shown to the detector.
@@ -128,7 +128,7 @@ def transferred(
             them, of the batch's mean gradient, which in the publication follows nearly from going on with the noise of
             the image before.
         steps: gradient steps.
-        step_size: as a share of eps.
+        rel_stepsize: as a share of eps.
         seed: of random starts.
 
     Returns:
@@ -152,9 +152,9 @@ def transferred(
     with evaluating(model):
         oracle = Oracle(model)
         if mode == "universal":
-            return _universal(oracle, ball, target, rng, steps, step_size * eps)
+            return _universal(oracle, ball, target, rng, steps, rel_stepsize * eps)
         problem = Problem(ball, target, True, oracle.exact(images))
-        search = PGD(steps=steps, step_size=step_size)
+        search = PGD(steps=steps, rel_stepsize=rel_stepsize)
         return drive(ProblemSearch(search, early=False), problem, oracle, rng).result.x
 
 

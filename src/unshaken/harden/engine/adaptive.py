@@ -13,6 +13,7 @@ from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.base import Attack
 from unshaken.attack.engine.end_point import find_end_points
 from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.batch import Batch, batch_for
 from unshaken.core.classifier import Classifier, evaluating, predict
@@ -99,7 +100,7 @@ def against(
         raise ParameterError("against: an attack needs images with the true class of each; the data has none")
     if min(draws, looks) < 1 or rounds < 0:
         raise ParameterError(f"against: draws={draws}, looks={looks} must be 1 or more, rounds={rounds} 0 or more")
-    search = PGD(steps=50, step_size=0.1) if attack is None else attack
+    search = PGD(steps=50, rel_stepsize=0.1) if attack is None else attack
     run = _AdaptiveAttack(
         guarded, batch, search, norm, eps, seed, draws if guarded.random else 1, looks if guarded.random else 1
     )
@@ -166,7 +167,8 @@ class _AdaptiveAttack:
 
     def continue_search(self, name: str, best: Way) -> Way:
         """Searches through the guard from given points."""
-        own = {k: getattr(self.search, k) for k in ("steps", "step_size") if hasattr(self.search, k)}
+        own: dict[str, Any] = {"steps": self.search.steps} if hasattr(self.search, "steps") else {}
+        own |= self.search.chosen_step if isinstance(self.search, StepLength) else {}
         return self._search(name, self.guarded, ContinuedPGD.from_points(self.batch, best.images, self.seed, own))
 
     def _search(self, name: str, model: Classifier, search: Attack[Any]) -> Way:

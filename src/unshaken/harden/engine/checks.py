@@ -45,7 +45,7 @@ class Check:
     def __call__(self, live: Classifier, kept: Classifier) -> dict[str, float]:
         """Figures of the weights to be kept (`held_*`), and of the live ones on training images (`train_*`)."""
         figures: dict[str, float] = {}
-        threat, pgd = self.threat, PGD(steps=self.steps, step_size=2.5 / self.steps)
+        threat, pgd = self.threat, PGD(steps=self.steps, rel_stepsize=2.5 / self.steps)
         with evaluating(kept):
             logits = self._logits(kept, self.held.images)
             labels = required(self.held.labels)

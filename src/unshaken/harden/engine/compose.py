@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from torch import Tensor
 
+from unshaken.attack.engine.ball import check_budget_size
 from unshaken.core.errors import ParameterError
 from unshaken.harden.engine.recipe import Memory, Recipe, Step, Threat
 
@@ -22,6 +23,22 @@ MEANING = {
     "sampling": "weights of the samples",
 }
 """What a recipe may take, in words."""
+
+
+def check_recipe_budgets(recipes: Iterable[Recipe], numbers: int | None, *, allow: bool) -> None:
+    """Refuse budgets of recipes that are no sensible change of pixels in [0, 1]; see `check_budget_size`.
+
+    Args:
+        recipes: of a training.
+        numbers: in an image, C x H x W; None where that is not known yet.
+        allow: leave them where the user allows it.
+
+    Raises:
+        ParameterError: one is too large.
+    """
+    for recipe in recipes:
+        for budget in recipe.budgets:
+            check_budget_size(recipe.info.name, budget.norm, budget.eps, numbers, allow=allow)
 
 
 class Composition:

@@ -222,7 +222,7 @@ def transferability(
     """
     members = members_of(model)
     judges = [Oracle(m, limit=batch_for(batch.images)) for m in (*members, model)]
-    search = PGD(steps=50, step_size=0.2) if attack is None else attack
+    search = PGD(steps=50, rel_stepsize=0.2) if attack is None else attack
     labels = required(batch.labels)
     with evaluating(model):
         right = torch.stack([predict(judge.exact(batch.images)) == labels for judge in judges[:-1]]).all(0)
@@ -243,7 +243,7 @@ class Members(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    members: int = Field(3, description="number of members, if the model is not already an ensemble", ge=2)
+    members: int = Field(3, description="number of members, if the model is not already an ensemble", ge=2, le=100)
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

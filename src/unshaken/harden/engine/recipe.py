@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.core.masks import cross_entropy
@@ -217,6 +218,11 @@ class Recipe(Parameters, ABC):
         return None
 
     @property
+    def budgets(self) -> tuple[Threat, ...]:
+        """Every size of a change of pixels among its parameters."""
+        return () if self.threat is None else (self.threat,)
+
+    @property
     def replays(self) -> int:
         """Optimizer steps on each batch."""
         return 1
@@ -316,12 +322,17 @@ class AdversarialRecipe(Recipe):
     def threat(self) -> Threat | None:
         return Threat(self.norm, self.eps)
 
+    @property
+    @override
+    def budgets(self) -> tuple[Threat, ...]:
+        return (Threat(self.norm, self.eps),)
 
-class IterativeRecipe(AdversarialRecipe):
+
+class IterativeRecipe(StepLength, AdversarialRecipe):
     """Base class of adversarial recipes whose attack makes several steps."""
 
     steps: PositiveInt = Field(10, description="gradient steps of the inner search")
-    step_size: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
+    rel_stepsize: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
     attack: str = Field("pgd", description="attack to train on, by name; it must be a single search")
 
     @field_validator("attack")
@@ -338,6 +349,6 @@ class IterativeRecipe(AdversarialRecipe):
     def search(self) -> Attack[Any]:
         """The inner search, with the steps and the step size where it has such parameters."""
         cls = find_method(self.attack, "attack").cls
-        own: Mapping[str, Any] = {"steps": self.steps, "step_size": self.step_size}
+        own: Mapping[str, Any] = {"steps": self.steps, **self.chosen_step}
         found: Attack[Any] = cls(**{k: v for k, v in own.items() if k in cls.model_fields})
         return found

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
 from unshaken.harden.engine.checks import Validation
+from unshaken.harden.engine.compose import check_recipe_budgets
 from unshaken.harden.engine.harden_file import NAME as NAME
 from unshaken.harden.engine.harden_file import HardenConfig as HardenConfig
 from unshaken.harden.engine.harden_file import earlier_refusal, further_content, keep_start, read_harden, result_of
@@ -105,8 +107,10 @@ def train_run(
     track: str | None = None,
     validation: Validation | None = None,
     reference: Reference | None = None,
+    allow_large_eps: bool = False,
 ) -> HardenResult:
     """Train in a run directory; see `unshaken.api.harden`, and `Loop` for `validation` and `reference`."""
+    check_recipe_budgets(recipes, None, allow=allow_large_eps)
     run, sink = RunDir(out), sink_of(track)
     processes = Processes(device=device, devices=devices, nodes=nodes, precision=training.precision)
     dataset = as_dataset(data, download=download)
@@ -114,6 +118,7 @@ def train_run(
         model, dataset, training, new_head=new_head, limit=limit, workers=workers, download=download,
         unlabelled=any("loss" in r.takes and UNLABELLED in r.learns_from for r in recipes),
     )  # fmt: skip
+    check_recipe_budgets(recipes, prod(samples.shape), allow=allow_large_eps)
     classifier = start.model
     for recipe in recipes:
         classifier = recipe.rebuild(classifier)

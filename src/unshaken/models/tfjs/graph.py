@@ -157,7 +157,7 @@ class GraphNet(nn.Module):
 def _source(name: str) -> tuple[str, int]:
     """The node and which of its outputs an input names."""
     node, colon, place = name.rpartition(":")
-    return (node, int(place)) if colon and place.isdecimal() and len(place) < 4 else (name, 0)
+    return (node, int(place)) if colon and place.isascii() and place.isdecimal() and len(place) < 4 else (name, 0)
 
 
 def _part(value: Value, place: int) -> Tensor:

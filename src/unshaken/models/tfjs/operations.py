@@ -99,7 +99,7 @@ class Attributes:
 
 def _whole(item: Any, name: str) -> int:
     """A whole number; the file may have it as text."""
-    if isinstance(item, str) and item.removeprefix("-").isdecimal() and len(item) < 12:
+    if isinstance(item, str) and item.isascii() and item.removeprefix("-").isdecimal() and len(item) < 12:
         item = int(item)
     if isinstance(item, bool) or not isinstance(item, int) or abs(item) > _LARGEST:
         raise ValueError(f"its attribute {name} has {shorten(item)}, which is no whole number")

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from unshaken.attack.engine.attack_run import UNFINISHED, name_search
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
 from unshaken.report.gates.figures import (
@@ -140,7 +141,8 @@ class Gate:
         low, high = (math.inf if figure[e] is None else figure[e] for e in ("low", "high"))
         span = f" ({low:.4g} to {high:.4g}, n = {figure['n']})" if math.isfinite(low) else ""
         end = "" if self.end == "value" else f"{self.end} end of "
-        return GateResult(self.text, held, value, f"{end}{where}{among}: {float(figure[self.end]):.4g}{span}")
+        doubt = _unfinished(self.name, where, summary)
+        return GateResult(self.text, held, value, f"{end}{where}{among}: {float(figure[self.end]):.4g}{span}{doubt}")
 
     def _worst(self, found: list[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any]]:
         keys: dict[str, Callable[[float], float]] = {
@@ -150,6 +152,19 @@ class Gate:
         }
         key = keys[self.sign[0]]
         return min(found, key=lambda pair: key(float(pair[1][self.end])))
+
+
+def _unfinished(name: str, where: str, summary: dict[str, Any]) -> str:
+    """What a gate's figure owes to searches that did not finish; empty where it owes them nothing."""
+    texts = [f["detail"] for f in summary.get("flags", ()) if f["name"] == UNFINISHED.name]
+    rows = [] if name == "clean" else [*summary["conditions"], *summary["minimal_norms"]]
+    for row in rows if texts else ():
+        search = name_search(row["method"], row["norm"], row.get("eps"))
+        own = where.partition(" ")[0] == row["condition"] or name in summary["aggregates"]
+        found = [text for text in texts if own and text.startswith(search)]
+        if found:
+            return f"; {found[0]}"
+    return ""
 
 
 def check_gates(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from unshaken.attack.engine.attack_run import UNFINISHED
 from unshaken.measure import compare
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Span, Text, Tile
@@ -72,9 +73,10 @@ def _difference(frame: Frame, condition: str) -> Row | None:
 
 
 def lead(report: Report) -> list[Text]:
-    """Accuracy on unchanged images, the headline, where everything falls, and other runs on the same images."""
+    """Searches that did not finish, accuracy on unchanged images, the headline, where everything falls, other runs."""
     data = report.data
-    sentences = [_unchanged(report), *_changes(data), *_every_change(data)]
+    unfinished = [Span(f"{f['detail']}.", "bad") for f in data["flags"] if f["name"] == UNFINISHED.name]
+    sentences = [*unfinished, _unchanged(report), *_changes(data), *_every_change(data)]
     pairs = [(o.name, o.comparison) for o in report.others if o.comparison]
     compared = [("Compared with ", Span(n, "strong"), f" on the same {c.n} images: {c.verdicts}.") for n, c in pairs]
     return [*sentences, *compared]

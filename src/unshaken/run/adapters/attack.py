@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unshaken.attack.engine.ball import check_budgets
 from unshaken.attack.engine.base import BudgetedAttack
+from unshaken.attack.engine.step_length import check_step_size
 from unshaken.attack.engine.task_attack import TaskAttack
 from unshaken.attack.engine.verdict import AttackResult
 from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack, view_rows
@@ -38,6 +39,7 @@ def _(method: BudgetedAttack | TaskAttack[Any], line: Line) -> list[Condition]:
     if not method.norms:
         check_budgets(name, method.norms, None, eps)
         return [Condition(line.label, name)]
+    check_step_size(method, eps)
     if method.minimal:
         eps = [*(e for e in eps if e < math.inf), math.inf]
     return [

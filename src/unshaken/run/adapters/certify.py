@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import distance
+from unshaken.attack.engine.step_length import check_step_size
 from unshaken.certify.bounds.bounding import EPS, BoundCertifier
 from unshaken.certify.crops.crop_selection import CropSelection
 from unshaken.certify.engine.base import Certifier, certificates
@@ -187,6 +188,8 @@ def _clean_answers(condition: Condition, batch: Batch, context: Context, seconds
 @fields_for.register
 def _(certifier: GaussianSmoothing, radii: Sequence[float]) -> dict[str, Any]:
     own = certifier.model_dump(exclude_defaults=True)
+    if radii and certifier.radii:
+        raise ParameterError(f"{certifier.name}: radii are given twice, in the method and as --radius: give them once")
     return {"params": {**own, "radii": list(radii)} if radii else own}
 
 
@@ -286,6 +289,7 @@ def _(method: NoiseAttack, line: Line) -> list[Condition]:
     if any(e <= 0 for e in line.eps):
         raise ParameterError(f"{name}: eps={min(line.eps):g} must be above 0")
     radii = sorted(line.eps) or [method.sigma * z / 2 for z in range(1, 7)]
+    check_step_size(method, radii)
     return [Condition(f"{line.label}-l2-{r:.6g}", name, eps=r, norm="l2") for r in radii]
 
 

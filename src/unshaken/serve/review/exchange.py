@@ -134,7 +134,7 @@ def outcome_of(store: ReviewStore, review: str, labels: str | Path) -> Outcome:
     """
     version = read_labels(Path(labels), str(labels)).version
     name, at, number = version.rpartition("@")
-    if at and number.isdigit() and name in [one.name for one in store.reviews()]:
+    if at and number.isascii() and number.isdigit() and name in [one.name for one in store.reviews()]:
         if name != review:
             raise ParameterError(f"{labels}: its labels are of the review {name!r}: add --name {name!r}")
         return store.outcome(review, int(number))

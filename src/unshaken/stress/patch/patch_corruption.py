@@ -24,8 +24,8 @@ def paste(images: Tensor, others: Tensor, mask: Tensor) -> Tensor:
     return others.where(mask, images)
 
 
-def cell_side(size: int, height: int, width: int) -> int:
-    """The side of a cell in pixels; 0 asks for an eighth of the images' short side."""
+def cell_side(size: int | None, height: int, width: int) -> int:
+    """The side of a cell in pixels; None asks for an eighth of the images' short side."""
     return size or max(1, round(min(height, width) / 8))
 
 

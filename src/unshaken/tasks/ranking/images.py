@@ -160,7 +160,7 @@ def attack_queries(
         gallery: images `[G, C, H, W]` in [0, 1].
         gallery_labels: int64 `[G]`.
         layer: whose outputs are the vectors.
-        attack: such as `PGD(steps=20, step_size=0.1)`.
+        attack: such as `PGD(steps=20, rel_stepsize=0.1)`.
         eps: radius in [0, 1] pixel units.
         norm: of the budget.
         seed: of the search.

@@ -46,7 +46,7 @@ def test_a_step_is_that_of_two_nets_that_share_all_but_the_norms(begun, batch, s
     recipe, step = AdvProp(eps=0.1), step_of(model, *batch, memory={"advprop": memory})
     step.adversarial = recipe.inner(step)
     wanted = Inner(other, batch[0], copied=False).find(
-        PGD(steps=5, step_size=0.25), *batch, step.rng.fold("advprop"), norm="linf", eps=0.1
+        PGD(steps=5, rel_stepsize=0.25), *batch, step.rng.fold("advprop"), norm="linf", eps=0.1
     )
     assert torch.equal(step.adversarial, wanted)
     assert step.inner.meter.backwards == 5 * 16
@@ -100,7 +100,7 @@ def test_random_targets_are_other_classes_and_their_loss_falls(begun, batch, ste
 
 def test_what_comes_out_is_a_plain_net_that_has_learnt_from_both(photos, net):
     few, training = (photos[0][::4], photos[1][::4]), Training(epochs=1, batch_size=20, check_images=8)
-    made = fit(net(), *few, [AdvProp(steps=1, step_size=1)], training)
+    made = fit(net(), *few, [AdvProp(steps=1, rel_stepsize=1)], training)
     assert not any(isinstance(m, TwoNorms) for m in [*made.model.modules(), *made.last.modules()])
     assert "held_robust" not in made.progress.curves[-1]
     assert {k.partition(".")[2] for k in made.memory["advprop"]} == {

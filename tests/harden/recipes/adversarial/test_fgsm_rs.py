@@ -9,7 +9,7 @@ from unshaken.harden.recipes.adversarial.fgsm_rs import FgsmRs
 @pytest.mark.parametrize(("size", "wanted"), [(1.25, 0.625 + 0.1640625), (1.0, 2 / 3)])
 def test_mean_square_of_the_step(step_of, rising, size, wanted):
     images, labels = torch.full((64, 1, 32, 32), 0.5), torch.zeros(64, dtype=torch.int64)
-    found = FgsmRs(eps=0.1, step_size=size).inner(step_of(rising, images, labels, classes=2))
+    found = FgsmRs(eps=0.1, rel_stepsize=size).inner(step_of(rising, images, labels, classes=2))
     delta = (found - images) / 0.1
     assert delta.square().mean().item() == pytest.approx(wanted, abs=0.01)
     if size == 1.25:

@@ -101,7 +101,7 @@ def test_a_linear_model_is_pushed_along_its_weights():
     layer = torch.nn.Linear(16, 2)
     model = Classifier(torch.nn.Sequential(torch.nn.Flatten(), layer)).eval()
     x = torch.full((3, 1, 4, 4), 0.5)
-    search = SmoothPGD(steps=3, step_size=1.0, random_start=False, sigma=0.3, copies=4)
+    search = SmoothPGD(steps=3, rel_stepsize=1.0, random_start=False, sigma=0.3, copies=4)
     problem = Problem(Ball.of(x, torch.full((3,), 0.2), "l2"), torch.zeros(3, dtype=torch.int64), False, x[:, 0, 0, :2])
     state = search.start(problem, SampleRng.of(0, "t", ["a", "b", "c"]))
     with evaluating(model):
@@ -119,6 +119,6 @@ def test_the_radius_rises():
 def test_what_does_not_go():
     with pytest.raises(ParameterError, match="leave mixing out"):
         Composition([SmoothAdv(), Mixup()])
-    for bad in ("eps", "sigma", "copies", "steps", "step_size"):
+    for bad in ("eps", "sigma", "copies", "steps", "rel_stepsize"):
         with pytest.raises(ParameterError, match=f"{bad}=0"):
             SmoothAdv(**{bad: 0})

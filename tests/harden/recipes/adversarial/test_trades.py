@@ -53,7 +53,7 @@ def test_the_search_leaves_the_clean_prediction(photos, net, step_of):
 def test_the_start_is_a_thousandth_away(photos, net, step_of):
     images = photos[0][:64].float() / 255 * 0.8 + 0.1
     step = step_of(net(), images, photos[1][:64])
-    tiny = FromNoise(steps=1, step_size=1e-9, random_start=False)
+    tiny = FromNoise(steps=1, rel_stepsize=1e-9, random_start=False)
     found = step.inner.find(tiny, images, step.labels, step.rng, norm="linf", eps=0.1)
     assert (found - images).std().item() == pytest.approx(1e-3, rel=0.05)
 

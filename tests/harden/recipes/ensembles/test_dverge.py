@@ -39,7 +39,7 @@ def pixels(*values):
 def test_distilled_through_the_identity_by_hand(identity, momentum):
     made = distil(
         identity, pixels(0.5, 0.5, 0.5), pixels(0.9, 0.5, 0.52),
-        layer="logits", eps=0.07, steps=10, step_size=0.1, momentum=momentum,
+        layer="logits", eps=0.07, steps=10, rel_stepsize=0.1, momentum=momentum,
     )  # fmt: skip
     assert made.flatten().tolist() == pytest.approx([0.57, 0.5, 0.514], abs=1e-6)
 
@@ -54,7 +54,7 @@ def test_the_budget_and_the_range_are_kept():
     net = Classifier(SmallNet(classes=3, channels=1, side=8)).eval()
     source, target = (torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(s)) for s in (0, 1))
     for layer in distillation_points(net):
-        made = distil(net, source, target, layer=layer, eps=0.3, steps=5, step_size=0.3)
+        made = distil(net, source, target, layer=layer, eps=0.3, steps=5, rel_stepsize=0.3)
         assert float((made - source).abs().max()) <= 0.3 * (1 + 1e-6)
         assert float(made.min()) >= 0
         assert float(made.max()) <= 1
@@ -196,7 +196,7 @@ class TestDiversity:
         images, labels = torch.rand(4, 1, 1, 3), torch.tensor([0, 1, 2, 0])
         batch = Batch(images, labels, tuple("abcd"))
         matrix = diversity_matrix(
-            model, batch, eps=1.0, steps=2000, step_size=0.0005, momentum=0.0, layers=("logits",), piece=4
+            model, batch, eps=1.0, steps=2000, rel_stepsize=0.0005, momentum=0.0, layers=("logits",), piece=4
         )
         ends = [float(F.cross_entropy(by * images.flatten(1), labels)) for by in (1.0, 3.0)]
         assert matrix.tolist() == [pytest.approx(ends, abs=5e-3)] * 2

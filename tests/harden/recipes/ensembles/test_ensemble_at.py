@@ -27,7 +27,7 @@ def test_each_member_learns_from_the_worst_images_of_the_whole():
         epochs=1, batch_size=16, lr=0.1, momentum=0.0, weight_decay=0.0, schedule="constant", held_out=2,
         check_images=2, select="last",
     )  # fmt: skip
-    fitted = fit(model, images, labels, [EnsembleAT(eps=0.1, steps=1, step_size=2.0)], training)
+    fitted = fit(model, images, labels, [EnsembleAT(eps=0.1, steps=1, rel_stepsize=2.0)], training)
     for member in members_of(fitted.last):
         assert member.net[1].weight.shape == (2, 4)
     _, weak = (m.net[1].weight[0] for m in members_of(fitted.last))

@@ -203,7 +203,7 @@ def test_an_attack_that_leaves_the_gate_out_overstates():
     made, batch = toy_mixture(), greys(0.56, 0.58, 0.6)
     assert made(batch.images).argmax(1).tolist() == [1, 1, 1]
     alpha = gamma_and_alpha(made, batch.images)[1]
-    attack = PGD(steps=20, step_size=0.2)
+    attack = PGD(steps=20, rel_stepsize=0.2)
 
     class Detached(nn.Module):
         def forward(self, x):
@@ -270,7 +270,7 @@ def test_without_a_share_it_is_pgd(photos):
     g, h = small_pair(photos)
     made = MixingNetwork(**SMALL).beside(h).rebuild(g).eval()
     batch = Batch(photos[0][:6].float() / 255, photos[1][:6], tuple("abcdef"))
-    given = {"steps": 5, "step_size": 0.3}
+    given = {"steps": 5, "rel_stepsize": 0.3}
     ways = [
         find_end_points(made, attack, batch, norm="linf", eps=0.05, seed=0).x
         for attack in (PGD(**given), GatePGD(**given, share=0.0))
@@ -280,7 +280,7 @@ def test_without_a_share_it_is_pgd(photos):
 
 def test_a_share_of_the_effort_fools_the_gate():
     made, batch = toy_mixture(), greys(0.6, 0.62)
-    given = {"steps": 10, "step_size": 0.3}
+    given = {"steps": 10, "rel_stepsize": 0.3}
     gammas = [
         gamma_and_alpha(made, find_end_points(made, attack, batch, norm="linf", eps=0.02, seed=0).x)[0]
         for attack in (PGD(**given), GatePGD(**given, share=0.9))
@@ -293,7 +293,7 @@ def test_it_is_an_attack_like_any_other():
     made, batch = toy_mixture(), greys(0.56, 0.6, 0.69)
     with evaluating(made):
         oracle = Oracle(made)
-        (found,), _ = GatePGD(steps=10, step_size=0.3, share=0.5).attack(oracle, batch, norm="linf", eps=[0.12])
+        (found,), _ = GatePGD(steps=10, rel_stepsize=0.3, share=0.5).attack(oracle, batch, norm="linf", eps=[0.12])
     assert found.fooled.tolist() == [True, True, False]
     assert float((found.images - batch.images).abs().max()) <= 0.12 + 1e-6
     assert oracle.meter.forwards == int(found.forwards.sum()) + 3

@@ -162,7 +162,7 @@ def test_training_lowers_it():
 
 
 @pytest.mark.parametrize(
-    "others", [[TAP()], [AdversarialTraining(steps=1, step_size=1)], [AWP()]], ids=["tap", "at", "awp"]
+    "others", [[TAP()], [AdversarialTraining(steps=1, rel_stepsize=1)], [AWP()]], ids=["tap", "at", "awp"]
 )
 def test_it_goes_with_other_recipes(others):
     for recipes in ([*others, ADL(threshold=1)], [ADL(threshold=1), *others]):

@@ -116,7 +116,7 @@ class AdvProp(IterativeRecipe):
     `CE(f_main(x), y) + CE(f_aux(x'), y)`: all weights are shared but the batch norms, of which there are two sets, both
     in training mode; x' is found through the auxiliary set. The finished model has the main set alone: it is meant to
     be more accurate, not robust, so no robust accuracy is measured beside it. Published with PGD of 5 steps of 1/255
-    in a ball of 4/255, or of a single step (`steps=1,step_size=1`).
+    in a ball of 4/255, or of a single step (`steps=1,rel_stepsize=1`).
     """
 
     eps: PositiveFloat = Field(4 / 255, description="radius in [0, 1] pixel units under the norm; 1 to 4/255 is usual")

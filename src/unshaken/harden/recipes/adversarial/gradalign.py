@@ -11,7 +11,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.harden.engine.recipe import Recipe, Step, frozen_statistics
+from unshaken.harden.engine.recipe import Recipe, Step, Threat, frozen_statistics
 
 
 def gradalign_weight(eps: float) -> float:
@@ -42,6 +42,11 @@ class GradAlign(Recipe):
 
     eps: float = Field(8 / 255, description="half-width of the noise, the radius trained against", gt=0)
     weight: NonNegativeFloat | None = Field(None, description="lambda; default the authors' for eps")
+
+    @property
+    @override
+    def budgets(self) -> tuple[Threat, ...]:
+        return (Threat("linf", self.eps),)
 
     @override
     def penalty(self, step: Step) -> Tensor:

@@ -45,7 +45,7 @@ class Mart(IterativeRecipe):
 
     @override
     def inner(self, step: Step) -> Tensor:
-        search = FromNoise(steps=self.steps, step_size=self.step_size, random_start=False)
+        search = FromNoise(steps=self.steps, random_start=False, **self.chosen_step)
         if self.attack != "pgd":
             search = self.search()  # type: ignore[assignment]
         return step.inner.find(search, step.images, step.labels, step.rng.fold("mart"), norm=self.norm, eps=self.eps)

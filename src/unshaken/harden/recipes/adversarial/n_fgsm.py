@@ -11,6 +11,7 @@ from typing_extensions import override
 from unshaken.attack.engine.ball import Ball
 from unshaken.attack.engine.losses import SoftCrossEntropy
 from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer
@@ -34,22 +35,22 @@ class NoisyStep(PGD):
     @override
     def tell(self, state: PGDState, answer: Answer) -> PGDState:
         ball: Ball = state.problem.ball
-        x = state.x + self.step_size * ball.radius * ball.steepest(required(answer.gradient), state.x)
+        x = state.x + self.step_length(ball) * ball.steepest(required(answer.gradient), state.x)
         return state.replace(x=x.clamp(0, 1), step=state.step + 1)
 
 
 @register("n-fgsm", title="n FGSM", reference="de Jorge et al. 2022, arXiv:2202.01181")
-class NFgsm(AdversarialRecipe):
+class NFgsm(StepLength, AdversarialRecipe):
     """N-FGSM: single-step adversarial training from strong noise, without clipping to the ball."""
 
     norm: Literal["linf"] = Field("linf", description="norm of the perturbation")
-    step_size: PositiveFloat = Field(1.0, description="length a of the one step, as a share of eps")
+    rel_stepsize: PositiveFloat = Field(1.0, description="length a of the one step, as a share of eps")
     noise: NonNegativeFloat = Field(2.0, description="half-width k of the noise, as a share of eps")
 
     @override
     def inner(self, step: Step) -> Tensor:
         objective = None if step.targets is None else SoftCrossEntropy(step.targets)
-        attack = NoisyStep(steps=1, step_size=self.step_size, noise=self.noise, random_start=False)
+        attack = NoisyStep(steps=1, noise=self.noise, random_start=False, **self.chosen_step)
         return step.inner.find(
             attack, step.images, step.labels, step.rng.fold("n-fgsm"), norm="linf", eps=self.eps, objective=objective
         )

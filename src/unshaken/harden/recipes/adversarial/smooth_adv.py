@@ -11,12 +11,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.attack.engine.problem import Problem
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.attack.gradient.pgd import PGD, PGDState
 from unshaken.certify.smoothing.smoothed_gradient import SmoothedGradient
 from unshaken.core.query import Query
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.harden.engine.recipe import Recipe, Step
+from unshaken.harden.engine.recipe import Recipe, Step, Threat
 from unshaken.harden.recipes.augmentation.gaussian_augmented import with_noise
 from unshaken.stress.corruptions.gaussian_noise import unit_normal
 
@@ -50,7 +51,7 @@ class SmoothPGD(PGD):
 
 
 @register("smooth-adv", reference="Salman et al. 2019, arXiv:1906.04584")
-class SmoothAdv(Recipe):
+class SmoothAdv(StepLength, Recipe):
     """SmoothAdv: adversarial training of the smoothed classifier, on noisy copies of adversarial images.
 
     PGD in evaluation mode from the image, with the noises drawn once for all its steps and for the learning after it;
@@ -65,9 +66,16 @@ class SmoothAdv(Recipe):
     copies: PositiveInt = Field(1, description="m, noises of each image, in the search and in the learning")
     eps: PositiveFloat = Field(0.25, description="l2 radius in [0, 1] pixel units; 0.25 to 2 is usual")
     steps: PositiveInt = Field(2, description="gradient steps of the search; 2 to 10 is usual")
-    step_size: PositiveFloat | None = Field(None, description="length of a step, as a share of eps; default 2 / steps")
+    rel_stepsize: PositiveFloat | None = Field(  # type: ignore[assignment]
+        None, description="length of a step, as a share of eps; default 2 / steps"
+    )
     random_start: bool = Field(False, description="start at a random point of the ball, else at the image")
     warmup: NonNegativeInt = Field(1, description="epochs in which the radius rises to eps; 0 and 1 for none")
+
+    @property
+    @override
+    def budgets(self) -> tuple[Threat, ...]:
+        return (Threat("l2", self.eps),)
 
     def radius(self, epoch: int) -> float:
         """`min(eps, (e + 1) eps / warmup)` in epoch e, from 0."""
@@ -77,10 +85,10 @@ class SmoothAdv(Recipe):
     def inner(self, step: Step) -> Tensor:
         search = SmoothPGD(
             steps=self.steps,
-            step_size=self.step_size or 2 / self.steps,
             random_start=self.random_start,
             sigma=self.sigma,
             copies=self.copies,
+            **(self.chosen_step if self.step_size or self.rel_stepsize else {"rel_stepsize": 2 / self.steps}),
         )
         rng, eps = step.rng.fold(self.info.name), self.radius(step.epoch)
         return step.inner.find(search, step.images, step.labels, rng, norm="l2", eps=eps)

@@ -53,7 +53,7 @@ class Trades(IterativeRecipe):
         clean = step.inner.logits(step.images)
         search = self.search()
         if isinstance(search, PGD):
-            search = FromNoise(steps=self.steps, step_size=self.step_size, random_start=False)
+            search = FromNoise(steps=self.steps, random_start=False, **self.chosen_step)
         return step.inner.find(
             search,
             step.images,

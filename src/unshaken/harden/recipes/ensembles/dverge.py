@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.attack.engine.ball import Ball
+from unshaken.attack.engine.step_length import StepLength
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
@@ -24,7 +25,7 @@ from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.ensemble import Members, alike, apart, members_in, members_of, summed_cross_entropy
 from unshaken.harden.engine.inner import Inner
-from unshaken.harden.engine.recipe import Setup, Step
+from unshaken.harden.engine.recipe import Setup, Step, Threat
 
 __all__ = ["LOGITS", "Dverge", "distil", "distillation_points", "diversity_matrix", "features_at", "symmetric"]
 
@@ -90,7 +91,7 @@ def distil(
     layer: str,
     eps: float,
     steps: int = 10,
-    step_size: float = 0.1,
+    rel_stepsize: float = 0.1,
     momentum: float = 1.0,
     meter: Meter | None = None,
 ) -> Tensor:
@@ -106,7 +107,7 @@ def distil(
         layer: l, see `features_at`.
         eps: radius in [0, 1] pixel units.
         steps: T.
-        step_size: alpha, as a share of eps.
+        rel_stepsize: alpha, as a share of eps.
         momentum: mu; 0 for plain sign descent.
         meter: counts the passes.
 
@@ -124,7 +125,7 @@ def distil(
                 (slope,) = torch.autograd.grad((features_of(z) - wanted).square().sum(), z)
             size = slope.abs().sum((1, 2, 3), keepdim=True).clamp_min(1e-12)
             g = momentum * g + slope / size
-            z = ball.project(z.detach() - step_size * eps * ball.steepest(g, z.detach()))
+            z = ball.project(z.detach() - rel_stepsize * eps * ball.steepest(g, z.detach()))
     if meter is not None:
         meter.forwards += (steps + 1) * len(sources)
         meter.backwards += steps * len(sources)
@@ -135,7 +136,7 @@ DISTILLED, ATTACKED = "dverge.distilled", "dverge.attacked"
 
 
 @register("dverge", reference="Yang et al. 2020, arXiv:2009.14720")
-class Dverge(Members):
+class Dverge(StepLength, Members):
     """DVERGE: trains an ensemble whose members do not share vulnerabilities, on each other's distilled images.
 
     Members start from trained ones (an ensemble), or from `warmup` epochs of cross-entropy. The layer is drawn anew
@@ -154,7 +155,7 @@ class Dverge(Members):
 
     eps: PositiveFloat = Field(0.07, description="linf radius of the distilled images in [0, 1] pixel units")
     steps: PositiveInt = Field(10, description="steps of the feature matching")
-    step_size: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
+    rel_stepsize: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
     momentum: NonNegativeFloat = Field(1.0, description="momentum of the feature matching; 0 for plain sign descent")
     layers: tuple[str, ...] = Field(
         (), description="layers of a member to draw from; default: before each ReLU, logits"
@@ -167,6 +168,11 @@ class Dverge(Members):
     adversarial: NonNegativeFloat = Field(0.0, description="c: CE on PGD images of each member is added to c times it")
     attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
     attack_steps: PositiveInt = Field(10, description="steps of these, of a quarter of the radius")
+
+    @property
+    @override
+    def budgets(self) -> tuple[Threat, ...]:
+        return (Threat("linf", self.eps), Threat("linf", self.attack_eps))
 
     @override
     def begin(self, setup: Setup) -> None:
@@ -208,7 +214,7 @@ class Dverge(Members):
                         layer=layer,
                         eps=self.eps,
                         steps=self.steps,
-                        step_size=self.step_size,
+                        rel_stepsize=self.rel_stepsize if self.step_size is None else self.step_size / self.eps,
                         momentum=self.momentum,
                         meter=step.inner.meter,
                     )
@@ -244,7 +250,7 @@ class Dverge(Members):
         inner = Inner(member, step.images[:1], copied=False)
         inner.meter = step.inner.meter
         rng = step.rng.fold("dverge").fold(number)
-        attack = PGD(steps=self.attack_steps, step_size=0.25)
+        attack = PGD(steps=self.attack_steps, rel_stepsize=0.25)
         return inner.find(attack, step.images, step.labels, rng, norm="linf", eps=self.attack_eps)
 
 
@@ -254,7 +260,7 @@ def diversity_matrix(
     *,
     eps: float = 0.07,
     steps: int = 10,
-    step_size: float = 0.1,
+    rel_stepsize: float = 0.1,
     momentum: float = 1.0,
     layers: tuple[str, ...] = (),
     piece: int = 10,
@@ -270,7 +276,7 @@ def diversity_matrix(
         batch: labelled images.
         eps: linf radius in [0, 1] pixel units.
         steps: of the feature matching.
-        step_size: as a share of eps.
+        rel_stepsize: as a share of eps.
         momentum: as in `distil`.
         layers: as in the recipe.
         piece: images between draws of the layer.
@@ -297,7 +303,7 @@ def diversity_matrix(
             for i, member in enumerate(members):
                 made = distil(
                     member, batch.images[partner[rows]], batch.images[rows], layer=layer, eps=eps, steps=steps,
-                    step_size=step_size, momentum=momentum,
+                    rel_stepsize=rel_stepsize, momentum=momentum,
                 )  # fmt: skip
                 with torch.no_grad():
                     for j, other in enumerate(members):

@@ -118,7 +118,7 @@ class MixingNetwork(AdversarialRecipe):
         if self.weakest > self.strongest:
             raise ValueError(f"weakest={self.weakest:g} must not exceed strongest={self.strongest:g}")
         sizes = self.widths.split("+")
-        if len(sizes) != 3 or not all(s.strip().isdecimal() and int(s) for s in sizes):
+        if len(sizes) != 3 or not all(s.isascii() and s.isdecimal() and int(s) for s in sizes):
             raise ValueError(f"widths={self.widths} must be three numbers of channels, such as 32+48+64")
         for name in ("layers_accurate", "layers_robust"):
             if (named := getattr(self, name)) and len(named.split("+")) != 2:
