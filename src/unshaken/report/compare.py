@@ -298,6 +298,8 @@ def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[i
     notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing.values()]
     if before.seed != after.seed:
         notes.append(f"the seeds differ ({before.seed} and {after.seed}): random changes are other draws")
+    if proven := [c.id for c in new.conditions if c.id in new.certified]:
+        notes.append(f"{', '.join(proven)}: certified accuracy is compared, at the radius of the condition")
     return notes + [
         f"{new.conditions[j].id}: holds nearest examples, which have no accuracy to pair; see minimal_norms of each run"
         for j in new.nearest

@@ -84,7 +84,13 @@ def tiles(data: Data) -> list[Tile]:
     """Unchanged images, the strongest natural change and attack, and all changes, as far as there are any."""
     clean, rows, found = data["clean"], cells.changes_of(data), list[Tile]()
     if clean:
-        found.append(Tile("unchanged images", wording.percent(clean["value"]), wording.span(clean)))
+        found.append(
+            Tile(
+                f"{'base network, ' if _beside_certified(data) else ''}unchanged images",
+                wording.percent(clean["value"]),
+                wording.span(clean),
+            )
+        )
     found += _tile("natural change", [r for r in rows if not cells.is_attack(r)], data)
     found += _tile("attack", [r for r in rows if cells.is_attack(r)], data)
     least = data["aggregates"].get("worst_case")
@@ -92,6 +98,11 @@ def tiles(data: Data) -> list[Tile]:
         title = f"correct under all {len(rows)} changes"
         found.append(Tile(title, wording.percent(least["value"]), wording.span(least), bad=True))
     return found
+
+
+def _beside_certified(data: Data) -> bool:
+    """Whether certificates of another classifier, such as a smoothed one, stand beside the figures of the network."""
+    return any(one["base"] for one in data["certified"])
 
 
 def _unchanged(report: Report) -> Text:
@@ -104,7 +115,8 @@ def _unchanged(report: Report) -> Text:
     poor = ", which is no better than guessing" if clean["low"] <= chance else ""
     value = Span(wording.percent(clean["value"]), "strong")
     text = f" ({wording.span(clean)}){poor}."
-    return (f"The accuracy on {clean['n']} unchanged images of ", source, " is ", value, text)
+    who = "of the base network " if _beside_certified(data) else ""
+    return (f"The accuracy {who}on {clean['n']} unchanged images of ", source, " is ", value, text)
 
 
 def _changes(data: Data) -> list[Text]:
