@@ -247,9 +247,10 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
     few = f"{len(comparison.conditions)} conditions on {comparison.n} samples"
     lacking = f"; not compared, absent here: {', '.join(comparison.only_baseline)}" if comparison.only_baseline else ""
     if not worse:
-        return GateResult(gate.text, True, 0.0, f"no condition is significantly worse ({few}){lacking}")
+        return GateResult(gate.text, True, 0.0, f"no condition is shown to be worse ({few}){lacking}")
     words = "; ".join(
-        f"{c.condition.id}: {c.baseline.value:.4g} to {c.candidate.value:.4g} (p = {c.paired.p_holm:.2g} after Holm)"
+        f"{c.condition.id}: {c.baseline.value:.4g} to {c.candidate.value:.4g}, a difference of "
+        f"{c.paired.difference.low:.3g} to {c.paired.difference.high:.3g}"
         for c in worse
     )
     return GateResult(gate.text, False, float(len(worse)), f"worse: {words} ({few}){lacking}")
