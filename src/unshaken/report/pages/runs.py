@@ -42,8 +42,9 @@ def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
 
     def head(report: Report) -> list[Block]:
         lead = tuple(text for section in sections for text in section.lead(report))
+        lines = tuple(text for section in sections for text in section.lines(report))
         notices = tuple(notice for section in sections for notice in section.notices(report))
-        return [Headline(f"Robustness of {report.source.config.model_name}", lead, notices, brief=True)]
+        return [Headline(f"Robustness of {report.source.config.model_name}", lead, notices, lines, brief=True)]
 
     def tiles(report: Report) -> list[Block]:
         found = tuple(tile for section in sections for tile in section.tiles(report))
