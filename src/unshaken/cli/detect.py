@@ -108,7 +108,7 @@ def fit(
 ) -> int:
     """Fit detectors of abnormal inputs on normal data, in one pass over it.
 
-    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples could not be used.
     """
     from unshaken import api
     from unshaken.detect import Shares
@@ -133,6 +133,8 @@ def fit(
     _show(session, {label: fitted_set.threshold(label, accept or USUAL) for label in fitted_set.detectors}, json)
     if not json:
         print_line(f"detectors: {out}")
+    for flag in done.flags:
+        typer.echo(f"flag {flag.name}: {printable(flag.detail)}", err=True)
     for bad in done.bad[:FEW]:
         typer.echo(f"bad sample {printable(str(bad))}", err=True)
     return BAD_SAMPLES if done.bad else 0
