@@ -134,3 +134,13 @@ def test_neither_a_comparison_nor_a_report_shows_a_password(write: Make, tmp_pat
     files += [after.read(name) for name in ("report.html", "report.md", "summary.json")]
     assert not any(b"s3cr3t" in file for file in files)
     assert out.read_json("compare.json")["comparisons"][0]["baseline"] == f"memory://{where}/before"
+
+
+def test_rows_that_lack_are_named_with_the_run(make_run: Make) -> None:
+    whole, torn = make_run("whole", plan=FOG, bad=False), make_run("torn", plan=FOG, bad=False, shift=2.0)
+    torn.fs.rm(torn.at("rows", "outcomes", "fog-3-00001.parquet"))
+    (result,) = compare_runs([whole, torn]).runs
+    fog = next(c for c in result.conditions if c.condition.id == "fog-3")
+    assert (result.n, fog.paired.n) == (48, 24)
+    assert result.notes[0] == f"{torn} lacks rows of 24 samples under fog-3, left out: finish it with --resume"
+    assert fog.paired.difference.value == fog.candidate.value - fog.baseline.value

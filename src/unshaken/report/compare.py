@@ -12,6 +12,7 @@ import numpy as np
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
 from unshaken.measure import Comparison, Figure, accuracy, compare, simultaneous
+from unshaken.report import cells
 from unshaken.report.effective import RobustnessGroup, effective_robustness
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
@@ -245,7 +246,7 @@ def compare_frames(
         ),
         only_baseline=tuple(c for c in places if c not in known),
         only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
-        notes=(*_sample_notes(old, new, paired), *_notes(before, after, new, differing)),
+        notes=(*_sample_notes(((baseline, old), (candidate, new)), paired), *_notes(before, after, new, differing)),
         measure=MEASURED.get(after.task, "accuracy"),
     )
 
@@ -291,13 +292,16 @@ def _made_otherwise(
     }
 
 
-def _sample_notes(old: Frame, new: Frame, paired: Mapping[str, Comparison]) -> list[str]:
+def _sample_notes(runs: Sequence[tuple[RunDir, Frame]], paired: Mapping[str, Comparison]) -> list[str]:
     """Which samples are left out, where the two runs do not have the same ones under every condition."""
-    n, notes = paired["clean"].n, list[str]()
-    if not n == len(old.ids) == len(new.ids):
-        notes.append(f"compared on the {n} samples of both runs, of {len(old.ids)} and {len(new.ids)}")
-    fewer = [f"{c}: {one.n}" for c, one in paired.items() if one.n != n]
-    return notes + ([f"samples of both runs are fewer under {', '.join(fewer)}"] if fewer else [])
+    n, sizes, notes = paired["clean"].n, [len(frame.ids) for _, frame in runs], list[str]()
+    if sizes != [n, n]:
+        notes.append(f"compared on the {cells.counted(n, 'sample')} of both runs, of {sizes[0]} and {sizes[1]}")
+    for run, frame in runs:
+        lacking = {c: k for c, k in frame.lacking().items() if c in paired}
+        notes += [f"{run} lacks rows of {cells.counted(k, 'sample')} under {c}, left out: finish it with --resume"
+                  for c, k in lacking.items()]  # fmt: skip
+    return notes
 
 
 def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[int, str]) -> list[str]:

@@ -75,6 +75,15 @@ def test_the_summary_follows_its_schema_and_the_page_has_pictures_with_boxes(aud
     assert "Precision against recall" in page
 
 
+def test_the_terminal_has_a_table_of_the_conditions(audit, capsys):
+    from unshaken.cli.show import print_page
+
+    print_page(audit.page)
+    text = capsys.readouterr().out
+    assert "contrast, severity 5" in text
+    assert "translation, severity 5" in text
+
+
 def test_a_detector_needs_boxes(tmp_path):
     data = scenes()
     data.boxes = None

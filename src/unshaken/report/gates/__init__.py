@@ -22,6 +22,7 @@ from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
+from unshaken.report.cells import counted
 from unshaken.report.compare import RunComparison
 from unshaken.report.gates.figures import (
     CERTIFIED,
@@ -203,8 +204,8 @@ def _all_finite(summary: dict[str, Any]) -> list[GateResult]:
         return []
     some = round(figure["value"] * figure["n"])
     detail = (
-        f"{some} of {figure['n']} samples got NaN or infinite outputs, which count as wrong: repair the model, or "
-        f"allow a share of them with --gate '{NON_FINITE} <= ...'"
+        f"{some} of {counted(figure['n'], 'sample')} got NaN or infinite outputs, which count as wrong: repair the "
+        f"model, or allow a share of them with --gate '{NON_FINITE} <= ...'"
     )
     return [GateResult(f"{NON_FINITE} == 0", False, figure["value"], detail)]
 
@@ -244,7 +245,7 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
     if comparison is None:
         raise ParameterError(f"gate {NO_REGRESSION!r} needs a run to compare with: give --baseline DIR")
     worse = [c for c in comparison.conditions if c.verdict == "worse"]
-    few = f"{len(comparison.conditions)} conditions on {comparison.n} samples"
+    few = f"{counted(len(comparison.conditions), 'condition')} on {counted(comparison.n, 'sample')}"
     lacking = f"; not compared, absent here: {', '.join(comparison.only_baseline)}" if comparison.only_baseline else ""
     if not worse:
         return GateResult(gate.text, True, 0.0, f"no condition is shown to be worse ({few}){lacking}")

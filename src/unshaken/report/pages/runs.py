@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Page, Prose, Span, Tiles
-from unshaken.report.cells import metric
+from unshaken.report.cells import counted, metric
 from unshaken.report.compare import Comparisons, RunComparison, companion_runs, compare_frames
 from unshaken.report.effective import robustness_blocks
 from unshaken.report.figures.outcomes import consistent_under, right_under
@@ -80,7 +80,10 @@ def comparison_page(comparisons: Comparisons) -> Page:
     )
 
     def head(source: Comparisons) -> list[Block]:
-        lead = ((Span(c.candidate_name, "strong"), f", on the same {c.n} images: {c.verdicts}.") for c in source.runs)
+        lead = (
+            (Span(c.candidate_name, "strong"), f", on the same {counted(c.n, 'image')}: {c.verdicts}.")
+            for c in source.runs
+        )
         return [Headline(title, tuple(lead), brief=True)]
 
     return compose(title, comparisons, (head, _differences, lambda c: robustness_blocks(c.robustness)), footer)

@@ -76,7 +76,10 @@ def lead(report: Report) -> list[Text]:
     data = report.data
     sentences = [_unchanged(report), *_changes(data), *_every_change(data)]
     pairs = [(o.name, o.comparison) for o in report.others if o.comparison]
-    compared = [("Compared with ", Span(n, "strong"), f" on the same {c.n} images: {c.verdicts}.") for n, c in pairs]
+    compared = [
+        ("Compared with ", Span(n, "strong"), f" on the same {cells.counted(c.n, 'image')}: {c.verdicts}.")
+        for n, c in pairs
+    ]
     return [*sentences, *compared]
 
 
@@ -116,7 +119,7 @@ def _unchanged(report: Report) -> Text:
     value = Span(wording.percent(clean["value"]), "strong")
     text = f" ({wording.span(clean)}){poor}."
     who = "of the base network " if _beside_certified(data) else ""
-    return (f"The accuracy {who}on {clean['n']} unchanged images of ", source, " is ", value, text)
+    return (f"The accuracy {who}on {cells.counted(clean['n'], 'unchanged image')} of ", source, " is ", value, text)
 
 
 def _changes(data: Data) -> list[Text]:

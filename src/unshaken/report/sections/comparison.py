@@ -53,9 +53,10 @@ def comparison_blocks(comparison: RunComparison, *, brief: bool = False) -> tupl
     """The table of a comparison, and its notes; `brief` where it is what a page is about."""
     first, second = comparison.baseline_name, comparison.candidate_name
     caption = (
-        f"{second} against {first}, on the same {comparison.n} images. Difference of the {comparison.measure} in "
-        "percentage points; all intervals of the comparison hold together at 95 %, and a verdict says on which side of "
-        f"0 an interval lies. p by {comparison.test}, multiplied by the number of differences."
+        f"{second} against {first}, on the same {cells.counted(comparison.n, 'image')}. Difference of the "
+        f"{comparison.measure} in percentage points; all intervals of the comparison hold together at 95 %, and a "
+        f"verdict says on which side of 0 an interval lies. p by {comparison.test}, multiplied by the number of "
+        "differences."
     )
     heads = cells.columns(
         "condition", first, second, "difference", cells.aside("lost / gained"), "p (adjusted)", "verdict"

@@ -279,7 +279,7 @@ def evasion(data: Mapping[str, Any]) -> list[Block]:
             )
             for name, one in sorted(members, key=evaded)
         ]
-        title = f"{budget_name(norm, eps)}: share of {n} attacked images that evade model and detector"
+        title = f"{budget_name(norm, eps)}: share of {cells.counted(n, 'attacked image')} that evade model and detector"
         head = cells.columns(f"evade, {budget_name(norm, eps)}", "naive", "adaptive")
         found.append(Table(title, head, tuple(rows), "narrow", brief=True))
     return found

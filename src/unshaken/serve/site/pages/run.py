@@ -9,6 +9,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
+from unshaken.core.part import CLEAN
 from unshaken.report.blocks import Block, Prose
 from unshaken.report.render.html import render_blocks
 from unshaken.report.wording import percent
@@ -42,6 +43,7 @@ def show(here: InRun) -> Response:
         "",
         facts=facts,
         conditions=conditions[:MOST_CONDITIONS],
+        worst=_worst(conditions),
         more=more,
         trouble=trouble,
         reviews=reviews,
@@ -128,6 +130,12 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
     found = {row["condition"]: row for row in known if isinstance(row.get("condition"), str)}
     found["clean"] = {"accuracy": summary.get("clean") if isinstance(summary, dict) else None}
     return [{"id": c, **_figure(found.get(c, {}))} for c in here.opened.conditions]
+
+
+def _worst(conditions: list[dict[str, Any]]) -> str:
+    """The condition with the lowest figure, the unchanged images left out; empty without any."""
+    known = [c for c in conditions if c["bar"] is not None and c["id"] != CLEAN.id]
+    return str(min(known, key=lambda c: float(c["bar"]), default={"id": ""})["id"])
 
 
 def _figure(row: dict[str, Any]) -> dict[str, Any]:
