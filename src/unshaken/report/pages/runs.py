@@ -75,8 +75,8 @@ def comparison_page(comparisons: Comparisons) -> Page:
     """
     title = f"Comparison with {comparisons.runs[0].baseline_name}"
     footer = (
-        "Made by unshaken. Differences are paired on the sample ids; the p-values of all conditions and runs are "
-        "corrected together."
+        "Made by unshaken. Differences are paired on the sample ids; the intervals of all conditions and runs hold "
+        "together at 95 %."
     )
 
     def head(source: Comparisons) -> list[Block]:

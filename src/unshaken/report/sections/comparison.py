@@ -90,7 +90,7 @@ def difference_strips(comparison: RunComparison) -> Strips:
     rows = []
     for one in comparison.conditions:
         tone = one.verdict if one.verdict in VERDICTS else "level"
-        rows.append((wording.name_of(one.condition), "", one.paired.difference.to_json(), tone, (tone,)))
+        rows.append((wording.name_of(one.condition), "", one.paired.difference.to_json(), tone, (one.verdict,)))
     caption = (
         f"Change of the {comparison.measure} in percentage points; to the right is better. The intervals hold together "
         "at 95 %. A filled dot is better or worse, its interval beside 0; a hollow dot is not shown to be either."
