@@ -12,12 +12,36 @@ def certify(place, method, **options):
     return unshaken.certify("demo:robust", "demo", method, out=place / "run", **{"limit": 6} | options)
 
 
+def one_prediction(done, method):
+    """Rows of both tables give a sample one prediction, and one that is abstained from is not correct."""
+    proofs = {r["id"]: r for r in done.run.rows("certificates").to_pylist()}
+    answers = [r for r in done.run.rows("outcomes").to_pylist() if r["method"] == method]
+    assert len(answers) == len(proofs)
+    for row in answers:
+        proof = proofs[row["id"]]
+        assert row["prediction"] == proof["prediction"]
+        assert row["correct"] == (row["prediction"] == row["label"] and not proof["abstained"])
+    right = sum(row["correct"] for row in answers) / len(answers)
+    (one,) = done.summary["certified"]
+    at_zero = next(r for r in one["radii"] if r["radius"] == 0)
+    assert one["clean"]["value"] == at_zero["certified_accuracy"]["value"] == right
+    return [proof["abstained"] for proof in proofs.values()]
+
+
+@pytest.mark.parametrize("method", ["smoothing", "smoothing-sequential", "dual-smoothing", "adaptive-smoothing"])
+def test_a_certified_classifier_has_one_prediction_a_sample(tmp_path, method):
+    done = certify(tmp_path, f"{method}:sigma=0.5,n0=2,n=20", limit=12, attacked=False)
+    assert any(one_prediction(done, method))
+    base = done.summary["certified"][0]["base"]
+    assert base == done.summary["clean"]
+
+
 def test_clean_attacked_and_certified_fall_in_this_order(tmp_path):
     done = certify(tmp_path, "smoothing-sequential:sigma=0.1,n=3000", radii=["0.05", 0.1])
     (one,) = done.summary["certified"]
     assert [r["radius"] for r in one["radii"]] == [0.0, 0.05, 0.1]
     assert [a["radius"] for a in one["attacked"]] == [0.05, 0.1]
-    held = {r["radius"]: r["accuracy"]["value"] for r in one["radii"]}
+    held = {r["radius"]: r["certified_accuracy"]["value"] for r in one["radii"]}
     for attacked in one["attacked"]:
         assert one["clean"]["value"] >= attacked["accuracy"]["value"] >= held[attacked["radius"]]
     assert one["samples"]["mean"] < 3100
@@ -30,7 +54,7 @@ def test_whoever_votes_is_attacked_through_its_own_noise(tmp_path, method):
     done = certify(tmp_path, method, limit=2)
     (one,) = done.summary["certified"]
     assert len(one["attacked"]) == 6
-    held = [(r["radius"], r["accuracy"]["value"]) for r in one["radii"]]
+    held = [(r["radius"], r["certified_accuracy"]["value"]) for r in one["radii"]]
     for attacked in one["attacked"]:
         beyond = [value for radius, value in held if radius >= attacked["radius"]]
         assert one["clean"]["value"] >= attacked["accuracy"]["value"] >= max(beyond, default=0.0)
@@ -44,7 +68,12 @@ def test_bounds_stand_beside_pgd_and_are_no_attack(tmp_path, method):
     (one,) = done.summary["certified"]
     assert (one["norm"], one["alpha"], one["broken"]) == ("linf", 0.0, [])
     (attacked,) = one["attacked"]
-    assert attacked["accuracy"]["value"] >= one["radii"][-1]["accuracy"]["value"]
+    assert attacked["accuracy"]["value"] >= one["radii"][-1]["certified_accuracy"]["value"]
+    assert one["base"] is None  # the network itself is certified
+    assert one["clean"] == done.summary["clean"]
+    proven = next(c for c in done.summary["conditions"] if c["method"] == method)
+    assert proven["accuracy"] == one["radii"][-1]["certified_accuracy"]
+    assert proven["consistency"] == one["radii"][-1]["certified_share"]
     groups = {c["method"]: c["group"] for c in done.summary["conditions"]}
     assert groups == {method: "certificate", "pgd": "attack"}
     assert done.summary["worst_case"]["conditions"] == ["clean", "pgd-linf-0.00196078"]

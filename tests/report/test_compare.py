@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure.statistics.paired import tango
 from unshaken.report import build, check_gates, compare_runs
 from unshaken.report.compare import companion_runs
 from unshaken.report.write import write_comparison, write_report
@@ -27,17 +28,19 @@ def test_a_paired_difference_is_the_one_counted_by_hand(make_run: Make) -> None:
     assert one["fog-3"].paired.p_value == pytest.approx(binomtest(0, 12).pvalue)
     assert (one["fog-3"].baseline.value, one["fog-3"].candidate.value) == (30 / 48, 18 / 48)
     assert (one["clean"].paired.lost, one["clean"].paired.gained) == (0, 0)
-    # three conditions: the smallest p times 3, and fog-1 (12 lost too) is no smaller than that
-    assert one["fog-3"].paired.p_holm == pytest.approx(3 * binomtest(0, 12).pvalue)
+    # three conditions: three times the larger p, which for 12 of 12 is that of the score test
+    assert one["fog-3"].paired.p_adjusted == pytest.approx(3 * 2 * norm.sf(12**0.5))
     assert one["fog-3"].paired.family == 3
-    assert [c.verdict for c in result.conditions] == ["no significant difference", "worse", "worse"]
+    low, high = tango(12, 0, 48, level=1 - 0.05 / 3)
+    assert (one["fog-3"].paired.difference.low, one["fog-3"].paired.difference.high) == (low, high)
+    assert [c.verdict for c in result.conditions] == ["not shown", "worse", "worse"]
 
 
 def test_several_runs_are_one_family(make_run: Make) -> None:
     runs = [make_run(f"r{i}", plan=FOG, bad=False, shift=float(i)) for i in range(3)]
     both = compare_runs(runs)
     assert [c.paired.family for r in both.runs for c in r.conditions] == [6] * 6
-    assert both.runs[1].conditions[2].paired.p_holm == pytest.approx(6 * binomtest(0, 12).pvalue)
+    assert both.runs[1].conditions[2].paired.p_adjusted == pytest.approx(6 * 2 * norm.sf(12**0.5))
     assert both.to_json()["comparisons"][1]["conditions"][2]["verdict"] == "worse"
 
 
@@ -54,12 +57,34 @@ def test_only_significant_worsening_fails_the_gate(make_run: Make) -> None:
     assert check_gates(["no-regression"], summary.data, summary.comparison)[0].held
 
 
-def test_other_samples_are_refused(make_run: Make) -> None:
-    base = make_run("base", plan=FOG, bad=False)
-    with pytest.raises(ParameterError, match="not the same samples: 8 of 48 ids are missing"):
-        compare_runs([base, make_run("fewer", plan=FOG, n=40, bad=False)])
-    (common,) = compare_runs([base, RunDir(base.path.replace("base", "fewer"))], complete_only=True).runs
+def test_runs_with_other_limits_are_compared_on_the_samples_of_both(make_run: Make) -> None:
+    base, fewer = make_run("base", plan=FOG, bad=False), make_run("fewer", plan=FOG, n=40, bad=False, shift=2.0)
+    (common,) = compare_runs([base, fewer]).runs
     assert common.n == 40
+    assert common.notes[0] == "compared on the 40 samples of both runs, of 48 and 40"
+    fog = common.conditions[2]
+    assert (fog.baseline.n, fog.candidate.n, fog.paired.difference.n) == (40, 40, 40)
+    assert fog.paired.difference.value == fog.candidate.value - fog.baseline.value
+    (result,) = check_gates(["no-regression"], (summary := build(fewer, baseline=base)).data, summary.comparison)
+    assert "(3 conditions on 40 samples)" in result.detail
+    write_report(fewer, baseline=base)
+    assert "compared on the 40 samples of both runs, of 48 and 40" in fewer.read("report.html").decode()
+
+
+def test_a_verdict_is_what_its_interval_says(make_run: Make) -> None:
+    """Where a difference is not shown its interval holds 0, and elsewhere it does not, of any shift."""
+    base = make_run("base", plan=FOG, n=40, shards=1, bad=False, shift=2.0)
+    runs = [make_run(f"r{i}", plan=FOG, n=40, shards=1, bad=False, shift=float(i)) for i in (0, 1, 3, 5)]
+    found = [c for run in compare_runs([base, *runs]).runs for c in run.conditions]
+    assert {c.verdict for c in found} == {"better", "worse", "not shown"}
+    for one in found:
+        gap = one.paired.difference
+        assert one.verdict == ("worse" if gap.high < 0 else "better" if gap.low > 0 else "not shown")
+        assert (one.paired.p_adjusted < 0.05) == (one.verdict != "not shown")
+
+
+def test_other_data_are_refused(make_run: Make) -> None:
+    base = make_run("base", plan=FOG, bad=False)
     with pytest.raises(ParameterError, match="not on the same data"):
         compare_runs([base, make_run("other", plan=FOG, bad=False, data_fingerprint="ef" * 32)])
     other = {"data_fingerprint": "ef" * 32, "labels_version": "r@24"}
@@ -109,3 +134,13 @@ def test_neither_a_comparison_nor_a_report_shows_a_password(write: Make, tmp_pat
     files += [after.read(name) for name in ("report.html", "report.md", "summary.json")]
     assert not any(b"s3cr3t" in file for file in files)
     assert out.read_json("compare.json")["comparisons"][0]["baseline"] == f"memory://{where}/before"
+
+
+def test_rows_that_lack_are_named_with_the_run(make_run: Make) -> None:
+    whole, torn = make_run("whole", plan=FOG, bad=False), make_run("torn", plan=FOG, bad=False, shift=2.0)
+    torn.fs.rm(torn.at("rows", "outcomes", "fog-3-00001.parquet"))
+    (result,) = compare_runs([whole, torn]).runs
+    fog = next(c for c in result.conditions if c.condition.id == "fog-3")
+    assert (result.n, fog.paired.n) == (48, 24)
+    assert result.notes[0] == f"{torn} lacks rows of 24 samples under fog-3, left out: finish it with --resume"
+    assert fog.paired.difference.value == fog.candidate.value - fog.baseline.value

@@ -178,7 +178,7 @@ def test_a_condition_that_failed_for_a_sample_is_told(make_run: Make) -> None:
     assert (data["complete"], "fog-3" in data["notes"]) == (True, False)  # nothing is left to be run
     run.write_rows(table.slice(0, 3), "outcomes", "fog-3", 0)
     data = build(run).data
-    assert (data["complete"], data["notes"]["fog-3"]) == (False, "1 of 4 samples have no row yet")
+    assert (data["complete"], data["notes"]["fog-3"]) == (False, "1 of 4 samples has no row yet")
 
 
 def test_cost_and_overhead_are_sums(make_run: Make) -> None:
@@ -219,7 +219,7 @@ def test_not_a_number_never_reaches_the_json(make_run: Make) -> None:
     data = build(run).data
     text = json.dumps(data, allow_nan=False)
     assert json.loads(text)["calibration"]["ece"]["n"] == 7
-    assert "1 samples without a finite confidence" in data["notes"]["calibration"]
+    assert "for lack of a finite confidence: 1 sample" in data["notes"]["calibration"]
     assert finite({"a": [float("inf"), 1.0, (float("nan"),)]}) == {"a": [None, 1.0, [None]]}
 
 

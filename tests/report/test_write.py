@@ -59,7 +59,7 @@ def test_a_comparison_is_three_files(make_run: Make) -> None:
     out = make_run("out", plan=FOG)
     write_comparison(out, result)
     one = json.loads(out.read("compare.json"))["comparisons"][0]
-    assert [c["verdict"] for c in one["conditions"]] == ["no significant difference", "worse", "worse"]
+    assert [c["verdict"] for c in one["conditions"]] == ["not shown", "worse", "worse"]
     assert b"<!doctype html>" in out.read("compare.html")
     assert b"# Comparison with small net" in out.read("compare.md")
     assert isinstance(result.runs[0], RunComparison)

@@ -26,6 +26,7 @@ from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, 
 from unshaken.detect.engine.detector_folder import DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
 from unshaken.detect.engine.rows import detectors_of, key_of
+from unshaken.detect.engine.screen import usable_scores
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
 from unshaken.models import as_classifier
 from unshaken.report.figures.detected import COVARIATE
@@ -152,7 +153,7 @@ def set_thresholds(
         download: allow model and data to be fetched from their own source.
 
     Raises:
-        DataError: no sample can be read, or a score is no number.
+        DataError: no sample can be used.
     """
     classifier = as_classifier(model, download=download).to(choose_device(device))
     detector_set = DetectorSet.load(detectors, classifier)
@@ -164,10 +165,13 @@ def set_thresholds(
             bad.append(item)
         else:
             here = item.to(device_of(classifier))
-            for label, values in detector_set.score(here).items():
-                found[label].append(values.cpu())
-    if not all(found.values()):
-        raise DataError(f"none of the samples of {dataset.options.spec!r} can be read: no threshold can be set")
+            scores = {label: scored.score for label, scored in detector_set.examine(here).items()}
+            good, odd = usable_scores(scores, here.ids)
+            bad += odd
+            for label, values in scores.items():
+                found[label].append(values.cpu()[good])
+    if not any(map(len, next(iter(found.values())))):
+        raise DataError(f"none of the samples of {dataset.options.spec!r} can be used: no threshold can be set")
     return detector_set.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec, bad)
 
 

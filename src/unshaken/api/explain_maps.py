@@ -15,18 +15,19 @@ from torch import Tensor
 from unshaken.api.job import Inputs
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating, predict
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
+from unshaken.core.trust import NON_FINITE, NOT_FINITE
 from unshaken.data.dataset import BadSample, BoxTable
 from unshaken.data.object_masks import object_masks
 from unshaken.data.streaming import stream
 from unshaken.explain.engine.analysis import Subject
 from unshaken.explain.engine.attribution import Attribution
 from unshaken.explain.engine.map_figures import constant_maps, method_figures, missing_values
-from unshaken.explain.engine.metric import Case, MapMetric
+from unshaken.explain.engine.metric import Again, Case, MapMetric
 from unshaken.explain.engine.rows import table_rows
-from unshaken.explain.engine.run import AttributionResult, attribute
+from unshaken.explain.engine.run import AttributionResult, NonFiniteMapError, attribute
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 
@@ -99,7 +100,7 @@ class MapWork:
 
         Raises:
             ParameterError: a metric or `explained` needs what the data does not have.
-            DataError: a map is not finite.
+            DataError: the images that a metric changes have a map that is not finite.
         """
         self.check()
         with track(f"explain {maps.name}", len(self.subject.indices)) as task:
@@ -135,7 +136,7 @@ class MapWork:
         """Make and judge the maps of one shard's samples, unless their rows are there.
 
         Raises:
-            DataError: a map is not finite.
+            DataError: the images that a metric changes have a map that is not finite.
         """
         if self.is_whole(maps, shard):
             return
@@ -156,26 +157,44 @@ class MapWork:
                 batches.append(part.to(self.subject.device))
         columns: dict[str, list[Any]] = {"id": [], "error": []}
         if batches:
-            places = [i for i in indices if self.inputs.dataset.ids[i] not in bad]
-            columns = self._explained(maps, shard, Batch.concat(batches), places, kept=kept)
+            columns = self._explained(maps, shard, Batch.concat(batches), bad, indices, kept=kept) or columns
         columns = {k: [*v, *({"id": bad, "error": bad.values()}.get(k, [None] * len(bad)))] for k, v in columns.items()}
         rows = table_rows("attributions", maps.name, maps.method.info.name, columns)
         self.run.write_rows(rows, "attributions", maps.name, shard)
 
     def _explained(
-        self, maps: MapsOf, shard: int, batch: Batch, places: list[int], *, kept: bool
+        self, maps: MapsOf, shard: int, batch: Batch, bad: dict[str, str], indices: list[int], *, kept: bool
     ) -> dict[str, list[Any]]:
-        model, images = self.inputs.classifier, batch.images
+        """Columns of the samples that have a map; the others are entered in `bad` with the reason."""
+        model, labelled = self.inputs.classifier, self.explained != "prediction" and batch.labels is not None
         oracle = Oracle(model, limit=self.subject.batch)
-        logits = torch.cat([oracle.exact(piece) for piece in torch.split(images, self.subject.batch)])
+        logits = torch.cat([oracle.exact(piece) for piece in torch.split(batch.images, self.subject.batch)])
         predicted = predict(logits)
-        classes = predicted if self.explained == "prediction" or batch.labels is None else batch.labels
-        if bool((classes < 0).any()):
-            place = int((classes < 0).nonzero()[0])
-            raise DataError(f"sample {batch.ids[place]!r} has no class to explain: the model's output is not finite, "
-                            "or its label is none of the model's classes")  # fmt: skip
-        again = partial(_again, maps.method, model, batch, classes, self.subject)
-        found = again(images, None, None)
+        bad |= {batch.ids[i]: NOT_FINITE for i in (predicted < 0).nonzero().flatten().tolist()}
+        if labelled and batch.labels is not None:
+            for i in (batch.labels < 0).nonzero().flatten().tolist():
+                bad.setdefault(batch.ids[i], "it has no class to explain: its label is none of the model's classes")
+
+        def usable() -> tuple[Batch, Tensor, Again, Tensor]:
+            good = torch.tensor([i not in bad for i in batch.ids], device=logits.device)
+            some, own = batch[good], logits[good]
+            classes = predict(own) if not labelled or some.labels is None else some.labels
+            return some, own, partial(_again, maps.method, model, some, classes, self.subject), classes
+
+        some, own, again, classes = usable()
+        if not len(some):
+            return {}
+        try:
+            found = again(some.images, None, None)
+        except NonFiniteMapError as error:  # a map does not depend on the others: without these images none is left
+            bad |= {some.ids[i]: f"its map by {maps.name} has NaN or infinite values" for i in error.places}
+            some, own, again, classes = usable()
+            if not len(some):
+                return {}
+            found = again(some.images, None, None)
+        batch, logits, images, predicted = some, own, some.images, predict(own)
+        place_of = {self.inputs.dataset.ids[i]: i for i in indices}
+        places = [place_of[i] for i in batch.ids]
         if kept:
             file = TensorFile({"maps": found.maps, "images": images}, batch.ids)
             self.run.write_tensors(file, "maps", f"{maps.name}-{shard:05d}.safetensors")
@@ -216,7 +235,10 @@ class MapWork:
         bad = rows.filter(pc.is_valid(rows["error"]))
         self.subject.bad.update(zip(bad["id"].to_pylist(), bad["error"].to_pylist(), strict=True))
         figures = {k: f.to_json() for k, f in method_figures(self.run, name, self.metrics).items()}
-        all_remarks = [*remarks, *constant_maps(rows), *missing_values(self.run, name, list(self.metrics))]
+        odd = sum("NaN or infinite values" in str(why) for why in bad["error"].to_pylist())
+        text = f"flag {NON_FINITE.name}: {NON_FINITE.meaning} for {odd} of {len(rows)} samples, which are left out"
+        doubts = [text] if odd else []
+        all_remarks = [*doubts, *remarks, *constant_maps(rows), *missing_values(self.run, name, list(self.metrics))]
         counts = {k: int(pc.sum(rows[k]).as_py() or 0) for k in ("forwards", "backwards")}
         return {"figures": figures, "remarks": all_remarks, "table": "attributions", **counts}
 

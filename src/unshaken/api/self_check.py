@@ -196,7 +196,10 @@ def check_certify(device: str, folder: Path) -> Measurement:
     smoothing = certify("demo:robust", "demo", method, attacked=False, out=folder / "smoothing", **options)
     ibp = certify("demo:robust", "demo", "ibp", radii="0.5/255", out=folder / "ibp", **options)
     (smoothed,), (bounded,) = smoothing.summary["certified"], ibp.summary["certified"]
-    right, bound = smoothed["radii"][0]["accuracy"]["value"], bounded["radii"][-1]["accuracy"]["value"]
+    right, bound = (
+        smoothed["radii"][0]["certified_accuracy"]["value"],
+        bounded["radii"][-1]["certified_accuracy"]["value"],
+    )
     attacked = bounded["attacked"][0]["accuracy"]["value"]
     abstained = _values(smoothing.run, "certificates", "abstained")
     return Measurement(

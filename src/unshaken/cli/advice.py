@@ -53,7 +53,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "How many images: 1,000 to fit and to set the threshold (with 100, the share accepted is known within 6 "
         "points); 200 of each kind to score.",
         "How long: msp, energy, knn and mahalanobis share one pass per image; odin takes 2 more, and ensembles tens.",
-        "A good result: the AUROC is 50 % by chance; above 90 % on images of another kind (far), above 80 % on "
+        "A good result: the AUROC is 0.5 by chance; above 0.9 on images of another kind (far), above 0.8 on "
         "similar classes (near). No detector withstands an attack on itself unless the page shows that it does.",
         "Example: unshaken detect fit --model torchvision:resnet18 --data folder:normal --method msp --method knn "
         "--out detectors",

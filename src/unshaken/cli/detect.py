@@ -108,7 +108,7 @@ def fit(
 ) -> int:
     """Fit detectors of abnormal inputs on normal data, in one pass over it.
 
-    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples could not be used.
     """
     from unshaken import api
     from unshaken.detect import Shares
@@ -135,6 +135,8 @@ def fit(
         print_line(f"detectors: {out}")
     if done.labels:
         typer.echo(f"labels: {printable(done.labels)}", err=True)
+    for flag in done.flags:
+        typer.echo(f"flag {flag.name}: {printable(flag.detail)}", err=True)
     for bad in done.bad[:FEW]:
         typer.echo(f"bad sample {printable(str(bad))}", err=True)
     return BAD_SAMPLES if done.bad else 0

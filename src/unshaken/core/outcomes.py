@@ -21,6 +21,8 @@ def outcomes(
     batch: Batch,
     logits: Tensor,
     *,
+    prediction: Tensor | None = None,
+    abstained: Tensor | None = None,
     forwards: Tensor | int = 1,
     backwards: Tensor | int = 0,
     seconds: Tensor | float = 0.0,
@@ -37,6 +39,9 @@ def outcomes(
         condition: where the rows belong.
         batch: the samples; without labels `correct` and `loss` are null.
         logits: `[N, K]` from the exact model.
+        prediction: int64 `[N]`, the answer of a classifier that does not give the largest logit, as one that chose its
+            class by other votes; None for the largest logit.
+        abstained: bool `[N]`: it gave no answer, which is not `correct`; None for never.
         forwards: passes a sample.
         backwards: passes a sample.
         seconds: a sample's share of the time.
@@ -50,19 +55,21 @@ def outcomes(
     n = len(batch)
     logits = logits.float().cpu()
     probabilities = logits.softmax(1)
-    confidence, prediction = probabilities.amax(1), predict(logits)
+    answer = predict(logits) if prediction is None else prediction.cpu()
+    confidence = probabilities.gather(1, answer.clamp_min(0)[:, None]).squeeze(1)
     columns: dict[str, Any] = {
         "id": list(batch.ids),
-        "prediction": prediction.numpy(),
+        "prediction": answer.numpy(),
         "confidence": confidence.numpy(),
         "logits": logits.numpy(),
         **cost_columns(n, forwards=forwards, backwards=backwards, seconds=seconds),
     }
     if batch.labels is not None:
         labels = batch.labels.cpu()
+        correct = answer == labels if abstained is None else (answer == labels) & ~abstained.cpu()
         columns |= {
             "label": labels.numpy(),
-            "correct": (prediction == labels).numpy(),
+            "correct": correct.numpy(),
             "loss": F.cross_entropy(logits, labels, reduction="none").numpy(),
         }
     if distance is not None:

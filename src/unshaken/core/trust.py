@@ -34,6 +34,8 @@ NON_FINITE = FlagKind(
     "the model gives NaN or infinite values",
     "Look for divisions and logarithms of zero, and run with --precision fp32.",
 )
+NOT_FINITE = "the model gives NaN or infinite values for it"
+"""Why a sample is left out where its outputs are what is used."""
 NORMALISATION = FlagKind(
     "normalisation",
     "the images reach the network on another scale than it was trained on",

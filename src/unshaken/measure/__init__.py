@@ -49,8 +49,8 @@ from unshaken.measure.statistics.paired import (
     compare,
     compare_by_id,
     holm,
-    holm_corrected,
     paired_difference,
+    simultaneous,
 )
 
 __all__ = [
@@ -108,7 +108,6 @@ __all__ = [
     "frechet_distance",
     "gap_change",
     "holm",
-    "holm_corrected",
     "iou",
     "kernel_distance",
     "match",
@@ -125,6 +124,7 @@ __all__ = [
     "robust_accuracy",
     "share",
     "signed_gap",
+    "simultaneous",
     "softmax",
     "ssim",
     "success_curve",

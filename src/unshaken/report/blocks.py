@@ -28,6 +28,11 @@ Text = str | Span | tuple[str | Span, ...]
 """A line of text: plain, marked, or pieces of both."""
 
 
+def is_bad(text: Text) -> bool:
+    """Whether a piece of a text is marked as bad news."""
+    return any(isinstance(p, Span) and p.mark == "bad" for p in pieces(text))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
     """A part of a page; the base of all blocks.
@@ -56,11 +61,13 @@ class Headline(Block):
         title: of the page.
         lead: sentences that say what was found.
         notices: what a reader must know before any number: failed gates, flags, samples left out.
+        lines: findings that stand on a line of their own each.
     """
 
     title: str
     lead: tuple[Text, ...] = ()
     notices: tuple[Notice, ...] = ()
+    lines: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,12 @@ from typing import Any
 
 from unshaken.core.part import CERTIFICATE, DETECTOR
 from unshaken.report import wording
-from unshaken.report.blocks import Cell, Column, Table, TableRow, Text
+from unshaken.report.blocks import Cell, Column, Span, Table, TableRow, Text
 from unshaken.report.read.methods import UNKNOWN
 
 Row = dict[str, Any]
+COIN = 0.5
+"""The AUROC of a detector that tosses a coin."""
 
 
 def share(figure: Row | None, *, bar: bool = False, bad: bool = False) -> Cell:
@@ -20,6 +22,15 @@ def share(figure: Row | None, *, bar: bool = False, bad: bool = False) -> Cell:
         return Cell("")
     value = wording.percent(figure["value"])
     return Cell(value, wording.span(figure), bar=figure["value"] if bar else None, bad=bad)
+
+
+def auroc(figure: Row | None) -> Cell:
+    """An AUROC with its interval, as a number from 0 to 1, marked as bad below the 0.5 of a coin."""
+    if figure is None:
+        return Cell("")
+    text = f"{figure['value']:.3f}"
+    interval = f"{figure['low']:.3f} to {figure['high']:.3f}"
+    return Cell(Span(text, "bad") if figure["value"] < COIN else text, interval)
 
 
 def value(figure: Row | None) -> Cell:

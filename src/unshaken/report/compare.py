@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
-from unshaken.measure import Comparison, Figure, accuracy, compare_by_id, holm_corrected
+from unshaken.measure import Comparison, Figure, accuracy, compare, simultaneous
+from unshaken.report import cells
 from unshaken.report.effective import RobustnessGroup, effective_robustness
 from unshaken.report.gates.kept import KeptGates, read_gates
 from unshaken.report.read.frame import Frame, read_frame
@@ -20,6 +23,8 @@ from unshaken.store.run_dir import RunDir
 
 PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
 """What pairs two runs of each task but classification."""
+NOT_SHOWN = "not shown"
+"""The verdict on a difference whose interval holds 0: it may be none, or one that the samples are too few to show."""
 MEASURED = {"detection": "mAP", "segmentation": "mIoU"}
 """What is compared of each task; of the others it is accuracy."""
 
@@ -32,7 +37,7 @@ class ConditionComparison:
         condition: what was done to the images.
         baseline: accuracy there.
         candidate: accuracy here.
-        paired: what changed, sample by sample; p-values corrected for all conditions and candidates compared.
+        paired: what changed, sample by sample; the intervals hold together for all conditions and candidates compared.
     """
 
     condition: Condition
@@ -42,10 +47,10 @@ class ConditionComparison:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse` or `no significant difference`, at 0.05 after correction."""
+        """`better` or `worse` where the whole interval of the difference says so, else `not shown`."""
         if self.paired.regressed():
             return "worse"
-        return "better" if self.paired.improved() else "no significant difference"
+        return "better" if self.paired.improved() else NOT_SHOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class RunComparison:
         candidate: where the candidate lies.
         baseline_name: its model.
         candidate_name: its model.
-        n: samples.
+        n: samples that both have, on which alone they are compared.
         conditions: those that both have, in the candidate's order, `clean` first.
         only_baseline: conditions that the candidate lacks.
         only_candidate: conditions that the baseline lacks.
@@ -78,8 +83,8 @@ class RunComparison:
 
     @property
     def test(self) -> str:
-        """The test behind the p-values, in words."""
-        return "McNemar's exact test" if self.measure == "accuracy" else "the spread of paired resamples of the images"
+        """The test behind the intervals and p-values, in words."""
+        return "McNemar's test" if self.measure == "accuracy" else "the spread of paired resamples of the images"
 
     def count(self, verdict: str) -> int:
         """How many conditions have a verdict."""
@@ -88,11 +93,9 @@ class RunComparison:
     @property
     def verdicts(self) -> str:
         """How many conditions became better, worse, or neither, in words."""
-        better, worse, level = (self.count(v) for v in ("better", "worse", "no significant difference"))
+        better, worse, open_ = (self.count(v) for v in ("better", "worse", NOT_SHOWN))
         n = len(self.conditions)
-        return (
-            f"better under {better}, worse under {worse}, not significantly different under {level} of {n} conditions"
-        )
+        return f"better under {better}, worse under {worse}, no difference shown under {open_} of {n} conditions"
 
     def to_json(self) -> dict[str, Any]:
         """Give the comparison as `summary.json` and `compare.json` hold it."""
@@ -115,7 +118,7 @@ class RunComparison:
                     "lost": c.paired.lost,
                     "gained": c.paired.gained,
                     "p_value": c.paired.p_value,
-                    "p_holm": c.paired.p_holm,
+                    "p_adjusted": c.paired.p_adjusted,
                     "family": c.paired.family,
                     "verdict": c.verdict,
                 }
@@ -133,7 +136,7 @@ class Comparisons:
     """Several runs, each against the first.
 
     Args:
-        runs: one for each candidate; the p-values of all are corrected together.
+        runs: one for each candidate; the intervals of all hold together.
         robustness: of detectors, what they have beyond a line; see `effective_robustness`.
         gates: of each run, the first included: where it lies, and its gates.
     """
@@ -158,29 +161,27 @@ class Comparisons:
 def compare_runs(
     runs: Sequence[RunDir],
     *,
-    complete_only: bool = False,
     family: Sequence[RunDir] = (),
     slope: float | None = None,
 ) -> Comparisons:
-    """Compare runs on the same samples, condition by condition; the first is the baseline.
+    """Compare runs condition by condition, each on the samples that it shares with the first, the baseline.
 
     Args:
         runs: two or more.
-        complete_only: compare on the samples that both sides have, instead of raising when some are missing.
         family: of detectors, runs of baseline detectors through which the line of effective robustness is fitted.
         slope: of that line in the place of a family; see `effective_robustness`.
 
     Raises:
-        ParameterError: fewer than two runs; runs on different samples or data; no labels.
+        ParameterError: fewer than two runs; runs on different data or without a shared sample; no labels.
         RunError: a directory is no run, or is damaged.
     """
     if len(runs) < 2:
         raise ParameterError(f"a comparison needs at least two run directories, not {len(runs)}")
     read = [(run, config := read_config(run), read_frame(run, config)) for run in runs]
     first = read[0]
-    pairs = [compare_frames(*first, *other, complete_only=complete_only) for other in read[1:]]
+    pairs = [compare_frames(*first, *other) for other in read[1:]]
     paired = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
-    corrected = holm_corrected(paired)
+    corrected = simultaneous(paired)
     return Comparisons(
         tuple(
             replace(
@@ -189,7 +190,7 @@ def compare_runs(
             )
             for i, pair in enumerate(pairs)
         ),
-        () if complete_only else _robustness(runs, pairs, first[1].task, family, slope),
+        _robustness(runs, pairs, first[1].task, family, slope),
         tuple((str(run), read_gates(run)) for run in runs),
     )
 
@@ -197,7 +198,7 @@ def compare_runs(
 def _robustness(
     runs: Sequence[RunDir], pairs: Sequence[RunComparison], task: str, family: Sequence[RunDir], slope: float | None
 ) -> tuple[RobustnessGroup, ...]:
-    """Effective robustness of detectors on all samples; none of other models, or of detectors that find nothing."""
+    """Effective robustness of detectors on shared samples; none of other models, or of detectors that find nothing."""
     if task != "detection":
         if family or slope is not None:
             raise ParameterError(f"runs of {task} have no line of effective robustness: it is for detectors of objects")
@@ -214,13 +215,11 @@ def compare_frames(
     candidate: RunDir,
     after: RunConfig,
     new: Frame,
-    *,
-    complete_only: bool = False,
 ) -> RunComparison:
-    """Compare two runs that are read already; Holm's correction is over their shared conditions.
+    """Compare two runs that are read already, on the samples of both; the intervals of their conditions hold together.
 
     Raises:
-        ParameterError: the runs are on different samples or data, or one has no labels.
+        ParameterError: the runs are on different data or share no sample, or one has no labels.
     """
     _check_comparable(baseline, before, old, candidate, after, new)
     places = {old.conditions[j].id: j for j in (0, *old.natural, *old.attacks, *old.aside)}
@@ -234,14 +233,14 @@ def compare_frames(
         name = new.conditions[j].id
         try:
             first, second, paired[name] = (
-                PAIRED[after.task](baseline, old, candidate, new, name, complete_only=complete_only)
+                PAIRED[after.task](baseline, old, candidate, new, name)
                 if after.task in PAIRED
-                else _paired_accuracy(old, places[name], new, j, complete_only=complete_only)
+                else _paired_accuracy(old, places[name], new, j)
             )
         except ParameterError as error:
             raise ParameterError(f"{baseline} and {candidate}, {name}: {error}") from None
         values[name] = first, second
-    paired = holm_corrected(paired)
+    paired = simultaneous(paired)
     known = {new.conditions[j].id for j in own}
     return RunComparison(
         baseline=str(baseline),
@@ -255,7 +254,7 @@ def compare_frames(
         ),
         only_baseline=tuple(c for c in places if c not in known),
         only_candidate=tuple(c for j in own if (c := new.conditions[j].id) not in places),
-        notes=tuple(_notes(before, after, new, differing)),
+        notes=(*_sample_notes(((baseline, old), (candidate, new)), paired), *_notes(before, after, new, differing)),
         measure=MEASURED.get(after.task, "accuracy"),
     )
 
@@ -301,6 +300,18 @@ def _made_otherwise(
     }
 
 
+def _sample_notes(runs: Sequence[tuple[RunDir, Frame]], paired: Mapping[str, Comparison]) -> list[str]:
+    """Which samples are left out, where the two runs do not have the same ones under every condition."""
+    n, sizes, notes = paired["clean"].n, [len(frame.ids) for _, frame in runs], list[str]()
+    if sizes != [n, n]:
+        notes.append(f"compared on the {cells.counted(n, 'sample')} of both runs, of {sizes[0]} and {sizes[1]}")
+    for run, frame in runs:
+        lacking = {c: k for c, k in frame.lacking().items() if c in paired}
+        notes += [f"{run} lacks rows of {cells.counted(k, 'sample')} under {c}, left out: finish it with --resume"
+                  for c, k in lacking.items()]  # fmt: skip
+    return notes
+
+
 def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[int, str]) -> list[str]:
     notes = [f"{c}: made with other parameters in the two runs, so not compared" for c in differing.values()]
     if before.seed != after.seed:
@@ -311,26 +322,26 @@ def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[i
     ways = [config.labels.by for config in (before, after) if config.labels is not None]
     if len(set(ways)) > 1:
         notes.append(f"classes of the data were taken by {ways[0]} in one run and by {ways[1]} in the other")
+    if proven := [c.id for c in new.conditions if c.id in new.certified]:
+        notes.append(f"{', '.join(proven)}: certified accuracy is compared, at the radius of the condition")
     return notes + [
         f"{new.conditions[j].id}: holds nearest examples, which have no accuracy to pair; see minimal_norms of each run"
         for j in new.nearest
     ]
 
 
-def _paired_accuracy(
-    old: Frame, before: int, new: Frame, after: int, *, complete_only: bool
-) -> tuple[Figure, Figure, Comparison]:
-    """Both accuracies under the conditions of two places, and what changed."""
-    a, b = old.right[:, before], new.right[:, after]
-    paired = compare_by_id(_ids(old, a), a[a >= 0] == 1, _ids(new, b), b[b >= 0] == 1, complete_only=complete_only)
-    return accuracy(a[a >= 0] == 1), accuracy(b[b >= 0] == 1), paired
+def _paired_accuracy(old: Frame, before: int, new: Frame, after: int) -> tuple[Figure, Figure, Comparison]:
+    """Both accuracies under the conditions of two places on the samples that have a row in both, and what changed."""
+    _, rows, others = np.intersect1d(np.array(old.ids), np.array(new.ids), assume_unique=True, return_indices=True)
+    a, b = old.right[rows, before], new.right[others, after]
+    both = (a >= 0) & (b >= 0)
+    if not both.any():
+        raise ParameterError(f"no sample is in both runs, of {len(old.ids)} and {len(new.ids)}")
+    first, second = a[both] == 1, b[both] == 1
+    return accuracy(first), accuracy(second), compare(first, second)
 
 
 def companion_runs(run: RunDir, config: RunConfig) -> list[RunDir]:
     """The runs that reports show side by side with this one; their places are relative to it."""
     scheme, mark, path = run.path.rpartition("://")
     return [RunDir(scheme + mark + posixpath.normpath(posixpath.join(path, place))) for place in config.beside]
-
-
-def _ids(frame: Frame, right: Any) -> list[str]:
-    return [i for i, r in zip(frame.ids, right.tolist(), strict=True) if r >= 0]

@@ -117,11 +117,12 @@ class RobustnessGroup:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Detector:
-    """A run of a detector: its configuration, its outcomes, and its mAPs by condition."""
+    """A run of a detector: its configuration, its outcomes, and its mAPs by condition on the samples of `ids`."""
 
     run: RunDir
     config: RunConfig
     frame: Frame
+    ids: tuple[str, ...]
     maps: dict[str, Maps]
 
     @classmethod
@@ -131,12 +132,13 @@ class _Detector:
             raise ParameterError(
                 f"{run} is a run of {config.task}; effective robustness is measured of detectors of objects"
             )
-        return cls(run, config, read_frame(run, config), {})
+        frame = read_frame(run, config)
+        return cls(run, config, frame, frame.ids, {})
 
     def of(self, condition: str) -> Maps:
         """The mAP under a condition, with draws that are those of every run on the same images."""
         if condition not in self.maps:
-            scenes = read_scenes(self.run, condition, self.frame.ids)
+            scenes = read_scenes(self.run, condition, self.ids)
             self.maps[condition] = resampled_map(match_scenes(scenes, count_classes(scenes)), resamples=RESAMPLES)
         return self.maps[condition]
 
@@ -154,8 +156,10 @@ def effective_robustness(
 ) -> tuple[RobustnessGroup, ...]:
     """Runs of detectors under all changes that they share, and under each group of them; attacks are left out.
 
+    All figures are of the samples that all runs have, those of the family included.
+
     Args:
-        runs: on the same samples; the first is what the others are compared with.
+        runs: on the same data; the first is what the others are compared with.
         conditions: ids of those that all have, made in the same way.
         family: runs of baseline detectors on the same data and conditions, through which a line is fitted for each
             group by least squares; none for a line through 0.
@@ -169,6 +173,11 @@ def effective_robustness(
         raise ParameterError("a line is given by a slope or fitted to a family of runs: give one of the two")
     own, baselines = ([_Detector.read(run) for run in some] for some in (runs, family))
     _check_family(own[0], baselines, conditions)
+    shared = set.intersection(*(set(one.ids) for one in (*own, *baselines)))
+    ids = tuple(i for i in own[0].ids if i in shared)
+    if not ids:
+        raise ParameterError(f"no sample is in all {len(own) + len(baselines)} runs, so they have no line in common")
+    own, baselines = ([replace(one, ids=ids) for one in some] for some in (own, baselines))
     groups = _groups(own[0], conditions)
     found = []
     for name, members in groups.items():
@@ -201,8 +210,8 @@ def _check_family(one: _Detector, family: Sequence[_Detector], conditions: Seque
     """Refuse runs that stand for other images or other changes."""
     made = read_methods(one.config).made_by
     for other in family:
-        if other.config.data_fingerprint != one.config.data_fingerprint or other.frame.ids != one.frame.ids:
-            raise ParameterError(f"{other.run} is not on the samples of {one.run}: run the family on the same data")
+        if other.config.data_fingerprint != one.config.data_fingerprint:
+            raise ParameterError(f"{other.run} is not on the data of {one.run}: run the family on the same data")
         there, way = {c.id for c in other.frame.conditions}, read_methods(other.config).made_by
         lacking = [c for c in conditions if c not in there or (c != CLEAN.id and way(c) != made(c))]
         if lacking:
@@ -232,9 +241,11 @@ def robustness_blocks(groups: Sequence[RobustnessGroup]) -> Sequence[Block]:
             f"The line is {line.slope:g} of the clean mAP; 0.45 is that of detectors trained on COCO alone under the "
             "shifts of COCO-O, and no other"
         )
+    n = groups[0].rows[0].clean.n
     prose = Prose(
-        f"Effective robustness is the mean mAP under changes less what a line foretells of the clean mAP. {text}; its "
-        "own uncertainty is not in the intervals, which come from halves of the images."
+        f"On the {cells.counted(n, 'image')} of all runs. Effective robustness is the mean mAP under changes less what "
+        f"a line foretells of the clean mAP. {text}; its own uncertainty is not in the intervals, which come from "
+        "halves of the images."
     )
     return (
         Heading("Effective robustness", "effective", "Effective robustness"),

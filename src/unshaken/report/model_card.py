@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.report import cells
 from unshaken.report.gates.kept import read_gates
 from unshaken.report.summary import NAME
 from unshaken.store.config import RunConfig, read_config
@@ -117,7 +118,7 @@ def section(config: RunConfig, summary: Mapping[str, Any]) -> str:
     lines += ["", "Gates, the conditions that the model had to meet:", "", *gates] if gates else []
     flags = [f"- **{_cell(f['name'])}**: {_cell(f['detail'])}" for f in summary["flags"]]
     lines += ["", "Doubts that the run raised:", "", *flags] if flags else []
-    about = f"`{config.data}`, {len(config.ids):,} images, plan `{config.plan_name}`, seed {config.seed}"
+    about = f"`{config.data}`, {cells.counted(len(config.ids), 'image')}, plan `{config.plan_name}`, seed {config.seed}"
     lines += ["", f"Measured by [unshaken](https://unshaken.readthedocs.io) on {about}."]
     return "\n".join(lines)
 

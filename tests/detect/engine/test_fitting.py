@@ -114,10 +114,23 @@ def test_shares_out_of_range():
 
 def test_a_feature_that_is_no_number(make):
     model = Classifier(make.Odd(lambda m: torch.where(m > 0.45, torch.nan, m)), name="odd").eval()
-    with pytest.raises(DataError, match=r"knn: what was fitted \(bank\) is not finite"):
-        fit(model, "demo", ["knn:k=3"], take=100)
-    with pytest.raises(DataError, match=r"layer 'head:in' of 'odd' gives values that are no numbers on this data"):
-        fit(model, "demo", ["vim:dimensions=1"], take=100)
+    whole = fit("demo", "demo", ["knn:k=3"], take=100).detector_set.about["samples"]
+    for method in ("knn:k=3", "vim:dimensions=1"):
+        found = fit(model, "demo", [method], take=100)
+        samples = found.detector_set.about["samples"]
+        assert samples["bad"] == len(found.bad) > 0
+        assert sum(samples.values()) == sum(whole.values())
+        assert {b.reason for b in found.bad} <= {"the model gives NaN or infinite values for it",
+                                                 f"the score of {method.partition(':')[0]} is nan"}  # fmt: skip
+        (flag,) = found.flags
+        assert (flag.name, set(flag.ids)) == ("non-finite", {b.id for b in found.bad})
+        fitted = found.detector_set.detectors[method.partition(":")[0]]
+        assert all(bool(values.isfinite().all()) for values in (*fitted.bank.values(), fitted.calibration))
+    nothing = Classifier(make.Odd(lambda m: m * torch.nan), name="odd").eval()
+    with pytest.raises(
+        DataError, match=r"no sample of 'demo' can be used, such as .*: the model gives NaN or infinite"
+    ):
+        fit(nothing, "demo", ["knn:k=3"], take=100)
 
 
 def test_labels_that_are_needed_and_absent():
@@ -179,9 +192,9 @@ def test_where_nothing_can_be_read_it_says_so(tmp_path):
     bank, _, calibration = Shares().divide(data.ids, 0)
     for i in calibration:
         (tmp_path / data.ids[i]).write_bytes(b"no image")
-    with pytest.raises(DataError, match="none of the 20 samples that set thresholds can be read"):
+    with pytest.raises(DataError, match="none of the 20 samples that set thresholds can be used"):
         fit("demo", f"folder:{tmp_path}", ["msp"])
     for i in bank:
         (tmp_path / data.ids[i]).write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"no sample of .* can be read: there is nothing to fit on"):
+    with pytest.raises(DataError, match=r"no sample of .* can be used, such as .*: there is nothing to fit on"):
         fit("demo", f"folder:{tmp_path}", ["msp"])

@@ -17,8 +17,10 @@ from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.detect.engine.rows import scores as score_rows
 from unshaken.detect.engine.screen import DetectorScores
 from unshaken.report import write_report
-from unshaken.report.blocks import plain
+from unshaken.report.blocks import Group, is_bad, plain
+from unshaken.report.figures.detected import detected
 from unshaken.report.gates import Gate, check_gates
+from unshaken.report.read.scores import RunScores, Scores
 from unshaken.report.sections import _detectors
 from unshaken.report.sections import _detectors as detectors_of
 from unshaken.report.sections._detectors import galleries
@@ -192,17 +194,58 @@ def test_who_gets_past_by_hand(run):
     assert msp["attacked"][0]["adaptive"]["past"]["value"] == 0.5
 
 
-def test_the_best_is_compared_in_pairs(run):
+def test_each_group_has_a_best_and_pairs_with_it_and_with_the_softmax_baseline(run):
     data = summary_of(run)
-    knn, msp = data["detection"]
-    assert knn["best"] == {"detector": "knn", "difference": None, "p_value": None, "p_holm": None, "sets": []}
-    assert msp["best"]["detector"] == "knn"
-    assert msp["best"]["difference"]["value"] == pytest.approx(3.5 / 8 - 6.5 / 8)
-    assert msp["best"]["sets"][0]["difference"]["value"] == pytest.approx(-3 / 8)
-    assert msp["best"]["p_value"] == pytest.approx(msp["best"]["sets"][0]["p_value"])  # one set: the mean is it
-    assert msp["best"]["p_holm"] == msp["best"]["p_value"]
-    assert detectors_of.beside_best(msp).startswith("-37.5 (")
-    assert detectors_of.headline(data).endswith("; msp may be as good.")  # on so few samples
+    knn, msp = ({m["group"]: m for m in d["means"]} for d in data["detection"])
+    assert knn["far"]["best"] == {"detector": "knn", "difference": None}
+    assert msp["far"]["best"]["detector"] == "knn"
+    assert msp["far"]["best"]["difference"]["value"] == pytest.approx(3.5 / 8 - 6.5 / 8)
+    assert msp["far"]["softmax"] == {"detector": "msp", "difference": None}
+    assert knn["far"]["softmax"]["difference"]["value"] == pytest.approx(6.5 / 8 - 3.5 / 8)
+    assert [m["group"] for m in data["detection"][0]["means"]] == ["far", "covariate"]
+    table = detectors_of.differences(data)
+    assert [row if isinstance(row, Group) else plain(row[1].text) for row in table.rows[:3]] == [
+        Group("far"), "itself", "-0.375"
+    ]  # fmt: skip
+    far, shift, attack = map(plain, detectors_of.group_lines(data))
+    assert far.startswith("far: best of 2 is knn, AUROC 0.812 (")
+    assert far.endswith("; msp may be as good; below 0.5, ranked the wrong way round: msp at cifar 0.438.")
+    assert shift.startswith("shift: ")
+    assert attack.startswith("attack, L∞ ε 8/255: past the model and msp 50.0 % (")
+    assert attack.endswith("of the attacked images; most, past knn, 75.0 %.")
+    assert [is_bad(text) for text in detectors_of.group_lines(data)] == [True, is_bad(shift), True]
+
+
+def test_a_detector_below_the_softmax_baseline_is_told_in_red():
+    rng = np.random.default_rng(0)
+    right, noise = rng.normal(0, 1, 200), rng.normal(0, 1, 200)
+    sets = {
+        name: {"normal": made(normal), "far/a": made(normal + shift), "near/b": made(normal + 2.0)}
+        for name, normal, shift in (("msp", right, 2.0), ("knn", noise, -1.5))
+    }
+    found = detected(RunScores(sets=sets), {"msp", "knn"})
+    knn = {m["group"]: m for m in found[1]["means"]}
+    gap = knn["far"]["softmax"]["difference"]
+    assert gap["high"] < 0
+    assert knn["far"]["auroc"]["value"] < 0.5
+    assert detectors_of.is_worse(knn["far"]["softmax"])
+    far, near = detectors_of.group_lines({"detection": found})
+    assert is_bad(far)
+    assert "below 0.5, ranked the wrong way round: knn at a 0.1" in plain(far)
+    assert plain(far).endswith("; worse than the softmax baseline msp: knn.")
+    assert "worse than" not in plain(near)
+    assert not is_bad(near)
+    # the mean over all sets hides it: only the groups tell
+    assert found[1]["auroc"]["value"] > 0.5
+
+
+def made(score):
+    """Scores of 200 samples by the same ids."""
+    n = len(score)
+    return Scores(
+        RunDir("memory://none"), "x", np.array([str(i) for i in range(n)]), score, np.ones(n, bool),
+        np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.int64), np.ones(n), {},
+    )  # fmt: skip
 
 
 def test_flags_of_the_same_data_count_those_of_other_data_do_not(run):
@@ -249,9 +292,9 @@ def test_an_unfinished_inside_run_is_told(run):
     assert "not finished" in data["notes"]["against/far-cifar"]
     assert not data["complete"]
     knn, msp = data["detection"]
-    assert ([len(d["groups"]) for d in (knn, msp)], msp["best"]["sets"]) == ([2, 1], [])
-    assert detectors_of.beside_best(msp) == ""
-    assert "may be as good" not in detectors_of.headline(data)
+    assert [len(d["groups"]) for d in (knn, msp)] == [2, 1]
+    assert [m["group"] for m in msp["means"]] == ["covariate"]
+    assert "may be as good" not in plain(detectors_of.group_lines(data)[0])
     write_report(run)
 
 
@@ -288,7 +331,7 @@ def test_scores_that_are_no_numbers(tmp_path):
     assert (knn["n"], knn["accepted"]["value"], knn["groups"][0]["n"]) == (3, 1.0, 1)
     assert knn["groups"][0]["auroc"]["value"] == 1.0
     # In pairs both detectors lose these two samples: msp has 1, 2, 3 against 9.
-    assert data["detection"][1]["best"]["sets"][0]["difference"]["value"] == 0.0
+    assert data["detection"][1]["means"][0]["best"] == {"detector": "knn", "difference": None}  # both are perfect
     write_report(run)
     assert "2 scores are no number" in run.read("report.html").decode()
     assert "2 scores are no number" in run.read("report.md").decode().replace("\\", "")
@@ -302,7 +345,7 @@ def test_no_score_at_all(tmp_path):
     write_report(run)
     page = run.read("report.html").decode()
     assert "Share of the normal images that each detector accepts" in page
-    assert "(AUROC)" not in page  # a column without any figure
+    assert "AUROC" not in page.split("Two figures are called")[0]  # a column without any figure
     with pytest.raises(ParameterError, match="no score is a number"):
         check_gates(["knn.accepted >= 0.5"], summary_of(run))
 
@@ -310,10 +353,10 @@ def test_no_score_at_all(tmp_path):
 def test_one_detector_reads_well(tmp_path):
     run = make(tmp_path / "run", detectors=("knn",))
     (knn,) = summary_of(run)["detection"]
-    assert knn["best"] is None
+    assert [(m["best"], m["softmax"]) for m in knn["means"]] == [(None, None)] * 2
     write_report(run)
     page = run.read("report.html").decode()
-    assert "behind the best" not in page
+    assert "How the detectors differ" not in page
     assert "No other detector is both better and faster" not in page
     assert "<details open>\n<summary>Each set by itself" in page
 
@@ -325,9 +368,13 @@ def test_page_and_text_show_it(run):
                   "with a probability of 75\N{NO-BREAK SPACE}% or more", "The most abnormal pictures"):  # fmt: skip
         assert words in page
     assert '<dt>normal images accepted</dt><dd class="big">75.0\N{NO-BREAK SPACE}%</dd>' in page
-    assert page.count("knn ranks an abnormal image above a normal one 81.2\N{NO-BREAK SPACE}%") == 1
-    assert page.index("knn ranks an abnormal image") < page.index("normal images accepted")
-    assert "| 1. knn ◆ | 81.2 % (" in text
+    assert page.count("far: best of 2 is knn, <strong>AUROC 0.812</strong> (") == 1
+    assert page.index("far: best of 2 is knn") < page.index("normal images accepted")
+    tile = "<dt>AUROC: how often far images score above normal ones, 0 to 1</dt>"
+    assert f'{tile}<dd class="big">0.812</dd>' in page
+    assert "81.2" not in page  # one unit on a page
+    assert "| 1. knn ◆ | 0.812 (" in text
+    assert "- far: best of 2 is knn, **AUROC 0.812** (" in text
     assert "L∞, ε 8/255: share of 4 attacked images that evade model and detector" in text
     assert "| knn | 25.0 % (0.6 to 80.6 %) | 75.0 % (19.4 to 99.4 %) |" in text
     assert "By strength" not in page  # nothing was done to the model itself
@@ -370,12 +417,12 @@ def test_plots_say_what_they_show(run):
     assert [p.label or "left out" for p in front.traces[0].points] == ["knn", "msp"]
     assert front.traces[0].points[0].y < front.traces[0].points[1].y  # the better one stands higher
     first, *_ = _detectors.densities(summary.data, screened)
-    assert [t.name for t in first.traces] == ["normal", "cifar (far)", "fog 3 (covariate)"]
+    assert [t.name for t in first.traces] == ["normal", "cifar (far)", "fog 3 (shift)"]
     assert first.marker[1] == "threshold"
     low, high = 1.0 + 0.005 * 3, 6 - 0.005 * 3  # close to the tails that are cut
     assert first.marker[0] == pytest.approx(100 * (3.5 - low) / (high - low), abs=2)
     curves = _detectors.curves(summary.data, screened)
-    assert [c.name for c in curves] == ["cifar (far)", "fog 3 (covariate)"]
+    assert [c.name for c in curves] == ["cifar (far)", "fog 3 (shift)"]
     # A quarter of the normal may be flagged: from above 3 on, one of the two far ones is.
     assert "knn: 50.0 % at 5 % false alarms" in curves[0].text
 
@@ -416,8 +463,9 @@ def test_the_terminal_has_a_table_of_detectors_and_one_of_attacks(run, capsys):
 
     print_page(make_report(run).page)
     text = capsys.readouterr().out
-    assert "AUROC far" in text
-    assert "81.2 % (" in text
+    assert "AUROC, far" in text
+    assert "0.812 (" in text
+    assert "far: best of 2 is knn, AUROC 0.812 (" in text
     assert "evade, L∞, ε 8/255" in text
     assert "75.0 % (19.4 to 99.4)" in text
     assert re.search("^Brier score  +[0-9.]+ ", text, re.MULTILINE)  # a line for each figure
@@ -487,6 +535,6 @@ def test_no_figure_depends_on_the_order_of_rows(run):
             )
             there.write_rows(table.take(list(range(len(table)))[::-1]), "scores", name[:3], 0)
     after = summary_of(run)["detection"]
-    assert [{k: d[k] for k in ("auroc", "accepted", "best", "selective")} for d in after] == [
-        {k: d[k] for k in ("auroc", "accepted", "best", "selective")} for d in before
+    assert [{k: d[k] for k in ("auroc", "accepted", "means", "selective")} for d in after] == [
+        {k: d[k] for k in ("auroc", "accepted", "means", "selective")} for d in before
     ]

@@ -49,10 +49,73 @@ SUMMARY: dict[str, Any] = {
         condition("pgd-linf-0.1", "pgd", 0.1, eps=0.1, norm="linf"),
         condition("pgd-l2-0.5", "pgd", 0.4, eps=0.5, norm="l2"),
     ],
+    "certified": [],
     "minimal_norms": [nearest("pgd-linf", "pgd", 0.05, "linf"), nearest("fab-l2", "fab", None, "l2")],
     "aggregates": {"mce": figure(0.55), "worst_case": figure(0.05), "relative_mce": None},
     "notes": {"relative_mce": "relative mCE needs the clean rows"},
 }
+
+
+def certificates(name: str, method: str, shares: dict[float, float]) -> dict[str, Any]:
+    radii = [
+        {"radius": r, "certified_accuracy": figure(share), "certified_share": figure(share + 0.05)}
+        for r, share in shares.items()
+    ]
+    return {"condition": name, "method": method, "norm": "l2", "radii": radii}
+
+
+CERTIFIED = SUMMARY | {
+    "conditions": [
+        *SUMMARY["conditions"],
+        condition("ibp-0.007843", "ibp", 0.2, eps=2 / 255, norm="linf", group="certificate"),
+        condition("ibp-0.03137", "ibp", 0.0, eps=8 / 255, norm="linf", group="certificate"),
+        condition("smoothing-0.25", "smoothing", 0.7, group="certificate"),
+    ],
+    "certified": [
+        certificates("ibp-0.007843", "ibp", {0.0: 0.95, 2 / 255: 0.2, 8 / 255: 0.0}),
+        certificates("ibp-0.03137", "ibp", {0.0: 0.95, 2 / 255: 0.05, 8 / 255: 0.05}),
+        certificates("smoothing-0.25", "smoothing", {0.0: 0.7, 0.25: 0.6, 0.5: 0.4}),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "value"),
+    [
+        ("ibp[radius=2/255].certified_accuracy >= 0.2", True, 0.2),
+        ("ibp[radius=2/255].certified_share >= 0.3", False, 0.25),
+        ("ibp[radius=8/255].certified_accuracy.high >= 0.1", True, 0.1),
+        ("ibp[radius=0].certified_accuracy >= 0.9", True, 0.95),
+        ("smoothing[radius=0.5].certified_accuracy.low >= 0.3", True, 0.35),
+        ("smoothing-0.25[radius=0.25].certified_accuracy >= 0.7", False, 0.6),
+    ],
+)
+def test_a_gate_on_a_certificate_is_at_its_radius(text: str, held: bool, value: float) -> None:
+    (result,) = check_gates([text], CERTIFIED)
+    assert (result.held, round(result.value, 6)) == (held, value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "ibp[eps=2/255].accuracy >= 0.9",
+            r"'ibp' is a certificate and changes no image; use 'ibp\[radius=2/255\].certified_accuracy'",
+        ),
+        ("smoothing.accuracy >= 0.9", r"use 'smoothing\[radius=0\].certified_accuracy'"),
+        ("ibp[eps=8/255].consistency >= 0.9", r"use 'ibp\[radius=8/255\].certified_share'"),
+        ("ibp.certified_accuracy >= 0.9", r"write 'ibp\[radius=...\].certified_accuracy', with one of 0, 2/255, 8/255"),
+        ("smoothing[radius=0.3].certified_share > 0", "no figure of 'smoothing' at this radius, but at 0, 0.25, 0.5;"),
+        ("smoothng[radius=0.25].certified_share > 0", "no certificates 'smoothng'; did you mean 'smoothing'"),
+        ("fog[radius=1].certified_accuracy >= 0", "no certificates 'fog'"),
+        ("ibp[eps=2/255].certified_accuracy >= 0.1", "'eps=2/255' is not radius= with a value"),
+        ("ibp[radius=2/255].certified_accuracy >= 20", "20 is no share"),
+    ],
+)
+def test_a_wrong_gate_on_a_certificate_names_the_right_one(text: str, message: str) -> None:
+    with pytest.raises(ParameterError, match=message) as caught:
+        check_gates([text], CERTIFIED)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ def test_a_gate_is_refused_before_the_run_exactly_where_it_would_be_after(tmp_pa
         return ["clean", *summary["aggregates"], *conditions, "fog", "pgd", "fogg", "deepfool", "mcee"]
 
     plan = [{"method": "fog", "severities": [1, 3]}, {"method": "fgsm", "eps": ["8/255"]}]
-    plan += [{"method": "deepfool", "norm": "l2", "params": {"steps": 3}}]
+    plan += [{"method": "deepfool", "norm": "l2", "params": {"steps": 3}}, {"method": "ibp", "eps": ["0.5/255"]}]
+    plan += [{"method": "smoothing", "params": {"n": 50, "alpha": 0.05, "radii": "0.1"}}]
     done = unshaken.audit("demo:standard", "demo", plan, limit=10, out=tmp_path / "run")
     ends = [
         ".accuracy >= 0",
@@ -28,6 +29,7 @@ def test_a_gate_is_refused_before_the_run_exactly_where_it_would_be_after(tmp_pa
         "[severity=3].accuracy >= 0",
         "[eps=8/255].accuracy.low >= 0",
         ".auroc >= 0",
+        *(f"[radius={r}].certified_accuracy >= 0" for r in ("0", "0.1", "0.5/255", "0.2")),
     ]
     gates = [f"{name}{end}" for name in names(done.summary) for end in ends]
     job = prepare_run(

@@ -68,8 +68,8 @@ def test_shares_at_each_radius_by_hand(run):
     (one,) = figures(run)
     assert (one["condition"], one["norm"], one["alpha"], one["abstained"]["value"]) == (SMOOTH.id, "l2", 0.001, 0.25)
     # d abstained; at 0.5 a, b and c hold, c with a wrong class; at 1.0 b and c; attacked sizes stand between.
-    found = [(r["radius"], r["certified"]["value"], r["accuracy"]["value"]) for r in one["radii"]]
-    assert found == [(0.5, 0.75, 0.5), (0.75, 0.5, 0.25), (1.0, 0.5, 0.25), (1.5, 0.0, 0.0)]
+    found = [(r["radius"], r["certified_share"]["value"], r["certified_accuracy"]["value"]) for r in one["radii"]]
+    assert found == [(0.0, 0.75, 0.5), (0.5, 0.75, 0.5), (0.75, 0.5, 0.25), (1.0, 0.5, 0.25), (1.5, 0.0, 0.0)]
     assert one["average_radius"] == pytest.approx((0.5 + 1.0) / 4)
     assert one["samples"] == {"mean": 250, "median": 250, "most": 400}
     assert one["seconds"] == 2
@@ -78,8 +78,8 @@ def test_shares_at_each_radius_by_hand(run):
 
 def test_the_three_figures_stand_beside_each_other_in_order(run):
     (one,) = figures(run)
-    assert one["clean"]["value"] == 0.75
-    assert [(a["radius"], a["accuracy"]["value"]) for a in one["attacked"]] == [(0.75, 0.5), (1.5, 0.25)]
+    assert (one["clean"]["value"], one["base"]["value"]) == (0.5, 1.0)  # d abstained, so it is wrong
+    assert [(a["radius"], a["accuracy"]["value"]) for a in one["attacked"]] == [(0.75, 0.25), (1.5, 0.25)]
     for _, accuracy, _, attacked in certified_rows(one):
         if attacked is not None:
             assert one["clean"]["value"] >= attacked["value"] >= accuracy["value"]
@@ -114,6 +114,14 @@ def test_page_and_text_show_it(run):
     assert "| 0.75 | 25.0 % (0.6 to 80.6 %) | 50.0 %" in text
     summary = json.loads(run[0].read("summary.json"))
     assert {c["group"] for c in summary["conditions"]} == {"certificate"}
+    smooth = next(c for c in summary["conditions"] if c["condition"] == SMOOTH.id)
+    assert (smooth["accuracy"]["value"], smooth["consistency"]["value"]) == (0.5, 0.5)  # d abstained
+    answers = (
+        "The certified classifier gives 50.0 % of the unchanged images their label, an abstention counted as wrong;"
+    )
+    assert f"{answers} base network, unchanged images: 100.0 %." in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "<dt>base network, unchanged images</dt>" in page
+    assert "<dt>certified classifier, unchanged images</dt>" in page
     assert summary["aggregates"]["worst_case"] is None or summary["aggregates"]["worst_case"]["value"] == 1.0
 
 
@@ -130,14 +138,14 @@ def test_a_certifier_in_a_plan_stands_on_the_page(tmp_path):
     plan = [{"method": "crop_selection", "severities": [1]}]
     result = unshaken.audit("demo:standard", "demo", plan, limit=40, out=tmp_path / "run")
     (one,) = result.summary["certified"]
-    assert one["radii"][0]["certified"]["n"] == 40
+    assert one["radii"][0]["certified_share"]["n"] == 40
     page = (tmp_path / "run" / "report.html").read_text()
     assert "Certified robustness" in page
     assert "crop selection 1" in page
 
 
 def condition(sizes, *, clean=0.8, attacked=()):
-    radii = [{"radius": r, "accuracy": {"value": v}, "certified": {"value": v}} for r, v in sizes]
+    radii = [{"radius": r, "certified_accuracy": {"value": v}, "certified_share": {"value": v}} for r, v in sizes]
     return {"clean": {"value": clean}, "radii": radii, "attacked": [{"radius": r} for r in attacked]}
 
 
@@ -163,6 +171,6 @@ def test_the_first_screen_has_the_certificate(run):
     write_report(run[0])
     first = _page(run[0]).split("<main")[1].split("<h2")[0].replace("\N{NO-BREAK SPACE}", " ")
     assert "Proven: <strong>25.0 %</strong> (0.6 to 80.6 %) of the images are classified correctly under" in first
-    assert "change of L2 size 0.75 or less (smoothing 0.5, which classifies 75.0 % correctly unchanged)." in first
+    assert "change of L2 size 0.75 or less (smoothing 0.5, which classifies 50.0 % correctly unchanged)." in first
     assert "<dt>proven correct within L2 size 0.75</dt>" in first
     assert "Proven: **25.0 %**" in run[0].read("report.md").decode()

@@ -14,8 +14,10 @@ from starlette.testclient import TestClient
 
 from tests.report.conftest import CLASSES, write_run
 from tests.serve.site.conftest import PLAN, runs_of
+from unshaken.core.flag import Flag
 from unshaken.report import write_report
 from unshaken.report.gates.kept import begin_gates
+from unshaken.run.shard import write_flags
 from unshaken.serve.app import create_app
 from unshaken.serve.site.part import site_part
 
@@ -33,6 +35,13 @@ def test_the_list_leads_to_every_run(ann):
         run = runs_of(ann.site)[name]
         assert f'<a href="/runs/{run.id}">{name}</a>' in page
         assert f"net {name}" in ann.get(f"/runs/{run.id}")
+
+
+def test_one_flag_is_counted_as_one(open_client, tmp_path):
+    run = write_run(tmp_path / "runs" / "a", plan=PLAN[:1], bad=False, flags=False)
+    write_flags(run, "start", 0, [Flag("train-mode", "the model came in training mode")])
+    write_report(run)
+    assert "1 flag<" in open_client(tmp_path / "runs").get("/")
 
 
 def test_two_clicks_compare_two_runs(ann):
@@ -63,6 +72,8 @@ def test_a_run_shows_its_figures_and_leads_to_its_samples(ann):
     page = ann.get(f"/runs/{run.id}")
     assert "62.5 %" in page  # fog-3: wrong where i % 8 is below 3
     assert f"/runs/{run.id}/samples?condition=fog-3" in links(page)
+    worst = re.search('<a class="button" href="([^"]+)">Worst examples</a>', page)
+    assert worst[1].replace("&amp;", "&") == f"/runs/{run.id}/samples?condition=pgd-linf-0.0313725"
     grid = ann.get(f"/runs/{run.id}/samples?condition=fog-3&outcome=broken")
     assert "12 samples" in grid
     sample = ann.get(f"/runs/{run.id}/samples/9")

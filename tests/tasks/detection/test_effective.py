@@ -116,3 +116,18 @@ def test_a_detector_that_finds_nothing_is_compared_without_a_line(runs, tmp_path
     found = unshaken.audit(blind, scenes(24), PLAN, out=tmp_path / "blind")
     assert torch.isfinite(torch.tensor(found.summary["clean"]["value"]))
     assert unshaken.compare(runs[0].run, found.run).robustness == ()
+
+
+def test_detectors_with_other_limits_are_compared_on_the_images_of_all(runs, tmp_path):
+    model = Classifier(BoxOutput(Coarse(9), most=5), classes=("red", "green"), name="coarse-9")
+    fewer = unshaken.audit(model, scenes(24), PLAN, out=tmp_path / "fewer", limit=10)
+    found = unshaken.compare(runs[0].run, fewer.run, family=[runs[8].run, runs[9].run])
+    assert {row.clean.n for group in found.robustness for row in group.rows} == {10}
+    assert found.robustness[0].rows[1].clean.value == fewer.summary["clean"]["value"]
+    (comparison,) = found.runs
+    assert comparison.notes[0] == "compared on the 10 samples of both runs, of 24 and 10"
+    for one in comparison.conditions:
+        gap = one.paired.difference
+        assert (gap.n, gap.value) == (10, pytest.approx(one.candidate.value - one.baseline.value))
+        assert one.verdict == ("worse" if gap.high < 0 else "better" if gap.low > 0 else "not shown")
+        assert (one.paired.p_adjusted < 0.05) == (one.verdict != "not shown")

@@ -75,6 +75,15 @@ def test_the_summary_follows_its_schema_and_the_page_has_pictures_with_boxes(aud
     assert "Precision against recall" in page
 
 
+def test_the_terminal_has_a_table_of_the_conditions(audit, capsys):
+    from unshaken.cli.show import print_page
+
+    print_page(audit.page)
+    text = capsys.readouterr().out
+    assert "contrast, severity 5" in text
+    assert "translation, severity 5" in text
+
+
 def test_a_detector_needs_boxes(tmp_path):
     data = scenes()
     data.boxes = None
@@ -98,7 +107,7 @@ def test_two_detectors_are_compared_by_pairs(audit, tmp_path):
     assert clean.condition.id == "clean"
     assert (clean.baseline.value, clean.candidate.value, clean.paired.difference.value) == (1, 1, 0)
     assert clean.paired.lost == 9  # images with objects, none of which it is sure of
-    assert other.summary["comparison"]["conditions"][0]["verdict"] == "no significant difference"
+    assert other.summary["comparison"]["conditions"][0]["verdict"] == "not shown"
     page = Path(str(other.run), "report.html").read_text()
     assert "condition by condition" in page
     assert "Difference of the mAP in percentage points" in page

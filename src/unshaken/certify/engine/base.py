@@ -30,6 +30,8 @@ class Certifier(Parameters):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     apart: ClassVar[str | None] = CERTIFICATE
     """Its outcomes are answers to the images as they are, and so no change that a model is tried with."""
+    gives_certificates: ClassVar[bool] = True
+    """Whether it writes rows of `certificates`; an attack on a certified classifier does not."""
 
     @property
     def subject(self) -> str:
@@ -96,7 +98,7 @@ def certificates(
         seconds: a sample's share of the time.
         reason: why nothing, or no more, is certified of each, or its verdict; None where there is nothing to say.
         blank: int64 `[N]`: draws whose output was NaN or infinite; None for none. Where there are any, as where the
-            prediction is `NO_CLASS`, the method abstains and nothing is certified.
+            prediction is `NO_CLASS`, the method abstains, its prediction is `NO_CLASS`, and nothing is certified.
     """
     n = len(batch)
     failed = torch.zeros(n, dtype=torch.bool) if blank is None else blank.cpu() > 0
@@ -104,6 +106,7 @@ def certificates(
         failed |= prediction.cpu() == NO_CLASS
     if bool(failed.any()):
         radius = radius.cpu().masked_fill(failed, 0)
+        prediction = None if prediction is None else prediction.cpu().masked_fill(failed, NO_CLASS)
         abstained = failed if abstained is None else abstained.cpu() | failed
         p_lower = None if p_lower is None else p_lower.cpu().masked_fill(failed, 0)
         reasons = [None] * n if reason is None else list(reason)

@@ -70,6 +70,7 @@ class NoiseAttack(StepLength, Certifier):
     """
 
     needs = frozenset({"logits", "gradient"})
+    gives_certificates = False
 
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     steps: PositiveInt = Field(10, description="gradient steps")

@@ -15,12 +15,14 @@ from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of, float64_device
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task, track
 from unshaken.core.registry import as_methods
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
+from unshaken.core.trust import NON_FINITE, NOT_FINITE
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
 from unshaken.data.streaming import first_batch
 from unshaken.detect.engine.anatomy import Anatomy
@@ -29,7 +31,7 @@ from unshaken.detect.engine.detector_folder import view_text
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept
 from unshaken.detect.engine.fit_data import FitData, Moments, Reservoir
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.engine.screen import FittedDetector, check_scores, forward_passes, run_queries, screen
+from unshaken.detect.engine.screen import FittedDetector, forward_passes, run_queries, screen, usable_scores
 from unshaken.models import as_classifier, check_model, fingerprint
 from unshaken.models.align import ModelClasses, align
 from unshaken.models.loaders.check import count_outputs
@@ -87,13 +89,15 @@ class Fit:
 
     Args:
         detector_set: the fitted detectors, with their model.
-        bad: samples that could not be read.
+        bad: samples that could not be used: unreadable, or with outputs or scores that are NaN or infinite.
         labels: how the data's classes became the model's, in one line; empty where they are the same.
+        flags: reasons to doubt the fit.
     """
 
     detector_set: DetectorSet
     bad: tuple[BadSample, ...]
     labels: str = ""
+    flags: tuple[Flag, ...] = ()
 
     def _repr_html_(self) -> str:
         return self.detector_set._repr_html_()
@@ -178,7 +182,7 @@ def fit(
             "bank": fit_data.n,
             "tune": len(fit_data.held_out),
             "calibration": len(scores[labels[0]]),
-            "bad": len(fitting.bad),
+            "bad": len(fitting.bad) + len(fitting.not_finite),
         },
         "keep": shares.keep,
         "seed": seed,
@@ -186,7 +190,12 @@ def fit(
         "shape": fitting.shape,
     }
     line = "" if aligned.record is None else aligned.record.line(classifier.classes)
-    return Fit(DetectorSet(classifier, fitting.anatomy, fitted, about), tuple(fitting.bad), line)
+    flags = []
+    if odd := tuple(b.id for b in fitting.not_finite):
+        text = f"{len(odd)} of {len(chosen)} samples get NaN or infinite outputs or scores, and are left out of the fit"
+        flags.append(NON_FINITE.flag(text, odd))
+    found = DetectorSet(classifier, fitting.anatomy, fitted, about)
+    return Fit(found, (*fitting.bad, *fitting.not_finite), line, tuple(flags))
 
 
 def labels_of(methods: Sequence[Detector]) -> list[str]:
@@ -206,7 +215,7 @@ def labels_of(methods: Sequence[Detector]) -> list[str]:
 
 
 class _Fitting:
-    """One fit: the model, the stream of samples, and the samples that could not be read."""
+    """One fit: the model, the stream of samples, and the samples that could not be used."""
 
     def __init__(
         self,
@@ -219,7 +228,7 @@ class _Fitting:
         workers: int | None,
     ) -> None:
         self.methods, self.seed, self.workers = list(methods), seed, workers
-        self.model, self.bad = model, list[BadSample]()
+        self.model, self.bad, self.not_finite = model, list[BadSample](), list[BadSample]()
         self.shape = list(first.images.shape[1:])
         self.anatomy = Anatomy.of(model, first.images)
         self.dataset = dataset.within(self.anatomy.classes)
@@ -231,14 +240,16 @@ class _Fitting:
         moments = {layer: Moments(self.anatomy.classes) for m in self.methods for layer in m.moments(self.anatomy)}
         reservoir = Reservoir(keep)
         for batch in self._batches(bank):
-            for forward in forward_passes(self.methods, self.anatomy, batch, self.oracle, self.seed):
+            for forward in self._passes(batch)[1]:
                 self._add(forward, moments, reservoir)
             task.advance(len(batch))
         held = list(self._batches(tune))
         task.advance(sum(len(b) for b in held))
         rows = reservoir.rows()
         if not reservoir.offered:
-            raise DataError(f"no sample of {self.dataset.options.spec!r} can be read: there is nothing to fit on")
+            bad = [*self.bad, *self.not_finite]
+            why = f", such as {bad[0]}" if bad else ""
+            raise DataError(f"no sample of {self.dataset.options.spec!r} can be used{why}: there is nothing to fit on")
         names = self.model.classes or self.dataset.classes
         return FitData(self.anatomy, moments, rows, self._whole(held), reservoir.offered, tuple(names))
 
@@ -260,21 +271,20 @@ class _Fitting:
         """The calibration samples' scores, rising."""
         found: dict[str, list[Tensor]] = {label: [] for label in fitted}
         for batch in self._batches(calibration):
-            for label, scored in screen(fitted, self.anatomy, batch, self.oracle, self.seed).items():
-                check_scores(label, scored.score, batch.ids)
-                found[label].append(scored.score.cpu())
+            scored = {n: s.score for n, s in screen(fitted, self.anatomy, batch, self.oracle, self.seed).items()}
+            good, bad = usable_scores(scored, batch.ids)
+            self.not_finite += bad
+            for label, values in scored.items():
+                found[label].append(values.cpu()[good])
             task.advance(len(batch))
-        if not all(found.values()):
-            raise DataError(f"none of the {len(calibration)} samples that set thresholds can be read")
+        if not any(map(len, next(iter(found.values())))):
+            raise DataError(f"none of the {len(calibration)} samples that set thresholds can be used")
         return {label: torch.cat(parts).sort().values for label, parts in found.items()}
 
     def _add(self, forward: ForwardPass, moments: dict[str, Moments], reservoir: Reservoir) -> None:
         labels = forward.labels if forward.labels is not None else torch.zeros_like(forward.predictions)
         for layer, sums in moments.items():
-            values = forward.pooled(layer)
-            if not bool(values.isfinite().all()):
-                raise DataError(f"layer {layer!r} of {self.model.name!r} gives values that are no numbers on this data")
-            sums.add(values, labels)
+            sums.add(forward.pooled(layer), labels)
         rows = {name: row for m in self.methods for name, row in m.rows(forward).items()}
         if forward.labels is not None:
             rows["labels"] = forward.labels
@@ -284,13 +294,25 @@ class _Fitting:
         """All tuning samples as one look."""
         if not held:
             return None
-        batch = Batch.concat(held).to(float64_device(self.oracle.device))
-        parts = list(forward_passes(self.methods, self.anatomy, batch, self.oracle, self.seed))
+        batch, parts = self._passes(Batch.concat(held).to(float64_device(self.oracle.device)))
+        if not parts:
+            return None
         features = {k: torch.cat([p.features[k] for p in parts]) for k in parts[0].features}
         rng = SampleRng.of(self.seed, "detect", batch.ids)
         return ForwardPass(
             self.anatomy, torch.cat([p.logits for p in parts]), features, batch.images, rng, batch.labels
         )
+
+    def _passes(self, batch: Batch) -> tuple[Batch, list[ForwardPass]]:
+        """Passes of the samples whose values are all numbers, with these samples; others are recorded as bad."""
+        parts = list(forward_passes(self.methods, self.anatomy, batch, self.oracle, self.seed))
+        every = [torch.stack([_finite(values) for values in (p.logits, *p.features.values())]).all(0) for p in parts]
+        good = torch.cat(every).cpu()
+        if bool(good.all()):
+            return batch, parts
+        self.not_finite += [BadSample(batch.ids[i], NOT_FINITE) for i in (~good).nonzero().flatten().tolist()]
+        kept = batch[good.nonzero().flatten()]
+        return kept, list(forward_passes(self.methods, self.anatomy, kept, self.oracle, self.seed))
 
     def _batches(self, indices: NDArray[np.int64]) -> Iterator[Batch]:
         device = device_of(self.model)
@@ -300,6 +322,11 @@ class _Fitting:
                 yield item.to(device)
             else:
                 self.bad.append(item)
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Whether all values of each sample are numbers, bool `[N]`."""
+    return values.flatten(1).isfinite().all(1)
 
 
 def _check_labels(dataset: Dataset, methods: Sequence[Detector]) -> None:

@@ -17,6 +17,7 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Features, Logits, Query
 from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
+from unshaken.data.dataset import BadSample
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector, QueryGenerator, T, follow
 from unshaken.detect.engine.forward_pass import ForwardPass
@@ -137,6 +138,19 @@ def check_scores(label: str, scores: Tensor, ids: Sequence[str]) -> None:
             f"{label}: the score of sample {ids[wrong[0]]!r} is {scores[wrong[0]].item()}, and {len(wrong) - 1} more "
             "are no finite numbers: check the model's output for these images"
         )
+
+
+def usable_scores(scores: Mapping[str, Tensor], ids: Sequence[str]) -> tuple[list[int], list[BadSample]]:
+    """Places of the samples that have a finite score of every detector, and the others with the reason.
+
+    Args:
+        scores: label to scores `[N]`.
+        ids: one a sample.
+    """
+    odd = {label: (~values.isfinite()).nonzero().flatten().tolist() for label, values in scores.items()}
+    bad = {place: label for label, places in reversed(odd.items()) for place in places}
+    found = [BadSample(ids[i], f"the score of {bad[i]} is {scores[bad[i]][i].item():g}") for i in sorted(bad)]
+    return [i for i in range(len(ids)) if i not in bad], found
 
 
 def _score(fitted: FittedDetector, forward: ForwardPass, oracle: Oracle) -> DetectorScores:

@@ -54,6 +54,14 @@ class AttributionResult:
         return facts_card(f"{len(self.maps):,} maps of {' x '.join(map(str, self.maps.shape[1:]))} pixels", facts)
 
 
+class NonFiniteMapError(DataError):
+    """Maps of some images are not finite; `places` are those of the images in the batch."""
+
+    def __init__(self, text: str, places: list[int]) -> None:
+        super().__init__(text)
+        self.places = places
+
+
 def attribute(
     model: Classifier,
     images: Tensor,
@@ -106,10 +114,10 @@ def attribute(
             _check_connected(model, images[:1])
     wrong = (~maps.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
     if wrong:
-        raise DataError(
+        text = (
             f"{found.info.name}: the map of image {names[wrong[0]]!r} is not finite: the model's outputs or gradients "
-            "are infinite or NaN there"
         )
+        raise NonFiniteMapError(f"{text}are infinite or NaN there", wrong)
     return AttributionResult(
         maps, target.classes, outcome.result.error, outcome.forwards, outcome.backwards, outcome.seconds
     )

@@ -13,7 +13,7 @@ import numpy as np
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Indices, integers
 from unshaken.measure.statistics.intervals import Figure, share
-from unshaken.measure.statistics.paired import Comparison, compare, holm_corrected
+from unshaken.measure.statistics.paired import Comparison, compare, simultaneous
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class VersionChange:
                 name: {
                     "before": one.before.to_json(), "after": one.after.to_json(), "rank_before": one.rank_before,
                     "rank_after": one.rank_after, "difference": one.change.difference.to_json(),
-                    "p_holm": one.change.p_holm,
+                    "p_adjusted": one.change.p_adjusted,
                 }
                 for name, one in self.models.items()
             },
@@ -125,7 +125,7 @@ def compare_versions(predictions: Mapping[str, Indices], before: Indices, after:
         for counts_of, labels in zip(confused, (old, new), strict=True):
             counts_of.update(_confusions(found[both], labels[both]))
     n = int(both.sum())
-    changes = holm_corrected({name: compare(*pair) for name, pair in hits.items()})
+    changes = simultaneous({name: compare(*pair) for name, pair in hits.items()})
     ranks = [_ranks([int(pair[version].sum()) for pair in hits.values()]) for version in (0, 1)]
     models = {
         name: ModelChange(share(int(a.sum()), n), share(int(b.sum()), n), first, second, changes[name])

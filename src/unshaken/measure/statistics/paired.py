@@ -31,11 +31,14 @@ class Comparison:
         lost: samples that only the baseline predicts correctly.
         gained: samples that only the candidate predicts correctly.
         both_wrong: samples that neither predicts correctly.
-        difference: the candidate's accuracy minus the baseline's, in [-1, 1].
+        difference: the candidate's accuracy minus the baseline's, in [-1, 1]. Its interval is simultaneous: those of a
+            family hold together at the level.
         p_value: exact two-sided McNemar test that `lost` and `gained` are equally likely; of a figure of the whole set,
             such as mAP, that of the difference in units of the spread of its draws.
-        p_holm: `p_value` corrected for all comparisons of its family; equal to it in a family of one.
+        p_adjusted: corrected for all comparisons of the family: below 1 minus the level exactly where the interval of
+            `difference` leaves out 0.
         family: the number of comparisons corrected for.
+        error: standard error of a difference of figures of the whole set; None for a difference of shares.
     """
 
     n: int
@@ -45,16 +48,17 @@ class Comparison:
     both_wrong: int
     difference: Figure
     p_value: float
-    p_holm: float
+    p_adjusted: float
     family: int = 1
+    error: float | None = None
 
-    def regressed(self, alpha: float = 0.05) -> bool:
-        """The candidate is worse, and by more than chance at this level after correction."""
-        return self.difference.value < 0 and self.p_holm < alpha
+    def regressed(self) -> bool:
+        """The candidate is shown to be worse: the whole interval of the difference lies below 0."""
+        return self.difference.high < 0
 
-    def improved(self, alpha: float = 0.05) -> bool:
-        """The candidate is better, and by more than chance at this level after correction."""
-        return self.difference.value > 0 and self.p_holm < alpha
+    def improved(self) -> bool:
+        """The candidate is shown to be better: the whole interval of the difference lies above 0."""
+        return self.difference.low > 0
 
 
 def mcnemar(lost: int, gained: int) -> float:
@@ -89,8 +93,7 @@ def compare(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95) -
         level: coverage of the difference's interval.
 
     Returns:
-        The comparison, with Tango's score interval of the difference; without a discordant pair with the
-        Clopper-Pearson bound of their share, on both sides. See `share_difference`.
+        The comparison, a family of one; see `simultaneous` for its interval.
 
     Raises:
         ParameterError: there is no sample, a value is missing, or the lengths differ.
@@ -98,10 +101,10 @@ def compare(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95) -
     before, after = flags("baseline", baseline), flags("candidate", candidate)
     n = same_length(baseline=before, candidate=after)
     lost, gained = int((before & ~after).sum()), int((after & ~before).sum())
-    right = int((before & after).sum())
-    p = mcnemar(lost, gained)
+    right, p = int((before & after).sum()), mcnemar(lost, gained)
     difference = share_difference(lost, gained, n, level=level)
-    return Comparison(n, right, lost, gained, n - right - lost - gained, difference, p, p)
+    alone = Comparison(n, right, lost, gained, n - right - lost - gained, difference, p, p)
+    return simultaneous({0: alone}, level=level)[0]
 
 
 def compare_by_id(
@@ -198,19 +201,46 @@ def holm(p_values: Sequence[float] | Numbers) -> Numbers:
     return out
 
 
-def holm_corrected(comparisons: Mapping[K, Comparison]) -> dict[K, Comparison]:
-    """Comparisons as one family, corrected by Holm's rule: `p_holm` and `family` are filled in.
+def simultaneous(comparisons: Mapping[K, Comparison], *, level: float = 0.95) -> dict[K, Comparison]:
+    """Comparisons as one family: intervals that all hold together, and verdicts that are read off them.
+
+    Of M comparisons each has an interval at `1 - (1 - level) / M` (Bonferroni), so that they hold together at the
+    level, whatever the dependence. The chance that any difference of shares is shown that is none is `1 - level` at
+    most. Of shares the interval is Tango's; where McNemar's exact test does not show a difference at that level it
+    reaches to 0 at least, so that few samples never show one by an approximation. Of other figures it is the value with
+    as many standard errors on either side as a normal distribution wants. `p_adjusted` is M times the p-value (of
+    shares the larger one of the exact and the score test), at most 1.
 
     Args:
         comparisons: one for each condition; none gives none.
+        level: with which all intervals hold together.
+
+    >>> one = compare([1] * 20, [0] * 8 + [1] * 12)
+    >>> [c.regressed() for c in simultaneous({"fog": one, "snow": one}).values()]
+    [True, True]
     """
-    if not comparisons:
-        return {}
-    corrected = holm([c.p_value for c in comparisons.values()])
-    return {
-        name: replace(c, p_holm=float(p), family=len(comparisons))
-        for (name, c), p in zip(comparisons.items(), corrected, strict=True)
-    }
+    percent(level)
+    m = len(comparisons)
+    return {name: _among(one, m, level) for name, one in comparisons.items()}
+
+
+def _among(one: Comparison, m: int, level: float) -> Comparison:
+    """One comparison of a family of m."""
+    alpha, value = (1 - level) / m, one.difference.value
+    if one.error is None:
+        discordant = one.lost + one.gained
+        score = abs(one.gained - one.lost) / math.sqrt(discordant) if discordant else 0.0
+        p = max(one.p_value, 2 * float(scipy.stats.norm.sf(score)))
+        found = share_difference(one.lost, one.gained, one.n, level=1 - alpha)
+        low, high, method = found.low, found.high, found.interval.replace(percent(1 - alpha), percent(level))
+    else:
+        half, p = float(scipy.stats.norm.isf(alpha / 2)) * one.error, one.p_value
+        low, high, method = max(-1.0, value - half), min(1.0, value + half), f"normal {percent(level)}"
+    if p >= alpha:
+        low, high = min(low, 0.0), max(high, 0.0)
+    together = f" for {m} differences together" if m > 1 else ""
+    difference = Figure(value, low, high, one.n, f"{method}{together}")
+    return replace(one, difference=difference, p_adjusted=min(1.0, m * p), family=m)
 
 
 _NEAR = 1e-12

@@ -9,7 +9,7 @@ import numpy as np
 
 from unshaken import measure
 from unshaken.measure.detection.detection import detection
-from unshaken.measure.detection.ranking import Placements, compare_auroc, mean_auroc, mean_difference, of_sets
+from unshaken.measure.detection.ranking import mean_auroc, mean_difference, of_sets
 from unshaken.measure.detection.selective import aurc
 from unshaken.measure.statistics.intervals import Figure
 from unshaken.report.read.scores import NORMAL, EvasionOutcome, RunScores, Scores
@@ -18,6 +18,9 @@ Row = dict[str, Any]
 
 COVARIATE = "covariate"
 """The group of the run's own images under a shift. Whether these should be rejected is for the reader to say."""
+
+BASELINE = "msp"
+"""The maximum softmax probability, which every other detector should beat."""
 
 RESAMPLES = 200
 """Bootstrap draws behind each interval that has no formula, so that a dozen detectors take seconds."""
@@ -39,8 +42,7 @@ def detected(scores: RunScores, methods: set[str]) -> list[Row]:
         One record a detector; see `detection` in `summary.schema.json`.
     """
     found = [_one(label, sets, scores, methods) for label, sets in scores.sets.items() if NORMAL in sets]
-    for record, best in zip(found, _beside_best(found, scores), strict=True):
-        record["best"] = best
+    _compare_within_groups(found, scores)
     return found
 
 
@@ -72,7 +74,7 @@ def _one(label: str, sets: dict[str, Scores], every: RunScores, methods: set[str
         },
         "groups": groups,
         "means": [
-            {"group": name, "sets": len(own), "auroc": _mean(own, sets)}
+            {"group": name, "sets": len(own), "auroc": _mean(own, sets), "best": None, "softmax": None}
             for name in dict.fromkeys(g["group"] for g in groups)
             for own in [[g for g in groups if g["group"] == name and g["auroc"]]]
         ],
@@ -89,7 +91,6 @@ def _one(label: str, sets: dict[str, Scores], every: RunScores, methods: set[str
             for split, scores in sets.items()
             for name, reason in scores.errors.items()
         ],
-        "best": None,
     }
 
 
@@ -162,38 +163,43 @@ def _past(one: EvasionOutcome | None) -> Row | None:
     return {name: measure.share(int(column.sum()), len(column)).to_json() for name, column in shares.items()}
 
 
-def _beside_best(found: list[Row], scores: RunScores) -> list[Row | None]:
-    """Each detector beside the one with the highest mean AUROC, in pairs of the samples that both have scores of."""
-    rated = [r for r in found if r["auroc"]]
-    if len(rated) < 2:
-        return [None] * len(found)
-    best = max(rated, key=lambda r: float(r["auroc"]["value"]))
-    splits = [split_of(g) for g in ranking_sets(best["groups"])]
-    records: list[Row | None] = [_pair(one, best, splits, scores) if one["auroc"] else None for one in found]
-    judged = [r for r in records if r is not None and r["p_value"] is not None]
-    for record, p in zip(judged, measure.holm([r["p_value"] for r in judged]) if judged else (), strict=True):
-        record["p_holm"] = float(p)
-    return records
+def _compare_within_groups(found: list[Row], scores: RunScores) -> None:
+    """Fill in how far each detector is from the best of each group, and from the softmax baseline, paired.
+
+    The intervals of all differences from the best hold together at 95 %, and so do those from the baseline.
+    """
+    groups: dict[str, list[tuple[Row, Row]]] = {}
+    for record in found:
+        for mean in record["means"]:
+            if mean["auroc"]:
+                groups.setdefault(mean["group"], []).append((record, mean))
+    pairs: dict[str, list[tuple[Row, Row, Row]]] = {"best": [], "softmax": []}
+    for members in groups.values():
+        best = max(members, key=lambda pair: float(pair[1]["auroc"]["value"]))[0]
+        softmax = next((record for record, _ in members if record["method"] == BASELINE), None)
+        for key, other in (("best", best if len(members) > 1 else None), ("softmax", softmax)):
+            if other is None:
+                continue
+            for record, mean in members:
+                mean[key] = {"detector": other["condition"], "difference": None}
+                if record is not other:
+                    pairs[key].append((record, other, mean))
+    for key, some in pairs.items():
+        for record, other, mean in some:
+            gap = _difference(record, other, mean["group"], scores, level=1 - 0.05 / len(some))
+            mean[key]["difference"] = gap and gap.to_json()
 
 
-def _pair(one: Row, best: Row, splits: list[str], scores: RunScores) -> Row:
-    head: Row = {"detector": best["condition"], "difference": None, "p_value": None, "p_holm": None, "sets": []}
-    if one is best:
-        return head
-    ours, theirs = (scores.sets[r["condition"]] for r in (one, best))
-    pairs = {s: _common(ours[s], theirs[s]) for s in (NORMAL, *splits) if s in ours and s in theirs}
-    kept = [s for s in splits if s in pairs and len(pairs[s][0])]
-    if not kept or not len(pairs[NORMAL][0]):
-        return head
-    sides: list[Placements] = [of_sets(pairs[NORMAL][i], [pairs[s][i] for s in kept]) for i in (0, 1)]
-    difference, p_value = mean_difference(sides[1], sides[0])
-    for split in kept:
-        a, b = (pairs[NORMAL][1], pairs[split][1]), (pairs[NORMAL][0], pairs[split][0])
-        pair = compare_auroc(*a, *b)
-        group, _, name = split.partition("/")
-        gap: Figure = pair.difference
-        head["sets"].append({"group": group, "name": name, "difference": gap.to_json(), "p_value": pair.p_value})
-    return {**head, "difference": difference and difference.to_json(), "p_value": p_value}
+def _difference(one: Row, other: Row, group: str, scores: RunScores, *, level: float) -> Figure | None:
+    """The mean AUROC of a group less that of another detector, in pairs of the samples that both have scores of."""
+    ours, theirs = (scores.sets[r["condition"]] for r in (one, other))
+    normal = _common(ours[NORMAL], theirs[NORMAL])
+    splits = [s for s in ours if s in theirs and s.partition("/")[0] == group]
+    pairs = [p for s in splits if len((p := _common(ours[s], theirs[s]))[0])]
+    if not pairs or not len(normal[0]):
+        return None
+    sides = [of_sets(normal[i], [p[i] for p in pairs]) for i in (0, 1)]
+    return mean_difference(sides[1], sides[0], level=level)[0]
 
 
 def _common(a: Scores, b: Scores) -> tuple[Any, Any]:

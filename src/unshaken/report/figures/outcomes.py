@@ -14,6 +14,7 @@ from unshaken import measure
 from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import CLEAN
 from unshaken.measure.statistics.means import mean_figure
+from unshaken.report import cells
 from unshaken.report.read.frame import ABSENT, Frame, label_of, read_outcomes, shards_of
 from unshaken.report.read.methods import Methods
 from unshaken.store.config import RunConfig
@@ -159,7 +160,7 @@ def calibration(frame: Frame, run: RunDir) -> tuple[measure.CalibrationError | N
         return None, None, classes, "no finite confidence"
     error = measure.calibration_error(frame.confidence[use, 0].clip(0, 1), frame.right[use, 0] == 1)
     note = (
-        f"{int((labelled & ~finite).sum())} samples without a finite confidence are left out"
+        f"left out for lack of a finite confidence: {cells.counted(int((labelled & ~finite).sum()), 'sample')}"
         if not finite.all()
         else ""
     )

@@ -3,8 +3,9 @@
 gate      = "no-regression" | reference comparison number
 reference = name [ "[" key "=" value { "," key "=" value } "]" ] { "." word }
 name      = "clean" | an aggregate | a method | a line of the plan | a condition
-key       = "severity" | "eps" | "norm" | "group" | "set"
-word      = "accuracy" | "consistency" | a figure of nearest examples or of a detector | "value" | "low" | "high"
+key       = "severity" | "eps" | "norm" | "radius" | "group" | "set"
+word      = "accuracy" | "consistency" | a figure of certificates, of nearest examples or of a detector | end
+end       = "value" | "low" | "high"
 comparison = ">=" | "<=" | ">" | "<" | "=="
 number    = a number or a fraction such as 8/255
 """
@@ -21,13 +22,16 @@ from typing import TYPE_CHECKING, Any
 from unshaken.attack.engine.attack_run import UNFINISHED, name_search
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import parse_number
+from unshaken.report.cells import counted
 from unshaken.report.gates.figures import (
+    CERTIFIED,
     CHOSEN_BY,
     DETECTOR,
     NEAREST,
     NON_FINITE,
     OF_TASKS,
     figures_of,
+    figures_of_certificates,
     figures_of_detectors,
     shown_gate,
 )
@@ -51,7 +55,14 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b and not _same(a, b),
     "==": _same,
 }
-_METRICS = ("accuracy", "consistency", *(m for names in OF_TASKS.values() for m in names), *NEAREST, *DETECTOR)
+_METRICS = (
+    "accuracy",
+    "consistency",
+    *(m for names in OF_TASKS.values() for m in names),
+    *CERTIFIED,
+    *NEAREST,
+    *DETECTOR,
+)
 _ENDS = ("value", "low", "high")
 _KEYS = ("severity", "eps", "norm")
 _WORDS = ("norm", "group", "set")
@@ -72,9 +83,10 @@ class Gate:
     Args:
         text: as written.
         name: what it is about; `no-regression` for the comparison with a baseline.
-        selection: `severity`, `eps` and `norm` that a condition must have, `group` and `set` of abnormal images.
+        selection: `severity`, `eps` and `norm` that a condition must have, `radius` of a certificate, `group` and
+            `set` of abnormal images.
         metric: `accuracy`, `consistency`, of a detector of objects `map` or `ap50`, of pixels `miou` or
-            `boundary_iou`, of nearest examples `median`,
+            `boundary_iou`, of certificates `certified_accuracy` or `certified_share`, of nearest examples `median`,
             `median_of_broken`, `mean_of_broken` or `success`, or of a detector one of `DETECTOR`.
         end: `value`, or the interval's `low` or `high`.
         sign: `>=`, `<=`, `>`, `<` or `==`.
@@ -110,12 +122,12 @@ class Gate:
         number = parse_number(whole["number"], f"gate {shown}")
         if not math.isfinite(number):
             raise ParameterError(f"gate {shown}: {whole['number']} is no finite number")
-        if (parts["name"] == "clean" or ".accuracy" in parts["words"]) and not 0 <= number <= 1:
+        if (parts["name"] == "clean" or ".accuracy" in parts["words"] or metric in CERTIFIED) and not 0 <= number <= 1:
             raise ParameterError(
                 f"gate {shown}: {whole['number']} is no share, so the gate could never decide anything: write a number "
                 "from 0 to 1"
             )
-        chosen = _selection(shown, parts["selection"], CHOSEN_BY if metric in DETECTOR else _KEYS)
+        chosen = _selection(shown, parts["selection"], _keys_of(metric))
         return cls(" ".join(text.split()), parts["name"], chosen, metric, end, whole["sign"], number)
 
     def check(self, summary: dict[str, Any], comparison: RunComparison | None = None) -> GateResult:
@@ -133,7 +145,8 @@ class Gate:
         """
         if self.name == NO_REGRESSION:
             return _no_regression(self, comparison)
-        found = (figures_of_detectors if self.metric in DETECTOR else figures_of)(self, summary)
+        of = figures_of_detectors if self.metric in DETECTOR else figures_of
+        found = (figures_of_certificates if self.metric in CERTIFIED else of)(self, summary)
         where, figure = self._worst(found)
         value = float(figure[self.end])
         held = _COMPARE[self.sign](value, self.number)
@@ -189,8 +202,8 @@ def check_finite(gates: Sequence[Gate], summary: dict[str, Any]) -> list[GateRes
         return []
     some = round(figure["value"] * figure["n"])
     detail = (
-        f"{some} of {figure['n']} samples got NaN or infinite outputs, which count as wrong: repair the model, or "
-        f"allow a share of them with --gate '{NON_FINITE} <= ...'"
+        f"{some} of {counted(figure['n'], 'sample')} got NaN or infinite outputs, which count as wrong: repair the "
+        f"model, or allow a share of them with --gate '{NON_FINITE} <= ...'"
     )
     return [GateResult(f"{NON_FINITE} == 0", False, figure["value"], detail, added=True)]
 
@@ -208,15 +221,22 @@ def _words(shown: str, text: str) -> tuple[str, str]:
     return metric, end
 
 
+def _keys_of(metric: str) -> tuple[str, ...]:
+    """What the figures of a metric are chosen by."""
+    if metric in CERTIFIED:
+        return ("radius",)
+    return CHOSEN_BY if metric in DETECTOR else _KEYS
+
+
 def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tuple[str, str | float], ...]:
     chosen: list[tuple[str, str | float]] = []
     for part in (text or "").split(",") if text is not None else ():
         key, equals, value = (p.strip() for p in part.partition("="))
         if key not in keys or not equals or not value:
-            known = f"{'=, '.join(keys[:-1])}= and {keys[-1]}="
+            known = f"none of {'=, '.join(keys[:-1])}= and {keys[-1]}=" if keys[1:] else f"not {keys[0]}="
             hint = did_you_mean(key, keys)  # all names stand in the message already
             near = f"; {hint}" if key not in keys and hint.startswith("did you mean") else ""
-            raise ParameterError(f"gate {shown}: {part.strip()!r} is none of {known} with a value{near}")
+            raise ParameterError(f"gate {shown}: {part.strip()!r} is {known} with a value{near}")
         chosen.append((key, value if key in _WORDS else parse_number(value, f"gate {shown}")))
     return tuple(chosen)
 
@@ -225,12 +245,13 @@ def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:
     if comparison is None:
         raise ParameterError(f"gate {NO_REGRESSION!r} needs a run to compare with: give --baseline DIR")
     worse = [c for c in comparison.conditions if c.verdict == "worse"]
-    few = f"{len(comparison.conditions)} conditions on {comparison.n} samples"
+    few = f"{counted(len(comparison.conditions), 'condition')} on {counted(comparison.n, 'sample')}"
     lacking = f"; not compared, absent here: {', '.join(comparison.only_baseline)}" if comparison.only_baseline else ""
     if not worse:
-        return GateResult(gate.text, True, 0.0, f"no condition is significantly worse ({few}){lacking}")
+        return GateResult(gate.text, True, 0.0, f"no condition is shown to be worse ({few}){lacking}")
     words = "; ".join(
-        f"{c.condition.id}: {c.baseline.value:.4g} to {c.candidate.value:.4g} (p = {c.paired.p_holm:.2g} after Holm)"
+        f"{c.condition.id}: {c.baseline.value:.4g} to {c.candidate.value:.4g}, a difference of "
+        f"{c.paired.difference.low:.3g} to {c.paired.difference.high:.3g}"
         for c in worse
     )
     return GateResult(gate.text, False, float(len(worse)), f"worse: {words} ({few}){lacking}")

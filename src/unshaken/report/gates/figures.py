@@ -23,6 +23,8 @@ _CHOSEN_BY_METRIC = {
     "mean_auroc": ("group",),
     "accepted": (),
 }
+CERTIFIED = ("certified_accuracy", "certified_share")
+"""Figures of certificates at a radius: right and certified; certified whatever the label."""
 NEAREST = ("median", "median_of_broken", "mean_of_broken", "success")
 """Figures of attacks that look for the nearest example."""
 OF_TASKS = {"objects": ("map", "ap50"), "segmentation": ("miou", "boundary_iou")}
@@ -31,6 +33,8 @@ TASKS = {"objects": "detector of objects", "segmentation": "model that gives a c
 """Which model has them."""
 NON_FINITE = "non_finite"
 """Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
+_SIZES = 8
+"""Radii that a message names."""
 FEW_BROKEN = "fewer than half of the samples were broken, or none was right when unchanged"
 Row = dict[str, Any]
 Named = list[tuple[str, Row]]
@@ -85,6 +89,10 @@ def figures_of(gate: Choice, summary: dict[str, Any]) -> Named:
         what = "has budgets and no nearest examples" if nearest else "holds nearest examples, which have no accuracy"
         raise ParameterError(f"gate {shown}: {gate.name!r} {what}; use {instead!r}")
     chosen = _chosen(gate, shown, every, ("clean", *aggregates))
+    if proven := [c for c in chosen if c["condition"] in {one["condition"] for one in summary["certified"]}]:
+        size = show_budget(proven[0].get("eps") or proven[0].get("severity") or 0.0, 6)
+        instead = f"{gate.name}[radius={size}].certified_{'accuracy' if gate.metric == 'accuracy' else 'share'}"
+        raise ParameterError(f"gate {shown}: {gate.name!r} is a certificate and changes no image; use {instead!r}")
     note = FEW_BROKEN if nearest else summary["notes"].get("accuracy")
     return [
         (f"{c['condition']} {gate.metric}", _there(shown, c["condition"], _figure(c, gate.metric), gate.end, note))
@@ -150,6 +158,48 @@ def shown_gate(text: str) -> str:
     """Show the text of a gate in one short line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return repr(line if len(line) <= 80 else line[:77] + "...")
+
+
+# Figures of certificates.
+
+
+def figures_of_certificates(gate: Choice, summary: dict[str, Any]) -> Named:
+    """The figures of certificates at the radius that a gate is about, each with its name.
+
+    Of the conditions of a line, those answer that were run at just this radius, where there are any.
+
+    Raises:
+        ParameterError: there are none.
+    """
+    shown, rows = shown_gate(gate.text), {c["condition"]: c for c in summary["conditions"]}
+    at = [(rows.get(one["condition"], one), one) for one in summary["certified"]]
+    named = [(row, one) for row, one in at if gate.name in _names(row)]
+    if not named:
+        known = {name for row, _ in at for name in _names(row)}
+        have = did_you_mean(gate.name, known) if known else "it has none at all"
+        raise ParameterError(f"gate {shown}: this run has no certificates {gate.name!r}; {have}")
+    sizes = dict.fromkeys(show_budget(r["radius"], 6) for _, one in named for r in one["radii"])
+    listed = f"{', '.join(list(sizes)[:_SIZES])}{' and others' if len(sizes) > _SIZES else ''}"
+    wanted = dict(gate.selection).get("radius")
+    if wanted is None:
+        raise ParameterError(
+            f"gate {shown}: a certificate has this figure at a radius: write '{gate.name}[radius=...].{gate.metric}', "
+            f"with one of {listed}"
+        )
+    own = [(row, one) for row, one in named if matches(row.get("eps", row.get("severity")), wanted)] or named
+    found = [
+        (f"{one['condition']} {gate.metric} at radius {show_budget(r['radius'])}", r[gate.metric])
+        for _, one in own
+        for r in one["radii"]
+        if matches(r["radius"], wanted)
+    ]
+    if not found:
+        raise ParameterError(
+            f"gate {shown}: this run has no figure of {gate.name!r} at this radius, but at {listed}; certify it there, "
+            "with --radius or in the plan"
+        )
+    note = summary["notes"].get("accuracy")
+    return [(name, _there(shown, name, figure, gate.end, note)) for name, figure in found]
 
 
 # Figures of detectors.

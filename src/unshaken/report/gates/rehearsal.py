@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 
+from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.core.registry import find_method
 from unshaken.report.figures.detected import COVARIATE
 from unshaken.report.gates import NO_REGRESSION, Gate
 from unshaken.report.gates.figures import OF_ATTACKS, OF_SETS
 from unshaken.report.read.frame import is_nearest
+from unshaken.report.read.methods import read_methods
 from unshaken.report.summary import build
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
@@ -101,12 +104,18 @@ def _write_rows(run: RunDir, config: RunConfig, conditions: Sequence[Condition],
         return
     labels = torch.arange(SAMPLES) % k
     batch = Batch(torch.zeros(SAMPLES, 1, 1, 1), labels if labelled else None, ids)
+    methods = read_methods(config)
     for condition in (CLEAN, *conditions):
         shown = labels if condition.id == CLEAN.id else (labels + 1) % k
         distance = torch.ones(SAMPLES) if is_nearest(condition) else None
         part = outcomes(condition, batch, 3.0 * torch.nn.functional.one_hot(shown, k), distance=distance)
         run.write_rows(table_of(part), "outcomes", condition.id, 0)
         record = config.methods.get(condition.method)
+        if record is not None and record.room == "certify" and find_method(condition.method).cls.gives_certificates:
+            size = max(methods.radii(condition.id), default=0.0)
+            reach = torch.full((SAMPLES,), float(condition.eps or condition.severity or size))
+            proof = certificates(condition, batch, radius=reach, norm=condition.norm or "l2", prediction=shown)
+            run.write_rows(table_of(proof), "certificates", condition.id, 0)
         if record is not None and record.room == "attack":  # what an attack writes beside its outcomes
             counts = {key: [0] for key in ("turn", "standing", "broken", "forwards", "backwards", "seconds")}
             turn = {"condition": [condition.id], "attack": [condition.method], **counts}

@@ -22,7 +22,7 @@ def _head(source: Source) -> list[Block]:
     words = "; ".join(GROUPS[g][0] if g in GROUPS else g for g in groups)
     lines: list[Text] = [f"Model {' and '.join(models)}: {words}." if models else f"{words[:1].upper()}{words[1:]}."]
     if record.samples:
-        lines.append(f"{record.samples:,} samples of {record.settings['data']} were looked at.")
+        lines.append(f"{cells.counted(record.samples, 'sample')} of {record.settings['data']} were looked at.")
     lines += [f"{remark[:1].upper()}{remark[1:]}." for remark in record.remarks]
     if not record.finished:
         lines.append("The run has not come to its end: go on with --resume.")

@@ -100,13 +100,14 @@ def _models(source: Corrections) -> list[Block]:
         return []
     rows = tuple(
         cells.line(name, cells.share(m["before"]), f"{m['rank_before']:g}", cells.share(m["after"]),
-                   f"{m['rank_after']:g}", cells.points(m["difference"]), f"{m['p_holm']:.2g}")
+                   f"{m['rank_after']:g}", cells.points(m["difference"]), f"{m['p_adjusted']:.2g}")
         for name, m in record["models"].items()
     )  # fmt: skip
-    heads = cells.columns("model", "accuracy before", "rank", "after", "rank", "points", "p (Holm)")
+    heads = cells.columns("model", "accuracy before", "rank", "after", "rank", "points", "p (adjusted)")
     text = (
-        "Each model is compared with itself on the same samples; the test is McNemar's, corrected for all models. "
-        "Labels that were corrected by a model's own suggestions favour that model and its relatives."
+        "Each model is compared with itself on the same samples. The intervals hold for all models together, and p is "
+        "McNemar's, multiplied by their number. Labels that were corrected by a model's own suggestions favour that "
+        "model and its relatives."
     )
     found: list[Block] = [Heading("Models before and after", "models", "Models")]
     found += [Table("Accuracy under both versions of the labels.", heads, rows, brief=True), Prose(text, "small")]

@@ -53,7 +53,7 @@ def _head(source: Source) -> list[Block]:
     if record["review"]:
         lines.append(f"How many really are wrong, people can tell from {len(record['review']['ids']):,} drawn samples.")
     if record["bad_samples"]:
-        lines.append(f"{len(record['bad_samples']):,} samples could not be read and were not examined.")
+        lines.append(f"Not examined, as unreadable: {cells.counted(len(record['bad_samples']), 'sample')}.")
     return [Headline(TITLE, tuple(lines), brief=True)]
 
 

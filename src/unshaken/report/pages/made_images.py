@@ -42,7 +42,7 @@ def _read(run: RunDir) -> Source:
 
 def _caption(source: Source) -> str:
     n = len(source.rows)
-    return f"The first {SHOWN} of {n} images." if n > SHOWN else f"{n} images."
+    return f"The first {SHOWN} of {n} images." if n > SHOWN else f"{cells.counted(n, 'image')}."
 
 
 def _head(source: Source) -> list[Block]:
@@ -101,7 +101,7 @@ def write_set_record(folder: RunDir, stem: str, record: Mapping[str, Any]) -> No
 
 
 def _set_head(record: Mapping[str, Any]) -> list[Block]:
-    text = f"{record['n']:,} images of {len(record['by_class'])} classes."
+    text = f"{cells.counted(record['n'], 'image')} of {len(record['by_class'])} classes."
     return [Headline(SET_TITLE, (text,), brief=True)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.blocks import Block, Details, Facts, Heading, Headline, Items, Page, Prose, Span, Text, Tiles
-from unshaken.report.cells import metric
+from unshaken.report.cells import counted, metric
 from unshaken.report.compare import Comparisons, RunComparison, companion_runs, compare_frames
 from unshaken.report.effective import robustness_blocks
 from unshaken.report.figures.outcomes import consistent_under, right_under
@@ -42,8 +42,9 @@ def report_page(summary: Summary, gates: Sequence[GateResult] = ()) -> Page:
 
     def head(report: Report) -> list[Block]:
         lead = tuple(text for section in sections for text in section.lead(report))
+        lines = tuple(text for section in sections for text in section.lines(report))
         notices = tuple(notice for section in sections for notice in section.notices(report))
-        return [Headline(f"Robustness of {report.source.config.model_name}", lead, notices, brief=True)]
+        return [Headline(f"Robustness of {report.source.config.model_name}", lead, notices, lines, brief=True)]
 
     def tiles(report: Report) -> list[Block]:
         found = tuple(tile for section in sections for tile in section.tiles(report))
@@ -74,12 +75,15 @@ def comparison_page(comparisons: Comparisons) -> Page:
     """
     title = f"Comparison with {comparisons.runs[0].baseline_name}"
     footer = (
-        "Made by unshaken. Differences are paired on the sample ids; the p-values of all conditions and runs are "
-        "corrected together."
+        "Made by unshaken. Differences are paired on the sample ids; the intervals of all conditions and runs hold "
+        "together at 95 %."
     )
 
     def head(source: Comparisons) -> list[Block]:
-        lead = ((Span(c.candidate_name, "strong"), f", on the same {c.n} images: {c.verdicts}.") for c in source.runs)
+        lead = (
+            (Span(c.candidate_name, "strong"), f", on the same {counted(c.n, 'image')}: {c.verdicts}.")
+            for c in source.runs
+        )
         return [Headline(title, tuple(lead), brief=True)]
 
     return compose(title, comparisons, (head, _gates, _differences, lambda c: robustness_blocks(c.robustness)), footer)

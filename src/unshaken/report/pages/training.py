@@ -68,7 +68,7 @@ def _head(source: Source) -> list[Block]:
     if repaired is not None and not story.start_kept:
         clean = [c for c in repaired.conditions if c.condition.id == CLEAN.id]
         at = f", from {_change(clean[0])} on unchanged images" if clean else ""
-        lead.append(f"Before and after, on the same {repaired.n} images{at}: {repaired.verdicts}.")
+        lead.append(f"Before and after, on the same {cells.counted(repaired.n, 'image')}{at}: {repaired.verdicts}.")
     return [Headline(f"Training of the model {story.config.model}", (" ".join(lead),), brief=True)]
 
 

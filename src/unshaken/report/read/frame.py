@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,8 @@ _META = ["method", "severity", "eps", "norm"]
 _READ = ["id", "label", "prediction", "confidence", "correct", "forwards", "backwards", "seconds", "error", *_META]
 ABSENT = -2
 """The prediction of a sample under a condition for which it has no row."""
+UNCERTIFIED = -3
+"""The prediction of a sample under a certificate that does not reach as far as its condition asks."""
 
 
 def series_of(condition: Condition) -> str:
@@ -82,15 +84,18 @@ class Frame:
         ids: samples with a clean outcome, in the order of `run.json`.
         labels: int64 `[N]`, -1 where a sample has none.
         conditions: `clean` first, then in the order of the plan.
-        prediction: int32 `[N, C]`, `NO_CLASS` where the model gave none, `ABSENT` where there is no row.
+        prediction: int32 `[N, C]`, `NO_CLASS` where the model gave none, `ABSENT` where there is no row, `UNCERTIFIED`
+            where a certificate abstained or has a smaller radius than its condition.
         confidence: float32 `[N, C]`, NaN where there is no row.
-        right: int8 `[N, C]`: 1 right, 0 wrong, -1 no row or no label.
+        right: int8 `[N, C]`: 1 right, 0 wrong, -1 no row or no label. Under a certificate, right means right and
+            certified at the radius of the condition (at the image itself where the condition has none).
         spent: condition id to what it cost.
         bad: samples left out, with reasons.
         unfinished: samples of `run.json` that have no clean row yet.
         refused: condition id to the number of good samples that could not be used under it; their reasons are in `bad`.
         attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
         apart: group of each condition that evaluates another predictor than the model, or perhaps does.
+        certified: ids of the conditions that hold certificates.
     """
 
     ids: tuple[str, ...]
@@ -105,6 +110,7 @@ class Frame:
     attacked: frozenset[str]
     apart: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    certified: frozenset[str] = frozenset()
 
     @property
     def aside(self) -> list[int]:
@@ -157,9 +163,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
     Raises:
         RunError: there are no clean rows, a file is damaged, or a row stands twice.
     """
-    shards: dict[str, list[int]] = {}
-    for name, shard in sorted(run.finished()):
-        shards.setdefault(name, []).append(shard)
+    shards = _shards(run, "outcomes")
     if CLEAN.id not in shards:
         raise RunError(f"{run}: no outcomes of the unchanged images; run it first, or finish it with --resume")
     clean = read_outcomes(run, CLEAN.id, shards.pop(CLEAN.id), _READ)
@@ -175,6 +179,9 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
             broken = _bad(name, table, inside)
             refused[name] = len({sample.id for sample in broken})
             bad += broken
+    certified = _shards(run, "certificates")
+    for name in columns.keys() & certified.keys():
+        columns[name] = _within_certificates(run, columns[name], certified[name], known)
     methods = read_methods(config)
     turned = {name for name, _ in run.finished("turns")}
     conditions = (CLEAN, *by_plan([c.condition for n, c in columns.items() if n != CLEAN.id], config))
@@ -195,6 +202,31 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
         attacked=attacked,
         apart=apart,
         refused=refused,
+        certified=frozenset(columns.keys() & certified.keys()),
+    )
+
+
+def _shards(run: RunDir, table: str) -> dict[str, list[int]]:
+    """The finished shards of each condition."""
+    found: dict[str, list[int]] = {}
+    for name, shard in sorted(run.finished(table)):
+        found.setdefault(name, []).append(shard)
+    return found
+
+
+def _within_certificates(run: RunDir, column: _Column, shards: Sequence[int], known: pa.Array) -> _Column:
+    """The answers that are certified as far as their condition asks; others are not right, and no prediction."""
+    table = read_outcomes(
+        run, column.condition.id, shards, ["id", "radius", "abstained", "error"], table="certificates"
+    )
+    size = column.condition.eps or column.condition.severity or 0
+    reached = pc.and_not(pc.greater_equal(table["radius"], float(size)), pc.fill_null(table["abstained"], False))
+    ids = table["id"].filter(pc.and_(pc.is_null(table["error"]), pc.fill_null(reached, False)))
+    held = np.asarray(pc.is_in(known, value_set=ids.combine_chunks()).to_numpy(zero_copy_only=False), bool)
+    return replace(
+        column,
+        prediction=np.where(held | (column.prediction < 0), column.prediction, UNCERTIFIED).astype(np.int32),
+        right=np.where(held | (column.right < 0), column.right, 0).astype(np.int8),
     )
 
 

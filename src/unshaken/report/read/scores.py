@@ -134,7 +134,7 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
             found.notes[place] = "not finished: figures are of what is there; finish it with --resume"
             found.whole = False
         elif frame.bad:
-            found.notes[place] = f"{len(frame.bad)} samples could not be used and are left out"
+            found.notes[place] = f"left out, as unusable: {len(frame.bad)} of the samples"
     asked = [label for entry in config.plan for label in str(entry.params.get("detectors", "")).split("+")]
     order = {label: i for i, label in enumerate(asked)}
     found.sets = {k: found.sets[k] for k in sorted(found.sets, key=lambda k: order.get(k, len(order)))}

@@ -13,9 +13,9 @@ import scipy
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import CLEAN
 from unshaken.measure import Comparison, Figure
-from unshaken.measure.object_detection.map_figures import map_difference, map_figure, resampled_map
+from unshaken.measure.object_detection.map_figures import map_figure, resampled_map
 from unshaken.measure.object_detection.matching import Detections, Matches, Objects, match_images
-from unshaken.measure.segmentation import miou_difference, miou_figure, resampled_miou
+from unshaken.measure.segmentation import miou_figure, resampled_miou
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.report.read.frame import Frame, read_outcomes, shards_of
 from unshaken.store.run_dir import RunDir
@@ -26,6 +26,8 @@ Counts = Mapping[str, Numbers]
 """A sample's id to its counts `[3, K]`."""
 PAIRED_RESAMPLES = 1000
 """Halves of the images behind an interval and a p-value."""
+_SAME = 1e-9
+"""Spread of draws that are all alike, but for rounding."""
 T = TypeVar("T")
 
 
@@ -89,44 +91,45 @@ def _boxes(row: Mapping[str, Any]) -> Numbers:
 
 
 # Two runs paired by a figure of the whole set.
-def shared_images(
-    baseline: Mapping[str, T], candidate: Mapping[str, T], *, complete_only: bool
-) -> tuple[dict[str, T], dict[str, T]]:
+def shared_images(baseline: Mapping[str, T], candidate: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
     """Values of the images that both runs have, in the candidate's order.
 
     Args:
         baseline: by the sample's id.
         candidate: likewise.
-        complete_only: leave out what one side lacks, instead of raising.
 
     Raises:
-        ParameterError: images are missing on a side.
+        ParameterError: no image is in both.
     """
     both = [name for name in candidate if name in baseline]
-    if not complete_only and not len(both) == len(baseline) == len(candidate):
-        raise ParameterError(f"{len(both)} images are in both, of {len(baseline)} and {len(candidate)}")
+    if not both:
+        raise ParameterError(f"no image is in both runs, of {len(baseline)} and {len(candidate)}")
     return {name: baseline[name] for name in both}, {name: candidate[name] for name in both}
 
 
 def compare_images(
-    baseline: RunDir, candidate: RunDir, condition: str, ids: Sequence[str], difference: Figure, draws: Numbers
+    baseline: RunDir, candidate: RunDir, condition: str, ids: Sequence[str], value: float, draws: Numbers
 ) -> Comparison:
     """Paired difference of two runs; `lost` and `gained` are images whose own loss rose or fell.
+
+    The interval of the difference is given by `unshaken.measure.simultaneous`.
 
     Args:
         baseline: its run.
         candidate: its run.
         condition: that both have.
         ids: images of both.
-        difference: of the figure of the whole set.
+        value: difference of the figure of the whole set.
         draws: of the difference, `[B]`; the p-value is that of its size in units of their spread.
     """
     before, after = read_losses(baseline, condition), read_losses(candidate, condition)
     change = np.array([after[i] - before[i] for i in ids])
     lost, gained = int((change > 1e-9).sum()), int((change < -1e-9).sum())
-    spread = max(float(draws.std()), 1e-12)
-    p = 1.0 if difference.value == 0 else float(2 * scipy.stats.norm.sf(abs(difference.value) / spread))
-    return Comparison(len(ids), len(ids) - lost - gained, lost, gained, 0, difference, p, p)
+    spread, n = float(draws.std()), len(ids)
+    if spread < _SAME:  # no certainty: images of another kind may be as many as n images can miss at a level of 95 %
+        spread = (1 - 0.05 ** (1 / n)) / float(scipy.stats.norm.isf(0.025))
+    p = float(2 * scipy.stats.norm.sf(abs(value) / spread))
+    return Comparison(n, n - lost - gained, lost, gained, 0, Figure(value, value, value, n, ""), p, p, error=spread)
 
 
 def read_losses(run: RunDir, condition: str) -> dict[str, float]:
@@ -136,7 +139,7 @@ def read_losses(run: RunDir, condition: str) -> dict[str, float]:
 
 
 def paired_maps(
-    baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str, *, complete_only: bool
+    baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str
 ) -> tuple[Figure, Figure, Comparison]:
     """Both mAPs under a condition, and what changed; `lost` and `gained` are images whose F1 score fell or rose.
 
@@ -146,15 +149,14 @@ def paired_maps(
         candidate: its run.
         new: its outcomes.
         condition: that both have.
-        complete_only: compare on the images that both have, instead of raising when some are missing.
 
     Raises:
-        ParameterError: images are missing on a side, or there is no object.
+        ParameterError: no image is in both, or there is no object.
     """
     sides = [read_scenes(run, condition, frame.ids) for run, frame in ((baseline, old), (candidate, new))]
-    kept = shared_images(*sides, complete_only=complete_only)
+    kept = shared_images(*sides)
     a, b = (resampled_map(match_scenes(part, count_classes(part)), resamples=PAIRED_RESAMPLES) for part in kept)
-    change = compare_images(baseline, candidate, condition, list(kept[1]), map_difference(a, b), b.draws - a.draws)
+    change = compare_images(baseline, candidate, condition, list(kept[1]), b.value - a.value, b.draws - a.draws)
     return map_figure(a), map_figure(b), change
 
 
@@ -184,7 +186,7 @@ def stacked(counts: Counts) -> Numbers:
 
 
 def paired_mious(
-    baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str, *, complete_only: bool
+    baseline: RunDir, old: Frame, candidate: RunDir, new: Frame, condition: str
 ) -> tuple[Figure, Figure, Comparison]:
     """Both mIoUs under a condition, and what changed; `lost` and `gained` are images whose own fell or rose.
 
@@ -194,16 +196,15 @@ def paired_mious(
         candidate: its run.
         new: its outcomes.
         condition: that both have.
-        complete_only: compare on the images that both have, instead of raising when some are missing.
 
     Raises:
-        ParameterError: images are missing on a side, or the two have different numbers of classes.
+        ParameterError: no image is in both, or the two have different numbers of classes.
     """
     sides = [read_counts(run, condition, frame.ids) for run, frame in ((baseline, old), (candidate, new))]
-    both = shared_images(*sides, complete_only=complete_only)
+    both = shared_images(*sides)
     kept = [stacked(part) for part in both]
     if kept[0].shape != kept[1].shape:
         raise ParameterError(f"the models have {kept[0].shape[2]} and {kept[1].shape[2]} classes")
     a, b = (resampled_miou(counts) for counts in kept)
-    change = compare_images(baseline, candidate, condition, list(both[1]), miou_difference(a, b), b.draws - a.draws)
+    change = compare_images(baseline, candidate, condition, list(both[1]), b.value - a.value, b.draws - a.draws)
     return miou_figure(a), miou_figure(b), change

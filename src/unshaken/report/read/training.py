@@ -203,7 +203,7 @@ class _Condition(_Record):
     lost: int = Field(ge=0)
     gained: int = Field(ge=0)
     p_value: float = Field(ge=0, le=1)
-    p_holm: float = Field(ge=0, le=1)
+    p_adjusted: float = Field(ge=0, le=1)
     family: int = Field(ge=1)
 
     def comparison(self) -> ConditionComparison:
@@ -217,7 +217,7 @@ class _Condition(_Record):
             both_wrong=n - both - self.lost - self.gained,
             difference=self.difference.figure(),
             p_value=self.p_value,
-            p_holm=self.p_holm,
+            p_adjusted=self.p_adjusted,
             family=self.family,
         )
         condition = Condition(self.condition, self.method or self.condition, self.severity, self.eps, self.norm)

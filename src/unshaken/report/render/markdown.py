@@ -123,7 +123,10 @@ def _commands(block: Commands) -> str:
 
 
 def _list(block: Items | Facts) -> str:
-    items = block.items if isinstance(block, Items) else [(f"{k}: ", *pieces(v)) for k, v in block.facts]
+    return _lines(block.items if isinstance(block, Items) else [(f"{k}: ", *pieces(v)) for k, v in block.facts])
+
+
+def _lines(items: Sequence[Text]) -> str:
     return "\n".join(f"- {text(item)}" for item in items)
 
 
@@ -132,7 +135,9 @@ def _overlay(block: Overlay) -> str:
 
 
 _RENDER: dict[type[Block], Callable[..., str]] = {
-    Headline: lambda b: "\n\n".join(filter(None, [f"# {escape(b.title)}", " ".join(map(text, b.lead)), _notices(b)])),
+    Headline: lambda b: "\n\n".join(
+        filter(None, [f"# {escape(b.title)}", " ".join(map(text, b.lead)), _lines(b.lines), _notices(b)])
+    ),
     Heading: lambda b: f"{'#' * b.level} {escape(b.text)}",
     Prose: lambda b: f"**Note:** {text(b.text)}" if b.tone == "bad" else text(b.text),
     Tiles: lambda b: "",

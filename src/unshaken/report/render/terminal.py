@@ -19,6 +19,7 @@ from unshaken.report.blocks import (
     Span,
     Table,
     Text,
+    is_bad,
     pieces,
     plain,
     walk,
@@ -40,7 +41,9 @@ def render_terminal(page: Page) -> Iterator[RenderableType]:
     for block in blocks:
         if isinstance(block, Headline):
             yield Line(line(block.title), style="bold")
-            yield Line(line(" ".join(map(plain, block.lead))))
+            if block.lead:
+                yield Line(line(" ".join(map(plain, block.lead))))
+            yield from (Line(line(plain(item)), style="bold red" if is_bad(item) else "") for item in block.lines)
         elif isinstance(block, Table):
             yield Line("")
             yield _table(block.short())
@@ -53,15 +56,15 @@ def render_terminal(page: Page) -> Iterator[RenderableType]:
             yield Line(line(f"{block.name}: {len(block.layers)} are on the page"))
     if any(_is_last(b) for b in blocks):
         yield Line("")
-    for text, is_bad in _last(blocks):
-        yield Line(text, style="bold red" if is_bad else "")
+    for text, bad in _last(blocks):
+        yield Line(text, style="bold red" if bad else "")
 
 
 def warnings(page: Page) -> list[str]:
     """Lines of what nobody should miss: flags, gates that failed, samples left out."""
     flags = [f for b in walk(page.blocks) if isinstance(b, Flags) for f in _flag_lines(b)]
-    bad = [text for text, is_bad in _last([b for b in walk(page.blocks) if b.brief]) if is_bad]
-    return list(dict.fromkeys([*flags, *bad]))
+    last = [text for text, bad in _last([b for b in walk(page.blocks) if b.brief]) if bad]
+    return list(dict.fromkeys([*flags, *last]))
 
 
 def line(text: str) -> str:
@@ -81,8 +84,7 @@ def _last(blocks: list[Block]) -> Iterator[tuple[str, bool]]:
             yield from ((text, False) for text in _flag_lines(block))
         elif isinstance(block, Items):
             for item in block.items:
-                is_bad = any(isinstance(p, Span) and p.mark == "bad" for p in pieces(item))
-                yield line(plain(item)), is_bad
+                yield line(plain(item)), is_bad(item)
         elif isinstance(block, Prose):
             yield line(plain(block.text)), True
 
@@ -115,8 +117,12 @@ def _table(block: Table) -> RenderableType:
         if isinstance(row, Group):
             drawn.add_row(Line(line(plain(row.text)), style="bold"))
         else:
-            drawn.add_row(*(Line(line(_cell(c))) for c in row))
+            drawn.add_row(*(Line(line(_cell(c)), style="bold red" if is_bad(_text(c)) else "") for c in row))
     return drawn
+
+
+def _text(value: Cell | Text) -> Text:
+    return value.text if isinstance(value, Cell) else value
 
 
 def _cell(value: Cell | Text) -> str:

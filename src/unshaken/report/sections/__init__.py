@@ -137,6 +137,10 @@ class Section(ABC):
         """Sentences for the head of the page."""
         return ()
 
+    def lines(self, report: Report) -> Sequence[Text]:
+        """Findings for the head of the page, each on a line of its own."""
+        return ()
+
     def reads(self, run: RunDir) -> bool:
         """Whether a run has the rows of this section."""
         return bool(run.names("rows", self.table, suffix=".parquet"))

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from unshaken.core.numbers import show_budget
 from unshaken.core.part import CLEAN
 from unshaken.measure.detection.ranking import RocBand, roc_band
-from unshaken.report import wording
-from unshaken.report.blocks import Block, Heading, Prose, Span, Text
+from unshaken.report import cells, wording
+from unshaken.report.blocks import Block, Cell, Group, Heading, Prose, Span, Table, TableRow, Text
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Exhibit, Gallery, Picture, Plot, Point, Trace
 from unshaken.report.figures import pictures, plots
-from unshaken.report.figures.detected import RESAMPLES, split_of
+from unshaken.report.figures.detected import COVARIATE, RESAMPLES, split_of
 from unshaken.report.read.scores import NORMAL, Numbers, RunScores, Scores
 from unshaken.report.sections import Report
 
@@ -57,7 +58,7 @@ def chosen(data: Data, few: int = FEW) -> list[str]:
 
 def set_name(group: Row) -> str:
     """A set of samples for people: `cifar (far)`."""
-    return f"{wording.method_name(group['name'])} ({group['group']})" if group["name"] else str(group["group"])
+    return f"{_set(group)} ({group_name(group['group'])})" if group["name"] else group_name(group["group"])
 
 
 def sets_of(data: Data) -> list[Row]:
@@ -76,17 +77,43 @@ def at_set(detector: Row, group: Row) -> Row | None:
     return next(same, None)
 
 
-def beside_best(detector: Row) -> str:
-    """How far a detector is behind the best, as text: `best`, `-2.2 (-3.4 to -1.0)` points; empty for none."""
-    best = detector["best"]
-    if best is None:
-        return ""
-    if best["detector"] == detector["condition"]:
-        return "best"
-    gap = best["difference"]
-    if gap is None:
-        return "same ranking" if best["sets"] else ""
-    return f"{100 * gap['value']:+.1f} ({100 * gap['low']:+.1f} to {100 * gap['high']:+.1f})"
+def group_name(group: str) -> str:
+    """A group of sets for people; `shift` for the run's own images under one."""
+    return "shift" if group == COVARIATE else group
+
+
+def differences(data: Data) -> Table | None:
+    """How far each detector is from the best of a group and from the softmax baseline; None without pairs."""
+    groups = {group: members for group, members in group_means(data).items() if len(members) > 1}
+    if not groups:
+        return None
+    rows = list[TableRow]()
+    for group, members in groups.items():
+        rows.append(Group(group_name(group)))
+        rows += [(d["condition"], _gap(d, m["best"]), _gap(d, m["softmax"])) for d, m in members]
+    caption = (
+        "Difference of the mean AUROC of a group, in pairs of the same images; the intervals of a column hold together "
+        "at 95 %. ▼ is worse by more than chance explains."
+    )
+    baseline = any(m["softmax"] for members in groups.values() for _, m in members)
+    heads = cells.columns("detector", "to the best", "to the softmax baseline" if baseline else None)
+    return Table(caption, heads, tuple(r if isinstance(r, Group) else r[: len(heads)] for r in rows))
+
+
+def is_worse(other: Row | None) -> bool:
+    """Whether a detector is shown to be worse than the one that it stands beside."""
+    return bool(other and other["difference"] and other["difference"]["high"] < 0)
+
+
+def _gap(detector: Row, other: Row | None) -> Cell:
+    gap = other and other["difference"]
+    if not other or not gap:
+        return Cell(
+            "itself" if other and other["detector"] == detector["condition"] else "same ranking" if other else ""
+        )
+    text = f"{gap['value']:+.3f}"
+    interval = f"{gap['low']:+.3f} to {gap['high']:+.3f}"
+    return Cell(Span(f"▼ {text}", "bad") if is_worse(other) else text, interval)
 
 
 def milliseconds(value: float) -> str:
@@ -111,22 +138,76 @@ def promise(data: Data) -> str:
     )
 
 
-def headline(data: Data) -> str:
-    """Findings of the section in a sentence or two."""
-    found = by_auroc(data)
-    best = found[0]
-    if not best["auroc"]:
-        return "No abnormal images were scored, so nothing is known of what would be rejected."
-    area = f"{wording.percent(best['auroc']['value'])} ({wording.span(best['auroc'])})"
-    text = f"{best['condition']} ranks an abnormal image above a normal one {area} of the time"
-    rivals = [
-        d["condition"]
-        for d in found[1:]
-        if d["best"] and d["best"]["sets"] and (d["best"]["p_holm"] is None or d["best"]["p_holm"] >= 0.05)
-    ]
-    if rivals:
-        text += f"; {', '.join(rivals[:FEW])}{' and others' if len(rivals) > FEW else ''} may be as good"
-    return f"{text}."
+def group_means(data: Data) -> dict[str, list[tuple[Row, Row]]]:
+    """Each group of sets with the detectors that have a mean AUROC of it and that mean, the highest first."""
+    found: dict[str, list[tuple[Row, Row]]] = {}
+    for detector in data["detection"]:
+        for mean in detector["means"]:
+            if mean["auroc"]:
+                found.setdefault(mean["group"], []).append((detector, mean))
+    return {group: sorted(all_, key=lambda pair: -pair[1]["auroc"]["value"]) for group, all_ in found.items()}
+
+
+def group_lines(data: Data) -> list[Text]:
+    """What was found in each group of sets and of attacks, a line each; an AUROC below 0.5 is marked as bad."""
+    lines = [_group_line(group, members) for group, members in group_means(data).items()]
+    if not lines and data["detection"]:
+        lines = ["No abnormal images were scored, so nothing is known of what would be rejected."]
+    return [*lines, *_attack_lines(data)]
+
+
+def _group_line(group: str, members: list[tuple[Row, Row]]) -> Text:
+    (best, mean), *others = members
+    area, several = mean["auroc"], f" (mean of {mean['sets']} sets)" if mean["sets"] > 1 else ""
+    low, high = (f"{area[end]:.3f}" for end in ("low", "high"))
+    text = Span(f"AUROC {area['value']:.3f}", "bad" if area["value"] < cells.COIN else "strong")
+    line: list[str | Span] = [f"{group_name(group)}: {best['condition']}, ", text, f" ({low} to {high}){several}"]
+    if others:
+        line[0] = f"{group_name(group)}: best of {len(members)} is {best['condition']}, "
+        near = [d["condition"] for d, m in others if not is_worse(m["best"])]
+        line.append(f"; {_some(near)} may be as good" if near else "")
+    below = sorted(
+        (g["auroc"]["value"], f"{d['condition']}{f' at {_set(g)}' if g['name'] else ''}")
+        for d, _ in members
+        for g in d["groups"]
+        if g["group"] == group and g["auroc"] and g["auroc"]["value"] < cells.COIN
+    )
+    if below:
+        named = _some([f"{name} {value:.3f}" for value, name in below])
+        line += ["; ", Span("below 0.5", "bad"), f", ranked the wrong way round: {named}"]
+    if poor := [d["condition"] for d, m in members if is_worse(m["softmax"])]:
+        baseline = members[0][1]["softmax"]["detector"]
+        line += ["; ", Span("worse", "bad"), f" than the softmax baseline {baseline}: {_some(poor)}"]
+    return (*line, ".")
+
+
+def _attack_lines(data: Data) -> list[Text]:
+    """Which detector is evaded least and most at each budget, by attacks that know it where there are some."""
+    budgets: dict[tuple[str, float], list[tuple[Row, str]]] = {}
+    for detector in data["detection"]:
+        for one in detector["attacked"]:
+            if figure := one["adaptive"] or one["naive"]:
+                budgets.setdefault((one["norm"], one["eps"]), []).append((figure["past"], detector["condition"]))
+    found = list[Text]()
+    for (norm, eps), members in budgets.items():
+        members.sort(key=lambda pair: float(pair[0]["value"]))
+        (least, name), (most, other) = members[0], members[-1]
+        bad = "bad" if most["value"] > cells.COIN else "strong"
+        text = f"attack, {wording.NORMS.get(norm, norm)} ε {show_budget(eps)}: past the model and {name} "
+        line: list[str | Span] = [text, Span(wording.percent(least["value"]), bad if len(members) == 1 else "strong")]
+        line.append(f" ({wording.span(least)}) of the attacked images")
+        if len(members) > 1:
+            line += [f"; most, past {other}, ", Span(wording.percent(most["value"]), bad)]
+        found.append((*line, "."))
+    return found
+
+
+def _set(group: Row) -> str:
+    return wording.method_name(group["name"])
+
+
+def _some(names: Sequence[str]) -> str:
+    return cells.listed([*names[:FEW], *(["others"] if len(names) > FEW else [])])
 
 
 # The most abnormal pictures that a run kept.
@@ -194,16 +275,16 @@ def front_plot(data: Data) -> Plot | None:
     marks = []
     for one, time in zip(rated, times, strict=True):
         area = one["auroc"]
-        text = f"{one['condition']}: {wording.percent(area['value'])} at {milliseconds(time)}"
+        text = f"{one['condition']}: AUROC {area['value']:.3f} at {milliseconds(time)}"
         ends = down(area["value"]), down(area["low"]), down(area["high"])
         marks.append(Point(round(place(time), 2), *ends, text, one["condition"]))
     ahead = front(data)
     joined = sorted((m.x, m.y) for m, d in zip(marks, rated, strict=True) if d["condition"] in ahead)
     trace = Trace("no other is both better and faster", 0, tuple(marks), plots.outline(joined))
-    rows = tuple((down(s), f"{100 * s:.0f}") for s in np.linspace(floor, 1, 5))
+    rows = tuple((down(s), f"{s:.3g}") for s in np.linspace(floor, 1, 5))
     words = "; ".join(m.text for m in marks)
     name, axis = (
-        "Mean AUROC against time, %",
+        "Mean AUROC against time",
         "milliseconds a sample beyond the shared pass, logarithmic; numbers are those of the table",
     )
     return Plot(name, axis, ticks, plots.labelled([trace]), None, f"{name}. {words}", rows, numbered=True)

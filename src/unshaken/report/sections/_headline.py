@@ -78,7 +78,10 @@ def lead(report: Report) -> list[Text]:
     unfinished = [Span(f"{f['detail']}.", "bad") for f in data["flags"] if f["name"] == UNFINISHED.name]
     sentences = [*unfinished, _unchanged(report), *_changes(data), *_every_change(data)]
     pairs = [(o.name, o.comparison) for o in report.others if o.comparison]
-    compared = [("Compared with ", Span(n, "strong"), f" on the same {c.n} images: {c.verdicts}.") for n, c in pairs]
+    compared = [
+        ("Compared with ", Span(n, "strong"), f" on the same {cells.counted(c.n, 'image')}: {c.verdicts}.")
+        for n, c in pairs
+    ]
     return [*sentences, *compared]
 
 
@@ -86,7 +89,13 @@ def tiles(data: Data) -> list[Tile]:
     """Unchanged images, the strongest natural change and attack, and all changes, as far as there are any."""
     clean, rows, found = data["clean"], cells.changes_of(data), list[Tile]()
     if clean:
-        found.append(Tile("unchanged images", wording.percent(clean["value"]), wording.span(clean)))
+        found.append(
+            Tile(
+                f"{'base network, ' if _beside_certified(data) else ''}unchanged images",
+                wording.percent(clean["value"]),
+                wording.span(clean),
+            )
+        )
     found += _tile("natural change", [r for r in rows if not cells.is_attack(r)], data)
     found += _tile("attack", [r for r in rows if cells.is_attack(r)], data)
     least = data["aggregates"].get("worst_case")
@@ -94,6 +103,11 @@ def tiles(data: Data) -> list[Tile]:
         title = f"correct under all {len(rows)} changes"
         found.append(Tile(title, wording.percent(least["value"]), wording.span(least), bad=True))
     return found
+
+
+def _beside_certified(data: Data) -> bool:
+    """Whether certificates of another classifier, such as a smoothed one, stand beside the figures of the network."""
+    return any(one["base"] for one in data["certified"])
 
 
 def _unchanged(report: Report) -> Text:
@@ -106,10 +120,11 @@ def _unchanged(report: Report) -> Text:
     poor = ", which is no better than guessing" if clean["low"] <= chance else ""
     value = Span(wording.percent(clean["value"]), "strong")
     text = f" ({wording.span(clean)}){poor}."
-    about = data["provenance"]
+    about, who = data["provenance"], "of the base network " if _beside_certified(data) else ""
     notes = ["classes taken by position" if about["by_position"] else "", about["within"]]
     scope = "".join(f", {note}," for note in notes if note)
-    return (f"The accuracy on {clean['n']} unchanged images of ", source, f"{scope} is ", value, text)
+    count = cells.counted(clean["n"], "unchanged image")
+    return (f"The accuracy {who}on {count} of ", source, f"{scope} is ", value, text)
 
 
 def _changes(data: Data) -> list[Text]:

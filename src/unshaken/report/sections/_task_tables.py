@@ -65,7 +65,10 @@ def condition_row(source: Source, one: Condition, figures: Mapping[str, Row | No
 def lacking(source: Source) -> dict[str, str]:
     """Conditions that lack rows of good samples, in words."""
     frame = source.frame
-    return {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
+    return {
+        c: f"{k} of {cells.counted(len(frame.ids), 'sample')} {'has' if k == 1 else 'have'} no row yet"
+        for c, k in frame.lacking().items()
+    }
 
 
 def conditions_table(data: Mapping[str, Any], found: Mapping[str, Any], titles: Mapping[str, str], about: str) -> Table:
@@ -93,7 +96,9 @@ def conditions_table(data: Mapping[str, Any], found: Mapping[str, Any], titles: 
         )
         for row in data["conditions"]
     ]
-    return Table(f"{about}, and the paired difference to the unchanged images in points.", heads, tuple(rows))
+    return Table(
+        f"{about}, and the paired difference to the unchanged images in points.", heads, tuple(rows), brief=True
+    )
 
 
 def opening(report: Report, name: str, key: str, images: int) -> list[Text]:

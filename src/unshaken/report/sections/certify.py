@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from unshaken import measure
 from unshaken.core.numbers import show_budget
+from unshaken.core.part import MODEL
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Items, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
@@ -51,7 +52,16 @@ class CertifySection(Section):
 
     @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        return [
+        answered = [
+            Tile(
+                "certified classifier, unchanged images",
+                wording.percent(one["clean"]["value"]),
+                f"{wording.span(one['clean'])}; {wording.method_name(one['condition'])}, abstained is wrong",
+            )
+            for one in report.data["certified"]
+            if one["clean"] and one["base"]
+        ]
+        return answered + [
             Tile(
                 f"proven {_right(one)} within {_within(one, radius)}",
                 wording.percent(figure["value"]),
@@ -87,7 +97,7 @@ def chosen_size(one: Row) -> tuple[float, Row | None]:
     It is the largest one at which at least half of what the certified predictor classifies correctly on unchanged
     images is certified, else the smallest; of the sizes that an attack was run at, where it was. None without any.
     """
-    shares = {r["radius"]: r["accuracy"] or r["certified"] for r in one["radii"] if r["radius"] > 0}
+    shares = {r["radius"]: r["certified_accuracy"] or r["certified_share"] for r in one["radii"] if r["radius"] > 0}
     asked = {a["radius"] for a in one["attacked"]} & shares.keys()
     sizes = sorted(asked or shares)
     if not sizes:
@@ -104,7 +114,7 @@ def _proven(one: Row) -> Text:
         return f"Nothing is proven by {name}."
     clean = one["clean"]
     unchanged = f", which classifies {wording.percent(clean['value'])} correctly unchanged" if clean else ""
-    what = "classified correctly" if one["radii"][0]["accuracy"] else "classified in the same way"
+    what = "classified correctly" if one["radii"][0]["certified_accuracy"] else "classified in the same way"
     return (
         "Proven: ",
         Span(wording.percent(figure["value"]), "strong"),
@@ -115,7 +125,7 @@ def _proven(one: Row) -> Text:
 
 
 def _right(one: Row) -> str:
-    return "correct" if one["radii"][0]["accuracy"] else "unchanged"
+    return "correct" if one["radii"][0]["certified_accuracy"] else "unchanged"
 
 
 def _within(one: Row, size: float) -> str:
@@ -159,7 +169,13 @@ def _sentences(one: Row) -> list[str]:
     if one["alpha"]:
         found = [f"Each certificate is wrong with probability {one['alpha']:g} at most."]
         found += ["It holds for the network as computed in bfloat16."] if one["precision"] == "bf16" else []
-    if one["clean"]:
+    if one["clean"] and one["base"]:
+        found.append(
+            f"The certified classifier gives {wording.percent(one['clean']['value'])} of the unchanged images their "
+            f"label, an abstention counted as wrong; base network, unchanged images: "
+            f"{wording.percent(one['base']['value'])}."
+        )
+    elif one["clean"]:
         found.append(f"The accuracy on unchanged images is {wording.percent(one['clean']['value'])}.")
     silent = one["abstained"]
     found.append(f"Abstained (gave no answer) on {wording.percent(silent['value'])} ({wording.span(silent)}).")
@@ -172,9 +188,9 @@ def certified_rows(one: Row) -> list[Size]:
     """The sizes of a certified condition, rising: share certified and correct, certified, correct under an attack."""
     sizes = {round(r["radius"], 9): r for r in one["radii"]}
     left = {round(a["radius"], 9): a["accuracy"] for a in one["attacked"]}
-    absent: Row = {"certified": None, "accuracy": None}
+    absent: Row = {"certified_share": None, "certified_accuracy": None}
     return [
-        (radius, row["accuracy"], row["certified"], left.get(radius))
+        (radius, row["certified_accuracy"], row["certified_share"], left.get(radius))
         for radius in sorted({*sizes, *left})
         for row in [sizes.get(radius) or absent]
     ]
@@ -182,7 +198,7 @@ def certified_rows(one: Row) -> list[Size]:
 
 def _plot(one: Row) -> Plot:
     norm = wording.NORMS.get(one["norm"], str(one["norm"]))
-    key = "accuracy" if one["radii"][0]["accuracy"] else "certified"
+    key = "certified_accuracy" if one["radii"][0]["certified_accuracy"] else "certified_share"
     place, ticks = plots.linear_axis(max(r["radius"] for r in [*one["radii"], *one["attacked"]]) * _EDGE or 1.0)
     steps = [
         plots.point(
@@ -190,7 +206,7 @@ def _plot(one: Row) -> Plot:
         )
         for r in one["radii"]
     ]
-    traces = [_stairs("certified and correct" if key == "accuracy" else "certified", steps)]
+    traces = [_stairs("certified and correct" if key == "certified_accuracy" else "certified", steps)]
     words = [f"certified: {', '.join(p.text for p in steps)}"]
     if one["attacked"]:
         start = [{"radius": 0.0, "accuracy": one["clean"]}] if one["clean"] else []
@@ -232,8 +248,9 @@ def cost(one: Row) -> str:
 def certified(run: RunDir, config: RunConfig, frame: Frame, methods: Methods) -> list[Row]:
     """For each certified condition, what holds at each radius, beside what an attack leaves.
 
-    A sample counts when the method did not abstain and its radius is at least the one asked for; `accuracy` counts
-    those whose certified class is the label as well, and is null where labels or classes are unknown.
+    A sample counts in `certified_share` when the method did not abstain and its radius is at least the one asked for;
+    `certified_accuracy` counts those whose certified class is the label as well, and is null where labels or classes
+    are unknown. At radius 0 it is the accuracy of the certified classifier on unchanged images.
 
     Args:
         run: its rows alone are read.
@@ -254,9 +271,18 @@ def certified(run: RunDir, config: RunConfig, frame: Frame, methods: Methods) ->
     found = []
     for name, part in parts.items():
         attacked = _attacked(frame, part, subjects, set(parts))
-        sizes = [*methods.radii(name), *(a["radius"] for a in attacked["attacked"])]
+        one = next((c for c in frame.conditions if c.id == name), None)
+        own = (one.eps or one.severity or 0.0) if one else 0.0
+        sizes = [0.0, float(own), *methods.radii(name), *(a["radius"] for a in attacked)]
+        base = right_under(frame, 0) if subjects.get(name, MODEL) != MODEL else None
         found.append(
-            {**_one(part, sizes), **attacked, "precision": config.precision, "broken": list(wrong.get(name, ()))}
+            {
+                **_one(part, sizes),
+                "base": base and base.to_json(),
+                "attacked": attacked,
+                "precision": config.precision,
+                "broken": list(wrong.get(name, ())),
+            }
         )
     return found
 
@@ -274,6 +300,7 @@ def _one(rows: pa.Table, sizes: list[float]) -> Row:
 
     return {
         **first,
+        "clean": None if right is None else share(~abstained & right),
         "abstained": share(abstained),
         "samples": {"mean": float(samples.mean()), "median": float(np.median(samples)), "most": int(samples.max())},
         "seconds": float(pc.sum(rows["seconds"]).as_py() or 0.0),
@@ -282,18 +309,19 @@ def _one(rows: pa.Table, sizes: list[float]) -> Row:
         "radii": [
             {
                 "radius": float(r),
-                "certified": share((radius >= r) & ~abstained),
-                "accuracy": None if right is None else share((radius >= r) & ~abstained & right),
+                "certified_share": share((radius >= r) & ~abstained),
+                "certified_accuracy": None if right is None else share((radius >= r) & ~abstained & right),
             }
             for r in sorted({*_grid(radius[~abstained]).tolist(), *sizes})
         ],
     }
 
 
-def _attacked(frame: Frame, rows: pa.Table, subjects: Mapping[str, str], certified: set[str]) -> Row:
-    """The accuracy of the certified predictor: on unchanged images, and after attacks of each budget."""
+def _attacked(frame: Frame, rows: pa.Table, subjects: Mapping[str, str], certified: set[str]) -> list[Row]:
+    """The accuracy of the certified classifier after attacks of each budget; an abstention is wrong there as well."""
     name, norm = rows["condition"][0].as_py(), rows["norm"][0].as_py()
-    clean = right_under(frame, frame.column(name))
+    answered = rows.filter(pc.invert(pc.fill_null(rows["abstained"], False)))["id"]
+    given = np.isin(np.array(frame.ids), answered.to_pylist())
     at: dict[float, list[int]] = {}
     for place, one in enumerate(frame.conditions):
         same = one.norm == norm and subjects.get(one.id) == subjects.get(name)
@@ -304,9 +332,9 @@ def _attacked(frame: Frame, rows: pa.Table, subjects: Mapping[str, str], certifi
         columns = frame.right[:, places]
         known = (columns >= 0).all(1)
         if known.any():
-            share = measure.share(int((columns[known] == 1).all(1).sum()), int(known.sum()))
+            share = measure.share(int(((columns[known] == 1).all(1) & given[known]).sum()), int(known.sum()))
             figures.append({"radius": eps, "accuracy": share.to_json()})
-    return {"clean": None if clean is None else clean.to_json(), "attacked": figures}
+    return figures
 
 
 def _moved(run: RunDir) -> pa.Table:

@@ -68,14 +68,17 @@ def _calibration(report: Report) -> list[Block]:
         return []
     error, gap, brier = found["ece"], 100 * found["signed_gap"], data["aggregates"]["brier"]
     if found["p_calibrated"] >= 0.05:
-        text: Text = (Span("Confidence and accuracy agree", "strong"), f" within what {error['n']} images can show.")
+        text: Text = (
+            Span("Confidence and accuracy agree", "strong"),
+            f" within what {cells.counted(error['n'], 'image')} can show.",
+        )
     else:
         word, side = ("overconfident", "more") if gap < 0 else ("underconfident", "less")
         text = (
             Span(f"The model is {word}", "strong"),
             f": on average its confidence is {abs(gap):.1f} points {side} than its accuracy.",
         )
-    by_chance = Span(f" by chance alone, on {error['n']} images", "soft")
+    by_chance = Span(f" by chance alone, on {cells.counted(error['n'], 'image')}", "soft")
     facts: list[tuple[str, Text]] = [
         ("expected calibration error", f"{wording.percent(error['value'])} ({wording.span(error)})"),
         ("of a perfectly calibrated model", (wording.percent(found["bias"]), by_chance)),

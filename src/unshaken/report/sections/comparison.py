@@ -53,10 +53,14 @@ def comparison_blocks(comparison: RunComparison, *, brief: bool = False) -> tupl
     """The table of a comparison, and its notes; `brief` where it is what a page is about."""
     first, second = comparison.baseline_name, comparison.candidate_name
     caption = (
-        f"{second} against {first}, on the same {comparison.n} images. Difference of the {comparison.measure} in "
-        f"percentage points with its interval; p by {comparison.test} after Holm's correction."
+        f"{second} against {first}, on the same {cells.counted(comparison.n, 'image')}. Difference of the "
+        f"{comparison.measure} in percentage points; all intervals of the comparison hold together at 95 %, and a "
+        f"verdict says on which side of 0 an interval lies. p by {comparison.test}, multiplied by the number of "
+        "differences."
     )
-    heads = cells.columns("condition", first, second, "difference", cells.aside("lost / gained"), "p (Holm)", "verdict")
+    heads = cells.columns(
+        "condition", first, second, "difference", cells.aside("lost / gained"), "p (adjusted)", "verdict"
+    )
     rows = tuple(
         (
             wording.name_of(c.condition),
@@ -64,7 +68,7 @@ def comparison_blocks(comparison: RunComparison, *, brief: bool = False) -> tupl
             wording.percent(c.candidate.value),
             cells.points(c.paired.difference.to_json()),
             f"{c.paired.lost} / {c.paired.gained}",
-            f"{c.paired.p_holm:.2g}",
+            f"{c.paired.p_adjusted:.2g}",
             VERDICTS.get(c.verdict) or Span(c.verdict, "soft"),
         )
         for c in comparison.conditions
@@ -86,11 +90,10 @@ def difference_strips(comparison: RunComparison) -> Strips:
     rows = []
     for one in comparison.conditions:
         tone = one.verdict if one.verdict in VERDICTS else "level"
-        rows.append((wording.name_of(one.condition), "", one.paired.difference.to_json(), tone, (tone,)))
+        rows.append((wording.name_of(one.condition), "", one.paired.difference.to_json(), tone, (one.verdict,)))
     caption = (
-        f"Change of the {comparison.measure} in percentage points, with its 95 % interval; to the right is better. "
-        "Filled dots are better or worse by more than chance explains; a hollow dot is level: no significant "
-        "difference."
+        f"Change of the {comparison.measure} in percentage points; to the right is better. The intervals hold together "
+        "at 95 %. A filled dot is better or worse, its interval beside 0; a hollow dot is not shown to be either."
     )
     return plots.difference_strips(caption, "condition", rows)
 

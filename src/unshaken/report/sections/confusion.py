@@ -64,7 +64,7 @@ def _matrix(one: Row, names: Mapping[str, str]) -> Table:
     for i, (name, counts) in enumerate(zip(one["names"], one["matrix"], strict=True)):
         rows.append((name, *(_count(n, sum(counts), i == j, name, one["names"][j]) for j, n in enumerate(counts))))
     name = names[one["condition"]]
-    caption = f"{name[:1].upper()}{name[1:]}: {one['wrong']} of {one['n']} images are classified wrongly."
+    caption = f"{name[:1].upper()}{name[1:]}: {one['wrong']} of {cells.counted(one['n'], 'image')} classified wrongly."
     return Table(caption, cells.columns("true class", *one["names"]), tuple(rows), "matrix")
 
 
@@ -78,7 +78,7 @@ def _count(n: int, total: int, right: bool, name: str, predicted: str) -> Cell:
 def _table(shown: Sequence[Row], names: Mapping[str, str]) -> Table:
     rows: list[TableRow] = []
     for one in shown:
-        about = f" {one['wrong']} of {one['n']} images wrong"
+        about = f" {one['wrong']} of {cells.counted(one['n'], 'image')} wrong"
         rows.append(Group((names[one["condition"]], Span(about, "soft"))))
         for p in one["pairs"][:PAIRS]:
             rows.append((p["name"], p["predicted_name"], str(p["count"]), cells.share(p["share"])))

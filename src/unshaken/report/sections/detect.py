@@ -17,11 +17,10 @@ from unshaken.report.read.scores import RunScores, read_scores
 from unshaken.report.sections import Report, Section, SectionFigures, Source, _detectors
 from unshaken.report.sections._detectors import (
     at_set,
-    beside_best,
     by_auroc,
     front,
     galleries,
-    headline,
+    group_name,
     milliseconds,
     passes,
     promise,
@@ -52,25 +51,27 @@ class DetectSection(Section):
         return SectionFigures({"detection": records}, scores.notes, scores.whole, scores)
 
     @override
-    def lead(self, report: Report) -> Sequence[Text]:
-        return [headline(report.data)] if report.data["detection"] else []
+    def lines(self, report: Report) -> Sequence[Text]:
+        return _detectors.group_lines(report.data)
 
     @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        rated = [d for d in by_auroc(report.data) if d["auroc"]]
-        if not rated:
-            return _accepted(report.data["detection"][:1])
-        best = rated[0]
-        name = f"{best['condition']}, best of {len(rated)}" if len(rated) > 1 else best["condition"]
-        found = [Tile("abnormal images detected (AUROC)", wording.percent(best["auroc"]["value"]), name)]
-        attacked = [one for one in best["attacked"] if one["adaptive"]]
+        data, found = report.data, list[Tile]()
+        for group, members in _detectors.group_means(data).items():
+            detector, mean = members[0]
+            area, name = mean["auroc"], detector["condition"]
+            among = f", best of {len(members)}" if len(members) > 1 else ""
+            under = f"{area['low']:.3f} to {area['high']:.3f}; {name}{among}"
+            title = f"AUROC: how often {group_name(group)} images score above normal ones, 0 to 1"
+            found.append(Tile(title, f"{area['value']:.3f}", under, bad=area["value"] < cells.COIN))
+        first = by_auroc(data)[:1]
+        attacked = [one for detector in first for one in detector["attacked"] if one["adaptive"]]
         worst = max(attacked, key=lambda one: float(one["adaptive"]["past"]["value"]), default=None)
         if worst:
-            under = f"{best['condition']}, {budget_name(worst['norm'], worst['eps'])}"
-            found.append(
-                Tile("attacks that evade it", wording.percent(worst["adaptive"]["past"]["value"]), under, bad=True)
-            )
-        return [*_accepted(rated[:1]), *found]
+            under = f"{first[0]['condition']}, {budget_name(worst['norm'], worst['eps'])}"
+            value = wording.percent(worst["adaptive"]["past"]["value"])
+            found.append(Tile("attacks that evade model and detector", value, under, bad=True))
+        return [*_accepted(first), *found]
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
@@ -86,6 +87,8 @@ class DetectSection(Section):
         ]
         if plot := _detectors.front_plot(data):
             found.append(Plots((plot,)))
+        if (table := _detectors.differences(data)) is not None:
+            found.append(Details("How the detectors differ in each group", (table,)))
         if sets:
             tables = tuple(_set_table(group, detectors) for group in sets)
             found.append(Details("Each set by itself", (Prose(FPR, "small"), *tables), open=len(detectors) == 1))
@@ -109,16 +112,17 @@ def _together(detectors: list[Row], ahead: set[str]) -> Table:
     several, rated = len(detectors) > 1, any(d["auroc"] for d in detectors)
     if not rated:
         return _unrated(detectors)
-    caption = "Probability that an abnormal image scores above a normal one (AUROC), unweighted means over the sets of "
-    caption += "a kind; intervals are 95 %."
-    caption += " “Behind the best” is in percentage points, in pairs of the same images." if several else ""
+    caption = "AUROC, the probability that an abnormal image scores above a normal one: 0.5 is a coin, below it the "
+    caption += "ranking is the wrong way round. Unweighted means over the sets of a group; intervals are 95 %."
     caption += " ◆ No other detector is both better and faster." if ahead else ""
     means = detectors[0]["means"]
     heads = cells.columns(
         "detector",
-        cells.aside("AUROC"),
-        *(Column(f"AUROC {m['group']}", f"{m['sets']} sets" if m["sets"] > 1 else "") for m in means),
-        "behind the best" if several else None,
+        cells.aside("AUROC, all groups"),
+        *(
+            Column(f"AUROC, {group_name(m['group'])}", f"mean of {m['sets']} sets" if m["sets"] > 1 else "")
+            for m in means
+        ),
         "normal accepted",
         "time",
         cells.aside("further passes"),
@@ -129,9 +133,8 @@ def _together(detectors: list[Row], ahead: set[str]) -> Table:
         rows.append(
             (
                 f"{number}. {one['condition']}{mark}" if several else one["condition"],
-                cells.share(one["auroc"]),
-                *(cells.share(m["auroc"]) for m in one["means"]),
-                *([beside_best(one)] if several else []),
+                cells.auroc(one["auroc"]),
+                *(cells.auroc(m["auroc"]) for m in one["means"]),
                 cells.share(one["accepted"]),
                 milliseconds(one["cost"]["milliseconds"]),
                 passes(one["cost"]),
@@ -154,7 +157,7 @@ def _cost_note(sets: list[Row]) -> str:
     text += "forward + backward."
     kinds = {g["group"] for g in sets}
     if COVARIATE in kinds and len(kinds) > 1:
-        text += " The column AUROC leaves out the kind covariate: the same images under a shift, which an input "
+        text += " The column AUROC leaves out the group shift: the same images under a shift, which an input "
         text += "screening may well accept."
     return text
 
@@ -164,7 +167,8 @@ def _set_table(group: Row, detectors: list[Row]) -> Table:
     rows = [
         (
             one["condition"],
-            *(cells.share(own[k]) for k in ("auroc", "fpr95_id_accept", "fpr95_ood_recall")),
+            cells.auroc(own["auroc"]),
+            *(cells.share(own[k]) for k in ("fpr95_id_accept", "fpr95_ood_recall")),
             *(_area(own[k]) for k in ("aupr_abnormal", "aupr_normal")),
             *(cells.share(own[k]) for k in ("detection_accuracy", "flagged")),
         )
@@ -275,7 +279,7 @@ def evasion(data: Mapping[str, Any]) -> list[Block]:
             )
             for name, one in sorted(members, key=evaded)
         ]
-        title = f"{budget_name(norm, eps)}: share of {n} attacked images that evade model and detector"
+        title = f"{budget_name(norm, eps)}: share of {cells.counted(n, 'attacked image')} that evade model and detector"
         head = cells.columns(f"evade, {budget_name(norm, eps)}", "naive", "adaptive")
         found.append(Table(title, head, tuple(rows), "narrow", brief=True))
     return found

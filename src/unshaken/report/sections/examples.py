@@ -48,9 +48,7 @@ def galleries(report: Report, wanted: Callable[[Mapping[str, Any]], bool]) -> li
     size = BUDGET if len(conditions) == len(every) else BUDGET // 2
     found = examples_of(source.run, source.config, source.frame, conditions, size=size)
     found.sort(key=lambda g: float((cells.metric(g.condition) or {"value": 1})["value"]))
-    broken = [g for g in found if g.condition.get("eps") and any(e.fooled for e in g.examples)]
-    smallest = min(broken, key=lambda g: float(g.condition["eps"]), default=None)
-    return [_gallery(one, is_open=number == 0 or one is smallest) for number, one in enumerate(found)]
+    return [_gallery(one, is_open=number == 0) for number, one in enumerate(found)]
 
 
 def _gallery(found: Examples, *, is_open: bool) -> Details:

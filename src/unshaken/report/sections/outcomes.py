@@ -120,7 +120,9 @@ def _worst_notes(frame: Frame, worst: Mapping[str, WorstCase | None]) -> dict[st
     if least is None:
         notes["worst_case"] = "no labels" if not frame.labelled else "no sample has a row in every condition"
     elif len(least.ids) < len(frame.ids):
-        notes["worst_case"] = f"{len(frame.ids) - len(least.ids)} samples that lack a condition are left out"
+        notes["worst_case"] = (
+            f"left out for lack of a condition: {cells.counted(len(frame.ids) - len(least.ids), 'sample')}"
+        )
     absent = {"worst_natural": "no change was run that needs no attacker", "worst_attack": "no attack was run"}
     return notes | {k: reason for k, reason in absent.items() if frame.labelled and worst[k] is None}
 
@@ -140,13 +142,19 @@ def _condition(source: Source, place: int) -> Row:
 
 
 def _gaps(frame: Frame, config: RunConfig) -> dict[str, str]:
-    notes = {c: f"{k} of {len(frame.ids)} samples have no row yet" for c, k in frame.lacking().items()}
+    notes = {
+        c: f"{k} of {cells.counted(len(frame.ids), 'sample')} {'has' if k == 1 else 'have'} no row yet"
+        for c, k in frame.lacking().items()
+    }
     elsewhere = len(config.ids) - config.own_samples
     if elsewhere:
-        notes["part"] = f"{elsewhere} samples are of other parts than {config.part}: join all with unshaken merge"
+        others = f"{cells.counted(elsewhere, 'sample')} {'is' if elsewhere == 1 else 'are'} of other parts"
+        notes["part"] = f"{others} than {config.part}: join all with unshaken merge"
     if frame.unfinished > elsewhere:
         left = frame.unfinished - elsewhere
-        notes["clean"] = f"{left} samples have no row yet: finish the run with --resume"
+        notes["clean"] = (
+            f"{cells.counted(left, 'sample')} {'has' if left == 1 else 'have'} no row yet: finish the run with --resume"
+        )
     unlabelled = int((frame.labels < 0).sum())
     if frame.labelled and unlabelled:
         notes["labels"] = f"{unlabelled} of {len(frame.ids)} samples have no label and are left out of accuracies"
@@ -211,8 +219,9 @@ def condition_tables(report: Report) -> tuple[Table, ...]:
     found = [_table(report, [*([clean] if data["clean"] else []), *own], "Every change", brief=True)]
     if apart:
         about = (
-            "Conditions that evaluate another predictor than the bare model, such as a certified one, or the model "
-            "behind a detector, where an image that is rejected counts as wrong"
+            "Certificates, whose accuracy is the certified accuracy at their size, and conditions of another predictor "
+            "than the bare model, such as an attacked smoothed one, or the model behind a detector, where an image "
+            "that is rejected counts as wrong"
         )
         found.append(_table(report, apart, about))
     return tuple(t for t in found if t.rows)

@@ -166,7 +166,9 @@ def provenance_figures(run: RunDir, config: RunConfig, frame: Frame) -> dict[str
     if config.from_files:
         made = [c.id for c in frame.conditions if c.severity is not None and c.id not in config.from_files]
         also = f"; made here: {', '.join(made)}" if made else ""
-        protocol.append(f"images of {len(config.from_files)} conditions are files that came with the data{also}")
+        protocol.append(
+            f"images of {cells.counted(len(config.from_files), 'condition')} are files that came with the data{also}"
+        )
     labels, scoped = config.labels, config.task != "detection"  # detections of each class are scored by themselves
     return {
         "model": config.model,

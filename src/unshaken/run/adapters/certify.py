@@ -231,7 +231,15 @@ def _(method: GaussianSmoothing, batch: Batch, conditions: Sequence[Condition], 
         reason=found.reasons,
         blank=tally.blank,
     )
-    return [rows, outcomes(condition, batch, vote_logits(tally), forwards=tally.forwards, seconds=tally.seconds)]
+    return [rows, _answers(rows, batch, vote_logits(tally), forwards=tally.forwards, seconds=tally.seconds)]
+
+
+def _answers(rows: Part, batch: Batch, logits: Tensor, *, forwards: Tensor, seconds: Tensor | float) -> Part:
+    """`outcomes` of a certified classifier: the predictions of its certificates; one abstained from is not correct."""
+    prediction, abstained = (torch.tensor(rows.columns[name]) for name in ("prediction", "abstained"))
+    return outcomes(
+        rows.condition, batch, logits, prediction=prediction, abstained=abstained, forwards=forwards, seconds=seconds
+    )
 
 
 @fields_for.register
@@ -274,7 +282,7 @@ def _(method: AdaptiveSmoothing, batch: Batch, conditions: Sequence[Condition], 
         blank=outputs.tally.blank,
     )
     logits = found.logits.masked_fill((outputs.tally.blank > 0).cpu()[:, None], torch.nan)
-    return [rows, outcomes(condition, batch, logits, forwards=outputs.forwards, seconds=seconds)]
+    return [rows, _answers(rows, batch, logits, forwards=outputs.forwards, seconds=seconds)]
 
 
 # Attacks through the noise.

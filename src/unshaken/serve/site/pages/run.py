@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -135,12 +134,10 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
     return [{"id": c, **_figure(found.get(c, {}))} for c in here.opened.conditions]
 
 
-def _worst(conditions: Sequence[dict[str, Any]]) -> str:
-    """The condition with the lowest figure; without figures the first that changes images."""
-    known = [one for one in conditions if one["bar"] is not None and one["id"] != CLEAN.id]
-    others = [one for one in conditions if one["id"] != CLEAN.id] or conditions
-    worst = min(known, key=lambda one: float(one["bar"])) if known else next(iter(others), {"id": CLEAN.id})
-    return str(worst["id"])
+def _worst(conditions: list[dict[str, Any]]) -> str:
+    """The condition with the lowest figure, the unchanged images left out; empty without any."""
+    known = [c for c in conditions if c["bar"] is not None and c["id"] != CLEAN.id]
+    return str(min(known, key=lambda c: float(c["bar"]), default={"id": ""})["id"])
 
 
 def _figure(row: dict[str, Any]) -> dict[str, Any]:

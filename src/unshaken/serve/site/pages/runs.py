@@ -13,6 +13,7 @@ from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.papers import PaperInfo, PaperResult, list_papers
 from unshaken.papers.pages import shown_figures
 from unshaken.report.blocks import Prose
+from unshaken.report.cells import counted
 from unshaken.serve.access import Reader, Sent
 from unshaken.serve.pages import answer, answer_blocks
 from unshaken.serve.site.listing import ListedRun, Order, RunFilters, RunPage, all_tags, comparable, list_runs
@@ -66,7 +67,9 @@ def show(
         states=[one.value for one in State if one is not State.PART],
         tags=all_tags(site.index),
         orders=[one.value for one in Order],
-        refreshed=" ".join((f"{last.found:,} runs found in the folders.", *(f"{line}." for line in last.troubles))),
+        refreshed=" ".join(
+            (f"{counted(last.found, 'run')} found in the folders.", *(f"{line}." for line in last.troubles))
+        ),
         time=show_time,
         address=address_of,
         beginning=address_of("runs", **asked) if after else "",
