@@ -10,7 +10,18 @@ import typer
 from unshaken.cli.complete import complete_data, complete_model
 from unshaken.core.consent import is_code
 from unshaken.core.numbers import shorten
-from unshaken.core.options import BATCH, LIMIT, SEED, SHARE, WORKERS, Argument, Option, declared
+from unshaken.core.options import (
+    BATCH,
+    LIMIT,
+    SEED,
+    SHARE,
+    TRAINING_RECORDS,
+    WORKERS,
+    Argument,
+    Option,
+    OutputFolder,
+    declared,
+)
 
 RUN = {name: option for name, (_, option) in declared().items()}
 """Options of runs by name, for commands that have a few of them."""
@@ -67,7 +78,9 @@ START_MODEL = Option(
     "ARCH|SPEC",
     complete=complete_model,
 )
-Out = Annotated[str | None, Option("Run directory. Default: a new folder in runs/.", "DIR")]
+Out = Annotated[
+    str | None, OutputFolder("Run directory. Default: a new folder in runs/.", "DIR", records=TRAINING_RECORDS)
+]
 Epochs = Annotated[int | None, Option("Number of epochs. Default: 10.", "N", (1, 1_000_000), panel="Training")]
 StepSize = Annotated[int | None, Option("Number of images per step. Default: 128.", "N", BATCH, panel="Training")]
 LearningRate = Annotated[float | None, Option("Peak learning rate. Default: 0.1.", "RATE", (0, 1e6), panel="Training")]

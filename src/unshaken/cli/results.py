@@ -15,7 +15,7 @@ from unshaken.cli.options import Json, Run, Track
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option
+from unshaken.core.options import Argument, Option, OutputFolder, UpdatedFile
 from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ def compare(
     directories: Annotated[
         list[str], Argument("Two or more run directories; the first is the baseline.", "DIR DIR ...")
     ],
-    out: Annotated[str | None, Option("Folder for the comparison page. Default: beside the last run.", "DIR")] = None,
+    out: Annotated[
+        str | None,
+        OutputFolder("Folder for the comparison page. Default: beside the last run.", "DIR", records=("compare.json",)),
+    ] = None,
     family: Annotated[
         list[str] | None,
         Option(
@@ -89,6 +92,8 @@ def beside_last(directories: Sequence[str]) -> str:
 SHOWN = 500
 """Rows of a result in a table; `--csv` and `--json` give all."""
 
+LARGEST_CARD = 16 << 20
+"""Bytes of a model card that results are added to."""
 _SAFE = {
     "temp_directory": "''",
     "enable_external_access": "false",
@@ -202,13 +207,14 @@ def card(
     directory: Run,
     into: Annotated[
         str | None,
-        Option("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
+        UpdatedFile("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
     ] = None,
     name: Annotated[
         str | None, Option("Name of the model in the card. Default: that of the card, else of the run.", "TEXT")
     ] = None,
 ) -> int:
     """Write the results of a run as a Hugging Face model card: model-index metadata and a section in Markdown."""
+    from unshaken.core.documents import read_text
     from unshaken.core.errors import ParameterError
     from unshaken.report.model_card import model_card
     from unshaken.store.run_dir import RunDir
@@ -217,18 +223,12 @@ def card(
         for line in model_card(RunDir(directory), name=name).splitlines():
             print_line(line)
         return 0
-    place = Path(into).resolve()
-    part = place.with_name(f"{place.name}.part")
+    place = Path(into)
     try:
-        old = place.read_text(encoding="utf-8") if place.exists() else ""
+        old = read_text(place, LARGEST_CARD) if place.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"--into {into!r} cannot be read ({error}); give a Markdown file") from None
     new = model_card(RunDir(directory), card=old, name=name)
-    try:
-        part.write_text(new, encoding="utf-8")
-        part.replace(place)  # what was there stays whole, whatever happens meanwhile
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ParameterError(f"--into {into!r} cannot be written ({error.strerror or error})") from None
+    RunDir(place.parent).write(new.encode(), place.name)
     print_line(f"card: {into}")
     return 0

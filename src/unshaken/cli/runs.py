@@ -14,7 +14,7 @@ from unshaken.cli.options import MODEL_FORMS, Baseline, Data, Gates, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option, Options
+from unshaken.core.options import RUN_RECORDS, Argument, Option, Options, OutputFolder
 
 if TYPE_CHECKING:
     from unshaken.api import Audit
@@ -234,7 +234,10 @@ def certify(
 def merge(
     session: Session,
     directories: Annotated[list[str], Argument("Run directories of the parts of one run.", "DIR DIR ...")],
-    out: Annotated[str, Option("Directory of the whole run; it must hold no run.", "DIR")],
+    out: Annotated[
+        str,
+        OutputFolder("Directory of the whole run; it must hold no run.", "DIR", records=(*RUN_RECORDS, "merge.json")),
+    ],
     allow_missing: Annotated[
         bool, Option("Continue where samples are in none of the directories; the result can be resumed.")
     ] = False,

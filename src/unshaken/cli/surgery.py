@@ -9,7 +9,7 @@ import typer
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option
+from unshaken.core.options import Argument, Option, OutputFile
 
 app = typer.Typer(
     name="surgery", help="Extract robustness from fine-tuned weights as a small file, and add it to other weights."
@@ -18,7 +18,7 @@ app = typer.Typer(
 Weights = Annotated[str, Argument("Weights: a safetensors file or a run directory.", "BASE")]
 Signature = Annotated[str, Argument("Robustness signature: a file made by 'extract'.", "SIGNATURE")]
 Alpha = Annotated[float, Option("Factor that multiplies the signature.", "A")]
-Out = Annotated[str, Option("File to write.", "FILE")]
+Out = Annotated[str, OutputFile("File to write.", "FILE")]
 
 
 @app.command("extract")
