@@ -9,6 +9,7 @@ import typer
 
 from unshaken.cli.advice import epilog
 from unshaken.cli.complete import complete_methods
+from unshaken.cli.names import check_method
 from unshaken.cli.options import (
     Accept,
     AllowCode,
@@ -90,6 +91,7 @@ def fit(
             f"Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. Default: {', '.join(DEFAULT)}.",
             "NAME[:k=v,...]",
             complete=complete_methods("detect"),
+            read=check_method("detect"),
         ),
     ] = None,
     keep: Annotated[

@@ -79,8 +79,14 @@ def list_(
     json: Json = False,
 ) -> int:
     """List all methods with their parameters, requirements and references; with --quiet, only names."""
+    from unshaken.core.imports import plugins
     from unshaken.core.registry import list_methods
+    from unshaken.core.sources import ROOMS, sources_of
 
+    if session.quiet and not json and room in ROOMS and not plugins("unshaken.methods"):
+        for name in sorted(source.name for source in sources_of(room)):  # no method is imported for its name
+            print_line(name)
+        return 0
     methods = list_methods(room)
     if json:
         print_json([_record(m) for m in methods])

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from unshaken.cli.complete import complete_data, complete_model
+from unshaken.cli.names import check_data, check_model
 from unshaken.core.consent import is_code
 from unshaken.core.numbers import shorten
 from unshaken.core.options import (
@@ -33,10 +34,15 @@ QUIET = Option("Show no progress bars and no tables, only warnings.", flags="--q
 DEBUG = Option("Show the traceback of an error.")
 Data = Annotated[
     str,
-    Option("Images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.", "SPEC", complete=complete_data),
+    Option(
+        "Images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
+        "SPEC",
+        complete=complete_data,
+        read=check_data,
+    ),
 ]
 MODEL_FORMS = "demo, demo:robust, py:FILE:FACTORY, torchvision:NAME, timm:NAME, onnx:FILE, or another model SPEC."
-Model = Annotated[str, Option(MODEL_FORMS, "SPEC", complete=complete_model)]
+Model = Annotated[str, Option(MODEL_FORMS, "SPEC", complete=complete_model, read=check_model)]
 Run = Annotated[str, Argument("Run directory.", "DIR")]
 
 Limit = Annotated[int | None, OWN["limit"]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from unshaken.cli.complete import complete_methods, complete_model, complete_plan
+from unshaken.cli.names import check_method, check_model, check_plan
 from unshaken.cli.options import MODEL_FORMS, Baseline, Data, Gates, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
@@ -112,7 +113,10 @@ def audit(
     session: Session,
     options: Options,
     model: Annotated[
-        str | None, Option(f"{MODEL_FORMS} Default: both demo networks, compared.", "SPEC", complete=complete_model)
+        str | None,
+        Option(
+            f"{MODEL_FORMS} Default: both demo networks, compared.", "SPEC", complete=complete_model, read=check_model
+        ),
     ] = None,
     data: Data = "demo",
     plan: Annotated[
@@ -121,6 +125,7 @@ def audit(
             "What to run: quick, corruptions, c-bar, 3dcc, 3dcc-video, low-light, attacks, full, or a YAML file.",
             "NAME|FILE.yaml",
             complete=complete_plan,
+            read=check_plan,
         ),
     ] = "quick",
     json: Json = False,
@@ -147,6 +152,7 @@ def attack(
             "Attack and its parameters, e.g. pgd:steps=40; see 'unshaken list attack'.",
             "NAME[:k=v,...]",
             complete=complete_methods("attack"),
+            read=check_method("attack"),
         ),
     ] = "pgd",
     norm: Annotated[
@@ -201,6 +207,7 @@ def certify(
             "Certification method and its parameters, e.g. smoothing:sigma=0.5; see 'unshaken list certify'.",
             "NAME[:k=v,...]",
             complete=complete_methods("certify"),
+            read=check_method("certify"),
         ),
     ] = "smoothing-sequential",
     radius: Annotated[
