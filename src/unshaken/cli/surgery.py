@@ -31,14 +31,16 @@ def extract(
     out: Out,
     layers: Annotated[int | None, Option("Only use the first K layers.", "K")] = None,
     arch: Annotated[str | None, Option("Architecture of the weights.", "NAME")] = None,
-    corruption: Annotated[str, Option("Name of the corruption that the robust weights were trained on.", "WORDS")] = "",
+    corruption: Annotated[
+        str | None, Option("Name of the corruption that the robust weights were trained on.", "WORDS")
+    ] = None,
     levels: Annotated[int, Option("Number of quantisation levels; 0 for no quantisation.", "N", (0, 65_536))] = 0,
 ) -> int:
     """Extract a robustness signature from three files of weights."""
     from unshaken.harden.surgery import surgery
 
     report = surgery.extract(
-        pretrained, standard, robust, out, layers=layers, arch=arch, corruption=corruption, levels=levels
+        pretrained, standard, robust, out, layers=layers, arch=arch, corruption=corruption or "", levels=levels
     )
     print_line(f"signature: {out}, {report.ratio:.1f} times fewer numbers than the weights")
     return 0
