@@ -7,7 +7,8 @@ import io
 import posixpath
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,7 +95,12 @@ SHOWN = 500
 
 LARGEST_CARD = 16 << 20
 """Bytes of a model card that results are added to."""
+MOST_ROWS = 1_000_000
+"""Rows of an answer."""
+MEMORY = "1GiB"
+"""What DuckDB may take for a statement."""
 _SAFE = {
+    "memory_limit": f"'{MEMORY}'",
     "temp_directory": "''",
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -152,7 +158,7 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     from unshaken.core.errors import ParameterError
 
     reading = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-    with open_rows(run) as connection:
+    with open_rows(run) as connection, _limited_memory():
         try:
             if any(s.type not in reading for s in connection.extract_statements(sql)):
                 raise ParameterError(
@@ -161,10 +167,36 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
             cursor = connection.execute(sql)
             if cursor is None or cursor.description is None:
                 raise ParameterError("the statement returns no rows: use a query such as select ...")
-            return [column[0] for column in cursor.description], cursor.fetchall()
+            names, rows = [column[0] for column in cursor.description], cursor.fetchmany(MOST_ROWS + 1)
+            if len(rows) > MOST_ROWS:
+                raise ParameterError(f"the statement gives more than {MOST_ROWS:,} rows: end it with limit {MOST_ROWS}")
+            return names, rows
+        except (duckdb.OutOfMemoryException, MemoryError):
+            raise ParameterError(
+                f"SQL: the statement needs more than {MEMORY} of memory: let it give fewer rows"
+            ) from None
         except duckdb.Error as error:
             message = str(error).partition("\n\nLINE")[0]
             raise ParameterError(f"SQL: {one_line(message)}") from None
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Let this process take `MEMORY` twice at most: DuckDB does not count long texts in its own limit."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    import resource
+
+    with open("/proc/self/statm", "rb") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = used + (2 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (most if before[1] < 0 else min(most, before[1]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
@@ -224,6 +256,10 @@ def card(
             print_line(line)
         return 0
     place = Path(into)
+    if not place.parent.is_dir():
+        raise ParameterError(
+            f"--into {into!r} cannot be written: there is no folder {str(place.parent)!r}, make it first"
+        )
     try:
         old = read_text(place, LARGEST_CARD) if place.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
