@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
-HEADER_SECONDS = 20.0
+HEADER_SECONDS = 10.0
 """Time that the headers of a request may take."""
 MOST_AN_ADDRESS = 128
 """Connections that one address may hold, a proxy's included."""
