@@ -94,6 +94,7 @@ def test_wheel_holds_the_package_with_its_data_and_nothing_else(wheel):
     here = {p.relative_to(PACKAGE.parent).as_posix(): p.stat().st_size for p in sources(PACKAGE)}
     rows = sources(PACKAGE.parent / "unshaken_papers")
     here |= {p.relative_to(PACKAGE.parent).as_posix(): p.stat().st_size for p in rows if p.name not in kept}
+    here["unshaken_start.py"] = PACKAGE.with_name("unshaken_start.py").stat().st_size
     packed = {name: size for name, size in wheel.items() if ".dist-info/" not in name}
     assert packed == here
     assert "unshaken/py.typed" in packed

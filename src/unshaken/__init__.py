@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from unshaken.core.imports import attribute_of
 from unshaken.core.room import bind_verb
-from unshaken.core.version import __version__
 
 if TYPE_CHECKING:
     from unshaken import detect
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from unshaken.api.results import compare, merge
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
+    from unshaken.core.version import __version__
     from unshaken.data import load_data
     from unshaken.models import load_model
 
@@ -51,6 +51,7 @@ __all__ = [
 _HOMES = {
     "Audit": "unshaken.api",
     "UnshakenError": "unshaken.core.errors",
+    "__version__": "unshaken.core.version",
     "attack": "unshaken.attack",
     "audit": "unshaken.api",
     "certify": "unshaken.certify",

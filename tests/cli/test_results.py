@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,20 @@ def test_tables_are_views(run, unshaken):
     assert json.loads(unshaken("query run 'select count(*) as n from flags' --json").out) == [{"n": 0}]
     steps = json.loads(unshaken("query run 'select distinct step from cost order by 1' --json").out)
     assert steps == [{"step": "clean"}, {"step": "fgsm"}]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from range(100000000000)",
+        "select range r from range(100000000000) order by r desc",
+        "select repeat('x', 1000000000) from range(100)",
+    ],
+)
+def test_a_statement_without_end_is_refused(unshaken, run, sql):
+    answer = unshaken("query", "run", sql)
+    assert (answer.code, answer.err.count("\n")) == (2, 1)
+    assert re.search("1,000,000 rows|more than 1GiB", answer.err)
 
 
 def test_tables_can_be_joined(run, unshaken):
@@ -93,4 +108,4 @@ def test_a_card_is_printed_or_written(unshaken, place):
     assert unshaken("card run --name camera --into README.md").out == "card: README.md\n"
     assert Path("README.md").read_text() == printed.out
     assert unshaken("card run --into absent/README.md").code == 2
-    assert unshaken("card run --into photos").err.startswith("unshaken: --into 'photos' cannot be read")
+    assert unshaken("card run --into photos").err.startswith("unshaken: --into 'photos' is a folder")

@@ -30,6 +30,8 @@ def test_parts_become_one_run_whose_gates_are_judged(parts, unshaken):
     assert (parts / "whole/junit.xml").exists()
     assert unshaken("merge part-1 part-2 --out again --gate 'clean.accuracy < 0.1' -q").code == 1
     assert unshaken("merge again whole --out third -q").code == 1  # the gates of both
+    refused = unshaken("merge part-1 part-2 --out again")
+    assert (refused.code, "already holds a run" in refused.err) == (2, True)
 
 
 def test_a_missing_part_is_named_and_nothing_is_written(parts, unshaken):

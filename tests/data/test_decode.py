@@ -160,6 +160,13 @@ def test_the_limit_holds_when_pillows_own_is_off(monkeypatch):
     assert open_image(np.zeros((9, 11), np.uint8)).size == (11, 9)
 
 
+def test_a_side_beyond_all_pictures_is_refused_before_any_pixel_is_decoded():
+    file = io.BytesIO()
+    Image.new("L", (70_000, 1)).save(file, "PNG")
+    with pytest.raises(BadImage, match="70000 x 1 pixels; a side may have 65,535"):
+        open_image(file.getvalue())
+
+
 def test_a_thread_of_pixels_is_not_blown_up():
     with pytest.raises(BadImage, match="too long and thin"):
         cut(Image.new("L", (1, 60_000)), View(224, 224, 224))

@@ -118,6 +118,13 @@ def test_a_corrected_set_is_read_as_data(demo, tmp_path):
     assert set(pq.read_table(tmp_path / "x.parquet")["labels_version"].to_pylist()) == {"second look"}
 
 
+def test_a_corrected_set_replaces_no_other_list_of_classes(demo, tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    with pytest.raises(DataError, match="names other classes"):
+        write_corrected(demo, outcome(demo), tmp_path / "x.parquet")
+    assert [p.name for p in tmp_path.iterdir()] == ["classes.txt"]
+
+
 def test_a_corrected_set_counts_what_cannot_be_read(tmp_path):
     (tmp_path / "photos" / "a").mkdir(parents=True)
     (tmp_path / "photos" / "b").mkdir()

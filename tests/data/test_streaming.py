@@ -14,8 +14,10 @@ from torchvision.transforms.functional import to_tensor
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
-from unshaken.data import BadSample, load_data, stream
+from unshaken.data import BadSample, load_data, stream, streaming
+from unshaken.data.arrays import from_arrays
 from unshaken.data.dataset import Dataset
+from unshaken.data.streaming import first_batch
 
 
 def split(found):
@@ -204,3 +206,10 @@ def test_images_may_keep_their_own_sizes_one_by_one(tmp_path):
     assert shapes == [(1, 3, 5, 9), (1, 3, 7, 4), (1, 3, 3, 3)]
     with pytest.raises(DataError, match="do not make batches of 64: give batch_size=1"):
         stream(dataset, own_sizes=True)
+
+
+def test_a_first_batch_of_very_large_images_is_one_of_them(monkeypatch):
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    assert len(first_batch(from_arrays(images), view=None)) == 2
+    monkeypatch.setattr(streaming, "LARGE_BATCH", 40)
+    assert len(first_batch(from_arrays(images), view=None)) == 1

@@ -75,6 +75,15 @@ def test_models_and_languages_of_the_card_stay(run):
     assert [one["name"] for one in third] == ["Camera", "Other", "Third"]
 
 
+@pytest.mark.parametrize(
+    "front",
+    ["- 1", "5", "[]", "false", "a: 2024-02-31", "? [a]\n: b", "a: " + "[" * 2000 + "]" * 2000, "a: {b", "a: *b"],
+)
+def test_front_matter_of_another_form_is_one_line(run, front):
+    with pytest.raises(ParameterError, match="front matter"):
+        model_card(run.run, card=f"---\n{front}\n---\n")
+
+
 @pytest.mark.parametrize("index", ["5", "[1]", "[{name: x, results: 5}]", "[{name: x, results: [1, {source: y}]}]"])
 def test_a_model_index_of_another_form_is_no_failure(run, index):
     assert BEGIN in model_card(run.run, card=f"---\nmodel-index: {index}\n---\n")

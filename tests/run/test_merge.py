@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from unshaken.api import merge
 from unshaken.core import Classifier
 from unshaken.core.errors import RunError
 from unshaken.report.write import make_report
@@ -50,6 +51,27 @@ def flags_of(run):
 def pictures(run):
     files = run.names("examples")
     return {file: (list(images := run.read_examples(file)), np.stack(list(images.values()))) for file in files}
+
+
+@pytest.mark.parametrize("stopped_at", ["run.json", "rows"])
+def test_the_same_call_goes_on_with_a_merge_that_was_stopped(whole, out, rows_of, monkeypatch, stopped_at):
+    write, parts = RunDir.write, [str(run) for run in whole.runs[1:]]
+
+    def stop(self, data, *names):
+        if self.path == out.path and names[0] == stopped_at:
+            monkeypatch.setattr(RunDir, "write", write)
+            if stopped_at == "run.json":  # killed while the report is made
+                write(self, data, *names)
+            raise KeyboardInterrupt
+        write(self, data, *names)
+
+    monkeypatch.setattr(RunDir, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        merge(*parts, out=out.path)
+    merge(*parts, out=out.path)
+    assert rows_of(out) == rows_of(whole.runs[0])
+    with pytest.raises(RunError, match="already holds a run"):
+        merge(*parts, out=out.path)
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1), (1, 2, 0), (0,)], ids=str)

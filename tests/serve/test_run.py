@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import signal
 import socket
+import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from tests.processes import process
 from unshaken.core.errors import ParameterError
+from unshaken.serve import guard
 from unshaken.serve.run import serve
 
 
-def _serve(path: Path, told: str) -> None:
+def _serve(path: Path, told: str, limits: Mapping[str, float] = MappingProxyType({})) -> None:
     """Serve a page in a process of its own, and write its address and how it ended into files."""
     from fastapi import FastAPI
     from fastapi.responses import PlainTextResponse
@@ -24,7 +31,8 @@ def _serve(path: Path, told: str) -> None:
         signal.signal(number, signal.SIG_DFL)
     app = FastAPI()
     app.add_api_route("/", lambda: PlainTextResponse("here"))
-    serve(app, host="127.0.0.1", port=0, ready=lambda address: os.rename(_written(path, address), path / told))
+    ready = lambda address: os.rename(_written(path, address), path / told)  # noqa: E731
+    serve(app, host="127.0.0.1", port=0, ready=ready, **limits)
     (path / "ended").write_text("well")
 
 
@@ -45,6 +53,78 @@ def test_an_application_is_served_until_it_is_ended_and_what_follows_is_done(tmp
         child.join(20)
         assert child.exitcode == 0
     assert (tmp_path / "ended").read_text() == "well"
+
+
+LIMITS = {"header_seconds": 0.5, "most_an_address": 8}
+
+
+@pytest.fixture
+def address(tmp_path):
+    """Host and port of a server whose limits are small."""
+    with process(_serve, tmp_path, "address", LIMITS) as child:
+        while not (tmp_path / "address").exists():
+            child.join(0.02)
+            assert child.is_alive()
+        host, port = (tmp_path / "address").read_text().removeprefix("http://").rstrip("/").split(":")
+        yield host, int(port)
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Whether the server closes a connection within some seconds."""
+    connection.settimeout(20)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+def test_a_request_whose_headers_do_not_end_is_closed(address, first):
+    with socket.create_connection(address) as slow:
+        slow.sendall(first)
+        assert _is_closed(slow)
+
+
+def test_headers_that_come_byte_by_byte_and_those_after_another_request_are_closed_too(address):
+    with socket.create_connection(address) as kept, socket.create_connection(address) as slow:
+        kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        while b"here" not in kept.recv(4096):
+            pass
+        kept.sendall(b"GET / HTTP/1.1\r\nHo")
+        with contextlib.suppress(OSError):  # once it is closed
+            for _ in range(200):
+                slow.sendall(b"G")
+                time.sleep(0.02)
+        assert _is_closed(slow)
+        assert _is_closed(kept)
+
+
+def test_an_address_holds_some_connections_and_others_are_answered_once_they_are_gone(address):
+    held = [socket.create_connection(address) for _ in range(LIMITS["most_an_address"])]
+    for one in held:
+        one.sendall(b"GET / HTTP/1.1\r\n")
+    with socket.create_connection(address) as further:
+        assert _is_closed(further)
+    assert all(_is_closed(one) for one in held)
+    for one in held:
+        one.close()
+    with urllib.request.urlopen("http://{}:{}/".format(*address)) as answer:
+        assert answer.read() == b"here"
+
+
+def test_a_body_that_does_not_come_is_answered_by_408(monkeypatch):
+    monkeypatch.setattr(guard, "PIECE_SECONDS", 0.05)
+
+    async def app(scope, receive, send):
+        await receive()
+
+    async def nothing():
+        await asyncio.sleep(60)
+
+    scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
+    with pytest.raises(HTTPException) as refused:
+        asyncio.run(guard.Guard(app)(scope, nothing, None))
+    assert refused.value.status_code == 408
 
 
 def test_a_port_in_use_is_an_error():

@@ -126,6 +126,14 @@ def test_an_absent_table_is_empty(run):
     assert run.rows("flags").num_rows == 0
 
 
+@pytest.mark.parametrize("column", ["label", "prediction"])
+def test_a_class_beyond_all_numbers_of_classes_is_damage(run, column):
+    rows = Part("outcomes", CLEAN, {"id": ["a", "b"], column: [1, 10**15]})
+    run.write_rows(table_of(rows), "outcomes", "clean", 0)
+    with pytest.raises(RunError, match=rf"clean-00000\.parquet is damaged \(the {column} 1000000000000000 is no class"):
+        run.rows("outcomes")
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"x" * len(b)])
 def test_damaged_rows_are_named(run, damage):
     run.write_rows(table("a"), "outcomes", "fog-3", 7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from unshaken.core.notebook import facts_card
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method, parse_method
 from unshaken.core.user_code import refuse_exit
-from unshaken.data import BadSample, DataSource, as_dataset, stream, subset
+from unshaken.data import BadSample, Dataset, DataSource, as_dataset, stream, subset
 from unshaken.data.labels import read_class_lines
 from unshaken.data.published.samples import SEVERITIES
 from unshaken.data.published.write import CifarCWriter, ImageNetCWriter, Writer
@@ -134,7 +134,8 @@ def write_corrupted(
         download: allow the data to be fetched from their own source.
 
     Raises:
-        DataError: data, folder or file of names is wrong, or an image cannot be read.
+        DataError: data, folder or file of names is wrong, an image cannot be read, or the disk is full; what was
+            written is deleted.
         ParameterError: there is no such corruption or layout.
     """
     if layout not in LAYOUTS:
@@ -156,6 +157,23 @@ def write_corrupted(
     else:
         lines = [] if folders is None else read_class_lines(Path(folders), dataset.options.spec)
         writer = ImageNetCWriter(folder, dataset, rows, [line.partition("\t")[0].strip() for line in lines])
+    try:
+        _write_all(writer, dataset, rows, stressors, seed, view, workers)
+    except BaseException as error:
+        writer.discard()
+        if isinstance(error, OSError):
+            why = error.strerror or str(error)
+            raise DataError(
+                f"{folder}: cannot be written ({why}); nothing was kept: free some space, or choose another --out"
+            ) from None
+        raise
+    return WrittenCorruptions(folder, layout, names, len(rows))
+
+
+def _write_all(
+    writer: Writer, dataset: Dataset, rows: NDArray[np.int64], stressors: Sequence[Any], seed: int, view: View | None,
+    workers: int | None,
+) -> None:  # fmt: skip
     with track("corruptions", len(rows)) as task:
         done = 0
         for batch in stream(dataset, rows.tolist(), view=view, workers=workers, batch_size=64):
@@ -169,4 +187,3 @@ def write_corrupted(
             done += len(batch)
             task.advance(len(batch))
     writer.finish()
-    return WrittenCorruptions(folder, layout, names, len(rows))

@@ -16,7 +16,7 @@ from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.runs import comparison_page
 from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
-from unshaken.run.merge import merge_runs
+from unshaken.run.merge import BEGUN, merge_runs
 from unshaken.store.run_dir import RunDir
 
 
@@ -69,7 +69,8 @@ def merge(
 
     Args:
         runs: run directories, which stay as they are.
-        out: the directory of the whole run; it must hold no run.
+        out: the directory of the whole run; it must hold no run, but for one that the same call began and that was
+            stopped.
         allow_missing: go on where samples are in none of the directories, instead of raising; the run is then not
             complete, and the same call as for its parts, without `part`, resumes it.
         gates: such as `clean.accuracy >= 0.9`; empty for those that were asked of the runs, if any were. Those of a run
@@ -91,4 +92,5 @@ def merge(
     begin = partial(keep_gates, whole, str(whole), options)
     merge_runs(sources, whole, allow_missing=allow_missing, begin=begin)
     made = make_report(whole, baseline=before, gates=asked)
+    whole.remove(BEGUN)
     return Audit(whole, made.summary, made.gates, made.page)

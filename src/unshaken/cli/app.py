@@ -14,7 +14,7 @@ from unshaken.cli import detect, doctor, explain, generate, harden, images, labe
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
 from unshaken.cli.options import DEBUG, QUIET
-from unshaken.cli.session import Session
+from unshaken.cli.session import INTERRUPTED, Session
 from unshaken.cli.session import explain as explain_failure
 from unshaken.core.consent import call
 
@@ -98,11 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples were recorded as bad; 130 interrupted.
     """
     session = Session(list(sys.argv[1:] if arguments is None else arguments))
-    command = build_command()
     try:
+        command = build_command()
         with call(session.arguments):
             code = command.main(args=list(session.arguments), prog_name="unshaken", standalone_mode=False, obj=session)
         sys.stdout.flush()
+        if code == INTERRUPTED and not session.has_failed:  # typer's parser was interrupted, which it does not tell
+            raise KeyboardInterrupt
     except SystemExit as stop:  # typer's, when the shell asked for completions; verbs end by their code
         *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
         if frame.f_globals.get("__name__", "").partition(".")[0] != "typer":

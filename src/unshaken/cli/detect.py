@@ -9,6 +9,7 @@ import typer
 
 from unshaken.cli.advice import epilog
 from unshaken.cli.complete import complete_methods
+from unshaken.cli.names import check_method
 from unshaken.cli.options import (
     Accept,
     AllowCode,
@@ -28,7 +29,7 @@ from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import COUNT, SHARE, Option, Options
+from unshaken.core.options import COUNT, SHARE, Option, Options, OutputFolder
 
 if TYPE_CHECKING:
     pass
@@ -56,7 +57,7 @@ def mark(
             "NAME[:k=v,...]",
         ),
     ],
-    out: Annotated[str, Option("Folder for the PNG files.", "DIR")],
+    out: Annotated[str, OutputFolder("Folder for the PNG files.", "DIR", records=("marked.json",))],
     detectors: Annotated[
         str | None, Option("Folder of 'detect fit' with the trained networks of a learned-watermark.", "DETECTORS")
     ] = None,
@@ -83,13 +84,14 @@ def fit(
     session: Session,
     model: Model,
     data: Data,
-    out: Annotated[str, Option("Folder to write the detectors to.", "DETECTORS")],
+    out: Annotated[str, OutputFolder("Folder to write the detectors to.", "DETECTORS", records=("detectors.json",))],
     method: Annotated[
         list[str] | None,
         Option(
             f"Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. Default: {', '.join(DEFAULT)}.",
             "NAME[:k=v,...]",
             complete=complete_methods("detect"),
+            read=check_method("detect"),
         ),
     ] = None,
     keep: Annotated[
@@ -201,7 +203,11 @@ def threshold(
     data: Annotated[str | None, Option("Normal images to set new thresholds on.", "SPEC")] = None,
     out: Annotated[
         str | None,
-        Option("Folder for the detectors with new thresholds (with --data). Default: --detectors.", "DETECTORS"),
+        OutputFolder(
+            "Folder for the detectors with new thresholds (with --data). Default: --detectors.",
+            "DETECTORS",
+            records=("detectors.json",),
+        ),
     ] = None,
     limit: Limit = None,
     seed: Seed = 0,

@@ -11,7 +11,7 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import COUNT, Argument, Option
+from unshaken.core.options import COUNT, Argument, Option, OutputFolder
 
 
 @verb
@@ -55,7 +55,12 @@ def explain(
     keep_maps: Annotated[int, Option("Maps of a method to keep as files; -1 for all.", "N|-1", (-1, COUNT[1]))] = 1000,
     limit: Limit = None,
     seed: Seed = 0,
-    out: Annotated[str | None, Option("Run directory. Default: runs/ and a name.", "DIR")] = None,
+    out: Annotated[
+        str | None,
+        OutputFolder(
+            "Run directory. Default: runs/ and a name.", "DIR", records=("explain.json", "holistic.json", "run.lock")
+        ),
+    ] = None,
     resume: Resume = False,
     batch_size: BatchSize = None,
     workers: Workers = None,

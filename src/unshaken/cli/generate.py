@@ -13,7 +13,7 @@ from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole
-from unshaken.core.options import Option
+from unshaken.core.options import Option, OutputFile, OutputFolder
 
 app = typer.Typer(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ Levels = Annotated[int | None, Option("Levels of noise. Default: the method's.",
 def fit_(
     session: Session,
     data: Data,
-    out: Annotated[str, Option("The model's file, safetensors.", "FILE")],
+    out: Annotated[str, OutputFile("The model's file, safetensors.", "FILE")],
     method: Annotated[str, Option("A method of the room generate.", "NAME[:k=v,...]")] = "edm",
     conditional: Annotated[bool, Option("Learn the classes too, to be asked for one.")] = False,
     steps: Annotated[int, Option("Optimizer steps.", "N")] = 2000,
@@ -76,7 +76,9 @@ def sample_(
     guidance: Annotated[float, Option("0 ignores the class, 1 takes it as it is.", "W")] = 1.0,
     steps: Levels = None,
     seed: Annotated[int, Option("Image i follows from it and i alone.", "S")] = 0,
-    out: Annotated[str, Option("Folder for the PNG files.", "DIR")] = "runs/generated",
+    out: Annotated[
+        str, OutputFolder("Folder for the PNG files.", "DIR", records=("generated.json",))
+    ] = "runs/generated",
     device: Device = "auto",
     json: Json = False,
 ) -> int:
@@ -106,7 +108,7 @@ def dataset_(
     session: Session,
     model: ModelFile,
     n: Annotated[int, Option("Number of images.", "N")],
-    out: Annotated[str, Option("The set's file, parquet.", "FILE")],
+    out: Annotated[str, OutputFile("The set's file, parquet.", "FILE")],
     classes: Annotated[str, Option("Classes by number, in turn.", "all|C,C,...")] = "all",
     condition: Annotated[
         str, Option("What an image starts from: a class, a real image, or both.", "label|image|both")
@@ -201,7 +203,7 @@ def find_directions(
     generator: Annotated[str, Option("What generate fit wrote, diffusers:DIR or py:FILE:FACTORY.", "FILE|SPEC")],
     data: Data,
     model: Model,
-    out: Annotated[str, Option("The file, safetensors; a PNG beside it.", "FILE")],
+    out: Annotated[str, OutputFile("The file, safetensors; a PNG beside it.", "FILE", suffixes=(".png",))],
     k: Annotated[int, Option("Number of directions to find.", "N")] = 8,
     amplitude: Annotated[float, Option("Ends, in deviations of the codes.", "A")] = 1.5,
     most_changed: Annotated[float, Option("Share of images whose class a direction may change.", "SHARE")] = 0.1,

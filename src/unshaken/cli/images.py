@@ -9,14 +9,14 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, table
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import COUNT, LIMIT, SEED, Option
+from unshaken.core.options import COUNT, LIMIT, SEED, Option, OutputFolder
 
 
 @verb
 def corrupt(
     session: Session,
     data: Data,
-    out: Annotated[str, Option("Folder for the files, new or empty.", "DIR")],
+    out: Annotated[str, OutputFolder("Folder for the files, new or empty.", "DIR")],
     layout: Annotated[
         str, Option("Arrays of small images, or JPEG files of photos.", "cifar-c|imagenet-c")
     ] = "cifar-c",
@@ -65,7 +65,9 @@ def fool(
     generations: Annotated[int, Option("Number of generations, or of gradient steps.", "N", COUNT)] = 200,
     population: Annotated[int, Option("Number of candidates per generation (even).", "N", (2, 100_000))] = 200,
     seed: Annotated[int, Option("Random seed.", "S", SEED)] = 0,
-    out: Annotated[str, Option("Folder for fooling.json and the images.", "DIR")] = "runs/fool",
+    out: Annotated[
+        str, OutputFolder("Folder for fooling.json and the images.", "DIR", records=("fooling.json",))
+    ] = "runs/fool",
     device: Annotated[str, Option("Device to run on.", "cpu|cuda|mps")] = "cpu",
     download: Download = False,
     json: Json = False,

@@ -12,7 +12,7 @@ from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
-from unshaken.core.options import Argument, Option
+from unshaken.core.options import Argument, Option, OutputFile, OutputFolder
 
 if TYPE_CHECKING:
     from unshaken.measure import Figure
@@ -116,7 +116,7 @@ def _begun(
 def export(
     session: Session,
     run: Run,
-    out: Annotated[str, Option("File to write.", "FILE")],
+    out: Annotated[str, OutputFile("File to write.", "FILE")],
     format: Annotated[
         str,
         Option(
@@ -226,7 +226,9 @@ def compare(
     after: Annotated[
         list[str] | None, Option("The same of one trained on LABELS; one for each --before.", "DIR")
     ] = None,
-    out: Annotated[str | None, Option("Folder for a report and the figures.", "DIR")] = None,
+    out: Annotated[
+        str | None, OutputFolder("Folder for a report and the figures.", "DIR", records=("label-versions.json",))
+    ] = None,
     json: Json = False,
 ) -> int:
     """Show what correcting labels changed: how many and why, and models before and after, on the same samples."""

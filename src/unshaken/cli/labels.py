@@ -41,7 +41,7 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import COUNT, Option
+from unshaken.core.options import COUNT, Option, OutputFolder
 
 USUAL = "elr"
 """The recipe unless another is asked for."""
@@ -150,7 +150,7 @@ def find(
     ] = 200,
     limit: Limit = None,
     seed: Seed = 0,
-    out: Annotated[str | None, Option("Run directory.", "DIR")] = None,
+    out: Annotated[str | None, OutputFolder("Run directory.", "DIR", records=("labels.json", "run.lock"))] = None,
     resume: Resume = False,
     workers: Workers = None,
     device: Device = "auto",

@@ -83,8 +83,16 @@ def list_(
     json: Json = False,
 ) -> int:
     """List all methods with their parameters, requirements and references; with --quiet, only names."""
+    from unshaken.core.imports import plugins
     from unshaken.core.registry import list_methods
+    from unshaken.core.sources import ROOMS, sources_of
 
+    if session.quiet and not json and room in (*ROOMS, FOOL) and not plugins("unshaken.methods"):
+        found = sources_of("attack" if room == FOOL else str(room))  # no method is imported for its name
+        fooling = {s.name for s in found if s.module.startswith("unshaken.attack.fooling.")}
+        for name in sorted(fooling if room == FOOL else {s.name for s in found} - fooling):
+            print_line(name)
+        return 0
     methods = list_methods("attack" if room == FOOL else room)
     if room in (FOOL, "attack"):
         methods = [m for m in methods if (m.tags.get("group") == "fooling") == (room == FOOL)]

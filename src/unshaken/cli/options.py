@@ -8,9 +8,21 @@ from typing import Annotated
 import typer
 
 from unshaken.cli.complete import complete_data, complete_model
+from unshaken.cli.names import check_data, check_model
 from unshaken.core.consent import is_code
 from unshaken.core.numbers import shorten
-from unshaken.core.options import BATCH, LIMIT, SEED, SHARE, WORKERS, Argument, Option, declared
+from unshaken.core.options import (
+    BATCH,
+    LIMIT,
+    SEED,
+    SHARE,
+    TRAINING_RECORDS,
+    WORKERS,
+    Argument,
+    Option,
+    OutputFolder,
+    declared,
+)
 
 RUN = {name: option for name, (_, option) in declared().items()}
 """Options of runs by name, for commands that have a few of them."""
@@ -22,10 +34,15 @@ QUIET = Option("Show no progress bars and no tables, only warnings.", flags="--q
 DEBUG = Option("Show the traceback of an error.")
 Data = Annotated[
     str,
-    Option("Images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.", "SPEC", complete=complete_data),
+    Option(
+        "Images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
+        "SPEC",
+        complete=complete_data,
+        read=check_data,
+    ),
 ]
 MODEL_FORMS = "demo, demo:robust, py:FILE:FACTORY, torchvision:NAME, timm:NAME, onnx:FILE, or another model SPEC."
-Model = Annotated[str, Option(MODEL_FORMS, "SPEC", complete=complete_model)]
+Model = Annotated[str, Option(MODEL_FORMS, "SPEC", complete=complete_model, read=check_model)]
 Run = Annotated[str, Argument("Run directory.", "DIR")]
 
 Limit = Annotated[int | None, OWN["limit"]]
@@ -68,7 +85,9 @@ START_MODEL = Option(
     "ARCH|SPEC",
     complete=complete_model,
 )
-Out = Annotated[str | None, Option("Run directory. Default: a new folder in runs/.", "DIR")]
+Out = Annotated[
+    str | None, OutputFolder("Run directory. Default: a new folder in runs/.", "DIR", records=TRAINING_RECORDS)
+]
 Epochs = Annotated[int | None, Option("Number of epochs. Default: 10.", "N", (1, 1_000_000), panel="Training")]
 StepSize = Annotated[int | None, Option("Number of images per step. Default: 128.", "N", BATCH, panel="Training")]
 LearningRate = Annotated[float | None, Option("Peak learning rate. Default: 0.1.", "RATE", (0, 1e6), panel="Training")]

@@ -7,7 +7,8 @@ import io
 import posixpath
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from unshaken.cli.runs import GATE_FAILED
 from unshaken.cli.session import WRONG, Session
 from unshaken.cli.show import console, one_line, print_json, print_line, print_page, printable, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option
+from unshaken.core.options import Argument, Option, OutputFolder, UpdatedFile
 from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def compare(
     directories: Annotated[
         list[str], Argument("Two or more run directories; the first is the baseline.", "DIR DIR ...")
     ],
-    out: Annotated[str | None, Option("Folder for the comparison page. Default: beside the last run.", "DIR")] = None,
+    out: Annotated[
+        str | None,
+        OutputFolder("Folder for the comparison page. Default: beside the last run.", "DIR", records=("compare.json",)),
+    ] = None,
     family: Annotated[
         list[str] | None,
         Option(
@@ -99,7 +103,14 @@ def beside_last(directories: Sequence[str]) -> str:
 SHOWN = 500
 """Rows of a result in a table; `--csv` and `--json` give all."""
 
+LARGEST_CARD = 16 << 20
+"""Bytes of a model card that results are added to."""
+MOST_ROWS = 1_000_000
+"""Rows of an answer."""
+MEMORY = "1GiB"
+"""What DuckDB may take for a statement."""
 _SAFE = {
+    "memory_limit": f"'{MEMORY}'",
     "temp_directory": "''",
     "enable_external_access": "false",
     "autoload_known_extensions": "false",
@@ -157,7 +168,7 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     from unshaken.core.errors import ParameterError
 
     reading = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-    with open_rows(run) as connection:
+    with open_rows(run) as connection, _limited_memory():
         try:
             if any(s.type not in reading for s in connection.extract_statements(sql)):
                 raise ParameterError(
@@ -166,10 +177,36 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
             cursor = connection.execute(sql)
             if cursor is None or cursor.description is None:
                 raise ParameterError("the statement returns no rows: use a query such as select ...")
-            return [column[0] for column in cursor.description], cursor.fetchall()
+            names, rows = [column[0] for column in cursor.description], cursor.fetchmany(MOST_ROWS + 1)
+            if len(rows) > MOST_ROWS:
+                raise ParameterError(f"the statement gives more than {MOST_ROWS:,} rows: end it with limit {MOST_ROWS}")
+            return names, rows
+        except (duckdb.OutOfMemoryException, MemoryError):
+            raise ParameterError(
+                f"SQL: the statement needs more than {MEMORY} of memory: let it give fewer rows"
+            ) from None
         except duckdb.Error as error:
             message = str(error).partition("\n\nLINE")[0]
             raise ParameterError(f"SQL: {one_line(message)}") from None
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    """Let this process take `MEMORY` twice at most: DuckDB does not count long texts in its own limit."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    import resource
+
+    with open("/proc/self/statm", "rb") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = used + (2 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (most if before[1] < 0 else min(most, before[1]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
@@ -216,13 +253,14 @@ def card(
     directory: Run,
     into: Annotated[
         str | None,
-        Option("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
+        UpdatedFile("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
     ] = None,
     name: Annotated[
         str | None, Option("Name of the model in the card. Default: that of the card, else of the run.", "TEXT")
     ] = None,
 ) -> int:
     """Write the results of a run as a Hugging Face model card: model-index metadata and a section in Markdown."""
+    from unshaken.core.documents import read_text
     from unshaken.core.errors import ParameterError
     from unshaken.report.model_card import model_card
     from unshaken.store.run_dir import RunDir
@@ -231,18 +269,16 @@ def card(
         for line in model_card(RunDir(directory), name=name).splitlines():
             print_line(line)
         return 0
-    place = Path(into).resolve()
-    part = place.with_name(f"{place.name}.part")
+    place = Path(into)
+    if not place.parent.is_dir():
+        raise ParameterError(
+            f"--into {into!r} cannot be written: there is no folder {str(place.parent)!r}, make it first"
+        )
     try:
-        old = place.read_text(encoding="utf-8") if place.exists() else ""
+        old = read_text(place, LARGEST_CARD) if place.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"--into {into!r} cannot be read ({error}); give a Markdown file") from None
     new = model_card(RunDir(directory), card=old, name=name)
-    try:
-        part.write_text(new, encoding="utf-8")
-        part.replace(place)  # what was there stays whole, whatever happens meanwhile
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ParameterError(f"--into {into!r} cannot be written ({error.strerror or error})") from None
+    RunDir(place.parent).write(new.encode(), place.name)
     print_line(f"card: {into}")
     return 0

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from unshaken.cli.complete import complete_methods, complete_model, complete_plan
+from unshaken.cli.names import check_method, check_model, check_plan
 from unshaken.cli.options import MODEL_FORMS, AllowLargeEps, Baseline, Data, Gates, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option, Options
+from unshaken.core.options import RUN_RECORDS, Argument, Option, Options, OutputFolder
 from unshaken.core.sources import keys_of
 
 if TYPE_CHECKING:
@@ -122,7 +123,10 @@ def audit(
     session: Session,
     options: Options,
     model: Annotated[
-        str | None, Option(f"{MODEL_FORMS} Default: both demo networks, compared.", "SPEC", complete=complete_model)
+        str | None,
+        Option(
+            f"{MODEL_FORMS} Default: both demo networks, compared.", "SPEC", complete=complete_model, read=check_model
+        ),
     ] = None,
     data: Data = "demo",
     plan: Annotated[
@@ -131,6 +135,7 @@ def audit(
             f"What to run: {', '.join(keys_of('run/plan.py', 'PLANS'))}, or a YAML file.",
             "NAME|FILE.yaml",
             complete=complete_plan,
+            read=check_plan,
         ),
     ] = "quick",
     json: Json = False,
@@ -157,6 +162,7 @@ def attack(
             "Attack and its parameters, e.g. pgd:steps=40; see 'unshaken list attack'.",
             "NAME[:k=v,...]",
             complete=complete_methods("attack"),
+            read=check_method("attack"),
         ),
     ] = "pgd",
     norm: Annotated[
@@ -211,6 +217,7 @@ def certify(
             "Certification method and its parameters, e.g. smoothing:sigma=0.5; see 'unshaken list certify'.",
             "NAME[:k=v,...]",
             complete=complete_methods("certify"),
+            read=check_method("certify"),
         ),
     ] = "smoothing-sequential",
     radius: Annotated[
@@ -244,7 +251,10 @@ def certify(
 def merge(
     session: Session,
     directories: Annotated[list[str], Argument("Run directories of the parts of one run.", "DIR DIR ...")],
-    out: Annotated[str, Option("Directory of the whole run; it must hold no run.", "DIR")],
+    out: Annotated[
+        str,
+        OutputFolder("Directory of the whole run; it must hold no run.", "DIR", records=(*RUN_RECORDS, "merge.json")),
+    ],
     allow_missing: Annotated[
         bool, Option("Continue where samples are in none of the directories; the result can be resumed.")
     ] = False,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,8 @@ from unshaken.cli.options import AllowCode, Browser, Download, Host, Port, Reade
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import BATCH, COUNT, SHARE, Argument, Option
+from unshaken.core.numbers import shorten
+from unshaken.core.options import BATCH, COUNT, SHARE, Argument, Option, OutputFolder
 
 if TYPE_CHECKING:
     from unshaken.serve.app import Part
@@ -24,8 +26,16 @@ LOCAL = "local"
 
 
 def split_names(readers: str | None) -> list[str]:
-    """The names of an option such as `--readers ann,bob`."""
-    return [part.strip() for part in (readers or "").split(",") if part.strip()]
+    """The names of an option such as `--readers ann,bob`.
+
+    Raises:
+        ParameterError: a name is empty or stands twice.
+    """
+    names = [] if readers is None else [part.strip() for part in readers.split(",")]
+    if "" in names or len(set(names)) < len(names):
+        twice = next((repr(name) for name in names if name and names.count(name) > 1), None)
+        raise ParameterError(f"--readers {shorten(readers)}: {f'{twice} stands twice' if twice else 'a name is empty'}")
+    return names
 
 
 def listen(
@@ -76,6 +86,23 @@ def listen(
             typer.launch(address)
 
     serve(app, host=host, port=port, ready=ready)
+
+
+def check_together(option: str, value: object, advice: str, others: Mapping[str, object]) -> None:
+    """Refuse options without the one that they go with.
+
+    Args:
+        option: its name.
+        value: of it; None where it was not given.
+        advice: what to do.
+        others: name to value of those that need it; None where they were not given.
+
+    Raises:
+        ParameterError: one of them was given without it.
+    """
+    given = next((name for name, one in others.items() if one is not None), None)
+    if value is None and given is not None:
+        raise ParameterError(f"{given} goes with {option}: {advice}, or leave {given} away")
 
 
 PANEL = "Score endpoint"
@@ -134,35 +161,49 @@ def serve(
         Option("Folder written by 'unshaken detect fit', on the model of --score.", "DETECTORS", panel=PANEL),
     ] = None,
     accept: Annotated[
-        float,
-        Option("Minimum share of normal images that the detectors accept, all together.", "SHARE", SHARE, panel=PANEL),
-    ] = 0.95,
+        float | None,
+        Option(
+            "Minimum share of normal images that the detectors accept, all together. Default: 0.95.",
+            "SHARE",
+            SHARE,
+            panel=PANEL,
+        ),
+    ] = None,
     calibrate: Annotated[
         str | None,
         Option("Labelled images, not seen in training, to calibrate the probabilities on.", "SPEC", panel=PANEL),
     ] = None,
     history: Annotated[
         str | None,
-        Option("Run directory to keep windows of predicted classes and rejected images in.", "DIR", panel=PANEL),
+        OutputFolder(
+            "Run directory to keep windows of predicted classes and rejected images in.",
+            "DIR",
+            panel=PANEL,
+            records=("service.json", "run.lock"),
+        ),
     ] = None,
-    window: Annotated[int, Option("Number of images in a window of --history.", "N", COUNT, panel=PANEL)] = 1000,
+    window: Annotated[
+        int | None, Option("Number of images in a window of --history. Default: 1000.", "N", COUNT, panel=PANEL)
+    ] = None,
     max_batch: Annotated[
         int | None, Option("Maximum number of images in one pass. Default: by their size.", "N", BATCH, panel=PANEL)
     ] = None,
     queue: Annotated[
-        int,
+        int | None,
         Option(
-            "Maximum number of images that wait; further requests are answered with status 429.",
+            "Maximum number of images that wait; further requests are answered with status 429. Default: 512.",
             "N",
             COUNT,
             panel=PANEL,
         ),
-    ] = 512,
+    ] = None,
     rate_limit: Annotated[
         int | None,
         Option("Maximum number of requests of one caller per minute. Default: any number.", "N", COUNT, panel=PANEL),
     ] = None,
-    device: Annotated[str, Option("Device of the model: auto, cpu, cuda, mps, xpu.", "DEVICE", panel=PANEL)] = "auto",
+    device: Annotated[
+        str | None, Option("Device of the model: auto, cpu, cuda, mps, xpu. Default: auto.", "DEVICE", panel=PANEL)
+    ] = None,
     refusal_log: Annotated[
         str | None,
         Option("Append a line for each refused request to this file; - for standard error.", "FILE", panel=PANEL),
@@ -174,6 +215,22 @@ def serve(
 
     With --score, answer programs at POST /v1/score, too. Needs the extra serve.
     """
+    of_detectors, of_history = {"--accept": accept}, {"--window": window}
+    of_score: dict[str, object] = {
+        "--detectors": detectors,
+        "--calibrate": calibrate,
+        "--history": history,
+        "--max-batch": max_batch,
+    }
+    of_score |= {"--queue": queue, "--rate-limit": rate_limit, "--device": device, **of_detectors, **of_history}
+    check_together("--score", score, "name the model", of_score)
+    check_together("--detectors", detectors, "name their folder", of_detectors)
+    check_together("--history", history, "name its folder", of_history)
+    names = split_names(readers)
+    for directory in directories or ():
+        if "://" not in directory and not os.path.isdir(os.path.expanduser(directory)):
+            raise ParameterError(f"there is no folder {shorten(directory)}: give folders that hold run directories")
+
     from unshaken.serve.proxy import Proxy
     from unshaken.serve.request_log import acts, log_to, refusals
     from unshaken.serve.site.part import open_site, site_parts
@@ -188,22 +245,21 @@ def serve(
         from unshaken.serve.score.options import Limits
         from unshaken.serve.score.part import open_score_part
 
-        limits = Limits(waiting=queue, per_minute=rate_limit)
+        limits = Limits(waiting=queue or 512, per_minute=rate_limit)
         more.append(
             open_score_part(
-                score, detectors=detectors, accept=accept, calibrate_on=calibrate, history=history, window=window,
-                max_batch=max_batch, limits=limits, device=device, download=download,
+                score, detectors=detectors, accept=0.95 if accept is None else accept, calibrate_on=calibrate,
+                history=history, window=window or 1000, max_batch=max_batch, limits=limits, device=device or "auto",
+                download=download,
             )
         )  # fmt: skip
-    elif detectors or calibrate or history:
-        raise ParameterError("--detectors, --calibrate and --history go with --score: name the model")
 
     with ExitStack() as stack:
         site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow or (), read_only=read_only))
         listen(
             [*site_parts(site), *more],
             site.store,
-            readers=split_names(readers),
+            readers=names,
             host=host,
             port=port,
             started=lambda address: f"runs in {', '.join(site.index.roots)}: {address}  (Ctrl-C ends)",

@@ -36,6 +36,7 @@ class Session:
         subcommand: of the verb that is being run; empty when there is none.
         resume: the command that goes on with the run under way; empty when there is none.
         shown: the run that a verb promised was shown, with its gates.
+        has_failed: whether a failure was explained.
     """
 
     arguments: list[str] = field(default_factory=list)
@@ -44,6 +45,7 @@ class Session:
     subcommand: str = ""
     resume: str = ""
     shown: bool = False
+    has_failed: bool = False
 
     def makes_run(self, out: str, *, given: bool) -> None:
         """Remember how the run that is about to begin can be resumed.
@@ -60,6 +62,7 @@ class Session:
     def goes_on_with(self, extra: list[str]) -> None:
         """Remember that the same command with further arguments goes on with what is under way."""
         self.resume = shlex.join(["unshaken", *self.arguments, *extra])
+        _current.resume = self.resume
 
 
 @contextmanager
@@ -119,6 +122,20 @@ def _bars() -> Progress:
     )
 
 
+_current = Session()
+"""Of the call that is being run."""
+
+
+def interrupted_line(session: Session | None = None) -> str:
+    """Say that a call was interrupted, what it left, and how to go on.
+
+    Args:
+        session: of the call; None for the one that is being run.
+    """
+    resume = (session or _current).resume
+    return f"interrupted; finished results are saved, resume with: {bare(resume)}" if resume else "interrupted"
+
+
 WRONG = 2
 """Wrong use or bad input."""
 INTERRUPTED = 130
@@ -133,6 +150,7 @@ def explain(error: BaseException, session: Session) -> int:
     Returns:
         The exit code.
     """
+    session.has_failed = True
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter's last flush fails too
         return PIPE_CLOSED
@@ -143,8 +161,7 @@ def explain(error: BaseException, session: Session) -> int:
         if isinstance(cause, KeyboardInterrupt) and is_raised_by_code(cause):
             typer.echo(f"unshaken: {one_line(describe_exit(cause))}", err=True)
             return WRONG
-        kept = f"; finished results are saved, resume with: {bare(session.resume)}" if session.resume else ""
-        typer.echo(f"unshaken: interrupted{kept}", err=True)
+        typer.echo(f"unshaken: {interrupted_line(session)}", err=True)
         return INTERRUPTED
     typer.echo(f"unshaken: {one_line(_message(error, session))}", err=True)
     return WRONG

@@ -9,7 +9,7 @@ import typer
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option
+from unshaken.core.options import Argument, Option, OutputFile
 
 app = typer.Typer(
     name="surgery", help="Extract robustness from fine-tuned weights as a small file, and add it to other weights."
@@ -18,7 +18,7 @@ app = typer.Typer(
 Weights = Annotated[str, Argument("Weights: a safetensors file or a run directory.", "BASE")]
 Signature = Annotated[str, Argument("Robustness signature: a file made by 'extract'.", "SIGNATURE")]
 Alpha = Annotated[float, Option("Factor that multiplies the signature.", "A")]
-Out = Annotated[str, Option("File to write.", "FILE")]
+Out = Annotated[str, OutputFile("File to write.", "FILE")]
 
 
 @app.command("extract")
@@ -31,14 +31,16 @@ def extract(
     out: Out,
     layers: Annotated[int | None, Option("Only use the first K layers.", "K")] = None,
     arch: Annotated[str | None, Option("Architecture of the weights.", "NAME")] = None,
-    corruption: Annotated[str, Option("Name of the corruption that the robust weights were trained on.", "WORDS")] = "",
+    corruption: Annotated[
+        str | None, Option("Name of the corruption that the robust weights were trained on.", "WORDS")
+    ] = None,
     levels: Annotated[int, Option("Number of quantisation levels; 0 for no quantisation.", "N", (0, 65_536))] = 0,
 ) -> int:
     """Extract a robustness signature from three files of weights."""
     from unshaken.harden.surgery import surgery
 
     report = surgery.extract(
-        pretrained, standard, robust, out, layers=layers, arch=arch, corruption=corruption, levels=levels
+        pretrained, standard, robust, out, layers=layers, arch=arch, corruption=corruption or "", levels=levels
     )
     print_line(f"signature: {out}, {report.ratio:.1f} times fewer numbers than the weights")
     return 0

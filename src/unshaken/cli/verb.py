@@ -7,6 +7,7 @@ import functools
 import inspect
 import typing
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,8 @@ from unshaken.cli.options import DEBUG, QUIET, AllowCode
 from unshaken.cli.session import Session, explain
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST, LARGEST_COUNT, parse_number, parse_whole, shorten
-from unshaken.core.options import Argument, Option, declared
+from unshaken.core.options import OVERWRITE, Argument, Option, OutputFile, OutputFolder, UpdatedFile, declared
+from unshaken.store.output import check_file, check_folder
 
 LONGEST = 20_000
 """Characters that the value of an option may have."""
@@ -162,11 +164,44 @@ def _number(least: float, most: float) -> Callable[[Any], float]:
     return number
 
 
+OUTPUTS = OutputFile | OutputFolder | UpdatedFile
+"""Options that name a place to write to."""
+
+
+def check_output(path: str, option: Option, name: str, *, overwrite: bool) -> None:
+    """Refuse to write where something else stands.
+
+    Args:
+        path: as it was given.
+        option: an `OutputFile`, an `OutputFolder` or an `UpdatedFile`.
+        name: of the option, for messages.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        ParameterError: something else stands there, or nothing can be written.
+    """
+    if isinstance(option, OutputFolder):
+        check_folder(path, name, option.records)
+        return
+    check_file(path, name, overwrite=overwrite or isinstance(option, UpdatedFile))
+    for suffix in option.suffixes if isinstance(option, OutputFile) else ():
+        check_file(Path(path).with_suffix(suffix), f"{name}, beside it", overwrite=overwrite)
+
+
+def _options(parameters: collections.abc.Iterable[inspect.Parameter]) -> Iterator[tuple[str, Option]]:
+    for one in parameters:
+        if typing.is_typeddict(one.annotation):
+            yield from ((name, option) for name, (_, option) in declared(one.annotation).items())
+        else:
+            yield one.name, typing.get_args(one.annotation)[1]
+
+
 Command = Callable[..., int]
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 CONTEXT = inspect.Parameter("ctx", KEYWORD, annotation=typer.Context)
 CONSENT = inspect.Parameter("allow_code", KEYWORD, annotation=AllowCode, default=None)
-OUTPUT = (
+REPLACES = inspect.Parameter("overwrite", KEYWORD, annotation=Annotated[bool, OVERWRITE], default=False)
+DISPLAY = (
     inspect.Parameter("quiet", KEYWORD, annotation=Annotated[bool, QUIET], default=False),
     inspect.Parameter("debug", KEYWORD, annotation=Annotated[bool, DEBUG], default=False),
 )
@@ -178,7 +213,7 @@ def verb(command: Command) -> Command:
 
     The function may have two parameters that are no options of its own: `session`, and `options`, which stands for
     all entries of `Options` and for `--allow-code`. It returns the exit code; what it raises becomes one line and a
-    code.
+    code. Places that it writes to are checked before it is called.
 
     Args:
         command: its docstring is the help, its annotated parameters are the options.
@@ -187,13 +222,17 @@ def verb(command: Command) -> Command:
     wants_session, group = own.pop("session", None), own.get("options")
     of_runs = declared(group.annotation) if group is not None else {}
     consent = [CONSENT] if group is not None else []
-    parameters = [CONTEXT, *read_parameters(own.values()), *read_parameters([*consent, *OUTPUT])]
+    outputs = {name: option for name, option in _options(own.values()) if isinstance(option, OUTPUTS)}
+    writes_file = any(isinstance(option, OutputFile) for option in outputs.values())
+    further = [*consent, *([REPLACES] if writes_file else []), *DISPLAY]
+    parameters = [CONTEXT, *read_parameters(own.values()), *read_parameters(further)]
 
     @functools.wraps(command)
     def run(ctx: typer.Context, quiet: bool, debug: bool, **values: Any) -> int:
         session: Session = ctx.find_root().obj
         session.quiet, session.debug = session.quiet or quiet, session.debug or debug
         session.subcommand = ctx.invoked_subcommand or ""
+        overwrite, places = values.pop("overwrite", False), {name: values[name] for name in outputs}
         if group is not None:
             del values["allow_code"]
             given = {name: values.pop(name) for name in of_runs}
@@ -202,6 +241,9 @@ def verb(command: Command) -> Command:
             values["session"] = session
         gates = group is not None or "gate" in own  # the verb promises a summary and its gates
         try:
+            for name, place in places.items():
+                if place is not None:
+                    check_output(place, outputs[name], f"--{name}", overwrite=overwrite)
             code = command(**values)
             if code == 0 and gates and not session.shown:
                 raise RunError("this call ended without its summary and its gates: no figure was judged; run it again")
@@ -210,5 +252,6 @@ def verb(command: Command) -> Command:
             return explain(error, session)
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.outputs = outputs  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unshaken.core.errors import MissingExtra, ModelError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 def attribute_of(package: str, name: str, homes: Mapping[str, str]) -> Any:
@@ -56,4 +58,6 @@ def need(module: str, package: str, extra: str, why: str) -> ModuleType:
 @cache
 def plugins(group: str) -> tuple[EntryPoint, ...]:
     """The entry points of installed packages under a group such as `unshaken.methods`."""
+    from importlib.metadata import entry_points  # a tenth of a second that `import unshaken` does not spend
+
     return tuple(entry_points(group=group))

@@ -62,6 +62,42 @@ class Argument(Option):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputFile(Option):
+    """A file that a command writes. One that is there is replaced with `--overwrite` alone.
+
+    Args:
+        suffixes: of further files that are written beside it under the same name.
+    """
+
+    suffixes: tuple[str, ...] = ()
+
+
+class UpdatedFile(Option):
+    """A file that a command brings up to date, such as a page that is made from results."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OutputFolder(Option):
+    """A folder that a command writes: new, empty, or of the same kind.
+
+    Args:
+        records: paths in the folder, one of which is there when it is of the same kind.
+    """
+
+    records: tuple[str, ...] = ()
+
+
+OVERWRITE = Option("Replace an existing file.")
+"""An option of every command that has an `OutputFile`."""
+RUN_RECORDS = ("run.json", "run.lock", "robust/run.json", "robust/run.lock")
+"""In the folder of a run by a plan, or of the pair of runs of both embedded networks."""
+TRAINING_RECORDS = ("harden.json", "model.json", "run.lock")
+"""In the folder of a training run."""
+
+
 class Options(TypedDict, total=False):
     """Keyword arguments of every function that makes a run, and options of its command.
 
@@ -75,9 +111,9 @@ class Options(TypedDict, total=False):
     seed: Annotated[int, Option("Random seed of the run.", "S", SEED, panel="Run", default=0)]
     out: Annotated[
         str | Path | None,
-        Option(
+        OutputFolder(
             "Run directory or fsspec address. Default: a new folder in runs/ named after model, data and time.", "DIR",
-            panel="Run",
+            panel="Run", records=RUN_RECORDS,
         ),
     ]  # fmt: skip
     resume: Annotated[bool, Option("Resume the run in --out.", panel="Run", default=False)]

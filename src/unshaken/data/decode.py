@@ -167,6 +167,8 @@ Source = bytes | Path | Image.Image | Pixels
 
 MAX_PIXELS = 89_478_485
 """The limit of Pillow for one image, here an error and not a warning: 256 MiB at three bytes a pixel."""
+MAX_SIDE = 65_535
+"""Pixels of a side of an image, as of a JPEG: what is longer is no picture, and takes gigabytes where it is resized."""
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "PPM")
 """Pillow's names of the formats that are opened; JPEG stands for MPO too."""
@@ -203,6 +205,8 @@ def open_image(source: Source) -> Image.Image:
         del source
         if image.width * image.height > MAX_PIXELS:
             raise BadImage(f"{image.width} x {image.height} pixels are more than the limit of {MAX_PIXELS}")
+        if max(image.size) > MAX_SIDE:
+            raise BadImage(f"the image has {image.width} x {image.height} pixels; a side may have {MAX_SIDE:,}")
         if 0 in image.size:
             raise BadImage(f"the image has no pixels ({image.width} x {image.height})")
         with _one_large if image.width * image.height > LARGE else nullcontext():

@@ -20,6 +20,8 @@ from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import with_option
 
+LARGE_BATCH = 1 << 24
+"""Numbers of an image that is large: one is enough as a first batch."""
 _TRIED = 64
 """Samples that `first_batch` tries at most, without those known to be bad."""
 
@@ -84,13 +86,18 @@ def first_batch(dataset: Dataset, *, view: View | None, size: int = 2) -> Batch:
     Args:
         dataset: where they come from.
         view: how the model looks at photos.
-        size: number of samples; fewer where there are no more.
+        size: number of samples; fewer where there are no more, one of very large images.
 
     Raises:
         DataError: none can be read, with the reason of the first.
     """
     promising = list(islice((i for i in range(len(dataset)) if i not in dataset.bad), _TRIED))
     reason = f"{dataset.ids[0]}: {dataset.bad[0]}" if 0 in dataset.bad else ""
+    for item in stream(dataset, promising, view=view, workers=1, batch_size=1):
+        if isinstance(item, Batch):
+            if item.images.numel() > LARGE_BATCH:
+                return item
+            break
     for item in stream(dataset, promising, view=view, workers=1, batch_size=size):
         if isinstance(item, Batch):
             return item

@@ -149,12 +149,15 @@ def _parts(card: str) -> tuple[dict[str, Any], str]:
     if found is None:
         return {}, card
     try:
-        front = yaml.load(found[1], _Loader) or {}
-    except yaml.YAMLError as error:
+        front = yaml.load(found[1], _Loader)
+        yaml.safe_dump(front)
+    except RecursionError:
+        raise ParameterError("the card's front matter is nested too deeply: write it flatter") from None
+    except (yaml.YAMLError, ValueError) as error:  # such as the 31st of February
         raise ParameterError(f"the card's front matter is no YAML ({' '.join(str(error).split())[:200]})") from None
-    if not isinstance(front, dict):
-        raise ParameterError("the card's front matter is no table of names and values")
-    return front, card[found.end() :]
+    if not isinstance(front, dict | None):
+        raise ParameterError("the card's front matter is no table: write lines such as license: mit")
+    return front or {}, card[found.end() :]
 
 
 def _index(old: Any, name: str | None, otherwise: str, new: list[dict[str, Any]]) -> list[Any]:

@@ -31,6 +31,8 @@ Unit = tuple[str, int]
 """A step's label and a shard: what a run has whole or not at all."""
 BY_LABEL = ("cost", "flags")
 """Tables whose files are named after steps; those of the others are named after conditions."""
+BEGUN = "merge.json"
+"""The file that is there until run and report are written: the same call goes on where one was stopped."""
 START = "start-00000.parquet"
 """File of the flags that are known before any sample is read."""
 
@@ -63,7 +65,8 @@ def merge_runs(
 
     Args:
         runs: their directories.
-        out: where the whole run is written; it must hold no run.
+        out: where the whole run is written; it must hold no run, but for one that the same call began. The file
+            `BEGUN` stays there for the caller to remove.
         allow_missing: go on where samples or conditions are in none of the runs; the result can be resumed.
         begin: as of `execute`.
 
@@ -85,7 +88,12 @@ def merge_runs(
     if missing and not allow_missing:
         raise RunError(f"{out}: not merged, {missing}; compute it, or add --allow-missing to leave it out")
     with locked(out):
-        _check_empty(out)
+        begun = {"schema": 1, "identity": first.identity}
+        if not out.exists(BEGUN):
+            _check_empty(out)
+            out.write_json(begun, BEGUN)
+        elif out.read_json(BEGUN) != begun:
+            raise RunError(f"{out}: a merge of other runs was stopped here; choose another --out")
         out.identify(first.identity)
         _write_units(out, sources, chosen, steps)
         finish(out, first, sorted({shard for _, shard in chosen}))
@@ -133,7 +141,7 @@ def _check_empty(out: RunDir) -> None:
     if out.exists(NAME):
         raise RunError(f"{out}: this directory already holds a run; choose another --out")
     if out.exists("rows") or out.exists("examples"):
-        raise RunError(f"{out}: this directory holds rows of no run, as of a merge that was stopped; delete it first")
+        raise RunError(f"{out}: this directory holds rows of no run; choose another --out")
 
 
 def _choose(sources: Sequence[Source], steps: Mapping[str, Sequence[str]]) -> dict[Unit, Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -44,6 +45,8 @@ def _title(status: int) -> str:
 
 MOST_BYTES = 64 << 10
 """Bytes of a request's body where no part says otherwise: a form of a few short fields."""
+PIECE_SECONDS = 30.0
+"""Time between two pieces of a request's body."""
 
 POLICY = "; ".join(
     (
@@ -163,17 +166,29 @@ def _too_large(most: int) -> str:
 
 
 def _counted(receive: Receive, most: int) -> Receive:
-    left = most
+    left, whole = most, False
 
     async def counted() -> Message:
-        nonlocal left
-        message = await receive()
+        nonlocal left, whole
+        if not whole:
+            message = await _within(receive)
+            whole = message["type"] != "http.request" or not message.get("more_body", False)
+        else:
+            message = await receive()  # the end of the connection
         left -= len(message.get("body", b""))
         if left < 0:
             raise HTTPException(413, _too_large(most))
         return message
 
     return counted
+
+
+async def _within(receive: Receive) -> Message:
+    """The next piece of a body; 408 where it does not come."""
+    try:
+        return await asyncio.wait_for(receive(), PIECE_SECONDS)
+    except TimeoutError:
+        raise HTTPException(408, f"No further piece of the request came for {PIECE_SECONDS:g} seconds.") from None
 
 
 def _name_of(host: str) -> str:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
+HEADER_SECONDS = 10.0
+"""Time that the headers of a request may take."""
+MOST_AN_ADDRESS = 128
+"""Connections that one address may hold, a proxy's included."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names by which a browser on this machine calls a server on the loopback address."""
 
@@ -32,7 +36,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[str], None]) -> None:
+def serve(
+    app: FastAPI, *, host: str, port: int, ready: Callable[[str], None],
+    header_seconds: float = HEADER_SECONDS, most_an_address: int = MOST_AN_ADDRESS,
+) -> None:  # fmt: skip
     """Serve an application until Ctrl-C, SIGTERM or the end of its terminal; requests in work are answered first.
 
     Args:
@@ -40,17 +47,24 @@ def serve(app: FastAPI, *, host: str, port: int, ready: Callable[[str], None]) -
         host: address to listen at.
         port: to listen at; 0 for any that is free.
         ready: called with the address to open, once requests are answered.
+        header_seconds: time that the headers of a request may take; the connection is closed then.
+        most_an_address: connections that one address may hold at a time.
 
     Raises:
         ParameterError: nothing can listen there.
     """
     import uvicorn
 
+    from unshaken.serve.connections import limit_connections
+
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}/"
     # The application itself reads the headers of a proxy, once it has noted where the connection comes from.
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+    config = uvicorn.Config(
+        app, http=limit_connections(header_seconds=header_seconds, most_an_address=most_an_address),
+        log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     with listening:
         ready(address)  # the socket listens already: a browser that opens now waits for the first answer

@@ -17,6 +17,9 @@ from unshaken.store.tables import schema_of
 _FILE = re.compile(r"([A-Za-z0-9._=+-]+)-([0-9]{5,9})\.parquet")
 
 
+LARGEST_CLASS = 2**31 - 1
+
+
 def parse_rows(
     data: bytes | BinaryIO, name: str, file: str, where: str, columns: list[str] | None = None, *, run: str = ""
 ) -> pa.Table:
@@ -69,4 +72,8 @@ def parse_rows(
             raise damaged("its rows are of another condition than its name says")
         if pc.count_distinct(table["id"], mode="all").as_py() < len(table):
             raise damaged("a sample stands in it twice")
+        for column in {"label", "prediction"} & set(table.column_names):
+            most = pc.max(table[column]).as_py()
+            if most is not None and most > LARGEST_CLASS:
+                raise damaged(f"the {column} {most} is no class")
     return table if columns is None else table.select(columns)

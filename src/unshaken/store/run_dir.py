@@ -23,6 +23,7 @@ from unshaken.core.documents import parse_json
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.store.address import bare, bare_message, check_writable, open_address
 from unshaken.store.mark import marked, wrong_mark
+from unshaken.store.output import kind_of
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.tables import schema_of
 from unshaken.store.tensor_file import TensorFile
@@ -78,6 +79,8 @@ class RunDir:
             if not self.local:
                 self.fs.pipe_file(path, data)  # object stores make an object appear whole
                 return
+            if (kind := kind_of(path)) is not None:
+                raise RunError(f"{self}: {'/'.join(parts)} is {kind}; delete it, or choose another --out")
             with _temporary_file(path, data) as temporary:
                 os.replace(temporary, path)
             folder = os.open(os.path.dirname(path), os.O_RDONLY)

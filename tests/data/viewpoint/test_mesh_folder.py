@@ -90,6 +90,14 @@ def test_a_folder_a_class_and_a_bad_mesh_among_good_ones(tmp_path):
     assert load_data(f"meshes:{tmp_path}?size=24").fingerprint != before
 
 
+def test_a_mesh_behind_a_link_is_named(tmp_path):
+    (tmp_path / "elsewhere.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    (tmp_path / "root" / "a" / "x.obj").symlink_to(tmp_path / "elsewhere.obj")
+    with pytest.raises(DataError, match=r"'a/x\.obj' is behind a symbolic link"):
+        load_data(f"meshes:{tmp_path}/root")
+
+
 def test_a_folder_without_objects_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no meshes in .*looked for \.obj"):
         load_data(f"meshes:{tmp_path}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO
 from urllib.parse import quote
 
 import numpy as np
@@ -56,8 +59,10 @@ class Writer(ABC):
             )
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise DataError(f"folder {str(root)!r} is not empty: choose another --out")
+        self._is_new = not root.exists()
         root.mkdir(parents=True, exist_ok=True)
         self.root, self.dataset, self.rows = root, dataset, rows
+        self._made: set[Path] = set()
         self.labels: NDArray[np.int64] = labels[rows]
 
     @abstractmethod
@@ -74,30 +79,56 @@ class Writer(ABC):
     def finish(self) -> None:  # noqa: B027 - files need nothing
         """Write what says that all is there."""
 
+    def discard(self) -> None:
+        """Delete what was written, after a failure: half of the files would read as a smaller data set."""
+        for path in self._made:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        if self._is_new and not any(self.root.iterdir()):
+            self.root.rmdir()
+
 
 class CifarCWriter(Writer):
     """Arrays `<corruption>.npy` of uint8 `[5 N, H, W, 3]`, and `labels.npy` at the end."""
 
     def __init__(self, root: Path, dataset: Dataset, rows: NDArray[np.int64]) -> None:
         super().__init__(root, dataset, rows)
-        self._arrays: dict[str, Any] = {}
+        self._files: dict[str, IO[bytes]] = {}
+        self._begin = 0
 
     @override
     def put(self, name: str, severity: int, first: int, images: NDArray[np.uint8]) -> None:
-        n, file = len(self.rows), self.root / f"{name}.npy{_PART}"
-        if name not in self._arrays:
-            shape = (len(SEVERITIES) * n, *images.shape[1:3], 3)
-            self._arrays[name] = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
-        start = (severity - 1) * n + first
-        self._arrays[name][start : start + len(images)] = images  # grey ones into all three channels
+        n = len(self.rows)
+        pixels = np.broadcast_to(images, (*images.shape[:3], 3))  # grey ones into all three channels
+        if name not in self._files:
+            place = self.root / f"{name}.npy{_PART}"
+            self._made |= {place, self.root / f"{name}.npy"}
+            self._files[name] = place.open("wb")
+            shape = (len(SEVERITIES) * n, *pixels.shape[1:])
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(self._files[name], header)
+            self._begin = self._files[name].tell()
+        file = self._files[name]  # not mapped into memory, where a full disk ends the process
+        file.seek(self._begin + ((severity - 1) * n + first) * pixels[0].size)
+        file.write(pixels.tobytes())
 
     @override
     def finish(self) -> None:
-        for name, array in self._arrays.items():
-            array.flush()
-            os.replace(self.root / f"{name}.npy{_PART}", self.root / f"{name}.npy")
-        self._arrays.clear()
+        self._made.add(self.root / LABELS)
         np.save(self.root / LABELS, np.tile(self.labels, len(SEVERITIES)))
+        for name, file in self._files.items():
+            file.close()
+            os.replace(self.root / f"{name}.npy{_PART}", self.root / f"{name}.npy")
+        self._files.clear()
+
+    @override
+    def discard(self) -> None:
+        for file in self._files.values():
+            with suppress(OSError):  # of a full disk once more
+                file.close()
+        super().discard()
 
 
 class ImageNetCWriter(Writer):
@@ -129,10 +160,13 @@ class ImageNetCWriter(Writer):
 
     @override
     def put(self, name: str, severity: int, first: int, images: NDArray[np.uint8]) -> None:
+        self._made.add(self.root / name)
         for path, image in zip(self.paths[first : first + len(images)], images, strict=True):
             file = self.root / name / str(severity) / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            _picture(image).save(file, "JPEG", quality=QUALITY, optimize=True)
+            buffer = io.BytesIO()  # Pillow does not notice that a file took a part of what it wrote
+            _picture(image).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+            file.write_bytes(buffer.getvalue())
 
     def _path(self, row: int, *, keeps_own: bool) -> str:
         own = self.dataset.ids[row]

@@ -329,7 +329,7 @@ def open_meshes(target: str, options: Options) -> MeshFolder:
     Files point up with their y axis, as most are exported. A mesh that cannot be used is a bad sample.
 
     Raises:
-        DataError: there are no meshes, or loose ones stand beside class folders.
+        DataError: there are no meshes, one is a symbolic link, or loose ones stand beside class folders.
         MissingExtra: trimesh or embreex is not installed.
     """
     need("trimesh", "trimesh", "meshes", f"data {options.spec!r}")
@@ -340,9 +340,14 @@ def open_meshes(target: str, options: Options) -> MeshFolder:
         root = existing(str(root / options.split), options.spec, folder=True)
     files = []
     for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES):
-        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        inside = path.resolve().is_relative_to(root) and not path.is_symlink()  # not behind a symbolic link
-        if inside and path.is_file() and not hidden:
+        if any(part.startswith(".") for part in path.relative_to(root).parts):
+            continue
+        if path.is_symlink() or not path.resolve().is_relative_to(root):
+            raise DataError(
+                f"data {options.spec!r}: {str(path.relative_to(root))!r} is behind a symbolic link, which is not "
+                "followed: put the file itself there"
+            )
+        if path.is_file():
             files.append(path)
     if not files:
         raise DataError(f"data {options.spec!r}: no meshes in {target!r}; looked for {' '.join(SUFFIXES)}")

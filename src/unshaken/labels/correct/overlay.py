@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 from typing_extensions import override
 
+from unshaken.core.errors import DataError
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.label_overlay import VERSION
 from unshaken.labels.correct.outcome import Outcome, final_label
+from unshaken.store.run_dir import RunDir
 
 ROWS = 512
 """Images in a row group."""
@@ -76,7 +78,14 @@ def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> ExportCou
 
     Returns:
         How many samples were written and left out.
+
+    Raises:
+        DataError: a `classes.txt` is there that names other classes.
     """
+    names = "".join(f"{' '.join(name.split())}\n" for name in outcome.classes).encode()
+    place = path.with_name("classes.txt")
+    if not RunDir(place.parent).create(names, place.name) and names != RunDir(place.parent).read(place.name):
+        raise DataError(f"{place} is there and names other classes: write the data set into another folder")
     finals = {one.sample: final_label(one) for one in outcome.labels}
     types = [("id", pa.string()), ("image", pa.binary()), ("label", pa.int64()), ("given", pa.int64())]
     schema = pa.schema([*types, ("labels_version", pa.string())], metadata={VERSION: outcome.version.encode()})
@@ -87,8 +96,6 @@ def write_corrected(dataset: Dataset, outcome: Outcome, path: Path) -> ExportCou
             arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
             writer.write_table(pa.table(arrays, schema=schema))
             written.samples += len(rows)
-    names = "".join(f"{' '.join(name.split())}\n" for name in outcome.classes)
-    path.with_name("classes.txt").write_text(names, encoding="utf-8")
     return written
 
 

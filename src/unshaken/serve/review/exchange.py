@@ -25,6 +25,7 @@ from unshaken.labels.review.protocol import ItemState
 from unshaken.labels.review.verdict import Answer, AnswerKind, Verdict
 from unshaken.serve.images import open_recorded
 from unshaken.serve.review.store import ReviewStore
+from unshaken.store.output import kind_of, replacing
 
 
 class Format(StrEnum):
@@ -109,14 +110,13 @@ def export_review(
         DataError: the data cannot be read, for `parquet`.
     """
     outcome = store.outcome(review, version)
-    part = path.with_name(f"{path.name}.part")
     try:
-        written = WRITERS[format](outcome, part)
-        part.replace(path)
+        if (kind := kind_of(path)) is not None:
+            raise ParameterError(f"{path} is {kind}: name a file")
+        with replacing(path) as part:
+            written = WRITERS[format](outcome, part)
     except OSError as error:
         raise ParameterError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        part.unlink(missing_ok=True)
     return ExportResult(outcome, written)
 
 
