@@ -159,6 +159,8 @@ RESCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "mean 0.5 and std 0.5": ((0.5,), (0.5,)),
 }
 """Normalisations in common use, tried where a network has no batch norm to compare with."""
+MOST_NUMBERS, FEWEST = 2**26, 10
+"""Numbers of all images that are rescaled at once, and the images that a sign test at 0.001 needs."""
 
 
 def _spread_ratio(oracle: Oracle, batch: Batch) -> float | None:
@@ -190,7 +192,10 @@ def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
     model = oracle.model
     if batch.labels is None:
         return
-    few = batch[slice(0, 256)]
+    most = MOST_NUMBERS // max(1, batch.images[0].numel())
+    if most < FEWEST:
+        return
+    few = batch[slice(0, min(256, most))]
     labels = required(few.labels)
     right = predict(logits[: len(few)]) == labels
     for name, (mean, std) in RESCALINGS.items():

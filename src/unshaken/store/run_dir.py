@@ -259,7 +259,11 @@ class RunDir:
         Raises:
             RunError: the file is absent or damaged.
         """
-        return TensorFile.of(self.read(*parts), f"{self}: {'/'.join(parts)}")
+        where = f"{self}: {'/'.join(parts)}"
+        if self.local and self.exists(*parts):
+            self.check_file(*parts)
+            return TensorFile.map(self.at(*parts), where)
+        return TensorFile.of(self.read(*parts), where)
 
     def examples(self, condition: str) -> dict[str, Tensor]:
         """Kept images of a condition by sample id, each `[C, H, W]`, in the order of the data."""

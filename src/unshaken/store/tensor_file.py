@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -41,12 +42,36 @@ class TensorFile:
         Raises:
             RunError: it is damaged.
         """
-        try:
-            tensors = load(data)
-            size = int.from_bytes(data[:8], "little")
-            ids = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["ids"])
-            if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
-                raise ValueError("its ids are no list of texts")
-        except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
-            raise RunError(f"{where} is damaged ({' '.join(str(error).split())[:200]}); delete it") from None
-        return cls(tensors, ids)
+        with _explained(where):
+            tensors, size = load(data), int.from_bytes(data[:8], "little")
+            return cls(tensors, _ids(json.loads(data[8 : 8 + size])["__metadata__"]))
+
+    @classmethod
+    def map(cls, path: str, where: str) -> TensorFile:
+        """Map a local file into memory: what is not looked at is not read.
+
+        Args:
+            path: of a regular file, which nobody changes in place.
+            where: what messages call it.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        with _explained(where), safe_open(path, "pt") as opened:
+            return cls({name: opened.get_tensor(name) for name in opened.keys()}, _ids(opened.metadata() or {}))
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turn an error of reading into a `RunError` that names the file."""
+    try:
+        yield
+    except (SafetensorError, ValueError, LookupError, TypeError, RecursionError, OSError) as error:
+        raise RunError(f"{where} is damaged ({' '.join(str(error).split())[:200]}); delete it") from None
+
+
+def _ids(metadata: Mapping[str, str]) -> list[str]:
+    ids = json.loads(metadata["ids"])
+    if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
+        raise ValueError("its ids are no list of texts")
+    return ids
