@@ -58,7 +58,8 @@ class TensorFile:
             RunError: it is damaged.
         """
         with _explained(where), safe_open(path, "pt") as opened:
-            return cls({name: opened.get_tensor(name) for name in opened.keys()}, _ids(opened.metadata() or {}))
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  (it is no mapping)
+            return cls(tensors, _ids(opened.metadata() or {}))
 
 
 @contextmanager
