@@ -349,6 +349,7 @@ def test_a_poor_model_gives_no_estimate_and_says_what_would(noisy, tmp_path):
     assert not estimate["usable"]
     assert estimate["low"] <= 0.15 <= estimate["high"]
     assert result.record["found"]["confident-learning"]["expected_wrong"] is None
+    assert "labels for wrong; how many are is not known" in result.run.read("report.md").decode()
     for text in (share_sentence(result.record, "DIR"), result.run.read("report.md").decode()):
         assert "no estimate: the model agrees with" in text
         assert "review 60 images for one: unshaken labels review DIR" in text

@@ -48,22 +48,26 @@ def share_sentence(record: Mapping[str, Any], run: str) -> str:
     if estimate["usable"]:
         return f"wrong labels: {wording.span(estimate)} of all; a review of {_some(drawn)} narrows this"
     agreement = wording.percent(record["agreement"]["predicted"]["value"])
-    review = f"unshaken labels review {run}" if drawn else f"unshaken labels find --review {LARGE}"
+    first = f"unshaken labels review {run}" if drawn else f"unshaken labels find --review {LARGE}"
     return (
         f"wrong labels: no estimate: the model agrees with {agreement} of the labels only, with which "
-        f"{wording.span(estimate)} of them may be wrong; review {_some(drawn)} for one: {review}, then "
-        "unshaken labels estimate"
+        f"{wording.span(estimate)} of them may be wrong; review {_some(drawn)} for one: {first}, then "
+        f"unshaken labels estimate {run}"
     )
 
 
 def expected_sentence(found: Mapping[str, Any]) -> str:
-    """How many of a finder's flags are expected to be right, as the end of a sentence; empty where nothing is known.
+    """How many of a finder's flags are expected to be right, as the end of a sentence; empty where it has none.
 
     Args:
         found: of the finder, in `labels.json`.
     """
     expected = found.get("expected_wrong")
-    return f"; {wording.span(expected)} of these are expected to be wrong" if expected else ""
+    if not found["flagged"]:
+        return ""
+    return (
+        f"; {wording.span(expected)} of these are expected to be wrong" if expected else "; how many are is not known"
+    )
 
 
 def _some(drawn: Mapping[str, Any] | None) -> str:
@@ -81,10 +85,7 @@ def _head(source: Source) -> list[Block]:
     n = record["samples"]
     lines: list[Text] = []
     if first["flagged"] is not None:
-        share = wording.percent(first["flagged"] / n)
-        lines.append(
-            f"{name} takes {first['flagged']:,} of {n:,} labels for wrong ({share}){expected_sentence(first)}."
-        )
+        lines.append(f"{name} takes {first['flagged']:,} of {n:,} labels for wrong{expected_sentence(first)}.")
     else:
         lines.append(f"{name} ranks {n:,} labels, the most suspect first.")
     predicted = record["agreement"]["predicted"]
