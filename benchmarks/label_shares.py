@@ -11,8 +11,8 @@ how often the interval has the truth, with those that are called an estimate apa
 Else: sets whose true labels are known, by the default of `unshaken labels find` (features of a frozen ImageNet network
 for photos), by features of the embedded network for the demo, and by pixels for the digits. Of each: the truth, the
 interval, the confident counts (cleanlab's estimate), and the precision among as many most suspect labels as are wrong,
-with that of cleanlab's ranking of the same probabilities. `--network` adds a small network of three convolutions, cross-validated on
-CIFAR-10 with 20 % of labels wrong.
+with that of cleanlab's ranking of the same probabilities. `--network` adds a small network of three convolutions,
+cross-validated on CIFAR-10 with 20 % of labels wrong.
 """
 
 from __future__ import annotations
