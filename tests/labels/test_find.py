@@ -442,7 +442,7 @@ def test_the_model_is_chosen_by_the_images(side, colour, needs, trained, model, 
 
 def test_small_sets_are_trained_for_more_epochs():
     """400 steps of 128 images on 4/5 of the samples."""
-    assert [choose_epochs(n, 5, None) for n in (500, 2560, 50_000)] == [40, 25, 12]
+    assert [choose_epochs(n, 5, None) for n in (500, 2560, 50_000)] == [25, 25, 12]
     assert choose_epochs(2560, 5, 64) == 13
 
 

@@ -239,7 +239,7 @@ SMALL_SIDE = 128
 LEAST_SIDE = 32
 LOOKED_AT = 8
 """Images that tell whether a data set holds photos."""
-STEPS, FEWEST, MOST = 400, 12, 40
+STEPS, FEWEST, MOST = 400, 12, 25
 """Optimizer steps of each network, and the bounds of its epochs, where none are given."""
 
 
@@ -271,7 +271,7 @@ def choose_model(dataset: Dataset, needs: frozenset[str], *, trained: bool) -> s
 
 
 def choose_epochs(samples: int, folds: int, batch_size: int | None) -> int:
-    """The epochs of each network where none are given: `STEPS` steps, in 12 to 40 epochs.
+    """The epochs of each network where none are given: `STEPS` steps, in 12 to 25 epochs.
 
     Args:
         samples: that are examined.

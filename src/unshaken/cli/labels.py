@@ -150,7 +150,7 @@ def find(
     ] = None,
     folds: Annotated[int, Option("Number of cross-validation folds.", "N", (2, 100))] = 5,
     epochs: Annotated[
-        int | None, Option("Training epochs per fold. Default: as many as 400 steps take, 12 to 40.", "N", COUNT)
+        int | None, Option("Training epochs per fold. Default: as many as 400 steps take, 12 to 25.", "N", COUNT)
     ] = None,
     review: Annotated[
         int, Option("Number of samples to draw for review (6 or more); 0 for none.", "N", (0, 1_000_000))
