@@ -95,7 +95,7 @@ def _head(source: Source) -> list[Block]:
     sentence = share_sentence(record, "DIR")
     lines.append(f"{sentence[0].upper()}{sentence[1:]}.")
     if record["bad_samples"]:
-        lines.append(f"{len(record['bad_samples']):,} samples could not be read and were not examined.")
+        lines.append(f"{len(record['bad_samples']):,} samples could not be examined; labels.json says why.")
     return [Headline(TITLE, tuple(lines), brief=True)]
 
 
