@@ -11,13 +11,17 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from unshaken.api import label_evidence
+from unshaken.api.label_evidence import choose_epochs, choose_model
+from unshaken.api.label_record import estimate_wrong
 from unshaken.api.labels import find_labels
 from unshaken.cli import main
-from unshaken.core.errors import DataError, ParameterError, RunError
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import cross_validation
 from unshaken.measure import auroc
+from unshaken.report.pages.labels import share_sentence
 from unshaken.store.run_dir import RunDir
 
 QUICK = {"folds": 3, "epochs": 6, "lr": 0.05, "batch_size": 32, "check_images": 8, "review": 30}
@@ -53,7 +57,11 @@ def test_cross_validation_finds_what_was_planted(noisy, trained):
     assert auroc(-found.score[~wrong], -found.score[wrong]).value > 0.95
     assert np.mean(wrong[found.flagged]) > 0.8
     assert np.mean(found.flagged[wrong]) > 0.7
-    assert trained.record["found"]["confident-learning"]["noise_rate"] == pytest.approx(0.15, abs=0.06)
+    estimate = trained.record["estimate"]
+    assert estimate["low"] <= 0.15 <= estimate["high"]
+    expected = trained.record["found"]["confident-learning"]["expected_wrong"]
+    assert expected["low"] <= np.mean(wrong[found.flagged]) <= expected["high"]
+    assert "noise_rate" not in trained.record["found"]["confident-learning"]  # a share without an interval
     assert trained.record["agreement"]["predicted"]["value"] > 0.7
 
 
@@ -221,6 +229,9 @@ def test_wrong_use(noisy, tmp_path):
         ({"review": 3}, ParameterError, "review=3 must be 6 or more"),
         ({"methods": []}, ParameterError, "no method: name one"),
         ({"folds": 1}, ParameterError, "folds 1 must be from 2 to 100"),
+        ({"data": few, "folds": 5}, ParameterError, "folds=5 must be 4 or less, the number of samples"),
+        ({"methods": ["aum", "small-loss", "aum"]}, ParameterError, "'aum' is named twice with the same parameters"),
+        ({"probabilities": p, "model": "small"}, ParameterError, "so is the model 'small', which would make others"),
         ({"probabilities": p[:7]}, DataError, "7 rows, and the data has 240 samples"),
         ({"probabilities": tmp_path / "none.npy"}, DataError, "none.npy: cannot be read"),
         ({"probabilities": tmp_path / "p.csv"}, DataError, r"read from .npy or .parquet"),
@@ -291,7 +302,8 @@ def test_verdicts_of_people_tell_how_many_are_wrong(noisy, trained, tmp_path, ca
     assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["low"] <= figure["low"]
     for text, message in (
-        ("id,verdict\n" + "\n".join(rows[1:]), f"1 of 30 drawn samples have no verdict, such as '{ids[0]}'"),
+        ("id,verdict\nother,right", f"none of the 30 drawn samples has a verdict, such as '{ids[0]}'"),
+        ("id,verdict\n" + "\n".join(rows[20:]), "10 of 30 drawn samples have verdicts, and most of the first ones"),
         ("id,verdict\n" + f"{ids[0]},wrng", "line 2: no verdict 'wrng'; did you mean 'wrong'"),
         ("id,verdict\n" + "\n".join([rows[0], rows[0]]), "line 3: sample"),
         ("name,said\na,b", "needs a first line with the columns id and verdict"),
@@ -304,6 +316,137 @@ def test_verdicts_of_people_tell_how_many_are_wrong(noisy, trained, tmp_path, ca
     assert "holds no samples to review" in capsys.readouterr().err
 
 
+def test_the_first_verdicts_of_a_review_are_enough(noisy, trained, tmp_path, capsys):
+    """A random sample's beginning is one; what was passed over in it is unclear; what comes after it is not counted."""
+    wrong = {name for name, bad in zip(noisy[0].ids, noisy[1], strict=True) if bad}
+    ids = trained.record["review"]["ids"]
+    words = {name: "wrong" if name in wrong else "right" for name in ids}
+    ten = {name: words[name] for name in ids[:10]}
+    early = estimate_wrong(trained.run, ten)
+    assert (early.n, early.low <= 36 / 240 <= early.high) == (10, True)
+    whole = estimate_wrong(trained.run, words)
+    assert whole.high - whole.low < early.high - early.low
+    assert estimate_wrong(trained.run, {**ten, ids[-1]: "wrong"}) == early
+    gap = {name: word for name, word in ten.items() if name != ids[4]}
+    assert estimate_wrong(trained.run, gap) == estimate_wrong(trained.run, {**ten, ids[4]: "unclear"})
+    file = tmp_path / "ten.csv"
+    file.write_text("\n".join(["id,verdict", *(f"{name},{word}" for name, word in ten.items())]))
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file)]) == 0
+    assert "from the first 10 of 30 drawn samples" in capsys.readouterr().out
+
+
+def poor(noisy, skill=0.0):
+    """Probabilities of a model that knows next to nothing."""
+    p = np.random.default_rng(0).dirichlet(np.ones(3), len(noisy[0])) + skill * np.eye(3)[np.arange(len(noisy[0])) % 3]
+    return p / p.sum(1, keepdims=True)
+
+
+def test_a_poor_model_gives_no_estimate_and_says_what_would(noisy, tmp_path):
+    """The confident counts of this model say that most labels are wrong, where 15 % are."""
+    result = find_labels(noisy[0], probabilities=poor(noisy), out=tmp_path / "run")
+    assert result.found["confident-learning"].figures["noise_rate"] > 0.5
+    estimate = result.record["estimate"]
+    assert not estimate["usable"]
+    assert estimate["low"] <= 0.15 <= estimate["high"]
+    assert result.record["found"]["confident-learning"]["expected_wrong"] is None
+    assert "labels for wrong; how many are is not known" in result.run.read("report.md").decode()
+    for text in (share_sentence(result.record, "DIR"), result.run.read("report.md").decode()):
+        assert "no estimate: the model agrees with" in text
+        assert "review 60 images for one: unshaken labels review DIR" in text
+    assert "--review 200" in share_sentence({**result.record, "review": None}, "DIR")
+
+
+def test_a_share_is_never_told_without_an_interval(noisy, tmp_path, capsys):
+    np.save(tmp_path / "p.npy", probabilities(noisy))
+    result = find_labels(noisy[0], probabilities=tmp_path / "p.npy", out=tmp_path / "run")
+    page = result.run.read("report.md").decode()
+    low, high = (100 * result.record["estimate"][end] for end in ("low", "high"))
+    assert f"Wrong labels: {low:.1f} to {high:.1f} % of all" in page
+    assert "of these are expected to be wrong" in page
+    assert "confident counts" not in page
+
+
+def test_a_record_of_an_earlier_version_has_a_page(trained, tmp_path):
+    record = {key: value for key, value in trained.record.items() if key != "estimate"}
+    for one in record["found"].values():
+        one.pop("expected_wrong", None)
+    assert "search again for one" in share_sentence(record, "DIR")
+
+
+def test_a_sample_without_numbers_is_recorded_and_left_out(noisy, tmp_path, capsys):
+    p = probabilities(noisy)
+    p[[3, 7]] = np.nan
+    np.save(tmp_path / "p.npy", p)
+    for name, given in (("array", p), ("file", tmp_path / "p.npy")):
+        result = find_labels(noisy[0], probabilities=given, out=tmp_path / name)
+        bad = {one["id"]: one["reason"] for one in result.record["bad_samples"]}
+        assert bad.keys() == {"s003", "s007"}
+        assert all("NaN" in reason for reason in bad.values())
+        assert len(result.ids) == 238
+        assert np.array_equal(result.found["confident-learning"].flagged, np.delete(noisy[1], [3, 7]))
+    with pytest.raises(DataError, match=r"no sample of .* can be examined"):
+        find_labels(noisy[0], probabilities=np.full((240, 3), np.nan), out=tmp_path / "none")
+
+
+NETS = """
+import torch
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(144, 3)
+    def forward(self, x):
+        flat = x.flatten(1)
+        return self.head(torch.where(flat.mean(1, keepdim=True) > 0.9, torch.nan, flat))
+class Raises(Net):
+    def forward(self, x):
+        raise KeyError("oops")
+"""
+
+
+def test_a_model_that_raises_is_one_line(noisy, tmp_path):
+    (tmp_path / "net.py").write_text(NETS)
+    with pytest.raises(ModelError, match=r"fails on images of shape .*: KeyError: 'oops'"):
+        find_labels(noisy[0], model=f"py:{tmp_path}/net.py:Raises", out=tmp_path / "run")
+
+
+def test_a_model_without_an_answer_for_one_image_goes_on(noisy, tmp_path):
+    (tmp_path / "net.py").write_text(NETS)
+    images = noisy[0].images.clone()
+    images[5] = 255
+    data = InMemory(images, torch.from_numpy(noisy[0].labels), ids=noisy[0].ids, classes=NAMES)
+    result = find_labels(data, model=f"py:{tmp_path}/net.py:Net", out=tmp_path / "run")
+    assert [one["id"] for one in result.record["bad_samples"]] == ["s005"]
+    assert len(result.ids) == 239
+    assert np.isfinite(result.found["confident-learning"].score).all()
+    assert "1 samples could not be examined; labels.json says why" in result.run.read("report.md").decode()
+
+
+@pytest.mark.parametrize(
+    ("side", "colour", "needs", "trained", "model"),
+    [
+        (32, True, "probabilities", False, "imagenet:efficientnet-lite0?size=128"),
+        (200, True, "features", False, "imagenet:efficientnet-lite0"),
+        (32, False, "probabilities", False, "small-cnn"),
+        (16, True, "probabilities", False, "small-cnn"),
+        (32, True, "margins", False, "small-cnn"),
+        (32, True, "probabilities", True, "small-cnn"),
+    ],
+)
+def test_the_model_is_chosen_by_the_images(side, colour, needs, trained, model, monkeypatch):
+    monkeypatch.setattr(label_evidence, "PACKAGES", ("torch",))
+    pixels = torch.randint(0, 255, (3, 3 if colour else 1, side, side), dtype=torch.uint8)
+    data = InMemory(pixels, torch.tensor([0, 1, 0]))
+    assert choose_model(data, frozenset({needs}), trained=trained) == model
+    monkeypatch.setattr(label_evidence, "PACKAGES", ("no_such_package",))
+    assert choose_model(data, frozenset({needs}), trained=trained) == "small-cnn"
+
+
+def test_small_sets_are_trained_for_more_epochs():
+    """400 steps of 128 images on 4/5 of the samples."""
+    assert [choose_epochs(n, 5, None) for n in (500, 2560, 50_000)] == [25, 25, 12]
+    assert choose_epochs(2560, 5, 64) == 13
+
+
 @pytest.mark.parametrize("review", [[1], "x", {"ids": ["a"], "strata": [9], "sizes": [1]}, {"ids": [], "strata": []}])
 def test_a_damaged_record_is_one_line(review, tmp_path, capsys):
     (tmp_path / "labels.json").write_text(json.dumps({"review": review}))
@@ -312,6 +455,20 @@ def test_a_damaged_record_is_one_line(review, tmp_path, capsys):
     message = capsys.readouterr().err
     assert "labels.json" in message
     assert "bug" not in message
+
+
+@pytest.mark.parametrize("verb", [["labels", "estimate", "DIR", "--verdicts", "v.csv"], ["report", "DIR"],
+                                  ["labels", "find", "--data", "demo", "--out", "DIR"]])  # fmt: skip
+def test_a_record_that_is_a_list_is_one_line(verb, tmp_path, capsys):
+    (tmp_path / "labels.json").write_text("[]")
+    assert main([str(tmp_path) if word == "DIR" else word for word in verb]) == 2
+    message = capsys.readouterr().err
+    assert "labels.json is damaged (a list, not a table)" in message
+
+
+def test_what_has_no_end_is_refused_at_once(trained, capsys):
+    assert main(["labels", "estimate", trained.run.path, "--verdicts", "/dev/zero"]) == 2
+    assert "/dev/zero: is no regular file" in capsys.readouterr().err
 
 
 def test_rows_of_all_samples_serve_where_some_are_left_out(noisy, tmp_path):

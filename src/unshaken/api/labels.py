@@ -10,8 +10,18 @@ from typing import Any, Unpack
 import numpy as np
 
 from unshaken.api.job import choose_device, default_out
-from unshaken.api.label_evidence import Given, Passes, Remade, Source, keep_features, mark_of
-from unshaken.api.label_record import RECORD, drawn_record, record_of, refuse_others
+from unshaken.api.label_evidence import (
+    AUTO,
+    Given,
+    Passes,
+    Remade,
+    Source,
+    choose_epochs,
+    choose_model,
+    keep_features,
+    mark_of,
+)
+from unshaken.api.label_record import RECORD, drawn_record, read_record, record_of, refuse_others
 from unshaken.api.label_record import estimate_wrong as estimate_wrong
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError, RunError
@@ -76,7 +86,7 @@ def pin_settings(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None
         refuse_others(run)
         run.write_json({"schema": 1, "settings": settings}, RECORD)
         return
-    record = run.read_json(RECORD)
+    record = read_record(run)
     if not resume and not _is_empty(run, record):
         raise RunError(f"{run}: already holds a search for wrong labels; add --resume or choose another --out")
     there = {key: settings[key] for key in ADDED} | record.get("settings", {})
@@ -94,8 +104,6 @@ def _is_empty(run: RunDir, record: dict[str, Any]) -> bool:
 WORST = "worst"
 """The condition under which pictures of the most suspect samples are kept."""
 PICTURES = 60
-EPOCHS = 12
-"""Passes over the data of each network, where none are given."""
 LARGEST_FOLDS = 100
 
 
@@ -120,12 +128,12 @@ class LabelsResult:
 
 
 @of_arguments
-@keywords(Training, epochs=EPOCHS)
+@keywords(Training, epochs=None)
 def find_labels(
     data: DataSource,
     methods: str | Finder | Sequence[str | Finder] = "confident-learning",
     *,
-    model: str = "small-cnn",
+    model: str = AUTO,
     probabilities: Given = None,
     folds: int = 5,
     review: int = 200,
@@ -144,7 +152,8 @@ def find_labels(
         data: a SPEC or an object, as for `audit`, labelled.
         methods: finders, `NAME[:k=v,...]` of the room `labels` or objects; the first decides what is reviewed.
         model: where no probabilities are given: an architecture (`small-cnn`, `new:timm:NAME`), trained on all folds
-            but one in turn; or the SPEC of a trained model, on whose frozen features a linear classifier is trained.
+            but one in turn; or the SPEC of a trained model, on whose frozen features a linear classifier is trained;
+            or `auto`, see `choose_model`.
         probabilities: out of sample `[N, K]`, or a file: `.npy` in the order of the data, or `.parquet` with the
             columns `id` and `p_CLASS`.
         folds: parts that are left out in turn, 2 to 100.
@@ -157,7 +166,7 @@ def find_labels(
         engine: who does the forward passes over the samples: `local`, this process; `local:N`, N processes of this
             machine; `ray`, the workers of a cluster. Networks are trained by this process.
         download: whether model and data may be fetched.
-        training: of the networks; see `Training`.
+        training: of the networks; see `Training`. Where epochs are not given, see `choose_epochs`.
 
     Raises:
         DataError: the data has no labels, cannot be read, or does not fit the probabilities.
@@ -168,10 +177,18 @@ def find_labels(
     in_range("folds", folds, 2, LARGEST_FOLDS)
     if 0 < review < STRATA:
         raise ParameterError(f"review={review} must be {STRATA} or more, one a stratum, or 0 for none")
-    settings = Training.from_text({"epochs": EPOCHS, **training})
-    source = Source.of(probabilities, model, folds, settings, choose_device(device), download=download)
+    if probabilities is not None and model != AUTO:
+        raise ParameterError(
+            f"probabilities are given, and so is the model {model!r}, which would make others: give one"
+        )
     dataset = as_dataset(data, download=download)
     classes = _count_classes(dataset)
+    needs = frozenset[str]().union(*(finder.needs for finder in finders.values()))
+    if model == AUTO and probabilities is None:
+        model = choose_model(dataset, needs, trained=bool(training.keys() - {"seed"}))
+    examined = len(dataset) if limit is None else min(limit, len(dataset))
+    settings = Training.from_text({"epochs": choose_epochs(examined, folds, training.get("batch_size")), **training})
+    source = Source.of(probabilities, model, folds, settings, choose_device(device), download=download)
     run = RunDir(out or default_out("labels", data, "find"))
     with locked(run) as lock:
         pinned = settings_of(dataset, finders, source, limit=limit, review=review)

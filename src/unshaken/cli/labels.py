@@ -118,8 +118,13 @@ def find(
         ),
     ] = None,
     model: Annotated[
-        str, Option("Architecture to cross-validate, or a trained model whose features are frozen.", "ARCH|SPEC")
-    ] = "small-cnn",
+        str,
+        Option(
+            "Architecture to cross-validate, or a trained model whose features are frozen; auto: the features of an "
+            "ImageNet network for photos in colour (extra imagenet), else small-cnn.",
+            "auto|ARCH|SPEC",
+        ),
+    ] = "auto",
     probs: Annotated[
         str | None,
         Option(
@@ -144,7 +149,9 @@ def find(
         ),
     ] = None,
     folds: Annotated[int, Option("Number of cross-validation folds.", "N", (2, 100))] = 5,
-    epochs: Annotated[int, Option("Training epochs per fold.", "N", COUNT)] = 12,
+    epochs: Annotated[
+        int | None, Option("Training epochs per fold. Default: as many as 400 steps take, 12 to 25.", "N", COUNT)
+    ] = None,
     review: Annotated[
         int, Option("Number of samples to draw for review (6 or more); 0 for none.", "N", (0, 1_000_000))
     ] = 200,
@@ -166,16 +173,21 @@ def find(
     Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """
     from unshaken.api.labels import find_labels
+    from unshaken.harden.engine.training import TrainingOptions
+    from unshaken.report.pages.labels import expected_sentence, share_sentence
 
     if kind != "classes":
         return _find_kind(session, kind, labels, probs, out, json=json, others=bool(data or method or resume))
     if data is None or labels is not None:
         raise ParameterError("--labels goes with --kind; for one class an image give --data SPEC, which has its labels")
+    training: TrainingOptions = {"seed": seed}
+    if epochs is not None:
+        training["epochs"] = epochs
     with progress(session):
         result = find_labels(
             data, method or "confident-learning", model=model, probabilities=probs, folds=folds, review=review,
             limit=limit, out=out, resume=resume, device=device, workers=workers, engine=engine, download=download,
-            epochs=epochs, seed=seed,
+            **training,
         )  # fmt: skip
     record = result.record
     if json:
@@ -183,9 +195,9 @@ def find(
     elif not session.quiet:
         for name, one in record["found"].items():
             wrong = "ranked" if one["flagged"] is None else f"{one['flagged']:,} of {record['samples']:,} flagged"
-            share = f"; estimated share wrong: {one['noise_rate']:.1%}" if "noise_rate" in one else ""
             truth = f"; AUROC {one['judged']['auroc']['value']:.3f} on the true labels" if "judged" in one else ""
-            print_line(f"{name}: {wrong}{share}{truth}")
+            print_line(f"{name}: {wrong}{expected_sentence(one)}{truth}")
+        print_line(share_sentence(record, str(result.run)))
         if record["review"]:
             print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
     if not json:
@@ -233,9 +245,9 @@ def estimate(
 ) -> int:
     """Estimate how many labels of the whole set are wrong, from people's verdicts on the samples to review.
 
-    Without --verdicts they are those of the review in DIR.
+    Without --verdicts they are those of the review in DIR. A review that has begun will do: the interval is wider.
     """
-    from unshaken.api.label_record import RECORD, estimate_wrong
+    from unshaken.api.label_record import estimate_wrong, read_record
     from unshaken.store.run_dir import RunDir
 
     if verdicts is None:
@@ -251,8 +263,11 @@ def estimate(
     if json:
         print_json(figure.to_json())
     elif not session.quiet:
-        n = RunDir(run).read_json(RECORD)["samples"]
+        record = read_record(RunDir(run))
+        n, drawn = record["samples"], len(record["review"]["ids"])
         ends = f"{figure.low:.1%} to {figure.high:.1%}"
         counts = f"{round(figure.value * n):,} of {n:,}, {round(figure.low * n):,} to {round(figure.high * n):,}"
         print_line(f"wrong labels: {figure.value:.1%} ({ends}, {figure.interval}); that is {counts}")
+        if figure.n < drawn:
+            print_line(f"from the first {figure.n:,} of {drawn:,} drawn samples; more verdicts narrow the interval")
     return 0

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from typing_extensions import override
 
-from unshaken.core.errors import ParameterError, UnshakenError
+from unshaken.core.errors import DataError, ParameterError, UnshakenError
 from unshaken.core.numbers import shorten
 from unshaken.core.values import strict_values
 
@@ -44,6 +44,16 @@ def parse_json(data: bytes | str, where: str, error: type[UnshakenError], advice
     except ValueError as found:  # digits beyond what an int may have, and bytes that are no UTF-8, included
         why = str(found).partition(";")[0]
     raise error(f"{where} is damaged ({why}){advice and f'; {advice}'}")
+
+
+def check_regular(path: str | Path) -> None:
+    """Refuse what may be read without an end, such as a device or a pipe.
+
+    Raises:
+        DataError: there is something other than a file; an absent file is left to its reader.
+    """
+    if (place := Path(path)).exists() and not place.is_file():
+        raise DataError(f"{path}: is no regular file")
 
 
 def refuse_constant(name: str) -> None:

@@ -53,6 +53,8 @@ def rebuild_report(run: RunDir) -> dict[str, Any]:
 def _write_search(run: RunDir) -> object:
     """The page of a search for wrong labels, of one class an image or of another kind."""
     record = run.read_json("labels.json")
+    if not isinstance(record, dict):
+        raise RunError(f"{run}: labels.json is damaged (a {type(record).__name__}, not a table)")
     if not record.get("finished"):
         raise RunError(f"{run}: its search for wrong labels has not finished; add --resume to the search")
     return LABEL_KINDS.write(run) if "kind" in record else LABELS.write(run)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unshaken.core.errors import ParameterError
-from unshaken.labels.engine.review_sample import STRATA, _even, draw_review
+from unshaken.labels.engine.review_sample import STRATA, _even, draw_review, usable_beginning
 from unshaken.measure import clopper_pearson
 from unshaken.measure.statistics.intervals import stratified_share
 
@@ -29,6 +29,35 @@ def test_the_interval_covers(rate, skill):
         widths.append(figure.high - figure.low)
     assert covered >= 0.95 * repeats - 2 * (repeats * 0.05 * 0.95) ** 0.5
     assert np.mean(widths) < 0.25
+
+
+@pytest.mark.parametrize("reviewed", [1, 4, 15, 60])
+def test_every_beginning_of_a_review_is_a_sample(reviewed):
+    rng = np.random.default_rng(3)
+    repeats, covered, widths = 60, 0, []
+    for seed in range(repeats):
+        wrong, score = labels_wrong(rng, 2000, 0.15, 2)
+        sample = draw_review(score, 60, seed=seed).first(reviewed)
+        figure = sample.share_wrong(wrong[sample.indices])
+        covered += figure.low <= wrong.mean() <= figure.high
+        widths.append(figure.high - figure.low)
+    assert covered >= 0.95 * repeats - 2 * (repeats * 0.05 * 0.95) ** 0.5
+    assert figure.n == reviewed
+    assert np.mean(widths) < {1: 1.01, 4: 0.97, 15: 0.75, 60: 0.4}[reviewed]
+
+
+def test_a_stratum_that_nobody_has_reviewed_may_hold_anything():
+    """Half of the set is known to be right, of the other half nothing is known."""
+    figure = stratified_share([0, 0], [50, 0], [50, 50])
+    assert (figure.low, figure.value, figure.high) == pytest.approx((0, 0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("answered", "usable"),
+    [("111000", 3), ("110111", 6), ("000111", 0), ("010101", 0), ("100001", 1), ("111111", 6), ("0", 0), ("", 0)],
+)
+def test_the_usable_beginning_of_a_review(answered, usable):
+    assert usable_beginning(np.array([letter == "1" for letter in answered], bool)) == usable
 
 
 def test_suspicion_narrows_the_interval():
@@ -70,5 +99,6 @@ def test_bad_use():
         draw_review(np.arange(100.0), 3)
     with pytest.raises(ParameterError, match="2 verdicts for 12 samples"):
         draw_review(np.arange(100.0), 12).share_wrong(np.zeros(2, bool))
-    with pytest.raises(ParameterError, match=r"reviewed in 1\.\.size"):
-        stratified_share([1], [5], [4])
+    for hits, reviewed, size in (([1], [5], [4]), ([0, 0], [0, 0], [4, 4])):
+        with pytest.raises(ParameterError, match=r"reviewed in 0\.\.size, 1 in all"):
+            stratified_share(hits, reviewed, size)

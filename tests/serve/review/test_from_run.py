@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import sqlite3
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from unshaken.api.label_evidence import keep_features
 from unshaken.api.labels import estimate_wrong, find_labels
 from unshaken.cli import main
-from unshaken.core.errors import ModelError, ParameterError, RunError
+from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data import load_data
 from unshaken.labels import Evidence
 from unshaken.serve.review.exchange import Format, export_review, import_verdicts, verdict_words
@@ -128,8 +130,55 @@ def test_verdicts_become_an_estimate(run, store, truth, tmp_path):
 def test_an_unfinished_review_gives_no_estimate(run, store, truth, tmp_path):
     create_from_run(store, run, "review")
     import_verdicts(store, "review", Format.CSV, verdicts_file(tmp_path / "v.csv", run, truth, ["ann"]))
-    with pytest.raises(ParameterError, match="12 of 12 samples of the review lack verdicts"):
-        verdict_words(store.outcome("review"), run.read_json("labels.json")["review"]["ids"])
+    words = verdict_words(store.outcome("review"), run.read_json("labels.json")["review"]["ids"])
+    assert words == {}  # each item waits for its second reader
+    with pytest.raises(DataError, match="none of the 12 drawn samples has a verdict"):
+        estimate_wrong(run, words)
+
+
+def test_a_review_that_has_begun_gives_a_wide_estimate(run, store, truth, tmp_path):
+    create_from_run(store, run, "review")
+    path = verdicts_file(tmp_path / "v.csv", run, truth)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:6]))  # the first five
+    import_verdicts(store, "review", Format.CSV, path)
+    ids = run.read_json("labels.json")["review"]["ids"]
+    figure = estimate_wrong(run, verdict_words(store.outcome("review"), ids))
+    assert figure.n == 5
+    wrong = sum(truth[id] != label for id, label in zip(load_data(SPEC).ids, load_data(SPEC).labels, strict=True))
+    assert figure.low <= wrong / 1000 <= figure.high
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "message"),
+    [
+        ("review", "classes", "[", "the classes of the review 'r' is damaged"),
+        ("review", "classes", "{}", "the classes of the review 'r' are damaged: needed are two names or more"),
+        ("review", "classes", "[1, 2]", "the classes of the review 'r' are damaged"),
+        ("item", "near", "[", "the reference pictures of an item is damaged"),
+        ("item", "near", "[3]", "the reference pictures of an item are damaged"),
+    ],
+)
+def test_a_damaged_database_is_one_line(table, column, value, message, tmp_path, capsys):
+    with ReviewStore.open(tmp_path / "review.db") as store:
+        store.create("r", classes=["cat", "dog"], items=[NewItem(sample="a.png", given=0, suggested=1)])
+        store.ensure_reader("ann")
+    with sqlite3.connect(tmp_path / "review.db") as connection:
+        connection.execute(f"UPDATE {table} SET {column} = ?", (value,))
+    connection.close()
+    with ReviewStore.open(tmp_path / "review.db") as store, pytest.raises(RunError, match=re.escape(message)):
+        store.item("r", 1, "ann")
+    if table == "review":
+        assert main(["labels", "agree", str(tmp_path), "--name", "r"]) == 2
+        assert main(["labels", "export", str(tmp_path), "--name", "r", "--out", str(tmp_path / "x.csv")]) == 2
+        assert "bug" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("format", ["csv", "cleanlab", "label-studio", "fiftyone"])
+def test_what_has_no_end_is_refused_at_once(format, tmp_path, capsys):
+    with ReviewStore.open(tmp_path / "review.db") as store:
+        store.create("review", classes=["cat", "dog"], items=[NewItem(sample="a.png", given=0, suggested=1)])
+    assert main(["labels", "import", str(tmp_path), "/dev/zero", "--format", format]) == 2
+    assert "/dev/zero: is no regular file" in capsys.readouterr().err
 
 
 def test_an_import_adds_all_or_nothing(run, store, tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.core.documents import parse_json
+from unshaken.core.documents import check_regular, parse_json
 from unshaken.core.errors import DataError
 from unshaken.core.numbers import MAX_CLASSES, shorten
 from unshaken.labels.find.boxes import ImageBoxes
@@ -163,6 +163,7 @@ def _is_number(value: object) -> bool:
 def _read_json(path: str | Path) -> Any:
     if Path(path).suffix != ".json":
         raise DataError(f"{path}: is read from a .json file")
+    check_regular(path)
     try:
         data = Path(path).read_bytes()
     except OSError as error:

@@ -21,11 +21,13 @@ def stratified_folds(labels: Indices, folds: int, seed: int = 0) -> Indices:
         seed: of the order.
 
     Raises:
-        ParameterError: fewer than two folds.
+        ParameterError: fewer than two folds, or more than samples.
         DataError: a class has a single sample, so that a fold would train without it.
     """
     if folds < 2:
         raise ParameterError(f"folds={folds} must be 2 or more: a part is judged by a model trained on the others")
+    if folds > len(labels):
+        raise ParameterError(f"folds={folds} must be {len(labels)} or less, the number of samples")
     counts = np.bincount(labels)
     if (alone := np.flatnonzero(counts == 1)).size:
         raise DataError(
@@ -40,10 +42,12 @@ def stratified_folds(labels: Indices, folds: int, seed: int = 0) -> Indices:
 
 
 STEPS = 100
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.001)
+"""Penalties to choose from; more features and more wrong labels want a larger one."""
 
 
 def probe_probabilities(
-    features: NDArray[np.floating], labels: Indices, fold: Indices, classes: int, *, penalty: float = 1e-3
+    features: NDArray[np.floating], labels: Indices, fold: Indices, classes: int, *, penalty: float | None = None
 ) -> NDArray[np.float32]:
     """Probabilities `[N, K]` of each sample by softmax regression on the samples of all other folds.
 
@@ -55,16 +59,29 @@ def probe_probabilities(
         labels: int `[N]` in 0..classes-1.
         fold: of each sample, int `[N]`.
         classes: K.
-        penalty: of the weights, above 0.
+        penalty: of the weights, above 0; None for that of `PENALTIES` with the least cross-entropy on the first fold,
+            tried from the largest until one is worse than the one before.
     """
     x, y = torch.from_numpy(np.asarray(features, np.float32)), torch.from_numpy(labels)
-    found = np.empty((len(labels), classes), np.float32)
-    for part in np.unique(fold):
+
+    def log_probabilities(part: int, penalty: float) -> Tensor:
         apart = torch.from_numpy(fold == part)
         mean, deviation = x[~apart].mean(0), x[~apart].std(0).clamp(min=1e-6)
         normal = (x - mean) / deviation
         weight, bias = softmax_regression(normal[~apart], y[~apart], classes, penalty)
-        found[apart.numpy()] = (normal[apart] @ weight + bias).softmax(1).numpy()
+        return (normal[apart] @ weight + bias).log_softmax(1)
+
+    parts = np.unique(fold)
+    if penalty is None:
+        first, least = y[torch.from_numpy(fold == parts[0])], np.inf
+        for candidate in PENALTIES:
+            loss = float(F.nll_loss(log_probabilities(parts[0], candidate), first))
+            if loss >= least:
+                break
+            penalty, least = candidate, loss
+    found = np.empty((len(labels), classes), np.float32)
+    for part in parts:
+        found[fold == part] = log_probabilities(part, penalty or PENALTIES[0]).exp().numpy()
     return found
 
 

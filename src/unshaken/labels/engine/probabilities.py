@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError
 from unshaken.data.parquet_check import check_parquet
-from unshaken.measure.statistics.columns import Indices, Numbers
+from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 
 BLOCK = 1 << 22
 """Numbers in a block: 32 MiB as float64."""
@@ -55,6 +55,14 @@ class Probabilities:
     def classes(self) -> int:
         """The number of classes."""
         return int(self.values.shape[1])
+
+    def missing(self) -> Flags:
+        """The rows that hold a value which is no number, bool `[N]`."""
+        found, rows = np.empty(len(self), bool), max(1, BLOCK // self.classes)
+        for start in range(0, len(self), rows):
+            found[start : start + rows] = np.isnan(self.values[start : start + rows]).any(1)
+            self._release()
+        return found
 
     def blocks(self) -> Iterator[tuple[slice, Numbers]]:
         """All rows in their order, float64, each divided by its sum.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unshaken.core.documents import check_regular
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 from unshaken.measure.statistics.intervals import Figure, stratified_share
@@ -48,6 +49,33 @@ class ReviewSample:
         counts = np.bincount(self.strata, minlength=len(self.sizes))
         hits = np.bincount(self.strata, np.asarray(wrong, float), len(self.sizes)).astype(np.int64)
         return stratified_share(hits, counts, self.sizes, level=level)
+
+    def first(self, count: int) -> ReviewSample:
+        """The sample as if it had ended after some of its indices: in their random order each beginning is a sample.
+
+        Args:
+            count: number of indices, at least 1.
+        """
+        return ReviewSample(self.indices[:count], self.strata[:count], self.sizes)
+
+
+def usable_beginning(answered: Flags) -> int:
+    """The number of samples, from the first one, from whose verdicts the share of wrong labels may be estimated.
+
+    Of all beginnings, the one in which answered samples outnumber open ones by most. It depends on which samples are
+    answered and not on the answers; what is open in it must be taken for unclear, as people may leave out what is hard.
+
+    Args:
+        answered: whether each sample has a verdict, in the order of the review, bool `[n]`.
+
+    Returns:
+        0 where no beginning has more answered samples than open ones.
+
+    >>> usable_beginning(np.array([True, True, False, True, True, False, False, False, True]))
+    5
+    """
+    surplus = np.cumsum(np.where(answered, 1, -1))
+    return int(surplus.argmax()) + 1 if len(surplus) and surplus.max() > 0 else 0
 
 
 def draw_review(score: Numbers, size: int, *, seed: int = 0) -> ReviewSample:
@@ -98,15 +126,16 @@ VERDICTS = ("right", "wrong", "unclear")
 
 
 def read_verdicts(path: str | Path, wanted: Sequence[str]) -> dict[str, str]:
-    """The verdict on each sample that was drawn.
+    """The verdicts on samples that were drawn.
 
     Args:
         path: a CSV file in UTF-8 with the columns `id` and `verdict`: right, wrong or unclear.
         wanted: ids of the samples that were drawn.
 
     Raises:
-        DataError: the file is absent or damaged, lacks a sample, has one twice, or has another word as verdict.
+        DataError: the file is absent or damaged, has none of the samples or one twice, or has another word as verdict.
     """
+    check_regular(path)
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -126,7 +155,7 @@ def read_verdicts(path: str | Path, wanted: Sequence[str]) -> dict[str, str]:
 
 
 def check_verdicts(found: Mapping[str, str], wanted: Sequence[str], source: str) -> dict[str, str]:
-    """The verdict on each sample that was drawn, from those on samples.
+    """The verdicts on samples that were drawn, from those on samples.
 
     Args:
         found: id to `right`, `wrong` or `unclear`.
@@ -134,17 +163,15 @@ def check_verdicts(found: Mapping[str, str], wanted: Sequence[str], source: str)
         source: what to call them in messages.
 
     Raises:
-        DataError: there is none on a sample, or it is another word.
+        DataError: there is none on any of them, or it is another word.
     """
-    absent = [name for name in wanted if name not in found]
-    if absent:
+    kept = {name: found[name] for name in wanted if name in found}
+    if not kept:
         raise DataError(
-            f"{source}: {len(absent)} of {len(wanted)} drawn samples have no verdict, such as {absent[0]!r}; "
+            f"{source}: none of the {len(wanted)} drawn samples has a verdict, such as {wanted[0]!r}; "
             "write 'unclear' where people cannot tell"
         )
-    for name in wanted:
-        if found[name] not in VERDICTS:
-            raise DataError(
-                f"{source}: sample {name!r}: no verdict {found[name]!r}; {did_you_mean(found[name], VERDICTS)}"
-            )
-    return {name: found[name] for name in wanted}
+    for name, word in kept.items():
+        if word not in VERDICTS:
+            raise DataError(f"{source}: sample {name!r}: no verdict {word!r}; {did_you_mean(word, VERDICTS)}")
+    return kept

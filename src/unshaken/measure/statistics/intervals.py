@@ -287,11 +287,12 @@ def stratified_share(
     The value is `sum_h W_h k_h / n_h` with weights `W_h = N_h / N`. The interval is the melded one: its lower end is
     the `(1 - level)/2` quantile of `sum_h W_h B_h` with independent `B_h ~ Beta(k_h, n_h - k_h + 1)`, its upper end
     that of `Beta(k_h + 1, n_h - k_h)` from above. With one stratum it is Clopper and Pearson's. A stratum that was
-    reviewed whole is known and adds no width.
+    reviewed whole is known and adds no width; one that was not reviewed at all may hold anything from 0 to 1, and the
+    value is that of the others.
 
     Args:
         successes: k_h, whole numbers `[H]`.
-        reviewed: n_h, at least 1 each, `[H]`.
+        reviewed: n_h, at least 1 in all, `[H]`.
         sizes: N_h, at least n_h, `[H]`.
         level: coverage.
         seed: of the order in which quantiles of the Beta variables are combined (a Latin hypercube).
@@ -308,17 +309,20 @@ def stratified_share(
     k, n, size = integers("successes", successes), integers("reviewed", reviewed), integers("sizes", sizes)
     if not len(k) == len(n) == len(size):
         raise ParameterError(f"{len(k)} counts of successes, {len(n)} of reviewed and {len(size)} sizes: give one each")
-    if (k < 0).any() or (k > n).any() or (n < 1).any() or (n > size).any():
-        raise ParameterError("in every stratum successes must lie in 0..reviewed, and reviewed in 1..size")
-    weights = size / size.sum()
-    value, tail = float(weights @ (k / n)), (1 - level) / 2
+    if (k < 0).any() or (k > n).any() or not n.sum() or (n > size).any():
+        raise ParameterError("in every stratum successes must lie in 0..reviewed, and reviewed in 0..size, 1 in all")
+    weights, known = size / size.sum(), n > 0
+    value, tail = float(weights[known] @ (k[known] / n[known]) / weights[known].sum()), (1 - level) / 2
     interval = f"melded {percent(level)}"
     rng = np.random.default_rng(seed)
     grid = (np.arange(_DRAWS) + 0.5) / _DRAWS
     low, high = np.zeros(_DRAWS), np.zeros(_DRAWS)
     for weight, hits, drawn, whole in zip(weights, k.tolist(), n.tolist(), (n == size).tolist(), strict=True):
         below, above = rng.permutation(grid), rng.permutation(grid)
-        low += weight * (hits / drawn if whole or hits == 0 else special.betaincinv(hits, drawn - hits + 1, below))
-        high += weight * (hits / drawn if whole or hits == drawn else special.betaincinv(hits + 1, drawn - hits, above))
+        if whole:
+            low, high = low + weight * hits / drawn, high + weight * hits / drawn
+            continue
+        low += weight * (special.betaincinv(hits, drawn - hits + 1, below) if hits else 0.0)
+        high += weight * (special.betaincinv(hits + 1, drawn - hits, above) if hits < drawn else 1.0)
     ends = float(np.quantile(low, tail)), float(np.quantile(high, 1 - tail))
     return Figure(value, min(ends[0], value), max(ends[1], value), int(n.sum()), interval)

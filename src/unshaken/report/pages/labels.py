@@ -26,7 +26,52 @@ AREAS = ("auroc", "average_precision")
 """Those that are no shares of samples."""
 
 
+LARGE = 200
+"""Samples to draw for a review where none were."""
+ENOUGH = 60
+"""Answers after which the interval of a review is narrow enough to use."""
+
+
 Source = Folder[dict[str, Any]]
+
+
+def share_sentence(record: Mapping[str, Any], run: str) -> str:
+    """What is known of the share of wrong labels, or why nothing is, and what to do.
+
+    Args:
+        record: `labels.json` of a finished search.
+        run: its directory.
+    """
+    estimate, drawn = record.get("estimate"), record["review"]
+    if estimate is None:
+        return "wrong labels: no estimate: an earlier version searched, without an interval; search again for one"
+    if estimate["usable"]:
+        return f"wrong labels: {wording.span(estimate)} of all; a review of {_some(drawn)} narrows this"
+    agreement = wording.percent(record["agreement"]["predicted"]["value"])
+    first = f"unshaken labels review {run}" if drawn else f"unshaken labels find --review {LARGE}"
+    return (
+        f"wrong labels: no estimate: the model agrees with {agreement} of the labels only, with which "
+        f"{wording.span(estimate)} of them may be wrong; review {_some(drawn)} for one: {first}, then "
+        f"unshaken labels estimate {run}"
+    )
+
+
+def expected_sentence(found: Mapping[str, Any]) -> str:
+    """How many of a finder's flags are expected to be right, as the end of a sentence; empty where it has none.
+
+    Args:
+        found: of the finder, in `labels.json`.
+    """
+    expected = found.get("expected_wrong")
+    if not found["flagged"]:
+        return ""
+    return (
+        f"; {wording.span(expected)} of these are expected to be wrong" if expected else "; how many are is not known"
+    )
+
+
+def _some(drawn: Mapping[str, Any] | None) -> str:
+    return f"{min(ENOUGH, len(drawn['ids'])) if drawn else ENOUGH} images"
 
 
 def _first(source: Source) -> tuple[str, dict[str, Any]]:
@@ -40,20 +85,18 @@ def _head(source: Source) -> list[Block]:
     n = record["samples"]
     lines: list[Text] = []
     if first["flagged"] is not None:
-        share = wording.percent(first["flagged"] / n)
-        lines.append(f"{name} takes {first['flagged']:,} of {n:,} labels for wrong ({share}).")
+        lines.append(f"{name} takes {first['flagged']:,} of {n:,} labels for wrong{expected_sentence(first)}.")
     else:
         lines.append(f"{name} ranks {n:,} labels, the most suspect first.")
     predicted = record["agreement"]["predicted"]
     lines.append(f"The model predicts {wording.percent(predicted['value'])} of the labels, of samples it has not seen.")
     if predicted["high"] < 2 * record["agreement"]["largest_class"]:
         lines.append("That is little better than always naming the largest class: what follows says next to nothing.")
-    if "noise_rate" in first:
-        lines.append(f"By the confident counts {wording.percent(first['noise_rate'])} are wrong.")
-    if record["review"]:
-        lines.append(f"How many really are wrong, people can tell from {len(record['review']['ids']):,} drawn samples.")
+    sentence = share_sentence(record, "DIR")
+    lines.append(f"{sentence[0].upper()}{sentence[1:]}.")
     if record["bad_samples"]:
-        lines.append(f"Not examined, as unreadable: {cells.counted(len(record['bad_samples']), 'sample')}.")
+        n = cells.counted(len(record["bad_samples"]), "sample")
+        lines.append(f"{n} could not be examined; labels.json says why.")
     return [Headline(TITLE, tuple(lines), brief=True)]
 
 
@@ -65,12 +108,12 @@ def _finders(source: Source) -> list[Block]:
         cells.line(
             name,
             "" if one["flagged"] is None else f"{one['flagged']:,}",
-            wording.percent(one["noise_rate"]) if "noise_rate" in one else "",
+            wording.span(one.get("expected_wrong")),
         )
         for name, one in record["found"].items()
     ]
     caption = "What each finder says."
-    return [Table(caption, cells.columns("finder", "flagged", "estimated share wrong"), tuple(rows), brief=True)]
+    return [Table(caption, cells.columns("finder", "flagged", "of these wrong, expected"), tuple(rows), brief=True)]
 
 
 def _judged(source: Source) -> list[Block]:

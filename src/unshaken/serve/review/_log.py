@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from unshaken.core.errors import ParameterError
+from unshaken.core.documents import parse_json
+from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import shorten
 from unshaken.core.version import __version__
 from unshaken.labels.review.protocol import ItemState, ItemStatus, is_revealed, status_of, valid_rows
@@ -83,11 +83,11 @@ def append(connection: sa.Connection, key: int, review: Review, act: Act) -> Rec
     if act.action is Action.SETTLE and before.state not in (ItemState.DISPUTED, ItemState.SETTLED):
         raise ParameterError(f"item {item} is {before.state.value}: only what readers disagree on is settled")
     revealed = act.action is Action.SETTLE or is_revealed(history, name, blind=review.blind)
-    near = json.loads(stored.near)
+    near_given, near_suggested, _ = read_near(stored.near)
     shown = ReviewContext(
         suggestion=revealed and stored.suggested is not None,
         labels=review.labels,
-        neighbours=tuple(near[0] + (near[1] if revealed else [])),
+        neighbours=tuple(near_given + (near_suggested if revealed else [])),
     )
     row = RecordedVerdict(
         number=last + 1, item=item, reader=name, time=as_time(now()), software=__version__, action=act.action,
@@ -209,3 +209,21 @@ def _upsert(
     insert = (sqlite_insert if connection.dialect.name == "sqlite" else postgres_insert)(table)
     row = insert.values(**where, **values)
     connection.execute(row.on_conflict_do_update(index_elements=list(where), set_=changes))
+
+
+def read_near(text: str) -> tuple[list[str], list[str], str]:
+    """Read the reference pictures of an item, as the database has them.
+
+    Args:
+        text: JSON.
+
+    Returns:
+        Samples of the given class, of the suggested one, and how they were found; empty in reviews of earlier versions.
+
+    Raises:
+        RunError: the text is damaged.
+    """
+    value = parse_json(text, "the reference pictures of an item", RunError)
+    if not isinstance(value, list) or len(value) not in (2, 3) or not all(isinstance(ids, list) for ids in value[:2]):
+        raise RunError(f"the reference pictures of an item are damaged: {shorten(text)}")
+    return value[0], value[1], str(value[2]) if len(value) == 3 else ""

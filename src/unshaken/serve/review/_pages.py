@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from unshaken.core.numbers import shorten
 from unshaken.labels.review.protocol import DONE, ItemState, is_revealed, status_of
 from unshaken.labels.review.verdict import Answer, RecordedVerdict
 from unshaken.serve.review import _schema as t
-from unshaken.serve.review._log import check_item, rows_of
+from unshaken.serve.review._log import check_item, read_near, rows_of
 from unshaken.serve.review.records import Dispute, Filters, ItemView, Page, Review
 
 MOST_ITEMS = 500
@@ -172,12 +171,12 @@ def _view(row: Any, review: Review, reader: str | None, history: list[RecordedVe
     """A row of `item` as a reader may see it, or with nothing hidden."""
     revealed = reader is None or is_revealed(history, reader, blind=review.blind)
     own = status_of(history, row.given, review.readers_per_item).standing.get(reader or "")
-    near_given, near_suggested, *near_by = json.loads(row.near)  # reviews of earlier versions have no third part
+    near_given, near_suggested, near_by = read_near(row.near)
     state = t.STATES[row.state]
     return ItemView(
         id=row.id, sample=row.sample, given=row.given, state=state, is_revealed=revealed,
         suggested=row.suggested if revealed else None, score=row.score if revealed else None,
         near_given=tuple(near_given), near_suggested=tuple(near_suggested) if revealed else (),
-        near_by=near_by[0] if near_by else "", own=None if own is None else own.verdict,
+        near_by=near_by, own=None if own is None else own.verdict,
         answer=Answer.model_validate_json(row.answer) if row.answer and revealed and state in DONE else None,
     )  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.documents import parse_json
+from unshaken.core.errors import ParameterError, RunError, did_you_mean
 from unshaken.core.numbers import LARGEST_COUNT, shorten
 from unshaken.serve.review import _schema as t
 from unshaken.serve.review._log import as_time
@@ -38,9 +39,17 @@ def find_review(connection: sa.Connection, name: str) -> tuple[int, Review]:
 
 
 def as_review(row: Any) -> Review:
-    """Make the review of a row of the database."""
+    """Make the review of a row of the database.
+
+    Raises:
+        RunError: its class names are damaged.
+    """
+    where = f"the classes of the review {row.name!r}"
+    classes = parse_json(row.classes, where, RunError)
+    if not isinstance(classes, list) or len(classes) < 2 or not all(isinstance(name, str) for name in classes):
+        raise RunError(f"{where} are damaged: needed are two names or more, not {shorten(row.classes)}")
     return Review(
-        name=row.name, classes=tuple(json.loads(row.classes)), items=row.items, blind=row.blind,
+        name=row.name, classes=tuple(classes), items=row.items, blind=row.blind,
         readers_per_item=row.readers_per_item, data=row.data, labels=row.labels, log=row.log,
         created=as_time(row.created),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from unshaken.core.documents import check_regular
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.data.label_overlay import read_labels
@@ -163,6 +164,7 @@ def import_verdicts(
     """
     if format not in READERS:
         raise ParameterError(f"format {format.value} is not imported: choose {', '.join(READERS)}")
+    check_regular(path)
     found = READERS[format](path, store.review(review).classes)
     names = {one.reader or reader for one in found}
     if None in names:
@@ -189,19 +191,13 @@ def verdict_words(outcome: Outcome, samples: Sequence[str]) -> dict[str, str]:
         outcome: of a review.
         samples: ids of the samples of the review.
 
-    Raises:
-        ParameterError: a sample has no answer yet.
+    Returns:
+        Sample to word, without the samples that have no answer yet.
     """
     words = {None: "unclear", True: "wrong", False: "right"}
     known = (one for one in outcome.labels if one.state not in (ItemState.OPEN, ItemState.WAITING))
     found = {one.sample: words[one.is_wrong] for one in known}
-    absent = [sample for sample in samples if sample not in found]
-    if absent:
-        raise ParameterError(
-            f"{len(absent):,} of {len(samples):,} samples of the review lack verdicts, such as {shorten(absent[0])}: "
-            "finish it first"
-        )
-    return {sample: found[sample] for sample in samples}
+    return {sample: found[sample] for sample in samples if sample in found}
 
 
 Votes = Mapping[str, int]
