@@ -230,7 +230,7 @@ def test_wrong_use(noisy, tmp_path):
         ({"methods": []}, ParameterError, "no method: name one"),
         ({"folds": 1}, ParameterError, "folds 1 must be from 2 to 100"),
         ({"data": few, "folds": 5}, ParameterError, "folds=5 must be 4 or less, the number of samples"),
-        ({"methods": ["aum", "small-loss", "aum"]}, ParameterError, "'aum' is named twice with the same parameters"),
+        ({"methods": ["aum", "small-loss", "aum"]}, ParameterError, "'aum' is given twice with the same parameters"),
         ({"probabilities": p, "model": "small"}, ParameterError, "so is the model 'small', which would make others"),
         ({"probabilities": p[:7]}, DataError, "7 rows, and the data has 240 samples"),
         ({"probabilities": tmp_path / "none.npy"}, DataError, "none.npy: cannot be read"),
