@@ -176,7 +176,7 @@ def test_a_directory_of_another_command_is_left_alone(unshaken, nets):
     )
     page = (nets / "run/report.html").read_bytes()
     check_refused(
-        unshaken(f"explain gradient --model py:nets.py:conv {DATA}"), "run: holds 'run.json' of another command"
+        unshaken(f"explain gradient --model py:nets.py:conv {DATA}"), "--out 'run' holds other files, such as"
     )
     assert (nets / "run/report.html").read_bytes() == page
 

@@ -75,4 +75,5 @@ def test_every_name_is_taken():
 
 def test_names_are_listed_without_an_import(unshaken):
     for room in ("attack", "certify", "detect"):
-        assert unshaken(f"list {room} -q").out.split() == [method.name for method in list_methods(room)]
+        known = {method.name for method in list_methods(room) if method.tags.get("group") != "fooling"}
+        assert unshaken(f"list {room} -q").out.split() == sorted(known)

@@ -31,7 +31,7 @@ def test_tables_are_views(run, unshaken):
     [
         "select * from range(100000000000)",
         "select range r from range(100000000000) order by r desc",
-        "select repeat('x', 1000000000) from range(100)",
+        pytest.param("select repeat('x', 1000000000) from range(100)", marks=pytest.mark.long),
     ],
 )
 def test_a_statement_without_end_is_refused(unshaken, run, sql):

@@ -44,7 +44,7 @@ def test_the_demo_is_the_first_hundred_of_each_class():
         ("cifar-10", "did you mean 'cifar10'"),
         ("foldr:x", "unknown kind 'foldr'; did you mean 'folder'"),
         ("folder:", "names no folder"),
-        ("demo?split=test", "has no option 'split'"),
+        ("demo?split=test", "no split 'test'; known: first, second"),
         ("demo?classes=x", "has no option 'classes'"),
         ("idx:x?classes=y", "has no option 'classes'"),
     ],

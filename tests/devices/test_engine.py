@@ -106,6 +106,7 @@ def test_what_is_over_is_given_back(tmp_path):
     assert held[0] == held[1] == held[2]
 
 
+@pytest.mark.long
 def test_several_processes_have_a_device_each(tmp_path, monkeypatch):
     for name, value in simulated.environment().items():
         monkeypatch.setenv(name, value)

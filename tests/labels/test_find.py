@@ -418,7 +418,7 @@ def test_a_model_without_an_answer_for_one_image_goes_on(noisy, tmp_path):
     assert [one["id"] for one in result.record["bad_samples"]] == ["s005"]
     assert len(result.ids) == 239
     assert np.isfinite(result.found["confident-learning"].score).all()
-    assert "1 samples could not be examined; labels.json says why" in result.run.read("report.md").decode()
+    assert "1 sample could not be examined; labels.json says why" in result.run.read("report.md").decode()
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,9 @@ def method_name(label: str) -> str:
     """A method, its severity, or a plan's line for people: `gaussian noise`, `JPEG compression 3`, `PGD (line 2)`."""
     name, plus, line = label.partition("+")
     method, _, severity = name.rpartition("-")
-    words = f"{title_of(method)} {severity}" if method and severity.isdecimal() else title_of(name)
+    words = (
+        f"{title_of(method)} {severity}" if method and severity.isascii() and severity.isdecimal() else title_of(name)
+    )
     return f"{words} (line {line})" if plus else words
 
 

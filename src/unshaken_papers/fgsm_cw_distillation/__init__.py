@@ -49,7 +49,7 @@ class DistillationPaper(Paper):
     lr: PositiveFloat = Field(description="largest learning rate of all three")
     cw_steps: PositiveInt = Field(description="steps of Adam in each run of Carlini and Wagner's attack")
     cw_searches: PositiveInt = Field(description="its runs, each with another weight c")
-    cw_lr: PositiveFloat = Field(description="its rate of Adam, in tanh space")
+    cw_step_size: PositiveFloat = Field(description="its step size, in tanh space")
     cw_initial_c: PositiveFloat = Field(description="its first weight c")
 
     @override

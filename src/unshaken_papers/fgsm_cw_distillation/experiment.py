@@ -47,7 +47,7 @@ def run_seed(paper: DistillationPaper, context: Context) -> None:
     few, fewer = (test[slice(0, n)] for n in (paper.attacked, paper.nearest))
     pgd = PGD(steps=STEPS, rel_stepsize=2.5 / STEPS, loss="margin")
     cw = CarliniWagner(
-        steps=paper.cw_steps, search_steps=paper.cw_searches, lr=paper.cw_lr,
+        steps=paper.cw_steps, search_steps=paper.cw_searches, lr=paper.cw_step_size,
         initial_c=paper.cw_initial_c,
     )  # fmt: skip
     with track("attacks", len(nets)) as task:

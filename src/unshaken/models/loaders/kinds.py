@@ -133,7 +133,7 @@ def find_kind(name: str, target: str = "") -> Kind:
     if name not in _KINDS:
         known = [kind.name for kind in list_kinds()]
         if name not in known:
-            raise ParameterError(f"no model kind {name!r}; {_form_of(name, target) or did_you_mean(name, known)}")
+            raise ParameterError(f"no model kind {name!r}; {form_of(name, target) or did_you_mean(name, known)}")
     return _KINDS[name]
 
 
@@ -141,7 +141,7 @@ WEIGHTS = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 """Endings of files of weights."""
 
 
-def _form_of(name: str, target: str) -> str:
+def form_of(name: str, target: str) -> str:
     """How to write a SPEC for what was given without a kind: a file, a folder, or a network's name; else empty."""
     suffix, folder = Path(name).suffix.lower(), Path(name)
     if suffix == ".py":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import ClassVar, Literal
 
@@ -25,6 +26,7 @@ from unshaken.data.spec import divide, with_option
 from unshaken.data.viewpoint.object_set import ObjectSet, require_objects
 from unshaken.harden.engine.recipe import FirstTry, Memory, Recipe, Setup, Step
 from unshaken.models.align import ModelClasses, aligned
+from unshaken.models.class_names import ClassNames
 
 IMAGES, LABELS = "viat.images", "viat.labels"
 RENDERED = 512
@@ -93,7 +95,10 @@ class VIAT(Recipe):
                 f"viat: objects {shorten(self.objects)} have the fingerprint {objects.fingerprint}, not "
                 f"{shorten(self.fingerprint)}"
             )
-        labels = aligned(objects, ModelClasses.of(setup.model, setup.classes)).labels
+        classes = ModelClasses.of(setup.model, setup.classes)
+        labels = aligned(
+            objects, replace(classes, by_position=classes.by_position or ClassNames(classes.names).unnamed)
+        ).labels
         if labels is None or int(labels.max()) >= setup.classes:
             raise DataError(f"viat: objects {shorten(self.objects)} have a class beyond the model's {setup.classes}")
         n = len(objects)
