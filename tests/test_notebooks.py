@@ -14,7 +14,7 @@ from unshaken.detect.engine.export import ExportResult
 from unshaken.detect.engine.latency import Latency
 from unshaken.explain import attribute
 from unshaken.generate.fill import GeneratedSet
-from unshaken.generate.fit import TrainedModel
+from unshaken.generate.fitting import TrainedModel
 from unshaken.generate.rows import Throughput
 
 ROOMS = ("", ".api", ".detect", ".explain", ".generate", ".harden", ".labels", ".tasks.ranking")

@@ -35,7 +35,7 @@ from unshaken.generate.fill import (
     is_flat,
     write_labelled_set,
 )
-from unshaken.generate.fit import Fitting, TrainedModel, fit
+from unshaken.generate.fitting import Fitting, TrainedModel, fit
 from unshaken.generate.generator import DiffusionSettings, Generator
 from unshaken.generate.latent.vae import VAESettings
 from unshaken.generate.rows import Throughput, generated_rows
