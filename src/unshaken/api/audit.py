@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from unshaken.api.job import as_list, check_options, default_out, prepare_run
 from unshaken.api.tracking import log_run, open_log
+from unshaken.attack.engine.ball import USUAL_EPS
 from unshaken.attack.engine.base import Attack
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError
@@ -195,7 +196,7 @@ def attack(
         raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --encoding {name}")
     method = _with_budget(found, mode, budget)
     if eps is None:
-        eps = "8/255" if method.norms and not method.minimal else ()
+        eps = USUAL_EPS if method.norms and not method.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)
     budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
     entry = {
