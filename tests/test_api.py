@@ -281,7 +281,7 @@ class Nameless(PGD):
         (lambda: unshaken.attack("demo", "demo", Nameless()), r"^Nameless has no name, .*: enter it with @register$"),
         (lambda: detect.fit("demo", "demo", ["energy", "energy"]), r"^'energy' is given twice with the same"),
         (lambda: detect.fit("demo", "demo", "mps"), r"no method 'mps' in detect"),
-        (lambda: unshaken.explain(["gradcam", "gradcam"], "demo", "demo"), r"^'gradcam' is given twice with the same"),
+        (lambda: unshaken.explain("demo", "demo", ["gradcam", "gradcam"]), r"^'gradcam' is given twice with the same"),
         (lambda: unshaken.audit("demo", "demo", gates="clen.accuracy >"), r"^gate 'clen.accuracy >' is not understood"),
     ],
 )

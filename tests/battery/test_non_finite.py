@@ -76,7 +76,7 @@ def test_a_gate_may_allow_a_share_of_them(share, held, options):
 
 def test_images_of_nan_are_bad_samples_of_maps_and_the_others_are_explained(tmp_path):
     found = unshaken.explain(
-        "occlusion:patch=0.5,stride=14", Broken(0.3), "demo", limit=FEW, out=tmp_path / "maps", workers=1
+        Broken(0.3), "demo", "occlusion:patch=0.5,stride=14", limit=FEW, out=tmp_path / "maps", workers=1
     )
     bad = {one["id"]: one["reason"] for one in found.record.bad_samples}
     assert 0 < len(bad) < FEW
@@ -91,7 +91,7 @@ def test_images_of_nan_are_bad_samples_of_maps_and_the_others_are_explained(tmp_
 
 
 def test_maps_of_a_model_of_nan_are_none_and_say_so(tmp_path):
-    found = unshaken.explain("occlusion", Broken(), "demo", limit=4, out=tmp_path / "maps", workers=1)
+    found = unshaken.explain(Broken(), "demo", "occlusion", limit=4, out=tmp_path / "maps", workers=1)
     assert len(found.record.bad_samples) == 4
 
 

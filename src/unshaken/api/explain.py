@@ -135,9 +135,9 @@ class ExplainResult:
 
 @of_arguments
 def explain(
-    methods: str | Parameters | Sequence[str | Parameters],
     model: Models | None = None,
     data: DataSource | None = None,
+    methods: str | Parameters | Sequence[str | Parameters] = "gradcam",
     *,
     metrics: str | MapMetric | Sequence[str | MapMetric] = (),
     boxes: str | None = None,
@@ -157,9 +157,9 @@ def explain(
     """Explain the decisions of a model by maps, or analyse its units, filters, biases and data.
 
     Args:
-        methods: of the room `explain`, `NAME[:k=v,...]` or objects: attributions and analyses.
         model: a SPEC or an object as for `audit`; several for an analysis that compares them; default `demo`.
         data: as for `audit`; needed but for analyses of weights alone; default `demo` where no model is named.
+        methods: of the room `explain`, `NAME[:k=v,...]` or objects: attributions and analyses.
         metrics: what judges the maps, `NAME[:k=v,...]`; a random map is then judged beside them.
         boxes: a parquet or CSV file of the objects' boxes, for metrics that need them; see `BoxTable`.
         masks: a folder of the objects' masks, `<id>.png`.
@@ -186,7 +186,7 @@ def explain(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         save_examples=keep_maps, engine=engine, download=download,
     )  # fmt: skip
-    request = Request.of(methods, model, data, metrics, boxes=boxes, masks=masks, explained=explained, options=options)
+    request = Request.of(model, data, methods, metrics, boxes=boxes, masks=masks, explained=explained, options=options)
     run = RunDir(out or default_out(request.models[0], request.data, next(iter({**request.analyses, **request.maps}))))
     with locked(run) as lock:
         loaded = load(request)

@@ -135,7 +135,7 @@ class Steps:
     def _cues(self, opened: LoadedCandidate, cues: CueConflict) -> None:
         place, o = beneath(self.run, opened.key, CUES), self.options
         explain(
-            cues, opened.classifier, self.aspects.cue_data, limit=o["limit"], seed=o["seed"], out=place.path,
+            opened.classifier, self.aspects.cue_data, cues, limit=o["limit"], seed=o["seed"], out=place.path,
             resume=place.exists("explain.json"), device=o["device"], batch_size=o["batch_size"], workers=o["workers"],
         )  # fmt: skip
 

@@ -236,7 +236,7 @@ def check_detect(device: str, folder: Path) -> Measurement:
 def check_explain(device: str, folder: Path) -> Measurement:
     """Make maps: integrated gradients add up to the difference of the scores, but for the integral's steps."""
     names = {"gradcam": "gradcam", "integrated-gradients": "integrated-gradients:steps=128"}
-    done = explain(list(names.values()), "demo:standard", "demo", limit=20, out=folder / "run", device=device)
+    done = explain("demo:standard", "demo", list(names.values()), limit=20, out=folder / "run", device=device)
     maps = {name: done.run.read_tensors("maps", f"{name}-00000.safetensors").tensors["maps"].numpy() for name in names}
     gap = _values(done.run, "attributions", "gap", method="integrated-gradients").mean()
     missing = gap / np.abs(maps["integrated-gradients"].sum((1, 2))).mean()

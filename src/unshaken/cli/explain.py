@@ -86,7 +86,7 @@ def explain(
         )  # fmt: skip
     with progress(session):
         result = api.explain(
-            names, model, data, metrics=metric or (),
+            model, data, names, metrics=metric or (),
             boxes=boxes, masks=masks, explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out,
             resume=resume, batch_size=batch_size or "auto", workers=workers, engine=engine, device=device,
             download=download,
