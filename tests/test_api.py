@@ -90,7 +90,7 @@ def test_the_description_of_an_option_is_that_of_the_command_line():
         (lambda: unshaken.attack("demo", "demo", epz=3), r"attack\(\) has no parameter 'epz'; did you mean 'eps'"),
         (lambda: unshaken.harden("small", "demo", epoch=3), r"has no parameter 'epoch'; did you mean 'epochs'"),
         (lambda: unshaken.detect("demo", "demo", "d", acept=3), r"has no parameter 'acept'; did you mean 'accept'"),
-        (lambda: detect.fit("demo", "demo", [], takes=3), r"fit\(\) has no parameter 'takes'; did you mean 'take'"),
+        (lambda: detect.fit("demo", "demo", [], limt=3), r"fit\(\) has no parameter 'limt'; did you mean 'limit'"),
     ],
 )
 def test_a_wrong_keyword_gets_a_near_name(call, message):
@@ -123,7 +123,7 @@ def test_a_model_of_one_image_runs_in_every_verb(tmp_path):
     short = {"limit": 2, "batch_size": 1, "attacked": False, "out": tmp_path / "certify"}
     smoothed = unshaken.certify(model, "demo", "smoothing:n=12,n0=4", **short)
     assert len(smoothed.run.rows("certificates")) == 2
-    detect.fit(model, "demo", ["msp"], take=20, batch_size=1).detector_set.save(tmp_path / "detectors")
+    detect.fit(model, "demo", ["msp"], limit=20, batch_size=1).save(tmp_path / "detectors")
     scored = unshaken.detect(model, "demo", tmp_path / "detectors", out=tmp_path / "scores", attacked=False, **few)
     assert len(scored.run.rows("scores")) == 20
 
@@ -291,6 +291,25 @@ def test_what_is_no_method_is_one_clear_line(call, message):
 
 
 def test_one_method_stands_for_a_list():
-    assert list(detect.fit("demo", "demo", "msp", take=100).detector_set.detectors) == ["msp"]
-    assert list(detect.fit("demo", "demo", detect.MSP(), take=100).detector_set.detectors) == ["msp"]
+    assert list(detect.fit("demo", "demo", "msp", limit=100).detector_set.detectors) == ["msp"]
+    assert list(detect.fit("demo", "demo", detect.MSP(), limit=100).detector_set.detectors) == ["msp"]
     assert [type(r).__name__ for r in parse_recipes(AdversarialTraining())] == ["AdversarialTraining"]
+
+
+def test_detect_takes_what_fit_gave_and_keeps_it_in_its_run(tmp_path):
+    fitted = detect.fit("demo", "demo", ["msp", "energy"], limit=60)
+    options = {"limit": 10, "attacked": False, "save_examples": 0}
+    done = unshaken.detect("demo", "demo", fitted, out=tmp_path / "run", **options)
+    fitted.save(tmp_path / "detectors")
+    same = unshaken.detect("demo", "demo", tmp_path / "detectors", out=tmp_path / "same", **options)
+    rows = [r.run.rows("scores", ["id", "condition", "detector", "score"]).to_pylist() for r in (done, same)]
+    assert rows[0] == rows[1]
+    assert detect.DetectorSet.load(tmp_path / "run/detectors", unshaken.load_model("demo")).detectors.keys() == {
+        "msp",
+        "energy",
+    }
+    again = unshaken.detect("demo", "demo", fitted.detector_set, out=tmp_path / "run", resume=True, **options)
+    assert again.run.rows("scores", ["id", "condition", "detector", "score"]).to_pylist() == rows[0]
+    other = detect.fit("demo", "demo", "msp", limit=60)
+    with pytest.raises(RunError, match="holds other detectors than those given; choose another --out"):
+        unshaken.detect("demo", "demo", other, out=tmp_path / "run", resume=True, **options)

@@ -45,7 +45,7 @@ def test_a_search_for_wrong_labels_says_it(data, tmp_path):
 
 
 def test_fitted_detectors_say_it(data):
-    assert fit("demo", data, ["msp"], take=40).detector_set.about["labels_version"] == "second"
+    assert fit("demo", data, ["msp"], limit=40).detector_set.about["labels_version"] == "second"
 
 
 def test_without_a_correction_there_is_none(tmp_path):

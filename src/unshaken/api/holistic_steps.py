@@ -124,9 +124,9 @@ class Steps:
             method = "mcm" if opened.is_zero_shot else "msp"
             limit = self.options["limit"]
             found = fit(
-                opened.classifier, self.aspects.fitting, [method], seed=self.options["seed"], take=limit, device=device
+                opened.classifier, self.aspects.fitting, [method], seed=self.options["seed"], limit=limit, device=device
             )
-            found.detector_set.save(detectors)
+            found.save(detectors)
         detect(
             opened.classifier, self.aspects.dataset, detectors, against=list(self.aspects.against), attacked=False,
             **self._shared(place, opened),

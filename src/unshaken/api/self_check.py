@@ -216,10 +216,9 @@ def check_certify(device: str, folder: Path) -> Measurement:
 def check_detect(device: str, folder: Path) -> Measurement:
     """Fit detectors and score images: fog is separated from clean images, and most of these are accepted."""
     methods = {"energy": "energy", "mahalanobis": "mahalanobis:layer=body.3"}
-    fitted = fit("demo:standard", "demo", list(methods.values()), take=200, device=device)
-    fitted.detector_set.save(folder / "detectors")
+    fitted = fit("demo:standard", "demo", list(methods.values()), limit=200, device=device)
     done = detect(
-        "demo:standard", "demo", folder / "detectors", shifts="fog-5", attacked=False, limit=IMAGES, save_examples=0,
+        "demo:standard", "demo", fitted, shifts="fog-5", attacked=False, limit=IMAGES, save_examples=0,
         out=folder / "run", device=device,
     )  # fmt: skip
     found = {one["method"]: one for one in done.summary["detection"]}
