@@ -18,7 +18,7 @@ from unshaken.attack import PGD, Spatial
 from unshaken.certify import IBP
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.core.options import declared
-from unshaken.data import subset
+from unshaken.data import BadSample, subset
 from unshaken.harden import AdversarialTraining
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import forget_models
@@ -313,3 +313,33 @@ def test_detect_takes_what_fit_gave_and_keeps_it_in_its_run(tmp_path):
     other = detect.fit("demo", "demo", "msp", limit=60)
     with pytest.raises(RunError, match="holds other detectors than those given; choose another --out"):
         unshaken.detect("demo", "demo", other, out=tmp_path / "run", resume=True, **options)
+
+
+# What a finished call gives.
+
+
+def test_results_are_short_to_print_and_name_their_figures(tmp_path):
+    plan = [{"method": "fog", "severities": [1]}]
+    done = unshaken.audit("demo:standard", "demo", plan, limit=10, out=tmp_path / "run")
+    assert repr(done) == f"Audit(run=RunDir('{tmp_path}/run'), gates=[])"
+    assert done.accuracy() == done.summary["clean"]["value"]
+    assert done.accuracy("fog-1") == done.summary["conditions"][0]["accuracy"]["value"]
+    assert done.bad_samples == ()
+    with pytest.raises(ParameterError, match=r"no condition 'fog-2' in .*; did you mean 'fog-1'"):
+        done.accuracy("fog-2")
+    done.summary["clean"] = None
+    with pytest.raises(ParameterError, match="there is no accuracy under 'clean': its task has other figures"):
+        done.accuracy()
+
+
+def test_bad_samples_are_of_one_type(tmp_path):
+    images = torch.randint(0, 256, (30, 1, 28, 28)) / 255
+    images[3] = float("nan")
+    data = images, torch.arange(30) % 10
+    plan = [{"method": "fog", "severities": [1]}]
+    done = unshaken.audit("demo", data, plan, out=tmp_path / "run")
+    found = detect.fit("demo", data, "msp")
+    explained = unshaken.explain("demo", data, "gradient", out=tmp_path / "maps")
+    for result in (done, found, explained):
+        assert [(type(bad), bad.id) for bad in result.bad_samples] == [(BadSample, "3")]
+    assert len(repr(explained)) < 200

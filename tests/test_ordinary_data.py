@@ -92,7 +92,7 @@ def test_every_verb_takes_what_people_have(pair, tmp_path):
     assert len(scored.run.rows("scores")) >= 60
     unshaken.api.set_thresholds("demo:standard", pair, tmp_path / "detectors")
     trained = unshaken.harden("small", loader, out=tmp_path / "harden", epochs=1)
-    assert trained.result
+    assert trained.summary
     assert len(unshaken.api.mark(pair, "dct", out=tmp_path / "marked").names()) >= 10
 
 
@@ -118,5 +118,5 @@ def test_every_result_shows_itself_in_a_notebook(pair, tmp_path):
     assert f"{audits[0].summary['clean']['value']:.1%}".removesuffix("%") in texts[0]
     assert "msp" in texts[1]
     assert str(tmp_path / "harden") in texts[3]
-    assert f"{hardened.result['figures']['held_accuracy']['value']:.1%}" in texts[3]
+    assert f"{hardened.summary['figures']['held_accuracy']['value']:.1%}" in texts[3]
     assert "&lt;b&gt;" in texts[4]

@@ -124,9 +124,9 @@ def test_maps_that_rank_no_pixel_are_counted_and_told(tmp_path, monkeypatch):
     found = explain(net, data, ["gradient", "centre-point"], out=tmp_path / "run")
     rows = found.run.rows("attributions").to_pylist()
     assert [r["constant"] for r in rows if r["condition"] == "gradient"] == [True] * 3 + [False] * 2
-    (remark,) = [text for text in found.record.found["gradient"].remarks if "constant" in text]
+    (remark,) = [text for text in found.summary.found["gradient"].remarks if "constant" in text]
     assert remark.startswith("3 of 5 maps are constant")
-    assert not any("constant" in text for text in found.record.found["centre-point"].remarks)
+    assert not any("constant" in text for text in found.summary.found["centre-point"].remarks)
 
 
 def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
@@ -249,6 +249,6 @@ def test_what_does_not_go_with_a_run_is_told(unshaken, place, arguments, words):
 
 
 def test_what_a_reader_must_know_of_a_method_is_in_the_record(tmp_path):
-    found = explain(methods=["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").record.found
+    found = explain(methods=["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").summary.found
     assert "random ones" in found["guided-backprop"].remarks[0]
     assert found["gradcam"].remarks == []

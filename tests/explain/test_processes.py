@@ -42,7 +42,7 @@ def test_two_processes_make_the_maps_of_one(tmp_path, monkeypatch):
     here, there = explain(out=tmp_path / "here"), explain(out=tmp_path / "there", engine="local:2")
     same(rows(here.run), rows(there.run))
     for name in ("gradcam", "gradient"):
-        assert here.record.found[name].forwards == there.record.found[name].forwards
+        assert here.summary.found[name].forwards == there.summary.found[name].forwards
     here.run.remove("rows", "attributions", "gradcam-00001.parquet")
     record = here.run.read_json("explain.json")
     here.run.write_json({**record, "finished": False}, "explain.json")

@@ -101,7 +101,7 @@ def test_labels_that_a_detector_does_not_need_are_left_out_in_one_line(tmp_path)
 def test_maps_of_predictions_leave_such_labels_out_and_say_so(tmp_path):
     spec = write(tmp_path / "others", "cat", "gnu")
     done = unshaken.explain(net(classes=NAMES), spec, "gradient", limit=2, out=tmp_path / "run")
-    assert done.record.remarks == ["labels: not used: 1 of the data's 2 classes are no class of model 'line': 'gnu'"]
+    assert done.summary.remarks == ["labels: not used: 1 of the data's 2 classes are no class of model 'line': 'gnu'"]
     assert "no class of model" in (tmp_path / "run" / "report.html").read_text()
 
 

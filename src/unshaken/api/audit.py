@@ -16,12 +16,12 @@ from unshaken.api.tracking import log_run, open_log
 from unshaken.attack.engine.ball import USUAL_EPS
 from unshaken.attack.engine.base import Attack
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
 from unshaken.core.registry import Parameters, as_method, parse_method
-from unshaken.data import DataSource
+from unshaken.data import BadSample, DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
@@ -52,7 +52,7 @@ class Audit:
     """
 
     run: RunDir
-    summary: dict[str, Any]
+    summary: dict[str, Any] = field(repr=False)
     gates: list[GateResult]
     page: Page = field(repr=False)
 
@@ -60,6 +60,29 @@ class Audit:
     def held(self) -> bool:
         """Whether all gates passed; False where one is not decided."""
         return all(g.held for g in self.gates)
+
+    @property
+    def bad_samples(self) -> tuple[BadSample, ...]:
+        """Samples that could not be used, with the reason."""
+        return tuple(BadSample(one["id"], one["reason"]) for one in self.summary["bad_samples"])
+
+    def accuracy(self, condition: str = "clean") -> float:
+        """The accuracy under a condition; its interval is in `summary`.
+
+        Args:
+            condition: such as `fog-3` or `pgd-linf-0.0313725`; the unchanged images by default.
+
+        Raises:
+            ParameterError: there is no such condition, or no accuracy of it.
+        """
+        found = {one["condition"]: one.get("accuracy") for one in self.summary["conditions"]}
+        found["clean"] = self.summary["clean"]
+        if condition not in found:
+            raise ParameterError(f"no condition {condition!r} in {self.run}; {did_you_mean(condition, found)}")
+        figure = found[condition]
+        if figure is None:
+            raise ParameterError(f"{self.run}: there is no accuracy under {condition!r}: its task has other figures")
+        return float(figure["value"])
 
     def _repr_html_(self) -> str:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
 from unshaken.core.progress import track
 from unshaken.core.registry import Parameters
-from unshaken.data import DataSource
+from unshaken.data import BadSample, DataSource
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.attribution import Attribution, Control
 from unshaken.explain.engine.before_after import explain_examples
@@ -123,11 +123,16 @@ class ExplainResult:
 
     Args:
         run: the directory: `explain.json`, rows, maps and arrays, and a report.
-        record: what `explain.json` says.
+        summary: what `explain.json` says.
     """
 
     run: RunDir
-    record: ExplainRecord
+    summary: ExplainRecord = field(repr=False)
+
+    @property
+    def bad_samples(self) -> tuple[BadSample, ...]:
+        """Samples that could not be used, with the reason."""
+        return tuple(BadSample(one["id"], one["reason"]) for one in self.summary.bad_samples)
 
     def _repr_html_(self) -> str:
         return render_notebook(EXPLAIN.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")

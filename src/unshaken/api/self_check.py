@@ -252,7 +252,7 @@ def check_harden(device: str, folder: Path) -> Measurement:
         "small-cnn", "demo", "at:eps=8/255,steps=2", epochs=1, batch_size=32, lr=0.01, check_images=32, check_steps=2,
         out=folder / "run", device=device,
     )  # fmt: skip
-    right = done.result["figures"]["held_accuracy"]
+    right = done.summary["figures"]["held_accuracy"]
     start = fresh("small-cnn", torch.zeros(1, 1, 28, 28), classes=10, seed=0)
     pairs = zip(done.model.parameters(), start.parameters(), strict=True)
     change = torch.cat([(trained.cpu() - begun).flatten() for trained, begun in pairs]).detach()
@@ -270,8 +270,8 @@ def check_labels(device: str, folder: Path) -> Measurement:
         "demo?noise=symmetric:0.2", ["confident-learning", "knn-agreement"], model="demo:standard", limit=200, review=0,
         out=folder / "run", device=device,
     )  # fmt: skip
-    auroc = [one["judged"]["auroc"]["value"] for one in done.record["found"].values()]
-    wrong = done.record["known_wrong"]["value"]
+    auroc = [one["judged"]["auroc"]["value"] for one in done.summary["found"].values()]
+    wrong = done.summary["known_wrong"]["value"]
     return Measurement(
         min(auroc) > 0.8,
         f"{wrong:.0%} of 200 labels wrong, found with AUROCs of {auroc[0]:.2f} and {auroc[1]:.2f}",

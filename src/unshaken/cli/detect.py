@@ -134,9 +134,9 @@ def fit(
         typer.echo(f"labels: {printable(done.labels)}", err=True)
     for flag in done.flags:
         typer.echo(f"flag {flag.name}: {printable(flag.detail)}", err=True)
-    for bad in done.bad[:FEW]:
+    for bad in done.bad_samples[:FEW]:
         typer.echo(f"bad sample {printable(str(bad))}", err=True)
-    return BAD_SAMPLES if done.bad else 0
+    return BAD_SAMPLES if done.bad_samples else 0
 
 
 @app.command("score", epilog=epilog("detect"))

@@ -91,7 +91,7 @@ def explain(
             resume=resume, batch_size=batch_size or "auto", workers=workers, engine=engine, device=device,
             download=download,
         )  # fmt: skip
-    record = result.record
+    record = result.summary
     if json:
         print_json(record.model_dump(mode="json"))
     elif not session.quiet:
@@ -101,7 +101,7 @@ def explain(
                 print_line(f"  {remark}")
     if not json:
         print_line(f"report: {result.run}/report.html")
-    return name_bad_samples(record.bad_samples)
+    return name_bad_samples(result.bad_samples)
 
 
 def _examples(

@@ -37,7 +37,7 @@ def test_names_are_made_unique():
 def test_a_fit_says_where_it_comes_from(fitted):
     about = fitted.detector_set.about
     assert about["samples"] == {"bank": 210, "tune": 30, "calibration": 60, "bad": 0}
-    assert not fitted.bad
+    assert not fitted.bad_samples
     assert list(fitted.detector_set.detectors) == ["msp", "energy", "knn", "odin"]
     assert all(len(f.calibration) == 60 for f in fitted.detector_set.detectors.values())
 
@@ -121,12 +121,12 @@ def test_a_feature_that_is_no_number(make):
     for method in ("knn:k=3", "vim:dimensions=1"):
         found = fit(model, "demo", [method], limit=100)
         samples = found.detector_set.about["samples"]
-        assert samples["bad"] == len(found.bad) > 0
+        assert samples["bad"] == len(found.bad_samples) > 0
         assert sum(samples.values()) == sum(whole.values())
-        assert {b.reason for b in found.bad} <= {"the model gives NaN or infinite values for it",
+        assert {b.reason for b in found.bad_samples} <= {"the model gives NaN or infinite values for it",
                                                  f"the score of {method.partition(':')[0]} is nan"}  # fmt: skip
         (flag,) = found.flags
-        assert (flag.name, set(flag.ids)) == ("non-finite", {b.id for b in found.bad})
+        assert (flag.name, set(flag.ids)) == ("non-finite", {b.id for b in found.bad_samples})
         fitted = found.detector_set.detectors[method.partition(":")[0]]
         assert all(bool(values.isfinite().all()) for values in (*fitted.bank.values(), fitted.calibration))
     nothing = Classifier(make.Odd(lambda m: m * torch.nan), name="odd").eval()
@@ -185,7 +185,7 @@ def test_samples_that_cannot_be_read_are_counted_where_they_would_have_served(tm
         (tmp_path / data.ids[part[0]]).write_bytes(b"no image")
     found = fit("demo", f"folder:{tmp_path}", ["msp"])
     assert found.detector_set.about["samples"] == {"bank": 69, "tune": 9, "calibration": 19, "bad": 3}
-    assert len(found.bad) == 3
+    assert len(found.bad_samples) == 3
     calibration = found.detector_set.detectors["msp"].calibration
     assert calibration.tolist() == sorted(calibration.tolist())
 

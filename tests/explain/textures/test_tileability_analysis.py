@@ -105,7 +105,7 @@ def test_a_folder_of_textures_of_several_sizes_ends_as_rows_and_a_page(tmp_path)
     rows = {row["id"]: row for row in result.run.rows("textures").to_pylist()}
     assert rows["small.png"]["error"] == "5 x 20 pixels: the minimum is 8 x 8"
     assert (rows["wide.png"]["height"], rows["wide.png"]["width"]) == (12, 40)
-    assert result.record.found["tileability"].remarks == ["1 of 3 textures are too small to be measured."]
+    assert result.summary.found["tileability"].remarks == ["1 of 3 textures are too small to be measured."]
     page = result.run.read("report.html").decode()
     assert "seams cross in the middle" in page
     assert page.count("two by two") >= 3

@@ -91,13 +91,13 @@ class Fit:
 
     Args:
         detector_set: the fitted detectors, with their model.
-        bad: samples that could not be used: unreadable, or with outputs or scores that are NaN or infinite.
+        bad_samples: those that could not be used: unreadable, or with outputs or scores that are NaN or infinite.
         labels: how the data's classes became the model's, in one line; empty where they are the same.
         flags: reasons to doubt the fit.
     """
 
     detector_set: DetectorSet
-    bad: tuple[BadSample, ...]
+    bad_samples: tuple[BadSample, ...]
     labels: str = ""
     flags: tuple[Flag, ...] = ()
 
