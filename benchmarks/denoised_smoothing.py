@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from _peers import machine
 from torch import Tensor
+from unshaken.generate.fit import fit
 
 from unshaken.certify.smoothing.smoothing import Smoothing
 from unshaken.core import Batch, Classifier, Oracle
@@ -32,7 +33,6 @@ from unshaken.core.oracle import required
 from unshaken.data import load_data
 from unshaken.data.resident import Samples
 from unshaken.generate import DDPM, EDM, Fitting, UNet, UNetSettings, load, save
-from unshaken.generate.fit import fit
 from unshaken.generate.generator import Diffusion
 from unshaken.harden.defences.denoise import Denoise
 from unshaken.models import load_model

@@ -55,7 +55,9 @@ def ours(model: Classifier, chosen: argparse.Namespace, images: Tensor) -> Calla
 
     data = load_data(chosen.data)
     names = [f"knn:k={chosen.k}" if n == "knn" else n for n in DETECTORS]
-    detector_set = fit(model, data, names, take=min(len(data), chosen.fit), shares=Shares(calibration=0.1)).detector_set
+    detector_set = fit(
+        model, data, names, limit=min(len(data), chosen.fit), shares=Shares(calibration=0.1)
+    ).detector_set
     samples = Batch(images, None, tuple(str(i) for i in range(len(images))))
     oracle = Oracle(detector_set.model, limit=chosen.batch, search_copy=search_copy(detector_set.model, images[:2]))
 

@@ -58,7 +58,7 @@ def work(arguments: argparse.Namespace, verb: str, out: Path) -> None:
     elif verb == "certify":
         unshaken.certify(model, data, arguments.certify or "smoothing-sequential:n=500", attacked=False, **run)
     elif verb == "fit":
-        fitted_on(model, data, ["knn", "energy"], take=400, workers=1).detector_set.save(out)
+        fitted_on(model, data, ["knn", "energy"], limit=400, workers=1).save(out)
     elif verb == "score":
         unshaken.detect(model, data, fitted, attacked=False, **run)
     else:

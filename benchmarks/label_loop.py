@@ -58,7 +58,7 @@ def main() -> None:
         spec, model=given.model, folds=given.folds, epochs=given.epochs, review=given.review, limit=given.limit,
         out=given.out / "find", resume=(given.out / "find").exists(),
     )  # fmt: skip
-    print(f"flagged: {search.record['found']['confident-learning']['flagged']:,} of {search.record['samples']:,}")
+    print(f"flagged: {search.summary['found']['confident-learning']['flagged']:,} of {search.summary['samples']:,}")
 
     people = {name: votes(name, given.split) for name in (*READERS, SETTLER)}
     with ReviewStore.open(given.out / "review.db") as store:
@@ -71,7 +71,7 @@ def main() -> None:
             kappa = found.pairs[0].kappa
             shown = "undefined" if kappa is None else f"{kappa.value:.3f} ({kappa.low:.3f} to {kappa.high:.3f})"
             print(f"{name}: {store.review(name).items:,} reviewed, {settled:,} settled now, Cohen's kappa {shown}")
-        ids = search.record["review"]["ids"]
+        ids = search.summary["review"]["ids"]
         share = estimate_wrong(search.run, verdict_words(store.outcome("sample"), ids))
         outcome = export_review(store, "flagged", Format.OVERLAY, given.out / "corrected.parquet")
 

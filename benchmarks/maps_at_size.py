@@ -89,11 +89,11 @@ def explain(folder: Path, rows: int, methods: list[str], metrics: list[str]) -> 
 
     torch.set_num_threads(1)
     model, data = f"py:{folder / 'net.py'}:make", f"parquet:{folder / 'data.parquet'}"
-    unshaken.explain(methods, model, data, metrics=metrics, limit=64, out=folder / f"warm{rows}")
+    unshaken.explain(model, data, methods, metrics=metrics, limit=64, out=folder / f"warm{rows}")
     watch = MemoryWatch()
     watch.start()
     began = time.perf_counter()
-    unshaken.explain(methods, model, data, metrics=metrics, limit=rows, out=folder / f"run{rows}", keep_maps=1000)
+    unshaken.explain(model, data, methods, metrics=metrics, limit=rows, out=folder / f"run{rows}", keep_maps=1000)
     seconds = time.perf_counter() - began
     tenths, last = watch.finish()
     return {"images": rows, "seconds": seconds, "tenths": tenths, "last": last}

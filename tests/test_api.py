@@ -18,7 +18,7 @@ from unshaken.attack import PGD, Spatial
 from unshaken.certify import IBP
 from unshaken.core.errors import ModelError, ParameterError, RunError
 from unshaken.core.options import declared
-from unshaken.data import subset
+from unshaken.data import BadSample, subset
 from unshaken.harden import AdversarialTraining
 from unshaken.harden.engine.training import Training, TrainingOptions
 from unshaken.models.loaders.load import forget_models
@@ -90,7 +90,7 @@ def test_the_description_of_an_option_is_that_of_the_command_line():
         (lambda: unshaken.attack("demo", "demo", epz=3), r"attack\(\) has no parameter 'epz'; did you mean 'eps'"),
         (lambda: unshaken.harden("small", "demo", epoch=3), r"has no parameter 'epoch'; did you mean 'epochs'"),
         (lambda: unshaken.detect("demo", "demo", "d", acept=3), r"has no parameter 'acept'; did you mean 'accept'"),
-        (lambda: detect.fit("demo", "demo", [], takes=3), r"fit\(\) has no parameter 'takes'; did you mean 'take'"),
+        (lambda: detect.fit("demo", "demo", [], limt=3), r"fit\(\) has no parameter 'limt'; did you mean 'limit'"),
     ],
 )
 def test_a_wrong_keyword_gets_a_near_name(call, message):
@@ -123,7 +123,7 @@ def test_a_model_of_one_image_runs_in_every_verb(tmp_path):
     short = {"limit": 2, "batch_size": 1, "attacked": False, "out": tmp_path / "certify"}
     smoothed = unshaken.certify(model, "demo", "smoothing:n=12,n0=4", **short)
     assert len(smoothed.run.rows("certificates")) == 2
-    detect.fit(model, "demo", ["msp"], take=20, batch_size=1).detector_set.save(tmp_path / "detectors")
+    detect.fit(model, "demo", ["msp"], limit=20, batch_size=1).save(tmp_path / "detectors")
     scored = unshaken.detect(model, "demo", tmp_path / "detectors", out=tmp_path / "scores", attacked=False, **few)
     assert len(scored.run.rows("scores")) == 20
 
@@ -281,7 +281,7 @@ class Nameless(PGD):
         (lambda: unshaken.attack("demo", "demo", Nameless()), r"^Nameless has no name, .*: enter it with @register$"),
         (lambda: detect.fit("demo", "demo", ["energy", "energy"]), r"^'energy' is given twice with the same"),
         (lambda: detect.fit("demo", "demo", "mps"), r"no method 'mps' in detect"),
-        (lambda: unshaken.explain(["gradcam", "gradcam"], "demo", "demo"), r"^'gradcam' is given twice with the same"),
+        (lambda: unshaken.explain("demo", "demo", ["gradcam", "gradcam"]), r"^'gradcam' is given twice with the same"),
         (lambda: unshaken.audit("demo", "demo", gates="clen.accuracy >"), r"^gate 'clen.accuracy >' is not understood"),
     ],
 )
@@ -291,6 +291,55 @@ def test_what_is_no_method_is_one_clear_line(call, message):
 
 
 def test_one_method_stands_for_a_list():
-    assert list(detect.fit("demo", "demo", "msp", take=100).detector_set.detectors) == ["msp"]
-    assert list(detect.fit("demo", "demo", detect.MSP(), take=100).detector_set.detectors) == ["msp"]
+    assert list(detect.fit("demo", "demo", "msp", limit=100).detector_set.detectors) == ["msp"]
+    assert list(detect.fit("demo", "demo", detect.MSP(), limit=100).detector_set.detectors) == ["msp"]
     assert [type(r).__name__ for r in parse_recipes(AdversarialTraining())] == ["AdversarialTraining"]
+
+
+def test_detect_takes_what_fit_gave_and_keeps_it_in_its_run(tmp_path):
+    fitted = detect.fit("demo", "demo", ["msp", "energy"], limit=60)
+    options = {"limit": 10, "attacked": False, "save_examples": 0}
+    done = unshaken.detect("demo", "demo", fitted, out=tmp_path / "run", **options)
+    fitted.save(tmp_path / "detectors")
+    same = unshaken.detect("demo", "demo", tmp_path / "detectors", out=tmp_path / "same", **options)
+    rows = [r.run.rows("scores", ["id", "condition", "detector", "score"]).to_pylist() for r in (done, same)]
+    assert rows[0] == rows[1]
+    assert detect.DetectorSet.load(tmp_path / "run/detectors", unshaken.load_model("demo")).detectors.keys() == {
+        "msp",
+        "energy",
+    }
+    again = unshaken.detect("demo", "demo", fitted.detector_set, out=tmp_path / "run", resume=True, **options)
+    assert again.run.rows("scores", ["id", "condition", "detector", "score"]).to_pylist() == rows[0]
+    other = detect.fit("demo", "demo", "msp", limit=60)
+    with pytest.raises(RunError, match="holds other detectors than those given; choose another --out"):
+        unshaken.detect("demo", "demo", other, out=tmp_path / "run", resume=True, **options)
+
+
+# What a finished call gives.
+
+
+def test_results_are_short_to_print_and_name_their_figures(tmp_path):
+    plan = [{"method": "fog", "severities": [1]}]
+    done = unshaken.audit("demo:standard", "demo", plan, limit=10, out=tmp_path / "run")
+    assert repr(done) == f"Audit(run=RunDir('{tmp_path}/run'), gates=[])"
+    assert done.accuracy() == done.summary["clean"]["value"]
+    assert done.accuracy("fog-1") == done.summary["conditions"][0]["accuracy"]["value"]
+    assert done.bad_samples == ()
+    with pytest.raises(ParameterError, match=r"no condition 'fog-2' in .*; did you mean 'fog-1'"):
+        done.accuracy("fog-2")
+    done.summary["clean"] = None
+    with pytest.raises(ParameterError, match="there is no accuracy under 'clean': its task has other figures"):
+        done.accuracy()
+
+
+def test_bad_samples_are_of_one_type(tmp_path):
+    images = torch.randint(0, 256, (30, 1, 28, 28)) / 255
+    images[3] = float("nan")
+    data = images, torch.arange(30) % 10
+    plan = [{"method": "fog", "severities": [1]}]
+    done = unshaken.audit("demo", data, plan, out=tmp_path / "run")
+    found = detect.fit("demo", data, "msp")
+    explained = unshaken.explain("demo", data, "gradient", out=tmp_path / "maps")
+    for result in (done, found, explained):
+        assert [(type(bad), bad.id) for bad in result.bad_samples] == [(BadSample, "3")]
+    assert len(repr(explained)) < 200

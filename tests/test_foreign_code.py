@@ -74,7 +74,7 @@ def harden_file(recipe: str) -> None:
 def detectors_file(**values: object) -> Classifier:
     model = Classifier(nn.Sequential(nn.Flatten(), nn.Linear(192, 2)).eval(), name="m")
     images = torch.randint(0, 256, (40, 3, 8, 8), dtype=torch.uint8)
-    fit(model, (images, torch.arange(40) % 2), ["msp"]).detector_set.save("doors")
+    fit(model, (images, torch.arange(40) % 2), ["msp"]).save("doors")
     listed = json.loads(Path("doors/detectors.json").read_text())
     listed["detectors"][0] |= {"method": "ensemble", "params": {"members": SPEC}, **values}
     write("doors/detectors.json", **listed)

@@ -14,7 +14,7 @@ from unshaken.detect.engine.export import ExportResult
 from unshaken.detect.engine.latency import Latency
 from unshaken.explain import attribute
 from unshaken.generate.fill import GeneratedSet
-from unshaken.generate.fit import TrainedModel
+from unshaken.generate.fitting import TrainedModel
 from unshaken.generate.rows import Throughput
 
 ROOMS = ("", ".api", ".detect", ".explain", ".generate", ".harden", ".labels", ".tasks.ranking")
@@ -65,7 +65,7 @@ def test_cards_say_what_the_results_hold():
 
 
 def test_results_with_a_page_show_its_brief_parts(tmp_path):
-    explained = unshaken.explain("gradient", "demo", "demo", limit=8, out=tmp_path / "explained", device="cpu")
+    explained = unshaken.explain("demo", "demo", "gradient", limit=8, out=tmp_path / "explained", device="cpu")
     html = explained._repr_html_()
     assert html.startswith("<style>")
     assert "8 samples of demo" in html

@@ -62,7 +62,7 @@ def test_attack_and_certify_read_tar_shards(shards, tmp_path):
 
 
 def test_detectors_are_fitted_and_score_tar_shards(shards, tmp_path):
-    fit("demo:standard", shards, [MSP()]).detector_set.save(tmp_path / "detectors")
+    fit("demo:standard", shards, [MSP()]).save(tmp_path / "detectors")
     scored = unshaken.detect("demo:standard", shards, tmp_path / "detectors", out=tmp_path / "run", attacked=False,
                              accept=None, against="far=" + shards)  # fmt: skip
     assert len(scored.run.rows("scores")) >= 40
@@ -87,12 +87,12 @@ def test_every_verb_takes_what_people_have(pair, tmp_path):
     assert (
         unshaken.certify("demo:standard", pairs, "ibp", radii=0.001, out=tmp_path / "certify").summary["clean"] == clean
     )
-    fit("demo:standard", loader, [MSP()]).detector_set.save(tmp_path / "detectors")
+    fit("demo:standard", loader, [MSP()]).save(tmp_path / "detectors")
     scored = unshaken.detect("demo:standard", pairs, tmp_path / "detectors", out=tmp_path / "detect", attacked=False)
     assert len(scored.run.rows("scores")) >= 60
-    unshaken.api.set_thresholds(tmp_path / "detectors", "demo:standard", pair)
+    unshaken.api.set_thresholds("demo:standard", pair, tmp_path / "detectors")
     trained = unshaken.harden("small", loader, out=tmp_path / "harden", epochs=1)
-    assert trained.result
+    assert trained.summary
     assert len(unshaken.api.mark(pair, "dct", out=tmp_path / "marked").names()) >= 10
 
 
@@ -118,5 +118,5 @@ def test_every_result_shows_itself_in_a_notebook(pair, tmp_path):
     assert f"{audits[0].summary['clean']['value']:.1%}".removesuffix("%") in texts[0]
     assert "msp" in texts[1]
     assert str(tmp_path / "harden") in texts[3]
-    assert f"{hardened.result['figures']['held_accuracy']['value']:.1%}" in texts[3]
+    assert f"{hardened.summary['figures']['held_accuracy']['value']:.1%}" in texts[3]
     assert "&lt;b&gt;" in texts[4]

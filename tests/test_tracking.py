@@ -103,7 +103,7 @@ def test_what_is_registered_answers_as_the_library_does(tmp_path: Path) -> None:
 
     data = unshaken.load_data("demo")
     fitted = unshaken.detect.fit("demo", data, ["msp", "energy"])
-    fitted.detector_set.save(tmp_path / "detectors")
+    fitted.save(tmp_path / "detectors")
     write_model(tmp_path / "model", "demo", detectors=str(tmp_path / "detectors"), accept=0.9)
     found = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     images = torch.rand(4, 1, 28, 28)

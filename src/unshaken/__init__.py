@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from unshaken.core.imports import attribute_of
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from unshaken.api.explain import explain
     from unshaken.api.fool import fool
     from unshaken.api.harden import harden
+    from unshaken.api.labels import find_labels
     from unshaken.api.results import compare, merge
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
@@ -40,6 +43,7 @@ __all__ = [
     "corrupt",
     "detect",
     "explain",
+    "find_labels",
     "fool",
     "harden",
     "list_methods",
@@ -59,6 +63,7 @@ _HOMES = {
     "corrupt": "unshaken.api",
     "detect": "unshaken.detect",
     "explain": "unshaken.explain",
+    "find_labels": "unshaken.api",
     "fool": "unshaken.api",
     "harden": "unshaken.harden",
     "list_methods": "unshaken.core.registry",
@@ -73,14 +78,28 @@ def _load_verb(name: str) -> Callable[..., Any]:
     return verb
 
 
-for _room in ("attack", "certify", "detect", "explain", "harden"):
-    bind_verb(f"unshaken.{_room}", partial(_load_verb, _room))
+for _address, _name in {
+    "attack": "attack",
+    "certify": "certify",
+    "detect": "detect",
+    "explain": "explain",
+    "generate.dataset": "generate_set",
+    "generate.fit": "fit_generator",
+    "generate.measure": "measure_generated",
+    "generate.sample": "sample_generator",
+    "harden": "harden",
+    "labels.estimate_wrong": "estimate_wrong",
+    "labels.find_labels": "find_labels",
+}.items():
+    bind_verb(f"unshaken.{_address}", partial(_load_verb, _name))
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that `import unshaken` is quick."""
+    """Import on first use, so that `import unshaken` is quick: the names of `__all__`, and every package and module."""
+    if name not in _HOMES and not name.startswith("_") and find_spec(f"{__name__}.{name}") is not None:
+        return importlib.import_module(f"{__name__}.{name}")
     return attribute_of(__name__, name, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return sorted({*__all__, *(m.name for m in iter_modules(__path__) if not m.name.startswith("_"))})

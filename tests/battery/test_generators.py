@@ -9,7 +9,7 @@ from unshaken.core.part import Condition
 from unshaken.core.registry import list_methods
 from unshaken.core.rng import SampleRng
 from unshaken.generate import Fitting, UNet, UNetSettings, load, save
-from unshaken.generate.fit import fit
+from unshaken.generate.fitting import fit
 from unshaken.generate.generator import DiffusionSettings
 from unshaken.generate.rows import generated_rows
 from unshaken.store.tables import schema_of, table_of

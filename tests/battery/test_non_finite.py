@@ -76,23 +76,23 @@ def test_a_gate_may_allow_a_share_of_them(share, held, options):
 
 def test_images_of_nan_are_bad_samples_of_maps_and_the_others_are_explained(tmp_path):
     found = unshaken.explain(
-        "occlusion:patch=0.5,stride=14", Broken(0.3), "demo", limit=FEW, out=tmp_path / "maps", workers=1
+        Broken(0.3), "demo", "occlusion:patch=0.5,stride=14", limit=FEW, out=tmp_path / "maps", workers=1
     )
-    bad = {one["id"]: one["reason"] for one in found.record.bad_samples}
+    bad = {one.id: one.reason for one in found.bad_samples}
     assert 0 < len(bad) < FEW
     assert "the model gives NaN or infinite values for it" in bad.values()
     rows = found.run.rows("attributions").to_pylist()
     assert {r["id"] for r in rows if r["error"]} == set(bad)
     assert len(rows) == FEW
     assert all(r["prediction"] == 0 for r in rows if not r["error"])
-    (found_of,) = found.record.found.values()
+    (found_of,) = found.summary.found.values()
     expected = f"flag non-finite: the model gives NaN or infinite values for {len(bad)} of {FEW} samples"
     assert found_of.remarks[0].startswith(expected)
 
 
 def test_maps_of_a_model_of_nan_are_none_and_say_so(tmp_path):
-    found = unshaken.explain("occlusion", Broken(), "demo", limit=4, out=tmp_path / "maps", workers=1)
-    assert len(found.record.bad_samples) == 4
+    found = unshaken.explain(Broken(), "demo", "occlusion", limit=4, out=tmp_path / "maps", workers=1)
+    assert len(found.bad_samples) == 4
 
 
 def test_finite_outputs_get_no_further_gate(options):

@@ -32,7 +32,7 @@ def detectors(trap: Path, world) -> Path:
     from unshaken.detect import fit
 
     world.write_photos(trap / "many", each=12)
-    fit("py:net.py:build", "folder:many", ["msp"]).detector_set.save("detectors")
+    fit("py:net.py:build", "folder:many", ["msp"]).save("detectors")
     listed = json.loads(Path("detectors/detectors.json").read_text())
     listed["detectors"][0] |= {"method": "ensemble", "params": {"members": f"demo+ {SPEC}"}}
     Path("detectors/detectors.json").write_text(json.dumps(listed))

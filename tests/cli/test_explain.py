@@ -82,8 +82,8 @@ def test_maps_are_made_judged_kept_and_shown(unshaken, place, toys, monkeypatch)
 
 
 def test_a_map_is_the_same_whatever_else_is_explained(tmp_path):
-    whole = explain("smoothgrad:samples=2", data="demo", limit=12, out=tmp_path / "a", batch_size=12)
-    part = explain(["gradcam", "smoothgrad:samples=2"], data="demo", limit=12, out=tmp_path / "b", batch_size=1)
+    whole = explain(data="demo", methods="smoothgrad:samples=2", limit=12, out=tmp_path / "a", batch_size=12)
+    part = explain(data="demo", methods=["gradcam", "smoothgrad:samples=2"], limit=12, out=tmp_path / "b", batch_size=1)
     first, second = (r.run.read_tensors("maps", "smoothgrad-00000.safetensors") for r in (whole, part))
     assert first.ids == second.ids
     assert torch.allclose(first.tensors["maps"], second.tensors["maps"], atol=1e-6)
@@ -102,10 +102,10 @@ def test_what_is_finished_is_not_done_again(tmp_path, monkeypatch, toys):
 
     monkeypatch.setattr(explain_maps, "attribute", counted)
     with pytest.raises(KeyboardInterrupt):
-        explain("gradient", data="demo", limit=20, out=tmp_path / "run")
-    explain("gradient", data="demo", limit=20, out=tmp_path / "run", resume=True)
+        explain(data="demo", methods="gradient", limit=20, out=tmp_path / "run")
+    explain(data="demo", methods="gradient", limit=20, out=tmp_path / "run", resume=True)
     assert asked == [8, 8, 8, 4]
-    straight = explain("gradient", data="demo", limit=20, out=tmp_path / "straight")
+    straight = explain(data="demo", methods="gradient", limit=20, out=tmp_path / "straight")
     left, right = (
         [pq.read_table(f).drop_columns(["seconds"]) for f in sorted((p / "rows/attributions").iterdir())]
         for p in (tmp_path / "run", tmp_path / "straight")
@@ -121,12 +121,12 @@ def test_maps_that_rank_no_pixel_are_counted_and_told(tmp_path, monkeypatch):
     images[3:, :, :9] = 255
     data = InMemory(images, torch.zeros(5, dtype=torch.int64))
     monkeypatch.setattr(explain_maps, "SHARD", 2)
-    found = explain(["gradient", "centre-point"], net, data, out=tmp_path / "run")
+    found = explain(net, data, ["gradient", "centre-point"], out=tmp_path / "run")
     rows = found.run.rows("attributions").to_pylist()
     assert [r["constant"] for r in rows if r["condition"] == "gradient"] == [True] * 3 + [False] * 2
-    (remark,) = [text for text in found.record.found["gradient"].remarks if "constant" in text]
+    (remark,) = [text for text in found.summary.found["gradient"].remarks if "constant" in text]
     assert remark.startswith("3 of 5 maps are constant")
-    assert not any("constant" in text for text in found.record.found["centre-point"].remarks)
+    assert not any("constant" in text for text in found.summary.found["centre-point"].remarks)
 
 
 def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
@@ -216,9 +216,9 @@ def test_the_geometry_of_data_needs_no_model(unshaken, place):
 def test_other_weights_are_another_run(tmp_path):
     torch.manual_seed(0)
     nets = [torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10)) for _ in range(2)]
-    explain("gradient", nets[0], "demo", limit=4, out=tmp_path / "run")
+    explain(nets[0], "demo", "gradient", limit=4, out=tmp_path / "run")
     with pytest.raises(RunError, match="model_fingerprints differ"):
-        explain("gradient", nets[1], "demo", limit=4, out=tmp_path / "run", resume=True)
+        explain(nets[1], "demo", "gradient", limit=4, out=tmp_path / "run", resume=True)
 
 
 def test_examples_of_an_audit_are_explained_before_and_after(unshaken, place):
@@ -249,6 +249,6 @@ def test_what_does_not_go_with_a_run_is_told(unshaken, place, arguments, words):
 
 
 def test_what_a_reader_must_know_of_a_method_is_in_the_record(tmp_path):
-    found = explain(["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").record.found
+    found = explain(methods=["guided-backprop", "gradcam"], limit=2, out=tmp_path / "run").summary.found
     assert "random ones" in found["guided-backprop"].remarks[0]
     assert found["gradcam"].remarks == []

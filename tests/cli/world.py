@@ -128,11 +128,11 @@ def _doors(folder: Path) -> None:
     from unshaken.detect import fit
 
     write_photos(folder / "many", each=12)
-    fit(f"py:{folder}/net.py:build", f"folder:{folder}/many", ["msp"]).detector_set.save(folder / "doors")
+    fit(f"py:{folder}/net.py:build", f"folder:{folder}/many", ["msp"]).save(folder / "doors")
     for name, file, data in (("doorless", "banks.safetensors", b"no"), ("doortorn", "detectors.json", b"{")):
         shutil.copytree(folder / "doors", folder / name)
         (folder / name / file).write_bytes(data)
-    fit(f"py:{folder}/net.py:build", f"folder:{folder}/many", ["energy"]).detector_set.save(folder / "doormixed")
+    fit(f"py:{folder}/net.py:build", f"folder:{folder}/many", ["energy"]).save(folder / "doormixed")
     shutil.copy(folder / "doors/detectors.json", folder / "doormixed")  # as when a fit was stopped between its files
     shutil.copytree(folder / "doors", folder / "doorpath")
     listed = json.loads((folder / "doors/detectors.json").read_text())

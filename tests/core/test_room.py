@@ -55,6 +55,13 @@ def test_a_room_with_a_verb_is_called_as_it(hall):
     assert inspect.signature(hall) == inspect.signature(paint)
 
 
+def test_a_room_offers_a_function_of_a_higher_package(hall):
+    bind_verb(f"{hall.__name__}.paint", lambda: len)
+    assert hall.paint is len
+    with pytest.raises(TypeError, match="is a room, not a verb"):
+        hall("a")
+
+
 def test_a_room_without_a_verb_is_not_called(hall):
     with pytest.raises(TypeError, match=r"^unshaken\.no_such_room is a room, not a verb$"):
         hall("a")

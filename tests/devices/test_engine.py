@@ -118,7 +118,7 @@ def test_several_processes_have_a_device_each(tmp_path, monkeypatch):
 
 
 def test_the_endpoint_that_scores(tmp_path, device):
-    fit("demo:standard", "demo", ["energy", "knn:k=3"], take=120, device=str(device)).detector_set.save(tmp_path)
+    fit("demo:standard", "demo", ["energy", "knn:k=3"], limit=120, device=str(device)).save(tmp_path)
     (batch,) = stream(load_data("demo"), range(9), batch_size=9)
     answers = []
     for place in ("cpu", str(device)):

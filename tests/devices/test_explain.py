@@ -50,11 +50,11 @@ def test_analyses(name, device, tmp_path):
     models = ["demo:standard", "demo:robust"] if name == "filter-drift" else "demo:standard"
     found = []
     if name == "unit-edit":
-        unshaken.explain(["netdissect"], "demo:standard", "demo", limit=50, out=tmp_path / "named", device="cpu")
+        unshaken.explain("demo:standard", "demo", ["netdissect"], limit=50, out=tmp_path / "named", device="cpu")
         name = f"unit-edit:run={tmp_path / 'named'},words=stripes"
     for place in ("cpu", str(device)):
         out = tmp_path / place
-        unshaken.explain([name], models, "demo", limit=50, out=out, device=place, batch_size=20)
+        unshaken.explain(models, "demo", [name], limit=50, out=out, device=place, batch_size=20)
         record = json.loads((out / "explain.json").read_text())
         rows = [pq.read_table(p) for p in sorted(out.rglob("*.parquet"))]
         found.append((record["found"], rows))

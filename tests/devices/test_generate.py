@@ -8,7 +8,7 @@ import torch
 from tests.battery.test_generators import METHODS, model_of
 from tests.devices.simulated import agree
 from unshaken.generate import Fitting
-from unshaken.generate.fit import fit
+from unshaken.generate.fitting import fit
 
 
 def fitted(method, place):

@@ -83,7 +83,7 @@ def test_fairness(device, tmp_path):
 
 def test_an_exported_graph(device, tmp_path):
     model, images = unshaken.load_model("demo:standard"), torch.rand(3, 1, 28, 28)
-    found = fit(model, "demo", ["energy", "msp"], take=120, device=str(device)).detector_set
+    found = fit(model, "demo", ["energy", "msp"], limit=120, device=str(device)).detector_set
     written = export(found, tmp_path / "graph.onnx", images)
     session = pytest.importorskip("onnxruntime").InferenceSession(str(written.file))
     outputs = dict(

@@ -79,8 +79,8 @@ def test_certify(both):
 def test_detect(both, tmp_path):
     def verb(out, place):
         folder = tmp_path / f"detectors-{place}"
-        fit("demo:standard", "demo", ["energy", "knn:k=3"], take=120, device=place).detector_set.save(folder)
-        set_thresholds(folder, "demo:standard", "demo", limit=60, device=place)
+        fit("demo:standard", "demo", ["energy", "knn:k=3"], limit=120, device=place).save(folder)
+        set_thresholds("demo:standard", "demo", folder, limit=60, device=place)
         options = {"limit": 30, "attack": "pgd:steps=3", "samples": 8, "shifts": ("fog-3",)}
         unshaken.detect("demo:standard", "demo", folder, out=out, device=place, **options)
 

@@ -38,11 +38,11 @@ def same(one, other):
 
 def test_two_processes_make_the_maps_of_one(tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "ProcessPool", partial(ProcessPool, context=SERVER))
-    explain = partial(unshaken.explain, ["gradcam", "gradient"], "demo", "demo", metrics="deletion:steps=4", limit=70)
+    explain = partial(unshaken.explain, "demo", "demo", ["gradcam", "gradient"], metrics="deletion:steps=4", limit=70)
     here, there = explain(out=tmp_path / "here"), explain(out=tmp_path / "there", engine="local:2")
     same(rows(here.run), rows(there.run))
     for name in ("gradcam", "gradient"):
-        assert here.record.found[name].forwards == there.record.found[name].forwards
+        assert here.summary.found[name].forwards == there.summary.found[name].forwards
     here.run.remove("rows", "attributions", "gradcam-00001.parquet")
     record = here.run.read_json("explain.json")
     here.run.write_json({**record, "finished": False}, "explain.json")

@@ -57,12 +57,12 @@ def test_cross_validation_finds_what_was_planted(noisy, trained):
     assert auroc(-found.score[~wrong], -found.score[wrong]).value > 0.95
     assert np.mean(wrong[found.flagged]) > 0.8
     assert np.mean(found.flagged[wrong]) > 0.7
-    estimate = trained.record["estimate"]
+    estimate = trained.summary["estimate"]
     assert estimate["low"] <= 0.15 <= estimate["high"]
-    expected = trained.record["found"]["confident-learning"]["expected_wrong"]
+    expected = trained.summary["found"]["confident-learning"]["expected_wrong"]
     assert expected["low"] <= np.mean(wrong[found.flagged]) <= expected["high"]
-    assert "noise_rate" not in trained.record["found"]["confident-learning"]  # a share without an interval
-    assert trained.record["agreement"]["predicted"]["value"] > 0.7
+    assert "noise_rate" not in trained.summary["found"]["confident-learning"]  # a share without an interval
+    assert trained.summary["agreement"]["predicted"]["value"] > 0.7
 
 
 def test_rows_record_and_page_say_the_same(trained):
@@ -83,7 +83,7 @@ def test_rows_record_and_page_say_the_same(trained):
 
 
 def test_the_review_sample_estimates_the_share(noisy, trained):
-    review = trained.record["review"]
+    review = trained.summary["review"]
     assert len(set(review["ids"])) == 30 == len(review["strata"])
     assert sum(review["sizes"]) == 240
     assert set(review["ids"]) <= set(trained.ids)
@@ -144,7 +144,7 @@ def test_probabilities_of_ones_own(noisy, tmp_path, how):
         pq.write_table(pa.table({"id": ids} | {f"p_{n}": p[order, c] for c, n in enumerate(names)}), given)
     result = find_labels(data, "confident-learning", probabilities=given, out=tmp_path / "run", review=0)
     assert np.array_equal(result.found["confident-learning"].flagged, wrong)
-    assert result.record["review"] is None
+    assert result.summary["review"] is None
 
 
 def test_a_trained_model_gives_features(tmp_path):
@@ -154,7 +154,7 @@ def test_a_trained_model_gives_features(tmp_path):
     scores = [found.score for found in result.found.values()]
     assert np.corrcoef(*scores)[0, 1] > 0.4
     assert len(np.load(tmp_path / "run" / "features.npy")) == 200  # for the reference pictures of a review
-    assert result.record["agreement"]["predicted"]["value"] > 0.6
+    assert result.summary["agreement"]["predicted"]["value"] > 0.6
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_true_labels_judge_the_finders(tmp_path):
     p = np.random.default_rng(0).dirichlet(np.ones(10), len(data)) + 0.3 * np.eye(10)[data.true_labels]
     p /= p.sum(1, keepdims=True)
     result = find_labels(data, ["self-confidence", "confident-learning"], probabilities=p, out=tmp_path / "run")
-    wrong, record = data.labels != data.true_labels, result.record
+    wrong, record = data.labels != data.true_labels, result.summary
     assert record["realised_noise"] == record["known_wrong"]["value"] == wrong.mean()
     score = result.found["self-confidence"].score
     judged = record["found"]["self-confidence"]["judged"]
@@ -206,7 +206,7 @@ def test_true_labels_judge_the_finders(tmp_path):
 
 def test_labels_that_are_all_right_judge_nothing(tmp_path):
     result = find_labels("demo?noise=symmetric:0", model="demo:standard", limit=100, out=tmp_path / "run", review=0)
-    assert "judged" not in result.record["found"]["confident-learning"]
+    assert "judged" not in result.summary["found"]["confident-learning"]
     assert "Against the true labels" not in result.run.read("report.md").decode()
 
 
@@ -290,7 +290,7 @@ def test_the_command(tmp_path, capsys):
 
 def test_verdicts_of_people_tell_how_many_are_wrong(noisy, trained, tmp_path, capsys):
     wrong = {name for name, bad in zip(noisy[0].ids, noisy[1], strict=True) if bad}
-    ids, file = trained.record["review"]["ids"], tmp_path / "verdicts.csv"
+    ids, file = trained.summary["review"]["ids"], tmp_path / "verdicts.csv"
     rows = [f"{name},{'wrong' if name in wrong else 'right'}" for name in ids]
     file.write_text("\n".join(["id,verdict", *rows]))
     assert main(["labels", "estimate", trained.run.path, "--verdicts", str(file), "--json"]) == 0
@@ -516,6 +516,6 @@ def test_a_search_that_computed_nothing_does_not_block_its_directory(noisy, tmp_
 def test_few_samples_are_all_reviewed_and_one_class_is_refused(noisy, tmp_path):
     images, labels = noisy[0].images[:5], torch.tensor([0, 1, 0, 1, 1])
     result = find_labels(InMemory(images, labels), probabilities=np.full((5, 2), 0.5), out=tmp_path / "run")
-    assert sorted(result.record["review"]["ids"]) == ["0", "1", "2", "3", "4"]
+    assert sorted(result.summary["review"]["ids"]) == ["0", "1", "2", "3", "4"]
     with pytest.raises(DataError, match="has one class"):
         find_labels(InMemory(images, labels * 0), out=tmp_path / "one")

@@ -152,7 +152,7 @@ def test_an_image_that_cannot_be_read_is_left_out(folder, given, tmp_path):
     result = find_labels(folder, "self-confidence", out=tmp_path / "run", **given)
     assert len(result.ids) == 23
     assert "light/05.png" not in result.ids
-    assert [bad["id"] for bad in result.record["bad_samples"]] == ["light/05.png"]
+    assert [bad.id for bad in result.bad_samples] == ["light/05.png"]
     assert len(rows_of(result.run)[0]) == 23
 
 

@@ -56,16 +56,16 @@ def test_several_classes(several, tmp_path):
     done = find_labels_of_kind("multilabel", *several, out=tmp_path / "run")
     rows, parts = done.run.rows("labels").to_pylist(), done.run.rows("label_parts").to_pylist()
     assert [r["score"] for r in rows] == done.found.score.tolist()
-    assert sum(r["flagged"] for r in rows) == done.record["flagged"] == int(done.found.flagged.sum())
+    assert sum(r["flagged"] for r in rows) == done.summary["flagged"] == int(done.found.flagged.sum())
     assert len(parts) == int(done.found.class_flagged.sum())
     labels = several_drawn(0)[0]
     for part in parts:
         given = labels[int(part["id"]), part["part"]]
         assert (part["given"], part["suggested"]) == ((part["part"], None) if given else (None, part["part"]))
-    counts = [(c["wrong"] + c["missing"], c["labels"]) for c in done.record["by_class"]]
+    counts = [(c["wrong"] + c["missing"], c["labels"]) for c in done.summary["by_class"]]
     assert counts == list(zip(done.found.class_flagged.sum(0).tolist(), labels.sum(0).tolist(), strict=True))
     page = done.run.read("report.md").decode()
-    assert f"{done.record['flagged']} of 150 samples have something that is probably wrong" in page
+    assert f"{done.summary['flagged']} of 150 samples have something that is probably wrong" in page
 
 
 def test_masks(masks, tmp_path):
@@ -74,10 +74,10 @@ def test_masks(masks, tmp_path):
         assert np.array_equal(file["flagged"], done.found.flagged)
     parts = done.run.rows("label_parts").to_pylist()
     assert sum(p["pixels"] for p in parts) == int(done.found.flagged.sum())
-    assert sum(n for *_, n in done.record["pairs"]) == int(done.found.flagged.sum())
+    assert sum(n for *_, n in done.summary["pairs"]) == int(done.found.flagged.sum())
     page = done.run.read("report.md").decode()
-    given, suggested, _ = done.record["pairs"][0]
-    assert f"{done.record['classes'][given]}, probably {done.record['classes'][suggested]}" in page
+    given, suggested, _ = done.summary["pairs"][0]
+    assert f"{done.summary['classes'][given]}, probably {done.summary['classes'][suggested]}" in page
     assert done.run.exists("report.html")
 
 
@@ -89,7 +89,7 @@ def test_boxes(boxes, tmp_path):
     }
     placed = [p["score"] for p in parts if p["issue"] == "badly placed" and p["id"] == "photo 0"]
     assert placed == done.found.badly_placed[0].tolist()
-    assert sum(c["badly_placed"] for c in done.record["by_class"]) == sum(int(f[1].sum()) for f in done.found.flags)
+    assert sum(c["badly_placed"] for c in done.summary["by_class"]) == sum(int(f[1].sum()) for f in done.found.flags)
 
 
 def test_the_command(several, tmp_path, capsys):

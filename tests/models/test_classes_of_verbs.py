@@ -60,7 +60,7 @@ VERBS = {
     "attack": lambda model, data: unshaken.attack(model, data, "fgsm", eps=[0.1]),
     "certify": lambda model, data: unshaken.certify(model, data, "smoothing"),
     "fit": lambda model, data: fit(model, data, ["mahalanobis"]),
-    "explain": lambda model, data: unshaken.explain("gradcam", model, data, explained="label"),
+    "explain": lambda model, data: unshaken.explain(model, data, "gradcam", explained="label"),
     "harden": train,
     "serve": lambda model, data: calibrate(model, load_data(data)),
 }
@@ -100,8 +100,8 @@ def test_labels_that_a_detector_does_not_need_are_left_out_in_one_line(tmp_path)
 
 def test_maps_of_predictions_leave_such_labels_out_and_say_so(tmp_path):
     spec = write(tmp_path / "others", "cat", "gnu")
-    done = unshaken.explain("gradient", net(classes=NAMES), spec, limit=2, out=tmp_path / "run")
-    assert done.record.remarks == ["labels: not used: 1 of the data's 2 classes are no class of model 'line': 'gnu'"]
+    done = unshaken.explain(net(classes=NAMES), spec, "gradient", limit=2, out=tmp_path / "run")
+    assert done.summary.remarks == ["labels: not used: 1 of the data's 2 classes are no class of model 'line': 'gnu'"]
     assert "no class of model" in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -74,7 +74,7 @@ def test_stressor_and_attack(plugin: None, tmp_path: Path) -> None:
 def test_detector(plugin: None, tmp_path: Path) -> None:
     from unshaken.detect import fit
 
-    fit("demo:standard", "demo", ["toy-energy"], take=200).detector_set.save(tmp_path / "detectors")
+    fit("demo:standard", "demo", ["toy-energy"], limit=200).save(tmp_path / "detectors")
     run = unshaken.detect(
         "demo:standard", "demo", tmp_path / "detectors", shifts="fog-3", attacked=False, limit=20, out=tmp_path / "run"
     ).run

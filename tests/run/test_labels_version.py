@@ -40,12 +40,12 @@ def test_a_training_run_says_it(data, tmp_path):
 def test_a_search_for_wrong_labels_says_it(data, tmp_path):
     p = np.full((1000, 10), 0.1)
     found = find_labels(data, probabilities=p, review=0, out=tmp_path / "run")
-    assert found.record["settings"]["labels_version"] == "second"
+    assert found.summary["settings"]["labels_version"] == "second"
     assert "version second" in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_fitted_detectors_say_it(data):
-    assert fit("demo", data, ["msp"], take=40).detector_set.about["labels_version"] == "second"
+    assert fit("demo", data, ["msp"], limit=40).detector_set.about["labels_version"] == "second"
 
 
 def test_without_a_correction_there_is_none(tmp_path):

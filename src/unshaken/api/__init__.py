@@ -10,6 +10,7 @@ from unshaken.api.generate_measure import measure_generated
 from unshaken.api.harden import RepairResult, harden, plan_repair, repair
 from unshaken.api.holistic import Holistic, holistic
 from unshaken.api.job import choose_device, default_out
+from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
 from unshaken.api.mark import mark
 from unshaken.api.natural import NaturalDirections, find_natural_directions
 from unshaken.api.results import CompareResult, compare, merge
@@ -22,6 +23,7 @@ __all__ = [
     "FoolResult",
     "GenerateResult",
     "Holistic",
+    "LabelsResult",
     "NaturalDirections",
     "Options",
     "RepairResult",
@@ -34,8 +36,10 @@ __all__ = [
     "corrupt",
     "default_out",
     "detect",
+    "estimate_wrong",
     "explain",
     "explain_audit",
+    "find_labels",
     "find_natural_directions",
     "fit_generator",
     "fool",

@@ -13,14 +13,15 @@ from torch import Tensor, nn
 
 from unshaken.api.job import as_list, check_options, default_out, prepare_run
 from unshaken.api.tracking import log_run, open_log
+from unshaken.attack.engine.ball import USUAL_EPS
 from unshaken.attack.engine.base import Attack
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
 from unshaken.core.registry import Parameters, as_method, parse_method
-from unshaken.data import DataSource
+from unshaken.data import BadSample, DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
 from unshaken.report.gates import NO_REGRESSION
@@ -51,7 +52,7 @@ class Audit:
     """
 
     run: RunDir
-    summary: dict[str, Any]
+    summary: dict[str, Any] = field(repr=False)
     gates: list[GateResult]
     page: Page = field(repr=False)
 
@@ -59,6 +60,29 @@ class Audit:
     def held(self) -> bool:
         """Whether all gates passed; False where one is not decided."""
         return all(g.held for g in self.gates)
+
+    @property
+    def bad_samples(self) -> tuple[BadSample, ...]:
+        """Samples that could not be used, with the reason."""
+        return tuple(BadSample(one["id"], one["reason"]) for one in self.summary["bad_samples"])
+
+    def accuracy(self, condition: str = "clean") -> float:
+        """The accuracy under a condition; its interval is in `summary`.
+
+        Args:
+            condition: such as `fog-3` or `pgd-linf-0.0313725`; the unchanged images by default.
+
+        Raises:
+            ParameterError: there is no such condition, or no accuracy of it.
+        """
+        found = {one["condition"]: one.get("accuracy") for one in self.summary["conditions"]}
+        found["clean"] = self.summary["clean"]
+        if condition not in found:
+            raise ParameterError(f"no condition {condition!r} in {self.run}; {did_you_mean(condition, found)}")
+        figure = found[condition]
+        if figure is None:
+            raise ParameterError(f"{self.run}: there is no accuracy under {condition!r}: its task has other figures")
+        return float(figure["value"])
 
     def _repr_html_(self) -> str:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")
@@ -195,7 +219,7 @@ def attack(
         raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --encoding {name}")
     method = _with_budget(found, mode, budget)
     if eps is None:
-        eps = "8/255" if method.norms and not method.minimal else ()
+        eps = USUAL_EPS if method.norms and not method.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)
     budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
     entry = {

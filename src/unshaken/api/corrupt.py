@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.classifier import View
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
@@ -57,8 +56,7 @@ def corrupt(
     cls = find_method(name, "stress").cls
     method = cls(preset=preset) if "preset" in cls.model_fields else cls()
     if isinstance(images, Tensor):
-        ids = tuple(str(i) for i in range(len(images)))
-        changed: Tensor = method.apply(Batch(in_unit_range(images, "images"), None, ids), severity, seed).images
+        changed: Tensor = method(images, severity, seed)
         return changed
     if images.dtype != np.uint8 or images.ndim not in (2, 3) or (images.ndim == 3 and images.shape[2] not in (1, 3)):
         raise DataError(

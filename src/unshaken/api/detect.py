@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,14 +18,15 @@ from unshaken.api.job import as_list, check_options, choose_device, default_out,
 from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.core.options import Options
 from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
-from unshaken.detect.engine.detector_folder import DetectorList, read_list
+from unshaken.detect.engine.detector_folder import LIST, DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
+from unshaken.detect.engine.fitting import Fit
 from unshaken.detect.engine.rows import detectors_of, key_of
 from unshaken.detect.engine.screen import usable_scores
 from unshaken.detect.engine.screening import FEW_SAMPLES, FITTED_ON
@@ -39,6 +41,8 @@ from unshaken.store.run_dir import RunDir
 
 EVASION = "evasion"
 """Folder of the run, inside the main one, in which detectors are attacked."""
+DETECTORS = "detectors"
+"""Folder of the run in which detectors are kept that were given as an object."""
 FEW = 100
 """Calibration samples below which the accepted share is known to some points only."""
 
@@ -128,9 +132,9 @@ def screen_run(
 @of_arguments
 @keywords()
 def set_thresholds(
-    detectors: str | Path,
     model: str | nn.Module,
     data: DataSource,
+    detectors: str | Path,
     *,
     limit: int | None = None,
     seed: int = 0,
@@ -143,9 +147,9 @@ def set_thresholds(
     `about["unread"]` of the result has the samples that could not be read, the first few with their reasons.
 
     Args:
-        detectors: the folder.
-        model: the one that they were fitted on.
+        model: the one that the detectors were fitted on.
         data: normal samples that no detector was fitted on.
+        detectors: the folder.
         limit: samples at most, seeded and stratified.
         seed: of the choice.
         workers: threads that decode.
@@ -221,12 +225,26 @@ def _flag(job: Job, listed: DetectorList, missing: str | None) -> None:
         write_flags(job.run, "detectors", 0, flags)
 
 
+def _keep(detectors: Fit | DetectorSet, folder: str) -> str:
+    """The folder with detectors that were given as an object; they are written once.
+
+    Raises:
+        RunError: it holds others.
+    """
+    given = detectors.detector_set if isinstance(detectors, Fit) else detectors
+    if not RunDir(folder).exists(LIST):
+        given.save(folder)
+    elif RunDir(folder).read_json(LIST) != json.loads(json.dumps(given.pack()[1])):
+        raise RunError(f"{folder}: holds other detectors than those given; choose another --out")
+    return folder
+
+
 @of_arguments
 @keywords(Options)
 def detect(
     model: str | nn.Module,
     data: DataSource,
-    detectors: str | Path,
+    detectors: str | Path | Fit | DetectorSet,
     *,
     accept: float | None = None,
     against: str | Sequence[str] = (),
@@ -243,7 +261,8 @@ def detect(
     Args:
         model: as for `audit`; the one that the detectors were fitted on.
         data: as for `audit`; normal samples, to measure how well abnormal ones are separated from them.
-        detectors: the folder that `fit` or `unshaken detect fit` wrote.
+        detectors: what `unshaken.detect.fit` gave, which the run keeps in its folder `detectors`; or the folder that
+            `save` or `unshaken detect fit` wrote.
         accept: share of normal images that are accepted at least, by a conformal threshold; None for 0.95. One that is
             given must be a share that the calibration samples can promise.
         against: abnormal sets, `GROUP=SPEC` or `GROUP/NAME=SPEC`, such as `far=mnist`.
@@ -257,6 +276,9 @@ def detect(
     """
     chosen = check_options(**options)
     baseline, log = check_gates_early(chosen), open_log(chosen, model)
+    if isinstance(detectors, Fit | DetectorSet):
+        chosen["out"] = str(chosen["out"] or default_out(model, data, "detect"))
+        detectors = _keep(detectors, f"{chosen['out']}/{DETECTORS}")
     run = screen_run(
         model, data, detectors, chosen, accept=accept, against=as_list(against), shifts=as_list(shifts),
         attacked=attacked, attack=attack, norm=norm, eps=as_list(eps), samples=samples,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
 from unshaken.core.progress import track
 from unshaken.core.registry import Parameters
-from unshaken.data import DataSource
+from unshaken.data import BadSample, DataSource
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.attribution import Attribution, Control
 from unshaken.explain.engine.before_after import explain_examples
@@ -123,11 +123,16 @@ class ExplainResult:
 
     Args:
         run: the directory: `explain.json`, rows, maps and arrays, and a report.
-        record: what `explain.json` says.
+        summary: what `explain.json` says.
     """
 
     run: RunDir
-    record: ExplainRecord
+    summary: ExplainRecord = field(repr=False)
+
+    @property
+    def bad_samples(self) -> tuple[BadSample, ...]:
+        """Samples that could not be used, with the reason."""
+        return tuple(BadSample(one["id"], one["reason"]) for one in self.summary.bad_samples)
 
     def _repr_html_(self) -> str:
         return render_notebook(EXPLAIN.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")
@@ -135,9 +140,9 @@ class ExplainResult:
 
 @of_arguments
 def explain(
-    methods: str | Parameters | Sequence[str | Parameters],
     model: Models | None = None,
     data: DataSource | None = None,
+    methods: str | Parameters | Sequence[str | Parameters] = "gradcam",
     *,
     metrics: str | MapMetric | Sequence[str | MapMetric] = (),
     boxes: str | None = None,
@@ -157,9 +162,9 @@ def explain(
     """Explain the decisions of a model by maps, or analyse its units, filters, biases and data.
 
     Args:
-        methods: of the room `explain`, `NAME[:k=v,...]` or objects: attributions and analyses.
         model: a SPEC or an object as for `audit`; several for an analysis that compares them; default `demo`.
         data: as for `audit`; needed but for analyses of weights alone; default `demo` where no model is named.
+        methods: of the room `explain`, `NAME[:k=v,...]` or objects: attributions and analyses.
         metrics: what judges the maps, `NAME[:k=v,...]`; a random map is then judged beside them.
         boxes: a parquet or CSV file of the objects' boxes, for metrics that need them; see `BoxTable`.
         masks: a folder of the objects' masks, `<id>.png`.
@@ -186,7 +191,7 @@ def explain(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         save_examples=keep_maps, engine=engine, download=download,
     )  # fmt: skip
-    request = Request.of(methods, model, data, metrics, boxes=boxes, masks=masks, explained=explained, options=options)
+    request = Request.of(model, data, methods, metrics, boxes=boxes, masks=masks, explained=explained, options=options)
     run = RunDir(out or default_out(request.models[0], request.data, next(iter({**request.analyses, **request.maps}))))
     with locked(run) as lock:
         loaded = load(request)

@@ -68,7 +68,7 @@ class Request:
 
     @classmethod
     def of(
-        cls, methods: Any, models: Any, data: DataSource | None, metrics: Any, *, boxes: str | None,
+        cls, models: Any, data: DataSource | None, methods: Any, metrics: Any, *, boxes: str | None,
         masks: str | None, explained: str, options: Options,
     ) -> Request:  # fmt: skip
         """Read what the caller gave.

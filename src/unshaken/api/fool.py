@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,17 @@ class FoolResult:
     """Fooling images of a model.
 
     Args:
-        folder: a PNG a class, `sheet.png`, `fooling.json`, the rows `fooling`, and a report.
+        run: the directory: a PNG a class, `sheet.png`, `fooling.json`, the rows `fooling`, and a report.
         images: uint8 `[K, C, H, W]`, one a class, as they are kept.
-        record: what `fooling.json` holds: confidences, when each image was found, the course, the passes.
+        summary: what `fooling.json` holds: confidences, when each image was found, the course, the passes.
     """
 
-    folder: RunDir
-    images: Tensor
-    record: dict[str, Any]
+    run: RunDir
+    images: Tensor = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
 
     def _repr_html_(self) -> str:
-        return pictures_card(f"Fooling images, in {self.folder}", self.images.cpu())
+        return pictures_card(f"Fooling images, in {self.run}", self.images.cpu())
 
 
 @of_arguments

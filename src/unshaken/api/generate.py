@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from unshaken.generate.fill import (
     is_flat,
     write_labelled_set,
 )
-from unshaken.generate.fit import Fitting, TrainedModel, fit
+from unshaken.generate.fitting import Fitting, TrainedModel, fit
 from unshaken.generate.generator import DiffusionSettings, Generator
 from unshaken.generate.latent.vae import VAESettings
 from unshaken.generate.rows import Throughput, generated_rows
@@ -61,12 +61,12 @@ class GenerateResult:
     Args:
         images: float32 `[n, C, H, W]` in [0, 1].
         labels: int64 `[n]`, or None for a model without classes.
-        folder: where they are, or None when nothing was written.
+        run: the directory where they are, or None when nothing was written.
     """
 
-    images: Tensor
-    labels: Tensor | None
-    folder: RunDir | None
+    images: Tensor = field(repr=False)
+    labels: Tensor | None = field(repr=False)
+    run: RunDir | None
 
     def _repr_html_(self) -> str:
         return pictures_card(f"{len(self.images)} images", self.images.mul(255).round().byte().cpu())

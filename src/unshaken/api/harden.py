@@ -117,7 +117,7 @@ def harden(
         reference=reference,
         allow_large_eps=allow_large_eps,
     )
-    if done.result:  # the first of several processes has it
+    if done.summary:  # the first of several processes has it
         TRAINING.write(done.run)
         log_training(track, done.run)
     return done
@@ -160,7 +160,7 @@ class RepairResult:
     @property
     def refused(self) -> str:
         """Why no repaired weights are kept; empty where some are."""
-        return str(self.hardened.result.get("start_kept", ""))
+        return str(self.hardened.summary.get("start_kept", ""))
 
     def _repr_html_(self) -> str:
         if self.refused or self.comparison is None:
@@ -295,7 +295,7 @@ def repair(
             device=device, workers=workers, download=download, track=track, validation=plan.validation,
             reference=plan.reference, allow_large_eps=allow_large_eps, **plan.training.model_dump(),
         )  # fmt: skip
-        if hardened.result.get("start_kept"):
+        if hardened.summary.get("start_kept"):
             return RepairResult(plan, hardened, None, None)
         own = own_net(plan.model)
         trained = f"run:{out}" if own is None else f"run:{out}?net={own}"
@@ -311,6 +311,6 @@ def repair(
         result = keep_start(hardened.run, why)
         write_flags(after.run, "refused", 0, [NOT_KEPT.flag(f"{why}: {hardened.run} holds the starting weights")])
         make_report(after.run)
-        hardened = replace(hardened, model=chosen_weights(hardened.model, hardened.run), result=result)
+        hardened = replace(hardened, model=chosen_weights(hardened.model, hardened.run), summary=result)
     TRAINING.write(RunDir(out))
     return RepairResult(plan, hardened, after, comparison)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,13 +43,13 @@ class Holistic:
 
     Args:
         run: its directory.
-        figures: what `figures.json` holds: by aspect and model.
+        summary: what `figures.json` holds: by aspect and model.
         page: what `report.html` shows, as blocks.
     """
 
     run: RunDir
-    figures: dict[str, Any]
-    page: Page
+    summary: dict[str, Any] = field(repr=False)
+    page: Page = field(repr=False)
 
     def _repr_html_(self) -> str:
         return render_notebook(self.page, f"{str(self.run).rstrip('/')}/report.html")

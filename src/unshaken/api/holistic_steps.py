@@ -124,9 +124,9 @@ class Steps:
             method = "mcm" if opened.is_zero_shot else "msp"
             limit = self.options["limit"]
             found = fit(
-                opened.classifier, self.aspects.fitting, [method], seed=self.options["seed"], take=limit, device=device
+                opened.classifier, self.aspects.fitting, [method], seed=self.options["seed"], limit=limit, device=device
             )
-            found.detector_set.save(detectors)
+            found.save(detectors)
         detect(
             opened.classifier, self.aspects.dataset, detectors, against=list(self.aspects.against), attacked=False,
             **self._shared(place, opened),
@@ -135,7 +135,7 @@ class Steps:
     def _cues(self, opened: LoadedCandidate, cues: CueConflict) -> None:
         place, o = beneath(self.run, opened.key, CUES), self.options
         explain(
-            cues, opened.classifier, self.aspects.cue_data, limit=o["limit"], seed=o["seed"], out=place.path,
+            opened.classifier, self.aspects.cue_data, cues, limit=o["limit"], seed=o["seed"], out=place.path,
             resume=place.exists("explain.json"), device=o["device"], batch_size=o["batch_size"], workers=o["workers"],
         )  # fmt: skip
 

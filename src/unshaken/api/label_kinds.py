@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,13 @@ class KindResult:
         run: the directory: `labels.json`, the rows `labels` and `label_parts`, and a report.
         ids: of the samples.
         found: their scores.
-        record: what `labels.json` holds.
+        summary: what `labels.json` holds.
     """
 
     run: RunDir
-    ids: tuple[str, ...]
-    found: MultiLabelScores | BoxScores | MaskScores
-    record: dict[str, Any]
+    ids: tuple[str, ...] = field(repr=False)
+    found: MultiLabelScores | BoxScores | MaskScores = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
 
     def _repr_html_(self) -> str:
         return render_notebook(LABEL_KINDS.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")

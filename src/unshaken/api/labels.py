@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -29,7 +29,7 @@ from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
 from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
-from unshaken.data import Dataset, DataSource, as_dataset
+from unshaken.data import BadSample, Dataset, DataSource, as_dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine.cross_validation import FOLDER as FOLDS
 from unshaken.harden.engine.training import Training, TrainingOptions
@@ -115,13 +115,18 @@ class LabelsResult:
         run: the directory: `labels.json`, the rows `labels`, pictures, and a report.
         ids: of the samples that were examined.
         found: name of a finder to what it says, in the order of `ids`.
-        record: what `labels.json` holds.
+        summary: what `labels.json` holds.
     """
 
     run: RunDir
-    ids: tuple[str, ...]
-    found: dict[str, LabelScores]
-    record: dict[str, Any]
+    ids: tuple[str, ...] = field(repr=False)
+    found: dict[str, LabelScores] = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
+
+    @property
+    def bad_samples(self) -> tuple[BadSample, ...]:
+        """Samples that could not be used, with the reason."""
+        return tuple(BadSample(one["id"], one["reason"]) for one in self.summary["bad_samples"])
 
     def _repr_html_(self) -> str:
         return render_notebook(LABELS.page_of(self.run), f"{str(self.run).rstrip('/')}/report.html")

@@ -216,10 +216,9 @@ def check_certify(device: str, folder: Path) -> Measurement:
 def check_detect(device: str, folder: Path) -> Measurement:
     """Fit detectors and score images: fog is separated from clean images, and most of these are accepted."""
     methods = {"energy": "energy", "mahalanobis": "mahalanobis:layer=body.3"}
-    fitted = fit("demo:standard", "demo", list(methods.values()), take=200, device=device)
-    fitted.detector_set.save(folder / "detectors")
+    fitted = fit("demo:standard", "demo", list(methods.values()), limit=200, device=device)
     done = detect(
-        "demo:standard", "demo", folder / "detectors", shifts="fog-5", attacked=False, limit=IMAGES, save_examples=0,
+        "demo:standard", "demo", fitted, shifts="fog-5", attacked=False, limit=IMAGES, save_examples=0,
         out=folder / "run", device=device,
     )  # fmt: skip
     found = {one["method"]: one for one in done.summary["detection"]}
@@ -236,7 +235,7 @@ def check_detect(device: str, folder: Path) -> Measurement:
 def check_explain(device: str, folder: Path) -> Measurement:
     """Make maps: integrated gradients add up to the difference of the scores, but for the integral's steps."""
     names = {"gradcam": "gradcam", "integrated-gradients": "integrated-gradients:steps=128"}
-    done = explain(list(names.values()), "demo:standard", "demo", limit=20, out=folder / "run", device=device)
+    done = explain("demo:standard", "demo", list(names.values()), limit=20, out=folder / "run", device=device)
     maps = {name: done.run.read_tensors("maps", f"{name}-00000.safetensors").tensors["maps"].numpy() for name in names}
     gap = _values(done.run, "attributions", "gap", method="integrated-gradients").mean()
     missing = gap / np.abs(maps["integrated-gradients"].sum((1, 2))).mean()
@@ -253,7 +252,7 @@ def check_harden(device: str, folder: Path) -> Measurement:
         "small-cnn", "demo", "at:eps=8/255,steps=2", epochs=1, batch_size=32, lr=0.01, check_images=32, check_steps=2,
         out=folder / "run", device=device,
     )  # fmt: skip
-    right = done.result["figures"]["held_accuracy"]
+    right = done.summary["figures"]["held_accuracy"]
     start = fresh("small-cnn", torch.zeros(1, 1, 28, 28), classes=10, seed=0)
     pairs = zip(done.model.parameters(), start.parameters(), strict=True)
     change = torch.cat([(trained.cpu() - begun).flatten() for trained, begun in pairs]).detach()
@@ -271,8 +270,8 @@ def check_labels(device: str, folder: Path) -> Measurement:
         "demo?noise=symmetric:0.2", ["confident-learning", "knn-agreement"], model="demo:standard", limit=200, review=0,
         out=folder / "run", device=device,
     )  # fmt: skip
-    auroc = [one["judged"]["auroc"]["value"] for one in done.record["found"].values()]
-    wrong = done.record["known_wrong"]["value"]
+    auroc = [one["judged"]["auroc"]["value"] for one in done.summary["found"].values()]
+    wrong = done.summary["known_wrong"]["value"]
     return Measurement(
         min(auroc) > 0.8,
         f"{wrong:.0%} of 200 labels wrong, found with AUROCs of {auroc[0]:.2f} and {auroc[1]:.2f}",

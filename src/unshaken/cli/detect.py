@@ -29,7 +29,7 @@ from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import COUNT, SHARE, Option, Options, OutputFolder
+from unshaken.core.options import COUNT, DETECTORS, SHARE, Option, Options, OutputFolder
 
 if TYPE_CHECKING:
     pass
@@ -39,8 +39,6 @@ app = typer.Typer(
     name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect")
 )
 
-DEFAULT = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
-"""Detectors that are fitted where none is named."""
 USUAL = 0.95
 """Minimum share of normal images to accept."""
 
@@ -88,7 +86,7 @@ def fit(
     method: Annotated[
         list[str] | None,
         Option(
-            f"Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. Default: {', '.join(DEFAULT)}.",
+            f"Detector, e.g. knn:k=50; see 'unshaken list detect'. May be repeated. Default: {', '.join(DETECTORS)}.",
             "NAME[:k=v,...]",
             complete=complete_methods("detect"),
             read=check_method("detect"),
@@ -112,7 +110,6 @@ def fit(
 
     Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples could not be used.
     """
-    from unshaken import api
     from unshaken.detect import Shares
     from unshaken.detect import fit as fitted
 
@@ -120,17 +117,17 @@ def fit(
         done = fitted(
             model,
             data,
-            list(method or DEFAULT),
+            method or DETECTORS,
             shares=Shares(keep, tune, calibration),
             accept=accept,
             seed=seed,
-            take=limit,
+            limit=limit,
             batch_size=batch_size,
             workers=workers,
-            device=api.choose_device(device),
+            device=device,
             download=download,
         )
-        done.detector_set.save(out)
+        done.save(out)
     fitted_set = done.detector_set
     _show(session, {label: fitted_set.threshold(label, accept or USUAL) for label in fitted_set.detectors}, json)
     if not json:
@@ -139,9 +136,9 @@ def fit(
         typer.echo(f"labels: {printable(done.labels)}", err=True)
     for flag in done.flags:
         typer.echo(f"flag {flag.name}: {printable(flag.detail)}", err=True)
-    for bad in done.bad[:FEW]:
+    for bad in done.bad_samples[:FEW]:
         typer.echo(f"bad sample {printable(str(bad))}", err=True)
-    return BAD_SAMPLES if done.bad else 0
+    return BAD_SAMPLES if done.bad_samples else 0
 
 
 @app.command("score", epilog=epilog("detect"))
@@ -231,7 +228,7 @@ def threshold(
     if model is not None and data is not None:
         with progress(session):
             detector_set = set_thresholds(
-                detectors, model, data, limit=limit, seed=seed, workers=workers, device=device, download=download
+                model, data, detectors, limit=limit, seed=seed, workers=workers, device=device, download=download
             )
             detector_set.save(out or detectors)
             unread = detector_set.about["unread"]

@@ -91,12 +91,12 @@ def explain(
         )  # fmt: skip
     with progress(session):
         result = api.explain(
-            names, model, data, metrics=metric or (),
+            model, data, names, metrics=metric or (),
             boxes=boxes, masks=masks, explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out,
             resume=resume, batch_size=batch_size or "auto", workers=workers, engine=engine, device=device,
             download=download,
         )  # fmt: skip
-    record = result.record
+    record = result.summary
     if json:
         print_json(record.model_dump(mode="json"))
     elif not session.quiet:
@@ -106,7 +106,7 @@ def explain(
                 print_line(f"  {remark}")
     if not json:
         print_line(f"report: {result.run}/report.html")
-    return name_bad_samples(record.bad_samples)
+    return name_bad_samples(result.bad_samples)
 
 
 def _examples(

@@ -47,7 +47,7 @@ def fit_(
     Exit codes: 0 success, 2 wrong usage or bad input.
     """
     from unshaken.api.generate import fit_generator
-    from unshaken.generate.fit import Fitting
+    from unshaken.generate.fitting import Fitting
 
     fitting = Fitting(steps=steps, batch_size=batch_size, lr=lr, seed=seed)
     with progress(session):

@@ -83,25 +83,29 @@ def _show_result(done: HardenResult, session: Session, *, as_json: bool) -> int:
     from unshaken.report.read.training import read_training
     from unshaken.report.render.terminal import warnings
 
-    result = done.result
+    result = done.summary
     if not result:  # the first of several processes tells
         return 0
     if as_json:
         print_json(
-            {"run": str(done.run), **result, "bad_samples": [{"id": k, "reason": v} for k, v in done.bad.items()]}
+            {
+                "run": str(done.run),
+                **result,
+                "bad_samples": [{"id": b.id, "reason": b.reason} for b in done.bad_samples],
+            }
         )
-        return BAD_SAMPLES if done.bad else 0
+        return BAD_SAMPLES if done.bad_samples else 0
     page = TRAINING.page(Source(read_training(done.run)))
     if not session.quiet:
         print_page(page)
     else:
         for line in warnings(page):
             typer.echo(line, err=True)
-    for name, reason in list(done.bad.items())[:3]:
-        print_line(f"not used: {name}: {reason}")
+    for bad in done.bad_samples[:3]:
+        print_line(f"not used: {bad}")
     print_line(f"report: {str(done.run).rstrip('/')}/report.html")
     print_line(f"model: {shlex.quote(done.spec or f'run:{done.run}')}")
-    return BAD_SAMPLES if done.bad else 0
+    return BAD_SAMPLES if done.bad_samples else 0
 
 
 def training_options(settings: Sequence[str], *, seed: int, **options: float | None) -> dict[str, Any]:
@@ -190,7 +194,7 @@ def repair_run(
     comparison, spec = done.comparison, shlex.quote(done.hardened.spec or f"run:{folder}")
     if as_json:
         pair = None if comparison is None else comparison.to_json()
-        print_json({"plan": plan_json(plan), "run": bare(folder), **done.hardened.result, "comparison": pair})
+        print_json({"plan": plan_json(plan), "run": bare(folder), **done.hardened.summary, "comparison": pair})
         return NOT_REPAIRED if done.refused else 0
     if done.refused or comparison is None:
         console().print(f"not repaired: {done.refused}", style="bold red", soft_wrap=True)

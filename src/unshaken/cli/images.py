@@ -91,11 +91,11 @@ def fool(
             download=download,
         )
     if json:
-        print_json(fooled.record)
+        print_json(fooled.summary)
         return 0
     if not session.quiet:
         rows = [
-            [r["class"], r["name"], f"{r['confidence']:.4f}", r["found"], r["file"]] for r in fooled.record["images"]
+            [r["class"], r["name"], f"{r['confidence']:.4f}", r["found"], r["file"]] for r in fooled.summary["images"]
         ]
         console().print(table(["class", "name", "confidence", "found", "file"], rows, right=[0, 2, 3]))
     print_line(f"sheet: {out}/sheet.png")

@@ -189,7 +189,7 @@ def find(
             limit=limit, out=out, resume=resume, device=device, workers=workers, engine=engine, download=download,
             **training,
         )  # fmt: skip
-    record = result.record
+    record = result.summary
     if json:
         print_json(record)
     elif not session.quiet:
@@ -202,7 +202,7 @@ def find(
             print_line(f"to review: {len(record['review']['ids']):,} samples, listed in {result.run}/labels.json")
     if not json:
         print_line(f"report: {result.run}/report.html")
-    return name_bad_samples(record["bad_samples"])
+    return name_bad_samples(result.bad_samples)
 
 
 def _find_kind(
@@ -218,9 +218,9 @@ def _find_kind(
         )
     result = find_labels_of_kind(kind, labels, probs, out=out)
     if json:
-        print_json(result.record)
+        print_json(result.summary)
     elif not session.quiet:
-        print_line(f"{kind}: {result.record['flagged']:,} of {result.record['samples']:,} samples flagged")
+        print_line(f"{kind}: {result.summary['flagged']:,} of {result.summary['samples']:,} samples flagged")
     if not json:
         print_line(f"report: {result.run}/report.html")
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -20,6 +20,7 @@ from unshaken.core.sources import keys_of
 
 if TYPE_CHECKING:
     from unshaken.api import Audit
+    from unshaken.data import BadSample
 
 GATE_FAILED = 1
 BAD_SAMPLES = 3
@@ -101,20 +102,20 @@ def show_run(session: Session, done: Audit, as_json: bool) -> int:
         return GATE_FAILED
     if not done.held or kept.verdict == "undecided":
         raise RunError(f"{done.run}: {'; '.join(describe(kept.results)) or 'its gates.json holds another verdict'}")
-    return BAD_SAMPLES if done.summary["bad_samples"] else 0
+    return BAD_SAMPLES if done.bad_samples else 0
 
 
-def name_bad_samples(bad: Sequence[Mapping[str, str]]) -> int:
+def name_bad_samples(bad: Sequence[BadSample]) -> int:
     """Name the first bad samples on stderr.
 
     Args:
-        bad: id and reason of each.
+        bad: the samples.
 
     Returns:
         The exit code.
     """
     for one in bad[:FEW]:
-        typer.echo(f"bad sample {printable(one['id'])}: {printable(one['reason'])}", err=True)
+        typer.echo(f"bad sample {printable(str(one))}", err=True)
     return BAD_SAMPLES if bad else 0
 
 

@@ -29,6 +29,10 @@ WORKERS = (1, LARGEST_THREADS)
 """Bounds of a number of threads or processes."""
 
 
+DETECTORS = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")
+"""Detectors that are fitted where none is named."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Option:
     """A parameter as the command line shows it: `Annotated[int, Option("Random seed.", "S", SEED)]`.

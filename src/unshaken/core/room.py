@@ -18,14 +18,14 @@ Verb = Callable[..., Any]
 _verbs: dict[str, Callable[[], Verb]] = {}
 
 
-def bind_verb(room: str, load: Callable[[], Verb]) -> None:
-    """Say what calling a room does, as in `unshaken.attack(...)`.
+def bind_verb(address: str, load: Callable[[], Verb]) -> None:
+    """Say what calling a room does, as in `unshaken.attack(...)`, or which function of a higher package it offers.
 
     Args:
-        room: the package's `__name__`.
-        load: gives the function; asked at the first call.
+        address: the package's `__name__`; or this and the function's name there, such as `unshaken.labels.find_labels`.
+        load: gives the function; asked when it is first used.
     """
-    _verbs[room] = load
+    _verbs[address] = load
 
 
 class _VerbSignature:
@@ -42,7 +42,9 @@ class Room(ModuleType):
 
     @override
     def __getattr__(self, name: str) -> Any:
-        """The registered class of a name; only the file that defines it is imported."""
+        """The registered class of a name, of which only the file that defines it is imported; or a bound function."""
+        if (address := f"{self.__name__}.{name}") in _verbs:
+            return _verbs[address]()
         for source in sources_of(self.__name__.partition(".")[2]):
             if source.symbol == name:
                 found = getattr(importlib.import_module(source.module), name)

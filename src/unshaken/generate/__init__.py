@@ -5,11 +5,12 @@ from unshaken.generate.ddpm import DDPM
 from unshaken.generate.ddpm import DDPMSettings as DDPMSettings
 from unshaken.generate.edm import EDM, karras_grid
 from unshaken.generate.edm import EDMSettings as EDMSettings
-from unshaken.generate.fit import Fitting
+from unshaken.generate.fitting import Fitting
 from unshaken.generate.saved import load, load_generator, save
 from unshaken.generate.unet import UNet, UNetSettings
 
 __all__ = [
-    "DDPM", "EDM", "Fitting", "UNet", "UNetSettings", "karras_grid", "load", "load_generator", "save",
+    "DDPM", "EDM", "Fitting", "UNet", "UNetSettings", "dataset", "fit", "karras_grid", "load", "load_generator",
+    "measure", "sample", "save",
     *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
 ]  # fmt: skip

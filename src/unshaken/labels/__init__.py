@@ -14,7 +14,9 @@ __all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
     "ImageBoxes",
     "LabelScores",
     "Probabilities",
+    "estimate_wrong",
     "find_boxes",
+    "find_labels",
     "find_masks",
     "find_multi_label",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from unshaken.generate import EDM, EDMSettings, Fitting, UNet, UNetSettings
-from unshaken.generate.fit import fit
+from unshaken.generate.fitting import fit
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 

@@ -53,6 +53,10 @@ class RunDir:
         """The address for people: without user and password; `path` has them."""
         return bare(self.path)
 
+    @override
+    def __repr__(self) -> str:
+        return f"RunDir({bare(self.path)!r})"
+
     def identify(self, identity: str) -> None:
         """Say whose rows these are: from here on rows are written with it, and rows of another run are refused."""
         self.identity = identity

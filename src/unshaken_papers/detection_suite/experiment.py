@@ -10,6 +10,7 @@ from unshaken.attack.gradient.fgsm import FGSM
 from unshaken.attack.gradient.pgd import PGD
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
+from unshaken.core.device import device_of
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
@@ -86,7 +87,7 @@ def score_all(
     texts = [f"knn:k={paper.neighbours}" if name == "knn" else name for name in SCORES]
     data = InMemory(train.images, train.labels, classes=[str(c) for c in range(train.classes)])
     shares = Shares(keep=5000, tune=500, calibration=0.02)
-    detectors = fit_detectors(model, data, texts, shares=shares, seed=seed).detector_set
+    detectors = fit_detectors(model, data, texts, shares=shares, seed=seed, device=str(device_of(model))).detector_set
     normal = sets[NORMAL]
     for name in left:
         if name in sets:

@@ -16,6 +16,7 @@ from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.attack.minimal_norm.deepfool import DeepFool
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.device import device_of
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.core.search_copy import search_copy
@@ -156,7 +157,9 @@ class Scores:
         data = InMemory(train.images, labels, classes=[str(c) for c in range(train.classes)])
         methods: list[Detector] = [Mahalanobis(layer="+".join(self.layers()), eps=e) for e in (0.0, *steps)]
         shares = Shares(keep=1000, tune=500, calibration=0.02)
-        return fit_detectors(self.model, data, [MSP(), *methods], shares=shares, seed=self.seed).detector_set
+        return fit_detectors(
+            self.model, data, [MSP(), *methods], shares=shares, seed=self.seed, device=str(device_of(self.model))
+        ).detector_set
 
     def attacked(self, batch: Batch, budget: Budget) -> Batch:
         """Images under an attack, as a user would receive them."""

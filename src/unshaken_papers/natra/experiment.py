@@ -12,7 +12,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
 from unshaken.core.rng import SampleRng
-from unshaken.generate.fit import Fitting, fit
+from unshaken.generate.fitting import Fitting, fit
 from unshaken.generate.latent.directions import find_directions
 from unshaken.generate.latent.inversion import Inversion, invert
 from unshaken.generate.latent.natural_edits import (

@@ -16,8 +16,8 @@ from unshaken.core.oracle import Oracle, required
 from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng
 from unshaken.generate.edm import EDM
-from unshaken.generate.fit import Fitting
-from unshaken.generate.fit import fit as fit_diffusion
+from unshaken.generate.fitting import Fitting
+from unshaken.generate.fitting import fit as fit_diffusion
 from unshaken.generate.unet import UNet, UNetSettings
 from unshaken.harden.defences.denoise import DenoisingClassifier
 from unshaken.harden.engine.training import Training

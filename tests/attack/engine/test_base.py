@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from unshaken import api
 from unshaken.attack.black_box.spatial import Spatial
 from unshaken.attack.gradient.apgd import APGD
 from unshaken.attack.gradient.fgsm import FGSM
@@ -358,3 +359,88 @@ def test_an_attack_without_a_norm_has_no_eps(make):
             call()
     (got,), _ = Spatial().attack(Oracle(net), batch)
     assert torch.equal(net(got.images).argmax(1) != batch.labels, got.fooled)
+
+
+# An attack called on tensors.
+
+
+def test_an_attack_on_tensors_is_that_of_a_run(make, tmp_path):
+    """The net computes in float64: passes are the same numbers in a batch of any size."""
+    net = make.net(classes=3).net.train()
+    images = torch.randint(0, 256, (12, 1, 8, 8), generator=torch.Generator().manual_seed(3)) / 255
+    with torch.no_grad():
+        labels = net(images).argmax(1)
+    labels[0] = (labels[0] + 1) % 3  # one that is wrong from the start
+    mark = images.clone()
+    found = PGD(steps=3).perturb(net, images, labels, eps=0.1)
+    assert torch.equal(PGD(steps=3)(net, images, labels, eps="0.1"), found.images)
+    assert torch.equal(images, mark)
+    assert net.training
+    assert all(p.requires_grad for p in net.parameters())
+    run = api.attack(net, (images, labels), PGD(steps=3), eps=0.1, save_examples=-1, out=tmp_path / "run").run
+    rows = {r["id"]: r for r in run.rows("outcomes").to_pylist() if r["condition"].startswith("pgd")}
+    assert [not rows[str(i)]["correct"] for i in range(12)] == found.fooled.tolist()
+    assert found.fooled.any()
+    assert not found.fooled.all()
+    kept = run.examples("pgd-linf-0.1")
+    for i in (i for i in range(12) if str(i) in kept):
+        assert torch.allclose(kept[str(i)], found.images[i], atol=1e-6)
+    assert [rows[str(i)]["forwards"] for i in range(12)] == found.forwards.tolist()
+
+
+def test_adversarial_tensors_fool_within_the_budget(make):
+    model, batch, _ = make.spread("linf", 8)  # affine: each image's smallest eps is known by hand
+    for attack in (FGSM(), PGD(steps=5), MIFGSM(steps=5)):
+        found = attack.perturb(model, batch.images.double(), batch.labels.int(), norm="linf", eps=0.02)
+        assert found.images.shape == batch.images.shape
+        assert bool(((found.images - batch.images).abs() <= 0.02 + 1e-6).all())
+        assert torch.equal(model(found.images).argmax(1) != batch.labels, found.fooled)
+
+
+def test_without_a_budget_the_usual_one_or_the_nearest_example(make):
+    model, batch, smallest = make.spread("l2", 4)
+    near = DeepFool().perturb(model, batch.images, batch.labels, norm="l2")
+    assert torch.allclose(near.distance, smallest.double(), rtol=0.05, atol=1e-3)
+    usual = PGD(steps=5)(model, batch.images, batch.labels)
+    assert torch.equal(usual, PGD(steps=5)(model, batch.images, batch.labels, eps=8 / 255))
+    assert Spatial(rotation=1, translation=0)(model, batch.images, batch.labels).shape == batch.images.shape
+
+
+def test_targets_are_reached(make):
+    net = make.net(classes=3)
+    batch = make.batch(net, make.images(6, 1, 8, 8))
+    targets = (batch.labels + 1) % 3
+    found = PGD(steps=20).perturb(net, batch.images, batch.labels, targets=targets, eps=0.5)
+    assert bool(found.fooled.any())
+    assert torch.equal(net(found.images).argmax(1) == targets, found.fooled)
+
+
+def test_no_image_gives_no_image(net, batch):
+    assert PGD()(net, batch.images[:0], batch.labels[:0]).shape == (0, 1, 8, 8)
+
+
+def test_flags_of_an_attack_on_tensors_are_warnings(net, make):
+    model = Classifier(Steps(net.net)).eval()
+    batch = make.batch(model, make.images(5, 1, 8, 8))
+    with pytest.warns(UserWarning, match="fgsm: zero-gradient: "):
+        FGSM()(model, batch.images, batch.labels, eps=0.001)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model": "demo"}, "fgsm: the model must be a torch module, not 'demo': see unshaken.load_model"),
+        ({"images": [[0.0]]}, "fgsm: images must be a tensor, not of type list"),
+        ({"labels": [0]}, "fgsm: labels must be a tensor, not of type list"),
+        ({"labels": torch.zeros(8)}, "labels must be int64 of shape"),
+        ({"images": torch.zeros(8, 1, 8, 8, dtype=torch.uint8)}, "images must be float"),
+        ({"images": torch.full((8, 1, 8, 8), 200.0)}, "pixel values run from 200 to 200, not within"),
+        ({"eps": "many"}, "eps"),
+        ({"norm": "l7"}, "norm 'l7' is not one of linf, l2, l1"),
+    ],
+)
+def test_wrong_tensors_are_one_clear_line(net, batch, change, words):
+    given = {"model": net, "images": batch.images, "labels": batch.labels, **change}
+    with pytest.raises(UnshakenError, match=words) as caught:
+        FGSM()(**given)
+    assert "\n" not in str(caught.value)

@@ -14,7 +14,7 @@ METHODS = ["msp", "energy", "knn:k=5", "odin"]
 
 @pytest.fixture(scope="session")
 def fitted():
-    return fit("demo", "demo", METHODS, take=300)
+    return fit("demo", "demo", METHODS, limit=300)
 
 
 class Odd(nn.Module):

@@ -27,7 +27,7 @@ def test_the_few_attacked_samples_do_not_judge_the_unchanged_images(tmp_path):
     written[attacked] = (labels[attacked] + 1) % 3
     images[:, 0, 0, 0] = written * 20
     data, model = (images, labels), Reader().eval()
-    fit(model, data, ["msp"]).detector_set.save(tmp_path / "detectors")
+    fit(model, data, ["msp"]).save(tmp_path / "detectors")
     made = unshaken.detect(
         model, data, tmp_path / "detectors", samples=ATTACKED, attack="pgd:steps=1", out=tmp_path / "run"
     )

@@ -33,7 +33,7 @@ DEFAULTS = [
     (DetectorSet.examine, {"limit": 256}),
     (export, {"accept": 0.95}),
     (guard, {"accept": 0.95}),
-    (fit, {"seed": 0, "accept": None, "take": None}),
+    (fit, {"seed": 0, "accept": None, "limit": None}),
     (latency, {"batch_size": 64, "repeats": 5, "warm_up": 1}),
     (logistic_regression, {"c": 1.0}),
     (NoisyFeatures, {"seed": 0}),

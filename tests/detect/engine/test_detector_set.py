@@ -42,7 +42,7 @@ def test_inference_mode_around_it_changes_nothing(fitted):
 
 
 def test_what_is_saved_is_what_is_read(fitted, tmp_path):
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     back = DetectorSet.load(tmp_path / "d", fitted.detector_set.model)
     images = torch.rand(4, 1, 28, 28)
     for label, values in fitted.detector_set.score(images).items():
@@ -54,7 +54,7 @@ def test_what_is_saved_is_what_is_read(fitted, tmp_path):
 
 @pytest.mark.parametrize("other", ["", "0", "f" * 64])
 def test_the_fingerprint_must_be_the_same_and_not_above_or_below(fitted, tmp_path, other):
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     file = tmp_path / "d" / "detectors.json"
     kept = json.loads(file.read_text())
     kept["about"]["fingerprint"] = other
@@ -101,7 +101,7 @@ def test_what_a_detector_draws_follows_from_the_seed_of_the_fit(toy):
 
 
 def test_a_folder_is_read_without_its_model(fitted, tmp_path):
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     alone = load_detector(tmp_path / "d", "knn")
     assert alone.method.k == 5
     assert torch.equal(alone.bank["bank"], fitted.detector_set.detectors["knn"].bank["bank"])
@@ -131,7 +131,7 @@ def test_a_share_needs_as_many_samples_as_can_promise_it():
 def test_another_model_is_refused(fitted, tmp_path):
     from unshaken.models import load_model
 
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     with pytest.raises(
         ModelError, match=r"these detectors were fitted on another model \(demo:standard, .*: fit again with this one"
     ):
@@ -141,7 +141,7 @@ def test_another_model_is_refused(fitted, tmp_path):
 def test_a_model_that_sees_photos_otherwise_is_refused(fitted, tmp_path):
     from unshaken.models import load_model
 
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     wanted = r"photos seen so: .* 28 x 28 cut.*; 'demo:standard' sees them so: .* 14 x 14 cut.*: give the model"
     with pytest.raises(ModelError, match=wanted):
         DetectorSet.load(tmp_path / "d", load_model("demo:standard?size=14"))
@@ -165,7 +165,7 @@ def test_pixels_out_of_range(fitted):
 
 
 def test_a_damaged_bank(fitted, tmp_path):
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     (tmp_path / "d" / "banks.safetensors").write_bytes(b"nothing")
     with pytest.raises(RunError, match=r"banks\.safetensors cannot be read"):
         DetectorSet.load(tmp_path / "d", fitted.detector_set.model)
@@ -180,7 +180,7 @@ def test_a_detector_that_is_not_there(fitted):
 def test_a_fit_that_is_stopped_between_its_files_leaves_what_is_refused_or_whole(
     make, fitted, tmp_path, monkeypatch, writes
 ):
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     write, done = RunDir.write, []
 
     def stopping(self, data, *parts):
@@ -189,7 +189,7 @@ def test_a_fit_that_is_stopped_between_its_files_leaves_what_is_refused_or_whole
         write(self, data, *parts)
         done.append(parts)
 
-    other = fit("demo:robust", "demo", make.METHODS, take=300).detector_set
+    other = fit("demo:robust", "demo", make.METHODS, limit=300).detector_set
     monkeypatch.setattr(RunDir, "write", stopping)
     with pytest.raises(KeyboardInterrupt):
         other.save(tmp_path / "d")

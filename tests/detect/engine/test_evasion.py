@@ -23,7 +23,7 @@ from unshaken.store.tables import table_of
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("door")
-    fit("demo", "demo", ["energy", "knn:k=5"], take=400, shares=Shares(keep=200)).detector_set.save(folder)
+    fit("demo", "demo", ["energy", "knn:k=5"], limit=400, shares=Shares(keep=200)).save(folder)
     model = load_model("demo")
     batch = next(b for b in stream(load_data("demo"), range(0, 1000, 50), view=model.view) if isinstance(b, Batch))
     return folder, model, batch

@@ -66,7 +66,7 @@ def everything(tmp_path_factory, images):
     """All detectors fitted, what was exported of them, and a session on it."""
     methods = [*registered(), ASH(variant="p"), ASH(variant="b"), KNN(k=3), ViM(dimensions=8), Mahalanobis(eps=0.01)]
     methods.append(LearnedWatermarkDetector(steps=3))
-    detector_set = fit(net(), "demo", methods, take=300).detector_set
+    detector_set = fit(net(), "demo", methods, limit=300).detector_set
     written = export(detector_set, tmp_path_factory.mktemp("onnx") / "door.onnx", images)
     return methods, detector_set, written, onnxruntime.InferenceSession(str(written.file))
 
@@ -125,7 +125,7 @@ def test_an_operation_without_a_name_in_onnx_is_refused_alone(tmp_path, images, 
             return torch.cdist(forward.z, torch.zeros_like(forward.z[:1])).sum(1)
 
     try:
-        detector_set = fit(net(), "demo", [Energy(), Far()], take=100).detector_set
+        detector_set = fit(net(), "demo", [Energy(), Far()], limit=100).detector_set
         written = export(detector_set, tmp_path / "door.onnx", images[:2], accept=0.8)
     finally:
         unregister("far")
@@ -139,7 +139,7 @@ def test_an_operation_without_a_name_in_onnx_is_refused_alone(tmp_path, images, 
 
 
 def test_what_cannot_be_written_is_said(tmp_path, images):
-    detector_set = fit(net(), "demo", [MSP(), ODIN()], take=100).detector_set
+    detector_set = fit(net(), "demo", [MSP(), ODIN()], limit=100).detector_set
     with pytest.raises(ParameterError, match="no detector can be exported: odin: it asks the model again"):
         export(detector_set.only("odin"), tmp_path / "door.onnx", images)
     with pytest.raises(ParameterError, match="give two or more, so that their number stays open"):

@@ -80,7 +80,7 @@ def test_without_normal_scores_no_share_of_them_is_lower():
 
 
 def test_detectors_that_changed_since_a_run_began_are_refused(fitted, tmp_path):
-    fitted.detector_set.save(tmp_path / "d")
+    fitted.save(tmp_path / "d")
     known, model = digest(tmp_path / "d"), fitted.detector_set.model
     assert len(known) == 32
     found = detectors_of(str(tmp_path / "d"), known, model, lambda key, make: make())

@@ -34,7 +34,7 @@ def test_masks_are_written_and_read_by_an_edit(tmp_path):
         Image.fromarray(photo).save(tmp_path / f"photos/{i}.png")
     model = Classifier(BrightPatch(), name="bright", view=View(32, 32))
     method = f"object-masks:map=cam,out={tmp_path / 'masks'}"
-    explain(method, model=model, data=f"folder:{tmp_path / 'photos'}", out=tmp_path / "run", workers=1)
+    explain(model, f"folder:{tmp_path / 'photos'}", method, out=tmp_path / "run", workers=1)
     rows = RunDir(tmp_path / "run").rows("object_masks").to_pylist()
     assert [row["object_size"] for row in rows] == [16 * 12 / 32**2] * 3
     with Image.open(tmp_path / "masks/1.png") as opened:
@@ -55,7 +55,7 @@ def test_photos_whose_masks_would_be_one_file_are_refused_before_any_is_written(
     model = Classifier(BrightPatch(), name="bright", view=View(16, 16))
     method = f"object-masks:map=cam,out={tmp_path / 'masks'}"
     with pytest.raises(DataError, match=r"of samples 'a.bmp' and 'a.png' would be one file, a.png: rename one"):
-        explain(method, model=model, data=f"folder:{tmp_path / 'photos'}", out=tmp_path / "run", workers=1)
+        explain(model, f"folder:{tmp_path / 'photos'}", method, out=tmp_path / "run", workers=1)
     assert not (tmp_path / "masks").exists()
 
 

@@ -101,17 +101,17 @@ def test_a_model_of_other_classes_or_channels_is_refused():
 
 def test_a_folder_of_textures_of_several_sizes_ends_as_rows_and_a_page(tmp_path):
     spec = folder(tmp_path / "textures", small=(5, 20), wide=(12, 40), large=(64, 64))
-    result = unshaken.explain("tileability", data=spec, model="demo", out=tmp_path / "run")
+    result = unshaken.explain("demo", spec, "tileability", out=tmp_path / "run")
     rows = {row["id"]: row for row in result.run.rows("textures").to_pylist()}
     assert rows["small.png"]["error"] == "5 x 20 pixels: the minimum is 8 x 8"
     assert (rows["wide.png"]["height"], rows["wide.png"]["width"]) == (12, 40)
-    assert result.record.found["tileability"].remarks == ["1 of 3 textures are too small to be measured."]
+    assert result.summary.found["tileability"].remarks == ["1 of 3 textures are too small to be measured."]
     page = result.run.read("report.html").decode()
     assert "seams cross in the middle" in page
     assert page.count("two by two") >= 3
     assert "How well textures tile." in page
     judge = Classifier(SeamJudge(), view=View(16, 16), name="judge").eval()
-    scored = unshaken.explain("tileability:score=true", data=spec, model=judge, out=tmp_path / "scored")
+    scored = unshaken.explain(judge, spec, "tileability:score=true", out=tmp_path / "scored")
     score = {row["id"]: row["tile_score"] for row in scored.run.rows("textures").to_pylist()}
     assert score["small.png"] is None
     assert 0 < score["wide.png"] < 1

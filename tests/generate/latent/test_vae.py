@@ -10,7 +10,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from unshaken.core.errors import ModelError, ParameterError
 from unshaken.core.rng import SampleRng
-from unshaken.generate.fit import Fitting, fit
+from unshaken.generate.fitting import Fitting, fit
 from unshaken.generate.latent.vae import VAESettings
 from unshaken.generate.saved import load, load_generator, save
 

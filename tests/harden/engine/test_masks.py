@@ -75,7 +75,7 @@ def test_a_share_of_pixels_is_not_told_as_a_number_of_images(squares, tmp_path):
     images, masks = squares
     data = InMemory(images, masks, classes=["none", "grey", "bright"])
     run = unshaken.harden(unet(images), data, [], out=tmp_path / "run", epochs=1, batch_size=8, held_out=8)
-    assert run.result["figures"] == {}
+    assert run.summary["figures"] == {}
 
 
 def test_a_recipe_and_a_network_for_the_other_kind_of_labels_are_refused(squares):

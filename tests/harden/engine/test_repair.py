@@ -92,8 +92,8 @@ def test_a_worse_model_is_not_delivered(settings, shown, audit, data, tmp_path):
     assert done.after is None
     assert done.comparison is None
     assert shown in done.refused
-    assert done.hardened.result["chosen_epoch"] == 0
-    assert done.hardened.result["figures"]["held_accuracy"]["n"] == 40  # of the starting weights
+    assert done.hardened.summary["chosen_epoch"] == 0
+    assert done.hardened.summary["figures"]["held_accuracy"]["n"] == 40  # of the starting weights
     assert torch.equal(head_of("demo:standard"), head_of(f"run:{tmp_path / 'repaired'}"))
     page = (tmp_path / "repaired" / "report.md").read_text()
     assert "The starting weights are kept" in page
@@ -111,8 +111,8 @@ def test_what_the_audit_afterwards_finds_worse_is_not_delivered(audit, data, tmp
     done = api.repair(audit, plan, out=tmp_path / "repaired", data=data)
     assert done.comparison is not None
     assert "on the 40 audited images accuracy on unchanged images went from" in done.refused
-    assert done.hardened.result["chosen_epoch"] == 0
-    assert "it knows them" in {f["detail"] for f in done.hardened.result["flags"]}
+    assert done.hardened.summary["chosen_epoch"] == 0
+    assert "it knows them" in {f["detail"] for f in done.hardened.summary["flags"]}
     for head in (head_of(f"run:{tmp_path / 'repaired'}"), done.hardened.model.net.state_dict()["head.weight"]):
         assert torch.equal(head_of("demo:standard"), head)
     page = (tmp_path / "repaired" / "report.md").read_text()
@@ -141,8 +141,8 @@ def test_a_net_that_has_learned_the_held_out_images_is_judged_by_the_audit(data,
     assert plan.reference.accuracy == seen
     assert f"is right on 100.0% of 40 images held out of --data but on {seen:.1%} of the 40" in plan.reference.why
     done = api.repair(before.run.path, plan, out=tmp_path / "repaired", data=data)
-    assert done.hardened.result["start"]["held_accuracy"] == seen
-    assert done.hardened.result["start"]["held_repaired"] == before.summary["conditions"][0]["accuracy"]["value"]
+    assert done.hardened.summary["start"]["held_accuracy"] == seen
+    assert done.hardened.summary["start"]["held_repaired"] == before.summary["conditions"][0]["accuracy"]["value"]
     assert "known held out" in (tmp_path / "repaired" / "report.md").read_text()
 
 

@@ -270,7 +270,7 @@ def test_an_absent_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         train(tmp_path / "run", f"tensorboard:{tmp_path}")
     assert not (tmp_path / "run").exists()
     done = unshaken.harden("small", "demo", RECIPES, out=tmp_path / "run", **FEW | {"epochs": 1})  # none is asked for
-    assert done.result["epochs"] == 1
+    assert done.summary["epochs"] == 1
     assert not (tmp_path / "run" / "tracking.json").exists()
 
 

@@ -83,7 +83,7 @@ def test_data_without_labels_and_a_model_without_gradients_are_known_before(tmp_
 
 
 def test_gates_on_detectors_are_held_against_their_sets(tmp_path):
-    detect.fit("demo:standard", "demo", ["msp"], take=40).detector_set.save(tmp_path / "detectors")
+    detect.fit("demo:standard", "demo", ["msp"], limit=40).save(tmp_path / "detectors")
 
     def score(*gates, **more):
         where = {"out": tmp_path / "run", "limit": 20, "against": "far/dark=demo", "shifts": "fog-3", "eps": 0.1}

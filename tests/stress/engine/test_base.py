@@ -85,3 +85,10 @@ def test_bad_arrays_and_severities_are_refused(name):
     for bad in (good.astype(np.float32), good[None], good[..., :2], np.zeros((32, 32, 4), np.uint8), good[0, 0]):
         with pytest.raises(DataError, match="an image array must be uint8"):
             corrupt(bad, name, 1)
+
+
+def test_a_stressor_is_called_on_a_tensor():
+    images = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(Pixelate()(images, 3, seed=5), corrupt(images, "pixelate", 3, seed=5))
+    with pytest.raises(DataError, match="pixel values run from 0 to 255"):
+        Pixelate()(images.mul(0).add(torch.tensor([0, 1, 255])[:, None, None]), 3)

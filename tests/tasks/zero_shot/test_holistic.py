@@ -67,7 +67,7 @@ def finished(tmp_path_factory):
 
 
 def test_every_aspect_has_figures(finished):
-    found = finished.figures["models"]["clip 1"]
+    found = finished.summary["models"]["clip 1"]
     assert set(found) == {
         "accuracy", "visual", "shape", "abnormal", "calibration", "retrieval", "corruptions", "choices", "prompts",
     }  # fmt: skip
@@ -75,21 +75,21 @@ def test_every_aspect_has_figures(finished):
     assert set(found["corruptions"]) == {"1", "5"}
     assert set(found["retrieval"]) == {"image-to-text", "text-to-image"}
     assert len(found["prompts"]["alone"]) == 2
-    other = finished.figures["models"]["head"]
+    other = finished.summary["models"]["head"]
     assert (other["retrieval"], other["prompts"]) == ({}, {})
-    assert set(finished.figures["shifted"]) == {
+    assert set(finished.summary["shifted"]) == {
         "faint",
         "few",
         "corruptions, severity 1",
         "corruptions, severity 5",
         "two",
     }
-    assert {"architecture"} == {g["factor"] for g in finished.figures["groups"]}
+    assert {"architecture"} == {g["factor"] for g in finished.summary["groups"]}
 
 
 def test_figures_follow_from_rows(finished):
     run = RunDir(finished.run.path)
-    found = finished.figures["models"]["clip 2"]
+    found = finished.summary["models"]["clip 2"]
     rows = RunDir(f"{run}/2-clip-2/audit").rows("outcomes").to_pylist()
     clean = {r["id"]: r for r in rows if r["condition"] == "clean"}
     faint = [clean[i]["correct"] for i in FACTORS["faint"]]
@@ -125,13 +125,13 @@ def test_the_page_shows_every_aspect_and_is_made_again_from_rows(finished):
     record = rebuild_report(RunDir(finished.run.path))
     assert finished.run.read("report.md").decode() == text
     assert [m["done"] for m in record["models"]] == [True] * 5
-    assert json.loads(finished.run.read("figures.json")) == json.loads(json.dumps(finished.figures))
+    assert json.loads(finished.run.read("figures.json")) == json.loads(json.dumps(finished.summary))
 
 
 def test_a_resume_does_nothing_again(finished, monkeypatch):
     monkeypatch.setattr(MODULE.Steps, "all", None)
     again = compare(finished.run.path, resume=True)
-    assert again.figures == finished.figures
+    assert again.summary == finished.summary
     with pytest.raises(RunError, match="already holds a comparison"):
         compare(finished.run.path)
     with pytest.raises(RunError, match="other settings"):
@@ -164,7 +164,7 @@ def test_abnormal_images_and_an_interruption(tmp_path, monkeypatch):
         scale = 10.0 if name == "clip 0" else 1.0
         expected = {i: 1 - torch.tensor(z).double().div(scale).softmax(0).max().item() for i, z in logits.items()}
         assert normal == pytest.approx(expected, rel=1e-4, abs=1e-7)
-        assert 0 <= found.figures["models"][name]["abnormal"]["far-x"]["auroc"]["value"] <= 1
+        assert 0 <= found.summary["models"][name]["abnormal"]["far-x"]["auroc"]["value"] <= 1
 
 
 PLAIN = {"plan": [], "factors": None, "shifts": None, "captions": None, "choose": None, "cues": None}
@@ -180,14 +180,14 @@ def test_a_resume_with_another_model_under_the_same_name_is_refused(tmp_path, ol
         found.run.write_json(record, "holistic.json")
     with pytest.raises(RunError, match="model 'one' was begun with other weights"):
         compare(tmp_path / "run", other, resume=True, **PLAIN)
-    assert compare(tmp_path / "run", one, resume=True, **PLAIN).figures == found.figures
+    assert compare(tmp_path / "run", one, resume=True, **PLAIN).summary == found.summary
 
 
 def test_a_model_that_numbers_its_classes_otherwise_chooses_between_the_same_options(tmp_path):
     given = {"clip": Candidate(model=colour_encoder()), "one": Candidate(model=head()),
              "other": Candidate(model=head((2, 0, 1)))}  # fmt: skip
     asked = {**PLAIN, "choose": lambda image, question, names: names.index(min(names)), "choices": 3, "asked": 30}
-    found = compare(tmp_path / "run", given, **asked).figures["models"]
+    found = compare(tmp_path / "run", given, **asked).summary["models"]
     assert found["other"]["choices"] == found["one"]["choices"]
     assert found["other"]["choices"]["classifier"]["value"] == found["other"]["accuracy"]["value"]
 
@@ -207,14 +207,14 @@ def test_an_interrupted_comparison_goes_on_with_its_models_in_another_order(tmp_
     found = compare(tmp_path / "run", dict(reversed(chosen.items())), resume=True, **PLAIN)
     folders = sorted(p.name for p in (tmp_path / "run").iterdir() if p.name[0].isdigit())
     assert folders == ["0-clip-0", "1-head"]
-    assert set(found.figures["models"]) == {"clip 0", "head"}
+    assert set(found.summary["models"]) == {"clip 0", "head"}
 
 
 def test_one_model_has_figures_and_no_line(tmp_path):
     only = {"one": Candidate(model=colour_encoder())}
     found = compare(tmp_path / "run", only, cues=None, shifts=None, captions=None, choose=None)
-    assert found.figures["groups"] == []
-    assert all(not own["lines"] and not own["effective"] for own in found.figures["shifted"].values())
+    assert found.summary["groups"] == []
+    assert all(not own["lines"] and not own["effective"] for own in found.summary["shifted"].values())
     assert "need 3 other models" in found.run.read("report.md").decode()
 
 

@@ -14,6 +14,8 @@ from unshaken.core.rng import SampleRng
 from unshaken.core.state import State
 
 NORMS = ("linf", "l2", "l1")
+USUAL_EPS = 8 / 255
+"""The budget of an attack within a norm where none is given."""
 ORDERS = {"linf": float("inf"), "region": float("inf"), "l2": 2.0, "l1": 1.0}
 TOLERANCE = 1e-6
 """Relative: a norm up to `eps (1 + TOLERANCE)` counts as inside."""

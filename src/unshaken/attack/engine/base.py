@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, Generic, Self, TypeVar, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from unshaken.attack.engine.attack_run import AttackContext, AttackRun, Phase, run_budget, run_minimal_norm
-from unshaken.attack.engine.ball import NORMS, Ball, check_budgets
+from unshaken.attack.engine.ball import NORMS, USUAL_EPS, Ball, check_budgets
 from unshaken.attack.engine.problem import Candidate, Problem
 from unshaken.attack.engine.step_length import check_step_size
 from unshaken.attack.engine.verdict import AttackResult, initial_result
-from unshaken.core.batch import Batch, in_unit_range
+from unshaken.core.batch import Batch, batch_for, in_unit_range
+from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.context import Context
-from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.device import device_of
+from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.flag import Flag
+from unshaken.core.numbers import parse_number, shorten
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.part import Condition, Part
 from unshaken.core.query import Answer, Query
 from unshaken.core.registry import Parameters
 from unshaken.core.rng import SampleRng
+from unshaken.core.search_copy import search_copy
 from unshaken.core.state import State
 
 __all__ = ["Attack", "AttackResult", "BudgetedAttack", "Candidate"]
@@ -138,6 +143,90 @@ class BudgetedAttack(Parameters):
                 found[radius] = result = run_budget(attack_run, phases, result, radius)
         flags = [*flags, *attack_run.flags(), *attack_run.check_finished(name, phases, found)]
         return [found[e] for e in radii], flags
+
+    @final
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        eps: float | str | None = None,
+        norm: str | None = None,
+        targets: Tensor | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Attack images in memory: the images of `perturb`, whose arguments it takes.
+
+        >>> import torch, unshaken
+        >>> from unshaken.attack import PGD
+        >>> images, labels = torch.rand(2, 1, 28, 28), torch.tensor([0, 1])
+        >>> adversarial = PGD(steps=2)(unshaken.load_model("demo"), images, labels, eps=8 / 255)
+        >>> bool((adversarial - images).abs().max() <= 8 / 255 + 1e-6)
+        True
+        """
+        return self.perturb(model, images, labels, eps=eps, norm=norm, targets=targets, seed=seed).images
+
+    @final
+    def perturb(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        eps: float | str | None = None,
+        norm: str | None = None,
+        targets: Tensor | None = None,
+        seed: int = 0,
+    ) -> AttackResult:
+        """Attack images in memory, as a run attacks them; nothing is written, and flags become warnings.
+
+        Args:
+            model: a `Classifier`, or any module from [0, 1] images to logits; its mode is put back afterwards.
+            images: float `[N, C, H, W]` in [0, 1], on any device.
+            labels: `[N]`, the true classes, whole numbers from 0.
+            eps: the budget, in [0, 1] pixel units under the norm, or a fraction such as `8/255`, the default; by
+                default the nearest example of a minimal-norm attack; none for an attack without norms.
+            norm: one of the attack's `norms`; default the first.
+            targets: `[N]`, classes to reach; None for any class but the label.
+            seed: image i draws from (seed, the attack's name, i).
+
+        Returns:
+            A record on the device of the images and in their order: `images`, float32, the adversarial image where
+            `fooled`, else where the search ended; `fooled`, bool `[N]`, confirmed by a fresh float32 pass; and more.
+
+        Raises:
+            ParameterError: norm, eps, labels or targets are not allowed.
+            ModelError: the model is none, is for another task, or gives no gradients that the attack needs.
+            DataError: images or labels are no tensors, shapes or types do not fit, or pixels lie outside [0, 1].
+        """
+        name = self.info.name
+        if not isinstance(model, nn.Module):
+            raise ModelError(f"{name}: the model must be a torch module, not {shorten(model)}: see unshaken.load_model")
+        for what, given in (("images", images), ("labels", labels)):
+            if not isinstance(given, Tensor):
+                raise DataError(f"{name}: {what} must be a tensor, not of type {type(given).__name__}")
+        classifier = model if isinstance(model, Classifier) else Classifier(model, name=type(model).__name__)
+        if classifier.task not in self.tasks:
+            raise ModelError(f"{name} is for {', '.join(self.tasks)}, and the model is for {classifier.task}")
+        if eps is None and self.norms:
+            eps = math.inf if self.minimal else USUAL_EPS
+        radii = [] if eps is None else [parse_number(eps, "eps") if isinstance(eps, str) else eps]
+        device = device_of(classifier)
+        ids = tuple(str(i) for i in range(len(images)))
+        labels = labels if labels.is_floating_point() else labels.long()  # the former are refused by the batch
+        batch = Batch(images.detach(), labels, ids).to(device)
+        with evaluating(classifier):
+            quick = search_copy(classifier, in_unit_range(batch.images[:2].float(), "images")) if ids else None
+            oracle = Oracle(classifier, limit=batch_for(images, device), search_copy=quick)
+            aims = None if targets is None else targets.to(device).long()
+            found, flags = self.attack(
+                oracle, batch, norm=norm or next(iter(self.norms), None), eps=radii, seed=seed, targets=aims,
+                samples=len(ids),
+            )  # fmt: skip
+        for flag in flags:
+            warnings.warn(f"{name}: {flag.name}: {flag.detail}", stacklevel=2)
+        return found[0].to(images.device)
 
     def _labels_or_targets(self, batch: Batch, targets: Tensor | None) -> Tensor:
         name = self.info.name

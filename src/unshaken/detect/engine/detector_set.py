@@ -153,6 +153,12 @@ class DetectorSet:
         Raises:
             RunError: the folder cannot be written.
         """
+        run, (banks, record) = RunDir(str(folder)), self.pack()
+        run.write(banks, BANKS)
+        run.write_json(record, LIST)
+
+    def pack(self) -> tuple[bytes, dict[str, Any]]:
+        """The content of the two files that `save` writes: that of `banks.safetensors`, and of `detectors.json`."""
         tensors = {f"{n}/{k}": v.cpu().contiguous() for n, f in self.detectors.items() for k, v in f.bank.items()}
         tensors |= {f"{n}/{CALIBRATION}": f.calibration.cpu().contiguous() for n, f in self.detectors.items()}
         listed = [
@@ -160,10 +166,9 @@ class DetectorSet:
             for n, f in self.detectors.items()
         ]
         inside = {"head": self.anatomy.head, "stages": list(self.anatomy.stages), "classes": self.anatomy.classes}
-        run, banks = RunDir(str(folder)), save_tensors(tensors)
-        run.write(banks, BANKS)
+        banks = save_tensors(tensors)
         own = {"banks": hashlib.sha256(banks).hexdigest()}
-        run.write_json({"schema": 1, "detectors": listed, "anatomy": inside, "about": self.about, **own}, LIST)
+        return banks, {"schema": 1, "detectors": listed, "anatomy": inside, "about": self.about, **own}
 
     @classmethod
     def load(cls, folder: str | Path, model: Classifier) -> DetectorSet:

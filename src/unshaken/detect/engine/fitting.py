@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from torch import Tensor, nn
 from unshaken.core.batch import Batch, usual_batch
 from unshaken.core.classifier import Classifier, alone, evaluating
 from unshaken.core.consent import of_arguments
-from unshaken.core.device import device_of, float64_device
+from unshaken.core.device import device_of, find_device, float64_device
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.keywords import keywords
+from unshaken.core.options import DETECTORS
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import Task, track
 from unshaken.core.registry import as_methods
@@ -89,15 +91,27 @@ class Fit:
 
     Args:
         detector_set: the fitted detectors, with their model.
-        bad: samples that could not be used: unreadable, or with outputs or scores that are NaN or infinite.
+        bad_samples: those that could not be used: unreadable, or with outputs or scores that are NaN or infinite.
         labels: how the data's classes became the model's, in one line; empty where they are the same.
         flags: reasons to doubt the fit.
     """
 
     detector_set: DetectorSet
-    bad: tuple[BadSample, ...]
+    bad_samples: tuple[BadSample, ...]
     labels: str = ""
     flags: tuple[Flag, ...] = ()
+
+    def score(self, batch: Batch | Tensor) -> dict[str, Tensor]:
+        """How abnormal each image is, by each detector; see `DetectorSet.score`."""
+        return self.detector_set.score(batch)
+
+    def decide(self, batch: Batch | Tensor, *, accept: float = 0.95) -> dict[str, Tensor]:
+        """Whether each detector accepts each image; see `DetectorSet.decide`."""
+        return self.detector_set.decide(batch, accept=accept)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the detectors to a folder; see `DetectorSet.save`."""
+        self.detector_set.save(folder)
 
     def _repr_html_(self) -> str:
         return self.detector_set._repr_html_()
@@ -108,15 +122,15 @@ class Fit:
 def fit(
     model: str | nn.Module,
     data: DataSource,
-    methods: str | Detector | Sequence[str | Detector],
+    methods: str | Detector | Sequence[str | Detector] = DETECTORS,
     *,
     shares: Shares | None = None,
     accept: float | None = None,
     seed: int = 0,
-    take: int | None = None,
+    limit: int | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     download: bool = False,
 ) -> Fit:
     """Fit detectors on normal data.
@@ -127,14 +141,14 @@ def fit(
     Args:
         model: a SPEC, a `Classifier`, or any module from [0, 1] images to logits.
         data: normal samples, a SPEC or an object, as for `unshaken.audit`; their labels where a detector needs them.
-        methods: the detectors, objects or `NAME[:k=v,...]`, several or one.
+        methods: the detectors, objects or `NAME[:k=v,...]`, several or one; default those of `unshaken detect fit`.
         shares: how the data is divided.
         accept: a share of normal samples that the thresholds must be able to promise; None for any.
         seed: decides who serves for what, and what detectors draw.
-        take: samples at most, a seeded and stratified subset; None for all.
+        limit: samples at most, a seeded and stratified subset; None for all.
         batch_size: images in one pass at most; None for a size by their pixels.
         workers: threads that decode; None for the number of cores.
-        device: `cpu`, `cuda`, `mps`.
+        device: `auto`, `cpu`, `cuda`, `mps`.
         download: allow model and data to be fetched from their own source.
 
     Raises:
@@ -147,16 +161,16 @@ def fit(
     if wrong is not None or not detectors:
         raise ParameterError(f"{wrong or 'nothing'} is no detector to fit: name one, such as knn or mahalanobis")
     shares = shares or Shares()
-    classifier = as_classifier(model, download=download).to(device)
+    classifier = as_classifier(model, download=download).to(find_device(device))
     classifier = alone(classifier) if batch_size == 1 else classifier
     dataset = as_dataset(data, download=download)
     refuse_within(classifier, "to fit detectors")
-    first = first_batch(dataset, view=classifier.view).to(device)
+    first = first_batch(dataset, view=classifier.view).to(device_of(classifier))
     check_model(classifier, first.images, data=dataset.options.spec)
     own = ModelClasses.of(classifier, count_outputs(classifier, first.images), model)
     aligned = align(dataset, own, needed=any(m.labelled for m in detectors))
     dataset = aligned.dataset
-    chosen = subset(dataset, take, seed)
+    chosen = subset(dataset, limit, seed)
     _check_labels(dataset, detectors)
     fitting = _Fitting(classifier, dataset, first, detectors, seed, batch_size, workers)
     parts = shares.divide([dataset.ids[i] for i in chosen], seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -19,7 +19,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import RunError
 from unshaken.core.notebook import facts_card
 from unshaken.data import DataSource, as_dataset
-from unshaken.data.dataset import Dataset
+from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.resident import Samples
 from unshaken.harden.engine._checkpoint import PLACE, Progress
 from unshaken.harden.engine._processes import Processes
@@ -52,14 +52,14 @@ class HardenResult:
     Args:
         run: its directory.
         model: the chosen checkpoint, in evaluation mode.
-        result: what `harden.json` says of it.
-        bad: id to reason of samples that could not be used.
+        summary: what `harden.json` says of it.
+        bad_samples: those that could not be used, with the reason.
     """
 
     run: RunDir
-    model: Classifier
-    result: dict[str, Any]
-    bad: dict[str, str]
+    model: Classifier = field(repr=False)
+    summary: dict[str, Any] = field(repr=False)
+    bad_samples: tuple[BadSample, ...] = ()
 
     @property
     def spec(self) -> str | None:
@@ -70,11 +70,11 @@ class HardenResult:
         names = {"held_accuracy": "accuracy on held-out images", "held_robust": "the same, attacked"}
         facts = {
             names.get(key, key): f"{f['value']:.1%} ({f['low']:.1%} to {f['high']:.1%}, {f['n']:,} images)"
-            for key, f in self.result.get("figures", {}).items()
+            for key, f in self.summary.get("figures", {}).items()
         }
-        facts["epoch kept"] = f"{self.result.get('chosen_epoch')} of {self.result.get('epochs')}"
-        facts |= {f"flag {flag['name']}": flag["detail"] for flag in self.result.get("flags", [])}
-        facts |= {"left out": f"{len(self.bad)} images"} if self.bad else {}
+        facts["epoch kept"] = f"{self.summary.get('chosen_epoch')} of {self.summary.get('epochs')}"
+        facts |= {f"flag {flag['name']}": flag["detail"] for flag in self.summary.get("flags", [])}
+        facts |= {"left out": f"{len(self.bad_samples)} images"} if self.bad_samples else {}
         return facts_card(f"Trained model {self.spec or self.run}", facts, f"The whole report: {self.run}/report.html")
 
 
@@ -144,7 +144,7 @@ def train_run(
     if processes.rank:
         loop.train(resume=resume)
         processes.end()
-        return HardenResult(run, classifier, {}, {})
+        return HardenResult(run, classifier, {})
     with locked(run) as lock:
         refused = earlier_refusal(run) if resume else ""
         _opened(run, config, resume=resume)
@@ -158,7 +158,7 @@ def train_run(
             tracker.ended(config.result)
     if refused:
         config.result = keep_start(run, refused)
-    bad = {dataset.ids[i]: reason for i, reason in samples.bad.items()}
+    bad = tuple(BadSample(dataset.ids[i], reason) for i, reason in samples.bad.items())
     return HardenResult(run, chosen_weights(loop.kept(), run), config.result, bad)
 
 

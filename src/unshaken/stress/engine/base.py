@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, in_unit_range
 from unshaken.core.errors import ParameterError
 from unshaken.core.flag import Flag
 from unshaken.core.pixels import jpeg_compression, through_jpeg, to_pixels, to_planes
@@ -29,6 +29,25 @@ class Stressor(Parameters):
 
     room: ClassVar[str] = "stress"
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
+
+    @final
+    def __call__(self, images: Tensor, severity: int, seed: int = 0) -> Tensor:
+        """Images in memory, changed: the same as `apply` to a batch.
+
+        Args:
+            images: float `[N, C, H, W]` in [0, 1], any size, 1 or 3 channels.
+            severity: one of `severities`.
+            seed: image i draws from (seed, the method's name, i).
+
+        Returns:
+            The same shape, type and device, in [0, 1].
+
+        Raises:
+            ParameterError: the severity is not one of `severities`, or the images are smaller than 8 pixels.
+            DataError: they have another form or range.
+        """
+        ids = tuple(str(i) for i in range(len(images)))
+        return self.apply(Batch(in_unit_range(images, "images"), None, ids), severity, seed).images
 
     @final
     def apply(self, batch: Batch, severity: int, seed: int = 0) -> Batch:

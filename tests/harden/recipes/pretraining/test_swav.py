@@ -218,8 +218,8 @@ def test_it_learns_without_labels_and_ends_in_a_model_to_probe(photos, tmp_path)
     options = {"epochs": 3, "batch_size": 20, "lr": 0.05, "weight_decay": 1e-6, "warmup": 0.1}
     made = unshaken.harden("small-cnn", data, f"swav:{','.join(f'{k}={v}' for k, v in TINY.items())}",
                            out=tmp_path / "run", **options)  # fmt: skip
-    assert made.result["figures"] == {}
-    assert made.result["chosen_by"] == "last"
+    assert made.summary["figures"] == {}
+    assert made.summary["chosen_by"] == "last"
     page = (tmp_path / "run" / "report.md").read_text()
     assert "60 images; 0 more were held out" in page
     assert "per cent right" not in page

@@ -23,7 +23,7 @@ def run(tmp_path_factory) -> RunDir:
     """A run of two methods and a control with two metrics, on a few images."""
     out = tmp_path_factory.mktemp("explain") / "run"
     methods = ["gradcam", "integrated-gradients:steps=4"]
-    explain(methods, "demo", "demo", metrics=["insertion:steps=4", "deletion:steps=4"], limit=6, out=out)
+    explain("demo", "demo", methods, metrics=["insertion:steps=4", "deletion:steps=4"], limit=6, out=out)
     return RunDir(out)
 
 

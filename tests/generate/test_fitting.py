@@ -9,7 +9,7 @@ from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.core.progress import listening
 from unshaken.generate.ddpm import DDPM, DDPMSettings
 from unshaken.generate.edm import EDM
-from unshaken.generate.fit import Fitting, fit
+from unshaken.generate.fitting import Fitting, fit
 from unshaken.generate.unet import UNet, UNetSettings
 
 from .conftest import TINY
