@@ -80,7 +80,10 @@ class RunDir:
                 return
             with _temporary_file(path, data) as temporary:
                 os.replace(temporary, path)
-            folder = os.open(os.path.dirname(path), os.O_RDONLY)
+            try:
+                folder = os.open(os.path.dirname(path), os.O_RDONLY)
+            except PermissionError:  # Windows opens no folder; the file itself is on the disk
+                return
             try:
                 os.fsync(folder)
             finally:
