@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long times lint types docs bench clean
+.PHONY: help demo test test-long times lint types docs bench package clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -23,6 +23,7 @@ help:
 	@echo "make types   types: mypy --strict"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make bench   run the benchmarks"
+	@echo "make package  build wheel and sdist into dist, check them, write the bill of materials"
 	@echo "make clean   remove .venv, caches and built files (runs/ stays)"
 
 # The pip that comes with Python can be years old, and took half as long again for all below.
@@ -72,6 +73,11 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed-test
 	@for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+# Its tools land in a folder of their own, which is removed; dist must not hold an earlier version.
+package:
+	rm -rf dist
+	scripts/check_package.sh dist
 
 clean:
 	rm -rf $(VENV) docs/_build docs/_generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

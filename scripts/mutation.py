@@ -61,7 +61,7 @@ def mutants(path: Path) -> dict[Place, list[Any]]:
     """Mutants of a file by the place that they change."""
     from cosmic_ray.commands.init import _all_work_items
 
-    silent = list(silent_places(ast.parse(path.read_text())))
+    silent = list(silent_places(ast.parse(path.read_text(encoding="utf-8"))))
     found = defaultdict(list)
     for item in _all_work_items([path], {}):
         (mutation,) = item.mutations
@@ -137,7 +137,7 @@ def draws(folders: list[str], seed: int) -> Iterator[tuple[Path, Any]]:
 
 def summary(file: Path) -> None:
     """Print the share that fell, by folder, and the survivors."""
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     by: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         by["/".join(Path(row["file"]).parts[2:-1])]["survived" if row["by"] == "survived" else "fell"] += 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Literal
 
 import pytest
 import yaml
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, Field, field_validator
 
 from unshaken.core.documents import (
     DEEPEST,
@@ -79,6 +80,19 @@ def test_the_field_that_does_not_fit_is_named(value, why):
         validate(Record, value, "file", DataError)
     with pytest.raises(DataError, match=rf"^file is damaged \({why}\); repair it$"):
         validate(Record, value, "file", DataError, "repair it")
+
+
+class Versioned(BaseModel):
+    schema_: Literal[1, 2] = Field(1, alias="schema")
+
+
+def test_a_record_of_a_later_schema_is_told_from_a_damaged_one():
+    assert validate(Versioned, {}, "file", RunError).schema_ == 1
+    assert validate(Versioned, {"schema": 2}, "file", RunError).schema_ == 2
+    with pytest.raises(RunError, match=r"^file has the schema 3, of a later version of unshaken: read it with"):
+        validate(Versioned, {"schema": 3}, "file", RunError, "begin anew")
+    with pytest.raises(RunError, match=r"^file is damaged \(schema: .*\); begin anew$"):
+        validate(Versioned, {"schema": 0}, "file", RunError, "begin anew")
 
 
 def test_a_text_of_the_largest_size_is_read(tmp_path):

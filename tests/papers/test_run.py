@@ -73,9 +73,9 @@ def test_the_verdict_follows_from_the_rule(paper, tmp_path):
     result = run_paper("half-full", seed=4, out=tmp_path / "run")
     document = result.to_json()
     assert list(document) == [
-        *("slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds", "note"),
-        *("scale", "summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance", "remark"),
-        "seen_in_training",
+        *("schema", "slug", "title", "claim", "measured", "expected", "reproduced", "data", "model", "seed", "seconds"),
+        *("note", "scale", "summary", "headline", "differs", "checks", "parts", "frozen", "judged", "provenance"),
+        *("remark", "seen_in_training"),
     ]
     assert result.reproduced is True
     assert document["measured"] == {"part.level": 0.75, "part.figure": FIGURE, "own": False}

@@ -106,7 +106,7 @@ def test_what_a_paper_states_is_brought_up_to_date_and_figures_are_not(tmp_path)
     path = tmp_path / "dverge" / "result.json"
     path.parent.mkdir()
     path.write_bytes((ROWS / "dverge" / "result.json").read_bytes())
-    now = {**json.loads(path.read_text()), "seen_in_training": []}
+    now = {"schema": 1, **json.loads(path.read_text()), "seen_in_training": []}
     path.write_text(json.dumps({**now, "headline": [], "claim": "As it was said once."}))
     write_table(tmp_path, tmp_path / "papers.md")
     assert json.loads(path.read_text()) == now

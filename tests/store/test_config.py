@@ -104,8 +104,12 @@ def test_absent_and_damaged(run):
     with pytest.raises(RunError, match=r"run\.json is damaged \(model: Field required\)"):
         read_config(run)
     run.write_json({**config().to_json(), "schema": 2}, NAME)
-    with pytest.raises(RunError, match=r"run\.json is damaged \(schema"):
+    with pytest.raises(RunError, match=r"run\.json has the schema 2, of a later version of unshaken"):
         read_config(run)
+    for schema in (0, "2", 2.0, True):
+        run.write_json({**config().to_json(), "schema": schema}, NAME)
+        with pytest.raises(RunError, match=r"run\.json is damaged \(schema"):
+            read_config(run)
     run.write(b"{", NAME)
     with pytest.raises(RunError, match=r"run\.json is damaged"):
         read_config(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -89,8 +89,12 @@ def validate(model: type[M], value: Any, where: str, error: type[UnshakenError],
         advice: what to do, for messages.
 
     Raises:
-        UnshakenError: of the type `error`: a field is absent, unknown, or of another type.
+        UnshakenError: of the type `error`: a field is absent, unknown, or of another type, or the record's `schema` is
+            of a later version.
     """
+    known, schema = model.model_fields.get("schema_"), value.get("schema") if isinstance(value, dict) else None
+    if known is not None and type(schema) is int and schema > max(get_args(known.annotation)):
+        raise error(f"{where} has the schema {schema}, of a later version of unshaken: read it with that one")
     try:
         return model.model_validate(strict_values(model, value) if isinstance(value, dict) else value)
     except ValidationError as found:

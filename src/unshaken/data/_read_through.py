@@ -83,7 +83,7 @@ def limit(megabytes: int, seconds: int) -> None:
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         cpu, memory = int(time.process_time()) + seconds, used + (megabytes << 20)
         resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu))

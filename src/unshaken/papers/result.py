@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -73,6 +73,7 @@ class PaperResult(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
     slug: str = Field(pattern=r"^[a-z0-9-]+$")
     title: str
     claim: str
@@ -98,7 +99,7 @@ class PaperResult(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """As printed by the command line."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", by_alias=True)
 
     @property
     def folder(self) -> str:

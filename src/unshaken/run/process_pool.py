@@ -137,7 +137,7 @@ class _Process:
 
     def advice(self) -> str:
         """Say how its end can be avoided."""
-        if self._process.exitcode == -signal.SIGKILL:
+        if self._process.exitcode == -9:  # SIGKILL, a name that Windows does not have
             return "if memory ran out, take fewer processes"
         if self._process.exitcode == 0:
             return "code of the model, the data set or a plug-in ended them, such as os._exit: remove that call"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 
@@ -74,6 +75,8 @@ def is_running(owner: Owner) -> bool:
     started = owner.get("started")
     if started is not None and started != _start_of(pid):
         return False
+    if sys.platform == "win32":  # there os.kill would interrupt the process
+        return is_recent(owner)
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

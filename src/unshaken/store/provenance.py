@@ -74,6 +74,6 @@ def _installed_commit() -> str:
 def _processor() -> str:
     """The processor's name: Linux keeps it where `platform.processor` does not look."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()

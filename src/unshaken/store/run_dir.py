@@ -87,7 +87,10 @@ class RunDir:
                 raise RunError(f"{self}: {'/'.join(parts)} is {kind}; delete it, or choose another --out")
             with _temporary_file(path, data) as temporary:
                 os.replace(temporary, path)
-            folder = os.open(os.path.dirname(path), os.O_RDONLY)
+            try:
+                folder = os.open(os.path.dirname(path), os.O_RDONLY)
+            except PermissionError:  # Windows opens no folder; the file itself is on the disk
+                return
             try:
                 os.fsync(folder)
             finally:

@@ -92,7 +92,7 @@ def load_upscaler(folder: Path) -> Upscaler:
     place = folder / "models"
     state: dict[str, Tensor] = {}
     try:
-        for group in json.loads((place / "model.json").read_text())["weightsManifest"]:
+        for group in json.loads((place / "model.json").read_text(encoding="utf-8"))["weightsManifest"]:
             data, start = b"".join((place / Path(p).name).read_bytes() for p in group["paths"]), 0
             for weight in group["weights"]:
                 layer, kind = weight["name"].split("/")

@@ -205,7 +205,7 @@ class Jobs:
         for job in left:
             self._save(job)
         for process in running:
-            _signal(process, signal.SIGINT)
+            _interrupt(process)
         for process in running:
             _stop(process)
 
@@ -253,15 +253,18 @@ class Jobs:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """Interrupt a process and all that it started, and kill them where they do not end."""
-    _signal(process, signal.SIGINT)
+    _interrupt(process)
     try:
         process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
-        _signal(process, signal.SIGKILL)
+        _interrupt(process, kill=True)
         process.wait()
 
 
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+def _interrupt(process: subprocess.Popen[bytes], kill: bool = False) -> None:
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            if sys.platform == "win32":  # without process groups and interrupts: it ends at once, and it alone
+                process.terminate()
+            else:
+                os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGINT)

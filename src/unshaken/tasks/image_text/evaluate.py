@@ -93,9 +93,9 @@ def evaluate(
                 images = result.images[shown].float() / 255
                 run.write_examples(images, [samples.ids[i] for i in shown], part.condition.id, 0)
         run.write_json({
-            "finished": True, "classes": list(samples.classes), "seed": seed, "classifiers": list(classifiers),
-            "changes": ["clean", *changes], "samples": len(samples), "truncated": sorted(samples.truncated),
-            "bad": samples.bad, "shown": [samples.ids[i] for i in shown],
+            "schema": 1, "finished": True, "classes": list(samples.classes), "seed": seed,
+            "classifiers": list(classifiers), "changes": ["clean", *changes], "samples": len(samples),
+            "truncated": sorted(samples.truncated), "bad": samples.bad, "shown": [samples.ids[i] for i in shown],
         }, RECORD)  # fmt: skip
     return ImageTextReport.read(run)
 
