@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -81,6 +82,22 @@ def test_rows_of_a_room_that_came_later_are_a_view_too(run, unshaken):
     (run / "run/rows/odds").mkdir()
     pq.write_table(pa.table({"id": ["a"], "score": [0.5]}), run / "run/rows/odds/odin-00000.parquet")
     assert json.loads(unshaken("query run 'select * from odds' --json").out) == [{"id": "a", "score": 0.5}]
+
+
+def test_damaged_rows_are_no_answer(run, unshaken):
+    file = run / "run/rows/outcomes/clean-00000.parquet"
+    whole, chunks = file.read_bytes(), pq.ParquetFile(file).metadata.row_group(0)
+    for chunk in map(chunks.column, range(chunks.num_columns)):
+        if chunk.path_in_schema not in ("loss", "confidence", "prediction"):
+            continue
+        place = (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size - 1
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        done = unshaken("query", "run", "select * from outcomes")
+        assert (done.code, done.out) == (2, ""), place
+        assert re.fullmatch(r"unshaken: run: rows/outcomes/clean-00000\.parquet is damaged .*\n", done.err), place
+    file.write_bytes(whole)
+    (run / "run/rows/outcomes/clean-00001.parquet").write_bytes(whole)
+    assert "is a copy of rows/outcomes/clean-00000.parquet" in unshaken("query", "run", "select * from outcomes").err
 
 
 @pytest.mark.parametrize(

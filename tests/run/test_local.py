@@ -16,7 +16,9 @@ from tests.processes import process, run_script
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
 from unshaken.core.oracle import Oracle
 from unshaken.core.progress import listening
+from unshaken.report import write_report
 from unshaken.run import Interrupted, execute
+from unshaken.store.config import UNFINISHED
 from unshaken.store.lock import NAME as LOCK
 from unshaken.store.run_dir import RunDir
 
@@ -243,6 +245,26 @@ def test_a_killed_certification_is_resumed_to_the_same_rows(tmp_path):
     printed = killed_runs(tmp_path, "--kills", "1", "--shard-size", "1024", *certify)
     assert "12 rows and files" in printed  # clean, smoothed, and a certificate each
     assert "1 of 1 kills were resumed to the same result" in printed
+
+
+def test_a_run_without_its_last_step_is_not_complete_and_decides_no_gate(make, monkeypatch):
+    """The step that writes flags about all rows; every row is there before it."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    job = make.job(make.folder / "run", make.data(20))
+    with monkeypatch.context() as patch:
+        patch.setattr("unshaken.run.local.check_masking", stop)
+        with pytest.raises(Interrupted):
+            execute(job)
+    summary, (gate,) = write_report(job.run, gates=["clean.accuracy >= 0"])
+    assert (summary["complete"], gate.state) == (False, "undecided")
+    assert "last step" in summary["notes"]["flags"]
+    execute(job, resume=True)
+    summary, (gate,) = write_report(job.run)
+    assert (summary["complete"], gate.state) == (True, "held")
+    assert not job.run.exists(UNFINISHED)
 
 
 def test_a_run_that_is_there_is_not_overwritten(make):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,9 +12,10 @@ from tests.run import small_run
 from tests.run.small_run import made
 from unshaken.api.job import check_options
 from unshaken.core.errors import DataError, MissingExtra, RunError
-from unshaken.run import execute
+from unshaken.run import execute, ray_pool
 from unshaken.run.executor import shards_of
 from unshaken.run.process_pool import Worker
+from unshaken.run.ray_pool import RayPool
 from unshaken.store.run_dir import RunDir
 
 
@@ -73,3 +75,17 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"--engine ray needs the package 'ray'.*unshaken\[ray\]"):
         check_options(engine="ray")
+
+
+def test_a_cluster_that_does_not_start_is_one_line(monkeypatch):
+    ended = []
+
+    def fail(**_):
+        raise Exception("The current node timed out\nduring startup.")
+
+    fake = SimpleNamespace(is_initialized=lambda: False, init=fail, shutdown=lambda: ended.append(True))
+    monkeypatch.setattr(ray_pool, "load_ray", lambda: fake)
+    words = r"^runs/mine: Ray could not be started \(The current node timed out during startup\.\); .*--resume$"
+    with pytest.raises(RunError, match=words), RayPool("runs/mine", lambda: None):
+        pass
+    assert ended == [True]

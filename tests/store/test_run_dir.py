@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import builtins
 import errno
+import io
 import json
 import os
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors import safe_open
 
-from unshaken.core.errors import RunError
+from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import CLEAN, Part
-from unshaken.store.run_dir import RunDir
+from unshaken.store.run_dir import RunDir, consistent
 from unshaken.store.tables import schema_of, table_of
 
 
@@ -199,3 +202,47 @@ def test_memory_and_unknown_places():
     assert run.finished() == set()
     with pytest.raises(RunError, match="nowhere://x"):
         RunDir("nowhere://x")
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("by 0"), KeyError("fog"), RuntimeError("shape\n[3]"), TypeError("x")]
+)
+def test_files_that_do_not_fit_are_one_line_that_names_the_run_and_keeps_the_cause(run, error):
+    with pytest.raises(RunError, match=f"^{run}: its files do not fit one another") as met, consistent(run):
+        raise error
+    assert met.value.__cause__ is error
+    assert "\n" not in str(met.value)
+
+
+@pytest.mark.parametrize("error", [ParameterError("no labels"), KeyboardInterrupt(), MemoryError(), OSError(5, "disk")])
+def test_other_errors_stay_what_they_are(run, error):
+    with pytest.raises(type(error)) as met, consistent(run):
+        raise error
+    assert met.value is error
+
+
+@pytest.mark.parametrize("target", ["gone", "gates.json"])
+def test_a_link_to_nothing_is_no_absent_file(run, target):
+    os.makedirs(run.root)
+    os.symlink(target, run.at("gates.json"))
+    assert run.exists("gates.json")
+    with pytest.raises(RunError, match=r"gates\.json is no regular file; delete it"):
+        run.read("gates.json")
+    run.remove("gates.json")
+    assert not run.exists("gates.json")
+
+
+def test_a_changed_bit_of_a_value_is_refused(run):
+    rows = table(*(f"sample {i}" for i in range(3)))
+    rows = rows.set_column(rows.column_names.index("loss"), "loss", pa.array([0.1, 2.0, 30.0], pa.float32()))
+    run.write_rows(rows, "outcomes", "clean", 0)
+    whole = run.read("rows", "outcomes", "clean-00000.parquet")
+    chunks = pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(0)
+    (loss,) = (c for c in map(chunks.column, range(chunks.num_columns)) if c.path_in_schema == "loss")
+    last = (loss.dictionary_page_offset or loss.data_page_offset) + loss.total_compressed_size - 1
+    for bit in range(8):
+        changed = bytearray(whole)
+        changed[last] ^= 1 << bit
+        run.write(bytes(changed), "rows", "outcomes", "clean-00000.parquet")
+        with pytest.raises(RunError, match=r"rows/outcomes/clean-00000\.parquet is damaged"):
+            run.rows("outcomes")

@@ -34,7 +34,7 @@ from unshaken.run.pool import do_all, open_pool
 from unshaken.run.process_pool import Unit, Work
 from unshaken.store.lock import Lock, locked
 from unshaken.store.provenance import provenance
-from unshaken.store.run_dir import RunDir
+from unshaken.store.run_dir import RunDir, consistent
 from unshaken.store.tensor_file import TensorFile
 
 
@@ -202,7 +202,8 @@ def explain(
                 make_maps(work, request, loaded.settings(request), lock)
             for name, method in request.maps.items():
                 record.found[name] = _entry(method, "attribution", work.run_method(MapsOf(name, method)))
-            _compare(run, record, request.maps, list(request.metrics))
+            with consistent(run):
+                _compare(run, record, request.maps, list(request.metrics))
         for name, analysis in request.analyses.items():
             if name not in record.found:
                 record.found[name] = _entry(analysis, analysis.group, _findings(run, name, analysis, loaded.subject))

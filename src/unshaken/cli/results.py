@@ -187,6 +187,9 @@ def ask(run: RunDir, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
             ) from None
         except duckdb.Error as error:
             message = str(error).partition("\n\nLINE")[0]
+            if "reading the stream" in message:
+                for table in run.names("rows"):
+                    run.rows(table)  # raises the error that names the damaged file
             raise ParameterError(f"SQL: {one_line(message)}") from None
 
 
@@ -227,18 +230,20 @@ def open_rows(run: RunDir) -> duckdb.DuckDBPyConnection:
 
     if run.exists("run.json") or not run.exists("rows"):  # a folder of made images has rows alone
         read_config(run)
+    run.check_marks()
     connection = duckdb.connect(":memory:")
     gates = [result.to_json() for result in read_gates(run).results]
     columns = {"gate": pa.string(), "state": pa.string(), "value": pa.float64(), "detail": pa.string()}
     connection.register("gates", pa.table({k: pa.array([g[k] for g in gates], kind) for k, kind in columns.items()}))
+    parquet = ds.ParquetFileFormat(
+        default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    )
     for name in sorted({*TABLES, *(n for n in run.names("rows") if re.fullmatch(r"[a-z][a-z_]*", n))}):
         files = [run.at("rows", name, file) for file in run.names("rows", name, suffix=".parquet")]
-        for file in files:
-            run.check_file("rows", name, file.rpartition("/")[2])
         rows: Any = empty_table(name) if name in TABLES else None
         if files:
             try:
-                rows = ds.dataset(files, format="parquet", filesystem=run.fs, schema=schema_of(name))
+                rows = ds.dataset(files, format=parquet, filesystem=run.fs, schema=schema_of(name))
             except (pa.ArrowException, OSError, ValueError) as error:
                 raise RunError(f"{run}: rows/{name} is damaged ({one_line(str(error))[:200]})") from None
         if rows is not None:

@@ -19,7 +19,7 @@ from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.read.tasks import paired_maps, paired_mious
 from unshaken.store.config import RunConfig, read_config
-from unshaken.store.run_dir import RunDir
+from unshaken.store.run_dir import RunDir, consistent
 
 PAIRED = {"detection": paired_maps, "segmentation": paired_mious}
 """What pairs two runs of each task but classification."""
@@ -177,22 +177,23 @@ def compare_runs(
     """
     if len(runs) < 2:
         raise ParameterError(f"a comparison needs at least two run directories, not {len(runs)}")
-    read = [(run, config := read_config(run), read_frame(run, config)) for run in runs]
-    first = read[0]
-    pairs = [compare_frames(*first, *other) for other in read[1:]]
-    paired = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
-    corrected = simultaneous(paired)
-    return Comparisons(
-        tuple(
-            replace(
-                pair,
-                conditions=tuple(replace(c, paired=corrected[i, c.condition.id]) for c in pair.conditions),
-            )
-            for i, pair in enumerate(pairs)
-        ),
-        _robustness(runs, pairs, first[1].task, family, slope),
-        tuple((str(run), read_gates(run)) for run in runs),
-    )
+    with consistent(*runs):
+        read = [(run, config := read_config(run), read_frame(run, config)) for run in runs]
+        first = read[0]
+        pairs = [compare_frames(*first, *other) for other in read[1:]]
+        paired = {(i, c.condition.id): c.paired for i, pair in enumerate(pairs) for c in pair.conditions}
+        corrected = simultaneous(paired)
+        return Comparisons(
+            tuple(
+                replace(
+                    pair,
+                    conditions=tuple(replace(c, paired=corrected[i, c.condition.id]) for c in pair.conditions),
+                )
+                for i, pair in enumerate(pairs)
+            ),
+            _robustness(runs, pairs, first[1].task, family, slope),
+            tuple((str(run), read_gates(run)) for run in runs),
+        )
 
 
 def _robustness(

@@ -13,8 +13,8 @@ from unshaken.report.compare import RunComparison
 from unshaken.report.read.frame import Frame, read_frame
 from unshaken.report.read.methods import read_methods
 from unshaken.report.sections import Report, Section, Source, load_sections
-from unshaken.store.config import RunConfig, read_config
-from unshaken.store.run_dir import RunDir
+from unshaken.store.config import UNFINISHED, RunConfig, read_config
+from unshaken.store.run_dir import RunDir, consistent
 
 NAME = "summary.json"
 
@@ -78,15 +78,20 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
         ParameterError: the baseline is not on the same samples, or one of the two has no labels.
     """
     config = read_config(run)
-    source = Source(run, config, read_frame(run, config), read_methods(config), baseline)
+    with consistent(run):
+        source = Source(run, config, read_frame(run, config), read_methods(config), baseline)
     data: dict[str, Any] = {"schema": 1, "complete": True, "notes": {}}
+    if run.exists(UNFINISHED):
+        data["complete"] = False
+        data["notes"]["flags"] = "some may be missing: the run was stopped before its last step; add --resume to it"
     sections, kept, every = [], {}, load_sections()
     task = config.task if config.task in {section.task for section in every} else "classification"
     for section in every:
         data |= section.empty
         if section.task not in (None, task) or not section.reads(run):
             continue
-        found = section.figures(source)
+        with consistent(run):
+            found = section.figures(source)
         if taken := found.data.keys() & data.keys() - section.empty.keys():
             raise ValueError(f"the section {section.name!r} fills {sorted(taken)[0]!r}, which another has filled")
         sections.append(section)

@@ -16,7 +16,7 @@ from unshaken.report.pages.page_kind import write_page
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import NAME, Summary, build
 from unshaken.run.local import labels_not_run
-from unshaken.store.run_dir import RunDir
+from unshaken.store.run_dir import RunDir, consistent
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,8 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
     results, error = _decide(summary, asked, kept)
     summary.data["gates"] = [r.to_json() for r in results]
     run.write_json(summary.data, NAME)
-    page = report_page(summary, results)
+    with consistent(run):
+        page = report_page(summary, results)
     write_page(run, page)
     if results or record:  # last: until here they are undecided
         KeptGates(tuple(results), record).write(run, summary.config.model_name)
@@ -104,7 +105,7 @@ def _unfinished(summary: Summary) -> str:
     if absent:  # some can never be: those of methods that do not fit the model or the data
         skipped = labels_not_run(run.rows("flags", ["name", "detail"]))
         absent = [c for c in absent if not any(c == label or c.startswith(f"{label}-") for label in skipped)]
-    if frame.unfinished or frame.lacking() or absent:
+    if frame.unfinished or frame.lacking() or absent or not summary.data["complete"]:
         return "the run is not complete; finish it with --resume"
     return ""
 

@@ -33,7 +33,7 @@ from unshaken.run.flags import (
 from unshaken.run.plan import prepare
 from unshaken.run.pool import open_pool
 from unshaken.run.shard import Job, write_flags
-from unshaken.store.config import NAME, RunConfig, check_same, read_config
+from unshaken.store.config import NAME, UNFINISHED, RunConfig, check_same, read_config
 from unshaken.store.journal import clear_journals
 from unshaken.store.lease import Lease, take
 from unshaken.store.lock import NO_LOCK, Lock, check_unlocked, check_unshared, locked
@@ -152,6 +152,7 @@ def _is_first(job: Job, begin: Callable[[bool], None]) -> bool:
     if run.exists(NAME):
         return False
     clear_journals(run)
+    run.write(b"", UNFINISHED)
     write_ids(run, job.config.ids)
     begin(True)
     if job.shared:
@@ -231,6 +232,7 @@ def finish(run: RunDir, config: RunConfig, shards: Iterable[int], *, inside: boo
         run.remove("rows", "flags", "finish-00000.parquet")
     if config.save_examples >= 0 and run.names("examples"):
         prune(run, _damages(frame), config.save_examples)
+    run.remove(UNFINISHED)
 
 
 def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table, shards: Iterable[int]) -> None:

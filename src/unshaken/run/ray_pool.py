@@ -39,7 +39,11 @@ class RayPool:
 
     def __enter__(self) -> Self:
         if self._own:
-            self._ray.init(log_to_driver=False, logging_level="error")
+            try:
+                self._ray.init(log_to_driver=False, logging_level="error")
+            except Exception as error:  # Ray raises plain ones where a node does not start
+                self._ray.shutdown()
+                raise self._failed("Ray could not be started", error) from None
         self._count = max(1, int(self._ray.cluster_resources().get("GPU" if self._gpu else "CPU", 1)))
         self._kind = self._ray.remote(Worker).options(
             num_cpus=1, num_gpus=int(self._gpu), max_restarts=MOST_DEATHS, max_task_retries=MOST_DEATHS
@@ -87,8 +91,8 @@ class RayPool:
                 raise error.cause from None
             raise
         except self._ray.exceptions.RayError as error:
-            text = " ".join(str(error).split())[:200]
-            raise RunError(
-                f"{self._place}: a Ray worker failed ({text}); what is finished is kept: run the same command with "
-                "--resume"
-            ) from None
+            raise self._failed("a Ray worker failed", error) from None
+
+    def _failed(self, what: str, error: Exception) -> RunError:
+        why = " ".join(str(error).split())[:200]
+        return RunError(f"{self._place}: {what} ({why}); what is finished is kept: run the same command with --resume")

@@ -29,6 +29,8 @@ from unshaken.store.sample_ids import SampleIds, StoredIds
 from unshaken.store.split import parse_part, shards_of_part
 
 NAME = "run.json"
+UNFINISHED = "unfinished"
+"""File in the directory of a run that has begun; removed when its flags are written and its pictures chosen."""
 MOST_STRENGTHS = 1000
 """Severities or budgets of a line of a plan, each of which is a condition of the run."""
 

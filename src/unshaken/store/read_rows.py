@@ -49,7 +49,7 @@ def parse_rows(
     extra = ["condition", "id"] if name == "outcomes" else []
     wanted = None if columns is None else [*columns, *(c for c in extra if c not in columns)]
     try:
-        table = pq.ParquetFile(source).read(columns=wanted, use_threads=False)
+        table = pq.ParquetFile(source, page_checksum_verification=True).read(columns=wanted, use_threads=False)
         table.validate(full=True)  # else a damaged index is met where a value is looked at
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise damaged(str(error).partition("\n")[0]) from None

@@ -20,7 +20,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.documents import parse_json
-from unshaken.core.errors import RunError, UnshakenError
+from unshaken.core.errors import RunError, UnshakenError, is_out_of_memory
 from unshaken.store.address import bare, bare_message, check_writable, open_address
 from unshaken.store.mark import marked, wrong_mark
 from unshaken.store.output import kind_of
@@ -66,9 +66,10 @@ class RunDir:
         return "/".join((self.root, *parts))
 
     def exists(self, *parts: str) -> bool:
-        """Whether a file is there now, whatever this process has listed before."""
-        self.fs.invalidate_cache(self.at(*parts).rpartition("/")[0])
-        return bool(self.fs.exists(self.at(*parts)))
+        """Whether a file is there now, whatever this process has listed before; a link to nothing is one too."""
+        path = self.at(*parts)
+        self.fs.invalidate_cache(path.rpartition("/")[0])
+        return bool(self.fs.exists(path)) or (self.local and os.path.islink(path))
 
     def write(self, data: bytes, *parts: str) -> None:
         """Write a file whole or not at all: a temporary file, fsync, rename.
@@ -134,13 +135,13 @@ class RunDir:
             ) from None
 
     def check_file(self, *parts: str) -> None:
-        """Refuse a device or a pipe in the place of a file: reading it might never end.
+        """Refuse a device, a pipe or a link to nothing in the place of a file: reading it might never end.
 
         Raises:
             RunError: it is one.
         """
         path = self.at(*parts)
-        if self.local and os.path.exists(path) and not os.path.isfile(path):
+        if self.local and os.path.lexists(path) and not os.path.isfile(path):
             raise RunError(f"{self}: {'/'.join(parts)} is no regular file; delete it")
 
     def remove(self, *parts: str) -> None:
@@ -195,7 +196,8 @@ class RunDir:
     def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
         """Write one condition's rows of one shard, whole or not at all."""
         buffer, file = io.BytesIO(), f"{condition}-{shard:05d}.parquet"
-        pq.write_table(marked(table, self.identity, f"{name}/{file}"), buffer, compression="zstd")
+        own = marked(table, self.identity, f"{name}/{file}")
+        pq.write_table(own, buffer, compression="zstd", write_page_checksum=True)
         self.write(buffer.getvalue(), "rows", name, file)
 
     def has_rows(self, name: str, condition: str, shard: int) -> bool:
@@ -315,6 +317,26 @@ class RunDir:
             if self.local:
                 raise
             raise RunError(f"{self}: cannot write ({_reason(error, self.path)}); choose another --out") from None
+
+
+@contextmanager
+def consistent(*runs: RunDir) -> Iterator[None]:
+    """Turn what code raises on files that do not fit one another into a `RunError`; its cause is the error met.
+
+    Each file is checked where it is read. That a tensor has the shape, and a row the sample, that another file promises
+    is met only where both are used.
+
+    Args:
+        runs: whose files are read.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        which, why = " or ".join(map(str, runs)), f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        advice = "run the command again with a new --out; if nothing has changed these files, please report it as a bug"
+        raise RunError(f"{which}: its files do not fit one another ({why}); {advice}") from error
 
 
 @contextmanager

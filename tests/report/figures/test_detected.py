@@ -27,7 +27,7 @@ from unshaken.report.sections._detectors import galleries
 from unshaken.report.summary import build, schema
 from unshaken.report.write import make_report
 from unshaken.run.shard import write_flags
-from unshaken.store.config import RunConfig
+from unshaken.store.config import UNFINISHED, RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -296,6 +296,17 @@ def test_an_unfinished_inside_run_is_told(run):
     assert [m["group"] for m in msp["means"]] == ["covariate"]
     assert "may be as good" not in plain(detectors_of.group_lines(data)[0])
     write_report(run)
+
+
+@pytest.mark.parametrize("kind", ["absent", "without its last step"])
+def test_gates_of_a_run_whose_inside_run_is_not_finished_are_not_decided(run, kind):
+    assert write_report(run, gates=["clean.accuracy >= 0"])[1][0].state == "held"
+    if kind == "absent":
+        run.fs.rm(run.at("against/far-cifar"), recursive=True)
+    else:
+        run.write(b"", "against/far-cifar", UNFINISHED)
+    summary, (gate,) = write_report(run)
+    assert (summary["complete"], gate.state) == (False, "undecided")
 
 
 def test_a_damaged_inside_run_is_told_a_damaged_main_one_is_an_error(run):

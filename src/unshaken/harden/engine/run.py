@@ -214,7 +214,7 @@ def _curves(progress: Progress) -> bytes:
     names = list(dict.fromkeys(k for record in progress.curves for k in record))
     table = pa.table({n: pa.array([r.get(n) for r in progress.curves], pa.float64()) for n in names})
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()
 
 

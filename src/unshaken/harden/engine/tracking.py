@@ -43,7 +43,8 @@ class Tracker(RunTracker):
     def begin(self, name: str, parameters: Mapping[str, str]) -> None:
         super().begin(name, parameters)
         if self.sink is not None and self.run.exists("curves.parquet"):
-            for record in pq.read_table(io.BytesIO(self.run.read("curves.parquet"))).to_pylist():
+            curves = io.BytesIO(self.run.read("curves.parquet"))
+            for record in pq.read_table(curves, page_checksum_verification=True).to_pylist():
                 self.log_epoch({k: v for k, v in record.items() if v is not None})
 
     @override

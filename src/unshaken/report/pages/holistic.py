@@ -23,7 +23,7 @@ from unshaken.report.blocks import (
 from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures.plots import STYLES, outline, point
 from unshaken.report.pages.page_kind import PageKind, write_page
-from unshaken.store.run_dir import RunDir
+from unshaken.store.run_dir import RunDir, consistent
 from unshaken.tasks.zero_shot.across import FIGURES, LEAST, read_figures
 from unshaken.tasks.zero_shot.aspects import JUDGED_HALF
 from unshaken.tasks.zero_shot.model_factors import FACTORS
@@ -294,8 +294,9 @@ def write_holistic_report(run: RunDir) -> tuple[Page, dict[str, Any]]:
     Raises:
         RunError: it holds no comparison, a run beneath is damaged, or the files cannot be written.
     """
-    source = HOLISTIC.read(run)
-    page = HOLISTIC.page(source)
+    with consistent(run):
+        source = HOLISTIC.read(run)
+        page = HOLISTIC.page(source)
     run.write_json(source.figures, FIGURES)
     write_page(run, page)
     return page, source.figures

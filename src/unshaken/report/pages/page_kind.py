@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from unshaken.report.blocks import Block, Heading, Items, Page, Text
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
-from unshaken.store.run_dir import RunDir
+from unshaken.store.run_dir import RunDir, consistent
 
 FOLDER = "Made by unshaken from the rows of this folder alone."
 SHOWN_BAD = 20
@@ -67,7 +67,8 @@ class PageKind(Generic[Source]):
         Raises:
             RunError: the directory does not hold what the sections read.
         """
-        return self.page(self.read(run))
+        with consistent(run):
+            return self.page(self.read(run))
 
     def write(self, run: RunDir) -> Page:
         """Write `report.html` and `report.md` into a run directory.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import UnshakenError
 from unshaken.report.read.frame import read_frame
-from unshaken.store.config import RunConfig, read_config
+from unshaken.store.config import UNFINISHED, RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 
 NORMAL = "normal"
@@ -129,7 +129,7 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
             found.notes[place], found.whole = f"left out: {error}", False
             continue
         unscored = {c for c, _ in there.finished() - there.finished("scores")} - {"clean"}
-        lacking = frame.unfinished + sum(frame.lacking().values()) or unscored
+        lacking = frame.unfinished + sum(frame.lacking().values()) or unscored or there.exists(UNFINISHED)
         if lacking:
             found.notes[place] = "not finished: figures are of what is there; finish it with --resume"
             found.whole = False

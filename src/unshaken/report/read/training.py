@@ -158,7 +158,7 @@ def _curves(run: RunDir) -> tuple[Record, ...]:
     if not run.exists("curves.parquet"):
         return ()
     try:
-        rows = pq.read_table(io.BytesIO(run.read("curves.parquet"))).to_pylist()
+        rows = pq.read_table(io.BytesIO(run.read("curves.parquet")), page_checksum_verification=True).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]
         raise RunError(f"{run}: curves.parquet is damaged ({reason}); delete it for pages without curves") from None

@@ -19,7 +19,7 @@ from unshaken.serve.site.index import RunIndex
 from unshaken.serve.site.jobs import Jobs
 from unshaken.serve.site.listing import ListedRun, run_of
 from unshaken.serve.site.opened import OpenedRun
-from unshaken.store.run_dir import RunDir
+from unshaken.store.run_dir import RunDir, consistent
 
 REVIEWS = "review.db"
 """File of a run directory with its reviews."""
@@ -106,11 +106,13 @@ class Site:
         )
 
     def _make_report(self, place: str) -> tuple[Block, ...]:
-        summary = build(RunDir(place))
+        run = RunDir(place)
+        summary = build(run)
         for name in (*summary.config.beside, *summary.config.inside):
             if not self._is_listed(place, name):
                 raise RunError(f"it names the run {shorten(name)}, which is not in the listed folders")
-        return report_page(summary, read_gates(summary.source.run).results).blocks
+        with consistent(run):
+            return report_page(summary, read_gates(run).results).blocks
 
     def _is_listed(self, place: str, name: str) -> bool:
         """Whether a run that another one names, by its place relative to it, lies in the listed folders."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 import torch
 
 from unshaken.api.explain import explain
+from unshaken.core.errors import RunError
 from unshaken.report.blocks import Table, plain
 from unshaken.report.drawings import Overlay
 from unshaken.report.figures.pictures import heat
@@ -16,6 +18,7 @@ from unshaken.report.pages.explained.attribution import blocks
 from unshaken.report.render.html import render_html
 from unshaken.report.render.markdown import render_markdown
 from unshaken.store.run_dir import RunDir
+from unshaken.store.tensor_file import TensorFile
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +109,12 @@ def test_colours_of_maps():
     assert signed[0, 2] > signed[0, 0]
     assert signed[2, 0] > signed[2, 2]
     assert heat(torch.ones(2, 2)).unique().tolist() == pytest.approx([0.0, 0.02])
+
+
+def test_kept_maps_of_other_samples_are_one_error_that_names_the_run(run, tmp_path):
+    copy = RunDir(shutil.copytree(run.root, tmp_path / "copy"))
+    kept = copy.read_tensors("maps", "gradcam-00000.safetensors")
+    fewer = {"images": kept.tensors["images"][:3], "maps": kept.tensors["maps"]}
+    copy.write_tensors(TensorFile(fewer, kept.ids), "maps", "gradcam-00000.safetensors")
+    with pytest.raises(RunError, match=r"/copy: its files do not fit one another \(ValueError: zip"):
+        EXPLAIN.page_of(copy)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
-from unshaken.core.errors import ParameterError, RunError, UnshakenError
+from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.part import CLEAN
 from unshaken.report.blocks import Block, Prose
 from unshaken.report.render.html import render_blocks
@@ -58,9 +58,7 @@ def report(here: InRun) -> Response:
     notes: list[Block] = []
     try:
         blocks = here.site.report(here.listed)
-    except (UnshakenError, ValueError, LookupError) as error:
-        if not isinstance(error, UnshakenError):
-            error = RunError("its rows do not fit its configuration")
+    except UnshakenError as error:
         blocks, notes = None, [Prose(f"The report cannot be made from the rows: {error}.", "bad")]
     if blocks is None:
         there = holds_file(RunDir(here.listed.place), "report.html")

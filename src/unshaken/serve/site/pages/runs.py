@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 
-from unshaken.core.errors import ParameterError, RunError, UnshakenError
+from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.papers import PaperInfo, PaperResult, list_papers
 from unshaken.papers.pages import shown_figures
 from unshaken.report.blocks import Prose
@@ -100,9 +100,7 @@ def compare(site: Here, session: Reader, baseline: Number, candidate: Number) ->
     runs = find_run(site, baseline), find_run(site, candidate)
     try:
         blocks, status = site.compare(*runs), 200
-    except (UnshakenError, ValueError, LookupError) as error:
-        if not isinstance(error, UnshakenError):
-            error = RunError("the rows of one of them do not fit its configuration")
+    except UnshakenError as error:
         words = f"These runs cannot be compared: {error}."
         blocks, status = (Prose(words, "bad"),), 400 if isinstance(error, ParameterError) else 500
     nav = tuple((f"{what}: {run.name}", f"/runs/{run.id}", False) for what, run in zip(("A", "B"), runs, strict=True))
