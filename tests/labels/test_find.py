@@ -319,7 +319,7 @@ def test_verdicts_of_people_tell_how_many_are_wrong(noisy, trained, tmp_path, ca
 def test_the_first_verdicts_of_a_review_are_enough(noisy, trained, tmp_path, capsys):
     """A random sample's beginning is one; what was passed over in it is unclear; what comes after it is not counted."""
     wrong = {name for name, bad in zip(noisy[0].ids, noisy[1], strict=True) if bad}
-    ids = trained.record["review"]["ids"]
+    ids = trained.summary["review"]["ids"]
     words = {name: "wrong" if name in wrong else "right" for name in ids}
     ten = {name: words[name] for name in ids[:10]}
     early = estimate_wrong(trained.run, ten)
@@ -345,29 +345,29 @@ def test_a_poor_model_gives_no_estimate_and_says_what_would(noisy, tmp_path):
     """The confident counts of this model say that most labels are wrong, where 15 % are."""
     result = find_labels(noisy[0], probabilities=poor(noisy), out=tmp_path / "run")
     assert result.found["confident-learning"].figures["noise_rate"] > 0.5
-    estimate = result.record["estimate"]
+    estimate = result.summary["estimate"]
     assert not estimate["usable"]
     assert estimate["low"] <= 0.15 <= estimate["high"]
-    assert result.record["found"]["confident-learning"]["expected_wrong"] is None
+    assert result.summary["found"]["confident-learning"]["expected_wrong"] is None
     assert "labels for wrong; how many are is not known" in result.run.read("report.md").decode()
-    for text in (share_sentence(result.record, "DIR"), result.run.read("report.md").decode()):
+    for text in (share_sentence(result.summary, "DIR"), result.run.read("report.md").decode()):
         assert "no estimate: the model agrees with" in text
         assert "review 60 images for one: unshaken labels review DIR" in text
-    assert "--review 200" in share_sentence({**result.record, "review": None}, "DIR")
+    assert "--review 200" in share_sentence({**result.summary, "review": None}, "DIR")
 
 
 def test_a_share_is_never_told_without_an_interval(noisy, tmp_path, capsys):
     np.save(tmp_path / "p.npy", probabilities(noisy))
     result = find_labels(noisy[0], probabilities=tmp_path / "p.npy", out=tmp_path / "run")
     page = result.run.read("report.md").decode()
-    low, high = (100 * result.record["estimate"][end] for end in ("low", "high"))
+    low, high = (100 * result.summary["estimate"][end] for end in ("low", "high"))
     assert f"Wrong labels: {low:.1f} to {high:.1f} % of all" in page
     assert "of these are expected to be wrong" in page
     assert "confident counts" not in page
 
 
 def test_a_record_of_an_earlier_version_has_a_page(trained, tmp_path):
-    record = {key: value for key, value in trained.record.items() if key != "estimate"}
+    record = {key: value for key, value in trained.summary.items() if key != "estimate"}
     for one in record["found"].values():
         one.pop("expected_wrong", None)
     assert "search again for one" in share_sentence(record, "DIR")
@@ -379,7 +379,7 @@ def test_a_sample_without_numbers_is_recorded_and_left_out(noisy, tmp_path, caps
     np.save(tmp_path / "p.npy", p)
     for name, given in (("array", p), ("file", tmp_path / "p.npy")):
         result = find_labels(noisy[0], probabilities=given, out=tmp_path / name)
-        bad = {one["id"]: one["reason"] for one in result.record["bad_samples"]}
+        bad = {one["id"]: one["reason"] for one in result.summary["bad_samples"]}
         assert bad.keys() == {"s003", "s007"}
         assert all("NaN" in reason for reason in bad.values())
         assert len(result.ids) == 238
@@ -415,7 +415,7 @@ def test_a_model_without_an_answer_for_one_image_goes_on(noisy, tmp_path):
     images[5] = 255
     data = InMemory(images, torch.from_numpy(noisy[0].labels), ids=noisy[0].ids, classes=NAMES)
     result = find_labels(data, model=f"py:{tmp_path}/net.py:Net", out=tmp_path / "run")
-    assert [one["id"] for one in result.record["bad_samples"]] == ["s005"]
+    assert [one["id"] for one in result.summary["bad_samples"]] == ["s005"]
     assert len(result.ids) == 239
     assert np.isfinite(result.found["confident-learning"].score).all()
     assert "1 sample could not be examined; labels.json says why" in result.run.read("report.md").decode()
