@@ -1,4 +1,4 @@
-# unshaken on the CPU. It runs without root and with a read-only root file system:
+# unshaken on the CPU (--build-arg TORCH=cuda: with CUDA). It runs without root and with a read-only root file system:
 #
 #   docker build -t unshaken .
 #   docker run --rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges \
@@ -6,11 +6,11 @@
 
 FROM python:3.12-slim AS build
 ARG EXTRAS=""
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH=cpu
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-# torch first and alone: the package index has it with CUDA, which is several gigabytes.
-RUN pip install --index-url "$TORCH_INDEX" torch torchvision
+COPY scripts/install_torch.sh /src/
+RUN TORCH="$TORCH" /src/install_torch.sh python
 COPY pyproject.toml README.md LICENSE /src/
 COPY src /src/src
 RUN pip install "/src${EXTRAS:+[$EXTRAS]}" && python -m compileall -q /opt/venv/lib/python3*/site-packages/unshaken

@@ -1,16 +1,25 @@
-# Needs Python >= 3.11, a C++ compiler and the package index; everything else lands in .venv.
+# Needs Python >= 3.11, a C++ compiler and the package index; everything else lands in .venv, by uv where there is one
+# (make UV= does without). TORCH says which build of torch: see scripts/install_torch.sh.
 PYTHON ?= python3
 JOBS ?= auto
 MARK ?= not long
+UV ?= $(shell command -v uv)
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
+CORE := tests/core tests/store tests/run/test_local.py tests/run/test_object_store.py tests/cli/test_app.py tests/report/test_write.py
+ifeq ($(UV),)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+else
+PIP := $(UV) pip install --quiet --python $(BIN)/python
+endif
+export TORCH UV
 
 # Dozens of tests start processes of their own: let these find modules compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long times lint types docs bench package clean
+.PHONY: help demo test test-long times lowest lint types docs bench package clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -19,29 +28,38 @@ help:
 	@echo "make test    install the test tools, run the test suite"
 	@echo "make test-long  run what takes longest: whole batteries, every method on a device, several processes, Ray"
 	@echo "make times   run the test suite, write tests/times.json: tests that take more than half a second"
+	@echo "make lowest  install the oldest releases that pyproject.toml allows into .venv-lowest, run the suite's core (needs uv)"
 	@echo "make lint    style: ruff check and ruff format --check"
 	@echo "make types   types: mypy --strict"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make bench   run the benchmarks"
 	@echo "make package  build wheel and sdist into dist, check them, write the bill of materials"
-	@echo "make clean   remove .venv, caches and built files (runs/ stays)"
+	@echo "make clean   remove .venv, .venv-lowest, caches and built files (runs/ stays)"
 
 # The pip that comes with Python can be years old, and took half as long again for all below.
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ..." >&2; exit 2; }
+ifeq ($(UV),)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade pip
+else
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+endif
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
+$(VENV)/.torch: | $(BIN)/python
+	@scripts/install_torch.sh $(BIN)/python
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.torch
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-test: pyproject.toml $(VENV)/.torch
 	$(PIP) -e '.[test]'
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-docs: pyproject.toml | $(BIN)/python
+$(VENV)/.installed-docs: pyproject.toml $(VENV)/.torch
 	$(PIP) -e '.[docs]'
 	@touch $@
 
@@ -59,6 +77,16 @@ test-long:
 
 times:
 	@UNSHAKEN_TIMES=write $(MAKE) test ARGS="-p tests.times $(ARGS)"
+
+# On Linux the oldest torch comes with CUDA, 5 GB: UV_TORCH_BACKEND=cpu make lowest, where torch's own index is reached.
+$(LOWEST)/.installed: pyproject.toml
+	@[ -n "$(UV)" ] || { echo "make lowest needs uv: pip cannot choose the oldest releases" >&2; exit 2; }
+	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[test]'
+	@touch $@
+
+lowest: $(LOWEST)/.installed
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -q $(CORE) $(ARGS)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -80,5 +108,5 @@ package:
 	scripts/check_package.sh dist
 
 clean:
-	rm -rf $(VENV) docs/_build docs/_generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) docs/_build docs/_generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests scripts docs -name __pycache__ -type d -prune -exec rm -rf {} +

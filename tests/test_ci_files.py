@@ -136,3 +136,60 @@ def test_the_image_runs_without_root():
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     last = [line for line in lines if line.startswith(("FROM", "USER"))][-1]
     assert re.fullmatch(r"USER [1-9]\d+:[1-9]\d+", last)
+
+
+PYTHON = """#!/bin/sh
+echo "$*" >> calls
+case "$*" in *importlib.metadata*) exit 1 ;; *--index-url*) exit "${CODE:-0}" ;; esac
+"""
+INDEX = "https://download.pytorch.org/whl/cpu"
+
+
+@pytest.fixture
+def install(tmp_path):
+    for name, text in {"python": PYTHON, "nvidia-smi": '#!/bin/sh\nexit "${GPU:-6}"\n'}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+
+    def call(shell, script, **values):
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", **values}
+        done = subprocess.run(
+            [*shell, script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        calls = (tmp_path / "calls").read_text().splitlines()
+        (tmp_path / "calls").unlink()
+        pip = [line.removeprefix("-m pip install ") for line in calls if line.startswith("-m pip")]
+        return done.returncode, pip, done.stdout + done.stderr
+
+    return call
+
+
+@pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has a GPU")
+def test_runners_without_a_gpu_get_torch_for_the_cpu_first(action, install):
+    job = yaml.safe_load((ROOT / "ci" / "gitlab.yml").read_text())[".unshaken"]
+    script = "\n".join(job["before_script"])
+    values = {name: job["variables"][f"UNSHAKEN_{name}"] for name in ("PACKAGE", "TORCH_INDEX")}
+    values = {f"UNSHAKEN_{name}": value for name, value in values.items()}
+    code, (torch, package), _ = install(["sh", "-ec"], script, **values)
+    assert code == 0
+    assert f"--index-url {INDEX} torch torchvision" in torch
+    assert "--no-deps" in torch
+    assert package == "--quiet unshaken"
+    code, pip, told = install(["sh", "-ec"], script, CODE="1", **values)
+    assert (code, len(pip)) == (0, 2)
+    assert told == f"torch: not from {INDEX}: the package index's build, which may be with CUDA\n"
+    assert install(["sh", "-ec"], script, GPU="0", **values) == (0, ["--quiet unshaken"], "")
+    assert install(["sh", "-ec"], script, **{**values, "UNSHAKEN_TORCH_INDEX": ""}) == (0, ["--quiet unshaken"], "")
+
+    here = {"HERE": str(ROOT), "EXTRAS": "onnx,models", "TORCH": action["inputs"]["torch"]["default"]}
+    code, (torch, package), _ = install(["bash", "-eo", "pipefail", "-c"], step(action, "Install")["run"], **here)
+    assert code == 0
+    assert f"--index-url {INDEX} --quiet --no-deps torch torchvision" in torch
+    assert package == f"--quiet {ROOT}[onnx,models]"
+    assert "TORCH" in step(action, "Install")["env"]
+
+
+def test_the_image_gets_what_its_recipe_copies():
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    sent = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert {name for line in copied for name in line.split()} == set(sent)
