@@ -159,5 +159,5 @@ def test_adele_trains_on_a_folder(tmp_path):
     (tmp_path / "data" / "masks" / "03.png").unlink()
     options = {"epochs": 1, "batch_size": 8, "held_out": 4, "check_images": 4, "out": tmp_path / "run"}
     made = unshaken.harden("unet", f"masks:{tmp_path / 'data'}?size=8", "adele:scales=1", **options)
-    assert made.bad == {"03.jpg": "there is no mask 03.png"}
+    assert [(one.id, one.reason) for one in made.bad_samples] == [("03.jpg", "there is no mask 03.png")]
     assert unshaken.load_model(f"run:{tmp_path / 'run'}").net is not None

@@ -18,7 +18,7 @@ def test_fitted_saved_scored_and_attacked(method, made, device, tmp_path):  # no
     model, detector = made(method)
     there = copy.deepcopy(model).to(device)
     images = battery.normal(6)
-    here = battery.fitted(model, detector, n=120)
+    here = battery.fitted(model, detector, n=120, device="cpu")
     away = battery.fitted(there, detector, n=120, device=str(device))
     (expected,), (found,) = here.score(images).values(), away.score(images.to(device)).values()
     assert agree(found, expected)

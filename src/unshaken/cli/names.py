@@ -22,14 +22,12 @@ def check_plan(text: str) -> str:
 
 def check_model(text: str) -> str:
     """Refuse a model SPEC of an unknown kind."""
-    from unshaken.models.loaders.spec import parse_model_spec
+    from unshaken.models.loaders.spec import form_of, parse_model_spec
 
     spec = parse_model_spec(text)
     kind = spec.kind
     known = sorted(source.name for source in sources_of("models", "model_kind"))
     if kind not in known and not plugins("unshaken.models"):
-        from unshaken.models.loaders.kinds import form_of
-
         raise ParameterError(f"no model kind {kind!r}; {form_of(kind, spec.name) or did_you_mean(kind, known)}")
     return text
 

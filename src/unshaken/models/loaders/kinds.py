@@ -7,17 +7,15 @@ group `unshaken.models`, whose module enters kinds likewise.
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.consent import is_code, require_named
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.imports import plugins
 from unshaken.core.sources import sources_of
-from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
+from unshaken.models.loaders.spec import ModelSpec, form_of, parse_model_spec
 
 Loader = Callable[[ModelSpec, bool], Classifier]
 
@@ -135,31 +133,3 @@ def find_kind(name: str, target: str = "") -> Kind:
         if name not in known:
             raise ParameterError(f"no model kind {name!r}; {form_of(name, target) or did_you_mean(name, known)}")
     return _KINDS[name]
-
-
-WEIGHTS = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
-"""Endings of files of weights."""
-
-
-def form_of(name: str, target: str) -> str:
-    """How to write a SPEC for what was given without a kind: a file, a folder, or a network's name; else empty."""
-    suffix, folder = Path(name).suffix.lower(), Path(name)
-    if suffix == ".py":
-        factory = target or "FACTORY, FACTORY being its function that returns it"
-        return f"for a net of your own write py:{name}:{factory}"
-    if suffix in WEIGHTS:
-        return (
-            f"for a file of weights write weights:{name}?arch=NAME, such as arch=torchvision:resnet18; for a net of "
-            "your own py:FILE:FACTORY, a function that loads them"
-        )
-    if suffix == ".onnx":
-        return f"for an ONNX file write onnx:{name}"
-    if (folder / "model.json").is_file() or (folder / "config.json").is_file():
-        return f"for a folder with a model write {'run' if (folder / 'model.json').is_file() else 'hf'}:{name}"
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not folder.exists():
-        return f"for a model of the Hugging Face hub write hf:{name}"
-    from torchvision.models import list_models  # only for this message
-
-    if not target and name in list_models():
-        return f"for a network of torchvision write torchvision:{name}"
-    return ""

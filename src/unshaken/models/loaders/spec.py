@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 
 from typing_extensions import override
@@ -68,3 +70,33 @@ def own_net(text: str) -> str | None:
     if spec.kind == "py":
         return f"{spec.kind}:{spec.name}"
     return spec.options.get("net")
+
+
+WEIGHTS = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
+"""Endings of files of weights."""
+
+
+def form_of(name: str, target: str) -> str:
+    """How to write a SPEC for what was given without a kind: a file, a folder, or a network's name; else empty."""
+    suffix, folder = Path(name).suffix.lower(), Path(name)
+    if suffix == ".py":
+        factory = target or "FACTORY, FACTORY being its function that returns it"
+        return f"for a net of your own write py:{name}:{factory}"
+    if suffix in WEIGHTS:
+        return (
+            f"for a file of weights write weights:{name}?arch=NAME, such as arch=torchvision:resnet18; for a net of "
+            "your own py:FILE:FACTORY, a function that loads them"
+        )
+    if suffix == ".onnx":
+        return f"for an ONNX file write onnx:{name}"
+    if (folder / "model.json").is_file() or (folder / "config.json").is_file():
+        return f"for a folder with a model write {'run' if (folder / 'model.json').is_file() else 'hf'}:{name}"
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not folder.exists():
+        return f"for a model of the Hugging Face hub write hf:{name}"
+    if target:
+        return ""
+    from torchvision.models import list_models  # only for this message
+
+    if name in list_models():
+        return f"for a network of torchvision write torchvision:{name}"
+    return ""
