@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import unshaken_start
 from unshaken.core.errors import DataError, ModelError, UnshakenError
 from unshaken.core.user_code import call_factory, is_raised_by_code, refuse_exit
 
@@ -126,6 +127,13 @@ def test_ctrl_c_is_told_from_a_statement_that_raises_its_exception():
     with pytest.raises(KeyboardInterrupt) as pressed:
         signal.raise_signal(signal.SIGINT)
     assert not is_raised_by_code(pressed.value)
+    previous = signal.signal(signal.SIGINT, unshaken_start._interrupt)  # as the installed program sets it
+    try:
+        with pytest.raises(KeyboardInterrupt) as of_program:
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert not is_raised_by_code(of_program.value)
     with pytest.raises(KeyboardInterrupt) as passed_on:
         press_and_pass_on()
     assert not is_raised_by_code(passed_on.value)

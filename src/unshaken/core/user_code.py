@@ -52,8 +52,9 @@ def call_factory(place: str, factory: str) -> tuple[Any, Path | None]:
     return made, Path(source) if source else None
 
 
-OWN = f"{Path(__file__).resolve().parents[1]}{os.sep}"
-"""The folder of this package."""
+_PACKAGE = Path(__file__).resolve().parents[1]
+OWN = (f"{_PACKAGE}{os.sep}", f"{_PACKAGE}_start.py")
+"""The folder of this package, and the program beside it."""
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 """Folders of Python's library and of installed packages."""
 _RAISES = dis.opmap["RAISE_VARARGS"]
@@ -107,7 +108,7 @@ def describe_exit(error: BaseException) -> str:
 def _origin(error: BaseException) -> str:
     """The innermost place of the user's files in a traceback; else of an installed package; else the innermost."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    others = [f for f in frames if not f[0].f_code.co_filename.startswith((OWN, "<frozen"))]
+    others = [f for f in frames if not f[0].f_code.co_filename.startswith((*OWN, "<frozen"))]
     chosen = [f for f in others if _is_foreign(f[0])] or others or frames
     if not chosen:
         return "some code"
@@ -117,7 +118,7 @@ def _origin(error: BaseException) -> str:
 
 def _is_foreign(frame: FrameType) -> bool:
     """Whether a frame is of a file that belongs neither to this package nor to any that is installed."""
-    return not frame.f_code.co_filename.startswith((OWN, "<frozen", *INSTALLED))
+    return not frame.f_code.co_filename.startswith((*OWN, "<frozen", *INSTALLED))
 
 
 @contextmanager
