@@ -11,4 +11,4 @@ from typing import Any
 def run_apart(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run a coroutine in a thread of its own, and give what it returns."""
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, coroutine).result()
+        return thread.submit(asyncio.run, coroutine).result()  # noqa: TID251

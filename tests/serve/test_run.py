@@ -16,6 +16,7 @@ from types import MappingProxyType
 import pytest
 from starlette.exceptions import HTTPException
 
+from tests.loops import run_apart
 from tests.processes import process
 from unshaken.core.errors import ParameterError
 from unshaken.serve import guard
@@ -123,7 +124,7 @@ def test_a_body_that_does_not_come_is_answered_by_408(monkeypatch):
 
     scope = {"type": "http", "path": "/", "method": "GET", "headers": []}
     with pytest.raises(HTTPException) as refused:
-        asyncio.run(guard.Guard(app)(scope, nothing, None))
+        run_apart(guard.Guard(app)(scope, nothing, None))
     assert refused.value.status_code == 408
 
 
