@@ -343,3 +343,17 @@ def test_bad_samples_are_of_one_type(tmp_path):
     for result in (done, found, explained):
         assert [(type(bad), bad.id) for bad in result.bad_samples] == [(BadSample, "3")]
     assert len(repr(explained)) < 200
+
+
+def test_words_of_a_name_may_be_joined_either_way_and_one_is_printed(tmp_path):
+    plan = load_plan([{"method": "gaussian-noise", "severities": [1]}, {"method": "mi_fgsm", "eps": [0.1]}])
+    assert [line.method for line in plan] == ["gaussian_noise", "mi-fgsm"]
+    images = torch.rand(1, 1, 28, 28)
+    assert torch.equal(unshaken.corrupt(images, "gaussian-noise", 1), unshaken.corrupt(images, "gaussian_noise", 1))
+    fitted = detect.fit("demo", "demo", "max_logit", limit=60)
+    done = unshaken.detect(
+        "demo", "demo", fitted, shifts="gaussian-noise-3", attacked=False, limit=10, out=tmp_path / "r"
+    )
+    assert {row["split"] for row in done.run.rows("scores").to_pylist()} == {"normal", "covariate/gaussian_noise-3"}
+    names = [method.name for method in unshaken.list_methods()]
+    assert len({name.replace("_", "-") for name in names}) == len(names)

@@ -36,7 +36,7 @@ EXPECTED = {
         "alpha_error=0.001 >0 <0.5",
         "l2",
     ],
-    "crop_selection": [
+    "crop-selection": [
         "score=hash",
         "ratio=0.875 >0 <=1",
         "crop=None >0",

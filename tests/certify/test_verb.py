@@ -97,7 +97,7 @@ def test_a_radius_out_of_reach_is_refused_before_anything_is_loaded(tmp_path):
 
 
 def test_a_whole_number_is_a_shift(tmp_path):
-    done = certify(tmp_path, "crop_selection", radii=1)
+    done = certify(tmp_path, "crop-selection", radii=1)
     assert [c["severity"] for c in done.summary["conditions"]] == [1]
     with pytest.raises(ParameterError, match=r"a radius is a shift in whole pixels, not 0\.5"):
-        certify(tmp_path, "crop_selection", radii=0.5)
+        certify(tmp_path, "crop-selection", radii=0.5)

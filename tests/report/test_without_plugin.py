@@ -55,7 +55,7 @@ def test_stressor_and_attack(plugin: None, tmp_path: Path) -> None:
     plan = [
         Entry(method="toy-haze", severities=(3,)),
         Entry(method="toy-pgd", params={"steps": 2}, eps=("8/255",)),
-        Entry(method="crop_selection", severities=(1,)),
+        Entry(method="crop-selection", severities=(1,)),
     ]
     run = unshaken.audit("demo:standard", "demo", plan, limit=8, out=tmp_path / "run", save_examples=0).run
     before = remade(run)
@@ -68,7 +68,7 @@ def test_stressor_and_attack(plugin: None, tmp_path: Path) -> None:
     assert b"ToyPGD L" in page
     assert b"unknown-method" not in page
     titles = {name: method["title"] for name, method in run.read_json("run.json")["methods"].items()}
-    assert titles == {"toy-haze": None, "toy-pgd": "ToyPGD", "crop_selection": None}
+    assert titles == {"toy-haze": None, "toy-pgd": "ToyPGD", "crop-selection": None}
 
 
 def test_detector(plugin: None, tmp_path: Path) -> None:

@@ -118,5 +118,5 @@ def test_the_data_decides_on_l2_and_l1(tmp_path):
 
 
 def test_what_has_no_budget_of_pixels_is_left_alone():
-    lines = ["spatial", {"method": "patch", "params": {"size": 9}}, {"method": "crop_selection", "severities": [3]}]
+    lines = ["spatial", {"method": "patch", "params": {"size": 9}}, {"method": "crop-selection", "severities": [3]}]
     check_budget_sizes(prepare(load_plan([*lines, {"method": "deepfool", "norm": "l2"}])), 4, allow=False)

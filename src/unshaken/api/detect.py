@@ -115,7 +115,8 @@ def screen_run(
     for job in jobs[1:]:
         job.once(key_of(shared["folder"], shared["digest"]), lambda: fitted)
     evasions = [e for job in jobs for e in job.config.plan if e.method == EVASION]
-    sets = [*((g, n) for g, n, _ in groups), *((COVARIATE, s) for s in shifts)]
+    named = filter(None, str(getattr(jobs[0].steps()[0].method, "shifts", "")).split("+"))
+    sets = [*((g, n) for g, n, _ in groups), *((COVARIATE, s) for s in named)]
     planned = planned_detection(labels, sets, [(entry.norm or "linf", eps) for entry in evasions for eps in entry.eps])
     conditions = [c for step in jobs[0].steps() for c in step.conditions]
     labelled = jobs[0].dataset.labels is not None

@@ -175,14 +175,17 @@ def list_methods(room: str | None = None) -> list[Method]:
 def find_method(name: str, room: str | None = None) -> Method:
     """Find a method by name. Only its file is imported; plug-ins are searched if no file has the name.
 
+    Words may be joined by `-` or `_`, whichever of them the name itself has.
+
     Raises:
         ParameterError: there is none, with near names.
     """
     for load in (bool, partial(_load_named, name, room), _load_plugins):  # the first is for what is imported already
         load()
-        found = _methods.get(name)
-        if found is not None and room in (None, found.room):
-            return found
+        for spelling in (name, name.replace("_", "-"), name.replace("-", "_")):
+            found = _methods.get(spelling)
+            if found is not None and room in (None, found.room):
+                return found
     known = {m.name: m for m in list_methods(room)}
     if name not in known:
         raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")

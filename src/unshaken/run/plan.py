@@ -193,4 +193,4 @@ def _entry(line: Any, number: int, source: str) -> Entry:
         raise ParameterError(
             f"plan {source!r}, line {number}: no method {entry.method!r}: {did_you_mean(entry.method, known)}"
         )
-    return entry
+    return entry.model_copy(update={"method": find_method(entry.method).name})

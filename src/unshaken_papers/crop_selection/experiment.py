@@ -52,7 +52,7 @@ def small_networks(paper: CropSelectionPaper, context: Context, splits: Mapping[
     training = plan_training(paper.epochs, seed, lr=0.2, nesterov=True, smoothing=0.05, held_out=1)
     plain = Framing(f"plain-{WINDOW}", "centre_crop", WINDOW)
     centres = [Framing(f"centre-{m}", "centre_crop", m) for m in CROPS]
-    selections = [Framing(f"hash-{m}", "crop_selection", m, CropSelection(crop=m)) for m in CROPS]
+    selections = [Framing(f"hash-{m}", "crop-selection", m, CropSelection(crop=m)) for m in CROPS]
     for name, sides, framings in (
         ("as-trained", (WINDOW,), [plain, *selections]),
         ("on-crops", CROPS, [*centres, *selections]),
@@ -154,7 +154,7 @@ class Photos:
     def selections(self, score: str) -> list[Framing]:
         """Crop selection by a score, one of each side."""
         return [
-            Framing(f"{score}-{m}", "crop_selection", m, CropSelection(score=score, crop=m)) for m in self.sides.crops
+            Framing(f"{score}-{m}", "crop-selection", m, CropSelection(score=score, crop=m)) for m in self.sides.crops
         ]
 
     def one_pixel(self) -> None:

@@ -248,8 +248,8 @@ def test_an_attack_runs_against_the_defended_model():
 def test_it_stands_in_a_plan_and_gives_rows_of_both_tables():
     batch = Batch(photos(30, 28, seed=6), torch.arange(30) % 4, tuple(f"s{i}" for i in range(30)))
     model = Classifier(Linear(18), view=View(18, 18))
-    step = Step(Entry(method="crop_selection", params={"crop": "14"}, severities=(1, 3)), "crop_selection")
-    assert [c.id for c in step.conditions] == ["crop_selection-1", "crop_selection-3"]
+    step = Step(Entry(method="crop-selection", params={"crop": "14"}, severities=(1, 3)), "crop-selection")
+    assert [c.id for c in step.conditions] == ["crop-selection-1", "crop-selection-3"]
     oracle = Oracle(model, limit=8)
     parts = rows_of(step.method, batch, step.conditions, Context(oracle, 0, torch.zeros(30, 4)))
     assert [p.table for p in parts] == ["certificates", "outcomes"] * 2
@@ -271,13 +271,13 @@ def test_it_stands_in_a_plan_and_gives_rows_of_both_tables():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("crop_selection:ratio=0", "greater than 0"),
-        ("crop_selection:ratio=1.5", "less than or equal to 1"),
-        ("crop_selection:crop=0", "greater than 0"),
-        ("crop_selection:score=edges", "'hash', 'laplacian'"),
-        ("crop_selection:top=0", "greater than 0"),
-        ("crop_selection:cyclic=true,block=3", "omit block"),
-        ("crop_selection:stride=2", "no parameter 'stride'"),
+        ("crop-selection:ratio=0", "greater than 0"),
+        ("crop-selection:ratio=1.5", "less than or equal to 1"),
+        ("crop-selection:crop=0", "greater than 0"),
+        ("crop-selection:score=edges", "'hash', 'laplacian'"),
+        ("crop-selection:top=0", "greater than 0"),
+        ("crop-selection:cyclic=true,block=3", "omit block"),
+        ("crop-selection:stride=2", "no parameter 'stride'"),
     ],
 )
 def test_wrong_parameters_are_refused(text, words):

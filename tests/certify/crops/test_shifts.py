@@ -14,7 +14,7 @@ from unshaken.stress.geometry.translation import window
 FRAMINGS = [
     Framing("plain-20", "centre_crop", 20),
     Framing("centre-14", "centre_crop", 14),
-    *(Framing(f"{s}-14", "crop_selection", 14, CropSelection(score=s, crop=14)) for s in ("hash", "box_mean")),
+    *(Framing(f"{s}-14", "crop-selection", 14, CropSelection(score=s, crop=14)) for s in ("hash", "box_mean")),
 ]
 
 

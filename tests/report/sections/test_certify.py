@@ -135,7 +135,7 @@ def test_a_run_without_certificates_has_none(run):
 
 @pytest.mark.long
 def test_a_certifier_in_a_plan_stands_on_the_page(tmp_path):
-    plan = [{"method": "crop_selection", "severities": [1]}]
+    plan = [{"method": "crop-selection", "severities": [1]}]
     result = unshaken.audit("demo:standard", "demo", plan, limit=40, out=tmp_path / "run")
     (one,) = result.summary["certified"]
     assert one["radii"][0]["certified_share"]["n"] == 40

@@ -95,7 +95,7 @@ def _checked(candidates: int) -> int:
     return candidates
 
 
-@register("crop_selection", reference="Shifman & Weiss 2024, arXiv:2404.07153", group="translation")
+@register("crop-selection", reference="Shifman & Weiss 2024, arXiv:2404.07153", group="translation")
 class CropSelection(Certifier):
     """Crop selection (RICS): certifies that shifts of the camera do not change the crop that is classified.
 
@@ -139,7 +139,7 @@ class CropSelection(Certifier):
             return max(1, round(self.ratio * height)), max(1, round(self.ratio * width))
         if self.crop > min(height, width):
             raise ParameterError(
-                f"crop_selection: crop={self.crop} does not fit into images of {height} x {width} pixels"
+                f"crop-selection: crop={self.crop} does not fit into images of {height} x {width} pixels"
             )
         return self.crop, self.crop
 
@@ -194,11 +194,11 @@ class CropSelection(Certifier):
 
     def _certify(self, photos: Tensor, d: int, size: Size) -> Tensor:
         if self.cyclic or self.top > 1:
-            raise ParameterError("crop_selection: the certificate needs one crop and no torus: top=1, cyclic=false")
+            raise ParameterError("crop-selection: the certificate needs one crop and no torus: top=1, cyclic=false")
         found = self.candidates(photos, size)
         rows, columns = (n - 2 * d for n in found.scores.shape[1:])
         if min(rows, columns) < 1:
-            raise ParameterError(f"crop_selection: crops of {size} pixels do not fit into windows for d={d}")
+            raise ParameterError(f"crop-selection: crops of {size} pixels do not fit into windows for d={d}")
         a, b = min(self.block or rows, rows), min(self.block or columns, columns)
         return windows_agree(central(found, a + 2 * d, b + 2 * d), a, b)
 
@@ -235,7 +235,7 @@ class CropClassifier(Classifier):
             classes=model.classes,
             view=_whole(model.view),
             differentiable=model.differentiable,
-            name=f"{model.name}+crop_selection",
+            name=f"{model.name}+crop-selection",
         )
         self.selection = selection
         text = selection.model_dump_json().encode()
@@ -276,5 +276,5 @@ def _whole(view: View | None) -> View | None:
 def _window_of(photos: Tensor, d: int) -> Size:
     height, width = photos.shape[2] - 2 * d, photos.shape[3] - 2 * d
     if d < 0 or min(height, width) < 1:
-        raise ParameterError(f"crop_selection: a shift of {d} pixels leaves no window of {tuple(photos.shape[2:])}")
+        raise ParameterError(f"crop-selection: a shift of {d} pixels leaves no window of {tuple(photos.shape[2:])}")
     return height, width

@@ -73,12 +73,13 @@ class Screening(FittedStep):
     @field_validator("shifts")
     @classmethod
     def _stressors(cls, value: str) -> str:
-        parts = [part for part in value.split("+") if part]
-        for part in parts:
+        parts = list[str]()
+        for part in filter(None, value.split("+")):
             name, _, severity = part.rpartition("-")
             if severity not in ("1", "2", "3", "4", "5"):
                 raise ValueError(f"{part!r} is not of the form NAME-SEVERITY, such as gaussian_noise-3")
-            find_method(name, "stress")
-            if parts.count(part) > 1:
-                raise ValueError(f"{part!r} is given twice: give it once")
-        return value
+            shift = f"{find_method(name, 'stress').name}-{severity}"
+            if shift in parts:
+                raise ValueError(f"{shift!r} is given twice: give it once")
+            parts.append(shift)
+        return "+".join(parts)

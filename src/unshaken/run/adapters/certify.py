@@ -325,7 +325,7 @@ def _(method: NoiseAttack, batch: Batch, conditions: Sequence[Condition], contex
 @fields_for.register
 def _(certifier: CropSelection, radii: Sequence[float]) -> dict[str, Any]:
     if any(r != int(r) for r in radii):
-        raise ParameterError(f"crop_selection: a radius is a shift in whole pixels, not {max(radii):g}")
+        raise ParameterError(f"crop-selection: a radius is a shift in whole pixels, not {max(radii):g}")
     return {"severities": [int(r) for r in radii]}
 
 
@@ -333,11 +333,11 @@ def _(certifier: CropSelection, radii: Sequence[float]) -> dict[str, Any]:
 def _(method: CropSelection, line: Line) -> list[Condition]:
     """One condition a severity, which is the largest shift in pixels; 1 unless given."""
     if line.eps:
-        raise ParameterError("crop_selection: shifts are whole pixels: give severities, not eps")
+        raise ParameterError("crop-selection: shifts are whole pixels: give severities, not eps")
     for severity in line.severities:
         if severity < 1:
-            raise ParameterError(f"crop_selection: severity {severity} must be a shift of at least 1 pixel")
-    return [Condition(f"{line.label}-{d}", "crop_selection", severity=d) for d in line.severities or (1,)]
+            raise ParameterError(f"crop-selection: severity {severity} must be a shift of at least 1 pixel")
+    return [Condition(f"{line.label}-{d}", "crop-selection", severity=d) for d in line.severities or (1,)]
 
 
 @rows_of.register
