@@ -112,7 +112,7 @@ def first_hour(call: Call, folder: Path, effort: Effort) -> Iterator[Ended]:
     yield run(audit, "--data", test, "--out", "runs/audit", "--resume", right=(3,))
 
     about = f"--model {net} --data {shlex.quote(test)}"
-    yield run(f"unshaken attack {about} {limit} --attack auto --eps 2/255 --budget {effort.budget} --out runs/attack")
+    yield run(f"unshaken attack {about} {limit} --method auto --eps 2/255 --budget {effort.budget} --out runs/attack")
     method = f"smoothing-sequential:sigma=0.25,n={effort.votes}"
     yield run(f"unshaken certify {about} {limit} --method {method} {attacked} --out runs/certified")
     train = f"folder:photos/train?size={effort.size}"

@@ -52,7 +52,7 @@ OF_VERBS: dict[str, dict[str, tuple[str, ...]]] = {
     "audit": {},
     "fit": {"--method": ("", "msp ", "knnn", "energy:temperature=0", "energy:temperature=nan", "msp:a=1")},
     "attack": {
-        "--attack": (
+        "--method": (
             *("pgd:steps=10,steps=20", "pgd:steps", "pgd:=3", "pgd:a=1", "spatial\0", "pgd:steps=0", "pdg", "pgd "),
             *(f"pgd:steps={n}" for n in COUNTS if n == n.strip() != ""),
             *(f"pgd:rel_stepsize={n}" for n in NUMBERS if "," not in n),
@@ -81,18 +81,18 @@ OF_VERBS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "--boxes": (*PLACES, "net.py", "photos", "/dev/zero"),
         "--masks": (*PLACES, "net.py", "absent"),
-        "--class": ("", "3", "label ", "Prediction"),
-        "--keep-maps": (*(n for n in COUNTS if n != "-1"), "-2"),
+        "--target": ("", "3", "label ", "Prediction"),
+        "--save-maps": (*(n for n in COUNTS if n != "-1"), "-2"),
         "--batch-size": (*COUNTS, "0"),
     },
     "harden": {
         "--lr": (*NUMBERS, "-1", "1e9"),
         "--set": ("", "x", "lr=1_0", "colour=1", "=1", "schedule=none"),
-        "--recipe": ("", "tradez", "trades ", *(f"trades:eps={n}" for n in NUMBERS if "," not in n)),
+        "--method": ("", "tradez", "trades ", *(f"trades:eps={n}" for n in NUMBERS if "," not in n)),
     },
 }
 TOGETHER = {
-    "attack": ["--attack", "spatial", "--norm", "l2"],
+    "attack": ["--method", "spatial", "--norm", "l2"],
     "explain": ["gradcam:layer=absent"],
     "harden": ["--set", "weight_decay=0.1", "--set", "weight_decay=0.2"],
 }

@@ -55,7 +55,7 @@ def main() -> None:
     given = parser.parse_args()
     spec = f"cifar10n:{given.given}?split={given.split}"
     search = find_labels(
-        spec, model=given.model, folds=given.folds, epochs=given.epochs, review=given.review, limit=given.limit,
+        spec, model=given.model, folds=given.folds, epochs=given.epochs, review_size=given.review, limit=given.limit,
         out=given.out / "find", resume=(given.out / "find").exists(),
     )  # fmt: skip
     print(f"flagged: {search.summary['found']['confident-learning']['flagged']:,} of {search.summary['samples']:,}")

@@ -93,7 +93,7 @@ def explain(folder: Path, rows: int, methods: list[str], metrics: list[str]) -> 
     watch = MemoryWatch()
     watch.start()
     began = time.perf_counter()
-    unshaken.explain(model, data, methods, metrics=metrics, limit=rows, out=folder / f"run{rows}", keep_maps=1000)
+    unshaken.explain(model, data, methods, metrics=metrics, limit=rows, out=folder / f"run{rows}", save_maps=1000)
     seconds = time.perf_counter() - began
     tenths, last = watch.finish()
     return {"images": rows, "seconds": seconds, "tenths": tenths, "last": last}

@@ -27,7 +27,7 @@ def start(out: Path, options: argparse.Namespace, *more: str) -> subprocess.Pope
     """The training under way."""
     command = [sys.executable, "-m", "unshaken", "harden", "--model", "small", "--data", "demo", "--quiet"]
     for recipe in options.recipes.split("+"):
-        command += ["--recipe", recipe]
+        command += ["--method", recipe]
     command += [
         "--epochs",
         str(options.epochs),

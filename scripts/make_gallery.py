@@ -31,7 +31,7 @@ CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-c
 ON_DEMO = "--model demo --data demo"
 COMMANDS = (
     "audit --plan quick --limit 150 --out audit",
-    "attack --model demo:robust --data demo --attack auto --eps 0.1 --limit 30 --budget 400 --out attack",
+    "attack --model demo:robust --data demo --method auto --eps 0.1 --limit 30 --budget 400 --out attack",
     "certify --model demo:robust --data demo --method smoothing-sequential:sigma=0.25,n=1000 --limit 20 --not-attacked "
     "--out certify",
     f"detect fit {ON_DEMO} --method energy --method knn --method vim --limit 500 --out detectors",

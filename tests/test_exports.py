@@ -21,6 +21,11 @@ def test_public_names_are_those_of_the_list():
         assert not line.startswith(" ") or hasattr(package, line.strip())
 
 
+def test_type_checkers_know_the_names_of_rooms():
+    for file, text in list_exports.stubs().items():
+        assert file.read_text(encoding="utf-8") == text, "run scripts/list_exports.py"
+
+
 def test_a_room_is_called_as_its_verb(tmp_path):
     import unshaken
 

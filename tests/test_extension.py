@@ -233,7 +233,7 @@ page, text = out / "audit" / "report.html", out / "audit" / "report.md"
 codes = [
     main(["detect", "fit", "--model", "demo", "--data", "demo", "--method", "toy-score", "--limit", "60", "--quiet",
           "--out", str(out / "detectors")]),
-    main(["harden", "--model", "small", "--data", "demo", "--recipe", "toy-recipe", "--limit", "120", "--epochs", "1",
+    main(["harden", "--model", "small", "--data", "demo", "--method", "toy-recipe", "--limit", "120", "--epochs", "1",
           "--quiet", "--out", str(out / "hardened")]),
     main(["list", "toyroom", "--quiet"]),
 ]
@@ -242,7 +242,7 @@ codes += [
     main(["explain", "toy-map", "--model", "demo", "--data", "demo", "--limit", "4", "--quiet",
           "--out", str(out / "maps")]),
     main(["labels", "find", "--model", "demo", "--data", "demo", "--method", "toy-finder", "--limit", "60",
-          "--review", "0", "--quiet", "--out", str(out / "labels")]),
+          "--review-size", "0", "--quiet", "--out", str(out / "labels")]),
 ]
 
 from torch import nn

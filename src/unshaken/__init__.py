@@ -90,6 +90,7 @@ for _address, _name in {
     "harden": "harden",
     "labels.estimate_wrong": "estimate_wrong",
     "labels.find_labels": "find_labels",
+    "stress.write_corrupted": "write_corrupted",
 }.items():
     bind_verb(f"unshaken.{_address}", partial(_load_verb, _name))
 

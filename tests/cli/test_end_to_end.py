@@ -80,7 +80,7 @@ def test_resuming_a_finished_run_changes_no_row(unshaken, place):
 
 def test_attack_runs_one_attack_under_each_budget(unshaken, place):
     done = unshaken(
-        "attack --model py:net.py:build --data folder:photos --attack pgd:steps=20,rel_stepsize=0.2 "
+        "attack --model py:net.py:build --data folder:photos --method pgd:steps=20,rel_stepsize=0.2 "
         "--norm l2 --eps 0.1 --eps 5 --out run --json"
     )
     summary = json.loads(done.out)

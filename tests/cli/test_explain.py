@@ -57,7 +57,7 @@ def rows_of(run: str, table: str, name: str) -> list[dict[str, object]]:
 
 def test_maps_are_made_judged_kept_and_shown(unshaken, place, toys, monkeypatch):
     monkeypatch.setattr(explain_maps, "SHARD", 8)
-    made = unshaken("explain gradcam --metric map-mean bright --limit 20 --keep-maps 8 --out run --batch-size 5")
+    made = unshaken("explain gradcam --metric map-mean bright --limit 20 --save-maps 8 --out run --batch-size 5")
     assert (made.code, made.err) == (0, "")
     assert "report: run/report.html" in made.out
     assert "Made of pixels alone." in made.out
@@ -130,7 +130,7 @@ def test_maps_that_rank_no_pixel_are_counted_and_told(tmp_path, monkeypatch):
 
 
 def test_labels_can_be_explained_and_bad_samples_are_told(unshaken, place):
-    made = unshaken("explain gradient --class label --data folder:photos?size=8 --model py:net.py:build --out run")
+    made = unshaken("explain gradient --target label --data folder:photos?size=8 --model py:net.py:build --out run")
     assert made.code in (0, 3)
     rows = rows_of("run", "attributions", "gradient")
     assert all(r["explained"] == r["label"] for r in rows if r["error"] is None)
@@ -177,11 +177,11 @@ def test_boxes_and_masks_say_where_the_objects_are(unshaken, place):
         ("explain gradcam --metric pointing-game --limit 2 --out x", "pointing-game needs"),
         ("explain gradcam --metric mask-share --boxes no.csv --limit 2 --out x", "no.csv"),
         ("explain gradcam --metric mask-share --masks nowhere --limit 2 --out x", "nowhere"),
-        ("explain gradcam --class none --out x", "explained='none' is not one of prediction, label"),
+        ("explain gradcam --target none --out x", "target='none' is not one of prediction, label"),
         ("explain gradcam:layer=nowhere --limit 2 --out x", "nowhere"),
         ("explain gradcam:layers=2 --limit 2 --out x", "no parameter"),
         ("explain gradcam --limit 0 --out x", "--limit"),
-        ("explain gradcam --keep-maps -2 --out x", "--keep-maps"),
+        ("explain gradcam --save-maps -2 --out x", "--save-maps"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(unshaken, place, toys, arguments, words):

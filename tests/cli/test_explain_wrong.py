@@ -189,7 +189,7 @@ def test_a_directory_of_another_command_is_left_alone(unshaken, nets):
         ({"methods": "gradient", "boxes": 3}, "boxes=3 must be a path"),
         ({"methods": "gradient", "masks": 3}, "masks=3 must be a path"),
         ({"methods": "gradient", "model": 7}, "not of type int"),
-        ({"methods": "gradient", "keep_maps": -7}, "maps kept -7 must be from -1"),
+        ({"methods": "gradient", "save_maps": -7}, "maps kept -7 must be from -1"),
     ],
 )
 def test_arguments_of_other_types_are_told(tmp_path, asked, words):

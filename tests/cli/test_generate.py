@@ -23,7 +23,7 @@ def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
     assert (document["method"], document["steps"]) == ("edm", 3)
     model = load(place / "model.safetensors")
     assert (model.settings.std, model.image, model.classes) == (1.0, (3, 8, 8), 2)
-    made = unshaken("generate sample --model model.safetensors --n 5 --steps 3 --seed 1 --out made --json")
+    made = unshaken("generate sample --generator model.safetensors --n 5 --steps 3 --seed 1 --out made --json")
     assert (made.code, made.err) == (0, "")
     assert json.loads(made.out) == {"folder": "made", "n": 5, "labels": [0, 1, 0, 1, 0]}
     data = load_data(f"folder:{place / 'made'}")
@@ -42,10 +42,10 @@ def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
     text = (place / "made/report.md").read_text()
     assert "Generated images" in text
     assert f"{speed['images_a_second']:.4g}" in text
-    again = unshaken("generate sample --model model.safetensors --n 5 --out made")
+    again = unshaken("generate sample --generator model.safetensors --n 5 --out made")
     assert (again.code, again.err) == (2, "unshaken: made: holds generated images already; choose another --out\n")
     (place / "made/generated.json").unlink()  # as a run that was killed before its end leaves it
-    more = unshaken("generate sample --model model.safetensors --n 2 --out made")
+    more = unshaken("generate sample --generator model.safetensors --n 2 --out made")
     assert (more.code, more.err.count("\n")) == (2, 1)
     assert "--out 'made' holds other files, such as '000" in more.err
 
@@ -53,7 +53,7 @@ def test_a_conditional_model_makes_a_folder_that_is_data(unshaken, place):
 def test_a_model_without_classes_makes_loose_images(unshaken, place):
     fitted = unshaken(f"{FIT} --method ddpm:timesteps=20 --out model.safetensors")
     assert fitted.out.startswith("model: model.safetensors (mean loss of the last 3 steps: ")
-    made = unshaken("generate sample --model model.safetensors --n 2 --steps 4 --out made")
+    made = unshaken("generate sample --generator model.safetensors --n 2 --steps 4 --out made")
     assert made.out == "images: made (2 PNG files)\n"
     files = ["000000.png", "000001.png", "generated.json", "report.html", "report.md", "rows"]
     assert sorted(p.name for p in (place / "made").iterdir()) == files
@@ -68,9 +68,12 @@ def test_a_model_without_classes_makes_loose_images(unshaken, place):
         (f"{FIT} --out ''", "'' is empty: give a value"),
         ("generate fit --data 'folder:photos?size=9' --out m.safetensors", "must be multiples of 4"),
         ("generate fit --data 'folder:nothing' --out m.safetensors", "nothing"),
-        ("generate sample --model absent.safetensors --out made", "absent.safetensors"),
-        ("generate sample --model absent.safetensors --n 0 --out made", "n=0 must be 1 or more"),
-        ("generate sample --model absent.safetensors --classes a --out made", "--classes 'a': write 'all', or numbers"),
+        ("generate sample --generator absent.safetensors --out made", "absent.safetensors"),
+        ("generate sample --generator absent.safetensors --n 0 --out made", "n=0 must be 1 or more"),
+        (
+            "generate sample --generator absent.safetensors --classes a --out made",
+            "--classes 'a': write 'all', or numbers",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, line, message):
@@ -85,10 +88,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, line, message
 def test_a_set_is_made_measured_and_mixed(unshaken, place):
     fitted = unshaken("generate fit --data 'demo?size=8' --method class-gaussian:components=4 --conditional --out g.st")
     assert (fitted.code, fitted.out) == (0, "model: g.st (fitted at once)\n")
-    made = unshaken("generate dataset --model g.st --n 30 --held-out 'demo?size=8' --out set.parquet")
+    made = unshaken("generate dataset --generator g.st --n 30 --held-out 'demo?size=8' --out set.parquet")
     line = "labelled set: set.parquet (30 images, 30 drawn; refused: flat 0, leakage 0); "
     assert re.fullmatch(re.escape(line) + r"[\d.e+]+ images a second \(30 in [\d.]+ s on cpu\)\n", made.out)
-    again = unshaken("generate dataset --model g.st --n 30 --held-out 'demo?size=8' --out again.parquet --json")
+    again = unshaken("generate dataset --generator g.st --n 30 --held-out 'demo?size=8' --out again.parquet --json")
     assert json.loads(again.out)["refused"] == {"flat": 0, "leakage": 0}
     assert (place / "set.parquet").read_bytes() == (place / "again.parquet").read_bytes()
     record, page = (place / f"set.generated.{kind}" for kind in ("json", "html"))
@@ -102,7 +105,7 @@ def test_a_set_is_made_measured_and_mixed(unshaken, place):
     assert figures.code == 0, figures.err
     assert "frechet_distance: none (real: 1000 samples of 3136 dimensions: a Frechet distance needs" in figures.out
     assert "precision: " in figures.out
-    bad = unshaken("generate dataset --model g.st --n 3 --condition both --out x.parquet")
+    bad = unshaken("generate dataset --generator g.st --n 3 --condition both --out x.parquet")
     assert (bad.code, bad.err) == (2, "unshaken: condition 'both': give a source to vary\n")
 
 
@@ -117,7 +120,7 @@ def test_directions_are_found_filtered_and_searched_along(unshaken, place):
     assert table[0]["eigenvalue"] >= table[1]["eigenvalue"] >= table[2]["eigenvalue"] > 0
     with Image.open(place / "d.png") as grid:
         assert grid.size == (5 * 28, 3 * 3 * 28)
-    attacked = "attack --model demo --data demo --limit 20 --save-examples 0 --attack"
+    attacked = "attack --model demo --data demo --limit 20 --save-examples 0 --method"
     done = unshaken(f"{attacked} natra:generator=vae.st,directions=d.st,draws=3 --out run --json")
     assert done.code == 0, done.err
     assert [flag["name"] for flag in json.loads(done.out)["flags"] if "direction" in flag["name"]] == []

@@ -13,7 +13,7 @@ FEW = ["--epochs", "1", "--batch-size", "32", "--limit", "200", "--set", "check_
 
 def test_a_run_and_its_model(tmp_path, capsys):
     out = tmp_path / "run"
-    recipes = ["--recipe", "fgsm-rs:eps=0.1", "--recipe", "ema"]
+    recipes = ["--method", "fgsm-rs:eps=0.1", "--method", "ema"]
     assert main(["harden", "--model", "small", "--data", "demo", *recipes, *FEW, "--out", str(out), "-q"]) == 0
     assert capsys.readouterr().out.strip().endswith(f"model: run:{out}")
     assert json.loads((out / "harden.json").read_text())["recipes"] == ["fgsm-rs:eps=0.1", "ema"]
@@ -30,12 +30,12 @@ def test_json(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --model and --data (and --recipe), or --from RUN"),
+        ([], "give --model and --data (and --method), or --from RUN"),
         (["--model", "small", "--data", "demo", "--set", "lr"], "--set 'lr' is not of the form K=V"),
         (["--model", "small", "--data", "demo", "--set", "rate=1"], "there is no training option 'rate'"),
-        (["--model", "small", "--data", "demo", "--recipe", "at:eps=x"], "at: eps='x'"),
-        (["--model", "small", "--data", "demo", "--recipe", "at:attack=autoattack"], "is no single search in a norm"),
-        (["--model", "small", "--data", "demo", "--recipe", "at", "--recipe", "mart"], "both bring an inner search"),
+        (["--model", "small", "--data", "demo", "--method", "at:eps=x"], "at: eps='x'"),
+        (["--model", "small", "--data", "demo", "--method", "at:attack=autoattack"], "is no single search in a norm"),
+        (["--model", "small", "--data", "demo", "--method", "at", "--method", "mart"], "both bring an inner search"),
         (["--model", "small", "--data", "demo", "--dry-run"], "--dry-run needs --from RUN"),
         (["--model", "small", "--data", "folder:nowhere"], "nowhere"),
         (["--model", "new:small-vits", "--data", "demo"], "no architecture 'small-vits'"),

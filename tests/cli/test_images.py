@@ -14,7 +14,7 @@ from unshaken.models import load_model
 
 
 def test_arrays_are_written_and_read_as_data(unshaken, place):
-    made = unshaken("corrupt --data folder:photos --out files --corruption fog --corruption contrast --limit 4")
+    made = unshaken("corrupt --data folder:photos --out files --method fog --method contrast --limit 4")
     assert (made.code, made.err) == (0, "")
     assert made.out.splitlines() == [
         "files: files (4 images, 2 corruptions at 5 severities)",
@@ -26,7 +26,7 @@ def test_arrays_are_written_and_read_as_data(unshaken, place):
 
 
 def test_photos_are_written_in_class_folders(unshaken, place):
-    made = unshaken("corrupt --data folder:photos?size=8 --layout imagenet-c --out files --corruption contrast")
+    made = unshaken("corrupt --data folder:photos?size=8 --layout imagenet-c --out files --method contrast")
     assert (made.code, made.err) == (0, "")
     data = load_data(f"imagenet-c:{place}/files?clean=folder:{place}/photos")
     assert data.ids == load_data(f"folder:{place}/photos").ids
@@ -36,7 +36,7 @@ def test_photos_are_written_in_class_folders(unshaken, place):
     ("words", "told"),
     [
         ("--layout tar", "--layout 'tar' is not one of cifar-c, imagenet-c"),
-        ("--corruption fgo", "fog"),
+        ("--method fgo", "fog"),
         ("--folders names.txt", "only the layout imagenet-c"),
     ],
 )
@@ -65,12 +65,12 @@ def reloaded(folder, spec):
 
 @pytest.mark.parametrize("encoding", ["ascent", "direct", "cppn"])
 def test_images_reload_to_the_recorded_confidence(unshaken, place, encoding):
-    line = f"fool --model '{NET}' --encoding {encoding} --generations 8 --population 10 --seed 3 --out new --json"
+    line = f"fool --model '{NET}' --method {encoding} --generations 8 --population 10 --seed 3 --out new --json"
     result = unshaken(line)
     assert (result.code, result.err) == (0, "")
     document = json.loads(result.out)
     assert document == json.loads((place / "new/fooling.json").read_text())
-    assert (document["model"], document["encoding"], document["seed"]) == (NET, encoding, 3)
+    assert (document["model"], document["method"], document["seed"]) == (NET, encoding, 3)
     assert [r["class"] for r in document["images"]] == [0, 1]
     for record, confidence in reloaded(place / "new", NET):
         assert confidence == pytest.approx(record["confidence"], rel=1e-5)
@@ -102,16 +102,16 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--encoding pixels", "no encoding 'pixels'; known: ascent, cppn, direct"),
+        ("--method pixels", "no fooling search 'pixels'; known: ascent, cppn, direct"),
         (
             "--generations 0",
             f"Invalid value for '--generations': '0' {RANGE} 1 to 10,000,000{SEE}",
         ),
         (
-            "--encoding ascent --generations 0",
+            "--method ascent --generations 0",
             f"Invalid value for '--generations': '0' {RANGE} 1 to 10,000,000{SEE}",
         ),
-        ("--encoding ascent:decay=1", "ascent: decay=1.0: Input should be less than 1"),
+        ("--method ascent:decay=1", "ascent: decay=1.0: Input should be less than 1"),
         ("--population 3", "MapElites: population=3: Input should be a multiple of 2"),
         (
             "--seed -1",

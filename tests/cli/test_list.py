@@ -91,7 +91,7 @@ def test_completion_of_plans_offers_yaml_files(place):
 
 @pytest.mark.parametrize(
     ("words", "offered"),
-    [("unshaken au", "audit"), ("unshaken attack --attack pg", "pgd"), ("unshaken audit --plan qu", "quick")],
+    [("unshaken au", "audit"), ("unshaken attack --method pg", "pgd"), ("unshaken audit --plan qu", "quick")],
 )
 def test_the_shell_gets_completions(words, offered, unshaken, monkeypatch):
     monkeypatch.setenv("_UNSHAKEN_COMPLETE", "complete_bash")

@@ -20,7 +20,7 @@ WRONG = (
     "audit --data floder:x",
     "audit --data folder:absent",
     "audit --out /dev/null",
-    "attack --model demo --data demo --attack pgdd",
+    "attack --model demo --data demo --method pgdd",
     "certify --model demo --data demo --method smoothin",
     "detect fit --model demo --data demo --method knnn --out x",
     "corrupt --data demo --out /dev/null",

@@ -98,10 +98,10 @@ def test_a_folder_of_the_same_kind_and_an_empty_one_are_taken(tmp_path):
         "attack --model demo --data demo --out net.py",
         "corrupt --data demo --out photos",
         "explain gradcam --data demo --out photos",
-        "harden --model small-cnn --data demo --recipe pgd-at --out photos",
+        "harden --model small-cnn --data demo --method pgd-at --out photos",
         "fool --model demo --out photos",
         "generate fit --data demo --out net.py",
-        "generate dataset --model x --n 1 --out net.py",
+        "generate dataset --generator x --n 1 --out net.py",
         "harden surgery add a b --out net.py",
         "detect fit --model demo --data demo --out photos",
         "papers run mixup-calibration --out photos",
@@ -141,7 +141,7 @@ def test_a_full_disk_ends_corrupt_in_one_line_and_leaves_nothing(layout, unshake
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # no file may be larger, as on a full disk
     try:
-        result = unshaken(f"corrupt --data demo --out here --corruption fog --limit 2 --layout {layout}")
+        result = unshaken(f"corrupt --data demo --out here --method fog --limit 2 --layout {layout}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert (result.code, result.err.count("\n"), list(tmp_path.iterdir())) == (2, 1, [])

@@ -200,7 +200,7 @@ def test_a_class_without_a_name_is_told(photos):
     with pytest.raises(DataError, match="a mix does not keep the boxes of its parts"):
         load_data(f"mix:folder:{photos / 'classes'}+{spec}@1")
     with pytest.raises(DataError, match="has boxes of objects, which the layout does not hold"):
-        write_corrupted(spec, photos / "out", corruptions=["fog"])
+        write_corrupted(spec, photos / "out", methods=["fog"])
 
 
 def test_a_photo_is_fetched_once_for_its_pixels_and_boxes(photos, monkeypatch):

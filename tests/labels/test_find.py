@@ -24,7 +24,7 @@ from unshaken.measure import auroc
 from unshaken.report.pages.labels import share_sentence
 from unshaken.store.run_dir import RunDir
 
-QUICK = {"folds": 3, "epochs": 6, "lr": 0.05, "batch_size": 32, "check_images": 8, "review": 30}
+QUICK = {"folds": 3, "epochs": 6, "lr": 0.05, "batch_size": 32, "check_images": 8, "review_size": 30}
 NAMES = ("left", "right", "below")
 
 
@@ -142,14 +142,19 @@ def test_probabilities_of_ones_own(noisy, tmp_path, how):
         order = np.random.default_rng(1).permutation(len(p))
         ids = [data.ids[i] for i in order]
         pq.write_table(pa.table({"id": ids} | {f"p_{n}": p[order, c] for c, n in enumerate(names)}), given)
-    result = find_labels(data, "confident-learning", probabilities=given, out=tmp_path / "run", review=0)
+    result = find_labels(data, "confident-learning", pred_probs=given, out=tmp_path / "run", review_size=0)
     assert np.array_equal(result.found["confident-learning"].flagged, wrong)
     assert result.summary["review"] is None
 
 
 def test_a_trained_model_gives_features(tmp_path):
     result = find_labels(
-        "demo", ["knn-agreement", "self-confidence"], model="demo:standard", limit=200, out=tmp_path / "run", review=0
+        "demo",
+        ["knn-agreement", "self-confidence"],
+        model="demo:standard",
+        limit=200,
+        out=tmp_path / "run",
+        review_size=0,
     )
     scores = [found.score for found in result.found.values()]
     assert np.corrcoef(*scores)[0, 1] > 0.4
@@ -186,7 +191,7 @@ def test_true_labels_judge_the_finders(tmp_path):
     data = load_data("demo?noise=symmetric:0.3")
     p = np.random.default_rng(0).dirichlet(np.ones(10), len(data)) + 0.3 * np.eye(10)[data.true_labels]
     p /= p.sum(1, keepdims=True)
-    result = find_labels(data, ["self-confidence", "confident-learning"], probabilities=p, out=tmp_path / "run")
+    result = find_labels(data, ["self-confidence", "confident-learning"], pred_probs=p, out=tmp_path / "run")
     wrong, record = data.labels != data.true_labels, result.summary
     assert record["realised_noise"] == record["known_wrong"]["value"] == wrong.mean()
     score = result.found["self-confidence"].score
@@ -205,14 +210,16 @@ def test_true_labels_judge_the_finders(tmp_path):
 
 
 def test_labels_that_are_all_right_judge_nothing(tmp_path):
-    result = find_labels("demo?noise=symmetric:0", model="demo:standard", limit=100, out=tmp_path / "run", review=0)
+    result = find_labels(
+        "demo?noise=symmetric:0", model="demo:standard", limit=100, out=tmp_path / "run", review_size=0
+    )
     assert "judged" not in result.summary["found"]["confident-learning"]
     assert "Against the true labels" not in result.run.read("report.md").decode()
 
 
 def test_two_of_a_method_have_two_names(noisy, tmp_path):
     methods = ["confident-learning", "confident-learning:filter=both"]
-    result = find_labels(noisy[0], methods, probabilities=probabilities(noisy), out=tmp_path / "run")
+    result = find_labels(noisy[0], methods, pred_probs=probabilities(noisy), out=tmp_path / "run")
     assert list(result.found) == ["confident-learning", "confident-learning-2"]
 
 
@@ -226,22 +233,22 @@ def test_wrong_use(noisy, tmp_path):
             ParameterError,
             "no method 'confident' in labels: did you mean",
         ),
-        ({"review": 3}, ParameterError, "review=3 must be 6 or more"),
+        ({"review_size": 3}, ParameterError, "review_size=3 must be 6 or more"),
         ({"methods": []}, ParameterError, "no method: name one"),
         ({"folds": 1}, ParameterError, "folds 1 must be from 2 to 100"),
         ({"data": few, "folds": 5}, ParameterError, "folds=5 must be 4 or less, the number of samples"),
         ({"methods": ["aum", "small-loss", "aum"]}, ParameterError, "'aum' is given twice with the same parameters"),
-        ({"probabilities": p, "model": "small"}, ParameterError, "so is the model 'small', which would make others"),
-        ({"probabilities": p[:7]}, DataError, "7 rows, and the data has 240 samples"),
-        ({"probabilities": tmp_path / "none.npy"}, DataError, "none.npy: cannot be read"),
-        ({"probabilities": tmp_path / "p.csv"}, DataError, r"read from .npy or .parquet"),
+        ({"pred_probs": p, "model": "small"}, ParameterError, "so is the model 'small', which would make others"),
+        ({"pred_probs": p[:7]}, DataError, "7 rows, and the data has 240 samples"),
+        ({"pred_probs": tmp_path / "none.npy"}, DataError, "none.npy: cannot be read"),
+        ({"pred_probs": tmp_path / "p.csv"}, DataError, r"read from .npy or .parquet"),
         (
-            {"methods": "knn-agreement", "probabilities": p},
+            {"methods": "knn-agreement", "pred_probs": p},
             ParameterError,
             "needs features, which a trained",
         ),
         (
-            {"methods": "aum", "probabilities": p},
+            {"methods": "aum", "pred_probs": p},
             ParameterError,
             "needs margins, which are recorded",
         ),
@@ -260,7 +267,7 @@ def test_a_file_of_probabilities_must_fit(noisy, tmp_path):
 
     def written(columns):
         pq.write_table(pa.table(columns), place)
-        return {"data": data, "probabilities": place, "out": tmp_path / "run", "resume": True}
+        return {"data": data, "pred_probs": place, "out": tmp_path / "run", "resume": True}
 
     columns = {"id": list(data.ids)} | {f"p_{n}": p[:, c] for c, n in enumerate(NAMES)}
     with pytest.raises(DataError, match="has no row for 239 of 240 samples, such as 's001'"):
@@ -271,16 +278,16 @@ def test_a_file_of_probabilities_must_fit(noisy, tmp_path):
         find_labels(**written({**columns, "p_below": p[:, 2] * 9}))
     np.save(tmp_path / "p.npy", np.array([{}], object), allow_pickle=True)
     with pytest.raises(DataError, match=r"p.npy: cannot be read"):
-        find_labels(data, probabilities=tmp_path / "p.npy", out=tmp_path / "other")
+        find_labels(data, pred_probs=tmp_path / "p.npy", out=tmp_path / "other")
 
 
 def test_the_command(tmp_path, capsys):
     out = tmp_path / "run"
     command = ["labels", "find", "--data", "demo", "--limit", "120", "--model", "demo:standard", "--out", str(out)]
-    assert main([*command, "--folds", "3", "--review", "12", "--json"]) == 0
+    assert main([*command, "--folds", "3", "--review-size", "12", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert len(record["review"]["ids"]) == 12
-    assert main([*command, "--folds", "3", "--review", "12", "--resume", "--method", "confident-learning"]) == 0
+    assert main([*command, "--folds", "3", "--review-size", "12", "--resume", "--method", "confident-learning"]) == 0
     told = capsys.readouterr().out
     assert "confident-learning: " in told
     assert "to review: 12 samples, listed in" in told
@@ -343,7 +350,7 @@ def poor(noisy, skill=0.0):
 
 def test_a_poor_model_gives_no_estimate_and_says_what_would(noisy, tmp_path):
     """The confident counts of this model say that most labels are wrong, where 15 % are."""
-    result = find_labels(noisy[0], probabilities=poor(noisy), out=tmp_path / "run")
+    result = find_labels(noisy[0], pred_probs=poor(noisy), out=tmp_path / "run")
     assert result.found["confident-learning"].figures["noise_rate"] > 0.5
     estimate = result.summary["estimate"]
     assert not estimate["usable"]
@@ -353,12 +360,12 @@ def test_a_poor_model_gives_no_estimate_and_says_what_would(noisy, tmp_path):
     for text in (share_sentence(result.summary, "DIR"), result.run.read("report.md").decode()):
         assert "no estimate: the model agrees with" in text
         assert "review 60 images for one: unshaken labels review DIR" in text
-    assert "--review 200" in share_sentence({**result.summary, "review": None}, "DIR")
+    assert "--review-size 200" in share_sentence({**result.summary, "review": None}, "DIR")
 
 
 def test_a_share_is_never_told_without_an_interval(noisy, tmp_path, capsys):
     np.save(tmp_path / "p.npy", probabilities(noisy))
-    result = find_labels(noisy[0], probabilities=tmp_path / "p.npy", out=tmp_path / "run")
+    result = find_labels(noisy[0], pred_probs=tmp_path / "p.npy", out=tmp_path / "run")
     page = result.run.read("report.md").decode()
     low, high = (100 * result.summary["estimate"][end] for end in ("low", "high"))
     assert f"Wrong labels: {low:.1f} to {high:.1f} % of all" in page
@@ -378,14 +385,14 @@ def test_a_sample_without_numbers_is_recorded_and_left_out(noisy, tmp_path, caps
     p[[3, 7]] = np.nan
     np.save(tmp_path / "p.npy", p)
     for name, given in (("array", p), ("file", tmp_path / "p.npy")):
-        result = find_labels(noisy[0], probabilities=given, out=tmp_path / name)
+        result = find_labels(noisy[0], pred_probs=given, out=tmp_path / name)
         bad = {one["id"]: one["reason"] for one in result.summary["bad_samples"]}
         assert bad.keys() == {"s003", "s007"}
         assert all("NaN" in reason for reason in bad.values())
         assert len(result.ids) == 238
         assert np.array_equal(result.found["confident-learning"].flagged, np.delete(noisy[1], [3, 7]))
     with pytest.raises(DataError, match=r"no sample of .* can be examined"):
-        find_labels(noisy[0], probabilities=np.full((240, 3), np.nan), out=tmp_path / "none")
+        find_labels(noisy[0], pred_probs=np.full((240, 3), np.nan), out=tmp_path / "none")
 
 
 NETS = """
@@ -476,20 +483,20 @@ def test_rows_of_all_samples_serve_where_some_are_left_out(noisy, tmp_path):
     data, p = InMemory(noisy[0].images, torch.from_numpy(noisy[0].labels), bad={3: "no"}), probabilities(noisy)
     np.save(tmp_path / "p.npy", p)
     for name, given, limit, n in (("a", p, None, 239), ("b", tmp_path / "p.npy", None, 239), ("c", p, 60, None)):
-        result = find_labels(data, "self-confidence", probabilities=given, limit=limit, out=tmp_path / name, review=0)
+        result = find_labels(data, "self-confidence", pred_probs=given, limit=limit, out=tmp_path / name, review_size=0)
         places = np.array([int(i) for i in result.ids])
         assert len(places) == n or (n is None and len(places) <= 60)
         want = p[places, noisy[0].labels[places]]
         assert result.found["self-confidence"].score == pytest.approx(want, abs=1e-6)
     with pytest.raises(DataError, match="11 rows, and the data has 240 samples, of which 239 are examined"):
-        find_labels(data, probabilities=p[:11], out=tmp_path / "d")
+        find_labels(data, pred_probs=p[:11], out=tmp_path / "d")
 
 
 def test_classes_without_names_have_numbers(noisy, tmp_path):
     data, p = InMemory(noisy[0].images, torch.from_numpy(noisy[0].labels)), probabilities(noisy)
     columns = {"id": list(data.ids)} | {f"p_{c}": p[:, c] for c in range(3)}
     pq.write_table(pa.table(columns), tmp_path / "p.parquet")
-    result = find_labels(data, probabilities=tmp_path / "p.parquet", out=tmp_path / "run", review=0)
+    result = find_labels(data, pred_probs=tmp_path / "p.parquet", out=tmp_path / "run", review_size=0)
     assert np.array_equal(result.found["confident-learning"].flagged, noisy[1])
 
 
@@ -498,24 +505,24 @@ def test_a_sample_of_two_rows_and_an_archive_are_refused(noisy, tmp_path):
     columns = {"id": [*data.ids, "s007"]} | {f"p_{c}": np.append(p[:, i], 1 / 3) for i, c in enumerate(NAMES)}
     pq.write_table(pa.table(columns), tmp_path / "p.parquet")
     with pytest.raises(DataError, match="more than one row of the sample 's007'"):
-        find_labels(data, probabilities=tmp_path / "p.parquet", out=tmp_path / "run")
+        find_labels(data, pred_probs=tmp_path / "p.parquet", out=tmp_path / "run")
     np.savez(tmp_path / "p.npz", p)
     (tmp_path / "p.npz").rename(tmp_path / "p.npy")
     with pytest.raises(DataError, match=r"is an \.npz archive"):
-        find_labels(data, probabilities=tmp_path / "p.npy", out=tmp_path / "run")
+        find_labels(data, pred_probs=tmp_path / "p.npy", out=tmp_path / "run")
 
 
 def test_a_search_that_computed_nothing_does_not_block_its_directory(noisy, tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
-        find_labels(noisy[0], probabilities=tmp_path / "absent.npy", out=tmp_path / "run")
-    find_labels(noisy[0], probabilities=probabilities(noisy), out=tmp_path / "run")
+        find_labels(noisy[0], pred_probs=tmp_path / "absent.npy", out=tmp_path / "run")
+    find_labels(noisy[0], pred_probs=probabilities(noisy), out=tmp_path / "run")
     with pytest.raises(RunError, match="already holds a search"):
-        find_labels(noisy[0], probabilities=probabilities(noisy), out=tmp_path / "run")
+        find_labels(noisy[0], pred_probs=probabilities(noisy), out=tmp_path / "run")
 
 
 def test_few_samples_are_all_reviewed_and_one_class_is_refused(noisy, tmp_path):
     images, labels = noisy[0].images[:5], torch.tensor([0, 1, 0, 1, 1])
-    result = find_labels(InMemory(images, labels), probabilities=np.full((5, 2), 0.5), out=tmp_path / "run")
+    result = find_labels(InMemory(images, labels), pred_probs=np.full((5, 2), 0.5), out=tmp_path / "run")
     assert sorted(result.summary["review"]["ids"]) == ["0", "1", "2", "3", "4"]
     with pytest.raises(DataError, match="has one class"):
         find_labels(InMemory(images, labels * 0), out=tmp_path / "one")

@@ -22,8 +22,8 @@ from unshaken.run import pool
 from unshaken.run.process_pool import ProcessPool
 from unshaken.store.run_dir import RunDir
 
-QUICK = {"folds": 2, "epochs": 1, "lr": 0.05, "batch_size": 32, "check_images": 8, "review": 0}
-FROZEN = {"model": "demo:standard", "folds": 2, "review": 0}
+QUICK = {"folds": 2, "epochs": 1, "lr": 0.05, "batch_size": 32, "check_images": 8, "review_size": 0}
+FROZEN = {"model": "demo:standard", "folds": 2, "review_size": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +160,7 @@ def test_images_too_large_for_memory_may_be_bad_too(folder, tmp_path, monkeypatc
     """Of probabilities that are given nobody decodes the images but for the report."""
     monkeypatch.setattr(resident, "RESIDENT_BYTES", 0)
     p = np.full((24, 2), 0.5)
-    result = find_labels(folder, "self-confidence", probabilities=p, out=tmp_path / "run", review=0)
+    result = find_labels(folder, "self-confidence", pred_probs=p, out=tmp_path / "run", review_size=0)
     assert len(result.run.examples("worst")) == 23
 
 

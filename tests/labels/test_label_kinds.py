@@ -94,16 +94,19 @@ def test_boxes(boxes, tmp_path):
 
 def test_the_command(several, tmp_path, capsys):
     labels, p = map(str, several)
-    command = ["labels", "find", "--kind", "multilabel", "--labels", labels, "--probs", p, "--out"]
+    command = ["labels", "find", "--kind", "multilabel", "--labels", labels, "--pred-probs", p, "--out"]
     assert main([*command, str(tmp_path / "a")]) == 0
     assert "samples flagged" in capsys.readouterr().out
     assert main([*command, str(tmp_path / "b"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kind"] == "multilabel"
     for wrong, message in (
         ([*command, str(tmp_path / "a")], "already holds a search"),
-        (["labels", "find", "--kind", "masks", "--probs", p], "give --labels FILE and --probs FILE"),
+        (["labels", "find", "--kind", "masks", "--pred-probs", p], "give --labels FILE and --pred-probs FILE"),
         ([*command, str(tmp_path / "c"), "--data", "demo"], "leave --data"),
-        (["labels", "find", "--kind", "polygons", "--labels", labels, "--probs", p], "no kind of labels 'polygons'"),
+        (
+            ["labels", "find", "--kind", "polygons", "--labels", labels, "--pred-probs", p],
+            "no kind of labels 'polygons'",
+        ),
         (["labels", "find"], "give --data SPEC"),
         (["labels", "find", "--data", "demo", "--labels", labels], "--labels goes with --kind"),
     ):

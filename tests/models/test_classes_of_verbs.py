@@ -60,7 +60,7 @@ VERBS = {
     "attack": lambda model, data: unshaken.attack(model, data, "fgsm", eps=[0.1]),
     "certify": lambda model, data: unshaken.certify(model, data, "smoothing"),
     "fit": lambda model, data: fit(model, data, ["mahalanobis"]),
-    "explain": lambda model, data: unshaken.explain(model, data, "gradcam", explained="label"),
+    "explain": lambda model, data: unshaken.explain(model, data, "gradcam", target="label"),
     "harden": train,
     "serve": lambda model, data: calibrate(model, load_data(data)),
 }

@@ -158,5 +158,5 @@ def test_a_finished_run_trains_nothing(finished, monkeypatch, tmp_path):
 
 
 def test_a_model_of_ones_own_has_a_recipe(tmp_path):
-    with pytest.raises(ParameterError, match="--recipe three-heads"):
+    with pytest.raises(ParameterError, match="--method three-heads"):
         run_paper("efficient-robustify", model="demo", out=tmp_path)

@@ -57,7 +57,7 @@ def test_every_attack_says_what_it_costs_at_most():
 
 def test_the_command_line_says_so_in_one_line_and_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cost, "LONG", 0.0)
-    line = ["attack", "--model", "demo:standard", "--data", "demo", "--attack", "fgsm", "--limit", "4", "--quiet"]
+    line = ["attack", "--model", "demo:standard", "--data", "demo", "--method", "fgsm", "--limit", "4", "--quiet"]
     assert main([*line, "--out", str(tmp_path / "run")]) == 0
     message = capsys.readouterr().err
     assert message.startswith("unshaken: fgsm needs up to 2 passes a sample; 4 samples at about ")

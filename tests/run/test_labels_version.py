@@ -39,7 +39,7 @@ def test_a_training_run_says_it(data, tmp_path):
 
 def test_a_search_for_wrong_labels_says_it(data, tmp_path):
     p = np.full((1000, 10), 0.1)
-    found = find_labels(data, probabilities=p, review=0, out=tmp_path / "run")
+    found = find_labels(data, pred_probs=p, review_size=0, out=tmp_path / "run")
     assert found.summary["settings"]["labels_version"] == "second"
     assert "version second" in (tmp_path / "run" / "report.md").read_text()
 

@@ -51,7 +51,7 @@ def rows(audit):
 
 
 def test_an_audit_on_written_arrays_has_the_rows_of_one_that_makes_the_images(photos, tmp_path):
-    made = write_corrupted(photos, tmp_path / "files", corruptions=WRITTEN, seed=3)
+    made = write_corrupted(photos, tmp_path / "files", methods=WRITTEN, seed=3)
     assert (made.samples, made.corruptions, made.spec) == (9, tuple(WRITTEN), f"cifar-c:{tmp_path}/files")
     files = audited(f"{made.spec}?clean={photos}", tmp_path / "a", seed=3)
     here = audited(photos, tmp_path / "b", seed=3)
@@ -66,7 +66,7 @@ def test_an_audit_on_written_arrays_has_the_rows_of_one_that_makes_the_images(ph
 
 
 def test_what_is_shown_is_what_the_files_hold(photos, tmp_path):
-    write_corrupted(photos, tmp_path / "files", corruptions=["brightness"])
+    write_corrupted(photos, tmp_path / "files", methods=["brightness"])
     array = np.load(tmp_path / "files" / "brightness.npy")
     array[2 * 9 : 3 * 9] = 255 - array[2 * 9 : 3 * 9]
     np.save(tmp_path / "files" / "brightness.npy", array)
@@ -82,20 +82,20 @@ def test_what_is_shown_is_what_the_files_hold(photos, tmp_path):
 
 
 def test_a_line_with_parameters_is_made_here(photos, tmp_path):
-    write_corrupted(photos, tmp_path / "files", corruptions=["brightness"])
+    write_corrupted(photos, tmp_path / "files", methods=["brightness"])
     plan = [{"method": "brightness", "params": {"preset": "imagenet"}, "severities": [2]}]
     run = audited(f"cifar-c:{tmp_path}/files?clean={photos}", tmp_path / "a", plan).run
     assert run.read_json("run.json")["from_files"] == []
 
 
 def test_a_limited_audit_takes_the_files_of_its_samples(photos, tmp_path):
-    write_corrupted(photos, tmp_path / "files", corruptions=WRITTEN)
+    write_corrupted(photos, tmp_path / "files", methods=WRITTEN)
     files = audited(f"cifar-c:{tmp_path}/files?clean={photos}", tmp_path / "a", limit=4, batch_size=3)
     assert rows(files) == rows(audited(photos, tmp_path / "b", limit=4))
 
 
 def test_a_file_that_cannot_be_read_is_a_row(photos, tmp_path):
-    made = write_corrupted(f"{photos}?size=12", tmp_path / "files", layout="imagenet-c", corruptions=["brightness"])
+    made = write_corrupted(f"{photos}?size=12", tmp_path / "files", layout="imagenet-c", methods=["brightness"])
     (tmp_path / "files/brightness/3/n1/p4.JPEG").write_bytes(b"no picture")
     for i in range(9):
         (tmp_path / f"files/brightness/4/n{i % 3}/p{i}.JPEG").write_bytes(b"no picture")
@@ -111,13 +111,13 @@ def test_a_file_that_cannot_be_read_is_a_row(photos, tmp_path):
 
 
 def test_files_of_another_size_are_told(photos, tmp_path):
-    made = write_corrupted(f"{photos}?size=10", tmp_path / "files", layout="imagenet-c", corruptions=["brightness"])
+    made = write_corrupted(f"{photos}?size=10", tmp_path / "files", layout="imagenet-c", methods=["brightness"])
     with pytest.raises(DataError, match=r"files of brightness-2 have 10x10 pixels and the clean images 12x12"):
         audited(f"{made.spec}?clean={photos}", tmp_path / "a", [{"method": "brightness", "severities": [2]}])
 
 
 def test_written_files_have_the_layout_that_other_tools_read(photos, tmp_path):
-    write_corrupted(photos, tmp_path / "cifar", corruptions=["fog"])
+    write_corrupted(photos, tmp_path / "cifar", methods=["fog"])
     assert sorted(f.name for f in (tmp_path / "cifar").iterdir()) == ["fog.npy", "labels.npy"]
     images, labels = np.load(tmp_path / "cifar/fog.npy"), np.load(tmp_path / "cifar/labels.npy")
     assert (images.dtype, images.shape, labels.shape) == (np.uint8, (45, 12, 12, 3), (45,))
@@ -127,7 +127,7 @@ def test_written_files_have_the_layout_that_other_tools_read(photos, tmp_path):
     for s in (1, 5):
         want = [fog.apply_pixels(data.read(i), s, sample=data.ids[i]) for i in range(9)]
         assert (images[9 * (s - 1) : 9 * s] == np.stack(want)).all()
-    write_corrupted(photos, tmp_path / "imagenet", layout="imagenet-c", corruptions=["fog", "snow"])
+    write_corrupted(photos, tmp_path / "imagenet", layout="imagenet-c", methods=["fog", "snow"])
     tree = ImageFolder(tmp_path / "imagenet/snow/4")
     assert [label for _, label in tree.samples] == data.labels.tolist()
     assert [path.rpartition("snow/4/")[2] for path, _ in tree.samples] == [i.replace(".png", ".JPEG") for i in data.ids]
@@ -141,22 +141,20 @@ def test_written_files_have_the_layout_that_other_tools_read(photos, tmp_path):
 def test_grey_images_of_any_data_are_written_in_three_channels(tmp_path):
     grey = np.random.default_rng(0).integers(0, 255, (4, 1, 9, 9), np.uint8)
     data = from_arrays(grey, [1, 0, 1, 0], ids=["a/b", "c.d", "e", "f"], classes=["z/1", "a b"])
-    write_corrupted(data, tmp_path / "cifar", corruptions=["contrast"])
+    write_corrupted(data, tmp_path / "cifar", methods=["contrast"])
     images = np.load(tmp_path / "cifar/contrast.npy")
     assert images.shape == (20, 9, 9, 3)
     assert (images == images[..., :1]).all()
-    write_corrupted(data, tmp_path / "files", layout="imagenet-c", corruptions=["contrast"])
+    write_corrupted(data, tmp_path / "files", layout="imagenet-c", methods=["contrast"])
     names = sorted(str(f.relative_to(tmp_path / "files/contrast/1")) for f in tmp_path.glob("files/contrast/1/*/*"))
     assert names == ["0000_z%2F1/c.d.JPEG", "0000_z%2F1/f.JPEG", "0001_a b/a%2Fb.JPEG", "0001_a b/e.JPEG"]
     (tmp_path / "names.txt").write_text("n01\tfirst\nn02\tsecond\n")
-    write_corrupted(
-        data, tmp_path / "named", layout="imagenet-c", corruptions=["contrast"], folders=tmp_path / "names.txt"
-    )
+    write_corrupted(data, tmp_path / "named", layout="imagenet-c", methods=["contrast"], folders=tmp_path / "names.txt")
     assert sorted(f.name for f in (tmp_path / "named/contrast/5").iterdir()) == ["n01", "n02"]
 
 
 def test_samples_of_other_data_are_found_by_their_ids(tmp_path):
-    made = write_corrupted("demo", tmp_path / "files", layout="imagenet-c", corruptions=["contrast"], limit=12)
+    made = write_corrupted("demo", tmp_path / "files", layout="imagenet-c", methods=["contrast"], limit=12)
     data, demo = load_data(f"{made.spec}?clean=demo"), load_data("demo")
     assert len(data) == 12
     labels = dict(zip(demo.ids, demo.labels.tolist(), strict=True))
@@ -167,8 +165,8 @@ def test_samples_of_other_data_are_found_by_their_ids(tmp_path):
     ("options", "error", "told"),
     [
         ({"layout": "cifar"}, ParameterError, "layout 'cifar' is not one of cifar-c, imagenet-c"),
-        ({"corruptions": ["translation"]}, ParameterError, "'translation' is no common corruption"),
-        ({"corruptions": ["fog", "fog"]}, ParameterError, "one stands twice"),
+        ({"methods": ["translation"]}, ParameterError, "'translation' is no common corruption"),
+        ({"methods": ["fog", "fog"]}, ParameterError, "one stands twice"),
         ({"folders": "names.txt"}, ParameterError, "only the layout imagenet-c"),
     ],
 )

@@ -188,7 +188,7 @@ def check_gates_early(options: Options) -> RunDir | None:
 def attack(
     model: str | nn.Module,
     data: DataSource,
-    attack: str | Parameters = "pgd",
+    method: str | Parameters = "pgd",
     *,
     norm: str | None = None,
     eps: float | str | Sequence[float | str] | None = None,
@@ -202,7 +202,7 @@ def attack(
     Args:
         model: as for `audit`.
         data: as for `audit`.
-        attack: `NAME[:k=v,...]`, or an object such as `PGD(steps=40)`.
+        method: an attack, `NAME[:k=v,...]`, or an object such as `PGD(steps=40)`.
         norm: `linf`, `l2` or `l1`; default the first that the attack has.
         eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
             minimal-norm attack needs none, an attack without a norm has none.
@@ -213,28 +213,28 @@ def attack(
             the bare model. Gradients of a random defence are averaged over 10 passes unless `eot` says otherwise.
         options: see `Options`.
     """
-    found = _one_method(attack, "attack")
+    found = _one_method(method, "attack")
     if not has_adapter(type(found)):
         name = found.info.name
-        raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --encoding {name}")
-    method = _with_budget(found, mode, budget)
+        raise ParameterError(f"{name!r} makes images of its own and attacks no sample: unshaken fool --method {name}")
+    chosen = _with_budget(found, mode, budget)
     if eps is None:
-        eps = USUAL_EPS if method.norms and not method.minimal else ()
+        eps = USUAL_EPS if chosen.norms and not chosen.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)
     budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
     entry = {
-        "method": method.info.name,
-        "params": method.model_dump(exclude_defaults=True),
+        "method": chosen.info.name,
+        "params": chosen.model_dump(exclude_defaults=True),
         "norm": norm,
         "eps": budgets,
     }
     if defence is None:
-        return run_plan(model, data, [entry], check_options(**options), name=method.info.name)
+        return run_plan(model, data, [entry], check_options(**options), name=chosen.info.name)
     if not isinstance(model, str):
         raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
         options.setdefault("eot", 10)
-    same = _written(found) if isinstance(method, Attack) and not method.minimal else ""
+    same = _written(found) if isinstance(chosen, Attack) and not chosen.minimal else ""
     naive = {
         "method": "transfer",
         "params": {"surrogate": model, "search": same},
@@ -243,7 +243,7 @@ def attack(
     }
     plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
-    return run_plan(guarded, data, plan, check_options(**options), name=method.info.name)
+    return run_plan(guarded, data, plan, check_options(**options), name=chosen.info.name)
 
 
 def _one_method(given: Any, room: str) -> Any:

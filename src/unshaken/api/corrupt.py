@@ -31,39 +31,39 @@ from unshaken.stress.engine.base import Corruption
 @refuse_exit()
 @keywords()
 def corrupt(
-    images: Tensor | NDArray[np.uint8], name: str, severity: int, seed: int = 0, preset: str = "auto"
+    images: Tensor | NDArray[np.uint8], method: str, severity: int, seed: int = 0, preset: str = "auto"
 ) -> Tensor | NDArray[np.uint8]:
     """Apply a stressor to images.
 
     Args:
         images: a float tensor `[N, C, H, W]` in [0, 1], or one uint8 array `[H, W, C]` or `[H, W]`.
-        name: a registry name of the room `stress`.
+        method: a registry name of the room `stress`.
         severity: 1 to 5.
-        seed: image i of the tensor draws from (seed, name, i).
+        seed: image i of the tensor draws from (seed, method, i).
         preset: table of strengths: `auto`, `imagenet`, `cifar` or `tiny`.
 
     Returns:
         The same type, shape and device.
 
     Raises:
-        ParameterError: name, severity or preset is not known.
+        ParameterError: method, severity or preset is not known.
         DataError: the images have another form or range.
 
     >>> import torch
     >>> corrupt(torch.full((1, 3, 32, 32), 0.5), "brightness", 5).mean().item() > 0.7
     True
     """
-    cls = find_method(name, "stress").cls
-    method = cls(preset=preset) if "preset" in cls.model_fields else cls()
+    cls = find_method(method, "stress").cls
+    stressor = cls(preset=preset) if "preset" in cls.model_fields else cls()
     if isinstance(images, Tensor):
-        changed: Tensor = method(images, severity, seed)
+        changed: Tensor = stressor(images, severity, seed)
         return changed
     if images.dtype != np.uint8 or images.ndim not in (2, 3) or (images.ndim == 3 and images.shape[2] not in (1, 3)):
         raise DataError(
             f"an image array must be uint8 [H, W, C] with 1 or 3 channels, or [H, W], not {images.dtype} {images.shape}"
         )
     pixels = images if images.ndim == 3 else images[..., None]
-    array: NDArray[np.uint8] = method.apply_pixels(pixels, severity, seed).reshape(images.shape)
+    array: NDArray[np.uint8] = stressor.apply_pixels(pixels, severity, seed).reshape(images.shape)
     return array
 
 
@@ -106,7 +106,7 @@ def write_corrupted(
     out: str | Path,
     *,
     layout: Layout = "cifar-c",
-    corruptions: Sequence[str] = THE_15,
+    methods: Sequence[str] = THE_15,
     limit: int | None = None,
     seed: int = 0,
     folders: str | Path | None = None,
@@ -123,7 +123,7 @@ def write_corrupted(
         out: the folder, new or empty.
         layout: `cifar-c`: arrays of images of one size; `imagenet-c`: JPEG files in class folders, of photos whose
             short side is resized to 256 pixels and whose centre of 224 is cut, or as the SPEC's `size` says.
-        corruptions: `NAME[:k=v,...]` of corruptions; default the 15 of the benchmark's test set.
+        methods: `NAME[:k=v,...]` of corruptions; default the 15 of the benchmark's test set.
         limit: samples at most, a seeded and stratified subset.
         seed: decides the subset, and what corruptions draw.
         folders: for `imagenet-c`, a file of the class folders' names in label order, one a line; after it a tab and
@@ -140,7 +140,7 @@ def write_corrupted(
         raise ParameterError(f"layout {layout!r} is not one of {', '.join(LAYOUTS)}")
     if folders is not None and layout != "imagenet-c":
         raise ParameterError("folders names class folders, which only the layout imagenet-c has")
-    stressors = [parse_method(text, "stress") for text in corruptions]
+    stressors = [parse_method(text, "stress") for text in methods]
     wrong = next((s.info.name for s in stressors if not isinstance(s, Corruption)), None)
     names = tuple(s.info.name for s in stressors)
     if wrong is not None or not names or len(set(names)) < len(names):

@@ -49,7 +49,7 @@ def map_work(run: RunDir, request: Request, loaded: ExplainInputs) -> MapWork | 
     if not request.maps or loaded.inputs is None:
         return None
     kept = request.options["save_examples"]
-    return MapWork(run, loaded.inputs, loaded.subject, request.metrics, loaded.truth, request.explained, kept)
+    return MapWork(run, loaded.inputs, loaded.subject, request.metrics, loaded.truth, request.target, kept)
 
 
 def make_maps(work: MapWork, request: Request, settings: dict[str, Any], lock: Lock) -> None:
@@ -147,8 +147,8 @@ def explain(
     metrics: str | MapMetric | Sequence[str | MapMetric] = (),
     boxes: str | None = None,
     masks: str | None = None,
-    explained: str = "prediction",
-    keep_maps: int = 1000,
+    target: str = "prediction",
+    save_maps: int = 1000,
     limit: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -168,8 +168,8 @@ def explain(
         metrics: what judges the maps, `NAME[:k=v,...]`; a random map is then judged beside them.
         boxes: a parquet or CSV file of the objects' boxes, for metrics that need them; see `BoxTable`.
         masks: a folder of the objects' masks, `<id>.png`.
-        explained: the class that maps explain: `prediction`, the one predicted, or `label`.
-        keep_maps: maps of a method that are kept as files; -1 for all.
+        target: the class that maps explain: `prediction`, the one predicted, or `label`.
+        save_maps: maps of a method that are saved as files; -1 for all.
         limit: maximum number of samples: a seeded, stratified draw.
         seed: of all that is drawn.
         out: the run directory; default `runs/` and a name.
@@ -189,9 +189,9 @@ def explain(
     """
     options = check_options(
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
-        save_examples=keep_maps, engine=engine, download=download,
+        save_examples=save_maps, engine=engine, download=download,
     )  # fmt: skip
-    request = Request.of(model, data, methods, metrics, boxes=boxes, masks=masks, explained=explained, options=options)
+    request = Request.of(model, data, methods, metrics, boxes=boxes, masks=masks, target=target, options=options)
     run = RunDir(out or default_out(request.models[0], request.data, next(iter({**request.analyses, **request.maps}))))
     with locked(run) as lock:
         loaded = load(request)
@@ -273,7 +273,7 @@ def explain_audit(
     model: str | nn.Module | None = None,
     conditions: Sequence[str] = (),
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | Literal["auto"] = "auto",
     device: str = "auto",
     download: bool = False,
 ) -> list[str]:
@@ -285,7 +285,7 @@ def explain_audit(
         model: the one that was audited; None for the SPEC of the run.
         conditions: those whose examples are explained; empty for all.
         seed: of methods that draw.
-        batch_size: images in one pass at most.
+        batch_size: images in one pass at most; `auto` is 64.
         device: `auto`, `cpu`, `cuda`, `mps`.
         download: whether the model may be fetched.
 
@@ -306,7 +306,12 @@ def explain_audit(
         )
     with locked(directory):
         explained = explain_examples(
-            directory, classifier.to(choose_device(device)), method, conditions=conditions, seed=seed, limit=batch_size
+            directory,
+            classifier.to(choose_device(device)),
+            method,
+            conditions=conditions,
+            seed=seed,
+            limit=64 if batch_size == "auto" else batch_size,
         )
         write_report(directory)
     return explained

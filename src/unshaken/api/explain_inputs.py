@@ -42,7 +42,7 @@ class Request:
         metrics: name to metric.
         boxes: a file of boxes; None without.
         masks: a folder of masks; None without.
-        explained: one of `EXPLAINED`.
+        target: one of `EXPLAINED`.
         options: of the run.
     """
 
@@ -53,12 +53,12 @@ class Request:
     metrics: Mapping[str, MapMetric]
     boxes: str | None
     masks: str | None
-    explained: str
+    target: str
     options: Options
 
     def __post_init__(self) -> None:
-        if self.explained not in EXPLAINED:
-            raise ParameterError(f"explained={self.explained!r} is not one of {', '.join(EXPLAINED)}")
+        if self.target not in EXPLAINED:
+            raise ParameterError(f"target={self.target!r} is not one of {', '.join(EXPLAINED)}")
         if len(self.models) > 1:
             for name, method in {**self.maps, **self.analyses}.items():
                 if not getattr(method, "several", False):
@@ -69,7 +69,7 @@ class Request:
     @classmethod
     def of(
         cls, models: Any, data: DataSource | None, methods: Any, metrics: Any, *, boxes: str | None,
-        masks: str | None, explained: str, options: Options,
+        masks: str | None, target: str, options: Options,
     ) -> Request:  # fmt: skip
         """Read what the caller gave.
 
@@ -91,7 +91,7 @@ class Request:
         if models is None:
             models, data = "demo", "demo" if data is None else data
         several = list(models) if isinstance(models, Sequence) and not isinstance(models, str) else [models]
-        return cls(several, data, maps, analyses, judges, boxes, masks, explained, options)
+        return cls(several, data, maps, analyses, judges, boxes, masks, target, options)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -139,7 +139,7 @@ class ExplainInputs:
             "data_fingerprint": None if dataset is None else dataset.fingerprint,
             "labels_version": None if dataset is None else dataset.labels_version,
             "methods": _written(request.maps) | _written(request.analyses), "metrics": _written(request.metrics),
-            "boxes": request.boxes, "masks": request.masks, "explained": request.explained,
+            "boxes": request.boxes, "masks": request.masks, "target": request.target,
             "limit": request.options["limit"], "seed": request.options["seed"],
         }  # fmt: skip
 
@@ -168,7 +168,7 @@ def load(request: Request) -> ExplainInputs:
     inputs = load_inputs(request.models[0], request.data, options)
     classifier = inputs.classifier
     own = ModelClasses.of(classifier, inputs.outputs, inputs.model)
-    needed = "labels" in needs or request.explained == "label"
+    needed = "labels" in needs or request.target == "label"
     inputs, record = within_classes(inputs, align(inputs.dataset, own, needed=needed))
     remarks = [f"labels: {line}" for line in [record.line(inputs.class_names)] if line] if record is not None else []
     others = _models(request, inputs.device, after=1)

@@ -80,7 +80,7 @@ class MapWork:
         subject: which samples, and how many in one pass.
         metrics: name to metric.
         truth: where the objects are.
-        explained: `prediction` or `label`.
+        target: `prediction` or `label`.
         kept: maps of a method that are kept; -1 for all.
     """
 
@@ -89,7 +89,7 @@ class MapWork:
     subject: Subject
     metrics: Mapping[str, MapMetric]
     truth: Truth
-    explained: str
+    target: str
     kept: int
 
     def run_method(self, maps: MapsOf) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class MapWork:
             What `explain.json` says of it.
 
         Raises:
-            ParameterError: a metric or `explained` needs what the data does not have.
+            ParameterError: a metric or `target` needs what the data does not have.
             DataError: the images that a metric changes have a map that is not finite.
         """
         self.check()
@@ -113,10 +113,10 @@ class MapWork:
         """Refuse what needs what is not there.
 
         Raises:
-            ParameterError: a metric or `explained` does.
+            ParameterError: a metric or `target` does.
         """
-        if self.explained == "label" and self.inputs.dataset.labels is None:
-            raise ParameterError("explained='label' needs labels, and the data has none")
+        if self.target == "label" and self.inputs.dataset.labels is None:
+            raise ParameterError("target='label' needs labels, and the data has none")
         self.truth.check(self.metrics, self.inputs.dataset.labels is not None)
 
     @property
@@ -166,7 +166,7 @@ class MapWork:
         self, maps: MapsOf, shard: int, batch: Batch, bad: dict[str, str], indices: list[int], *, kept: bool
     ) -> dict[str, list[Any]]:
         """Columns of the samples that have a map; the others are entered in `bad` with the reason."""
-        model, labelled = self.inputs.classifier, self.explained != "prediction" and batch.labels is not None
+        model, labelled = self.inputs.classifier, self.target != "prediction" and batch.labels is not None
         oracle = Oracle(model, limit=self.subject.batch)
         logits = torch.cat([oracle.exact(piece) for piece in torch.split(batch.images, self.subject.batch)])
         predicted = predict(logits)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unshaken.api.job import choose_device
+from unshaken.api.job import choose_device, default_out
 from unshaken.attack.fooling.base import FoolingImages, FoolingSearch
 from unshaken.attack.fooling.results import contact_sheet, fooling_rows, picture
 from unshaken.core import Oracle
@@ -59,13 +59,13 @@ class FoolResult:
 @keywords()
 def fool(
     model: str | nn.Module,
+    method: str | FoolingSearch = "cppn",
     *,
-    encoding: str | FoolingSearch = "cppn",
     classes: Sequence[int] | None = None,
     generations: int = 200,
     population: int = 200,
     seed: int = 0,
-    out: str | Path = "runs/fool",
+    out: str | Path | None = None,
     device: str = "cpu",
     download: bool = False,
 ) -> FoolResult:
@@ -73,13 +73,14 @@ def fool(
 
     Args:
         model: a SPEC, a `Classifier` with a view, or a module wrapped into one.
-        encoding: `NAME[:k=v,...]` or the search itself: `ascent` climbs the gradient, `direct` evolves pixels, `cppn`
+        method: `NAME[:k=v,...]` or the search itself: `ascent` climbs the gradient, `direct` evolves pixels, `cppn`
             graphs.
         classes: their numbers, from 0; None for all, at most 100.
         generations: of the evolution, or steps of the ascent; they go before `steps` of its own.
         population: children a generation, an even number; the ascent has none.
         seed: decides all that is drawn.
-        out: the folder, which must not hold fooling images yet; local or any fsspec address.
+        out: the folder, which must not hold fooling images yet; local or any fsspec address. None for a new one in
+            `runs/`.
         device: `cpu`, `cuda` or `mps`.
         download: allow the model to be fetched from its own source.
 
@@ -90,8 +91,10 @@ def fool(
     """
     if seed < 0:
         raise ParameterError(f"seed={seed} must be 0 or more")
-    search = encoding if isinstance(encoding, FoolingSearch) else _method(encoding)
+    search = method if isinstance(method, FoolingSearch) else _search(method)
     search.check(generations, population)
+    if out is None:
+        out = default_out(model, "fool", search.info.name)
     folder = RunDir(out)
     if folder.exists(RECORD):
         raise RunError(f"{out}: already holds fooling images; choose another --out")
@@ -106,7 +109,7 @@ def fool(
     began = time.perf_counter()
     numbers = _all_classes(oracle, shape) if classes is None else tuple(classes)
     found = search.find(oracle, numbers, shape, generations=generations, population=population, seed=seed)
-    heading = {"model": spec, "encoding": search.info.name, "seed": seed}
+    heading = {"model": spec, "method": search.info.name, "seed": seed}
     condition = Condition(search.info.name, search.info.name)
     part = fooling_rows(condition, found, numbers, network.classes)
     folder.write_rows(table_of(part), part.table, condition.id, 0)
@@ -118,17 +121,17 @@ def fool(
     return FoolResult(folder, found.images, record)
 
 
-def _method(encoding: str) -> FoolingSearch:
+def _search(text: str) -> FoolingSearch:
     """The search of a text; the message of an unknown one names the others."""
-    name = encoding.partition(":")[0].strip()
+    name = text.partition(":")[0].strip()
     try:
         known = issubclass(find_method(name, "attack").cls, FoolingSearch)
     except ParameterError:
         known = False
     if not known:
         names = [m.name for m in list_methods("attack") if issubclass(m.cls, FoolingSearch)]
-        raise ParameterError(f"no encoding {name!r}; {did_you_mean(name, names)}")
-    search: FoolingSearch = parse_method(encoding, "attack")
+        raise ParameterError(f"no fooling search {name!r}; {did_you_mean(name, names)}")
+    search: FoolingSearch = parse_method(text, "attack")
     return search
 
 

@@ -136,7 +136,7 @@ def fit_generator(
 @refuse_exit()
 @keywords()
 def sample_generator(
-    model: str | Path,
+    generator: str | Path,
     n: int,
     *,
     out: str | Path | None = None,
@@ -152,7 +152,7 @@ def sample_generator(
     With classes, image i is of class `classes[i % len(classes)]`.
 
     Args:
-        model: the file.
+        generator: the file.
         n: how many.
         out: a folder, new or empty, for PNG files, one folder a class where there are classes, and `generated.json`;
             None to write nothing. `folder:DIR` reads it as data.
@@ -180,9 +180,9 @@ def sample_generator(
             "another --out"
         )
     place = choose_device(device)
-    diffusion = load_generator(model).to(place)
+    diffusion = load_generator(generator).to(place)
     if classes is not None and not diffusion.classes:
-        raise ParameterError(f"{model} was trained without classes: leave classes out")
+        raise ParameterError(f"{generator} was trained without classes: leave classes out")
     labels = None
     if diffusion.classes:
         wanted = torch.tensor(list(range(diffusion.classes)) if classes is None else list(classes))
@@ -191,7 +191,7 @@ def sample_generator(
     images = diffusion.sample(n, steps=steps, seed=seed, labels=labels, guidance=guidance, batch_size=batch_size).cpu()
     speed = Throughput(n, time.perf_counter() - began, diffusion.usual_steps if steps is None else steps, place)
     if folder is not None:
-        about = {"model": str(model), "method": diffusion.kind, "n": n, "seed": seed, "guidance": guidance}
+        about = {"generator": str(generator), "method": diffusion.kind, "n": n, "seed": seed, "guidance": guidance}
         _write(folder, images, labels, {"schema": 1, **about, "steps": steps}, speed)
     return GenerateResult(images, labels, folder)
 
@@ -245,7 +245,7 @@ def _write(folder: RunDir, images: Tensor, labels: Tensor | None, record: dict[s
 @refuse_exit()
 @keywords()
 def generate_set(
-    model: str | Path,
+    generator: str | Path,
     n: int,
     *,
     out: str | Path | None = None,
@@ -272,7 +272,7 @@ def generate_set(
     free number. Image number j follows from the seed and j, so that the same arguments give the same bytes.
 
     Args:
-        model: the file.
+        generator: the file.
         n: images of the set.
         out: the parquet file, which `parquet:FILE` and `mix:REAL+parquet:FILE@1` read as data; None to write nothing.
         classes: numbers of the classes; None for all that the model knows.
@@ -299,12 +299,12 @@ def generate_set(
     """
     _check(n, confidence, condition, source)
     chosen = choose_device(device)
-    generator = load_generator(model).to(chosen)
-    wanted = _classes(generator, classes, condition, str(model))
+    loaded = load_generator(generator).to(chosen)
+    wanted = _classes(loaded, classes, condition, str(generator))
     labels = torch.tensor(wanted)[torch.arange(n) % len(wanted)]
     photos = None
     if source is not None:  # the real images to vary
-        images, given, ids = _read(source, generator, download)
+        images, given, ids = _read(source, loaded, download)
         if given is None:
             raise DataError(f"source {source!r} has no labels: a set of variations needs the class of each image")
         photos = Photos.of(images, given, ids, labels, seed)
@@ -314,13 +314,13 @@ def generate_set(
         checks["confidence"] = partial(_is_unsure, filter_model, judge, confidence, batch_size)
     copies = None
     if held_out is not None:
-        images, _, ids = _read(held_out, generator, download)
+        images, _, ids = _read(held_out, loaded, download)
         copies = HeldOut(images, ids)
     options = {"steps": steps, "seed": seed, "guidance": guidance, "batch_size": batch_size}
-    made = fill_set(generator, labels, condition, photos, strength, checks, copies, options)
+    made = fill_set(loaded, labels, condition, photos, strength, checks, copies, options)
     if out is not None:
         about = {
-            "generator": {"kind": generator.kind, "file": list(file_mark(Path(model)))}, "n": n, "seed": seed,
+            "generator": {"kind": loaded.kind, "file": list(file_mark(Path(generator)))}, "n": n, "seed": seed,
             "guidance": guidance, "steps": steps, "condition": condition, "classes": wanted,
             "strength": None if photos is None else strength,
             "filter": None if filter_model is None else {"model": filter_model, "confidence": confidence},

@@ -21,7 +21,7 @@ from unshaken.core.consent import allow_code, is_code, of_arguments, refuse_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
-from unshaken.core.registry import parse_method
+from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine.compose import check_recipe_budgets
 from unshaken.harden.engine.findings import MIN_LOSS, choose, findings_of
@@ -50,7 +50,7 @@ from unshaken.store.run_dir import RunDir
 def harden(
     model: str | nn.Module,
     data: DataSource,
-    recipes: str | Sequence[Any] = (),
+    methods: str | Parameters | Sequence[Any] = (),
     *,
     out: str | Path | None = None,
     resume: bool = False,
@@ -74,7 +74,7 @@ def harden(
             `new:timm:NAME`), or a SPEC or module whose weights are trained on.
         data: a SPEC or an object, as for `audit`, labelled; a seeded part of it is held out and chooses the checkpoint.
             Recipes that learn without labels, such as `swav`, take unlabelled data, of which nothing is held out.
-        recipes: `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
+        methods: recipes, `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; the weights are those of a run that never stopped.
         new_head: replace the last linear layer where the data has other classes than the model.
@@ -101,7 +101,7 @@ def harden(
     done = train_run(
         model,
         data,
-        parse_recipes(recipes),
+        parse_recipes(methods),
         Training.from_text(training),
         out=str(out or default_out(model, data, "harden")),
         resume=resume,
@@ -123,14 +123,14 @@ def harden(
     return done
 
 
-def parse_recipes(given: str | Sequence[Any]) -> list[Any]:
+def parse_recipes(given: str | Parameters | Sequence[Any]) -> list[Any]:
     """Recipes from texts; what is an object already stays.
 
     Raises:
         ParameterError: a name is not a recipe's.
     """
     recipes = []
-    for one in [given] if isinstance(given, str | Recipe) else given:
+    for one in [given] if isinstance(given, str | Parameters) else given:
         found = parse_method(one, "harden") if isinstance(one, str) else one
         if isinstance(one, str) and not isinstance(found, Recipe):
             raise ParameterError(
@@ -175,7 +175,7 @@ def plan_repair(
     *,
     model: str | None = None,
     data: DataSource | None = None,
-    recipes: str | Sequence[Any] = (),
+    methods: str | Parameters | Sequence[Any] = (),
     limit: int | None = None,
     workers: int | None = None,
     download: bool = False,
@@ -188,7 +188,7 @@ def plan_repair(
         run: of a finished audit.
         model: SPEC to train on; default the audited one, but code in it must be named again, for loading runs it.
         data: training images; default the training part of a named set that was audited.
-        recipes: further ones, before those proposed.
+        methods: further recipes, before those proposed.
         limit: maximum number of images.
         workers: threads that decode.
         download: whether model and data may be fetched.
@@ -206,12 +206,12 @@ def plan_repair(
     refuse_code(() if model else spec, f"{run}/run.json")
     dataset = as_dataset(source, download=download)
     budget = largest_budget(first_images(dataset))
-    findings, chosen = choose(findings_of(directory, budget=budget), parse_recipes(recipes))
+    findings, chosen = choose(findings_of(directory, budget=budget), parse_recipes(methods))
     if not chosen:
         doubts = "".join(f"; {f.what}, but {f.left_out}" for f in findings)
         raise ParameterError(
             f"{run}: no condition of this audit lowered the accuracy by {MIN_LOSS:.0%} of its value or "
-            f"more, so no recipe is suggested{doubts}; choose one with --recipe and --model"
+            f"more, so no recipe is suggested{doubts}; choose one with --method and --model"
         )
     planning.check_apart(config, dataset.options.spec, dataset.fingerprint)
     settings = Training.from_text({**planning.TUNING, "seed": config.seed, **training})

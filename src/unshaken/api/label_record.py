@@ -180,7 +180,7 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str,
     folder = run if isinstance(run, RunDir) else RunDir(run)
     drawn = read_record(folder).get("review") if folder.exists(RECORD) else None
     if drawn is None:
-        raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review N' there first")
+        raise RunError(f"{folder}: holds no samples to review; run 'unshaken labels find --review-size N' there first")
     review = validate(ReviewRecord, drawn, f"{folder}: {RECORD}", RunError, "search again in a new --out")
     if isinstance(verdicts, Mapping):
         words = check_verdicts(verdicts, review.ids, "verdicts")

@@ -51,7 +51,7 @@ ADDED = ("model_fingerprint",)
 
 
 def settings_of(
-    dataset: Dataset, finders: Mapping[str, Finder], source: Source, *, limit: int | None, review: int
+    dataset: Dataset, finders: Mapping[str, Finder], source: Source, *, limit: int | None, review_size: int
 ) -> dict[str, Any]:
     """Everything that decides what a search finds, as `labels.json` holds it.
 
@@ -60,14 +60,15 @@ def settings_of(
         finders: by name.
         source: of probabilities and features.
         limit: samples at most; None for all.
-        review: samples to draw for review.
+        review_size: samples to draw for review.
     """
     return {
         "data": dataset.options.spec, "data_fingerprint": dataset.fingerprint,
         "labels_version": dataset.labels_version, "limit": limit,
         "methods": {name: [f.info.name, f.model_dump(mode="json")] for name, f in finders.items()},
-        "probabilities": mark_of(source.given), "model": source.model, "folds": source.folds, "review": review,
-        "training": source.training.model_dump(mode="json"), "model_fingerprint": source.fingerprint,
+        "probabilities": mark_of(source.given), "model": source.model, "folds": source.folds,
+        "review_size": review_size, "training": source.training.model_dump(mode="json"),
+        "model_fingerprint": source.fingerprint,
     }  # fmt: skip
 
 
@@ -139,9 +140,9 @@ def find_labels(
     methods: str | Finder | Sequence[str | Finder] = "confident-learning",
     *,
     model: str = AUTO,
-    probabilities: Given = None,
+    pred_probs: Given = None,
     folds: int = 5,
-    review: int = 200,
+    review_size: int = 200,
     limit: int | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -159,10 +160,10 @@ def find_labels(
         model: where no probabilities are given: an architecture (`small-cnn`, `new:timm:NAME`), trained on all folds
             but one in turn; or the SPEC of a trained model, on whose frozen features a linear classifier is trained;
             or `auto`, see `choose_model`.
-        probabilities: out of sample `[N, K]`, or a file: `.npy` in the order of the data, or `.parquet` with the
-            columns `id` and `p_CLASS`.
+        pred_probs: class probabilities, out of sample `[N, K]`, or a file: `.npy` in the order of the data, or
+            `.parquet` with the columns `id` and `p_CLASS`.
         folds: parts that are left out in turn, 2 to 100.
-        review: samples to draw for review, at least 6, all where there are fewer; 0 for none.
+        review_size: samples to draw for review, at least 6, all where there are fewer; 0 for none.
         limit: maximum number of samples: a seeded, stratified draw.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; folds that are finished are not trained again.
@@ -180,23 +181,23 @@ def find_labels(
     """
     finders, chosen = _named(methods), read_engine(engine)
     in_range("folds", folds, 2, LARGEST_FOLDS)
-    if 0 < review < STRATA:
-        raise ParameterError(f"review={review} must be {STRATA} or more, one a stratum, or 0 for none")
-    if probabilities is not None and model != AUTO:
+    if 0 < review_size < STRATA:
+        raise ParameterError(f"review_size={review_size} must be {STRATA} or more, one a stratum, or 0 for none")
+    if pred_probs is not None and model != AUTO:
         raise ParameterError(
             f"probabilities are given, and so is the model {model!r}, which would make others: give one"
         )
     dataset = as_dataset(data, download=download)
     classes = _count_classes(dataset)
     needs = frozenset[str]().union(*(finder.needs for finder in finders.values()))
-    if model == AUTO and probabilities is None:
+    if model == AUTO and pred_probs is None:
         model = choose_model(dataset, needs, trained=bool(training.keys() - {"seed"}))
     examined = len(dataset) if limit is None else min(limit, len(dataset))
     settings = Training.from_text({"epochs": choose_epochs(examined, folds, training.get("batch_size")), **training})
-    source = Source.of(probabilities, model, folds, settings, choose_device(device), download=download)
+    source = Source.of(pred_probs, model, folds, settings, choose_device(device), download=download)
     run = RunDir(out or default_out("labels", data, "find"))
     with locked(run) as lock:
-        pinned = settings_of(dataset, finders, source, limit=limit, review=review)
+        pinned = settings_of(dataset, finders, source, limit=limit, review_size=review_size)
         pin_settings(run, pinned, resume=resume)
         there = Remade(
             run=run, data=data, data_fingerprint=dataset.fingerprint, model=model, device=source.device,
@@ -217,7 +218,8 @@ def find_labels(
             "classes": list(dataset.classes) or [str(i) for i in range(classes)],
             "bad_samples": [{"id": dataset.ids[i], "reason": why} for i, why in sorted(samples.bad.items())],
             "realised_noise": dataset.realised_noise, **record_of(found, evidence, true),
-            "review": drawn_record(first, ids, review, settings.seed), "provenance": provenance(), "finished": True,
+            "review": drawn_record(first, ids, review_size, settings.seed), "provenance": provenance(),
+            "finished": True,
         }  # fmt: skip
         run.write_json(record, RECORD)
         LABELS.write(run)
@@ -286,5 +288,5 @@ def _named(methods: str | Finder | Sequence[str | Finder]) -> dict[str, Finder]:
 _HOW = {
     "features": "a trained model gives: name one by --model SPEC",
     "margins": "are recorded while networks are trained: name an architecture by --model",
-    "probabilities": "come from --model or --probs",
+    "probabilities": "come from --model or --pred-probs",
 }

@@ -267,8 +267,8 @@ def check_harden(device: str, folder: Path) -> Measurement:
 def check_labels(device: str, folder: Path) -> Measurement:
     """Find labels that were made wrong on purpose, by frozen features."""
     done = find_labels(
-        "demo?noise=symmetric:0.2", ["confident-learning", "knn-agreement"], model="demo:standard", limit=200, review=0,
-        out=folder / "run", device=device,
+        "demo?noise=symmetric:0.2", ["confident-learning", "knn-agreement"], model="demo:standard", limit=200,
+        review_size=0, out=folder / "run", device=device,
     )  # fmt: skip
     auroc = [one["judged"]["auroc"]["value"] for one in done.summary["found"].values()]
     wrong = done.summary["known_wrong"]["value"]

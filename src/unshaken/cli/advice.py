@@ -28,12 +28,12 @@ ADVICE: dict[str, tuple[str, ...]] = {
     "attack": (
         _EPS,
         _IMAGES,
-        "How long: --attack pgd takes at most 80 passes per image, 1 s for 50 images of the embedded demo on one "
-        "core; --attack auto at most 2,000.",
+        "How long: --method pgd takes at most 80 passes per image, 1 s for 50 images of the embedded demo on one "
+        "core; --method auto at most 2,000.",
         "A good result: a model without adversarial training has 0 %; adversarially trained ones keep 45 to 75 % on"
         " CIFAR-10 at 8/255 and 35 to 60 % on ImageNet at 4/255. More than these is a reason to look for a mistake:"
-        " confirm it with --attack auto.",
-        "Example: unshaken attack --model torchvision:resnet18 --data folder:photos --attack auto --norm linf --eps"
+        " confirm it with --method auto.",
+        "Example: unshaken attack --model torchvision:resnet18 --data folder:photos --method auto --norm linf --eps"
         " 4/255 --limit 200",
     ),
     "certify": (
@@ -43,7 +43,7 @@ ADVICE: dict[str, tuple[str, ...]] = {
         "How long: smoothing takes 1,000 to 100,000 passes per image; a minute for 50 images of the embedded demo "
         "on one core, half of it or more for the attack beside it (--not-attacked leaves it out).",
         "A good result: on CIFAR-10 60 % at l2 0.25 and 43 % at 0.5; on ImageNet 49 % at 0.5. A model that was not "
-        "trained on noise has close to 0 %: train it by --recipe gaussian-augmented first.",
+        "trained on noise has close to 0 %: train it by --method gaussian-augmented first.",
         "Example: unshaken certify --model run:runs/smoothed --data cifar10 --method "
         "smoothing-sequential:sigma=0.25 --radius 0.25 --limit 100",
     ),

@@ -100,7 +100,7 @@ def fit(
     accept: Accept = None,
     limit: Limit = None,
     seed: Seed = 0,
-    batch_size: BatchSize = None,
+    batch_size: BatchSize = "auto",
     workers: Workers = None,
     device: Device = "auto",
     download: Download = False,

@@ -49,10 +49,12 @@ def explain(
     ] = None,
     boxes: Annotated[str | None, Option("Parquet or CSV file of the objects' boxes: id, x, y, w, h.", "FILE")] = None,
     masks: Annotated[str | None, Option("Folder of the objects' masks, <id>.png.", "DIR")] = None,
-    explained: Annotated[
-        str, Option("Class that maps explain: predicted, or labelled.", "prediction|label", flags="--class")
+    target: Annotated[
+        str, Option("Class that maps explain: predicted, or labelled.", "prediction|label")
     ] = "prediction",
-    keep_maps: Annotated[int, Option("Maps of a method to keep as files; -1 for all.", "N|-1", (-1, COUNT[1]))] = 1000,
+    save_maps: Annotated[
+        int, Option("Maps of a method to save as files.", "N|all", (0, COUNT[1]), word=("all", -1))
+    ] = 1000,
     limit: Limit = None,
     seed: Seed = 0,
     out: Annotated[
@@ -62,7 +64,7 @@ def explain(
         ),
     ] = None,
     resume: Resume = False,
-    batch_size: BatchSize = None,
+    batch_size: BatchSize = "auto",
     workers: Workers = None,
     engine: Engine = "local",
     device: Device = "auto",
@@ -87,13 +89,13 @@ def explain(
         }
         return _examples(
             session, run, names, [name for name, value in others.items() if value], model=model, seed=seed,
-            batch_size=batch_size or 64, device=device, download=download,
+            batch_size=batch_size, device=device, download=download,
         )  # fmt: skip
     with progress(session):
         result = api.explain(
             model, data, names, metrics=metric or (),
-            boxes=boxes, masks=masks, explained=explained, keep_maps=keep_maps, limit=limit, seed=seed, out=out,
-            resume=resume, batch_size=batch_size or "auto", workers=workers, engine=engine, device=device,
+            boxes=boxes, masks=masks, target=target, save_maps=save_maps, limit=limit, seed=seed, out=out,
+            resume=resume, batch_size=batch_size, workers=workers, engine=engine, device=device,
             download=download,
         )  # fmt: skip
     record = result.summary

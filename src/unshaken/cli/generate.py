@@ -18,7 +18,7 @@ from unshaken.core.options import Option, OutputFile, OutputFolder
 app = typer.Typer(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
 Device = Annotated[str, Option("Device to compute on.", "auto|cpu|cuda|mps")]
-ModelFile = Annotated[str, Option("What generate fit wrote.", "FILE")]
+GeneratorFile = Annotated[str, Option("What generate fit wrote.", "FILE")]
 Levels = Annotated[int | None, Option("Levels of noise. Default: the method's.", "N")]
 
 
@@ -70,15 +70,16 @@ def fit_(
 @verb
 def sample_(
     session: Session,
-    model: ModelFile,
+    generator: GeneratorFile,
     n: Annotated[int, Option("Number of images.", "N")] = 16,
     classes: Annotated[str, Option("Classes by number, in turn; of a conditional model.", "all|C,C,...")] = "all",
     guidance: Annotated[float, Option("0 ignores the class, 1 takes it as it is.", "W")] = 1.0,
     steps: Levels = None,
     seed: Annotated[int, Option("Image i follows from it and i alone.", "S")] = 0,
     out: Annotated[
-        str, OutputFolder("Folder for the PNG files.", "DIR", records=("generated.json",))
-    ] = "runs/generated",
+        str | None,
+        OutputFolder("Folder for the PNG files. Default: a new one in runs/.", "DIR", records=("generated.json",)),
+    ] = None,
     device: Device = "auto",
     json: Json = False,
 ) -> int:
@@ -86,11 +87,14 @@ def sample_(
 
     Exit codes: 0 success, 2 wrong usage or bad input.
     """
+    from unshaken.api import default_out
     from unshaken.api.generate import sample_generator
+
+    out = out or default_out(generator, "generated", str(n))
 
     with progress(session):
         made = sample_generator(
-            model, n, out=out, classes=_classes(classes), guidance=guidance, steps=steps, seed=seed,
+            generator, n, out=out, classes=_classes(classes), guidance=guidance, steps=steps, seed=seed,
             device=device,
         )  # fmt: skip
     if json:
@@ -106,7 +110,7 @@ def sample_(
 @verb
 def dataset_(
     session: Session,
-    model: ModelFile,
+    generator: GeneratorFile,
     n: Annotated[int, Option("Number of images.", "N")],
     out: Annotated[str, OutputFile("The set's file, parquet.", "FILE")],
     classes: Annotated[str, Option("Classes by number, in turn.", "all|C,C,...")] = "all",
@@ -135,7 +139,7 @@ def dataset_(
 
     with progress(session):
         made = generate_set(
-            model, n, out=out, classes=_classes(classes), condition=condition, source=source,
+            generator, n, out=out, classes=_classes(classes), condition=condition, source=source,
             strength=strength, guidance=guidance, steps=steps, seed=seed, filter_model=filter_model,
             confidence=confidence, held_out=held_out, device=device, download=download,
         )  # fmt: skip

@@ -219,7 +219,7 @@ def costs(comparison: Comparisons) -> list[str]:
     lost = [-c.paired.difference.value for c in clean if c.verdict == "worse"]
     return [
         f"the repaired model lost {100 * points:.1f} points on unchanged images: train longer, on more images, or with "
-        "a smaller radius, as in --recipe trades:eps=...; the original model is unchanged"
+        "a smaller radius, as in --method trades:eps=...; the original model is unchanged"
         for points in lost
         if points > 0.05
     ]
@@ -280,11 +280,12 @@ app.add_typer(surgery.app, name="surgery")
 @verb
 def harden(
     session: Session,
-    recipe: Annotated[
+    method: Annotated[
         list[str] | None,
         Option(
             "Training recipe, e.g. trades:eps=8/255,beta=6; see 'unshaken list harden'. May be repeated.",
             "NAME[:k=v,...]",
+            flags="--method,--recipe",
         ),
     ] = None,
     model: Annotated[str | None, START_MODEL] = None,
@@ -344,11 +345,11 @@ def harden(
         given = {"--new-head": new_head, "--devices": devices != 1, "--nodes": nodes != 1}
         if unused := [name for name, there in given.items() if there]:
             raise ParameterError(f"{unused[0]} is for a training from --model and --data; a repair does not use it")
-        about = {"model": model, "data": data, "recipes": recipe or (), "limit": limit, **training}
+        about = {"model": model, "data": data, "methods": method or (), "limit": limit, **training}
         return repair_run(session, from_, out, about, execution, dry_run=dry_run, as_json=json)
     if dry_run:
         raise ParameterError("--dry-run needs --from RUN")
     if model is None or data is None:
-        raise ParameterError("give --model and --data (and --recipe), or --from RUN")
+        raise ParameterError("give --model and --data (and --method), or --from RUN")
     execution |= {"limit": limit, "new_head": new_head, "devices": devices, "nodes": nodes}
-    return train(session, model, data, recipe or (), out, {**execution, **training}, as_json=json)
+    return train(session, model, data, method or (), out, {**execution, **training}, as_json=json)

@@ -20,7 +20,7 @@ def corrupt(
     layout: Annotated[
         str, Option("Arrays of small images, or JPEG files of photos.", "cifar-c|imagenet-c")
     ] = "cifar-c",
-    corruption: Annotated[
+    method: Annotated[
         list[str] | None,
         Option("A corruption; may be repeated. Default: the 15 of ImageNet-C's test set.", "NAME[:k=v,...]"),
     ] = None,
@@ -46,7 +46,7 @@ def corrupt(
         raise ParameterError(f"--layout {layout!r} is not one of cifar-c, imagenet-c")
     with progress(session):
         made = write_corrupted(
-            data, out, layout="cifar-c" if layout == "cifar-c" else "imagenet-c", corruptions=corruption or THE_15,
+            data, out, layout="cifar-c" if layout == "cifar-c" else "imagenet-c", methods=method or THE_15,
             limit=limit, seed=seed, folders=folders, download=download,
         )  # fmt: skip
     print_line(f"files: {out} ({made.samples} images, {len(made.corruptions)} corruptions at 5 severities)")
@@ -58,7 +58,7 @@ def corrupt(
 def fool(
     session: Session,
     model: Model,
-    encoding: Annotated[
+    method: Annotated[
         str, Option("ascent, direct or cppn: gradient ascent, or evolution of pixels or of graphs.", "NAME[:k=v,...]")
     ] = "cppn",
     classes: Annotated[str, Option("Class numbers, from 0.", "all|C,C,...")] = "all",
@@ -66,8 +66,11 @@ def fool(
     population: Annotated[int, Option("Number of candidates per generation (even).", "N", (2, 100_000))] = 200,
     seed: Annotated[int, Option("Random seed.", "S", SEED)] = 0,
     out: Annotated[
-        str, OutputFolder("Folder for fooling.json and the images.", "DIR", records=("fooling.json",))
-    ] = "runs/fool",
+        str | None,
+        OutputFolder(
+            "Folder for fooling.json and the images. Default: a new one in runs/.", "DIR", records=("fooling.json",)
+        ),
+    ] = None,
     device: Annotated[str, Option("Device to run on.", "cpu|cuda|mps")] = "cpu",
     download: Download = False,
     json: Json = False,
@@ -81,7 +84,7 @@ def fool(
     with progress(session):
         fooled = make(
             model,
-            encoding=encoding,
+            method,
             classes=_classes(classes),
             generations=generations,
             population=population,
@@ -98,7 +101,7 @@ def fool(
             [r["class"], r["name"], f"{r['confidence']:.4f}", r["found"], r["file"]] for r in fooled.summary["images"]
         ]
         console().print(table(["class", "name", "confidence", "found", "file"], rows, right=[0, 2, 3]))
-    print_line(f"sheet: {out}/sheet.png")
+    print_line(f"sheet: {fooled.run}/sheet.png")
     return 0
 
 

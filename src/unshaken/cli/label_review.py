@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def review(
     run: Run,
     db: Database = None,
-    name: ReviewName = "review",
+    review_name: ReviewName = "review",
     items: Annotated[
         str | None,
         Option(
@@ -60,11 +60,11 @@ def review(
     names = split_names(readers)
     with open_store(run, db) as store:
         found = _begun(
-            store, run, name, items, blind, per_item or (2 if names else 1), given=per_item, download=download
+            store, run, review_name, items, blind, per_item or (2 if names else 1), given=per_item, download=download
         )
 
         def started(address: str) -> str:
-            done = store.progress(name).done
+            done = store.progress(review_name).done
             return f"{found.items:,} labels to review, {done:,} done: {address}  (Ctrl-C ends)"
 
         listen([review_part(store)], store, readers=names, host=host, port=port, started=started, browser=browser)
@@ -107,7 +107,7 @@ def _begun(
     if items is not None or blind not in (None, found.blind) or given not in (None, found.readers_per_item):
         raise ParameterError(
             f"the review {name!r} was begun already, with its own items and rules: leave --items, --blind, --open and "
-            "--per-item away, or choose another --name"
+            "--per-item away, or choose another --review-name"
         )
     return found
 
@@ -127,14 +127,14 @@ def export(
     ] = "csv",
     version: Annotated[str | None, Option("Named version of the labels. Default: as they are now.", "NAME")] = None,
     db: Database = None,
-    name: ReviewName = "review",
+    review_name: ReviewName = "review",
     allow_code: AllowCode = None,
 ) -> int:
     """Write the labels of a review to a file: for spreadsheets, cleanlab, Label Studio, FiftyOne, or `?labels=FILE`."""
     from unshaken.serve.review.exchange import export_review
 
     with open_store(run, db) as store:
-        found = export_review(store, name, _format(format), Path(out), version=version)
+        found = export_review(store, review_name, _format(format), Path(out), version=version)
     if not session.quiet:
         print_line(f"{len(found.outcome.labels):,} reviewed labels, version {found.outcome.version}: {out}")
         if found.written is not None:
@@ -157,25 +157,27 @@ def import_(
     ] = "csv",
     reader: Annotated[str | None, Option("Reader of answers whose reader the file does not say.", "NAME")] = None,
     db: Database = None,
-    name: ReviewName = "review",
+    review_name: ReviewName = "review",
 ) -> int:
     """Append verdicts of a file (csv, cleanlab, label-studio or fiftyone) to a review, all of them or none."""
     from unshaken.serve.review.exchange import import_verdicts
 
     with open_store(run, db) as store:
-        total, added = import_verdicts(store, name, _format(format), Path(file), reader=reader)
+        total, added = import_verdicts(store, review_name, _format(format), Path(file), reader=reader)
     if not session.quiet:
         print_line(f"{added:,} verdicts added, {total - added:,} of the file were in the review already")
     return 0
 
 
 @verb
-def agree(session: Session, run: Run, db: Database = None, name: ReviewName = "review", json: Json = False) -> int:
+def agree(
+    session: Session, run: Run, db: Database = None, review_name: ReviewName = "review", json: Json = False
+) -> int:
     """Show how far the readers of a review agree, by each one's first answer to each item."""
     from unshaken.labels.review.protocol import agreement_of
 
     with open_store(run, db) as store:
-        found = agreement_of([one.independent for one in store.labels_at(name)])
+        found = agreement_of([one.independent for one in store.labels_at(review_name)])
     if json:
         print_json(found.to_json())
         return 0
@@ -217,7 +219,7 @@ def compare(
             "DIR",
         ),
     ] = None,
-    name: ReviewName = "review",
+    review_name: ReviewName = "review",
     db: Database = None,
     before: Annotated[
         list[str] | None,
@@ -245,7 +247,7 @@ def compare(
         from unshaken.serve.review.exchange import outcome_of  # needs the extra serve
 
         with open_store(review, db) as store:
-            outcome, wrong = outcome_of(store, name, labels), read_estimate(RunDir(review))
+            outcome, wrong = outcome_of(store, review_name, labels), read_estimate(RunDir(review))
     found = compare_labels(
         labels, *(directories or []), review=outcome, wrong=wrong, retrained=list(zip(*pairs, strict=True)), out=out
     )

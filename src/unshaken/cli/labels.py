@@ -55,12 +55,13 @@ app = typer.Typer(name="labels", help="Find wrong labels, review them, and train
 def train_in_spite(
     session: Session,
     data: Data,
-    recipe: Annotated[
+    method: Annotated[
         list[str] | None,
         Option(
             f"Training recipe: {', '.join(names('harden/recipes/noisy_labels'))}; others of 'unshaken list harden' "
             "beside it. May be repeated. Default: elr.",
             "NAME[:k=v,...]",
+            flags="--method,--recipe",
         ),
     ] = None,
     model: Annotated[str, START_MODEL] = "small-cnn",
@@ -87,7 +88,7 @@ def train_in_spite(
     training = training_options(set_ or [], epochs=epochs, batch_size=batch_size, lr=lr, seed=seed)
     execution = {"device": device, "workers": workers, "download": download, "resume": resume, "track": track}
     execution |= {"limit": limit, "new_head": new_head}
-    return train(session, model, data, recipe or [USUAL], out, {**execution, **training}, as_json=json)
+    return train(session, model, data, method or [USUAL], out, {**execution, **training}, as_json=json)
 
 
 app.command("review")(review)
@@ -125,7 +126,7 @@ def find(
             "auto|ARCH|SPEC",
         ),
     ] = "auto",
-    probs: Annotated[
+    pred_probs: Annotated[
         str | None,
         Option(
             "Out-of-sample probabilities instead: .npy [N, K] in the order of the data, or .parquet with the columns "
@@ -137,7 +138,7 @@ def find(
         str,
         Option(
             "What a label is: classes (one an image), multilabel, boxes or masks; the last three read --labels and "
-            "--probs from files.",
+            "--pred-probs from files.",
             "NAME",
         ),
     ] = "classes",
@@ -152,7 +153,7 @@ def find(
     epochs: Annotated[
         int | None, Option("Training epochs per fold. Default: as many as 400 steps take, 12 to 25.", "N", COUNT)
     ] = None,
-    review: Annotated[
+    review_size: Annotated[
         int, Option("Number of samples to draw for review (6 or more); 0 for none.", "N", (0, 1_000_000))
     ] = 200,
     limit: Limit = None,
@@ -177,7 +178,7 @@ def find(
     from unshaken.report.pages.labels import expected_sentence, share_sentence
 
     if kind != "classes":
-        return _find_kind(session, kind, labels, probs, out, json=json, others=bool(data or method or resume))
+        return _find_kind(session, kind, labels, pred_probs, out, json=json, others=bool(data or method or resume))
     if data is None or labels is not None:
         raise ParameterError("--labels goes with --kind; for one class an image give --data SPEC, which has its labels")
     training: TrainingOptions = {"seed": seed}
@@ -185,9 +186,9 @@ def find(
         training["epochs"] = epochs
     with progress(session):
         result = find_labels(
-            data, method or "confident-learning", model=model, probabilities=probs, folds=folds, review=review,
-            limit=limit, out=out, resume=resume, device=device, workers=workers, engine=engine, download=download,
-            **training,
+            data, method or "confident-learning", model=model, pred_probs=pred_probs, folds=folds,
+            review_size=review_size, limit=limit, out=out, resume=resume, device=device, workers=workers, engine=engine,
+            download=download, **training,
         )  # fmt: skip
     record = result.summary
     if json:
@@ -206,17 +207,24 @@ def find(
 
 
 def _find_kind(
-    session: Session, kind: str, labels: str | None, probs: str | None, out: str | None, *, json: bool, others: bool
+    session: Session,
+    kind: str,
+    labels: str | None,
+    pred_probs: str | None,
+    out: str | None,
+    *,
+    json: bool,
+    others: bool,
 ) -> int:
     """Find wrong labels that are not one class an image."""
     from unshaken.api.label_kinds import find_labels_of_kind
 
-    if labels is None or probs is None or others:
+    if labels is None or pred_probs is None or others:
         raise ParameterError(
-            f"--kind {kind} reads labels and predictions from files: give --labels FILE and --probs FILE, and leave "
-            "--data, --method and --resume out"
+            f"--kind {kind} reads labels and predictions from files: give --labels FILE and --pred-probs FILE, and "
+            "leave --data, --method and --resume out"
         )
-    result = find_labels_of_kind(kind, labels, probs, out=out)
+    result = find_labels_of_kind(kind, labels, pred_probs, out=out)
     if json:
         print_json(result.summary)
     elif not session.quiet:
@@ -240,7 +248,7 @@ def estimate(
         ),
     ] = None,
     db: Database = None,
-    name: ReviewName = "review",
+    review_name: ReviewName = "review",
     json: Json = False,
 ) -> int:
     """Estimate how many labels of the whole set are wrong, from people's verdicts on the samples to review.
@@ -256,7 +264,9 @@ def estimate(
 
         sample = read_search(RunDir(run)).review
         with open_store(run, db) as store:
-            given: str | dict[str, str] = verdict_words(store.outcome(name), [] if sample is None else sample.ids)
+            given: str | dict[str, str] = verdict_words(
+                store.outcome(review_name), [] if sample is None else sample.ids
+            )
     else:
         given = verdicts
     figure = estimate_wrong(run, given)

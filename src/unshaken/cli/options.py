@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,7 +48,7 @@ Run = Annotated[str, Argument("Run directory.", "DIR")]
 Limit = Annotated[int | None, OWN["limit"]]
 Seed = Annotated[int, Option("Random seed.", "S", SEED)]
 Resume = Annotated[bool, OWN["resume"]]
-BatchSize = Annotated[int | None, Option("Maximum number of images in one forward pass.", "N", BATCH)]
+BatchSize = Annotated[int | Literal["auto"], OWN["batch_size"]]
 Device = Annotated[str, OWN["device"]]
 Workers = Annotated[int | None, OWN["workers"]]
 Engine = Annotated[str, RUN["engine"]]

@@ -157,11 +157,12 @@ def attack(
     options: Options,
     model: Model,
     data: Data,
-    attack: Annotated[
+    method: Annotated[
         str,
         Option(
             "Attack and its parameters, e.g. pgd:steps=40; see 'unshaken list attack'.",
             "NAME[:k=v,...]",
+            flags="--method,--attack",
             complete=complete_methods("attack"),
             read=check_method("attack"),
         ),
@@ -198,10 +199,10 @@ def attack(
     return make_run(
         session,
         options,
-        api.default_out(model, data, attack.partition(":")[0]),
+        api.default_out(model, data, method.partition(":")[0]),
         json,
         lambda o: api.attack(
-            model, data, attack, norm=norm, eps=eps or None, mode=mode, budget=budget, defence=defence, **o
+            model, data, method, norm=norm, eps=eps or None, mode=mode, budget=budget, defence=defence, **o
         ),
     )
 

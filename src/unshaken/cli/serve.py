@@ -125,7 +125,7 @@ def serve(
     host: Host = "127.0.0.1",
     port: Port = 8765,
     read_only: Annotated[bool, Option("Hide and refuse everything that changes or starts something.")] = False,
-    allow: Annotated[
+    allow_spec: Annotated[
         list[str] | None,
         Option(
             "Model or data SPEC that started runs may use, besides those of the listed runs. May be repeated.", "SPEC"
@@ -255,7 +255,7 @@ def serve(
         )  # fmt: skip
 
     with ExitStack() as stack:
-        site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow or (), read_only=read_only))
+        site = stack.enter_context(open_site(directories or ["runs"], db, allow=allow_spec or (), read_only=read_only))
         listen(
             [*site_parts(site), *more],
             site.store,

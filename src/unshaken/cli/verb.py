@@ -36,7 +36,7 @@ def read_parameters(parameters: collections.abc.Iterable[inspect.Parameter]) -> 
             entries += declared(one.annotation).items()
         else:
             own, option = typing.get_args(one.annotation)
-            yield _read_parameter(one.name, own, option, one.default)
+            yield _read_parameter(one.name, str if option.word else own, option, one.default)
     for name, (kind, option) in entries:
         default = option.default
         if typing.get_origin(kind) is collections.abc.Sequence:

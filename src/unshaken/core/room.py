@@ -28,6 +28,11 @@ def bind_verb(address: str, load: Callable[[], Verb]) -> None:
     _verbs[address] = load
 
 
+def verbs_of(package: str) -> list[str]:
+    """Names of the functions of a higher package that a package offers."""
+    return [name for home, _, name in (address.rpartition(".") for address in _verbs) if home == package]
+
+
 class _VerbSignature:
     """Gives the signature of a room's verb; the class `Room` has its own."""
 

@@ -194,7 +194,7 @@ def check_borders(oracle: Oracle, batch: Batch) -> Iterator[Flag]:
 BLACK_BOX_WINS = FlagKind(
     "black-box-wins",
     "attacks without gradients break what attacks with gradients leave standing",
-    "Do not use the accuracy under gradient attacks alone. Run --attack auto, transfer from a model "
+    "Do not use the accuracy under gradient attacks alone. Run --method auto, transfer from a model "
     "trained alike, and read the worst of all.",
 )
 
@@ -237,7 +237,7 @@ def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
         if len(only) > max(1, BEYOND * n):
             names = ", ".join(sorted({str(r["broken_by"]) for r in blind}))
             text = f"{names} breaks {len(only)} of {n} samples at {norm} {eps:.4g} that no attack with gradients breaks"
-            flags.append(BLACK_BOX_WINS.flag(f"{text}: gradients may be masked; run --attack auto, or transfer", only))
+            flags.append(BLACK_BOX_WINS.flag(f"{text}: gradients may be masked; run --method auto, or transfer", only))
     return flags
 
 

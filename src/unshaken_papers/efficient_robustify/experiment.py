@@ -41,7 +41,7 @@ def run(paper: EfficientRobustifyPaper, context: Context) -> None:
     Raises:
         ParameterError: a model is given; the experiment trains its own.
     """
-    advice = "for your own there is `unshaken harden --recipe three-heads:teacher=SPEC --recipe corruptions`"
+    advice = "for your own there is `unshaken harden --method three-heads:teacher=SPEC --method corruptions`"
     context.refuse_model(paper.model, advice)
     lab = Lab(paper, context)
     if not context.has("read", "costs"):

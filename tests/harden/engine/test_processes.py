@@ -39,7 +39,7 @@ def test_two_processes_learn_what_one_learns(recipes, tmp_path):
     """The launcher is torchrun's, but its processes come from a server that has imported everything."""
     (tmp_path / "own.py").write_text(NET)
     verb = ["harden", "--model", f"py:{tmp_path / 'own.py'}:make", "--data", "demo", "--limit", "160"]
-    verb += [*LOOP, "--device", "cpu", "--quiet", *(w for r in recipes for w in ("--recipe", r))]
+    verb += [*LOOP, "--device", "cpu", "--quiet", *(w for r in recipes for w in ("--method", r))]
     assert main([*verb, "--out", str(tmp_path / "one")]) == 0
     with process(run_launched, [*verb, "--out", str(tmp_path / "two"), "--devices", "2"], 2) as launcher:
         launcher.join(280)
@@ -68,7 +68,7 @@ def interrupted(arguments):
 def test_each_process_keeps_a_part_of_the_state_and_resumes_to_equal_weights(tmp_path):
     (tmp_path / "own.py").write_text(NET)
     verb = ["harden", "--model", f"py:{tmp_path / 'own.py'}:make", "--data", "demo", "--limit", "160", *LOOP, "--quiet"]
-    verb += ["--device", "cpu", "--devices", "2", "--recipe", "trades:eps=0.1,steps=2", "--recipe", "ema"]
+    verb += ["--device", "cpu", "--devices", "2", "--method", "trades:eps=0.1,steps=2", "--method", "ema"]
     straight, resumed = [*verb, "--out", str(tmp_path / "straight")], [*verb, "--out", str(tmp_path / "resumed")]
     with process(run_launched, straight, 2) as launcher:
         launcher.join(280)

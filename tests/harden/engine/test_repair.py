@@ -200,7 +200,7 @@ def test_a_run_of_the_users_own_net_is_audited_after_its_repair(tmp_path, data):
     spec = f"run:{tmp_path / 'first'}?net={own}"
     before = unshaken.audit(spec, "demo", plan, limit=40, out=tmp_path / "audit").run.path
     chosen = api.plan_repair(
-        before, model=spec, data=data, recipes="gaussian-augmented", max_clean_loss=1.0, **settings
+        before, model=spec, data=data, methods="gaussian-augmented", max_clean_loss=1.0, **settings
     )
     chosen = replace(chosen, validation=None)  # one epoch need not gain anything
     done = api.repair(before, chosen, out=tmp_path / "repaired", data=data)

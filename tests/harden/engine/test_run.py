@@ -109,8 +109,8 @@ def test_a_damaged_state_is_one_line(data, tmp_path):
         unshaken.harden("small", data, out=tmp_path / "run", resume=True, **FEW)
 
 
-COMMAND = ["harden", "--model", "small", "--data", "demo", "--limit", "300", "--recipe", "at:eps=0.1,steps=2"]
-LOOP = ["--recipe", "ema", "--epochs", "4", "--batch-size", "32", "--set", "check_images=16", "--set", "save_every=1"]
+COMMAND = ["harden", "--model", "small", "--data", "demo", "--limit", "300", "--method", "at:eps=0.1,steps=2"]
+LOOP = ["--method", "ema", "--epochs", "4", "--batch-size", "32", "--set", "check_images=16", "--set", "save_every=1"]
 
 
 def training(out, **more):

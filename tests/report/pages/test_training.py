@@ -144,7 +144,7 @@ images that it has not seen:
 
 ```sh
 unshaken audit --model run:{run} --data 'fashion-mnist?split=test&size=28'
-unshaken attack --model run:{run} --data 'fashion-mnist?split=test&size=28' --attack auto --norm linf --eps 8/255
+unshaken attack --model run:{run} --data 'fashion-mnist?split=test&size=28' --method auto --norm linf --eps 8/255
 ```
 """
 TABLE = """\

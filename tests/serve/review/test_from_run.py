@@ -45,7 +45,7 @@ def run(truth, tmp_path_factory):
     labels = load_data("demo").labels
     p = np.full((1000, 10), 0.02)
     p[np.arange(1000), labels] = 0.82
-    return find_labels(SPEC, probabilities=p, review=12, out=tmp_path_factory.mktemp("find") / "run").run
+    return find_labels(SPEC, pred_probs=p, review_size=12, out=tmp_path_factory.mktemp("find") / "run").run
 
 
 @pytest.fixture
@@ -168,8 +168,8 @@ def test_a_damaged_database_is_one_line(table, column, value, message, tmp_path,
     with ReviewStore.open(tmp_path / "review.db") as store, pytest.raises(RunError, match=re.escape(message)):
         store.item("r", 1, "ann")
     if table == "review":
-        assert main(["labels", "agree", str(tmp_path), "--name", "r"]) == 2
-        assert main(["labels", "export", str(tmp_path), "--name", "r", "--out", str(tmp_path / "x.csv")]) == 2
+        assert main(["labels", "agree", str(tmp_path), "--review-name", "r"]) == 2
+        assert main(["labels", "export", str(tmp_path), "--review-name", "r", "--out", str(tmp_path / "x.csv")]) == 2
         assert "bug" not in capsys.readouterr().err
 
 
@@ -241,7 +241,7 @@ def test_the_loop_by_the_command_line(run, served, truth, tmp_path, capsys):
     assert whole.labels.tolist() == corrected.labels.tolist()
     out = tmp_path / "page"
     command = ["labels", "compare", f"{tmp_path}/x.parquet", "--out", str(out), "--review", str(run.path), *options]
-    assert main([*command, "--name", "review"]) == 0
+    assert main([*command, "--review-name", "review"]) == 0
     changed = sum(
         label != truth[id] for id, label in zip(load_data(SPEC).ids, load_data(SPEC).labels, strict=True) if id in ids
     )
@@ -254,7 +254,7 @@ def test_the_loop_by_the_command_line(run, served, truth, tmp_path, capsys):
     assert found["wrong"]["n"] == 12
     assert len(RunDir(out).examples("changed")) == changed
     assert "Krippendorff" in (out / "report.html").read_text()
-    assert main([*command, "--name", "other"]) == 2
+    assert main([*command, "--review-name", "other"]) == 2
     assert "its labels are of the review 'review': add --name 'review'" in capsys.readouterr().err
 
 
@@ -266,7 +266,7 @@ def test_the_loop_by_the_command_line(run, served, truth, tmp_path, capsys):
         (["review", "RUN", "--db", "mysql://x"], "no address of a store"),
         (["review", "RUN", "--readers", "a/b"], "'a/b' is no name of a reader"),
         (["export", "RUN", "--out", "x", "--format", "xml"], "format 'xml' is not known"),
-        (["export", "RUN", "--out", "x", "--name", "other"], "no review 'other'"),
+        (["export", "RUN", "--out", "x", "--review-name", "other"], "no review 'other'"),
         (["agree", "RUN"], "no review 'review'"),
         (["import", "RUN", "absent.csv"], "no review 'review'"),
     ],
@@ -297,7 +297,17 @@ def test_code_that_a_review_names_runs_only_where_the_user_names_it(store, tmp_p
         export_review(store, "c", Format.PARQUET, tmp_path / "x.parquet")
     with pytest.raises(ModelError, match="names the code"):
         open_data(store.review("c"))
-    command = ["labels", "export", str(tmp_path), "--db", str(tmp_path / "r.db"), "--name", "c", "--format", "parquet"]
+    command = [
+        "labels",
+        "export",
+        str(tmp_path),
+        "--db",
+        str(tmp_path / "r.db"),
+        "--review-name",
+        "c",
+        "--format",
+        "parquet",
+    ]
     assert main([*command, "--out", str(tmp_path / "x.parquet")]) == 2
     assert not trace.exists()
     main([*command, "--out", str(tmp_path / "x.parquet"), "--allow-code", spec])

@@ -55,7 +55,7 @@ def test_a_form_becomes_the_arguments_of_a_command():
     title, arguments = arguments_of(fields, SPECS)
     assert title == "attack pgd: demo on demo"
     assert arguments == [
-        "attack", "--model=demo", "--data=demo", "--limit=20", "--seed=1", "--attack=pgd:steps=5,loss=dlr",
+        "attack", "--model=demo", "--data=demo", "--limit=20", "--seed=1", "--method=pgd:steps=5,loss=dlr",
         "--norm=l2", "--eps=8/255",
     ]  # fmt: skip
     audit = {"verb": "audit", "model": "demo", "data": "demo", "plan": "quick"}
@@ -66,7 +66,7 @@ def test_a_form_becomes_the_arguments_of_a_command():
     title, arguments = arguments_of(harden, SPECS)
     assert title == "harden at: small-cnn on demo"
     assert arguments[:2] == ["harden", "--model=small-cnn"]
-    assert arguments[-2:] == ["--recipe=at", "--epochs=2"]
+    assert arguments[-2:] == ["--method=at", "--epochs=2"]
 
 
 REFUSED = {
@@ -365,4 +365,4 @@ def test_a_training_is_started_from_its_form(ann):
     assert 'name="epochs"' in form
     assert 'name="radius"' not in form
     sent = {"verb": "harden", "method": "trades", "model": "small-cnn", "data": "demo", "limit": "50", "epochs": "1"}
-    assert "--recipe=trades --epochs=1" in ann.post("/jobs", form, **sent)
+    assert "--method=trades --epochs=1" in ann.post("/jobs", form, **sent)

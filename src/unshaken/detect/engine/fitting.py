@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -128,7 +129,7 @@ def fit(
     accept: float | None = None,
     seed: int = 0,
     limit: int | None = None,
-    batch_size: int | None = None,
+    batch_size: int | Literal["auto"] = "auto",
     workers: int | None = None,
     device: str = "auto",
     download: bool = False,
@@ -146,7 +147,7 @@ def fit(
         accept: a share of normal samples that the thresholds must be able to promise; None for any.
         seed: decides who serves for what, and what detectors draw.
         limit: samples at most, a seeded and stratified subset; None for all.
-        batch_size: images in one pass at most; None for a size by their pixels.
+        batch_size: images in one pass at most; `auto` for a size by their pixels.
         workers: threads that decode; None for the number of cores.
         device: `auto`, `cpu`, `cuda`, `mps`.
         download: allow model and data to be fetched from their own source.
@@ -172,7 +173,9 @@ def fit(
     dataset = aligned.dataset
     chosen = subset(dataset, limit, seed)
     _check_labels(dataset, detectors)
-    fitting = _Fitting(classifier, dataset, first, detectors, seed, batch_size, workers)
+    fitting = _Fitting(
+        classifier, dataset, first, detectors, seed, None if batch_size == "auto" else batch_size, workers
+    )
     parts = shares.divide([dataset.ids[i] for i in chosen], seed)
     bank, tune, calibration = (np.sort(chosen[p]) for p in parts)
     if accept is not None:

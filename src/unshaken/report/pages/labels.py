@@ -48,7 +48,7 @@ def share_sentence(record: Mapping[str, Any], run: str) -> str:
     if estimate["usable"]:
         return f"wrong labels: {wording.span(estimate)} of all; a review of {_some(drawn)} narrows this"
     agreement = wording.percent(record["agreement"]["predicted"]["value"])
-    first = f"unshaken labels review {run}" if drawn else f"unshaken labels find --review {LARGE}"
+    first = f"unshaken labels review {run}" if drawn else f"unshaken labels find --review-size {LARGE}"
     return (
         f"wrong labels: no estimate: the model agrees with {agreement} of the labels only, with which "
         f"{wording.span(estimate)} of them may be wrong; review {_some(drawn)} for one: {first}, then "

@@ -43,7 +43,7 @@ FOOTER = (
     " makes it again. Intervals are 95 %: Clopper–Pearson.",
 )
 WHAT_MAY_HELP = (
-    "What may help: more training images, more epochs (--epochs), a smaller budget, as in --recipe trades:eps=2/255, "
+    "What may help: more training images, more epochs (--epochs), a smaller budget, as in --method trades:eps=2/255, "
     "or a larger loss on unchanged images (--max-clean-loss)."
 )
 """What to do where the starting weights are kept."""
@@ -297,7 +297,7 @@ def commands(story: TrainingRun) -> list[str]:
     found = [f"unshaken audit {about}"]
     if story.threat is not None:
         eps, norm = story.threat["eps"], story.threat["norm"]
-        found.append(f"unshaken attack {about} --attack auto --norm {norm} --eps {show_budget(eps, 12)}")
+        found.append(f"unshaken attack {about} --method auto --norm {norm} --eps {show_budget(eps, 12)}")
     return found
 
 

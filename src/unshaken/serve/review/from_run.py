@@ -102,7 +102,7 @@ def _chosen(run: RunDir, record: SearchRecord, choice: Choice, ids: Sequence[str
     """Rows of the table in the order of the review."""
     if choice is Choice.SAMPLE:
         if record.review is None:
-            raise RunError(f"{run}: the search drew no sample (--review 0); choose --items flagged or all")
+            raise RunError(f"{run}: the search drew no sample (--review-size 0); choose --items flagged or all")
         place = {id: i for i, id in enumerate(ids)}
         absent = [id for id in record.review.ids if id not in place]
         if absent:

@@ -31,10 +31,6 @@ class Verb(StrEnum):
     HARDEN = "harden"
 
 
-METHOD_OPTIONS = {Verb.ATTACK: "attack", Verb.CERTIFY: "method", Verb.HARDEN: "recipe"}
-"""Option of a command that names its method."""
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A parameter of a method, as a form offers it.
@@ -157,7 +153,7 @@ def arguments_of(fields: Mapping[str, str], specs: Specs) -> tuple[str, list[str
         found.append(f"--plan={what}")
     else:
         what, text = _method(verb, fields)
-        found.append(f"--{METHOD_OPTIONS[verb]}={text}")
+        found.append(f"--method={text}")
         epochs = fields.get("epochs", "").strip()
         if verb is not Verb.HARDEN:
             found += _sizes(verb, fields)

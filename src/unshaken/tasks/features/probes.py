@@ -28,7 +28,7 @@ def frozen_features(
     """Output of a frozen model before its head, kept by the content of weights and pixels.
 
     Args:
-        model: a classifier, such as what `unshaken harden --recipe swav` leaves.
+        model: a classifier, such as what `unshaken harden --method swav` leaves.
         images: uint8 `[N, C, H, W]`, as the model takes them.
         layer: as in `layer_features`; default what goes into the last linear layer.
         pool: likewise.

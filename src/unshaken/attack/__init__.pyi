@@ -1,0 +1,37 @@
+"""Searches for a worst case inside a budget. They ask the model; see `unshaken.core.driver`."""
+
+from unshaken.attack.black_box.hop_skip_jump import HopSkipJump as HopSkipJump
+from unshaken.attack.black_box.natra import NaTra as NaTra
+from unshaken.attack.black_box.spatial import Spatial as Spatial
+from unshaken.attack.black_box.spsa import SPSA as SPSA
+from unshaken.attack.black_box.square import Square as Square
+from unshaken.attack.black_box.substitution import Substitution as Substitution
+from unshaken.attack.black_box.transfer import Transfer as Transfer
+from unshaken.attack.detection.dag import DAG as DAG
+from unshaken.attack.detection.detection_patch import DetectionPatch as DetectionPatch
+from unshaken.attack.detection.detection_pgd import DetectionPGD as DetectionPGD
+from unshaken.attack.detection.object_fabrication import ObjectFabrication as ObjectFabrication
+from unshaken.attack.detection.object_mislabeling import ObjectMislabeling as ObjectMislabeling
+from unshaken.attack.detection.object_vanishing import ObjectVanishing as ObjectVanishing
+from unshaken.attack.ensembles.auto import Auto as Auto
+from unshaken.attack.ensembles.autoattack import AutoAttack as AutoAttack
+from unshaken.attack.fooling.ascent import Ascent as Ascent
+from unshaken.attack.fooling.cppn import Cppn as Cppn
+from unshaken.attack.fooling.direct import Direct as Direct
+from unshaken.attack.gradient.apgd import APGD as APGD
+from unshaken.attack.gradient.fgsm import FGSM as FGSM
+from unshaken.attack.gradient.jsma import JSMA as JSMA
+from unshaken.attack.gradient.mi_fgsm import MIFGSM as MIFGSM
+from unshaken.attack.gradient.pgd import PGD as PGD
+from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner as CarliniWagner
+from unshaken.attack.minimal_norm.deepfool import DeepFool as DeepFool
+from unshaken.attack.minimal_norm.fab import FAB as FAB
+from unshaken.attack.patch.patch import Patch as Patch
+from unshaken.attack.patch.patch_fool import PatchFool as PatchFool
+from unshaken.attack.patch.universal_patch import UniversalPatch as UniversalPatch
+from unshaken.attack.segmentation.pixel_pgd import PixelPGD as PixelPGD
+from unshaken.attack.semantic.oracle_bounded import OracleBound as OracleBound
+from unshaken.attack.viewpoint.gmvfool import GMVFool as GMVFool
+from unshaken.attack.viewpoint.natural_views import NaturalViews as NaturalViews
+from unshaken.attack.viewpoint.random_views import RandomViews as RandomViews
+from unshaken.attack.viewpoint.viewfool import ViewFool as ViewFool

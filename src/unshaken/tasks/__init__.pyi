@@ -1,0 +1,3 @@
+"""Tasks beside plain classification: a task says what a model's output means, and which rows and figures follow."""
+
+
