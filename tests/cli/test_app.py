@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import re
 import shlex
 import signal
@@ -17,7 +18,7 @@ import pytest
 from tests.processes import process, run_command
 from unshaken import api
 from unshaken.cli.advice import ADVICE, EXAMPLES
-from unshaken.cli.app import build_command
+from unshaken.cli.app import build_command, main
 from unshaken.core.options import declared
 from unshaken.core.progress import track
 from unshaken.run.plan import PLANS
@@ -99,6 +100,13 @@ def test_every_option_of_a_run_is_passed_on(unshaken, place, monkeypatch):
 
 def test_version(unshaken):
     assert unshaken("--version").out == f"unshaken {version('unshaken')}\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_a_character_that_a_console_lacks_is_its_escape(encoding, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(printed := io.BytesIO(), encoding=encoding))
+    assert main(["list", "attack"]) == 0
+    assert b"\\u2264" in printed.getvalue()
 
 
 def test_the_help_of_plan_names_every_plan(unshaken):

@@ -169,7 +169,7 @@ def test_sweep_removes_leftovers_and_nothing_else(run):
 
 def test_json(run):
     run.write_json({"a": [1, 0.5]}, "x.json")
-    assert run.read_json("x.json") == {"a": [1, 0.5]}
+    assert run.read_json("x.json") == {"schema": 1, "a": [1, 0.5]}
     run.write(b"{", "x.json")
     with pytest.raises(RunError, match=r"x\.json is damaged"):
         run.read_json("x.json")

@@ -441,10 +441,11 @@ def _labels_of(samples: Samples) -> NDArray[np.int64]:
 
 def _pin_samples(run: RunDir, ids: Sequence[str]) -> None:
     """Write down which samples the folds are made of, or refuse to go on where other images could be read before."""
-    mark = {"samples": len(ids), "ids": hashlib.blake2b("\0".join(ids).encode(), digest_size=16).hexdigest()}
+    digest = hashlib.blake2b("\0".join(ids).encode(), digest_size=16).hexdigest()
+    mark = {"schema": 1, "samples": len(ids), "ids": digest}
     if not run.exists(*PINNED):
         run.write_json(mark, *PINNED)
-    elif (there := run.read_json(*PINNED)) != mark:
+    elif {"schema": 1} | (there := run.read_json(*PINNED)) != mark:
         raise RunError(
             f"{run}: was begun with {there.get('samples')} readable images, now there are {len(ids)}: its folds do not "
             "fit; make the same images readable, or choose another --out"

@@ -198,7 +198,7 @@ def estimate_wrong(run: str | Path | RunDir, verdicts: str | Path | Mapping[str,
     middle = (least.value + most.value) / 2
     figure = Figure(middle, least.low, most.high, least.n, least.interval)
     counts = {"verdicts": dict(Counter(answers)), "drawn": len(review.ids)}
-    folder.write_json({"schema": 1, "wrong": figure.to_json(), **counts}, ESTIMATE)
+    folder.write_json({"wrong": figure.to_json(), **counts}, ESTIMATE)
     return figure
 
 

@@ -85,7 +85,7 @@ def pin_settings(run: RunDir, settings: dict[str, Any], *, resume: bool) -> None
     """
     if not run.exists(RECORD):
         refuse_others(run)
-        run.write_json({"schema": 1, "settings": settings}, RECORD)
+        run.write_json({"settings": settings}, RECORD)
         return
     record = read_record(run)
     if not resume and not _is_empty(run, record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import traceback
 from collections.abc import Sequence
@@ -98,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         samples were recorded as bad; 130 interrupted.
     """
     session = Session(list(sys.argv[1:] if arguments is None else arguments))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe of Windows and a C locale lack "≤"
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command = build_command()
         with call(session.arguments):

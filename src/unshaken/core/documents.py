@@ -92,9 +92,8 @@ def validate(model: type[M], value: Any, where: str, error: type[UnshakenError],
         UnshakenError: of the type `error`: a field is absent, unknown, or of another type, or the record's `schema` is
             of a later version.
     """
-    known, schema = model.model_fields.get("schema_"), value.get("schema") if isinstance(value, dict) else None
-    if known is not None and type(schema) is int and schema > max(get_args(known.annotation)):
-        raise error(f"{where} has the schema {schema}, of a later version of unshaken: read it with that one")
+    if (known := model.model_fields.get("schema_")) is not None:
+        refuse_later(value, where, error, newest=max(get_args(known.annotation)))
     try:
         return model.model_validate(strict_values(model, value) if isinstance(value, dict) else value)
     except ValidationError as found:
@@ -102,6 +101,23 @@ def validate(model: type[M], value: Any, where: str, error: type[UnshakenError],
     except (ParameterError, RecursionError) as found:
         why = str(found)
     raise error(f"{where} is damaged ({why}){advice and f'; {advice}'}")
+
+
+def refuse_later(value: Any, where: str, error: type[UnshakenError], *, newest: int = 1) -> None:
+    """Refuse a table that a later version of unshaken wrote in a form of its own.
+
+    Args:
+        value: of a JSON file.
+        where: the file, for messages.
+        error: what is raised.
+        newest: the largest `schema` that is read.
+
+    Raises:
+        UnshakenError: of the type `error`: its `schema` is larger.
+    """
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if type(schema) is int and schema > newest:
+        raise error(f"{where} has the schema {schema}, of a later version of unshaken: read it with that one")
 
 
 def first_problem(error: ValidationError, whole: str = "all of it") -> str:

@@ -158,7 +158,7 @@ class Record:
         if self.sessions:
             self.sessions[-1]["seconds"] = round(self._noted - self._began, 1)
         names = ("settings", "frozen", "inputs", "networks", "origins", "sessions", "seen", "fewer")
-        self.run.write_json({"schema": 1, **{name: getattr(self, name) for name in names}}, NAME)
+        self.run.write_json({name: getattr(self, name) for name in names}, NAME)
 
 
 def now() -> str:

@@ -41,7 +41,7 @@ class Database:
         try:
             self.engine = _engine(address)
         except ModuleNotFoundError:
-            raise MissingExtra("psycopg[binary]", "serve", "a database in PostgreSQL") from None
+            raise MissingExtra("psycopg[binary]", "postgresql", "a database in PostgreSQL") from None
         try:
             with self._explained():
                 prepare(self.engine, self.name)

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.documents import parse_json
+from unshaken.core.documents import parse_json, refuse_later
 from unshaken.core.errors import RunError, UnshakenError, is_out_of_memory
 from unshaken.store.address import bare, bare_message, check_writable, open_address
 from unshaken.store.mark import marked, wrong_mark
@@ -178,20 +178,26 @@ class RunDir:
         self.write(buffer.getvalue(), *parts)
 
     def write_json(self, value: Any, *parts: str) -> None:
-        """Write JSON, whole or not at all."""
+        """Write JSON, whole or not at all; a table that says no `schema` gets the first, 1."""
         self.write(_as_json(value), *parts)
 
     def create_json(self, value: Any, *parts: str) -> bool:
         """Write JSON where there is no file; see `create`."""
         return self.create(_as_json(value), *parts)
 
-    def read_json(self, *parts: str) -> Any:
+    def read_json(self, *parts: str, newest: int = 1) -> Any:
         """Read JSON.
 
+        Args:
+            parts: folders and name.
+            newest: the largest `schema` that is read.
+
         Raises:
-            RunError: it is absent or damaged.
+            RunError: it is absent, damaged, or has a larger `schema`.
         """
-        return parse_json(self.read(*parts), f"{self}: {'/'.join(parts)}", RunError, "start a new run")
+        value = parse_json(self.read(*parts), where := f"{self}: {'/'.join(parts)}", RunError, "start a new run")
+        refuse_later(value, where, RunError, newest=newest)
+        return value
 
     def write_rows(self, table: pa.Table, name: str, condition: str, shard: int) -> None:
         """Write one condition's rows of one shard, whole or not at all."""
@@ -360,6 +366,7 @@ def _is_run(folder: str) -> bool:
 
 
 def _as_json(value: Any) -> bytes:
+    value = {"schema": 1, **value} if isinstance(value, dict) else value
     return (json.dumps(value, indent=1, allow_nan=False) + "\n").encode()
 
 

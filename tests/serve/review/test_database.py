@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.errors import MissingExtra, ParameterError, RunError
 from unshaken.serve.review import _schema
 from unshaken.serve.review._schema import open_database
 from unshaken.serve.review.store import ReviewStore
@@ -55,6 +56,12 @@ def test_a_path_and_its_address_are_one(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a b%20c.db"]
     with ReviewStore.open(f"sqlite:///{tmp_path}/x.db") as store:
         assert store.address == f"{tmp_path}/x.db"
+
+
+def test_postgresql_without_its_driver_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'unshaken\[postgresql\]'"):
+        open_database("postgresql+psycopg://u:p@127.0.0.1/d")
 
 
 @pytest.mark.parametrize(

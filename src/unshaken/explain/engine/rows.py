@@ -154,4 +154,4 @@ class ExplainRecord(BaseModel):
 
     def write(self, run: RunDir) -> None:
         """Write the record to a run."""
-        run.write_json({"schema": 1, **self.model_dump(mode="json")}, RECORD)
+        run.write_json(self.model_dump(mode="json"), RECORD)

@@ -133,7 +133,7 @@ def train_run(
 
     def keep(kept: Classifier, name: str, progress: Progress) -> None:
         run.write(save_tensors(tensors_of(kept)), f"{name}.safetensors")
-        run.write(record.model_dump_json(indent=1).encode() + b"\n", "model.json")
+        run.write(record.model_dump_json(indent=1, by_alias=True).encode() + b"\n", "model.json")
         run.write(_curves(progress), "curves.parquet")
 
     loop = Loop(

@@ -74,6 +74,7 @@ class ModelRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
     arch: str
     options: ModelOptions = ModelOptions()
     shape: ShapeRecord | None = None
@@ -94,7 +95,7 @@ def save_model(classifier: Classifier, directory: Path | str, *, arch: str, weig
     save_file(tensors_of(classifier), directory / f".{weights}.new")
     os.replace(directory / f".{weights}.new", directory / weights)
     record = record_of(classifier, arch=arch)
-    (directory / ".model.json.new").write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (directory / ".model.json.new").write_text(record.model_dump_json(indent=1, by_alias=True) + "\n", encoding="utf-8")
     os.replace(directory / ".model.json.new", directory / "model.json")
 
 

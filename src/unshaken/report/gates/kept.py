@@ -147,7 +147,7 @@ class KeptGates:
         """
         baseline = self.baseline and self.baseline.model_dump()
         gates = [r.to_json() for r in self.results]
-        run.write_json({"schema": 1, "verdict": self.verdict, "baseline": baseline, "gates": gates}, NAME)
+        run.write_json({"verdict": self.verdict, "baseline": baseline, "gates": gates}, NAME)
         if self.results:
             run.write(junit(self.results, name=name), JUNIT)
 

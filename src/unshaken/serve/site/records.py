@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from unshaken.core.documents import parse_json, validate
+from unshaken.core.documents import validate
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.texts import first_line, printable
 from unshaken.report.gates.kept import read_gates
@@ -198,7 +198,7 @@ def _spec(text: str) -> str:
 
 def _read_other(run: RunDir, name: str) -> RunRecord:
     """The record of a run that is no evaluation: what it names of a model and data is shown, whatever else it holds."""
-    value = parse_json(run.read(name), f"{run}: {name}", RunError)
+    value = run.read_json(name)
     found = value if isinstance(value, dict) else {}
     if name == "result.json" and "slug" not in found:
         raise RunError(f"{run}: {name} is damaged (it names no paper)")
@@ -224,4 +224,4 @@ def _kind_of(config: _Config) -> str:
 
 
 def _parse(run: RunDir, name: str, model: type[M]) -> M:
-    return validate(model, parse_json(run.read(name), f"{run}: {name}", RunError), f"{run}: {name}", RunError)
+    return validate(model, run.read_json(name), f"{run}: {name}", RunError)

@@ -82,7 +82,7 @@ class RunTracker:
     def _kept(self) -> dict[str, Any]:
         found: Any = self.run.read_json(NAME) if self.run.exists(NAME) else {}
         shape = {"run": str, "epochs": int}
-        places = found.values() if isinstance(found, dict) else [None]
+        places = [p for k, p in found.items() if k != "schema"] if isinstance(found, dict) else [None]
         if not all(isinstance(p, dict) and all(isinstance(p.get(k), t) for k, t in shape.items()) for p in places):
             raise RunError(f"{self.run}: {NAME} is damaged (it does not say run and epochs of a place); delete it")
         return dict(found)

@@ -98,7 +98,7 @@ def evaluate(
     with locked(run):
         _refuse_other(run)
         run.write_rows(rows, TABLE, "clean", 0)
-        run.write_json({"schema": 1, **settings.model_dump(mode="json")}, RECORD)
+        run.write_json(settings.model_dump(mode="json"), RECORD)
     return read_report(run)
 
 

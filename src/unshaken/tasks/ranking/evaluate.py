@@ -196,10 +196,10 @@ def evaluate(
     with locked(run):
         if run.names("rows", "rankings"):
             raise RunError(f"{run}: holds rows of rankings already; choose another directory")
-        run.write_json({"schema": 1, "finished": False}, RECORD)
+        run.write_json({"finished": False}, RECORD)
         for part in parts:
             run.write_rows(table_of(part), part.table, part.condition.id, 0)
-        run.write_json({"schema": 1, "finished": True}, RECORD)
+        run.write_json({"finished": True}, RECORD)
     return read_report(run)
 
 

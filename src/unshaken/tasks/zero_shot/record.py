@@ -77,7 +77,7 @@ class HolisticRecord(BaseModel):
 
     def write(self, run: RunDir) -> None:
         """Write the record into a run."""
-        run.write_json({"schema": 1, **self.model_dump(mode="json")}, RECORD)
+        run.write_json(self.model_dump(mode="json"), RECORD)
 
     def model(self, name: str) -> ModelRecord | None:
         """The record of a model; None where it was not begun."""
