@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from unshaken.core import Batch
-from unshaken.core.batch import batch_for, in_unit_range, usual_batch
+from unshaken.core.batch import BATCH_NUMBERS, batch_for, in_unit_range, usual_batch
 from unshaken.core.errors import DataError
 
 
@@ -101,3 +101,18 @@ def test_large_images_come_in_small_batches():
     assert usual_batch(3 * 1024 * 1024, torch.device("cuda")) == 8
     images = torch.zeros(1, 3, 224, 224)
     assert (batch_for(images), batch_for(images, torch.device("cuda"))) == (6, 55)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize("side", [32, 224, 1000, 2000, 3344, 3345, 4000, 8000, 20000])
+def test_the_images_of_a_pass_are_bounded_in_bytes(side, device):
+    numbers = 3 * side**2
+    assert 4 * numbers * usual_batch(numbers, device) <= max(512 * 2**20, 4 * numbers)
+    assert 4 * BATCH_NUMBERS == 512 * 2**20
+
+
+def test_all_rows_in_order_are_the_batch_itself():
+    batch = three()
+    assert batch[torch.tensor([0, 1, 2])] is batch
+    assert batch[torch.tensor([True, True, True])] is batch
+    assert batch[torch.tensor([0, 1])].images.data_ptr() != batch.images.data_ptr()

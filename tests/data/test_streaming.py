@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Resize
 from torchvision.transforms.functional import to_tensor
 
+from unshaken.core import batch as batch_module
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
@@ -213,3 +214,24 @@ def test_a_first_batch_of_very_large_images_is_one_of_them(monkeypatch):
     assert len(first_batch(from_arrays(images), view=None)) == 2
     monkeypatch.setattr(streaming, "LARGE_BATCH", 40)
     assert len(first_batch(from_arrays(images), view=None)) == 1
+
+
+@pytest.mark.parametrize(("images", "batches"), [(0.9, [1] * 7), (2, [2, 2, 2, 1]), (4.5, [4, 3]), (99, [5, 2])])
+def test_a_batch_is_bounded_in_bytes(monkeypatch, images, batches):
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 4, 5, 3), np.uint8)
+    monkeypatch.setattr(batch_module, "BATCH_NUMBERS", int(images * 60))
+    for view in (None, View(4, 5)):
+        found = list(stream(from_arrays(pixels), batch_size=5, view=view))
+        assert [len(b) for b in found] == batches
+        assert torch.equal(
+            torch.cat([b.images for b in found]).mul(255).permute(0, 2, 3, 1).byte(), torch.tensor(pixels)
+        )
+
+
+def test_of_very_large_images_one_is_held_beside_the_batch(photos, monkeypatch):
+    monkeypatch.setattr(batch_module, "BATCH_NUMBERS", 40)
+    data, seen = counting(photos, 50), 0
+    for batch in stream(data, workers=2, batch_size=10, view=View(4, 4, channels=1)):
+        seen += len(batch)
+        assert (len(batch), data.fetched) <= (1, seen + 1)
+    assert seen == 50

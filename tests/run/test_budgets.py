@@ -43,7 +43,7 @@ def test_the_largest_budget_follows_from_channels_size_and_ground(images, budget
 def test_few_images_are_read_where_they_are_very_large(monkeypatch):
     data = load_data("demo")
     assert len(first_images(data)) == 16
-    monkeypatch.setattr(budgets, "NUMBERS", 3 * 28**2)
+    monkeypatch.setattr(budgets, "BATCH_NUMBERS", 3 * 28**2)
     assert len(first_images(data)) == 3
 
 

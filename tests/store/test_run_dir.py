@@ -19,6 +19,7 @@ from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import CLEAN, Part
 from unshaken.store.run_dir import RunDir, consistent
 from unshaken.store.tables import schema_of, table_of
+from unshaken.store.tensor_file import TensorFile
 
 
 @pytest.fixture
@@ -246,3 +247,25 @@ def test_a_changed_bit_of_a_value_is_refused(run):
         run.write(bytes(changed), "rows", "outcomes", "clean-00000.parquet")
         with pytest.raises(RunError, match=r"rows/outcomes/clean-00000\.parquet is damaged"):
             run.rows("outcomes")
+
+
+def test_kept_images_are_mapped_anew_and_written_without_a_copy(run, monkeypatch):
+    images = torch.rand(2, 3, 4, 5)
+    file = TensorFile({"images": images}, ["a", "b"])
+    monkeypatch.setattr(TensorFile, "to_bytes", lambda self: 1 / 0)  # the copy
+    run.write_examples(images, ["a", "b"], "fog-3", 0)
+    monkeypatch.undo()
+    assert run.read("examples", "fog-3-00000.safetensors") == file.to_bytes()
+    kept = run.examples("fog-3")
+    assert kept["a"] is not kept["a"]  # what was read of it goes with it
+    assert torch.equal(kept["a"], images[0])
+    assert (list(kept), len(kept), "c" in kept) == (["a", "b"], 2, False)
+
+
+@pytest.mark.parametrize("shapes", [{"images": (2, 3, 4, 5)}, {"b": (3,), "a": (2, 2), "c": ()}, {"a": (0, 3)}, {}])
+def test_a_file_of_tensors_in_pieces_is_that_of_safetensors(shapes):
+    tensors = {name: torch.rand(shape) for name, shape in shapes.items()}
+    file = TensorFile(tensors, ['a"b', "\\é\n", "c"])
+    assert b"".join(file.pieces()) == file.to_bytes()
+    mixed = TensorFile({**tensors, "n": torch.arange(3)}, ["a"])
+    assert b"".join(mixed.pieces()) == mixed.to_bytes()

@@ -5,22 +5,23 @@ from __future__ import annotations
 import pytest
 
 from unshaken.api.job import check_options, prepare_run
+from unshaken.core import batch
+from unshaken.core.batch import BATCH_NUMBERS
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.run import execute, load_plan
-from unshaken.store import split
 from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
-from unshaken.store.split import NUMBERS, check_part, parse_part, shard_size, shards_of_part
+from unshaken.store.split import check_part, parse_part, shard_size, shards_of_part
 
 
-@pytest.mark.parametrize("numbers", [1, 784, 3 * 32**2, 3 * 224**2, 3 * 1024**2, 2**24])
+@pytest.mark.parametrize("numbers", [1, 784, 3 * 32**2, 3 * 224**2, 3 * 1024**2, 2**23])
 def test_a_shard_of_images_of_a_usual_size_has_16_samples_to_1024(numbers):
     assert shard_size(numbers) == max(16, min(1024, 2**24 // numbers))
 
 
-@pytest.mark.parametrize("numbers", [2**24 + 1, 3 * 4000 * 3000, 3 * 8000**2, 3 * 9459**2, NUMBERS + 1])
+@pytest.mark.parametrize("numbers", [2**23 + 1, 3 * 4000 * 3000, 3 * 8000**2, 3 * 9459**2, BATCH_NUMBERS + 1])
 def test_a_shard_of_very_large_images_is_bounded_by_its_memory(numbers):
-    assert shard_size(numbers) * numbers <= max(NUMBERS, numbers)
+    assert shard_size(numbers) * numbers <= max(BATCH_NUMBERS, numbers)
 
 
 def test_a_run_that_was_begun_with_larger_shards_keeps_them(tmp_path, monkeypatch):
@@ -29,12 +30,11 @@ def test_a_run_that_was_begun_with_larger_shards_keeps_them(tmp_path, monkeypatc
         return prepare_run(run, "demo", "demo", plan, options, [], "custom").config.shard_size
 
     run = RunDir(tmp_path)
-    monkeypatch.setattr(split, "NUMBERS", 5 * 28**2)
+    monkeypatch.setattr(batch, "BATCH_NUMBERS", 5 * 28**2)
     assert size() == 5
-    run.write_json({"shard_size": 7}, "run.json")
-    assert size() == 5
-    run.write_json({"shard_size": 1024}, "run.json")  # as before memory was minded
-    assert size() == 1024
+    for begun, kept in ((7, 7), (1024, 1024), (3, 5), (1025, 5), ("7", 5)):  # 1,024 before memory was minded
+        run.write_json({"shard_size": begun}, "run.json")
+        assert size() == kept
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])

@@ -183,7 +183,8 @@ def prepare_run(
         plan_name=Path(plan_name).stem, budgets=budgets, beside=list(related), labels=record, task=task.name,
     )  # fmt: skip
     check_part(config.part, config.shards, config.shard_size)
-    quick = options["eot"] == 1 and isinstance(task, Classification)
+    searching = any(type(step.method).room != "stress" for step in steps)
+    quick = options["eot"] == 1 and isinstance(task, Classification) and searching
     warn_if_long(steps, inputs.outputs, config.own_samples, seconds_a_pass(classifier, inputs.images))
     job = Job(
         run=run,
@@ -270,7 +271,8 @@ def _shard_size(run: RunDir, numbers: int) -> int:
     if size == usual or not run.exists(NAME):
         return size
     there = run.read_json(NAME)
-    return usual if isinstance(there, dict) and there.get("shard_size") == usual else size
+    own = there.get("shard_size") if isinstance(there, dict) else None
+    return own if isinstance(own, int) and size < own <= usual else size
 
 
 def _configure(inputs: Inputs, plan: list[Entry], options: Options, **named: Any) -> RunConfig:

@@ -12,6 +12,9 @@ from torch import Tensor
 from unshaken.core.boxes import OBJECT, join_boxes
 from unshaken.core.errors import DataError
 
+BATCH_NUMBERS = 2**27
+"""Numbers in the images of a batch at most, 512 MiB as float32, beyond a single image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -61,7 +64,9 @@ class Batch:
             chosen = self.ids[rows]
         else:
             index = rows.nonzero().flatten() if rows.dtype == torch.bool else rows
-            chosen = tuple(self.ids[i] for i in index.tolist())
+            if (places := index.tolist()) == list(range(len(self))):
+                return self  # without a copy of the images
+            chosen = tuple(self.ids[i] for i in places)
         labels, boxes = (None if part is None else part[rows] for part in (self.labels, self.boxes))
         return Batch(self.images[rows], labels, chosen, boxes)
 
@@ -92,16 +97,30 @@ class Batch:
 def usual_batch(numbers: int, device: torch.device | str) -> int:
     """Images in one pass where the user names no number: as many as keep both memory and a processor's cache happy.
 
+    Together they have at most `BATCH_NUMBERS` numbers, beyond a single image.
+
     On a CPU large images are quicker in small batches, whose activations stay in the cache: EfficientNet-Lite0 at 224
     pixels takes twice the time an image in batches of 56 as in batches of 4.
 
     Args:
         numbers: C x H x W of an image.
         device: where the model is.
+
+    >>> [usual_batch(3 * side**2, "cpu") for side in (32, 224, 2000, 4000, 8000)]
+    [256, 6, 4, 2, 1]
     """
-    if torch.device(device).type == "cpu":
-        return max(4, min(256, 2**20 // numbers))
-    return max(8, min(512, 2**23 // numbers))
+    on_cpu = torch.device(device).type == "cpu"
+    usual = max(4, min(256, 2**20 // numbers)) if on_cpu else max(8, min(512, 2**23 // numbers))
+    return min(usual, most_images(numbers))
+
+
+def most_images(numbers: int) -> int:
+    """The number of images that are held at once at most: those with `BATCH_NUMBERS` numbers together, or a single one.
+
+    Args:
+        numbers: C x H x W of an image.
+    """
+    return max(1, BATCH_NUMBERS // numbers)
 
 
 def batch_for(images: Tensor, device: torch.device | None = None) -> int:

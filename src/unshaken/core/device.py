@@ -171,6 +171,12 @@ def keep_freed_memory() -> bool:
     return all(answer == 1 for answer in answered)
 
 
+def trim_memory() -> None:
+    """Give back to the system what `keep_freed_memory` keeps: a large image is decoded in many small blocks."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def release_memory(device: torch.device) -> None:
     """Give back what nobody uses: objects in reference cycles, and blocks that the device's allocator keeps."""
     gc.collect()

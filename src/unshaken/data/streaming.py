@@ -13,11 +13,12 @@ from itertools import islice
 import numpy as np
 import torch
 
-from unshaken.core.batch import Batch
+from unshaken.core.batch import Batch, most_images
 from unshaken.core.classifier import View
+from unshaken.core.device import trim_memory
 from unshaken.core.errors import DataError
 from unshaken.data.dataset import BadSample, Dataset
-from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of
+from unshaken.data.decode import LARGE, BadImage, Pixels, Source, form_of, open_image, pixels_of
 from unshaken.data.spec import with_option
 
 LARGE_BATCH = 1 << 24
@@ -41,8 +42,9 @@ def stream(
 ) -> Iterator[Batch | BadSample]:
     """Decode samples ahead, in the order asked for, as batches and records of bad ones.
 
-    At most `batch_size + 2 workers` images are held beside the batch under way. What a sample becomes depends on the
-    data alone, not on `indices`, `workers` or `batch_size`.
+    Beside the batch under way at most `batch_size + 2 workers` images are held, 8 bits a number. Neither these nor a
+    batch have more than `BATCH_NUMBERS` numbers, beyond a single image: of very large images batches are smaller. What
+    a sample becomes depends on the data alone, not on `indices`, `workers` or `batch_size`.
 
     Args:
         dataset: where they come from; its SPEC's `size` takes the place of the view's resize and cut, and its `mode` is
@@ -51,7 +53,7 @@ def stream(
         view: how the model looks at photos. Without view and `size`, an image must have the size that most of the
             data's images have; without view and `mode`, what most are (grayscale or RGB) holds for all.
         workers: threads that decode; default the number of cores, at most 8.
-        batch_size: samples a batch; only the last one may have fewer.
+        batch_size: samples a batch; only the last one may have fewer, and all where images are very large.
         own_sizes: without view and `size`, leave each image its own size; for batches of one.
 
     Yields:
@@ -77,7 +79,8 @@ def stream(
             f"data {dataset.options.spec!r} is labelled with masks, which are not resized with its images: one class "
             "an image is needed here, or a model that takes the images as they are"
         )
-    return _stream(dataset, order, _Prepare(dataset, view, own_sizes=own_sizes), workers, batch_size)
+    prepare = _Prepare(dataset, view, own_sizes=own_sizes)
+    return _stream(dataset, order, prepare, workers, min(batch_size, most_images(prepare.numbers)))
 
 
 def first_batch(dataset: Dataset, *, view: View | None, size: int = 2) -> Batch:
@@ -131,6 +134,7 @@ def _decoded(
 
     A thread is given several images at a time: with small ones, handing over costs more than decoding.
     """
+    ahead = min(ahead, most_images(prepare.numbers))
     decode, several = partial(_decode, prepare=prepare), max(1, min(8, ahead // (4 * workers)))
     waiting: deque[tuple[list[int], Future[list[Pixels | str]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="unshaken-decode")
@@ -195,6 +199,9 @@ class _Prepare:
         common = dataset.common_form if any_size or any_mode else None
         self.mode_of_most = common.mode if common and any_mode else None
         self.size_of_most = common.size if common and any_size else None
+        width, height = (view.width, view.height) if view else self.size_of_most or (1, 1)
+        self.numbers = 3 * self.size**2 if self.size is not None else 3 * width * height
+        """Of one image at most, where that is known before it is read."""
         if common and any_size and 2 * common.images < common.counted:
             width, height = common.size
             raise DataError(
@@ -205,6 +212,7 @@ class _Prepare:
 
     def __call__(self, source: Source) -> Pixels:
         image = open_image(source)
+        large = image.width * image.height > LARGE
         if self.size_of_most is not None and self.size_of_most != image.size:
             width, height = self.size_of_most
             raise BadImage(
@@ -213,11 +221,16 @@ class _Prepare:
             )
         if self.mode_of_most == "L" and image.mode == "RGB":
             raise BadImage("it has colour but most images are grayscale; choose with the option mode, RGB or L")
-        return pixels_of(image, view=self.view, size=self.size, mode=self.mode or self.mode_of_most)
+        pixels = pixels_of(image, view=self.view, size=self.size, mode=self.mode or self.mode_of_most)
+        if large:
+            del image
+            trim_memory()
+        return pixels
 
 
 def _batch(dataset: Dataset, chosen: list[int], images: list[Pixels], view: View | None) -> Batch:
-    stacked = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+    alone = len(images) == 1 and images[0].flags.writeable  # torch warns of memory that it could not write
+    stacked = torch.from_numpy(images[0][None] if alone else np.stack(images)).permute(0, 3, 1, 2)
     floats = stacked.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     labels = None if dataset.labels is None else torch.from_numpy(dataset.labels[chosen]).long()
     boxes = None if dataset.boxes is None else dataset.boxes.objects(dataset, chosen, view)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import check_budget_size
+from unshaken.core.batch import BATCH_NUMBERS
 from unshaken.core.errors import ParameterError
 from unshaken.data import BadSample, Dataset
 from unshaken.run.plan import Step
 from unshaken.store.config import Entry
-from unshaken.store.split import NUMBERS
 
 PHOTOS = 8 / 255
 """Largest linf budget of natural photos: beyond it changes are plainly seen (Croce et al. 2021, RobustBench)."""
@@ -33,10 +33,10 @@ def first_images(dataset: Dataset) -> list[Tensor]:
     found: list[Tensor] = []
     for index in range(min(len(dataset), 4 * FIRST_IMAGES)):
         try:
-            found.append(torch.tensor(dataset.read(index)).permute(2, 0, 1).float().div(255))
+            found.append(torch.tensor(dataset.read(index)).permute(2, 0, 1).float().div_(255))
         except BadSample:  # it is recorded where it is streamed
             continue
-        if len(found) == FIRST_IMAGES or sum(image.numel() for image in found) >= NUMBERS:
+        if len(found) == FIRST_IMAGES or sum(image.numel() for image in found) >= BATCH_NUMBERS:
             break
     return found
 
@@ -47,9 +47,10 @@ def is_drawing(image: Tensor) -> bool:
     Args:
         image: `[C, H, W]` in [0, 1].
     """
-    grey = bool((image == image[:1]).all())
+    if max(image.shape[1:]) > MOST_SIDE:
+        return False
     flat = float(((image == 0) | (image == 1)).float().mean())
-    return grey and max(image.shape[1:]) <= MOST_SIDE and flat >= LEAST_FLAT
+    return bool((image == image[:1]).all()) and flat >= LEAST_FLAT
 
 
 def largest_budget(images: Sequence[Tensor]) -> float:

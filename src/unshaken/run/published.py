@@ -55,7 +55,8 @@ def read_corrupted(
             parts.append(item)
     if not parts:
         return None, bad
-    images = parts[0].images.to(batch.images)
+    whole = Batch.concat(parts)
+    images = whole.images.to(batch.images)
     if images.shape[1:] != batch.images.shape[1:]:
         there, here = ("x".join(map(str, shape[2:])) for shape in (images.shape, batch.images.shape))
         raise DataError(
@@ -63,8 +64,8 @@ def read_corrupted(
             "bring both to one size, as by ?size=224"
         )
     places = {name: i for i, name in enumerate(batch.ids)}
-    labels = None if batch.labels is None else batch.labels[[places[name] for name in parts[0].ids]]
-    return Batch(images, labels, parts[0].ids), bad
+    labels = None if batch.labels is None else batch.labels[[places[name] for name in whole.ids]]
+    return Batch(images, labels, whole.ids), bad
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.core.batch import Batch
+from unshaken.core.batch import BATCH_NUMBERS, Batch
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.context import Context
 from unshaken.core.errors import DataError
@@ -36,7 +36,6 @@ from unshaken.run.published import CorruptedFiles
 from unshaken.store.config import RunConfig
 from unshaken.store.journal import Journal
 from unshaken.store.run_dir import RunDir
-from unshaken.store.split import NUMBERS
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.classification import CLASSIFICATION
 from unshaken.tasks.task import Task
@@ -131,7 +130,7 @@ class Job:
                 if isinstance(item, Batch):
                     found.append(item)
                     numbers += item.images.numel()
-                if len(found) == 32 or numbers >= NUMBERS:
+                if len(found) == 32 or numbers >= BATCH_NUMBERS:
                     break
         if not found:
             raise DataError("none of the run's first 64 samples can be read: check --data")

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -71,7 +71,7 @@ class RunDir:
         self.fs.invalidate_cache(path.rpartition("/")[0])
         return bool(self.fs.exists(path)) or (self.local and os.path.islink(path))
 
-    def write(self, data: bytes, *parts: str) -> None:
+    def write(self, data: bytes | TensorFile, *parts: str) -> None:
         """Write a file whole or not at all: a temporary file, fsync, rename.
 
         Raises:
@@ -81,8 +81,8 @@ class RunDir:
         check_writable(self.fs, self.path)
         with self.explained():
             self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            if not self.local:
-                self.fs.pipe_file(path, data)  # object stores make an object appear whole
+            if not self.local:  # object stores make an object appear whole
+                self.fs.pipe_file(path, data.to_bytes() if isinstance(data, TensorFile) else data)
                 return
             if (kind := kind_of(path)) is not None:
                 raise RunError(f"{self}: {'/'.join(parts)} is {kind}; delete it, or choose another --out")
@@ -262,11 +262,11 @@ class RunDir:
     def write_examples(self, images: Tensor, ids: list[str], condition: str, shard: int) -> None:
         """Keep the images of some samples."""
         file = TensorFile({"images": images.float()}, ids)
-        self.write(file.to_bytes(), "examples", f"{condition}-{shard:05d}.safetensors")
+        self.write_tensors(file, "examples", f"{condition}-{shard:05d}.safetensors")
 
     def write_tensors(self, file: TensorFile, *parts: str) -> None:
-        """Keep tensors."""
-        self.write(file.to_bytes(), *parts)
+        """Keep tensors; on a local disk without a copy of them in memory."""
+        self.write(file, *parts)
 
     def read_tensors(self, *parts: str) -> TensorFile:
         """Tensors that were kept.
@@ -280,13 +280,17 @@ class RunDir:
             return TensorFile.map(self.at(*parts), where)
         return TensorFile.of(self.read(*parts), where)
 
-    def examples(self, condition: str) -> dict[str, Tensor]:
-        """Kept images of a condition by sample id, each `[C, H, W]`, in the order of the data."""
-        found: dict[str, Tensor] = {}
-        for file in self.names("examples", suffix=".safetensors"):
-            if file.rpartition("-")[0] == condition:
-                found |= self.read_examples(file)
-        return found
+    def examples(self, condition: str) -> Mapping[str, Tensor]:
+        """Kept images of a condition by sample id, each `[C, H, W]`, in the order of the data.
+
+        Of a local run an image is mapped from its file each time it is asked for, and what was read of it is given back
+        when the caller drops it: large images take no more memory than the caller uses of them.
+        """
+        files = [f for f in self.names("examples", suffix=".safetensors") if f.rpartition("-")[0] == condition]
+        found = {file: self.read_examples(file) for file in files}
+        if self.local:
+            return _MappedExamples(self, {i: file for file, images in found.items() for i in images})
+        return {i: image for images in found.values() for i, image in images.items()}
 
     def example_ids(self, shard: int, conditions: Iterable[str]) -> set[str]:
         """The samples of a shard whose images are kept under any of these conditions."""
@@ -325,6 +329,25 @@ class RunDir:
             raise RunError(f"{self}: cannot write ({_reason(error, self.path)}); choose another --out") from None
 
 
+class _MappedExamples(Mapping[str, Tensor]):
+    """Images by id, each mapped from its file when it is asked for."""
+
+    def __init__(self, run: RunDir, files: dict[str, str]) -> None:
+        self._run, self._files = run, files
+
+    @override
+    def __getitem__(self, id: str) -> Tensor:
+        return self._run.read_examples(self._files[id])[id]
+
+    @override
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._files)
+
+
 @contextmanager
 def consistent(*runs: RunDir) -> Iterator[None]:
     """Turn what code raises on files that do not fit one another into a `RunError`; its cause is the error met.
@@ -346,12 +369,13 @@ def consistent(*runs: RunDir) -> Iterator[None]:
 
 
 @contextmanager
-def _temporary_file(path: str, data: bytes) -> Iterator[str]:
+def _temporary_file(path: str, data: bytes | TensorFile) -> Iterator[str]:
     """A temporary file beside a path, whole on the disk; at the end it is gone, if it is still there."""
     temporary = f"{path}.unshaken-{uuid.uuid4().hex}.tmp"
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            for piece in data.pieces() if isinstance(data, TensorFile) else [data]:
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         yield temporary

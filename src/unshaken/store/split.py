@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from unshaken.core.batch import most_images
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 
@@ -16,8 +17,6 @@ LARGEST_SHARD = 1024
 """Samples in a shard at most."""
 SMALLEST_SHARD = 16
 """Samples in a shard at least, where their images are of a usual size."""
-NUMBERS = 2**28
-"""Numbers in images that are held at once at most, 1 GiB as float32, beyond a single image."""
 
 _PART = re.compile(r"([1-9][0-9]{0,6})/([1-9][0-9]{0,6})")
 
@@ -29,9 +28,9 @@ def shard_size(numbers: int) -> int:
         numbers: C x H x W of an image.
 
     >>> [shard_size(3 * side**2) for side in (32, 224, 1000, 2365, 4000, 8000)]
-    [1024, 111, 16, 15, 5, 1]
+    [1024, 111, 16, 7, 2, 1]
     """
-    return max(1, min(usual_shard_size(numbers), NUMBERS // numbers))
+    return min(usual_shard_size(numbers), most_images(numbers))
 
 
 def usual_shard_size(numbers: int) -> int:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
@@ -28,8 +30,30 @@ class TensorFile:
 
     def to_bytes(self) -> bytes:
         """The file's content."""
-        held = {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
-        return save(held, metadata={"ids": json.dumps(list(self.ids))})
+        return save(self._on_cpu(), self._metadata())
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """The file's content piece by piece; tensors of float32 are not copied where they are on the CPU."""
+        held = self._on_cpu()
+        if any(tensor.dtype != torch.float32 for tensor in held.values()):
+            yield self.to_bytes()
+            return
+        header: dict[str, Any] = {"__metadata__": self._metadata()}
+        end = 0
+        for name in sorted(held):
+            begin, end = end, end + held[name].nbytes
+            header[name] = {"dtype": "F32", "shape": list(held[name].shape), "data_offsets": [begin, end]}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        yield len(text).to_bytes(8, "little") + text
+        for name in sorted(held):
+            yield held[name].numpy().reshape(-1).data
+
+    def _on_cpu(self) -> dict[str, Tensor]:
+        return {name: tensor.detach().cpu().contiguous() for name, tensor in self.tensors.items()}
+
+    def _metadata(self) -> dict[str, str]:
+        return {"ids": json.dumps(list(self.ids))}
 
     @classmethod
     def of(cls, data: bytes, where: str) -> TensorFile:

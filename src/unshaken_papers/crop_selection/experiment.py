@@ -189,7 +189,7 @@ class Photos:
         batches = [item for item in items if isinstance(item, Batch)]
         if not batches:
             raise DataError(f"data {self.context.data!r}: none of {len(rows)} photos can be read")
-        (batch,), bad = batches, [item.id for item in items if isinstance(item, BadSample)]
+        batch, bad = Batch.concat(batches), [item.id for item in items if isinstance(item, BadSample)]
         readable = {"id": [*batch.ids, *bad], "readable": [True] * len(batch) + [False] * len(bad)}
         if not self.context.has(prefix, "photos", shard):
             self.context.write("photos", prefix, readable, shard)

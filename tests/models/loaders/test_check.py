@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tests.processes import process
+from unshaken.core import batch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ModelError
 from unshaken.models import check_model, fingerprint, load_model
@@ -130,3 +131,13 @@ def test_a_model_of_one_image_is_told_the_way_and_then_accepted(images):
     check_model(Classifier(Gives(_one_image), one_by_one=True), images)
     with pytest.raises(ModelError, match=r"shapes cannot be multiplied .*\)$"):
         check_model(Classifier(Gives(lambda x: x @ torch.ones(4, 4))), images)
+
+
+def test_of_very_large_images_one_alone_is_passed(images, monkeypatch):
+    seen = []
+    model = Classifier(Gives(lambda x: (seen.append(len(x)), x)[1]))
+    check_model(model, images[:1])
+    assert seen == [2, 1]
+    monkeypatch.setattr(batch, "BATCH_NUMBERS", 2 * images[0].numel() - 1)
+    check_model(model, images)
+    assert seen == [2, 1, 1]

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
+from torch import Tensor
 
 from unshaken.report import build
-from unshaken.report.figures.pictures import Examples, address, difference, examples_of
+from unshaken.report.figures import pictures
+from unshaken.report.figures.pictures import Examples, address, amplification, examples_of
 from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 
@@ -53,11 +56,33 @@ def test_strange_values_do_not_break_a_picture() -> None:
 
 def test_a_difference_is_amplified_as_far_as_nothing_is_clipped() -> None:
     clean = torch.full((1, 2, 2), 0.5)
-    shown, factor = difference(clean, clean + torch.tensor([[[0.0, 0.03], [-0.01, 0.0]]]))
-    assert factor == 20  # 20 x 0.03 = 0.6, 50 x 0.03 is over 1
-    assert torch.allclose(shown, torch.tensor([[[0.5, 0.8], [0.4, 0.5]]]), atol=1e-5)
-    assert difference(clean, clean)[1] == 100
-    assert difference(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))[1] == 1
+
+    def factor(change: Tensor) -> int:
+        return amplification(lambda: clean, lambda: clean + change)
+
+    assert factor(torch.tensor([[[0.0, 0.03], [-0.01, 0.0]]])) == 20  # 20 x 0.03 = 0.6, 50 x 0.03 is over 1
+    assert factor(torch.zeros(1, 2, 2)) == 100
+    assert factor(torch.ones(1, 2, 2)) == 1
+
+
+@pytest.mark.parametrize("size", [(200, 300), (300, 7), (113, 112)])
+def test_a_large_picture_is_read_in_strips(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    monkeypatch.setattr(pictures, "STRIP", 3 * size[1] * 20)
+    image, asked = torch.rand(3, *size), list[slice]()
+
+    class Recorded(torch.Tensor):
+        def __getitem__(self, rows: Any) -> Tensor:
+            asked.append(rows[1])
+            return image[rows]
+
+    small = pictures.shrink(lambda: image.as_subclass(Recorded))
+    assert {rows.stop - rows.start for rows in asked} == {20}
+    whole = F.interpolate(image[None], small.shape[1:], mode="bilinear", antialias=True)[0]
+    assert torch.allclose(small, whole, atol=1e-5)
+    assert max(small.shape[1:]) == 112
+    change = torch.zeros_like(image)
+    change[0, -1, -1] = 0.3
+    assert amplification(lambda: image, lambda: image + change) == 2  # 5 x 0.3 is over 1
 
 
 def test_what_was_broken_stands_first_with_its_predictions(make_run: Make) -> None:

@@ -10,8 +10,10 @@ from PIL import Image
 from unshaken import corrupt
 from unshaken.core import list_methods
 from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.registry import parse_method
 from unshaken.stress.corruptions.jpeg_compression import JpegCompression
 from unshaken.stress.corruptions.pixelate import Pixelate
+from unshaken.stress.engine.base import Corruption
 
 NAMES = {method.name: method.cls.severities[:2][-1] for method in list_methods("stress")}
 """Name to a severity that is mild."""
@@ -92,3 +94,13 @@ def test_a_stressor_is_called_on_a_tensor():
     assert torch.equal(Pixelate()(images, 3, seed=5), corrupt(images, "pixelate", 3, seed=5))
     with pytest.raises(DataError, match="pixel values run from 0 to 255"):
         Pixelate()(images.mul(0).add(torch.tensor([0, 1, 255])[:, None, None]), 3)
+
+
+@pytest.mark.parametrize("name", [m.name for m in list_methods("stress") if issubclass(m.cls, Corruption)])
+def test_an_image_alone_is_changed_as_among_others_and_left_as_it_was(peer, monkeypatch, name):
+    method, image = parse_method(name, "stress"), peer.to_images(peer.photo(24, 40))
+    monkeypatch.setattr(type(method), "chunk", 1)
+    before, changed = image.clone(), method(image, severity=3)  # written into what `corrupt` made
+    assert torch.equal(image, before)
+    assert changed.untyped_storage().data_ptr() != image.untyped_storage().data_ptr()
+    assert torch.equal(changed[0], method(torch.cat([image, image]), severity=3)[0])  # written beside it

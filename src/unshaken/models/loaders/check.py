@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unshaken.core.batch import most_images
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.device import device_of
 from unshaken.core.errors import ModelError
@@ -46,7 +47,7 @@ def count_outputs(classifier: Classifier, images: Tensor) -> int:
 
 
 def check_model(classifier: Classifier, images: Tensor, *, data: str = "") -> None:
-    """Check a model by passing two images, and one alone, through it.
+    """Check a model by passing two images, and one alone, through it; of a single very large image, that one.
 
     Args:
         classifier: left in the mode it was found in.
@@ -59,9 +60,11 @@ def check_model(classifier: Classifier, images: Tensor, *, data: str = "") -> No
     if not len(images):
         raise ModelError(f"model {classifier.name!r} cannot be checked without an image")
     _check_fit(classifier, images, data)
-    pair = images[[0, min(1, len(images) - 1)]].to(device_of(classifier))
+    first = images[:1].to(device_of(classifier))
+    several = most_images(first.numel()) > 1
+    pair = images[[0, min(1, len(images) - 1)]].to(first.device) if several else first
     with evaluating(classifier), torch.inference_mode():
-        for batch in (pair, pair[:1]):
+        for batch in (pair, first) if several else (first,):
             try:
                 output = classifier(batch)
             except ModelError:

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,8 @@ SIDE = 112
 """Larger pictures are made smaller to this long side in pixels."""
 BUDGET = 1_200_000
 """Characters of all pictures of a page together, so that it stays small."""
+STRIP = 1 << 22
+"""Numbers of a large picture that are read at once, 16 MiB."""
 FACTORS = (1, 2, 5, 10, 20, 50, 100)
 """Amplifications of a difference; the largest that clips nothing is taken."""
 
@@ -101,7 +104,7 @@ class _Source:
     found: Examples
     place: int
     ranked: list[tuple[int, str]]
-    images: dict[str, Tensor]
+    images: Mapping[str, Tensor]
     rows: dict[str, dict[str, Any]]
 
 
@@ -139,12 +142,11 @@ def examples_of(
 
 def address(image: Tensor) -> str:
     """A picture `[C, H, W]` in [0, 1] as a data address: PNG, or JPEG for photos that were made smaller."""
-    large = max(image.shape[1:]) > SIDE
-    if large:
-        ratio = SIDE / max(image.shape[1:])
-        size = [max(1, round(s * ratio)) for s in image.shape[1:]]
-        image = F.interpolate(image[None].float(), size, mode="bilinear", antialias=True, align_corners=False)[0]
-    levels = (torch.nan_to_num(image.float()).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    return _address(shrink(lambda: image), large=max(image.shape[1:]) > SIDE)
+
+
+def _address(image: Tensor, *, large: bool) -> str:
+    levels = (torch.nan_to_num(image).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     picture = Image.fromarray(levels[:, :, 0] if levels.shape[2] == 1 else np.ascontiguousarray(levels[:, :, :3]))
     data = io.BytesIO()
     if large:
@@ -154,28 +156,49 @@ def address(image: Tensor) -> str:
     return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def difference(clean: Tensor, changed: Tensor) -> tuple[Tensor, int]:
-    """The change around grey, amplified by a factor that clips nothing if one does.
+def shrink(read: Callable[[], Tensor]) -> Tensor:
+    """A picture with `SIDE` pixels at its long side at most, float32, made of strips of at most `STRIP` numbers.
 
     Args:
-        clean: `[C, H, W]` in [0, 1].
-        changed: the same shape.
-
-    Returns:
-        `0.5 + factor (changed - clean) / 2` in [0, 1], and the factor: at 1, black is -1 and white +1.
+        read: gives the picture `[C, H, W]`; it is asked for each strip, so that one mapped from a file is held in part.
     """
-    change = changed.float() - clean.float()
-    most = float(change.abs().max())
-    factor = max((f for f in FACTORS if f * most <= 1), default=1)
-    return (0.5 + factor * change / 2).clamp(0, 1), factor
+    channels, height, width = read().shape
+    if max(height, width) <= SIDE:
+        return read().float()
+    size = [max(1, round(side * SIDE / max(height, width))) for side in (height, width)]
+    narrow = [_resize(read()[:, rows].float(), (-1, size[1])) for rows in _strips(channels, height, width)]
+    return _resize(torch.cat(narrow, 1), (size[0], -1))
 
 
-def _source(run: RunDir, frame: Frame, condition: Mapping[str, Any], clean: dict[str, Tensor]) -> _Source | None:
-    name = condition["condition"]
-    images = {i: x for i, x in run.examples(name).items() if i in clean and clean[i].shape == x.shape}
-    if not images:
+def _strips(channels: int, height: int, width: int) -> list[slice]:
+    step = max(1, STRIP // (channels * width))
+    return [slice(top, top + step) for top in range(0, height, step)]
+
+
+def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture `[C, H, W]` at another size, -1 for a side that stays."""
+    sides = [own if side < 0 else side for own, side in zip(image.shape[1:], size, strict=True)]
+    return F.interpolate(image[None], sides, mode="bilinear", antialias=True, align_corners=False)[0]
+
+
+def amplification(clean: Callable[[], Tensor], changed: Callable[[], Tensor]) -> int:
+    """The largest of `FACTORS` by which a change can be multiplied so that `0.5 + factor change / 2` clips nothing.
+
+    Args:
+        clean: gives the picture `[C, H, W]` in [0, 1]; it is asked for each strip, as by `shrink`.
+        changed: the same of the changed picture, of the same shape.
+    """
+    strips = _strips(*clean().shape)
+    most = float(torch.stack([(changed()[:, rows] - clean()[:, rows]).float().abs().max() for rows in strips]).max())
+    return max((f for f in FACTORS if f * most <= 1), default=1)
+
+
+def _source(run: RunDir, frame: Frame, condition: Mapping[str, Any], clean: Mapping[str, Tensor]) -> _Source | None:
+    name, images = condition["condition"], run.examples(condition["condition"])
+    sizes = {i: max(x.shape[1:]) for i, x in images.items() if i in clean and clean[i].shape == x.shape}
+    if not sizes:
         return None
-    rows = {i: n for n, i in enumerate(frame.ids) if i in images}
+    rows = {i: n for n, i in enumerate(frame.ids) if i in sizes}
     here, there = (_columns(run, c, list(rows)) for c in (name, CLEAN.id))
     both = [i for i in rows if i in here and i in there]
     if not both:
@@ -185,7 +208,7 @@ def _source(run: RunDir, frame: Frame, condition: Mapping[str, Any], clean: dict
     else:  # nearest examples: the nearest first, those that were wrong before or are still right last
         scores = -np.array([here[i]["distance"] or np.inf for i in both], float)
     ranked = [(rows[both[k]], both[k]) for k in np.argsort(-scores, kind="stable").tolist()]
-    found = Examples(condition, len(images), small=max(next(iter(images.values())).shape[1:]) < SIDE)
+    found = Examples(condition, len(sizes), small=next(iter(sizes.values())) < SIDE)
     return _Source(found, frame.column(name), ranked, images, here)
 
 
@@ -204,18 +227,20 @@ def _stack(rows: dict[str, dict[str, Any]], ids: Sequence[str]) -> dict[str, Any
 
 
 def _example(
-    config: RunConfig, frame: Frame, source: _Source, row: int, name: str, clean: dict[str, Tensor]
+    config: RunConfig, frame: Frame, source: _Source, row: int, name: str, clean: Mapping[str, Tensor]
 ) -> Example:
     j = source.place
     before, after = int(frame.prediction[row, 0]), int(frame.prediction[row, j])
-    shown, factor = difference(clean[name], source.images[name])
+    unchanged, changed = (partial(images.__getitem__, name) for images in (clean, source.images))
+    small, other, factor = shrink(unchanged), shrink(changed), amplification(unchanged, changed)
+    large = max(unchanged().shape[1:]) > SIDE
     labelled = frame.labels[row] >= 0
     fooled = bool(frame.right[row, 0] == 1 and frame.right[row, j] == 0) if labelled else before != after
     return Example(
         id=name,
-        clean=address(clean[name]),
-        changed=address(source.images[name]),
-        difference=address(shown),
+        clean=_address(small, large=large),
+        changed=_address(other, large=large),
+        difference=_address(0.5 + factor * (other - small) / 2, large=large),
         factor=factor,
         label=class_name(config.classes, int(frame.labels[row])) if labelled else None,
         before=class_name(config.classes, before),

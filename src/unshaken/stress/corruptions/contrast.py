@@ -21,7 +21,7 @@ def contrast(images: Tensor, c: float) -> Tensor:
         The same shape, not clipped.
     """
     mean = images.mean((2, 3), keepdim=True)
-    return (images - mean) * c + mean
+    return (images - mean).mul_(c).add_(mean)
 
 
 @register("contrast", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261", group="digital")

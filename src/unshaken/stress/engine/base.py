@@ -218,16 +218,20 @@ class Corruption(Stressor):
     @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         strength = self.strength(min(images.shape[2:]), severity)
-        result = torch.empty_like(images)
+        result: Tensor | None = None
         step = max(1, self.chunk // images.shape[1:].numel())
         for first in range(0, len(images), step):
             rows = slice(first, first + step)
-            part = torch.clamp(self.corrupt(images[rows], strength, rng[rows]), 0, 1, out=result[rows])
+            part = self.corrupt(images[rows], strength, rng[rows])
+            if step >= len(images) and _is_own(part, images):  # a copy less, which counts for a large image
+                result = part = part.clamp_(0, 1)
+            else:
+                result = torch.empty_like(images) if result is None else result
+                part = torch.clamp(part, 0, 1, out=result[rows])
             if self.truncate or self.jpeg_roundtrip:
                 to_8_bit(part, out=part)
-        if self.jpeg_roundtrip:
-            result = jpeg_compression(result, 85)
-        return result
+        result = torch.empty_like(images) if result is None else result
+        return jpeg_compression(result, 85) if self.jpeg_roundtrip else result
 
     def strength(self, side: int, severity: int) -> Any:
         """The strength of a severity in the table for images of this short side, or in the one that was chosen."""
@@ -240,6 +244,12 @@ class Corruption(Stressor):
 
         N is any part of the batch, and a sample's result must not depend, to the bit, on who shares it.
         """
+
+
+def _is_own(changed: Tensor, images: Tensor) -> bool:
+    """Whether changed images are laid out as the images are, in memory of their own, and can be written into."""
+    form = [(x.shape, x.stride(), x.dtype) for x in (changed, images)]
+    return form[0] == form[1] and changed.untyped_storage().data_ptr() != images.untyped_storage().data_ptr()
 
 
 def to_8_bit(images: Tensor, out: Tensor | None = None) -> Tensor:
