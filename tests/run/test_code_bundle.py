@@ -111,7 +111,8 @@ def test_a_plug_in_that_is_installed_in_place_is_found_by_its_entry_points(home,
 
 
 def test_nothing_is_taken_along_where_nothing_local_is_named(home, tmp_path):
-    assert bundle_code(["py:torchvision.models:resnet18", "py:__main__:make"], tmp_path) is None
+    specs = ["py:torchvision.models:resnet18", "py:__main__:make", "py:gone.py:make", "py:./gone:make", "py:gone:make"]
+    assert bundle_code(specs, tmp_path) is None
     assert list(tmp_path.glob(code_bundle.BUNDLE)) == []
 
 

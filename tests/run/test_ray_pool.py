@@ -164,7 +164,7 @@ def test_a_unit_that_ends_its_workers_ends_the_run_with_its_name_and_their_last_
             raise RayError("Worker exit type: SYSTEM_ERROR")
 
     ray = RayStandIn(work, only=1)
-    ray.log = b"loading\nSegmentation fault in conv\n"
+    ray.log = b":job_id:01\n:actor_name:RayWorker\nloading\nSegmentation fault in conv\n"
     words = (
         r"3 workers ended over shard 5, the last \(on host-only, process \d+\) killed, .*; its last lines: loading \| "
         r"Segmentation fault in conv; .*--resume$"
@@ -175,7 +175,7 @@ def test_a_unit_that_ends_its_workers_ends_the_run_with_its_name_and_their_last_
     assert len(warned) == 2
     logs = sorted((tmp_path / "run" / "logs").iterdir())
     assert len(logs) == 3
-    assert {log.read_bytes() for log in logs} == {ray.log}
+    assert {log.read_bytes() for log in logs} == {b"loading\nSegmentation fault in conv\n"}
 
 
 def test_ends_of_workers_whose_nodes_have_left_are_not_the_units_fault(pool_on):

@@ -51,10 +51,10 @@ def bundle_code(specs: Iterable[str], folder: Path) -> Path | None:
     """
     files, modules, entry_points = dict[str, Path](), dict[str, Path](), dict[str, Distribution]()
     for place in (spec.partition(":")[2].rpartition(":")[0] for spec in specs):
-        if place.endswith(".py") or "/" in place:
+        if Path(place).is_file():
             files[place] = Path(place).resolve()
             modules |= _imported_from(files[place].parent)
-        else:
+        elif place:
             modules |= _local_module(place.partition(".")[0])
     for plugin in (plugin for group in GROUPS for plugin in plugins(group)):
         if (found := _local_module(plugin.module.partition(".")[0])) and plugin.dist is not None:
@@ -106,14 +106,12 @@ def _local_module(name: str) -> dict[str, Path]:
     """A module that is neither installed nor built in, and its file or its package's folder; else nothing."""
     try:
         found = importlib.util.find_spec(name)
-    except ValueError:  # __main__, which is pickled whole
+    except (ValueError, ImportError):  # such as __main__, which is pickled whole
         return {}
     if found is None or not (found.has_location or found.submodule_search_locations):
         return {}
     path = Path(next(iter(found.submodule_search_locations or (str(found.origin),)))).resolve()
-    if f"{path}{os.sep}".startswith((*OWN, *INSTALLED)) or {"site-packages", "dist-packages"} & set(path.parts):
-        return {}
-    return {name: path}
+    return {name: path} if _is_local(path) else {}
 
 
 def _imported_from(folder: Path) -> dict[str, Path]:
@@ -124,9 +122,15 @@ def _imported_from(folder: Path) -> dict[str, Path]:
         if file and "." not in name and Path(file).stem in (name, "__init__"):
             path = Path(file).resolve()
             top = path.parent if path.stem == "__init__" else path
-            if top.parent == folder and top.stem == name and not str(top).startswith((*OWN, *INSTALLED)):
+            if top.parent == folder and top.stem == name and _is_local(top):
                 found[name] = top
     return found
+
+
+def _is_local(path: Path) -> bool:
+    """Whether a file or a package's folder belongs to no installed package, and not to this one."""
+    installed = {"site-packages", "dist-packages"} & set(path.parts)
+    return not (installed or f"{path}{os.sep}".startswith((*OWN, *INSTALLED)))
 
 
 def _files_of(path: Path) -> Iterator[Path]:

@@ -33,6 +33,8 @@ LOGS = "logs"
 """Folder of the run directory for what workers wrote to stderr."""
 LOG_BYTES = 1_000_000
 """Of a worker's log that are kept: the last ones."""
+RAYS_OWN = (b":job_id:", b":actor_name:", b":task_name:")
+"""Lines that Ray writes into each log begin so."""
 LOG_SECONDS = 10.0
 """That logs are waited for."""
 LAST_LINES = 5
@@ -270,9 +272,10 @@ class RayPool:
         for future in ready:
             with contextlib.suppress(self._ray.exceptions.RayError):  # the node is gone, and its files with it
                 for home, log in zip(read[future], self._ray.get(future), strict=True):
-                    if log.strip():
-                        self._run.write(log, LOGS, f"worker-{home.host.replace(':', '-')}-{home.process}.log")
-                        lines = log.decode(errors="replace").strip().splitlines()[-LAST_LINES:]
+                    own = [line for line in log.splitlines(keepends=True) if not line.startswith(RAYS_OWN)]
+                    if text := b"".join(own).strip():
+                        self._run.write(text + b"\n", LOGS, f"worker-{home.host.replace(':', '-')}-{home.process}.log")
+                        lines = text.decode(errors="replace").splitlines()[-LAST_LINES:]
         return lines
 
 
