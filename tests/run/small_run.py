@@ -54,6 +54,7 @@ def made_to_die(folder: str, data: str, mark: str, times: int) -> Job:
             place.touch(exist_ok=False)
         except FileExistsError:
             continue
+        os.write(2, b"memory is short\n")
         os.kill(os.getpid(), signal.SIGKILL)
     return made(folder, data, kind="processes")
 

@@ -63,7 +63,7 @@ def test_what_a_process_raises_is_raised_here(data, tmp_path):
     ("how", "words"),
     [
         ("exit", r"small_run\.py, line \d+, in made_to_end: SystemExit\(0\) would have ended this program"),
-        ("os", r"3 processes ended over the same work \(the last with code 0\): code of the model, .*os\._exit"),
+        ("os", r"3 processes ended over shard \d \(.* samples, .*\) \(the last with code 0\): code of .*os\._exit"),
     ],
 )
 def test_code_that_ends_its_process_ends_no_run_well(data, tmp_path, how, words):
@@ -81,7 +81,10 @@ def test_a_killed_process_is_replaced_a_few_times(data, rows_of, tmp_path, times
         execute(job)
         assert len(rows_of(job.run)) == 3 * 39 + 1
     else:
-        with pytest.raises(RunError, match=r"3 processes ended over the same work \(the last with signal 9"):
+        with pytest.raises(
+            RunError,
+            match=r"3 processes ended over shard \d \(\d+ samples, 's\d+' to 's\d+'\) \(the last with signal 9",
+        ):
             execute(job)
 
 

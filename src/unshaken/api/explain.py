@@ -11,10 +11,11 @@ from typing import Any, Literal
 from torch import nn
 
 from unshaken.api.explain_inputs import CONTROL, ExplainInputs, Request, load
-from unshaken.api.explain_maps import MapsOf, MapWork
+from unshaken.api.explain_maps import SHARD, MapsOf, MapWork
 from unshaken.api.job import check_options, choose_device, default_out
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
+from unshaken.core.numbers import shorten
 from unshaken.core.progress import track
 from unshaken.core.registry import Parameters
 from unshaken.data import BadSample, DataSource
@@ -73,7 +74,7 @@ def make_maps(work: MapWork, request: Request, settings: dict[str, Any], lock: L
         return
     with (
         track(f"explain on {engine}", done) as task,
-        open_pool(engine, work.run, remake, device=work.inputs.device) as pool,
+        open_pool(engine, work.run, remake, device=work.inputs.device, name_unit=partial(name_maps, work)) as pool,
     ):
         task.advance(done - sum(work.samples(shard) for _, shard in left))
 
@@ -83,6 +84,19 @@ def make_maps(work: MapWork, request: Request, settings: dict[str, Any], lock: L
                 task.advance(work.samples(unit[1]), note=unit[0])
 
         do_all(pool, left, finished)
+
+
+def name_maps(work: MapWork, unit: Unit) -> str:
+    """A unit of `shards_of` in words: its method, its shard, and the samples of it.
+
+    Args:
+        work: all maps.
+        unit: of the work.
+    """
+    name, shard = unit if isinstance(unit, tuple) else ("", 0)
+    indices = work.subject.indices[shard * SHARD : (shard + 1) * SHARD]
+    first, last = (shorten(work.inputs.dataset.ids[i]) for i in (indices[0], indices[-1]))
+    return f"the maps of {name}, shard {shard} ({len(indices)} samples, {first} to {last})"
 
 
 def shards_of(run: RunDir, request: Request, settings: dict[str, Any]) -> Work:
@@ -178,7 +192,7 @@ def explain(
         batch_size: images in one pass at most, or `auto`.
         workers: threads that decode.
         engine: who makes maps: `local`, this process; `local:N`, N processes of this machine; `ray`, the workers of a
-            cluster. Analyses are made by this process.
+            cluster, each with one processor or what `ray:cpus=C,gpus=G` says. Analyses are made by this process.
         download: whether model and data may be fetched.
 
     Raises:

@@ -132,7 +132,11 @@ class Passes:
                     work(unit)
                     finished(unit)
                 return
-            with open_pool(self.engine, self.there.run, remake, device=self.there.device) as pool:
+
+            def name_unit(unit: Unit) -> str:
+                return f"the passes of shard {unit} ({sizes[unit]:,} samples)"
+
+            with open_pool(self.engine, self.there.run, remake, device=self.there.device, name_unit=name_unit) as pool:
                 do_all(pool, sizes, finished)
 
 

@@ -170,7 +170,8 @@ def find_labels(
         device: `auto`, `cpu`, `cuda`, `mps`.
         workers: threads that decode.
         engine: who does the forward passes over the samples: `local`, this process; `local:N`, N processes of this
-            machine; `ray`, the workers of a cluster. Networks are trained by this process.
+            machine; `ray`, the workers of a cluster, each with one processor or what `ray:cpus=C,gpus=G` says.
+            Networks are trained by this process.
         download: whether model and data may be fetched.
         training: of the networks; see `Training`. Where epochs are not given, see `choose_epochs`.
 

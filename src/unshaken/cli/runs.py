@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings as python_warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, TextIO
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,26 +26,6 @@ FEW = 3
 """Number of bad samples to name."""
 
 
-@contextmanager
-def _cost_on_stderr() -> Iterator[None]:
-    """Print the warning of a long run as one line on stderr."""
-    from unshaken.run.cost import LongRunWarning
-
-    def show(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:  # fmt: skip
-        if issubclass(category, LongRunWarning):
-            typer.echo(f"unshaken: {message}", err=True)
-        else:
-            usual(message, category, filename, lineno, file, line)
-
-    with python_warnings.catch_warnings():
-        usual, python_warnings.showwarning = python_warnings.showwarning, show
-        python_warnings.simplefilter("always", LongRunWarning)
-        yield
-
-
 def make_run(session: Session, options: Options, out: str, as_json: bool, start: Callable[[Options], Audit]) -> int:
     """Make a run and show it.
 
@@ -63,7 +41,7 @@ def make_run(session: Session, options: Options, out: str, as_json: bool, start:
     """
     place = str(options["out"] or out)
     session.makes_run(place, given=options["out"] is not None)
-    with progress(session), _cost_on_stderr():
+    with progress(session):
         done = start({**options, "out": place})
     return show_run(session, done, as_json)
 

@@ -7,15 +7,16 @@ import os
 import shlex
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
 from unshaken.cli.show import one_line, printable
-from unshaken.core.errors import is_out_of_memory
+from unshaken.core.errors import RunWarning, is_out_of_memory
 from unshaken.core.user_code import describe_exit, is_raised_by_code, would_exit
 from unshaken.store.address import bare
 
@@ -67,14 +68,33 @@ class Session:
 
 @contextmanager
 def progress(session: Session) -> Iterator[None]:
-    """Show the progress of the work inside; quiet with `--quiet`, or where stderr is no terminal."""
+    """Show the progress and the warnings of the work inside; no bars with `--quiet`, or where stderr is no terminal."""
     from unshaken.core.progress import listening
 
     if session.quiet or not sys.stderr.isatty():
-        with listening(None):
+        with listening(None), _warnings_on_stderr():
             yield
         return
-    with _bars() as bars, listening(Listener(bars)):
+    with _bars() as bars, listening(Listener(bars)), _warnings_on_stderr():
+        yield
+
+
+@contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Print each `RunWarning` as one line on stderr."""
+
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:  # fmt: skip
+        if issubclass(category, RunWarning):
+            typer.echo(f"unshaken: {one_line(str(message))}", err=True)
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        usual, warnings.showwarning = warnings.showwarning, show
+        warnings.simplefilter("always", RunWarning)
         yield
 
 

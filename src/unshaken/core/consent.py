@@ -118,6 +118,16 @@ def is_named(spec: str) -> bool:
     return any(wanted.search(word) for word in _words.get() or ())
 
 
+def named_code() -> list[str]:
+    """The code that the user named in the call under way, each SPEC once and without options; none outside any call.
+
+    >>> with allow_code("run:runs/a?net=py:net.py:make"):
+    ...     named_code()
+    ['py:net.py:make']
+    """
+    return list(dict.fromkeys(found[0].strip() for word in _words.get() or () for found in _CODE.finditer(word)))
+
+
 def require_named(spec: str) -> None:
     """Refuse to run code that a call under way did not name.
 

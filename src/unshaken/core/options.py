@@ -194,7 +194,7 @@ class Options(TypedDict, total=False):
         str,
         Option(
             "Execution engine: this process, N processes of this machine, or the workers of a Ray cluster.",
-            "local|local:N|ray", panel="Execution", default="local",
+            "local|local:N|ray[:cpus=C,gpus=G]", panel="Execution", default="local",
         ),
     ]  # fmt: skip
     share: Annotated[

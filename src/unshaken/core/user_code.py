@@ -27,7 +27,7 @@ def call_factory(place: str, factory: str) -> tuple[Any, Path | None]:
     """Call a factory of a file (`net.py`) or a dotted module without arguments.
 
     Args:
-        place: file or module; one of the working folder is found, too.
+        place: file or module; one of the working folder is found, too, and a copy of the file (`use_copy`).
         factory: name of a callable in it.
 
     Returns:
@@ -50,6 +50,19 @@ def call_factory(place: str, factory: str) -> tuple[Any, Path | None]:
             raise ModelError(f"{where}: the factory raised {type(error).__name__}: {first_line(error)}") from error
     source = getattr(module, "__file__", None)
     return made, Path(source) if source else None
+
+
+_copies: dict[str, Path] = {}
+
+
+def use_copy(place: str, copy: Path) -> None:
+    """Load a copy in the place of a file that another machine's SPEC names.
+
+    Args:
+        place: the file as a SPEC names it.
+        copy: of the file, on this machine.
+    """
+    _copies[place] = copy
 
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -137,7 +150,7 @@ def _working_folder() -> Iterator[None]:
 
 
 def _import(place: str, where: str) -> ModuleType:
-    path = Path(place)
+    path = _copies.get(place) or Path(place)
     is_file = place.endswith(".py") or "/" in place
     if is_file and not path.is_file():
         near = near_path(place)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, evaluating
+from unshaken.core.errors import RunWarning
 from unshaken.run.plan import Step
 
 LONG = 3600.0
@@ -17,7 +18,7 @@ LONG = 3600.0
 UNITS = (("days", 86_400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
-class LongRunWarning(UserWarning):
+class LongRunWarning(RunWarning):
     """A run may take longer than `LONG`; it starts all the same."""
 
 

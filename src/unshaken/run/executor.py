@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from unshaken.core.errors import RunError
+from unshaken.core.numbers import shorten
 from unshaken.core.progress import Task
 from unshaken.run.pool import Pool
 from unshaken.run.process_pool import Unit, Work
@@ -166,6 +167,18 @@ class OnPool:
         for shard in done:
             self._progress.advance(weight_left(self._job, shard, self._finished.pop(shard)))
         return done
+
+
+def name_shard(job: Job, unit: Unit) -> str:
+    """A unit of `shards_of` in words: its shard, counted as its files are, and the samples of it.
+
+    Args:
+        job: the run.
+        unit: of its work.
+    """
+    shard = unit[0] if isinstance(unit, tuple) else 0
+    ids = job.config.shard_ids(shard)
+    return f"shard {shard} ({len(ids):,} samples, {shorten(ids[0])} to {shorten(ids[-1])})"
 
 
 def shards_of(remake: Callable[[], Job], config: RunConfig) -> Work:

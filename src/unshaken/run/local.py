@@ -18,7 +18,7 @@ from unshaken.core.progress import Task, track
 from unshaken.core.trust import check_mode
 from unshaken.run.engine import LOCAL
 from unshaken.run.examples import damage, prune
-from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, InProcess, OnPool, compute, shards_of
+from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, InProcess, OnPool, compute, name_shard, shards_of
 from unshaken.run.flags import (
     check_boxes,
     check_conditions,
@@ -169,7 +169,7 @@ def _executor(job: Job, progress: Task, alive: Callable[[], None]) -> Iterator[E
     if job.remake is None:
         raise RunError(f"{job.run}: this run cannot be made anew in another process; use --engine local")
     remake = partial(shards_of, job.remake, job.config)
-    with open_pool(job.engine, job.run, remake, device=job.config.device) as pool:
+    with open_pool(job.engine, job.run, remake, device=job.config.device, name_unit=partial(name_shard, job)) as pool:
         yield OnPool(job, pool, progress)
 
 

@@ -19,7 +19,7 @@ class Pool(Protocol):
     """Processes, each of which has made the work anew. One that ends is replaced, and does its unit again."""
 
     def free(self) -> int:
-        """The number of units that it could begin now."""
+        """The number of units that it takes now."""
 
     def begin(self, unit: Unit) -> None:
         """Begin with a unit."""
@@ -33,7 +33,10 @@ class Pool(Protocol):
 
 
 @contextmanager
-def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, device: str = "cpu") -> Iterator[Pool]:
+def open_pool(
+    engine: Engine, run: RunDir, remake: Callable[[], Work], *, device: str = "cpu",
+    name_unit: Callable[[Unit], str] = str,
+) -> Iterator[Pool]:  # fmt: skip
     """The processes of an engine, ended at the end.
 
     Args:
@@ -42,6 +45,7 @@ def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, device
         remake: makes the work in each process.
         device: of the work. Under a kind such as `cuda` each process has a device to itself, if there are as many;
             under `cuda:1` all processes of this machine share that one.
+        name_unit: names a unit in messages.
 
     Raises:
         RunError: other processes cannot see the directory.
@@ -49,12 +53,13 @@ def open_pool(engine: Engine, run: RunDir, remake: Callable[[], Work], *, device
     if run.path.startswith("memory://"):
         raise RunError(f"{run}: other processes cannot see this memory; choose another --out or --engine local")
     if engine.kind == "ray":
-        with RayPool(run.path, remake, gpu=device.startswith(("cuda", "xpu"))) as on_ray:
+        gpu = device.startswith(("cuda", "xpu"))
+        with RayPool(run, remake, engine=engine, gpu=gpu, name_unit=name_unit) as on_ray:
             yield on_ray
     else:
         several = device not in ("cpu", "mps") and ":" not in device
         devices = [f"{device}:{place}" for place in range(count_devices(device))] if several else []
-        with ProcessPool(run.path, remake, engine.processes, devices=devices) as processes:
+        with ProcessPool(run.path, remake, engine.processes, devices=devices, name_unit=name_unit) as processes:
             yield processes
 
 

@@ -39,13 +39,15 @@ class ProcessPool:
         context: that makes processes; None for those that start a new interpreter.
         devices: such as `cuda:0` and `cuda:1`; one is the current device of each process, in equal shares. None: all
             processes begin with the first.
+        name_unit: names a unit in messages.
     """
 
     def __init__(
         self, place: str, remake: Callable[[], Work], count: int, context: BaseContext | None = None,
-        devices: Sequence[str] = (),
+        devices: Sequence[str] = (), name_unit: Callable[[Unit], str] = str,
     ) -> None:  # fmt: skip
         self._place, self._remake, self._count, self._devices = place, remake, count, devices
+        self._name_unit = name_unit
         self._context = context or multiprocessing.get_context("spawn")
         self._idle: list[_Process] = []
         self._busy: dict[Connection, tuple[_Process, Unit]] = {}
@@ -112,7 +114,7 @@ class ProcessPool:
         self._deaths[unit] += 1
         if self._deaths[unit] >= MOST_DEATHS:
             raise RunError(
-                f"{self._place}: {MOST_DEATHS} processes ended over the same work (the last with "
+                f"{self._place}: {MOST_DEATHS} processes ended over {self._name_unit(unit)} (the last with "
                 f"{process.exit_code()}): {process.advice()}. What is finished is kept: run the same command with "
                 "--resume"
             )
@@ -206,7 +208,8 @@ class Worker:
         """Do one unit."""
         with refuse_exit(interrupts=True), nullcontext() if self._words is None else allow_code(*self._words):
             if self._work is None:
-                os.chdir(self._folder)
+                if os.path.isdir(self._folder):  # another machine need not have it
+                    os.chdir(self._folder)
                 sys.path.extend(p for p in self._path if p not in sys.path)
                 self._work = self._remake()
             self._work(unit)
