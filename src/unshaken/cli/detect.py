@@ -28,16 +28,14 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.options import COUNT, DETECTORS, SHARE, Option, Options, OutputFolder
 
 if TYPE_CHECKING:
     pass
 
 
-app = typer.Typer(
-    name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect")
-)
+app = Program(name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect"))
 
 USUAL = 0.95
 """Minimum share of normal images to accept."""

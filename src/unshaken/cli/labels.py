@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from unshaken.cli.complete import complete_data, names
 from unshaken.cli.harden import train, training_options
 from unshaken.cli.label_review import agree, compare, export, import_, open_store, review
@@ -39,7 +37,7 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import name_bad_samples
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.options import COUNT, Option, OutputFolder
 
@@ -47,7 +45,7 @@ USUAL = "elr"
 """The recipe unless another is asked for."""
 
 
-app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
+app = Program(name="labels", help="Find wrong labels, review them, and train in spite of them.")
 
 
 @app.command("train")

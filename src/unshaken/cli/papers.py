@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from unshaken.cli.options import OWN, Download, Json
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.options import Argument, Option, OutputFolder, UpdatedFile
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ PAPER = ("paper.json", "run.lock")
 """In the folder of a run of a row."""
 OwnData = Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")]
 OwnModel = Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")]
-app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
+app = Program(name="papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
 

@@ -14,7 +14,7 @@ from unshaken.cli.names import check_method, check_model, check_plan
 from unshaken.cli.options import MODEL_FORMS, AllowLargeEps, Baseline, Data, Gates, Json, Model
 from unshaken.cli.session import WRONG, Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.options import RUN_RECORDS, Argument, Option, Options, OutputFolder
 from unshaken.core.sources import keys_of
 
@@ -295,7 +295,7 @@ def merge(
     return show_run(session, done, json)
 
 
-plans = typer.Typer(name="plan", help="Work with plan files.", no_args_is_help=True)
+plans = Program(name="plan", help="Work with plan files.", no_args_is_help=True)
 
 
 @plans.callback()

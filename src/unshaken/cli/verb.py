@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import functools
 import inspect
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.models import CommandFunctionType
+from typing_extensions import override
 
 from unshaken.cli.options import DEBUG, QUIET, AllowCode
 from unshaken.cli.session import Session, explain
@@ -197,6 +201,44 @@ def _options(parameters: collections.abc.Iterable[inspect.Parameter]) -> Iterato
 
 
 Command = Callable[..., int]
+
+
+def _refuse_repeats(command: TyperCommand | TyperGroup, ctx: Any, args: list[str]) -> None:
+    """Refuse an option that takes one value, or says yes or no, and was given several times."""
+    if ctx.resilient_parsing:
+        return
+    _, _, order = command.make_parser(ctx).parse_args(list(args))
+    for one, n in collections.Counter(order).items():
+        if n > 1 and isinstance(one, TyperOption) and not one.multiple and (not one.is_flag or one.secondary_opts):
+            taken = "is either on or off" if one.is_flag else "takes one value"
+            raise ParameterError(f"{one.opts[0]} is given {n} times, and {taken}: give it once")
+
+
+class _Verb(TyperCommand):
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeats(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _Group(TyperGroup):
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeats(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class Program(typer.Typer):
+    """Commands under a name. An option of theirs that takes one value is refused when it is given twice."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=_Group, **settings)
+
+    @override
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[CommandFunctionType], CommandFunctionType]:
+        return super().command(name, cls=_Verb, **settings)
+
+
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 CONTEXT = inspect.Parameter("ctx", KEYWORD, annotation=typer.Context)
 CONSENT = inspect.Parameter("allow_code", KEYWORD, annotation=AllowCode, default=None)

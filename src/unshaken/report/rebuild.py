@@ -64,7 +64,7 @@ def why_unfinished(run: RunDir) -> str:
     if run.exists("run.json"):
         whole = run.read_json(SUMMARY)["complete"] or read_config(run).part is not None
     else:
-        record = next((run.read_json(name) for name in KINDS if run.exists(name)), {})
+        record: dict[str, Any] = next((run.read_json(name) for name in KINDS if run.exists(name)), {})
         whole = record.get("finished", True) and record.get("result", True) is not None  # result: of a training
     return "" if whole else f"{run}: the run has not finished: finish it by its command with --resume"
 
