@@ -15,6 +15,7 @@ from unshaken.api.explain_maps import MapsOf, MapWork
 from unshaken.api.job import check_options, choose_device, default_out
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
+from unshaken.core.options import EXPLAIN_RECORDS
 from unshaken.core.progress import track
 from unshaken.core.registry import Parameters
 from unshaken.data import BadSample, DataSource
@@ -188,6 +189,7 @@ def explain(
         RunError: the directory holds another run, or cannot be written.
     """
     options = check_options(
+        records=EXPLAIN_RECORDS,
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         save_examples=keep_maps, engine=engine, download=download,
     )  # fmt: skip

@@ -28,6 +28,7 @@ from unshaken.report.pages.made_images import MADE_IMAGES
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
 from unshaken.run.shard import write_cost, write_flags
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -90,6 +91,7 @@ def fool(
     """
     if seed < 0:
         raise ParameterError(f"seed={seed} must be 0 or more")
+    check_folder(out, "out", (RECORD,))
     search = encoding if isinstance(encoding, FoolingSearch) else _method(encoding)
     search.check(generations, population)
     folder = RunDir(out)

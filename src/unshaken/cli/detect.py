@@ -29,7 +29,7 @@ from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
 from unshaken.cli.verb import Program, verb
-from unshaken.core.options import COUNT, DETECTORS, SHARE, Option, Options, OutputFolder
+from unshaken.core.options import COUNT, DETECTOR_RECORDS, DETECTORS, SHARE, Option, Options, OutputFolder
 
 if TYPE_CHECKING:
     pass
@@ -80,7 +80,7 @@ def fit(
     session: Session,
     model: Model,
     data: Data,
-    out: Annotated[str, OutputFolder("Folder to write the detectors to.", "DETECTORS", records=("detectors.json",))],
+    out: Annotated[str, OutputFolder("Folder to write the detectors to.", "DETECTORS", records=DETECTOR_RECORDS)],
     method: Annotated[
         list[str] | None,
         Option(
@@ -201,7 +201,7 @@ def threshold(
         OutputFolder(
             "Folder for the detectors with new thresholds (with --data). Default: --detectors.",
             "DETECTORS",
-            records=("detectors.json",),
+            records=DETECTOR_RECORDS,
         ),
     ] = None,
     limit: Limit = None,

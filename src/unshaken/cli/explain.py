@@ -11,7 +11,7 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import COUNT, Argument, Option, OutputFolder
+from unshaken.core.options import COUNT, EXPLAIN_RECORDS, Argument, Option, OutputFolder
 
 
 @verb
@@ -57,9 +57,7 @@ def explain(
     seed: Seed = 0,
     out: Annotated[
         str | None,
-        OutputFolder(
-            "Run directory. Default: runs/ and a name.", "DIR", records=("explain.json", "holistic.json", "run.lock")
-        ),
+        OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=EXPLAIN_RECORDS),
     ] = None,
     resume: Resume = False,
     batch_size: BatchSize = None,

@@ -39,7 +39,7 @@ from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import COUNT, Option, OutputFolder
+from unshaken.core.options import COUNT, LABEL_RECORDS, Option, OutputFolder
 
 USUAL = "elr"
 """The recipe unless another is asked for."""
@@ -155,7 +155,7 @@ def find(
     ] = 200,
     limit: Limit = None,
     seed: Seed = 0,
-    out: Annotated[str | None, OutputFolder("Run directory.", "DIR", records=("labels.json", "run.lock"))] = None,
+    out: Annotated[str | None, OutputFolder("Run directory.", "DIR", records=LABEL_RECORDS)] = None,
     resume: Resume = False,
     workers: Workers = None,
     device: Device = "auto",

@@ -17,7 +17,7 @@ from unshaken.cli.runs import show_verdict
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option, OutputFolder, UpdatedFile
+from unshaken.core.options import COMPARE_RECORDS, MARKDOWN, Argument, Option, OutputFolder, UpdatedFile
 from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def compare(
     ],
     out: Annotated[
         str | None,
-        OutputFolder("Folder for the comparison page. Default: beside the last run.", "DIR", records=("compare.json",)),
+        OutputFolder("Folder for the comparison page. Default: beside the last run.", "DIR", records=COMPARE_RECORDS),
     ] = None,
     family: Annotated[
         list[str] | None,
@@ -253,7 +253,12 @@ def card(
     directory: Run,
     into: Annotated[
         str | None,
-        UpdatedFile("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
+        UpdatedFile(
+            "Model card to update, such as README.md; it is made if absent. Default: print the card.",
+            "FILE",
+            kind="a Markdown file",
+            endings=MARKDOWN,
+        ),
     ] = None,
     name: Annotated[
         str | None, Option("Name of the model in the card. Default: that of the card, else of the run.", "TEXT")

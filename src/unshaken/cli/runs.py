@@ -15,7 +15,7 @@ from unshaken.cli.options import MODEL_FORMS, AllowLargeEps, Baseline, Data, Gat
 from unshaken.cli.session import WRONG, Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
 from unshaken.cli.verb import Program, verb
-from unshaken.core.options import RUN_RECORDS, Argument, Option, Options, OutputFolder
+from unshaken.core.options import MERGE_RECORDS, Argument, Option, Options, OutputFolder
 from unshaken.core.sources import keys_of
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def merge(
     directories: Annotated[list[str], Argument("Run directories of the parts of one run.", "DIR DIR ...")],
     out: Annotated[
         str,
-        OutputFolder("Directory of the whole run; it must hold no run.", "DIR", records=(*RUN_RECORDS, "merge.json")),
+        OutputFolder("Directory of the whole run; it must hold no run.", "DIR", records=MERGE_RECORDS),
     ],
     allow_missing: Annotated[
         bool, Option("Continue where samples are in none of the directories; the result can be resumed.")

@@ -21,7 +21,7 @@ from unshaken.cli.session import Session, explain
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST, LARGEST_COUNT, parse_number, parse_whole, shorten
 from unshaken.core.options import OVERWRITE, Argument, Option, OutputFile, OutputFolder, UpdatedFile, declared
-from unshaken.store.output import check_file, check_folder
+from unshaken.store.output import check_file, check_folder, check_updated_file
 
 LONGEST = 20_000
 """Characters that the value of an option may have."""
@@ -187,7 +187,12 @@ def check_output(path: str, option: Option, name: str, *, overwrite: bool) -> No
     if isinstance(option, OutputFolder):
         check_folder(path, name, option.records)
         return
-    check_file(path, name, overwrite=overwrite or isinstance(option, UpdatedFile))
+    if isinstance(option, UpdatedFile):
+        place = path.removeprefix("sqlite:///")
+        if "://" not in place and not (option.stream and place == "-"):
+            check_updated_file(place, name, option.kind, begins=option.begins, endings=option.endings)
+        return
+    check_file(path, name, overwrite=overwrite)
     for suffix in option.suffixes if isinstance(option, OutputFile) else ():
         check_file(Path(path).with_suffix(suffix), f"{name}, beside it", overwrite=overwrite)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unshaken.core.errors import ParameterError, UnshakenError
+from unshaken.core.options import COMPARE_RECORDS
 from unshaken.report.blocks import Page
 from unshaken.report.compare import Comparisons
 from unshaken.report.gates import NO_REGRESSION, Gate, check_finite
@@ -16,6 +17,7 @@ from unshaken.report.pages.page_kind import write_page
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import NAME, Summary, build
 from unshaken.run.local import labels_not_run
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir, consistent
 
 
@@ -130,8 +132,10 @@ def write_comparison(out: RunDir, comparisons: Comparisons) -> Page:
         comparisons: of runs.
 
     Raises:
+        ParameterError: the folder holds other files.
         RunError: they cannot be written.
     """
+    check_folder(out.root if out.local else str(out), "out", COMPARE_RECORDS)
     out.write_json(comparisons.to_json(), "compare.json")
     page = comparison_page(comparisons)
     write_page(out, page, "compare")

@@ -19,6 +19,7 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.spread import corners, figure_of_means, permutation_test, spread
 from unshaken.store.lock import locked
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.ranking.ranker import Learner, Ranker
@@ -189,6 +190,7 @@ def evaluate(
     """
     if not rankers:
         raise ParameterError("there is no ranker to evaluate; give one, as in {'bm25': BM25()}")
+    check_folder(out, "out", (RECORD, "run.lock"))
     parts = ranking_rows(rankers, test, measure=measure, changes=changes, seed=seed)
     if out is None:
         return RankingReport(pa.concat_tables([empty_table("rankings"), *map(table_of, parts)]))
