@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 import resource
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from unshaken import api
+from unshaken.api.label_kinds import find_labels_of_kind
 from unshaken.cli.app import build_command
 from unshaken.cli.verb import check_output
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.options import Option, OutputFile, OutputFolder, UpdatedFile
+from unshaken.papers import freeze, run_paper
 from unshaken.store.output import replacing
 from unshaken.store.run_dir import RunDir
 
@@ -40,7 +44,9 @@ def test_every_option_that_names_an_output_is_declared_as_one():
     for name, command in commands():
         for option in command.params:
             text = getattr(option, "help", "") or ""
-            writes = option.name in ("out", "into") or re.search(r"\b(to write|made if absent)\b", text)
+            writes = option.name in ("out", "into", "db") or re.search(
+                r"\b(to write|made if absent|Append a line)\b", text
+            )
             if writes and option.param_type_name == "option":
                 assert option.name in outputs_of(command), f"unshaken {name} --{option.name}"
         files = [one for one in outputs_of(command).values() if isinstance(one, OutputFile)]
@@ -56,11 +62,7 @@ def test_an_output_replaces_nothing_that_is_not_its_own(name, option, output, tm
     os.mkfifo(mine / "pipe")
     (mine / "link").symlink_to(source)
     places = [mine / "pipe", mine / "link", Path("/dev/null"), Path("/dev/full"), source / "inside"]
-    places += (
-        [mine, source]
-        if isinstance(output, OutputFolder)
-        else [mine, *([] if isinstance(output, UpdatedFile) else [source])]
-    )
+    places += [mine, source]
     for place in places:
         with pytest.raises(ParameterError, match=re.escape(f"--{option}")):
             check_output(str(place), output, f"--{option}", overwrite=False)
@@ -78,6 +80,72 @@ def test_a_file_is_replaced_when_the_user_says_so(tmp_path):
     grid = OutputFile("", "FILE", suffixes=(".png",))
     with pytest.raises(ParameterError, match="beside it"):
         check_output(str(tmp_path / "grid.safetensors"), grid, "--out", overwrite=False)
+
+
+UPDATED = [one for one in ALL if isinstance(one[2], UpdatedFile)]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "output"), UPDATED, ids=[f"{name} --{option}" for name, option, _ in UPDATED]
+)
+def test_a_file_is_brought_up_to_date_where_it_is_of_the_same_kind(name, option, output, tmp_path):
+    own = tmp_path / f"own{output.endings[0] if output.endings else ''}"
+    own.write_bytes(output.begins + b"and more")
+    empty = tmp_path / "empty"
+    empty.touch()
+    for place in (own, empty):
+        check_output(str(place), output, f"--{option}", overwrite=False)
+    other = tmp_path / "notes.txt"
+    other.write_text("precious")
+    with pytest.raises(ParameterError, match=f"is there, and is not {output.kind}: choose another name"):
+        check_output(str(other), output, f"--{option}", overwrite=False)
+    if option == "db":
+        check_output("postgresql://host/reviews", output, "--db", overwrite=False)
+        with pytest.raises(ParameterError, match="a database of SQLite"):
+            check_output(f"sqlite:///{other}", output, "--db", overwrite=False)
+    if output.stream:
+        check_output("-", output, f"--{option}", overwrite=False)
+
+
+def test_a_database_of_another_program_stays_as_it_is(unshaken, place):
+    with sqlite3.connect("mine.db") as mine:
+        mine.execute("create table accounts (id integer)")
+    mine.close()
+    before = Path("mine.db").read_bytes()
+    done = unshaken("serve . --db mine.db --port 0")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "mine.db holds tables of another program, such as 'accounts': name another file" in done.err
+    assert Path("mine.db").read_bytes()[100:] == before[100:]  # the header says that it is read through a log
+
+
+PHOTOS: dict[str, Callable[[Path], object]] = {
+    "audit": lambda out: api.audit("demo", "demo", [], out=out),
+    "audit of both": lambda out: api.audit(out=out),
+    "attack": lambda out: api.attack("demo", "demo", out=out),
+    "certify": lambda out: api.certify("demo", "demo", out=out),
+    "explain": lambda out: api.explain("demo", "demo", "gradient", out=out),
+    "holistic": lambda out: api.holistic({}, "demo", out=out),
+    "harden": lambda out: api.harden("small-cnn", "demo", out=out),
+    "merge": lambda out: api.merge("a", "b", out=out),
+    "fool": lambda out: api.fool("demo", out=out),
+    "labels": lambda out: api.find_labels("demo", "self-confidence", out=out),
+    "labels of a kind": lambda out: find_labels_of_kind("masks", "y.npy", "p.npy", out=out),
+    "corrupted": lambda out: api.write_corrupted("demo", out, corruptions=["fog"], limit=2),
+    "marked": lambda out: api.mark("demo", "dct", out=out),
+    "paper": lambda out: run_paper("mixup-calibration", out=out),
+    "frozen paper": lambda out: freeze("mixup-calibration", out=out),
+    "generated": lambda out: api.sample_generator("model", 1, out=out),
+}
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_a_folder_of_photos_is_refused_in_python_too(name, place):
+    before = sorted(os.listdir("photos"))
+    with pytest.raises(
+        ParameterError, match=r"^out 'photos' holds other files, such as .*choose a new or empty folder"
+    ):
+        PHOTOS[name](Path("photos"))
+    assert sorted(os.listdir("photos")) == before
 
 
 def test_a_folder_of_the_same_kind_and_an_empty_one_are_taken(tmp_path):

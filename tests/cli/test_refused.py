@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cli.test_outputs import commands
+from unshaken.cli.app import build_command
 
 
 def test_no_default_is_refused_by_the_reader_of_its_option():
@@ -13,6 +14,40 @@ def test_no_default_is_refused_by_the_reader_of_its_option():
             parser = getattr(one.annotation.__metadata__[0], "parser", None) if one.name != "ctx" else None
             if parser is not None and one.default not in (None, one.empty):
                 assert parser(one.default) == one.default, f"unshaken {name}: {one.name}"
+
+
+def refusals(command, *arguments):
+    """What a command says of its options before it runs."""
+    try:
+        command.make_context("verb", list(arguments))
+    except Exception as error:
+        return str(error)
+    return ""
+
+
+def test_an_option_that_takes_one_value_is_refused_twice_in_every_verb():
+    tried = 0
+    for name, command in [*commands(), ("harden", build_command().commands["harden"])]:
+        for one in command.params:
+            if not one.opts[0].startswith("-") or (one.is_flag and not one.secondary_opts):
+                continue
+            given = [one.opts[-1]] if one.is_flag else [one.opts[-1], "1"]
+            is_refused = "is given 2 times, and " in refusals(command, *given, *given)
+            assert is_refused != one.multiple, (name, one.opts)
+            tried += is_refused
+    assert tried > 300
+
+
+def test_both_words_of_a_switch_are_refused_and_the_same_flag_twice_is_not(unshaken, place):
+    done = unshaken("certify --attacked --not-attacked")
+    assert (done.code, done.err.strip()) == (
+        2, "unshaken: --attacked is given 2 times, and is either on or off: give it once",
+    )  # fmt: skip
+    done = unshaken("audit --limit 10 --limit=5")
+    assert (done.code, done.err.strip()) == (
+        2, "unshaken: --limit is given 2 times, and takes one value: give it once",
+    )  # fmt: skip
+    assert unshaken("--quiet --quiet list attack").code == 0
 
 
 @pytest.mark.parametrize(

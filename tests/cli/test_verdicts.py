@@ -10,6 +10,8 @@ import pytest
 from unshaken import api
 from unshaken.cli.app import app
 from unshaken.core.errors import UnshakenError
+from unshaken.explain.engine.rows import ExplainRecord
+from unshaken.store.run_dir import RunDir
 
 ENDS = {
     "exit": "import sys; sys.exit(0)",
@@ -100,7 +102,7 @@ def test_a_failed_gate_outlives_every_command(failed, unshaken):
     explain = "explain gradient --run run --model py:net.py:build"
     for command in ("report run", "report run --json", f"{line} --resume", explain):
         done = unshaken(command)
-        assert done.code == (0 if command == explain else 1), (command, done.err)
+        assert done.code == 1, (command, done.err)
         assert json.loads((run / "gates.json").read_text())["verdict"] == "failed"
         assert (run / "junit.xml").read_text().count("<failure") == 1
         assert [g["state"] for g in json.loads((run / "summary.json").read_text())["gates"]] == ["failed", "held"]
@@ -124,6 +126,17 @@ def test_a_run_that_was_killed_knows_its_gates_and_its_report_is_an_error(unshak
     assert (kept["verdict"], kept["gates"][0]["gate"]) == ("undecided", "clean.accuracy >= 0.5")
     assert "<error" in (place / "run/junit.xml").read_text()
     assert unshaken("report run").code == 2
+
+
+def test_what_makes_the_page_of_an_unfinished_run_again_ends_with_2(unshaken, place):
+    assert unshaken(*LINE.replace("ends", "net").split()).code == 0
+    assert unshaken("report run").code == 0
+    (place / "run/unfinished").touch()
+    ExplainRecord(settings={"models": ["m"], "data": "d", "seed": 0}).write(RunDir(place / "why"))
+    for run in ("run", "why"):
+        done = unshaken("report", run)
+        assert done.code == 2
+        assert done.err.strip() == f"{run}: the run has not finished: finish it by its command with --resume"
 
 
 def test_a_damaged_file_of_gates_is_one_line(failed, unshaken):

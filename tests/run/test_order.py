@@ -12,7 +12,7 @@ WHOM = {
     "smoothing-0.25": SMOOTHED,
     "smoothing-attack-l2-0.5": SMOOTHED,
     "smoothing-attack+2-l2-0.5": "smoothed at sigma=0.5",
-    "ibp-0.1": "model",
+    "ibp-linf-0.1": "model",
     "pgd-linf-0.1": "model",
     "pgd-l2-0.1": "model",
 }
@@ -35,7 +35,7 @@ SURE = certificates(
     ("smoothing-0.25", "a", "l2", 0.4, 1, 0.001, False),
     ("smoothing-0.25", "b", "l2", 0.0, 1, 0.001, False),
     ("smoothing-0.25", "c", "l2", 0.4, 1, 0.001, True),
-    ("ibp-0.1", "a", "linf", 0.1, 2, 0.0, False),
+    ("ibp-linf-0.1", "a", "linf", 0.1, 2, 0.0, False),
 )
 
 

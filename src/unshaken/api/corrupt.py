@@ -25,6 +25,7 @@ from unshaken.data.labels import read_class_lines
 from unshaken.data.published.samples import SEVERITIES
 from unshaken.data.published.write import CifarCWriter, ImageNetCWriter, Writer
 from unshaken.run.plan import THE_15
+from unshaken.store.output import check_folder
 from unshaken.stress.engine.base import Corruption
 
 
@@ -146,6 +147,7 @@ def write_corrupted(
     if wrong is not None or not names or len(set(names)) < len(names):
         what = f"{wrong!r} is no common corruption" if wrong else "corruptions are none, or one stands twice"
         raise ParameterError(f"{what}: name some of unshaken list stress")
+    check_folder(out, "out", ())
     dataset = as_dataset(data, download=download)
     rows, folder = subset(dataset, limit, seed), Path(out)
     view = PHOTO if layout == "imagenet-c" and dataset.options.size is None else None

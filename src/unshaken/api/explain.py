@@ -16,8 +16,10 @@ from unshaken.api.job import check_options, choose_device, default_out
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import shorten
+from unshaken.core.options import EXPLAIN_RECORDS
 from unshaken.core.progress import track
 from unshaken.core.registry import Parameters
+from unshaken.core.trust import NON_FINITE, NOT_FINITE
 from unshaken.data import BadSample, DataSource
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.attribution import Attribution, Control
@@ -202,6 +204,7 @@ def explain(
         RunError: the directory holds another run, or cannot be written.
     """
     options = check_options(
+        records=EXPLAIN_RECORDS,
         limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
         save_examples=save_maps, engine=engine, download=download,
     )  # fmt: skip
@@ -235,14 +238,18 @@ def _findings(run: RunDir, name: str, analysis: Analysis, subject: Subject) -> d
     """Run an analysis, and write its rows and arrays."""
     for model in subject.models.values():
         model.eval()
-    found: Findings = analysis.find(subject)
+    own = replace(subject)  # with bad samples of its own
+    found: Findings = analysis.find(own)
+    subject.bad.update(own.bad)
+    odd = sum(why == NOT_FINITE for why in own.bad.values())
+    doubt = f"flag {NON_FINITE.name}: {NON_FINITE.meaning} for {odd} of {len(subject.indices)} samples, left out"
     if found.rows:
         run.write_rows(table_rows(analysis.table, name, analysis.info.name, found.rows), analysis.table, name, 0)
     if found.arrays:
         run.write_tensors(TensorFile(found.arrays), "arrays", f"{name}.safetensors")
     return {
         "figures": {k: figure.to_json() for k, figure in found.figures.items()},
-        "remarks": list(found.remarks), "extra": dict(found.extra), "table": analysis.table,
+        "remarks": [*([doubt] if odd else []), *found.remarks], "extra": dict(found.extra), "table": analysis.table,
         "forwards": found.forwards, "backwards": found.backwards,
     }  # fmt: skip
 

@@ -28,6 +28,7 @@ from unshaken.report.pages.made_images import MADE_IMAGES
 from unshaken.report.render.notebook import pictures_card
 from unshaken.report.summary import finite
 from unshaken.run.shard import write_cost, write_flags
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -95,6 +96,7 @@ def fool(
     search.check(generations, population)
     if out is None:
         out = default_out(model, "fool", search.info.name)
+    check_folder(out, "out", (RECORD,))
     folder = RunDir(out)
     if folder.exists(RECORD):
         raise RunError(f"{out}: already holds fooling images; choose another --out")

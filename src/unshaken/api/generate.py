@@ -45,6 +45,7 @@ from unshaken.models import load_model
 from unshaken.report.pages.made_images import MADE_IMAGES, write_set_record
 from unshaken.report.render.notebook import pictures_card
 from unshaken.run.shard import write_flags
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 
@@ -170,6 +171,7 @@ def sample_generator(
     """
     if n < 1:
         raise ParameterError(f"n={n} must be 1 or more")
+    check_folder(out, "out", (RECORD,))
     folder = None if out is None else RunDir(out)
     if folder is not None and folder.exists(RECORD):
         raise RunError(f"{out}: holds generated images already; choose another --out")

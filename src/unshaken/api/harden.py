@@ -21,6 +21,7 @@ from unshaken.core.consent import allow_code, is_code, of_arguments, refuse_code
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords
 from unshaken.core.notebook import facts_card
+from unshaken.core.options import TRAINING_RECORDS
 from unshaken.core.registry import Parameters, parse_method
 from unshaken.data import DataSource, as_dataset
 from unshaken.harden.engine.compose import check_recipe_budgets
@@ -42,6 +43,7 @@ from unshaken.run.budgets import first_images, largest_budget
 from unshaken.run.repair import RepairPlan, read_audit
 from unshaken.run.shard import write_flags
 from unshaken.store.config import RunConfig
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 
 
@@ -98,6 +100,7 @@ def harden(
     Raises:
         UnshakenError: model, data, recipes or directory are wrong, or training diverged; the message says what to do.
     """
+    check_folder(out, "out", TRAINING_RECORDS)
     done = train_run(
         model,
         data,

@@ -12,7 +12,7 @@ from unshaken.api.holistic_steps import SETS, Aspects, Steps, begin_record, know
 from unshaken.api.job import check_options, default_out
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.options import Options
+from unshaken.core.options import EXPLAIN_RECORDS, Options
 from unshaken.core.part import CLEAN
 from unshaken.core.registry import parse_method
 from unshaken.core.user_code import refuse_exit
@@ -122,8 +122,8 @@ def holistic(
         RunError: the directory holds another run, or this one without `resume`, or a model of it has other weights now.
     """
     options = check_options(
-        limit=limit, seed=seed, out=out, resume=resume, device=device, batch_size=batch_size, workers=workers,
-        download=download, save_examples=0,
+        records=EXPLAIN_RECORDS, limit=limit, seed=seed, out=out, resume=resume, device=device,
+        batch_size=batch_size, workers=workers, download=download, save_examples=0,
     )  # fmt: skip
     declared = check_candidates(candidates)
     families = sorted({f.line for f in declared.values()})

@@ -18,7 +18,7 @@ from unshaken.core.classifier import Classifier, alone
 from unshaken.core.device import find_device
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import in_range, shorten
-from unshaken.core.options import Options, declared
+from unshaken.core.options import RUN_RECORDS, Options, declared
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.dataset import content_mark
@@ -38,6 +38,7 @@ from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
 from unshaken.store.config import NAME, Entry, LabelRecord, RunConfig
+from unshaken.store.output import check_folder
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import pack_ids
@@ -51,10 +52,11 @@ TITLES = {"save_examples": "number of pictures or maps kept"}
 """Options that messages call by another name, as `unshaken.explain` has them too."""
 
 
-def check_options(**given: Unpack[Options]) -> Options:
+def check_options(*, records: Sequence[str] = RUN_RECORDS, **given: Unpack[Options]) -> Options:
     """Check options of a run.
 
     Args:
+        records: what the run directory has in it where it is of the kind that will be written; see `check_folder`.
         given: see `Options`.
 
     Returns:
@@ -88,6 +90,7 @@ def check_options(**given: Unpack[Options]) -> Options:
         if option.bounds is not None and value is not None and value != word:
             least = min(option.bounds[0], word) if isinstance(word, int) else option.bounds[0]
             in_range(TITLES.get(key, key.replace("_", " ")), value, least, option.bounds[1])
+    check_folder(options["out"], "out", records)
     name = options["name"]
     if name is not None and not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
         raise ParameterError(f"name {shorten(name)} must be 1 to {LONGEST_NAME} printable characters")

@@ -13,6 +13,7 @@ import numpy as np
 from unshaken.api.job import default_out
 from unshaken.api.label_record import RECORD, refuse_others
 from unshaken.core.errors import DataError, ParameterError, RunError, did_you_mean
+from unshaken.core.options import LABEL_RECORDS
 from unshaken.core.part import Condition
 from unshaken.labels.engine.label_files import read_array, read_boxes, read_multi_label
 from unshaken.labels.engine.rows import kind_rows, part_rows
@@ -24,6 +25,7 @@ from unshaken.measure.statistics.columns import Flags
 from unshaken.report.pages.label_kinds import LABEL_KINDS
 from unshaken.report.render.notebook import render_notebook
 from unshaken.store.lock import locked
+from unshaken.store.output import check_folder
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -79,6 +81,7 @@ def find_labels_of_kind(
     """
     if kind not in _FIND:
         raise ParameterError(f"no kind of labels {kind!r}; {did_you_mean(kind, _FIND)}")
+    check_folder(out, "out", LABEL_RECORDS)
     run = RunDir(out or default_out("labels", str(labels), "find"))
     with locked(run):
         if run.exists(RECORD):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import DataError, ParameterError, RunError, UnshakenError
 from unshaken.core.numbers import shorten
+from unshaken.core.options import LABEL_VERSION_RECORDS
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.data import load_data
 from unshaken.data.dataset import BadSample
@@ -28,6 +29,7 @@ from unshaken.measure.statistics.means import over_seeds
 from unshaken.report.compare import compare_runs
 from unshaken.report.pages.label_versions import LABEL_VERSIONS, RECORD
 from unshaken.store.config import read_config
+from unshaken.store.output import check_folder
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -184,6 +186,7 @@ def compare_labels(
         ParameterError: two audits of a pair are of other images.
         RunError: a run has no rows of unchanged images, or two runs have other samples.
     """
+    check_folder(out, "out", LABEL_VERSION_RECORDS)
     table = read_labels(Path(labels), str(labels))
     if not pa.types.is_integer(table.labels.type) and not pa.types.is_null(table.labels.type):
         raise DataError(f"{labels}: labels are of type {table.labels.type}; give label numbers")

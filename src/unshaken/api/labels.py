@@ -27,6 +27,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError, RunError
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import in_range
+from unshaken.core.options import LABEL_RECORDS
 from unshaken.core.part import Condition
 from unshaken.core.registry import parse_method
 from unshaken.data import BadSample, Dataset, DataSource, as_dataset
@@ -42,6 +43,7 @@ from unshaken.report.pages.labels import LABELS
 from unshaken.report.render.notebook import render_notebook
 from unshaken.run.engine import read_engine
 from unshaken.store.lock import locked
+from unshaken.store.output import check_folder
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -180,6 +182,7 @@ def find_labels(
         ParameterError: a method or an option is not known or does not fit.
         RunError: the directory holds another run, or cannot be written.
     """
+    check_folder(out, "out", LABEL_RECORDS)
     finders, chosen = _named(methods), read_engine(engine)
     in_range("folds", folds, 2, LARGEST_FOLDS)
     if 0 < review_size < STRATA:

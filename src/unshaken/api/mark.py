@@ -13,6 +13,7 @@ from unshaken.data import DataSource, as_dataset, stream, subset
 from unshaken.detect.engine.base import Bank
 from unshaken.detect.engine.detector_set import load_detector
 from unshaken.detect.watermark.watermark import WatermarkDetector
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 
 RECORD = "marked.json"
@@ -50,6 +51,7 @@ def mark(
         DataError: no image can be read.
         RunError: the folder holds marked images already, or cannot be written.
     """
+    check_folder(out, "out", (RECORD,))
     detector, bank = _watermark(method, detectors)
     folder = RunDir(out)
     if folder.exists(RECORD):

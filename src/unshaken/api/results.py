@@ -11,6 +11,7 @@ from unshaken.api.audit import Audit, check_gates_early, keep_gates
 from unshaken.api.job import check_options
 from unshaken.api.tracking import log_comparison
 from unshaken.core.keywords import keywords
+from unshaken.core.options import MERGE_RECORDS
 from unshaken.report import Comparisons, compare_runs
 from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.runs import comparison_page
@@ -87,7 +88,7 @@ def merge(
     """
     sources, whole = [r if isinstance(r, RunDir) else RunDir(r) for r in runs], RunDir(out)
     asked = tuple(gates) or tuple(dict.fromkeys(text for run in sources for text in read_gates(run).asked))
-    options = check_options(out=out, gates=asked, baseline=baseline)
+    options = check_options(records=MERGE_RECORDS, out=out, gates=asked, baseline=baseline)
     before = check_gates_early(options)
     begin = partial(keep_gates, whole, str(whole), options)
     merge_runs(sources, whole, allow_missing=allow_missing, begin=begin)

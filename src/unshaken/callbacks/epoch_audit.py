@@ -18,6 +18,7 @@ from unshaken.core.options import Options
 from unshaken.core.rng import kept_random_state
 from unshaken.data import DataSource, as_dataset
 from unshaken.run.plan import load_plan, prepare
+from unshaken.store.output import check_folder
 from unshaken.store.tracking import metrics_of
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -54,12 +55,13 @@ class EpochAudit:
     ) -> None:
         in_range("every", every, 1, LARGEST_COUNT)
         prepare(load_plan(plan))
-        check_options(**options)
         out = options.pop("out", None)
+        check_options(**options)
         if out is None:
             raise ParameterError("give out=DIR, the folder of the audits")
         if any(Path(out).glob("epoch-*")):
             raise ParameterError(f"out {str(out)!r} holds audits of another training: give an empty folder")
+        check_folder(out, "out", ())
         self.data = as_dataset(data, download=options.get("download", False))
         self.out, self.every, self.plan, self.wrap, self.prefix = Path(out), every, plan, wrap, prefix
         self.options = options

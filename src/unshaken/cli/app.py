@@ -17,9 +17,10 @@ from unshaken.cli.advice import epilog
 from unshaken.cli.options import DEBUG, QUIET
 from unshaken.cli.session import INTERRUPTED, Session
 from unshaken.cli.session import explain as explain_failure
+from unshaken.cli.verb import Program
 from unshaken.core.consent import call
 
-app = typer.Typer(
+app = Program(
     name="unshaken",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -28,16 +28,14 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import BAD_SAMPLES, FEW, GATE_FAILED, make_run
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, printable, table
-from unshaken.cli.verb import verb
-from unshaken.core.options import COUNT, DETECTORS, SHARE, Option, Options, OutputFolder
+from unshaken.cli.verb import Program, verb
+from unshaken.core.options import COUNT, DETECTOR_RECORDS, DETECTORS, SHARE, Option, Options, OutputFolder
 
 if TYPE_CHECKING:
     pass
 
 
-app = typer.Typer(
-    name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect")
-)
+app = Program(name="detect", help="Detect abnormal, adversarial, generated or unsafe inputs.", epilog=epilog("detect"))
 
 USUAL = 0.95
 """Minimum share of normal images to accept."""
@@ -82,7 +80,7 @@ def fit(
     session: Session,
     model: Model,
     data: Data,
-    out: Annotated[str, OutputFolder("Folder to write the detectors to.", "DETECTORS", records=("detectors.json",))],
+    out: Annotated[str, OutputFolder("Folder to write the detectors to.", "DETECTORS", records=DETECTOR_RECORDS)],
     method: Annotated[
         list[str] | None,
         Option(
@@ -203,7 +201,7 @@ def threshold(
         OutputFolder(
             "Folder for the detectors with new thresholds (with --data). Default: --detectors.",
             "DETECTORS",
-            records=("detectors.json",),
+            records=DETECTOR_RECORDS,
         ),
     ] = None,
     limit: Limit = None,

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from unshaken.cli.complete import complete_methods
 from unshaken.cli.options import AllowCode, BatchSize, Device, Download, Engine, Json, Limit, Resume, Seed, Workers
-from unshaken.cli.runs import name_bad_samples
+from unshaken.cli.runs import name_bad_samples, show_verdict
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import COUNT, Argument, Option, OutputFolder
+from unshaken.core.options import COUNT, EXPLAIN_RECORDS, Argument, Option, OutputFolder
 
 
 @verb
@@ -59,9 +59,7 @@ def explain(
     seed: Seed = 0,
     out: Annotated[
         str | None,
-        OutputFolder(
-            "Run directory. Default: runs/ and a name.", "DIR", records=("explain.json", "holistic.json", "run.lock")
-        ),
+        OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=EXPLAIN_RECORDS),
     ] = None,
     resume: Resume = False,
     batch_size: BatchSize = "auto",
@@ -74,7 +72,8 @@ def explain(
 ) -> int:
     """Explain decisions by maps of the pixels that count, or analyse units, filters, biases and data geometry.
 
-    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
+    Exit codes: 0 success, 2 wrong usage or bad input, 3 finished, but some samples were unreadable. With --run, those
+    of unshaken report: 1 a gate of that run failed, 2 one is not decided, or the run has not finished.
     """
     from unshaken import api
 
@@ -116,6 +115,7 @@ def _examples(
 ) -> int:
     """Explain the examples that an audit kept."""
     from unshaken.api.explain import explain_audit
+    from unshaken.store.run_dir import RunDir
 
     if others or len(names) > 1 or len(model or ()) > 1:
         what = f"{others[0]} out" if others else "all but one method and one model out"
@@ -125,7 +125,7 @@ def _examples(
     if not session.quiet:
         print_line(f"maps before and after: {', '.join(explained)}")
     print_line(f"report: {run.rstrip('/')}/report.html")
-    return 0
+    return show_verdict(RunDir(run))
 
 
 def _figures(figures: dict[str, dict[str, Any]]) -> str:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from unshaken.cli.options import AllowCode, Data, Download, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole
 from unshaken.core.options import Option, OutputFile, OutputFolder
 
-app = typer.Typer(help="Train a small generative model, and make images by one.", no_args_is_help=True)
+app = Program(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
 Device = Annotated[str, Option("Device to compute on.", "auto|cpu|cuda|mps")]
 GeneratorFile = Annotated[str, Option("What generate fit wrote.", "FILE")]

@@ -33,7 +33,7 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import BAD_SAMPLES
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, print_page, table
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.options import SHARE, WORKERS, Option
 from unshaken.store.address import bare
@@ -272,7 +272,7 @@ def plan_json(plan: RepairPlan) -> dict[str, Any]:
     }
 
 
-app = typer.Typer(name="harden", invoke_without_command=True, epilog=epilog("harden"))
+app = Program(name="harden", invoke_without_command=True, epilog=epilog("harden"))
 app.add_typer(surgery.app, name="surgery")
 
 

@@ -12,7 +12,7 @@ from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
-from unshaken.core.options import Argument, Option, OutputFile, OutputFolder
+from unshaken.core.options import LABEL_VERSION_RECORDS, Argument, Option, OutputFile, OutputFolder
 
 if TYPE_CHECKING:
     from unshaken.measure import Figure
@@ -229,7 +229,7 @@ def compare(
         list[str] | None, Option("The same of one trained on LABELS; one for each --before.", "DIR")
     ] = None,
     out: Annotated[
-        str | None, OutputFolder("Folder for a report and the figures.", "DIR", records=("label-versions.json",))
+        str | None, OutputFolder("Folder for a report and the figures.", "DIR", records=LABEL_VERSION_RECORDS)
     ] = None,
     json: Json = False,
 ) -> int:

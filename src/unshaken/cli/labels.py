@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from unshaken.cli.complete import complete_data, names
 from unshaken.cli.harden import train, training_options
 from unshaken.cli.label_review import agree, compare, export, import_, open_store, review
@@ -39,15 +37,15 @@ from unshaken.cli.options import (
 from unshaken.cli.runs import name_bad_samples
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError
-from unshaken.core.options import COUNT, Option, OutputFolder
+from unshaken.core.options import COUNT, LABEL_RECORDS, Option, OutputFolder
 
 USUAL = "elr"
 """The recipe unless another is asked for."""
 
 
-app = typer.Typer(name="labels", help="Find wrong labels, review them, and train in spite of them.")
+app = Program(name="labels", help="Find wrong labels, review them, and train in spite of them.")
 
 
 @app.command("train")
@@ -158,7 +156,7 @@ def find(
     ] = 200,
     limit: Limit = None,
     seed: Seed = 0,
-    out: Annotated[str | None, OutputFolder("Run directory.", "DIR", records=("labels.json", "run.lock"))] = None,
+    out: Annotated[str | None, OutputFolder("Run directory.", "DIR", records=LABEL_RECORDS)] = None,
     resume: Resume = False,
     workers: Workers = None,
     device: Device = "auto",

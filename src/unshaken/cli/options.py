@@ -16,11 +16,13 @@ from unshaken.core.options import (
     LIMIT,
     SEED,
     SHARE,
+    SQLITE,
     TRAINING_RECORDS,
     WORKERS,
     Argument,
     Option,
     OutputFolder,
+    UpdatedFile,
     declared,
 )
 
@@ -118,9 +120,11 @@ TrainingTrack = Annotated[
 # of servers and reviews
 Database = Annotated[
     str | None,
-    Option(
+    UpdatedFile(
         "Database of the reviews: a path, sqlite:///PATH or postgresql+psycopg://...  Default: review.db in DIR.",
         "URL",
+        kind="a database of SQLite",
+        begins=SQLITE,
     ),
 ]
 ReviewName = Annotated[str, Option("Name of the review in the database.", "NAME")]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from unshaken.cli.options import OWN, Download, Json
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
-from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option, OutputFolder, UpdatedFile
+from unshaken.cli.verb import Program, verb
+from unshaken.core.options import MARKDOWN, PAPER_RECORDS, Argument, Option, OutputFolder, UpdatedFile
 
 if TYPE_CHECKING:
     from unshaken.papers import PaperResult
@@ -29,11 +27,9 @@ Slug = Annotated[
     ),
 ]
 Seed = Annotated[int, OWN["seed"]]
-PAPER = ("paper.json", "run.lock")
-"""In the folder of a run of a row."""
 OwnData = Annotated[str | None, Option("Your own data instead of the small data set.", "SPEC")]
 OwnModel = Annotated[str | None, Option("Your own model instead of the small network.", "SPEC")]
-app = typer.Typer(name="papers", help="Reproduce the claims of published papers at small scale.")
+app = Program(name="papers", help="Reproduce the claims of published papers at small scale.")
 
 CLAIM_FAILED = 1
 
@@ -56,7 +52,7 @@ def list_(json: Json = False) -> int:
 @verb
 def freeze_(
     slug: Slug,
-    out: Annotated[str, OutputFolder("Run directory of the coming run.", "DIR", records=PAPER)],
+    out: Annotated[str, OutputFolder("Run directory of the coming run.", "DIR", records=PAPER_RECORDS)],
     scale: Scale = "quick",
     seed: Seed = 0,
     data: OwnData = None,
@@ -94,7 +90,7 @@ def run(
     slug: Slug,
     scale: Scale = "quick",
     seed: Seed = 0,
-    out: Annotated[str | None, OutputFolder("Run directory.", "DIR", records=PAPER)] = None,
+    out: Annotated[str | None, OutputFolder("Run directory.", "DIR", records=PAPER_RECORDS)] = None,
     data: OwnData = None,
     model: OwnModel = None,
     download: Download = False,
@@ -120,7 +116,9 @@ def table_(
     results: Annotated[
         str, Option("Folder with a folder for each row, that holds its result.json.", "DIR")
     ] = "src/unshaken_papers",
-    out: Annotated[str, UpdatedFile("Markdown file to write.", "FILE")] = "docs/papers.md",
+    out: Annotated[
+        str, UpdatedFile("Markdown file to write.", "FILE", kind="a Markdown file", endings=MARKDOWN)
+    ] = "docs/papers.md",
 ) -> int:
     """Write the table of all results, and the page of each row, from the JSON files of finished runs."""
     from unshaken.papers import write_table

@@ -12,14 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from unshaken.cli.options import Json, Run, Track
-from unshaken.cli.runs import GATE_FAILED
-from unshaken.cli.session import WRONG, Session
-from unshaken.cli.show import console, one_line, print_json, print_line, print_page, printable, table
+from unshaken.cli.runs import show_verdict
+from unshaken.cli.session import Session
+from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
-from unshaken.core.options import Argument, Option, OutputFolder, UpdatedFile
+from unshaken.core.options import COMPARE_RECORDS, MARKDOWN, Argument, Option, OutputFolder, UpdatedFile
 from unshaken.core.texts import cell
 
 if TYPE_CHECKING:
@@ -32,9 +30,9 @@ if TYPE_CHECKING:
 def report(directory: Run, json: Json = False) -> int:
     """Rebuild the report of a run from its directory.
 
-    Exit codes: 0 success, 1 a gate of the run failed, 2 wrong usage, bad input, or a gate that is not decided.
+    Exit codes: 0 success, 1 a gate of the run failed, 2 wrong usage, bad input, a run that has not finished, or a gate
+    that is not decided.
     """
-    from unshaken.report.gates.kept import describe, read_gates
     from unshaken.report.rebuild import rebuild_report
     from unshaken.store.run_dir import RunDir
 
@@ -44,10 +42,7 @@ def report(directory: Run, json: Json = False) -> int:
         print_json(shown)
     else:
         print_line(f"report: {str(run).rstrip('/')}/report.html")
-    kept = read_gates(run)
-    for line in describe(kept.results):
-        typer.echo(printable(line), err=True)
-    return {"failed": GATE_FAILED, "undecided": WRONG}.get(kept.verdict, 0)
+    return show_verdict(run)
 
 
 @verb
@@ -58,7 +53,7 @@ def compare(
     ],
     out: Annotated[
         str | None,
-        OutputFolder("Folder for the comparison page. Default: beside the last run.", "DIR", records=("compare.json",)),
+        OutputFolder("Folder for the comparison page. Default: beside the last run.", "DIR", records=COMPARE_RECORDS),
     ] = None,
     family: Annotated[
         list[str] | None,
@@ -258,7 +253,12 @@ def card(
     directory: Run,
     into: Annotated[
         str | None,
-        UpdatedFile("Model card to update, such as README.md; it is made if absent. Default: print the card.", "FILE"),
+        UpdatedFile(
+            "Model card to update, such as README.md; it is made if absent. Default: print the card.",
+            "FILE",
+            kind="a Markdown file",
+            endings=MARKDOWN,
+        ),
     ] = None,
     name: Annotated[
         str | None, Option("Name of the model in the card. Default: that of the card, else of the run.", "TEXT")

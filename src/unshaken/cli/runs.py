@@ -10,15 +10,16 @@ import typer
 from unshaken.cli.complete import complete_methods, complete_model, complete_plan
 from unshaken.cli.names import check_method, check_model, check_plan
 from unshaken.cli.options import MODEL_FORMS, AllowLargeEps, Baseline, Data, Gates, Json, Model
-from unshaken.cli.session import Session, progress
+from unshaken.cli.session import WRONG, Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
-from unshaken.cli.verb import verb
-from unshaken.core.options import RUN_RECORDS, Argument, Option, Options, OutputFolder
+from unshaken.cli.verb import Program, verb
+from unshaken.core.options import MERGE_RECORDS, Argument, Option, Options, OutputFolder
 from unshaken.core.sources import keys_of
 
 if TYPE_CHECKING:
     from unshaken.api import Audit
     from unshaken.data import BadSample
+    from unshaken.store.run_dir import RunDir
 
 GATE_FAILED = 1
 BAD_SAMPLES = 3
@@ -81,6 +82,26 @@ def show_run(session: Session, done: Audit, as_json: bool) -> int:
     if not done.held or kept.verdict == "undecided":
         raise RunError(f"{done.run}: {'; '.join(describe(kept.results)) or 'its gates.json holds another verdict'}")
     return BAD_SAMPLES if done.bad_samples else 0
+
+
+def show_verdict(run: RunDir) -> int:
+    """Name each gate of a run that did not hold on stderr, and say where the run has not finished.
+
+    Args:
+        run: of any command, whose report was just made again.
+
+    Returns:
+        The exit code of every command that makes a report again from what was there.
+    """
+    from unshaken.report.gates.kept import describe, read_gates
+    from unshaken.report.rebuild import why_unfinished
+
+    kept, unfinished = read_gates(run), why_unfinished(run)
+    for line in [*describe(kept.results), *([unfinished] if unfinished else [])]:
+        typer.echo(printable(line), err=True)
+    if kept.verdict == "failed":
+        return GATE_FAILED
+    return WRONG if unfinished or kept.verdict == "undecided" else 0
 
 
 def name_bad_samples(bad: Sequence[BadSample]) -> int:
@@ -233,7 +254,7 @@ def merge(
     directories: Annotated[list[str], Argument("Run directories of the parts of one run.", "DIR DIR ...")],
     out: Annotated[
         str,
-        OutputFolder("Directory of the whole run; it must hold no run.", "DIR", records=(*RUN_RECORDS, "merge.json")),
+        OutputFolder("Directory of the whole run; it must hold no run.", "DIR", records=MERGE_RECORDS),
     ],
     allow_missing: Annotated[
         bool, Option("Continue where samples are in none of the directories; the result can be resumed.")
@@ -253,7 +274,7 @@ def merge(
     return show_run(session, done, json)
 
 
-plans = typer.Typer(name="plan", help="Work with plan files.", no_args_is_help=True)
+plans = Program(name="plan", help="Work with plan files.", no_args_is_help=True)
 
 
 @plans.callback()

@@ -14,7 +14,7 @@ from unshaken.cli.show import print_line
 from unshaken.cli.verb import verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
-from unshaken.core.options import BATCH, COUNT, SHARE, Argument, Option, OutputFolder
+from unshaken.core.options import BATCH, COUNT, LOG, SHARE, SQLITE, Argument, Option, OutputFolder, UpdatedFile
 
 if TYPE_CHECKING:
     from unshaken.serve.app import Part
@@ -115,10 +115,12 @@ def serve(
     ] = None,
     db: Annotated[
         str | None,
-        Option(
+        UpdatedFile(
             "Database of the list of runs, the readers and their reviews: a path, sqlite:///PATH or "
             "postgresql+psycopg://...  Default: a file in the cache.",
             "URL",
+            kind="a database of SQLite",
+            begins=SQLITE,
         ),
     ] = None,
     readers: Readers = None,
@@ -148,10 +150,13 @@ def serve(
     ] = None,
     audit_log: Annotated[
         str | None,
-        Option(
+        UpdatedFile(
             "Append a line for each log-in, each form that was taken and each refused request to this file; - for "
             "standard error.",
             "FILE",
+            kind="a log of requests",
+            begins=LOG,
+            stream=True,
         ),
     ] = None,
     browser: Browser = False,
@@ -206,7 +211,14 @@ def serve(
     ] = None,
     refusal_log: Annotated[
         str | None,
-        Option("Append a line for each refused request to this file; - for standard error.", "FILE", panel=PANEL),
+        UpdatedFile(
+            "Append a line for each refused request to this file; - for standard error.",
+            "FILE",
+            panel=PANEL,
+            kind="a log of requests",
+            begins=LOG,
+            stream=True,
+        ),
     ] = None,
     download: Download = False,
     allow_code: AllowCode = None,

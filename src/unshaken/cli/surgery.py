@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from unshaken.cli.session import Session
 from unshaken.cli.show import print_line
-from unshaken.cli.verb import verb
+from unshaken.cli.verb import Program, verb
 from unshaken.core.options import Argument, Option, OutputFile
 
-app = typer.Typer(
+app = Program(
     name="surgery", help="Extract robustness from fine-tuned weights as a small file, and add it to other weights."
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import functools
 import inspect
@@ -11,13 +12,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.models import CommandFunctionType
+from typing_extensions import override
 
 from unshaken.cli.options import DEBUG, QUIET, AllowCode
 from unshaken.cli.session import Session, explain
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.numbers import LARGEST, LARGEST_COUNT, parse_number, parse_whole, shorten
 from unshaken.core.options import OVERWRITE, Argument, Option, OutputFile, OutputFolder, UpdatedFile, declared
-from unshaken.store.output import check_file, check_folder
+from unshaken.store.output import check_file, check_folder, check_updated_file
 
 LONGEST = 20_000
 """Characters that the value of an option may have."""
@@ -183,7 +187,12 @@ def check_output(path: str, option: Option, name: str, *, overwrite: bool) -> No
     if isinstance(option, OutputFolder):
         check_folder(path, name, option.records)
         return
-    check_file(path, name, overwrite=overwrite or isinstance(option, UpdatedFile))
+    if isinstance(option, UpdatedFile):
+        place = path.removeprefix("sqlite:///")
+        if "://" not in place and not (option.stream and place == "-"):
+            check_updated_file(place, name, option.kind, begins=option.begins, endings=option.endings)
+        return
+    check_file(path, name, overwrite=overwrite)
     for suffix in option.suffixes if isinstance(option, OutputFile) else ():
         check_file(Path(path).with_suffix(suffix), f"{name}, beside it", overwrite=overwrite)
 
@@ -197,6 +206,44 @@ def _options(parameters: collections.abc.Iterable[inspect.Parameter]) -> Iterato
 
 
 Command = Callable[..., int]
+
+
+def _refuse_repeats(command: TyperCommand | TyperGroup, ctx: Any, args: list[str]) -> None:
+    """Refuse an option that takes one value, or says yes or no, and was given several times."""
+    if ctx.resilient_parsing:
+        return
+    _, _, order = command.make_parser(ctx).parse_args(list(args))
+    for one, n in collections.Counter(order).items():
+        if n > 1 and isinstance(one, TyperOption) and not one.multiple and (not one.is_flag or one.secondary_opts):
+            taken = "is either on or off" if one.is_flag else "takes one value"
+            raise ParameterError(f"{one.opts[0]} is given {n} times, and {taken}: give it once")
+
+
+class _Verb(TyperCommand):
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeats(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class _Group(TyperGroup):
+    @override
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _refuse_repeats(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class Program(typer.Typer):
+    """Commands under a name. An option of theirs that takes one value is refused when it is given twice."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(cls=_Group, **settings)
+
+    @override
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[CommandFunctionType], CommandFunctionType]:
+        return super().command(name, cls=_Verb, **settings)
+
+
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 CONTEXT = inspect.Parameter("ctx", KEYWORD, annotation=typer.Context)
 CONSENT = inspect.Parameter("allow_code", KEYWORD, annotation=AllowCode, default=None)

@@ -77,10 +77,29 @@ class OutputFile(Option):
     suffixes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class UpdatedFile(Option):
-    """A file that a command brings up to date, such as a page that is made from results."""
+    """A file that a command brings up to date: a new or an empty one, or one of the same kind.
 
-    __slots__ = ()
+    Args:
+        kind: its name in messages, such as `a Markdown file`.
+        begins: bytes that every file of the kind begins with; empty where its name decides.
+        endings: of the names of files of the kind; empty for any.
+        stream: whether `-` stands for standard error.
+    """
+
+    kind: str = ""
+    begins: bytes = b""
+    endings: tuple[str, ...] = ()
+    stream: bool = False
+
+
+MARKDOWN = (".md", ".markdown")
+"""Endings of the names of Markdown files."""
+SQLITE = b"SQLite format 3\0"
+"""First bytes of every database of SQLite."""
+LOG = b'{"time": "'
+"""First bytes of every log of a server's requests."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +119,20 @@ RUN_RECORDS = ("run.json", "run.lock", "robust/run.json", "robust/run.lock")
 """In the folder of a run by a plan, or of the pair of runs of both embedded networks."""
 TRAINING_RECORDS = ("harden.json", "model.json", "run.lock")
 """In the folder of a training run."""
+MERGE_RECORDS = (*RUN_RECORDS, "merge.json")
+"""In the folder of a merged run; `merge.json` until it is whole."""
+EXPLAIN_RECORDS = ("explain.json", "holistic.json", "run.lock")
+"""In the folder of a run of `explain`, or of a comparison of models that has such runs inside."""
+LABEL_RECORDS = ("labels.json", "run.lock")
+"""In the folder of a search for wrong labels."""
+LABEL_VERSION_RECORDS = ("label-versions.json",)
+"""In the folder of a comparison of labels before and after a review."""
+PAPER_RECORDS = ("paper.json", "run.lock")
+"""In the folder of a row of the papers."""
+DETECTOR_RECORDS = ("detectors.json",)
+"""In the folder of fitted detectors."""
+COMPARE_RECORDS = ("compare.json",)
+"""In the folder of a comparison of runs."""
 
 
 class Options(TypedDict, total=False):

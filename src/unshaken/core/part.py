@@ -37,6 +37,21 @@ class Condition:
 
 CLEAN = Condition("clean", "clean")
 
+
+def name_condition(label: str, norm: str, eps: float) -> str:
+    """The id of a condition with a budget or a radius, `LABEL-NORM-EPS`.
+
+    Args:
+        label: of its line of the plan.
+        norm: `linf`, `l2` or `l1`.
+        eps: in [0, 1] pixel units; six digits of it count.
+
+    >>> name_condition("ibp", "linf", 2 / 255)
+    'ibp-linf-0.00784314'
+    """
+    return f"{label}-{norm}-{eps:.6g}"
+
+
 MODEL = "model"
 """The predictor that the rows of most methods evaluate; others name theirs by a property `subject`."""
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.options import PAPER_RECORDS
 from unshaken.core.texts import parse_values
 from unshaken.papers.claim import is_reproduced, judge_parts
 from unshaken.papers.context import Context
@@ -22,6 +23,7 @@ from unshaken.papers.rows import Rows
 from unshaken.papers.seen import seen_by_rows, seen_by_specs
 from unshaken.papers.tables import register_tables
 from unshaken.store.lock import locked
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 
 
@@ -58,6 +60,7 @@ def run_paper(
         raise ParameterError(f"seed={seed} must be 0 or more")
     paper = _paper(slug, scale)
     name = paper.info.name
+    check_folder(out, "out", PAPER_RECORDS)
     run = RunDir(out or f"runs/papers/{name}-{time.strftime('%Y%m%d-%H%M%S')}")
     chosen = {"data": data or paper.data, "model": model or paper.model}
     own = data is not None or model is not None
@@ -118,6 +121,7 @@ def freeze(
         UnshakenError: there is no such paper, or the directory holds another experiment.
     """
     paper = _paper(slug, scale)
+    check_folder(out, "out", PAPER_RECORDS)
     run = RunDir(out)
     with locked(run):
         settings = settings_of(paper, seed, data or paper.data, model or paper.model)

@@ -19,7 +19,9 @@ from unshaken.report.pages.made_images import MADE_IMAGES
 from unshaken.report.pages.service import RECORD as SERVICE_RECORD
 from unshaken.report.pages.service import SERVICE
 from unshaken.report.pages.training import TRAINING
+from unshaken.report.summary import NAME as SUMMARY
 from unshaken.report.write import write_report
+from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.fairness.figures import RECORD as FAIRNESS_RECORD
 from unshaken.tasks.zero_shot.record import RECORD as HOLISTIC_RECORD
@@ -48,6 +50,23 @@ def rebuild_report(run: RunDir) -> dict[str, Any]:
         MADE_IMAGES.write(run)
         return {"flags": run.rows("flags").to_pylist()}
     return write_report(run)[0]  # raises the error that says what the folder lacks
+
+
+def why_unfinished(run: RunDir) -> str:
+    """Say that a run has not come to its end, in a line; empty where it has, and for a part of a larger run.
+
+    Args:
+        run: of any command, with its report.
+
+    Raises:
+        RunError: a file is damaged.
+    """
+    if run.exists("run.json"):
+        whole = run.read_json(SUMMARY)["complete"] or read_config(run).part is not None
+    else:
+        record: dict[str, Any] = next((run.read_json(name) for name in KINDS if run.exists(name)), {})
+        whole = record.get("finished", True) and record.get("result", True) is not None  # result: of a training
+    return "" if whole else f"{run}: the run has not finished: finish it by its command with --resume"
 
 
 def _write_search(run: RunDir) -> object:

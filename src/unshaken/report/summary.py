@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
@@ -66,12 +66,13 @@ def schema() -> dict[str, Any]:
     return result
 
 
-def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
+def build(run: RunDir, *, baseline: RunDir | None = None, radii: Sequence[float] = ()) -> Summary:
     """The figures of a run, with intervals; nothing is computed that rows do not say.
 
     Args:
         run: a finished run, or one that was stopped: `notes` then names what lacks and `complete` is false.
         baseline: a run on the same samples, to compare with by pairs.
+        radii: sizes that gates ask about; see `Source`.
 
     Raises:
         RunError: there is no run, or its rows are damaged.
@@ -79,7 +80,7 @@ def build(run: RunDir, *, baseline: RunDir | None = None) -> Summary:
     """
     config = read_config(run)
     with consistent(run):
-        source = Source(run, config, read_frame(run, config), read_methods(config), baseline)
+        source = Source(run, config, read_frame(run, config), read_methods(config), baseline, tuple(radii))
     data: dict[str, Any] = {"schema": 1, "complete": True, "notes": {}}
     if run.exists(UNFINISHED):
         data["complete"] = False

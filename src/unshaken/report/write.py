@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unshaken.core.errors import ParameterError, UnshakenError
+from unshaken.core.options import COMPARE_RECORDS
 from unshaken.report.blocks import Page
 from unshaken.report.compare import Comparisons
-from unshaken.report.gates import NO_REGRESSION, Gate, check_finite
+from unshaken.report.gates import NO_REGRESSION, Gate, asked_radii, check_finite
 from unshaken.report.gates.kept import Baseline, GateResult, KeptGates, read_gates
 from unshaken.report.pages.page_kind import write_page
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.summary import NAME, Summary, build
 from unshaken.run.local import labels_not_run
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir, consistent
 
 
@@ -50,7 +52,11 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
     asked = [g if isinstance(g, Gate) else Gate.parse(g) for g in gates]
     kept = KeptGates() if asked else read_gates(run)
     record = kept.baseline if baseline is None else Baseline.of(baseline)
-    summary = build(run, baseline=baseline) if baseline or not record else _build_again(run, record)
+    radii = asked_radii([*asked, *kept.asked])
+    if baseline is None and record is not None:
+        summary = _build_again(run, record, radii)
+    else:
+        summary = build(run, baseline=baseline, radii=radii)
     results, error = _decide(summary, asked, kept)
     summary.data["gates"] = [r.to_json() for r in results]
     run.write_json(summary.data, NAME)
@@ -64,15 +70,15 @@ def make_report(run: RunDir, *, baseline: RunDir | None = None, gates: Sequence[
     return ReportFiles(summary.data, results, page)
 
 
-def _build_again(run: RunDir, baseline: Baseline) -> Summary:
+def _build_again(run: RunDir, baseline: Baseline, radii: Sequence[float]) -> Summary:
     """The summary of a run, compared with the baseline of before where that can still be read."""
     there = baseline.open()
     try:
-        return build(run, baseline=there)
+        return build(run, baseline=there, radii=radii)
     except UnshakenError:
         if there is None:
             raise
-        return build(run)
+        return build(run, radii=radii)
 
 
 def _decide(summary: Summary, asked: Sequence[Gate], kept: KeptGates) -> tuple[list[GateResult], ParameterError | None]:
@@ -130,8 +136,10 @@ def write_comparison(out: RunDir, comparisons: Comparisons) -> Page:
         comparisons: of runs.
 
     Raises:
+        ParameterError: the folder holds other files.
         RunError: they cannot be written.
     """
+    check_folder(out.root if out.local else str(out), "out", COMPARE_RECORDS)
     out.write_json(comparisons.to_json(), "compare.json")
     page = comparison_page(comparisons)
     write_page(out, page, "compare")

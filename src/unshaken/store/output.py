@@ -55,18 +55,47 @@ def check_file(path: str | os.PathLike[str], option: str, *, overwrite: bool) ->
             raise ParameterError(f"{place} exists: choose another name, or replace it with --overwrite")
 
 
-def check_folder(path: str | os.PathLike[str], option: str, records: Sequence[str]) -> None:
+def check_updated_file(
+    path: str | os.PathLike[str], option: str, kind: str, *, begins: bytes, endings: Sequence[str]
+) -> None:
+    """Refuse to change a file of another kind.
+
+    Args:
+        path: of the file, on this machine.
+        option: that names it, for messages.
+        kind: of the files that may be changed, such as `a Markdown file`.
+        begins: bytes that each of them begins with.
+        endings: of their names; empty for any.
+
+    Raises:
+        ParameterError: it is no regular file of the kind, or nothing can be written there.
+    """
+    path = os.path.expanduser(path)
+    check_file(path, option, overwrite=True)
+    place = _describe(option, path)
+    with _refused(place):
+        if not os.path.lexists(path) or not os.path.getsize(path):
+            return
+        with open(path, "rb") as file:
+            is_own = file.read(len(begins)) == begins and (not endings or path.lower().endswith(tuple(endings)))
+        if not is_own:
+            raise ParameterError(f"{place} is there, and is not {kind}: choose another name")
+
+
+def check_folder(path: str | os.PathLike[str] | None, option: str, records: Sequence[str]) -> None:
     """Refuse to write into a folder of something else.
 
     Args:
-        path: of the folder; an address of another file system is not looked at.
+        path: of the folder; an address of another file system is not looked at, and None is a place of the program's.
         option: that names it, for messages.
         records: paths in the folder; one of them is there when it is of the kind that will be written.
 
     Raises:
         ParameterError: it is no folder, nothing can be written there, or it holds other files.
     """
-    if "://" in os.fspath(path) or os.path.expanduser(path).startswith("~"):  # a user that `open_address` refuses
+    if path is None or "://" in os.fspath(path):
+        return
+    if os.path.expanduser(path).startswith("~"):  # a user that `open_address` refuses
         return
     folder, place = Path(os.path.expanduser(path)), _describe(option, path)
     with _refused(place):

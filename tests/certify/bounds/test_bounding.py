@@ -67,7 +67,9 @@ def test_conditions():
     (whole,) = conditions_of(IBP(), Line("ibp", eps=(1.0,)))
     assert whole.eps == 1
     found = conditions_of(IBP(), Line("ibp"))
-    assert [(c.id, c.eps, c.norm) for c in found] == [("ibp-0.007843", 2 / 255, "linf")]
+    assert [(c.id, c.eps, c.norm) for c in found] == [("ibp-linf-0.00784314", 2 / 255, "linf")]
+    near = conditions_of(IBP(), Line("ibp", eps=(0.12345, 0.12346)))
+    assert [c.id for c in near] == ["ibp-linf-0.12345", "ibp-linf-0.12346"]
     with pytest.raises(ParameterError, match="ibp: norm 'l2' is not one of linf"):
         conditions_of(IBP(), Line("ibp", eps=(0.1,), norm="l2"))
     with pytest.raises(ParameterError, match=r"ibp: has no severities: give eps"):

@@ -16,7 +16,7 @@ def test_the_top_images_of_a_stream_are_those_of_the_whole():
     values = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
     top = TopImages.of(3, 5)
     for first in range(0, 40, 7):
-        top.add(values[first : first + 7], first)
+        top.add(values[first : first + 7], torch.arange(first, min(first + 7, len(values))))
     assert torch.equal(top.places, values.T.sort(1, descending=True).indices[:, :5])
 
 

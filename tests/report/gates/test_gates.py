@@ -67,13 +67,13 @@ def certificates(name: str, method: str, shares: dict[float, float]) -> dict[str
 CERTIFIED = SUMMARY | {
     "conditions": [
         *SUMMARY["conditions"],
-        condition("ibp-0.007843", "ibp", 0.2, eps=2 / 255, norm="linf", group="certificate"),
-        condition("ibp-0.03137", "ibp", 0.0, eps=8 / 255, norm="linf", group="certificate"),
+        condition("ibp-linf-0.00784314", "ibp", 0.2, eps=2 / 255, norm="linf", group="certificate"),
+        condition("ibp-linf-0.0313725", "ibp", 0.0, eps=8 / 255, norm="linf", group="certificate"),
         condition("smoothing-0.25", "smoothing", 0.7, group="certificate"),
     ],
     "certified": [
-        certificates("ibp-0.007843", "ibp", {0.0: 0.95, 2 / 255: 0.2, 8 / 255: 0.0}),
-        certificates("ibp-0.03137", "ibp", {0.0: 0.95, 2 / 255: 0.05, 8 / 255: 0.05}),
+        certificates("ibp-linf-0.00784314", "ibp", {0.0: 0.95, 2 / 255: 0.2, 8 / 255: 0.0}),
+        certificates("ibp-linf-0.0313725", "ibp", {0.0: 0.95, 2 / 255: 0.05, 8 / 255: 0.05}),
         certificates("smoothing-0.25", "smoothing", {0.0: 0.7, 0.25: 0.6, 0.5: 0.4}),
     ],
 }

@@ -8,12 +8,16 @@ import torch
 import unshaken
 from unshaken.certify.engine.base import certificates
 from unshaken.core.batch import Batch
+from unshaken.core.errors import ParameterError
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition
 from unshaken.report import write_report
+from unshaken.report.gates.rehearsal import check_planned
 from unshaken.report.read.frame import read_frame
 from unshaken.report.read.methods import read_methods
+from unshaken.report.sections import Source
 from unshaken.report.sections.certify import certified, certified_rows, chosen_size
+from unshaken.run.record import installed, record_methods, record_steps
 from unshaken.store.config import RunConfig
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -61,7 +65,24 @@ def run(tmp_path):
 
 
 def figures(run):
-    return certified(*run, read_frame(*run), read_methods(run[1]))
+    return certified(Source(*run, read_frame(*run), read_methods(run[1])))
+
+
+def test_a_gate_asks_a_certificate_that_computes_its_reach_at_any_radius(run):
+    texts = ["smoothing[radius=0.6].certified_accuracy <= 0.25", "smoothing-0.5[radius=0.6].certified_share >= 0.6"]
+    for gates in (texts, ()):  # and again, when the report is made from what is there
+        summary, found = write_report(run[0], gates=gates)
+        assert [(g.state, g.value) for g in found] == [("held", 0.25), ("failed", 0.5)]
+        assert 0.6 in [r["radius"] for r in summary["certified"][0]["radii"]]
+    smoothing = run[1].plan[0]
+    asked = smoothing.model_copy(update={"params": {"sigma": 0.5, "radii": "0.5"}})
+    config, other = (
+        run[1].model_copy(update={"methods": record_methods(known), "steps": record_steps(known)})
+        for known, _ in (installed([smoothing]), installed([asked]))
+    )
+    check_planned(texts, config, [SMOOTH], labelled=True)
+    with pytest.raises(ParameterError, match=r"no figure of 'smoothing' at this radius, but at 0, 0\.5"):
+        check_planned(texts, other, [SMOOTH], labelled=True)
 
 
 def test_shares_at_each_radius_by_hand(run):

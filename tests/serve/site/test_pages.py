@@ -20,6 +20,7 @@ from unshaken.report.gates.kept import begin_gates
 from unshaken.run.shard import write_flags
 from unshaken.serve.app import create_app
 from unshaken.serve.site.part import site_part
+from unshaken.serve.site.records import KINDS
 
 SCRIPT = "<script>"
 
@@ -248,12 +249,45 @@ def test_hostile_runs_are_shown_as_text_and_reach_nothing(open_client, folder, t
     assert found[hostile, ""] == found[hostile, "/samples"] == 200
     assert found[hostile, "/report.html"] == 404
     assert found["damaged", ""] == found["shallow", ""] == 200
-    assert found["damaged", "/samples"] == 400
+    assert found["damaged", "/samples"] == found["damaged", "/samples/1"] == found["shallow", "/samples/1"] == 404
     assert "not in the listed folders" in ann.get(f"/runs/{runs_of(ann.site)['beside'].id}/report")
     assert "is a copy of" in ann.get(f"/runs/{runs_of(ann.site)['rows of another'].id}/report")
     placeholder = ann.client.get(f"/runs/{runs_of(ann.site)[hostile].id}/samples/20/image.img")
     assert placeholder.status_code == 404
     assert not (tmp_path / "was run").exists()
+
+
+PAGES = {"": 200, "/report": 200, "/report.html": 404} | dict.fromkeys(
+    ("/samples", "/samples/0", "/samples/0/shown.img", "/samples/0/image.img", "/classes", "/classes?q=a"), 404
+)
+"""Pages of a run that is no evaluation and holds no report, to their status."""
+
+
+@pytest.mark.parametrize("record", KINDS)
+@pytest.mark.parametrize("content", ["{}", '{"slug": "x", "run": "y", "settings": {}}', "[]", "{"])
+def test_no_page_of_a_run_of_another_kind_or_a_damaged_one_is_a_failure(open_client, folder, tmp_path, record, content):
+    runs = tmp_path / "runs"
+    shutil.copytree(folder / "a", runs / "a")
+    (runs / "b").mkdir()
+    (runs / "b" / record).write_text(content)
+    (runs / "b" / "rows").mkdir()
+    ann = open_client(runs)
+    number, good = runs_of(ann.site)["b"].id, runs_of(ann.site)["a"].id
+    for page, status in PAGES.items():
+        answer = ann.client.get(f"/runs/{number}{page}")
+        assert answer.status_code == status, (page, answer.text)
+    for pair in ((good, number), (number, good)):
+        assert ann.client.get(f"/compare?baseline={pair[0]}&candidate={pair[1]}").status_code == 400
+
+
+def test_a_page_of_a_sample_says_that_its_rows_are_damaged(open_client, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "runs")
+    for file in (tmp_path / "runs/a/rows/outcomes").iterdir():
+        file.write_bytes(file.read_bytes()[:-9])
+    ann = open_client(tmp_path / "runs")
+    page = ann.get(f"/runs/{runs_of(ann.site)['a'].id}/samples/1")
+    assert "is damaged" in page
+    assert "deep/b" in page  # the other run on the same data
 
 
 def test_class_names_are_escaped_everywhere(ann):

@@ -26,6 +26,7 @@ from unshaken.tasks.ranking import (
     read_report,
     table_lines,
 )
+from unshaken.tasks.ranking.evaluate import RankingReport
 from unshaken.tasks.ranking.robustness import fixed_targets, rank_queries
 
 PIECES = HashedPieces(64)
@@ -79,8 +80,36 @@ def test_learners_find_what_the_queries_ask_for(measured):
 def test_every_two_rankers_are_compared_with_correction(report):
     found = report.comparisons()
     assert len(found) == 21
-    assert all(0 <= one["p_value"] <= one["p_holm"] <= 1 for one in found.values())
+    assert all(one["p_adjusted"] == min(1, 21 * one["p_value"]) for one in found.values())
+    for one in found.values():
+        ends = one["difference"].low, one["difference"].high
+        assert one["p_adjusted"] < 0.05 or ends[0] <= 0 <= ends[1]
+        assert "for 21 differences together" in one["difference"].interval
     assert all(len(line) > 20 for line in table_lines(report, ["drop-stop-words-1", "append-2"]))
+
+
+def test_intervals_of_all_pairs_are_wider_than_that_of_one():
+    rng = np.random.default_rng(0)
+    kept = evaluate({"bm25": BM25()}, RankingTest(collection()))
+    columns = {name: rng.random(60) + shift for name, shift in (("a", 0.0), ("b", 0.0), ("c", 0.0), ("d", 0.12))}
+    columns = {name: column.clip(0, 1) for name, column in columns.items()}
+
+    class Made(RankingReport):
+        def rankers(self):
+            return names
+
+        def column(self, ranker, condition="clean", name="effectiveness"):
+            return columns[ranker]
+
+    names = ["a", "d"]
+    alone = Made(kept.rows).comparisons()["a", "d"]
+    names = list(columns)
+    among = Made(kept.rows).comparisons()["a", "d"]
+    assert among["difference"].value == alone["difference"].value
+    assert among["difference"].low < alone["difference"].low < alone["difference"].high < among["difference"].high
+    assert (alone["p_adjusted"], among["p_adjusted"]) == (alone["p_value"], min(1, 6 * alone["p_value"]))
+    assert alone["p_adjusted"] < 0.05 < among["p_adjusted"]  # one verdict, and its interval with it
+    assert alone["difference"].low > 0 >= among["difference"].low
 
 
 def test_rows_are_kept_and_read_again(tmp_path):

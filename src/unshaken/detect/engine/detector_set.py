@@ -18,6 +18,7 @@ from unshaken.core.consent import refuse_code
 from unshaken.core.device import device_of, float64_device
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError, did_you_mean
 from unshaken.core.notebook import facts_card
+from unshaken.core.options import DETECTOR_RECORDS
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import find_method
 from unshaken.data.dataset import BadSample
@@ -36,6 +37,7 @@ from unshaken.detect.engine.screen import DetectorScores, FittedDetector, check_
 from unshaken.measure.detection.conformal import Threshold, calibration_needed, conformal_threshold
 from unshaken.models import fingerprint
 from unshaken.store.address import bare
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 
 FIRST = 3
@@ -151,8 +153,10 @@ class DetectorSet:
         """Write `banks.safetensors`, and last `detectors.json` with their digest: a list never goes with other banks.
 
         Raises:
+            ParameterError: the folder holds other files.
             RunError: the folder cannot be written.
         """
+        check_folder(folder, "folder", DETECTOR_RECORDS)
         run, (banks, record) = RunDir(str(folder)), self.pack()
         run.write(banks, BANKS)
         run.write_json(record, LIST)

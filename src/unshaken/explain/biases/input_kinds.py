@@ -45,15 +45,15 @@ class TopImages:
         """Places for k images of each channel, all empty."""
         return cls(torch.full((channels, k), -torch.inf), torch.full((channels, k), -1))
 
-    def add(self, values: Tensor, first: int) -> None:
+    def add(self, values: Tensor, places: Tensor) -> None:
         """Add further images.
 
         Args:
-            values: of each channel, `[N, D]`.
-            first: place of the first of them.
+            values: of each channel, finite, `[N, D]`.
+            places: of the images among all, int64 `[N]`, rising.
         """
-        places = torch.arange(first, first + len(values)).expand(values.shape[1], -1)
-        both, where = torch.cat([self.values, values.T], 1), torch.cat([self.places, places], 1)
+        both = torch.cat([self.values, values.T], 1)
+        where = torch.cat([self.places, places.expand(values.shape[1], -1)], 1)
         order = both.sort(dim=1, descending=True, stable=True).indices[:, : self.values.shape[1]]
         self.values, self.places = both.gather(1, order), where.gather(1, order)
 
@@ -127,18 +127,23 @@ class InputKinds(Analysis):
         total = 0
         with asking(subject) as answers:
             for batch in subject.batches():
-                for name, oracle in answers.oracles.items():
-                    for layer, values in channel_means(oracle, layers[name], batch.images).items():
-                        top.setdefault((name, layer), TopImages.of(values.shape[1], self.k)).add(values, total)
-                labels.append(required_labels(batch).cpu())
+                judged, places = torch.ones(len(batch), dtype=torch.bool), torch.arange(total, total + len(batch))
                 if judge is not None:
                     layer = feature_layer(judge)
                     with evaluating(judge), torch.no_grad():
                         features.append(judge.features(batch.images, (layer,))[1][layer].flatten(1).cpu())
+                    judged = subject.keep_finite(features[-1], batch.ids)
+                for name, oracle in answers.oracles.items():
+                    for layer, values in channel_means(oracle, layers[name], batch.images).items():
+                        kept = judged & subject.keep_finite(values, batch.ids)
+                        one = top.setdefault((name, layer), TopImages.of(values.shape[1], self.k))
+                        one.add(values[kept], places[kept])
+                labels.append(required_labels(batch).cpu())
                 total += len(batch)
             meters = [oracle.meter for oracle in answers.oracles.values()]
-        if total < self.k:
-            raise DataError(f"input-kinds: {self.k} images for each channel were asked for, of {total}: lower k")
+        fewest = min((int((one.places >= 0).sum(1).min()) for one in top.values()), default=0)
+        if fewest < self.k:
+            raise DataError(f"input-kinds: {self.k} images for each channel were asked for, of {fewest}: lower k")
         judge_values = torch.cat(features) if features else None
         found = {key: kinds_of(one, torch.cat(labels), judge_values) for key, one in top.items()}
         return _findings(found, layers, self.k, sum(m.forwards for m in meters))

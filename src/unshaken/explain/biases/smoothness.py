@@ -139,8 +139,9 @@ class Smoothness(Analysis):
                 noise = rng.noise(*batch.images.shape[1:]).to(batch.images.device)
                 noisy = (batch.images + self.noise * noise).clamp(0, 1)
                 for name, oracle in answers.oracles.items():
-                    for layer, pair in channel_variation(oracle, layers[name], batch.images, noisy).items():
-                        parts.setdefault((name, layer), []).append(pair)
+                    for layer, (clean, shaky) in channel_variation(oracle, layers[name], batch.images, noisy).items():
+                        kept = subject.keep_finite(clean + shaky, batch.ids)
+                        parts.setdefault((name, layer), []).append((clean[kept], shaky[kept]))
         if not parts:
             raise DataError("smoothness: no image could be read")
         found = {key: tuple(torch.cat(column) for column in zip(*pairs, strict=True)) for key, pairs in parts.items()}
@@ -168,9 +169,9 @@ def _findings(
     ratios: dict[str, float] = {}
     models = list(layers)
     for (model, layer), (clean, noisy) in found.items():
-        if not bool((clean + noisy).isfinite().all()):
+        if not len(clean):
             raise ModelError(
-                f"model {model!r}: activations of layer {layer!r} are infinite or NaN: leave the layer out"
+                f"model {model!r}: activations of layer {layer!r} are infinite or NaN for all images: leave it out"
             )
         channels, under_noise = clean.mean(0), noisy.mean(0)
         ratio = variation_quotient(float(channels.sum()), float(under_noise.sum()))

@@ -14,6 +14,7 @@ from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import DataError
 from unshaken.core.registry import Parameters
+from unshaken.core.trust import NOT_FINITE
 from unshaken.data import Dataset
 from unshaken.data.dataset import BadSample
 from unshaken.data.streaming import stream
@@ -51,6 +52,21 @@ class Subject:
     def bad(self) -> dict[str, str]:
         """Id to reason of the samples that could not be read so far."""
         return {}
+
+    def keep_finite(self, values: Tensor, ids: Sequence[str]) -> Tensor:
+        """Which samples have finite values alone; the others are noted as bad ones.
+
+        Args:
+            values: of the samples, `[N, ...]`.
+            ids: of the samples.
+
+        Returns:
+            bool `[N]`, on the CPU.
+        """
+        kept = values.flatten(1).isfinite().all(1).cpu()
+        for i in (~kept).nonzero().flatten().tolist():
+            self.bad.setdefault(ids[i], NOT_FINITE)
+        return kept
 
     @property
     def samples(self) -> Dataset:

@@ -37,7 +37,7 @@ class Points:
 
 
 def read_points(subject: Subject, indices: Sequence[int] | None = None, layer: str = "") -> Points:
-    """The readable samples of a subject as points; those that are not readable are noted with it.
+    """The samples of a subject as points; those that are not readable, or not finite, are noted with it.
 
     Args:
         subject: its samples are read once.
@@ -47,7 +47,7 @@ def read_points(subject: Subject, indices: Sequence[int] | None = None, layer: s
     Raises:
         ParameterError: a layer is named and there is no model.
         ModelError: there is no such layer.
-        DataError: no sample can be read.
+        DataError: no sample can be read and has finite values.
     """
     if layer and not subject.models:
         raise ParameterError(f"layer={layer!r}: features of a layer need a model")
@@ -63,13 +63,14 @@ def read_points(subject: Subject, indices: Sequence[int] | None = None, layer: s
         else:
             found = batch.images
         shape = tuple(found.shape[1:])
-        values.append(found.flatten(1).float().cpu())
-        ids += batch.ids
+        kept = chosen.keep_finite(found, batch.ids)
+        values.append(found.flatten(1).float().cpu()[kept])
+        ids += [id for id, is_kept in zip(batch.ids, kept.tolist(), strict=True) if is_kept]
         if batch.labels is not None:
-            labels.append(batch.labels.cpu())
+            labels.append(batch.labels.cpu()[kept])
     subject.bad.update(chosen.bad)
-    if not values:
-        raise DataError("no sample could be read: there is no geometry to look at")
+    if not ids:
+        raise DataError("no sample could be read and has finite values: there is no geometry to look at")
     labelled = torch.cat(labels) if len(labels) == len(values) else None
     return Points(torch.cat(values), labelled, tuple(ids), forwards, shape)
 

@@ -57,6 +57,8 @@ class RepresentationDimension(Analysis):
             for layer, values in zip([DepthLayer("", 0.0), *layers], points, strict=True):
                 where = layer.name or "pixels"
                 try:
+                    if not len(values):
+                        raise DataError("every point is infinite or not a number")
                     found, duplicates = dimensions(values, settings)
                 except DataError as error:
                     rows.fail("dimension", str(error), model=name, layer=where, depth=layer.depth)
@@ -72,7 +74,7 @@ class RepresentationDimension(Analysis):
         )
 
     def features(self, subject: Subject, model: Classifier) -> tuple[list[DepthLayer], list[Tensor]]:
-        """The layers, and the points of the pixels and of each of them, `[N, D]`.
+        """The layers, and the finite points of the pixels and of each of them, `[N, D]`.
 
         Raises:
             DataError: no image can be read.
@@ -87,7 +89,8 @@ class RepresentationDimension(Analysis):
                 _, found = model.features(batch.images, [x.name for x in layers])
             parts[0].append(batch.images.flatten(1).float().cpu())
             for part, layer in zip(parts[1:], layers, strict=True):
-                part.append(self._flat(found[layer.name]).float().cpu())
+                points = self._flat(found[layer.name]).float().cpu()
+                part.append(points[subject.keep_finite(points, batch.ids)])
         if not parts:
             raise DataError("no sample could be read: there is no geometry to look at")
         return layers, [torch.cat(part) for part in parts]

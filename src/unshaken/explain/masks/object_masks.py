@@ -12,13 +12,17 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
+from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.device import widen
+from unshaken.core.errors import DataError
 from unshaken.core.imports import need
+from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
+from unshaken.core.trust import NOT_FINITE
 from unshaken.data.object_masks import check_mask_names, write_object_masks
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.engine.run import attribute
+from unshaken.explain.engine.run import NonFiniteMapError, attribute
 from unshaken.measure import share
 from unshaken.measure.statistics.means import mean_figure
 
@@ -129,22 +133,37 @@ class ObjectMasks(Analysis):
         rows: dict[str, list[Any]] = {"id": [], "object_size": []}
         forwards = backwards = 0
         places = {subject.samples.ids[i]: i for i in subject.indices}
-        for batch in subject.batches():
-            labels = batch.labels if batch.labels is not None and batch.labels.ndim == 1 else None
-            masks, ahead, back = find_objects(
-                subject.model, batch.images, labels, method=self.map, threshold=self.threshold, grabcut=self.grabcut,
-                ids=batch.ids, seed=subject.seed,
-            )  # fmt: skip
+        oracle = Oracle(subject.model, limit=subject.batch)
+        for every in subject.batches():
+            batch = every[subject.keep_finite(oracle.exact(every.images), every.ids)]
+            try:
+                masks, ahead, back = self._masks(subject, batch)
+            except NonFiniteMapError as error:  # a map does not depend on the others: without these images none is left
+                wrong = {batch.ids[i] for i in error.places}
+                subject.bad.update(dict.fromkeys(wrong, NOT_FINITE))
+                batch = batch[torch.tensor([id not in wrong for id in batch.ids])]
+                masks, ahead, back = self._masks(subject, batch)
             forwards, backwards = forwards + ahead, backwards + back
             rows["id"] += batch.ids
             rows["object_size"] += widen(masks).mean((1, 2)).tolist()
             if self.out:
                 indices = [places[name] for name in batch.ids]
                 write_object_masks(self.out, masks.cpu(), subject.samples, indices, subject.model.view)
+        if not rows["id"]:
+            raise DataError("object-masks: no image could be read and has a finite map")
         sizes = np.array(rows["object_size"])
         figures = {
             "object size": mean_figure(sizes, low=0.0, high=1.0),
             "empty masks": share(int((sizes == 0).sum()), len(sizes)),
         }
         remarks = ("Masks come from the model's own map: what a background costs this model comes out too small.",)
-        return Findings(rows, figures, remarks, forwards=forwards, backwards=backwards)
+        return Findings(rows, figures, remarks, forwards=forwards + oracle.meter.forwards, backwards=backwards)
+
+    def _masks(self, subject: Subject, batch: Batch) -> tuple[Tensor, int, int]:
+        if not len(batch):
+            return torch.empty(0, *batch.images.shape[2:], dtype=torch.bool), 0, 0
+        labels = batch.labels if batch.labels is not None and batch.labels.ndim == 1 else None
+        return find_objects(
+            subject.model, batch.images, labels, method=self.map, threshold=self.threshold, grabcut=self.grabcut,
+            ids=batch.ids, seed=subject.seed,
+        )  # fmt: skip

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.outcomes import outcomes
-from unshaken.core.part import Condition, Part
+from unshaken.core.part import Condition, Part, name_condition
 from unshaken.core.tables import declare_table
 from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.means import mean_figure
@@ -142,7 +142,10 @@ class GuardUnderAttack:
                 Condition(f"{label}.clean", "clean")
                 if way is self.clean
                 else Condition(
-                    f"{label}.{way.name}-{self.norm}-{self.eps:.6g}", self.attack, eps=self.eps, norm=self.norm
+                    name_condition(f"{label}.{way.name}", self.norm, self.eps),
+                    self.attack,
+                    eps=self.eps,
+                    norm=self.norm,
                 )
             )
             if self.looks > 1:

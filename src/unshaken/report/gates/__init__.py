@@ -16,6 +16,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -206,6 +207,18 @@ def check_finite(gates: Sequence[Gate], summary: dict[str, Any]) -> list[GateRes
         f"model, or allow a share of them with --gate '{NON_FINITE} <= ...'"
     )
     return [GateResult(f"{NON_FINITE} == 0", False, figure["value"], detail, added=True)]
+
+
+def asked_radii(gates: Sequence[str | Gate]) -> list[float]:
+    """The sizes at which gates ask for figures of certificates; gates that are not understood ask for none."""
+    found = list[float]()
+    for one in gates:
+        with suppress(ParameterError):
+            gate = one if isinstance(one, Gate) else Gate.parse(one)
+            found += [
+                v for k, v in gate.selection if k == "radius" and isinstance(v, float | int) and 0 <= v < math.inf
+            ]
+    return found
 
 
 def _words(shown: str, text: str) -> tuple[str, str]:

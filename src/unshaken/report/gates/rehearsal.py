@@ -14,7 +14,7 @@ from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.core.registry import find_method
 from unshaken.report.figures.detected import COVARIATE
-from unshaken.report.gates import NO_REGRESSION, Gate
+from unshaken.report.gates import NO_REGRESSION, Gate, asked_radii
 from unshaken.report.gates.figures import OF_ATTACKS, OF_SETS
 from unshaken.report.read.frame import is_nearest
 from unshaken.report.read.methods import read_methods
@@ -54,7 +54,8 @@ def check_planned(
     read = [g for g in read if g.name != NO_REGRESSION]
     if not read:
         return
-    summary = {**rehearse(config, conditions, labelled=labelled), "detection": list(detection)}
+    made_up = rehearse(config, conditions, labelled=labelled, radii=asked_radii(read))
+    summary = {**made_up, "detection": list(detection)}
     for gate in read:
         gate.check(summary)
 
@@ -83,17 +84,20 @@ def planned_detection(
     return [{"condition": label, **record} for label in labels]
 
 
-def rehearse(config: RunConfig, conditions: Sequence[Condition], *, labelled: bool) -> dict[str, Any]:
+def rehearse(
+    config: RunConfig, conditions: Sequence[Condition], *, labelled: bool, radii: Sequence[float] = ()
+) -> dict[str, Any]:
     """The summary that a run would have of made-up samples, right when unchanged and wrong under every condition.
 
     Args:
         config: of the run.
         conditions: that it will have.
         labelled: whether its data has labels.
+        radii: sizes that gates ask about.
     """
     with tempfile.TemporaryDirectory(prefix="unshaken-") as folder:
         _write_rows(RunDir(folder), config, conditions, labelled)
-        return build(RunDir(folder)).data
+        return build(RunDir(folder), radii=radii).data
 
 
 def _write_rows(run: RunDir, config: RunConfig, conditions: Sequence[Condition], labelled: bool) -> None:

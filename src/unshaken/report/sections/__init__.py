@@ -36,6 +36,7 @@ class Source:
         frame: its outcomes.
         methods: what is known of its methods.
         baseline: a run on the same samples to compare with.
+        radii: sizes that gates ask about, for certificates that compute how far each of them reaches.
     """
 
     run: RunDir
@@ -43,6 +44,7 @@ class Source:
     frame: Frame
     methods: Methods
     baseline: RunDir | None = None
+    radii: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,7 @@ from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures import plots
 from unshaken.report.figures.outcomes import right_under
 from unshaken.report.read.frame import Frame
-from unshaken.report.read.methods import Methods
 from unshaken.report.sections import Report, Section, SectionFigures, Source
-from unshaken.run import RunConfig
 from unshaken.run.flags import broken
 from unshaken.store.run_dir import RunDir
 
@@ -44,7 +42,7 @@ class CertifySection(Section):
 
     @override
     def figures(self, source: Source) -> SectionFigures:
-        return SectionFigures({"certified": certified(source.run, source.config, source.frame, source.methods)})
+        return SectionFigures({"certified": certified(source)})
 
     @override
     def lead(self, report: Report) -> Sequence[Text]:
@@ -245,22 +243,21 @@ def cost(one: Row) -> str:
     )
 
 
-def certified(run: RunDir, config: RunConfig, frame: Frame, methods: Methods) -> list[Row]:
+def certified(source: Source) -> list[Row]:
     """For each certified condition, what holds at each radius, beside what an attack leaves.
 
     A sample counts in `certified_share` when the method did not abstain and its radius is at least the one asked for;
     `certified_accuracy` counts those whose certified class is the label as well, and is null where labels or classes
-    are unknown. At radius 0 it is the accuracy of the certified classifier on unchanged images.
+    are unknown. At radius 0 it is the accuracy of the certified classifier on unchanged images. A certificate that
+    was asked for no size computes how far it reaches, so that it answers at every size that a gate asks about.
 
     Args:
-        run: its rows alone are read.
-        config: of the run.
-        frame: its outcomes.
-        methods: of the run.
+        source: its rows alone are read.
 
     Returns:
         One record a condition; see `certified` in `summary.schema.json`.
     """
+    run, frame, methods = source.run, source.frame, source.methods
     if not run.names("rows", "certificates", suffix=".parquet"):
         return []
     table, subjects = run.rows("certificates"), methods.subjects()
@@ -273,14 +270,15 @@ def certified(run: RunDir, config: RunConfig, frame: Frame, methods: Methods) ->
         attacked = _attacked(frame, part, subjects, set(parts))
         one = next((c for c in frame.conditions if c.id == name), None)
         own = (one.eps or one.severity or 0.0) if one else 0.0
-        sizes = [0.0, float(own), *methods.radii(name), *(a["radius"] for a in attacked)]
+        asked = methods.radii(name) or ([] if own else source.radii)
+        sizes = [0.0, float(own), *asked, *(a["radius"] for a in attacked)]
         base = right_under(frame, 0) if subjects.get(name, MODEL) != MODEL else None
         found.append(
             {
                 **_one(part, sizes),
                 "base": base and base.to_json(),
                 "attacked": attacked,
-                "precision": config.precision,
+                "precision": source.config.precision,
                 "broken": list(wrong.get(name, ())),
             }
         )

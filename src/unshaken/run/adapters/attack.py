@@ -23,7 +23,7 @@ from unshaken.core.context import Context, Renderer
 from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.outcomes import outcomes
-from unshaken.core.part import Condition, Part
+from unshaken.core.part import Condition, Part, name_condition
 from unshaken.core.rng import SampleRng
 from unshaken.core.tables import TURNS
 from unshaken.run.adapters import Line, conditions_of, rows_of, task_rows
@@ -43,7 +43,7 @@ def _(method: BudgetedAttack | TaskAttack[Any], line: Line) -> list[Condition]:
     if method.minimal:
         eps = [*(e for e in eps if e < math.inf), math.inf]
     return [
-        Condition(f"{line.label}-{norm}-{e:.6g}", name, eps=e, norm=norm)
+        Condition(name_condition(line.label, norm, e), name, eps=e, norm=norm)
         if e < math.inf
         else Condition(f"{line.label}-{norm}", name, norm=norm)
         for e in check_budgets(name, method.norms, norm, eps, minimal=method.minimal)

@@ -27,7 +27,7 @@ from unshaken.core.classifier import predict
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError
 from unshaken.core.outcomes import outcomes
-from unshaken.core.part import Condition, Part
+from unshaken.core.part import Condition, Part, name_condition
 from unshaken.core.progress import track
 from unshaken.run.adapters import Line, conditions_of, rows_of
 
@@ -69,7 +69,7 @@ def _(method: Certifier, line: Line) -> list[Condition]:
         raise ParameterError(f"{name}: norm {line.norm!r} is not one of {', '.join(norms)}")
     if not line.eps or min(line.eps) <= 0:
         raise ParameterError(f"{name}: give eps above 0, the radius to certify in [0, 1] pixel units")
-    return [Condition(f"{line.label}-{e:.4g}", name, eps=e, norm=line.norm) for e in line.eps]
+    return [Condition(name_condition(line.label, line.norm, e), name, eps=e, norm=line.norm) for e in line.eps]
 
 
 @rows_of.register
@@ -99,7 +99,7 @@ def _(method: BoundCertifier | SMT, line: Line) -> list[Condition]:
     for radius in line.eps:
         if not 0 < radius <= 1:
             raise ParameterError(f"{name}: eps {radius:g} must lie in (0, 1], in units of pixels in [0, 1]")
-    return [Condition(f"{line.label}-{e:.4g}", name, eps=e, norm="linf") for e in line.eps or (default,)]
+    return [Condition(name_condition(line.label, "linf", e), name, eps=e, norm="linf") for e in line.eps or (default,)]
 
 
 @attacks_on.register
@@ -298,7 +298,7 @@ def _(method: NoiseAttack, line: Line) -> list[Condition]:
         raise ParameterError(f"{name}: eps={min(line.eps):g} must be above 0")
     radii = sorted(line.eps) or [method.sigma * z / 2 for z in range(1, 7)]
     check_step_size(method, radii)
-    return [Condition(f"{line.label}-l2-{r:.6g}", name, eps=r, norm="l2") for r in radii]
+    return [Condition(name_condition(line.label, "l2", r), name, eps=r, norm="l2") for r in radii]
 
 
 @rows_of.register

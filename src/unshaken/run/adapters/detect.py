@@ -8,7 +8,7 @@ from dataclasses import replace
 from unshaken.core.batch import Batch
 from unshaken.core.context import Context
 from unshaken.core.errors import ParameterError, did_you_mean
-from unshaken.core.part import Condition, Part
+from unshaken.core.part import Condition, Part, name_condition
 from unshaken.core.registry import find_method
 from unshaken.detect.engine.evasion import ADAPTIVE, NAIVE, Evasion, EvasionRun, search_of
 from unshaken.detect.engine.rows import answers, joined, scores
@@ -97,4 +97,4 @@ def _(method: Evasion, batch: Batch, conditions: Sequence[Condition], context: C
 
 
 def _evasion(label: str, kind: str, norm: str, eps: float) -> str:
-    return f"{label}-{kind}-{norm}-{eps:.6g}"
+    return name_condition(f"{label}-{kind}", norm, eps)

@@ -15,6 +15,7 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 
 from unshaken.core.errors import RunError
+from unshaken.core.numbers import shorten
 from unshaken.labels.review.protocol import ItemState
 from unshaken.serve.database import Database, writes
 
@@ -145,7 +146,13 @@ def _migrate(engine: sa.Engine, name: str) -> None:
         there = _revision(connection)
         known = {script.revision for script in scripts.walk_revisions()}
         if there is not None and there not in known:
-            raise RunError(f"the store of reviews {name} was made by a newer version of unshaken: update unshaken")
+            raise RunError(
+                f"the store of reviews {name} was made by a newer version of unshaken, or by another program: update "
+                "unshaken, or name another file"
+            )
+        others = sa.inspect(connection).get_table_names() if there is None and engine.dialect.name == "sqlite" else []
+        if others:
+            raise RunError(f"{name} holds tables of another program, such as {shorten(others[0])}: name another file")
 
         def upgrade(revision: Any, context: Any) -> Any:
             return scripts._upgrade_revs("head", revision)

@@ -25,6 +25,7 @@ from unshaken.harden.engine.layers import last_layer
 from unshaken.models import fingerprint, load_model
 from unshaken.models.layer_features import pooled
 from unshaken.store.lock import locked
+from unshaken.store.output import check_folder
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
@@ -73,6 +74,7 @@ def evaluate(
     """
     if min(top, least, *depths) < 1 or any(not 0 <= t <= 1 for t in thresholds):
         raise ParameterError("top, least and depths must be at least 1, and thresholds lie in [0, 1]")
+    check_folder(out, "out", (RECORD, "run.lock"))
     run = None if out is None else RunDir(out)
     if run is not None:
         _refuse_other(run)

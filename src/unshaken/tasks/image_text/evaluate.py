@@ -19,6 +19,7 @@ from unshaken.core.tables import declare_table
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.text import self_bleu
 from unshaken.store.lock import locked
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.image_text.changes import Change, ChangeResult
@@ -76,6 +77,7 @@ def evaluate(
             raise ParameterError(f"the {what}'s name {wrong[0]!r} may have letters, digits, + and - alone: rename it")
     if "clean" in changes:
         raise ParameterError("'clean' is the name of samples as they are: rename the change")
+    check_folder(out, "out", (RECORD, "run.lock"))
     parts = dilution_rows(classifiers, samples, changes, relevance=relevance, seed=seed)
     if out is None:
         tables = [table_of(part) for part, _ in parts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -14,11 +14,13 @@ import pyarrow as pa
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.notebook import facts_card
-from unshaken.measure import Figure, holm, paired_difference, share
+from unshaken.measure import Figure, paired_difference, share
 from unshaken.measure.statistics.columns import Numbers
+from unshaken.measure.statistics.intervals import percent
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.measure.statistics.spread import corners, figure_of_means, permutation_test, spread
 from unshaken.store.lock import locked
+from unshaken.store.output import check_folder
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.ranking.ranker import Learner, Ranker
@@ -120,21 +122,24 @@ class RankingReport:
             condition: as for `column`.
 
         Returns:
-            Both names to `difference` (second less first, a figure), `p_value` of the permutation test, and `p_holm`,
-            corrected for the number of pairs.
+            Both names to `difference` (second less first, a figure), `p_value` of the permutation test, and
+            `p_adjusted`, that times the number of pairs, at most 1. As in `unshaken.measure.simultaneous`, the
+            intervals of all pairs hold together at 95%, and one leaves out 0 only where `p_adjusted` is below 0.05.
         """
         columns = {ranker: self.column(ranker, condition) for ranker in self.rankers()}
-        pairs = list(combinations(columns, 2))
-        p_values = [permutation_test(columns[one], columns[other]) for one, other in pairs]
-        corrected: Sequence[float] = holm(p_values).tolist() if pairs else []
-        return {
-            pair: {
-                "difference": paired_difference(columns[pair[0]], columns[pair[1]], low=-1.0, high=1.0),
-                "p_value": p,
-                "p_holm": h,
-            }
-            for pair, p, h in zip(pairs, p_values, corrected, strict=True)
-        }
+        pairs, found = list(combinations(columns, 2)), dict[tuple[str, str], dict[str, Any]]()
+        m = len(pairs)
+        for one, other in pairs:
+            p = permutation_test(columns[one], columns[other], resamples=max(10_000, 400 * m))
+            figure = paired_difference(
+                columns[one], columns[other], low=-1.0, high=1.0, level=1 - 0.05 / m, resamples=2000 * m
+            )
+            together = f"{figure.interval.replace(percent(1 - 0.05 / m), '95%')} for {m} differences together"
+            figure = replace(figure, interval=together if m > 1 else figure.interval)
+            if m * p >= 0.05:
+                figure = replace(figure, low=min(figure.low, 0.0), high=max(figure.high, 0.0))
+            found[one, other] = {"difference": figure, "p_value": p, "p_adjusted": min(1.0, m * p)}
+        return found
 
 
 def variance_of(means: Numbers) -> Numbers:
@@ -189,6 +194,7 @@ def evaluate(
     """
     if not rankers:
         raise ParameterError("there is no ranker to evaluate; give one, as in {'bm25': BM25()}")
+    check_folder(out, "out", (RECORD, "run.lock"))
     parts = ranking_rows(rankers, test, measure=measure, changes=changes, seed=seed)
     if out is None:
         return RankingReport(pa.concat_tables([empty_table("rankings"), *map(table_of, parts)]))

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import Depends, HTTPException, Path, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.serve.access import Reader, Session
 from unshaken.serve.pages import answer
 from unshaken.serve.review.pages.classes import ClassNames
@@ -67,9 +67,14 @@ class RunContext:
         """The run with its rows.
 
         Raises:
-            RunError: it is no evaluation, or damaged.
+            HTTPException: 404, it is no evaluation, or its `run.json` is damaged.
         """
-        return self.site.open(self.listed)
+        if self.listed.record != "run.json":
+            raise HTTPException(404, f"A run of the kind {self.listed.kind} has no samples and classes of its own.")
+        try:
+            return self.site.open(self.listed)
+        except UnshakenError as error:
+            raise HTTPException(404, f"{error}.") from None
 
     @property
     def classes(self) -> ClassNames:

@@ -123,13 +123,14 @@ def _conditions(here: RunContext) -> list[dict[str, Any]]:
     """The conditions of an evaluation with their figures, as far as its summary has them."""
     if here.listed.record != "run.json" or here.listed.state == "damaged":
         return []
-    run = here.opened.run
+    opened = here.site.open(here.listed)
+    run = opened.run
     summary = run.read_json("summary.json") if run.exists("summary.json") else {}
     rows = summary.get("conditions") if isinstance(summary, dict) else None
     known = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     found = {row["condition"]: row for row in known if isinstance(row.get("condition"), str)}
     found["clean"] = {"accuracy": summary.get("clean") if isinstance(summary, dict) else None}
-    return [{"id": c, **_figure(found.get(c, {}))} for c in here.opened.conditions]
+    return [{"id": c, **_figure(found.get(c, {}))} for c in opened.conditions]
 
 
 def _worst(conditions: list[dict[str, Any]]) -> str:

@@ -102,7 +102,7 @@ def compare(site: Here, session: Reader, baseline: Number, candidate: Number) ->
         blocks, status = site.compare(*runs), 200
     except UnshakenError as error:
         words = f"These runs cannot be compared: {error}."
-        blocks, status = (Prose(words, "bad"),), 400 if isinstance(error, ParameterError) else 500
+        blocks, status = (Prose(words, "bad"),), 400
     nav = tuple((f"{what}: {run.name}", f"/runs/{run.id}", False) for what, run in zip(("A", "B"), runs, strict=True))
     found = answer_blocks(f"{runs[0].name} and {runs[1].name}", blocks, session=session, nav=nav)
     found.status_code = status

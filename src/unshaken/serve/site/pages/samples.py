@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
 from fastapi.responses import Response
@@ -70,24 +70,31 @@ def grid(
 def sample(here: InRun, n: SampleNumber) -> Response:
     """Page of a sample: its outcomes in this run, and in the newest other runs on the same data."""
     id, opened = _id(here, n), here.opened
-    runs, troubles = [(here, n, opened.rows_of(n))], list[str]()
+    runs, troubles = list[tuple[RunContext, int, list[dict[str, Any]]]](), list[str]()
+    tables, kept = dict[str, list[dict[str, Any]]](), list[str]()
+    try:
+        runs.append((here, n, opened.rows_of(n)))
+        tables = {name: rows for name in TABLES if (rows := opened.rows_of(n, name))}
+        kept = [c for c in opened.example_conditions(n) if c != CLEAN.id]
+    except UnshakenError as error:
+        troubles.append(f"{error}.")
     if here.listed.data_key:
         same = list_runs(here.site.index, RunFilters(like=here.listed), limit=OTHERS + 1).runs
         for other in (RunContext(here.site, here.session, run) for run in same if run.id != here.listed.id):
             try:
-                place = other.opened.places.get(id)
+                there = other.site.open(other.listed)
+                place = there.places.get(id)
                 if place is not None:
-                    runs.append((other, place, other.opened.rows_of(place)))
+                    runs.append((other, place, there.rows_of(place)))
             except UnshakenError as error:
                 troubles.append(f"{error}.")
-    tables = {name: rows for name in TABLES if (rows := opened.rows_of(n, name))}
     return here.answer(
         "sample",
         f"Sample {n}",
         "samples",
         n=n,
         id=id,
-        kept=[c for c in opened.example_conditions(n) if c != CLEAN.id],
+        kept=kept,
         runs=runs,
         tables=tables,
         troubles=troubles,
