@@ -26,7 +26,7 @@ def test_the_reference_is_the_first_readable_samples_and_few_of_very_large_image
     spec = make.data(80, bad=(0, 5))
     whole = make.job(make.folder / "run", spec).reference()
     assert whole.ids == tuple(f"s{i:03d}" for i in range(34) if i not in (0, 5))
-    monkeypatch.setattr("unshaken.run.shard.NUMBERS", 3 * whole.images[0].numel())
+    monkeypatch.setattr("unshaken.run.shard.BATCH_NUMBERS", 3 * whole.images[0].numel())
     few = make.job(make.folder / "run", spec).reference()
     assert few.ids == whole.ids[:3]
     assert torch.equal(few.images, whole.images[:3])

@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.part import CLEAN, Part
+from unshaken.store import run_dir
 from unshaken.store.run_dir import RunDir, consistent
 from unshaken.store.tables import schema_of, table_of
 from unshaken.store.tensor_file import TensorFile
@@ -256,6 +257,8 @@ def test_kept_images_are_mapped_anew_and_written_without_a_copy(run, monkeypatch
     run.write_examples(images, ["a", "b"], "fog-3", 0)
     monkeypatch.undo()
     assert run.read("examples", "fog-3-00000.safetensors") == file.to_bytes()
+    assert isinstance(run.examples("fog-3"), dict)
+    monkeypatch.setattr(run_dir, "LARGE_EXAMPLE", 3 * 4 * 5 * 4 - 1)
     kept = run.examples("fog-3")
     assert kept["a"] is not kept["a"]  # what was read of it goes with it
     assert torch.equal(kept["a"], images[0])

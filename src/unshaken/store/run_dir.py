@@ -28,6 +28,8 @@ from unshaken.store.read_rows import parse_rows
 from unshaken.store.tables import schema_of
 from unshaken.store.tensor_file import TensorFile
 
+LARGE_EXAMPLE = 2**20
+"""Bytes of a kept image above which it is not held in memory: to map it anew costs less than to read it."""
 _TEMPORARY = re.compile(r"\.unshaken-[0-9a-f]{32}\.tmp$")
 
 
@@ -283,14 +285,15 @@ class RunDir:
     def examples(self, condition: str) -> Mapping[str, Tensor]:
         """Kept images of a condition by sample id, each `[C, H, W]`, in the order of the data.
 
-        Of a local run an image is mapped from its file each time it is asked for, and what was read of it is given back
-        when the caller drops it: large images take no more memory than the caller uses of them.
+        Where a local run kept images above `LARGE_EXAMPLE` bytes, one is mapped from its file whenever it is asked for,
+        and what was read of it is given back when the caller drops it: it takes no more memory than is used of it.
         """
         files = [f for f in self.names("examples", suffix=".safetensors") if f.rpartition("-")[0] == condition]
         found = {file: self.read_examples(file) for file in files}
-        if self.local:
-            return _MappedExamples(self, {i: file for file, images in found.items() for i in images})
-        return {i: image for images in found.values() for i, image in images.items()}
+        images = {i: image for own in found.values() for i, image in own.items()}
+        if self.local and any(image.nbytes > LARGE_EXAMPLE for image in images.values()):
+            return _MappedExamples(self, {i: file for file, own in found.items() for i in own})
+        return images
 
     def example_ids(self, shard: int, conditions: Iterable[str]) -> set[str]:
         """The samples of a shard whose images are kept under any of these conditions."""
