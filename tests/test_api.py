@@ -1,5 +1,6 @@
 """The public functions: signatures, wrong keywords, mode and budget, names, models of one image."""
 
+import importlib
 import inspect
 import json
 import sys
@@ -343,3 +344,9 @@ def test_bad_samples_are_of_one_type(tmp_path):
     for result in (done, found, explained):
         assert [(type(bad), bad.id) for bad in result.bad_samples] == [(BadSample, "3")]
     assert len(repr(explained)) < 200
+
+
+def test_the_module_of_a_verb_does_not_hide_it():
+    module = importlib.import_module("unshaken.api.audit")
+    assert unshaken.api.audit is module.audit
+    assert unshaken.api.attack is module.attack
