@@ -10,7 +10,7 @@ import pytest
 
 from tests.run import small_run
 from tests.run.small_run import made
-from unshaken.api.job import check_options
+from unshaken.api.options import check_options
 from unshaken.core.errors import DataError, MissingExtra, RunError
 from unshaken.run import execute, ray_pool
 from unshaken.run.executor import shards_of

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from unshaken.cli.names import check_method
 from unshaken.cli.options import AllowCode, Data, Download, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
@@ -28,7 +29,9 @@ def fit_(
     session: Session,
     data: Data,
     out: Annotated[str, OutputFile("The model's file, safetensors.", "FILE")],
-    method: Annotated[str, Option("A method of the room generate.", "NAME[:k=v,...]")] = "edm",
+    method: Annotated[
+        str, Option("A method of the room generate.", "NAME[:k=v,...]", read=check_method("generate"))
+    ] = "edm",
     conditional: Annotated[bool, Option("Learn the classes too, to be asked for one.")] = False,
     steps: Annotated[int, Option("Optimizer steps.", "N")] = 2000,
     batch_size: Annotated[int, Option("Images of a step.", "N")] = 32,
