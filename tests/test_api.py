@@ -1,5 +1,6 @@
 """The public functions: signatures, wrong keywords, mode and budget, names, models of one image."""
 
+import importlib
 import inspect
 import json
 import sys
@@ -357,3 +358,9 @@ def test_words_of_a_name_may_be_joined_either_way_and_one_is_printed(tmp_path):
     assert {row["split"] for row in done.run.rows("scores").to_pylist()} == {"normal", "covariate/gaussian_noise-3"}
     names = [method.name for method in unshaken.list_methods()]
     assert len({name.replace("_", "-") for name in names}) == len(names)
+
+
+def test_the_module_of_a_verb_does_not_hide_it():
+    module = importlib.import_module("unshaken.api.audit")
+    assert unshaken.api.audit is module.audit
+    assert unshaken.api.attack is module.attack

@@ -197,10 +197,11 @@ def test_a_disk_that_fills_up_in_the_run_is_told_with_the_way_on(unshaken, place
     assert done.err == f"unshaken: run: the disk is full; {advice}\n"
 
 
-def test_a_reader_that_goes_away_gets_no_traceback(tmp_path):
+@pytest.mark.parametrize("words", [["list", "stress"], ["--help"], ["attack", "--help"]])
+def test_a_reader_that_goes_away_gets_no_traceback(words, tmp_path):
     reader, writer = Pipe(duplex=False)
     reader.close()
-    with process(run_command, ["list", "stress"], {}, printed=tmp_path / "errors", output=writer) as program:
+    with process(run_command, words, {}, printed=tmp_path / "errors", output=writer) as program:
         program.join(200)
         assert program.exitcode == 141
     assert (tmp_path / "errors").read_text() == ""

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from unshaken.cli.complete import complete_data, complete_methods, complete_model, complete_plan, complete_room
-from unshaken.core.registry import list_methods, register, unregister
+from unshaken.core.registry import _written_records, list_methods, register, unregister
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
 from unshaken.models.loaders.kinds import list_kinds
@@ -44,6 +44,11 @@ def test_a_registered_class_is_listed_without_another_edit(toy, unshaken):
     text = unshaken("list stress").out
     assert "toy-darkness  Turn every pixel black." in text
     assert "depth: integer ≥ 1, ≤ 9 = 3  how deep, in steps" in text
+
+
+def test_the_file_of_methods_holds_what_the_registry_has():
+    records = [method.record() for method in list_methods() if method.cls.__module__.startswith("unshaken.")]
+    assert _written_records() == json.loads(json.dumps(records)), "run scripts/list_methods.py, and read the diff"
 
 
 def test_a_registered_class_runs_in_a_plan_without_another_edit(toy, unshaken, place):

@@ -2,46 +2,130 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 from unshaken.cli.names import check_data, check_method, check_model, check_plan
-from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.registry import find_method, list_methods
+from unshaken.core.device import find_device
+from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.core.options import check_device
+from unshaken.core.registry import find_method, list_methods, parse_method
 from unshaken.data import load_data
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.run import load_plan
 
 WRONG = (
+    "audit --nosuch 1",
+    "audit --limit x",
     "audit --plan atacks",
     "audit --model tochvision:resnet18",
     "audit --data floder:x",
     "audit --data folder:absent",
     "audit --out /dev/null",
+    "audit --device cdua",
+    "audit --device cuda:x",
+    "audit --precision fp33",
+    "audit --on-error sotp",
+    "audit --engine rya",
+    "audit --part 3/2",
+    "audit --share",
     "attack --model demo --data demo --method pgdd",
+    "attack --model demo --data demo --method pgd:stepz=3",
+    "attack --model demo --data demo --method pgd:steps",
+    "attack --model demo --data demo --defence denoize",
     "certify --model demo --data demo --method smoothin",
-    "detect fit --model demo --data demo --method knnn --out x",
+    "certify --model demo --data demo --method smoothing:sgima=1",
     "corrupt --data demo --out /dev/null",
-    "audit --limit x",
+    "corrupt --data demo --out x --method fogg",
+    "detect fit --model demo --data demo --method knnn --out x",
+    "detect mark --data demo --method dctt --out x",
+    "detect score --model demo --data demo --detectors x --attack pgdd",
+    "explain gradcm",
+    "explain gradcam --metric deletoin",
+    "explain gradcam --engine rya",
+    "explain gradcam --device cdua",
+    "fool --model demo --device cdua",
+    "generate fit --data demo --method edmm --out x",
+    "harden --model small --data demo --method tradez",
+    "harden --model small --data demo --method trades:bta=1",
+    "harden --model small --data floder:x",
+    "harden --model small --data demo --device cdua",
+    "labels find --data demo --method confident-lerning",
+    "labels find --data demo --device cdua",
+    "labels train --data demo --method elrr",
+    "list atack",
+    "doctor --device cdua",
 )
+RIGHT = (
+    "--help",
+    "audit --help",
+    "harden --help",
+    "papers --help",
+    "--version",
+    "list attack",
+    "list --json",
+    "list -q",
+)
+HEAVY = {
+    "torch", "torchvision", "numpy", "scipy", "pyarrow", "duckdb", "pandas", "sklearn", "matplotlib", "fastapi",
+    "sympy", "jinja2", "PIL",
+}  # fmt: skip
 PROGRAM = """
-import sys
-from unshaken.cli import main
+import io, json, os, sys
 
-for line in sys.argv[1:]:
-    assert main(line.split()) == 2, line
-    assert "torch" not in sys.modules, line
-    assert "pyarrow" not in sys.modules, line
+given = json.load(sys.stdin)
+for name in given["first"]:
+    __import__(name)
+from unshaken.cli.app import build_command, main
+
+build_command()
+for case in given["cases"]:
+    out, into = os.pipe()
+    if os.fork() == 0:
+        sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
+        code = exec(case, {}) if given["python"] else main(case.split())
+        report = [code, sys.stderr.getvalue().count(chr(10)), [name for name in given["heavy"] if name in sys.modules]]
+        os.write(into, json.dumps(report).encode())
+        os._exit(0)
+    os.close(into)
+    with open(out) as file:
+        print(file.read() or "[]", flush=True)
+    os.wait()
 """
+"""Each case in a process of its own, forked from one that has imported the command line: its code and its imports."""
 
 
-def test_a_wrong_name_is_refused_without_torch():
-    command = [sys.executable, "-c", PROGRAM, *WRONG]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    assert done.stderr.count("\n") == len(WRONG)
+def started(cases, *, python=False, first=(), heavy=HEAVY):
+    given = {"cases": list(cases), "python": python, "first": list(first), "heavy": sorted(heavy)}
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    return dict(zip(cases, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+def test_wrong_use_is_refused_without_torch():
+    assert started(WRONG, first=["unshaken.core.registry", "unshaken.api.options"]) == {
+        line: [2, 1, []] for line in WRONG
+    }
+
+
+def test_help_and_lists_import_no_method():
+    assert started(RIGHT) == {line: [0, 0, []] for line in RIGHT}
+
+
+def test_a_first_call_from_python_imports_what_it_uses():
+    """Not what another verb uses: each of these packages takes a fifth of a second or more."""
+    others = {"torchvision", "scipy.stats", "scipy.optimize", "duckdb", "sklearn", "matplotlib", "fastapi", "sympy"}
+    call = "import unshaken; unshaken.attack('demo', 'demo', 'fgsm', limit=2, eps=0.1, save_examples=0, out='{}')"
+    with tempfile.TemporaryDirectory() as folder:
+        attack = call.format(f"{folder}/run")
+        cases = ("from unshaken.attack import PGD", attack)
+        found = started(cases, python=True, first=["torch"], heavy=others | {"scipy", "pyarrow", "pydantic"})
+    assert found == {cases[0]: [None, 0, ["pydantic"]], attack: [None, 0, ["pyarrow", "pydantic", "scipy"]]}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +136,9 @@ def test_a_wrong_name_is_refused_without_torch():
         (check_data, load_data, "floder:x", DataError),
         (check_data, load_data, "folder:absent", DataError),
         (check_method("attack"), lambda name: find_method(name, "attack"), "pgdd", ParameterError),
+        (check_method("attack"), lambda text: parse_method(text, "attack"), "pgd:stepz=3", ParameterError),
+        (check_method("harden"), lambda text: parse_method(text, "harden"), "tract:rigde=3", ParameterError),
+        (check_device, find_device, "cdua", ModelError),
     ],
 )
 def test_the_message_is_that_of_the_function_that_finds(check, find, text, kind):
@@ -63,9 +150,9 @@ def test_the_message_is_that_of_the_function_that_finds(check, find, text, kind)
 
 
 def test_every_name_is_taken():
-    for room in ("attack", "certify", "detect"):
-        for method in list_methods(room):
-            check_method(room)(f"{method.name}:a=1")
+    for method in list_methods():
+        values = ",".join(f"{name}=1" for name in method.cls.model_fields)
+        check_method(method.room)(f"{method.name}:{values}" if values else method.name)
     for text in ("demo", "demo:standard", "py:net.py:build", "torchvision:resnet18?weights=none"):
         assert check_model(text) == text
     for text in ("demo", "demo?size=8", "cifar10", "parquet:x", "mix:demo+demo@1"):

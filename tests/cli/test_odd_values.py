@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unshaken.api.detect import parse_against
-from unshaken.api.job import check_options
+from unshaken.api.options import check_options
 from unshaken.cli.app import app
 from unshaken.cli.session import Session, explain
 from unshaken.core.device import find_device

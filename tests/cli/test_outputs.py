@@ -166,7 +166,7 @@ def test_a_folder_of_the_same_kind_and_an_empty_one_are_taken(tmp_path):
         "attack --model demo --data demo --out net.py",
         "corrupt --data demo --out photos",
         "explain gradcam --data demo --out photos",
-        "harden --model small-cnn --data demo --method pgd-at --out photos",
+        "harden --model small-cnn --data demo --method at --out photos",
         "fool --model demo --out photos",
         "generate fit --data demo --out net.py",
         "generate dataset --generator x --n 1 --out net.py",

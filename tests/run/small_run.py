@@ -12,7 +12,8 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from unshaken.api.job import check_options, prepare_run
+from unshaken.api.job import prepare_run
+from unshaken.api.options import check_options
 from unshaken.core.consent import require_named
 from unshaken.core.errors import MissingExtra
 from unshaken.run import Job, load_plan, process_pool

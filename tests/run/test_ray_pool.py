@@ -13,7 +13,7 @@ import pytest
 from tests.run import small_run
 from tests.run.ray_stand_in import OutOfMemoryError, RayError, RayStandIn, drained
 from tests.run.small_run import made, made_to_die
-from unshaken.api.job import check_options
+from unshaken.api.options import check_options
 from unshaken.core.errors import DataError, MissingExtra, RunError, RunWarning
 from unshaken.run import execute, ray_pool
 from unshaken.run.engine import RAY, read_engine

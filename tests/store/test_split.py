@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from unshaken.api.job import check_options, prepare_run
+from unshaken.api.job import prepare_run
+from unshaken.api.options import check_options
 from unshaken.core import batch
 from unshaken.core.batch import BATCH_NUMBERS
 from unshaken.core.errors import ParameterError, RunError

@@ -1,20 +1,31 @@
 """The public functions, those of one subject in a file; the command line calls the same functions."""
 
-from unshaken.api.audit import Audit, attack, audit, certify
-from unshaken.api.corrupt import WrittenCorruptions, corrupt, write_corrupted
-from unshaken.api.detect import detect, set_thresholds
-from unshaken.api.explain import ExplainResult, explain, explain_audit
-from unshaken.api.fool import FoolResult, fool
-from unshaken.api.generate import GenerateResult, fit_generator, generate_set, sample_generator
-from unshaken.api.generate_measure import measure_generated
-from unshaken.api.harden import RepairResult, harden, plan_repair, repair
-from unshaken.api.holistic import Holistic, holistic
-from unshaken.api.job import choose_device, default_out
-from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
-from unshaken.api.mark import mark
-from unshaken.api.natural import NaturalDirections, find_natural_directions
-from unshaken.api.results import CompareResult, compare, merge
-from unshaken.core.options import Options
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from unshaken.core.imports import attribute_of
+
+if TYPE_CHECKING:
+    from unshaken.api.audit import Audit, attack, audit, certify
+    from unshaken.api.corrupt import WrittenCorruptions, corrupt, write_corrupted
+    from unshaken.api.detect import detect, set_thresholds
+    from unshaken.api.explain import ExplainResult, explain, explain_audit
+    from unshaken.api.fool import FoolResult, fool
+    from unshaken.api.generate import GenerateResult, fit_generator, generate_set, sample_generator
+    from unshaken.api.generate_measure import measure_generated
+    from unshaken.api.harden import RepairResult, harden, plan_repair, repair
+    from unshaken.api.holistic import Holistic, holistic
+    from unshaken.api.job import choose_device, default_out
+    from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
+    from unshaken.api.mark import mark
+    from unshaken.api.natural import NaturalDirections, find_natural_directions
+    from unshaken.api.results import CompareResult, compare, merge
+    from unshaken.core.options import Options
 
 __all__ = [
     "Audit",
@@ -55,3 +66,57 @@ __all__ = [
     "set_thresholds",
     "write_corrupted",
 ]
+
+_HOMES = {
+    "Audit": "unshaken.api.audit",
+    "CompareResult": "unshaken.api.results",
+    "ExplainResult": "unshaken.api.explain",
+    "FoolResult": "unshaken.api.fool",
+    "GenerateResult": "unshaken.api.generate",
+    "Holistic": "unshaken.api.holistic",
+    "LabelsResult": "unshaken.api.labels",
+    "NaturalDirections": "unshaken.api.natural",
+    "Options": "unshaken.core.options",
+    "RepairResult": "unshaken.api.harden",
+    "WrittenCorruptions": "unshaken.api.corrupt",
+    "attack": "unshaken.api.audit",
+    "audit": "unshaken.api.audit",
+    "certify": "unshaken.api.audit",
+    "choose_device": "unshaken.api.job",
+    "compare": "unshaken.api.results",
+    "corrupt": "unshaken.api.corrupt",
+    "default_out": "unshaken.api.job",
+    "detect": "unshaken.api.detect",
+    "estimate_wrong": "unshaken.api.labels",
+    "explain": "unshaken.api.explain",
+    "explain_audit": "unshaken.api.explain",
+    "find_labels": "unshaken.api.labels",
+    "find_natural_directions": "unshaken.api.natural",
+    "fit_generator": "unshaken.api.generate",
+    "fool": "unshaken.api.fool",
+    "generate_set": "unshaken.api.generate",
+    "harden": "unshaken.api.harden",
+    "holistic": "unshaken.api.holistic",
+    "mark": "unshaken.api.mark",
+    "measure_generated": "unshaken.api.generate_measure",
+    "merge": "unshaken.api.results",
+    "plan_repair": "unshaken.api.harden",
+    "repair": "unshaken.api.harden",
+    "sample_generator": "unshaken.api.generate",
+    "set_thresholds": "unshaken.api.detect",
+    "write_corrupted": "unshaken.api.corrupt",
+}
+
+
+class _Verbs(ModuleType):
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep the function of a name: the import of the module of the same name, such as `audit`, does not hide it."""
+        super().__setattr__(name, getattr(value, name, value) if isinstance(value, ModuleType) else value)
+
+
+def __getattr__(name: str) -> Any:
+    return attribute_of(__name__, name, _HOMES)
+
+
+sys.modules[__name__].__class__ = _Verbs

@@ -11,7 +11,8 @@ from typing import Any, Unpack
 import numpy as np
 from torch import Tensor, nn
 
-from unshaken.api.job import as_list, check_options, default_out, prepare_run
+from unshaken.api.job import as_list, default_out, prepare_run
+from unshaken.api.options import check_options
 from unshaken.api.tracking import log_run, open_log
 from unshaken.attack.engine.ball import USUAL_EPS
 from unshaken.attack.engine.base import Attack
@@ -31,7 +32,6 @@ from unshaken.report.render.notebook import render_notebook
 from unshaken.report.write import make_report
 from unshaken.run import Job, execute, load_plan
 from unshaken.run.adapters import has_adapter
-from unshaken.run.adapters.certify import attacks_on, fields_for
 from unshaken.run.local import one_by_one
 from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
@@ -309,6 +309,8 @@ def certify(
             order, and what contradicts a certificate is flagged as an error of this package.
         options: see `Options`.
     """
+    from unshaken.run.adapters.certify import attacks_on, fields_for  # with every certifier of the room
+
     certifier = _one_method(method, "certify")
     given = [] if radii is None else as_list(radii)
     sizes = [parse_number(r, "radius") if isinstance(r, str) else float(r) for r in given]

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.api.audit import LOG, Audit, check_gates_early, keep_gates
-from unshaken.api.job import as_list, check_options, choose_device, default_out, prepare_run
+from unshaken.api.job import as_list, choose_device, default_out, prepare_run
+from unshaken.api.options import check_options
 from unshaken.api.tracking import log_run, open_log
 from unshaken.core.consent import of_arguments
 from unshaken.core.device import device_of

@@ -12,7 +12,8 @@ from torch import nn
 
 from unshaken.api.explain_inputs import CONTROL, ExplainInputs, Request, load
 from unshaken.api.explain_maps import SHARD, MapsOf, MapWork
-from unshaken.api.job import check_options, choose_device, default_out
+from unshaken.api.job import choose_device, default_out
+from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import RunError
 from unshaken.core.numbers import shorten

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unshaken.api.holistic_steps import SETS, Aspects, Steps, begin_record, known_model, make_record
-from unshaken.api.job import check_options, default_out
+from unshaken.api.job import default_out
+from unshaken.api.options import check_options
 from unshaken.core.consent import call
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.options import EXPLAIN_RECORDS, Options

@@ -1,4 +1,4 @@
-"""Prepare a run from the caller's options: check them, load model and data, choose device and directory."""
+"""Prepare a run from the caller's options: load model and data, choose device and directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Unpack, get_args, get_origin
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,8 +17,7 @@ from unshaken.core.batch import usual_batch
 from unshaken.core.classifier import Classifier, alone
 from unshaken.core.device import find_device
 from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import in_range, shorten
-from unshaken.core.options import RUN_RECORDS, Options, declared
+from unshaken.core.options import Options
 from unshaken.core.search_copy import search_copy
 from unshaken.data import Dataset, DataSource, as_dataset, subset
 from unshaken.data.dataset import content_mark
@@ -38,70 +37,12 @@ from unshaken.run.published import conditions_from_files
 from unshaken.run.record import record_methods, record_steps
 from unshaken.run.seen import seen_in_training
 from unshaken.store.config import NAME, Entry, LabelRecord, RunConfig
-from unshaken.store.output import check_folder
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import pack_ids
-from unshaken.store.split import check_part, parse_part, shard_size, usual_shard_size
+from unshaken.store.split import check_part, shard_size, usual_shard_size
 from unshaken.tasks.classification import Classification
 from unshaken.tasks.task import find_task
-
-LONGEST_NAME = 100
-"""Characters of a model's name in reports."""
-TITLES = {"save_examples": "number of pictures or maps kept"}
-"""Options that messages call by another name, as `unshaken.explain` has them too."""
-
-
-def check_options(*, records: Sequence[str] = RUN_RECORDS, **given: Unpack[Options]) -> Options:
-    """Check options of a run.
-
-    Args:
-        records: what the run directory has in it where it is of the kind that will be written; see `check_folder`.
-        given: see `Options`.
-
-    Returns:
-        All options, those that were not given with their defaults.
-
-    Raises:
-        ParameterError: a value is wrong, or two do not go together; the message says how to fix it.
-    """
-    options: Options = {**_DEFAULTS, **given}
-    if isinstance(options["gates"], str):
-        options["gates"] = (options["gates"],)
-    read_engine(options["engine"])
-    if options["share"] and options["out"] is None:
-        raise ParameterError("a shared run needs an --out that all processes see")
-    if options["share"] and options["register"] is not None:
-        raise ParameterError(
-            f"register {options['register']!r}: each process of a shared run would register a version; leave it away, "
-            "and register at the end by the same command with --resume and without --share"
-        )
-    if options["part"] is not None:
-        parse_part(options["part"])
-        whole = {name: options[name] for name in ("gates", "baseline", "track", "register")}
-        for key in (key for key, value in whole.items() if value):
-            last = "give it to unshaken merge" if key in ("gates", "baseline") else "leave it away"
-            raise ParameterError(
-                f"{key.rstrip('s')} is for a whole run, and part {options['part']} computes only a part of one: {last}"
-            )
-    values = dict(options)
-    for key, (_, option) in _DECLARED.items():
-        value, (_, word) = values[key], option.word or ("", None)
-        if option.bounds is not None and value is not None and value != word:
-            least = min(option.bounds[0], word) if isinstance(word, int) else option.bounds[0]
-            in_range(TITLES.get(key, key.replace("_", " ")), value, least, option.bounds[1])
-    check_folder(options["out"], "out", records)
-    name = options["name"]
-    if name is not None and not (0 < len(name) <= LONGEST_NAME and name.isprintable()):
-        raise ParameterError(f"name {shorten(name)} must be 1 to {LONGEST_NAME} printable characters")
-    for key, (kind, _) in _DECLARED.items():
-        if get_origin(kind) is Literal and values[key] not in get_args(kind):
-            raise ParameterError(f"{key.replace('_', '-')} {values[key]!r} is not one of {', '.join(get_args(kind))}")
-    return options
-
-
-_DECLARED = declared(Options)
-_DEFAULTS: Options = {name: option.default for name, (_, option) in _DECLARED.items()}  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from unshaken.api.audit import Audit, check_gates_early, keep_gates
-from unshaken.api.job import check_options
+from unshaken.api.options import check_options
 from unshaken.api.tracking import log_comparison
 from unshaken.core.keywords import keywords
 from unshaken.core.options import MERGE_RECORDS

@@ -10,14 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unshaken.api.mlflow_model import check_kept, write_model
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.options import Options
 from unshaken.report import Comparisons, GateResult
 from unshaken.report.gates.kept import verdict_of
-from unshaken.report.pages.runs import comparison_page
-from unshaken.report.render.html import render_html
-from unshaken.report.render.markdown import render_markdown
 from unshaken.store.config import RunConfig, read_config
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tracking import Registration, RunTracker, Sink, metrics_of, reason, sink_of
@@ -68,6 +64,8 @@ def open_log(options: Options, model: object) -> RunLog | None:
         raise ParameterError(
             f"register {options['register']!r} moves the alias only where gates hold, and there is none: give --gate"
         )
+    from unshaken.api.mlflow_model import check_kept  # with it the detectors; most runs register no model
+
     registration = Registration.parse(options["register"])
     check_kept(model)
     return _answering(RunLog(sink, registration))
@@ -92,6 +90,8 @@ def log_run(log: RunLog | None, run: RunDir, summary: Mapping[str, Any], gates: 
         with _files(run) as folder:
             sink.log_files(folder)
         if log.registration is not None:
+            from unshaken.api.mlflow_model import write_model
+
             with tempfile.TemporaryDirectory() as folder_name:
                 write_model(Path(folder_name), config.model, **_detectors(config))
                 alias = log.registration.alias if held else None
@@ -136,6 +136,10 @@ def log_comparison(track: str | None, name: str, comparisons: Comparisons) -> No
     sink = sink_of(track)
     if sink is None:
         return
+    from unshaken.report.pages.runs import comparison_page
+    from unshaken.report.render.html import render_html
+    from unshaken.report.render.markdown import render_markdown
+
     data, page = comparisons.to_json(), comparison_page(comparisons)
     try:
         first = comparisons.runs[0]
@@ -201,6 +205,8 @@ def _detectors(config: RunConfig) -> dict[str, Any]:
 
 def _add_model(folder: Path, run: RunDir) -> None:
     """The chosen checkpoint of a training run, where it can be kept outside this program."""
+    from unshaken.api.mlflow_model import check_kept, write_model
+
     spec = f"run:{run.path}"
     try:
         check_kept(spec)

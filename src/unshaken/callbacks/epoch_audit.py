@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from unshaken.api.audit import Audit, audit
-from unshaken.api.job import check_options
+from unshaken.api.options import check_options
 from unshaken.core.device import device_of
 from unshaken.core.errors import ParameterError
 from unshaken.core.keywords import keywords

@@ -110,6 +110,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code == INTERRUPTED and not session.has_failed:  # typer's parser was interrupted, which it does not tell
             raise KeyboardInterrupt
     except SystemExit as stop:  # typer's, when the shell asked for completions; verbs end by their code
+        if isinstance(stop.__context__, BrokenPipeError):  # of typer or rich, whose reader went away
+            return explain_failure(stop.__context__, session)
         *_, (frame, _) = traceback.walk_tb(stop.__traceback__)
         if frame.f_globals.get("__name__", "").partition(".")[0] != "typer":
             return explain_failure(stop, session)

@@ -51,6 +51,7 @@ def mark(
         Option(
             "A watermark: spread-spectrum or dct, whose parameters are the key, or with --detectors a fitted one.",
             "NAME[:k=v,...]",
+            read=check_method("detect"),
         ),
     ],
     out: Annotated[str, OutputFolder("Folder for the PNG files.", "DIR", records=("marked.json",))],
@@ -162,7 +163,12 @@ def score(
             "Also attack the model and each detector together (an adaptive attack).", flags="--attacked/--not-attacked"
         ),
     ] = True,
-    attack: Annotated[str, Option("Attack for --attacked.", "NAME[:k=v,...]")] = "pgd:steps=20,rel_stepsize=0.1",
+    attack: Annotated[
+        str,
+        Option(
+            "Attack for --attacked.", "NAME[:k=v,...]", complete=complete_methods("attack"), read=check_method("attack")
+        ),
+    ] = "pgd:steps=20,rel_stepsize=0.1",
     norm: Annotated[str, Option("Norm of the attack's perturbation.", "linf|l2|l1")] = "linf",
     eps: Annotated[
         list[str] | None, Option("Maximum size of the attack's perturbation. Default: 8/255. May be repeated.", "E")

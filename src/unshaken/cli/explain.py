@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from unshaken.cli.complete import complete_methods
+from unshaken.cli.names import check_method
 from unshaken.cli.options import AllowCode, BatchSize, Device, Download, Engine, Json, Limit, Resume, Seed, Workers
 from unshaken.cli.runs import name_bad_samples, show_verdict
 from unshaken.cli.session import Session, progress
@@ -24,6 +25,7 @@ def explain(
             "see 'unshaken list explain'.",
             "NAME[:k=v,...]...",
             complete=complete_methods("explain", without="explain/metrics"),
+            read=check_method("explain"),
         ),
     ],
     model: Annotated[
@@ -45,6 +47,7 @@ def explain(
             "Metric that judges the maps, beside a random map's. May be repeated.",
             "NAME[:k=v,...]",
             complete=complete_methods("explain/metrics"),
+            read=check_method("explain"),
         ),
     ] = None,
     boxes: Annotated[str | None, Option("Parquet or CSV file of the objects' boxes: id, x, y, w, h.", "FILE")] = None,

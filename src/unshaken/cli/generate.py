@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from unshaken.cli.names import check_method
 from unshaken.cli.options import AllowCode, Data, Download, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import print_json, print_line
@@ -26,7 +27,9 @@ def fit_(
     session: Session,
     data: Data,
     out: Annotated[str, OutputFile("The model's file, safetensors.", "FILE")],
-    method: Annotated[str, Option("A method of the room generate.", "NAME[:k=v,...]")] = "edm",
+    method: Annotated[
+        str, Option("A method of the room generate.", "NAME[:k=v,...]", read=check_method("generate"))
+    ] = "edm",
     conditional: Annotated[bool, Option("Learn the classes too, to be asked for one.")] = False,
     steps: Annotated[int, Option("Optimizer steps.", "N")] = 2000,
     batch_size: Annotated[int, Option("Images of a step.", "N")] = 32,

@@ -10,7 +10,8 @@ import typer
 
 from unshaken.cli import surgery
 from unshaken.cli.advice import epilog
-from unshaken.cli.complete import complete_data
+from unshaken.cli.complete import complete_data, complete_methods
+from unshaken.cli.names import check_data, check_method
 from unshaken.cli.options import (
     START_MODEL,
     AllowCode,
@@ -286,13 +287,18 @@ def harden(
             "Training recipe, e.g. trades:eps=8/255,beta=6; see 'unshaken list harden'. May be repeated.",
             "NAME[:k=v,...]",
             flags="--method,--recipe",
+            complete=complete_methods("harden"),
+            read=check_method("harden"),
         ),
     ] = None,
     model: Annotated[str | None, START_MODEL] = None,
     data: Annotated[
         str | None,
         Option(
-            "Labelled training images; part of them is held out for model selection.", "SPEC", complete=complete_data
+            "Labelled training images; part of them is held out for model selection.",
+            "SPEC",
+            complete=complete_data,
+            read=check_data,
         ),
     ] = None,
     from_: Annotated[

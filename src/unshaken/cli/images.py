@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from unshaken.cli.names import check_method
 from unshaken.cli.options import Data, Download, Json, Model
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, print_json, print_line, table
@@ -22,7 +23,11 @@ def corrupt(
     ] = "cifar-c",
     method: Annotated[
         list[str] | None,
-        Option("A corruption; may be repeated. Default: the 15 of ImageNet-C's test set.", "NAME[:k=v,...]"),
+        Option(
+            "A corruption; may be repeated. Default: the 15 of ImageNet-C's test set.",
+            "NAME[:k=v,...]",
+            read=check_method("stress"),
+        ),
     ] = None,
     folders: Annotated[
         str | None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from unshaken.cli.complete import complete_data, names
+from unshaken.cli.complete import complete_data, complete_methods, names
 from unshaken.cli.harden import train, training_options
 from unshaken.cli.label_review import agree, compare, export, import_, open_store, review
+from unshaken.cli.names import check_data, check_method
 from unshaken.cli.options import (
     START_MODEL,
     AllowCode,
@@ -60,6 +61,7 @@ def train_in_spite(
             "beside it. May be repeated. Default: elr.",
             "NAME[:k=v,...]",
             flags="--method,--recipe",
+            read=check_method("harden"),
         ),
     ] = None,
     model: Annotated[str, START_MODEL] = "small-cnn",
@@ -106,6 +108,7 @@ def find(
             "Labelled images: demo, folder:DIR, parquet:FILE, cifar10, or another data SPEC.",
             "SPEC",
             complete=complete_data,
+            read=check_data,
         ),
     ] = None,
     method: Annotated[
@@ -114,6 +117,8 @@ def find(
             "Method; see 'unshaken list labels'. May be repeated; the first decides what is reviewed. "
             "Default: confident-learning.",
             "NAME[:k=v,...]",
+            complete=complete_methods("labels"),
+            read=check_method("labels"),
         ),
     ] = None,
     model: Annotated[

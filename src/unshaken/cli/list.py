@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from unshaken.cli.complete import complete_room
 from unshaken.cli.options import Json
@@ -11,9 +11,6 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.options import Argument
-
-if TYPE_CHECKING:
-    from unshaken.core.registry import Method
 
 FOOL = "fool"
 """Methods of the room `attack` that `unshaken fool` runs; `unshaken attack` has no use for them."""
@@ -83,58 +80,37 @@ def list_(
     json: Json = False,
 ) -> int:
     """List all methods with their parameters, requirements and references; with --quiet, only names."""
-    from unshaken.core.imports import plugins
-    from unshaken.core.registry import list_methods
-    from unshaken.core.sources import ROOMS, sources_of
+    from unshaken.core.registry import list_records
 
-    if session.quiet and not json and room in (*ROOMS, FOOL) and not plugins("unshaken.methods"):
-        found = sources_of("attack" if room == FOOL else str(room))  # no method is imported for its name
-        fooling = {s.name for s in found if s.module.startswith("unshaken.attack.fooling.")}
-        for name in sorted(fooling if room == FOOL else {s.name for s in found} - fooling):
-            print_line(name)
-        return 0
-    methods = list_methods("attack" if room == FOOL else room)
+    records = list_records("attack" if room == FOOL else room)
     if room in (FOOL, "attack"):
-        methods = [m for m in methods if (m.tags.get("group") == "fooling") == (room == FOOL)]
+        records = [one for one in records if (one["tags"].get("group") == "fooling") == (room == FOOL)]
     if json:
-        print_json([_record(m) for m in methods])
+        print_json(records)
     elif session.quiet:
-        for method in methods:
-            print_line(method.name)
+        for one in records:
+            print_line(one["name"])
     else:
-        _show(methods)
+        _show(records)
     return 0
 
 
-def _record(method: Method) -> dict[str, Any]:
-    return {
-        "name": method.name,
-        "room": method.room,
-        "summary": method.summary,
-        "parameters": method.parameters(),
-        "needs": sorted(method.needs),
-        "norms": list(method.norms),
-        "tags": method.tags,
-        "reference": method.reference,
-    }
-
-
-def _show(methods: list[Method]) -> None:
+def _show(records: list[dict[str, Any]]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     out, room = console(), ""
-    for method in methods:
-        if method.room != room:
-            room = method.room
+    for one in records:
+        if one["room"] != room:
+            room = one["room"]
             out.print(Text(room, style="bold underline"))
-        out.print(Text.assemble((method.name, "bold"), "  ", method.summary))
-        facts = [f"{k}: {', '.join(v)}" for k, v in (("needs", sorted(method.needs)), ("norms", method.norms)) if v]
-        facts += [f"for: {' and '.join(tasks)}" for tasks in (getattr(method.cls, "tasks", ()),) if tasks]
-        facts += [f"{k}: {v}" for k, v in sorted(method.tags.items())]
-        for name, schema in method.parameters().items():
+        out.print(Text.assemble((one["name"], "bold"), "  ", one["summary"]))
+        facts = [f"{key}: {', '.join(one[key])}" for key in ("needs", "norms") if one[key]]
+        facts += [f"for: {' and '.join(one['tasks'])}"] if one["tasks"] else []
+        facts += [f"{k}: {v}" for k, v in sorted(one["tags"].items())]
+        for name, schema in one["parameters"].items():
             out.print(Padding(Text(_parameter(name, schema)), (0, 0, 0, 4), expand=False))
-        out.print(Padding(Text("; ".join([*facts, method.reference]), style="dim"), (0, 0, 0, 4), expand=False))
+        out.print(Padding(Text("; ".join([*facts, one["reference"]]), style="dim"), (0, 0, 0, 4), expand=False))
 
 
 def _parameter(name: str, schema: dict[str, Any]) -> str:

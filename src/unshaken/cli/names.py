@@ -10,11 +10,12 @@ from pathlib import Path
 
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.core.imports import plugins
-from unshaken.core.sources import keys_of, modules_named, sources_of
+from unshaken.core.sources import keys_of, sources_of
+from unshaken.core.texts import parse_values
 
 
 def check_plan(text: str) -> str:
-    """Refuse a plan that is neither known by name nor a YAML file."""
+    """Refuse a plan that is neither known by name nor a YAML file that is there."""
     if Path(text).suffix not in (".yaml", ".yml") and text not in (known := keys_of("run/plan.py", "PLANS")):
         raise ParameterError(f"no plan {text!r}: {did_you_mean(text, known)}, or a .yaml file")
     return text
@@ -46,18 +47,32 @@ def check_data(text: str) -> str:
 
 
 def check_method(room: str) -> Callable[[str], str]:
-    """Make the check of a method's name in `NAME[:k=v,...]`.
+    """Make the check of the names in `NAME[:k=v,...]`: the method's, and those of its parameters.
 
     Args:
         room: such as `attack`.
     """
 
     def check(text: str) -> str:
-        name = text.partition(":")[0].strip()
-        if next(modules_named(room, name), None) is None:
-            known = sorted(source.name for source in sources_of(room))
-            if name not in known and not plugins("unshaken.methods"):
-                raise ParameterError(f"no method {name!r} in {room}: {did_you_mean(name, known)}")
+        from unshaken.core.registry import list_records, spellings
+
+        given, values = parse_values(text)
+        known = {one["name"]: one["parameters"] for one in list_records(room)}
+        name = next((n for n in spellings(given) if n in known), None)
+        if name is None:
+            raise ParameterError(f"no method {given!r} in {room}: {did_you_mean(given, known)}")
+        fields = [schema.get("field", key) for key, schema in known[name].items()]
+        for key in values:
+            if key not in (*fields, *known[name]):
+                raise ParameterError(f"{name}: no parameter {key!r}; {did_you_mean(key, fields)}")
         return text
 
     return check
+
+
+def check_engine(text: str) -> str:
+    """Refuse an execution engine that there is not."""
+    from unshaken.run.engine import read_engine
+
+    read_engine(text)
+    return text

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from unshaken.cli.complete import complete_data, complete_model
-from unshaken.cli.names import check_data, check_model
+from unshaken.cli.names import check_data, check_engine, check_model
 from unshaken.core.consent import is_code
 from unshaken.core.numbers import shorten
 from unshaken.core.options import (
@@ -53,7 +53,7 @@ Resume = Annotated[bool, OWN["resume"]]
 BatchSize = Annotated[int | Literal["auto"], OWN["batch_size"]]
 Device = Annotated[str, OWN["device"]]
 Workers = Annotated[int | None, OWN["workers"]]
-Engine = Annotated[str, RUN["engine"]]
+Engine = Annotated[str, replace(RUN["engine"], read=check_engine)]
 Gates = Annotated[list[str] | None, RUN["gates"]]
 Baseline = Annotated[str | None, RUN["baseline"]]
 Track = Annotated[str | None, RUN["track"]]

@@ -185,6 +185,8 @@ def attack(
         Option(
             "Inference-time defence to put around the model; the attack sees it. See 'unshaken list harden'.",
             "NAME[:k=v,...]",
+            complete=complete_methods("harden/defences"),
+            read=check_method("harden"),
         ),
     ] = None,
     json: Json = False,

@@ -19,8 +19,18 @@ from typing_extensions import override
 from unshaken.cli.options import DEBUG, QUIET, AllowCode
 from unshaken.cli.session import Session, explain
 from unshaken.core.errors import ParameterError, RunError
+from unshaken.core.imports import plugins
 from unshaken.core.numbers import LARGEST, LARGEST_COUNT, parse_number, parse_whole, shorten
-from unshaken.core.options import OVERWRITE, Argument, Option, OutputFile, OutputFolder, UpdatedFile, declared
+from unshaken.core.options import (
+    OVERWRITE,
+    Argument,
+    Option,
+    OutputFile,
+    OutputFolder,
+    UpdatedFile,
+    check_device,
+    declared,
+)
 from unshaken.store.output import check_file, check_folder, check_updated_file
 
 LONGEST = 20_000
@@ -74,7 +84,7 @@ def _reader(name: str, kinds: set[Any], option: Option) -> Callable[[str], Any]:
         return _whole(*(option.bounds or (None, None)))
     if float in kinds:
         return _number(*(option.bounds or (-LARGEST, LARGEST)))
-    reader = statement if option.metavar == "SQL" else place if name == "out" else text
+    reader = statement if option.metavar == "SQL" else {"out": place, "device": device}.get(name, text)
     further = option.read
     return reader if further is None else lambda value: further(reader(value))
 
@@ -106,6 +116,15 @@ def place(value: str) -> str:
     if colon and protocol == "memory":
         raise typer.BadParameter(f"{value!r} would be lost when this program ends: give a folder")
     return value
+
+
+def device(value: str) -> str:
+    """A device by name, of a kind that torch or a plug-in of torch brings.
+
+    Raises:
+        ModelError: there is no such kind.
+    """
+    return text(value) if plugins("torch.backends") else check_device(text(value))
 
 
 def statement(value: str) -> str:
@@ -286,11 +305,15 @@ def verb(command: Command) -> Command:
             values["options"] = {k: of_runs[k][1].default if v is None else v for k, v in given.items()}
         if wants_session:
             values["session"] = session
+        from unshaken.api.options import check_options
+
         gates = group is not None or "gate" in own  # the verb promises a summary and its gates
         try:
             for name, place in places.items():
                 if place is not None:
                     check_output(place, outputs[name], f"--{name}", overwrite=overwrite)
+            if group is not None:
+                check_options(**values["options"])
             code = command(**values)
             if code == 0 and gates and not session.shown:
                 raise RunError("this call ended without its summary and its gates: no figure was judged; run it again")

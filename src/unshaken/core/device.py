@@ -8,7 +8,6 @@ import itertools
 import logging
 import os
 import platform
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -18,11 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from unshaken.core.errors import ModelError
-from unshaken.core.numbers import shorten
-
-_NAME = re.compile(r"([a-z][a-z0-9_]*)(?::([0-9]{1,3}))?")
-KINDS = ("cpu", "cuda", "mps", "xpu")
-"""Kinds that torch brings; a plug-in of torch may bring another."""
+from unshaken.core.options import check_device
 
 
 def accelerator() -> str | None:
@@ -56,12 +51,10 @@ def find_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = accelerator() or "cpu"
-    found = _NAME.fullmatch(name)
-    if not found or found[1] not in (*KINDS, accelerator()):
-        kinds = ", ".join(dict.fromkeys([*KINDS, accelerator() or "cpu"]))
-        raise ModelError(f"device {shorten(name)} is not one of auto, {kinds}, or a numbered one like cuda:1")
-    kind, here = found[1], count_devices(found[1])
-    if int(found[2] or 0) >= here:
+    check_device(name, accelerator() or "cpu")
+    kind, _, number = name.partition(":")
+    here = count_devices(kind)
+    if int(number or 0) >= here:
         has = f"this machine has {here} of kind {kind}" if here else f"this machine has no {kind} device"
         raise ModelError(f"device {name!r} is not there: {has}; use --device cpu or auto")
     return torch.device(name)

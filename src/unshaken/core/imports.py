@@ -29,7 +29,7 @@ def attribute_of(package: str, name: str, homes: Mapping[str, str]) -> Any:
     if name not in homes:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     module = importlib.import_module(homes[name])
-    return module if homes[name] == f"{package}.{name}" else getattr(module, name)
+    return getattr(module, name, module) if homes[name] == f"{package}.{name}" else getattr(module, name)
 
 
 def need(module: str, package: str, extra: str, why: str) -> ModuleType:

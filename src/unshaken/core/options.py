@@ -7,13 +7,15 @@ completion are made from the declaration. Importing it is quick, for `unshaken -
 from __future__ import annotations
 
 import functools
+import re
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
-from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS
+from unshaken.core.errors import ModelError
+from unshaken.core.numbers import LARGEST_BATCH, LARGEST_COUNT, LARGEST_SEED, LARGEST_THREADS, shorten
 
 SEED = (0, LARGEST_SEED)
 """Bounds of a random seed."""
@@ -27,6 +29,29 @@ SHARE = (0, 1)
 """Bounds of a share or a probability."""
 WORKERS = (1, LARGEST_THREADS)
 """Bounds of a number of threads or processes."""
+
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+"""Kinds of devices that torch brings; a plug-in of torch may bring another."""
+_DEVICE = re.compile(r"([a-z][a-z0-9_]*)(?::[0-9]{1,3})?")
+
+
+def check_device(name: str, *further: str) -> str:
+    """Refuse a name that no device can have, without torch.
+
+    Args:
+        name: `auto`, or a kind with or without a number, such as `cuda:1`.
+        further: kinds beside those that torch brings.
+
+    Raises:
+        ModelError: there is no such kind.
+    """
+    found, kinds = _DEVICE.fullmatch(name), dict.fromkeys([*DEVICES, *further])
+    if name != "auto" and (found is None or found[1] not in kinds):
+        raise ModelError(
+            f"device {shorten(name)} is not one of auto, {', '.join(kinds)}, or a numbered one like cuda:1"
+        )
+    return name
 
 
 DETECTORS = ("msp", "max-logit", "energy", "knn", "vim", "mahalanobis")

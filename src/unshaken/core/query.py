@@ -97,8 +97,9 @@ def gradients_by(value: Tensor, places: Sequence[Tensor], *, keep: bool = False)
     """
     if not value.requires_grad:
         return [torch.zeros_like(x) for x in places]
-    ones = torch.ones_like(value)  # not value.sum(): the caller may be under no_grad
-    found = torch.autograd.grad(value, places, ones, allow_unused=True, retain_graph=keep)
+    with torch.enable_grad():  # the caller may be under no_grad
+        total = value.sum()  # of one number torch asks no weights, for whose shapes it would import sympy
+    found = torch.autograd.grad(total, places, allow_unused=True, retain_graph=keep)
     return [torch.zeros_like(x) if g is None else g for x, g in zip(places, found, strict=True)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.imports import plugins
 from unshaken.core.numbers import parse_number as parse_number
 from unshaken.core.numbers import shorten
-from unshaken.core.sources import ROOMS, modules_named, sources_of
+from unshaken.core.sources import PACKAGE, ROOMS, modules_named, sources_of
 from unshaken.core.texts import parse_values
 from unshaken.core.values import strict_values
 
@@ -97,11 +98,31 @@ class Method:
         return (inspect.getdoc(self.cls) or "").partition("\n")[0]
 
     def parameters(self) -> dict[str, dict[str, Any]]:
-        """Name to JSON schema (type, default, bounds, description) of each parameter."""
+        """Name to JSON schema (type, default, bounds, description) of each parameter; `field` is another name of it."""
         schema = self.cls.model_json_schema()
-        return {k: {a: b for a, b in v.items() if a != "title"} for k, v in schema.get("properties", {}).items()}
+        found = {k: {a: b for a, b in v.items() if a != "title"} for k, v in schema.get("properties", {}).items()}
+        for name, field_info in self.cls.model_fields.items():
+            if field_info.alias is not None:
+                found[field_info.alias]["field"] = name
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Everything that lists show of it, as `unshaken list --json` prints it."""
+        return {
+            "name": self.name,
+            "room": self.room,
+            "summary": self.summary,
+            "parameters": self.parameters(),
+            "needs": sorted(self.needs),
+            "norms": list(self.norms),
+            "tasks": list(getattr(self.cls, "tasks", ())),
+            "tags": self.tags,
+            "reference": self.reference,
+        }
 
 
+RECORDS = "core/methods.json"
+"""File of the package with the records of its methods, one a line."""
 _methods: dict[str, Method] = {}
 _recorded: dict[str, str] = {}
 _plugins: set[EntryPoint] = set()
@@ -162,14 +183,52 @@ def list_methods(room: str | None = None) -> list[Method]:
         ParameterError: there is no such room.
     """
     _load_plugins()
-    rooms = sorted({m.room for m in _methods.values()} | set(ROOMS))
-    if room is not None and room not in rooms:
-        raise ParameterError(f"no room {room!r}: {did_you_mean(room, rooms)}")
-    for one in ROOMS if room is None else (room,):
+    for one in _rooms(room):
         for source in sources_of(one):
             importlib.import_module(source.module)
     chosen = [m for m in _methods.values() if room in (None, m.room)]
     return sorted(chosen, key=lambda m: (ROOMS.index(m.room) if m.room in ROOMS else len(ROOMS), m.name))
+
+
+def list_records(room: str | None = None) -> list[dict[str, Any]]:
+    """The record of every method, in the order of `list_methods`.
+
+    Nothing is imported where the file `methods.json`, which `scripts/list_methods.py` writes, has all methods of the
+    room: no plug-in and no file added others.
+
+    Raises:
+        ParameterError: as of `list_methods`.
+    """
+    _load_plugins()
+    chosen = [one for one in _written_records() if room in (None, one["room"])]
+    there = {source.name for one in _rooms(room) for source in sources_of(one)}
+    there |= {m.name for m in _methods.values() if room in (None, m.room)}
+    if there == {one["name"] for one in chosen}:
+        return chosen
+    return [method.record() for method in list_methods(room)]
+
+
+@cache
+def _written_records() -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = json.loads((PACKAGE / RECORDS).read_text(encoding="utf-8"))
+    return records
+
+
+def _rooms(room: str | None) -> tuple[str, ...]:
+    """The rooms to look in: all, or the one that was asked for."""
+    rooms = dict.fromkeys([*ROOMS, *(m.room for m in _methods.values())])
+    if room is not None and room not in rooms:
+        raise ParameterError(f"no room {room!r}: {did_you_mean(room, rooms)}")
+    return tuple(rooms) if room is None else (room,)
+
+
+def spellings(name: str) -> tuple[str, str, str]:
+    """The names that a name may mean: its words may be joined by `-` or `_`.
+
+    >>> spellings("mi_fgsm")
+    ('mi_fgsm', 'mi-fgsm', 'mi_fgsm')
+    """
+    return name, name.replace("_", "-"), name.replace("-", "_")
 
 
 def find_method(name: str, room: str | None = None) -> Method:
@@ -182,14 +241,16 @@ def find_method(name: str, room: str | None = None) -> Method:
     """
     for load in (bool, partial(_load_named, name, room), _load_plugins):  # the first is for what is imported already
         load()
-        for spelling in (name, name.replace("_", "-"), name.replace("-", "_")):
+        for spelling in spellings(name):
             found = _methods.get(spelling)
             if found is not None and room in (None, found.room):
                 return found
-    known = {m.name: m for m in list_methods(room)}
-    if name not in known:
+    modules = {source.name: source.module for one in _rooms(room) for source in sources_of(one)}
+    if name not in modules:
+        known = {*modules, *(m.name for m in _methods.values() if room in (None, m.room))}
         raise ParameterError(f"no method {name!r}{f' in {room}' if room else ''}: {did_you_mean(name, known)}")
-    return known[name]
+    importlib.import_module(modules[name])
+    return _methods[name]
 
 
 def title_of(name: str) -> str:

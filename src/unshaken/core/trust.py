@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import scipy
 import torch
+from scipy import special
 from torch import Tensor, nn
 
 from unshaken.core.batch import Batch
@@ -209,7 +209,7 @@ def _rescaled(oracle: Oracle, batch: Batch, logits: Tensor) -> Iterator[Flag]:
         for how, images in tries.items():
             other = predict(oracle.exact(images)) == labels
             gained, lost = int((other & ~right).sum()), int((right & ~other).sum())
-            if gained > lost and scipy.stats.binomtest(gained, gained + lost, 0.5, alternative="greater").pvalue < 1e-3:
+            if gained > lost and special.bdtr(lost, gained + lost, 0.5) < 1e-3:
                 text = (
                     f"{how} the model is right on {int(other.sum())} of {len(few)} samples, else on {int(right.sum())}"
                 )

@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Numbers, numbers, same_length
@@ -143,7 +143,7 @@ def crossing(one: PowerLaw, other: PowerLaw) -> float | None:
     turns = np.flatnonzero(signs[1:] != signs[:-1])
     if not len(turns):
         return None
-    return math.exp(optimize.brentq(gap, grid[turns[0]], grid[turns[0] + 1]))
+    return math.exp(scipy.optimize.brentq(gap, grid[turns[0]], grid[turns[0] + 1]))
 
 
 def _with_floor(x: Numbers, y: Numbers, root: Numbers, start: Numbers, least: float) -> tuple[Numbers, Numbers]:
@@ -157,7 +157,7 @@ def _with_floor(x: Numbers, y: Numbers, root: Numbers, start: Numbers, least: fl
         low = share * least
         line = np.polyfit(x, np.log(np.exp(y) - low), 1)
         first = [line[1], -line[0], low] if share else [*start, 0.0]
-        found = optimize.least_squares(
+        found = scipy.optimize.least_squares(
             gap, first, bounds=([-np.inf, -np.inf, 0], [np.inf, np.inf, least]), x_scale=[1, 1, least],
             xtol=1e-15, ftol=1e-15, gtol=1e-15,
         )  # fmt: skip

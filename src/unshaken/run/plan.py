@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from unshaken.core.documents import first_problem, read_yaml
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import shorten
 from unshaken.core.part import CLEAN, Condition
-from unshaken.core.registry import Parameters, as_method, find_method, list_methods
+from unshaken.core.registry import Parameters, as_method, find_method, list_methods, list_records
 from unshaken.run.adapters import Line, conditions_of, has_adapter
 from unshaken.store.config import Entry
 
@@ -189,7 +190,8 @@ def _entry(line: Any, number: int, source: str) -> Entry:
             raise ParameterError(f"plan {source!r}, line {number}: {first_problem(error, 'line')}") from None
         raise ParameterError(f"plan {source!r}, line {number}: {error}") from None
     if not is_runnable(entry.method):
-        known = {m.name for m in list_methods() if has_adapter(m.cls)}
+        near = difflib.get_close_matches(entry.method, [one["name"] for one in list_records()])
+        known = list(filter(is_runnable, near)) or [m.name for m in list_methods() if has_adapter(m.cls)]
         raise ParameterError(
             f"plan {source!r}, line {number}: no method {entry.method!r}: {did_you_mean(entry.method, known)}"
         )

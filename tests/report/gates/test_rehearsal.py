@@ -6,7 +6,8 @@ import pytest
 
 import unshaken
 from unshaken import detect
-from unshaken.api.job import check_options, prepare_run
+from unshaken.api.job import prepare_run
+from unshaken.api.options import check_options
 from unshaken.core.errors import ParameterError
 from unshaken.report import check_gates
 from unshaken.report.gates.rehearsal import rehearse

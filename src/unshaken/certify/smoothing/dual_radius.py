@@ -11,9 +11,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
@@ -142,7 +142,9 @@ def _against(a: Array, b: Array, s: Array, cells: int) -> float:
         return 0.0
     if lead(FAR) > 0:  # some parts are constant
         return float("inf")
-    far = brentq(lead, 0.0, FAR)  # with the same u_i / sigma_i in all parts it ends here: the least is no farther
+    far = scipy.optimize.brentq(
+        lead, 0.0, FAR
+    )  # it ends here with the same u_i / sigma_i in all parts: the least is no farther
     k, cell = len(a), far**2 * float((s**2).sum()) / cells
     steps = np.sqrt(np.arange(cells + k) * cell)
     rows = [ndtr(a[i] - steps / s[i]) - ndtr(b[i] + steps / s[i]) for i in range(k)]

@@ -25,7 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from unshaken.labels.engine.probabilities import Summary
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
@@ -133,7 +133,7 @@ def _fit(n: Indices, k: Indices, link: Callable[[Numbers], Numbers]) -> tuple[Nu
     share_of = k / np.maximum(n, 1)
     saturated = (special.xlogy(k, share_of) + special.xlogy(n - k, 1 - share_of)).sum()
     dispersion = max(1.0, 2 * (saturated - likelihood.max()) / max(1, np.count_nonzero(n) - 3))
-    inside = likelihood >= likelihood.max() - dispersion * stats.chi2.ppf(LEVEL, 1) / 2
+    inside = likelihood >= likelihood.max() - dispersion * special.chdtri(1, 1 - LEVEL) / 2
     e, c = _E[inside], best[inside]
     correct = (1 - e)[:, None]
     return e, correct * (1 - c) / np.maximum(1 - correct * c, 1e-9)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, special
+from scipy import special
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.calibration.calibration import _checked, _finite, _fitting, _mean_figure
@@ -107,7 +108,7 @@ def _bracketed(z: Numbers, target: Numbers) -> tuple[float, bool]:
         return _slope(z, target, math.exp(-log_t))
 
     end = math.log(LARGEST)
-    return math.exp(optimize.brentq(slope, -end, end, xtol=1e-13, rtol=1e-13)), True
+    return math.exp(scipy.optimize.brentq(slope, -end, end, xtol=1e-13, rtol=1e-13)), True
 
 
 def _unconverged(z: Numbers, target: Numbers, init: float, lr: float, steps: int) -> float:
@@ -184,7 +185,7 @@ def fit_vector_scaling(logits: ArrayLike, labels: ArrayLike, *, ridge: float = 1
 
     start = np.repeat([1.0, 0.0], k)
     options = {"maxiter": 2000, "ftol": 1e-14, "gtol": 1e-8}
-    v = optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
+    v = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
     scale, shift = v[:k], v[k:] - v[k:].mean()
     return VectorScaling(scale, shift, _loss(z * scale + shift, target, 1.0))
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy
 from numpy.typing import ArrayLike
 from scipy import special
 
@@ -148,7 +147,7 @@ def median(values: Numbers, *, level: float = 0.95, floor: float = 0.0) -> Figur
     value = float(np.median(ordered))
     if np.isinf(value):
         return None
-    k = int(scipy.stats.binom.ppf((1 - level) / 2, n, 0.5))  # P(X < k) is below the tail, P(X <= k) is not
+    k = math.ceil(special.bdtrik((1 - level) / 2, n, 0.5))  # P(X < k) is below the tail, P(X <= k) is not
     low, high = (floor, np.inf) if k == 0 else (ordered[k - 1], ordered[n - k])
     return Figure(value, float(low), float(high), n, method)
 
@@ -217,8 +216,8 @@ def bootstrap_figure(
     method = f"bootstrap {percent(level)} ({len(draws)})"
     drawn, tail = n if units is None else units, 0.0
     if drawn > 1:
-        t = scipy.stats.t.ppf((1 - level) / 2, drawn - 1)
-        tail = float(scipy.stats.norm.cdf(math.sqrt(drawn / (drawn - 1)) * t))
+        t = special.stdtrit(drawn - 1, (1 - level) / 2)
+        tail = float(special.ndtr(math.sqrt(drawn / (drawn - 1)) * t))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Figure(float(value), float(min(low, value)), float(max(high, value)), n, method)
 

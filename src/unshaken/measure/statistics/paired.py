@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize
+from scipy import special
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Numbers, finite_numbers, flags, numbers, same_length
@@ -81,7 +81,7 @@ def mcnemar(lost: int, gained: int) -> float:
     """
     if lost < 0 or gained < 0:
         raise ParameterError(f"counts of discordant pairs cannot be negative: lost {lost}, gained {gained}")
-    return min(1.0, 2 * float(scipy.stats.binom.cdf(min(lost, gained), lost + gained, 0.5)))
+    return min(1.0, 2 * float(special.bdtr(min(lost, gained), lost + gained, 0.5)))
 
 
 def compare(baseline: ArrayLike, candidate: ArrayLike, *, level: float = 0.95) -> Comparison:
@@ -230,11 +230,11 @@ def _among(one: Comparison, m: int, level: float) -> Comparison:
     if one.error is None:
         discordant = one.lost + one.gained
         score = abs(one.gained - one.lost) / math.sqrt(discordant) if discordant else 0.0
-        p = max(one.p_value, 2 * float(scipy.stats.norm.sf(score)))
+        p = max(one.p_value, 2 * float(special.ndtr(-score)))
         found = share_difference(one.lost, one.gained, one.n, level=1 - alpha)
         low, high, method = found.low, found.high, found.interval.replace(percent(1 - alpha), percent(level))
     else:
-        half, p = float(scipy.stats.norm.isf(alpha / 2)) * one.error, one.p_value
+        half, p = -float(special.ndtri(alpha / 2)) * one.error, one.p_value
         low, high, method = max(-1.0, value - half), min(1.0, value + half), f"normal {percent(level)}"
     if p >= alpha:
         low, high = min(low, 0.0), max(high, 0.0)
@@ -274,12 +274,12 @@ def tango(lost: int, gained: int, n: int, *, level: float = 0.95) -> tuple[float
     percent(level)
     if lost < 0 or gained < 0 or n < max(1, lost + gained):
         raise ParameterError(f"lost {lost} and gained {gained} must be 0 or more, and {n} samples hold both: n >= 1")
-    z, value = float(scipy.stats.norm.ppf((1 + level) / 2)), (gained - lost) / n
+    z, value = float(special.ndtri((1 + level) / 2)), (gained - lost) / n
     low, high = -1.0, 1.0
     if lost < n:
-        low = optimize.brentq(lambda d: _score(d, lost, gained, n) - z, -1 + _NEAR, value, xtol=_NEAR)
+        low = scipy.optimize.brentq(lambda d: _score(d, lost, gained, n) - z, -1 + _NEAR, value, xtol=_NEAR)
     if gained < n:
-        high = optimize.brentq(lambda d: _score(d, lost, gained, n) + z, value, 1 - _NEAR, xtol=_NEAR)
+        high = scipy.optimize.brentq(lambda d: _score(d, lost, gained, n) + z, value, 1 - _NEAR, xtol=_NEAR)
     return float(low), float(high)
 
 
