@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from unshaken.core.batch import most_images
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 
@@ -30,6 +29,8 @@ def shard_size(numbers: int) -> int:
     >>> [shard_size(3 * side**2) for side in (32, 224, 1000, 2365, 4000, 8000)]
     [1024, 111, 16, 7, 2, 1]
     """
+    from unshaken.core.batch import most_images  # and with it torch, which reading a part of a run does without
+
     return min(usual_shard_size(numbers), most_images(numbers))
 
 
