@@ -137,9 +137,11 @@ class RayPool:
     ) -> None:
         with self._stack:
             actors = [*self._starting.values(), *self._idle, *(actor for actor, _ in self._busy.values())]
-            self._keep_logs(actors)
-            for actor in actors:
-                self._ray.kill(actor.handle)
+            try:
+                self._keep_logs(actors)
+            finally:
+                for actor in actors:
+                    self._ray.kill(actor.handle)
 
     def free(self) -> int:
         """The number of units that it could begin now, or have waiting for a place."""
