@@ -68,16 +68,16 @@ def wait_for_rows(out: Path, files: int, run: subprocess.Popen[bytes]) -> int:
     return found
 
 
-def worker_processes() -> list[int]:
-    """The processes of this trial's workers, by the titles that Ray gives them."""
+def worker_processes(place: str) -> list[int]:
+    """The processes of this trial's workers: by their title, and by the folder in which their stderr is kept."""
     found = []
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            title = (folder / "cmdline").read_bytes()
+            title, log = (process / "cmdline").read_bytes(), os.readlink(process / "fd" / "2")
         except OSError:
             continue
-        if title.startswith(b"ray::RayWorker") and folder.stat().st_uid == os.getuid():
-            found.append(int(folder.name))
+        if title.startswith(b"ray::RayWorker") and log.startswith(place):
+            found.append(int(process.name))
     return sorted(found)
 
 
@@ -117,7 +117,7 @@ def main() -> int:
             run = start(folder, "ray", out, cluster.address)
             note(f"run has {wait_for_rows(out, 1, run)} files of rows")
             if options.worker:
-                os.kill(worker_processes()[0], signal.SIGKILL)
+                os.kill(worker_processes(place)[0], signal.SIGKILL)
                 note("worker killed")
             else:
                 cluster.remove_node(nodes[0], allow_graceful=False)

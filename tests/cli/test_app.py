@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import warnings
 from importlib.metadata import version
 from multiprocessing import Pipe
 from pathlib import Path
@@ -19,6 +20,8 @@ from tests.processes import process, run_command
 from unshaken import api
 from unshaken.cli.advice import ADVICE, EXAMPLES
 from unshaken.cli.app import build_command, main
+from unshaken.cli.session import Session, progress
+from unshaken.core.errors import RunWarning
 from unshaken.core.options import declared
 from unshaken.core.progress import track
 from unshaken.run.plan import PLANS
@@ -225,8 +228,6 @@ class Terminal:
 
 
 def listen(monkeypatch, *, quiet=False):
-    from unshaken.cli.session import Session, progress
-
     terminal = Terminal(sys.stderr)
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -244,6 +245,14 @@ def test_progress_shows_nested_bars_on_a_terminal(monkeypatch):
     assert "inner" in shown
     assert "50%" in shown
     assert "]0;evil\x07" not in shown
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_remark_on_a_run_is_a_line_on_stderr(quiet, capsys):
+    with progress(Session(quiet=quiet)):
+        for _ in range(2):
+            warnings.warn("a worker was replaced;\nits shard is computed again", RunWarning, stacklevel=1)
+    assert capsys.readouterr().err == 2 * "unshaken: a worker was replaced; its shard is computed again\n"
 
 
 def test_quiet_shows_no_progress(monkeypatch):

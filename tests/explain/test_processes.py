@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 import unshaken
 from tests.processes import SERVER
+from unshaken.api.explain import name_maps
 from unshaken.run import pool
 from unshaken.run.process_pool import ProcessPool
 
@@ -48,3 +50,9 @@ def test_two_processes_make_the_maps_of_one(tmp_path, monkeypatch):
     here.run.write_json({**record, "finished": False}, "explain.json")
     again = explain(out=tmp_path / "here", engine="local:2", resume=True)
     same(rows(again.run), rows(there.run))
+
+
+def test_a_unit_that_ends_its_processes_is_named_with_its_samples():
+    data = SimpleNamespace(ids=[f"s{i:03}" for i in range(200)])
+    work = SimpleNamespace(subject=SimpleNamespace(indices=range(10, 110)), inputs=SimpleNamespace(dataset=data))
+    assert name_maps(work, ("gradcam", 1)) == "the maps of gradcam, shard 1 (36 samples, 's074' to 's109')"

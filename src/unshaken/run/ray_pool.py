@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import torch
 from typing_extensions import override
 
 from unshaken.core.consent import named_code, words
@@ -136,9 +137,11 @@ class RayPool:
     ) -> None:
         with self._stack:
             actors = [*self._starting.values(), *self._idle, *(actor for actor, _ in self._busy.values())]
-            self._keep_logs(actors)
-            for actor in actors:
-                self._ray.kill(actor.handle)
+            try:
+                self._keep_logs(actors)
+            finally:
+                for actor in actors:
+                    self._ray.kill(actor.handle)
 
     def free(self) -> int:
         """The number of units that it could begin now, or have waiting for a place."""
@@ -294,10 +297,11 @@ class RayWorker(Worker):
         use_bundle(folder)
 
     def start(self) -> Home:
-        """Say where this worker runs."""
+        """Take as many threads as processors, and say where this worker runs."""
         ray, log = load_ray(), os.path.realpath("/proc/self/fd/2")
-        node, host = ray.get_runtime_context().get_node_id(), ray.util.get_node_ip_address()
-        return Home(node, host, os.getpid(), log if os.path.isfile(log) else "")
+        context, host = ray.get_runtime_context(), ray.util.get_node_ip_address()
+        torch.set_num_threads(max(1, int(context.get_assigned_resources().get("CPU", 1))))
+        return Home(context.get_node_id(), host, os.getpid(), log if os.path.isfile(log) else "")
 
 
 def read_logs(paths: list[str]) -> list[bytes]:
