@@ -25,7 +25,7 @@ OTHERS = (
 SEVERITIES = (1, 2, 3, 4, 5)
 JUDGED = (1, 3, 5)
 """Severities between which the error must rise; those in between differ little, and photos have these alone."""
-NETS: Mapping[str, tuple[str, ...]] = {"plain": (), "noise": ("noise:sd=0.1,least=0",)}
+NETS: Mapping[str, tuple[str, ...]] = {"plain": (), "noise": ("noise:sigma=0.1,least=0",)}
 """Network to the recipes that are added to its training: none, or Gaussian noise of a deviation drawn from 0 to 0.1."""
 
 

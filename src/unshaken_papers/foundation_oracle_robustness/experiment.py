@@ -35,7 +35,7 @@ def run(paper: FoundationOraclePaper, context: Context) -> None:
     oracles = make_oracles(paper, context, first, second)
     coder = make_coder(paper, context, nets)
     test = known(paper, context, parts, oracles)
-    attack = OracleBound(steps=paper.steps, rate=paper.rate)
+    attack = OracleBound(steps=paper.steps, step_size=paper.rate)
     searches = {
         BOUNDED: attack.using(oracles.committee, [oracles.held_out], coder),
         FREE: attack.using((), [oracles.held_out], coder),

@@ -18,7 +18,7 @@ RECIPES: Mapping[str, str] = {
     "gce": "gce",
     "sce": "sce",
     "elr": "elr",
-    "co-teaching": "co-teaching:rate={rate:.3f}",
+    "co-teaching": "co-teaching:noise_rate={rate:.3f}",
 }
 """Arm to its recipe; `rate` is the estimate by confident learning, not the truth."""
 HUMAN, MATCHED, INSIDE, OUTSIDE = "human", "matched", "inside", "outside"

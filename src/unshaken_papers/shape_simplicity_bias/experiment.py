@@ -90,7 +90,7 @@ def photos(
             write_cues(context, f"{name}.hybrid", rows)
     layers = "+".join(blocks(models[PLAIN]))
     if not context.has("smoothness", "layers"):
-        write_layers(context, "smoothness", Smoothness(noise=NOISE, layers=layers).find(subject).rows)
+        write_layers(context, "smoothness", Smoothness(sigma=NOISE, layers=layers).find(subject).rows)
     if not context.has("concepts", "layers"):
         write_layers(context, "concepts", detectors(paper, models, test, context.seed))
     if not context.has("kinds", "layers"):

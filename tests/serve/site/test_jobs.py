@@ -119,7 +119,7 @@ def test_no_form_offers_free_text_and_one_sent_as_it_was_given_changes_nothing(v
 
 def test_parameters_keep_their_order():
     names = [choice.name for choice in choices_of(find_method("pgd"))]
-    assert names == ["rel_stepsize", "step_size", "steps", "restarts", "random_start", "loss", "tau"]
+    assert names == ["rel_stepsize", "step_size", "steps", "restarts", "random_start", "loss", "temperature"]
 
 
 def test_code_is_offered_only_where_it_was_allowed():

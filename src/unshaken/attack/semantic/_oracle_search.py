@@ -171,7 +171,7 @@ class OracleSearch(Attack[S]):
     )
     steps: NonNegativeInt = Field(50, description="largest number of steps B")
     rule: Literal["adam", "sign", "normalised"] = Field("adam", description="step rule")
-    rate: NonNegativeFloat = Field(0.1, description="step size, in deviations of the image's start code")
+    step_size: NonNegativeFloat = Field(0.1, description="length of a step, in deviations of the image's start code")
     tv: NonNegativeFloat = Field(10.0, description="for pixels: weight of the total variation, in nats")
     noise: PositiveFloat = Field(0.1, description="for diffusion models: deviation of the noise taken away, in pixels")
     latent_mask: Literal["none", "lasso"] = Field("none", description="change those coordinates that a lasso keeps")

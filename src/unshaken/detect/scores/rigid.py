@@ -55,7 +55,7 @@ class RIGID(Detector):
     """RIGID: how much the features of an image change under slight noise; detects generated images.
 
     Nothing is learned. The paper's backbone is a self-supervised one (DINOv2), its noise 0.05 in units of ImageNet's
-    deviations, which is 0.0113 in pixels, its draws 1. `perturbation=noise+blur` is the variant MINDER.
+    deviations, which is 0.0113 in pixels, its copies 1. `perturbation=noise+blur` is the variant MINDER.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
@@ -68,7 +68,7 @@ class RIGID(Detector):
     units: Literal["pixel", "normalised"] = Field(
         "pixel", description="units of sigma: [0, 1] pixels, or the model's normalised pixels"
     )
-    draws: PositiveInt = Field(3, description="noisy copies, whose scores are averaged; 1 in the paper")
+    copies: PositiveInt = Field(3, description="noisy copies, whose scores are averaged; 1 in the paper")
     blur: NonNegativeFloat = Field(0.55, description="deviation of the blur, in pixels")
     amount: NonNegativeFloat = Field(0.5, description="strength of the sharpening (unsharp masking)")
     quality: int = Field(90, description="JPEG quality, 1 to 100", ge=1, le=100)
@@ -104,7 +104,7 @@ class RIGID(Detector):
         scores = []
         for kind in self.perturbation:
             total = torch.zeros(len(forward), dtype=torch.float64, device=forward.pixels.device)
-            copies = self.draws if kind == "noise" else 1
+            copies = self.copies if kind == "noise" else 1
             for draw in range(copies):
                 # The layers of the shared pass, so that both passes take the same way through the model.
                 answer = yield Features(self.changed(forward, kind, sigma, draw), tuple(forward.features))

@@ -126,7 +126,7 @@ class Smoothness(Analysis):
     group: ClassVar[str] = "biases"
     several: ClassVar[bool] = True
 
-    noise: float = Field(0.1, description="standard deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
+    sigma: float = Field(0.1, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
     layers: str = Field("", description="names of layers, joined by +; empty for all convolutions")
 
     @override
@@ -137,7 +137,7 @@ class Smoothness(Analysis):
             for batch in subject.batches():
                 rng = SampleRng.of(subject.seed, "smoothness", batch.ids)
                 noise = rng.noise(*batch.images.shape[1:]).to(batch.images.device)
-                noisy = (batch.images + self.noise * noise).clamp(0, 1)
+                noisy = (batch.images + self.sigma * noise).clamp(0, 1)
                 for name, oracle in answers.oracles.items():
                     for layer, pair in channel_variation(oracle, layers[name], batch.images, noisy).items():
                         parts.setdefault((name, layer), []).append(pair)
@@ -151,7 +151,7 @@ class Smoothness(Analysis):
                 raise ModelError(f"model {model.name!r} has convolutions of one place only, whose filters cannot vary")
             first[name] = float(kernel_variation(wide[0]).mean())
         meters = [oracle.meter for oracle in answers.oracles.values()]
-        return _findings(found, layers, first, self.noise, sum(m.forwards for m in meters))
+        return _findings(found, layers, first, self.sigma, sum(m.forwards for m in meters))
 
 
 def _findings(

@@ -239,7 +239,7 @@ def test_its_rows_rest_on_the_smallest_weight_and_tell_of_the_images_own():
     assert alpha[0] < 0.75 < 0.95 < alpha[1]
     rows = {}
     for name, model in (("mixture", made), ("robust", parts_of(made).robust)):
-        certifier = AdaptiveSmoothing(sigma=0.3, n=400, n0=50, alpha=0.7)
+        certifier = AdaptiveSmoothing(sigma=0.3, n=400, n0=50, weight=0.7)
         with evaluating(model):
             conditions = conditions_of(certifier, Line("a", norm="l2"))
             context = Context(Oracle(model), 0, model(batch.images))

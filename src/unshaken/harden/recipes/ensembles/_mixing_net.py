@@ -394,7 +394,7 @@ class GatePGD(PGD):
 
     @override
     def ask(self, state: PGDState) -> Gradient:
-        of = choose_loss(state.problem, self.loss, self.tau)
+        of = choose_loss(state.problem, self.loss, self.temperature)
         return Gradient(state.x, of=GateLoss(of, _own(state).share, self.layer), layers=(self.layer,))
 
     @override

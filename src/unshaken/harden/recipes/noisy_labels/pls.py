@@ -179,7 +179,7 @@ class PLS(Recipe):
     guesses: PositiveInt = Field(2, le=8, description="weak views whose mean prediction is the guess")
     weighted: bool = Field(True, description="whether guesses weigh by their pseudo-loss")
     contrastive: NonNegativeFloat = Field(1.0, description="weight of the supervised contrastive loss; 0 for none")
-    tau: PositiveFloat = Field(0.2, description="its temperature")
+    temperature: PositiveFloat = Field(0.2, description="temperature of the contrastive loss")
     balance: bool = Field(False, description="keep the mean prediction near even, as for WebVision")
     mixup: NonNegativeFloat = Field(1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
     pad: NonNegativeInt = Field(4, description="width of the black frame of weak views in pixels; 0 for no crop")
@@ -269,7 +269,9 @@ class PLS(Recipe):
         total = sum(part * weighted_cross_entropy(logits, targets[o], weights[o]) for part, o in sides)
         if second is not None:
             classes = targets.argmax(1)
-            losses = [supervised_contrastive(first, second, classes[o, None] == classes, self.tau) for _, o in sides]
+            losses = [
+                supervised_contrastive(first, second, classes[o, None] == classes, self.temperature) for _, o in sides
+            ]
             total = total + self.contrastive * (share * losses[0] + (1 - share) * losses[1]).mean()
         if self.balance:
             total = total + prior_penalty(logits.float())
