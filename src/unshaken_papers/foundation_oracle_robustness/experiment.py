@@ -71,9 +71,7 @@ def shares(data: Split, paper: FoundationOraclePaper) -> tuple[Split, Split, Spl
 
 def make_oracles(paper: FoundationOraclePaper, context: Context, first: Split, second: Split) -> Oracles:
     """The probes, each fitted on its share of the images."""
-    committee = [
-        probed(context, f"oracle{i}", spec, paper.side, first) for i, spec in enumerate(paper.oracles.split("+"))
-    ]
+    committee = [probed(context, f"oracle{i}", spec, paper.side, first) for i, spec in enumerate(paper.oracles)]
     return Oracles(committee, probed(context, "held-out", paper.held_out, paper.side, second))
 
 

@@ -111,5 +111,5 @@ def transferred(parts: list[Rows]) -> tuple[Numbers, Numbers]:
 
 def oracle_accuracy(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:
     """Accuracy of the worst probe of the oracle, and of the held-out one, on all test images."""
-    each = [rows.accuracy(f"oracle{i}") for i in range(len(paper.oracles.split("+")))]
+    each = [rows.accuracy(f"oracle{i}") for i in range(len(paper.oracles))]
     return {"least": min(each, key=lambda f: float(f["value"])), "held_out": rows.accuracy("held-out")}

@@ -140,4 +140,4 @@ def changed(kind: str, batch: Batch, use: str, seed: int) -> Batch:
         rng = SampleRng.of(seed, f"signatures/{use}", batch.ids)
         return batch.with_images(noisy(batch.images, torch.full((len(batch),), NOISE.sigma), rng))
     recipe = CORRUPTIONS[kind]
-    return recipe.stressors()[0].apply(batch, int(recipe.severities), seed=seed + 2000)
+    return recipe.stressors()[0].apply(batch, recipe.severities[0], seed=seed + 2000)

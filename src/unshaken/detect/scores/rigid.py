@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -74,10 +74,9 @@ class RIGID(Detector):
     quality: int = Field(90, description="JPEG quality, 1 to 100", ge=1, le=100)
     layer: str = Field("", description="name of the layer whose values are compared; empty for what the head weighs")
 
-    @field_validator("perturbation", mode="before")
+    @field_validator("perturbation")
     @classmethod
-    def _split(cls, kinds: Any) -> Any:
-        kinds = tuple(kinds.split("+")) if isinstance(kinds, str) else tuple(kinds)
+    def _once(cls, kinds: tuple[Perturbation, ...]) -> tuple[Perturbation, ...]:
         if not kinds or len(set(kinds)) < len(kinds):
             raise ValueError("name one kind of change or more, each once, such as noise+blur")
         return kinds

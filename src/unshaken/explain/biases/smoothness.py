@@ -86,8 +86,8 @@ def convolutions(model: Classifier) -> dict[str, nn.Conv2d]:
     return found
 
 
-def layers_of(model: Classifier, named: str) -> tuple[str, ...]:
-    """The layers that a user names by `a+b`, or all convolutions.
+def layers_of(model: Classifier, named: tuple[str, ...]) -> tuple[str, ...]:
+    """The layers that a user names, or all convolutions.
 
     Raises:
         ModelError: one is not there, or there is no convolution.
@@ -95,10 +95,10 @@ def layers_of(model: Classifier, named: str) -> tuple[str, ...]:
     if not named:
         return tuple(convolutions(model))
     known = {name for name, _ in model.net.named_modules() if name}
-    for name in (names := tuple(named.split("+"))):
+    for name in named:
         if name not in known:
             raise ModelError(f"model {model.name!r} has no layer {name!r}; {did_you_mean(name, known)}")
-    return names
+    return named
 
 
 def channel_variation(
@@ -127,7 +127,7 @@ class Smoothness(Analysis):
     several: ClassVar[bool] = True
 
     sigma: float = Field(0.1, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
-    layers: str = Field("", description="names of layers, joined by +; empty for all convolutions")
+    layers: tuple[str, ...] = Field((), description="names of layers; empty for all convolutions")
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -342,8 +342,8 @@ def test_what_does_not_go_is_one_line(photos):
     [
         ({"alpha_bias": 0.9, "alpha_scale": 0.2}, "must not exceed 1"),
         ({"weakest": 2.0}, "must not exceed strongest"),
-        ({"widths": "8+8"}, "three numbers of channels"),
-        ({"widths": "8+0+8"}, "three numbers of channels"),
+        ({"widths": "8+8"}, "it takes 3 values, not 2"),
+        ({"widths": "8+0+8"}, "widths=0: "),
         ({"layers_robust": "body.1"}, "must be two names"),
     ],
 )

@@ -122,7 +122,7 @@ class ThreeHeads(Recipe):
     first_try: ClassVar[FirstTry] = FirstTry(companions=("noise",))
 
     teacher: str = Field("", description="SPEC of a small model, robust already, of the same classes; empty for none")
-    section: str = Field("", description="modules to copy, joined by +, as in layer4+fc; empty: by share")
+    section: tuple[str, ...] = Field((), description="modules to copy, as in layer4+fc; empty: by share")
     share: float = Field(0.15, gt=0, le=1, description="parameters that may learn, as a share of the model's")
     shared: bool = Field(False, description="one copy for both heads but for the last module of the section")
     mode: Mode = Field("combined", description="output of the finished model")
@@ -147,10 +147,9 @@ class ThreeHeads(Recipe):
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:
-        named = [part.strip() for part in self.section.split("+") if part.strip()]
         net = model.net
         if not isinstance(net, ThreeHeadsNet):
-            net = ThreeHeadsNet(net, section_of(net, named, self.share), shared=self.shared, mode=self.mode)
+            net = ThreeHeadsNet(net, section_of(net, self.section, self.share), shared=self.shared, mode=self.mode)
         return _around(model, net)
 
     @override
