@@ -31,7 +31,7 @@ class FoundationOraclePaper(Paper):
 
     images: PositiveInt = Field(description="training images of the evaluated networks")
     epochs: PositiveInt = Field(description="epochs of their training")
-    oracles: tuple[str, ...] = Field(
+    oracles: str = Field(
         description="SPECs of pretrained networks whose probes are the oracle",
     )
     held_out: str = Field(description="SPEC of the held-out pretrained network")
