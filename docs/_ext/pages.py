@@ -47,7 +47,8 @@ def methods_page() -> str:
     methods = list_methods()
     head = (
         f"# Methods\n\nAll {len(methods)} methods, as the registry knows them; `unshaken list` prints the same. "
-        "On the command line a method is written `NAME` or `NAME:parameter=value,...`.\n"
+        "On the command line a method is written `NAME` or `NAME:parameter=value,...`. Several values have `+` between "
+        "them, as in `radii=0.25+1/2`, on the command line and in plans; a `+` inside one of them is `%2B`.\n"
     )
     rooms = groupby(methods, key=lambda method: method.room)
     return "\n".join([head, *(f"## {room}\n\n" + "\n".join(map(entry, group)) for room, group in rooms)])

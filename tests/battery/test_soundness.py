@@ -24,16 +24,7 @@ from unshaken.run.adapters import Line, conditions_of, rows_of
 REPEATS = int(os.environ.get("UNSHAKEN_REPEATS", "500"))
 CERTIFIERS = [m for m in list_methods() if m.room == "certify" and issubclass(m.cls, Certifier) and m.cls.apart]
 CERTIFIERS = [m for m in CERTIFIERS if not m.name.endswith("-attack")]
-ALPHA = ("alpha_error", "alpha")
-"""Names of the parameter that states how often a certificate may be wrong; the first that a method has."""
-
-
-def alpha_of(method):
-    fields = {name for name in method.cls.model_fields if name in ALPHA}
-    return next((name for name in ALPHA if name in fields and "l2" in method.norms), None)
-
-
-VOTING = [m for m in CERTIFIERS if alpha_of(m)]
+VOTING = [m for m in CERTIFIERS if "alpha" in m.cls.model_fields and "l2" in m.norms]
 BOUNDING = [m for m in CERTIFIERS if "linf" in m.norms]
 
 
@@ -54,9 +45,9 @@ def certified(method, distance, *, alpha=0.1, **more):
     fields = method.cls.model_fields
     given = {"n": 100, "n0": 20, "sigma": 0.25, "skip_wrong": False, "give_up": 0.0, **more}
     values = {name: value for name, value in given.items() if name in fields}
-    if alpha_of(method) == "alpha_error" and "alpha" in fields:
-        values["alpha"] = 1.0  # there the weight of the smoothed model in a mixture
-    built = method.cls(**values, **{alpha_of(method): alpha})
+    if "weight" in fields:
+        values["weight"] = 1.0  # of the smoothed model in a mixture
+    built = method.cls(**values, alpha=alpha)
     images = torch.full((1, 1, 2, 2), 0.5 + distance / 2).expand(REPEATS, -1, -1, -1)
     batch = Batch(images, torch.ones(REPEATS, dtype=torch.int64), tuple(str(i) for i in range(REPEATS)))
     oracle = Oracle(Classifier(Plane(), name="plane").eval(), limit=200_000)

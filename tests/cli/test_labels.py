@@ -25,9 +25,9 @@ def recipes(run):
 def test_elr_unless_another_recipe_is_asked_for(unshaken, tmp_path):
     runs = [tmp_path / name for name in ("usual", "named", "harden")]
     assert unshaken("labels", "train", *NOISY, "--model", "small", *FEW, "--out", str(runs[0])).code == 0
-    two = ["--method", "co-teaching:rate=0.2", "--method", "crop-flip"]
+    two = ["--method", "co-teaching:noise_rate=0.2", "--method", "crop-flip"]
     assert unshaken("labels", "train", *NOISY, *two, "--model", "small", *FEW, "--out", str(runs[1])).code == 0
-    assert [recipes(run) for run in runs[:2]] == [["elr"], ["co-teaching:rate=0.2", "crop-flip"]]
+    assert [recipes(run) for run in runs[:2]] == [["elr"], ["co-teaching:noise_rate=0.2", "crop-flip"]]
     same = ["harden", *NOISY, "--method", "elr", "--model", "small", *FEW, "--out", str(runs[2])]
     assert unshaken(*same).code == 0
     assert len({(run / "model.safetensors").read_bytes() for run in (runs[0], runs[2])}) == 1
@@ -42,7 +42,7 @@ def test_its_help_lists_the_recipes_for_noisy_labels(unshaken):
 
 def test_a_missing_rate_is_one_line(unshaken):
     result = unshaken("labels", "train", *NOISY, "--method", "co-teaching", *FEW)
-    assert (result.code, result.err) == (2, "unshaken: co-teaching: parameter 'rate' is missing\n")
+    assert (result.code, result.err) == (2, "unshaken: co-teaching: parameter 'noise_rate' is missing\n")
 
 
 def write_run(folder, predictions, labels=(0, 0, 1, 1)):

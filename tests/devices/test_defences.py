@@ -43,7 +43,7 @@ def guarded(method, digits, tmp_path):
         values["denoiser"] = str(tmp_path / "edm.safetensors")
     elif method.name == "frequency-prompt":
         pixels = (digits.images * 255).round().to(torch.uint8)
-        FrequencyPrompt(clusters=3, passes=1).fit(model, pixels, digits.labels).save(str(tmp_path / "prompts"))
+        FrequencyPrompt(clusters=3, epochs=1).fit(model, pixels, digits.labels).save(str(tmp_path / "prompts"))
         values["file"] = str(tmp_path / "prompts")
 
     def guard(place):

@@ -63,8 +63,8 @@ def test_yaml(tmp_path):
         ("- fog\n- {method: pdg, eps: 0.1}", "line 2: no method 'pdg': did you mean 'pgd'"),
         ("- {severities: [1]}", "line 1: method: Field required"),
         ("- {method: fog, severity: [1]}", "line 1: severity: Extra inputs"),
-        ("- {method: fog, severities: [one]}", "line 1: severities.0: Input should be a valid integer"),
-        ("- {method: pgd, eps: [1/0]}", "line 1: eps: '1/0' is not a number or a fraction"),
+        ("- {method: fog, severities: [one]}", "line 1: severities=['one']: 'one' is not a whole number"),
+        ("- {method: pgd, eps: [1/0]}", "line 1: eps=['1/0']: '1/0' is not a number or a fraction"),
         ("- 7", "line 1: line: Input should be"),
     ],
 )

@@ -22,6 +22,7 @@ from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
 from unshaken.core.registry import Parameters, as_method, parse_method
+from unshaken.core.values import text_of
 from unshaken.data import BadSample, DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
@@ -258,7 +259,7 @@ def _one_method(given: Any, room: str) -> Any:
 
 def _written(method: Parameters) -> str:
     """A method as `NAME[:k=v,...]`."""
-    given = ",".join(f"{k}={v}" for k, v in method.model_dump(mode="json", exclude_defaults=True).items())
+    given = ",".join(f"{k}={text_of(v)}" for k, v in method.model_dump(mode="json", exclude_defaults=True).items())
     return f"{method.info.name}:{given}" if given else method.info.name
 
 

@@ -76,7 +76,7 @@ def screen_run(
     shared: dict[str, Any] = {
         "folder": str(detectors),
         "digest": digest(detectors),
-        "detectors": "+".join(labels),
+        "detectors": labels,
         "accept": 0.95 if accept is None else accept,
     }
     out = str(options["out"] or default_out(model, data, "detect"))
@@ -93,7 +93,7 @@ def screen_run(
         config = job.config.model_copy(update={"model": jobs[0].config.model}) if jobs else job.config
         return replace(job, config=config, inside=bool(jobs))
 
-    entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": "+".join(shifts)}}
+    entry: dict[str, Any] = {"method": "screening", "params": {**shared, "shifts": list(shifts)}}
     jobs: list[Job] = []
     jobs.append(made(out, data, entry, options["limit"]))
     for (group, name, spec), place in zip(groups, inside, strict=True):
@@ -116,7 +116,7 @@ def screen_run(
     for job in jobs[1:]:
         job.once(key_of(shared["folder"], shared["digest"]), lambda: fitted)
     evasions = [e for job in jobs for e in job.config.plan if e.method == EVASION]
-    named = filter(None, str(getattr(jobs[0].steps()[0].method, "shifts", "")).split("+"))
+    named = getattr(jobs[0].steps()[0].method, "shifts", ())
     sets = [*((g, n) for g, n, _ in groups), *((COVARIATE, s) for s in named)]
     planned = planned_detection(labels, sets, [(entry.norm or "linf", eps) for entry in evasions for eps in entry.eps])
     conditions = [c for step in jobs[0].steps() for c in step.conditions]

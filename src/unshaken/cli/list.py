@@ -11,6 +11,7 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.options import Argument
+from unshaken.core.values import text_of
 
 FOOL = "fool"
 """Methods of the room `attack` that `unshaken fool` runs; `unshaken attack` has no use for them."""
@@ -32,6 +33,8 @@ def type_of(schema: dict[str, Any]) -> str:
 
     >>> type_of({"anyOf": [{"type": "integer"}, {"type": "null"}]})
     'integer or none'
+    >>> type_of({"type": "array", "items": {"type": "number"}})
+    'number+...'
     """
     if "enum" in schema:
         return " or ".join(str(value) for value in schema["enum"])
@@ -43,7 +46,9 @@ def type_of(schema: dict[str, Any]) -> str:
         return str(schema["$ref"].rpartition("/")[2])
     if schema.get("type") == "array":
         inner: dict[str, Any] = schema.get("items") or next(iter(schema.get("prefixItems", [])), {})
-        return f"list of {type_of(inner)}" if inner else "list"
+        one = type_of(inner) if inner else "any"
+        one = f"({one})" if " or " in one else one
+        return "+".join([one] * len(schema["prefixItems"])) if "prefixItems" in schema else f"{one}+..."
     return {"null": "none"}.get(str(schema.get("type")), str(schema.get("type", "any")))
 
 
@@ -58,11 +63,12 @@ def bounds_of(schema: dict[str, Any]) -> str:
 
 
 def default_of(value: Any) -> str:
-    """Its default as JSON, a float in six digits.
+    """Its default as JSON, a float in six digits, several values as the text that stands for them.
 
-    >>> default_of(0.1), default_of(None), default_of("auto")
-    ('0.1', 'null', '"auto"')
+    >>> default_of(0.1), default_of(None), default_of("auto"), default_of([0.7, 1.0])
+    ('0.1', 'null', '"auto"', '"0.7+1"')
     """
+    value = text_of(value) if isinstance(value, list) else value
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 

@@ -21,12 +21,13 @@ from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
 from unshaken.core.errors import ModelError
+from unshaken.core.texts import PLUS
 from unshaken.core.user_code import refuse_exit
 
 CODE_KINDS = frozenset({"py"})
 """Kinds of model SPEC that run code."""
-ESCAPES = {"%26": "&", "%2C": ",", "%2c": ","}
-"""How `&` and `,` of a nested SPEC are written inside another one."""
+ESCAPES = {"%26": "&", "%2C": ",", "%2c": ",", PLUS: "+", PLUS.lower(): "+"}
+"""How `&`, `,` and `+` of a nested SPEC are written inside another one."""
 
 _CODE = re.compile(rf"(?<!\w)(?:{'|'.join(CODE_KINDS)}):[^?&,+]*")
 _END = r"(?=$|[?&,+\s\"'])"

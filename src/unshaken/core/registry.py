@@ -20,7 +20,7 @@ from unshaken.core.numbers import parse_number as parse_number
 from unshaken.core.numbers import shorten
 from unshaken.core.sources import PACKAGE, ROOMS, modules_named, sources_of
 from unshaken.core.texts import parse_values
-from unshaken.core.values import strict_values
+from unshaken.core.values import strict_values, text_of
 
 
 class Parameters(BaseModel):
@@ -98,9 +98,15 @@ class Method:
         return (inspect.getdoc(self.cls) or "").partition("\n")[0]
 
     def parameters(self) -> dict[str, dict[str, Any]]:
-        """Name to JSON schema (type, default, bounds, description) of each parameter; `field` is another name of it."""
+        """Name to JSON schema (type, default, bounds, description) of each parameter; `field` is another name of it.
+
+        The schema of a tuple is an array's with `"format": "plus-separated"`: it may be written as text `a+b`.
+        """
         schema = self.cls.model_json_schema()
         found = {k: {a: b for a, b in v.items() if a != "title"} for k, v in schema.get("properties", {}).items()}
+        for parts in ([v, *v.get("anyOf", ())] for v in found.values()):
+            for array in (p for p in parts if p.get("type") == "array"):
+                array["format"] = "plus-separated"
         for name, field_info in self.cls.model_fields.items():
             if field_info.alias is not None:
                 found[field_info.alias]["field"] = name
@@ -340,10 +346,13 @@ def _load_plugins() -> None:
 
 def _first_line(error: ValidationError, cls: type[BaseModel]) -> str:
     first = error.errors()[0]
-    key = ".".join(str(p) for p in first["loc"])
+    key = ".".join(str(p) for p in first["loc"] if not isinstance(p, int))  # the item of a tuple says which it is
     if first["type"] == "extra_forbidden":
         return f"no parameter {key!r}; {did_you_mean(key, cls.model_fields)}"
     if first["type"] == "missing":
         return f"parameter {key!r} is missing"
-    met = f"{key}={shorten(first['input'])}: " if key else ""  # what concerns several names them itself
+    value = first["input"]
+    met = (
+        f"{key}={shorten(text_of(value) if isinstance(value, tuple) else value)}: " if key else ""
+    )  # what concerns several names them itself
     return f"{met}{first['msg'].removeprefix('Value error, ')}"

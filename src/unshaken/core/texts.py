@@ -5,6 +5,9 @@ from __future__ import annotations
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import shorten
 
+PLUS = "%2B"
+"""How a `+` is written inside one of several values that are joined by `+`."""
+
 
 def parse_values(text: str) -> tuple[str, dict[str, str]]:
     """The name, and the values by key, still as text.

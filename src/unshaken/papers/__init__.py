@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from unshaken.papers.claim import Check, ClaimPart, decide, decide_near, in_every_seed, seeds_in
     from unshaken.papers.effects import across_seeds, unpaired
     from unshaken.papers.folders import PaperInfo, list_papers, row
-    from unshaken.papers.paper import Paper, PlusSeparated
+    from unshaken.papers.paper import Paper
     from unshaken.papers.result import PaperResult
     from unshaken.papers.run import freeze, run_paper
     from unshaken.papers.table import write_table
@@ -21,7 +21,6 @@ __all__ = [
     "Paper",
     "PaperInfo",
     "PaperResult",
-    "PlusSeparated",
     "across_seeds",
     "decide",
     "decide_near",
@@ -41,7 +40,7 @@ _HOMES = {
     ),
     **dict.fromkeys(("across_seeds", "unpaired"), "unshaken.papers.effects"),
     **dict.fromkeys(("PaperInfo", "list_papers", "row"), "unshaken.papers.folders"),
-    **dict.fromkeys(("Paper", "PlusSeparated"), "unshaken.papers.paper"),
+    "Paper": "unshaken.papers.paper",
     "PaperResult": "unshaken.papers.result",
     **dict.fromkeys(("freeze", "run_paper"), "unshaken.papers.run"),
     "write_table": "unshaken.papers.table",

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BeforeValidator
-
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.registry import Parameters
 from unshaken.papers.claim import WHOLE, Check, ClaimPart, digest_of_parts
@@ -18,10 +16,6 @@ from unshaken.papers.rules import Rule, apply_rules
 if TYPE_CHECKING:  # a paper is listed without torch
     from unshaken.papers.context import Context
     from unshaken.papers.rows import Rows
-
-
-PlusSeparated = BeforeValidator(lambda values: tuple(values.split("+")) if isinstance(values, str) else values)
-"""Marks a parameter of several values, as text `0.5+1`: `Annotated[tuple[float, ...], PlusSeparated]`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unshaken.core.values import text_of
 from unshaken.papers.claim import Check, JudgedPart
 from unshaken.papers.paper import Headline, Paper, Scale, scale_of
 from unshaken.store.run_dir import RunDir
@@ -33,7 +34,7 @@ def remark_of(paper: Paper, measured: Mapping[str, Any], fewer: Mapping[str, Seq
         fewer: by SPEC of data, how many images were asked for and how many there were, where these are fewer.
     """
     given = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
-    changed = ", ".join(f"{name}={value}" for name, value in given.items())
+    changed = ", ".join(f"{name}={text_of(value)}" for name, value in given.items())
     sentences = (
         f"Run with {changed}." if changed else "",
         *(f"Asked for {asked} images of {spec}, which has {there}." for spec, (asked, there) in fewer.items()),

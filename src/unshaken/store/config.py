@@ -20,7 +20,7 @@ from pydantic import (
 from unshaken.core.consent import remember_code
 from unshaken.core.documents import validate
 from unshaken.core.errors import ParameterError, RunError
-from unshaken.core.numbers import LARGEST_SEED, parse_number
+from unshaken.core.numbers import LARGEST_SEED
 from unshaken.core.part import MODEL
 from unshaken.core.registry import find_method, remember_titles
 from unshaken.core.values import strict_values
@@ -65,12 +65,6 @@ class Entry(BaseModel):
         if isinstance(value, list | tuple) and len(value) > MOST_STRENGTHS:
             raise ValueError(f"{len(value):,} values are given: a line of a plan has {MOST_STRENGTHS} at most")
         return value
-
-    @field_validator("eps", mode="before")
-    @classmethod
-    def _fractions(cls, value: Any) -> Any:
-        values = value if isinstance(value, list | tuple) else [value]
-        return tuple(parse_number(v, "eps") if isinstance(v, str) else v for v in values)
 
     def build(self) -> Any:
         """The method with its parameters.

@@ -147,7 +147,7 @@ class Experiment:
         yield "h", h
         for scale in SCALES:
             for alpha in ALPHAS:
-                yield f"T{scale}-a{alpha:g}", mixture(g, h, alpha=alpha, scale_robust=float(scale))
+                yield f"T{scale}-a{alpha:g}", mixture(g, h, weight=alpha, scale_robust=float(scale))
 
     def pgd(self, cls: type[PGD] = PGD, **options: Any) -> PGD:
         """A search, 2.5 radii long in all."""
@@ -198,7 +198,7 @@ class Experiment:
                     continue
                 found = judge_mixture(
                     accurate, tally.selected, tally.counts, weights=torch.full((len(batch),), alpha), least=alpha,
-                    sigma=self.paper.sigma, alpha_error=ALPHA_ERROR, rule=rule,
+                    sigma=self.paper.sigma, alpha=ALPHA_ERROR, rule=rule,
                 )  # fmt: skip
                 condition = Condition(self.context.id(label), "adaptive-smoothing", norm="l2")
                 rows = certificates(

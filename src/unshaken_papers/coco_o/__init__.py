@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, in_every_seed, row
+from unshaken.papers import Check, Paper, in_every_seed, row
 
 DOMAINS = ("weather", "painting", "handmake", "cartoon", "tattoo", "sketch")
 """The six renderings of the test scenes, by the names of their stressors."""
@@ -32,7 +32,7 @@ class CocoOPaper(Paper):
     scenes: PositiveInt = Field(description="training scenes")
     tested: int = Field(ge=2, description="test scenes, each in seven forms")
     garments: PositiveInt = Field(description="images of each garment from which scenes are drawn")
-    steps: Annotated[tuple[PositiveInt, ...], PlusSeparated] = Field(
+    steps: tuple[PositiveInt, ...] = Field(
         min_length=2, description="steps of the plain detectors; the others take the last number"
     )
     batch_size: PositiveInt = Field(description="scenes of a step")

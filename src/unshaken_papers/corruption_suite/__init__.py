@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from unshaken.papers import Paper, PlusSeparated, row
+from unshaken.papers import Paper, row
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -25,7 +24,7 @@ OTHERS = (
 SEVERITIES = (1, 2, 3, 4, 5)
 JUDGED = (1, 3, 5)
 """Severities between which the error must rise; those in between differ little, and photos have these alone."""
-NETS: Mapping[str, tuple[str, ...]] = {"plain": (), "noise": ("noise:sd=0.1,least=0",)}
+NETS: Mapping[str, tuple[str, ...]] = {"plain": (), "noise": ("noise:sigma=0.1,least=0",)}
 """Network to the recipes that are added to its training: none, or Gaussian noise of a deviation drawn from 0 to 0.1."""
 
 
@@ -43,6 +42,6 @@ class CorruptionSuitePaper(Paper):
     tested: PositiveInt = Field(description="test images, each in 125 corrupted forms")
     photos: NonNegativeInt = Field(description="photos for the pretrained networks; 0 leaves them out")
     photo_data: str = Field(description="SPEC of the photos")
-    photo_nets: Annotated[tuple[str, ...], PlusSeparated] = Field(
+    photo_nets: tuple[str, ...] = Field(
         description="SPECs of the pretrained networks, from the smallest to the largest",
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers import Check, Paper, decide, row
 
 NETS = ("full", "left", "right")
 POLLS = ("rs", "more", "left", "right")
@@ -27,7 +27,7 @@ class DualRandomizedSmoothingPaper(Paper):
     that is trained in their place; with three networks of one's own, given as `WHOLE|LEFT|RIGHT`, these as they are.
     """
 
-    sigmas: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
+    sigmas: tuple[PositiveFloat, ...] = Field(
         description="noise on whole images; halves have this over the square root of 2; as text 0.5+0.25"
     )
     train: PositiveInt = Field(description="training images, a stratified subset")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, in_every_seed, row, seeds_in
+from unshaken.papers import Check, Paper, decide, in_every_seed, row, seeds_in
 from unshaken.papers.effects import complement, scaled, unpaired
 
 SMALL = "conv-207k"
@@ -37,9 +37,7 @@ class EarlyLearningPaper(Paper):
     epochs: PositiveInt = Field(description="epochs of each training")
     rate: float = Field(description="share of wrong labels", gt=0, lt=1)
     strength: PositiveFloat = Field(description="lambda of ELR")
-    betas: Annotated[tuple[float, ...], PlusSeparated] = Field(
-        description="decays of ELR's targets; the first is judged", min_length=1
-    )
+    betas: tuple[float, ...] = Field(description="decays of ELR's targets; the first is judged", min_length=1)
     seeds: PositiveInt = Field(description="seeds of training and noise")
     draws: int = Field(description="draws of the linear model", ge=2)
 

@@ -56,7 +56,7 @@ def run_seed(paper: DistillationPaper, context: Context) -> None:
             part.predict("clean", model, test)
             gradients(part, model, few)
             attack(part, "fgsm", FGSM(), model, few, GRID)
-            attack(part, "fgsm-tau", FGSM(tau=paper.temperature), model, few, RADII)
+            attack(part, "fgsm-tau", FGSM(temperature=paper.temperature), model, few, RADII)
             attack(part, "fgsm-margin", FGSM(loss="margin"), model, few, RADII)
             attack(part, "pgd-margin", pgd, model, few, RADII)
             attack(part, "unbounded", PGD(steps=5 * STEPS, rel_stepsize=2.5 / STEPS), model, few, [UNBOUNDED])

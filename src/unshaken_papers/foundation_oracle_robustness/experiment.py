@@ -9,6 +9,7 @@ from unshaken.attack.semantic.oracle_bounded import OracleBound
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.progress import track
+from unshaken.core.values import split_items
 from unshaken.generate.auto_encoder import AutoEncoder, fit_auto_encoder
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Parts, Split
@@ -35,7 +36,7 @@ def run(paper: FoundationOraclePaper, context: Context) -> None:
     oracles = make_oracles(paper, context, first, second)
     coder = make_coder(paper, context, nets)
     test = known(paper, context, parts, oracles)
-    attack = OracleBound(steps=paper.steps, rate=paper.rate)
+    attack = OracleBound(steps=paper.steps, step_size=paper.rate)
     searches = {
         BOUNDED: attack.using(oracles.committee, [oracles.held_out], coder),
         FREE: attack.using((), [oracles.held_out], coder),
@@ -72,7 +73,7 @@ def shares(data: Split, paper: FoundationOraclePaper) -> tuple[Split, Split, Spl
 def make_oracles(paper: FoundationOraclePaper, context: Context, first: Split, second: Split) -> Oracles:
     """The probes, each fitted on its share of the images."""
     committee = [
-        probed(context, f"oracle{i}", spec, paper.side, first) for i, spec in enumerate(paper.oracles.split("+"))
+        probed(context, f"oracle{i}", spec, paper.side, first) for i, spec in enumerate(split_items(paper.oracles))
     ]
     return Oracles(committee, probed(context, "held-out", paper.held_out, paper.side, second))
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError
+from unshaken.core.values import split_items
 from unshaken.measure import fmr, fmr_difference, paired_difference, share
 from unshaken.papers.effects import complement
 from unshaken.papers.rows import Numbers, Rows, mean_of
@@ -111,5 +112,5 @@ def transferred(parts: list[Rows]) -> tuple[Numbers, Numbers]:
 
 def oracle_accuracy(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:
     """Accuracy of the worst probe of the oracle, and of the held-out one, on all test images."""
-    each = [rows.accuracy(f"oracle{i}") for i in range(len(paper.oracles.split("+")))]
+    each = [rows.accuracy(f"oracle{i}") for i in range(len(split_items(paper.oracles)))]
     return {"least": min(each, key=lambda f: float(f["value"])), "held_out": rows.accuracy("held-out")}

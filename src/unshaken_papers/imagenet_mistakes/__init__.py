@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers import Check, Paper, decide, row
 
 SET = "imagenet-mistakes"
 """Folder below `$UNSHAKEN_DATA` with the released files."""
@@ -38,7 +38,7 @@ class ImageNetMistakesPaper(Paper):
     small_data: str = Field(description="SPEC of the images that objects are taken from")
     photos: NonNegativeInt = Field(description="photos for the pretrained networks; 0 leaves them out")
     photo_data: str = Field(description="SPEC of the photos")
-    photo_nets: Annotated[tuple[str, ...], PlusSeparated] = Field(
+    photo_nets: tuple[str, ...] = Field(
         min_length=2,
         description="SPECs of the pretrained networks, the largest last",
     )

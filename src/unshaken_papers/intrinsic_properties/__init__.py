@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers import Check, Paper, decide, row
 from unshaken.papers.effects import negated
 
 LEVELS = (1, 2, 4)
@@ -30,9 +30,7 @@ class IntrinsicPropertiesPaper(Paper):
     """
 
     seeds: int = Field(ge=2, description="networks of each pair of classes")
-    other: Annotated[tuple[str, ...], PlusSeparated] = Field(
-        description="SPECs of further sources, joined by +; empty for none"
-    )
+    other: tuple[str, ...] = Field(description="SPECs of further sources; empty for none")
     pairs: int = Field(ge=4, description="pairs of classes of each source")
     train: int = Field(ge=30, description="training images of each pair")
     test: PositiveInt = Field(description="test images of each pair at most")
@@ -40,9 +38,7 @@ class IntrinsicPropertiesPaper(Paper):
     attacked: PositiveInt = Field(description="test images that are attacked")
     epochs: PositiveInt = Field(description="epochs of training")
     sweep: NonNegativeInt = Field(description="pairs of each source that are also learned from fewer images")
-    fractions: Annotated[tuple[float, ...], PlusSeparated] = Field(
-        description="shares of the training images of that sweep"
-    )
+    fractions: tuple[float, ...] = Field(description="shares of the training images of that sweep")
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

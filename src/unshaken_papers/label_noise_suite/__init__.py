@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, in_every_seed, row, seeds_in
+from unshaken.papers import Check, Paper, decide, in_every_seed, row, seeds_in
 from unshaken.papers.effects import unpaired
 
 SMALL = "conv-242k"
@@ -18,7 +18,7 @@ RECIPES: Mapping[str, str] = {
     "gce": "gce",
     "sce": "sce",
     "elr": "elr",
-    "co-teaching": "co-teaching:rate={rate:.3f}",
+    "co-teaching": "co-teaching:noise_rate={rate:.3f}",
 }
 """Arm to its recipe; `rate` is the estimate by confident learning, not the truth."""
 HUMAN, MATCHED, INSIDE, OUTSIDE = "human", "matched", "inside", "outside"
@@ -46,7 +46,7 @@ class LabelNoisePaper(Paper):
     folds: int = Field(description="parts of the cross-validation", ge=2)
     fold_epochs: PositiveInt = Field(description="epochs of each of its networks")
     epochs: PositiveInt = Field(description="epochs of the trainings that may memorise")
-    arms: Annotated[tuple[str, ...], PlusSeparated] = Field(
+    arms: tuple[str, ...] = Field(
         description=f"losses for noisy labels, two or more of {', '.join(RECIPES)}", min_length=2
     )
     seeds: PositiveInt = Field(description="seeds of training and of synthetic noise")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, row
+from unshaken.papers import Check, Paper, row
 from unshaken_papers.mahalanobis.rules import NAMES, OTHER, judge_distances
 
 
@@ -27,7 +27,7 @@ class MahalanobisPaper(Paper):
     images: PositiveInt = Field(description="images of each test set", ge=8)
     attacked: PositiveInt = Field(description="of the normal ones also attacked", ge=8)
     tune: PositiveInt = Field(description="of each set, the first, on which weights and step are chosen")
-    steps: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
+    steps: tuple[PositiveFloat, ...] = Field(
         description="input steps to choose from beside none, in [0, 1] pixel units; as text 0.001+0.01"
     )
     shots: PositiveInt = Field(description="images by which each class is added")

@@ -155,7 +155,7 @@ class Scores:
         train = self.images.train
         labels = train.labels if self.labels is None else self.labels
         data = InMemory(train.images, labels, classes=[str(c) for c in range(train.classes)])
-        methods: list[Detector] = [Mahalanobis(layer="+".join(self.layers()), eps=e) for e in (0.0, *steps)]
+        methods: list[Detector] = [Mahalanobis(layer=self.layers(), eps=e) for e in (0.0, *steps)]
         shares = Shares(keep=1000, tune=500, calibration=0.02)
         return fit_detectors(
             self.model, data, [MSP(), *methods], shares=shares, seed=self.seed, device=str(device_of(self.model))

@@ -52,11 +52,10 @@ class RIGIDPaper(Paper):
     small: str = Field(description="SPEC of small images that a generator learns from; empty for no such part")
     generator_steps: PositiveInt = Field(description="in which it learns, 32 images each")
 
-    @field_validator("lambdas", mode="before")
+    @field_validator("lambdas")
     @classmethod
-    def _split(cls, lambdas: Any) -> Any:
-        values = [float(v) for v in (lambdas.split("+") if isinstance(lambdas, str) else lambdas)]
-        return tuple(sorted({*values, MAIN}))
+    def _with_main(cls, lambdas: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted({*lambdas, MAIN}))
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

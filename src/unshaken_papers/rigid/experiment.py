@@ -121,8 +121,8 @@ class Scores:
         with evaluating(model):
             self.anatomy = Anatomy.of(model, example)
             self.copy = search_copy(model, example[:2])
-        main = {NOISE: RIGID(sigma=MAIN * PIXELS, draws=paper.draws)}
-        others = {f"noise-{v:g}": RIGID(sigma=v * PIXELS, draws=1) for v in paper.lambdas if v != MAIN}
+        main = {NOISE: RIGID(sigma=MAIN * PIXELS, copies=paper.draws)}
+        others = {f"noise-{v:g}": RIGID(sigma=v * PIXELS, copies=1) for v in paper.lambdas if v != MAIN}
         self.main, self.sweep = main, {**main, **others, "blur": RIGID(perturbation="blur")}
 
     def write(self, seed: int, name: str, batch: Batch, treatment: str = AS_IS, *, again: bool = False) -> None:

@@ -21,7 +21,7 @@ from unshaken.papers.datasets import Split
 from unshaken.papers.networks import Net, plan_training, untrained, with_weights
 from unshaken_papers.robust_weight_signatures import RobustWeightSignaturesPaper
 
-NOISE = Noise(sd=0.2)
+NOISE = Noise(sigma=0.2)
 CORRUPTIONS: Mapping[str, Corruptions] = {
     "blur": Corruptions(names="gaussian_blur", severities="5", preset="tiny"),
     "contrast": Corruptions(names="contrast", severities="2", preset="cifar"),
@@ -138,6 +138,6 @@ def changed(kind: str, batch: Batch, use: str, seed: int) -> Batch:
     """
     if kind == "noise":
         rng = SampleRng.of(seed, f"signatures/{use}", batch.ids)
-        return batch.with_images(noisy(batch.images, torch.full((len(batch),), NOISE.sd), rng))
+        return batch.with_images(noisy(batch.images, torch.full((len(batch),), NOISE.sigma), rng))
     recipe = CORRUPTIONS[kind]
-    return recipe.stressors()[0].apply(batch, int(recipe.severities), seed=seed + 2000)
+    return recipe.stressors()[0].apply(batch, recipe.severities[0], seed=seed + 2000)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row, seeds_in
+from unshaken.papers import Check, Paper, decide, row, seeds_in
 
 TIMED = "timed-cnn"
 ARMS: Mapping[str, Mapping[str, float] | None] = {
@@ -39,7 +39,7 @@ class RRCMPaper(Paper):
     epochs: PositiveInt = Field(description="of pretraining")
     steps: PositiveInt = Field(description="of tuning", ge=20)
     seeds: PositiveInt = Field(description="runs of each arm")
-    sigmas: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
+    sigmas: tuple[PositiveFloat, ...] = Field(
         description="noise levels, in [0, 1] pixel units; as text 0.5+1", min_length=1
     )
     alone: bool = Field(description="whether consistency without contrast is tried besides")

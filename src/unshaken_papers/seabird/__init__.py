@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, row
+from unshaken.papers import Check, Paper, row
 
 DICE, BCE, DEPTH = "dice", "bce", "depth"
 ARMS = (DICE, BCE, DEPTH)
@@ -35,9 +35,7 @@ class SeaBirdPaper(Paper):
     choosing: PositiveInt = Field(description="further scenes, on which learning rates are chosen")
     epochs: PositiveInt = Field(description="epochs of training")
     batch_size: PositiveInt = Field(description="scenes of a step")
-    rates: Annotated[tuple[PositiveFloat, ...], PlusSeparated] = Field(
-        description="learning rates of Adam to choose from", min_length=1
-    )
+    rates: tuple[PositiveFloat, ...] = Field(description="learning rates of Adam to choose from", min_length=1)
     noise: float = Field(description="deviation of labels in depth at the middle, in cells", ge=0)
     photos: PositiveInt = Field(description="images that are laid over scenes")
     runs: PositiveInt = Field(description="runs of SGD on the linear head, for each loss")

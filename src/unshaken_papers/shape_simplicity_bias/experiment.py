@@ -88,13 +88,13 @@ def photos(
         if not context.has(f"{name}.hybrid", "cues"):
             rows = FrequencyBias(radii=()).find(replace(subject, models={name: model})).rows
             write_cues(context, f"{name}.hybrid", rows)
-    layers = "+".join(blocks(models[PLAIN]))
+    layers = tuple(blocks(models[PLAIN]))
     if not context.has("smoothness", "layers"):
-        write_layers(context, "smoothness", Smoothness(noise=NOISE, layers=layers).find(subject).rows)
+        write_layers(context, "smoothness", Smoothness(sigma=NOISE, layers=layers).find(subject).rows)
     if not context.has("concepts", "layers"):
         write_layers(context, "concepts", detectors(paper, models, test, context.seed))
     if not context.has("kinds", "layers"):
-        kinds = InputKinds(k=min(TOP, len(test)), layers=layers.rpartition("+")[2])
+        kinds = InputKinds(k=min(TOP, len(test)), layers=layers[-1:])
         write_layers(context, "kinds", kinds.judged(subject, judge).rows)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Paper, PlusSeparated, row
+from unshaken.papers import Paper, row
 
 REAL = "real"
 OWN, COLD = 100, 50
@@ -30,13 +30,13 @@ class SyntheticScalingPaper(Paper):
     inverse of guidance), for a fixed number of updates; the loss on real test images is fitted by a power law.
     """
 
-    sizes: Annotated[tuple[int, ...], PlusSeparated] = Field(description="training images, rising", min_length=2)
+    sizes: tuple[int, ...] = Field(description="training images, rising", min_length=2)
     shown: PositiveInt = Field(description="images shown in each training, over all epochs")
     batch_size: PositiveInt = Field(description="images of an update")
     fitted: PositiveInt = Field(description="further real images that the generator is fitted to")
     components: PositiveInt = Field(description="principal components of a cluster")
     clusters: PositiveInt = Field(description="clusters of a class: the analogue of varied prompts")
-    temperatures: Annotated[tuple[int, ...], PlusSeparated] = Field(
+    temperatures: tuple[int, ...] = Field(
         description="of the generator, in percent; 50 and 100 are judged", min_length=2
     )
     test: PositiveInt = Field(description="test images")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row, seeds_in
+from unshaken.papers import Check, Paper, decide, row, seeds_in
 from unshaken.papers.effects import across_seeds, values_of
 
 CNN = "cnn"
@@ -21,7 +21,7 @@ ADAM = "-adam"
 ARMS = ("plain", "tract")
 NOISE_LOST = 0.02
 """Accuracy under noise that TrAct loses to the plain run before the remark gives the reason."""
-Rates = Annotated[tuple[PositiveFloat, ...], PlusSeparated]
+Rates = tuple[PositiveFloat, ...]
 
 
 @row(__file__)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, PlusSeparated, decide, row
+from unshaken.papers import Check, Paper, decide, row
 from unshaken.papers.effects import across_seeds, complement, unpaired, values_of
 
 GAP, SHRUNK, MOST = 0.03, 0.5, 0.5
@@ -39,7 +39,7 @@ class UnsafeBenchPaper(Paper):
     seeds: PositiveInt = Field(description="disjoint groups of photos, two at least", ge=2)
     side: PositiveInt = Field(description="height and width in pixels to which images are enlarged")
     style: Style = Field(description="of the copies: six levels with edges, or medians with strong colours")
-    flagged: Annotated[tuple[NonNegativeInt, ...], PlusSeparated] = Field(
+    flagged: tuple[NonNegativeInt, ...] = Field(
         description="classes that the policy does not allow, as 3+5; of CIFAR-10 cat, dog, frog, ship and truck",
     )
     attacked: PositiveInt = Field(description="photos attacked in each seed", ge=2)

@@ -97,13 +97,13 @@ def recipe(paper: ViewpointPaper, context: Context, objects: ObjectSet, arm: str
         objects=objects.options.spec,
         fingerprint=objects.fingerprint,
         views={NATURAL: "natural", RANDOM: "random"}.get(arm, "adversarial"),
-        batch=max(1, paper.batch // 2),
+        batch_size=max(1, paper.batch // 2),
         sharing=0.0 if arm == ALONE else 0.5,
         components=1 if arm == SINGLE else paper.components,
         pairs=15,
-        iterations=8,
-        warm_iterations=6,
-        rate=paper.rate,
+        steps=8,
+        warm_steps=6,
+        lr=paper.rate,
         region=region,
     )
 
@@ -112,7 +112,7 @@ def judge(
     paper: ViewpointPaper, context: Context, name: str, net: Net, objects: ObjectSet, chosen: list[int], region: str
 ) -> None:
     """Views of unseen objects: natural, random, and of fresh attacks."""
-    search = {"pairs": paper.pairs, "iterations": paper.iterations, "rate": paper.rate, "samples": paper.samples}
+    search = {"pairs": paper.pairs, "steps": paper.iterations, "lr": paper.rate, "samples": paper.samples}
     attacks: list[ViewAttack] = [
         NaturalViews(samples=paper.samples),
         RandomViews(samples=paper.samples, region=region),

@@ -76,7 +76,7 @@ class Experiment:
         for kind, (corruption, severities) in KINDS.items():
             for share in CELLS:
                 cells = max(1, share * self.grid // 64)
-                stressor = PatchCorruption(corruption=corruption, cells=cells, cell=self.side)
+                stressor = PatchCorruption(corruption=corruption, cells=cells, size=self.side)
                 label = f"{net}.{kind}-{share}"
                 self.context.evaluate(label, stressor, self.nets[net], self.batch, severities=severities)
 

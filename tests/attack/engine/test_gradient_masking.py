@@ -55,8 +55,8 @@ def test_scaled_logits_are_found_out(two):
 
 def test_transfer_from_the_undefended_network(two):
     plain, scaled, batch = two
-    found = probe_gradient_masking(Oracle(scaled), batch, eps=0.03, tau=1e5, surrogate=plain)
-    assert any("fgsm at tau 1e+05 leaves" in r for r in found.reasons)
+    found = probe_gradient_masking(Oracle(scaled), batch, eps=0.03, temperature=1e5, surrogate=plain)
+    assert any("fgsm at temperature 1e+05 leaves" in r for r in found.reasons)
     assert not any("transfer breaks" in r for r in found.reasons)  # PGD on the margin is as strong
 
 
@@ -94,7 +94,7 @@ def test_the_attacks_that_are_compared_on_an_affine_model(make, monkeypatch, nor
     ((zero, plain, soft), named), stands = compared[0], (distance > eps).tolist()
     assert zero == [False] * 20
     assert plain == stands
-    assert list(soft) == ["fgsm at tau 1", "fgsm on the margin"]  # gaps of a few tenths: no temperature
+    assert list(soft) == ["fgsm at temperature 1", "fgsm on the margin"]  # gaps of a few tenths: no temperature
     assert all(left == stands for left in soft.values())
     assert sum(a != b for a, b in zip(named["gradients"]["pgd on the margin"], stands, strict=True)) <= 1
     assert sum(a != b for a, b in zip(named["blind"]["transfer"], stands, strict=True)) <= 1
@@ -109,7 +109,7 @@ def test_the_temperature_brings_the_median_gap_to_five(make, monkeypatch):
     monkeypatch.setattr(module, "gradient_masking", lambda zero, plain, soft, **named: names.append(next(iter(soft))))
     top = loud(batch.images).topk(2, dim=1).values.detach()
     probe_gradient_masking(Oracle(loud), batch, eps=0.01, steps=1)
-    assert names == [f"fgsm at tau {float((top[:, 0] - top[:, 1]).median()) / 5:.3g}"]
+    assert names == [f"fgsm at temperature {float((top[:, 0] - top[:, 1]).median()) / 5:.3g}"]
 
 
 def test_a_transfer_takes_20_steps_of_seed_0_unless_told_otherwise(two):

@@ -125,11 +125,11 @@ def test_equal_logits_give_finite_losses_and_gradients(loss):
 ATTACKS = {"fgsm": FGSM, "pgd": PGD}
 
 
-def slope(gap, tau=None):
+def slope(gap, temperature=None):
     """The float32 gradient by logits (gap, 0, 0) of the cross-entropy against class 0."""
     z = torch.tensor([[float(gap), 0.0, 0.0]], requires_grad=True)
     y = torch.tensor([0])
-    loss = CrossEntropy(y) if tau is None else CrossEntropy(y, tau=tau)
+    loss = CrossEntropy(y) if temperature is None else CrossEntropy(y, temperature=temperature)
     (got,) = torch.autograd.grad(loss(Answer(logits=z)).sum(), z)
     return got[0].tolist()
 
@@ -191,7 +191,7 @@ def test_a_temperature_of_the_scale_undoes_it(make, name):
     plain, scaled, batch = pair(make)
     options = {"random_start": False, "steps": 10} if name == "pgd" else {}
     (first,), _ = ATTACKS[name](**options).attack(Oracle(plain), batch, norm="linf", eps=[0.05])
-    (second,), _ = ATTACKS[name](tau=1e5, **options).attack(Oracle(scaled), batch, norm="linf", eps=[0.05])
+    (second,), _ = ATTACKS[name](temperature=1e5, **options).attack(Oracle(scaled), batch, norm="linf", eps=[0.05])
     assert torch.equal(first.fooled, second.fooled)
     assert torch.allclose(first.images, second.images, atol=1e-6)
 
@@ -210,7 +210,7 @@ def test_smallest_norms_do_not_depend_on_the_scale(make, by):
 def test_with_two_classes_a_temperature_changes_no_sign(make):
     net = make.net(classes=2)
     batch = make.batch(net, make.images(20, 1, 8, 8))
-    points = [FGSM(tau=t).attack(Oracle(net), batch, norm="linf", eps=[0.01])[0][0].images for t in (1, 3, 0.5)]
+    points = [FGSM(temperature=t).attack(Oracle(net), batch, norm="linf", eps=[0.01])[0][0].images for t in (1, 3, 0.5)]
     for other in points[1:]:  # but where the two classes' gradients cancel to rounding
         assert float((points[0] - other).abs().gt(1e-6).float().mean()) < 0.01
 
@@ -218,8 +218,8 @@ def test_with_two_classes_a_temperature_changes_no_sign(make):
 def test_with_more_classes_it_weighs_them_otherwise():
     z = torch.tensor([[9.0, 6.0, 5.0, 1.0]], requires_grad=True)
     shares = []
-    for tau in (1, 10):
-        (g,) = torch.autograd.grad(CrossEntropy(torch.tensor([0]), tau=tau)(Answer(logits=z)).sum(), z)
+    for temperature in (1, 10):
+        (g,) = torch.autograd.grad(CrossEntropy(torch.tensor([0]), temperature=temperature)(Answer(logits=z)).sum(), z)
         shares.append(float(g[0, 1] / g[0, 2]))
     assert shares == pytest.approx([2.71828, 1.10517], rel=1e-4)
 
@@ -246,12 +246,12 @@ def test_carlini_wagner_reaches_the_affine_boundary(make):
 def test_steps_are_whole_where_the_gradient_is_and_none_where_it_is_not(make):
     model = make.affine(torch.tensor([[[1.0, -2.0, 0.0, 3.0]]]), 1.0)
     batch = Batch(torch.tensor([0.5, 0.3, 0.9, 0.02]).view(1, 1, 1, 4), torch.tensor([0]), ("a",))
-    for options in ({}, {"tau": 5}, {"loss": "margin"}):
+    for options in ({}, {"temperature": 5}, {"loss": "margin"}):
         (got,), _ = FGSM(**options).attack(Oracle(model), batch, norm="linf", eps=[0.1])
         assert got.images.flatten().tolist() == pytest.approx([0.4, 0.4, 0.9, 0.0], abs=1e-6)
 
 
-@pytest.mark.parametrize("options", [{"tau": 4}, {"loss": "margin"}, {"loss": "dlr"}])
+@pytest.mark.parametrize("options", [{"temperature": 4}, {"loss": "margin"}, {"loss": "dlr"}])
 def test_targeted_moves_towards_the_target(make, options):
     net = make.net(classes=8, channels=3)
     batch = make.batch(net, make.images(16, 3, 8, 8))
@@ -268,7 +268,7 @@ def test_targeted_moves_towards_the_target(make, options):
     ("options", "classes", "words"),
     [
         ({"loss": "dlr"}, 2, "loss=dlr needs 3 classes, the model has 2: use loss=margin"),
-        ({"loss": "margin", "tau": 4}, 3, "tau=4 is for loss=ce"),
+        ({"loss": "margin", "temperature": 4}, 3, "temperature=4 is for loss=ce"),
     ],
 )
 def test_losses_that_do_not_fit(make, cls, options, classes, words):
@@ -279,7 +279,7 @@ def test_losses_that_do_not_fit(make, cls, options, classes, words):
 
 
 @pytest.mark.parametrize("cls", [FGSM, PGD])
-@pytest.mark.parametrize("options", [{"tau": 0}, {"tau": -1}, {"loss": "cw"}])
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": -1}, {"loss": "cw"}])
 def test_values_that_are_not_allowed(cls, options):
     with pytest.raises(ParameterError):
         cls(**options)
@@ -300,6 +300,6 @@ def test_which_objective_is_raised(make):
     images, labels = make.images(2, 1, 4, 4), torch.tensor([0, 1])
     problem = Problem(Ball.of(images, torch.full((2,), 0.1), "linf"), labels, False, torch.zeros(2, 3))
     rng = SampleRng.of(0, "pgd", ["a", "b"])
-    assert PGD(tau=2).ask(PGD().start(problem, rng)).of.tau == 2
+    assert PGD(temperature=2).ask(PGD().start(problem, rng)).of.temperature == 2
     for loss, kind in {"ce": CrossEntropy, "margin": Margin, "dlr": DLR}.items():
         assert type(PGD(loss=loss).ask(PGD().start(problem, rng)).of) is kind

@@ -110,9 +110,9 @@ def by_hand(net, batch, attack, seed):
     rng = SampleRng.of(seed, "universal-patch/fit", ("patch",))
     order = torch.tensor(order)[rng.fold("order").fresh(len(batch))[0].argsort()]
     patch = torch.full((1, 4, 4), 0.5, requires_grad=True)
-    adam = torch.optim.Adam([patch], lr=attack.rate)
+    adam = torch.optim.Adam([patch], lr=attack.lr)
     for step in range(attack.steps):
-        rows = order[[(step * attack.batch + j) % len(order) for j in range(attack.batch)]]
+        rows = order[[(step * attack.batch_size + j) % len(order) for j in range(attack.batch_size)]]
         x = batch.images[rows].clone()
         x[:, :, 2:6, 3:7] = patch
         adam.zero_grad()
@@ -125,7 +125,7 @@ def by_hand(net, batch, attack, seed):
 def test_the_fit_is_that_of_a_plain_loop(make):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(11, 1, 8, 8))
-    method = UniversalPatch(**FIXED, steps=15, batch=4)
+    method = UniversalPatch(**FIXED, steps=15, batch_size=4)
     one = attack(method, net, batch, seed=3)
     expected = by_hand(net, batch, method, 3)
     assert float((expected - 0.5).abs().min()) > 0.01
@@ -135,7 +135,7 @@ def test_the_fit_is_that_of_a_plain_loop(make):
 def test_it_depends_on_the_runs_first_samples_and_not_on_those_attacked(make):
     net = make.net(classes=3)
     first = make.batch(net, make.images(8, 1, 8, 8), prefix="r")
-    method = UniversalPatch(**FIXED, steps=12, batch=4)
+    method = UniversalPatch(**FIXED, steps=12, batch_size=4)
     some = make.batch(net, make.images(5, 1, 8, 8, seed=1))
     others = make.batch(net, make.images(6, 1, 8, 8, seed=2), prefix="t")
     a, b = (attack(method, net, x, reference=first).images[:, :, 2:6, 3:7] for x in (some, others))
@@ -174,7 +174,7 @@ def test_the_fit_is_paid_once_and_shared_evenly(make):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(7, 1, 8, 8))
     oracle = Oracle(net)
-    method = UniversalPatch(steps=5, batch=3, restarts=3, scale_max=0.2)
+    method = UniversalPatch(steps=5, batch_size=3, restarts=3, scale_max=0.2)
     one = attack(method, net, batch, oracle=oracle)
     assert oracle.meter.backwards == int(one.backwards.sum()) == 15
     assert sorted(one.backwards.tolist()) == [2, 2, 2, 2, 2, 2, 3]

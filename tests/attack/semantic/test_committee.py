@@ -102,10 +102,10 @@ def test_a_map_is_for_all_oracles_or_for_one_each(tmp_path):
     one.write_text("0\n1\n1\n")
     other.write_text("1\n0\n0\n")
     nets = [classifier(0.6, 0.3, 0.1), classifier(0.6, 0.3, 0.1)]
-    for maps, firsts in ((f"{one}", [0.6, 0.6]), (f"{one}+{other}", [0.6, 0.4]), (f"{other}+{one}", [0.4, 0.6])):
-        found = fit_oracles(nets, maps, 2, IMAGES, "m")
+    for maps, firsts in (((one,), [0.6, 0.6]), ((one, other), [0.6, 0.4]), ((other, one), [0.4, 0.6])):
+        found = fit_oracles(nets, tuple(map(str, maps)), 2, IMAGES, "m")
         assert [float(n(IMAGES).softmax(1)[0, 0]) for n in found] == pytest.approx(firsts)
         assert not any(p.requires_grad for n in found for p in n.parameters())
     with pytest.raises(ParameterError, match="3 class maps for 2 oracles"):
-        fit_oracles(nets, f"{one}+{one}+{one}", 2, IMAGES, "m")
-    assert fit_oracles([], "", 2, IMAGES, "m") == []
+        fit_oracles(nets, (str(one),) * 3, 2, IMAGES, "m")
+    assert fit_oracles([], (), 2, IMAGES, "m") == []

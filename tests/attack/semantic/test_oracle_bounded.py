@@ -71,7 +71,7 @@ class Theta(nn.Module):
 
 
 THETA = Classifier(Theta(), name="theta").eval()
-DOWN = {"rule": "sign", "rate": 0.25 * 255, "tv": 0}
+DOWN = {"rule": "sign", "step_size": 0.25 * 255, "tv": 0}
 """A quarter down in each step: one pixel has no deviation, and steps are measured in 1/255."""
 
 
@@ -135,7 +135,7 @@ def test_an_oracle_that_is_the_model_keeps_all_that_is_right(make, spec):
 def test_a_stricter_committee_never_goes_further(spec):
     batch = pixel(0.6, 0.8, 0.9, 1.0)
     one, two = (
-        attacked(OracleBound(oracle=spec(*names), vote="unanimous", rule="sign", rate=10, tv=0), batch)[0]
+        attacked(OracleBound(oracle=spec(*names), vote="unanimous", rule="sign", step_size=10, tv=0), batch)[0]
         for names in (["above_0"], ["above_0", "above_4"])
     )
     assert bool((two.notes["accepted"] <= one.notes["accepted"]).all())
@@ -146,7 +146,11 @@ def test_a_stricter_committee_never_goes_further(spec):
 def test_more_steps_never_lose_less_and_leave_validation_as_it_is(spec):
     batch = pixel(0.5, 0.7, 0.9, 1.0)
     wrong = [
-        int(attacked(OracleBound(oracle=spec("above_0"), steps=b, rule="sign", rate=10, tv=0), batch)[0].fooled.sum())
+        int(
+            attacked(OracleBound(oracle=spec("above_0"), steps=b, rule="sign", step_size=10, tv=0), batch)[
+                0
+            ].fooled.sum()
+        )
         for b in (0, 4, 8, 20)
     ]
     assert wrong == sorted(wrong)
@@ -155,7 +159,7 @@ def test_more_steps_never_lose_less_and_leave_validation_as_it_is(spec):
 
 def test_no_step_size_leaves_the_reconstruction(spec):
     batch = pixel(0.504, 0.9)
-    found, _ = attacked(OracleBound(oracle=spec("above_0"), steps=3, rate=0, tv=0), batch)
+    found, _ = attacked(OracleBound(oracle=spec("above_0"), steps=3, step_size=0, tv=0), batch)
     assert torch.equal(found.images, (batch.images * 255).round() / 255)
     assert found.notes["accepted"].tolist() == [3, 3]
 
@@ -164,7 +168,7 @@ def test_what_is_stored_is_what_the_oracle_saw(make, spec):
     """Searches that the oracle ended: it sees the class in every stored image, which has 256 levels."""
     images = torch.rand(6, 1, 3, 3, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.4
     batch = Batch(images, torch.zeros(6, dtype=torch.int64), tuple("abcdef"))
-    found, _ = attacked(OracleBound(oracle=spec("above_4"), steps=40, rate=0.3, tv=0), batch)
+    found, _ = attacked(OracleBound(oracle=spec("above_4"), steps=40, step_size=0.3, tv=0), batch)
     assert (found.notes["stop"] == 1).any()
     levels = found.images * 255
     assert torch.allclose(levels, levels.round(), atol=1e-4)
@@ -217,7 +221,9 @@ def test_attacking_the_oracle_too_takes_other_steps(make, tmp_path):
     batch = Batch(torch.full((1, 1, 4, 4), 0.6), torch.zeros(1, dtype=torch.int64), ("a",))
     upper = []
     for weight in (0, 1):
-        attack = OracleBound(oracle=f"py:{tmp_path}/half.py:make", steps=3, rule="sign", rate=5, tv=0, together=weight)
+        attack = OracleBound(
+            oracle=f"py:{tmp_path}/half.py:make", steps=3, rule="sign", step_size=5, tv=0, together=weight
+        )
         found, _ = attacked(attack, batch, net)
         upper.append(float((found.images - batch.images)[..., :2, :].abs().max()))
     assert upper[0] < 1 / 255 < upper[1]

@@ -215,7 +215,7 @@ def attack(generator, net, n=3, **options):
 
 def test_a_search_in_codes_leaves_what_they_cannot_show(make):
     """The last 16 pixels are none of the generator's: they are black from the start."""
-    found, batch = attack(linear(16), make.net(), steps=4, rate=0.5)
+    found, batch = attack(linear(16), make.net(), steps=4, step_size=0.5)
     flat = found.images.flatten(1)
     searched = found.notes["stop"] >= 0
     assert bool(searched.all())
@@ -227,7 +227,7 @@ def test_the_lasso_freezes_codes(make):
     net = make.net(classes=2)
     x = torch.rand(40, *SHAPE, generator=torch.Generator().manual_seed(1))
     batch = Batch(x, (x[:, 0, 2, 3] > 0.5).long(), tuple(map(str, range(40))))
-    options = {"steps": 2, "rate": 1.0, "latent_mask": "lasso", "penalty": 0.1}
+    options = {"steps": 2, "step_size": 1.0, "latent_mask": "lasso", "penalty": 0.1}
     (found,), _ = OracleBound(**options).using(generator=linear()).attack(Oracle(net), batch)
     moved = ((found.images - x).abs() > 2 / 255).any(0)[0]
     assert moved.nonzero().tolist() == [[2, 3]]

@@ -36,10 +36,10 @@ def test_a_box_without_width_is_refused(half):
 
 
 def test_the_most_passes_and_the_objects_searched_together():
-    attack = GMVFool(components=2, pairs=20, iterations=12, samples=30)
+    attack = GMVFool(components=2, pairs=20, steps=12, samples=30)
     assert attack.most_passes(8) == 12 * (2 + 40) + 30
     assert (attack.width(420), attack.width(419), attack.width(1)) == (10, 9, 1)
-    assert ViewFool(pairs=5, iterations=3, samples=7).most_passes(8) == 3 * 11 + 7
+    assert ViewFool(pairs=5, steps=3, samples=7).most_passes(8) == 3 * 11 + 7
     assert RandomViews(samples=9).most_passes(8) == 9
 
 
@@ -88,7 +88,7 @@ def test_views_are_rendered_in_pieces_of_one_pass(limit, draws):
 
 
 def test_only_the_position_is_searched(azimuth_batch, evaluated):
-    few = {"components": 1, "pairs": 3, "iterations": 2, "samples": 10}
+    few = {"components": 1, "pairs": 3, "steps": 2, "samples": 10}
     views = table_of(evaluated(GMVFool(**few, search="position"), azimuth_batch)[0]["views"]).to_pylist()
     assert {(v["psi"], v["theta"], v["phi"]) for v in views} == {(0, 0, 50)}
     assert len({(v["r"], v["dx"], v["dy"]) for v in views}) == len(views)

@@ -162,7 +162,7 @@ def test_deviations_change_by_a_fifth_at_most_and_keep_to_their_bounds(sigma, fa
     assert found.mixture.sigma.flatten().tolist() == pytest.approx([expected] * 6, rel=1e-5)
 
 
-QUICK = {"components": 2, "pairs": 20, "iterations": 12, "samples": 20, "rate": 0.3}
+QUICK = {"components": 2, "pairs": 20, "steps": 12, "samples": 20, "lr": 0.3}
 
 
 def rows(part):
@@ -224,7 +224,7 @@ def test_natural_views_stay_in_front(azimuth_batch, evaluated):
 def test_one_component_is_viewfool():
     oracle, objects = Oracle(Classifier(AzimuthNet()).eval()), Objects(torch.arange(2), torch.tensor([0, 1]))
     rng = SampleRng.of(0, "search", ["a", "b"])
-    few = {"pairs": 6, "iterations": 5, "entropy": 0.01}
+    few = {"pairs": 6, "steps": 5, "entropy": 0.01}
     found = [
         attack.learn(objects, azimuth, oracle, rng).result.mixture
         for attack in (GMVFool(components=1, **few), ViewFool(**few))
@@ -247,7 +247,7 @@ def test_saved_mixtures_are_shown_to_another_model(azimuth_batch, evaluated, tmp
     first, _ = evaluated(GMVFool(**QUICK, component="per_dim"), azimuth_batch)
     run = RunDir(tmp_path / "run")
     run.write_rows(table_of(first["view_mixtures"]), "view_mixtures", "gmvfool", 0)
-    again = GMVFool(**QUICK | {"iterations": 0}, start=str(tmp_path / "run"))
+    again = GMVFool(**QUICK | {"steps": 0}, start=str(tmp_path / "run"))
     second, meter = evaluated(again, azimuth_batch[torch.tensor([1])])
     assert again.further_files == (f"{tmp_path / 'run'}/rows/view_mixtures",)
     assert rows(second["view_mixtures"])[0]["mu"] == rows(first["view_mixtures"])[2]["mu"]

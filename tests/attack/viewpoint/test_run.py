@@ -11,7 +11,7 @@ from unshaken.attack.viewpoint.gmvfool import GMVFool
 from unshaken.core.errors import DataError, RunError
 from unshaken.store.run_dir import RunDir
 
-TINY = "gmvfool:components=2,pairs=2,iterations=2,samples=5"
+TINY = "gmvfool:components=2,pairs=2,steps=2,samples=5"
 SQUARE = "v -1 0 -1\nv 1 0 -1\nv 1 1 1\nv -1 1 1\nf 1 2 3\nf 1 3 4\n"
 
 

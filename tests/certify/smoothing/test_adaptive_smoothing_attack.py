@@ -67,7 +67,7 @@ def test_a_sample_falls_just_beyond_its_exact_radius(other):
     levels = [0.55, 0.6, 0.7]
     exact = [4 * (m - 0.5) - 0.25 * turns for m in levels]
     assert exact == pytest.approx([0.1215, 0.3215, 0.7215], abs=1e-3)
-    attack = AdaptiveSmoothingAttack(accurate=other, sigma=0.25, votes=3000)
+    attack = AdaptiveSmoothingAttack(accurate=other, sigma=0.25, n=3000)
     found, _ = rows(attack, Classifier(Line()), grey(*levels), [0.08, 0.26, 0.4, 0.78])
     right = [[row["correct"] for row in part] for part in found]
     assert right == [[True, True, True], [False, True, True], [False, False, True], [False, False, False]]
@@ -89,7 +89,7 @@ def test_no_example_lies_within_a_certified_radius(other):
 
 
 def test_passes_of_both_parts_are_counted(other):
-    attack = AdaptiveSmoothingAttack(accurate=other, sigma=0.25, steps=3, draws=4, votes=50)
+    attack = AdaptiveSmoothingAttack(accurate=other, sigma=0.25, steps=3, copies=4, n=50)
     found, counted = rows(attack, Classifier(Line()), grey(0.9, 0.1), [0.1])
     first, second = found[0]
     assert (first["forwards"], first["backwards"]) == (151 + 3 * 5 + 151, 15)
@@ -98,7 +98,7 @@ def test_passes_of_both_parts_are_counted(other):
 
 
 def test_without_another_model_its_own_clean_answer_is_mixed_in_anew_at_each_point():
-    attack = AdaptiveSmoothingAttack(sigma=0.25, votes=500)
+    attack = AdaptiveSmoothingAttack(sigma=0.25, n=500)
     found, _ = rows(attack, Classifier(Line()), grey(0.6), [0.8])
     assert not found[0][0]["correct"]
     assert found[0][0]["forwards"] == 601 + 10 * 9 + 601
@@ -122,7 +122,7 @@ class Bright(MixtureNet):
 
 def test_a_weight_that_depends_on_the_image_is_followed():
     whole = Classifier(Bright(Classifier(FixedLogits(*ALWAYS_0)), Classifier(Line()), alpha=0.7))
-    found, _ = rows(AdaptiveSmoothingAttack(sigma=0.25, votes=500), whole, grey(0.6, 0.7), [0.05, 0.6])
+    found, _ = rows(AdaptiveSmoothingAttack(sigma=0.25, n=500), whole, grey(0.6, 0.7), [0.05, 0.6])
     right = [[row["correct"] for row in part] for part in found]
     assert right[0] == [True, True]
     assert right[1] == [False, True]
@@ -131,9 +131,9 @@ def test_a_weight_that_depends_on_the_image_is_followed():
 def test_what_cannot_be_attacked_is_named(other):
     blind = Classifier(nn.Sequential(Line()), differentiable=False)
     with pytest.raises(ModelError, match="gives no gradients"):
-        rows(AdaptiveSmoothingAttack(accurate=other, votes=50), blind, grey(0.6), [0.1])
-    with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: .*alpha=0\.5"):
-        AdaptiveSmoothingAttack(alpha=0.5)
+        rows(AdaptiveSmoothingAttack(accurate=other, n=50), blind, grey(0.6), [0.1])
+    with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: .*weight=0\.5"):
+        AdaptiveSmoothingAttack(weight=0.5)
     whole = Classifier(MixtureNet(Classifier(FixedLogits(*ALWAYS_0)), Classifier(Line()), alpha=0.7))
     with pytest.raises(ParameterError, match=r"^adaptive-smoothing-attack: model .* omit accurate"):
         rows(AdaptiveSmoothingAttack(accurate=other), whole, grey(0.6), [0.1])

@@ -61,7 +61,7 @@ def test_a_sample_falls_just_beyond_its_exact_radius():
     means = [(0.52, 0.52), (0.55, 0.55), (0.6, 0.52), (0.45, 0.52)]
     exact = [(a + b - 1) * math.sqrt(32) / math.sqrt(2) for a, b in means]
     assert exact[:3] == pytest.approx([0.16, 0.4, 0.48])
-    attack = DualSmoothingAttack(**HALVES, votes=3000)
+    attack = DualSmoothingAttack(**HALVES, n=3000)
     found, _ = rows(attack, batch(*means), [0.1, 0.3, 0.46, 0.6])
     right = [[row["correct"] for row in part] for part in found]
     assert right == [[True, True, True, False], [False, True, True, False], [False, False, True, False],
@@ -81,7 +81,7 @@ def test_no_example_lies_within_a_certified_radius():
 
 
 def test_the_noise_of_the_judge_is_not_the_certificates():
-    attack, samples = DualSmoothingAttack(**HALVES, votes=300), batch((0.51, 0.5))
+    attack, samples = DualSmoothingAttack(**HALVES, n=300), batch((0.51, 0.5))
     certified = DualSmoothing(**HALVES, n=300).certify(oracle(), samples)
     same, own = (
         attack.count_votes(samples, Context(oracle(), 0, None), stream)
@@ -93,7 +93,7 @@ def test_the_noise_of_the_judge_is_not_the_certificates():
 
 
 def test_passes_on_both_sides_are_counted():
-    attack = DualSmoothingAttack(**HALVES, steps=3, draws=4, votes=50)
+    attack = DualSmoothingAttack(**HALVES, steps=3, copies=4, n=50)
     found, counted = rows(attack, batch((0.6, 0.6), (0.4, 0.4)), [0.1])
     first, second = found[0]
     assert (first["forwards"], first["backwards"]) == (300 + 3 * 8 + 300, 24)

@@ -13,7 +13,7 @@ from torch import nn
 
 from unshaken.certify.smoothing.mixture import (
     MixtureNet,
-    check_alpha,
+    check_weight,
     lipschitz_radius,
     margin_needed,
     mixed,
@@ -76,11 +76,11 @@ def test_gradients_survive_where_probabilities_are_zero():
 @pytest.mark.parametrize("alpha", [-0.1, 1.1, float("nan")])
 def test_a_weight_outside_is_refused(alpha):
     with pytest.raises(ParameterError, match="must lie in"):
-        check_alpha(alpha, "mixture")
+        check_weight(alpha, "mixture")
 
 
 def test_a_weight_at_either_end_is_taken():
-    assert [check_alpha(a, "mixture") for a in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
+    assert [check_weight(a, "mixture") for a in (0.0, 0.3, 1.0)] == [0.0, 0.3, 1.0]
 
 
 def test_parts_answer_as_the_networks_themselves():

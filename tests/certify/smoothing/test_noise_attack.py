@@ -16,7 +16,7 @@ from unshaken.run.adapters import Line, conditions_of, rows_of
 
 def test_passes_are_counted(plane):
     _, found, oracle = plane.rows(
-        SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50), plane.batch(0.4, -0.4, 0.4, labels=[1, 1, 0]), [0.1]
+        SmoothingAttack(sigma=0.25, steps=3, copies=4, n=50), plane.batch(0.4, -0.4, 0.4, labels=[1, 1, 0]), [0.1]
     )
     first, second, third = found[0]
     assert (first["forwards"], first["backwards"]) == (50 + 3 * 4 + 50, 12)
@@ -28,12 +28,12 @@ def test_passes_are_counted(plane):
 def test_without_labels_the_class_of_the_unchanged_image_is_attacked(plane):
     samples = plane.batch(0.1, -0.1)
     bare = Batch(samples.images, None, samples.ids)
-    _, found, _ = plane.rows(SmoothingAttack(sigma=0.25, votes=2000), bare, [0.3])
+    _, found, _ = plane.rows(SmoothingAttack(sigma=0.25, n=2000), bare, [0.3])
     assert [r["prediction"] for r in found[0]] == [0, 1]
 
 
 def test_pictures_are_what_the_classifier_saw(plane):
-    parts, found, _ = plane.rows(SmoothingAttack(sigma=0.25, votes=2000), plane.batch(0.1, 0.6), [0.3])
+    parts, found, _ = plane.rows(SmoothingAttack(sigma=0.25, n=2000), plane.batch(0.1, 0.6), [0.3])
     moved = (parts[0].images(torch.tensor([0, 1])) - plane.batch(0.1, 0.6).images).flatten(1).norm(dim=1)
     assert moved.tolist() == pytest.approx([r["distance"] for r in found[0]], abs=1e-6)
     assert math.isclose(float(moved[1]), 0.0)
@@ -54,7 +54,7 @@ def test_radii_are_half_a_deviation_apart_unless_given():
 
 
 def test_the_most_passes_are_those_of_the_gradients_and_the_votes():
-    assert SmoothingAttack(steps=3, draws=4, votes=50).most_passes(10) == 2 * 3 * 4 + 50
+    assert SmoothingAttack(steps=3, copies=4, n=50).most_passes(10) == 2 * 3 * 4 + 50
 
 
 def test_an_image_without_an_answer_is_an_example_and_one_without_a_number_is_none(plane):
@@ -67,7 +67,7 @@ def test_an_image_without_an_answer_is_an_example_and_one_without_a_number_is_no
 
     oracle = Oracle(Classifier(Broken()).eval())
     samples = plane.batch(0.5)
-    method = SmoothingAttack(sigma=0.01, votes=100)
+    method = SmoothingAttack(sigma=0.01, n=100)
     conditions = conditions_of(method, Line("a", eps=(0.3, 0.8), norm="l2"))
     parts = rows_of(method, samples, conditions, Context(oracle, 0, oracle.exact(samples.images)))
     assert [p.columns["correct"].tolist() for p in parts] == [[True], [False]]
@@ -77,7 +77,7 @@ def test_an_image_without_an_answer_is_an_example_and_one_without_a_number_is_no
 
 
 def test_the_votes_on_the_unchanged_images_are_paid_with_the_first_radius(plane):
-    method = SmoothingAttack(sigma=0.25, steps=3, draws=4, votes=50)
+    method = SmoothingAttack(sigma=0.25, steps=3, copies=4, n=50)
     _, found, oracle = plane.rows(method, plane.batch(2.0, 2.0), [0.1, 0.2])
     assert [(r["forwards"], r["backwards"]) for part in found for r in part] == [(112, 12)] * 2 + [(62, 12)] * 2
     assert oracle.meter.forwards == 2 * (112 + 62) + 2  # and the clean logits

@@ -9,7 +9,7 @@ from unshaken.certify.smoothing.smoothing_attack import SmoothingAttack, winner
 
 
 def test_a_sample_falls_just_beyond_its_exact_radius(plane):
-    distances, method = [0.1, 0.3, 0.5, -0.4], SmoothingAttack(sigma=0.25, votes=2000)
+    distances, method = [0.1, 0.3, 0.5, -0.4], SmoothingAttack(sigma=0.25, n=2000)
     _, found, _ = plane.rows(method, plane.batch(*distances), [0.2, 0.4, 0.45])
     right = [[r["correct"] for r in part] for part in found]
     assert right == [[False, True, True, False], [False, False, True, False], [False, False, True, False]]

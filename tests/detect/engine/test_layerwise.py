@@ -18,13 +18,13 @@ from unshaken.measure.detection.ranking import auroc
 
 
 def test_layers_by_name(anatomy):
-    assert named_layers(anatomy, "penultimate") == ("head:in",)
-    assert named_layers(anatomy, "stages") == ("stem", "body", "head:in")
-    assert named_layers(anatomy, "a+ b++a") == ("a", "b")
+    assert named_layers(anatomy, ("penultimate",)) == ("head:in",)
+    assert named_layers(anatomy, ("stages",)) == ("stem", "body", "head:in")
+    assert named_layers(anatomy, ("a", "b", "a")) == ("a", "b")
     headless = replace(anatomy, head=None)
-    assert named_layers(headless, "stages") == ("stem", "body")
+    assert named_layers(headless, ("stages",)) == ("stem", "body")
     with pytest.raises(ModelError, match="has no recognisable stages"):
-        named_layers(replace(headless, stages=()), "stages")
+        named_layers(replace(headless, stages=()), ("stages",))
 
 
 def examples(anatomy, fooled, unsteady=0):

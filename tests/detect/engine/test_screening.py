@@ -42,7 +42,7 @@ def test_severities_and_budgets_are_refused(given):
     ],
 )
 def test_shifts_are_corruptions_with_a_severity(shifts, message):
-    assert Screening(**GIVEN, shifts="gaussian_noise-5+fog-1").shifts == "gaussian_noise-5+fog-1"
+    assert Screening(**GIVEN, shifts="gaussian_noise-5+fog-1").shifts == ("gaussian_noise-5", "fog-1")
     with pytest.raises(ParameterError, match=message):
         Screening(**GIVEN, shifts=shifts)
 

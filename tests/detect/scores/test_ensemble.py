@@ -63,7 +63,7 @@ def test_bad_members_are_one_clear_line():
         scored("three")
     with pytest.raises(ModelError, match=r"'large' takes images of \(9, 9\)"):
         scored("large")
-    with pytest.raises(ParameterError, match="empty SPEC"):
+    with pytest.raises(ParameterError, match="members='same\\+' has an empty item"):
         scored("same+")
     with pytest.raises(ParameterError, match="members"):
         EnsembleDisagreement()

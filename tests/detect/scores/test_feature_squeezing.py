@@ -85,11 +85,11 @@ def test_a_constant_classifier_scores_zero():
     assert scored(0.0, images, FeatureSqueezing())[0].tolist() == [0, 0, 0]
 
 
-@pytest.mark.parametrize("text", ["bits", "median-2-2", "blur-3", "bits-0", "median-65", "nlm-13", ""])
+@pytest.mark.parametrize("text", ["bits", "median-2-2", "blur-3", "bits-0", "median-65", "nlm-13"])
 def test_unknown_squeezers_are_refused(text):
     with pytest.raises(ParameterError, match="no squeezer"):
         FeatureSqueezing(squeezers=f"bits-5+{text}")
 
 
 def test_numbers_from_1_to_64_are_taken():
-    assert FeatureSqueezing(squeezers="median-64+median-1+nlm-13-3-2").squeezers.count("+") == 2
+    assert len(FeatureSqueezing(squeezers="median-64+median-1+nlm-13-3-2").squeezers) == 3

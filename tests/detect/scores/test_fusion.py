@@ -62,10 +62,12 @@ def test_what_a_part_needs(toy):
 
 
 def test_bad_parts_are_one_clear_line(toy):
-    with pytest.raises(ParameterError, match="two detectors or more"):
-        _ = Fusion(of="msp").parts
+    with pytest.raises(ParameterError, match="at least 2 items"):
+        Fusion(of="msp")
     with pytest.raises(ParameterError, match="no method 'mps'"):
         _ = Fusion(of="mps+knn").parts
+    squeezing, msp = Fusion(of="feature-squeezing:squeezers=bits-5%2Bbits-3+msp").parts  # a part's own +
+    assert (squeezing.squeezers, msp.info.name) == (("bits-5", "bits-3"), "msp")
 
 
 def test_a_part_without_spread_is_refused(toy):

@@ -84,9 +84,9 @@ def test_a_dead_channel_and_a_class_never_predicted_give_finite_scores():
 
 
 def test_powers_are_checked():
-    assert Gram.from_text({"powers": "3"}).orders == (3,)
-    with pytest.raises(ParameterError, match="whole numbers"):
+    assert Gram.from_text({"powers": "3"}).powers == (3,)
+    with pytest.raises(ParameterError, match="powers=0: Input should be greater"):
         Gram(powers="1+0")
-    with pytest.raises(ParameterError, match="whole numbers"):
+    with pytest.raises(ParameterError, match="powers=33: Input should be less"):
         Gram(powers="33")
-    assert Gram(powers="32+1").orders == (32, 1)
+    assert Gram(powers="32+1").powers == (32, 1)

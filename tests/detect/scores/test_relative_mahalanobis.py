@@ -56,4 +56,4 @@ def test_agrees_with_two_empirical_covariances_without_full_rank(anatomy):
 
 def test_one_layer_only(anatomy):
     with pytest.raises(ParameterError, match="name one"):
-        RelativeMahalanobis(layer="a+b").layers(anatomy)
+        RelativeMahalanobis(layer="stages").layers(anatomy)

@@ -102,7 +102,7 @@ def test_the_law_of_contrast(ratio, sd):
     images = torch.rand(4, 3, 26, 26)[:, :, :, :]
     r = images.square().mean((1, 2, 3)).sqrt()
     images = images / r.view(-1, 1, 1, 1) * 0.3
-    got = 1 - scores(Eye(3 * 26 * 26), Batch(images, None, ("a", "b", "c", "d")), sigma=0.3 * ratio, draws=1)
+    got = 1 - scores(Eye(3 * 26 * 26), Batch(images, None, ("a", "b", "c", "d")), sigma=0.3 * ratio, copies=1)
     expected = {0.01: 0.999950, 0.05: 0.998752, 0.1: 0.995037, 0.5: 0.894427}[ratio]
     assert expected == pytest.approx(1 / math.sqrt(1 + ratio**2), abs=1e-6)
     assert (got - expected).abs().max() < 5 * sd
@@ -112,7 +112,7 @@ def test_the_law_of_contrast(ratio, sd):
 def test_the_law_of_small_noise():
     """1 - s is `sigma^2 / 2 |P J|_F^2 / |f|^2` on average; half the noise divides it by four."""
     net, batch = Smooth(), pictures(4)
-    small, half = (scores(net, batch, sigma=s, draws=1500) for s in (0.004, 0.002))
+    small, half = (scores(net, batch, sigma=s, copies=1500) for s in (0.004, 0.002))
     assert (small / half).tolist() == pytest.approx([4] * 4, rel=0.1)
     for image, got in zip(batch.images, small, strict=True):
         jacobian = torch.autograd.functional.jacobian(lambda x: net.inside(x[None])[0], image).flatten(1).double()
@@ -122,9 +122,9 @@ def test_the_law_of_small_noise():
         assert got.item() == pytest.approx(law.item(), rel=0.1)
 
 
-def test_more_draws_calm_the_score():
+def test_more_copies_calm_the_score():
     net, batch = Smooth(), pictures(2)
-    one, ten = (torch.stack([scores(net, batch, seed=s, sigma=0.05, draws=n) for s in range(200)]) for n in (1, 10))
+    one, ten = (torch.stack([scores(net, batch, seed=s, sigma=0.05, copies=n) for s in range(200)]) for n in (1, 10))
     error = one.std(0) / math.sqrt(200)
     assert ((one.mean(0) - ten.mean(0)).abs() < 4 * error).all()
     assert (one.var(0) / ten.var(0)).tolist() == pytest.approx([10, 10], rel=0.5)
@@ -135,12 +135,12 @@ def test_units():
     std = (0.229, 0.224, 0.225)
     model = Classifier(Smooth(), mean=(0.485, 0.456, 0.406), std=std).eval()
     batch = pictures()
-    method = RIGID(sigma=0.05, units="normalised", draws=1)
+    method = RIGID(sigma=0.05, units="normalised", copies=1)
     anatomy = Anatomy.of(model, batch.images)
     fit_data = FitData(anatomy, tune=ForwardPass(anatomy, torch.zeros(6, 2), {}, batch.images))
     bank = run_queries(method.fit(fit_data), Oracle(model))
     assert (0.05 * bank["std"]).tolist() == pytest.approx([0.01145, 0.0112, 0.01125], rel=1e-4)
-    got = scores(model, batch, sigma=0.05, units="normalised", draws=1, bank=bank)
+    got = scores(model, batch, sigma=0.05, units="normalised", copies=1, bank=bank)
     noise = SampleRng.of(0, "detect", batch.ids).fold("rigid").fold(0).normal(3, 4, 4)
     with torch.no_grad():
         f, g = (
@@ -148,7 +148,7 @@ def test_units():
             for x in (batch.images, batch.images + noise * torch.tensor(std).view(3, 1, 1) * 0.05)
         )
     assert torch.allclose(got, 1 - torch.cosine_similarity(f.double(), g.double()), rtol=1e-3)
-    wrong = scores(model, batch, sigma=0.05, draws=1)
+    wrong = scores(model, batch, sigma=0.05, copies=1)
     assert (wrong / got).median().item() == pytest.approx(4.4**2, rel=0.15)
     assert run_queries(RIGID().fit(fit_data), Oracle(model)) == {}
 
@@ -186,7 +186,7 @@ def test_other_changes_are_what_they_say():
 
 def test_a_layer_of_ones_own():
     net, batch = Smooth(), pictures()
-    first = scores(net, batch, layer="inside.1", draws=1)
+    first = scores(net, batch, layer="inside.1", copies=1)
     noise = SampleRng.of(0, "detect", batch.ids).fold("rigid").fold(0).normal(3, 4, 4)
     with torch.no_grad():
         f, g = (net.inside[:2](x) for x in (batch.images, batch.images + 0.0113 * noise))

@@ -42,7 +42,7 @@ def test_the_first_steps_are_adams():
         adam.step()
         with torch.no_grad():
             mask.clamp_(0, 1)
-    method = "meaningful-perturbation:steps=6,lr=0.05,cells=4,blur=0.25,area=0.01,variation=0.02,jitter=0"
+    method = "meaningful-perturbation:steps=6,lr=0.05,cells=4,blur=0.25,area=0.01,tv=0.02,jitter=0"
     found = attribute(Classifier(net), image, method, classes=torch.tensor([1]))
     assert torch.allclose(found.maps, enlarged(1 - mask.detach(), image.shape[2:]), atol=1e-5)
     assert (found.forwards.item(), found.backwards.item()) == (6, 6)
@@ -53,7 +53,7 @@ def test_the_one_pixel_that_counts_is_found(formula):
     image = torch.zeros(1, 1, 7, 7)
     image[0, 0, 2, 4] = 1
     net = formula(lambda x: 4 * x[:, 2 * 7 + 4])
-    method = "meaningful-perturbation:steps=30,blur=0.2,jitter=0,variation=0,area=0.05"
+    method = "meaningful-perturbation:steps=30,blur=0.2,jitter=0,tv=0,area=0.05"
     found = attribute(net, image, method, classes=FIRST).maps[0]
     assert found[2, 4] > 0.9
     assert found.sum() - found[2, 4] < 1e-6

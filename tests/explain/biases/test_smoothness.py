@@ -31,7 +31,7 @@ SHARP = torch.zeros(5, 5).index_fill(1, torch.tensor([2]), 0.1).index_fill(1, to
 
 
 def test_a_smooth_filter_blocks_noise_and_a_sharp_one_does_not(subject):
-    found = Smoothness(noise=0.1).find(subject({"sharp": net(SHARP), "smooth": net(SMOOTH)}))
+    found = Smoothness(sigma=0.1).find(subject({"sharp": net(SHARP), "smooth": net(SMOOTH)}))
     ratio = {name: found.figures[f"tv_ratio.{name}.0"] for name in ("sharp", "smooth")}
     assert ratio["smooth"].high < ratio["sharp"].low
     assert found.extra["kernel_tv"]["smooth"] < found.extra["kernel_tv"]["sharp"]

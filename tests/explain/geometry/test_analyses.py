@@ -139,7 +139,7 @@ def test_bad_input_is_one_clear_line(model):
         IntrinsicDimension().find(subject(torch.zeros(N, 1, 6, 6, dtype=torch.uint8)))
     with pytest.raises(DataError, match="20 nearest neighbours need 21"):
         IntrinsicDimension().find(subject(IMAGES[:9], LABELS[:9]))
-    with pytest.raises(ParameterError, match="no estimator of dimension 'pca'"):
+    with pytest.raises(ParameterError, match="estimators='pca': Input should be 'mle', 'twonn' or 'geomle'"):
         IntrinsicDimension(estimators="pca").find(subject())
     with pytest.raises(ParameterError, match="need a model"):
         IntrinsicDimension(layer="2").find(subject())

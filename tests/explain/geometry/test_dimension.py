@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import ortho_group
 
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError
 from unshaken.explain.geometry import neighbours
 from unshaken.explain.geometry.estimators import (
     Settings,
@@ -153,8 +153,6 @@ def test_bad_input_is_one_clear_line():
         two_nn_dimension(np.ones((5, 2)))
     with pytest.raises(DataError, match="k of 3 or more"):
         mle_dimension(np.ones((5, 2)), "k-2")
-    with pytest.raises(ParameterError, match="no estimator of dimension 'mel'"):
-        Settings.of("mel", 20, "k-1", 50, 0)
 
 
 def test_few_points_have_an_estimate_and_no_interval():

@@ -47,6 +47,6 @@ def test_one_bright_pixel(formula, order, value):
     image = torch.zeros(1, 1, 5, 5)
     image[0, 0, 2, 2] = 0.8
     case, _ = make_case(formula(lambda x: x[:, 12]), image, "input-x-gradient", classes=torch.tensor([0]))
-    found = ROAD(order=order, steps=4, noise=0, score="logit").judge(case)
+    found = ROAD(order=order, steps=4, sigma=0, score="logit").judge(case)
     assert found.value.item() == pytest.approx(value, abs=1e-6)
     assert found.forwards.tolist() == [9 if order == "combined" else 5]

@@ -239,7 +239,7 @@ def test_fitted_prompts_lower_the_loss_and_reload(tmp_path):
     shown = x.float() / 255
     loss = nn.functional.cross_entropy
     before = loss(model(shown), y).item()
-    found = FrequencyPrompt(clusters=3, passes=4, batch_size=40, lr=0.3).fit(model, x, y, seed=1)
+    found = FrequencyPrompt(clusters=3, epochs=4, batch_size=40, lr=0.3).fit(model, x, y, seed=1)
     guard = guarded(model, found)
     assert loss(guard(shown), y).item() < 0.9 * before
     assert model.net.weight.requires_grad
@@ -256,14 +256,14 @@ def test_fitted_prompts_lower_the_loss_and_reload(tmp_path):
     assert torch.equal(wrapped(shown), guard(shown))
     assert not wrapped.training
     assert wrapped.net.model.net.weight is model.net.weight
-    again = FrequencyPrompt(clusters=3, passes=4, batch_size=40, lr=0.3).fit(model, x, y, seed=1)
+    again = FrequencyPrompt(clusters=3, epochs=4, batch_size=40, lr=0.3).fit(model, x, y, seed=1)
     assert torch.equal(again.spectra, found.spectra)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_can_be_fitted(form):
     x, y = world(80)
-    found = FrequencyPrompt(clusters=2, passes=1, batch_size=40, form=form, norm="l2", budget=1.0).fit(net(), x, y)
+    found = FrequencyPrompt(clusters=2, epochs=1, batch_size=40, form=form, norm="l2", budget=1.0).fit(net(), x, y)
     assert found.spectra.abs().max() > 0
     assert torch.isfinite(guarded(net(), found)(x[:4].float() / 255)).all()
 
@@ -272,7 +272,7 @@ def test_labels_of_the_models_own_and_features_of_a_layer():
     x, _ = world(80)
     model = net()
     own = model(x.float() / 255).argmax(1)
-    settings = FrequencyPrompt(clusters=2, passes=1, batch_size=40, layer="body.1")
+    settings = FrequencyPrompt(clusters=2, epochs=1, batch_size=40, layer="body.1")
     one, other = settings.fit(model, x), settings.fit(model, x, own)
     assert torch.equal(one.spectra, other.spectra)
     assert one.prototypes.shape == (2, 32)

@@ -32,7 +32,7 @@ def batch():
 
 
 def test_a_spec_names_both(pair, batch):
-    made = unshaken.load_model("demo:standard?defence=mixture:robust=demo:robust,alpha=0.7,scale_robust=2")
+    made = unshaken.load_model("demo:standard?defence=mixture:robust=demo:robust,weight=0.7,scale_robust=2")
     g, h = (model(batch.images) for model in pair)
     wanted = (0.3 * g.softmax(1) + 0.7 * (2 * h).softmax(1)).log()
     assert torch.allclose(made(batch.images), wanted, atol=1e-5)
@@ -44,10 +44,10 @@ def test_a_spec_names_both(pair, batch):
 def test_a_nested_spec_may_have_options(tmp_path):
     path = unshaken.models.__path__[0] + "/demo/robust.safetensors"
     nested = f"weights:{path}?arch=small%26mean=0.2860%26std=0.3530"
-    made = unshaken.load_model(f"demo:standard?defence=mixture:robust={nested},alpha=0.9")
+    made = unshaken.load_model(f"demo:standard?defence=mixture:robust={nested},weight=0.9")
     assert made.net.alpha == 0.9
     assert made.net.robust.mean.item() == pytest.approx(0.286)
-    plain = unshaken.load_model(f"demo:standard?defence=mixture:robust=weights:{path}?arch=small,alpha=0.9")
+    plain = unshaken.load_model(f"demo:standard?defence=mixture:robust=weights:{path}?arch=small,weight=0.9")
     assert plain.net.robust.mean is None
     assert loaded("demo:robust").name == "demo:robust"
 
@@ -57,10 +57,10 @@ def test_a_missing_or_wrong_robust_model_is_one_line(pair):
         unshaken.load_model("demo?defence=mixture")
     with pytest.raises(ParameterError, match="no demo model 'rubust'"):
         unshaken.load_model("demo?defence=mixture:robust=demo:rubust")
-    with pytest.raises(ParameterError, match="mixture: alpha="):
-        unshaken.load_model("demo?defence=mixture:robust=demo:robust,alpha=1.5")
+    with pytest.raises(ParameterError, match="mixture: weight="):
+        unshaken.load_model("demo?defence=mixture:robust=demo:robust,weight=1.5")
     with pytest.raises(ParameterError, match="must lie in"):
-        mixture(*pair, alpha=-0.5)
+        mixture(*pair, weight=-0.5)
 
 
 def test_models_that_do_not_fit_are_refused(pair):
@@ -80,7 +80,7 @@ def test_models_that_do_not_fit_are_refused(pair):
 
 
 def test_one_graph_and_the_weights_left_alone(pair, batch):
-    made = mixture(*pair, alpha=0.6)
+    made = mixture(*pair, weight=0.6)
     x = batch.images[:4].clone().requires_grad_(True)
     made(x)[:, 0].sum().backward()
     own = x.grad.clone()
@@ -94,7 +94,7 @@ def test_one_graph_and_the_weights_left_alone(pair, batch):
 
 def test_an_attack_through_the_whole_finds_what_one_on_a_part_does_not(pair, batch):
     """Examples made on h alone overstate the mixture's robustness."""
-    made = mixture(*pair, alpha=0.8)
+    made = mixture(*pair, weight=0.8)
     attack = PGD(steps=20, rel_stepsize=0.125)
     right = {}
     for name, model in (("whole", made), ("robust", pair[1]), ("accurate", pair[0])):
@@ -103,7 +103,7 @@ def test_an_attack_through_the_whole_finds_what_one_on_a_part_does_not(pair, bat
             right[name] = int((Oracle(made).exact(x).argmax(1) == batch.labels).sum())
     assert right["whole"] + 4 <= right["robust"]
     assert right["whole"] < right["accurate"]
-    found = against(Mixture(robust="demo:robust", alpha=0.8), pair[0], batch, attack, eps=EPS, rounds=0)
+    found = against(Mixture(robust="demo:robust", weight=0.8), pair[0], batch, attack, eps=EPS, rounds=0)
     assert set(found.ways) == {"bare", "direct", "accurate", "robust"}
     assert int(found.adaptive.right.sum()) <= right["whole"]
 
@@ -112,7 +112,7 @@ def test_below_one_half_the_accurate_model_decides(pair, batch):
     attack = PGD(steps=20, rel_stepsize=0.125)
     right = []
     for alpha in (0.3, 0.8, 1.0):
-        made = mixture(*pair, alpha=alpha)
+        made = mixture(*pair, weight=alpha)
         x = find_end_points(made, attack, batch, norm="linf", eps=EPS, seed=0, early=True).x
         with evaluating(made):
             right.append(int((Oracle(made).exact(x).argmax(1) == batch.labels).sum()))

@@ -45,7 +45,7 @@ def test_the_mean_of_probabilities():
 
 
 def test_noisy_views_differ_from_pass_to_pass_and_follow_the_seed():
-    guarded = TestTimeAugmentation(mirror=False, noisy=3, noise=0.1).wrap(Classifier(Corner()))
+    guarded = TestTimeAugmentation(mirror=False, noisy=3, sigma=0.1).wrap(Classifier(Corner()))
     assert guarded.random
     first, second = guarded(X), guarded(X)
     assert not torch.equal(first, second)

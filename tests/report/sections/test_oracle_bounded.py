@@ -13,7 +13,7 @@ from unshaken.report import schema
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory):
     out = tmp_path_factory.mktemp("oracle") / "run"
-    text = "oracle-bounded:oracle=demo,held_out=demo,steps=3,rate=0.5"
+    text = "oracle-bounded:oracle=demo,held_out=demo,steps=3,step_size=0.5"
     return unshaken.attack("demo", "demo", text, limit=12, out=out, workers=1, save_examples=2)
 
 

@@ -109,17 +109,28 @@ def test_no_form_offers_free_text_and_one_sent_as_it_was_given_changes_nothing(v
     assert len(methods) > 5
     for method in methods:
         schemas, choices = method.parameters(), choices_of(method)
-        kinds = {c.name: [schemas[c.name], *schemas[c.name].get("anyOf", ())] for c in choices}
-        assert all(c.values or {"integer", "number"} & {k.get("type") for k in kinds[c.name]} for c in choices)
+        for choice in choices:
+            kinds = [schemas[choice.name], *schemas[choice.name].get("anyOf", ())]
+            kinds += [item for k in kinds for item in (k.get("items", {}), *k.get("prefixItems", ()))]
+            assert choice.values or {"integer", "number"} & {k.get("type") for k in kinds}
         if all("default" in schema for schema in schemas.values()):
             given = {f"p-{choice.name}": choice.default for choice in choices}
             arguments = arguments_of({**ATTACK, **given, "verb": verb, "method": method.name}, SPECS)[1]
             assert arguments[-1].partition("=")[2] == method.name
 
 
+def test_several_values_are_sent_as_text():
+    """Each is of the list or a number, so that nothing but that parameter is written."""
+    sent = {**ATTACK, "verb": "certify", "method": "smoothing", "p-radii": "0.25+1/2"}
+    assert arguments_of(sent, SPECS)[1][-1].endswith("=smoothing:radii=0.25+1/2")
+    for wrong, message in (("0.25+x", "radii"), ("1,n=3", "radii"), ("1+", "empty item")):
+        with pytest.raises(ParameterError, match=message):
+            arguments_of({**sent, "p-radii": wrong}, SPECS)
+
+
 def test_parameters_keep_their_order():
     names = [choice.name for choice in choices_of(find_method("pgd"))]
-    assert names == ["rel_stepsize", "step_size", "steps", "restarts", "random_start", "loss", "tau"]
+    assert names == ["rel_stepsize", "step_size", "steps", "restarts", "random_start", "loss", "temperature"]
 
 
 def test_code_is_offered_only_where_it_was_allowed():

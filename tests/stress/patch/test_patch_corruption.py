@@ -56,7 +56,7 @@ def test_too_many_cells_are_refused_with_the_number_that_fits():
     with pytest.raises(ParameterError, match=r"cells=17 of 4 x 4 pixels do not fit into .* 16 x 18, .* hold 16;"):
         cell_masks(streams(2), 16, 18, side=4, cells=17)
     with pytest.raises(ParameterError, match="hold 0"):
-        PatchCorruption(cell=40).apply(photos(), 1)
+        PatchCorruption(size=40).apply(photos(), 1)
 
 
 def test_paste_rounds_nothing():
@@ -71,7 +71,7 @@ def test_paste_rounds_nothing():
 @pytest.mark.parametrize("name", ["gaussian_noise", "gaussian_blur:preset=imagenet", "contrast", "fog", "pixelate"])
 def test_outside_the_cells_the_image_stays_to_the_bit(name):
     batch = photos(8)
-    got = PatchCorruption(corruption=name, cells=6, cell=4).apply(batch, 5).images
+    got = PatchCorruption(corruption=name, cells=6, size=4).apply(batch, 5).images
     changed = (got != batch.images).any(1)
     cells = changed.unflatten(1, (8, 4)).unflatten(3, (8, 4)).any(4).any(2)
     assert bool((cells.flatten(1).sum(1) <= 6).all())
@@ -83,14 +83,14 @@ def test_outside_the_cells_the_image_stays_to_the_bit(name):
 def test_all_cells_are_the_corruption_itself(name, cls):
     batch = photos()
     for severity in (1, 3, 5):
-        got = PatchCorruption(corruption=name, cells=64, cell=4).apply(batch, severity).images
+        got = PatchCorruption(corruption=name, cells=64, size=4).apply(batch, severity).images
         assert torch.equal(got, cls().apply(batch, severity).images)
 
 
 def test_cells_are_corrupted_as_in_the_whole_image():
     batch = photos()
-    whole = PatchCorruption(cells=64, cell=4).apply(batch, 3, seed=5).images
-    some = PatchCorruption(cells=10, cell=4).apply(batch, 3, seed=5).images
+    whole = PatchCorruption(cells=64, size=4).apply(batch, 3, seed=5).images
+    some = PatchCorruption(cells=10, size=4).apply(batch, 3, seed=5).images
     hit = some != batch.images
     assert torch.equal(some[hit], whole[hit])
     assert float((whole - batch.images).std()) == pytest.approx(0.08, rel=0.1)  # CIFAR-C's sd at severity 3, clipped
@@ -104,7 +104,7 @@ def test_cells_are_corrupted_as_in_the_whole_image():
         ({"corruption": "patch_corruption"}, "'patch_corruption' is not a common corruption"),
         ({"corruption": "contrast:preset=huge"}, "contrast: preset='huge'"),
         ({"cells": 0}, "cells=0"),
-        ({"cell": -1}, "cell=-1"),
+        ({"size": -1}, "size=-1"),
     ],
 )
 def test_bad_parameters_are_named(values, words):

@@ -26,7 +26,7 @@ class DetectionPatch(DetectionAttack):
     norms: ClassVar[tuple[str, ...]] = ()
 
     steps: PositiveInt = Field(50, description="gradient steps")
-    step_size: PositiveFloat = Field(0.1, description="length of a step, in units of the pixel range")
+    step_size: PositiveFloat = Field(0.1, description="length of a step, in [0, 1] pixel units")
     size: PositiveInt | None = Field(None, description="side of a cell in pixels; default an eighth of the short side")
     cells: PositiveInt = Field(1, description="number of cells to attack")
 

@@ -74,7 +74,7 @@ def probe_gradient_masking(
     *,
     eps: float,
     norm: str = "linf",
-    tau: float | None = None,
+    temperature: float | None = None,
     steps: int = 20,
     surrogate: Classifier | None = None,
     seed: int = 0,
@@ -89,7 +89,7 @@ def probe_gradient_masking(
         batch: labelled images, 100 or more for a verdict.
         eps: radius of the steps, in [0, 1] pixel units under the norm.
         norm: `linf`, `l2` or `l1`.
-        tau: temperature; of a distilled model the one it was trained at. None for a fifth of the median gap between the
+        temperature: of a distilled model the one it was trained at. None for a fifth of the median gap between the
             first two logits, and at least 1.
         steps: of PGD.
         surrogate: another model of the same classes, trained without the defence.
@@ -105,9 +105,9 @@ def probe_gradient_masking(
     if not (eps > 0 and len(batch)):
         raise ParameterError(f"gradient masking: eps={eps:g} must be above 0, and there must be images ({len(batch)})")
     clean = oracle.exact(batch.images)
-    if tau is None:
+    if temperature is None:
         top = clean.topk(2, dim=1).values
-        tau = max(1.0, float((top[:, 0] - top[:, 1]).median()) / AIM)
+        temperature = max(1.0, float((top[:, 0] - top[:, 1]).median()) / AIM)
     reach = {"linf": 1.0, "l2": math.sqrt(batch.images[0].numel()), "l1": float(batch.images[0].numel())}
 
     def left(attack: FGSM | PGD, radius: float = eps) -> list[bool]:
@@ -122,7 +122,10 @@ def probe_gradient_masking(
     return gradient_masking(
         (gradient_sizes(oracle, batch) == 0).tolist(),
         left(FGSM()),
-        {f"fgsm at tau {tau:.3g}": left(FGSM(tau=tau)), "fgsm on the margin": left(FGSM(loss="margin"))},
+        {
+            f"fgsm at temperature {temperature:.3g}": left(FGSM(temperature=temperature)),
+            "fgsm on the margin": left(FGSM(loss="margin")),
+        },
         gradients={"pgd on the margin": left(searched)},
         blind=blind,
         unbounded=left(PGD(steps=5 * steps, rel_stepsize=2.5 / steps), reach[norm]),

@@ -60,21 +60,21 @@ def _at(logits: Tensor, classes: Tensor) -> Tensor:
 
 
 class CrossEntropy(Objective):
-    """The cross-entropy of `softmax(z / tau)` in nats, to rise against labels; with `sign` -1 to fall against targets.
+    """The cross-entropy of `softmax(z / T)` in nats, to rise against labels; with `sign` -1 to fall against targets.
 
     Args:
         labels: int64 `[N]`.
         sign: 1 or -1.
-        tau: temperature, above 0.
+        temperature: T, above 0.
     """
 
     labels: Tensor
     sign: int = 1
-    tau: float = 1.0
+    temperature: float = 1.0
 
     @override
     def __call__(self, answer: Answer) -> Tensor:
-        return self.sign * F.cross_entropy(required(answer.logits) / self.tau, self.labels, reduction="none")
+        return self.sign * F.cross_entropy(required(answer.logits) / self.temperature, self.labels, reduction="none")
 
 
 class SoftCrossEntropy(Objective):
@@ -159,13 +159,13 @@ class Difference(Objective):
         return _at(logits, self.targets) - _at(logits, self.labels)
 
 
-def check_loss(method: str, loss: Loss, tau: float, classes: int) -> None:
+def check_loss(method: str, loss: Loss, temperature: float, classes: int) -> None:
     """Check that a loss fits the number of classes, and that the temperature has an effect.
 
     Args:
         method: for the message.
         loss: `ce`, `margin` or `dlr`.
-        tau: temperature of the logits in `ce`.
+        temperature: divides the logits in `ce`.
         classes: K.
 
     Raises:
@@ -173,5 +173,5 @@ def check_loss(method: str, loss: Loss, tau: float, classes: int) -> None:
     """
     if loss == "dlr" and classes < 3:
         raise ParameterError(f"{method}: loss=dlr needs 3 classes, the model has {classes}: use loss=margin")
-    if loss != "ce" and tau != 1:
-        raise ParameterError(f"{method}: tau={tau:g} is for loss=ce; loss={loss} has no temperature")
+    if loss != "ce" and temperature != 1:
+        raise ParameterError(f"{method}: temperature={temperature:g} is for loss=ce; loss={loss} has no temperature")

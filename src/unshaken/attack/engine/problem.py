@@ -109,27 +109,28 @@ class Problem(State):
         return FoolingGoal(self.ball, self.labels, self.targeted, self.reject)
 
 
-def choose_loss(problem: Problem, loss: Loss, tau: float) -> Objective:
+def choose_loss(problem: Problem, loss: Loss, temperature: float) -> Objective:
     """Choose the objective of a problem by the name of a loss.
 
     Args:
         problem: of the samples.
         loss: `ce`, `margin` or `dlr`.
-        tau: temperature of the logits in `ce`.
+        temperature: divides the logits in `ce`.
 
     Raises:
         ParameterError: the search was given an objective of its own and a loss besides.
     """
-    if loss == "ce" and tau == 1:
+    if loss == "ce" and temperature == 1:
         return problem.loss
     if problem.objective is not None:
         raise ParameterError(
-            f"loss={loss}, tau={tau:g}: this search maximises {type(problem.objective).__name__} already; omit both"
+            f"loss={loss}, temperature={temperature:g}: this search maximises "
+            f"{type(problem.objective).__name__} already; omit both"
         )
     if loss == "margin":
         return Margin(problem.labels, problem.targeted)
     sign = -1 if problem.targeted else 1
-    return DLR(problem.labels, sign) if loss == "dlr" else CrossEntropy(problem.labels, sign, tau)
+    return DLR(problem.labels, sign) if loss == "dlr" else CrossEntropy(problem.labels, sign, temperature)
 
 
 class Candidate(State):

@@ -35,7 +35,7 @@ class FGSM(Attack[FGSMState]):
     """FGSM: one step that maximises the linearised loss; in linf `x' = clip(x + eps sign(g))`.
 
     Where logits are large the cross-entropy saturates, its gradient rounds to zero and the step goes nowhere: the
-    model looks robust and is not. `tau` divides the logits first; `margin` and `dlr` do not saturate at all.
+    model looks robust and is not. `temperature` divides the logits first; `margin` and `dlr` do not saturate at all.
     """
 
     reads_clean: ClassVar[bool] = False
@@ -43,11 +43,11 @@ class FGSM(Attack[FGSMState]):
     loss: Loss = Field(
         "ce", description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)"
     )
-    tau: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
+    temperature: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
 
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        check_loss(self.info.name, self.loss, self.tau, context.classes)
+        check_loss(self.info.name, self.loss, self.temperature, context.classes)
         return super().phases(context)
 
     @override
@@ -56,7 +56,7 @@ class FGSM(Attack[FGSMState]):
 
     @override
     def ask(self, state: FGSMState) -> Gradient:
-        return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.tau))
+        return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.temperature))
 
     @override
     def tell(self, state: FGSMState, answer: Answer) -> FGSMState:

@@ -49,11 +49,11 @@ class PGD(StepLength, Attack[PGDState]):
     loss: Loss = Field(
         "ce", description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)"
     )
-    tau: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
+    temperature: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
 
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
-        check_loss(self.info.name, self.loss, self.tau, context.classes)
+        check_loss(self.info.name, self.loss, self.temperature, context.classes)
         return super().phases(context)
 
     @override
@@ -63,7 +63,7 @@ class PGD(StepLength, Attack[PGDState]):
 
     @override
     def ask(self, state: PGDState) -> Gradient:
-        return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.tau))
+        return Gradient(state.x, of=choose_loss(state.problem, self.loss, self.temperature))
 
     @override
     def tell(self, state: PGDState, answer: Answer) -> PGDState:

@@ -99,7 +99,7 @@ class Patch(CellAttack[PatchState]):
     row: NonNegativeInt = Field(0, description="upper row of the fixed square in pixels")
     column: NonNegativeInt = Field(0, description="left column of the fixed square in pixels")
     steps: NonNegativeInt = Field(50, description="gradient steps; 0 leaves the start as it is")
-    step_size: PositiveFloat = Field(0.1, description="step a, in units of the pixel range")
+    step_size: PositiveFloat = Field(0.1, description="step a, in [0, 1] pixel units")
     random_start: bool = Field(True, description="start with random pixels, else with the image's own")
 
     @override

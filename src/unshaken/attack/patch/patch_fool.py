@@ -258,7 +258,7 @@ class PatchFool(CellAttack[PatchFoolState]):
         0.0, description="weight of the attention to the patch; above 0 it needs a vision transformer"
     )
     steps: NonNegativeInt = Field(250, description="steps of Adam; 0 leaves the start as it is")
-    step_size: PositiveFloat = Field(0.05, description="first step size, in units of the pixel range")
+    step_size: PositiveFloat = Field(0.05, description="first step size, in [0, 1] pixel units")
     decay: float = Field(0.95, gt=0, le=1, description="factor of the step size after every `decay_steps` steps")
     decay_steps: PositiveInt = Field(10, description="steps between two decays of the step size")
     pixels: NonNegativeInt = Field(0, description="number of pixels to change; 0 for all of the cells")

@@ -126,8 +126,8 @@ class UniversalPatch(Attack[UniversalPatchState]):
     scale_min: float = Field(0.1, gt=0, le=1, description="smallest side of the patch, as a share of the short side")
     scale_max: float = Field(1.0, gt=0, le=1, description="largest side, as a share; the one of a fixed patch")
     steps: PositiveInt = Field(500, description="steps of Adam")
-    rate: PositiveFloat = Field(0.02, description="learning rate, in units of the pixel range")
-    batch: PositiveInt = Field(16, description="number of images per step, each with a random placement")
+    lr: PositiveFloat = Field(0.02, description="learning rate of Adam, in [0, 1] pixel units")
+    batch_size: PositiveInt = Field(16, description="number of images per step, each with a random placement")
     restarts: PositiveInt = Field(1, description="number of placements to try per sample")
     _shared: SharedPatch = PrivateAttr(default_factory=SharedPatch)
 
@@ -170,15 +170,15 @@ class UniversalPatch(Attack[UniversalPatchState]):
         order = rng.fold("order").fresh(len(images))[0].argsort(stable=True)
         side = self._side(height, width)
         patch = torch.full((images.shape[1], side, side), 0.5, device=images.device, requires_grad=True)
-        adam = torch.optim.Adam([patch], lr=self.rate)
+        adam = torch.optim.Adam([patch], lr=self.lr)
         for step in range(self.steps):
-            rows = order[(torch.arange(self.batch, device=order.device) + step * self.batch) % len(order)]
-            draws = rng.fold("place").fold(step).fresh(4 * self.batch).view(self.batch, 4)
+            rows = order[(torch.arange(self.batch_size, device=order.device) + step * self.batch_size) % len(order)]
+            draws = rng.fold("place").fold(step).fresh(4 * self.batch_size).view(self.batch_size, 4)
             with torch.enable_grad():
                 stuck, _ = self.placement(draws, height, width).paste(images[rows], patch)
             loss = CrossEntropy(aims[rows], -1 if targeted else 1)
             slope = required(oracle.ask(Gradient(stuck.detach(), of=loss)).gradient)
-            (patch.grad,) = torch.autograd.grad(stuck, patch, grad_outputs=-slope / self.batch)
+            (patch.grad,) = torch.autograd.grad(stuck, patch, grad_outputs=-slope / self.batch_size)
             adam.step()
             with torch.no_grad():
                 patch.clamp_(0, 1)

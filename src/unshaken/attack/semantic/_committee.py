@@ -79,23 +79,23 @@ class MappedClasses(nn.Module):
         return (shares @ F.one_hot(self.index[named], self.classes).to(shares)).clamp_min(TINY).log()
 
 
-def load_oracles(specs: str) -> list[Classifier]:
-    """Oracles by their SPECs, with `+` between; empty for none.
+def load_oracles(specs: tuple[str, ...]) -> list[Classifier]:
+    """Oracles by their SPECs.
 
     Raises:
         ModelError: one cannot be loaded.
     """
-    return [second_model(unescape(spec)) for spec in specs.split("+")] if specs else []
+    return [second_model(unescape(spec)) for spec in specs]
 
 
 def fit_oracles(
-    oracles: Sequence[Classifier], maps: str, classes: int, images: Tensor, method: str
+    oracles: Sequence[Classifier], maps: tuple[str, ...], classes: int, images: Tensor, method: str
 ) -> list[Classifier]:
     """Oracles, each with the attacked model's classes.
 
     Args:
         oracles: as they are.
-        maps: files of class maps with `+` between, one for all oracles or one each; empty for the same classes.
+        maps: files of class maps, one for all oracles or one each; empty for the same classes.
         classes: K.
         images: `[n, C, H, W]` in [0, 1] that they must take.
         method: for messages.
@@ -103,7 +103,7 @@ def fit_oracles(
     Raises:
         ParameterError: an oracle has other classes and no map, a map does not fit, or it cannot take the images.
     """
-    files = maps.split("+") if maps else [""]
+    files = list(maps) or [""]
     if len(files) not in (1, len(oracles)):
         raise ParameterError(f"{method}: {len(files)} class maps for {len(oracles)} oracles: give one, or one for each")
     files = files * len(oracles) if len(files) == 1 else files

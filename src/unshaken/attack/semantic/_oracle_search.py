@@ -160,18 +160,21 @@ class OracleSearch(Attack[S]):
 
     norms: ClassVar[tuple[str, ...]] = ()
 
-    oracle: str = Field("", description="SPEC of the oracle, several with + between; empty for an unconstrained search")
-    map: str = Field("", description="file with a line for each oracle class: the model's class number, or -1; +")
+    oracle: tuple[str, ...] = Field((), description="SPEC of the oracle, or of several; empty for an unbounded search")
+    map: tuple[str, ...] = Field(
+        (),
+        description="file with a line for each oracle class: the model's class number, or -1; or one for each oracle",
+    )
     vote: Vote = Field("mean", description="rule of several oracles: largest mean probability, majority, or all")
     min_confidence: float = Field(0.0, ge=0, le=1, description="least probability of the class for an approval")
-    held_out: str = Field("", description="SPECs of oracles asked about the last image only; + between")
-    held_out_map: str = Field("", description="as map, for held_out")
+    held_out: tuple[str, ...] = Field((), description="SPECs of oracles asked about the last image only")
+    held_out_map: tuple[str, ...] = Field((), description="as map, for held_out")
     generator: str = Field(
         "pixels", description="maker of the images: pixels, transform, or the SPEC of a generative model"
     )
     steps: NonNegativeInt = Field(50, description="largest number of steps B")
     rule: Literal["adam", "sign", "normalised"] = Field("adam", description="step rule")
-    rate: NonNegativeFloat = Field(0.1, description="step size, in deviations of the image's start code")
+    step_size: NonNegativeFloat = Field(0.1, description="length of a step, in deviations of the image's start code")
     tv: NonNegativeFloat = Field(10.0, description="for pixels: weight of the total variation, in nats")
     noise: PositiveFloat = Field(0.1, description="for diffusion models: deviation of the noise taken away, in pixels")
     latent_mask: Literal["none", "lasso"] = Field("none", description="change those coordinates that a lasso keeps")
@@ -201,14 +204,13 @@ class OracleSearch(Attack[S]):
     @property
     @override
     def further_models(self) -> tuple[str, ...]:
-        code = self.generator if is_code(self.generator) else ""
-        return tuple(unescape(s) for specs in (self.oracle, self.held_out, code) if specs for s in specs.split("+"))
+        code = (self.generator,) if is_code(self.generator) else ()
+        return tuple(unescape(spec) for spec in (*self.oracle, *self.held_out, *code))
 
     @property
     @override
     def further_files(self) -> tuple[str, ...]:
-        files = [f for maps in (self.map, self.held_out_map) for f in maps.split("+") if f]
-        return (*files, *(() if self.generator in OWN else generator_files(self.generator)))
+        return (*self.map, *self.held_out_map, *(() if self.generator in OWN else generator_files(self.generator)))
 
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:

@@ -85,7 +85,7 @@ class OracleBound(OracleSearch[OracleBoundedState]):
         slope = space.slope(gradient, state.codes, problem.ball.clean)
         adam = state.adam.add(slope)
         direction = self._direction(slope, adam, count)
-        codes = space.space.project(state.codes + _wide(self.rate * state.scale, slope) * direction)
+        codes = space.space.project(state.codes + _wide(self.step_size * state.scale, slope) * direction)
         x, good = space.show(codes, problem.ball.clean, problem.labels)
         return state.replace(
             codes=torch.where(_wide(good, codes), codes, state.codes),

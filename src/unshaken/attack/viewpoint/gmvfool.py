@@ -234,7 +234,7 @@ class MixtureSearch:
 
     def done(self, state: MixtureState) -> Tensor:
         """All iterations made."""
-        return state.evolution.step >= self.attack.iterations
+        return state.evolution.step >= self.attack.steps
 
     def result(self, state: MixtureState) -> MixtureResult:
         """The mixtures at the end of the search."""
@@ -251,15 +251,15 @@ class GMVFool(ViewAttack):
 
     An evolution strategy on the ranks of the cross-entropy, with an entropy term that keeps the mixture wide. No
     gradient is needed, of the model or of the renderer. `views` then has draws of the mixture, `view_mixtures` the
-    mixture itself, which `start` takes up again: with `iterations=0` to show another model the same views. The
-    published code has 50 pairs, 50 iterations and a rate of 0.1, which is three times the renders.
+    mixture itself, which `start` takes up again: with `steps=0` to show another model the same views. The
+    published code has 50 pairs, 50 steps and a learning rate of 0.1, which is three times the renders.
     """
 
     components: PositiveInt = Field(5, le=64, description="K, Gaussians of the mixture")
-    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in an iteration, beside the K means")
-    iterations: NonNegativeInt = Field(30, le=10_000, description="iterations of the search")
+    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in a step, beside the K means")
+    steps: NonNegativeInt = Field(30, le=10_000, description="steps of the search")
     entropy: NonNegativeFloat = Field(0.05, description="weight of the mixture's entropy")
-    rate: PositiveFloat = Field(
+    lr: PositiveFloat = Field(
         0.2, description="learning rate of the means; a step grows with the pairs, so more pairs need a smaller one"
     )
     component: Literal["joint", "per_dim"] = Field(
@@ -279,7 +279,7 @@ class GMVFool(ViewAttack):
     @property
     def rates(self) -> Rates:
         """How the mixture follows the ranks."""
-        return Rates(entropy=self.entropy, mu=self.rate, sigma_weight=self.sigma_weight)
+        return Rates(entropy=self.entropy, mu=self.lr, sigma_weight=self.sigma_weight)
 
     @cached_property
     def free(self) -> Tensor:
@@ -321,7 +321,7 @@ class GMVFool(ViewAttack):
 
     def most_passes(self, classes: int) -> int:
         """All populations, and the views that are judged."""
-        return self.iterations * (self.components + 2 * self.pairs) + self.samples
+        return self.steps * (self.components + 2 * self.pairs) + self.samples
 
     @override
     def extra_rows(self, condition: Condition, batch: Batch, chosen: ChosenViews, broken: Tensor) -> list[Part]:

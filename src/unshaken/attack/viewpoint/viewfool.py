@@ -12,10 +12,10 @@ from unshaken.core.registry import register
 class ViewFool(GMVFool):
     """ViewFool: learns, for each object, one Gaussian over viewpoints that the model fails from.
 
-    It is GMVFool with one component, fewer views an iteration, more iterations and a smaller entropy term.
+    It is GMVFool with one component, fewer views a step, more steps and a smaller entropy term.
     """
 
     components: PositiveInt = Field(1, le=64, description="Gaussians of the mixture; one in the paper")
-    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in an iteration, beside the mean")
-    iterations: NonNegativeInt = Field(100, le=10_000, description="iterations of the search")
+    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in a step, beside the mean")
+    steps: NonNegativeInt = Field(100, le=10_000, description="steps of the search")
     entropy: NonNegativeFloat = Field(0.01, description="weight of the Gaussian's entropy")

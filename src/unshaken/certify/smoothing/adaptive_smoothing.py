@@ -48,7 +48,7 @@ class SmoothedMixture(Certifier):
     """`(1 - a) softmax(T g(x)) + a h(x)`, h the share of noisy copies that the model calls each class."""
 
     accurate: str = Field("", description="SPEC of the accurate model g; empty for the model itself, without noise")
-    alpha: float = Field(
+    weight: float = Field(
         0.8, gt=0.5, le=1, description="weight of the smoothed model; ignored for a mixture, which has its own"
     )
     scale_accurate: PositiveFloat = Field(
@@ -80,7 +80,7 @@ class SmoothedMixture(Certifier):
         found = parts_of(model)
         if found is None:
             other = second_model(self.accurate).to(oracle.device) if self.accurate else model
-            return Parts(other, model, self.scale_accurate, self.alpha)
+            return Parts(other, model, self.scale_accurate, self.weight)
         if self.accurate:
             raise ParameterError(
                 f"{self.info.name}: model {model.name!r} is a mixture that has an accurate model already: omit accurate"
@@ -159,13 +159,13 @@ def judge_mixture(
     weights: Tensor,
     least: float,
     sigma: float,
-    alpha_error: float,
+    alpha: float,
     rule: Literal["sharp", "published"] = "sharp",
 ) -> MixtureCertificate:
     """From g's probabilities and h's votes to prediction and radius, all of a sample's claims wrong at most so often.
 
     The class is chosen by the first votes, the bounds come from the fresh ones: with K > 2 classes half of
-    `alpha_error` is for the lower bound of its probability, the other half for the K - 1 upper bounds of the others;
+    `alpha` is for the lower bound of its probability, the other half for the K - 1 upper bounds of the others;
     with 2 classes all is for the lower bound, and one less it is the upper one.
 
     Args:
@@ -175,13 +175,13 @@ def judge_mixture(
         weights: weight of h on each image, `[N]`.
         least: the smallest weight that h can have on any image; radii rest on it alone.
         sigma: deviation of the noise.
-        alpha_error: failure probability.
+        alpha: failure probability.
         rule: see `unshaken.certify.smoothing.mixture`.
     """
     accurate, a = widen(accurate), widen(weights)[:, None]
     first = (1 - a) * accurate + a * selected / selected.sum(1, keepdim=True).clamp(min=1)
     chosen = first.argmax(1, keepdim=True)
-    lower, upper = bounds(counts, chosen, alpha_error)
+    lower, upper = bounds(counts, chosen, alpha)
     others = torch.ones_like(upper, dtype=torch.bool).scatter(1, chosen, False)
     gap = (1 - a) * (accurate.gather(1, chosen) - accurate) + a * (lower - upper)
     sure = torch.where(others, gap, torch.inf).amin(1) > 0
@@ -193,23 +193,23 @@ def judge_mixture(
     return MixtureCertificate(mixture.clamp(min=TINY).log().float(), prediction, ~sure, radius * sure, lower[:, 0])
 
 
-def bounds(counts: Tensor, chosen: Tensor, alpha_error: float) -> tuple[Tensor, Tensor]:
+def bounds(counts: Tensor, chosen: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
     """Lower bound of the chosen class's probability `[N, 1]`, upper bounds of all others `[N, K]`, in float64.
 
-    All of a sample's bounds hold at once with a probability of at least `1 - alpha_error`.
+    All of a sample's bounds hold at once with a probability of at least `1 - alpha`.
 
     Args:
         counts: fresh votes, int64 `[N, K]`.
         chosen: int64 `[N, 1]`, chosen without them.
-        alpha_error: in (0, 1).
+        alpha: in (0, 1).
     """
     k, trials = counts.shape[1], counts.sum(1, keepdim=True)
     won = counts.gather(1, chosen)
     if k == 2:
-        lower = lower_bound(won, trials, alpha_error)
+        lower = lower_bound(won, trials, alpha)
         return lower, (1 - lower).expand(-1, 2)
-    lower = lower_bound(won, trials, alpha_error / 2)
-    upper = upper_bound(counts, trials.expand_as(counts), alpha_error / (2 * (k - 1)))
+    lower = lower_bound(won, trials, alpha / 2)
+    upper = upper_bound(counts, trials.expand_as(counts), alpha / (2 * (k - 1)))
     return lower, torch.minimum(upper, 1 - lower)
 
 
@@ -220,7 +220,7 @@ class AdaptiveSmoothing(SmoothedMixture):
     The classifier of which the rows speak is `(1 - a) softmax(T g(x)) + a h(x)`: h is the share of noisy copies
     `x + N(0, s^2 I)` that the model calls each class, so the model should have been trained with such noise. Where h
     prefers its class by more than `(1 - a) / a`, no g can overrule it, and the radius says how far that lasts. With a
-    probability of at most `alpha_error` a sample's row is wrong.
+    probability of at most `alpha` a sample's row is wrong.
 
     A model that is a mixture already (defence `mixture`, recipe `mixing-network`) is taken apart: its h is smoothed,
     and where its weight depends on the image, radii rest on the smallest that it can be.
@@ -228,9 +228,7 @@ class AdaptiveSmoothing(SmoothedMixture):
 
     n0: PositiveInt = Field(100, description="number of noisy copies that select the class")
     n: PositiveInt = Field(10_000, description="number of noisy copies for the bounds")
-    alpha_error: float = Field(
-        0.001, gt=0, lt=0.5, description="maximum probability that a sample's certificate is wrong"
-    )
+    alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that a certificate is wrong")
     rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
 
     @override
@@ -259,14 +257,14 @@ class AdaptiveSmoothing(SmoothedMixture):
                 weights=outputs.weights,
                 least=outputs.least,
                 sigma=self.sigma,
-                alpha_error=self.alpha_error,
+                alpha=self.alpha,
                 rule=self.rule,
             )
         return found, outputs
 
     def reasons(self, found: MixtureCertificate, least: float) -> list[str | None]:
         """Why samples have no radius; None where they have one."""
-        needed, few = margin_needed(least), votes_needed(least, self.alpha_error, found.logits.shape[1])
+        needed, few = margin_needed(least), votes_needed(least, self.alpha, found.logits.shape[1])
         words = f"the smoothed model's margin is not shown to exceed (1 - a) / a = {needed:.4f}"
         if self.n < few:
             words += f", which takes {few} votes, all for one class, not n={self.n}"
@@ -276,16 +274,16 @@ class AdaptiveSmoothing(SmoothedMixture):
         ]
 
 
-def votes_needed(alpha: float, alpha_error: float, classes: int) -> int:
+def votes_needed(weight: float, alpha: float, classes: int) -> int:
     """The fewest votes, all for one class, that certify anything: lower bound L with `2 L - 1 > (1 - a) / a`.
 
     Args:
-        alpha: the smallest weight of the smoothed model, in (1/2, 1].
-        alpha_error: failure probability.
+        weight: the smallest weight of the smoothed model, in (1/2, 1].
+        alpha: failure probability.
         classes: K.
 
     >>> votes_needed(0.8, 0.001, 10), votes_needed(1.0, 0.001, 2)
     (17, 10)
     """
-    share = alpha_error if classes == 2 else alpha_error / 2
-    return math.floor(math.log(share) / math.log((1 + margin_needed(alpha)) / 2)) + 1
+    share = alpha if classes == 2 else alpha / 2
+    return math.floor(math.log(share) / math.log((1 + margin_needed(weight)) / 2)) + 1

@@ -31,12 +31,10 @@ class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
 
     The upper bound beside `adaptive-smoothing`. Where the weight depends on the image, its gradient is followed too. An
     example counts only where fresh votes show that the mixture gives another class than the label, wrong with
-    probability `alpha_error` at most.
+    probability `alpha` at most.
     """
 
-    alpha_error: float = Field(
-        0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance"
-    )
+    alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
 
     @override
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
@@ -52,10 +50,10 @@ class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
         known = context
         if self.parts(oracle).accurate is oracle.model:  # g's logits at these images, not at the unchanged ones
             known = dataclasses.replace(context, clean=oracle.exact(batch.images))
-        outputs = self.run_both(known, batch, stream=stream, n0=CHOOSE, n=self.votes)
+        outputs = self.run_both(known, batch, stream=stream, n0=CHOOSE, n=self.n)
         found = judge_mixture(
             outputs.accurate, outputs.tally.selected.cpu(), outputs.tally.counts.cpu(), weights=outputs.weights,
-            least=outputs.least, sigma=self.sigma, alpha_error=self.alpha_error,
+            least=outputs.least, sigma=self.sigma, alpha=self.alpha,
         )  # fmt: skip
         device = batch.images.device
         winner = torch.where(found.abstained, -1, found.prediction).to(device)

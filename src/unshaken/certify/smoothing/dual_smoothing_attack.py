@@ -33,7 +33,7 @@ class DualSmoothingAttack(TwoHalves, NoiseAttack):
     """PGD on a dual-smoothed classifier, through the noise: an upper bound for `dual-smoothing`.
 
     An example counts only where fresh votes on both halves show that another class than the label has the largest sum
-    of probabilities, wrong with probability `alpha` at most. `votes` are counted on each side.
+    of probabilities, wrong with probability `alpha` at most. `n` copies are counted on each side.
     """
 
     alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
@@ -52,7 +52,7 @@ class DualSmoothingAttack(TwoHalves, NoiseAttack):
 
     @override
     def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
-        ask = functools.partial(self.poll, stream=stream, n0=CHOOSE, n=self.votes, seed=context.seed)
+        ask = functools.partial(self.poll, stream=stream, n0=CHOOSE, n=self.n, seed=context.seed)
         left, right = ask(context.oracle, batch, "left"), ask(self.beyond(context.oracle), batch, "right")
         together = left.replace(selected=left.selected + right.selected, counts=left.counts + right.counts)
         return VoteOutcome(vote_logits(together), winner(left, right, self.alpha), together.forwards)

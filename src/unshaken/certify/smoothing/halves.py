@@ -201,7 +201,7 @@ class TwoHalves(Certifier):
 
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise on the left half, in [0, 1] pixel units")
     sigma_right: PositiveFloat | None = Field(
-        None, description="standard deviation of the noise on the right half; default: sigma"
+        None, description="deviation of the noise on the right half, in [0, 1] pixel units; default: sigma"
     )
     split: Split = Field("checkerboard", description="which pixels are the left half")
     split_seed: NonNegativeInt = Field(0, description="random seed of the random split")

@@ -60,15 +60,15 @@ def _log(weight: Tensor) -> Tensor:
     return torch.where(weight > 0, weight.clamp(min=1e-30).log(), -torch.inf)
 
 
-def check_alpha(alpha: float, owner: str) -> float:
+def check_weight(weight: float, owner: str) -> float:
     """The weight of h.
 
     Raises:
         ParameterError: it lies outside [0, 1].
     """
-    if not 0 <= alpha <= 1:
-        raise ParameterError(f"{owner}: alpha={alpha} must lie in [0, 1]; 1 is the robust model alone")
-    return alpha
+    if not 0 <= weight <= 1:
+        raise ParameterError(f"{owner}: weight={weight} must lie in [0, 1]; 1 is the robust model alone")
+    return weight
 
 
 class MixtureNet(nn.Module):

@@ -75,12 +75,12 @@ class NoiseAttack(StepLength, Certifier):
     sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     steps: PositiveInt = Field(10, description="gradient steps")
     rel_stepsize: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
-    draws: PositiveInt = Field(8, description="number of noisy copies per gradient")
-    votes: PositiveInt = Field(1000, description="number of noisy copies that classify the final image")
+    copies: PositiveInt = Field(8, description="number of noisy copies per gradient")
+    n: PositiveInt = Field(1000, description="number of noisy copies that classify the final image")
 
     @override
     def most_passes(self, classes: int) -> int | None:
-        return 2 * self.steps * self.draws + self.votes
+        return 2 * self.steps * self.copies + self.n
 
     @abstractmethod
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:
@@ -129,7 +129,7 @@ class NoiseAttack(StepLength, Certifier):
         ball = Ball.of(batch.images, torch.full((len(batch),), eps, device=batch.images.device), "l2")
         rng = SampleRng.of(context.seed, f"{self.info.name}: {eps:.6g}", batch.ids).to(context.oracle.device)
         ascent = _Ascent(self, self.asker(context.oracle, batch))
-        width = max(1, context.oracle.limit // self.draws)
+        width = max(1, context.oracle.limit // self.copies)
         found = drive(ascent, _Samples(ball, required(batch.labels)), context.oracle, rng, width=width)
         return found.result.x, found.forwards, found.backwards
 
@@ -160,7 +160,7 @@ class _Ascent:
         return _AscentState(samples, rng, samples.ball.clean, torch.zeros_like(samples.labels))
 
     def ask(self, state: _AscentState) -> Query:
-        noises = state.rng.fold(state.step).normal(self.rule.draws, *state.x.shape[1:])
+        noises = state.rng.fold(state.step).normal(self.rule.copies, *state.x.shape[1:])
         return self.asker(state.x, state.samples.labels, noises.to(state.x))
 
     def tell(self, state: _AscentState, answer: Answer) -> _AscentState:

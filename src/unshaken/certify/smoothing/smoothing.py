@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -16,8 +15,6 @@ from unshaken.certify.engine.base import Certifier
 from unshaken.certify.smoothing.votes import Rule, Tally, check_reach, lower_bound, upper_bound, vote
 from unshaken.core.batch import Batch
 from unshaken.core.context import Journal
-from unshaken.core.errors import ParameterError
-from unshaken.core.numbers import parse_number
 from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 
@@ -64,14 +61,10 @@ class GaussianSmoothing(Certifier):
     radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii to certify, e.g. 0.25+0.5")
     skip_wrong: bool = Field(False, description="stop early for samples that are clearly misclassified (labels needed)")
 
-    @field_validator("radii", mode="before")
+    @field_validator("radii")
     @classmethod
-    def _split(cls, radii: Any) -> Any:
-        values = radii.split("+") if isinstance(radii, str) else [radii] if isinstance(radii, int | float) else radii
-        try:
-            numbers = sorted(parse_number(v) if isinstance(v, str) else float(v) for v in values)
-        except ParameterError as error:
-            raise ValueError(str(error)) from None
+    def _rising(cls, radii: tuple[float, ...]) -> tuple[float, ...]:
+        numbers = sorted(radii)
         twice = next((a for a, b in itertools.pairwise(numbers) if a == b), None)
         if twice is not None:
             raise ValueError(f"{twice:g} is given twice: give it once")

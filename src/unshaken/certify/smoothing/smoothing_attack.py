@@ -46,7 +46,7 @@ class SmoothingAttack(NoiseAttack):
     @override
     def count_votes(self, batch: Batch, context: Context, stream: str) -> VoteOutcome:
         tally = vote(
-            context.oracle, batch.images, batch.ids, sigma=self.sigma, n0=0, n=self.votes, seed=context.seed,
+            context.oracle, batch.images, batch.ids, sigma=self.sigma, n0=0, n=self.n, seed=context.seed,
             method=stream,
         )  # fmt: skip
         return VoteOutcome(vote_logits(tally), winner(tally.counts, self.alpha), tally.forwards)

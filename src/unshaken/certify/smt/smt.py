@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
@@ -110,11 +110,6 @@ class SMT(Certifier):
         400, description="maximum number of undecided units; with more the solver is not started"
     )
     max_points: PositiveInt = Field(2**20, le=10**12, description="maximum number of grid points")
-
-    @field_validator("places", mode="before")
-    @classmethod
-    def _split(cls, places: Any) -> Any:
-        return tuple(places.split("+")) if isinstance(places, str) and places else places or ()
 
     def region(self, image: Tensor, label: int, eps: float) -> Region:
         """The free pixels of an image, each within eps of its value and within [0, 1].

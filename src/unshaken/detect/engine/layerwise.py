@@ -92,24 +92,24 @@ FEWEST = 5
 """Examples of each kind that weights are learned from at least."""
 
 
-def named_layers(anatomy: Anatomy, text: str) -> tuple[str, ...]:
+def named_layers(anatomy: Anatomy, names: tuple[str, ...]) -> tuple[str, ...]:
     """Find the layers that a parameter names.
 
     Args:
         anatomy: of the model.
-        text: `penultimate`, `stages` (those of the anatomy and the penultimate one), or names with `+` between.
+        names: of layers, or one of `penultimate` and `stages` (those of the anatomy and the penultimate one).
 
     Raises:
         ModelError: the layers of this kind cannot be found in the model.
     """
-    if text == "penultimate":
+    if names == ("penultimate",):
         return (anatomy.penultimate,)
-    if text != "stages":
-        return tuple(dict.fromkeys(filter(None, (part.strip() for part in text.split("+")))))
-    names = anatomy.stages if anatomy.head is None else (*anatomy.stages, anatomy.penultimate)
-    if not names:
+    if names != ("stages",):
+        return tuple(dict.fromkeys(names))
+    found = anatomy.stages if anatomy.head is None else (*anatomy.stages, anatomy.penultimate)
+    if not found:
         raise ModelError(f"model {anatomy.name!r} has no recognisable stages: give layer names (layer=A+B)")
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(found))
 
 
 class LayerwiseDetector(Detector):
@@ -119,7 +119,9 @@ class LayerwiseDetector(Detector):
     of a single layer stays as it is.
     """
 
-    layer: str = Field("penultimate", description="penultimate, stages, or names with + between", min_length=1)
+    layer: tuple[str, ...] = Field(
+        ("penultimate",), description="penultimate, stages, or the names of layers", min_length=1
+    )
     weights: Literal["equal", "fgsm"] = Field(
         "equal", description="alpha: 1 for every layer, or learned by logistic regression on FGSM examples"
     )

@@ -38,19 +38,14 @@ class FittedStep(Parameters):
 
     folder: str = Field(description="folder of the fitted detectors")
     digest: str = Field(description="digest of the detectors when the run started")
-    detectors: str = Field(description="labels of the detectors to use, joined by +")
+    detectors: tuple[str, ...] = Field(description="labels of the detectors to use", min_length=1)
     accept: float = Field(0.95, gt=0, lt=1, description="minimum share of normal images to accept")
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The detectors' labels."""
-        return tuple(self.detectors.split("+"))
 
     @property
     def named_methods(self) -> tuple[str, ...]:
         """The methods of the detectors; a label is a method's name, with a number where there are several."""
         known = {m.name for m in list_methods("detect")}
-        names = (label if label in known else re.sub(r"-\d+$", "", label) for label in self.labels)
+        names = (label if label in known else re.sub(r"-\d+$", "", label) for label in self.detectors)
         return tuple(dict.fromkeys(n for n in names if n in known))
 
     def detector_set(self, model: Classifier, once: Callable[[Hashable, Callable[[], Any]], Any]) -> DetectorSet:
@@ -68,13 +63,13 @@ class Screening(FittedStep):
     """Screening: scores of all fitted detectors in one pass, and which images they accept."""
 
     split: str = Field(NORMAL, description="kind of the samples: normal, or GROUP/NAME")
-    shifts: str = Field("", description="corruptions to score the images under as well, NAME-SEVERITY joined by +")
+    shifts: tuple[str, ...] = Field((), description="corruptions to score the images under as well, NAME-SEVERITY")
 
     @field_validator("shifts")
     @classmethod
-    def _stressors(cls, value: str) -> str:
+    def _stressors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         parts = list[str]()
-        for part in filter(None, value.split("+")):
+        for part in value:
             name, _, severity = part.rpartition("-")
             if severity not in ("1", "2", "3", "4", "5"):
                 raise ValueError(f"{part!r} is not of the form NAME-SEVERITY, such as gaussian_noise-3")
@@ -82,4 +77,4 @@ class Screening(FittedStep):
             if shift in parts:
                 raise ValueError(f"{shift!r} is given twice: give it once")
             parts.append(shift)
-        return "+".join(parts)
+        return tuple(parts)

@@ -26,7 +26,10 @@ LABELS = (
     "BUTTOCKS_COVERED",
 )  # fmt: skip
 """What the network knows, in the order of its outputs."""
-EXPOSED = "FEMALE_BREAST_EXPOSED+FEMALE_GENITALIA_EXPOSED+MALE_GENITALIA_EXPOSED+BUTTOCKS_EXPOSED+ANUS_EXPOSED"
+EXPOSED = (
+    *("FEMALE_BREAST_EXPOSED", "FEMALE_GENITALIA_EXPOSED", "MALE_GENITALIA_EXPOSED"),
+    *("BUTTOCKS_EXPOSED", "ANUS_EXPOSED"),
+)
 BOX = 4
 """Numbers of a box before its labels' probabilities."""
 
@@ -59,14 +62,12 @@ class NudeNet(Detector):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     labels: tuple[str, ...] = Field(
-        tuple(EXPOSED.split("+")),
-        description="NudeNet labels that count, joined by +, e.g. FEMALE_BREAST_EXPOSED+BUTTOCKS_EXPOSED",
+        EXPOSED, description="NudeNet labels that count, e.g. FEMALE_BREAST_EXPOSED+BUTTOCKS_EXPOSED"
     )
 
-    @field_validator("labels", mode="before")
+    @field_validator("labels")
     @classmethod
-    def _split(cls, labels: Any) -> Any:
-        names = tuple(labels.split("+")) if isinstance(labels, str) else tuple(labels)
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if strange := [n for n in names if n not in LABELS]:
             raise ValueError(f"{strange[0]!r} is none of {', '.join(LABELS)}")
         return names

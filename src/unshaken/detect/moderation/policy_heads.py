@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 from typing_extensions import override
 
@@ -107,11 +107,6 @@ class PolicyHeads(PenultimateDetector):
     threshold: Literal["f1", "half"] = Field(
         "f1", description="threshold of each category: best F1 on held-out images, or a probability of 0.5"
     )
-
-    @field_validator("unsafe", "names", mode="before")
-    @classmethod
-    def _split(cls, names: Any) -> Any:
-        return tuple(filter(None, names.split("+"))) if isinstance(names, str) else names
 
     @model_validator(mode="after")
     def _one_policy(self) -> PolicyHeads:

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.classifier import predict
-from unshaken.core.errors import ModelError, ParameterError
+from unshaken.core.errors import ModelError
 from unshaken.core.oracle import Oracle, required
 from unshaken.core.query import Answer, Goal, Passes, Query
 from unshaken.core.registry import register
@@ -84,24 +84,12 @@ class EnsembleDisagreement(Detector):
     Their passes are counted with the model's own.
     """
 
-    members: str = Field(description="SPECs of further models, joined by +", min_length=1)
+    members: tuple[str, ...] = Field(description="SPECs of further models", min_length=1)
     measure: Measure = Field("mutual-information", description="how disagreement is measured")
-
-    @property
-    def specs(self) -> tuple[str, ...]:
-        """SPECs of the further models.
-
-        Raises:
-            ParameterError: one is empty.
-        """
-        specs = tuple(s.strip() for s in self.members.split("+"))
-        if not all(specs):
-            raise ParameterError(f"ensemble: members={self.members!r} has an empty SPEC; write SPEC+SPEC")
-        return specs
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
-        answer = yield Members(forward.pixels, self.specs, forward.logits.shape[1])
+        answer = yield Members(forward.pixels, self.members, forward.logits.shape[1])
         own = forward.logits.to(required(answer.logits))[:, None]
         every = torch.cat([own, required(answer.logits)], 1)
         return disagreement(every.double().softmax(-1), self.measure)

@@ -89,19 +89,21 @@ class FeatureSqueezing(Detector):
     means are in the default no part, for they need scikit-image and take longer than a small network.
     """
 
-    squeezers: str = Field("bits-5+median-2", description="bits-B, median-K, nlm-SEARCH-PATCH-STRENGTH, + between")
+    squeezers: tuple[str, ...] = Field(
+        ("bits-5", "median-2"), description="bits-B, median-K, nlm-SEARCH-PATCH-STRENGTH", min_length=1
+    )
 
     @field_validator("squeezers")
     @classmethod
-    def _known(cls, squeezers: str) -> str:
-        for text in squeezers.split("+"):
+    def _known(cls, squeezers: tuple[str, ...]) -> tuple[str, ...]:
+        for text in squeezers:
             squeezer(text)
         return squeezers
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:
         found = []
-        for text in self.squeezers.split("+"):
+        for text in self.squeezers:
             answer = yield Logits(squeezer(text)(forward.pixels))
             moved = required(answer.logits).double().softmax(1)
             found.append((moved - forward.probabilities).abs().sum(1))

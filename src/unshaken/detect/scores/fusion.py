@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.errors import ParameterError
 from unshaken.core.registry import parse_method, register
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector, QueryGenerator, follow
@@ -23,19 +22,16 @@ from unshaken.detect.engine.layerwise import spread
 class Fusion(Detector):
     """Fusion: sum of several detectors' scores, each standardised on held-out normal samples."""
 
-    of: str = Field("msp+knn+vim", description="detectors joined by +, each NAME or NAME:k=v", min_length=1)
+    of: tuple[str, ...] = Field(("msp", "knn", "vim"), description="detectors, each NAME or NAME:k=v", min_length=2)
 
     @property
     def parts(self) -> tuple[Detector, ...]:
         """Detectors that are joined.
 
         Raises:
-            ParameterError: there are fewer than two, or one is not known.
+            ParameterError: one is not known.
         """
-        names = [part.strip() for part in self.of.split("+")]
-        if len(names) < 2 or not all(names):
-            raise ParameterError(f"fusion: of={self.of!r} must name two detectors or more, such as msp+knn")
-        return tuple(cast(Detector, parse_method(name, "detect")) for name in names)
+        return tuple(cast(Detector, parse_method(name, "detect")) for name in self.of)
 
     @property
     @override

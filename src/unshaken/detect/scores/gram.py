@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import torch
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
 from unshaken.core.errors import ModelError
 from unshaken.core.registry import register
+from unshaken.core.values import text_of
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.base import Bank, Detector
 from unshaken.detect.engine.fit_data import FitData
@@ -68,6 +70,9 @@ def deviation(rows: Tensor, low: Tensor, high: Tensor, scale_low: Tensor, scale_
     return (low - rows).clamp(min=0) / scale_low + (rows - high).clamp(min=0) / scale_high
 
 
+Order = Annotated[int, Field(ge=1, le=32)]
+
+
 @register("gram", reference="Sastry & Oore 2020, arXiv:1912.12510", needs=("logits", "features"))
 class Gram(Detector):
     """Gram matrices: deviation of feature correlations from their range for the predicted class.
@@ -75,22 +80,9 @@ class Gram(Detector):
     A fit keeps `width` numbers a layer and power of each sample of its bank.
     """
 
-    layer: str = Field("stages", description="stages, penultimate, or names with + between", min_length=1)
-    powers: str = Field("1+2+4+8", description="orders p with + between; the paper takes 1 to 10")
+    layer: tuple[str, ...] = Field(("stages",), description="stages, penultimate, or the names of layers", min_length=1)
+    powers: tuple[Order, ...] = Field((1, 2, 4, 8), description="orders p; the paper takes 1 to 10", min_length=1)
     width: PositiveInt = Field(64, description="maximum number of rows of each Gram matrix")
-
-    @field_validator("powers", mode="before")
-    @classmethod
-    def _whole(cls, powers: object) -> str:
-        text = f"{powers:g}" if isinstance(powers, float) else str(powers)
-        if not all(p.isascii() and p.isdecimal() and 1 <= int(p) <= 32 for p in text.split("+")):
-            raise ValueError("write whole numbers from 1 to 32 with + between, such as 1+2+4+8")
-        return text
-
-    @property
-    def orders(self) -> tuple[int, ...]:
-        """Orders p of the Gram matrices."""
-        return tuple(int(p) for p in self.powers.split("+"))
 
     @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
@@ -138,10 +130,10 @@ class Gram(Detector):
     def _gram(self, forward: ForwardPass, name: str) -> Tensor:
         """Row sums of all orders, `[N, R]`."""
         values = places(forward.values(name), name)
-        return torch.cat([gram_rows(values, p, self.width) for p in self.orders], 1)
+        return torch.cat([gram_rows(values, p, self.width) for p in self.powers], 1)
 
     def _key(self, name: str) -> str:
-        return f"gram/{self.powers}/{self.width}/{name}"
+        return f"gram/{text_of(self.powers)}/{self.width}/{name}"
 
 
 def places(values: Tensor, layer: str) -> Tensor:

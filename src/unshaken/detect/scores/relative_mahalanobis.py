@@ -31,7 +31,7 @@ class RelativeMahalanobis(Detector):
 
     @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:
-        names = named_layers(anatomy, self.layer)
+        names = named_layers(anatomy, (self.layer,))
         if len(names) != 1:
             raise ParameterError(f"relative-mahalanobis: layer={self.layer!r} names {len(names)} layers; name one")
         return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +55,7 @@ class RIGID(Detector):
     """RIGID: how much the features of an image change under slight noise; detects generated images.
 
     Nothing is learned. The paper's backbone is a self-supervised one (DINOv2), its noise 0.05 in units of ImageNet's
-    deviations, which is 0.0113 in pixels, its draws 1. `perturbation=noise+blur` is the variant MINDER.
+    deviations, which is 0.0113 in pixels, its copies 1. `perturbation=noise+blur` is the variant MINDER.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
@@ -68,16 +68,15 @@ class RIGID(Detector):
     units: Literal["pixel", "normalised"] = Field(
         "pixel", description="units of sigma: [0, 1] pixels, or the model's normalised pixels"
     )
-    draws: PositiveInt = Field(3, description="noisy copies, whose scores are averaged; 1 in the paper")
+    copies: PositiveInt = Field(3, description="noisy copies, whose scores are averaged; 1 in the paper")
     blur: NonNegativeFloat = Field(0.55, description="deviation of the blur, in pixels")
     amount: NonNegativeFloat = Field(0.5, description="strength of the sharpening (unsharp masking)")
     quality: int = Field(90, description="JPEG quality, 1 to 100", ge=1, le=100)
     layer: str = Field("", description="name of the layer whose values are compared; empty for what the head weighs")
 
-    @field_validator("perturbation", mode="before")
+    @field_validator("perturbation")
     @classmethod
-    def _split(cls, kinds: Any) -> Any:
-        kinds = tuple(kinds.split("+")) if isinstance(kinds, str) else tuple(kinds)
+    def _once(cls, kinds: tuple[Perturbation, ...]) -> tuple[Perturbation, ...]:
         if not kinds or len(set(kinds)) < len(kinds):
             raise ValueError("name one kind of change or more, each once, such as noise+blur")
         return kinds
@@ -104,7 +103,7 @@ class RIGID(Detector):
         scores = []
         for kind in self.perturbation:
             total = torch.zeros(len(forward), dtype=torch.float64, device=forward.pixels.device)
-            copies = self.draws if kind == "noise" else 1
+            copies = self.copies if kind == "noise" else 1
             for draw in range(copies):
                 # The layers of the shared pass, so that both passes take the same way through the model.
                 answer = yield Features(self.changed(forward, kind, sigma, draw), tuple(forward.features))

@@ -47,17 +47,17 @@ class Learning(State):
     step: Tensor
 
 
-def penalty(mask: Tensor, area: float, variation: float) -> Tensor:
-    """`area mean |1 - m| + variation sum |differences of neighbours|^3`, one a sample `[N]`.
+def penalty(mask: Tensor, area: float, tv: float) -> Tensor:
+    """`area mean |1 - m| + tv sum |differences of neighbours|^3`, one a sample `[N]`.
 
     Args:
         mask: `[N, h, w]`.
         area: weight of the area.
-        variation: weight of the total variation.
+        tv: weight of the total variation.
     """
     down, across = mask.diff(dim=1), mask.diff(dim=2)
     rough = down.abs().pow(BETA).sum((1, 2)) + across.abs().pow(BETA).sum((1, 2))
-    return area * (1 - mask).abs().mean((1, 2)) + variation * rough
+    return area * (1 - mask).abs().mean((1, 2)) + tv * rough
 
 
 def shifted(images: Tensor, shift: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ def shifted(images: Tensor, shift: Tensor) -> Tensor:
 class MeaningfulPerturbation(Attribution[Learning]):
     """Meaningful perturbation: `1 - m` of the mask m that lowers the score by blurring little of the image.
 
-    `min_m s_c(x m + blur(x) (1 - m)) + area mean |1 - m| + variation sum |grad m|^3` by Adam, from a mask of ones; the
+    `min_m s_c(x m + blur(x) (1 - m)) + area mean |1 - m| + tv sum |grad m|^3` by Adam, from a mask of ones; the
     copy is shifted at random at each step. A mask as large as the image finds scattered pixels; `cells=28` with a
     larger `area`, such as 0.01, gives the smooth regions of the paper.
     """
@@ -93,7 +93,7 @@ class MeaningfulPerturbation(Attribution[Learning]):
         10 / 224, description="deviation of the blur, as a share of the image's short side", le=1
     )
     area: NonNegativeFloat = Field(1e-4, description="weight of the mean of |1 - m|")
-    variation: NonNegativeFloat = Field(1e-2, description="weight of the total variation, of power 3")
+    tv: NonNegativeFloat = Field(1e-2, description="weight of the total variation, of power 3")
     jitter: NonNegativeInt = Field(4, description="range of the random shift, in pixels")
 
     @override
@@ -124,7 +124,7 @@ class MeaningfulPerturbation(Attribution[Learning]):
         with torch.enable_grad():
             mask = state.mask.detach().requires_grad_(True)
             fall = (self._copy(state, mask) * required(answer.gradient)).sum()
-            (slope,) = torch.autograd.grad(fall + penalty(mask, self.area, self.variation).sum(), mask)
+            (slope,) = torch.autograd.grad(fall + penalty(mask, self.area, self.tv).sum(), mask)
         keep, spread = MOMENTS
         first = keep * state.first + (1 - keep) * slope
         second = spread * state.second + (1 - spread) * slope.square()

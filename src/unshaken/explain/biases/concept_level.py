@@ -44,7 +44,7 @@ class ConceptLevel(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     several: ClassVar[bool] = True
 
-    layers: str = Field("", description="layers, or patterns, joined by +; empty for the end of each stage")
+    layers: tuple[str, ...] = Field((), description="layers, or patterns; empty for the end of each stage")
     concepts: str = Field(MADE, description="concept set: 'made', or a folder")
     images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
     quantile: float = Field(0.995, description="threshold of a unit: quantile of its activations", gt=0, lt=1)

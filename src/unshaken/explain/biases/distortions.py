@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 from typing_extensions import override
 
@@ -123,8 +123,6 @@ def read_distortion(text: str) -> Distortion:
 
 
 CLEAN, GIVEN = "clean", "given"
-PLUS = BeforeValidator(lambda values: tuple(values.split("+")) if isinstance(values, str) else values)
-"""Several values as text `a+b`."""
 DEFAULT = ("scramble-2", "scramble-4", "silhouette", "contour", "grey", "blur-1", "noise-0.1", "other-amplitude")
 
 
@@ -140,7 +138,7 @@ class Distortions(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
-    distortions: Annotated[tuple[str, ...], PLUS] = Field(
+    distortions: tuple[str, ...] = Field(
         DEFAULT,
         min_length=1,
         description="scramble-TILES, silhouette, contour, grey, blur-PX, noise-SD, other-amplitude, STRESSOR@SEVERITY",

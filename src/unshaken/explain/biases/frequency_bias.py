@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import product
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import Field, PositiveFloat
 from torch import Tensor
@@ -21,7 +21,6 @@ from unshaken.explain.biases._answers import (
     required_labels,
 )
 from unshaken.explain.biases.cue_sets import partners
-from unshaken.explain.biases.distortions import PLUS
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.measure import share
 from unshaken.stress.corruptions.gaussian_blur import gaussian_blur
@@ -58,7 +57,7 @@ class FrequencyBias(Analysis):
     several: ClassVar[bool] = True
 
     sigma: PositiveFloat = Field(1.5, description="width of the Gaussian that divides low from high, in pixels", le=100)
-    radii: Annotated[tuple[PositiveFloat, ...], PLUS] = Field(
+    radii: tuple[PositiveFloat, ...] = Field(
         (2.0, 4.0, 8.0, 16.0), description="radii of the low- and high-pass filters, in bins of the image's DFT"
     )
 

@@ -106,7 +106,7 @@ class InputKinds(Analysis):
     several: ClassVar[bool] = True
 
     k: int = Field(49, description="images for each channel", ge=2, le=10_000)
-    layers: str = Field("", description="names of layers, joined by +; empty for the last convolution")
+    layers: tuple[str, ...] = Field((), description="names of layers; empty for the last convolution")
     judge: str = Field("", description="SPEC of the independent model for distances; empty for none")
 
     @override

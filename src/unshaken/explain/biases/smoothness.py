@@ -86,8 +86,8 @@ def convolutions(model: Classifier) -> dict[str, nn.Conv2d]:
     return found
 
 
-def layers_of(model: Classifier, named: str) -> tuple[str, ...]:
-    """The layers that a user names by `a+b`, or all convolutions.
+def layers_of(model: Classifier, named: tuple[str, ...]) -> tuple[str, ...]:
+    """The layers that a user names, or all convolutions.
 
     Raises:
         ModelError: one is not there, or there is no convolution.
@@ -95,10 +95,10 @@ def layers_of(model: Classifier, named: str) -> tuple[str, ...]:
     if not named:
         return tuple(convolutions(model))
     known = {name for name, _ in model.net.named_modules() if name}
-    for name in (names := tuple(named.split("+"))):
+    for name in named:
         if name not in known:
             raise ModelError(f"model {model.name!r} has no layer {name!r}; {did_you_mean(name, known)}")
-    return names
+    return named
 
 
 def channel_variation(
@@ -126,8 +126,8 @@ class Smoothness(Analysis):
     group: ClassVar[str] = "biases"
     several: ClassVar[bool] = True
 
-    noise: float = Field(0.1, description="standard deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
-    layers: str = Field("", description="names of layers, joined by +; empty for all convolutions")
+    sigma: float = Field(0.1, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
+    layers: tuple[str, ...] = Field((), description="names of layers; empty for all convolutions")
 
     @override
     def find(self, subject: Subject) -> Findings:
@@ -137,7 +137,7 @@ class Smoothness(Analysis):
             for batch in subject.batches():
                 rng = SampleRng.of(subject.seed, "smoothness", batch.ids)
                 noise = rng.noise(*batch.images.shape[1:]).to(batch.images.device)
-                noisy = (batch.images + self.noise * noise).clamp(0, 1)
+                noisy = (batch.images + self.sigma * noise).clamp(0, 1)
                 for name, oracle in answers.oracles.items():
                     for layer, (clean, shaky) in channel_variation(oracle, layers[name], batch.images, noisy).items():
                         kept = subject.keep_finite(clean + shaky, batch.ids)
@@ -152,7 +152,7 @@ class Smoothness(Analysis):
                 raise ModelError(f"model {model.name!r} has convolutions of one place only, whose filters cannot vary")
             first[name] = float(kernel_variation(wide[0]).mean())
         meters = [oracle.meter for oracle in answers.oracles.values()]
-        return _findings(found, layers, first, self.noise, sum(m.forwards for m in meters))
+        return _findings(found, layers, first, self.sigma, sum(m.forwards for m in meters))
 
 
 def _findings(

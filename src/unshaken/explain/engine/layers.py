@@ -160,13 +160,13 @@ class DepthLayer:
     depth: float
 
 
-def depth_layers(model: Classifier, images: Tensor, names: str = "", *, most: int = 6) -> list[DepthLayer]:
+def depth_layers(model: Classifier, images: Tensor, names: tuple[str, ...] = (), *, most: int = 6) -> list[DepthLayer]:
     """Choose layers over the depth of a network, or find those that are named.
 
     Args:
         model: a classifier.
         images: at least one, `[n, C, H, W]`.
-        names: layers joined by `+`; empty to choose convolutions and linear layers spread over the depth, and what goes
+        names: layers; empty to choose convolutions and linear layers spread over the depth, and what goes
             into the last linear layer.
         most: how many are chosen, that last one not counted.
 
@@ -177,7 +177,7 @@ def depth_layers(model: Classifier, images: Tensor, names: str = "", *, most: in
     depths = {name: (i + 1) / len(shapes) for i, name in enumerate(shapes)}
     if names:
         chosen = []
-        for name in dict.fromkeys(filter(None, names.split("+"))):
+        for name in dict.fromkeys(names):
             plain = name.removesuffix(INPUT)
             if plain not in shapes:
                 raise ModelError(f"model {model.name!r} has no layer {plain!r}; {did_you_mean(plain, shapes)}")

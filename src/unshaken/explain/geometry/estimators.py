@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unshaken.core.errors import DataError, ParameterError, did_you_mean
+from unshaken.core.errors import DataError
 from unshaken.explain.geometry.neighbours import Neighbours, nearest
 from unshaken.measure import Figure
 
@@ -154,7 +154,7 @@ def _constants(r: Numbers, d: Numbers, ridge: float) -> Numbers:
     return np.asarray(np.linalg.solve(normal, right)[:, 0, 0])
 
 
-ESTIMATORS = ("mle", "twonn", "geomle")
+Estimator = Literal["mle", "twonn", "geomle"]
 GEO_RANGE = (25, 55)
 _GEO_DRAWS = 20
 
@@ -164,7 +164,7 @@ class Settings:
     """How dimensions are estimated.
 
     Args:
-        estimators: names, of `ESTIMATORS`.
+        estimators: names; each counts once.
         k: neighbours of the MLE.
         divisor: of the MLE.
         draws: halves of the points, for the interval.
@@ -176,19 +176,6 @@ class Settings:
     divisor: Divisor = "k-1"
     draws: int = 50
     seed: int = 0
-
-    @classmethod
-    def of(cls, names: str, k: int, divisor: Divisor, draws: int, seed: int) -> Settings:
-        """From names joined by `+`.
-
-        Raises:
-            ParameterError: a name is not known.
-        """
-        chosen = tuple(dict.fromkeys(filter(None, names.split("+"))))
-        for name in chosen or ("",):
-            if name not in ESTIMATORS:
-                raise ParameterError(f"no estimator of dimension {name!r}; {did_you_mean(name, ESTIMATORS)}")
-        return cls(chosen, k, divisor, draws, seed)
 
     @property
     def neighbours(self) -> int:

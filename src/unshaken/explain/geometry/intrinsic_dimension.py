@@ -10,7 +10,7 @@ from typing_extensions import override
 from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
-from unshaken.explain.geometry.estimators import Divisor, Settings, dimensions
+from unshaken.explain.geometry.estimators import Divisor, Estimator, Settings, dimensions
 from unshaken.explain.geometry.points import GeometryRows, Points, drawn_indices, read_points
 
 BIAS = "All estimators are too low in many dimensions: about 14 to 16 for points in a cube of 20."
@@ -28,7 +28,7 @@ class IntrinsicDimension(Analysis):
     group: ClassVar[str] = "geometry"
     needs: ClassVar[frozenset[str]] = frozenset({"images"})
 
-    estimators: str = Field("mle+twonn", description="mle, twonn, geomle, joined by +")
+    estimators: tuple[Estimator, ...] = Field(("mle", "twonn"), description="mle, twonn, geomle", min_length=1)
     k: PositiveInt = Field(20, description="nearest neighbours of the MLE", ge=2, le=1000)
     divisor: Divisor = Field(
         "k-1", description="divisor of the MLE's inner sum; k-2 gives a value smaller by (k-2)/(k-1)"
@@ -40,7 +40,7 @@ class IntrinsicDimension(Analysis):
 
     @override
     def find(self, subject: Subject) -> Findings:
-        settings = Settings.of(self.estimators, self.k, self.divisor, self.draws, subject.seed)
+        settings = Settings(tuple(dict.fromkeys(self.estimators)), self.k, self.divisor, self.draws, subject.seed)
         points = read_points(subject, drawn_indices(subject, self.most, balanced=False), self.layer)
         rows = GeometryRows()
         figures, duplicates = dimensions(points.values, settings)

@@ -15,7 +15,7 @@ from unshaken.core.errors import DataError
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.engine.layers import DepthLayer, depth_layers
-from unshaken.explain.geometry.estimators import Divisor, Settings, dimensions
+from unshaken.explain.geometry.estimators import Divisor, Estimator, Settings, dimensions
 from unshaken.explain.geometry.intrinsic_dimension import BIAS
 from unshaken.explain.geometry.points import GeometryRows, drawn_indices
 from unshaken.measure import Figure
@@ -33,14 +33,14 @@ class RepresentationDimension(Analysis):
     group: ClassVar[str] = "geometry"
     several: ClassVar[bool] = True
 
-    estimators: str = Field("twonn+mle", description="mle, twonn, geomle, joined by +")
+    estimators: tuple[Estimator, ...] = Field(("twonn", "mle"), description="mle, twonn, geomle", min_length=1)
     k: PositiveInt = Field(20, description="nearest neighbours of the MLE", ge=2, le=1000)
     divisor: Divisor = Field(
         "k-1", description="divisor of the MLE's inner sum; k-2 gives a value smaller by (k-2)/(k-1)"
     )
     most: PositiveInt = Field(2000, description="samples at most, drawn by the seed", le=100_000)
     draws: PositiveInt = Field(50, description="halves of the samples, for the interval", ge=2, le=10_000)
-    layers: str = Field("", description="layers joined by +, NAME:in for an input; empty for some over the depth")
+    layers: tuple[str, ...] = Field((), description="layers, NAME:in for an input; empty for some over the depth")
     chosen: PositiveInt = Field(
         6, description="layers that are chosen where none is named, beside the last one", le=1000
     )
@@ -48,7 +48,7 @@ class RepresentationDimension(Analysis):
 
     @override
     def find(self, subject: Subject) -> Findings:
-        settings = Settings.of(self.estimators, self.k, self.divisor, self.draws, subject.seed)
+        settings = Settings(tuple(dict.fromkeys(self.estimators)), self.k, self.divisor, self.draws, subject.seed)
         picked = replace(subject, indices=drawn_indices(subject, self.most, balanced=False))
         rows, remarks, passes = GeometryRows(), [BIAS], 0
         for name, model in subject.models.items():

@@ -31,7 +31,7 @@ class Infidelity(RemovalMetric):
     score: Score = Field("logit", description="score that is looked at: logit, probability or log-probability")
     perturbation: Literal["square", "gaussian"] = Field("square", description="change of the image: square or gaussian")
     side: float = Field(0.2, gt=0, le=1, description="side of a square, as a share of the image's short side")
-    sigma: PositiveFloat = Field(0.05, description="standard deviation of the noise, in [0, 1] pixel units")
+    sigma: PositiveFloat = Field(0.05, description="deviation of the noise, in [0, 1] pixel units")
     samples: PositiveInt = Field(100, description="number of changes")
     scaled: bool = Field(True, description="multiply the expected falls by the constant that fits best")
 

@@ -74,7 +74,7 @@ class ROAD(ProbedMetric):
 
     order: Literal["combined", "morf", "lerf"] = Field("combined", description="combined, morf or lerf")
     steps: PositiveInt = Field(9, description="numbers of pixels, k / (steps + 1) of the image for k = 1..steps")
-    noise: NonNegativeFloat = Field(0.01, description="standard deviation of the noise, in [0, 1] pixel units")
+    sigma: NonNegativeFloat = Field(0.01, description="deviation of the noise, in [0, 1] pixel units")
 
     @override
     def count(self, height: int, width: int) -> int:
@@ -98,7 +98,7 @@ class ROAD(ProbedMetric):
         ]
         shape = target.images.shape[1:]
         drawn = torch.stack([target.rng.fold(number[:, q]).normal(*shape) for q in range(number.shape[1])], 1)
-        return Probes(torch.stack(filled) + self.noise * drawn.to(target.images) * missing[:, :, None])
+        return Probes(torch.stack(filled) + self.sigma * drawn.to(target.images) * missing[:, :, None])
 
     @override
     def finish(self, target: MapTarget, scores: Tensor, expected: Tensor) -> Tensor:

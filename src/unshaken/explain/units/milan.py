@@ -24,7 +24,7 @@ from unshaken.explain.units.concepts import MADE, open_concepts
 from unshaken.explain.units.describer import ConceptDescriber, Describer, RetrievalDescriber, best_phrase
 from unshaken.explain.units.edit import correct, single_accuracies
 from unshaken.explain.units.exemplars import Exemplars, Rank, probe
-from unshaken.explain.units.netdissect import NOT_FINITE, Names, exemplar_remarks, summary
+from unshaken.explain.units.netdissect import NOT_FINITE, exemplar_remarks, summary
 from unshaken.explain.units.pictures import ImageReader, page_pictures
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.models import load_model
@@ -102,7 +102,7 @@ class MILAN(Analysis):
     describer: Literal["concepts", "retrieval", "captioner"] = Field(
         "concepts", description="source of the phrases: concepts, retrieval or captioner"
     )
-    layers: Names = Field((), description="layers, or patterns, with + between; none for the end of each stage")
+    layers: tuple[str, ...] = Field((), description="layers, or patterns; none for the end of each stage")
     strength: float = Field(0.2, ge=0, le=10, description="lambda: weight of log p(d); 0 for the likeliest phrase")
     k: int = Field(15, ge=2, le=200, description="exemplars of a unit")
     quantile: float = Field(0.99, gt=0, lt=1, description="threshold of a unit: quantile of its activations")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BeforeValidator, Field, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
@@ -87,12 +87,6 @@ def count_overlap(
     return {n: Overlap(both[n], unit[n][:, group_of], pixels) for n in thresholds}, passes
 
 
-Names = Annotated[
-    tuple[str, ...], BeforeValidator(lambda v: tuple(filter(None, v.split("+"))) if isinstance(v, str) else v)
-]
-"""Several names; as text with `+` between them."""
-
-
 @register("netdissect", reference="Bau et al. 2017, Network Dissection, arXiv:1704.05796")
 class NetDissect(Analysis):
     """Network Dissection: `IoU_c = sum |M & L_c| / sum |M | L_c|` over the images that tell of the concept's category.
@@ -107,7 +101,7 @@ class NetDissect(Analysis):
     group: ClassVar[str] = "units"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
-    layers: Names = Field((), description="layers, or patterns, with + between; none for the end of each stage")
+    layers: tuple[str, ...] = Field((), description="layers, or patterns; none for the end of each stage")
     concepts: str = Field(MADE, description="concept set: 'made', or a folder")
     images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
     quantile: float = Field(0.995, gt=0, lt=1, description="threshold of a unit: quantile of its activations")

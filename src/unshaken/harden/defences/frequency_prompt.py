@@ -67,7 +67,7 @@ class FrequencyPrompt(Defence):
     pool: PositiveInt = Field(4, description="side in pixels of the cells whose means are the selection features")
     layer: str = Field("", description="selection features from this layer of the model instead; attacks flip them")
     lr: PositiveFloat = Field(1.0, description="learning rate of Adam, in units of the unnormalised DFT")
-    passes: PositiveInt = Field(2, description="number of passes over the training images")
+    epochs: PositiveInt = Field(2, description="number of passes over the training images")
     batch_size: PositiveInt = Field(128, description="number of images per step")
 
     @override
@@ -146,8 +146,8 @@ class FrequencyPrompt(Defence):
         spectra = blank.spectra.clone().to(device).requires_grad_()
         descent = torch.optim.Adam([spectra], lr=self.lr)
         order = torch.Generator().manual_seed(seed)
-        with track("prompts", self.passes * -(-len(images) // self.batch_size)) as task:
-            for _ in range(self.passes):
+        with track("prompts", self.epochs * -(-len(images) // self.batch_size)) as task:
+            for _ in range(self.epochs):
                 for rows in torch.split(torch.randperm(len(images), generator=order), self.batch_size):
                     table = spectra
                     if self.form not in ("multiplicative", "amplitude"):

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 from typing_extensions import override
 
-from unshaken.certify.smoothing.mixture import MixtureNet, check_alpha
+from unshaken.certify.smoothing.mixture import MixtureNet, check_weight
 from unshaken.core.classifier import Classifier, evaluating
 from unshaken.core.consent import unescape
 from unshaken.core.device import device_of
@@ -26,7 +26,7 @@ def mixture(
     accurate: Classifier,
     robust: Classifier,
     *,
-    alpha: float = 0.8,
+    weight: float = 0.8,
     scale_accurate: float = 1.0,
     scale_robust: float = 1.0,
     side: int | None = None,
@@ -36,7 +36,7 @@ def mixture(
     Args:
         accurate: g; it is what is guarded.
         robust: h, with the same classes in the same order; neither is copied.
-        alpha: a, in [0, 1]. Below 1/2 a sure g always wins, and an attack on g breaks the mixture.
+        weight: a, in [0, 1]. Below 1/2 a sure g always wins, and an attack on g breaks the mixture.
         scale_accurate: T_g.
         scale_robust: T_h; above 1 it sharpens h, which acts like a larger a.
         side: height and width in pixels to which g's images are resized; None to leave them.
@@ -45,16 +45,18 @@ def mixture(
         A guarded g whose logits are log-probabilities. Its surrogates are `accurate` and `robust`: each alone.
 
     Raises:
-        ParameterError: alpha lies outside [0, 1].
+        ParameterError: weight lies outside [0, 1].
         ModelError: the two do not take the same images, or have other classes.
     """
-    check_alpha(alpha, "mixture")
+    check_weight(weight, "mixture")
     if accurate.classes and robust.classes and accurate.classes != robust.classes:
         raise ModelError(
             f"mixture: {accurate.name!r} and {robust.name!r} name their classes differently: they must have the same "
             "in the same order"
         )
-    net = MixtureNet(accurate, robust, alpha=alpha, scale_accurate=scale_accurate, scale_robust=scale_robust, side=side)
+    net = MixtureNet(
+        accurate, robust, alpha=weight, scale_accurate=scale_accurate, scale_robust=scale_robust, side=side
+    )
 
     def surrogates() -> Mapping[str, Classifier]:
         return {"accurate": accurate, "robust": robust}
@@ -105,7 +107,7 @@ class Mixture(Defence):
     """
 
     robust: str = Field("", description="SPEC of the robust model; write %26 for & and %2C for a comma inside it")
-    alpha: float = Field(0.8, ge=0, le=1, description="weight of the robust model; 0.5 or more to be robust at all")
+    weight: float = Field(0.8, ge=0, le=1, description="weight of the robust model; 0.5 or more to be robust at all")
     scale_accurate: PositiveFloat = Field(1.0, description="factor of the accurate model's logits")
     scale_robust: PositiveFloat = Field(1.0, description="factor of the robust model's logits, part of the defence")
     side: PositiveInt | None = Field(None, description="pixels a side of the accurate model's images, if resized")
@@ -114,14 +116,14 @@ class Mixture(Defence):
     def wrap(self, model: Classifier) -> GuardedModel:
         if not self.robust:
             raise ModelError(
-                "mixture: name the robust model, as in 'SPEC?defence=mixture:robust=run:runs/robust,alpha=0.8'"
+                "mixture: name the robust model, as in 'SPEC?defence=mixture:robust=run:runs/robust,weight=0.8'"
             )
         other = choose_same(loaded(self.robust), model, purpose="mixture: the robust model")
         device = device_of(model)
         return mixture(
             model,
             other.to(device),
-            alpha=self.alpha,
+            weight=self.weight,
             scale_accurate=self.scale_accurate,
             scale_robust=self.scale_robust,
             side=self.side,

@@ -61,7 +61,7 @@ class MultiResolution(Defence):
         0.2, description="size of the noise before and after upscaling, in [0, 1] pixel units"
     )
     kind: Literal["gaussian", "uniform01"] = Field("gaussian", description="noise: N(0, 1), or uniform in [0, 1)")
-    size: PositiveInt | None = Field(None, description="side to which the stack is resized for the network")
+    side: PositiveInt | None = Field(None, description="pixels a side of the stack, if resized for the network")
     seed: NonNegativeInt = Field(0, description="random seed of all random numbers")
     frozen: bool = Field(False, description="draw the same numbers at every pass")
 
@@ -90,7 +90,7 @@ class MultiResolution(Defence):
             generator: of all that is drawn, on the CPU.
         """
         found = torch.cat([self._copy(images, side, generator) for side in self.resolutions], 1)
-        return found if self.size is None else resized(found, self.size, self.size)
+        return found if self.side is None else resized(found, self.side, self.side)
 
     def _copy(self, images: Tensor, side: int, generator: torch.Generator) -> Tensor:
         n, _, height, width = images.shape

@@ -43,14 +43,14 @@ class TestTimeAugmentation(Defence):
     mirror: bool = Field(True, description="mirrored left to right as well")
     shift: NonNegativeInt = Field(0, description="pixels of four views moved each way; 0 for none")
     noisy: NonNegativeInt = Field(0, description="views with noise of their own at every pass")
-    noise: NonNegativeFloat = Field(0.05, description="deviation of that normal noise, in [0, 1] pixel units")
+    sigma: NonNegativeFloat = Field(0.05, description="deviation of that normal noise, in [0, 1] pixel units")
     mean: Literal["probabilities", "logits"] = Field("probabilities", description="average of: probabilities or logits")
     seed: NonNegativeInt = Field(0, description="random seed of the noise")
 
     @property
     @override
     def random(self) -> bool:
-        return self.noisy > 0 and self.noise > 0
+        return self.noisy > 0 and self.sigma > 0
 
     def views(self, images: Tensor, draws: Draws) -> Iterator[Tensor]:
         """All views of images `[B, C, H, W]`, the images themselves first."""
@@ -62,7 +62,7 @@ class TestTimeAugmentation(Defence):
         if self.noisy:
             generator = draws.next()
             for _ in range(self.noisy):
-                yield boxed(images + self.noise * torch.randn(images.shape, generator=generator).to(images))
+                yield boxed(images + self.sigma * torch.randn(images.shape, generator=generator).to(images))
 
     @override
     def wrap(self, model: Classifier) -> GuardedModel:

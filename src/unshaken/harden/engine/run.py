@@ -18,6 +18,7 @@ from torch import nn
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import RunError
 from unshaken.core.notebook import facts_card
+from unshaken.core.values import text_of
 from unshaken.data import DataSource, as_dataset
 from unshaken.data.dataset import BadSample, Dataset
 from unshaken.data.resident import Samples
@@ -86,7 +87,7 @@ def recipe_text(recipe: Recipe) -> str:
     'trades:beta=1.0'
     """
     given = recipe.model_dump(mode="json", exclude_defaults=True)
-    return recipe.info.name + (":" + ",".join(f"{k}={v}" for k, v in given.items()) if given else "")
+    return recipe.info.name + (":" + ",".join(f"{k}={text_of(v)}" for k, v in given.items()) if given else "")
 
 
 def train_run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from unshaken.core.values import text_of
 from unshaken.explain.engine.rows import ExplainRecord
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Column, Details, Facts, Heading, Headline, Items, Table, Text
@@ -74,7 +75,7 @@ def _how(source: Source) -> list[Block]:
     facts: list[tuple[str, Text]] = [("model", ", ".join(record.settings["models"]) or "none")]
     facts += [("data", str(record.settings["data"] or "none")), ("seed", str(record.settings["seed"]))]
     for name, found in record.found.items():
-        values = ", ".join(f"{k}={v}" for k, v in found.params.items())
+        values = ", ".join(f"{k}={text_of(v)}" for k, v in found.params.items())
         cost = f"{found.forwards:,} forward and {found.backwards:,} backward passes"
         facts.append((name, f"{found.method}{f': {values}' if values else ''}; {cost}"))
     return [Heading("How it was found", level=2), Facts(tuple(facts))]

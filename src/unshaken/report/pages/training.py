@@ -9,6 +9,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import show_budget
 from unshaken.core.part import CLEAN
 from unshaken.core.registry import Method, find_method
+from unshaken.core.values import text_of
 from unshaken.harden.engine.training import Training
 from unshaken.models.loaders.from_run import spec_of_run
 from unshaken.report import cells, wording
@@ -332,7 +333,7 @@ def option_text(value: Any, name: str = "") -> str:
     if isinstance(value, float):
         return show_budget(value) if name == "eps" else f"{value:g}"
     if isinstance(value, list | tuple):
-        return ", ".join(option_text(v) for v in value) or "none"
+        return text_of(value) or "none"
     return str(value)
 
 

@@ -116,7 +116,7 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
     """
     found = RunScores()
     for entry in config.plan:
-        for label in str(entry.params.get("detectors", "")).split("+"):
+        for label in entry.params.get("detectors", ()):
             found.accept[label] = float(entry.params.get("accept", 0.95))
     _add(found, run)
     for place in config.inside:
@@ -135,7 +135,7 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
             found.whole = False
         elif frame.bad:
             found.notes[place] = f"left out, as unusable: {len(frame.bad)} of the samples"
-    asked = [label for entry in config.plan for label in str(entry.params.get("detectors", "")).split("+")]
+    asked = [label for entry in config.plan for label in entry.params.get("detectors", ())]
     order = {label: i for i, label in enumerate(asked)}
     found.sets = {k: found.sets[k] for k in sorted(found.sets, key=lambda k: order.get(k, len(order)))}
     return found

@@ -22,16 +22,16 @@ def _(method: Screening, line: Line) -> list[Condition]:
     """One condition for each detector."""
     if line.severities or line.eps:
         raise ParameterError(f"{line.label}: detectors have no severities and no eps: omit them")
-    return [Condition(one, "screening") for one in method.labels]
+    return [Condition(one, "screening") for one in method.detectors]
 
 
 @rows_of.register
 def _(method: Screening, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
     """Scores, and the answers of the model behind each detector."""
     oracle = context.oracle
-    detector_set = method.detector_set(oracle.model, context.once).only(*method.labels)
+    detector_set = method.detector_set(oracle.model, context.once).only(*method.detectors)
     views = {method.split: (batch, context.clean)}
-    for part in filter(None, method.shifts.split("+")):
+    for part in method.shifts:
         name, _, severity = part.rpartition("-")
         moved = find_method(name, "stress").cls().apply(batch, int(severity), context.seed)
         views[f"covariate/{part}"] = moved, oracle.exact(moved.images)
@@ -63,7 +63,7 @@ def _(method: Evasion, line: Line) -> list[Condition]:
     return [
         Condition(_evasion(one, kind, line.norm, e), "evasion", eps=e, norm=line.norm)
         for e in line.eps
-        for one in method.labels
+        for one in method.detectors
         for kind in (NAIVE, ADAPTIVE)
     ]
 
@@ -71,12 +71,12 @@ def _(method: Evasion, line: Line) -> list[Condition]:
 @rows_of.register
 def _(method: Evasion, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
     """Scores at the examples, and which of them are accepted with a wrong class (`correct` is false)."""
-    detector_set, parts = method.detector_set(context.oracle.model, context.once).only(*method.labels), list[Part]()
+    detector_set, parts = method.detector_set(context.oracle.model, context.once).only(*method.detectors), list[Part]()
     norm = str(conditions[0].norm)
     for radius in dict.fromkeys(float(c.eps or 0.0) for c in conditions):
         attacked = EvasionRun(method, detector_set, batch, context.oracle, context.seed, norm, radius)
         named = {c.id: c for c in conditions if float(c.eps or 0.0) == radius}
-        for label in method.labels:
+        for label in method.detectors:
             threshold, fitted = detector_set.threshold(label, method.accept).value, detector_set.detectors[label]
             for kind in (NAIVE, ADAPTIVE):
                 condition = named[_evasion(label, kind, norm, radius)]

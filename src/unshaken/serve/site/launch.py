@@ -12,6 +12,7 @@ from unshaken.core.consent import refuse_code
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.numbers import LARGEST_SEED, parse_number, parse_whole, shorten
 from unshaken.core.registry import Method, find_method, list_methods, parse_method
+from unshaken.core.values import split_items, text_of
 from unshaken.harden.engine.recipe import Recipe
 from unshaken.models.networks.architectures import SMALL
 from unshaken.run.plan import PLANS
@@ -41,6 +42,7 @@ class Choice:
         default: as text; empty where it has none.
         values: those that are allowed; empty for numbers.
         whole: it is a whole number.
+        several: it is any number of them, as text `a+b`.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Choice:
     default: str
     values: tuple[str, ...] = ()
     whole: bool = False
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +124,15 @@ def choices_of(method: Method) -> list[Choice]:
     found = []
     for name, schema in method.parameters().items():
         kinds = [schema, *schema.get("anyOf", ())]
+        several = any(kind.get("type") == "array" for kind in kinds)
+        kinds += [item for kind in kinds for item in (kind.get("items", {}), *kind.get("prefixItems", ()))]
         words = next((kind["enum"] for kind in kinds if "enum" in kind), ())
         types = {kind.get("type") for kind in kinds}
         values = tuple(str(word) for word in words) or (("true", "false") if "boolean" in types else ())
         if values or types & {"integer", "number"}:
             default, about = schema.get("default"), str(schema.get("description", ""))
-            shown = "" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-            found.append(Choice(name, about, shown, values, "number" not in types))
+            shown = "" if default is None else str(default).lower() if isinstance(default, bool) else text_of(default)
+            found.append(Choice(name, about, shown, values, "number" not in types, several))
     return found
 
 
@@ -177,10 +182,11 @@ def _method(verb: Verb, fields: Mapping[str, str]) -> tuple[str, str]:
         value = fields.get(f"p-{choice.name}", "").strip()
         if not value or value == choice.default:
             continue
-        if choice.values:
-            _one_of(choice.name, value, choice.values)
-        else:
-            parse_number(value, choice.name)
+        for item in split_items(value) if choice.several else [value]:
+            if choice.values:
+                _one_of(choice.name, item, choice.values)
+            else:
+                parse_number(item, choice.name)
         given.append(f"{choice.name}={value}")
     text = f"{name}:{','.join(given)}" if given else name
     parse_method(text, verb.value)

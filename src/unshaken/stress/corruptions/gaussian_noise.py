@@ -18,7 +18,7 @@ def gaussian_noise(images: Tensor, sigma: float, noise: Tensor) -> Tensor:
 
     Args:
         images: float32 `[N, C, H, W]` in [0, 1].
-        sigma: standard deviation, in units of the pixel range.
+        sigma: standard deviation, in [0, 1] pixel units.
         noise: standard normal draws of the shape of `images`.
 
     Returns:

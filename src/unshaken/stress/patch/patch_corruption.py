@@ -100,7 +100,7 @@ class PatchCorruption(Stressor):
 
     corruption: str = Field("gaussian_noise", description="a corruption by name, with parameters as NAME:k=v")
     cells: PositiveInt = Field(1, description="cells that are corrupted")
-    cell: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
+    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
     offset: NonNegativeInt = Field(0, description="pixels that the grid is moved down and to the right")
 
     @field_validator("corruption")
@@ -117,7 +117,7 @@ class PatchCorruption(Stressor):
     @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:
         height, width = images.shape[2:]
-        side = cell_side(self.cell, height, width)
+        side = cell_side(self.size, height, width)
         mask = cell_masks(rng, height, width, side=side, cells=self.cells, offset=self.offset)
         return paste(images, corruption_of(self.corruption).run(images, severity, rng.fold("corruption")), mask)
 

@@ -18,7 +18,7 @@ def dark_lines(images: Tensor, threshold: float = 0.015, width: float = 1 / 120,
 
     Args:
         images: float32 `[N, C, H, W]` in [0, 1].
-        threshold: t, in units of the pixel range.
+        threshold: t, in [0, 1] pixel units.
         width: s as a share of the short side, at least 0.5 pixels.
         ratio: r of the two blurs.
 

@@ -12,7 +12,7 @@ from unshaken.harden.engine.training import Training
 from unshaken.harden.recipes.adversarial import viat
 from unshaken.harden.recipes.adversarial.viat import VIAT, open_objects
 
-TINY = {"objects": "solids:2", "batch": 8, "components": 2, "pairs": 3, "iterations": 1, "warm_iterations": 1}
+TINY = {"objects": "solids:2", "batch_size": 8, "components": 2, "pairs": 3, "steps": 1, "warm_steps": 1}
 CONTROL = TINY | {"views": "random"}
 TRAINING = Training(epochs=2, batch_size=8, lr=0.01, held_out=1, check_every=2, select="last", warmup=0)
 

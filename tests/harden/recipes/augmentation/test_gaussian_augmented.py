@@ -30,7 +30,7 @@ def test_the_noise_has_the_stated_deviation_and_is_not_clipped(net, step_of, sig
 
 def test_the_recipe_noise_clips_where_this_one_does_not(net, step_of):
     black = step_of(net(), *grey(50, 0.0))
-    Noise(sd=0.5).augment(black)
+    Noise(sigma=0.5).augment(black)
     assert float(black.images.min()) == 0
     step = step_of(net(), *grey(50, 0.0))
     GaussianAugmented(sigma=0.5).augment(step)

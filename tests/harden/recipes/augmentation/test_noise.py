@@ -33,7 +33,7 @@ def test_values_stay_in_the_range():
 def test_share_and_range_of_deviations(net, step_of):
     images, labels = grey(1000)
     step = step_of(net(), images, labels)
-    Noise(sd=0.12, least=0.04, share=0.6).augment(step)
+    Noise(sigma=0.12, least=0.04, share=0.6).augment(step)
     sd = step.images.flatten(1).std(1)
     some = sd[sd > 0]
     assert 0.55 < len(some) / 1000 < 0.65
@@ -43,9 +43,9 @@ def test_share_and_range_of_deviations(net, step_of):
 
 
 def test_bad_parameters():
-    with pytest.raises(ParameterError, match=r"least=0.3 is above sd=0.2"):
+    with pytest.raises(ParameterError, match=r"least=0.3 is above sigma=0.2"):
         Noise(least=0.3)
     with pytest.raises(ParameterError, match="share="):
         Noise(share=2)
-    with pytest.raises(ParameterError, match="sd="):
-        Noise(sd=0)
+    with pytest.raises(ParameterError, match="sigma="):
+        Noise(sigma=0)

@@ -239,7 +239,7 @@ def test_its_rows_rest_on_the_smallest_weight_and_tell_of_the_images_own():
     assert alpha[0] < 0.75 < 0.95 < alpha[1]
     rows = {}
     for name, model in (("mixture", made), ("robust", parts_of(made).robust)):
-        certifier = AdaptiveSmoothing(sigma=0.3, n=400, n0=50, alpha=0.7)
+        certifier = AdaptiveSmoothing(sigma=0.3, n=400, n0=50, weight=0.7)
         with evaluating(model):
             conditions = conditions_of(certifier, Line("a", norm="l2"))
             context = Context(Oracle(model), 0, model(batch.images))
@@ -342,8 +342,8 @@ def test_what_does_not_go_is_one_line(photos):
     [
         ({"alpha_bias": 0.9, "alpha_scale": 0.2}, "must not exceed 1"),
         ({"weakest": 2.0}, "must not exceed strongest"),
-        ({"widths": "8+8"}, "three numbers of channels"),
-        ({"widths": "8+0+8"}, "three numbers of channels"),
+        ({"widths": "8+8"}, "it takes 3 values, not 2"),
+        ({"widths": "8+0+8"}, "widths=0: "),
         ({"layers_robust": "body.1"}, "must be two names"),
     ],
 )

@@ -288,7 +288,7 @@ def test_gradients_of_an_attack_pass_through_every_mode(trained, some):
 def test_a_run_is_found_again(photos, tmp_path, some):
     from unshaken import harden
 
-    run = harden("demo:standard", "demo", ["three-heads:share=0.3", "noise:sd=0.1"], out=tmp_path / "run", limit=80,
+    run = harden("demo:standard", "demo", ["three-heads:share=0.3", "noise:sigma=0.1"], out=tmp_path / "run", limit=80,
                  epochs=1, batch_size=20, held_out=10, check_images=1)  # fmt: skip
     found = load_model(f"run:{tmp_path / 'run'}")
     assert torch.allclose(found(some), run.model(some), atol=1e-4)

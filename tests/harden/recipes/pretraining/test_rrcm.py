@@ -206,7 +206,7 @@ def test_what_does_not_go():
     for bad in ({"points": 1}, {"least": 80.0}):
         with pytest.raises(ParameterError, match="2 points or more, and least is below most"):
             RepresentationConsistency(**bad)
-    for bad in ({"tau": 0}, {"decay": 1.0}, {"index": "image"}):
+    for bad in ({"temperature": 0}, {"decay": 1.0}, {"index": "image"}):
         with pytest.raises(ParameterError, match=next(iter(bad))):
             RepresentationConsistency(**bad)
 

@@ -19,7 +19,7 @@ from unshaken.harden.recipes.pretraining.simclr import SimCLR, nt_xent
 
 def test_a_step_by_hand(net, photos, step_of):
     images, labels = photos[0][:6].float() / 255, photos[1][:6]
-    recipe, model = SimCLR(tau=0.3, hidden=5, projected=4), net(norm=False)
+    recipe, model = SimCLR(temperature=0.3, hidden=5, projected=4), net(norm=False)
     model = recipe.rebuild(model)
     recipe.begin(Setup(model, images[:2], 10, 5, 1, 1, {}, lambda n: (images[:n], labels[:n])))
     step = step_of(model, images, labels)

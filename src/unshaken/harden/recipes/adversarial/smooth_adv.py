@@ -32,11 +32,11 @@ class SmoothPGD(PGD):
     """PGD on the smoothed classifier: the same M noises at every step.
 
     Args:
-        sigma: deviation of the noise in units of the pixel range.
+        sigma: deviation of the noise, in [0, 1] pixel units.
         copies: M.
     """
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise in units of the pixel range")
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     copies: PositiveInt = Field(1, description="noises of each image")
 
     @override
@@ -62,7 +62,7 @@ class SmoothAdv(StepLength, Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
     refuses: ClassVar[Mapping[str, str]] = {"targets": "the search raises the loss of one label; leave mixing out"}
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise in units of the pixel range")
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     copies: PositiveInt = Field(1, description="m, noises of each image, in the search and in the learning")
     eps: PositiveFloat = Field(0.25, description="l2 radius in [0, 1] pixel units; 0.25 to 2 is usual")
     steps: PositiveInt = Field(2, description="gradient steps of the search; 2 to 10 is usual")

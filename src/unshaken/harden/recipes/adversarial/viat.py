@@ -51,7 +51,7 @@ class VIAT(Recipe):
     """VIAT: trains on photos together with objects seen from the viewpoints that the model fails from.
 
     Before the first epoch GMVFool learns a mixture of viewpoints for each object; then, every epoch, goes on for one
-    object of each class, with a few iterations. Each step adds `batch` pictures, their objects drawn evenly over
+    object of each class, with a few iterations. Each step adds `batch_size` pictures, their objects drawn evenly over
     classes, to one common cross-entropy. With probability `sharing` a picture's viewpoint is drawn from the mixture of
     another object of the class.
 
@@ -66,14 +66,14 @@ class VIAT(Recipe):
     views: Literal["adversarial", "random", "natural"] = Field(
         "adversarial", description="viewpoints to learn from: searched ones, or a control"
     )
-    batch: PositiveInt = Field(16, le=4096, description="rendered pictures of a step")
+    batch_size: PositiveInt = Field(16, le=4096, description="number of rendered pictures per step")
     sharing: float = Field(0.5, ge=0, le=1, description="share of viewpoints drawn from another object of the class")
     components: PositiveInt = Field(5, le=64, description="K, Gaussians of a mixture; 1 is ViewFool's")
-    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs of an iteration of the search")
-    iterations: PositiveInt = Field(10, le=10_000, description="iterations of the first search")
-    warm_iterations: NonNegativeInt = Field(10, le=10_000, description="iterations of a search that goes on")
+    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs of a step of the search")
+    steps: PositiveInt = Field(10, le=10_000, description="steps of the first search")
+    warm_steps: NonNegativeInt = Field(10, le=10_000, description="steps of a search that goes on")
     entropy: NonNegativeFloat = Field(0.05, description="weight of the mixtures' entropy")
-    rate: PositiveFloat = Field(0.2, description="learning rate of the mixtures' means")
+    lr: PositiveFloat = Field(0.2, description="learning rate of the mixtures' means")
     region: Literal["natural", "upright", "whole"] = Field("upright", description="box of viewpoints; see gmvfool")
 
     @property
@@ -121,7 +121,7 @@ class VIAT(Recipe):
                 self._search(step, memory)
             memory["epoch"] = torch.tensor(step.epoch)
         objects, rng = self._opened(memory), step.rng[slice(0, 1)].fold("viat").generators()[0]
-        numbers = _draw_objects(memory["labels"].numpy(), self.batch, rng)
+        numbers = _draw_objects(memory["labels"].numpy(), self.batch_size, rng)
         views = self._draw_views(memory, numbers, rng)
         step.extra[IMAGES] = objects.images_each(numbers.tolist(), views).to(step.images.device)
         step.extra[LABELS] = memory["labels"][torch.from_numpy(numbers)].to(step.labels.device)
@@ -159,9 +159,9 @@ class VIAT(Recipe):
         attack = GMVFool(
             components=self.components,
             pairs=self.pairs,
-            iterations=self.iterations if first else self.warm_iterations,
+            steps=self.steps if first else self.warm_steps,
             entropy=self.entropy,
-            rate=self.rate,
+            lr=self.lr,
             region=self.region,
         )
         device = step.images.device

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -44,6 +44,9 @@ def corrupted(
     return found
 
 
+Severity = Annotated[int, Field(ge=1, le=5)]
+
+
 @register("corruptions", reference="Hendrycks & Dietterich 2019, arXiv:1903.12261")
 class Corruptions(Recipe):
     """Training on corruptions: each image gets a random one of the corruptions named, or stays clean.
@@ -52,8 +55,10 @@ class Corruptions(Recipe):
     not named here: those named say nothing of the unforeseen.
     """
 
-    names: str = Field("all", description="corruptions of the room stress, joined by +; all: the 15 of ImageNet-C")
-    severities: str = Field("1+2+3+4+5", description="severities to draw from, joined by +")
+    names: tuple[str, ...] = Field(
+        ("all",), description="corruptions of the room stress; all: the 15 of ImageNet-C", min_length=1
+    )
+    severities: tuple[Severity, ...] = Field((1, 2, 3, 4, 5), description="severities to draw from", min_length=1)
     clean: float = Field(0.0, ge=0, le=1, description="share of the images that stay as they are, each by its own draw")
     preset: Literal["auto", "imagenet", "cifar", "tiny"] = Field(
         "auto", description="table of strengths; auto: by size"
@@ -61,19 +66,12 @@ class Corruptions(Recipe):
 
     @field_validator("names")
     @classmethod
-    def _known(cls, names: str) -> str:
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         try:
             _corruptions(names, "auto")
         except ParameterError as error:
             raise ValueError(str(error)) from None
         return names
-
-    @field_validator("severities")
-    @classmethod
-    def _levels(cls, severities: str) -> str:
-        if not severities or any(part not in ("1", "2", "3", "4", "5") for part in severities.split("+")):
-            raise ValueError("severities are numbers from 1 to 5 joined by +, as in 1+3+5")
-        return severities
 
     def stressors(self) -> list[Corruption]:
         """The corruptions that are named."""
@@ -86,16 +84,16 @@ class Corruptions(Recipe):
         draws = rng.fold("choice").fresh(3)
         chosen = (draws[:, 0] * len(stressors)).long().clamp_(max=len(stressors) - 1)
         chosen[draws[:, 1] < self.clean] = -1
-        severities = torch.tensor([int(part) for part in self.severities.split("+")], device=draws.device)
+        severities = torch.tensor(self.severities, device=draws.device)
         severity = severities[(draws[:, 2] * len(severities)).long().clamp_(max=len(severities) - 1)]
         step.images = corrupted(step.images, stressors, chosen, severity, rng)
 
 
-def _corruptions(names: str, preset: str) -> list[Corruption]:
-    if names == "all":
+def _corruptions(names: tuple[str, ...], preset: str) -> list[Corruption]:
+    if names == ("all",):
         methods = [m for m in list_methods("stress") if m.name in BENCHMARK]
     else:
-        methods = [find_method(name.strip(), "stress") for name in names.split("+")]
+        methods = [find_method(name, "stress") for name in names]
         if odd := [m.name for m in methods if not issubclass(m.cls, Corruption)]:
             raise ParameterError(f"{odd[0]!r} is no common corruption")
     return [m.cls(preset=preset) for m in methods]

@@ -20,7 +20,7 @@ def with_noise(images: Tensor, sigma: float, rng: SampleRng) -> Tensor:
 
     Args:
         images: float32 `[N, C, H, W]` in [0, 1].
-        sigma: standard deviation in units of the pixel range.
+        sigma: standard deviation, in [0, 1] pixel units.
         rng: one stream a sample; the same streams give the same noise.
 
     Returns:
@@ -42,7 +42,7 @@ class GaussianAugmented(Recipe):
         "inner": "a search in [0, 1] would clip the noise; take smooth-adv, which adds the noise after the search",
     }
 
-    sigma: PositiveFloat = Field(0.25, description="standard deviation in units of the pixel range")
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
 
     @override
     def augment(self, step: Step) -> None:

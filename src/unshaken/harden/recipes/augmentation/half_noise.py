@@ -24,7 +24,7 @@ def noisy_half(images: Tensor, cut: Halves, left: Tensor, sigma: float, rng: Sam
         images: float32 `[N, C, H, W]` in [0, 1].
         cut: how images are halved and laid out.
         left: bool `[N]`: whose left half is taken; of the others the right one.
-        sigma: standard deviation in units of the pixel range.
+        sigma: standard deviation, in [0, 1] pixel units.
         rng: one stream a sample.
 
     Returns:
@@ -53,7 +53,7 @@ class HalfNoise(Recipe):
     }
 
     side: Literal["left", "right", "both"] = Field("both", description="which half; both: drawn for each image anew")
-    sigma: PositiveFloat = Field(0.25, description="standard deviation in units of the pixel range")
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     split: Split = Field("checkerboard", description="which pixels are the left half")
     split_seed: NonNegativeInt = Field(0, description="random seed of the random split")
     expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")

@@ -18,7 +18,7 @@ def noisy(images: Tensor, sd: Tensor, rng: SampleRng) -> Tensor:
 
     Args:
         images: float32 `[N, C, H, W]` in [0, 1].
-        sd: deviations `[N]` in units of the pixel range; an image with 0 stays as it is.
+        sd: deviations `[N]`, in [0, 1] pixel units; an image with 0 stays as it is.
         rng: one stream a sample.
 
     Returns:
@@ -35,22 +35,22 @@ def noisy(images: Tensor, sd: Tensor, rng: SampleRng) -> Tensor:
 class Noise(Recipe):
     """Noise augmentation: adds Gaussian noise of fixed or random strength to a share of the images."""
 
-    sd: PositiveFloat = Field(
-        0.2, description="deviation in units of the pixel range; the largest one where one is drawn"
+    sigma: PositiveFloat = Field(
+        0.2, description="deviation of the noise, in [0, 1] pixel units; the largest one where one is drawn"
     )
-    least: float = Field(-1.0, description="smallest deviation, for one drawn evenly up to sd; below 0: always sd")
+    least: float = Field(-1.0, description="smallest deviation, for one drawn evenly up to it; below 0: always sigma")
     share: float = Field(1.0, ge=0, le=1, description="probability that an image gets noise")
 
     @model_validator(mode="after")
     def _fits(self) -> Noise:
-        if self.least > self.sd:
-            raise ValueError(f"least={self.least} is above sd={self.sd}")
+        if self.least > self.sigma:
+            raise ValueError(f"least={self.least} is above sigma={self.sigma}")
         return self
 
     @override
     def augment(self, step: Step) -> None:
         rng = step.rng.fold("noise")
         draws = rng.fold("strength").fresh(2)
-        low = self.sd if self.least < 0 else self.least
-        sd = torch.where(draws[:, 0] < self.share, low + (self.sd - low) * draws[:, 1], 0.0)
+        low = self.sigma if self.least < 0 else self.least
+        sd = torch.where(draws[:, 0] < self.share, low + (self.sigma - low) * draws[:, 1], 0.0)
         step.images = noisy(step.images, sd.to(step.images), rng)

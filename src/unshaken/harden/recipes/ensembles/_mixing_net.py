@@ -28,12 +28,12 @@ from unshaken.harden.recipes.ensembles.layer_heads import spread
 log = logging.getLogger(__name__)
 
 
-def named(text: str, model: Classifier) -> tuple[str, str]:
+def named(names: tuple[str, ...], model: Classifier) -> tuple[str, str]:
     """The two layers that were named, else the middle and the last of those with maps."""
-    names = tuple(part.strip() for part in text.split("+")) if text else spread(model, 2)
-    if len(names) != 2:
+    found = names or spread(model, 2)
+    if len(found) != 2:
         raise ModelError(f"mixing-network: model {model.name!r} has no two layers with maps: name them")
-    return names[0], names[1]
+    return found[0], found[1]
 
 
 def channels_at(model: Classifier, robust: Classifier, layers: tuple[Sequence[str], Sequence[str]]) -> tuple[int, int]:
@@ -394,7 +394,7 @@ class GatePGD(PGD):
 
     @override
     def ask(self, state: PGDState) -> Gradient:
-        of = choose_loss(state.problem, self.loss, self.tau)
+        of = choose_loss(state.problem, self.loss, self.temperature)
         return Gradient(state.x, of=GateLoss(of, _own(state).share, self.layer), layers=(self.layer,))
 
     @override

@@ -43,7 +43,7 @@ class GAL(Members):
 
     weight: NonNegativeFloat = Field(0.5, description="weight lambda of the penalty")
     slope: float = Field(0.1, description="slope of the leaky ReLU below zero", ge=0, lt=1)
-    noise: NonNegativeFloat = Field(0.045, description="deviation of normal input noise, in [0, 1] pixel units")
+    sigma: NonNegativeFloat = Field(0.045, description="deviation of the normal input noise, in [0, 1] pixel units")
     noisy: float = Field(0.5, description="share of the batches that get noise", ge=0, le=1)
 
     @override
@@ -56,8 +56,8 @@ class GAL(Members):
     @override
     def augment(self, step: Step) -> None:
         rng = step.rng.fold("gal")
-        if self.noise and float(rng[:1].fold("batch").uniform()[0]) < self.noisy:
-            step.images = (step.images + self.noise * rng.normal(*step.images.shape[1:]).to(step.images)).clamp(0, 1)
+        if self.sigma and float(rng[:1].fold("batch").uniform()[0]) < self.noisy:
+            step.images = (step.images + self.sigma * rng.normal(*step.images.shape[1:]).to(step.images)).clamp(0, 1)
 
     @override
     def loss(self, step: Step) -> Tensor:

@@ -19,6 +19,7 @@ from unshaken.core.errors import UNFIT_INPUT, ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng, seeded
 from unshaken.core.texts import first_line
+from unshaken.core.values import text_of
 from unshaken.harden.defences.mixture import loaded
 from unshaken.harden.engine.recipe import AdversarialRecipe, FirstTry, Setup, Step
 from unshaken.harden.recipes.ensembles._mixing_net import (
@@ -86,8 +87,10 @@ class MixingNetwork(AdversarialRecipe):
     )
 
     robust: str = Field("", description="SPEC of the robust model; write %26 for & and %2C for a comma inside it")
-    layers_accurate: str = Field("", description="an earlier and a later layer, as in body.1+body.3; empty: spread")
-    layers_robust: str = Field("", description="the same of the robust model")
+    layers_accurate: tuple[str, ...] = Field(
+        (), description="an earlier and a later layer, as in body.1+body.3; empty: spread"
+    )
+    layers_robust: tuple[str, ...] = Field((), description="the same of the robust model")
     scale_accurate: PositiveFloat = Field(2.0, description="T_g, factor of the accurate model's logits")
     scale_robust: PositiveFloat = Field(1.0, description="T_h, factor of the robust model's logits")
     alpha_bias: float = Field(0.84, ge=0, le=1, description="smallest weight of the robust model in use")
@@ -96,7 +99,9 @@ class MixingNetwork(AdversarialRecipe):
     gate_bias: float = Field(1.3, description="added to the gate in use")
     training_bias: float = Field(0.4, description="added to the gate in training")
     momentum: float = Field(0.01, gt=0, le=1, description="momentum of the gate's batch norm")
-    widths: str = Field("32+48+64", description="channels of the three stages")
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        (32, 48, 64), description="channels of the three stages"
+    )
     blocks: PositiveInt = Field(2, description="residual blocks a stage")
     join: Join = Field("conv", description="how later maps are added: direct (of the stage's shape) or conv")
     copies: PositiveInt = Field(10, description="attacked copies of an image: the first untargeted, others targeted")
@@ -117,12 +122,9 @@ class MixingNetwork(AdversarialRecipe):
             raise ValueError(f"alpha_bias + alpha_scale = {self.alpha_bias + self.alpha_scale:g} must not exceed 1")
         if self.weakest > self.strongest:
             raise ValueError(f"weakest={self.weakest:g} must not exceed strongest={self.strongest:g}")
-        sizes = self.widths.split("+")
-        if len(sizes) != 3 or not all(s.isascii() and s.isdecimal() and int(s) for s in sizes):
-            raise ValueError(f"widths={self.widths} must be three numbers of channels, such as 32+48+64")
-        for name in ("layers_accurate", "layers_robust"):
-            if (named := getattr(self, name)) and len(named.split("+")) != 2:
-                raise ValueError(f"{name}={named} must be two names, such as body.1+body.3")
+        for name, names in (("layers_accurate", self.layers_accurate), ("layers_robust", self.layers_robust)):
+            if len(names) not in (0, 2):
+                raise ValueError(f"{name}={text_of(names)} must be two names, such as body.1+body.3")
         return self
 
     @property
@@ -146,9 +148,8 @@ class MixingNetwork(AdversarialRecipe):
         robust.to(device_of(model))
         layers = named(self.layers_accurate, model), named(self.layers_robust, robust)
         early, late = channels_at(model, robust, layers)
-        widths = [int(s) for s in self.widths.split("+")]
         with seeded(self.seed):
-            trunk = Trunk(early, late, widths, self.blocks, self.join)
+            trunk = Trunk(early, late, self.widths, self.blocks, self.join)
         gate = Gate(
             scale=self.gate_scale,
             bias=self.gate_bias,

@@ -60,7 +60,7 @@ def noisy_logits(step: Step, images: Tensor, sigma: float, copies: int, rng: Sam
     Args:
         step: the batch.
         images: `[N, C, H, W]`.
-        sigma: deviation of the noise, in units of the pixel range.
+        sigma: deviation of the noise, in [0, 1] pixel units.
         copies: M.
         rng: the samples' streams; copy i has that of `rng.fold(i)`.
     """
@@ -80,7 +80,7 @@ class Consistency(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    sigma: PositiveFloat = Field(0.25, description="standard deviation of the noise in units of the pixel range")
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
     copies: int = Field(2, description="m, noisy copies of each image", ge=2)
     lbd: NonNegativeFloat = Field(10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual")
     eta: NonNegativeFloat = Field(0.5, description="weight of the entropy of the mean prediction")

@@ -31,7 +31,8 @@ class Distillation(TeacherRecipe, AtTemperature):
 
     The teacher, trained with `temperature` at the same T, answers each view as it is augmented; labels that were mixed
     are not looked at. It blunts attacks on the cross-entropy and no others: the gradient is hidden, the boundary stays
-    where it was. Attack it with `fgsm:tau=40`, `pgd:loss=margin` or `carlini-wagner` before any figure is believed.
+    where it was. Attack it with `fgsm:temperature=40`, `pgd:loss=margin` or `carlini-wagner` before any figure is
+    believed.
     """
 
     @override

@@ -122,14 +122,14 @@ class ThreeHeads(Recipe):
     first_try: ClassVar[FirstTry] = FirstTry(companions=("noise",))
 
     teacher: str = Field("", description="SPEC of a small model, robust already, of the same classes; empty for none")
-    section: str = Field("", description="modules to copy, joined by +, as in layer4+fc; empty: by share")
+    section: tuple[str, ...] = Field((), description="modules to copy, as in layer4+fc; empty: by share")
     share: float = Field(0.15, gt=0, le=1, description="parameters that may learn, as a share of the model's")
     shared: bool = Field(False, description="one copy for both heads but for the last module of the section")
     mode: Mode = Field("combined", description="output of the finished model")
     weight: NonNegativeFloat = Field(1.0, description="weight l of the distillation terms")
-    tau: PositiveFloat = Field(2.0, description="temperature of the distillation")
+    temperature: PositiveFloat = Field(2.0, description="temperature of the distillation")
     dropout: float = Field(0.2, ge=0, lt=1, description="rate before the teacher's last layer")
-    passes: PositiveInt = Field(5, description="passes of the teacher with dropout")
+    draws: PositiveInt = Field(5, description="passes of the teacher with dropout")
     labelled: bool = Field(True, description="learn from labels; else from the teacher and the clean head alone")
 
     _teacher: Classifier | None = PrivateAttr(None)
@@ -147,10 +147,9 @@ class ThreeHeads(Recipe):
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:
-        named = [part.strip() for part in self.section.split("+") if part.strip()]
         net = model.net
         if not isinstance(net, ThreeHeadsNet):
-            net = ThreeHeadsNet(net, section_of(net, named, self.share), shared=self.shared, mode=self.mode)
+            net = ThreeHeadsNet(net, section_of(net, self.section, self.share), shared=self.shared, mode=self.mode)
         return _around(model, net)
 
     @override
@@ -186,17 +185,15 @@ class ThreeHeads(Recipe):
             total = total + sum(step.cross_entropy(z) for z in (unclean, combined, combined_changed))
         if not self.weight:
             return total
-        kd = ((1 - entropy(original)) * distillation(combined, original, self.tau)).mean()
+        kd = ((1 - entropy(original)) * distillation(combined, original, self.temperature)).mean()
         teacher = self._taught(changed.device)
         if teacher is not None:
-            drawn = teacher_passes(
-                teacher, changed, rate=self.dropout, passes=self.passes, rng=step.rng.fold("dropout")
-            )
+            drawn = teacher_passes(teacher, changed, rate=self.dropout, passes=self.draws, rng=step.rng.fold("dropout"))
             target = drawn.softmax(2).mean(0).clamp(min=1e-12).log()
             sure = 1 - entropy(target)
             step.figures["teacher_weight"] = float(sure.mean())
             for student in (unclean, combined_changed):
-                kd = kd + (sure * distillation(student, target, self.tau)).mean()
+                kd = kd + (sure * distillation(student, target, self.temperature)).mean()
         return total + self.weight * kd
 
     def _taught(self, device: torch.device) -> Classifier | None:

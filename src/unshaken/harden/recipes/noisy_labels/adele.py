@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BeforeValidator, Field, NonNegativeFloat, PlainSerializer, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -58,9 +58,6 @@ AS_GIVEN = MOST_CLASSES
 """The value of a pixel in `labels` whose label is the given one."""
 UNKNOWN = -1
 """`t_c` of a class that is not corrected yet."""
-_FROM_TEXT = BeforeValidator(lambda given: tuple(filter(None, given.split("+"))) if isinstance(given, str) else given)
-_AS_TEXT = PlainSerializer(lambda values: "+".join(f"{v:g}" for v in values), str)
-"""Several numbers are written as `0.7+1+1.5` in a recipe's text."""
 
 
 @register("adele", reference="Liu et al. 2022, arXiv:2110.03740")
@@ -80,7 +77,7 @@ class ADELE(Recipe):
     first_try: ClassVar[FirstTry] = FirstTry(arch="unet", parameters={"scales": "1"})
 
     correct: bool = Field(True, description="whether labels are corrected; false leaves the consistency alone")
-    starts: Annotated[tuple[PositiveInt, ...], _FROM_TEXT, _AS_TEXT] = Field(
+    starts: tuple[PositiveInt, ...] = Field(
         (),
         description="t_c of each class, as 8+12, or one for all: epoch from 0 that correction follows; default fitted",
     )
@@ -91,7 +88,7 @@ class ADELE(Recipe):
     ignore: Ignore = Field("none", description="pixels to be ignored instead; see correct_masks")
     every: PositiveInt = Field(10, description="epochs of a block; each class is corrected once in a block")
     accumulate: bool = Field(True, description="whether corrected labels are corrected further; else the given ones")
-    scales: Annotated[tuple[PositiveFloat, ...], _FROM_TEXT, _AS_TEXT] = Field(
+    scales: tuple[PositiveFloat, ...] = Field(
         (0.7, 1.0, 1.5), description="sizes of the input, such as 0.7+1+1.5; 1 alone for one pass"
     )
     statistics: Literal["all", "own"] = Field(

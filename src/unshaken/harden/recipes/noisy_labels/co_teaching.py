@@ -24,16 +24,16 @@ class CoTeaching(TwoNetworks):
     Published with Adam at 1e-3, 200 epochs, the rate of learning falling to 0 from epoch 80.
     """
 
-    first_try: ClassVar[FirstTry] = FirstTry(parameters={"rate": 0.2})
+    first_try: ClassVar[FirstTry] = FirstTry(parameters={"noise_rate": 0.2})
 
-    rate: float = Field(
+    noise_rate: float = Field(
         ge=0, lt=1, description="tau: share of wrong labels, known or estimated by 'unshaken labels find'"
     )
-    ramp: PositiveInt = Field(10, description="epochs in which the share that is left out rises to the rate")
+    ramp: PositiveInt = Field(10, description="epochs in which the share that is left out rises to noise_rate")
 
     @override
     def loss(self, step: Step) -> Tensor:
         logits = alike(step, step.shown).float()
         losses = torch.stack([F.cross_entropy(z, step.labels, reduction="none") for z in logits])
-        chosen = smallest(losses.detach(), forget_rate(step.epoch, self.rate, self.ramp))
+        chosen = smallest(losses.detach(), forget_rate(step.epoch, self.noise_rate, self.ramp))
         return losses.gather(1, chosen.flip(0)).mean(1).sum()

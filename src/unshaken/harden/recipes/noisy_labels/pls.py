@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -149,9 +149,8 @@ CONTRAST = ViewSettings(0.3, 0.8, (0.4, 0.4, 0.4, 0.1), 0.2, 0.0, 0.0)
 """The view that the contrastive loss compares with, and the strong one of doubted samples."""
 
 
-_NAMES = "(linear|loss|rrl|none|oracle)"
-PATTERN = rf"^{_NAMES}(\+{_NAMES})*$"
-"""Of the names of detectors, one after the other."""
+DetectorName = Literal["linear", "loss", "rrl", "none", "oracle"]
+"""Names of detectors."""
 
 
 @register("pls", reference="Albert et al. 2023, WACV, arXiv:2210.04578", group="noisy-labels")
@@ -167,9 +166,9 @@ class PLS(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net", "targets", "views"})
     refuses: ClassVar[Mapping[str, str]] = {"inner": "its images are mixed after they are guessed; leave one out"}
 
-    alternate: str = Field(
-        "loss",
-        pattern=PATTERN,
+    alternate: tuple[DetectorName, ...] = Field(
+        ("loss",),
+        min_length=1,
         description="detectors, one an epoch in turn, as linear+loss: linear, loss, rrl (neighbours), none, oracle",
     )
     warmup: NonNegativeInt = Field(0, description="last epoch of cross-entropy on all labels, from 0")
@@ -179,7 +178,7 @@ class PLS(Recipe):
     guesses: PositiveInt = Field(2, le=8, description="weak views whose mean prediction is the guess")
     weighted: bool = Field(True, description="whether guesses weigh by their pseudo-loss")
     contrastive: NonNegativeFloat = Field(1.0, description="weight of the supervised contrastive loss; 0 for none")
-    tau: PositiveFloat = Field(0.2, description="its temperature")
+    temperature: PositiveFloat = Field(0.2, description="temperature of the contrastive loss")
     balance: bool = Field(False, description="keep the mean prediction near even, as for WebVision")
     mixup: NonNegativeFloat = Field(1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
     pad: NonNegativeInt = Field(4, description="width of the black frame of weak views in pixels; 0 for no crop")
@@ -190,14 +189,9 @@ class PLS(Recipe):
 
     @model_validator(mode="after")
     def _whole(self) -> PLS:
-        if bool(self.wrong) != ("oracle" in self.detectors):
+        if bool(self.wrong) != ("oracle" in self.alternate):
             raise ValueError("the detector oracle needs the samples that are wrong, and no other does")
         return self
-
-    @property
-    def detectors(self) -> list[str]:
-        """Names of the detectors in `alternate`."""
-        return self.alternate.split("+")
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:
@@ -269,7 +263,9 @@ class PLS(Recipe):
         total = sum(part * weighted_cross_entropy(logits, targets[o], weights[o]) for part, o in sides)
         if second is not None:
             classes = targets.argmax(1)
-            losses = [supervised_contrastive(first, second, classes[o, None] == classes, self.tau) for _, o in sides]
+            losses = [
+                supervised_contrastive(first, second, classes[o, None] == classes, self.temperature) for _, o in sides
+            ]
             total = total + self.contrastive * (share * losses[0] + (1 - share) * losses[1]).mean()
         if self.balance:
             total = total + prior_penalty(logits.float())
@@ -320,7 +316,7 @@ class PLS(Recipe):
         """
         rows, known = tracked.rows, torch.zeros_like(noisy)
         known[torch.tensor(self.wrong, dtype=torch.int64, device=known.device)] = True
-        detection = DETECTORS[self.detectors[number % len(self.detectors)]](tracked, self.threshold, known)
+        detection = DETECTORS[self.alternate[number % len(self.alternate)]](tracked, self.threshold, known)
         if detection is not None:  # else the decision before stands
             noisy[rows] = torch.from_numpy(detection.flagged).to(known)
         if self.weighted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, PositiveInt
 
 from unshaken.core.registry import register
-from unshaken.harden.recipes.noisy_labels.pls import PATTERN, PLS
+from unshaken.harden.recipes.noisy_labels.pls import PLS, DetectorName
 
 
 @register("pls-lsa", reference="Albert et al. 2024, ECCV, arXiv:2407.05528", group="noisy-labels")
@@ -17,9 +17,9 @@ class PLSLSA(PLS):
     the next epoch's detector takes back.
     """
 
-    alternate: str = Field(
-        "linear+loss",
-        pattern=PATTERN,
+    alternate: tuple[DetectorName, ...] = Field(
+        ("linear", "loss"),
+        min_length=1,
         description="detectors, one an epoch in turn: linear, loss, rrl (neighbours), none, oracle",
     )
     guesses: PositiveInt = Field(1, le=8, description="weak views whose mean prediction is the guess")

@@ -24,14 +24,14 @@ class SmallLossSelection(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
     refuses: ClassVar[Mapping[str, str]] = {"targets": "it compares losses of the given labels; leave one out"}
-    first_try: ClassVar[FirstTry] = FirstTry(parameters={"rate": 0.2})
+    first_try: ClassVar[FirstTry] = FirstTry(parameters={"noise_rate": 0.2})
 
-    rate: float = Field(
+    noise_rate: float = Field(
         ge=0, lt=1, description="tau: share of wrong labels, known or estimated by 'unshaken labels find'"
     )
-    ramp: PositiveInt = Field(10, description="epochs in which the share that is left out rises to the rate")
+    ramp: PositiveInt = Field(10, description="epochs in which the share that is left out rises to noise_rate")
 
     @override
     def loss(self, step: Step) -> Tensor:
         losses = F.cross_entropy(step.model(step.shown).float(), step.labels, reduction="none")
-        return losses[smallest(losses.detach(), forget_rate(step.epoch, self.rate, self.ramp))].mean()
+        return losses[smallest(losses.detach(), forget_rate(step.epoch, self.noise_rate, self.ramp))].mean()

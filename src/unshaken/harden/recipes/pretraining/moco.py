@@ -47,7 +47,7 @@ class MoCo(ContrastivePretraining):
     the statistics of batch norms. Give `select=last`.
     """
 
-    tau: PositiveFloat = Field(0.2, description="temperature")
+    temperature: PositiveFloat = Field(0.2, description="temperature")
     momentum: float = Field(0.99, ge=0, lt=1, description="share of the average that stays in a step; 0.999 is usual")
     queue: PositiveInt = Field(4096, le=1 << 20, description="keys in the queue; 65536 is usual for large sets")
 
@@ -70,7 +70,7 @@ class MoCo(ContrastivePretraining):
             keys = functional_call(step.classifier, weights, (two,)).float()
         step.inner.meter.forwards += len(two)
         step.extra[QUEUE] = F.normalize(keys, dim=1)
-        return queue_info_nce(queries, keys, memory[QUEUE], self.tau).mean()
+        return queue_info_nce(queries, keys, memory[QUEUE], self.temperature).mean()
 
     @override
     def after_step(self, step: Step) -> None:

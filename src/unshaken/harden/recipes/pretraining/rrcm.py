@@ -74,7 +74,7 @@ class RepresentationConsistency(Recipe):
     contrast: NonNegativeFloat = Field(1.0, description="weight of the contrast of two views at the least noise")
     consistency: NonNegativeFloat = Field(1.0, description="weight of the consistency of neighbouring levels")
     swap: bool = Field(True, description="contrast with the views changed over as well")
-    tau: PositiveFloat = Field(0.2, description="temperature of both terms")
+    temperature: PositiveFloat = Field(0.2, description="temperature of both terms")
     target: Literal["online", "average"] = Field("online", description="which network gives the keys of consistency")
     project: bool = Field(False, description="whether consistency is of projections, not of features")
     index: Literal["batch", "sample"] = Field(
@@ -175,7 +175,7 @@ class RepresentationConsistency(Recipe):
         losses = []
         for one, two in pairs:
             query, key = (ask(step, x, level, "projection") for ask, x in ((self._online, one), (self._average, two)))
-            losses.append(info_nce(query, key, self.tau))
+            losses.append(info_nce(query, key, self.temperature))
         return torch.stack(losses).sum(0).mean()
 
     def _consistency(self, step: Step, rng: SampleRng, noise: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class RepresentationConsistency(Recipe):
         with torch.no_grad():
             asked = self._online if self.target == "online" else self._average
             wanted = asked(step, noisy(images, noise, lower), lower, output)
-        losses = info_nce(found, wanted, self.tau)
+        losses = info_nce(found, wanted, self.temperature)
         quarter = 4 * where // (count - 1)
         for q in sorted(set(quarter.tolist())):
             of_it = losses.detach()[(quarter == q).to(losses.device)]

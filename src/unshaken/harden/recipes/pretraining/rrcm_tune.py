@@ -32,7 +32,7 @@ class RepresentationTuning(Recipe):
         "inner": "the search sees images without noise, which this classifier is not for; take smooth-adv afterwards",
     }
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise in units of the pixel range; t is double")
+    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units; t is double")
     lbd: NonNegativeFloat = Field(10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual")
     eta: NonNegativeFloat = Field(0.5, description="weight of the entropy of the mean prediction")
     copies: int = Field(2, description="noisy copies of each image; 1 with lbd=0 for plain noise", ge=1)

@@ -90,10 +90,10 @@ class SimCLR(ContrastivePretraining):
     step; fine-tune what comes out, or search its features for wrong labels. Give `select=last`.
     """
 
-    tau: PositiveFloat = Field(0.5, description="temperature")
+    temperature: PositiveFloat = Field(0.5, description="temperature")
 
     @override
     def loss(self, step: Step) -> Tensor:
         (both,) = outputs(step, torch.cat(self.views(step)), "projection")
         first, second = torch.chunk(both, 2)
-        return nt_xent(first, second, self.tau).mean()
+        return nt_xent(first, second, self.temperature).mean()

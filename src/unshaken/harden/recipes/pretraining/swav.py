@@ -165,9 +165,9 @@ class SwAV(ContrastivePretraining):
 
     norm: bool = Field(True, description="whether batch norm follows the projection head's hidden layer")
     prototypes: int = Field(64, ge=2, le=1 << 20, description="number of clusters K; 3000 is usual for ImageNet")
-    tau: PositiveFloat = Field(0.1, description="temperature of the predictions")
+    temperature: PositiveFloat = Field(0.1, description="temperature of the predictions")
     eps: PositiveFloat = Field(0.05, description="smoothness of the codes; small ones are nearly hard")
-    iterations: PositiveInt = Field(3, description="iterations of the Sinkhorn algorithm")
+    sinkhorn_iterations: PositiveInt = Field(3, description="iterations of the Sinkhorn algorithm")
     alpha: NonNegativeFloat = Field(
         0.0, description="exponent of the clusters' sizes, 1 / (k + 1)^alpha; 0 for equal sizes"
     )
@@ -249,7 +249,7 @@ class SwAV(ContrastivePretraining):
             parts += more[:, self.projected :].chunk(self.small)
         step.extra[COUNTS] = torch.stack(codes).argmax(2).flatten()
         step.figures["mean_code_entropy"], step.figures["code_entropy"] = code_entropy(torch.cat(codes))
-        return swapped_loss(parts, codes, self.tau)
+        return swapped_loss(parts, codes, self.temperature)
 
     def _codes(self, scores: Tensor, memory: dict[str, Tensor], head: PrototypeHead, crop: int, epoch: int) -> Tensor:
         """Codes of a large crop, `[B, K]`; the queue, once it is full, shares the prototypes."""
@@ -258,7 +258,7 @@ class SwAV(ContrastivePretraining):
         if len(queue) and int(memory[WRITTEN]) >= len(queue):
             whole = torch.cat([whole, queue @ head.prototypes.detach().float().T])
         shares = power_law(self.prototypes, self.alpha) if self.alpha else None
-        codes = sinkhorn_codes(whole, eps=self.eps, iterations=self.iterations, shares=shares)[: len(scores)]
+        codes = sinkhorn_codes(whole, eps=self.eps, iterations=self.sinkhorn_iterations, shares=shares)[: len(scores)]
         if epoch < self.hard:
             codes = torch.zeros_like(codes).scatter_(1, codes.argmax(1, keepdim=True), 1.0)
         return codes
