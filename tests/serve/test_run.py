@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -19,7 +21,9 @@ from starlette.exceptions import HTTPException
 from tests.loops import run_apart
 from tests.processes import process
 from unshaken.core.errors import ParameterError
-from unshaken.serve import guard
+from unshaken.serve import connections, guard
+from unshaken.serve.connections import most_connections
+from unshaken.serve.request_log import log_to
 from unshaken.serve.run import serve
 
 
@@ -111,6 +115,40 @@ def test_an_address_holds_some_connections_and_others_are_answered_once_they_are
         one.close()
     with urllib.request.urlopen("http://{}:{}/".format(*address)) as answer:
         assert answer.read() == b"here"
+
+
+def _serve_few(path: Path, told: str) -> None:
+    connections.most_connections = lambda: 16  # type: ignore[assignment]
+    log_to(str(path / "refused.log"))
+    _serve(path, told, {"header_seconds": 60.0})
+
+
+def test_a_server_that_holds_all_that_it_may_refuses_further_ones_in_a_line_and_recovers(tmp_path):
+    with process(_serve_few, tmp_path, "address") as child:
+        while not (tmp_path / "address").exists():
+            child.join(0.02)
+            assert child.is_alive()
+        host, port = (tmp_path / "address").read_text().removeprefix("http://").rstrip("/").split(":")
+        held = []
+        for i in range(17):  # from three addresses, as one may hold half
+            one = socket.create_connection((host, int(port)), timeout=60, source_address=(f"127.0.0.{2 + i % 3}", 0))
+            one.sendall(b"GET / HTTP/1.1\r\nHo")
+            held.append(one)
+        with contextlib.suppress(ConnectionResetError):
+            assert held[-1].recv(99).startswith(b"HTTP/1.1 503 ")
+        for one in held:
+            one.close()
+        for _ in range(100):
+            with contextlib.suppress(OSError), urllib.request.urlopen((tmp_path / "address").read_text()) as answer:
+                assert answer.read() == b"here"
+                break
+            time.sleep(0.05)
+    lines = [json.loads(line) for line in (tmp_path / "refused.log").read_text().splitlines()]
+    assert {line["why"] for line in lines} == {"16 connections are held already."}
+
+
+def test_half_of_the_file_descriptors_are_for_connections():
+    assert most_connections() == max(8, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 def test_a_body_that_does_not_come_is_answered_by_408(monkeypatch):

@@ -66,7 +66,10 @@ def choose_classes(classifier: Classifier, chosen: Sequence[int]) -> Classifier:
 
 
 def choose_same(other: Classifier, model: Classifier, *, purpose: str) -> Classifier:
-    """Another model with the outputs of this model's classes, found by name; as it is where either has no names.
+    """Another model with the outputs of this model's classes, found by name.
+
+    It is as it was where either has no names, or where its SPEC says `classes=positions`. Published lists of the same
+    classes differ in some words: where all that are found are in their places, one in ten may not be found.
 
     Args:
         other: such as a surrogate or a teacher.
@@ -74,22 +77,29 @@ def choose_same(other: Classifier, model: Classifier, *, purpose: str) -> Classi
         purpose: of the other model, for the message.
 
     Raises:
-        ParameterError: some of the classes are numbered otherwise in the other model, and some are not found in it.
+        ParameterError: some of the classes are not found in the other model, and the others are numbered otherwise, or
+            too few.
     """
     mine, names = ClassNames(model.classes), ClassNames(other.classes)
-    if mine.unnamed or names.unnamed:
+    if mine.unnamed or names.unnamed or other.by_position:
         return other
     hits = [names.find(name) for name in model.classes]
     chosen = [found[0] for found in hits if len(found) == 1]
     if len(chosen) == len(hits):
         return other if chosen == list(range(len(other.classes))) else choose_classes(other, chosen)
     moved = next((k for k, found in enumerate(hits) if len(found) == 1 and found[0] != k), None)
-    if moved is None:
+    lost = [name for name, found in zip(model.classes, hits, strict=True) if len(found) != 1]
+    if moved is None and 10 * len(lost) <= len(hits):
         return other
-    lost = next(name for name, found in zip(model.classes, hits, strict=True) if len(found) != 1)
+    if moved is None:
+        raise ParameterError(
+            f"{purpose} {other.name!r} has no class named as {len(lost)} of the {len(hits)} classes of model "
+            f"{model.name!r}, such as {lost[0]!r}: use one of the same classes, name them alike by ?classes=FILE, or "
+            "take class n for class n by ?classes=positions"
+        )
     raise ParameterError(
         f"{purpose} {other.name!r} numbers its classes otherwise than model {model.name!r}: "
-        f"{model.classes[moved]!r} is {hits[moved][0]} and {moved}, and {lost!r} is not found: use one of the same "
+        f"{model.classes[moved]!r} is {hits[moved][0]} and {moved}, and {lost[0]!r} is not found: use one of the same "
         "classes, or name them alike by ?classes=FILE"
     )
 

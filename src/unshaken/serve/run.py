@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HEADER_SECONDS = 10.0
 """Time that the headers of a request may take."""
 MOST_AN_ADDRESS = 128
-"""Connections that one address may hold, a proxy's included."""
+"""Connections that one address may hold, a proxy's included; at most half of all that the process may hold."""
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names by which a browser on this machine calls a server on the loopback address."""
 
@@ -55,15 +55,19 @@ def serve(
     """
     import uvicorn
 
-    from unshaken.serve.connections import limit_connections
+    from unshaken.serve.connections import limit_connections, most_connections
 
     listening = _listen(host, port)
     name = f"[{host}]" if ":" in host else host
     address = f"http://{name}:{listening.getsockname()[1]}/"
     # The application itself reads the headers of a proxy, once it has noted where the connection comes from.
+    most = most_connections()
+    limited = limit_connections(
+        header_seconds=header_seconds, most_an_address=min(most_an_address, most // 2), most=most
+    )
     config = uvicorn.Config(
-        app, http=limit_connections(header_seconds=header_seconds, most_an_address=most_an_address),
-        log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        app, http=limited, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        backlog=max(1, min(64, most // 4)),  # taken at a time: each has a file descriptor before it can be refused
     )  # fmt: skip
     server = uvicorn.Server(config)
     with listening:

@@ -75,7 +75,7 @@ def test_models_that_do_not_fit_are_refused(pair):
     with pytest.raises(ModelError, match="do not take the same images"):
         mixture(pair[0], other)
     named = Classifier(nn.Flatten(), classes=("a", "b"))
-    with pytest.raises(ModelError, match="name their classes differently"):
+    with pytest.raises(ParameterError, match="has no class named as 10 of the 10 classes"):
         mixture(pair[0], named)
 
 

@@ -20,6 +20,7 @@ from unshaken.core.query import Gradient
 from unshaken.core.texts import first_line
 from unshaken.models.loaders.load import second_model
 from unshaken.models.loaders.options import read_lines
+from unshaken.models.within import choose_same
 
 Vote = Literal["mean", "majority", "unanimous"]
 TINY = 1e-30
@@ -89,8 +90,9 @@ def load_oracles(specs: tuple[str, ...]) -> list[Classifier]:
 
 
 def fit_oracles(
-    oracles: Sequence[Classifier], maps: tuple[str, ...], classes: int, images: Tensor, method: str
-) -> list[Classifier]:
+    oracles: Sequence[Classifier], maps: tuple[str, ...], classes: int, images: Tensor, method: str,
+    model: Classifier | None = None,
+) -> list[Classifier]:  # fmt: skip
     """Oracles, each with the attacked model's classes.
 
     Args:
@@ -99,6 +101,7 @@ def fit_oracles(
         classes: K.
         images: `[n, C, H, W]` in [0, 1] that they must take.
         method: for messages.
+        model: that is attacked: an oracle without a map gives its classes by name; None to take them by position.
 
     Raises:
         ParameterError: an oracle has other classes and no map, a map does not fit, or it cannot take the images.
@@ -107,10 +110,13 @@ def fit_oracles(
     if len(files) not in (1, len(oracles)):
         raise ParameterError(f"{method}: {len(files)} class maps for {len(oracles)} oracles: give one, or one for each")
     files = files * len(oracles) if len(files) == 1 else files
-    return [
-        _fitted(oracle.to(images.device), file, classes, images[:1], method)
-        for oracle, file in zip(oracles, files, strict=True)
-    ]
+    found = []
+    for given, file in zip(oracles, files, strict=True):
+        oracle = given.to(images.device)
+        if model is not None and not file:
+            oracle = choose_same(oracle, model, purpose=f"{method}: the oracle")
+        found.append(_fitted(oracle, file, classes, images[:1], method))
+    return found
 
 
 def _fitted(oracle: Classifier, file: str, classes: int, images: Tensor, method: str) -> Classifier:

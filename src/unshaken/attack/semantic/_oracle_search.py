@@ -262,21 +262,22 @@ class OracleSearch(Attack[S]):
         self, oracle: Oracle, reference: Batch, classes: int, once: Callable[[Hashable, Callable[[], Any]], Any]
     ) -> Self:
         """The search with its oracles and its generator, which are loaded once a run."""
-        tools = once((self.info.name, "tools", self), lambda: self._load(reference.to(oracle.device), classes))
+        model, images = oracle.model, reference.to(oracle.device)
+        tools = once((self.info.name, "tools", self), lambda: self._load(images, classes, model))
         copy = self.model_copy()
         copy._space = OracleSpace(tools, oracle, self.vote, self.min_confidence)
         return copy
 
-    def _load(self, reference: Batch, classes: int) -> Tools:
+    def _load(self, reference: Batch, classes: int, model: Classifier) -> Tools:
         name, images = self.info.name, reference.images.float()
         given = self._given
-        oracles = fit_oracles(given.oracles or load_oracles(self.oracle), self.map, classes, images, name)
+        oracles = fit_oracles(given.oracles or load_oracles(self.oracle), self.map, classes, images, name, model)
         if self.together and not oracles:
             raise ParameterError(f"{name}: together={self.together:g} attacks the oracle too: name an oracle")
         if self.together and not all(o.differentiable for o in oracles):
             raise ParameterError(f"{name}: together={self.together:g} needs gradients, which an oracle does not give")
         others = given.held_out or load_oracles(self.held_out)
-        held_out = fit_oracles(others, self.held_out_map, classes, images, name)
+        held_out = fit_oracles(others, self.held_out_map, classes, images, name, model)
         if given.generator is None:
             space = find_space(self.generator, tv=self.tv, noise=self.noise)
         else:

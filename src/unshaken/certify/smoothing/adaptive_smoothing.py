@@ -23,6 +23,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.registry import register
 from unshaken.core.state import State
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import choose_same
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ class SmoothedMixture(Certifier):
         model = oracle.model
         found = parts_of(model)
         if found is None:
-            other = second_model(self.accurate).to(oracle.device) if self.accurate else model
+            other = model
+            if self.accurate:
+                named = second_model(self.accurate).to(oracle.device)
+                other = choose_same(named, model, purpose=f"{self.info.name}: the accurate model")
             return Parts(other, model, self.scale_accurate, self.weight)
         if self.accurate:
             raise ParameterError(

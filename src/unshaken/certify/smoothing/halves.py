@@ -23,6 +23,7 @@ from unshaken.core.oracle import Oracle
 from unshaken.core.rng import SampleRng
 from unshaken.core.search_copy import search_copy
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import choose_same
 
 Split = Literal["checkerboard", "columns", "top-bottom", "random"]
 Expansion = Literal["repeat", "fill", "mask"]
@@ -240,8 +241,12 @@ class TwoHalves(Certifier):
 
         Raises:
             ModelError: it is absent.
+            ParameterError: it has other classes.
         """
-        return oracle.share_meter(second_model(self.right).to(oracle.device)) if self.right else oracle
+        if not self.right:
+            return oracle
+        right = second_model(self.right).to(oracle.device)
+        return oracle.share_meter(choose_same(right, oracle.model, purpose=f"{self.info.name}: the right model"))
 
     def poll(self, oracle: Oracle, batch: Batch, side: Side, *, stream: str, **how: Any) -> Tally:
         """The votes of a network on one side's sub-images, with noise on these pixels alone.

@@ -17,6 +17,7 @@ from unshaken.core.registry import register
 from unshaken.detect.engine.base import Bank, Detector, QueryGenerator
 from unshaken.detect.engine.forward_pass import ForwardPass
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import choose_same
 
 Measure = Literal["mutual-information", "entropy", "mean-entropy", "max-variance"]
 
@@ -59,6 +60,8 @@ class Members(Query):
         found = []
         for spec in self.specs:
             model = second_model(spec).to(self.points.device)
+            if isinstance(passes, Oracle):
+                model = choose_same(model, passes.model, purpose="ensemble: the member")
             size = tuple(self.points.shape[2:])
             if model.input_size is not None and model.input_size != size:
                 raise ModelError(

@@ -35,7 +35,7 @@ def mixture(
 
     Args:
         accurate: g; it is what is guarded.
-        robust: h, with the same classes in the same order; neither is copied.
+        robust: h, whose classes are taken in the order of g's, by name; neither is copied.
         weight: a, in [0, 1]. Below 1/2 a sure g always wins, and an attack on g breaks the mixture.
         scale_accurate: T_g.
         scale_robust: T_h; above 1 it sharpens h, which acts like a larger a.
@@ -49,11 +49,7 @@ def mixture(
         ModelError: the two do not take the same images, or have other classes.
     """
     check_weight(weight, "mixture")
-    if accurate.classes and robust.classes and accurate.classes != robust.classes:
-        raise ModelError(
-            f"mixture: {accurate.name!r} and {robust.name!r} name their classes differently: they must have the same "
-            "in the same order"
-        )
+    robust = choose_same(robust, accurate, purpose="mixture: the robust model")
     net = MixtureNet(
         accurate, robust, alpha=weight, scale_accurate=scale_accurate, scale_robust=scale_robust, side=side
     )

@@ -33,6 +33,7 @@ from unshaken.harden.recipes.ensembles._mixing_net import (
     channels_at,
     named,
 )
+from unshaken.models.within import choose_same
 
 __all__ = ["GateLoss", "GatePGD", "MixingNet", "MixingNetwork", "detector_accuracy", "gamma_and_alpha", "mixing_loss"]
 
@@ -145,7 +146,7 @@ class MixingNetwork(AdversarialRecipe):
         if self._robust is None and not self.robust:
             raise ModelError("mixing-network: name the robust model, as in mixing-network:robust=run:runs/robust")
         robust = copy.deepcopy(loaded(self.robust) if self._robust is None else self._robust)
-        robust.to(device_of(model))
+        robust = choose_same(robust.to(device_of(model)), model, purpose="mixing-network: the robust model")
         layers = named(self.layers_accurate, model), named(self.layers_robust, robust)
         early, late = channels_at(model, robust, layers)
         with seeded(self.seed):

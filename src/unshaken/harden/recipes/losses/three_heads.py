@@ -31,6 +31,7 @@ from unshaken.harden.recipes.losses.three_heads_net import (
     section_of,
 )
 from unshaken.models.loaders.load import second_model
+from unshaken.models.within import choose_same
 
 CLEAN = "three-heads.clean"
 
@@ -160,6 +161,7 @@ class ThreeHeads(Recipe):
         if teacher is None and not self.labelled and not self.weight:
             raise ParameterError("three-heads: without labels and without distillation there is nothing to learn from")
         if teacher is not None:
+            self._teacher = teacher = choose_same(teacher, setup.model, purpose="three-heads: the teacher")
             with evaluating(teacher), torch.no_grad():
                 classes = teacher(setup.images[:1]).shape[1]
             if classes != setup.classes:
