@@ -52,6 +52,7 @@ from unshaken.measure.statistics.paired import (
     paired_difference,
     simultaneous,
 )
+from unshaken.measure.statistics.ranks import rank_bounds
 
 __all__ = [
     "BENCHMARK",
@@ -119,6 +120,7 @@ __all__ = [
     "precision_recall",
     "predict_within",
     "psnr",
+    "rank_bounds",
     "recognisability",
     "risk_coverage",
     "robust_accuracy",
