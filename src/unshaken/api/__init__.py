@@ -12,6 +12,7 @@ from unshaken.api.holistic import Holistic, holistic
 from unshaken.api.job import choose_device, default_out
 from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
 from unshaken.api.mark import mark
+from unshaken.api.matrix import MatrixResult, matrix, read_matrix_file
 from unshaken.api.natural import NaturalDirections, find_natural_directions
 from unshaken.api.results import CompareResult, compare, merge
 from unshaken.core.options import Options
@@ -24,6 +25,7 @@ __all__ = [
     "GenerateResult",
     "Holistic",
     "LabelsResult",
+    "MatrixResult",
     "NaturalDirections",
     "Options",
     "RepairResult",
@@ -47,9 +49,11 @@ __all__ = [
     "harden",
     "holistic",
     "mark",
+    "matrix",
     "measure_generated",
     "merge",
     "plan_repair",
+    "read_matrix_file",
     "repair",
     "sample_generator",
     "set_thresholds",
