@@ -58,6 +58,8 @@ FILES = (NAME, TABLE, f"{PAGE}.html", f"{PAGE}.md", "run.lock")
 """In the folder of a matrix, beside the folders of its models."""
 CALL = ("out", "resume", "part", "engine", "download")
 """Options of a call, which a file does not have."""
+UNRECORDED = (*CALL, "gates", "track")
+"""Options that `matrix.json` does not keep: gates stand in the runs, and the address of a service may hold a secret."""
 REFUSED = {
     "name": "models have their names from `models`",
     "baseline": "a baseline is one run, and the cells are of several models",
@@ -278,7 +280,7 @@ def _define(models: Any, data: Any, plans: Any, given: Options) -> tuple[_Defini
         models={n: m if isinstance(m, str) else f"<{type(m).__name__}>" for n, m in own_models.items()},
         data={n: dataset.options.spec for n, dataset in datasets.items()},
         plans={n: p if isinstance(p, str) else "custom" for n, p in own_plans.items()},
-        options={k: v for k, v in options.items() if k not in (*CALL, "gates") and v != declared()[k][1].default},
+        options={k: v for k, v in options.items() if k not in UNRECORDED and v != declared()[k][1].default},
     )
     cells = tuple(_Cell(*place, tuple(gates[place])) for place in places)
     engine = read_engine(options["engine"])
