@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unshaken.api.fool import fool
     from unshaken.api.harden import harden
     from unshaken.api.labels import find_labels
+    from unshaken.api.matrix import matrix
     from unshaken.api.results import compare, merge
     from unshaken.core.errors import UnshakenError
     from unshaken.core.registry import list_methods
@@ -49,6 +50,7 @@ __all__ = [
     "list_methods",
     "load_data",
     "load_model",
+    "matrix",
     "merge",
 ]
 
@@ -69,6 +71,7 @@ _HOMES = {
     "list_methods": "unshaken.core.registry",
     "load_data": "unshaken.data",
     "load_model": "unshaken.models",
+    "matrix": "unshaken.api",
     "merge": "unshaken.api",
 }
 

@@ -28,7 +28,7 @@ from unshaken.run.plan import PLANS
 from unshaken.store import run_dir as store
 
 AUDIT = "audit --model py:net.py:build --data folder:photos --plan fog.yaml --out run"
-VERBS = ("audit", "attack", "report", "compare", "merge", "query", "list", "doctor", "papers")
+VERBS = ("audit", "attack", "matrix", "report", "compare", "merge", "query", "list", "doctor", "papers")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["none", "--help", "-h"])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unshaken.api.job import choose_device, default_out
     from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
     from unshaken.api.mark import mark
+    from unshaken.api.matrix import MatrixResult, matrix, read_matrix_file
     from unshaken.api.natural import NaturalDirections, find_natural_directions
     from unshaken.api.results import CompareResult, compare, merge
     from unshaken.core.options import Options
@@ -35,6 +36,7 @@ __all__ = [
     "GenerateResult",
     "Holistic",
     "LabelsResult",
+    "MatrixResult",
     "NaturalDirections",
     "Options",
     "RepairResult",
@@ -58,9 +60,11 @@ __all__ = [
     "harden",
     "holistic",
     "mark",
+    "matrix",
     "measure_generated",
     "merge",
     "plan_repair",
+    "read_matrix_file",
     "repair",
     "sample_generator",
     "set_thresholds",
@@ -75,6 +79,7 @@ _HOMES = {
     "GenerateResult": "unshaken.api.generate",
     "Holistic": "unshaken.api.holistic",
     "LabelsResult": "unshaken.api.labels",
+    "MatrixResult": "unshaken.api.matrix",
     "NaturalDirections": "unshaken.api.natural",
     "Options": "unshaken.core.options",
     "RepairResult": "unshaken.api.harden",
@@ -98,9 +103,11 @@ _HOMES = {
     "harden": "unshaken.api.harden",
     "holistic": "unshaken.api.holistic",
     "mark": "unshaken.api.mark",
+    "matrix": "unshaken.api.matrix",
     "measure_generated": "unshaken.api.generate_measure",
     "merge": "unshaken.api.results",
     "plan_repair": "unshaken.api.harden",
+    "read_matrix_file": "unshaken.api.matrix",
     "repair": "unshaken.api.harden",
     "sample_generator": "unshaken.api.generate",
     "set_thresholds": "unshaken.api.detect",

@@ -75,6 +75,8 @@ EXAMPLES: dict[str, str] = {
     "detect": "Then: unshaken detect score --model torchvision:resnet18 --data folder:new --detectors detectors "
     "--against far=folder:other",
     "compare": "Example: unshaken compare runs/before runs/after --out runs/difference",
+    "matrix": "Example: unshaken matrix models.yaml --out runs/models, where models.yaml has the keys models, data and "
+    "plans, and options such as limit",
     "merge": "Example: unshaken audit --model demo:robust --data cifar10 --part 1/2 --out part-1, on another machine "
     "the same with --part 2/2 --out part-2; then unshaken merge part-1 part-2 --out whole",
     "report": "Example: unshaken report runs/audit",

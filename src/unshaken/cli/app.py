@@ -62,6 +62,7 @@ for name, command in {
     "audit": runs.audit,
     "attack": runs.attack,
     "certify": runs.certify,
+    "matrix": runs.matrix,
     "explain": explain.explain,
     "report": results.report,
     "compare": results.compare,

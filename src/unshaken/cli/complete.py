@@ -19,10 +19,15 @@ def names(room: str, decorator: str = "register") -> list[str]:
 
 def complete_plan(incomplete: str) -> list[str]:
     """Complete the name of a plan or of a YAML file."""
+    return [*_starting(incomplete, keys_of("run/plan.py", "PLANS")), *complete_yaml(incomplete)]
+
+
+def complete_yaml(incomplete: str) -> list[str]:
+    """Complete the name of a YAML file."""
     folder = Path(incomplete).parent if incomplete else Path()
     there = folder.iterdir() if folder.is_dir() else ()
     files = sorted(f"{p}/" if p.is_dir() else str(p) for p in there if p.is_dir() or p.suffix in (".yaml", ".yml"))
-    return _starting(incomplete, [*keys_of("run/plan.py", "PLANS"), *files])
+    return _starting(incomplete, files)
 
 
 def complete_data(incomplete: str) -> list[str]:

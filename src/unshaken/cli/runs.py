@@ -1,4 +1,4 @@
-"""Commands that make runs by a plan: `unshaken audit|attack|certify|merge` and `unshaken plan check`."""
+"""Commands that make runs by a plan: `unshaken audit|attack|certify|matrix|merge` and `unshaken plan check`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unshaken.cli.complete import complete_methods, complete_model, complete_plan
+from unshaken.cli.complete import complete_methods, complete_model, complete_plan, complete_yaml
 from unshaken.cli.names import check_method, check_model, check_plan
-from unshaken.cli.options import MODEL_FORMS, AllowLargeEps, Baseline, Data, Gates, Json, Model
+from unshaken.cli.options import (
+    MODEL_FORMS,
+    OWN,
+    AllowCode,
+    AllowLargeEps,
+    Baseline,
+    Data,
+    Download,
+    Gates,
+    Json,
+    Model,
+    Resume,
+)
 from unshaken.cli.session import WRONG, Session, progress
 from unshaken.cli.show import print_json, print_line, print_page, printable
 from unshaken.cli.verb import Program, verb
@@ -274,6 +286,53 @@ def merge(
     with progress(session):
         done = api.merge(*directories, out=out, allow_missing=allow_missing, gates=gate or (), baseline=baseline)
     return show_run(session, done, json)
+
+
+@verb
+def matrix(
+    session: Session,
+    file: Annotated[
+        str,
+        Argument("YAML file with models, data, plans, gates and options of all runs.", "FILE", complete=complete_yaml),
+    ],
+    out: Annotated[
+        str, OutputFolder("Folder for the table and all runs, or fsspec address.", "DIR", records=("matrix.json",))
+    ],
+    resume: Resume = False,
+    engine: Annotated[str, OWN["engine"]] = "local",
+    part: Annotated[
+        str | None,
+        Option("Run the K-th of N parts of the cells only, in the same --out as the other parts.", "K/N"),
+    ] = None,
+    allow_code: AllowCode = None,
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Audit many models on data sets and under plans, and rank them in one table.
+
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage, bad input, a failed run or a gate that is not decided, 3
+    finished, but some samples were unreadable.
+    """
+    from unshaken import api
+
+    given = api.read_matrix_file(file)
+    session.makes_run(out, given=True)
+    with progress(session):
+        done = api.matrix(**given, out=out, resume=resume, engine=engine, part=part, download=download)
+    if json:
+        print_json(done.summary)
+    elif not session.quiet:
+        print_page(done.page)
+    if json or session.quiet:
+        for cell in done.failed:
+            typer.echo(f"failed: {printable(f'{cell.place}: {cell.reason}')}", err=True)
+    if not json:
+        place = f"{str(done.run).rstrip('/')}/index.html"
+        print_line(place if session.quiet else f"page: {place}")
+    verdicts = {cell.gates.verdict for cell in done.cells}
+    if done.failed or ("undecided" in verdicts and "failed" not in verdicts):
+        return WRONG
+    return GATE_FAILED if "failed" in verdicts else BAD_SAMPLES if done.bad_samples else 0
 
 
 plans = Program(name="plan", help="Work with plan files.", no_args_is_help=True)

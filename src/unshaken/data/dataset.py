@@ -23,6 +23,7 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, UnshakenError
 from unshaken.core.masks import IGNORED
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of, place_photo
+from unshaken.data.decoded import DecodedImages
 from unshaken.data.spec import Options
 
 LONGEST_ID = 4096
@@ -82,11 +83,13 @@ class Dataset(ABC):
         labels_version: name of labels that were corrected, by the option `labels` or in the file; None otherwise.
         boxes: of the objects in the images; None where not known.
         photo_sizes: upright width and height in pixels of photos that were looked at, by index.
+        decoded: images that were decoded already; None where each is decoded whenever it is wanted.
     """
 
     true_labels: NDArray[np.int64] | None = None
     labels_version: str | None = None
     boxes: BoxTable | None = None
+    decoded: DecodedImages | None = None
 
     def __init__(
         self,
@@ -223,6 +226,17 @@ class Dataset(ABC):
         content = [b"" if part is None else part.tobytes() for part in parts]
         fingerprint, other = digest(self.fingerprint, list(boxes.ids), *content), copy.copy(self)
         other.boxes = boxes
+        other.__dict__["fingerprint"] = fingerprint
+        return other
+
+    def with_decoded(self, most: int) -> Self:
+        """The same data, whose images `stream` decodes once for all views, as far as there is room for them.
+
+        Args:
+            most: bytes of pixels that are held at most.
+        """
+        fingerprint, other = self.fingerprint, copy.copy(self)
+        other.decoded = DecodedImages(most)
         other.__dict__["fingerprint"] = fingerprint
         return other
 

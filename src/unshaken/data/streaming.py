@@ -141,7 +141,8 @@ def _decoded(
     remaining = iter(order)
     try:
         while indices := list(islice(remaining, several)):
-            waiting.append((indices, _submit(pool, decode, [_fetch(dataset, index) for index in indices])))
+            sources = [(index, _fetch(dataset, index)) for index in indices]
+            waiting.append((indices, _submit(pool, decode, sources)))
             if several * (len(waiting) + 1) > ahead:
                 first, future = waiting.popleft()
                 yield from zip(first, future.result(), strict=True)
@@ -156,7 +157,8 @@ def _fetch(dataset: Dataset, index: int) -> Source | Reason:
     if index in dataset.bad:
         return Reason(dataset.bad[index])
     try:
-        source = dataset.fetch(index)
+        held = None if dataset.decoded is None else dataset.decoded.get(index)
+        source = dataset.fetch(index) if held is None else held
         if dataset.boxes is not None and index not in dataset.photo_sizes:  # else it is fetched again, out of order
             dataset.photo_sizes[index] = form_of(source)[1]
         return source
@@ -165,7 +167,7 @@ def _fetch(dataset: Dataset, index: int) -> Source | Reason:
 
 
 def _submit(
-    pool: ThreadPoolExecutor, decode: partial[list[Pixels | str]], sources: list[Source | Reason]
+    pool: ThreadPoolExecutor, decode: partial[list[Pixels | str]], sources: list[tuple[int, Source | Reason]]
 ) -> Future[list[Pixels | str]]:
     try:
         return pool.submit(decode, sources)
@@ -175,11 +177,11 @@ def _submit(
         return done
 
 
-def _decode(sources: list[Source | Reason], prepare: _Prepare) -> list[Pixels | str]:
+def _decode(sources: list[tuple[int, Source | Reason]], prepare: _Prepare) -> list[Pixels | str]:
     found: list[Pixels | str] = []
-    for source in sources:
+    for index, source in sources:
         try:
-            found.append(source if isinstance(source, Reason) else prepare(source))
+            found.append(source if isinstance(source, Reason) else prepare(index, source))
         except BadImage as error:
             found.append(error.reason)
     return found
@@ -195,6 +197,7 @@ class _Prepare:
 
     def __init__(self, dataset: Dataset, view: View | None, *, own_sizes: bool) -> None:
         self.view, self.size, self.mode = view, dataset.options.size, dataset.options.mode
+        self.decoded = dataset.decoded
         any_size, any_mode = view is None and self.size is None and not own_sizes, view is None and self.mode is None
         common = dataset.common_form if any_size or any_mode else None
         self.mode_of_most = common.mode if common and any_mode else None
@@ -210,9 +213,11 @@ class _Prepare:
                 f"size that the model was trained on, as in {_resized(dataset.options.spec)}"
             )
 
-    def __call__(self, source: Source) -> Pixels:
+    def __call__(self, index: int, source: Source) -> Pixels:
         image = open_image(source)
         large = image.width * image.height > LARGE
+        if self.decoded is not None and not isinstance(source, np.ndarray):  # pixels are in memory already
+            self.decoded.add(index, image)
         if self.size_of_most is not None and self.size_of_most != image.size:
             width, height = self.size_of_most
             raise BadImage(

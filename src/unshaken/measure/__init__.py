@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         paired_difference,
         simultaneous,
     )
+    from unshaken.measure.statistics.ranks import rank_bounds
 
 __all__ = [
     "BENCHMARK",
@@ -133,6 +134,7 @@ __all__ = [
     "precision_recall",
     "predict_within",
     "psnr",
+    "rank_bounds",
     "recognisability",
     "risk_coverage",
     "robust_accuracy",
@@ -213,6 +215,7 @@ _HOMES = {
     "precision_recall": "unshaken.measure.generation.nearest",
     "predict_within": "unshaken.measure.robustness.accuracy",
     "psnr": "unshaken.measure.image_quality",
+    "rank_bounds": "unshaken.measure.statistics.ranks",
     "recognisability": "unshaken.measure.generation.recognisability",
     "risk_coverage": "unshaken.measure.detection.selective",
     "robust_accuracy": "unshaken.measure.robustness.accuracy",

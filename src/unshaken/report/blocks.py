@@ -129,6 +129,7 @@ class Cell:
         bad: the bar is coloured as a loss.
         heat: how strongly the cell is coloured, in [0, 1]; None for not at all.
         title: the cell in words.
+        address: of the page that says more, relative to this one; empty for none.
     """
 
     text: Text
@@ -138,6 +139,7 @@ class Cell:
     bad: bool = False
     heat: float | None = None
     title: str = ""
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unshaken.core.errors import RunError
+from unshaken.report.matrix import NAME as MATRIX_RECORD
 from unshaken.report.pages.explain import EXPLAIN
 from unshaken.report.pages.fairness import FAIRNESS
 from unshaken.report.pages.holistic import write_holistic_report
@@ -16,6 +17,7 @@ from unshaken.report.pages.label_versions import LABEL_VERSIONS
 from unshaken.report.pages.label_versions import RECORD as VERSIONS_RECORD
 from unshaken.report.pages.labels import LABELS
 from unshaken.report.pages.made_images import MADE_IMAGES
+from unshaken.report.pages.matrix import write_matrix
 from unshaken.report.pages.service import RECORD as SERVICE_RECORD
 from unshaken.report.pages.service import SERVICE
 from unshaken.report.pages.training import TRAINING
@@ -88,5 +90,6 @@ KINDS: dict[str, Callable[[RunDir], object]] = {
     "labels.json": _write_search,
     IMAGE_TEXT_RECORD: IMAGE_TEXT.write,
     SERVICE_RECORD: SERVICE.write,
+    MATRIX_RECORD: write_matrix,
 }
 """The record that a command leaves in its folder, and what writes its page."""

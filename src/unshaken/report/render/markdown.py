@@ -71,6 +71,7 @@ def _piece(piece: str | Span) -> str:
 def _cell(value: Cell | Text) -> str:
     one = value if isinstance(value, Cell) else Cell(value)
     shown = _SIGN.sub(r"\1", text(one.text)) or "–"
+    shown = f"[{shown}](<{one.address}>)" if one.address else shown
     shown += f" ({escape(one.interval)})" if one.interval else ""
     return shown + (f": {escape(one.note)}" if one.note else "")
 
