@@ -30,6 +30,7 @@ import numpy as np
 import pyarrow as pa
 from _peers import machine
 
+from unshaken.core.ids import Ids
 from unshaken.store.config import NAME, RunConfig, read_config
 from unshaken.store.owner import STALE_SECONDS
 from unshaken.store.run_dir import RunDir
@@ -51,7 +52,7 @@ def plan(samples: int, listed: bool) -> dict[str, float]:
         samples: number of them.
         listed: with the ids as a list in `run.json`, as of small runs, in the place of files beside it.
     """
-    ids = tuple(f"train/n01440764/n01440764_{i:08d}.JPEG" for i in range(samples))
+    ids = Ids.of(f"train/n01440764/n01440764_{i:08d}.JPEG" for i in range(samples))
     before = memory()
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir(folder)

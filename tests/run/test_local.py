@@ -255,7 +255,7 @@ def test_a_run_without_its_last_step_is_not_complete_and_decides_no_gate(make, m
 
     job = make.job(make.folder / "run", make.data(20))
     with monkeypatch.context() as patch:
-        patch.setattr("unshaken.run.local.check_masking", stop)
+        patch.setattr("unshaken.run.local.check_accuracy", stop)
         with pytest.raises(Interrupted):
             execute(job)
     summary, (gate,) = write_report(job.run, gates=["clean.accuracy >= 0"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from unshaken.run.flags import check_masking
+from unshaken.run.flags import Masking
 from unshaken.store.tables import schema_of
 
 BOX = ("auto-linf-0.1", "square", False)
@@ -28,6 +28,12 @@ def turns(rows):
         "forwards": [r[3] if len(r) > 3 else 10 for r in rows],
     }
     return pa.table({k: pa.array(v, schema_of("turns").field(k).type) for k, v in columns.items()})
+
+
+def check_masking(outcomes, turns):
+    masking = Masking(turns)
+    masking.add(outcomes)
+    return masking.flags()
 
 
 def broken(condition, by, ids, n=100):
@@ -96,3 +102,12 @@ def test_who_fell_within_a_smaller_budget_stays_with_the_search_that_broke_it():
     phases = turns([("auto", "apgd-ce", True), ("auto", "square", False, 0)])  # nobody was left for it at this budget
     (flag,) = check_masking(outcomes(rows), phases)
     assert flag.ids == ("s0", "s1", "s2", "s3")
+
+
+def test_shards_together_say_what_all_rows_at_once_say():
+    rows = [*broken(PGD[0], "pgd", {0, 1}), *broken(BOX[0], "square", {9, 1, 2, 3, 40})]
+    masking = Masking(turns([PGD, BOX]))
+    for first in range(0, 100, 25):
+        own = {f"s{i}" for i in range(first, first + 25)}
+        masking.add(outcomes([row for row in rows if row[0] in own]))
+    assert masking.flags() == check_masking(outcomes(rows), turns([PGD, BOX])) != []

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 import unshaken.certify.engine.base  # noqa: F401  declares the table
 from unshaken.run import load_plan
-from unshaken.run.flags import broken, check_order, subjects
+from unshaken.run.flags import Order, broken, subjects
 from unshaken.store.tables import schema_of
 
 SMOOTHED = "smoothed at sigma=0.25"
@@ -29,6 +29,12 @@ def certificates(*rows):
     names = ("condition", "id", "norm", "radius", "prediction", "alpha", "abstained")
     columns = {n: [r[i] for r in rows] for i, n in enumerate(names)}
     return pa.table({n: pa.array(v, schema_of("certificates").field(n).type) for n, v in columns.items()})
+
+
+def check_order(outcomes, certificates, subject_of):
+    order = Order(subject_of)
+    order.add(outcomes, certificates)
+    return order.flags()
 
 
 SURE = certificates(

@@ -121,7 +121,7 @@ def prepare_run(
     task = find_task(classifier.task).of(inputs.dataset, classifier.view)
     ids: Sequence[str] = inputs.dataset.ids
     if options["limit"] is not None:
-        ids = [ids[i] for i in subset(inputs.dataset, options["limit"], options["seed"])]
+        ids = inputs.dataset.ids.take(subset(inputs.dataset, options["limit"], options["seed"]))
     config = _configure(
         inputs, plan, options, shard_size=_shard_size(run, inputs.numbers), ids=pack_ids(ids),
         plan_name=Path(plan_name).stem, budgets=budgets, beside=list(related), labels=record, task=task.name,

@@ -41,7 +41,8 @@ class SampleRng(State):
         >>> bool((one.uniform(3) == two.uniform(3)[1:]).all())
         True
         """
-        return cls(torch.tensor([_hash(f"{seed}\x1f{method}\x1f{i}") for i in ids], dtype=torch.int64))
+        keys = (_hash(f"{seed}\x1f{method}\x1f{i}") for i in ids)
+        return cls(torch.from_numpy(np.fromiter(keys, np.int64, len(ids))))
 
     def drawn_on(self, device: torch.device) -> SampleRng:
         """The same streams, whose draws go to a device while the keys stay: no draw waits for that device."""

@@ -55,7 +55,7 @@ class InMemory(Dataset):
             raise DataError(f"labels must be whole numbers of shape ({len(images)},), not {tuple(labels.shape)}")
         self.images = images
         super().__init__(
-            ids=[str(i) for i in range(len(images))] if ids is None else ids,
+            ids=map(str, range(len(images))) if ids is None else ids,
             labels=None if labels is None else (labels.long() if labels.ndim == 1 else labels.byte()).numpy(),
             classes=classes,
             root="memory",

@@ -7,7 +7,7 @@ import os
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def open_cifar10n(target: str, options: Options) -> Dataset:
     return images.relabelled(np.where(labels < 0, labels, columns[target][places]))
 
 
-def official_places(ids: tuple[str, ...], clean: Column) -> Column:
+def official_places(ids: Sequence[str], clean: Column) -> Column:
     """Each image's index in the official order of CIFAR-10's training images, -1 where its id does not tell.
 
     Args:

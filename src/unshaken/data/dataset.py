@@ -6,9 +6,10 @@ import copy
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from typing_extensions import override
 from unshaken.core.boxes import OBJECT, stack_boxes
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError, UnshakenError
+from unshaken.core.ids import Ids
 from unshaken.core.masks import IGNORED
 from unshaken.data.decode import BadImage, Pixels, Source, form_of, open_image, pixels_of, place_photo
 from unshaken.data.decoded import DecodedImages
@@ -72,7 +74,7 @@ class Dataset(ABC):
     """Samples with ids and, mostly, labels.
 
     Attributes:
-        ids: one string a sample, unique.
+        ids: one string a sample, unique: a tuple in its behaviour, whose strings are made when they are asked for.
         labels: int64 `[N]`, -1 where the label is bad; None when the data has no labels.
         classes: names in label order; empty when unknown.
         bad: for samples known to be bad without decoding, the reason by index.
@@ -94,15 +96,15 @@ class Dataset(ABC):
     def __init__(
         self,
         *,
-        ids: Sequence[str],
+        ids: Iterable[str],
         labels: NDArray[np.int64] | None,
         classes: Sequence[str],
         root: str,
         options: Options,
         bad: Mapping[int, str] | None = None,
     ) -> None:
-        _check_ids(ids, options.spec)
-        self.ids, self.labels, self.classes = tuple(ids), labels, tuple(classes)
+        self.ids, self.labels, self.classes = Ids.of(ids), labels, tuple(classes)
+        _check_ids(self.ids, options.spec)
         self.root, self.options, self.bad = root, options, dict(bad or {})
         self.photo_sizes: dict[int, tuple[int, int]] = {}
 
@@ -138,7 +140,8 @@ class Dataset(ABC):
     def fingerprint(self) -> str:
         """32 hexadecimal digits that change when the content or the options change."""
         options = self.options
-        return digest(type(self).__name__, *self.content(), options.split, options.size, options.mode, self.classes)
+        settings = options.split, options.size, options.mode, self.classes
+        return digest_all(chain([type(self).__name__], self.content(), settings))
 
     def read(self, index: int) -> Pixels:
         """The pixels of one sample, uint8 `[H, W, C]`, upright, with the SPEC's own `size` and `mode`.
@@ -301,14 +304,16 @@ class Dataset(ABC):
         return other
 
 
-def _check_ids(ids: Sequence[str], spec: str) -> None:
+def _check_ids(ids: Ids, spec: str) -> None:
     if not ids:
         raise DataError(f"data {spec!r} holds no samples")
-    if len(set(ids)) < len(ids):
-        name, times = Counter(ids).most_common(1)[0]
-        raise DataError(
-            f"data {spec!r}: id {name[:LONGEST_ID]!r} occurs {times} times; give every sample an id of its own"
-        )
+    hashes = np.sort(ids.hashes())
+    if len(suspect := set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())):  # else all differ
+        name, times = Counter(name for name in ids if hash(name) in suspect).most_common(1)[0]
+        if times > 1:
+            raise DataError(
+                f"data {spec!r}: id {name[:LONGEST_ID]!r} occurs {times} times; give every sample an id of its own"
+            )
     for name in ids:
         if len(name) > LONGEST_ID:
             raise DataError(
@@ -320,12 +325,26 @@ def _check_ids(ids: Sequence[str], spec: str) -> None:
 
 
 def digest(*parts: object) -> str:
-    """32 hexadecimal digits from bytes and whatever else has a stable text form."""
+    """32 hexadecimal digits from bytes and whatever else has a stable text form; ids count as their tuple."""
+    return digest_all(parts)
+
+
+def digest_all(parts: Iterable[object]) -> str:
+    """The same of parts that come one by one, and are not held together."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
+        if isinstance(part, Ids):  # whose text may be large
+            state.update(sum(map(len, _pieces(part))).to_bytes(8, "little"))
+            for piece in _pieces(part):
+                state.update(piece)
+            continue
         data = part if isinstance(part, bytes) else repr(part).encode("utf-8", "backslashreplace")
         state.update(len(data).to_bytes(8, "little") + data)
     return state.hexdigest()
+
+
+def _pieces(ids: Ids) -> Iterator[bytes]:
+    return (piece.encode("utf-8", "backslashreplace") for piece in ids.repr_pieces())
 
 
 def file_mark(path: Path, limit: int = 256 << 20) -> tuple[object, ...]:

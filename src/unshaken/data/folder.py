@@ -165,7 +165,7 @@ class FolderDataset(Dataset):
     ) -> None:
         place = {name: i for i, name in enumerate(folders)}
         super().__init__(
-            ids=[f.id for f in files],
+            ids=(f.id for f in files),
             labels=np.array([place[f.id.partition("/")[0]] for f in files], np.int64) if folders else None,
             classes=[names.get(name, name) for name in folders],
             root=str(root),

@@ -42,7 +42,7 @@ class HubDataset(Dataset):
         self._rows = rows.select_columns([image]).cast_column(image, Image(decode=False)).with_format(None)
         self._image = image
         super().__init__(
-            ids=ids if ids is not None else [str(i) for i in range(len(rows))],
+            ids=ids if ids is not None else map(str, range(len(rows))),
             labels=labels,
             classes=classes,
             root=str(Path(self._files[0]).parent) if self._files else options.spec,

@@ -40,8 +40,9 @@ class IdxDataset(Dataset):
                     "labels; they do not belong together"
                 )
         labels, classes, bad = labels_from(values, classes, options.spec)
-        ids = [str(i) for i in range(count)]
-        super().__init__(ids=ids, labels=labels, classes=classes, root=str(root), options=options, bad=bad)
+        super().__init__(
+            ids=map(str, range(count)), labels=labels, classes=classes, root=str(root), options=options, bad=bad
+        )
 
     @override
     def fetch(self, index: int) -> Pixels:

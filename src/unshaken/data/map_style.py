@@ -48,7 +48,7 @@ class MapStyleDataset(Dataset):
         targets = targets_of(inner, self.label_types)
         column = pa.nulls(len(inner)) if targets is None else pa.array(targets)
         labels, names, bad = labels_from(column, classes or class_names(inner), options.spec)
-        known = [str(i) for i in range(len(inner))] if ids is None else list(ids)
+        known = map(str, range(len(inner))) if ids is None else ids
         super().__init__(ids=known, labels=labels, classes=names, root=root, options=options, bad=bad)
 
     @override

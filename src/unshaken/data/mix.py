@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class MixDataset(Dataset):
     def __init__(self, real: Dataset, made: Dataset, rows: NDArray[np.int64], options: Options) -> None:
         labels = _labels(real, options.spec), _labels(made, options.spec)
         super().__init__(
-            ids=[*real.ids, *(MADE + made.ids[i] for i in rows)],
+            ids=chain(real.ids, (MADE + made.ids[i] for i in rows)),
             labels=np.concatenate([labels[0], labels[1][rows]]),
             classes=real.classes,
             root=real.root,

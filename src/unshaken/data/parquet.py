@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from unshaken.core.errors import DataError, did_you_mean
+from unshaken.core.ids import CHUNK
 from unshaken.data._read_through import bytes_of_images, rows_at_once
 from unshaken.data.dataset import Dataset, file_mark
 from unshaken.data.decode import BadImage, check_bytes, looks_like
@@ -136,7 +137,9 @@ class ParquetDataset(Dataset):
 
     @override
     def content(self) -> Iterable[object]:
-        return (*file_mark(self._path), *self.ids) if self._path.stat().st_size > 256 << 20 else file_mark(self._path)
+        yield from file_mark(self._path)
+        if self._path.stat().st_size > 256 << 20:  # of which the mark reads the ends alone
+            yield from self.ids
 
 
 def open_parquet(
@@ -204,7 +207,7 @@ def _dataset(
     if options.split is not None and table is not None:
         rows = _rows_of(table.column(split_column), options)
         table = table.take(rows)
-    ids = [str(row) for row in rows.tolist()]
+    ids: Iterable[str] = map(str, rows.tolist())
     if "id" in names and table is not None:
         ids = ids_from(table.column("id"), options.spec)
     names_file = path.with_name("classes.txt")
@@ -217,8 +220,8 @@ def _dataset(
     return ParquetDataset(path, rows, images, ids=ids, labels=labels, classes=classes, options=options, bad=bad)
 
 
-def ids_from(column: Any, spec: str) -> list[str]:
-    """Read a column of ids as strings.
+def ids_from(column: Any, spec: str) -> Iterator[str]:
+    """Read a column of ids as strings, a batch at a time.
 
     Raises:
         DataError: one is null.
@@ -226,7 +229,8 @@ def ids_from(column: Any, spec: str) -> list[str]:
     if column.null_count:
         row = pc.index(pc.is_null(column), True).as_py()
         raise DataError(f"data {spec!r}: the id of row {row} is null; give every sample an id of its own")
-    return [value if isinstance(value, str) else str(value) for value in column.to_pylist()]
+    parts = (column.slice(first, CHUNK).to_pylist() for first in range(0, len(column), CHUNK))
+    return (value if isinstance(value, str) else str(value) for part in parts for value in part)
 
 
 def _check(schema: Any, options: Options, split_column: str) -> None:

@@ -63,7 +63,7 @@ class Selection(Dataset):
     def __init__(self, whole: Dataset, rows: NDArray[np.int64]) -> None:
         place = {int(row): i for i, row in enumerate(rows)}
         super().__init__(
-            ids=[whole.ids[i] for i in rows],
+            ids=whole.ids.take(rows),
             labels=None if whole.labels is None else whole.labels[rows],
             classes=whole.classes,
             root=whole.root,

@@ -53,7 +53,7 @@ class ShardDataset(Dataset):
         self._open: tuple[int, tarfile.TarFile] | None = None
         classes = read_classes(Path(options.classes), options.spec) if options.classes else ()
         labels, classes, bad = labels_from(_column([s.label for s in self._samples]), classes, options.spec)
-        ids = [s.key for s in self._samples]
+        ids = (s.key for s in self._samples)
         root = str(shards[0].parent)
         super().__init__(ids=ids, labels=labels, classes=classes, root=root, options=options, bad=bad)
 

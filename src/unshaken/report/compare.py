@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.part import Condition
@@ -228,6 +229,7 @@ def compare_frames(
     both = [j for j in own if new.conditions[j].id in places]
     differing = _made_otherwise(before, old, after, new, {j: places[new.conditions[j].id] for j in both})
     shared = [j for j in both if j not in differing]
+    rows = _shared_samples(old, new) if after.task not in PAIRED else None
     paired: dict[str, Comparison] = {}
     values: dict[str, tuple[Figure, Figure]] = {}
     for j in shared:
@@ -235,8 +237,8 @@ def compare_frames(
         try:
             first, second, paired[name] = (
                 PAIRED[after.task](baseline, old, candidate, new, name)
-                if after.task in PAIRED
-                else _paired_accuracy(old, places[name], new, j)
+                if rows is None
+                else _paired_accuracy(old.right[rows[0], places[name]], new.right[rows[1], j], (old, new))
             )
         except ParameterError as error:
             raise ParameterError(f"{baseline} and {candidate}, {name}: {error}") from None
@@ -331,13 +333,30 @@ def _notes(before: RunConfig, after: RunConfig, new: Frame, differing: Mapping[i
     ]
 
 
-def _paired_accuracy(old: Frame, before: int, new: Frame, after: int) -> tuple[Figure, Figure, Comparison]:
-    """Both accuracies under the conditions of two places on the samples that have a row in both, and what changed."""
-    _, rows, others = np.intersect1d(np.array(old.ids), np.array(new.ids), assume_unique=True, return_indices=True)
-    a, b = old.right[rows, before], new.right[others, after]
+Rows = NDArray[np.int64] | slice
+
+
+def _shared_samples(old: Frame, new: Frame) -> tuple[Rows, Rows]:
+    """The rows of the samples that both frames have, in the same order."""
+    if old.ids == new.ids:
+        return slice(None), slice(None)
+    at = old.ids.places(new.ids)
+    return at[at >= 0], np.flatnonzero(at >= 0)
+
+
+def _paired_accuracy(
+    a: NDArray[np.int8], b: NDArray[np.int8], frames: tuple[Frame, Frame]
+) -> tuple[Figure, Figure, Comparison]:
+    """Both accuracies under one condition on the samples that have a row in both, and what changed.
+
+    Args:
+        a: whether the first run is right on each shared sample, -1 without a row.
+        b: the same of the second.
+        frames: of the runs.
+    """
     both = (a >= 0) & (b >= 0)
     if not both.any():
-        raise ParameterError(f"no sample is in both runs, of {len(old.ids)} and {len(new.ids)}")
+        raise ParameterError(f"no sample is in both runs, of {len(frames[0].ids)} and {len(frames[1].ids)}")
     first, second = a[both] == 1, b[both] == 1
     return accuracy(first), accuracy(second), compare(first, second)
 

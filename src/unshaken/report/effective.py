@@ -133,7 +133,7 @@ class _Detector:
                 f"{run} is a run of {config.task}; effective robustness is measured of detectors of objects"
             )
         frame = read_frame(run, config)
-        return cls(run, config, frame, frame.ids, {})
+        return cls(run, config, frame, tuple(frame.ids), {})
 
     def of(self, condition: str) -> Maps:
         """The mAP under a condition, with draws that are those of every run on the same images."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,21 +60,21 @@ def prune(run: RunDir, scores: dict[str, dict[str, float]], wanted: int) -> None
     kept: set[str] = set()
     files = run.names("examples", suffix=".safetensors")
     for condition, damages in scores.items():
-        mine = [f for f in files if f.rpartition("-")[0] == condition]
-        images = {f: run.read_examples(f) for f in mine}
-        best = sorted((i for m in images.values() for i in m), key=lambda i: (-damages.get(i, -1e9), i))[:wanted]
+        mine = {f: [*run.read_examples(f)] for f in files if f.rpartition("-")[0] == condition}
+        best = sorted((i for ids in mine.values() for i in ids), key=lambda i: (-damages.get(i, -1e9), i))[:wanted]
         kept |= set(best)
-        for file in mine:
-            _rewrite(run, file, images[file], set(best))
+        for file, ids in mine.items():
+            _rewrite(run, file, ids, set(best))
     for file in files:
         if file.rpartition("-")[0] == CLEAN.id:
-            _rewrite(run, file, run.read_examples(file), kept)
+            _rewrite(run, file, [*run.read_examples(file)], kept)
 
 
-def _rewrite(run: RunDir, file: str, images: dict[str, Tensor], keep: set[str]) -> None:
-    left = {i: x for i, x in images.items() if i in keep}
+def _rewrite(run: RunDir, file: str, ids: Sequence[str], keep: set[str]) -> None:
+    """Keep some of the images of a file, which has those of `ids`; of many files one is open at a time."""
+    left = [i for i in ids if i in keep]
     if not left:
         run.remove("examples", file)
-    elif len(left) < len(images):
-        condition, _, rest = file.rpartition("-")
-        run.write_examples(torch.stack(list(left.values())), list(left), condition, int(rest.partition(".")[0]))
+    elif len(left) < len(ids):
+        images, (condition, _, rest) = run.read_examples(file), file.rpartition("-")
+        run.write_examples(torch.stack([images[i] for i in left]), left, condition, int(rest.partition(".")[0]))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +19,8 @@ from unshaken.core.batch import Batch
 from unshaken.core.device import widen
 from unshaken.core.flag import Flag, FlagKind
 from unshaken.core.oracle import Oracle, required
-from unshaken.core.part import CLEAN, Condition
 from unshaken.core.part import MODEL as MODEL
+from unshaken.core.part import Condition
 from unshaken.core.query import Answer, Gradient, Objective
 from unshaken.core.trust import NON_FINITE
 from unshaken.data import Dataset
@@ -103,33 +104,52 @@ def check_labels(dataset: Dataset, ids: Sequence[str], classes: Sequence[str]) -
     return [LABEL_OUT_OF_RANGE.flag(f"{detail}: check the order and number of classes", wrong)]
 
 
-def check_rows(frame: pa.Table) -> list[Flag]:
-    """Doubts that only all rows together can show: chance accuracy, one class, budgets broken, NaN.
+def check_accuracy(clean: pa.Table) -> list[Flag]:
+    """Doubts about all unchanged images together: chance accuracy, one class.
+
+    Args:
+        clean: outcomes of good samples, unchanged.
+    """
+    labels = clean["label"].drop_null().to_numpy()
+    if not len(labels):
+        return []
+    counts = np.unique(labels, return_counts=True)[1]
+    right = int(pc.sum(clean["correct"]).as_py() or 0)
+    if len(counts) == 1 and len(labels) > 1:
+        return [SINGLE_CLASS.flag(f"all {len(labels)} samples have label {labels[0]}: use data with every class")]
+    if not _like_guessing(right, len(labels), len(counts)):
+        return []
+    text = f"clean accuracy {right / len(labels):.3f} on {len(counts)} classes is no better than guessing"
+    return [NEAR_CHANCE.flag(f"{text}, on {len(labels)} samples: check labels, class order and preprocessing")]
+
+
+def suspicious(frame: pa.Table) -> pa.Table:
+    """The rows on which `check_values` raises a flag.
 
     Args:
         frame: outcomes of good samples.
     """
-    flags = []
-    clean = frame.filter(pc.equal(frame["condition"], CLEAN.id))
-    labels = clean["label"].drop_null().to_numpy()
-    if len(labels):
-        counts = np.unique(labels, return_counts=True)[1]
-        right = int(pc.sum(clean["correct"]).as_py() or 0)
-        if len(counts) == 1 and len(labels) > 1:
-            flags.append(
-                SINGLE_CLASS.flag(f"all {len(labels)} samples have label {labels[0]}: use data with every class")
-            )
-        elif _like_guessing(right, len(labels), len(counts)):
-            text = f"clean accuracy {right / len(labels):.3f} on {len(counts)} classes is no better than guessing"
-            flags.append(
-                NEAR_CHANCE.flag(f"{text}, on {len(labels)} samples: check labels, class order and preprocessing")
-            )
-    over = pc.greater(frame["distance"], pc.multiply(frame["eps"], 1 + 1e-6))
-    broken = frame.filter(pc.fill_null(over, False))
+    return frame.filter(pc.or_(_over_budget(frame), _not_finite(frame)))
+
+
+def _over_budget(frame: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(pc.greater(frame["distance"], pc.multiply(frame["eps"], 1 + 1e-6)), False)
+
+
+def _not_finite(frame: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(pc.invert(pc.is_finite(frame["confidence"])), False)
+
+
+def check_values(frame: pa.Table) -> list[Flag]:
+    """Budgets that are broken, and outputs that are NaN or infinite.
+
+    Args:
+        frame: outcomes of good samples; those that `suspicious` leaves out make no difference.
+    """
+    flags, broken, odd = [], frame.filter(_over_budget(frame)), frame.filter(_not_finite(frame))
     if len(broken):
         ids = tuple(dict.fromkeys(broken["id"].to_pylist()))
         flags.append(OUT_OF_BUDGET.flag(f"{len(broken)} attacked images lie outside their budget: report this", ids))
-    odd = frame.filter(pc.fill_null(pc.invert(pc.is_finite(frame["confidence"])), False))
     if len(odd):
         ids = tuple(dict.fromkeys(odd["id"].to_pylist()))
         where = ", ".join(dict.fromkeys(odd["condition"].to_pylist()))
@@ -202,43 +222,78 @@ BEYOND = 0.002
 """Share of the samples that attacks without gradients may break beyond those with, as AutoAttack warns."""
 
 
-def check_masking(outcomes: pa.Table, turns: pa.Table) -> list[Flag]:
+@dataclass(slots=True)
+class Ball:
+    """Samples that attacks without gradients alone break, within a norm and a radius.
+
+    Args:
+        samples: number of samples attacked there.
+        only: those that no attack with gradients breaks, each with the first condition under which one is broken.
+        searches: those without gradients that broke a sample.
+    """
+
+    samples: int = 0
+    only: dict[str, str] = field(default_factory=dict)
+    searches: set[str] = field(default_factory=set)
+
+
+class Masking:
     """Whether attacks without gradients broke samples in some ball that no attack with gradients broke there.
 
     A ball in which no search with gradients was run says nothing. One sample alone is put down to luck.
 
     Args:
-        outcomes: of good samples; `broken_by` names the search that broke each.
-        turns: what each search did; `gradients` says whether it follows the model's own.
+        turns: what each search did; `gradients` says whether it follows the model's own. At a larger budget a search
+            may have no samples left; it still counts for those it broke before.
     """
-    every = (
-        turns.to_pylist()
-    )  # at a larger budget a search may have no samples left; it still counts for those it broke before
-    follows = {(t["condition"], t["attack"]): t["gradients"] for t in every}
-    tried = {t["condition"] for t in every if t["gradients"] and t["forwards"]}
-    balls: dict[tuple[str, float], list[dict[str, object]]] = defaultdict(list)
-    columns = outcomes.select(["id", "condition", "norm", "eps", "broken_by"])
-    for row in columns.filter(pc.is_valid(outcomes["eps"])).to_pylist():
-        balls[row["norm"], row["eps"]].append(row)
-    flags = []
-    for (norm, eps), rows in sorted(balls.items()):
-        if not tried & {r["condition"] for r in rows}:
-            continue
-        blind, known = [], set()
-        for row in rows:
-            if row["broken_by"] is None:
+
+    def __init__(self, turns: pa.Table) -> None:
+        columns = ("condition", "attack", "gradients")
+        every = turns.group_by(list(columns)).aggregate([("forwards", "sum")])
+        rows = list(zip(*(every[k].to_pylist() for k in (*columns, "forwards_sum")), strict=True))
+        self._follows = {(c, attack): gradients for c, attack, gradients, _ in rows}
+        self._tried = {c for c, _, gradients, forwards in rows if gradients and forwards}
+        self.balls: dict[tuple[str, float], Ball] = defaultdict(Ball)
+
+    def add(self, outcomes: pa.Table) -> None:
+        """Take in the outcomes of some samples, under all conditions.
+
+        Args:
+            outcomes: of good samples; `broken_by` names the search that broke each.
+        """
+        attacked = outcomes.filter(pc.is_valid(outcomes["eps"])) if self._tried else outcomes.slice(0, 0)
+        for ball in attacked.group_by(["norm", "eps"], use_threads=False).aggregate([]).to_pylist():
+            rows = attacked.filter(
+                pc.and_(pc.equal(attacked["norm"], ball["norm"]), pc.equal(attacked["eps"], ball["eps"]))
+            )
+            if not self._tried & set(pc.unique(rows["condition"]).to_pylist()):
                 continue
-            if follows.get((row["condition"], row["broken_by"])) is False:
-                blind.append(row)
-            else:
-                known.add(row["id"])
-        only = tuple(str(i) for i in dict.fromkeys(r["id"] for r in blind if r["id"] not in known))
-        n = len({r["id"] for r in rows})
-        if len(only) > max(1, BEYOND * n):
-            names = ", ".join(sorted({str(r["broken_by"]) for r in blind}))
-            text = f"{names} breaks {len(only)} of {n} samples at {norm} {eps:.4g} that no attack with gradients breaks"
-            flags.append(BLACK_BOX_WINS.flag(f"{text}: gradients may be masked; run --method auto, or transfer", only))
-    return flags
+            found = self.balls[ball["norm"], ball["eps"]]
+            found.samples += pc.count_distinct(rows["id"]).as_py()
+            rows = rows.filter(pc.is_valid(rows["broken_by"]))
+            triples = list(zip(*(rows[k].to_pylist() for k in ("id", "condition", "broken_by")), strict=True))
+            blind = [row for row in triples if self._follows.get(row[1:]) is False]
+            known = {id for id, *search in triples if self._follows.get(tuple(search)) is not False}
+            found.searches |= {search for _, _, search in blind}
+            for id, condition, _ in blind:
+                if id not in known:
+                    found.only.setdefault(id, condition)
+
+    def flags(self, order: Callable[[str], str] = str) -> list[Flag]:
+        """A flag for each ball in which more than luck is met.
+
+        Args:
+            order: key by which conditions, and so samples, are sorted.
+        """
+        flags = []
+        for (norm, eps), ball in sorted(self.balls.items()):
+            only = tuple(sorted(ball.only, key=lambda id: order(ball.only[id])))
+            if len(only) > max(1, BEYOND * ball.samples):
+                which = f"{len(only)} of {ball.samples} samples at {norm} {eps:.4g}"
+                text = f"{', '.join(sorted(ball.searches))} breaks {which} that no attack with gradients breaks"
+                advice = "gradients may be masked; run --method auto, or transfer"
+                flags.append(BLACK_BOX_WINS.flag(f"{text}: {advice}", only))
+        return flags
 
 
 PERMUTED = FlagKind(
@@ -270,9 +325,13 @@ def exchanged_classes(labels: ArrayLike, predictions: ArrayLike) -> dict[int, in
     {0: 1, 1: 0}
     """
     y, z = np.asarray(labels, np.int64), np.asarray(predictions, np.int64)
+    rows = np.lexsort((z, y))
+    first = np.flatnonzero(np.r_[len(y) > 0, (np.diff(y[rows]) != 0) | (np.diff(z[rows]) != 0)])  # of each pair
+    pairs, times = np.stack([y[rows][first], z[rows][first]], 1), np.diff(np.r_[first, len(y)])
     target: dict[int, int] = {}
-    for label in np.unique(y).tolist():
-        values, counts = np.unique(z[y == label], return_counts=True)
+    for label in np.unique(pairs[:, 0]).tolist():
+        own = pairs[:, 0] == label
+        values, counts = pairs[own, 1], times[own]
         most = int(counts.argmax())
         if counts.sum() > 1 and counts[most] >= SHARE * counts.sum() and values[most] >= 0:
             target[label] = int(values[most])
@@ -287,10 +346,10 @@ def check_order_of_classes(frame: pa.Table, classes: Sequence[str]) -> list[Flag
     """A flag with the permutation, where clean predictions agree with the labels up to one.
 
     Args:
-        frame: outcomes of good samples.
+        frame: outcomes of good samples, unchanged.
         classes: names in logit order.
     """
-    clean = frame.filter(pc.and_(pc.equal(frame["condition"], CLEAN.id), pc.is_valid(frame["label"])))
+    clean = frame.filter(pc.is_valid(frame["label"]))
     labels, predictions = clean["label"].to_numpy(), clean["prediction"].to_numpy()
     moved = exchanged_classes(labels, predictions)
     if not moved:
@@ -303,7 +362,8 @@ def check_order_of_classes(frame: pa.Table, classes: Sequence[str]) -> list[Flag
 
 
 def _renamed(labels: NDArray[np.int64], moved: Mapping[int, int]) -> NDArray[np.int64]:
-    return np.array([moved.get(k, k) for k in labels.tolist()], np.int64)
+    names, codes = np.unique(labels, return_inverse=True)
+    return np.array([moved.get(k, k) for k in names.tolist()], np.int64)[codes]
 
 
 def _agreement(predictions: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
@@ -337,32 +397,49 @@ def broken(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, 
         subject_of: see `subjects`; other conditions are left alone.
     """
     moved = outcomes.filter(pc.fill_null(pc.greater(outcomes["distance"], 0.0), False))
-    attacked = list(
-        zip(*(moved[k].to_pylist() for k in ("condition", "id", "norm", "distance", "prediction")), strict=True)
-    )
-    found: dict[str, list[str]] = {}
-    columns = ("condition", "id", "norm", "radius", "prediction")
     held_at = pc.and_(pc.greater(certificates["radius"], 0.0), pc.is_valid(certificates["prediction"]))
     sure = certificates.filter(pc.and_not(held_at, pc.fill_null(certificates["abstained"], False)))
-    held = {(c, i): (n, r, p) for c, i, n, r, p in zip(*(sure[k].to_pylist() for k in columns), strict=True)}
-    certified = sorted({c for c, _ in held})
-    for condition, sample, norm, distance, prediction in attacked:
-        for name in certified:
-            there = held.get((name, sample))
-            if there is None or subject_of.get(name) is None or subject_of.get(name) != subject_of.get(condition):
-                continue
-            if there[0] == norm and distance * (1 + _SLACK) < there[1] and prediction != there[2]:
-                found.setdefault(name, []).append(sample)
-    return {name: tuple(np.unique(ids).tolist()) for name, ids in found.items()}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in sorted(pc.unique(sure["condition"]).to_pylist()):
+        alike = [c for c, subject in subject_of.items() if subject == subject_of.get(name)]
+        rows = moved.filter(pc.is_in(moved["condition"], pa.array(alike, pa.string())))
+        own = sure.filter(pc.equal(sure["condition"], name)).combine_chunks()
+        at = pc.index_in(rows["id"], value_set=own["id"].combine_chunks())
+        rows, own = rows.filter(pc.is_valid(at)), own.take(at.drop_null())
+        inside = pc.less(pc.multiply(rows["distance"], 1 + _SLACK), own["radius"])
+        other = pc.fill_null(pc.not_equal(rows["prediction"], own["prediction"]), True)
+        wrong = pc.and_(pc.and_(pc.equal(rows["norm"], own["norm"]), inside), other)
+        if ids := pc.unique(rows["id"].filter(wrong)).to_pylist():
+            found[name] = tuple(sorted(ids))
+    return found
 
 
-def check_order(outcomes: pa.Table, certificates: pa.Table, subject_of: Mapping[str, str]) -> list[Flag]:
-    """A flag for each certified condition that an example contradicts; see `broken`."""
-    flags = []
-    for name, ids in broken(outcomes, certificates, subject_of).items():
-        rows = certificates.filter(pc.equal(certificates["condition"], name))
-        alpha = float(pc.max(rows["alpha"]).as_py() or 0.0)
-        chance = f"about {alpha * len(rows):.2g} are expected by chance (alpha={alpha:g})" if alpha else "none may be"
-        text = f"{name}: examples lie within the certified radius of {len(ids)} of {len(rows)} samples; {chance}"
-        flags.append(BROKEN.flag(f"{text}: this is an error of unshaken, report it", ids))
-    return flags
+class Order:
+    """Whether an example contradicts a certificate; see `broken`.
+
+    Args:
+        subject_of: see `subjects`.
+    """
+
+    def __init__(self, subject_of: Mapping[str, str]) -> None:
+        self._subject_of = subject_of
+        self._broken: dict[str, tuple[str, ...]] = defaultdict(tuple)
+        self._rows, self._alpha = Counter[str](), dict[str, float]()
+
+    def add(self, outcomes: pa.Table, certificates: pa.Table) -> None:
+        """Take in the outcomes of some samples under all conditions, and their certificates."""
+        for one in certificates.group_by("condition").aggregate([("alpha", "max"), ([], "count_all")]).to_pylist():
+            self._rows[one["condition"]] += one["count_all"]
+            self._alpha[one["condition"]] = max(self._alpha.get(one["condition"], 0.0), one["alpha_max"] or 0.0)
+        for name, ids in broken(outcomes, certificates, self._subject_of).items():
+            self._broken[name] += ids
+
+    def flags(self) -> list[Flag]:
+        """A flag for each certified condition that an example contradicts."""
+        flags = []
+        for name, ids in sorted(self._broken.items()):
+            rows, alpha = self._rows[name], self._alpha[name]
+            chance = f"about {alpha * rows:.2g} are expected by chance (alpha={alpha:g})" if alpha else "none may be"
+            text = f"{name}: examples lie within the certified radius of {len(ids)} of {rows} samples; {chance}"
+            flags.append(BROKEN.flag(f"{text}: this is an error of unshaken, report it", sorted(ids)))
+        return flags

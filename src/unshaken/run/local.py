@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
@@ -20,15 +20,17 @@ from unshaken.run.engine import LOCAL
 from unshaken.run.examples import damage, prune
 from unshaken.run.executor import LEASES, POLL_SECONDS, Executor, InProcess, OnPool, compute, name_shard, shards_of
 from unshaken.run.flags import (
+    Masking,
+    Order,
+    check_accuracy,
     check_boxes,
     check_conditions,
     check_labels,
-    check_masking,
-    check_order,
     check_order_of_classes,
     check_order_of_user,
-    check_rows,
+    check_values,
     subjects,
+    suspicious,
 )
 from unshaken.run.plan import prepare
 from unshaken.run.pool import open_pool
@@ -37,8 +39,10 @@ from unshaken.store.config import NAME, UNFINISHED, RunConfig, check_same, read_
 from unshaken.store.journal import clear_journals
 from unshaken.store.lease import Lease, take
 from unshaken.store.lock import NO_LOCK, Lock, check_unlocked, check_unshared, locked
+from unshaken.store.read_rows import parse_rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import write_ids
+from unshaken.store.tables import empty_table
 
 NOT_RUN = FlagKind(
     "not-run",
@@ -205,6 +209,9 @@ def labels_not_run(flags: pa.Table) -> set[str]:
 def finish(run: RunDir, config: RunConfig, shards: Iterable[int], *, inside: bool = False) -> None:
     """Do the work that needs all rows: flags about figures, and the choice of pictures.
 
+    Every file is read once, and the rows of one shard are held at a time: what samples have in common is counted, and
+    those that are found are kept.
+
     Args:
         run: the directory.
         config: of the run.
@@ -214,59 +221,98 @@ def finish(run: RunDir, config: RunConfig, shards: Iterable[int], *, inside: boo
     Raises:
         RunError: the rows are not those of the samples.
     """
-    columns = ["id", "condition", "eps", "norm", "label", "prediction", "confidence", "correct", "loss", "distance"]
-    frame = run.rows("outcomes", [*columns, "broken_by", "error"])
-    _check_complete(run, config, frame, shards)
-    frame = frame.filter(pc.is_null(frame["error"]))
-    judged = frame.filter(pc.not_equal(frame["condition"], CLEAN.id)) if inside else frame
+    masking, order = Masking(run.rows("turns")), Order(subjects(config.plan))
+    files, certificates = _files_by_shard(run, "outcomes"), _files_by_shard(run, "certificates")
+    examples = run.names("examples", suffix=".safetensors") if config.save_examples >= 0 else []
+    clean, suspects = [_NONE.select(["label", "prediction", "correct"])], [_NONE]
+    wanted, damages = set(shards), dict[str, dict[str, float]]()
+    for shard in sorted(wanted | files.keys()):
+        frame = _read_shard(run, "outcomes", files.get(shard, []), _FINISHED)
+        _check_complete(run, config, frame, shard, wanted)
+        frame = frame.filter(pc.is_null(frame["error"]))
+        unchanged = pc.equal(frame["condition"], CLEAN.id)
+        if not inside:
+            clean.append(frame.filter(unchanged).select(["label", "prediction", "correct"]))
+        suspects.append(suspicious(frame.filter(pc.invert(unchanged)) if inside else frame))
+        masking.add(frame)
+        if shard in certificates:
+            order.add(frame, _read_shard(run, "certificates", certificates[shard]))
+        for condition, found in _damages(run, frame, shard, examples).items():
+            damages.setdefault(condition, {}).update(found)
+    whole, odd = pa.concat_tables(clean), pa.concat_tables(suspects)
+    place = [_as_file(condition) for condition in odd["condition"].to_pylist()]
     flags = [
-        *check_rows(judged),
-        *check_order_of_classes(judged, config.classes),
-        *check_masking(frame, run.rows("turns")),
+        *check_accuracy(whole),
+        *check_values(odd.take(np.array(sorted(range(len(odd)), key=place.__getitem__), np.int64))),
+        *check_order_of_classes(whole, config.classes),
+        *masking.flags(_as_file),
+        *order.flags(),
     ]
-    if run.names("rows", "certificates", suffix=".parquet"):
-        flags += check_order(frame, run.rows("certificates"), subjects(config.plan))
     if flags:  # in one step: another process of a shared run may be reading them
         write_flags(run, "finish", 0, flags)
     else:
         run.remove("rows", "flags", "finish-00000.parquet")
-    if config.save_examples >= 0 and run.names("examples"):
-        prune(run, _damages(frame), config.save_examples)
+    if examples:
+        prune(run, damages, config.save_examples)
     run.remove(UNFINISHED)
 
 
-def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table, shards: Iterable[int]) -> None:
-    """Refuse rows that are not those of the run's samples, as in a directory that somebody changed.
+_FINISHED = [
+    *("id", "condition", "eps", "norm", "label", "prediction", "confidence", "correct", "loss", "distance"),
+    *("broken_by", "error"),
+]
+_NONE = empty_table("outcomes").select(_FINISHED)
+
+
+def _as_file(condition: str) -> str:
+    """Key by which conditions stand in the order of their files."""
+    return f"{condition}-"
+
+
+def _files_by_shard(run: RunDir, table: str) -> dict[int, list[str]]:
+    """Names of the files of each shard, sorted."""
+    found: dict[int, list[str]] = {}
+    for file in run.names("rows", table, suffix=".parquet"):
+        number = file.removesuffix(".parquet").rpartition("-")[2]
+        found.setdefault(int(number) if number.isdecimal() else -1, []).append(file)  # reading it says what is wrong
+    return found
+
+
+def _read_shard(run: RunDir, table: str, files: Iterable[str], columns: list[str] | None = None) -> pa.Table:
+    """The rows of some files; of none an empty table."""
+    parts = [parse_rows(run.read("rows", table, f), table, f, str(run), columns, run=run.identity) for f in files]
+    empty = empty_table(table)
+    return pa.concat_tables([empty.select(columns) if columns else empty, *parts], promote_options="default")
+
+
+def _check_complete(run: RunDir, config: RunConfig, frame: pa.Table, shard: int, shards: set[int]) -> None:
+    """Refuse rows that are not those of a shard's samples, as in a directory that somebody changed.
 
     Raises:
-        RunError: samples are absent, stand twice, or are not the run's.
+        RunError: samples are absent, stand twice, or are not the shard's.
     """
-    wanted = pa.array(sorted(i for shard in shards for i in config.shard_ids(shard)), pa.string())
+    wanted = pa.array(config.shard_ids(shard) if shard in shards else [], pa.string())
     for condition in dict.fromkeys([CLEAN.id, *pc.unique(frame["condition"]).to_pylist()]):
-        ids = frame.filter(pc.equal(frame["condition"], condition))["id"].combine_chunks().sort()
-        whole = condition == CLEAN.id
-        right = (
-            ids.equals(wanted) if whole else len(pc.unique(ids)) == len(ids) and pc.all(pc.is_in(ids, wanted)).as_py()
-        )
-        if right is False:
+        ids = frame["id"].filter(pc.equal(frame["condition"], condition)).combine_chunks()
+        if ids.equals(wanted):
+            continue
+        known = len(pc.unique(ids)) == len(ids) and pc.all(pc.is_in(ids, wanted), min_count=0).as_py()
+        if not known or (condition == CLEAN.id and len(ids) != len(wanted)):
+            samples = sum(len(range(*config.shard_slice(s).indices(len(config.ids)))) for s in shards)
             raise RunError(
-                f"{run}: the rows of {condition!r} are not those of the run's {len(wanted):,} samples; delete "
+                f"{run}: the rows of {condition!r} are not those of the run's {samples:,} samples; delete "
                 f"rows/outcomes/{condition}-*.parquet and resume the run"
             )
 
 
-def _damages(frame: pa.Table) -> dict[str, dict[str, float]]:
-    """Condition to sample id to damage, from rows."""
-    conditions = frame["condition"].to_numpy(zero_copy_only=False)
-    ids = frame["id"].to_numpy(zero_copy_only=False)
-    names = ["prediction", "confidence", *(n for n in ("correct", "loss") if not frame[n].null_count)]
-    columns = {n: frame[n].to_numpy(zero_copy_only=False) for n in names}
-    rows = {c: np.flatnonzero(conditions == c) for c in dict.fromkeys(conditions)}
-    rows = {c: r[np.argsort(ids[r])] for c, r in rows.items()}
+def _damages(run: RunDir, frame: pa.Table, shard: int, examples: Container[str]) -> dict[str, dict[str, float]]:
+    """Condition to the damage of each sample of a shard, of the conditions that pictures were kept of."""
     found: dict[str, dict[str, float]] = {}
-    for c in (c for c in rows if c != CLEAN.id):
-        own = rows[c]
-        same = rows[CLEAN.id][np.isin(ids[rows[CLEAN.id]], ids[own])]  # fewer where files could not be read
-        changed, clean = ({n: v[r] for n, v in columns.items()} for r in (own, same))
-        found[c] = dict(zip(ids[own], damage(changed, clean).tolist(), strict=True))
+    names = ["prediction", "confidence", *(n for n in ("correct", "loss") if not frame[n].null_count)]
+    parts = {c: frame.filter(pc.equal(frame["condition"], c)) for c in pc.unique(frame["condition"]).to_pylist()}
+    for condition, own in parts.items():
+        if condition != CLEAN.id and f"{condition}-{shard:05d}.safetensors" in examples:
+            same = parts[CLEAN.id].take(pc.index_in(own["id"], value_set=parts[CLEAN.id]["id"].combine_chunks()))
+            changed, clean = ({n: t[n].to_numpy() for n in names} for t in (own, same))
+            found[condition] = dict(zip(own["id"].to_pylist(), damage(changed, clean).tolist(), strict=True))
     return found

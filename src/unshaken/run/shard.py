@@ -36,6 +36,7 @@ from unshaken.run.published import CorruptedFiles
 from unshaken.store.config import RunConfig
 from unshaken.store.journal import Journal
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import as_column
 from unshaken.store.tables import empty_table, table_of
 from unshaken.tasks.classification import CLASSIFICATION
 from unshaken.tasks.task import Task
@@ -110,10 +111,13 @@ class Job:
         return self.once("indices", self._indices)
 
     def _indices(self) -> NDArray[np.int64]:
-        if tuple(self.config.ids) == self.dataset.ids:
-            return np.arange(len(self.config.ids))
-        places = {name: i for i, name in enumerate(self.dataset.ids)}
-        return np.fromiter((places[name] for name in self.config.ids), np.int64, len(self.config.ids))
+        ids = as_column(self.config.ids)
+        if ids is self.dataset.ids or ids == self.dataset.ids:
+            return np.arange(len(ids))
+        places = self.dataset.ids.places(ids)
+        if (places < 0).any():
+            raise KeyError(ids[int(places.argmin())])
+        return places
 
     def reference(self) -> Batch:
         """The run's first readable samples, for methods that inspect the model first: 32, fewer of very large images.

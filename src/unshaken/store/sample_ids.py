@@ -16,11 +16,13 @@ from typing import Annotated, Any, overload
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, model_validator
 from typing_extensions import override
 
 from unshaken.core.documents import first_problem
 from unshaken.core.errors import DataError, RunError
+from unshaken.core.ids import Ids
 from unshaken.store.run_dir import RunDir
 
 MANY = 1_000_000
@@ -116,7 +118,7 @@ class ManyIds(Sequence[str]):
 
 
 class GivenIds(ManyIds):
-    """Ids in memory, not copied.
+    """Ids of a data set, not copied.
 
     Args:
         values: the ids.
@@ -124,7 +126,7 @@ class GivenIds(ManyIds):
 
     def __init__(self, values: Sequence[str]) -> None:
         super().__init__(len(values), MANY)
-        self.values = values
+        self.values = Ids.of(values)
 
     @cached_property
     @override
@@ -137,10 +139,14 @@ class GivenIds(ManyIds):
     @override
     def block(self, number: int) -> pa.Array:
         part = self.values[number * self.block_size : (number + 1) * self.block_size]
+        buffers = (np.ascontiguousarray(part.ends - part.ends[0]), part.text[part.ends[0] : part.ends[-1]])
+        block = pa.LargeStringArray.from_buffers(len(part), *map(pa.py_buffer, buffers))
         try:
-            return pa.array(part, pa.large_string())
-        except UnicodeEncodeError as error:
-            raise DataError(f"id {error.object!r} holds bytes that are no UTF-8: rename the file") from None
+            block.validate(full=True)
+        except pa.ArrowInvalid:
+            name = next(i for i in part if any("\ud800" <= letter <= "\udfff" for letter in i))
+            raise DataError(f"id {name!r} holds bytes that are no UTF-8: rename the file") from None
+        return block
 
     @override
     def __iter__(self) -> Iterator[str]:
@@ -204,17 +210,54 @@ def digest_of(ids: pa.Array) -> str:
     """
     if ids.null_count:
         raise ValueError("an id is null")
-    _, offsets, data = ids.buffers()
-    ends = np.frombuffer(offsets, np.int64, len(ids) + 1, 8 * ids.offset)  # an id is data[ends[i]:ends[i + 1]]
+    lengths, data = columns_of(ids)
     state = hashlib.blake2b(len(ids).to_bytes(8, "little"), digest_size=16)
-    state.update(np.diff(ends).astype("<i8").tobytes())
-    state.update(memoryview(data)[ends[0] : ends[-1]])
+    state.update(lengths.astype("<i8").tobytes())
+    state.update(data)
     return state.hexdigest()
 
 
 def pack_ids(ids: Sequence[str]) -> Sequence[str]:
     """The ids in the form that a new run keeps them in: a list, or `GivenIds` where there are more than `MANY`."""
     return GivenIds(ids) if len(ids) > MANY else list(ids)
+
+
+def as_column(ids: Sequence[str]) -> Ids:
+    """The ids of a run as one column; those in files are read block by block, and never are strings.
+
+    Args:
+        ids: as `RunConfig` has them.
+
+    Raises:
+        RunError: a file of ids is absent or damaged.
+    """
+    if isinstance(ids, GivenIds):
+        return ids.values
+    if not isinstance(ids, ManyIds):
+        return Ids.of(ids)
+    return Ids.joined(columns_of(ids.block(number)) for number in range(len(ids.record.blocks)))
+
+
+def as_strings(ids: Ids) -> pa.Array:
+    """Some ids as an array of type `string`; their text is not copied.
+
+    Args:
+        ids: of less than 2 GiB together.
+    """
+    ends = (ids.ends - ids.ends[0]).astype(np.int32)
+    text = ids.text[ids.ends[0] : ids.ends[-1]]
+    return pa.StringArray.from_buffers(len(ids), pa.py_buffer(ends), pa.py_buffer(text))
+
+
+def columns_of(ids: pa.Array) -> tuple[NDArray[np.int64], bytes]:
+    """The lengths in bytes of ids, and their bytes, one after the other.
+
+    Args:
+        ids: `large_string` `[N]` without nulls, N at least 1.
+    """
+    _, offsets, data = ids.buffers()
+    ends = np.frombuffer(offsets, np.int64, len(ids) + 1, 8 * ids.offset)  # an id is data[ends[i]:ends[i + 1]]
+    return np.diff(ends), bytes(memoryview(data)[ends[0] : ends[-1]]) if data is not None else b""
 
 
 def write_ids(run: RunDir, ids: Sequence[str]) -> None:

@@ -136,6 +136,17 @@ def test_bootstrap_draws_are_the_same_in_one_block_or_many(monkeypatch):
     assert bootstrap_means(x, resamples=23, seed=4) == pytest.approx(whole, abs=1e-15)
 
 
+def test_of_very_many_samples_means_are_drawn_with_the_bootstraps_own_mean_and_covariance(monkeypatch):
+    x = np.random.default_rng(1).random(400)
+    x = np.stack([x, 1 - x, np.zeros(400)], 1)  # whose sums are known, and one without any spread
+    monkeypatch.setattr("unshaken.measure.statistics.intervals.NORMAL", 399)
+    draws = bootstrap_means(x, resamples=4000, seed=4)
+    assert draws.sum(1) == pytest.approx(np.ones(4000), abs=1e-7)
+    assert draws.mean(0) == pytest.approx(x.mean(0), abs=5 * x[:, 0].std() / 20 / 63)  # five standard errors
+    assert draws[:, 0].std() == pytest.approx(x[:, 0].std() / 20, rel=0.06)
+    assert not draws[:, 2].any()
+
+
 def test_a_bootstrap_interval_is_the_percentiles_widened_to_hold_the_value():
     draws = np.linspace(0, 1, 1001)
     inside, outside = bootstrap_figure(0.5, draws, 10**6), bootstrap_figure(1.2, draws, 10**6)

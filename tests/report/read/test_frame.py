@@ -23,7 +23,7 @@ def test_cells_stand_where_their_sample_and_condition_say(make_run: Make) -> Non
     for i, name in enumerate(frame.ids):
         for j, c in enumerate(frame.conditions):
             assert frame.prediction[i, j] == rows[name, c.id]["prediction"]
-            assert frame.confidence[i, j] == np.float32(rows[name, c.id]["confidence"])
+        assert frame.confidence[i] == np.float32(rows[name, "clean"]["confidence"])
     assert (frame.labels == np.arange(24) % 5).all()
 
 

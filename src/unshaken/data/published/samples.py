@@ -80,7 +80,7 @@ class PublishedDataset(Selection):
 
     def __init__(self, clean: Dataset, rows: NDArray[np.int64], files: Files, options: Options) -> None:
         own = replace(options, size=options.size or clean.options.size, mode=options.mode or clean.options.mode)
-        super().__init__(clean, rows, [clean.ids[row] for row in rows.tolist()], own)
+        super().__init__(clean, rows, clean.ids.take(rows), own)
         self._files = files
         self._known: dict[tuple[str, int], Dataset] = {}
 
@@ -106,7 +106,7 @@ def named_as(clean: Dataset, rows: NDArray[np.int64], alone: Dataset) -> Dataset
         rows: where each sample stands in it, int64 `[N]`.
         alone: the part.
     """
-    found = Selection(alone, np.arange(len(rows)), [clean.ids[row] for row in rows.tolist()], alone.options)
+    found = Selection(alone, np.arange(len(rows)), clean.ids.take(rows), alone.options)
     return found if clean.labels is None else found.renumbered(clean.labels[rows], clean.classes)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -118,7 +119,7 @@ class WorstCase:
 
     accuracy: Figure
     conditions: tuple[str, ...]
-    ids: tuple[str, ...]
+    ids: Sequence[Any] | Indices
     correct: Flags
     first_breaker: tuple[str | None, ...]
     alone: dict[str, Figure]
@@ -159,21 +160,36 @@ def worst_case(
     if order is not None:
         coded = _reorder(coded, order)
     table = tabulate(samples, coded, right, complete_only=complete_only)
-    names, wrong = tuple(str(c) for c in coded.names), ~table.values
+    return worst_of_matrix(table.values, [str(c) for c in coded.names], table.ids, dropped=table.dropped, level=level)
+
+
+def worst_of_matrix(
+    right: Flags, conditions: Sequence[str], ids: Sequence[Any] | Indices, *, dropped: int = 0, level: float = 0.95
+) -> WorstCase:
+    """Worst case from one row a sample and one column a condition.
+
+    Args:
+        right: bool `[N, K]`.
+        conditions: in the order of their turns, `[K]`.
+        ids: of the samples, `[N]`.
+        dropped: samples that were left out for lack of a condition.
+        level: coverage of the intervals.
+    """
+    names, wrong = tuple(conditions), ~right
     broken: Flags = np.asarray(wrong.any(1))
     first = np.where(broken, wrong.argmax(1), -1)
     left = ~np.logical_or.accumulate(wrong, axis=1)
-    lonely = wrong[wrong.sum(1) == 1].sum(0)
+    lonely = wrong[wrong.sum(1, dtype=np.int32) == 1].sum(0)
     return WorstCase(
         accuracy=accuracy(~broken, level=level),
         conditions=names,
-        ids=table.ids,
+        ids=ids,
         correct=~broken,
         first_breaker=tuple(None if j < 0 else names[j] for j in first.tolist()),
         alone={c: accuracy(~wrong[:, j], level=level) for j, c in enumerate(names)},
         after={c: accuracy(left[:, j], level=level) for j, c in enumerate(names)},
         only={c: int(lonely[j]) for j, c in enumerate(names)},
-        dropped=table.dropped,
+        dropped=dropped,
     )
 
 

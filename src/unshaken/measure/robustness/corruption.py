@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -156,6 +156,26 @@ def corruption_error(
         rows, clean = _clean(complete, clean_ids, flags("clean_correct", clean_correct), complete_only)
         wrong, dropped = wrong[rows], dropped + len(complete) - len(rows)
     return _errors(cells, wrong, clean, dropped, imagenet, not_comparable or {}, level, resamples, seed)
+
+
+def corruption_error_of_matrix(
+    cells: Sequence[Cell],
+    wrong: Flags,
+    *,
+    clean_wrong: Flags,
+    imagenet: bool,
+    not_comparable: Mapping[str, str] | None = None,
+) -> CorruptionError:
+    """All errors under corruptions from one row a sample and one column a cell; see `corruption_error`.
+
+    Args:
+        cells: corruptions and severities, sorted, `[K]`.
+        wrong: bool `[N, K]`.
+        clean_wrong: bool `[N]`, of the clean images.
+        imagenet: as in `corruption_error`.
+        not_comparable: likewise.
+    """
+    return _errors(tuple(cells), wrong, clean_wrong, 0, imagenet, not_comparable or {}, 0.95, 2000, 0)
 
 
 def _cells(names: CodedColumn, severity: Indices) -> tuple[tuple[Cell, ...], Indices]:

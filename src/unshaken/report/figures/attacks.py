@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -103,14 +102,14 @@ def distances(frame: Frame, run: RunDir) -> Distances:
 
     Infinite where no example was found or the kept one is not wrong; NaN where there is no row.
     """
-    known, found = pa.array(frame.ids, pa.string()), {}
+    found = {}
     for j in frame.nearest:
-        name = frame.conditions[j].id
-        table = read_outcomes(run, name, shards_of(run, name), ["id", "distance", "error"])
-        table = table.filter(pc.is_null(table["error"]))
-        at = pc.index_in(table["id"], value_set=known).fill_null(-1).to_numpy()
-        far = np.full(len(frame.ids), np.nan)
-        far[at[at >= 0]] = table["distance"].fill_null(np.inf).to_numpy()[at >= 0]
+        name, far = frame.conditions[j].id, np.full(len(frame.ids), np.nan)
+        for shard in shards_of(run, name):
+            table = read_outcomes(run, name, [shard], ["id", "distance", "error"])
+            table = table.filter(pc.is_null(table["error"]))
+            at = frame.places.of(table["id"], shard)
+            far[at[at >= 0]] = table["distance"].fill_null(np.inf).to_numpy()[at >= 0]
         found[j] = np.where((frame.right[:, j] == 1) & ~np.isnan(far), np.inf, far)
     return found
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken import measure
 from unshaken.core.classifier import NO_CLASS
 from unshaken.core.part import CLEAN
+from unshaken.measure.robustness.accuracy import worst_of_matrix
+from unshaken.measure.robustness.corruption import corruption_error_of_matrix
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.report import cells
 from unshaken.report.read.frame import ABSENT, Frame, label_of, read_outcomes, shards_of
@@ -57,21 +58,8 @@ def worst_case(frame: Frame, columns: Sequence[int]) -> measure.WorstCase | None
     """The worst of these conditions, sample by sample, over samples that have all of them."""
     if not len(rows := complete(frame, columns)):
         return None
-    k, n = len(columns), len(rows)
-    names = [frame.conditions[j].id for j in columns]
-    return measure.worst_case(
-        np.repeat(rows, k),
-        _tiled(names, n),
-        (frame.right[np.ix_(rows, np.asarray(columns))] == 1).ravel(),
-        order=names,
-    )
-
-
-def _tiled(names: Sequence[str], n: int) -> pa.DictionaryArray:
-    """Names over and over, n times, four bytes each."""
-    distinct = list(dict.fromkeys(names))
-    codes = np.array([distinct.index(name) for name in names], np.int32)
-    return pa.DictionaryArray.from_arrays(np.tile(codes, n), distinct)
+    right = frame.right[np.ix_(rows, np.asarray(columns))] == 1
+    return worst_of_matrix(right, [frame.conditions[j].id for j in columns], rows)
 
 
 def corruption_figures(frame: Frame, config: RunConfig, classes: int, methods: Methods) -> tuple[dict[str, Any], Notes]:
@@ -114,18 +102,16 @@ def corruption_figures(frame: Frame, config: RunConfig, classes: int, methods: M
 def _corruptions(
     frame: Frame, rows: NDArray[np.int64], columns: list[int], config: RunConfig, classes: int
 ) -> measure.CorruptionError:
-    k, n = len(columns), len(rows)
     # AlexNet's errors are the unit for a thousand classes that start with ImageNet's first, if they have names.
     first = config.classes[0].lower() if config.classes else ""
     imagenet = classes == 1000 and (not first or first.startswith(("tench", "n01440764")))
-    return measure.corruption_error(
-        np.repeat(rows, k),
-        _tiled([frame.conditions[j].method for j in columns], n),
-        np.tile(np.array([frame.conditions[j].severity for j in columns]), n),
-        (frame.right[np.ix_(rows, np.asarray(columns))] == 1).ravel(),
+    cells = {(c.method, c.severity or 0): j for j in columns if (c := frame.conditions[j])}
+    ordered = sorted(cells)
+    return corruption_error_of_matrix(
+        ordered,
+        frame.right[np.ix_(rows, np.array([cells[cell] for cell in ordered]))] != 1,
+        clean_wrong=frame.right[rows, 0] != 1,
         imagenet=imagenet,
-        clean_ids=rows,
-        clean_correct=frame.right[rows, 0] == 1,
         not_comparable=not_comparable(config),
     )
 
@@ -151,14 +137,14 @@ def not_comparable(config: RunConfig) -> dict[str, str]:
 
 def calibration(frame: Frame, run: RunDir) -> tuple[measure.CalibrationError | None, measure.Figure | None, int, str]:
     """Calibration error and Brier score on the clean images, the number of classes, and why not, where not."""
-    labelled, finite = frame.right[:, 0] >= 0, np.isfinite(frame.confidence[:, 0])
-    classes, terms = _brier_terms(frame, run)
+    labelled, finite = frame.right[:, 0] >= 0, np.isfinite(frame.confidence)
+    classes, terms = _brier_terms(run)
     if not labelled.any():
         return None, None, classes, "no labels"
     use = labelled & finite
     if not use.any():
         return None, None, classes, "no finite confidence"
-    error = measure.calibration_error(frame.confidence[use, 0].clip(0, 1), frame.right[use, 0] == 1)
+    error = measure.calibration_error(frame.confidence[use].clip(0, 1), frame.right[use, 0] == 1)
     note = (
         f"left out for lack of a finite confidence: {cells.counted(int((labelled & ~finite).sum()), 'sample')}"
         if not finite.all()
@@ -179,17 +165,16 @@ def count_classes(run: RunDir) -> int:
     return 0
 
 
-def _brier_terms(frame: Frame, run: RunDir) -> tuple[int, NDArray[np.float64]]:
+def _brier_terms(run: RunDir) -> tuple[int, NDArray[np.float64]]:
     """The number of classes, and `sum_k (p_k - 1[y = k])^2` of each labelled sample, a shard at a time."""
-    known = dict(zip(frame.ids, frame.labels.tolist(), strict=True))
     classes, terms = 0, []
     for shard in shards_of(run, CLEAN.id):
-        table = read_outcomes(run, CLEAN.id, [shard], ["id", "logits", "error"])
+        table = read_outcomes(run, CLEAN.id, [shard], ["id", "label", "logits", "error"])
         table = table.filter(pc.and_(pc.is_null(table["error"]), pc.is_valid(table["logits"])))
         if not len(table):
             continue
         logits = table["logits"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-        labels = np.array([known.get(i, -1) for i in table["id"].to_pylist()], np.int64)
+        labels = table["label"].fill_null(-1).to_numpy()
         classes = logits.shape[1]
         use = (labels >= 0) & (labels < classes) & np.isfinite(logits).all(1)
         if use.any():

@@ -128,7 +128,8 @@ def examples_of(
         size: characters of all pictures together.
     """
     clean = run.examples(CLEAN.id)
-    sources = [s for c in conditions if (s := _source(run, frame, c, clean)) is not None]
+    places = {name: n for n, name in enumerate(frame.ids) if name in clean}
+    sources = [s for c in conditions if (s := _source(run, frame, c, clean, places)) is not None]
     for rank in range(shown):
         for source in sources:
             if rank < len(source.ranked):
@@ -193,13 +194,15 @@ def amplification(clean: Callable[[], Tensor], changed: Callable[[], Tensor]) ->
     return max((f for f in FACTORS if f * most <= 1), default=1)
 
 
-def _source(run: RunDir, frame: Frame, condition: Mapping[str, Any], clean: Mapping[str, Tensor]) -> _Source | None:
+def _source(
+    run: RunDir, frame: Frame, condition: Mapping[str, Any], clean: Mapping[str, Tensor], places: Mapping[str, int]
+) -> _Source | None:
     name, images = condition["condition"], run.examples(condition["condition"])
     sizes = {i: max(x.shape[1:]) for i, x in images.items() if i in clean and clean[i].shape == x.shape}
     if not sizes:
         return None
-    rows = {i: n for n, i in enumerate(frame.ids) if i in sizes}
-    here, there = (_columns(run, c, list(rows)) for c in (name, CLEAN.id))
+    rows = {i: n for i, n in places.items() if i in sizes}
+    here, there = (_columns(run, c, list(rows), name) for c in (name, CLEAN.id))
     both = [i for i in rows if i in here and i in there]
     if not both:
         return None
@@ -212,9 +215,12 @@ def _source(run: RunDir, frame: Frame, condition: Mapping[str, Any], clean: Mapp
     return _Source(found, frame.column(name), ranked, images, here)
 
 
-def _columns(run: RunDir, condition: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _columns(run: RunDir, condition: str, ids: Sequence[str], kept: str) -> dict[str, dict[str, Any]]:
+    """Rows of samples whose pictures were kept under a condition, from the shards that have such pictures."""
     names = ["id", "prediction", "confidence", "correct", "loss", "distance", "broken_by", "error"]
-    table = read_outcomes(run, condition, shards_of(run, condition), names)
+    files = (file.removesuffix(".safetensors").rpartition("-") for file in run.names("examples"))
+    shards = {int(shard) for name, _, shard in files if name == kept and shard.isdecimal()}
+    table = read_outcomes(run, condition, sorted(shards.intersection(shards_of(run, condition))), names)
     rows = table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string()))).to_pylist()
     return {r["id"]: r for r in rows if r["error"] is None}
 
@@ -244,9 +250,9 @@ def _example(
         factor=factor,
         label=class_name(config.classes, int(frame.labels[row])) if labelled else None,
         before=class_name(config.classes, before),
-        before_confidence=float(np.nan_to_num(frame.confidence[row, 0])),
+        before_confidence=float(np.nan_to_num(frame.confidence[row])),
         after=class_name(config.classes, after),
-        after_confidence=float(np.nan_to_num(frame.confidence[row, j])),
+        after_confidence=float(np.nan_to_num(source.rows[name]["confidence"])),
         fooled=fooled,
         distance=source.rows[name].get("distance"),
         broken_by=source.rows[name].get("broken_by"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError
+from unshaken.core.ids import Ids
 from unshaken.core.part import CLEAN, Condition
 from unshaken.report.read.methods import UNKNOWN, read_methods
 from unshaken.store.config import RunConfig
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.run_dir import RunDir
+from unshaken.store.sample_ids import as_column, as_strings
 
 _META = ["method", "severity", "eps", "norm"]
-_READ = ["id", "label", "prediction", "confidence", "correct", "forwards", "backwards", "seconds", "error", *_META]
 ABSENT = -2
 """The prediction of a sample under a condition for which it has no row."""
 UNCERTIFIED = -3
@@ -78,15 +80,15 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Everything that figures are made of, without logits: 9 bytes a sample and condition.
+    """Everything that figures are made of, without logits: 5 bytes a sample and condition.
 
     Args:
-        ids: samples with a clean outcome, in the order of `run.json`.
+        places: the samples with a clean outcome, in the order of `run.json`, and where rows of them belong.
         labels: int64 `[N]`, -1 where a sample has none.
         conditions: `clean` first, then in the order of the plan.
         prediction: int32 `[N, C]`, `NO_CLASS` where the model gave none, `ABSENT` where there is no row, `UNCERTIFIED`
             where a certificate abstained or has a smaller radius than its condition.
-        confidence: float32 `[N, C]`, NaN where there is no row.
+        confidence: float32 `[N]`, of the predictions for the unchanged images.
         right: int8 `[N, C]`: 1 right, 0 wrong, -1 no row or no label. Under a certificate, right means right and
             certified at the radius of the condition (at the image itself where the condition has none).
         spent: condition id to what it cost.
@@ -98,7 +100,7 @@ class Frame:
         certified: ids of the conditions that hold certificates.
     """
 
-    ids: tuple[str, ...]
+    places: Places
     labels: NDArray[np.int64]
     conditions: tuple[Condition, ...]
     prediction: NDArray[np.int32]
@@ -111,6 +113,11 @@ class Frame:
     apart: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     certified: frozenset[str] = frozenset()
+
+    @property
+    def ids(self) -> Ids:
+        """The samples with a clean outcome, in the order of `run.json`."""
+        return self.places.ids
 
     @property
     def aside(self) -> list[int]:
@@ -157,8 +164,43 @@ class Frame:
         return {name: k for name, k in left.items() if k > 0}
 
 
+class Places:
+    """Where rows of samples belong, found shard by shard: the samples of all shards are never looked through for one.
+
+    Args:
+        ids: of the samples, one a place.
+        starts: place of the first sample of each shard, int64 `[S + 1]`: the samples of shard s are `ids` from
+            `starts[s]` to `starts[s + 1]`, but for those of a directory that somebody changed.
+    """
+
+    def __init__(self, ids: Ids, starts: NDArray[np.int64]) -> None:
+        self.ids, self._starts = ids, starts
+        self._known: dict[str, int] | None = None
+        self._held: tuple[int, pa.Array] = -1, pa.array([], pa.string())
+
+    def of(self, ids: pa.ChunkedArray, shard: int) -> NDArray[np.int64]:
+        """The place of each sample, int64 `[n]`, -1 for one that is not known.
+
+        Args:
+            ids: strings, of rows of one file.
+            shard: of that file.
+        """
+        start, end = self._starts[np.minimum([shard, shard + 1], len(self._starts) - 1)].tolist()
+        if self._held[0] != shard:
+            self._held = shard, as_strings(self.ids[start:end])
+        if ids.combine_chunks().equals(own := self._held[1]):
+            return np.arange(start, end)
+        at = pc.index_in(ids, value_set=own)
+        if not at.null_count:
+            found: NDArray[np.int64] = at.to_numpy() + np.int64(start)
+            return found
+        if self._known is None:
+            self._known = {name: place for place, name in enumerate(self.ids)}
+        return np.array([self._known.get(name, -1) for name in ids.to_pylist()], np.int64)
+
+
 def read_frame(run: RunDir, config: RunConfig) -> Frame:
-    """The outcomes of a run. Files are read one condition at a time, and only the columns needed.
+    """The outcomes of a run. Files are read one at a time, and only the columns needed.
 
     Raises:
         RunError: there are no clean rows, a file is damaged, or a row stands twice.
@@ -166,44 +208,63 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
     shards = _shards(run, "outcomes")
     if CLEAN.id not in shards:
         raise RunError(f"{run}: no outcomes of the unchanged images; run it first, or finish it with --resume")
-    clean = read_outcomes(run, CLEAN.id, shards.pop(CLEAN.id), _READ)
-    good = clean.filter(pc.is_null(clean["error"]))
-    ids = _in_order(good["id"].to_pylist(), config.ids)
-    known, inside = pa.array(ids, pa.string()), set(ids)
-    columns = {CLEAN.id: _column(run, CLEAN, clean, known)}
-    bad, refused = _bad(CLEAN.id, clean, inside), dict[str, int]()
-    for name, files in shards.items():
-        table = read_outcomes(run, name, files, _READ)
-        if (condition := _condition(name, table)) is not None:
-            columns[name] = _column(run, condition, table, known)
-            broken = _bad(name, table, inside)
+    places, unfinished = _good_samples(run, config, shards[CLEAN.id])
+    found = {CLEAN.id: CLEAN}
+    found |= {name: one for name in shards if name != CLEAN.id and (one := _condition(run, name, shards[name]))}
+    conditions = (CLEAN, *by_plan([c for name, c in found.items() if name != CLEAN.id], config))
+    n, columns = len(places.ids), len(conditions)
+    prediction = np.full((columns, n), ABSENT, np.int32)  # a condition after the other, each written at once
+    right, labels, confidence = np.full((columns, n), -1, np.int8), np.full(n, -1), np.full(n, np.nan, np.float32)
+    certified, at = _shards(run, "certificates"), {c.id: j for j, c in enumerate(conditions)}
+    spent, bad, refused = dict[str, Spent](), list[BadSample](), dict[str, int]()
+    for name in found:
+        j = at[name]
+        column = _Column(prediction[j], right[j], *((labels, confidence) if j == 0 else (None, None)))
+        sums, broken = column.fill(run, name, shards[name], places)
+        spent[name], bad = sums, bad + broken
+        if j:
             refused[name] = len({sample.id for sample in broken})
-            bad += broken
-    certified = _shards(run, "certificates")
-    for name in columns.keys() & certified.keys():
-        columns[name] = _within_certificates(run, columns[name], certified[name], known)
+        if name in certified:
+            column.cut(run, conditions[j], certified[name], places)
     methods = read_methods(config)
     turned = {name for name, _ in run.finished("turns")}
-    conditions = (CLEAN, *by_plan([c.condition for n, c in columns.items() if n != CLEAN.id], config))
-    ordered = [columns[c.id] for c in conditions]
     attacked = frozenset(c.id for c in conditions if c.norm is not None or c.id in turned)
     apart = {c.id: group for c in conditions if (group := methods.apart(c.method))}
     apart |= {c.id: UNKNOWN for c in conditions if c.method in methods.unknown and c.id not in attacked}
     return Frame(
-        ids=ids,
-        labels=_placed(good, "label", np.arange(len(good)), _index(good, known), len(ids), np.int64, -1),
+        places=places,
+        labels=labels,
         conditions=conditions,
-        prediction=np.stack([c.prediction for c in ordered], 1),
-        confidence=np.stack([c.confidence for c in ordered], 1),
-        right=np.stack([c.right for c in ordered], 1),
-        spent={c.condition.id: c.spent for c in ordered},
+        prediction=prediction.T,
+        confidence=confidence,
+        right=right.T,
+        spent={c.id: spent[c.id] for c in conditions},
         bad=tuple(bad),
-        unfinished=len(set(config.ids) - set(clean["id"].to_pylist())),
+        unfinished=unfinished,
         attacked=attacked,
         apart=apart,
         refused=refused,
-        certified=frozenset(columns.keys() & certified.keys()),
+        certified=frozenset(at.keys() & certified.keys()),
     )
+
+
+def _good_samples(run: RunDir, config: RunConfig, shards: Sequence[int]) -> tuple[Places, int]:
+    """The samples with a clean outcome, and how many of `run.json` have no clean row at all."""
+    ids = as_column(config.ids)
+    starts = np.minimum(np.arange(config.shards + 1) * config.shard_size, len(ids))
+    whole = Places(ids, starts)
+    good, there, others = np.zeros(len(ids), np.bool_), np.zeros(len(ids), np.bool_), list[str]()
+    for shard in shards:
+        table = read_outcomes(run, CLEAN.id, [shard], ["id", "error"])
+        at, fine = whole.of(table["id"], shard), pc.is_null(table["error"]).to_numpy()
+        there[at[at >= 0]], good[at[(at >= 0) & fine]] = True, True
+        if (at < 0).any():  # of a directory that somebody changed
+            others += table["id"].filter(pa.array((at < 0) & fine)).to_pylist()
+    if others:
+        own = Ids.of(chain(ids.take(np.flatnonzero(good)), dict.fromkeys(others)))
+    else:
+        own = ids if good.all() else ids.take(np.flatnonzero(good))
+    return Places(own, np.concatenate([[0], good.cumsum()])[starts]), int((~there).sum())
 
 
 def _shards(run: RunDir, table: str) -> dict[str, list[int]]:
@@ -214,60 +275,68 @@ def _shards(run: RunDir, table: str) -> dict[str, list[int]]:
     return found
 
 
-def _within_certificates(run: RunDir, column: _Column, shards: Sequence[int], known: pa.Array) -> _Column:
-    """The answers that are certified as far as their condition asks; others are not right, and no prediction."""
-    table = read_outcomes(
-        run, column.condition.id, shards, ["id", "radius", "abstained", "error"], table="certificates"
-    )
-    size = column.condition.eps or column.condition.severity or 0
-    reached = pc.and_not(pc.greater_equal(table["radius"], float(size)), pc.fill_null(table["abstained"], False))
-    ids = table["id"].filter(pc.and_(pc.is_null(table["error"]), pc.fill_null(reached, False)))
-    held = np.asarray(pc.is_in(known, value_set=ids.combine_chunks()).to_numpy(zero_copy_only=False), bool)
-    return replace(
-        column,
-        prediction=np.where(held | (column.prediction < 0), column.prediction, UNCERTIFIED).astype(np.int32),
-        right=np.where(held | (column.right < 0), column.right, 0).astype(np.int8),
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Column:
-    """One condition's part of a frame."""
+    """One condition's part of a frame, `[N]` each; labels and confidence of the unchanged images alone."""
 
-    condition: Condition
     prediction: NDArray[np.int32]
-    confidence: NDArray[np.float32]
     right: NDArray[np.int8]
-    spent: Spent
+    labels: NDArray[np.int64] | None = None
+    confidence: NDArray[np.float32] | None = None
+
+    def fill(self, run: RunDir, name: str, shards: Sequence[int], places: Places) -> tuple[Spent, list[BadSample]]:
+        """Put in the rows of a condition.
+
+        Returns:
+            What they cost, and those with a reason in the place of an outcome.
+
+        Raises:
+            RunError: a file is damaged, or a sample stands twice.
+        """
+        bad, filled = list[BadSample](), np.zeros(len(self.right), np.bool_)
+        forwards, backwards, seconds = 0, 0, 0.0
+        wanted: dict[str, NDArray[Any]] = {"prediction": self.prediction, "correct": self.right}
+        if self.labels is not None and self.confidence is not None:
+            wanted |= {"label": self.labels, "confidence": self.confidence}
+        for shard in shards:
+            table = read_outcomes(run, name, [shard], ["id", "error", *wanted, "forwards", "backwards", "seconds"])
+            if table["error"].null_count < len(table):
+                bad += _bad(name, table.filter(pc.is_valid(table["error"])), shard, places)
+                table = table.filter(pc.is_null(table["error"]))
+            at = places.of(table["id"], shard)
+            rows = np.flatnonzero(at >= 0)
+            at = at[rows]
+            if (twice := filled[at]).any():  # in one file alone none can: reading it checks that
+                sample = table["id"][int(rows[twice.argmax()])].as_py()
+                raise RunError(
+                    f"{run}: sample {sample!r} stands more than once in {name}: merge shards without overlap"
+                )
+            filled[at] = True
+            for column, out in wanted.items():
+                values = table[column].cast(pa.int8()) if column == "correct" else table[column]
+                absent = pa.scalar(out.dtype.type(_ABSENT[column])).cast(values.type)
+                out[at] = values.fill_null(absent).to_numpy()[rows]
+            forwards += pc.sum(table["forwards"]).as_py() or 0
+            backwards += pc.sum(table["backwards"]).as_py() or 0
+            seconds += pc.sum(table["seconds"]).as_py() or 0.0
+        return Spent(forwards, backwards, seconds), bad
+
+    def cut(self, run: RunDir, condition: Condition, shards: Sequence[int], places: Places) -> None:
+        """Let answers that are not certified as far as their condition asks be not right, and no prediction."""
+        held, size = np.zeros(len(self.right), np.bool_), float(condition.eps or condition.severity or 0)
+        for shard in shards:
+            columns = ["id", "radius", "abstained", "error"]
+            table = read_outcomes(run, condition.id, [shard], columns, table="certificates")
+            reached = pc.and_not(pc.greater_equal(table["radius"], size), pc.fill_null(table["abstained"], False))
+            table = table.filter(pc.and_(pc.is_null(table["error"]), pc.fill_null(reached, False)))
+            at = places.of(table["id"], shard)
+            held[at[at >= 0]] = True
+        self.prediction[~held & (self.prediction >= 0)] = UNCERTIFIED
+        self.right[~held & (self.right >= 0)] = 0
 
 
-def _column(run: RunDir, condition: Condition, table: pa.Table, known: pa.Array) -> _Column:
-    table = table.filter(pc.is_null(table["error"]))
-    at, n = _index(table, known), len(known)
-    _once(run, condition.id, table["id"], at, n)
-    rows, at = np.flatnonzero(at >= 0), at[at >= 0]
-    return _Column(
-        condition=condition,
-        prediction=_placed(table, "prediction", rows, at, n, np.int32, ABSENT),
-        confidence=_placed(table, "confidence", rows, at, n, np.float32, np.nan),
-        right=_placed(table, "correct", rows, at, n, np.int8, -1),
-        spent=Spent(*(pc.sum(table[k]).as_py() or 0 for k in ("forwards", "backwards", "seconds"))),
-    )
-
-
-def _index(table: pa.Table, known: pa.Array) -> NDArray[np.int64]:
-    """Each row's place among the samples, -1 for none."""
-    return np.asarray(pc.index_in(table["id"], value_set=known).fill_null(-1).to_numpy(), np.int64)
-
-
-def _placed(
-    table: pa.Table, name: str, rows: NDArray[np.int64], at: NDArray[np.int64], n: int, kind: Any, absent: float
-) -> NDArray[Any]:
-    """A column of rows, put where its samples stand; nulls and absent rows get the value for it."""
-    column = table[name].cast(pa.int8()) if pa.types.is_boolean(table[name].type) else table[name]
-    out = np.full(n, absent, kind)
-    out[at] = column.fill_null(pa.scalar(absent).cast(column.type)).to_numpy()[rows]
-    return out
+_ABSENT = {"prediction": ABSENT, "correct": -1, "label": -1, "confidence": np.nan}
+"""What stands in the place of a null."""
 
 
 def read_outcomes(
@@ -295,29 +364,20 @@ def shards_of(run: RunDir, condition: str) -> list[int]:
     return sorted(s for c, s in run.finished() if c == condition)
 
 
-def _in_order(good: list[str], order: Sequence[str]) -> tuple[str, ...]:
-    present, known = set(good), set(order)
-    return tuple([i for i in order if i in present] + [i for i in good if i not in known])
-
-
-def _condition(name: str, table: pa.Table) -> Condition | None:
+def _condition(run: RunDir, name: str, shards: Sequence[int]) -> Condition | None:
     """The condition from its own rows; None when it has none."""
-    if not len(table):
-        return None
-    first: dict[str, Any] = table.select(_META).slice(0, 1).to_pylist()[0]
-    return Condition(name, first["method"] or name, first["severity"], first["eps"], first["norm"])
+    for shard in shards:
+        table = read_outcomes(run, name, [shard], _META)
+        if len(table):
+            first: dict[str, Any] = table.slice(0, 1).to_pylist()[0]
+            return Condition(name, first["method"] or name, first["severity"], first["eps"], first["norm"])
+    return None
 
 
-def _bad(condition: str, table: pa.Table, good: set[str]) -> list[BadSample]:
-    broken = table.filter(pc.is_valid(table["error"]))
+def _bad(condition: str, broken: pa.Table, shard: int, places: Places) -> list[BadSample]:
+    """The samples of rows that have a reason in the place of an outcome; of changed images good ones alone."""
     names, reasons = broken["id"].to_pylist(), broken["error"].to_pylist()
     if condition == CLEAN.id:
         return [BadSample(i, r) for i, r in zip(names, reasons, strict=True)]
-    return [BadSample(i, f"{condition}: {r}") for i, r in zip(names, reasons, strict=True) if i in good]
-
-
-def _once(run: RunDir, condition: str, ids: pa.ChunkedArray, at: NDArray[np.int64], n: int) -> None:
-    counts = np.bincount(at[at >= 0], minlength=n)
-    if (counts > 1).any():
-        twice = ids[int(np.flatnonzero(at == int(counts.argmax()))[0])].as_py()
-        raise RunError(f"{run}: sample {twice!r} stands more than once in {condition}: merge shards without overlap")
+    known = places.of(broken["id"], shard) >= 0
+    return [BadSample(i, f"{condition}: {r}") for i, r, k in zip(names, reasons, known, strict=True) if k]

@@ -153,7 +153,7 @@ def paired_maps(
     Raises:
         ParameterError: no image is in both, or there is no object.
     """
-    sides = [read_scenes(run, condition, frame.ids) for run, frame in ((baseline, old), (candidate, new))]
+    sides = [read_scenes(run, condition, tuple(frame.ids)) for run, frame in ((baseline, old), (candidate, new))]
     kept = shared_images(*sides)
     a, b = (resampled_map(match_scenes(part, count_classes(part)), resamples=PAIRED_RESAMPLES) for part in kept)
     change = compare_images(baseline, candidate, condition, list(kept[1]), b.value - a.value, b.draws - a.draws)
@@ -200,7 +200,7 @@ def paired_mious(
     Raises:
         ParameterError: no image is in both, or the two have different numbers of classes.
     """
-    sides = [read_counts(run, condition, frame.ids) for run, frame in ((baseline, old), (candidate, new))]
+    sides = [read_counts(run, condition, tuple(frame.ids)) for run, frame in ((baseline, old), (candidate, new))]
     both = shared_images(*sides)
     kept = [stacked(part) for part in both]
     if kept[0].shape != kept[1].shape:

@@ -319,14 +319,16 @@ def _attacked(frame: Frame, rows: pa.Table, subjects: Mapping[str, str], certifi
     """The accuracy of the certified classifier after attacks of each budget; an abstention is wrong there as well."""
     name, norm = rows["condition"][0].as_py(), rows["norm"][0].as_py()
     answered = rows.filter(pc.invert(pc.fill_null(rows["abstained"], False)))["id"]
-    given = np.isin(np.array(frame.ids), answered.to_pylist())
-    at: dict[float, list[int]] = {}
+    given = np.zeros(len(frame.ids), np.bool_)
+    at = frame.ids.places(answered.to_pylist())
+    given[at[at >= 0]] = True
+    budgets: dict[float, list[int]] = {}
     for place, one in enumerate(frame.conditions):
         same = one.norm == norm and subjects.get(one.id) == subjects.get(name)
         if one.eps is not None and same and one.id not in certified:
-            at.setdefault(one.eps, []).append(place)
+            budgets.setdefault(one.eps, []).append(place)
     figures = []
-    for eps, places in sorted(at.items()):
+    for eps, places in sorted(budgets.items()):
         columns = frame.right[:, places]
         known = (columns >= 0).all(1)
         if known.any():

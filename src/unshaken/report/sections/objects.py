@@ -66,7 +66,8 @@ class DetectedObjects(Section):
     @override
     def figures(self, source: Source) -> SectionFigures:
         frame, names = source.frame, source.config.classes
-        scenes = {c.id: read_scenes(source.run, c.id, frame.ids) for c in frame.conditions}
+        ids = tuple(frame.ids)
+        scenes = {c.id: read_scenes(source.run, c.id, ids) for c in frame.conditions}
         matches = {name: match_scenes(found, len(names)) for name, found in scenes.items() if found}
         try:
             maps = {name: resampled_map(one, resamples=RESAMPLES) for name, one in matches.items()}

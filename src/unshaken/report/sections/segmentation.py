@@ -47,7 +47,7 @@ class Segments(Section):
     def figures(self, source: Source) -> SectionFigures:
         frame, names = source.frame, source.config.classes
         counts, near = (
-            {c.id: stacked(read_counts(source.run, c.id, frame.ids, boundary=b)) for c in frame.conditions}
+            {c.id: stacked(read_counts(source.run, c.id, tuple(frame.ids), boundary=b)) for c in frame.conditions}
             for b in (False, True)
         )
         counts = {name: one for name, one in counts.items() if len(one)}
