@@ -40,10 +40,10 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    schema_: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     model: str
     detectors: bool = False
-    accept: float = Field(0.95, gt=0, lt=1)
+    accept: float = Field(default=0.95, gt=0, lt=1)
 
 
 def check_kept(model: object) -> ModelSpec:

@@ -25,8 +25,12 @@ class ClassGaussianSettings(GeneratorSettings):
     The guidance w is the inverse of a temperature: codes are drawn with deviation 1/w.
     """
 
-    components: PositiveInt = Field(40, description="principal components of a cluster; fewer where it has few images")
-    clusters: PositiveInt = Field(1, description="clusters of a class, by k-means; fewer where it has few images")
+    components: PositiveInt = Field(
+        default=40, description="principal components of a cluster; fewer where it has few images"
+    )
+    clusters: PositiveInt = Field(
+        default=1, description="clusters of a class, by k-means; fewer where it has few images"
+    )
 
 
 class ClassGaussian(Generator):

@@ -25,8 +25,8 @@ POSITIONS = 1000
 class DDPMSettings(DiffusionSettings):
     """DDPM: a predictor of the noise along a chain of timesteps; samples by ancestral steps or DDIM's shorter way."""
 
-    timesteps: PositiveInt = Field(1000, description="length T of the chain", ge=2)
-    schedule: Schedule = Field("linear", description="how the betas rise; see betas")
+    timesteps: PositiveInt = Field(default=1000, description="length T of the chain", ge=2)
+    schedule: Schedule = Field(default="linear", description="how the betas rise; see betas")
 
     @override
     def build(self, net: NoiseNet) -> DDPM:

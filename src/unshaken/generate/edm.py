@@ -32,9 +32,9 @@ class EDMSettings(DiffusionSettings):
     The settings say what the preconditioning assumes and which noise training draws, for x in [-1, 1].
     """
 
-    sigma_data: PositiveFloat = Field(0.5, description="deviation of the pixels of x")
-    mean: float = Field(-1.2, description="mean of the logarithm of the noise in training")
-    std: PositiveFloat = Field(1.2, description="deviation of the logarithm of the noise in training")
+    sigma_data: PositiveFloat = Field(default=0.5, description="deviation of the pixels of x")
+    mean: float = Field(default=-1.2, description="mean of the logarithm of the noise in training")
+    std: PositiveFloat = Field(default=1.2, description="deviation of the logarithm of the noise in training")
 
     @override
     def build(self, net: NoiseNet) -> EDM:

@@ -25,15 +25,19 @@ L = TypeVar("L", bound=Diffusion | VAE)
 class Fitting(Parameters):
     """Options of the training of a generative model."""
 
-    steps: PositiveInt = Field(2000, description="optimizer steps")
-    batch_size: PositiveInt = Field(32, description="images of a step")
-    lr: PositiveFloat = Field(2e-3, description="largest learning rate of AdamW; half a cosine down to 0")
-    warmup: NonNegativeInt = Field(50, description="steps in which the rate rises to it")
-    weight_decay: NonNegativeFloat = Field(0.0, description="weight decay of AdamW")
-    clip: PositiveFloat = Field(1.0, description="largest l2 norm of the gradient")
-    ema: float = Field(0.995, description="largest decay of the average of the weights, which is kept", ge=0, lt=1)
-    drop_class: float = Field(0.1, description="share of the labels hidden, so that guidance is possible", ge=0, le=1)
-    seed: NonNegativeInt = Field(0, description="decides order, noise and hidden labels")
+    steps: PositiveInt = Field(default=2000, description="optimizer steps")
+    batch_size: PositiveInt = Field(default=32, description="images of a step")
+    lr: PositiveFloat = Field(default=2e-3, description="largest learning rate of AdamW; half a cosine down to 0")
+    warmup: NonNegativeInt = Field(default=50, description="steps in which the rate rises to it")
+    weight_decay: NonNegativeFloat = Field(default=0.0, description="weight decay of AdamW")
+    clip: PositiveFloat = Field(default=1.0, description="largest l2 norm of the gradient")
+    ema: float = Field(
+        default=0.995, description="largest decay of the average of the weights, which is kept", ge=0, lt=1
+    )
+    drop_class: float = Field(
+        default=0.1, description="share of the labels hidden, so that guidance is possible", ge=0, le=1
+    )
+    seed: NonNegativeInt = Field(default=0, description="decides order, noise and hidden labels")
 
 
 @dataclass(frozen=True, slots=True)

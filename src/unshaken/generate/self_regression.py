@@ -31,16 +31,20 @@ Padding = Literal["reflect", "replicate", "zeros"]
 class SelfRegressionSettings(Parameters):
     """The network and the noise that it learns to repeat."""
 
-    hidden: PositiveInt = Field(16, description="channels h of the hidden layer", le=256)
-    norm: Norm = Field("instance", description="normalisation of the hidden layer; none does not enhance")
-    padding: Padding = Field("reflect", description="border of the convolutions; zeros leave frames on dark images")
-    mu: float = Field(0.0, description="mean of the noise, in [-1, 1] units; moves the brightness", ge=-1, le=1)
-    sigma: PositiveFloat = Field(3.0, description="deviation of the noise before it is clipped to [-1, 1]", le=100)
-    tv: NonNegativeFloat = Field(1.0, description="weight of the total variation of the output", le=100)
-    patch: PositiveInt = Field(104, description="side of a noise image in pixels", ge=SMALLEST, le=1024)
-    steps: PositiveInt = Field(500, description="optimizer steps, each on one new noise image", le=100_000)
-    lr: PositiveFloat = Field(2e-3, description="largest learning rate of Adam; half a cosine down to 0", le=1)
-    seed: NonNegativeInt = Field(0, description="random seed of weights and noise")
+    hidden: PositiveInt = Field(default=16, description="channels h of the hidden layer", le=256)
+    norm: Norm = Field(default="instance", description="normalisation of the hidden layer; none does not enhance")
+    padding: Padding = Field(
+        default="reflect", description="border of the convolutions; zeros leave frames on dark images"
+    )
+    mu: float = Field(default=0.0, description="mean of the noise, in [-1, 1] units; moves the brightness", ge=-1, le=1)
+    sigma: PositiveFloat = Field(
+        default=3.0, description="deviation of the noise before it is clipped to [-1, 1]", le=100
+    )
+    tv: NonNegativeFloat = Field(default=1.0, description="weight of the total variation of the output", le=100)
+    patch: PositiveInt = Field(default=104, description="side of a noise image in pixels", ge=SMALLEST, le=1024)
+    steps: PositiveInt = Field(default=500, description="optimizer steps, each on one new noise image", le=100_000)
+    lr: PositiveFloat = Field(default=2e-3, description="largest learning rate of Adam; half a cosine down to 0", le=1)
+    seed: NonNegativeInt = Field(default=0, description="random seed of weights and noise")
 
 
 class SelfRegression(nn.Module):

@@ -21,15 +21,21 @@ PERIOD = 10_000.0
 class UNetSettings(Parameters):
     """Sizes of a U-Net; 557 thousand parameters by default."""
 
-    image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field((1, 28, 28), description="channels, height, width")
-    width: PositiveInt = Field(32, description="channels of the first level")
-    levels: tuple[PositiveInt, ...] = Field(
-        (1, 2), description="channels of each level as a multiple of width; each level halves the side", min_length=1
+    image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        default=(1, 28, 28), description="channels, height, width"
     )
-    blocks: PositiveInt = Field(1, description="residual blocks of a level, on the way down and on the way up")
-    patch: PositiveInt = Field(2, description="side of the squares of pixels that are one place of the first level")
-    attention: bool = Field(True, description="self-attention at the lowest level")
-    classes: NonNegativeInt = Field(0, description="number of classes K to be told; 0 for none")
+    width: PositiveInt = Field(default=32, description="channels of the first level")
+    levels: tuple[PositiveInt, ...] = Field(
+        default=(1, 2),
+        description="channels of each level as a multiple of width; each level halves the side",
+        min_length=1,
+    )
+    blocks: PositiveInt = Field(default=1, description="residual blocks of a level, on the way down and on the way up")
+    patch: PositiveInt = Field(
+        default=2, description="side of the squares of pixels that are one place of the first level"
+    )
+    attention: bool = Field(default=True, description="self-attention at the lowest level")
+    classes: NonNegativeInt = Field(default=0, description="number of classes K to be told; 0 for none")
 
     @model_validator(mode="after")
     def _halves(self) -> UNetSettings:

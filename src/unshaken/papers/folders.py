@@ -74,7 +74,7 @@ class Claim(_Table):
 
     title: str
     claim: str
-    summary: str = Field("", max_length=100)
+    summary: str = Field(default="", max_length=100)
     reference: str
     data: str
     model: str

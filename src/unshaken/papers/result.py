@@ -74,7 +74,7 @@ class PaperResult(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    schema_: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     slug: str = Field(pattern=r"^[a-z0-9-]+$")
     title: str
     claim: str

@@ -216,12 +216,12 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
-    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    schema_: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     model: str
     data: str
     plan: list[Entry]
     plan_name: str = "custom"
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     ids: SampleIds
     shard_size: int = Field(ge=1, le=1_000_000)
     eot: int = 1
@@ -236,7 +236,7 @@ class RunConfig(BaseModel):
     labels: LabelRecord | None = None
     view: str = ""
     budgets: str = ""
-    limit: int | None = Field(None, ge=1, le=LARGEST_SEED)
+    limit: int | None = Field(default=None, ge=1, le=LARGEST_SEED)
     part: str | None = None
     provenance: dict[str, Any] = Field(default_factory=dict)
     beside: list[str] = Field(default_factory=list)

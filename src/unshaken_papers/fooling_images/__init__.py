@@ -38,7 +38,7 @@ class FoolingImagesPaper(Paper):
     population: PositiveInt = Field(multiple_of=2, description="children a generation")
     direct_generations: PositiveInt = Field(description="of pixels")
     direct_enough: float | None = Field(
-        None, gt=0, le=1, description="stop the evolution of pixels once every class has this confidence"
+        default=None, gt=0, le=1, description="stop the evolution of pixels once every class has this confidence"
     )
     cppn_generations: PositiveInt = Field(description="of CPPNs")
     rounds: PositiveInt = Field(description="of retraining with a reject class")

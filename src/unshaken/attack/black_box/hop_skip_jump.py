@@ -93,12 +93,12 @@ class HopSkipJump(Attack[HopState]):
     norms: ClassVar[tuple[str, ...]] = ("l2", "linf")
     minimal: ClassVar[bool] = True
 
-    steps: PositiveInt = Field(20, description="iterations")
+    steps: PositiveInt = Field(default=20, description="iterations")
     initial_samples: PositiveInt = Field(
-        100, description="number of random directions B0 in the first iteration's gradient estimate"
+        default=100, description="number of random directions B0 in the first iteration's gradient estimate"
     )
-    max_samples: PositiveInt = Field(10000, description="maximum number of random directions per iteration")
-    starts: PositiveInt = Field(100, description="maximum number of random starting images to try")
+    max_samples: PositiveInt = Field(default=10000, description="maximum number of random directions per iteration")
+    starts: PositiveInt = Field(default=100, description="maximum number of random starting images to try")
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> HopState:

@@ -70,18 +70,23 @@ class NaTra(Attack[NaTraState]):
     norms: ClassVar[tuple[str, ...]] = ()
 
     generator: str = Field(
-        "", description="file of 'generate fit', diffusers:DIR or py:FILE:FACTORY; empty for principal components"
+        default="",
+        description="file of 'generate fit', diffusers:DIR or py:FILE:FACTORY; empty for principal components",
     )
-    directions: str = Field("", description="file of 'generate directions'; empty to find them, unfiltered")
-    k: PositiveInt = Field(8, description="directions to find where no file is named")
-    amplitude: PositiveFloat = Field(1.5, description="largest edit, in deviations of the training codes", le=100)
+    directions: str = Field(default="", description="file of 'generate directions'; empty to find them, unfiltered")
+    k: PositiveInt = Field(default=8, description="directions to find where no file is named")
+    amplitude: PositiveFloat = Field(
+        default=1.5, description="largest edit, in deviations of the training codes", le=100
+    )
     search: Literal["candidates", "coordinates", "gradient"] = Field(
-        "candidates", description="random edits, ends of each direction in turn, or gradient steps"
+        default="candidates", description="random edits, ends of each direction in turn, or gradient steps"
     )
-    draws: PositiveInt = Field(10, description="random edits tried per sample")
-    rounds: PositiveInt = Field(1, description="times that each direction is tried, for coordinates")
-    steps: PositiveInt = Field(5, description="gradient steps, for gradient")
-    inversion_steps: PositiveInt = Field(300, description="steps of Adam to a code, for a generator without an encoder")
+    draws: PositiveInt = Field(default=10, description="random edits tried per sample")
+    rounds: PositiveInt = Field(default=1, description="times that each direction is tried, for coordinates")
+    steps: PositiveInt = Field(default=5, description="gradient steps, for gradient")
+    inversion_steps: PositiveInt = Field(
+        default=300, description="steps of Adam to a code, for a generator without an encoder"
+    )
     _edits: NaturalEdits | None = PrivateAttr(None)
     _codes: Tensor | None = PrivateAttr(None)
 

@@ -125,14 +125,14 @@ class Spatial(Attack[SpatialState]):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     norms: ClassVar[tuple[str, ...]] = ()
 
-    rotation: float = Field(30.0, ge=0, le=180, description="largest rotation either way, in degrees")
-    translation: NonNegativeFloat = Field(0.1, le=1, description="largest shift, as a share of the side")
-    search: Literal["grid", "random"] = Field("grid", description="try a full grid, or random transformations")
-    angles: PositiveInt = Field(31, description="number of angles in the grid")
-    shifts: PositiveInt = Field(5, description="number of shifts per axis in the grid")
-    draws: PositiveInt = Field(10, description="number of random transformations per sample")
+    rotation: float = Field(default=30.0, ge=0, le=180, description="largest rotation either way, in degrees")
+    translation: NonNegativeFloat = Field(default=0.1, le=1, description="largest shift, as a share of the side")
+    search: Literal["grid", "random"] = Field(default="grid", description="try a full grid, or random transformations")
+    angles: PositiveInt = Field(default=31, description="number of angles in the grid")
+    shifts: PositiveInt = Field(default=5, description="number of shifts per axis in the grid")
+    draws: PositiveInt = Field(default=10, description="number of random transformations per sample")
     padding: Literal["zeros", "border"] = Field(
-        "zeros", description="fill for pixels from outside the image: black, or the border's values"
+        default="zeros", description="fill for pixels from outside the image: black, or the border's values"
     )
 
     @override

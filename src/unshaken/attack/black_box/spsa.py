@@ -62,15 +62,17 @@ class SPSA(StepLength, Attack[SPSAState]):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
 
-    steps: PositiveInt = Field(40, description="steps of Adam")
+    steps: PositiveInt = Field(default=40, description="steps of Adam")
     samples: int = Field(
-        64, ge=2, description="number of pairs of points per step; the first evaluates the current point"
+        default=64, ge=2, description="number of pairs of points per step; the first evaluates the current point"
     )
-    delta: float = Field(0.01, gt=0, le=0.5, description="distance of a pair's points from x, a pixel, in [0, 1] units")
+    delta: float = Field(
+        default=0.01, gt=0, le=0.5, description="distance of a pair's points from x, a pixel, in [0, 1] units"
+    )
     rel_stepsize: PositiveFloat = Field(
-        0.1, description="length of a step, as a share of eps: of a pixel in linf, in l2 in l2"
+        default=0.1, description="length of a step, as a share of eps: of a pixel in linf, in l2 in l2"
     )
-    together: PositiveInt = Field(8, description="maximum number of pairs per query; more need more memory")
+    together: PositiveInt = Field(default=8, description="maximum number of pairs per query; more need more memory")
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> SPSAState:

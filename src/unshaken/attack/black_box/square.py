@@ -258,15 +258,19 @@ class Square(Attack[SquareState]):
 
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
 
-    queries: PositiveInt = Field(5000, description="maximum number of queries per sample, after one for the start")
-    p_init: float = Field(0.8, gt=0, le=1, description="initial size of the windows, as a share of the image")
+    queries: PositiveInt = Field(
+        default=5000, description="maximum number of queries per sample, after one for the start"
+    )
+    p_init: float = Field(default=0.8, gt=0, le=1, description="initial size of the windows, as a share of the image")
     rescale: bool = Field(
-        False, description="rescale the schedule of window sizes (made for 10,000 queries) to `queries`"
+        default=False, description="rescale the schedule of window sizes (made for 10,000 queries) to `queries`"
     )
     restarts: PositiveInt = Field(
-        1, description="number of random restarts; a sample that is fooled is not attacked again"
+        default=1, description="number of random restarts; a sample that is fooled is not attacked again"
     )
-    give_up: bool = Field(False, description="for linf: stop a run early when its progress suggests that it will fail")
+    give_up: bool = Field(
+        default=False, description="for linf: stop a run early when its progress suggests that it will fail"
+    )
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> SquareState:

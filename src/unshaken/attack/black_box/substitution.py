@@ -45,12 +45,14 @@ class Substitution(BudgetedAttack):
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
 
-    rounds: NonNegativeInt = Field(3, le=10, description="number of times that the images asked about are doubled")
-    epochs: PositiveInt = Field(20, description="passes over the images in each round of training")
-    shift: PositiveFloat = Field(0.1, le=1, description="step to new images, in [0, 1] pixel units")
-    lr: PositiveFloat = Field(3e-3, description="largest learning rate of Adam")
-    steps: PositiveInt = Field(100, description="gradient steps on the substitute, for each loss")
-    loss: Literal["ce", "margin", "both"] = Field("both", description="loss to maximise on the substitute")
+    rounds: NonNegativeInt = Field(
+        default=3, le=10, description="number of times that the images asked about are doubled"
+    )
+    epochs: PositiveInt = Field(default=20, description="passes over the images in each round of training")
+    shift: PositiveFloat = Field(default=0.1, le=1, description="step to new images, in [0, 1] pixel units")
+    lr: PositiveFloat = Field(default=3e-3, description="largest learning rate of Adam")
+    steps: PositiveInt = Field(default=100, description="gradient steps on the substitute, for each loss")
+    loss: Literal["ce", "margin", "both"] = Field(default="both", description="loss to maximise on the substitute")
 
     @override
     def most_passes(self, classes: int) -> int | None:

@@ -31,10 +31,14 @@ class Transfer(BudgetedAttack):
 
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
 
-    surrogate: str = Field("", description="SPEC of the surrogate; empty for the model itself, where it has gradients")
-    steps: PositiveInt = Field(100, description="gradient steps on the surrogate, for each loss")
-    loss: Literal["ce", "margin", "both"] = Field("both", description="loss to maximise on the surrogate")
-    search: str = Field("", description="another single attack on the surrogate, NAME[:k=v,...]; empty for APGD")
+    surrogate: str = Field(
+        default="", description="SPEC of the surrogate; empty for the model itself, where it has gradients"
+    )
+    steps: PositiveInt = Field(default=100, description="gradient steps on the surrogate, for each loss")
+    loss: Literal["ce", "margin", "both"] = Field(default="both", description="loss to maximise on the surrogate")
+    search: str = Field(
+        default="", description="another single attack on the surrogate, NAME[:k=v,...]; empty for APGD"
+    )
 
     @property
     @override

@@ -72,10 +72,12 @@ class DAG(DetectionAttack):
     the output, so the adversarial class has a part where the detector puts out more than the best class of a place.
     """
 
-    steps: PositiveInt = Field(150, description="gradient steps at most")
-    gamma: PositiveFloat = Field(0.5 / 255, description="largest change of a pixel in a step")
-    sure: float = Field(0.5, description="score from which a right detection is a target", gt=0, le=1)
-    random_start: bool = Field(False, description="start at a random point of the ball, else at the unchanged image")
+    steps: PositiveInt = Field(default=150, description="gradient steps at most")
+    gamma: PositiveFloat = Field(default=0.5 / 255, description="largest change of a pixel in a step")
+    sure: float = Field(default=0.5, description="score from which a right detection is a target", gt=0, le=1)
+    random_start: bool = Field(
+        default=False, description="start at a random point of the ball, else at the unchanged image"
+    )
 
     @override
     def objective(self, problem: DetectionProblem) -> DenseAdversary:

@@ -25,10 +25,12 @@ class DetectionPatch(DetectionAttack):
 
     norms: ClassVar[tuple[str, ...]] = ()
 
-    steps: PositiveInt = Field(50, description="gradient steps")
-    step_size: PositiveFloat = Field(0.1, description="length of a step, in [0, 1] pixel units")
-    size: PositiveInt | None = Field(None, description="side of a cell in pixels; default an eighth of the short side")
-    cells: PositiveInt = Field(1, description="number of cells to attack")
+    steps: PositiveInt = Field(default=50, description="gradient steps")
+    step_size: PositiveFloat = Field(default=0.1, description="length of a step, in [0, 1] pixel units")
+    size: PositiveInt | None = Field(
+        default=None, description="side of a cell in pixels; default an eighth of the short side"
+    )
+    cells: PositiveInt = Field(default=1, description="number of cells to attack")
 
     @override
     def objective(self, problem: DetectionProblem) -> SoftF1Loss:

@@ -129,8 +129,8 @@ class BandLimitedPGD(PGD):
     The projection after the band may leave the band a little, where the ball or the box cuts.
     """
 
-    low: float = Field(-1.0, description="lower end of the band in bins; below 0 the mean is free too")
-    high: NonNegativeFloat = Field(8.0, description="upper end of the band in bins")
+    low: float = Field(default=-1.0, description="lower end of the band in bins; below 0 the mean is free too")
+    high: NonNegativeFloat = Field(default=8.0, description="upper end of the band in bins")
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> PGDState:

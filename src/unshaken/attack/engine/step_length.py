@@ -25,9 +25,9 @@ class StepLength(Parameters):
     longest_step: ClassVar[float] = 1.0
     """Largest `step_size`, as a multiple of eps."""
 
-    rel_stepsize: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
+    rel_stepsize: PositiveFloat = Field(default=0.1, description="length of a step, as a share of eps")
     step_size: PositiveFloat | None = Field(
-        None, description="length of a step in the unit of eps, for pixels in [0, 1], in place of rel_stepsize"
+        default=None, description="length of a step in the unit of eps, for pixels in [0, 1], in place of rel_stepsize"
     )
 
     @model_validator(mode="after")

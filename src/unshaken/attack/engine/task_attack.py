@@ -67,8 +67,10 @@ class TaskAttack(Parameters, Generic[R]):
     """Empty for an attack whose budget is not a norm."""
     minimal: ClassVar[bool] = False
 
-    steps: PositiveInt = Field(20, description="gradient steps")
-    random_start: bool = Field(True, description="start at a random point of the ball, else at the unchanged image")
+    steps: PositiveInt = Field(default=20, description="gradient steps")
+    random_start: bool = Field(
+        default=True, description="start at a random point of the ball, else at the unchanged image"
+    )
 
     @abstractmethod
     def check_batch(self, batch: Batch) -> None:

@@ -44,14 +44,17 @@ class Auto(BudgetedAttack):
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
 
     passes: NonNegativeInt = Field(
-        0, description="maximum number of forward and backward passes per sample; 0 for no limit"
+        default=0, description="maximum number of forward and backward passes per sample; 0 for no limit"
     )
     seconds: NonNegativeFloat = Field(
-        0.0, description="maximum number of seconds for the whole run, estimated from the first passes; 0 for no limit"
+        default=0.0,
+        description="maximum number of seconds for the whole run, estimated from the first passes; 0 for no limit",
     )
-    mode: Literal["strict", "fast"] = Field("strict", description="strict: float32; fast: search in bfloat16 first")
-    steps: int = Field(100, ge=1, description="gradient steps of APGD and FAB")
-    queries: int = Field(5000, ge=1, description="queries of Square")
+    mode: Literal["strict", "fast"] = Field(
+        default="strict", description="strict: float32; fast: search in bfloat16 first"
+    )
+    steps: int = Field(default=100, ge=1, description="gradient steps of APGD and FAB")
+    queries: int = Field(default=5000, ge=1, description="queries of Square")
 
     @override
     def most_passes(self, classes: int) -> int | None:

@@ -41,14 +41,16 @@ class AutoAttack(BudgetedAttack):
     """
 
     version: Literal["standard", "plus", "rand"] = Field(
-        "standard", description="version of the ensemble: standard, plus or rand"
+        default="standard", description="version of the ensemble: standard, plus or rand"
     )
-    mode: Literal["strict", "fast"] = Field("strict", description="strict: float32; fast: search in bfloat16 first")
-    steps: PositiveInt = Field(100, description="gradient steps of APGD and FAB")
-    targets: PositiveInt = Field(9, description="classes tried by the targeted attacks, the likeliest first")
-    queries: PositiveInt = Field(5000, description="queries of Square")
+    mode: Literal["strict", "fast"] = Field(
+        default="strict", description="strict: float32; fast: search in bfloat16 first"
+    )
+    steps: PositiveInt = Field(default=100, description="gradient steps of APGD and FAB")
+    targets: PositiveInt = Field(default=9, description="classes tried by the targeted attacks, the likeliest first")
+    queries: PositiveInt = Field(default=5000, description="queries of Square")
     finish: PositiveInt = Field(
-        20, description="for mode=fast: float32 steps per target on the samples that bfloat16 did not break"
+        default=20, description="for mode=fast: float32 steps per target on the samples that bfloat16 did not break"
     )
 
     @override

@@ -94,20 +94,28 @@ class Ascent(FoolingSearch):
     what is missing. The published study without regularisers is `decay=0, early=0.02, late=0.1, steps=500`.
     """
 
-    steps: PositiveInt = Field(300, description="gradient steps")
-    early: PositiveFloat = Field(0.03, description="gain in confidence that a step aims at, far from certainty")
-    late: PositiveFloat = Field(0.1, description="the same as a share of 1 - p, near certainty")
-    lr_max: PositiveFloat = Field(1e12 / 255**2, description="largest rate; in 0-255 pixels it is 255^2 times this")
-    decay: float = Field(0.01, ge=0, lt=1, description="share of the deviation that a step takes away")
-    objective: Literal["probability", "log-odds", "logit"] = Field(
-        "probability", description="quantity that is maximised"
+    steps: PositiveInt = Field(default=300, description="gradient steps")
+    early: PositiveFloat = Field(default=0.03, description="gain in confidence that a step aims at, far from certainty")
+    late: PositiveFloat = Field(default=0.1, description="the same as a share of 1 - p, near certainty")
+    lr_max: PositiveFloat = Field(
+        default=1e12 / 255**2, description="largest rate; in 0-255 pixels it is 255^2 times this"
     )
-    begin: Literal["normal", "uniform", "zero"] = Field("normal", description="the first deviation from the mean")
-    blur: float = Field(0, ge=0, description="standard deviation of a Gaussian blur in pixels; 0 for none")
-    blur_every: PositiveInt = Field(1, description="steps from one blur to the next")
-    small_norm: float = Field(0, ge=0, le=100, description="percentile of norms below which pixels go to the mean")
-    small_benefit: float = Field(0, ge=0, le=100, description="the same for the first-order benefit of going there")
-    absolute_benefit: bool = Field(False, description="go by the size of that benefit, without its sign")
+    decay: float = Field(default=0.01, ge=0, lt=1, description="share of the deviation that a step takes away")
+    objective: Literal["probability", "log-odds", "logit"] = Field(
+        default="probability", description="quantity that is maximised"
+    )
+    begin: Literal["normal", "uniform", "zero"] = Field(
+        default="normal", description="the first deviation from the mean"
+    )
+    blur: float = Field(default=0, ge=0, description="standard deviation of a Gaussian blur in pixels; 0 for none")
+    blur_every: PositiveInt = Field(default=1, description="steps from one blur to the next")
+    small_norm: float = Field(
+        default=0, ge=0, le=100, description="percentile of norms below which pixels go to the mean"
+    )
+    small_benefit: float = Field(
+        default=0, ge=0, le=100, description="the same for the first-order benefit of going there"
+    )
+    absolute_benefit: bool = Field(default=False, description="go by the size of that benefit, without its sign")
 
     @override
     def find(

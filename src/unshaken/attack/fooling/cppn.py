@@ -233,16 +233,22 @@ class Cppn(Evolution):
     always runs over [-1, 1] coordinates. The rates are of one child.
     """
 
-    coordinates: Literal["raw", "normalised"] = Field("raw", description="x and y as pixel numbers, or in [-1, 1]")
-    hidden: int = Field(20, ge=0, le=200, description="hidden nodes at most")
-    add_connection: float = Field(0.5, ge=0, le=1, description="probability of a new connection")
-    delete_connection: float = Field(0.3, ge=0, le=1, description="probability that a connection goes")
-    change_connection: float = Field(0.5, ge=0, le=1, description="probability that one end of a connection moves")
-    add_node: float = Field(0.5, ge=0, le=1, description="probability that a connection is split by a new node")
-    delete_node: float = Field(0.2, ge=0, le=1, description="probability that a hidden node goes")
-    weight_rate: float = Field(0.1, ge=0, le=1, description="probability that a weight is mutated")
-    eta_mutation: PositiveFloat = Field(15, description="distribution index of the weights' mutation")
-    function_rate: float = Field(0.1, ge=0, le=1, description="probability that a node's function is drawn again")
+    coordinates: Literal["raw", "normalised"] = Field(
+        default="raw", description="x and y as pixel numbers, or in [-1, 1]"
+    )
+    hidden: int = Field(default=20, ge=0, le=200, description="hidden nodes at most")
+    add_connection: float = Field(default=0.5, ge=0, le=1, description="probability of a new connection")
+    delete_connection: float = Field(default=0.3, ge=0, le=1, description="probability that a connection goes")
+    change_connection: float = Field(
+        default=0.5, ge=0, le=1, description="probability that one end of a connection moves"
+    )
+    add_node: float = Field(default=0.5, ge=0, le=1, description="probability that a connection is split by a new node")
+    delete_node: float = Field(default=0.2, ge=0, le=1, description="probability that a hidden node goes")
+    weight_rate: float = Field(default=0.1, ge=0, le=1, description="probability that a weight is mutated")
+    eta_mutation: PositiveFloat = Field(default=15, description="distribution index of the weights' mutation")
+    function_rate: float = Field(
+        default=0.1, ge=0, le=1, description="probability that a node's function is drawn again"
+    )
 
     def begin(self, n: int, shape: tuple[int, int, int], rng: np.random.Generator) -> Graphs:
         """Every input wired to every output; weights and functions drawn uniformly."""

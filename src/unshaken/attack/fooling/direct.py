@@ -106,11 +106,15 @@ class Direct(Evolution):
     generations (`halve_every=1000`), the code keeps it.
     """
 
-    crossover_rate: float = Field(0.5, ge=0, le=1, description="probability that a pair is crossed, else copied")
-    eta_crossover: PositiveFloat = Field(10, description="distribution index of the crossover")
-    mutation_rate: float = Field(0.1, ge=0, le=1, description="probability that a gene is mutated")
-    eta_mutation: PositiveFloat = Field(15, description="distribution index of the mutation")
-    halve_every: PositiveInt | None = Field(None, description="generations after which the mutation rate is halved")
+    crossover_rate: float = Field(
+        default=0.5, ge=0, le=1, description="probability that a pair is crossed, else copied"
+    )
+    eta_crossover: PositiveFloat = Field(default=10, description="distribution index of the crossover")
+    mutation_rate: float = Field(default=0.1, ge=0, le=1, description="probability that a gene is mutated")
+    eta_mutation: PositiveFloat = Field(default=15, description="distribution index of the mutation")
+    halve_every: PositiveInt | None = Field(
+        default=None, description="generations after which the mutation rate is halved"
+    )
 
     def begin(self, n: int, shape: tuple[int, int, int], rng: np.random.Generator) -> Pixels:
         """Genomes drawn uniformly."""

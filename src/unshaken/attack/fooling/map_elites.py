@@ -123,12 +123,13 @@ class MapElites(Parameters):
     A per-class search (`independent`) is another, weaker algorithm; it is here to be compared with.
     """
 
-    population: PositiveInt = Field(200, multiple_of=2, description="children a generation")
-    generations: PositiveInt = Field(1000, description="generations, the first random one counted")
-    enough: float | None = Field(None, gt=0, le=1, description="stop once every class has this confidence")
-    independent: bool = Field(False, description="compare a child with its parent's cell alone")
+    population: PositiveInt = Field(default=200, multiple_of=2, description="children a generation")
+    generations: PositiveInt = Field(default=1000, description="generations, the first random one counted")
+    enough: float | None = Field(default=None, gt=0, le=1, description="stop once every class has this confidence")
+    independent: bool = Field(default=False, description="compare a child with its parent's cell alone")
     crop: PositiveInt | None = Field(
-        None, description="side in pixels of the ten crops (corners, centre, mirrored) whose confidences are averaged"
+        default=None,
+        description="side in pixels of the ten crops (corners, centre, mirrored) whose confidences are averaged",
     )
 
 

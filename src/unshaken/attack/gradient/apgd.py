@@ -345,21 +345,22 @@ class APGD(Attack[APGDState]):
     class begins where the sample has survived the one before), and any class but the label is a success.
     """
 
-    steps: PositiveInt = Field(100, description="gradient steps of one run")
+    steps: PositiveInt = Field(default=100, description="gradient steps of one run")
     loss: Literal["ce", "dlr", "margin", "dlr-targeted", "margin-targeted"] = Field(
-        "ce", description="loss to maximise: cross-entropy, difference-of-logits ratio (DLR), or margin of logits"
+        default="ce",
+        description="loss to maximise: cross-entropy, difference-of-logits ratio (DLR), or margin of logits",
     )
     targets: PositiveInt = Field(
-        9,
+        default=9,
         description="number of target classes for a targeted loss, the likeliest first",
         json_schema_extra={"most": "classes - 1"},
     )
     restarts: PositiveInt = Field(
-        1, description="number of random restarts; a sample that is fooled is not attacked again"
+        default=1, description="number of random restarts; a sample that is fooled is not attacked again"
     )
-    shrink: bool = Field(True, description="for l1: search in balls of 3 and 2 eps first")
+    shrink: bool = Field(default=True, description="for l1: search in balls of 3 and 2 eps first")
     give_up: bool = Field(
-        False,
+        default=False,
         description="for linf and l2: stop a run early when its progress suggests that it will fail; not for loss=ce",
     )
 

@@ -41,9 +41,12 @@ class FGSM(Attack[FGSMState]):
     reads_clean: ClassVar[bool] = False
 
     loss: Loss = Field(
-        "ce", description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)"
+        default="ce",
+        description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)",
     )
-    temperature: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
+    temperature: PositiveFloat = Field(
+        default=1.0, description="temperature that divides the logits in the cross-entropy"
+    )
 
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:

@@ -51,8 +51,10 @@ class JSMA(Attack[JSMAState]):
     norms: ClassVar[tuple[str, ...]] = ("linf",)
     reads_clean: ClassVar[bool] = False
 
-    steps: PositiveInt = Field(50, description="maximum number of steps, each of two values")
-    theta: float = Field(1.0, description="change of a value, as a share of eps; below 0 lowers it", ge=-1, le=1)
+    steps: PositiveInt = Field(default=50, description="maximum number of steps, each of two values")
+    theta: float = Field(
+        default=1.0, description="change of a value, as a share of eps; below 0 lowers it", ge=-1, le=1
+    )
 
     @field_validator("theta")
     @classmethod

@@ -49,9 +49,11 @@ class MIFGSM(StepLength, Attack[MIFGSMState]):
 
     reads_clean: ClassVar[bool] = False
 
-    steps: PositiveInt = Field(10, description="gradient steps T")
-    rel_stepsize: PositiveFloat = Field(0.1, description="length a of a step, as a share of eps; the paper's is 1/T")
-    mu: NonNegativeFloat = Field(1.0, description="decay factor of the accumulated gradient; 0 is plain ascent")
+    steps: PositiveInt = Field(default=10, description="gradient steps T")
+    rel_stepsize: PositiveFloat = Field(
+        default=0.1, description="length a of a step, as a share of eps; the paper's is 1/T"
+    )
+    mu: NonNegativeFloat = Field(default=1.0, description="decay factor of the accumulated gradient; 0 is plain ascent")
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> MIFGSMState:

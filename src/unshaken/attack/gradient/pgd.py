@@ -40,16 +40,19 @@ class PGD(StepLength, Attack[PGDState]):
 
     reads_clean: ClassVar[bool] = False
 
-    steps: PositiveInt = Field(40, description="gradient steps")
-    rel_stepsize: PositiveFloat = Field(1 / 30, description="length a of a step, as a share of eps")
+    steps: PositiveInt = Field(default=40, description="gradient steps")
+    rel_stepsize: PositiveFloat = Field(default=1 / 30, description="length a of a step, as a share of eps")
     restarts: PositiveInt = Field(
-        1, description="number of random restarts; a sample that is fooled is not attacked again"
+        default=1, description="number of random restarts; a sample that is fooled is not attacked again"
     )
-    random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
+    random_start: bool = Field(default=True, description="start at a random point of the ball, else at the clean image")
     loss: Loss = Field(
-        "ce", description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)"
+        default="ce",
+        description="loss to maximise: cross-entropy, margin of logits, or difference-of-logits ratio (DLR)",
     )
-    temperature: PositiveFloat = Field(1.0, description="temperature that divides the logits in the cross-entropy")
+    temperature: PositiveFloat = Field(
+        default=1.0, description="temperature that divides the logits in the cross-entropy"
+    )
 
     @override
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:

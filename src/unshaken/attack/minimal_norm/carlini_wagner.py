@@ -160,12 +160,14 @@ class CarliniWagner(Attack[CarliniWagnerState]):
     norms: ClassVar[tuple[str, ...]] = ("l2",)
     minimal: ClassVar[bool] = True
 
-    steps: PositiveInt = Field(1000, description="maximum number of Adam steps in each run")
-    search_steps: PositiveInt = Field(9, description="number of runs in the binary search for the weight c")
-    initial_c: PositiveFloat = Field(1e-3, description="weight c of the logit term in the first run")
-    lr: PositiveFloat = Field(0.01, description="Adam's rate, in tanh space")
-    kappa: NonNegativeFloat = Field(0.0, description="confidence: margin of logits that an example must reach")
-    polish: NonNegativeInt = Field(8, description="bisection steps towards the clean image at the end; 0 as published")
+    steps: PositiveInt = Field(default=1000, description="maximum number of Adam steps in each run")
+    search_steps: PositiveInt = Field(default=9, description="number of runs in the binary search for the weight c")
+    initial_c: PositiveFloat = Field(default=1e-3, description="weight c of the logit term in the first run")
+    lr: PositiveFloat = Field(default=0.01, description="Adam's rate, in tanh space")
+    kappa: NonNegativeFloat = Field(default=0.0, description="confidence: margin of logits that an example must reach")
+    polish: NonNegativeInt = Field(
+        default=8, description="bisection steps towards the clean image at the end; 0 as published"
+    )
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> CarliniWagnerState:

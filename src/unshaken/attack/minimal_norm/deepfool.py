@@ -58,10 +58,10 @@ class DeepFool(Attack[DeepFoolState]):
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
     minimal: ClassVar[bool] = True
 
-    steps: PositiveInt = Field(50, description="maximum number of steps")
-    overshoot: NonNegativeFloat = Field(0.02, description="relative overshoot of the total step")
+    steps: PositiveInt = Field(default=50, description="maximum number of steps")
+    overshoot: NonNegativeFloat = Field(default=0.02, description="relative overshoot of the total step")
     candidates: int = Field(
-        10,
+        default=10,
         ge=2,
         description="number of likeliest classes to consider, the predicted one included",
         json_schema_extra={"most": "classes"},

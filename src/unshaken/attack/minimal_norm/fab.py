@@ -239,20 +239,27 @@ class FAB(Attack[FABState]):
 
     minimal: ClassVar[bool] = True
 
-    steps: PositiveInt = Field(100, description="number of steps per run")
-    restarts: PositiveInt = Field(1, description="number of runs (per target); the first starts at the clean image")
-    targeted: bool = Field(False, description="FAB-T: one run towards each of the likeliest other classes")
-    targets: PositiveInt = Field(9, description="for targeted: number of target classes")
+    steps: PositiveInt = Field(default=100, description="number of steps per run")
+    restarts: PositiveInt = Field(
+        default=1, description="number of runs (per target); the first starts at the clean image"
+    )
+    targeted: bool = Field(default=False, description="FAB-T: one run towards each of the likeliest other classes")
+    targets: PositiveInt = Field(default=9, description="for targeted: number of target classes")
     candidates: PositiveInt = Field(
-        4,
+        default=4,
         description="for untargeted: number of classes to consider per step",
         json_schema_extra={"most": "classes - 1"},
     )
-    patience: NonNegativeInt = Field(0, description="stop a run after this number of steps without progress; 0: never")
-    alpha_max: float = Field(0.1, ge=0, le=1, description="largest weight of the step from the clean image")
-    eta: PositiveFloat = Field(1.05, description="overshoot factor across the linearised boundary")
+    patience: NonNegativeInt = Field(
+        default=0, description="stop a run after this number of steps without progress; 0: never"
+    )
+    alpha_max: float = Field(default=0.1, ge=0, le=1, description="largest weight of the step from the clean image")
+    eta: PositiveFloat = Field(default=1.05, description="overshoot factor across the linearised boundary")
     beta: float = Field(
-        0.9, gt=0, le=1, description="backward-step factor after a success (1 stays, 0 returns to the clean image)"
+        default=0.9,
+        gt=0,
+        le=1,
+        description="backward-step factor after a success (1 stays, 0 returns to the clean image)",
     )
 
     @override

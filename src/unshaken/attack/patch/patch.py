@@ -33,11 +33,13 @@ class CellAttack(Attack[S]):
 
     norms: ClassVar[tuple[str, ...]] = ()
 
-    size: PositiveInt | None = Field(None, description="side of a cell in pixels; default an eighth of the short side")
-    cells: PositiveInt = Field(1, description="number of cells to attack")
-    offset: NonNegativeInt = Field(0, description="pixels that the grid is moved down and to the right")
+    size: PositiveInt | None = Field(
+        default=None, description="side of a cell in pixels; default an eighth of the short side"
+    )
+    cells: PositiveInt = Field(default=1, description="number of cells to attack")
+    offset: NonNegativeInt = Field(default=0, description="pixels that the grid is moved down and to the right")
     restarts: PositiveInt = Field(
-        1, description="number of random restarts; a sample that is fooled is not attacked again"
+        default=1, description="number of random restarts; a sample that is fooled is not attacked again"
     )
     _run: int = PrivateAttr(0)
 
@@ -95,12 +97,14 @@ class Patch(CellAttack[PatchState]):
     more cells hold those of fewer. Or it is one square at a fixed place, which need not lie on the grid.
     """
 
-    place: Literal["random", "fixed"] = Field("random", description="random cells for each sample, or one fixed square")
-    row: NonNegativeInt = Field(0, description="upper row of the fixed square in pixels")
-    column: NonNegativeInt = Field(0, description="left column of the fixed square in pixels")
-    steps: NonNegativeInt = Field(50, description="gradient steps; 0 leaves the start as it is")
-    step_size: PositiveFloat = Field(0.1, description="step a, in [0, 1] pixel units")
-    random_start: bool = Field(True, description="start with random pixels, else with the image's own")
+    place: Literal["random", "fixed"] = Field(
+        default="random", description="random cells for each sample, or one fixed square"
+    )
+    row: NonNegativeInt = Field(default=0, description="upper row of the fixed square in pixels")
+    column: NonNegativeInt = Field(default=0, description="left column of the fixed square in pixels")
+    steps: NonNegativeInt = Field(default=50, description="gradient steps; 0 leaves the start as it is")
+    step_size: PositiveFloat = Field(default=0.1, description="step a, in [0, 1] pixel units")
+    random_start: bool = Field(default=True, description="start with random pixels, else with the image's own")
 
     @override
     def ball(self, clean: Tensor, eps: Tensor, norm: str, rng: SampleRng) -> Ball:

@@ -249,22 +249,24 @@ class PatchFool(CellAttack[PatchFoolState]):
     """
 
     choose: Literal["saliency", "attention", "random"] = Field(
-        "saliency", description="which cells to attack; attention needs a vision transformer"
+        default="saliency", description="which cells to attack; attention needs a vision transformer"
     )
     layer: NonNegativeInt = Field(
-        4, description="for choose=attention: attention layer, from 0; the last one where there are fewer"
+        default=4, description="for choose=attention: attention layer, from 0; the last one where there are fewer"
     )
     attention: NonNegativeFloat = Field(
-        0.0, description="weight of the attention to the patch; above 0 it needs a vision transformer"
+        default=0.0, description="weight of the attention to the patch; above 0 it needs a vision transformer"
     )
-    steps: NonNegativeInt = Field(250, description="steps of Adam; 0 leaves the start as it is")
-    step_size: PositiveFloat = Field(0.05, description="first step size, in [0, 1] pixel units")
-    decay: float = Field(0.95, gt=0, le=1, description="factor of the step size after every `decay_steps` steps")
-    decay_steps: PositiveInt = Field(10, description="steps between two decays of the step size")
-    pixels: NonNegativeInt = Field(0, description="number of pixels to change; 0 for all of the cells")
-    mask_steps: PositiveInt = Field(200, description="for pixels above 0: steps in which they are chosen")
-    linf: float = Field(0.0, ge=0, le=1, description="largest change of a pixel; 0 for any")
-    l2: NonNegativeFloat = Field(0.0, description="largest l2 norm of the change; 0 for any")
+    steps: NonNegativeInt = Field(default=250, description="steps of Adam; 0 leaves the start as it is")
+    step_size: PositiveFloat = Field(default=0.05, description="first step size, in [0, 1] pixel units")
+    decay: float = Field(
+        default=0.95, gt=0, le=1, description="factor of the step size after every `decay_steps` steps"
+    )
+    decay_steps: PositiveInt = Field(default=10, description="steps between two decays of the step size")
+    pixels: NonNegativeInt = Field(default=0, description="number of pixels to change; 0 for all of the cells")
+    mask_steps: PositiveInt = Field(default=200, description="for pixels above 0: steps in which they are chosen")
+    linf: float = Field(default=0.0, ge=0, le=1, description="largest change of a pixel; 0 for any")
+    l2: NonNegativeFloat = Field(default=0.0, description="largest l2 norm of the change; 0 for any")
     _importance: Tensor | None = PrivateAttr(None)
     _reader: AttentionReader | None = PrivateAttr(None)
     _token_side: int = PrivateAttr(0)

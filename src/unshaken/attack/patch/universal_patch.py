@@ -116,19 +116,21 @@ class UniversalPatch(Attack[UniversalPatchState]):
 
     norms: ClassVar[tuple[str, ...]] = ()
 
-    mask: Literal["circle", "square"] = Field("circle", description="the patch's outline")
+    mask: Literal["circle", "square"] = Field(default="circle", description="the patch's outline")
     place: Literal["random", "fixed"] = Field(
-        "random", description="random place for each image, or upright at a fixed place"
+        default="random", description="random place for each image, or upright at a fixed place"
     )
-    row: NonNegativeInt = Field(0, description="upper row of the patch in pixels, where fixed")
-    column: NonNegativeInt = Field(0, description="left column of the patch in pixels, where fixed")
-    rotation: float = Field(22.5, ge=0, le=180, description="largest angle either way, in degrees")
-    scale_min: float = Field(0.1, gt=0, le=1, description="smallest side of the patch, as a share of the short side")
-    scale_max: float = Field(1.0, gt=0, le=1, description="largest side, as a share; the one of a fixed patch")
-    steps: PositiveInt = Field(500, description="steps of Adam")
-    lr: PositiveFloat = Field(0.02, description="learning rate of Adam, in [0, 1] pixel units")
-    batch_size: PositiveInt = Field(16, description="number of images per step, each with a random placement")
-    restarts: PositiveInt = Field(1, description="number of placements to try per sample")
+    row: NonNegativeInt = Field(default=0, description="upper row of the patch in pixels, where fixed")
+    column: NonNegativeInt = Field(default=0, description="left column of the patch in pixels, where fixed")
+    rotation: float = Field(default=22.5, ge=0, le=180, description="largest angle either way, in degrees")
+    scale_min: float = Field(
+        default=0.1, gt=0, le=1, description="smallest side of the patch, as a share of the short side"
+    )
+    scale_max: float = Field(default=1.0, gt=0, le=1, description="largest side, as a share; the one of a fixed patch")
+    steps: PositiveInt = Field(default=500, description="steps of Adam")
+    lr: PositiveFloat = Field(default=0.02, description="learning rate of Adam, in [0, 1] pixel units")
+    batch_size: PositiveInt = Field(default=16, description="number of images per step, each with a random placement")
+    restarts: PositiveInt = Field(default=1, description="number of placements to try per sample")
     _shared: SharedPatch = PrivateAttr(default_factory=SharedPatch)
 
     @model_validator(mode="after")

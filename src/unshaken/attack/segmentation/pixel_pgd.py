@@ -116,7 +116,7 @@ class PixelPGD(StepLength, TaskAttack[PixelResult]):
     needs_labels: ClassVar[bool] = True
 
     loss: Literal["ce", "segpgd"] = Field(
-        "segpgd", description="loss to maximise: the plain mean over pixels, or that of SegPGD"
+        default="segpgd", description="loss to maximise: the plain mean over pixels, or that of SegPGD"
     )
 
     @override

@@ -160,27 +160,43 @@ class OracleSearch(Attack[S]):
 
     norms: ClassVar[tuple[str, ...]] = ()
 
-    oracle: tuple[str, ...] = Field((), description="SPEC of the oracle, or of several; empty for an unbounded search")
+    oracle: tuple[str, ...] = Field(
+        default=(), description="SPEC of the oracle, or of several; empty for an unbounded search"
+    )
     map: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="file with a line for each oracle class: the model's class number, or -1; or one for each oracle",
     )
-    vote: Vote = Field("mean", description="rule of several oracles: largest mean probability, majority, or all")
-    min_confidence: float = Field(0.0, ge=0, le=1, description="least probability of the class for an approval")
-    held_out: tuple[str, ...] = Field((), description="SPECs of oracles asked about the last image only")
-    held_out_map: tuple[str, ...] = Field((), description="as map, for held_out")
-    generator: str = Field(
-        "pixels", description="maker of the images: pixels, transform, or the SPEC of a generative model"
+    vote: Vote = Field(
+        default="mean", description="rule of several oracles: largest mean probability, majority, or all"
     )
-    steps: NonNegativeInt = Field(50, description="largest number of steps B")
-    rule: Literal["adam", "sign", "normalised"] = Field("adam", description="step rule")
-    step_size: NonNegativeFloat = Field(0.1, description="length of a step, in deviations of the image's start code")
-    tv: NonNegativeFloat = Field(10.0, description="for pixels: weight of the total variation, in nats")
-    noise: PositiveFloat = Field(0.1, description="for diffusion models: deviation of the noise taken away, in pixels")
-    latent_mask: Literal["none", "lasso"] = Field("none", description="change those coordinates that a lasso keeps")
-    penalty: PositiveFloat = Field(0.01, description="weight of the l1 norm in the lasso, on standardised coordinates")
-    together: NonNegativeFloat = Field(0.0, description="weight of the oracle's own loss, to attack it with the model")
-    early: bool = Field(False, description="end at the first image that fools the model, not at the last approved one")
+    min_confidence: float = Field(default=0.0, ge=0, le=1, description="least probability of the class for an approval")
+    held_out: tuple[str, ...] = Field(default=(), description="SPECs of oracles asked about the last image only")
+    held_out_map: tuple[str, ...] = Field(default=(), description="as map, for held_out")
+    generator: str = Field(
+        default="pixels", description="maker of the images: pixels, transform, or the SPEC of a generative model"
+    )
+    steps: NonNegativeInt = Field(default=50, description="largest number of steps B")
+    rule: Literal["adam", "sign", "normalised"] = Field(default="adam", description="step rule")
+    step_size: NonNegativeFloat = Field(
+        default=0.1, description="length of a step, in deviations of the image's start code"
+    )
+    tv: NonNegativeFloat = Field(default=10.0, description="for pixels: weight of the total variation, in nats")
+    noise: PositiveFloat = Field(
+        default=0.1, description="for diffusion models: deviation of the noise taken away, in pixels"
+    )
+    latent_mask: Literal["none", "lasso"] = Field(
+        default="none", description="change those coordinates that a lasso keeps"
+    )
+    penalty: PositiveFloat = Field(
+        default=0.01, description="weight of the l1 norm in the lasso, on standardised coordinates"
+    )
+    together: NonNegativeFloat = Field(
+        default=0.0, description="weight of the oracle's own loss, to attack it with the model"
+    )
+    early: bool = Field(
+        default=False, description="end at the first image that fools the model, not at the last approved one"
+    )
     _space: OracleSpace | None = PrivateAttr(None)
     _given: Given = PrivateAttr(default_factory=Given)
 

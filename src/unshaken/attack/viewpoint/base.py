@@ -103,15 +103,16 @@ class ViewAttack(Parameters):
     minimal: ClassVar[bool] = False
 
     region: Literal["natural", "upright", "whole"] = Field(
-        "upright", description="box of viewpoints; in the whole one of the paper half of the pictures are upside down"
+        default="upright",
+        description="box of viewpoints; in the whole one of the paper half of the pictures are upside down",
     )
     half: tuple[float, float, float, float, float, float] | None = Field(
-        None, description="half sides (psi, theta, phi, r, dx, dy) of a box of your own, in degrees and lengths"
+        default=None, description="half sides (psi, theta, phi, r, dx, dy) of a box of your own, in degrees and lengths"
     )
     centre: tuple[float, float, float, float, float, float] | None = Field(
-        None, description="centre of a box of your own; goes with half"
+        default=None, description="centre of a box of your own; goes with half"
     )
-    samples: PositiveInt = Field(100, description="views of each object that are judged")
+    samples: PositiveInt = Field(default=100, description="views of each object that are judged")
 
     @model_validator(mode="after")
     def _own_box(self) -> ViewAttack:

@@ -255,21 +255,25 @@ class GMVFool(ViewAttack):
     published code has 50 pairs, 50 steps and a learning rate of 0.1, which is three times the renders.
     """
 
-    components: PositiveInt = Field(5, le=64, description="K, Gaussians of the mixture")
-    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in a step, beside the K means")
-    steps: NonNegativeInt = Field(30, le=10_000, description="steps of the search")
-    entropy: NonNegativeFloat = Field(0.05, description="weight of the mixture's entropy")
+    components: PositiveInt = Field(default=5, le=64, description="K, Gaussians of the mixture")
+    pairs: PositiveInt = Field(default=25, le=5000, description="antithetic pairs tried in a step, beside the K means")
+    steps: NonNegativeInt = Field(default=30, le=10_000, description="steps of the search")
+    entropy: NonNegativeFloat = Field(default=0.05, description="weight of the mixture's entropy")
     lr: PositiveFloat = Field(
-        0.2, description="learning rate of the means; a step grows with the pairs, so more pairs need a smaller one"
+        default=0.2,
+        description="learning rate of the means; a step grows with the pairs, so more pairs need a smaller one",
     )
     component: Literal["joint", "per_dim"] = Field(
-        "joint", description="draw one component a view, or one a coordinate as the published code does"
+        default="joint", description="draw one component a view, or one a coordinate as the published code does"
     )
     sigma_weight: Literal["multiply", "divide"] = Field(
-        "multiply", description="multiply the deviations' gradient by 1/K, as the published code, or divide by it"
+        default="multiply",
+        description="multiply the deviations' gradient by 1/K, as the published code, or divide by it",
     )
-    search: Literal["all", "angles", "position"] = Field("all", description="coordinates that are searched")
-    start: str = Field("", description="run directory whose saved mixtures the search starts from; default none")
+    search: Literal["all", "angles", "position"] = Field(default="all", description="coordinates that are searched")
+    start: str = Field(
+        default="", description="run directory whose saved mixtures the search starts from; default none"
+    )
 
     @property
     @override

@@ -14,4 +14,4 @@ from unshaken.core.registry import register
 class NaturalViews(UniformViews):
     """Natural views: shows an object as photos do, from the front half and 10 to 30 degrees above the horizon."""
 
-    region: Literal["natural", "upright", "whole"] = Field("natural", description="box of viewpoints")
+    region: Literal["natural", "upright", "whole"] = Field(default="natural", description="box of viewpoints")

@@ -15,7 +15,7 @@ class ViewFool(GMVFool):
     It is GMVFool with one component, fewer views a step, more steps and a smaller entropy term.
     """
 
-    components: PositiveInt = Field(1, le=64, description="Gaussians of the mixture; one in the paper")
-    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs tried in a step, beside the mean")
-    steps: NonNegativeInt = Field(100, le=10_000, description="steps of the search")
-    entropy: NonNegativeFloat = Field(0.01, description="weight of the Gaussian's entropy")
+    components: PositiveInt = Field(default=1, le=64, description="Gaussians of the mixture; one in the paper")
+    pairs: PositiveInt = Field(default=25, le=5000, description="antithetic pairs tried in a step, beside the mean")
+    steps: NonNegativeInt = Field(default=100, le=10_000, description="steps of the search")
+    entropy: NonNegativeFloat = Field(default=0.01, description="weight of the Gaussian's entropy")

@@ -26,7 +26,7 @@ class BoundCertifier(Certifier):
 
     norms: ClassVar[tuple[str, ...]] = ("linf",)
     search: NonNegativeInt = Field(
-        0, description="bisection steps for the largest certified radius in [0, eps]; 0: only test eps", le=30
+        default=0, description="bisection steps for the largest certified radius in [0, eps]; 0: only test eps", le=30
     )
 
     @abstractmethod

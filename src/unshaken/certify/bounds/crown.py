@@ -31,7 +31,7 @@ class CROWN(BoundCertifier):
     """
 
     intermediate: Intermediate = Field(
-        "ibp", description="bounds of intermediate layers: ibp, or crown (tighter, slower)"
+        default="ibp", description="bounds of intermediate layers: ibp, or crown (tighter, slower)"
     )
 
     @override

@@ -111,17 +111,19 @@ class CropSelection(Certifier):
     apart: ClassVar[str | None] = None  # its outcomes are of windows of the images
 
     score: ScoreName = Field(
-        "hash",
+        default="hash",
         description="score of a crop: hash, laplacian, random_filter; box_energy and box_mean are weak baselines",
     )
-    ratio: float = Field(0.875, gt=0, le=1, description="side of the crop as a share of the image's")
-    crop: PositiveInt | None = Field(None, description="side of the crop in pixels; overrides ratio")
+    ratio: float = Field(default=0.875, gt=0, le=1, description="side of the crop as a share of the image's")
+    crop: PositiveInt | None = Field(default=None, description="side of the crop in pixels; overrides ratio")
     block: PositiveInt | None = Field(
-        None, description="number of candidate positions per axis, around the centre; default all"
+        default=None, description="number of candidate positions per axis, around the centre; default all"
     )
-    top: PositiveInt = Field(1, description="number of crops per image, whose logits are averaged")
-    cyclic: bool = Field(False, description="include crops that wrap around: exactly invariant to cyclic shifts")
-    score_seed: int = Field(0, ge=0, description="random seed of the scores hash and random_filter")
+    top: PositiveInt = Field(default=1, description="number of crops per image, whose logits are averaged")
+    cyclic: bool = Field(
+        default=False, description="include crops that wrap around: exactly invariant to cyclic shifts"
+    )
+    score_seed: int = Field(default=0, ge=0, description="random seed of the scores hash and random_filter")
 
     @model_validator(mode="after")
     def _whole_torus(self) -> CropSelection:

@@ -48,14 +48,16 @@ class MixtureOutputs:
 class SmoothedMixture(Certifier):
     """`(1 - a) softmax(T g(x)) + a h(x)`, h the share of noisy copies that the model calls each class."""
 
-    accurate: str = Field("", description="SPEC of the accurate model g; empty for the model itself, without noise")
+    accurate: str = Field(
+        default="", description="SPEC of the accurate model g; empty for the model itself, without noise"
+    )
     weight: float = Field(
-        0.8, gt=0.5, le=1, description="weight of the smoothed model; ignored for a mixture, which has its own"
+        default=0.8, gt=0.5, le=1, description="weight of the smoothed model; ignored for a mixture, which has its own"
     )
     scale_accurate: PositiveFloat = Field(
-        1.0, description="factor T of g's logits; ignored for a mixture, which has its own"
+        default=1.0, description="factor T of g's logits; ignored for a mixture, which has its own"
     )
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
 
     @property
     @override
@@ -230,10 +232,12 @@ class AdaptiveSmoothing(SmoothedMixture):
     and where its weight depends on the image, radii rest on the smallest that it can be.
     """
 
-    n0: PositiveInt = Field(100, description="number of noisy copies that select the class")
-    n: PositiveInt = Field(10_000, description="number of noisy copies for the bounds")
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that a certificate is wrong")
-    rule: Literal["sharp", "published"] = Field("sharp", description="radius by bisection, or the published formula")
+    n0: PositiveInt = Field(default=100, description="number of noisy copies that select the class")
+    n: PositiveInt = Field(default=10_000, description="number of noisy copies for the bounds")
+    alpha: float = Field(default=0.001, gt=0, lt=0.5, description="probability that a certificate is wrong")
+    rule: Literal["sharp", "published"] = Field(
+        default="sharp", description="radius by bisection, or the published formula"
+    )
 
     @override
     def most_passes(self, classes: int) -> int | None:

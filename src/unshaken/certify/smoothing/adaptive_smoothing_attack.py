@@ -34,7 +34,9 @@ class AdaptiveSmoothingAttack(SmoothedMixture, NoiseAttack):
     probability `alpha` at most.
     """
 
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
+    alpha: float = Field(
+        default=0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance"
+    )
 
     @override
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:

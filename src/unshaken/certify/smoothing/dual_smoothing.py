@@ -51,10 +51,11 @@ class DualSmoothing(TwoHalves, GaussianSmoothing):
     the same split, expansion and sigma; sigma of smoothing over the square root of 2 reaches as far.
     """
 
-    n: int = Field(100_000, gt=0, description="number of noisy copies per half")
-    n0: int = Field(100, gt=0, description="number of noisy copies per half that select the class")
+    n: int = Field(default=100_000, gt=0, description="number of noisy copies per half")
+    n0: int = Field(default=100, gt=0, description="number of noisy copies per half that select the class")
     aggregation: Aggregation = Field(
-        "sum", description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class"
+        default="sum",
+        description="sum of probabilities; two-sided bounds rivals as well; both: each half must keep the class",
     )
 
     @override

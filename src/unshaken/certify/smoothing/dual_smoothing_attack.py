@@ -36,7 +36,9 @@ class DualSmoothingAttack(TwoHalves, NoiseAttack):
     of probabilities, wrong with probability `alpha` at most. `n` copies are counted on each side.
     """
 
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
+    alpha: float = Field(
+        default=0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance"
+    )
 
     @override
     def asker(self, oracle: Oracle, batch: Batch) -> Asker:

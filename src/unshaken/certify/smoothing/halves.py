@@ -200,14 +200,16 @@ _EXPANSIONS = {"repeat": _repeat, "fill": _fill, "mask": _mask}
 class TwoHalves(Certifier):
     """The classifier that gives the class with the largest sum of two probabilities, one of each half's network."""
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise on the left half, in [0, 1] pixel units")
-    sigma_right: PositiveFloat | None = Field(
-        None, description="deviation of the noise on the right half, in [0, 1] pixel units; default: sigma"
+    sigma: PositiveFloat = Field(
+        default=0.25, description="deviation of the noise on the left half, in [0, 1] pixel units"
     )
-    split: Split = Field("checkerboard", description="which pixels are the left half")
-    split_seed: NonNegativeInt = Field(0, description="random seed of the random split")
-    expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")
-    right: str = Field("", description="model SPEC of a network for the right half; empty for the same network")
+    sigma_right: PositiveFloat | None = Field(
+        default=None, description="deviation of the noise on the right half, in [0, 1] pixel units; default: sigma"
+    )
+    split: Split = Field(default="checkerboard", description="which pixels are the left half")
+    split_seed: NonNegativeInt = Field(default=0, description="random seed of the random split")
+    expansion: Expansion = Field(default="repeat", description="how a half becomes an image of the network's size")
+    right: str = Field(default="", description="model SPEC of a network for the right half; empty for the same network")
 
     @property
     @override

@@ -72,11 +72,11 @@ class NoiseAttack(StepLength, Certifier):
     needs = frozenset({"logits", "gradient"})
     gives_certificates = False
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
-    steps: PositiveInt = Field(10, description="gradient steps")
-    rel_stepsize: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
-    copies: PositiveInt = Field(8, description="number of noisy copies per gradient")
-    n: PositiveInt = Field(1000, description="number of noisy copies that classify the final image")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
+    steps: PositiveInt = Field(default=10, description="gradient steps")
+    rel_stepsize: PositiveFloat = Field(default=0.25, description="length of a step, as a share of eps")
+    copies: PositiveInt = Field(default=8, description="number of noisy copies per gradient")
+    n: PositiveInt = Field(default=1000, description="number of noisy copies that classify the final image")
 
     @override
     def most_passes(self, classes: int) -> int | None:

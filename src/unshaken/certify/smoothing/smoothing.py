@@ -54,12 +54,14 @@ class GaussianSmoothing(Certifier):
     probability alpha at most, for each sample.
     """
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
-    n: PositiveInt = Field(100_000, description="maximum number of noisy copies per sample")
-    n0: PositiveInt = Field(100, description="number of noisy copies that select the class")
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="probability that a certificate is wrong")
-    radii: tuple[NonNegativeFloat, ...] = Field((), description="l2 radii to certify, e.g. 0.25+0.5")
-    skip_wrong: bool = Field(False, description="stop early for samples that are clearly misclassified (labels needed)")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
+    n: PositiveInt = Field(default=100_000, description="maximum number of noisy copies per sample")
+    n0: PositiveInt = Field(default=100, description="number of noisy copies that select the class")
+    alpha: float = Field(default=0.001, gt=0, lt=0.5, description="probability that a certificate is wrong")
+    radii: tuple[NonNegativeFloat, ...] = Field(default=(), description="l2 radii to certify, e.g. 0.25+0.5")
+    skip_wrong: bool = Field(
+        default=False, description="stop early for samples that are clearly misclassified (labels needed)"
+    )
 
     @field_validator("radii")
     @classmethod

@@ -32,7 +32,9 @@ class SmoothingAttack(NoiseAttack):
     alone. Without labels, the class of the unchanged image is attacked.
     """
 
-    alpha: float = Field(0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance")
+    alpha: float = Field(
+        default=0.001, gt=0, lt=0.5, description="maximum probability that an example counts only by chance"
+    )
 
     @property
     @override

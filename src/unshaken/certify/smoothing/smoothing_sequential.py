@@ -146,11 +146,13 @@ class SequentialSmoothing(GaussianSmoothing):
     """
 
     radii: tuple[NonNegativeFloat, ...] = Field(
-        (), description="l2 radii to certify, e.g. 0.25+0.5; default sigma/2 to 3 sigma"
+        default=(), description="l2 radii to certify, e.g. 0.25+0.5; default sigma/2 to 3 sigma"
     )
-    skip_wrong: bool = Field(True, description="stop early for samples that are clearly misclassified (labels needed)")
+    skip_wrong: bool = Field(
+        default=True, description="stop early for samples that are clearly misclassified (labels needed)"
+    )
     give_up: float = Field(
-        0.035,
+        default=0.035,
         ge=0,
         lt=1,
         description="stop a sample when the probability of certifying a larger radius falls below this",

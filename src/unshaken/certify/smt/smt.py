@@ -92,24 +92,24 @@ class SMT(Certifier):
 
     norms: ClassVar[tuple[str, ...]] = ("linf",)
 
-    mode: Literal["exact", "grid", "corners", "covering", "layer"] = Field("exact", description="see above")
-    pixels: PositiveInt = Field(10, description="number of free pixels: those farthest from the image's mean")
+    mode: Literal["exact", "grid", "corners", "covering", "layer"] = Field(default="exact", description="see above")
+    pixels: PositiveInt = Field(default=10, description="number of free pixels: those farthest from the image's mean")
     places: tuple[int, ...] = Field(
-        (), description="indices of the free pixels in the flattened image, e.g. 3+17; overrides pixels"
+        default=(), description="indices of the free pixels in the flattened image, e.g. 3+17; overrides pixels"
     )
-    steps: PositiveInt = Field(1, description="m of a grid: each pixel takes 2 m + 1 values", le=1000)
-    layer: PositiveInt = Field(1, description="hidden layer of mode layer, from 1")
+    steps: PositiveInt = Field(default=1, description="m of a grid: each pixel takes 2 m + 1 values", le=1000)
+    layer: PositiveInt = Field(default=1, description="hidden layer of mode layer, from 1")
     units: PositiveInt | None = Field(
-        None, description="number of units searched by mode layer; default as many as free pixels"
+        default=None, description="number of units searched by mode layer; default as many as free pixels"
     )
     seconds: PositiveFloat = Field(
-        60.0, description="time limit of the solver per image, in seconds; then the result is unknown"
+        default=60.0, description="time limit of the solver per image, in seconds; then the result is unknown"
     )
-    memory_mb: int = Field(4000, description="memory limit of the solver in MiB", ge=256)
+    memory_mb: int = Field(default=4000, description="memory limit of the solver in MiB", ge=256)
     max_units: PositiveInt = Field(
-        400, description="maximum number of undecided units; with more the solver is not started"
+        default=400, description="maximum number of undecided units; with more the solver is not started"
     )
-    max_points: PositiveInt = Field(2**20, le=10**12, description="maximum number of grid points")
+    max_points: PositiveInt = Field(default=2**20, le=10**12, description="maximum number of grid points")
 
     def region(self, image: Tensor, label: int, eps: float) -> Region:
         """The free pixels of an image, each within eps of its value and within [0, 1].

@@ -67,7 +67,7 @@ class FitRecord(BaseModel):
     data_fingerprint: str | None = None
     labels_version: str | None = None
     samples: dict[str, Count] = {}
-    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     view: str | None = None
     shape: Annotated[list[int], Field(min_length=3, max_length=3)] | None = None
 

@@ -46,7 +46,9 @@ class Evasion(FittedStep):
     needs: ClassVar[frozenset[str]] = frozenset({"logits", "gradient"})
     needs_labels: ClassVar[bool] = True
 
-    attack: str = Field("pgd:steps=20,rel_stepsize=0.1", description="attack and its parameters, NAME[:k=v,...]")
+    attack: str = Field(
+        default="pgd:steps=20,rel_stepsize=0.1", description="attack and its parameters, NAME[:k=v,...]"
+    )
 
     @field_validator("attack")
     @classmethod

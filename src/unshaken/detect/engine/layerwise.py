@@ -120,12 +120,14 @@ class LayerwiseDetector(Detector):
     """
 
     layer: tuple[str, ...] = Field(
-        ("penultimate",), description="penultimate, stages, or the names of layers", min_length=1
+        default=("penultimate",), description="penultimate, stages, or the names of layers", min_length=1
     )
     weights: Literal["equal", "fgsm"] = Field(
-        "equal", description="alpha: 1 for every layer, or learned by logistic regression on FGSM examples"
+        default="equal", description="alpha: 1 for every layer, or learned by logistic regression on FGSM examples"
     )
-    fgsm_eps: PositiveFloat = Field(8 / 255, description="step of these FGSM examples, in [0, 1] pixel units", le=1)
+    fgsm_eps: PositiveFloat = Field(
+        default=8 / 255, description="step of these FGSM examples, in [0, 1] pixel units", le=1
+    )
 
     @abstractmethod
     def layer_bank(self, fit_data: FitData) -> Bank:

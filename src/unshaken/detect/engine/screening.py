@@ -39,7 +39,7 @@ class FittedStep(Parameters):
     folder: str = Field(description="folder of the fitted detectors")
     digest: str = Field(description="digest of the detectors when the run started")
     detectors: tuple[str, ...] = Field(description="labels of the detectors to use", min_length=1)
-    accept: float = Field(0.95, gt=0, lt=1, description="minimum share of normal images to accept")
+    accept: float = Field(default=0.95, gt=0, lt=1, description="minimum share of normal images to accept")
 
     @property
     def named_methods(self) -> tuple[str, ...]:
@@ -62,8 +62,10 @@ class FittedStep(Parameters):
 class Screening(FittedStep):
     """Screening: scores of all fitted detectors in one pass, and which images they accept."""
 
-    split: str = Field(NORMAL, description="kind of the samples: normal, or GROUP/NAME")
-    shifts: tuple[str, ...] = Field((), description="corruptions to score the images under as well, NAME-SEVERITY")
+    split: str = Field(default=NORMAL, description="kind of the samples: normal, or GROUP/NAME")
+    shifts: tuple[str, ...] = Field(
+        default=(), description="corruptions to score the images under as well, NAME-SEVERITY"
+    )
 
     @field_validator("shifts")
     @classmethod

@@ -16,18 +16,21 @@ class Category(Parameters):
     """A category of content that a policy does not allow."""
 
     name: str = Field(description="short, unique in its policy", min_length=1)
-    definition: str = Field("", description="what falls under it, in words for a person or a model that reads")
+    definition: str = Field(default="", description="what falls under it, in words for a person or a model that reads")
     classes: tuple[int | str, ...] = Field(
-        (), description="classes of labelled images that show it, by name or number; none for the class of its own name"
+        default=(),
+        description="classes of labelled images that show it, by name or number; none for the class of its own name",
     )
 
 
 class Policy(Parameters):
     """A content policy: the categories that are not allowed. This package measures against it and does not judge it."""
 
-    name: str = Field("policy", description="name of the policy")
+    name: str = Field(default="policy", description="name of the policy")
     categories: tuple[Category, ...] = Field(description="what is not allowed", min_length=1)
-    labels: tuple[str, ...] = Field((), description="names of the classes of labelled images, in the order of numbers")
+    labels: tuple[str, ...] = Field(
+        default=(), description="names of the classes of labelled images, in the order of numbers"
+    )
 
     @model_validator(mode="after")
     def _unique(self) -> Policy:

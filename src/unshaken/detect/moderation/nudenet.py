@@ -62,7 +62,7 @@ class NudeNet(Detector):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     labels: tuple[str, ...] = Field(
-        EXPOSED, description="NudeNet labels that count, e.g. FEMALE_BREAST_EXPOSED+BUTTOCKS_EXPOSED"
+        default=EXPOSED, description="NudeNet labels that count, e.g. FEMALE_BREAST_EXPOSED+BUTTOCKS_EXPOSED"
     )
 
     @field_validator("labels")

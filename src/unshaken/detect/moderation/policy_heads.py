@@ -100,12 +100,16 @@ class PolicyHeads(PenultimateDetector):
 
     labelled = True
 
-    file: str = Field("", description="YAML of the policy: categories with name, definition and classes")
-    unsafe: tuple[str, ...] = Field((), description="instead of a file: classes that are flagged, as cat+dog or 3+5")
-    names: tuple[str, ...] = Field((), description="names of all classes in order, if neither model nor data have them")
-    c: PositiveFloat = Field(0.01, description="inverse strength of the l2 penalty, as in scikit-learn")
+    file: str = Field(default="", description="YAML of the policy: categories with name, definition and classes")
+    unsafe: tuple[str, ...] = Field(
+        default=(), description="instead of a file: classes that are flagged, as cat+dog or 3+5"
+    )
+    names: tuple[str, ...] = Field(
+        default=(), description="names of all classes in order, if neither model nor data have them"
+    )
+    c: PositiveFloat = Field(default=0.01, description="inverse strength of the l2 penalty, as in scikit-learn")
     threshold: Literal["f1", "half"] = Field(
-        "f1", description="threshold of each category: best F1 on held-out images, or a probability of 0.5"
+        default="f1", description="threshold of each category: best F1 on held-out images, or a probability of 0.5"
     )
 
     @model_validator(mode="after")

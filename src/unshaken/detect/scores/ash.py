@@ -89,8 +89,10 @@ def non_negative(features: Tensor, name: str) -> Tensor:
 class ASH(PenultimateDetector):
     """ASH: energy score after pruning and rescaling the penultimate features."""
 
-    percentile: float = Field(65.0, description="percentage of each sample's features to set to 0", ge=0, le=95)
-    variant: Variant = Field("s", description="p: prune only; b: prune, then one value for all; s: prune and stretch")
+    percentile: float = Field(default=65.0, description="percentage of each sample's features to set to 0", ge=0, le=95)
+    variant: Variant = Field(
+        default="s", description="p: prune only; b: prune, then one value for all; s: prune and stretch"
+    )
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:

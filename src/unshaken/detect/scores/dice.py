@@ -42,7 +42,9 @@ def sparse_head(weight: Tensor, mean: Tensor, percentile: float) -> Tensor:
 class DICE(PenultimateDetector):
     """DICE: energy score with only those weights of the last layer that contribute most on normal samples."""
 
-    percentile: float = Field(90.0, description="percentage of the last layer's weights to set to 0", ge=0, lt=100)
+    percentile: float = Field(
+        default=90.0, description="percentage of the last layer's weights to set to 0", ge=0, lt=100
+    )
 
     @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:

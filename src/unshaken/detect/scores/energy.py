@@ -28,7 +28,7 @@ def energy(logits: Tensor, temperature: float = 1.0) -> Tensor:
 class Energy(Detector):
     """Energy score: the free energy of the logits."""
 
-    temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
+    temperature: PositiveFloat = Field(default=1.0, description="T, divides the logits")
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:

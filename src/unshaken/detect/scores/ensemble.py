@@ -88,7 +88,7 @@ class EnsembleDisagreement(Detector):
     """
 
     members: tuple[str, ...] = Field(description="SPECs of further models", min_length=1)
-    measure: Measure = Field("mutual-information", description="how disagreement is measured")
+    measure: Measure = Field(default="mutual-information", description="how disagreement is measured")
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:

@@ -90,7 +90,7 @@ class FeatureSqueezing(Detector):
     """
 
     squeezers: tuple[str, ...] = Field(
-        ("bits-5", "median-2"), description="bits-B, median-K, nlm-SEARCH-PATCH-STRENGTH", min_length=1
+        default=("bits-5", "median-2"), description="bits-B, median-K, nlm-SEARCH-PATCH-STRENGTH", min_length=1
     )
 
     @field_validator("squeezers")

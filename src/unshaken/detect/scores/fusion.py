@@ -22,7 +22,9 @@ from unshaken.detect.engine.layerwise import spread
 class Fusion(Detector):
     """Fusion: sum of several detectors' scores, each standardised on held-out normal samples."""
 
-    of: tuple[str, ...] = Field(("msp", "knn", "vim"), description="detectors, each NAME or NAME:k=v", min_length=2)
+    of: tuple[str, ...] = Field(
+        default=("msp", "knn", "vim"), description="detectors, each NAME or NAME:k=v", min_length=2
+    )
 
     @property
     def parts(self) -> tuple[Detector, ...]:

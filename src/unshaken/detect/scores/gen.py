@@ -36,8 +36,8 @@ def generalised_entropy(log_probabilities: Tensor, gamma: float = 0.1, top: int 
 class GEN(Detector):
     """GEN: generalised entropy of the largest softmax probabilities."""
 
-    gamma: PositiveFloat = Field(0.1, description="exponent of p (1 - p)", lt=1)
-    top: PositiveInt = Field(100, description="number M of largest probabilities to use")
+    gamma: PositiveFloat = Field(default=0.1, description="exponent of p (1 - p)", lt=1)
+    top: PositiveInt = Field(default=100, description="number M of largest probabilities to use")
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:

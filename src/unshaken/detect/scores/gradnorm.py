@@ -31,7 +31,7 @@ def gradient_norm(features: Tensor, probabilities: Tensor, temperature: float = 
 class GradNorm(PenultimateDetector):
     """GradNorm: negative l1 norm of the last layer's gradient under uniform labels."""
 
-    temperature: PositiveFloat = Field(1.0, description="T, divides the logits")
+    temperature: PositiveFloat = Field(default=1.0, description="T, divides the logits")
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:

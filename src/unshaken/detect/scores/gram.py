@@ -80,9 +80,13 @@ class Gram(Detector):
     A fit keeps `width` numbers a layer and power of each sample of its bank.
     """
 
-    layer: tuple[str, ...] = Field(("stages",), description="stages, penultimate, or the names of layers", min_length=1)
-    powers: tuple[Order, ...] = Field((1, 2, 4, 8), description="orders p; the paper takes 1 to 10", min_length=1)
-    width: PositiveInt = Field(64, description="maximum number of rows of each Gram matrix")
+    layer: tuple[str, ...] = Field(
+        default=("stages",), description="stages, penultimate, or the names of layers", min_length=1
+    )
+    powers: tuple[Order, ...] = Field(
+        default=(1, 2, 4, 8), description="orders p; the paper takes 1 to 10", min_length=1
+    )
+    width: PositiveInt = Field(default=64, description="maximum number of rows of each Gram matrix")
 
     @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class KNN(PenultimateDetector):
     """KNN: distance of the normalised penultimate features to the k-th nearest normal sample."""
 
     k: PositiveInt = Field(
-        50, description="index of the neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet"
+        default=50, description="index of the neighbour; 50 for CIFAR-10, 200 for CIFAR-100, 1000 for ImageNet"
     )
 
     @override

@@ -69,8 +69,10 @@ class LID(LayerwiseDetector):
     other sample changes a score.
     """
 
-    references: PositiveInt = Field(100, description="number of normal samples to compare with")
-    k: PositiveInt = Field(20, description="number of nearest neighbours in the estimate; the paper tries 10 to 90")
+    references: PositiveInt = Field(default=100, description="number of normal samples to compare with")
+    k: PositiveInt = Field(
+        default=20, description="number of nearest neighbours in the estimate; the paper tries 10 to 90"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

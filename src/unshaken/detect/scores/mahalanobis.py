@@ -132,10 +132,12 @@ class Mahalanobis(LayerwiseDetector):
 
     labelled = True
 
-    eps: NonNegativeFloat = Field(0.0, description="step towards the nearest class in [0, 1] pixel units; 0 for none")
-    covariance: Literal["tied", "class"] = Field("tied", description="one for all classes, or one for each")
+    eps: NonNegativeFloat = Field(
+        default=0.0, description="step towards the nearest class in [0, 1] pixel units; 0 for none"
+    )
+    covariance: Literal["tied", "class"] = Field(default="tied", description="one for all classes, or one for each")
     shrinkage: Literal["ledoit-wolf"] | Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0,
+        default=0.0,
         description="share of the covariance replaced by its mean variance (of a class: by the tied), or ledoit-wolf",
     )
 

@@ -112,9 +112,9 @@ def _hook(name: str, module: Dropout, rng: SampleRng) -> Any:
 class MCDropout(Detector):
     """MC dropout: entropy of the mean prediction under dropout, or mutual information of class and dropout."""
 
-    draws: int = Field(20, description="passes with dropout", ge=2)
+    draws: int = Field(default=20, description="passes with dropout", ge=2)
     measure: Literal["entropy", "mutual-information"] = Field(
-        "entropy", description="entropy of the mean prediction, or mutual information"
+        default="entropy", description="entropy of the mean prediction, or mutual information"
     )
 
     @override

@@ -44,7 +44,7 @@ class CosineScale(Query):
 class MCM(Detector):
     """MCM: one minus the maximum softmax of the cosines between an image and the class names (zero-shot models)."""
 
-    temperature: PositiveFloat = Field(1.0, description="T, divides the cosines")
+    temperature: PositiveFloat = Field(default=1.0, description="T, divides the cosines")
 
     @override
     def fit(self, fit_data: FitData) -> QueryGenerator[Bank]:

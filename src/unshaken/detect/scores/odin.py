@@ -22,8 +22,8 @@ class ODIN(Detector):
     `x' = x - eps sign(grad_x CE(z(x) / T, c))` with c the predicted class; normal images gain more by it.
     """
 
-    temperature: PositiveFloat = Field(1000.0, description="T, divides the logits")
-    eps: NonNegativeFloat = Field(0.0014, description="step in [0, 1] pixel units; 0 for none")
+    temperature: PositiveFloat = Field(default=1000.0, description="T, divides the logits")
+    eps: NonNegativeFloat = Field(default=0.0014, description="step in [0, 1] pixel units; 0 for none")
 
     @override
     def score(self, forward: ForwardPass, bank: Bank) -> QueryGenerator[Tensor]:

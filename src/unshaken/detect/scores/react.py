@@ -25,7 +25,7 @@ class ReAct(PenultimateDetector):
     """
 
     percentile: float = Field(
-        90.0, description="percentage of normal feature values below the clipping threshold", gt=0, le=100
+        default=90.0, description="percentage of normal feature values below the clipping threshold", gt=0, le=100
     )
 
     @override

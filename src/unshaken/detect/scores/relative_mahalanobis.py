@@ -26,8 +26,10 @@ class RelativeMahalanobis(Detector):
 
     labelled = True
 
-    layer: str = Field("penultimate", description="penultimate, or the name of a layer", min_length=1)
-    shrinkage: float = Field(0.0, description="share of both covariances replaced by their mean variance", ge=0, le=1)
+    layer: str = Field(default="penultimate", description="penultimate, or the name of a layer", min_length=1)
+    shrinkage: float = Field(
+        default=0.0, description="share of both covariances replaced by their mean variance", ge=0, le=1
+    )
 
     @override
     def layers(self, anatomy: Anatomy) -> tuple[str, ...]:

@@ -61,18 +61,20 @@ class RIGID(Detector):
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
 
     perturbation: tuple[Perturbation, ...] = Field(
-        ("noise",),
+        default=("noise",),
         description="perturbation: noise, blur, sharpen or jpeg; of several, e.g. noise+blur, the largest score counts",
     )
-    sigma: NonNegativeFloat = Field(0.0113, description="deviation of the noise, in `units`; 0 changes nothing")
+    sigma: NonNegativeFloat = Field(default=0.0113, description="deviation of the noise, in `units`; 0 changes nothing")
     units: Literal["pixel", "normalised"] = Field(
-        "pixel", description="units of sigma: [0, 1] pixels, or the model's normalised pixels"
+        default="pixel", description="units of sigma: [0, 1] pixels, or the model's normalised pixels"
     )
-    copies: PositiveInt = Field(3, description="noisy copies, whose scores are averaged; 1 in the paper")
-    blur: NonNegativeFloat = Field(0.55, description="deviation of the blur, in pixels")
-    amount: NonNegativeFloat = Field(0.5, description="strength of the sharpening (unsharp masking)")
-    quality: int = Field(90, description="JPEG quality, 1 to 100", ge=1, le=100)
-    layer: str = Field("", description="name of the layer whose values are compared; empty for what the head weighs")
+    copies: PositiveInt = Field(default=3, description="noisy copies, whose scores are averaged; 1 in the paper")
+    blur: NonNegativeFloat = Field(default=0.55, description="deviation of the blur, in pixels")
+    amount: NonNegativeFloat = Field(default=0.5, description="strength of the sharpening (unsharp masking)")
+    quality: int = Field(default=90, description="JPEG quality, 1 to 100", ge=1, le=100)
+    layer: str = Field(
+        default="", description="name of the layer whose values are compared; empty for what the head weighs"
+    )
 
     @field_validator("perturbation")
     @classmethod

@@ -18,7 +18,7 @@ class SCALE(PenultimateDetector):
     """SCALE: energy score after rescaling the penultimate features by `exp(sum(f) / sum of the largest f)`."""
 
     percentile: float = Field(
-        85.0, description="percentile of a sample's features above which they count as its largest", ge=0, le=95
+        default=85.0, description="percentile of a sample's features above which they count as its largest", ge=0, le=95
     )
 
     @override

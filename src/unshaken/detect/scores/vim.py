@@ -67,7 +67,7 @@ class ViM(PenultimateDetector):
     """
 
     dimensions: PositiveInt | None = Field(
-        None,
+        default=None,
         description="D, principal directions that are no residual; none given: 1000 of 2048 features or more, 512 of "
         "768 or more, else half; half of the directions that normal features fill, where these are not more than D",
     )

@@ -20,9 +20,11 @@ class DCTWatermarkDetector(WatermarkDetector):
     right by chance: `false_positive_rate` says how often as many are.
     """
 
-    seed: NonNegativeInt = Field(0, description="seed of the key")
-    n_bits: PositiveInt = Field(8, description="bits of the key")
-    step: PositiveFloat = Field(0.2, description="step of the rounding, in pixel units of an orthonormal coefficient")
+    seed: NonNegativeInt = Field(default=0, description="seed of the key")
+    n_bits: PositiveInt = Field(default=8, description="bits of the key")
+    step: PositiveFloat = Field(
+        default=0.2, description="step of the rounding, in pixel units of an orthonormal coefficient"
+    )
 
     @override
     def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:

@@ -68,12 +68,12 @@ class LearnedWatermarkDetector(WatermarkDetector):
 
     not_exported: ClassVar[str] = "its decoder is a network of its own, which is not written into a model's graph"
 
-    seed: NonNegativeInt = Field(0, description="seed of the key, of weights, order, messages and noise")
-    n_bits: PositiveInt = Field(30, description="bits of the key")
-    strength: float = Field(16 / 255, gt=0, le=1, description="largest change of a pixel, in [0, 1] units")
-    width: PositiveInt = Field(16, description="channels of the encoder")
-    steps: PositiveInt = Field(600, description="optimizer steps")
-    batch_size: PositiveInt = Field(64, description="images of a step")
+    seed: NonNegativeInt = Field(default=0, description="seed of the key, of weights, order, messages and noise")
+    n_bits: PositiveInt = Field(default=30, description="bits of the key")
+    strength: float = Field(default=16 / 255, gt=0, le=1, description="largest change of a pixel, in [0, 1] units")
+    width: PositiveInt = Field(default=16, description="channels of the encoder")
+    steps: PositiveInt = Field(default=600, description="optimizer steps")
+    batch_size: PositiveInt = Field(default=64, description="images of a step")
 
     @override
     def rows(self, forward: ForwardPass) -> Mapping[str, Tensor]:

@@ -16,8 +16,8 @@ from unshaken.detect.watermark.watermark import SpreadSpectrum, WatermarkDetecto
 class SpreadSpectrumWatermark(WatermarkDetector):
     """The correlation of the image, its 3 x 3 means taken off, with a pattern of +-1; see `SpreadSpectrum`."""
 
-    seed: NonNegativeInt = Field(0, description="seed of the pattern, which is the key")
-    amplitude: float = Field(4 / 255, gt=0, le=1, description="size of the pattern, in [0, 1] pixel units")
+    seed: NonNegativeInt = Field(default=0, description="seed of the pattern, which is the key")
+    amplitude: float = Field(default=4 / 255, gt=0, le=1, description="size of the pattern, in [0, 1] pixel units")
 
     @override
     def watermarker(self, image: tuple[int, int, int], bank: Bank) -> Watermarker:

@@ -18,16 +18,22 @@ from unshaken.models.networks.small import SmallNet
 class WatermarkSettings(Parameters):
     """Sizes of the networks and settings of their training."""
 
-    image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field((3, 32, 32), description="channels, height, width")
-    n_bits: PositiveInt = Field(30, description="bits that an image carries")
-    strength: float = Field(16 / 255, gt=0, le=1, description="largest change of a pixel, in [0, 1] units")
-    width: PositiveInt = Field(16, description="channels of the encoder")
-    steps: PositiveInt = Field(600, description="optimizer steps")
-    batch_size: PositiveInt = Field(64, description="images of a step")
-    lr: PositiveFloat = Field(3e-3, description="largest learning rate of Adam")
-    quality: NonNegativeFloat = Field(0.1, description="weight of the mean squared change, over strength squared")
-    noise: NonNegativeFloat = Field(0.05, description="deviation of noise that the decoder learns under, [0, 1] units")
-    seed: NonNegativeInt = Field(0, description="seed of weights, order, messages and noise")
+    image: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
+        default=(3, 32, 32), description="channels, height, width"
+    )
+    n_bits: PositiveInt = Field(default=30, description="bits that an image carries")
+    strength: float = Field(default=16 / 255, gt=0, le=1, description="largest change of a pixel, in [0, 1] units")
+    width: PositiveInt = Field(default=16, description="channels of the encoder")
+    steps: PositiveInt = Field(default=600, description="optimizer steps")
+    batch_size: PositiveInt = Field(default=64, description="images of a step")
+    lr: PositiveFloat = Field(default=3e-3, description="largest learning rate of Adam")
+    quality: NonNegativeFloat = Field(
+        default=0.1, description="weight of the mean squared change, over strength squared"
+    )
+    noise: NonNegativeFloat = Field(
+        default=0.05, description="deviation of noise that the decoder learns under, [0, 1] units"
+    )
+    seed: NonNegativeInt = Field(default=0, description="seed of weights, order, messages and noise")
 
 
 class LearnedWatermark(nn.Module):

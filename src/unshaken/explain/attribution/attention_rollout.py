@@ -29,7 +29,7 @@ class AttentionRollout(AttentionMap):
     Without a class token it is the mean over the rows that the head reads, as a rule all patches.
     """
 
-    heads: Literal["mean", "max", "min"] = Field("mean", description="how heads become one: mean, max or min")
+    heads: Literal["mean", "max", "min"] = Field(default="mean", description="how heads become one: mean, max or min")
 
     @override
     def follow(self, relevance: Tensor, attention: Tensor, gradient: Tensor | None) -> Tensor:

@@ -23,7 +23,7 @@ class CAM(ActivationMap):
     In such a net `d z_c / d A_k = w_ck / (h w)` at every place, so the weights are read from the gradient.
     """
 
-    score: Literal["logit"] = Field("logit", description="score that is explained: only the logit is linear")
+    score: Literal["logit"] = Field(default="logit", description="score that is explained: only the logit is linear")
 
     @override
     def combine(self, outputs: Tensor, gradient: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ class ExpectedGradients(RandomPaths):
     little of photos. In Python, `ExpectedGradients(...).from_images(images)` takes baselines that are in memory.
     """
 
-    data: str = Field("demo", description="SPEC of the images that serve as baselines; best the training data")
-    pool: PositiveInt = Field(100, description="number of baselines at most, drawn from the data once")
+    data: str = Field(default="demo", description="SPEC of the images that serve as baselines; best the training data")
+    pool: PositiveInt = Field(default=100, description="number of baselines at most, drawn from the data once")
 
     _baselines: Tensor | None = PrivateAttr(None)
 

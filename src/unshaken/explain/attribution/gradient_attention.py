@@ -20,7 +20,7 @@ class GradientAttention(AttentionMap):
     attention is `G V'` from the gradient G by the heads' outputs, so fused attention serves, too.
     """
 
-    score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
+    score: Score = Field(default="logit", description="score that is explained: logit, probability or log-probability")
 
     @property
     @override

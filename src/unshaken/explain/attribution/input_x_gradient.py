@@ -14,7 +14,7 @@ from unshaken.explain.engine.gradients import Channels, SingleGradient
 class InputXGradient(SingleGradient):
     """Input x gradient: each pixel's share of the score, as if the score were linear."""
 
-    channels: Channels = Field("sum", description="how channels become one value: mean-abs, max-abs or sum")
+    channels: Channels = Field(default="sum", description="how channels become one value: mean-abs, max-abs or sum")
 
     @override
     def values(self, images: Tensor, gradient: Tensor) -> Tensor:

@@ -24,10 +24,12 @@ class IntegratedGradients(AveragedGradients):
     error. Two of the passes are for these two scores.
     """
 
-    channels: Channels = Field("sum", description="how channels become one value: mean-abs, max-abs or sum")
-    steps: PositiveInt = Field(50, description="number of points of the integral")
-    baseline: Baseline = Field("black", description="image without content: black, grey, white, mean or noise")
-    rule: Literal["midpoint", "right"] = Field("midpoint", description="rule of integration: midpoint or right end")
+    channels: Channels = Field(default="sum", description="how channels become one value: mean-abs, max-abs or sum")
+    steps: PositiveInt = Field(default=50, description="number of points of the integral")
+    baseline: Baseline = Field(default="black", description="image without content: black, grey, white, mean or noise")
+    rule: Literal["midpoint", "right"] = Field(
+        default="midpoint", description="rule of integration: midpoint or right end"
+    )
 
     @property
     @override

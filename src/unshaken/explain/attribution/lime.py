@@ -140,14 +140,20 @@ class LIME(Attribution[Copies]):
         "Maps of LIME change with the seed and with the number of segments: compare several before you believe one.",
     )
 
-    score: Score = Field("probability", description="score that is explained: logit, probability or log-probability")
-    segmentation: Segmentation = Field("slic", description="slic: pieces of like colour (scikit-image); or grid")
-    segments: PositiveInt = Field(50, description="number of segments, about")
-    compactness: PositiveFloat = Field(30.0, description="how much nearness counts beside colour in SLIC")
-    sigma: NonNegativeFloat = Field(3.0, description="deviation of the blur before SLIC, in pixels", le=100)
-    samples: PositiveInt = Field(1000, description="number of copies")
-    kernel: PositiveFloat = Field(0.25, description="width of the kernel that weighs copies, in cosine distance")
-    ridge: NonNegativeFloat = Field(1.0, description="weight of the squared coefficients")
+    score: Score = Field(
+        default="probability", description="score that is explained: logit, probability or log-probability"
+    )
+    segmentation: Segmentation = Field(
+        default="slic", description="slic: pieces of like colour (scikit-image); or grid"
+    )
+    segments: PositiveInt = Field(default=50, description="number of segments, about")
+    compactness: PositiveFloat = Field(default=30.0, description="how much nearness counts beside colour in SLIC")
+    sigma: NonNegativeFloat = Field(default=3.0, description="deviation of the blur before SLIC, in pixels", le=100)
+    samples: PositiveInt = Field(default=1000, description="number of copies")
+    kernel: PositiveFloat = Field(
+        default=0.25, description="width of the kernel that weighs copies, in cosine distance"
+    )
+    ridge: NonNegativeFloat = Field(default=1.0, description="weight of the squared coefficients")
 
     @property
     @override

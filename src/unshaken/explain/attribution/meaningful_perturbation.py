@@ -85,16 +85,20 @@ class MeaningfulPerturbation(Attribution[Learning]):
 
     repeated: ClassVar[bool] = True
 
-    score: Score = Field("probability", description="score that is lowered: logit, probability or log-probability")
-    steps: PositiveInt = Field(300, description="steps of Adam; each takes a forward and a backward pass")
-    lr: PositiveFloat = Field(0.1, description="Adam's rate")
-    cells: NonNegativeInt = Field(0, description="cells of the mask along each side; 0 for one a pixel", le=10_000)
-    blur: PositiveFloat = Field(
-        10 / 224, description="deviation of the blur, as a share of the image's short side", le=1
+    score: Score = Field(
+        default="probability", description="score that is lowered: logit, probability or log-probability"
     )
-    area: NonNegativeFloat = Field(1e-4, description="weight of the mean of |1 - m|")
-    tv: NonNegativeFloat = Field(1e-2, description="weight of the total variation, of power 3")
-    jitter: NonNegativeInt = Field(4, description="range of the random shift, in pixels")
+    steps: PositiveInt = Field(default=300, description="steps of Adam; each takes a forward and a backward pass")
+    lr: PositiveFloat = Field(default=0.1, description="Adam's rate")
+    cells: NonNegativeInt = Field(
+        default=0, description="cells of the mask along each side; 0 for one a pixel", le=10_000
+    )
+    blur: PositiveFloat = Field(
+        default=10 / 224, description="deviation of the blur, as a share of the image's short side", le=1
+    )
+    area: NonNegativeFloat = Field(default=1e-4, description="weight of the mean of |1 - m|")
+    tv: NonNegativeFloat = Field(default=1e-2, description="weight of the total variation, of power 3")
+    jitter: NonNegativeInt = Field(default=4, description="range of the random shift, in pixels")
 
     @override
     def start(self, target: Target, rng: SampleRng) -> Learning:

@@ -21,8 +21,10 @@ class Occlusion(MaskedScores):
     The first copy is the image itself.
     """
 
-    patch: float = Field(0.2, gt=0, le=1, description="side of the patch, as a share of the image's short side")
-    stride: NonNegativeInt = Field(0, description="pixels from a patch to the next; 0 for a quarter of its side")
+    patch: float = Field(default=0.2, gt=0, le=1, description="side of the patch, as a share of the image's short side")
+    stride: NonNegativeInt = Field(
+        default=0, description="pixels from a patch to the next; 0 for a quarter of its side"
+    )
 
     def _places(self, height: int, width: int) -> tuple[int, Tensor, Tensor]:
         """The side of a patch, and the rows and columns where patches begin."""

@@ -22,9 +22,9 @@ class RISE(MaskedScores):
     than the image and cut at a random place. A sample's masks come from its own streams.
     """
 
-    samples: PositiveInt = Field(1000, description="number of masks; the paper takes 4,000 to 8,000")
-    cells: int = Field(7, ge=2, le=1000, description="cells of the grid along each side")
-    keep: float = Field(0.5, gt=0, le=1, description="probability p that a cell is kept")
+    samples: PositiveInt = Field(default=1000, description="number of masks; the paper takes 4,000 to 8,000")
+    cells: int = Field(default=7, ge=2, le=1000, description="cells of the grid along each side")
+    keep: float = Field(default=0.5, gt=0, le=1, description="probability p that a cell is kept")
 
     @override
     def count(self, height: int, width: int) -> int:

@@ -126,9 +126,9 @@ class ScoreCAM(Attribution[ScoredMaps]):
     needs: ClassVar[frozenset[str]] = frozenset({"features"})
     repeated: ClassVar[bool] = True
 
-    score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
-    layer: str = Field("", description="name of the layer; empty for the last one whose output has places")
-    baseline: Baseline = Field("black", description="image behind the mask: black, grey, white, mean or noise")
+    score: Score = Field(default="logit", description="score that is explained: logit, probability or log-probability")
+    layer: str = Field(default="", description="name of the layer; empty for the last one whose output has places")
+    baseline: Baseline = Field(default="black", description="image behind the mask: black, grey, white, mean or noise")
 
     _shape: tuple[int, ...] = PrivateAttr((0, 0, 0))
 

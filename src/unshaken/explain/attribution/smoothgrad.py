@@ -16,8 +16,8 @@ from unshaken.explain.engine.gradients import AveragedGradients, Terms
 class SmoothGrad(AveragedGradients):
     """SmoothGrad: mean gradient over copies of the image with Gaussian noise."""
 
-    samples: PositiveInt = Field(50, description="number of noisy images")
-    sigma: NonNegativeFloat = Field(0.15, description="deviation of the noise, as a share of the image's range")
+    samples: PositiveInt = Field(default=50, description="number of noisy images")
+    sigma: NonNegativeFloat = Field(default=0.15, description="deviation of the noise, as a share of the image's range")
 
     @property
     @override

@@ -72,7 +72,9 @@ class BackgroundReliance(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
-    masks: str = Field("", description="folder of masks named as the images, white on the object; empty: found by grey")
+    masks: str = Field(
+        default="", description="folder of masks named as the images, white on the object; empty: found by grey"
+    )
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -44,11 +44,11 @@ class ConceptLevel(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     several: ClassVar[bool] = True
 
-    layers: tuple[str, ...] = Field((), description="layers, or patterns; empty for the end of each stage")
-    concepts: str = Field(MADE, description="concept set: 'made', or a folder")
-    images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
-    quantile: float = Field(0.995, description="threshold of a unit: quantile of its activations", gt=0, lt=1)
-    least: float = Field(0.04, description="IoU above which a unit is a detector, in every model", ge=0, lt=1)
+    layers: tuple[str, ...] = Field(default=(), description="layers, or patterns; empty for the end of each stage")
+    concepts: str = Field(default=MADE, description="concept set: 'made', or a folder")
+    images: PositiveInt = Field(default=400, description="number of images of the concept set 'made'")
+    quantile: float = Field(default=0.995, description="threshold of a unit: quantile of its activations", gt=0, lt=1)
+    least: float = Field(default=0.04, description="IoU above which a unit is a detector, in every model", ge=0, lt=1)
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -64,14 +64,16 @@ class CueConflict(Analysis):
     several: ClassVar[bool] = True
 
     recipe: Recipe = Field(
-        "filled",
+        default="filled",
         description="outline of one image filled with tiles of another, or with a grating of another class; phases of "
         "one and amplitudes of another; or own files named SHAPE-TEXTURE, such as cat1-dog3.png",
     )
-    categories: str = Field("", description="imagenet-16, a JSON file of category to classes, or empty for each class")
-    tiles: PositiveInt = Field(4, description="tiles along each side of what fills an outline")
-    amplitude: float = Field(16 / 255, description="amplitude of a grating, in [0, 1] pixel units", gt=0, le=1)
-    period: float = Field(4.0, description="period of a grating, in pixels", gt=2, le=1000)
+    categories: str = Field(
+        default="", description="imagenet-16, a JSON file of category to classes, or empty for each class"
+    )
+    tiles: PositiveInt = Field(default=4, description="tiles along each side of what fills an outline")
+    amplitude: float = Field(default=16 / 255, description="amplitude of a grating, in [0, 1] pixel units", gt=0, le=1)
+    period: float = Field(default=4.0, description="period of a grating, in pixels", gt=2, le=1000)
 
     @override
     def find(self, subject: Subject) -> Findings:

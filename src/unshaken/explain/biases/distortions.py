@@ -139,11 +139,13 @@ class Distortions(Analysis):
     several: ClassVar[bool] = True
 
     distortions: tuple[str, ...] = Field(
-        DEFAULT,
+        default=DEFAULT,
         min_length=1,
         description="scramble-TILES, silhouette, contour, grey, blur-PX, noise-SD, other-amplitude, STRESSOR@SEVERITY",
     )
-    given: str = Field("", description="SPEC of further images of the same samples by their ids, such as stylised ones")
+    given: str = Field(
+        default="", description="SPEC of further images of the same samples by their ids, such as stylised ones"
+    )
 
     @field_validator("distortions")
     @classmethod

@@ -56,9 +56,11 @@ class FrequencyBias(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
-    sigma: PositiveFloat = Field(1.5, description="width of the Gaussian that divides low from high, in pixels", le=100)
+    sigma: PositiveFloat = Field(
+        default=1.5, description="width of the Gaussian that divides low from high, in pixels", le=100
+    )
     radii: tuple[PositiveFloat, ...] = Field(
-        (2.0, 4.0, 8.0, 16.0), description="radii of the low- and high-pass filters, in bins of the image's DFT"
+        default=(2.0, 4.0, 8.0, 16.0), description="radii of the low- and high-pass filters, in bins of the image's DFT"
     )
 
     @override

@@ -105,9 +105,9 @@ class InputKinds(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
     several: ClassVar[bool] = True
 
-    k: int = Field(49, description="images for each channel", ge=2, le=10_000)
-    layers: tuple[str, ...] = Field((), description="names of layers; empty for the last convolution")
-    judge: str = Field("", description="SPEC of the independent model for distances; empty for none")
+    k: int = Field(default=49, description="images for each channel", ge=2, le=10_000)
+    layers: tuple[str, ...] = Field(default=(), description="names of layers; empty for the last convolution")
+    judge: str = Field(default="", description="SPEC of the independent model for distances; empty for none")
 
     @override
     def find(self, subject: Subject) -> Findings:

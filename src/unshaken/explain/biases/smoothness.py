@@ -126,8 +126,8 @@ class Smoothness(Analysis):
     group: ClassVar[str] = "biases"
     several: ClassVar[bool] = True
 
-    sigma: float = Field(0.1, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
-    layers: tuple[str, ...] = Field((), description="names of layers; empty for all convolutions")
+    sigma: float = Field(default=0.1, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=1)
+    layers: tuple[str, ...] = Field(default=(), description="names of layers; empty for all convolutions")
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -113,8 +113,10 @@ class LayerGradient(Query):
 class SingleGradient(OneQuery):
     """Base class of methods that need the gradient at the image and no more. A subclass writes `values`."""
 
-    score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
-    channels: Channels = Field("mean-abs", description="how channels become one value: mean-abs, max-abs or sum")
+    score: Score = Field(default="logit", description="score that is explained: logit, probability or log-probability")
+    channels: Channels = Field(
+        default="mean-abs", description="how channels become one value: mean-abs, max-abs or sum"
+    )
 
     @abstractmethod
     def values(self, images: Tensor, gradient: Tensor) -> Tensor:
@@ -192,8 +194,10 @@ class AveragedGradients(Attribution[Averaging]):
 
     repeated: ClassVar[bool] = True
 
-    score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
-    channels: Channels = Field("mean-abs", description="how channels become one value: mean-abs, max-abs or sum")
+    score: Score = Field(default="logit", description="score that is explained: logit, probability or log-probability")
+    channels: Channels = Field(
+        default="mean-abs", description="how channels become one value: mean-abs, max-abs or sum"
+    )
 
     @property
     @abstractmethod
@@ -266,9 +270,11 @@ def over_pixels(weights: Tensor) -> Tensor:
 class RandomPaths(AveragedGradients):
     """Base class of `E (x - b) grad z_c(b + t (x - b))`, t uniform in [0, 1]. A subclass draws the baselines b."""
 
-    channels: Channels = Field("sum", description="how channels become one value: mean-abs, max-abs or sum")
-    samples: PositiveInt = Field(50, description="number of points")
-    sigma: NonNegativeFloat = Field(0.0, description="deviation of the noise added to the image, in [0, 1] pixel units")
+    channels: Channels = Field(default="sum", description="how channels become one value: mean-abs, max-abs or sum")
+    samples: PositiveInt = Field(default=50, description="number of points")
+    sigma: NonNegativeFloat = Field(
+        default=0.0, description="deviation of the noise added to the image, in [0, 1] pixel units"
+    )
 
     @abstractmethod
     def baseline(self, images: Tensor, rng: SampleRng) -> Tensor:
@@ -300,8 +306,8 @@ class RandomPaths(AveragedGradients):
 class ActivationMap(OneQuery):
     """Base class of class activation maps. A subclass writes `combine`."""
 
-    score: Score = Field("logit", description="score that is explained: logit, probability or log-probability")
-    layer: str = Field("", description="name of the layer; empty for the last one whose output has places")
+    score: Score = Field(default="logit", description="score that is explained: logit, probability or log-probability")
+    layer: str = Field(default="", description="name of the layer; empty for the last one whose output has places")
 
     @override
     def prepare(self, model: Classifier, images: Tensor) -> Self:

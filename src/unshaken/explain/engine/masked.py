@@ -50,8 +50,10 @@ class MaskedScores(Attribution[Masking]):
     needs: ClassVar[frozenset[str]] = frozenset({"logits"})
     repeated: ClassVar[bool] = True
 
-    score: Score = Field("probability", description="score that is explained: logit, probability or log-probability")
-    baseline: Baseline = Field("black", description="image behind the mask: black, grey, white, mean or noise")
+    score: Score = Field(
+        default="probability", description="score that is explained: logit, probability or log-probability"
+    )
+    baseline: Baseline = Field(default="black", description="image behind the mask: black, grey, white, mean or noise")
 
     @abstractmethod
     def count(self, height: int, width: int) -> int:

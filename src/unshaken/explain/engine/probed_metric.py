@@ -79,7 +79,9 @@ class ProbedMetric(MapMetric):
     A subclass writes `count`, `probes` and `finish`.
     """
 
-    score: Score = Field("probability", description="score that is looked at: logit, probability or log-probability")
+    score: Score = Field(
+        default="probability", description="score that is looked at: logit, probability or log-probability"
+    )
 
     @abstractmethod
     def count(self, height: int, width: int) -> int:
@@ -123,7 +125,7 @@ class RemovalMetric(ProbedMetric):
     """Base class of those whose copies have pixels removed."""
 
     substrate: Substrate = Field(
-        "model-mean", description="removed pixels: model-mean, blur, black, grey, white, mean or noise"
+        default="model-mean", description="removed pixels: model-mean, blur, black, grey, white, mean or noise"
     )
 
     @override
@@ -215,10 +217,12 @@ class PerturbationCurve(RemovalMetric):
     """
 
     score: Literal["probability", "logit"] = Field(
-        "probability", description="score that is looked at: probability or logit"
+        default="probability", description="score that is looked at: probability or logit"
     )
-    steps: NonNegativeInt = Field(0, description="number of steps; 0 for one row of the image a step")
-    corrected: bool = Field(False, description="minus the area of a random order, and divided by the clean confidence")
+    steps: NonNegativeInt = Field(default=0, description="number of steps; 0 for one row of the image a step")
+    corrected: bool = Field(
+        default=False, description="minus the area of a random order, and divided by the clean confidence"
+    )
     removes: ClassVar[bool]
 
     @model_validator(mode="after")

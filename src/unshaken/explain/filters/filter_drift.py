@@ -38,15 +38,19 @@ class FilterDrift(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
     several: ClassVar[bool] = True
 
-    by: Literal["model", "depth"] = Field("model", description="compare models, or tenths of the depth of all of them")
-    size: PositiveInt = Field(3, description="height and width of the kernels in pixels", ge=2, le=31)
-    depthwise: bool = Field(True, description="whether filters of depth-wise convolutions count")
-    bins: PositiveInt = Field(70, description="bins of each histogram", ge=2, le=10_000)
-    measure: Literal["kl", "js", "wasserstein"] = Field("kl", description="distance of two histograms")
-    sample: NonNegativeInt = Field(0, description="filters of each model; 0 for as many as the smallest one has")
-    drop_sparse: bool = Field(False, description="whether near-zero filters are left out before scaling")
-    basis: str = Field("", description="arrays of an earlier run whose basis is used; empty to fit one")
-    resamples: PositiveInt = Field(100, description="bootstrap draws of filters", ge=20, le=10_000)
+    by: Literal["model", "depth"] = Field(
+        default="model", description="compare models, or tenths of the depth of all of them"
+    )
+    size: PositiveInt = Field(default=3, description="height and width of the kernels in pixels", ge=2, le=31)
+    depthwise: bool = Field(default=True, description="whether filters of depth-wise convolutions count")
+    bins: PositiveInt = Field(default=70, description="bins of each histogram", ge=2, le=10_000)
+    measure: Literal["kl", "js", "wasserstein"] = Field(default="kl", description="distance of two histograms")
+    sample: NonNegativeInt = Field(
+        default=0, description="filters of each model; 0 for as many as the smallest one has"
+    )
+    drop_sparse: bool = Field(default=False, description="whether near-zero filters are left out before scaling")
+    basis: str = Field(default="", description="arrays of an earlier run whose basis is used; empty to fit one")
+    resamples: PositiveInt = Field(default=100, description="bootstrap draws of filters", ge=20, le=10_000)
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -42,12 +42,18 @@ class FilterQuality(Analysis):
     group: ClassVar[str] = "filters"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
-    size: PositiveInt = Field(3, description="height and width of the kernels in pixels", ge=2, le=31)
-    depthwise: bool = Field(True, description="whether depth-wise convolutions are measured too")
-    near_zero: PositiveFloat = Field(0.01, description="share of the layer's largest weight below which one is near 0")
-    clean: bool = Field(False, description="whether near-zero filters are left out of the entropy")
-    sparse: NonNegativeFloat = Field(0.5, description="share of near-zero filters above which a layer is sparse", le=1)
-    low: NonNegativeFloat = Field(0.5, description="entropy (log 10) below which a layer is low-variance", le=10)
+    size: PositiveInt = Field(default=3, description="height and width of the kernels in pixels", ge=2, le=31)
+    depthwise: bool = Field(default=True, description="whether depth-wise convolutions are measured too")
+    near_zero: PositiveFloat = Field(
+        default=0.01, description="share of the layer's largest weight below which one is near 0"
+    )
+    clean: bool = Field(default=False, description="whether near-zero filters are left out of the entropy")
+    sparse: NonNegativeFloat = Field(
+        default=0.5, description="share of near-zero filters above which a layer is sparse", le=1
+    )
+    low: NonNegativeFloat = Field(
+        default=0.5, description="entropy (log 10) below which a layer is low-variance", le=10
+    )
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -28,15 +28,15 @@ class IntrinsicDimension(Analysis):
     group: ClassVar[str] = "geometry"
     needs: ClassVar[frozenset[str]] = frozenset({"images"})
 
-    estimators: tuple[Estimator, ...] = Field(("mle", "twonn"), description="mle, twonn, geomle", min_length=1)
-    k: PositiveInt = Field(20, description="nearest neighbours of the MLE", ge=2, le=1000)
+    estimators: tuple[Estimator, ...] = Field(default=("mle", "twonn"), description="mle, twonn, geomle", min_length=1)
+    k: PositiveInt = Field(default=20, description="nearest neighbours of the MLE", ge=2, le=1000)
     divisor: Divisor = Field(
-        "k-1", description="divisor of the MLE's inner sum; k-2 gives a value smaller by (k-2)/(k-1)"
+        default="k-1", description="divisor of the MLE's inner sum; k-2 gives a value smaller by (k-2)/(k-1)"
     )
-    most: PositiveInt = Field(5000, description="samples at most, drawn by the seed", le=100_000)
-    draws: PositiveInt = Field(50, description="halves of the samples, for the interval", ge=2, le=10_000)
-    per_class: bool = Field(False, description="whether each class is measured by itself too")
-    layer: str = Field("", description="layer whose features are the points; empty for pixels in [0, 1]")
+    most: PositiveInt = Field(default=5000, description="samples at most, drawn by the seed", le=100_000)
+    draws: PositiveInt = Field(default=50, description="halves of the samples, for the interval", ge=2, le=10_000)
+    per_class: bool = Field(default=False, description="whether each class is measured by itself too")
+    layer: str = Field(default="", description="layer whose features are the points; empty for pixels in [0, 1]")
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -30,10 +30,12 @@ class LabelSharpness(Analysis):
     group: ClassVar[str] = "geometry"
     needs: ClassVar[frozenset[str]] = frozenset({"images", "labels"})
 
-    most: PositiveInt = Field(1000, description="images in all, as many of each class", ge=2, le=100_000)
-    quantile: float = Field(0.999, description="quantile of the ratios of all pairs, beside their maximum", gt=0, le=1)
-    draws: PositiveInt = Field(100, description="halves of each class, for the intervals", ge=2, le=10_000)
-    layer: str = Field("", description="layer whose features are the points; empty for pixels in [0, 1]")
+    most: PositiveInt = Field(default=1000, description="images in all, as many of each class", ge=2, le=100_000)
+    quantile: float = Field(
+        default=0.999, description="quantile of the ratios of all pairs, beside their maximum", gt=0, le=1
+    )
+    draws: PositiveInt = Field(default=100, description="halves of each class, for the intervals", ge=2, le=10_000)
+    layer: str = Field(default="", description="layer whose features are the points; empty for pixels in [0, 1]")
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -33,18 +33,22 @@ class RepresentationDimension(Analysis):
     group: ClassVar[str] = "geometry"
     several: ClassVar[bool] = True
 
-    estimators: tuple[Estimator, ...] = Field(("twonn", "mle"), description="mle, twonn, geomle", min_length=1)
-    k: PositiveInt = Field(20, description="nearest neighbours of the MLE", ge=2, le=1000)
+    estimators: tuple[Estimator, ...] = Field(default=("twonn", "mle"), description="mle, twonn, geomle", min_length=1)
+    k: PositiveInt = Field(default=20, description="nearest neighbours of the MLE", ge=2, le=1000)
     divisor: Divisor = Field(
-        "k-1", description="divisor of the MLE's inner sum; k-2 gives a value smaller by (k-2)/(k-1)"
+        default="k-1", description="divisor of the MLE's inner sum; k-2 gives a value smaller by (k-2)/(k-1)"
     )
-    most: PositiveInt = Field(2000, description="samples at most, drawn by the seed", le=100_000)
-    draws: PositiveInt = Field(50, description="halves of the samples, for the interval", ge=2, le=10_000)
-    layers: tuple[str, ...] = Field((), description="layers, NAME:in for an input; empty for some over the depth")
+    most: PositiveInt = Field(default=2000, description="samples at most, drawn by the seed", le=100_000)
+    draws: PositiveInt = Field(default=50, description="halves of the samples, for the interval", ge=2, le=10_000)
+    layers: tuple[str, ...] = Field(
+        default=(), description="layers, NAME:in for an input; empty for some over the depth"
+    )
     chosen: PositiveInt = Field(
-        6, description="layers that are chosen where none is named, beside the last one", le=1000
+        default=6, description="layers that are chosen where none is named, beside the last one", le=1000
     )
-    form: Literal["pooled", "flat"] = Field("pooled", description="mean over the places of a map, or all its values")
+    form: Literal["pooled", "flat"] = Field(
+        default="pooled", description="mean over the places of a map, or all its values"
+    )
 
     @override
     def find(self, subject: Subject) -> Findings:

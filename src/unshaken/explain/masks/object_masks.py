@@ -121,10 +121,14 @@ class ObjectMasks(Analysis):
     group: ClassVar[str] = "masks"
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images"})
 
-    map: str = Field("gradcam", description="attribution method whose map is cut, NAME[:k=v,...]")
-    threshold: float = Field(0.35, description="share of the map's largest value that a pixel exceeds", gt=0, lt=1)
-    grabcut: bool = Field(False, description="whether GrabCut moves the edges to those of the picture (needs OpenCV)")
-    out: str = Field("", description="folder to write the masks to; empty for none")
+    map: str = Field(default="gradcam", description="attribution method whose map is cut, NAME[:k=v,...]")
+    threshold: float = Field(
+        default=0.35, description="share of the map's largest value that a pixel exceeds", gt=0, lt=1
+    )
+    grabcut: bool = Field(
+        default=False, description="whether GrabCut moves the edges to those of the picture (needs OpenCV)"
+    )
+    out: str = Field(default="", description="folder to write the masks to; empty for none")
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -28,12 +28,14 @@ class Infidelity(RemovalMetric):
 
     higher: ClassVar[bool] = False
 
-    score: Score = Field("logit", description="score that is looked at: logit, probability or log-probability")
-    perturbation: Literal["square", "gaussian"] = Field("square", description="change of the image: square or gaussian")
-    side: float = Field(0.2, gt=0, le=1, description="side of a square, as a share of the image's short side")
-    sigma: PositiveFloat = Field(0.05, description="deviation of the noise, in [0, 1] pixel units")
-    samples: PositiveInt = Field(100, description="number of changes")
-    scaled: bool = Field(True, description="multiply the expected falls by the constant that fits best")
+    score: Score = Field(default="logit", description="score that is looked at: logit, probability or log-probability")
+    perturbation: Literal["square", "gaussian"] = Field(
+        default="square", description="change of the image: square or gaussian"
+    )
+    side: float = Field(default=0.2, gt=0, le=1, description="side of a square, as a share of the image's short side")
+    sigma: PositiveFloat = Field(default=0.05, description="deviation of the noise, in [0, 1] pixel units")
+    samples: PositiveInt = Field(default=100, description="number of changes")
+    scaled: bool = Field(default=True, description="multiply the expected falls by the constant that fits best")
 
     @override
     def count(self, height: int, width: int) -> int:

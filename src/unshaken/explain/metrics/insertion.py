@@ -20,6 +20,6 @@ class Insertion(PerturbationCurve):
     """
 
     substrate: Substrate = Field(
-        "blur", description="image that it begins with: blur, model-mean, black, grey, white, mean or noise"
+        default="blur", description="image that it begins with: blur, model-mean, black, grey, white, mean or noise"
     )
     removes: ClassVar[bool] = False

@@ -26,7 +26,7 @@ class MaskShare(MapMetric):
     needs: ClassVar[frozenset[str]] = frozenset({"truth"})
 
     above: Literal["zero", "mean"] = Field(
-        "zero", description="values that count: those above zero, or above the map's mean"
+        default="zero", description="values that count: those above zero, or above the map's mean"
     )
 
     @override

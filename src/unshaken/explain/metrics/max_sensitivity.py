@@ -24,8 +24,8 @@ class MaxSensitivity(MapMetric):
 
     higher: ClassVar[bool] = False
 
-    radius: PositiveFloat = Field(0.02, description="largest change of a pixel, in [0, 1] units")
-    samples: PositiveInt = Field(10, description="number of changed images")
+    radius: PositiveFloat = Field(default=0.02, description="largest change of a pixel, in [0, 1] units")
+    samples: PositiveInt = Field(default=10, description="number of changed images")
 
     @override
     def judge(self, case: Case) -> MapScores:

@@ -24,7 +24,7 @@ class PointingGame(MapMetric):
     needs: ClassVar[frozenset[str]] = frozenset({"truth"})
 
     tolerance: NonNegativeFloat = Field(
-        0, description="distance to the object that still counts, in pixels; published with 15 at full size"
+        default=0, description="distance to the object that still counts, in pixels; published with 15 at full size"
     )
 
     @property

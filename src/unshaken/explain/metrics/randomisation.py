@@ -72,9 +72,11 @@ class Randomisation(MapMetric):
 
     higher: ClassVar[bool] = False
 
-    similarity: Similarity = Field("spearman", description="spearman, pearson, top-k or ssim")
-    stages: NonNegativeInt = Field(4, description="randomised nets, at equal steps of layers; 0 for one a layer")
-    net: str = Field("", description="SPEC of a network trained on random labels, in the place of the cascade")
+    similarity: Similarity = Field(default="spearman", description="spearman, pearson, top-k or ssim")
+    stages: NonNegativeInt = Field(
+        default=4, description="randomised nets, at equal steps of layers; 0 for one a layer"
+    )
+    net: str = Field(default="", description="SPEC of a network trained on random labels, in the place of the cascade")
 
     @property
     @override

@@ -72,9 +72,11 @@ class ROAD(ProbedMetric):
     the least relevant first, `combined` half their sum, in [-1, 1] for probabilities, and about 0 for a random map.
     """
 
-    order: Literal["combined", "morf", "lerf"] = Field("combined", description="combined, morf or lerf")
-    steps: PositiveInt = Field(9, description="numbers of pixels, k / (steps + 1) of the image for k = 1..steps")
-    sigma: NonNegativeFloat = Field(0.01, description="deviation of the noise, in [0, 1] pixel units")
+    order: Literal["combined", "morf", "lerf"] = Field(default="combined", description="combined, morf or lerf")
+    steps: PositiveInt = Field(
+        default=9, description="numbers of pixels, k / (steps + 1) of the image for k = 1..steps"
+    )
+    sigma: NonNegativeFloat = Field(default=0.01, description="deviation of the noise, in [0, 1] pixel units")
 
     @override
     def count(self, height: int, width: int) -> int:

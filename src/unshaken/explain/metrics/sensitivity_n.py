@@ -22,9 +22,9 @@ class SensitivityN(RemovalMetric):
     vary over the sets. With one size of sets this is also the faithfulness correlation of Bhatt et al. 2020.
     """
 
-    score: Score = Field("logit", description="score that is looked at: logit, probability or log-probability")
-    share: float = Field(0.2, gt=0, lt=1, description="size n of a set, as a share of the pixels")
-    samples: int = Field(100, ge=3, description="number of sets")
+    score: Score = Field(default="logit", description="score that is looked at: logit, probability or log-probability")
+    share: float = Field(default=0.2, gt=0, lt=1, description="size n of a set, as a share of the pixels")
+    samples: int = Field(default=100, ge=3, description="number of sets")
 
     @override
     def count(self, height: int, width: int) -> int:

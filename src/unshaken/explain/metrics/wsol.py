@@ -37,11 +37,15 @@ class WSOL(MapMetric):
 
     needs: ClassVar[frozenset[str]] = frozenset({"boxes"})
 
-    threshold: float = Field(0.2, gt=0, lt=1, description="level of the map in [0, 1]; choose it on other images")
-    iou: float = Field(0.5, ge=0, lt=1, description="intersection over union that a hit exceeds")
-    clip: bool = Field(False, description="count negative values as 0 first, for maps with signs")
-    value: Literal["hit", "iou"] = Field("hit", description="hit for 1 or 0, or iou for the best overlap itself")
-    convention: Literal["pixels", "corners"] = Field("pixels", description="ends of a box: see the class")
+    threshold: float = Field(
+        default=0.2, gt=0, lt=1, description="level of the map in [0, 1]; choose it on other images"
+    )
+    iou: float = Field(default=0.5, ge=0, lt=1, description="intersection over union that a hit exceeds")
+    clip: bool = Field(default=False, description="count negative values as 0 first, for maps with signs")
+    value: Literal["hit", "iou"] = Field(
+        default="hit", description="hit for 1 or 0, or iou for the best overlap itself"
+    )
+    convention: Literal["pixels", "corners"] = Field(default="pixels", description="ends of a box: see the class")
 
     @property
     @override

@@ -117,13 +117,15 @@ class Tileability(Analysis):
     group: ClassVar[str] = "textures"
     needs: ClassVar[frozenset[str]] = frozenset({"images"})
 
-    score: bool = Field(False, description="score the textures by the model, a network that tells what tiles")
-    tiles: PositiveInt = Field(1, description="copies each way shown to it; 2 if it does not tile by itself", le=8)
-    side: int = Field(
-        0, description="side in pixels of the picture shown to it; 0 for its own input size", ge=0, le=4096
+    score: bool = Field(default=False, description="score the textures by the model, a network that tells what tiles")
+    tiles: PositiveInt = Field(
+        default=1, description="copies each way shown to it; 2 if it does not tile by itself", le=8
     )
-    sharpness: NonNegativeFloat = Field(SHARPNESS, description="slope of the logistic of the score", le=1)
-    ratio: PositiveFloat = Field(1.5, description="largest seam ratio of a texture that tiles")
+    side: int = Field(
+        default=0, description="side in pixels of the picture shown to it; 0 for its own input size", ge=0, le=4096
+    )
+    sharpness: NonNegativeFloat = Field(default=SHARPNESS, description="slope of the logistic of the score", le=1)
+    ratio: PositiveFloat = Field(default=1.5, description="largest seam ratio of a texture that tiles")
 
     @property
     @override

@@ -100,23 +100,31 @@ class MILAN(Analysis):
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
     describer: Literal["concepts", "retrieval", "captioner"] = Field(
-        "concepts", description="source of the phrases: concepts, retrieval or captioner"
+        default="concepts", description="source of the phrases: concepts, retrieval or captioner"
     )
-    layers: tuple[str, ...] = Field((), description="layers, or patterns; none for the end of each stage")
-    strength: float = Field(0.2, ge=0, le=10, description="lambda: weight of log p(d); 0 for the likeliest phrase")
-    k: int = Field(15, ge=2, le=200, description="exemplars of a unit")
-    quantile: float = Field(0.99, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
-    rank: Rank = Field("max", description="value that ranks images: maximum, mean, or area above the threshold")
-    mask_size: NonNegativeInt = Field(0, description="side of the masks in pixels; 0 for the size of the images")
-    resolution: int = Field(32, description="buckets of a factor of two that thresholds are counted in: 2, 4 ... 128")
-    concepts: str = Field(MADE, description="concept set: 'made', or a folder")
-    images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
-    scorer: str = Field("", description="retrieval: model SPEC whose classes are the phrases (openclip:...)")
-    captioner: str = Field("", description="captioner: folder that save_captioner wrote")
-    beam: int = Field(50, ge=1, le=1000, description="captioner: texts followed by the beam search")
-    length: int = Field(15, ge=1, le=50, description="captioner: words of a description at most")
-    annotations: str = Field("", description="CSV of layer,unit,description by people, to compare with")
-    ablate: NonNegativeInt = Field(0, description="labelled images on which each unit is taken out alone; 0 for none")
+    layers: tuple[str, ...] = Field(default=(), description="layers, or patterns; none for the end of each stage")
+    strength: float = Field(
+        default=0.2, ge=0, le=10, description="lambda: weight of log p(d); 0 for the likeliest phrase"
+    )
+    k: int = Field(default=15, ge=2, le=200, description="exemplars of a unit")
+    quantile: float = Field(default=0.99, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
+    rank: Rank = Field(default="max", description="value that ranks images: maximum, mean, or area above the threshold")
+    mask_size: NonNegativeInt = Field(
+        default=0, description="side of the masks in pixels; 0 for the size of the images"
+    )
+    resolution: int = Field(
+        default=32, description="buckets of a factor of two that thresholds are counted in: 2, 4 ... 128"
+    )
+    concepts: str = Field(default=MADE, description="concept set: 'made', or a folder")
+    images: PositiveInt = Field(default=400, description="number of images of the concept set 'made'")
+    scorer: str = Field(default="", description="retrieval: model SPEC whose classes are the phrases (openclip:...)")
+    captioner: str = Field(default="", description="captioner: folder that save_captioner wrote")
+    beam: int = Field(default=50, ge=1, le=1000, description="captioner: texts followed by the beam search")
+    length: int = Field(default=15, ge=1, le=50, description="captioner: words of a description at most")
+    annotations: str = Field(default="", description="CSV of layer,unit,description by people, to compare with")
+    ablate: NonNegativeInt = Field(
+        default=0, description="labelled images on which each unit is taken out alone; 0 for none"
+    )
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -101,13 +101,15 @@ class NetDissect(Analysis):
     group: ClassVar[str] = "units"
     needs: ClassVar[frozenset[str]] = frozenset({"model"})
 
-    layers: tuple[str, ...] = Field((), description="layers, or patterns; none for the end of each stage")
-    concepts: str = Field(MADE, description="concept set: 'made', or a folder")
-    images: PositiveInt = Field(400, description="number of images of the concept set 'made'")
-    quantile: float = Field(0.995, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
-    least: float = Field(0.04, ge=0, lt=1, description="IoU above which a unit is a detector")
-    k: PositiveInt = Field(5, description="exemplars named for each unit")
-    resolution: int = Field(32, description="buckets of a factor of two that thresholds are counted in: 2, 4 ... 128")
+    layers: tuple[str, ...] = Field(default=(), description="layers, or patterns; none for the end of each stage")
+    concepts: str = Field(default=MADE, description="concept set: 'made', or a folder")
+    images: PositiveInt = Field(default=400, description="number of images of the concept set 'made'")
+    quantile: float = Field(default=0.995, gt=0, lt=1, description="threshold of a unit: quantile of its activations")
+    least: float = Field(default=0.04, ge=0, lt=1, description="IoU above which a unit is a detector")
+    k: PositiveInt = Field(default=5, description="exemplars named for each unit")
+    resolution: int = Field(
+        default=32, description="buckets of a factor of two that thresholds are counted in: 2, 4 ... 128"
+    )
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -37,8 +37,8 @@ class UnitEditing(Analysis):
 
     run: str = Field(description="run directory of `unshaken explain` that describes units of this model")
     words: str = Field(description="parts of descriptions, with | between them, such as text|word|letter")
-    most: PositiveInt = Field(50, description="units taken out at most")
-    draws: NonNegativeInt = Field(5, description="random sets of units to compare with")
+    most: PositiveInt = Field(default=50, description="units taken out at most")
+    draws: NonNegativeInt = Field(default=5, description="random sets of units to compare with")
 
     @override
     def find(self, subject: Subject) -> Findings:

@@ -20,13 +20,17 @@ STAGES = ("start", "shift", "codes", "offset")
 class Inversion(Parameters):
     """Options of an inversion: `min |G(w) - x|^2 / D + l_p d(G(w), x) + l_r |w - mean|^2`, w = start + shift + v."""
 
-    steps: PositiveInt = Field(300, description="steps of Adam in all")
-    lr: PositiveFloat = Field(0.05, description="largest learning rate; half a cosine down to 0 in each stage")
-    shift: float = Field(0.25, description="share of the steps for the shift that a batch has in common", ge=0, lt=1)
-    offset: float = Field(0.25, description="share of the steps in which features are offset too", ge=0, lt=1)
-    distance: NonNegativeFloat = Field(0.8, description="l_p, weight of a distance of features, where one is given")
-    code: NonNegativeFloat = Field(1e-3, description="l_r, weight of the squared distance from the mean code")
-    feature: NonNegativeFloat = Field(1e-2, description="l_F, weight of the squared offset of features")
+    steps: PositiveInt = Field(default=300, description="steps of Adam in all")
+    lr: PositiveFloat = Field(default=0.05, description="largest learning rate; half a cosine down to 0 in each stage")
+    shift: float = Field(
+        default=0.25, description="share of the steps for the shift that a batch has in common", ge=0, lt=1
+    )
+    offset: float = Field(default=0.25, description="share of the steps in which features are offset too", ge=0, lt=1)
+    distance: NonNegativeFloat = Field(
+        default=0.8, description="l_p, weight of a distance of features, where one is given"
+    )
+    code: NonNegativeFloat = Field(default=1e-3, description="l_r, weight of the squared distance from the mean code")
+    feature: NonNegativeFloat = Field(default=1e-2, description="l_F, weight of the squared offset of features")
 
 
 @dataclass(frozen=True, slots=True)

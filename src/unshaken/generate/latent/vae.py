@@ -23,9 +23,9 @@ class VAESettings(GeneratorSettings):
     Its first decoder layer is linear, so that directions of the code are found in closed form.
     """
 
-    latents: PositiveInt = Field(24, description="length d of the code", le=4096)
-    width: PositiveInt = Field(16, description="channels of the level of half the side", le=1024)
-    beta: NonNegativeFloat = Field(1.0, description="weight of the KL term; 1 for the bound on the likelihood")
+    latents: PositiveInt = Field(default=24, description="length d of the code", le=4096)
+    width: PositiveInt = Field(default=16, description="channels of the level of half the side", le=1024)
+    beta: NonNegativeFloat = Field(default=1.0, description="weight of the KL term; 1 for the bound on the likelihood")
 
     def build(self, image: tuple[int, int, int], seed: int) -> VAE:
         """Build an untrained model.

@@ -148,14 +148,16 @@ class CrossMax(Defence):
     on the plain mean of the logits undo it (Zhang et al. 2024). Judge it by `adaptive.against` only.
     """
 
-    class_max: bool = Field(True, description="subtract each predictor's maximum over the classes")
-    predictor_max: bool = Field(True, description="subtract each class's maximum over the predictors")
-    order: Order = Field("class-first", description="which subtraction comes first")
+    class_max: bool = Field(default=True, description="subtract each predictor's maximum over the classes")
+    predictor_max: bool = Field(default=True, description="subtract each class's maximum over the predictors")
+    order: Order = Field(default="class-first", description="which subtraction comes first")
     aggregate: Aggregate = Field(
-        "median", description="aggregation over the predictors: median, mean, top-k (k-th largest), max"
+        default="median", description="aggregation over the predictors: median, mean, top-k (k-th largest), max"
     )
-    k: PositiveInt = Field(3, description="k of aggregate=top-k")
-    ties: Literal["mean", "first"] = Field("mean", description="tie-breaker: the mean logits, or the class number")
+    k: PositiveInt = Field(default=3, description="k of aggregate=top-k")
+    ties: Literal["mean", "first"] = Field(
+        default="mean", description="tie-breaker: the mean logits, or the class number"
+    )
 
     def vote(self, logits: Tensor) -> Tensor:
         """`crossmax` with these parameters, ties broken.

@@ -25,7 +25,7 @@ class Denoise(Defence):
     denoiser: str = Field(
         description="file of a diffusion model (unshaken.generate.saved), or diffusers:DIR for a saved UNet2DModel"
     )
-    sigma: float = Field(0.25, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=40)
+    sigma: float = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=40)
 
     @override
     def wrap(self, model: Classifier) -> GuardedModel:

@@ -51,24 +51,30 @@ class FrequencyPrompt(Defence):
     pixels, for comparison. P starts at 0, and Adam moves it.
     """
 
-    file: str = Field("", description="safetensors file of fitted prompts")
+    file: str = Field(default="", description="safetensors file of fitted prompts")
     gradient: Gradient = Field(
-        "selection",
+        default="selection",
         description="gradient for attacks: exact; selection: nearest prototype hard forwards, soft backwards; "
         "selection+clip: the clip to [0, 1] passes gradients too",
     )
-    clusters: PositiveInt = Field(20, description="K of k-means; 1 for a universal prompt")
+    clusters: PositiveInt = Field(default=20, description="K of k-means; 1 for a universal prompt")
     radius: NonNegativeFloat | None = Field(
-        None, description="r in bins: only frequencies beyond it are changed; default height / 8"
+        default=None, description="r in bins: only frequencies beyond it are changed; default height / 8"
     )
-    budget: NonNegativeFloat = Field(0.3, description="maximum size of the added perturbation, for pixels in [0, 1]")
-    norm: Literal["linf", "l2"] = Field("linf", description="norm of the budget: linf clips, l2 shrinks")
-    form: Form = Field("additive", description="how a prompt and an image come together")
-    pool: PositiveInt = Field(4, description="side in pixels of the cells whose means are the selection features")
-    layer: str = Field("", description="selection features from this layer of the model instead; attacks flip them")
-    lr: PositiveFloat = Field(1.0, description="learning rate of Adam, in units of the unnormalised DFT")
-    epochs: PositiveInt = Field(2, description="number of passes over the training images")
-    batch_size: PositiveInt = Field(128, description="number of images per step")
+    budget: NonNegativeFloat = Field(
+        default=0.3, description="maximum size of the added perturbation, for pixels in [0, 1]"
+    )
+    norm: Literal["linf", "l2"] = Field(default="linf", description="norm of the budget: linf clips, l2 shrinks")
+    form: Form = Field(default="additive", description="how a prompt and an image come together")
+    pool: PositiveInt = Field(
+        default=4, description="side in pixels of the cells whose means are the selection features"
+    )
+    layer: str = Field(
+        default="", description="selection features from this layer of the model instead; attacks flip them"
+    )
+    lr: PositiveFloat = Field(default=1.0, description="learning rate of Adam, in units of the unnormalised DFT")
+    epochs: PositiveInt = Field(default=2, description="number of passes over the training images")
+    batch_size: PositiveInt = Field(default=128, description="number of images per step")
 
     @override
     def wrap(self, model: Classifier) -> GuardedModel:

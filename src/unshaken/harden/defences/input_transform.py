@@ -103,16 +103,20 @@ class InputTransform(Defence):
     """
 
     kind: Literal["jpeg", "bits", "median", "gaussian", "standardise", "resize-pad"] = Field(
-        "jpeg", description="transformation to apply"
+        default="jpeg", description="transformation to apply"
     )
-    quality: int = Field(75, description="JPEG quality, 1 (worst) to 95", ge=1, le=95)
-    bits: int = Field(4, description="levels of bits are 2 to this power", ge=1, le=8)
-    window: int = Field(3, description="odd side of the median's window in pixels", ge=3, le=15)
-    sigma: PositiveFloat = Field(1.0, description="deviation of the gaussian in pixels")
-    deviation: float = Field(0.25, description="deviation of each channel's pixels after standardise", gt=0, le=1)
-    least: float = Field(0.8, description="smallest share of the side in resize-pad", gt=0, le=1)
-    straight_through: bool = Field(True, description="let gradients pass jpeg and bits as if they were not there")
-    seed: NonNegativeInt = Field(0, description="random seed of resize-pad")
+    quality: int = Field(default=75, description="JPEG quality, 1 (worst) to 95", ge=1, le=95)
+    bits: int = Field(default=4, description="levels of bits are 2 to this power", ge=1, le=8)
+    window: int = Field(default=3, description="odd side of the median's window in pixels", ge=3, le=15)
+    sigma: PositiveFloat = Field(default=1.0, description="deviation of the gaussian in pixels")
+    deviation: float = Field(
+        default=0.25, description="deviation of each channel's pixels after standardise", gt=0, le=1
+    )
+    least: float = Field(default=0.8, description="smallest share of the side in resize-pad", gt=0, le=1)
+    straight_through: bool = Field(
+        default=True, description="let gradients pass jpeg and bits as if they were not there"
+    )
+    seed: NonNegativeInt = Field(default=0, description="random seed of resize-pad")
 
     @field_validator("window")
     @classmethod

@@ -102,11 +102,19 @@ class Mixture(Defence):
     certificate where the robust model has one: certifier `adaptive-smoothing`.
     """
 
-    robust: str = Field("", description="SPEC of the robust model; write %26 for & and %2C for a comma inside it")
-    weight: float = Field(0.8, ge=0, le=1, description="weight of the robust model; 0.5 or more to be robust at all")
-    scale_accurate: PositiveFloat = Field(1.0, description="factor of the accurate model's logits")
-    scale_robust: PositiveFloat = Field(1.0, description="factor of the robust model's logits, part of the defence")
-    side: PositiveInt | None = Field(None, description="pixels a side of the accurate model's images, if resized")
+    robust: str = Field(
+        default="", description="SPEC of the robust model; write %26 for & and %2C for a comma inside it"
+    )
+    weight: float = Field(
+        default=0.8, ge=0, le=1, description="weight of the robust model; 0.5 or more to be robust at all"
+    )
+    scale_accurate: PositiveFloat = Field(default=1.0, description="factor of the accurate model's logits")
+    scale_robust: PositiveFloat = Field(
+        default=1.0, description="factor of the robust model's logits, part of the defence"
+    )
+    side: PositiveInt | None = Field(
+        default=None, description="pixels a side of the accurate model's images, if resized"
+    )
 
     @override
     def wrap(self, model: Classifier) -> GuardedModel:

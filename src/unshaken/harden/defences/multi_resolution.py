@@ -51,19 +51,25 @@ class MultiResolution(Defence):
     """
 
     resolutions: tuple[PositiveInt, ...] = Field(
-        (32, 16, 8, 4), description="sides of the copies in pixels", min_length=1
+        default=(32, 16, 8, 4), description="sides of the copies in pixels", min_length=1
     )
-    contrast: tuple[float, float] = Field((0.7, 1.5), description="range of the contrast about each image's mean")
-    colour: tuple[float, float] = Field((0.5, 1.0), description="range of the share of colour, the rest being grey")
-    linked: bool = Field(False, description="use the share of colour as the contrast too")
-    shift: NonNegativeInt = Field(3, description="largest roll each way, in pixels")
+    contrast: tuple[float, float] = Field(
+        default=(0.7, 1.5), description="range of the contrast about each image's mean"
+    )
+    colour: tuple[float, float] = Field(
+        default=(0.5, 1.0), description="range of the share of colour, the rest being grey"
+    )
+    linked: bool = Field(default=False, description="use the share of colour as the contrast too")
+    shift: NonNegativeInt = Field(default=3, description="largest roll each way, in pixels")
     noise: NonNegativeFloat = Field(
-        0.2, description="size of the noise before and after upscaling, in [0, 1] pixel units"
+        default=0.2, description="size of the noise before and after upscaling, in [0, 1] pixel units"
     )
-    kind: Literal["gaussian", "uniform01"] = Field("gaussian", description="noise: N(0, 1), or uniform in [0, 1)")
-    side: PositiveInt | None = Field(None, description="pixels a side of the stack, if resized for the network")
-    seed: NonNegativeInt = Field(0, description="random seed of all random numbers")
-    frozen: bool = Field(False, description="draw the same numbers at every pass")
+    kind: Literal["gaussian", "uniform01"] = Field(
+        default="gaussian", description="noise: N(0, 1), or uniform in [0, 1)"
+    )
+    side: PositiveInt | None = Field(default=None, description="pixels a side of the stack, if resized for the network")
+    seed: NonNegativeInt = Field(default=0, description="random seed of all random numbers")
+    frozen: bool = Field(default=False, description="draw the same numbers at every pass")
 
     @field_validator("contrast", "colour")
     @classmethod

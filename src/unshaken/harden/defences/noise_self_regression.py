@@ -30,9 +30,13 @@ class NoiseSelfRegression(SelfRegressionSettings, Defence):
     and `above` choose by brightness. It does not denoise, and turns images of one colour grey.
     """
 
-    file: str = Field("", description="file of a network that SelfRegression.save wrote, in the place of training one")
-    below: float = Field(1.0, description="enhance images of this mean luminance or less; 1 for all", ge=0, le=1)
-    above: float = Field(1.0, description="enhance images of more than this mean luminance too", ge=0, le=1)
+    file: str = Field(
+        default="", description="file of a network that SelfRegression.save wrote, in the place of training one"
+    )
+    below: float = Field(
+        default=1.0, description="enhance images of this mean luminance or less; 1 for all", ge=0, le=1
+    )
+    above: float = Field(default=1.0, description="enhance images of more than this mean luminance too", ge=0, le=1)
 
     def network(self) -> SelfRegression:
         """The network: read from `file`, or trained.

@@ -30,10 +30,10 @@ class Purify(Defence):
     """
 
     denoiser: str = Field(description="file that 'generate fit' wrote, or diffusers:DIR for a saved UNet2DModel")
-    sigma: float = Field(0.15, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=40)
-    steps: PositiveInt = Field(5, description="passes of the diffusion model on the way back", le=1000)
-    straight_through: bool = Field(False, description="let gradients pass as if the image were left alone")
-    seed: NonNegativeInt = Field(0, description="random seed of the noise")
+    sigma: float = Field(default=0.15, description="deviation of the noise, in [0, 1] pixel units", gt=0, le=40)
+    steps: PositiveInt = Field(default=5, description="passes of the diffusion model on the way back", le=1000)
+    straight_through: bool = Field(default=False, description="let gradients pass as if the image were left alone")
+    seed: NonNegativeInt = Field(default=0, description="random seed of the noise")
 
     @property
     @override

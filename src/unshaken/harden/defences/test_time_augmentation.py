@@ -40,12 +40,14 @@ class TestTimeAugmentation(Defence):
 
     __test__ = False  # no test case, whatever its name begins with
 
-    mirror: bool = Field(True, description="mirrored left to right as well")
-    shift: NonNegativeInt = Field(0, description="pixels of four views moved each way; 0 for none")
-    noisy: NonNegativeInt = Field(0, description="views with noise of their own at every pass")
-    sigma: NonNegativeFloat = Field(0.05, description="deviation of that normal noise, in [0, 1] pixel units")
-    mean: Literal["probabilities", "logits"] = Field("probabilities", description="average of: probabilities or logits")
-    seed: NonNegativeInt = Field(0, description="random seed of the noise")
+    mirror: bool = Field(default=True, description="mirrored left to right as well")
+    shift: NonNegativeInt = Field(default=0, description="pixels of four views moved each way; 0 for none")
+    noisy: NonNegativeInt = Field(default=0, description="views with noise of their own at every pass")
+    sigma: NonNegativeFloat = Field(default=0.05, description="deviation of that normal noise, in [0, 1] pixel units")
+    mean: Literal["probabilities", "logits"] = Field(
+        default="probabilities", description="average of: probabilities or logits"
+    )
+    seed: NonNegativeInt = Field(default=0, description="random seed of the noise")
 
     @property
     @override

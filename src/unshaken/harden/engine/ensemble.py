@@ -243,7 +243,9 @@ class Members(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    members: int = Field(3, description="number of members, if the model is not already an ensemble", ge=2, le=100)
+    members: int = Field(
+        default=3, description="number of members, if the model is not already an ensemble", ge=2, le=100
+    )
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

@@ -112,7 +112,7 @@ class HardenConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
-    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    schema_: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     model: str
     data: str
     recipes: list[str]
@@ -123,7 +123,7 @@ class HardenConfig(BaseModel):
     data_fingerprint: str
     labels_version: str | None = None
     images: dict[str, Count]
-    processes: int = Field(1, ge=1, le=10**6)
+    processes: int = Field(default=1, ge=1, le=10**6)
     further: dict[str, str] = {}
     provenance: dict[str, Any] = {}
     result: dict[str, Any] | None = None

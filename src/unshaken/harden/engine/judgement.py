@@ -36,7 +36,7 @@ class ConditionRecord(_Record):
     method: str
     accuracy: Share | None = None
     norm: str | None = None
-    eps: float | None = Field(None, ge=0)
+    eps: float | None = Field(default=None, ge=0)
     group: str | None = None
 
 

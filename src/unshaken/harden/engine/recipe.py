@@ -314,8 +314,8 @@ class AdversarialRecipe(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
 
-    norm: Literal["linf", "l2", "l1"] = Field("linf", description="norm of the perturbation")
-    eps: PositiveFloat = Field(8 / 255, description="radius in [0, 1] pixel units under the norm")
+    norm: Literal["linf", "l2", "l1"] = Field(default="linf", description="norm of the perturbation")
+    eps: PositiveFloat = Field(default=8 / 255, description="radius in [0, 1] pixel units under the norm")
 
     @property
     @override
@@ -331,9 +331,9 @@ class AdversarialRecipe(Recipe):
 class IterativeRecipe(StepLength, AdversarialRecipe):
     """Base class of adversarial recipes whose attack makes several steps."""
 
-    steps: PositiveInt = Field(10, description="gradient steps of the inner search")
-    rel_stepsize: PositiveFloat = Field(0.25, description="length of a step, as a share of eps")
-    attack: str = Field("pgd", description="attack to train on, by name; it must be a single search")
+    steps: PositiveInt = Field(default=10, description="gradient steps of the inner search")
+    rel_stepsize: PositiveFloat = Field(default=0.25, description="length of a step, as a share of eps")
+    attack: str = Field(default="pgd", description="attack to train on, by name; it must be a single search")
 
     @field_validator("attack")
     @classmethod

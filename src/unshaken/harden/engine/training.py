@@ -18,36 +18,48 @@ Schedule = Literal["one-cycle", "cosine", "linear", "step", "cyclic", "constant"
 class Training(Parameters):
     """Options of the loop that every recipe shares."""
 
-    epochs: PositiveInt = Field(10, description="passes over the training images")
-    batch_size: PositiveInt = Field(128, description="images of an optimizer step, over all processes")
-    lr: PositiveFloat = Field(0.1, description="largest learning rate")
-    optimizer: Literal["sgd", "adam", "adamw"] = Field("sgd", description="sgd has the momentum below")
-    momentum: NonNegativeFloat = Field(0.9, description="momentum of sgd")
-    nesterov: bool = Field(False, description="Nesterov's momentum, of sgd")
-    weight_decay: NonNegativeFloat = Field(5e-4, description="weight decay of the optimizer")
-    decay_norms: bool = Field(True, description="whether weight decay reaches biases and norms too")
-    schedule: Schedule = Field("one-cycle", description="learning rate over the run; see rate")
-    warmup: NonNegativeFloat = Field(0.25, description="share of the run in which one-cycle rises", le=1)
-    milestones: tuple[float, ...] = Field((0.5, 0.75), description="shares of the run at which step divides by 10")
-    smoothing: NonNegativeFloat = Field(0.0, description="label smoothing of the plain cross-entropy", lt=1)
-    clip: PositiveFloat | None = Field(None, description="largest l2 norm of the gradient; None for any")
-    held_out: PositiveInt = Field(1000, description="images kept apart to choose the checkpoint, at most a fifth")
-    check_images: PositiveInt = Field(512, description="number of held-out images that are attacked after an epoch")
-    check_steps: PositiveInt = Field(10, description="PGD steps of that attack")
-    check_every: PositiveInt = Field(1, description="epochs between checks")
+    epochs: PositiveInt = Field(default=10, description="passes over the training images")
+    batch_size: PositiveInt = Field(default=128, description="images of an optimizer step, over all processes")
+    lr: PositiveFloat = Field(default=0.1, description="largest learning rate")
+    optimizer: Literal["sgd", "adam", "adamw"] = Field(default="sgd", description="sgd has the momentum below")
+    momentum: NonNegativeFloat = Field(default=0.9, description="momentum of sgd")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum, of sgd")
+    weight_decay: NonNegativeFloat = Field(default=5e-4, description="weight decay of the optimizer")
+    decay_norms: bool = Field(default=True, description="whether weight decay reaches biases and norms too")
+    schedule: Schedule = Field(default="one-cycle", description="learning rate over the run; see rate")
+    warmup: NonNegativeFloat = Field(default=0.25, description="share of the run in which one-cycle rises", le=1)
+    milestones: tuple[float, ...] = Field(
+        default=(0.5, 0.75), description="shares of the run at which step divides by 10"
+    )
+    smoothing: NonNegativeFloat = Field(default=0.0, description="label smoothing of the plain cross-entropy", lt=1)
+    clip: PositiveFloat | None = Field(default=None, description="largest l2 norm of the gradient; None for any")
+    held_out: PositiveInt = Field(
+        default=1000, description="images kept apart to choose the checkpoint, at most a fifth"
+    )
+    check_images: PositiveInt = Field(
+        default=512, description="number of held-out images that are attacked after an epoch"
+    )
+    check_steps: PositiveInt = Field(default=10, description="PGD steps of that attack")
+    check_every: PositiveInt = Field(default=1, description="epochs between checks")
     select: Literal["auto", "robust", "clean", "last"] = Field(
-        "auto", description="held-out accuracy that chooses the checkpoint; auto: robust where a recipe has a threat"
+        default="auto",
+        description="held-out accuracy that chooses the checkpoint; auto: robust where a recipe has a threat",
     )
     max_clean_loss: float | None = Field(
-        None, ge=0, le=1, description="largest loss of held-out accuracy, against the starting weights, of what is kept"
+        default=None,
+        ge=0,
+        le=1,
+        description="largest loss of held-out accuracy, against the starting weights, of what is kept",
     )
-    patience: PositiveInt | None = Field(None, description="checks without a better one after which to stop")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="precision of the training passes")
-    inner_precision: Literal["fp32", "bf16"] = Field("fp32", description="precision of the inner search")
-    channels_last: bool = Field(True, description="memory format of images and weights")
-    folded: bool = Field(True, description="search a copy with batch norms folded, equal but for rounding")
-    save_every: PositiveInt = Field(200, le=10**12, description="optimizer steps between checkpoints of the state")
-    seed: NonNegativeInt = Field(0, description="decides weights, order, split and all that is drawn")
+    patience: PositiveInt | None = Field(default=None, description="checks without a better one after which to stop")
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="precision of the training passes")
+    inner_precision: Literal["fp32", "bf16"] = Field(default="fp32", description="precision of the inner search")
+    channels_last: bool = Field(default=True, description="memory format of images and weights")
+    folded: bool = Field(default=True, description="search a copy with batch norms folded, equal but for rounding")
+    save_every: PositiveInt = Field(
+        default=200, le=10**12, description="optimizer steps between checkpoints of the state"
+    )
+    seed: NonNegativeInt = Field(default=0, description="decides weights, order, split and all that is drawn")
 
     @model_validator(mode="after")
     def _fits(self) -> Training:

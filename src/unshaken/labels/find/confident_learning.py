@@ -44,10 +44,13 @@ class ConfidentLearning(Finder):
     two flags a label that the model predicts.
     """
 
-    filter: Filter = Field("prune-by-noise-rate", description="rule by which labels are flagged")
-    rank: Literal["normalized-margin", "self-confidence"] = Field("normalized-margin", description="score of labels")
+    filter: Filter = Field(default="prune-by-noise-rate", description="rule by which labels are flagged")
+    rank: Literal["normalized-margin", "self-confidence"] = Field(
+        default="normalized-margin", description="score of labels"
+    )
     resolve: Literal["probability", "confident", "excess"] = Field(
-        "probability", description="rule for a sample that is confidently of several classes; see `confident_joint`"
+        default="probability",
+        description="rule for a sample that is confidently of several classes; see `confident_joint`",
     )
 
     @override

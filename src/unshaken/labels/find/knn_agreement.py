@@ -16,7 +16,7 @@ class KNNAgreement(Finder):
     """Rank labels by the votes of the nearest samples in feature space."""
 
     needs = frozenset({"features"})
-    k: PositiveInt = Field(10, description="neighbours of each sample, itself left out")
+    k: PositiveInt = Field(default=10, description="neighbours of each sample, itself left out")
 
     @override
     def find(self, evidence: Evidence) -> LabelScores:

@@ -23,8 +23,10 @@ class LinearSeparation(Finder):
     """
 
     needs = frozenset({"features", "probabilities"})
-    clip: float = Field(0.999, gt=0.5, le=1, description="quantile that larger losses are cut to; 1 for none")
-    threshold: float = Field(0.95, gt=0, lt=1, description="posterior of the larger losses above which one is suspect")
+    clip: float = Field(default=0.999, gt=0.5, le=1, description="quantile that larger losses are cut to; 1 for none")
+    threshold: float = Field(
+        default=0.95, gt=0, lt=1, description="posterior of the larger losses above which one is suspect"
+    )
 
     @override
     def find(self, evidence: Evidence) -> LabelScores:

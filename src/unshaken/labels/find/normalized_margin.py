@@ -22,9 +22,11 @@ from unshaken.labels.engine.finder import (
 class NormalizedMargin(Finder):
     """Rank labels by their probability less that of the best other class."""
 
-    adjust: bool = Field(False, description="subtract each class's mean first, for classes of unequal size")
-    temperature: PositiveFloat = Field(1.0, description="temperature of the probabilities; above 1 for a sure model")
-    calibrate: bool = Field(False, description="choose the temperature at which the given labels are likeliest")
+    adjust: bool = Field(default=False, description="subtract each class's mean first, for classes of unequal size")
+    temperature: PositiveFloat = Field(
+        default=1.0, description="temperature of the probabilities; above 1 for a sure model"
+    )
+    calibrate: bool = Field(default=False, description="choose the temperature at which the given labels are likeliest")
 
     @model_validator(mode="after")
     def _one_change(self) -> Self:

@@ -13,7 +13,7 @@ from unshaken.labels.engine.finder import Evidence, Finder, LabelScores, adjuste
 class SelfConfidence(Finder):
     """Rank labels by their own probability, out of sample."""
 
-    adjust: bool = Field(False, description="subtract each class's mean first, for classes of unequal size")
+    adjust: bool = Field(default=False, description="subtract each class's mean first, for classes of unequal size")
 
     @override
     def find(self, evidence: Evidence) -> LabelScores:

@@ -17,7 +17,7 @@ _LEAST = 1e-12
 class SmallLoss(Finder):
     """Rank labels by the probability that their loss is of the smaller of two groups."""
 
-    clip: float = Field(0.999, gt=0.5, le=1, description="quantile that larger losses are cut to; 1 for none")
+    clip: float = Field(default=0.999, gt=0.5, le=1, description="quantile that larger losses are cut to; 1 for none")
 
     @override
     def find(self, evidence: Evidence) -> LabelScores:

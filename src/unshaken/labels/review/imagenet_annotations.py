@@ -29,7 +29,7 @@ LARGEST = 256 << 20
 
 def _labels(name: str) -> Any:
     """A set of WordNet ids under either of its names; absent, it is empty."""
-    return Field([], validation_alias=AliasChoices(name, f"{name}_multi_labels", f"{name}_multi_label"))
+    return Field(default=[], validation_alias=AliasChoices(name, f"{name}_multi_labels", f"{name}_multi_label"))
 
 
 class ImageAnnotation(BaseModel):

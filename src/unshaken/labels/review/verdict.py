@@ -68,10 +68,10 @@ class Verdict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: VerdictKind
-    classes: tuple[NonNegativeInt, ...] = Field((), max_length=MOST_CLASSES)
+    classes: tuple[NonNegativeInt, ...] = Field(default=(), max_length=MOST_CLASSES)
     category: Category | None = None
     severity: Severity | None = None
-    note: str = Field("", max_length=LONGEST_NOTE)
+    note: str = Field(default="", max_length=LONGEST_NOTE)
 
     @field_validator("category", mode="before")
     @classmethod

@@ -74,7 +74,7 @@ class ModelRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    schema_: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     arch: str
     options: ModelOptions = ModelOptions()
     shape: ShapeRecord | None = None

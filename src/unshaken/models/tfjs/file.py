@@ -48,8 +48,8 @@ class Node(BaseModel):
 
 class _Quantization(BaseModel):
     dtype: Literal["float16", "uint8", "uint16"]
-    scale: float = Field(1.0, allow_inf_nan=False)
-    min: float = Field(0.0, allow_inf_nan=False)
+    scale: float = Field(default=1.0, allow_inf_nan=False)
+    min: float = Field(default=0.0, allow_inf_nan=False)
 
 
 class _Weight(BaseModel):

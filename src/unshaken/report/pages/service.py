@@ -47,7 +47,7 @@ class ServiceRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    schema_: Literal[1] = Field(1, alias="schema", serialization_alias="schema")
+    schema_: Literal[1] = Field(default=1, alias="schema", serialization_alias="schema")
     model_name: str
     model_fingerprint: str
     classes: list[str]

@@ -35,8 +35,8 @@ class NewItem(BaseModel):
     given: NonNegativeInt
     suggested: NonNegativeInt | None = None
     score: float | None = None
-    near_given: tuple[str, ...] = Field((), max_length=MOST_NEIGHBOURS)
-    near_suggested: tuple[str, ...] = Field((), max_length=MOST_NEIGHBOURS)
+    near_given: tuple[str, ...] = Field(default=(), max_length=MOST_NEIGHBOURS)
+    near_suggested: tuple[str, ...] = Field(default=(), max_length=MOST_NEIGHBOURS)
     near_by: Literal["", "features", "pixels"] = ""
 
     @field_validator("sample")

@@ -36,7 +36,7 @@ class ImageItem(BaseModel):
 
     data: str = Field(description="JPEG or PNG file, in base64")
     id: str | None = Field(
-        None, max_length=LONGEST_ID, description="name of the image in the answer; default its place"
+        default=None, max_length=LONGEST_ID, description="name of the image in the answer; default its place"
     )
 
 

@@ -55,14 +55,16 @@ class ScoreOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    top: int = Field(5, ge=1, le=1000, description="number of classes to give with their probabilities")
+    top: int = Field(default=5, ge=1, le=1000, description="number of classes to give with their probabilities")
     deadline: float | None = Field(
-        None, gt=0, le=LONGEST_DEADLINE, description="seconds after which the answer is of no use; default 30"
+        default=None, gt=0, le=LONGEST_DEADLINE, description="seconds after which the answer is of no use; default 30"
     )
-    certify: int = Field(0, ge=0, description="noisy copies of each image that vote for a certificate; 0 for none")
-    sigma: float = Field(0.25, gt=0, le=10, description="deviation of their noise, in [0, 1] pixel units")
+    certify: int = Field(
+        default=0, ge=0, description="noisy copies of each image that vote for a certificate; 0 for none"
+    )
+    sigma: float = Field(default=0.25, gt=0, le=10, description="deviation of their noise, in [0, 1] pixel units")
     perturb: str = Field(
-        "",
+        default="",
         max_length=400,
         description="perturbations to try, NAME-SEVERITY joined by '+', of the corruptions that 'unshaken list stress' "
         f"names; 'quick' for {QUICK}",

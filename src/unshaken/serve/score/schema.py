@@ -51,13 +51,15 @@ class ImageAnswer(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
     id: str = Field(description="name that the request gave, or its place")
-    error: str | None = Field(None, description="why the image could not be scored; all else is absent then")
-    class_: int | None = Field(None, alias="class", description="the predicted class, from 0")
-    name: str | None = Field(None, description="its name")
-    confidence: float | None = Field(None, description="its calibrated probability")
-    probabilities: list[ClassProbability] | None = Field(None, description="of the most probable classes, in order")
+    error: str | None = Field(default=None, description="why the image could not be scored; all else is absent then")
+    class_: int | None = Field(default=None, alias="class", description="the predicted class, from 0")
+    name: str | None = Field(default=None, description="its name")
+    confidence: float | None = Field(default=None, description="its calibrated probability")
+    probabilities: list[ClassProbability] | None = Field(
+        default=None, description="of the most probable classes, in order"
+    )
     accepted: bool | None = Field(
-        None,
+        default=None,
         description="no detector rejects the image, at thresholds that together reject at most the promised share of "
         "normal images; null where the server has no detectors",
     )

@@ -34,9 +34,11 @@ class BackgroundAdversarial(BackgroundComplexity):
     attack that sees gradients, for others one that has to transfer; do not average it with other edits.
     """
 
-    misled: str = Field("", description="SPEC of the classifier that backgrounds are to mislead; empty for none")
+    misled: str = Field(
+        default="", description="SPEC of the classifier that backgrounds are to mislead; empty for none"
+    )
     scale: NonNegativeFloat = Field(
-        10.0, description="weight of its gradient at severity 2, scaled as guidance is; with a generator"
+        default=10.0, description="weight of its gradient at severity 2, scaled as guidance is; with a generator"
     )
     _misled: Classifier | None = PrivateAttr(None)
 

@@ -115,12 +115,13 @@ class BackgroundComplexity(BackgroundEdit):
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
     guidance: float = Field(
-        20.0, description="lambda at severity 2, half of it at 1 and half more at 3; below 0 for simpler backgrounds"
+        default=20.0,
+        description="lambda at severity 2, half of it at 1 and half more at 3; below 0 for simpler backgrounds",
     )
     generator: str = Field(
-        "", description="saved ddpm model, or diffusers:FOLDER; empty for gradient steps on pixels in its place"
+        default="", description="saved ddpm model, or diffusers:FOLDER; empty for gradient steps on pixels in its place"
     )
-    steps: PositiveInt = Field(25, description="diffusion steps of 100, or gradient steps", le=TIMESTEPS)
+    steps: PositiveInt = Field(default=25, description="diffusion steps of 100, or gradient steps", le=TIMESTEPS)
 
     @property
     @override

@@ -28,7 +28,8 @@ class BackgroundRandom(BackgroundEdit):
     """Put the object on another picture, drawn at random from data of yours, or on a texture that is made for it."""
 
     pictures: str = Field(
-        "", description="data SPEC whose first 256 pictures serve as backgrounds; empty for textures that are made"
+        default="",
+        description="data SPEC whose first 256 pictures serve as backgrounds; empty for textures that are made",
     )
     _pictures: Tensor | None = PrivateAttr(None)
 

@@ -24,7 +24,7 @@ class ObjectDirection(ObjectEdit):
     severities: ClassVar[tuple[int, ...]] = (1, 2, 3, 4, 5)
 
     size: float = Field(
-        0.05, description="share of the picture to which the object is resized first; 0 for none", ge=0, le=1
+        default=0.05, description="share of the picture to which the object is resized first; 0 for none", ge=0, le=1
     )
 
     @override

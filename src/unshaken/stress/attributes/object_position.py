@@ -17,7 +17,7 @@ class ObjectPosition(ObjectEdit):
     """Move the object to a random place, uniform over all at which its box is inside; it is made small first."""
 
     size: float = Field(
-        0.05, description="share of the picture to which the object is resized first; 0 for none", ge=0, le=1
+        default=0.05, description="share of the picture to which the object is resized first; 0 for none", ge=0, le=1
     )
 
     @override

@@ -56,7 +56,8 @@ class DepthCorruption(Corruption):
     chunk: ClassVar[int] = 2**62  # all samples at once, so that each finds its own map
 
     depth: str = Field(
-        PLANE, description="folder of depth maps, ID.npy or 16-bit ID.png, at most 1 is far; plane: one for all images"
+        default=PLANE,
+        description="folder of depth maps, ID.npy or 16-bit ID.png, at most 1 is far; plane: one for all images",
     )
     _ids: tuple[str, ...] = PrivateAttr(())
     _function: DepthFunction | None = PrivateAttr(None)

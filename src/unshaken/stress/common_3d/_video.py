@@ -176,7 +176,7 @@ class VideoCorruption(DepthCorruption):
     """
 
     frames: PositiveInt = Field(
-        PUBLISHED_FRAMES,
+        default=PUBLISHED_FRAMES,
         description="frames of the clip, 119 as published: about a second of work for a photo of 224 px",
         le=1000,
     )

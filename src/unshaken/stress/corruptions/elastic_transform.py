@@ -116,7 +116,9 @@ class ElasticTransform(Corruption):
     the image's size; its errors do not compare with those of the variant `hendrycks`.
     """
 
-    variant: Literal["hendrycks", "bethge"] = Field("hendrycks", description="the authors' form, or the Bethge lab's")
+    variant: Literal["hendrycks", "bethge"] = Field(
+        default="hendrycks", description="the authors' form, or the Bethge lab's"
+    )
 
     # alpha, sigma and jitter in pixels (244 is the authors' slip, kept), and bethge's alpha
     strengths = Severities(

@@ -139,8 +139,12 @@ class Frost(Corruption):
     is drawn by rule, the results do not compare with published ones, and `comparable` says so.
     """
 
-    textures: str | None = Field(None, description="folder with photos of ice; without it the ice is drawn by rule")
-    count: int = Field(5, ge=1, description="textures used: the folder's first by name (the authors draw from five)")
+    textures: str | None = Field(
+        default=None, description="folder with photos of ice; without it the ice is drawn by rule"
+    )
+    count: int = Field(
+        default=5, ge=1, description="textures used: the folder's first by name (the authors draw from five)"
+    )
 
     # a, b, size of the texture
     strengths = Severities(

@@ -121,7 +121,9 @@ class Pixelate(LevelCorruption):
         imagenet=(0.6, 0.5, 0.4, 0.3, 0.25), cifar=(0.95, 0.9, 0.85, 0.75, 0.65), tiny=(0.9, 0.8, 0.7, 0.6, 0.5)
     )
 
-    variant: Variant = Field("hendrycks", description="enlarge as the authors do (box), or as the Bethge lab (nearest)")
+    variant: Variant = Field(
+        default="hendrycks", description="enlarge as the authors do (box), or as the Bethge lab (nearest)"
+    )
 
     @override
     def corrupt(self, images: Tensor, c: float, rng: SampleRng) -> Tensor:

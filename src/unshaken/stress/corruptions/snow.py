@@ -78,7 +78,9 @@ class Snow(Corruption):
     `bethge` is the port of Michaelis et al. 2019 (arXiv:1907.07484), which rounds the layer of flakes once less.
     """
 
-    variant: Variant = Field("hendrycks", description="8-bit steps as the authors have them, or as the Bethge lab's")
+    variant: Variant = Field(
+        default="hendrycks", description="8-bit steps as the authors have them, or as the Bethge lab's"
+    )
 
     # loc, scale, zoom, threshold, radius, sigma, mix
     strengths = Severities(

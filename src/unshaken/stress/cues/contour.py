@@ -42,9 +42,11 @@ def contour(images: Tensor, *, sigma: float = 0.4, low: float = 0.15, high: floa
 class Contour(Stressor):
     """Contour: fades a picture into a drawing of its edges by Canny's method; texture and colour go."""
 
-    sigma: float = Field(0.4, description="blur before the gradients, in pixels", gt=0, le=20)
-    low: float = Field(0.15, description="share of the largest gradient above which an edge goes on", ge=0, le=1)
-    high: float = Field(0.4, description="share of the largest gradient above which an edge begins", ge=0, le=1)
+    sigma: float = Field(default=0.4, description="blur before the gradients, in pixels", gt=0, le=20)
+    low: float = Field(
+        default=0.15, description="share of the largest gradient above which an edge goes on", ge=0, le=1
+    )
+    high: float = Field(default=0.4, description="share of the largest gradient above which an edge begins", ge=0, le=1)
 
     @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:

@@ -91,7 +91,7 @@ def scramble_inside(images: Tensor, tiles: int, seed: int = 0) -> Tensor:
 class Scramble(Stressor):
     """Scramble: puts the tiles of a picture in one order that is the same for all pictures; texture stays."""
 
-    order: NonNegativeInt = Field(0, description="seed of the order of the tiles")
+    order: NonNegativeInt = Field(default=0, description="seed of the order of the tiles")
 
     @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:

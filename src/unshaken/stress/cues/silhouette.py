@@ -73,7 +73,9 @@ class Silhouette(Stressor):
     The object is found by its grey alone (Otsu's threshold), which suits plain grounds.
     """
 
-    object_tone: Tone = Field("black", description="tone of the object, black or white; the ground has the other")
+    object_tone: Tone = Field(
+        default="black", description="tone of the object, black or white; the ground has the other"
+    )
 
     @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:

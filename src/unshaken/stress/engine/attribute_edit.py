@@ -72,7 +72,7 @@ class AttributeEdit(Stressor):
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
 
     masks: str = Field(
-        CENTRE,
+        default=CENTRE,
         description="folder of masks ID.png, white on the object; SPEC of a segmentation model; grey: by Otsu's "
         "threshold; centre: an ellipse in the middle",
     )

@@ -209,11 +209,13 @@ class Corruption(Stressor):
     chunk: ClassVar[int] = 2**18
     """Numbers (pixels times channels) handed to `corrupt` at once; at least one image."""
 
-    preset: Preset = Field("auto", description="table of strengths; auto picks by the images' short side in pixels")
-    jpeg_roundtrip: bool = Field(
-        False, description="save as JPEG of quality 85 and read again, as ImageNet-C's files are"
+    preset: Preset = Field(
+        default="auto", description="table of strengths; auto picks by the images' short side in pixels"
     )
-    truncate: bool = Field(True, description="cut to 8 bits (towards zero), as the authors do")
+    jpeg_roundtrip: bool = Field(
+        default=False, description="save as JPEG of quality 85 and read again, as ImageNet-C's files are"
+    )
+    truncate: bool = Field(default=True, description="cut to 8 bits (towards zero), as the authors do")
 
     @override
     def run(self, images: Tensor, severity: int, rng: SampleRng) -> Tensor:

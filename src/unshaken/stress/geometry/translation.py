@@ -125,7 +125,7 @@ class Translation(Shift):
     is at most 55 of 784 pixels. For pictures with a margin, `window` gives the real ones.
     """
 
-    fill: Fill = Field("edge", description="fill for new pixels: repeat the border, mirror the image, or black")
+    fill: Fill = Field(default="edge", description="fill for new pixels: repeat the border, mirror the image, or black")
 
     @property
     @override

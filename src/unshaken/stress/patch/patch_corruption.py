@@ -98,10 +98,10 @@ class PatchCorruption(Stressor):
     sample and severity; they are the same for every corruption, and more cells hold those of fewer.
     """
 
-    corruption: str = Field("gaussian_noise", description="a corruption by name, with parameters as NAME:k=v")
-    cells: PositiveInt = Field(1, description="cells that are corrupted")
-    size: NonNegativeInt = Field(0, description="side of a cell in pixels; 0 is an eighth of the short side")
-    offset: NonNegativeInt = Field(0, description="pixels that the grid is moved down and to the right")
+    corruption: str = Field(default="gaussian_noise", description="a corruption by name, with parameters as NAME:k=v")
+    cells: PositiveInt = Field(default=1, description="cells that are corrupted")
+    size: NonNegativeInt = Field(default=0, description="side of a cell in pixels; 0 is an eighth of the short side")
+    offset: NonNegativeInt = Field(default=0, description="pixels that the grid is moved down and to the right")
 
     @field_validator("corruption")
     @classmethod

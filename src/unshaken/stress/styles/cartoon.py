@@ -18,7 +18,7 @@ from unshaken.stress.styles.sketch import dark_lines
 class Cartoon(Style):
     """Cartoon: smooth, cut each channel to a few levels, and darken lines."""
 
-    levels: int = Field(4, description="levels of each channel", ge=2, le=64)
+    levels: int = Field(default=4, description="levels of each channel", ge=2, le=64)
 
     @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:

@@ -26,9 +26,13 @@ class Handmake(Style):
     surroundings sinks into the table. Boxes stay: the bend is small beside them.
     """
 
-    bend: float = Field(0.015, description="standard deviation of the bend, as a share of the short side", ge=0, le=0.1)
-    grain: float = Field(0.08, description="standard deviation of the grain, as a share of the colour", ge=0, le=1)
-    table: float = Field(0.8, description="share of the table's colour in the ground", ge=0, le=1)
+    bend: float = Field(
+        default=0.015, description="standard deviation of the bend, as a share of the short side", ge=0, le=0.1
+    )
+    grain: float = Field(
+        default=0.08, description="standard deviation of the grain, as a share of the colour", ge=0, le=1
+    )
+    table: float = Field(default=0.8, description="share of the table's colour in the ground", ge=0, le=1)
 
     @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:

@@ -54,7 +54,9 @@ def kuwahara(images: Tensor, radius: int) -> Tensor:
 class Painting(Style):
     """Painting: strokes of one colour that keep edges, by Kuwahara's filter."""
 
-    radius: NonNegativeInt = Field(0, description="radius of a stroke in pixels; 0 is 3 in 64 of the short side")
+    radius: NonNegativeInt = Field(
+        default=0, description="radius of a stroke in pixels; 0 is 3 in 64 of the short side"
+    )
 
     @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:

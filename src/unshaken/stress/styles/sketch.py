@@ -33,7 +33,9 @@ def dark_lines(images: Tensor, threshold: float = 0.015, width: float = 1 / 120,
 class Sketch(Style):
     """Sketch: black lines on white where the grey is darker than around; colour and texture go."""
 
-    threshold: PositiveFloat = Field(0.015, description="difference from which a line is drawn, in [0, 1] pixel units")
+    threshold: PositiveFloat = Field(
+        default=0.015, description="difference from which a line is drawn, in [0, 1] pixel units"
+    )
 
     @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:

@@ -24,7 +24,7 @@ LIGHT, DARK = (0.95, 0.80, 0.70), (0.42, 0.28, 0.20)
 class Tattoo(Style):
     """Tattoo: lines and soft shade in ink, multiplied on skin of a drawn tone that is lit from one side."""
 
-    ink: float = Field(0.6, description="share of light that a full line takes away", gt=0, le=1)
+    ink: float = Field(default=0.6, description="share of light that a full line takes away", gt=0, le=1)
 
     @override
     def render(self, images: Tensor, rng: SampleRng) -> Tensor:

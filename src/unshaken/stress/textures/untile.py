@@ -57,7 +57,8 @@ class Untile(Stressor):
     """
 
     kind: Literal["drawn", "short", "turned", "stretched"] = Field(
-        "drawn", description="cut short of the period, turned, or stretched along one axis; drawn for each sample"
+        default="drawn",
+        description="cut short of the period, turned, or stretched along one axis; drawn for each sample",
     )
 
     @override

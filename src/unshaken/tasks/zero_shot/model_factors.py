@@ -37,10 +37,10 @@ class ModelFactors(BaseModel):
 
     architecture: str = UNKNOWN
     training_set: str = UNKNOWN
-    training_size: int | None = Field(None, ge=1)
+    training_size: int | None = Field(default=None, ge=1)
     fine_tuned: str = "none"
     loss: str = UNKNOWN
-    prompts: int | None = Field(None, ge=0)
+    prompts: int | None = Field(default=None, ge=0)
     family: str = ""
 
     @property

@@ -54,7 +54,9 @@ class ImageText(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
     captions: Tensor
-    objective: Literal["info-nce", "sigmoid"] = Field("info-nce", description="softmax over the batch, or each pair")
+    objective: Literal["info-nce", "sigmoid"] = Field(
+        default="info-nce", description="softmax over the batch, or each pair"
+    )
 
     @override
     def loss(self, step: Step) -> Tensor:

@@ -119,9 +119,11 @@ class AdvProp(IterativeRecipe):
     in a ball of 4/255, or of a single step (`steps=1,rel_stepsize=1`).
     """
 
-    eps: PositiveFloat = Field(4 / 255, description="radius in [0, 1] pixel units under the norm; 1 to 4/255 is usual")
-    steps: int = Field(5, ge=1, description="gradient steps of the inner search; 1 or 5 is usual")
-    targeted: bool = Field(False, description="lead towards a random other class, not away from the label")
+    eps: PositiveFloat = Field(
+        default=4 / 255, description="radius in [0, 1] pixel units under the norm; 1 to 4/255 is usual"
+    )
+    steps: int = Field(default=5, ge=1, description="gradient steps of the inner search; 1 or 5 is usual")
+    targeted: bool = Field(default=False, description="lead towards a random other class, not away from the label")
 
     @property
     @override

@@ -24,8 +24,8 @@ class FgsmRs(StepLength, AdversarialRecipe):
 
     longest_step: ClassVar[float] = 2.0
 
-    rel_stepsize: PositiveFloat = Field(1.25, description="length a of the one step, as a share of eps")
-    random_start: bool = Field(True, description="start at a random point of the ball, else at the clean image")
+    rel_stepsize: PositiveFloat = Field(default=1.25, description="length a of the one step, as a share of eps")
+    random_start: bool = Field(default=True, description="start at a random point of the ball, else at the clean image")
 
     @override
     def inner(self, step: Step) -> Tensor:

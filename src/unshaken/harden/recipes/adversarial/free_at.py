@@ -22,8 +22,8 @@ class FreeAT(AdversarialRecipe):
     `epochs = E / m`.
     """
 
-    norm: Literal["linf"] = Field("linf", description="norm of the perturbation")
-    m: PositiveInt = Field(8, description="number of times each batch is replayed")
+    norm: Literal["linf"] = Field(default="linf", description="norm of the perturbation")
+    m: PositiveInt = Field(default=8, description="number of times each batch is replayed")
 
     @property
     @override

@@ -40,8 +40,8 @@ class GradAlign(Recipe):
     It needs the gradient of a gradient: about four passes a step.
     """
 
-    eps: float = Field(8 / 255, description="half-width of the noise, the radius trained against", gt=0)
-    weight: NonNegativeFloat | None = Field(None, description="lambda; default the authors' for eps")
+    eps: float = Field(default=8 / 255, description="half-width of the noise, the radius trained against", gt=0)
+    weight: NonNegativeFloat | None = Field(default=None, description="lambda; default the authors' for eps")
 
     @property
     @override

@@ -41,7 +41,9 @@ class Mart(IterativeRecipe):
 
     refuses: ClassVar[Mapping[str, str]] = {"targets": "its loss weighs by the one true class, which mixed labels lack"}
 
-    beta: NonNegativeFloat = Field(5.0, description="weight of the KL term; 5 for small networks, 6 for wide ones")
+    beta: NonNegativeFloat = Field(
+        default=5.0, description="weight of the KL term; 5 for small networks, 6 for wide ones"
+    )
 
     @override
     def inner(self, step: Step) -> Tensor:

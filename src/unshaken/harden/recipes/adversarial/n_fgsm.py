@@ -43,9 +43,9 @@ class NoisyStep(PGD):
 class NFgsm(StepLength, AdversarialRecipe):
     """N-FGSM: single-step adversarial training from strong noise, without clipping to the ball."""
 
-    norm: Literal["linf"] = Field("linf", description="norm of the perturbation")
-    rel_stepsize: PositiveFloat = Field(1.0, description="length a of the one step, as a share of eps")
-    noise: NonNegativeFloat = Field(2.0, description="half-width k of the noise, as a share of eps")
+    norm: Literal["linf"] = Field(default="linf", description="norm of the perturbation")
+    rel_stepsize: PositiveFloat = Field(default=1.0, description="length a of the one step, as a share of eps")
+    noise: NonNegativeFloat = Field(default=2.0, description="half-width k of the noise, as a share of eps")
 
     @override
     def inner(self, step: Step) -> Tensor:

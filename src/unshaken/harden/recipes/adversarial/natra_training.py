@@ -54,25 +54,30 @@ class NaTraTraining(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
 
     generator: str = Field(
-        "", description="file of 'generate fit', diffusers:DIR or py:FILE:FACTORY; empty for principal components"
+        default="",
+        description="file of 'generate fit', diffusers:DIR or py:FILE:FACTORY; empty for principal components",
     )
-    directions: str = Field("", description="file of 'generate directions'; empty to find them, unfiltered")
-    k: PositiveInt = Field(8, description="directions to find where no file is named")
-    amplitude: float = Field(1.5, description="largest edit, in deviations of the training codes", ge=0, le=100)
+    directions: str = Field(default="", description="file of 'generate directions'; empty to find them, unfiltered")
+    k: PositiveInt = Field(default=8, description="directions to find where no file is named")
+    amplitude: float = Field(default=1.5, description="largest edit, in deviations of the training codes", ge=0, le=100)
     edit: Literal["worst", "random", "mixed", "rebuilt"] = Field(
-        "worst", description="worst edit, a random one, one towards another image, or the generator's own image"
+        default="worst", description="worst edit, a random one, one towards another image, or the generator's own image"
     )
     search: Literal["candidates", "coordinates", "gradient"] = Field(
-        "candidates", description="how the worst edit is sought; see the attack natra"
+        default="candidates", description="how the worst edit is sought; see the attack natra"
     )
-    draws: PositiveInt = Field(4, description="random edits tried per image")
-    steps: PositiveInt = Field(5, description="gradient steps, for gradient")
+    draws: PositiveInt = Field(default=4, description="random edits tried per image")
+    steps: PositiveInt = Field(default=5, description="gradient steps, for gradient")
     mode: Literal["online", "offline"] = Field(
-        "online", description="edit every image anew in every epoch, or once, when it is first shown"
+        default="online", description="edit every image anew in every epoch, or once, when it is first shown"
     )
-    beta: float = Field(0.5, description="share of the loss on edited images", ge=0, le=1)
-    gamma: NonNegativeFloat = Field(0.0, description="weight of the KL divergence of both predictions, 1 to 6 if used")
-    inversion_steps: PositiveInt = Field(300, description="steps of Adam to a code, for a generator without an encoder")
+    beta: float = Field(default=0.5, description="share of the loss on edited images", ge=0, le=1)
+    gamma: NonNegativeFloat = Field(
+        default=0.0, description="weight of the KL divergence of both predictions, 1 to 6 if used"
+    )
+    inversion_steps: PositiveInt = Field(
+        default=300, description="steps of Adam to a code, for a generator without an encoder"
+    )
     _edits: NaturalEdits | None = PrivateAttr(None)
 
     def with_edits(self, edits: NaturalEdits) -> Self:

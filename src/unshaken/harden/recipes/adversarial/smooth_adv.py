@@ -36,8 +36,8 @@ class SmoothPGD(PGD):
         copies: M.
     """
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
-    copies: PositiveInt = Field(1, description="noises of each image")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
+    copies: PositiveInt = Field(default=1, description="noises of each image")
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> SmoothPGDState:
@@ -62,15 +62,15 @@ class SmoothAdv(StepLength, Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"inner", "loss"})
     refuses: ClassVar[Mapping[str, str]] = {"targets": "the search raises the loss of one label; leave mixing out"}
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
-    copies: PositiveInt = Field(1, description="m, noises of each image, in the search and in the learning")
-    eps: PositiveFloat = Field(0.25, description="l2 radius in [0, 1] pixel units; 0.25 to 2 is usual")
-    steps: PositiveInt = Field(2, description="gradient steps of the search; 2 to 10 is usual")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
+    copies: PositiveInt = Field(default=1, description="m, noises of each image, in the search and in the learning")
+    eps: PositiveFloat = Field(default=0.25, description="l2 radius in [0, 1] pixel units; 0.25 to 2 is usual")
+    steps: PositiveInt = Field(default=2, description="gradient steps of the search; 2 to 10 is usual")
     rel_stepsize: PositiveFloat | None = Field(  # type: ignore[assignment]
-        None, description="length of a step, as a share of eps; default 2 / steps"
+        default=None, description="length of a step, as a share of eps; default 2 / steps"
     )
-    random_start: bool = Field(False, description="start at a random point of the ball, else at the image")
-    warmup: NonNegativeInt = Field(1, description="epochs in which the radius rises to eps; 0 and 1 for none")
+    random_start: bool = Field(default=False, description="start at a random point of the ball, else at the image")
+    warmup: NonNegativeInt = Field(default=1, description="epochs in which the radius rises to eps; 0 and 1 for none")
 
     @property
     @override

@@ -46,7 +46,7 @@ def trades_loss(clean: Tensor, adversarial: Tensor, labels: Tensor, beta: float)
 class Trades(IterativeRecipe):
     """TRADES: trades clean accuracy against robustness, `CE(f(x), y) + beta max_{x'} KL(p(x) || p(x'))`."""
 
-    beta: NonNegativeFloat = Field(6.0, description="weight of the KL term, 1 to 10")
+    beta: NonNegativeFloat = Field(default=6.0, description="weight of the KL term, 1 to 10")
 
     @override
     def inner(self, step: Step) -> Tensor:

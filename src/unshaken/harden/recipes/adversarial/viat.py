@@ -61,20 +61,26 @@ class VIAT(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
     first_try: ClassVar[FirstTry] = FirstTry(parameters={"objects": "solids:1"})
 
-    objects: str = Field("", description="data SPEC of the objects, such as meshes:DIR, with classes of the model")
-    fingerprint: str = Field("", description="fingerprint that the objects must have; default any")
-    views: Literal["adversarial", "random", "natural"] = Field(
-        "adversarial", description="viewpoints to learn from: searched ones, or a control"
+    objects: str = Field(
+        default="", description="data SPEC of the objects, such as meshes:DIR, with classes of the model"
     )
-    batch_size: PositiveInt = Field(16, le=4096, description="number of rendered pictures per step")
-    sharing: float = Field(0.5, ge=0, le=1, description="share of viewpoints drawn from another object of the class")
-    components: PositiveInt = Field(5, le=64, description="K, Gaussians of a mixture; 1 is ViewFool's")
-    pairs: PositiveInt = Field(25, le=5000, description="antithetic pairs of a step of the search")
-    steps: PositiveInt = Field(10, le=10_000, description="steps of the first search")
-    warm_steps: NonNegativeInt = Field(10, le=10_000, description="steps of a search that goes on")
-    entropy: NonNegativeFloat = Field(0.05, description="weight of the mixtures' entropy")
-    lr: PositiveFloat = Field(0.2, description="learning rate of the mixtures' means")
-    region: Literal["natural", "upright", "whole"] = Field("upright", description="box of viewpoints; see gmvfool")
+    fingerprint: str = Field(default="", description="fingerprint that the objects must have; default any")
+    views: Literal["adversarial", "random", "natural"] = Field(
+        default="adversarial", description="viewpoints to learn from: searched ones, or a control"
+    )
+    batch_size: PositiveInt = Field(default=16, le=4096, description="number of rendered pictures per step")
+    sharing: float = Field(
+        default=0.5, ge=0, le=1, description="share of viewpoints drawn from another object of the class"
+    )
+    components: PositiveInt = Field(default=5, le=64, description="K, Gaussians of a mixture; 1 is ViewFool's")
+    pairs: PositiveInt = Field(default=25, le=5000, description="antithetic pairs of a step of the search")
+    steps: PositiveInt = Field(default=10, le=10_000, description="steps of the first search")
+    warm_steps: NonNegativeInt = Field(default=10, le=10_000, description="steps of a search that goes on")
+    entropy: NonNegativeFloat = Field(default=0.05, description="weight of the mixtures' entropy")
+    lr: PositiveFloat = Field(default=0.2, description="learning rate of the mixtures' means")
+    region: Literal["natural", "upright", "whole"] = Field(
+        default="upright", description="box of viewpoints; see gmvfool"
+    )
 
     @property
     @override

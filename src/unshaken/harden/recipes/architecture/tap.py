@@ -153,11 +153,15 @@ class TAP(Recipe):
 
     first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
 
-    scales: PositiveInt = Field(4, description="pools: the token itself, and 3 x 3 means at dilations 1 to scales-1")
-    temperature: PositiveFloat = Field(1.0, description="divides the logits of the scales")
-    identity: NonNegativeFloat = Field(0.0, description="added to the logit of the token itself")
-    prefix: NonNegativeInt | None = Field(None, description="tokens before the patches; None: as the model says")
-    seed: NonNegativeInt = Field(0, description="random seed of the predictors' initial weights")
+    scales: PositiveInt = Field(
+        default=4, description="pools: the token itself, and 3 x 3 means at dilations 1 to scales-1"
+    )
+    temperature: PositiveFloat = Field(default=1.0, description="divides the logits of the scales")
+    identity: NonNegativeFloat = Field(default=0.0, description="added to the logit of the token itself")
+    prefix: NonNegativeInt | None = Field(
+        default=None, description="tokens before the patches; None: as the model says"
+    )
+    seed: NonNegativeInt = Field(default=0, description="random seed of the predictors' initial weights")
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

@@ -269,9 +269,15 @@ class TrAct(Recipe):
         "weights": "moved weights would follow the turned gradient; leave one of the two out"
     }
 
-    layer: str = Field("auto", description="name of a Conv2d or Linear in the network; auto: the first one that runs")
-    ridge: PositiveFloat = Field(0.1, alias="lambda", description="lambda, for inputs of mean 0 and deviation 1")
-    form: Form = Field("auto", description="primal inverts n x n, dual b x b, n inputs and b rows; auto: the smaller")
+    layer: str = Field(
+        default="auto", description="name of a Conv2d or Linear in the network; auto: the first one that runs"
+    )
+    ridge: PositiveFloat = Field(
+        default=0.1, alias="lambda", description="lambda, for inputs of mean 0 and deviation 1"
+    )
+    form: Form = Field(
+        default="auto", description="primal inverts n x n, dual b x b, n inputs and b rows; auto: the smaller"
+    )
     _place: str = PrivateAttr(default="")
 
     @override

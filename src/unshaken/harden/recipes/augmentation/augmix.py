@@ -96,12 +96,18 @@ class AugMix(Recipe):
     made of the images as they are then: give recipes that crop, mirror or mix images before this one.
     """
 
-    severity: float = Field(3.0, description="largest level of an operation, of 10 (ImageNet: 1)", ge=LEAST, le=10)
-    width: PositiveInt = Field(3, description="chains in a mixture")
-    depth: NonNegativeInt = Field(0, description="operations in a chain; 0 draws 1 to 3")
-    alpha: float = Field(1.0, description="parameter of the Dirichlet and Beta distributions of the shares", ge=0.1)
-    jsd: NonNegativeFloat = Field(12.0, description="weight of the divergence of the three predictions")
-    all_ops: bool = Field(False, description="also colour, contrast, brightness, sharpness: near the test corruptions")
+    severity: float = Field(
+        default=3.0, description="largest level of an operation, of 10 (ImageNet: 1)", ge=LEAST, le=10
+    )
+    width: PositiveInt = Field(default=3, description="chains in a mixture")
+    depth: NonNegativeInt = Field(default=0, description="operations in a chain; 0 draws 1 to 3")
+    alpha: float = Field(
+        default=1.0, description="parameter of the Dirichlet and Beta distributions of the shares", ge=0.1
+    )
+    jsd: NonNegativeFloat = Field(default=12.0, description="weight of the divergence of the three predictions")
+    all_ops: bool = Field(
+        default=False, description="also colour, contrast, brightness, sharpness: near the test corruptions"
+    )
 
     @property
     @override

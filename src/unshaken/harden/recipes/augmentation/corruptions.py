@@ -56,12 +56,16 @@ class Corruptions(Recipe):
     """
 
     names: tuple[str, ...] = Field(
-        ("all",), description="corruptions of the room stress; all: the 15 of ImageNet-C", min_length=1
+        default=("all",), description="corruptions of the room stress; all: the 15 of ImageNet-C", min_length=1
     )
-    severities: tuple[Severity, ...] = Field((1, 2, 3, 4, 5), description="severities to draw from", min_length=1)
-    clean: float = Field(0.0, ge=0, le=1, description="share of the images that stay as they are, each by its own draw")
+    severities: tuple[Severity, ...] = Field(
+        default=(1, 2, 3, 4, 5), description="severities to draw from", min_length=1
+    )
+    clean: float = Field(
+        default=0.0, ge=0, le=1, description="share of the images that stay as they are, each by its own draw"
+    )
     preset: Literal["auto", "imagenet", "cifar", "tiny"] = Field(
-        "auto", description="table of strengths; auto: by size"
+        default="auto", description="table of strengths; auto: by size"
     )
 
     @field_validator("names")

@@ -63,9 +63,9 @@ class CropFlip(Recipe):
     Give it before recipes that make views of the images, such as `augmix`.
     """
 
-    pad: NonNegativeInt = Field(4, description="width of the black frame in pixels; 0 for no crop")
+    pad: NonNegativeInt = Field(default=4, description="width of the black frame in pixels; 0 for no crop")
     mirror: float = Field(
-        0.5, description="probability of the mirror image; 0 where left and right mean something", ge=0, le=1
+        default=0.5, description="probability of the mirror image; 0 where left and right mean something", ge=0, le=1
     )
 
     @override

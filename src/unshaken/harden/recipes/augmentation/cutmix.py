@@ -60,9 +60,9 @@ class CutMix(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"targets"})
 
-    alpha: PositiveFloat = Field(1.0, description="parameter of the Beta distribution")
+    alpha: PositiveFloat = Field(default=1.0, description="parameter of the Beta distribution")
     probability: float = Field(
-        0.5, ge=0, le=1, description="share of the batches to mix; 0.5 for CIFAR, 1 for ImageNet"
+        default=0.5, ge=0, le=1, description="share of the batches to mix; 0.5 for CIFAR, 1 for ImageNet"
     )
 
     @override

@@ -42,7 +42,7 @@ class GaussianAugmented(Recipe):
         "inner": "a search in [0, 1] would clip the noise; take smooth-adv, which adds the noise after the search",
     }
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
 
     @override
     def augment(self, step: Step) -> None:

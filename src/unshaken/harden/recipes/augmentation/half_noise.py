@@ -52,11 +52,13 @@ class HalfNoise(Recipe):
         "inner": "a search over whole images would clip the noise and see pixels that the half has not",
     }
 
-    side: Literal["left", "right", "both"] = Field("both", description="which half; both: drawn for each image anew")
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
-    split: Split = Field("checkerboard", description="which pixels are the left half")
-    split_seed: NonNegativeInt = Field(0, description="random seed of the random split")
-    expansion: Expansion = Field("repeat", description="how a half becomes an image of the network's size")
+    side: Literal["left", "right", "both"] = Field(
+        default="both", description="which half; both: drawn for each image anew"
+    )
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
+    split: Split = Field(default="checkerboard", description="which pixels are the left half")
+    split_seed: NonNegativeInt = Field(default=0, description="random seed of the random split")
+    expansion: Expansion = Field(default="repeat", description="how a half becomes an image of the network's size")
 
     @override
     def augment(self, step: Step) -> None:

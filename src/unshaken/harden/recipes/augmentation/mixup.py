@@ -86,11 +86,13 @@ class Mixup(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"targets"})
 
-    points: PositiveInt = Field(2, description="M, images in each mixture")
+    points: PositiveInt = Field(default=2, description="M, images in each mixture")
     alpha: PositiveFloat = Field(
-        1.0, description="parameter of the Dirichlet distribution; small values keep one image dominant"
+        default=1.0, description="parameter of the Dirichlet distribution; small values keep one image dominant"
     )
-    draw: Literal["batch", "sample"] = Field("batch", description="one weight vector for the batch, or one an image")
+    draw: Literal["batch", "sample"] = Field(
+        default="batch", description="one weight vector for the batch, or one an image"
+    )
 
     @override
     def augment(self, step: Step) -> None:

@@ -36,10 +36,12 @@ class Noise(Recipe):
     """Noise augmentation: adds Gaussian noise of fixed or random strength to a share of the images."""
 
     sigma: PositiveFloat = Field(
-        0.2, description="deviation of the noise, in [0, 1] pixel units; the largest one where one is drawn"
+        default=0.2, description="deviation of the noise, in [0, 1] pixel units; the largest one where one is drawn"
     )
-    least: float = Field(-1.0, description="smallest deviation, for one drawn evenly up to it; below 0: always sigma")
-    share: float = Field(1.0, ge=0, le=1, description="probability that an image gets noise")
+    least: float = Field(
+        default=-1.0, description="smallest deviation, for one drawn evenly up to it; below 0: always sigma"
+    )
+    share: float = Field(default=1.0, ge=0, le=1, description="probability that an image gets noise")
 
     @model_validator(mode="after")
     def _fits(self) -> Noise:

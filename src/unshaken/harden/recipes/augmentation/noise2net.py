@@ -87,10 +87,10 @@ class Noise2Net(Recipe):
     chosen by a draw of its own, so it is half of a batch in the mean.
     """
 
-    share: float = Field(0.5, description="probability that an image is changed", gt=0, le=1)
-    least: PositiveFloat = Field(0.375, description="smallest strength e of a block, in normalised units")
-    most: PositiveFloat = Field(0.75, description="largest strength e of a block, in normalised units")
-    hidden: PositiveInt = Field(16, description="channels of each of the four groups inside a block")
+    share: float = Field(default=0.5, description="probability that an image is changed", gt=0, le=1)
+    least: PositiveFloat = Field(default=0.375, description="smallest strength e of a block, in normalised units")
+    most: PositiveFloat = Field(default=0.75, description="largest strength e of a block, in normalised units")
+    hidden: PositiveInt = Field(default=16, description="channels of each of the four groups inside a block")
 
     @model_validator(mode="after")
     def _fits(self) -> Noise2Net:

@@ -301,12 +301,18 @@ class PixMix(Recipe):
     The mixing pictures are drawn by rule from the run seed, once a run; `pictures` names a folder of your own instead.
     """
 
-    beta: PositiveFloat = Field(3.0, description="the larger, the less is mixed in (ImageNet: 4)")
-    k: NonNegativeInt = Field(4, description="most rounds of mixing")
-    severity: float = Field(3.0, description="largest level of an operation, of 10 (ImageNet: 1)", ge=LEAST, le=10)
-    all_ops: bool = Field(True, description="also colour, contrast, brightness, sharpness: near the test corruptions")
-    pictures: str | None = Field(None, description="folder with pictures to mix in; without it fractals are drawn")
-    count: PositiveInt = Field(256, description="pictures drawn, or read from the folder")
+    beta: PositiveFloat = Field(default=3.0, description="the larger, the less is mixed in (ImageNet: 4)")
+    k: NonNegativeInt = Field(default=4, description="most rounds of mixing")
+    severity: float = Field(
+        default=3.0, description="largest level of an operation, of 10 (ImageNet: 1)", ge=LEAST, le=10
+    )
+    all_ops: bool = Field(
+        default=True, description="also colour, contrast, brightness, sharpness: near the test corruptions"
+    )
+    pictures: str | None = Field(
+        default=None, description="folder with pictures to mix in; without it fractals are drawn"
+    )
+    count: PositiveInt = Field(default=256, description="pictures drawn, or read from the folder")
 
     @property
     @override

@@ -375,9 +375,9 @@ class GatePGD(PGD):
     chi-squared law of mean `steps`, steps of 5 eps / number, the momentum's decay below 0.9, the share below `share`.
     """
 
-    share: float = Field(0.5, ge=0, le=1, description="w: weight of the gate's term; 0 is PGD")
-    layer: str = Field("gate", description="name of the module whose output is gamma")
-    varied: bool = Field(False, description="draw each sample's strength")
+    share: float = Field(default=0.5, ge=0, le=1, description="w: weight of the gate's term; 0 is PGD")
+    layer: str = Field(default="gate", description="name of the module whose output is gamma")
+    varied: bool = Field(default=False, description="draw each sample's strength")
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> GateState:

@@ -54,8 +54,8 @@ class ADP(Members):
 
     refuses: ClassVar[Mapping[str, str]] = {"targets": "it needs a true class; leave one of the two out"}
 
-    alpha: NonNegativeFloat = Field(2.0, description="weight of the entropy of the mean prediction")
-    beta: NonNegativeFloat = Field(0.5, description="weight of the logarithm of the diversity")
+    alpha: NonNegativeFloat = Field(default=2.0, description="weight of the entropy of the mean prediction")
+    beta: NonNegativeFloat = Field(default=0.5, description="weight of the logarithm of the diversity")
 
     @override
     def loss(self, step: Step) -> Tensor:

@@ -153,21 +153,26 @@ class Dverge(StepLength, Members):
         "targets": "distilled images keep the label of their source; leave one of the two out"
     }
 
-    eps: PositiveFloat = Field(0.07, description="linf radius of the distilled images in [0, 1] pixel units")
-    steps: PositiveInt = Field(10, description="steps of the feature matching")
-    rel_stepsize: PositiveFloat = Field(0.1, description="length of a step, as a share of eps")
-    momentum: NonNegativeFloat = Field(1.0, description="momentum of the feature matching; 0 for plain sign descent")
+    eps: PositiveFloat = Field(default=0.07, description="linf radius of the distilled images in [0, 1] pixel units")
+    steps: PositiveInt = Field(default=10, description="steps of the feature matching")
+    rel_stepsize: PositiveFloat = Field(default=0.1, description="length of a step, as a share of eps")
+    momentum: NonNegativeFloat = Field(
+        default=1.0, description="momentum of the feature matching; 0 for plain sign descent"
+    )
     layers: tuple[str, ...] = Field(
-        (), description="layers of a member to draw from; default: before each ReLU, logits"
+        default=(), description="layers of a member to draw from; default: before each ReLU, logits"
     )
     learn: Literal["others", "own", "noise", "clean"] = Field(
-        "others", description="training images of a member: distilled from the others, or a control; see the class"
+        default="others",
+        description="training images of a member: distilled from the others, or a control; see the class",
     )
-    draw: Literal["epoch", "batch"] = Field("epoch", description="how often the layer is drawn anew")
-    warmup: NonNegativeInt = Field(0, description="epochs of plain cross-entropy before")
-    adversarial: NonNegativeFloat = Field(0.0, description="c: CE on PGD images of each member is added to c times it")
-    attack_eps: PositiveFloat = Field(8 / 255, description="linf radius of these, in [0, 1] pixel units")
-    attack_steps: PositiveInt = Field(10, description="steps of these, of a quarter of the radius")
+    draw: Literal["epoch", "batch"] = Field(default="epoch", description="how often the layer is drawn anew")
+    warmup: NonNegativeInt = Field(default=0, description="epochs of plain cross-entropy before")
+    adversarial: NonNegativeFloat = Field(
+        default=0.0, description="c: CE on PGD images of each member is added to c times it"
+    )
+    attack_eps: PositiveFloat = Field(default=8 / 255, description="linf radius of these, in [0, 1] pixel units")
+    attack_steps: PositiveInt = Field(default=10, description="steps of these, of a quarter of the radius")
 
     @property
     @override

@@ -41,10 +41,12 @@ class GAL(Members):
 
     refuses: ClassVar[Mapping[str, str]] = {"targets": "it needs a true class; leave one of the two out"}
 
-    weight: NonNegativeFloat = Field(0.5, description="weight lambda of the penalty")
-    slope: float = Field(0.1, description="slope of the leaky ReLU below zero", ge=0, lt=1)
-    sigma: NonNegativeFloat = Field(0.045, description="deviation of the normal input noise, in [0, 1] pixel units")
-    noisy: float = Field(0.5, description="share of the batches that get noise", ge=0, le=1)
+    weight: NonNegativeFloat = Field(default=0.5, description="weight lambda of the penalty")
+    slope: float = Field(default=0.1, description="slope of the leaky ReLU below zero", ge=0, lt=1)
+    sigma: NonNegativeFloat = Field(
+        default=0.045, description="deviation of the normal input noise, in [0, 1] pixel units"
+    )
+    noisy: float = Field(default=0.5, description="share of the batches that get noise", ge=0, le=1)
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

@@ -96,9 +96,9 @@ class LayerHeadsRecipe(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
 
     layers: tuple[str, ...] = Field(
-        (), description="names in net.named_modules(); default: up to 7 of its blocks, spread"
+        default=(), description="names in net.named_modules(); default: up to 7 of its blocks, spread"
     )
-    grid: PositiveInt = Field(2, description="side to which a layer's output is pooled before its head")
+    grid: PositiveInt = Field(default=2, description="side to which a layer's output is pooled before its head")
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

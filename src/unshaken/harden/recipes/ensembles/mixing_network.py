@@ -87,33 +87,39 @@ class MixingNetwork(AdversarialRecipe):
         arch="strided-cnn", parameters={"robust": "demo:robust", "widths": "8+12+16", "blocks": 1}
     )
 
-    robust: str = Field("", description="SPEC of the robust model; write %26 for & and %2C for a comma inside it")
+    robust: str = Field(
+        default="", description="SPEC of the robust model; write %26 for & and %2C for a comma inside it"
+    )
     layers_accurate: tuple[str, ...] = Field(
-        (), description="an earlier and a later layer, as in body.1+body.3; empty: spread"
+        default=(), description="an earlier and a later layer, as in body.1+body.3; empty: spread"
     )
-    layers_robust: tuple[str, ...] = Field((), description="the same of the robust model")
-    scale_accurate: PositiveFloat = Field(2.0, description="T_g, factor of the accurate model's logits")
-    scale_robust: PositiveFloat = Field(1.0, description="T_h, factor of the robust model's logits")
-    alpha_bias: float = Field(0.84, ge=0, le=1, description="smallest weight of the robust model in use")
-    alpha_scale: float = Field(0.15, ge=0, le=1, description="how much larger the weight may be")
-    gate_scale: PositiveFloat = Field(2.0, description="factor of the normalised gate")
-    gate_bias: float = Field(1.3, description="added to the gate in use")
-    training_bias: float = Field(0.4, description="added to the gate in training")
-    momentum: float = Field(0.01, gt=0, le=1, description="momentum of the gate's batch norm")
+    layers_robust: tuple[str, ...] = Field(default=(), description="the same of the robust model")
+    scale_accurate: PositiveFloat = Field(default=2.0, description="T_g, factor of the accurate model's logits")
+    scale_robust: PositiveFloat = Field(default=1.0, description="T_h, factor of the robust model's logits")
+    alpha_bias: float = Field(default=0.84, ge=0, le=1, description="smallest weight of the robust model in use")
+    alpha_scale: float = Field(default=0.15, ge=0, le=1, description="how much larger the weight may be")
+    gate_scale: PositiveFloat = Field(default=2.0, description="factor of the normalised gate")
+    gate_bias: float = Field(default=1.3, description="added to the gate in use")
+    training_bias: float = Field(default=0.4, description="added to the gate in training")
+    momentum: float = Field(default=0.01, gt=0, le=1, description="momentum of the gate's batch norm")
     widths: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(
-        (32, 48, 64), description="channels of the three stages"
+        default=(32, 48, 64), description="channels of the three stages"
     )
-    blocks: PositiveInt = Field(2, description="residual blocks a stage")
-    join: Join = Field("conv", description="how later maps are added: direct (of the stage's shape) or conv")
-    copies: PositiveInt = Field(10, description="attacked copies of an image: the first untargeted, others targeted")
-    steps: PositiveInt = Field(75, description="mean number of steps of an attack, which is drawn for each copy")
-    weakest: PositiveFloat = Field(0.4, description="smallest radius of an attack, as a share of eps")
-    strongest: PositiveFloat = Field(1.1, description="largest radius of an attack, as a share of eps")
-    gate_share: float = Field(0.4, ge=0, le=1, description="largest share of an attack spent on the gate")
-    c_bce: NonNegativeFloat = Field(1.5, description="weight of the gate's cross-entropy")
-    c_ce: NonNegativeFloat = Field(0.0, description="weight of the mixture's cross-entropy")
-    c_prod: NonNegativeFloat = Field(0.2, description="weight of the product of the two")
-    seed: NonNegativeInt = Field(0, description="random seed of the mixing network's initial weights")
+    blocks: PositiveInt = Field(default=2, description="residual blocks a stage")
+    join: Join = Field(default="conv", description="how later maps are added: direct (of the stage's shape) or conv")
+    copies: PositiveInt = Field(
+        default=10, description="attacked copies of an image: the first untargeted, others targeted"
+    )
+    steps: PositiveInt = Field(
+        default=75, description="mean number of steps of an attack, which is drawn for each copy"
+    )
+    weakest: PositiveFloat = Field(default=0.4, description="smallest radius of an attack, as a share of eps")
+    strongest: PositiveFloat = Field(default=1.1, description="largest radius of an attack, as a share of eps")
+    gate_share: float = Field(default=0.4, ge=0, le=1, description="largest share of an attack spent on the gate")
+    c_bce: NonNegativeFloat = Field(default=1.5, description="weight of the gate's cross-entropy")
+    c_ce: NonNegativeFloat = Field(default=0.0, description="weight of the mixture's cross-entropy")
+    c_prod: NonNegativeFloat = Field(default=0.2, description="weight of the product of the two")
+    seed: NonNegativeInt = Field(default=0, description="random seed of the mixing network's initial weights")
 
     _robust: Classifier | None = PrivateAttr(None)
 

@@ -135,12 +135,12 @@ class ADL(Recipe):
 
     first_try: ClassVar[FirstTry] = FirstTry(arch="small-vit")
 
-    weight: NonNegativeFloat = Field(1.0, description="weight of the penalty")
+    weight: NonNegativeFloat = Field(default=1.0, description="weight of the penalty")
     threshold: NonNegativeFloat = Field(
-        2.0, description="attention threshold, relative to uniform attention; about 1 for 16 tokens or fewer"
+        default=2.0, description="attention threshold, relative to uniform attention; about 1 for 16 tokens or fewer"
     )
-    layers: tuple[NonNegativeInt, ...] = Field((), description="attention layers, numbered from 0; default all")
-    pairwise: bool = Field(False, description="compare rows with one another, not with their mean")
+    layers: tuple[NonNegativeInt, ...] = Field(default=(), description="attention layers, numbered from 0; default all")
+    pairwise: bool = Field(default=False, description="compare rows with one another, not with their mean")
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -74,7 +74,9 @@ class BalancedSampling(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"sampling"})
 
-    power: float = Field(1.0, ge=0, le=1, description="1 draws classes evenly, 0 images, 0.5 by the root of their size")
+    power: float = Field(
+        default=1.0, ge=0, le=1, description="1 draws classes evenly, 0 images, 0.5 by the root of their size"
+    )
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -70,7 +70,9 @@ class ClassBalanced(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"targets"})
 
-    beta: float = Field(1.0, ge=0, le=1, description="1 is the inverse frequency, 0 no reweighing, 0.999 in between")
+    beta: float = Field(
+        default=1.0, ge=0, le=1, description="1 is the inverse frequency, 0 no reweighing, 0.999 in between"
+    )
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -80,10 +80,12 @@ class Consistency(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units")
-    copies: int = Field(2, description="m, noisy copies of each image", ge=2)
-    lbd: NonNegativeFloat = Field(10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual")
-    eta: NonNegativeFloat = Field(0.5, description="weight of the entropy of the mean prediction")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units")
+    copies: int = Field(default=2, description="m, noisy copies of each image", ge=2)
+    lbd: NonNegativeFloat = Field(
+        default=10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual"
+    )
+    eta: NonNegativeFloat = Field(default=0.5, description="weight of the entropy of the mean prediction")
 
     @override
     def loss(self, step: Step) -> Tensor:

@@ -96,9 +96,9 @@ class DiceLoss(Recipe):
     learns_from: ClassVar[frozenset[str]] = frozenset({MASKS})
     first_try: ClassVar[FirstTry] = FirstTry(arch="unet")
 
-    smooth: float = Field(1.0, gt=0, description="e, added above and below the line")
-    per_image: bool = Field(False, description="one ratio for each image, instead of one for the batch")
-    cross_entropy: float = Field(0.0, ge=0, description="weight of the cross-entropy beside it")
+    smooth: float = Field(default=1.0, gt=0, description="e, added above and below the line")
+    per_image: bool = Field(default=False, description="one ratio for each image, instead of one for the batch")
+    cross_entropy: float = Field(default=0.0, ge=0, description="weight of the cross-entropy beside it")
 
     @override
     def loss(self, step: Step) -> Tensor:

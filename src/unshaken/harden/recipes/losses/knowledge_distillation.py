@@ -39,8 +39,10 @@ class KnowledgeDistillation(TeacherRecipe):
     hidden and nothing defended.
     """
 
-    temperature: PositiveFloat = Field(4.0, description="T by which logits are divided in the first term, 2 to 20")
-    weight: float = Field(0.7, description="a, the share of the first term", ge=0, le=1)
+    temperature: PositiveFloat = Field(
+        default=4.0, description="T by which logits are divided in the first term, 2 to 20"
+    )
+    weight: float = Field(default=0.7, description="a, the share of the first term", ge=0, le=1)
 
     @override
     def loss(self, step: Step) -> Tensor:

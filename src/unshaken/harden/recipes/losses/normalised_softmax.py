@@ -31,14 +31,15 @@ class NormalisedSoftmax(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"net"})
 
-    scale: PositiveFloat = Field(10.0, description="s, by which cosines are multiplied; 10 to 20 are usual")
+    scale: PositiveFloat = Field(default=10.0, description="s, by which cosines are multiplied; 10 to 20 are usual")
     constraint: Constraint = Field(
-        "project", description="how class weights keep length 1: projected after each step, or learned as v / ||v||"
+        default="project",
+        description="how class weights keep length 1: projected after each step, or learned as v / ||v||",
     )
     embedding: NonNegativeInt = Field(
-        0, description="numbers of a linear layer put before the head; 0 for none, 64 for features of a ReLU"
+        default=0, description="numbers of a linear layer put before the head; 0 for none, 64 for features of a ReLU"
     )
-    seed: int = Field(0, ge=0, description="random seed of the class weights")
+    seed: int = Field(default=0, ge=0, description="random seed of the class weights")
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

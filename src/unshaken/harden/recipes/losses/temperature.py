@@ -32,9 +32,9 @@ class AtTemperature(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    temperature: PositiveFloat = Field(40.0, description="T by which logits are divided in training, 1 to 100")
+    temperature: PositiveFloat = Field(default=40.0, description="T by which logits are divided in training, 1 to 100")
     power: NonNegativeFloat = Field(
-        1.0,
+        default=1.0,
         description="the loss is multiplied by T to this power, 0 to 2; at 0, as published, scale lr instead",
     )
 

@@ -122,16 +122,20 @@ class ThreeHeads(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"loss", "net"})
     first_try: ClassVar[FirstTry] = FirstTry(companions=("noise",))
 
-    teacher: str = Field("", description="SPEC of a small model, robust already, of the same classes; empty for none")
-    section: tuple[str, ...] = Field((), description="modules to copy, as in layer4+fc; empty: by share")
-    share: float = Field(0.15, gt=0, le=1, description="parameters that may learn, as a share of the model's")
-    shared: bool = Field(False, description="one copy for both heads but for the last module of the section")
-    mode: Mode = Field("combined", description="output of the finished model")
-    weight: NonNegativeFloat = Field(1.0, description="weight l of the distillation terms")
-    temperature: PositiveFloat = Field(2.0, description="temperature of the distillation")
-    dropout: float = Field(0.2, ge=0, lt=1, description="rate before the teacher's last layer")
-    draws: PositiveInt = Field(5, description="passes of the teacher with dropout")
-    labelled: bool = Field(True, description="learn from labels; else from the teacher and the clean head alone")
+    teacher: str = Field(
+        default="", description="SPEC of a small model, robust already, of the same classes; empty for none"
+    )
+    section: tuple[str, ...] = Field(default=(), description="modules to copy, as in layer4+fc; empty: by share")
+    share: float = Field(default=0.15, gt=0, le=1, description="parameters that may learn, as a share of the model's")
+    shared: bool = Field(default=False, description="one copy for both heads but for the last module of the section")
+    mode: Mode = Field(default="combined", description="output of the finished model")
+    weight: NonNegativeFloat = Field(default=1.0, description="weight l of the distillation terms")
+    temperature: PositiveFloat = Field(default=2.0, description="temperature of the distillation")
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="rate before the teacher's last layer")
+    draws: PositiveInt = Field(default=5, description="passes of the teacher with dropout")
+    labelled: bool = Field(
+        default=True, description="learn from labels; else from the teacher and the clean head alone"
+    )
 
     _teacher: Classifier | None = PrivateAttr(None)
 

@@ -60,8 +60,10 @@ class Triplet(Recipe):
         "views": "it has no loss for further views",
     }
 
-    margin: PositiveFloat = Field(0.2, description="by which squared distances of unit vectors must differ, up to 4")
-    mining: Literal["all", "semi-hard"] = Field("all", description="triplets that count; see `triplet`")
+    margin: PositiveFloat = Field(
+        default=0.2, description="by which squared distances of unit vectors must differ, up to 4"
+    )
+    mining: Literal["all", "semi-hard"] = Field(default="all", description="triplets that count; see `triplet`")
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -41,8 +41,10 @@ class WorstClass(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"targets"})
 
-    eta: NonNegativeFloat = Field(1.0, description="step of the class weights after each epoch")
-    floor: float = Field(0.0, ge=0, lt=1, description="share of the weight that stays spread evenly over the classes")
+    eta: NonNegativeFloat = Field(default=1.0, description="step of the class weights after each epoch")
+    floor: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the weight that stays spread evenly over the classes"
+    )
 
     @override
     def begin(self, setup: Setup) -> None:

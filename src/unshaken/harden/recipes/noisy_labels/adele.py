@@ -76,31 +76,37 @@ class ADELE(Recipe):
     learns_from: ClassVar[frozenset[str]] = frozenset({MASKS})
     first_try: ClassVar[FirstTry] = FirstTry(arch="unet", parameters={"scales": "1"})
 
-    correct: bool = Field(True, description="whether labels are corrected; false leaves the consistency alone")
+    correct: bool = Field(default=True, description="whether labels are corrected; false leaves the consistency alone")
     starts: tuple[PositiveInt, ...] = Field(
-        (),
+        default=(),
         description="t_c of each class, as 8+12, or one for all: epoch from 0 that correction follows; default fitted",
     )
-    threshold: float = Field(0.9, gt=0, lt=1, description="r, share by which a class's slope falls before correction")
-    foreground: float = Field(0.7, ge=0, le=1, description="least probability of a predicted foreground class")
-    background: float = Field(0.7, ge=0, le=1, description="least probability of predicted background")
-    constraint: Constraint = Field("both", description="whether label and prediction must be on, or only the latter")
-    ignore: Ignore = Field("none", description="pixels to be ignored instead; see correct_masks")
-    every: PositiveInt = Field(10, description="epochs of a block; each class is corrected once in a block")
-    accumulate: bool = Field(True, description="whether corrected labels are corrected further; else the given ones")
+    threshold: float = Field(
+        default=0.9, gt=0, lt=1, description="r, share by which a class's slope falls before correction"
+    )
+    foreground: float = Field(default=0.7, ge=0, le=1, description="least probability of a predicted foreground class")
+    background: float = Field(default=0.7, ge=0, le=1, description="least probability of predicted background")
+    constraint: Constraint = Field(
+        default="both", description="whether label and prediction must be on, or only the latter"
+    )
+    ignore: Ignore = Field(default="none", description="pixels to be ignored instead; see correct_masks")
+    every: PositiveInt = Field(default=10, description="epochs of a block; each class is corrected once in a block")
+    accumulate: bool = Field(
+        default=True, description="whether corrected labels are corrected further; else the given ones"
+    )
     scales: tuple[PositiveFloat, ...] = Field(
-        (0.7, 1.0, 1.5), description="sizes of the input, such as 0.7+1+1.5; 1 alone for one pass"
+        default=(0.7, 1.0, 1.5), description="sizes of the input, such as 0.7+1+1.5; 1 alone for one pass"
     )
     statistics: Literal["all", "own"] = Field(
-        "all",
+        default="all",
         description="scales whose statistics batch norm keeps for evaluation: all, as in SegTHOR's code, or 1 alone",
     )
     learned_scales: bool = Field(
-        False, description="whether the weights w of the scales are learned, as for VOC; else all are equal"
+        default=False, description="whether the weights w of the scales are learned, as for VOC; else all are equal"
     )
-    consistency: NonNegativeFloat = Field(1.0, description="lambda, weight of the agreement over scales")
-    sure: float = Field(0.8, ge=0, le=1, description="rho, probability from which agreement counts")
-    gate: Gate = Field("image", description="whether one sure pixel lets its image count, or each pixel itself")
+    consistency: NonNegativeFloat = Field(default=1.0, description="lambda, weight of the agreement over scales")
+    sure: float = Field(default=0.8, ge=0, le=1, description="rho, probability from which agreement counts")
+    gate: Gate = Field(default="image", description="whether one sure pixel lets its image count, or each pixel itself")
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:

@@ -29,7 +29,7 @@ class CoTeaching(TwoNetworks):
     noise_rate: float = Field(
         ge=0, lt=1, description="tau: share of wrong labels, known or estimated by 'unshaken labels find'"
     )
-    ramp: PositiveInt = Field(10, description="epochs in which the share that is left out rises to noise_rate")
+    ramp: PositiveInt = Field(default=10, description="epochs in which the share that is left out rises to noise_rate")
 
     @override
     def loss(self, step: Step) -> Tensor:

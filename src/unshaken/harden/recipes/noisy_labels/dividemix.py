@@ -51,19 +51,19 @@ class DivideMix(TwoNetworks):
     first_try: ClassVar[FirstTry] = FirstTry(parameters={"warmup": 1})
 
     warmup: PositiveInt = Field(
-        2, description="epochs of cross-entropy before, fewer than all; published: 10, 30 for a hundred classes"
+        default=2, description="epochs of cross-entropy before, fewer than all; published: 10, 30 for a hundred classes"
     )
-    lambda_u: NonNegativeFloat = Field(25.0, description="weight of the squared error on guessed labels")
-    ramp: PositiveFloat = Field(16.0, description="epochs after the warm-up in which this weight grows")
-    temperature: PositiveFloat = Field(0.5, description="T of the sharpening", le=1)
-    alpha: PositiveFloat = Field(4.0, description="parameter of mixup's Beta distribution")
-    threshold: float = Field(0.5, gt=0, lt=1, description="w above which a label is trusted")
+    lambda_u: NonNegativeFloat = Field(default=25.0, description="weight of the squared error on guessed labels")
+    ramp: PositiveFloat = Field(default=16.0, description="epochs after the warm-up in which this weight grows")
+    temperature: PositiveFloat = Field(default=0.5, description="T of the sharpening", le=1)
+    alpha: PositiveFloat = Field(default=4.0, description="parameter of mixup's Beta distribution")
+    threshold: float = Field(default=0.5, gt=0, lt=1, description="w above which a label is trusted")
     confidence_penalty: bool = Field(
-        False, description="keep warm-up predictions from becoming certain; for asymmetric noise"
+        default=False, description="keep warm-up predictions from becoming certain; for asymmetric noise"
     )
-    averaged: PositiveInt = Field(1, description="epochs whose losses are averaged; 5 for 90 % of noise")
-    pad: NonNegativeInt = Field(4, description="width of the black frame of the crops in pixels; 0 for no crop")
-    mirror: float = Field(0.5, ge=0, le=1, description="probability of a mirror image")
+    averaged: PositiveInt = Field(default=1, description="epochs whose losses are averaged; 5 for 90 % of noise")
+    pad: NonNegativeInt = Field(default=4, description="width of the black frame of the crops in pixels; 0 for no crop")
+    mirror: float = Field(default=0.5, ge=0, le=1, description="probability of a mirror image")
 
     @override
     def begin(self, setup: Setup) -> None:

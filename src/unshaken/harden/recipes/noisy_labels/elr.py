@@ -28,9 +28,9 @@ class ELR(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
     strength: NonNegativeFloat = Field(
-        3.0, description="lambda: 3 for symmetric noise in ten classes, 1 for asymmetric, 7 for 100"
+        default=3.0, description="lambda: 3 for symmetric noise in ten classes, 1 for asymmetric, 7 for 100"
     )
-    beta: float = Field(0.7, ge=0, lt=1, description="decay of the average: 0.7; 0.9 for asymmetric noise")
+    beta: float = Field(default=0.7, ge=0, lt=1, description="decay of the average: 0.7; 0.9 for asymmetric noise")
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -44,13 +44,17 @@ class ELRPlus(TwoNetworks):
     growing over 40,000 steps, about half of these.
     """
 
-    strength: NonNegativeFloat = Field(3.0, description="lambda: 3 for ten classes, 7 for a hundred")
-    beta: float = Field(0.7, ge=0, lt=1, description="decay of the average of predictions")
-    alpha: PositiveFloat = Field(1.0, description="parameter of mixup's Beta distribution")
-    decay: float = Field(0.997, ge=0, lt=1, description="largest decay of the average of weights")
-    decay_ramp: float = Field(0.5, ge=0, le=1, description="share of the run in which it grows; 0: as a plain mean")
-    ramp: float = Field(0.0, ge=0, le=1, description="share of the run in which lambda grows; 0.5 for 100 classes")
-    reweigh: bool = Field(False, description="multiply labels by the targets first; for a hundred classes")
+    strength: NonNegativeFloat = Field(default=3.0, description="lambda: 3 for ten classes, 7 for a hundred")
+    beta: float = Field(default=0.7, ge=0, lt=1, description="decay of the average of predictions")
+    alpha: PositiveFloat = Field(default=1.0, description="parameter of mixup's Beta distribution")
+    decay: float = Field(default=0.997, ge=0, lt=1, description="largest decay of the average of weights")
+    decay_ramp: float = Field(
+        default=0.5, ge=0, le=1, description="share of the run in which it grows; 0: as a plain mean"
+    )
+    ramp: float = Field(
+        default=0.0, ge=0, le=1, description="share of the run in which lambda grows; 0.5 for 100 classes"
+    )
+    reweigh: bool = Field(default=False, description="multiply labels by the targets first; for a hundred classes")
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -19,7 +19,7 @@ class GCE(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    q: float = Field(0.7, gt=0, le=1, description="0 is cross-entropy, 1 half the mean absolute error")
+    q: float = Field(default=0.7, gt=0, le=1, description="0 is cross-entropy, 1 half the mean absolute error")
 
     @override
     def loss(self, step: Step) -> Tensor:

@@ -167,25 +167,35 @@ class PLS(Recipe):
     refuses: ClassVar[Mapping[str, str]] = {"inner": "its images are mixed after they are guessed; leave one out"}
 
     alternate: tuple[DetectorName, ...] = Field(
-        ("loss",),
+        default=("loss",),
         min_length=1,
         description="detectors, one an epoch in turn, as linear+loss: linear, loss, rrl (neighbours), none, oracle",
     )
-    warmup: NonNegativeInt = Field(0, description="last epoch of cross-entropy on all labels, from 0")
-    threshold: float = Field(0.95, gt=0, lt=1, description="posterior of a large loss above which a label is doubted")
-    stage: NonNegativeInt = Field(1, description="stage of the network whose features the linear detector sees, from 0")
-    gamma: PositiveFloat = Field(2.0, description="power that sharpens guesses; 1 for none")
-    guesses: PositiveInt = Field(2, le=8, description="weak views whose mean prediction is the guess")
-    weighted: bool = Field(True, description="whether guesses weigh by their pseudo-loss")
-    contrastive: NonNegativeFloat = Field(1.0, description="weight of the supervised contrastive loss; 0 for none")
-    temperature: PositiveFloat = Field(0.2, description="temperature of the contrastive loss")
-    balance: bool = Field(False, description="keep the mean prediction near even, as for WebVision")
-    mixup: NonNegativeFloat = Field(1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
-    pad: NonNegativeInt = Field(4, description="width of the black frame of weak views in pixels; 0 for no crop")
-    mirror: float = Field(0.5, ge=0, le=1, description="probability of a mirror image")
-    projected: PositiveInt = Field(128, description="numbers of a projection")
-    seed: int = Field(0, ge=0, description="random seed of the projection head")
-    wrong: tuple[int, ...] = Field((), description="places of samples known to be wrong, for the detector oracle")
+    warmup: NonNegativeInt = Field(default=0, description="last epoch of cross-entropy on all labels, from 0")
+    threshold: float = Field(
+        default=0.95, gt=0, lt=1, description="posterior of a large loss above which a label is doubted"
+    )
+    stage: NonNegativeInt = Field(
+        default=1, description="stage of the network whose features the linear detector sees, from 0"
+    )
+    gamma: PositiveFloat = Field(default=2.0, description="power that sharpens guesses; 1 for none")
+    guesses: PositiveInt = Field(default=2, le=8, description="weak views whose mean prediction is the guess")
+    weighted: bool = Field(default=True, description="whether guesses weigh by their pseudo-loss")
+    contrastive: NonNegativeFloat = Field(
+        default=1.0, description="weight of the supervised contrastive loss; 0 for none"
+    )
+    temperature: PositiveFloat = Field(default=0.2, description="temperature of the contrastive loss")
+    balance: bool = Field(default=False, description="keep the mean prediction near even, as for WebVision")
+    mixup: NonNegativeFloat = Field(default=1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
+    pad: NonNegativeInt = Field(
+        default=4, description="width of the black frame of weak views in pixels; 0 for no crop"
+    )
+    mirror: float = Field(default=0.5, ge=0, le=1, description="probability of a mirror image")
+    projected: PositiveInt = Field(default=128, description="numbers of a projection")
+    seed: int = Field(default=0, ge=0, description="random seed of the projection head")
+    wrong: tuple[int, ...] = Field(
+        default=(), description="places of samples known to be wrong, for the detector oracle"
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> PLS:

@@ -18,8 +18,8 @@ class PLSLSA(PLS):
     """
 
     alternate: tuple[DetectorName, ...] = Field(
-        ("linear", "loss"),
+        default=("linear", "loss"),
         min_length=1,
         description="detectors, one an epoch in turn: linear, loss, rrl (neighbours), none, oracle",
     )
-    guesses: PositiveInt = Field(1, le=8, description="weak views whose mean prediction is the guess")
+    guesses: PositiveInt = Field(default=1, le=8, description="weak views whose mean prediction is the guess")

@@ -35,7 +35,7 @@ class PLSLSAPlus(PLSLSA):
     """
 
     doubt: Doubt = Field(
-        "both", description="networks that must doubt a label: both; the other one, as in dividemix; or its own"
+        default="both", description="networks that must doubt a label: both; the other one, as in dividemix; or its own"
     )
 
     @override

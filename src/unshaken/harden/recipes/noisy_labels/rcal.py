@@ -47,17 +47,21 @@ class RCAL(Recipe):
         "net": "representations are those of the network's own last layer; pretrain first",
     }
 
-    estimator: Estimator = Field("lof", description="outliers to drop: by local outlier factor, by distance, none")
-    share: float = Field(0.1, ge=0, le=0.5, description="share of each class to drop; the noise rate for trimmed")
-    beta: float = Field(0.2, ge=0, le=1, description="confidence of small classes in large ones; 0 for none")
-    q: PositiveInt = Field(2, description="large classes that a small one borrows from")
-    alpha: NonNegativeFloat = Field(0.0, description="further dispersion of small classes")
-    weighting: Weighting = Field("size", description="weights of these large classes")
-    covariance: Covariance = Field("convex", description="formula of a small class's covariance; see the guide")
-    gaussians: bool = Field(True, description="whether points of the Gaussians are learned from")
-    points: PositiveInt = Field(256, le=1 << 16, description="points of a step")
-    individual: NonNegativeFloat = Field(1.0, description="weight of the distance to the first representations")
-    mixup: NonNegativeFloat = Field(1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
+    estimator: Estimator = Field(
+        default="lof", description="outliers to drop: by local outlier factor, by distance, none"
+    )
+    share: float = Field(
+        default=0.1, ge=0, le=0.5, description="share of each class to drop; the noise rate for trimmed"
+    )
+    beta: float = Field(default=0.2, ge=0, le=1, description="confidence of small classes in large ones; 0 for none")
+    q: PositiveInt = Field(default=2, description="large classes that a small one borrows from")
+    alpha: NonNegativeFloat = Field(default=0.0, description="further dispersion of small classes")
+    weighting: Weighting = Field(default="size", description="weights of these large classes")
+    covariance: Covariance = Field(default="convex", description="formula of a small class's covariance; see the guide")
+    gaussians: bool = Field(default=True, description="whether points of the Gaussians are learned from")
+    points: PositiveInt = Field(default=256, le=1 << 16, description="points of a step")
+    individual: NonNegativeFloat = Field(default=1.0, description="weight of the distance to the first representations")
+    mixup: NonNegativeFloat = Field(default=1.0, description="parameter of mixup's Beta distribution; 0 for no mixup")
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -19,8 +19,8 @@ class SCE(Recipe):
 
     takes: ClassVar[frozenset[str]] = frozenset({"loss"})
 
-    alpha: NonNegativeFloat = Field(0.1, description="weight of cross-entropy; 6 for a hundred classes")
-    beta: NonNegativeFloat = Field(1.0, description="weight of the reverse cross-entropy")
+    alpha: NonNegativeFloat = Field(default=0.1, description="weight of cross-entropy; 6 for a hundred classes")
+    beta: NonNegativeFloat = Field(default=1.0, description="weight of the reverse cross-entropy")
 
     @override
     def loss(self, step: Step) -> Tensor:

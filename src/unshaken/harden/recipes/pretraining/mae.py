@@ -60,16 +60,16 @@ class MaskedAutoencoding(Recipe):
         "views": "one view is rebuilt; leave it for fine-tuning",
     }
 
-    mask: float = Field(0.75, gt=0, lt=1, description="share of the patches that is hidden")
+    mask: float = Field(default=0.75, gt=0, lt=1, description="share of the patches that is hidden")
     target: Literal["pixels", "features"] = Field(
-        "pixels", description="target of the reconstruction: pixels or features"
+        default="pixels", description="target of the reconstruction: pixels or features"
     )
-    teacher: str = Field("", description="model SPEC, for features")
-    layer: str = Field("", description="layer of the teacher whose output has shape [N, F, H, W]")
-    features: NonNegativeInt = Field(0, description="F of that layer")
-    width: PositiveInt = Field(64, multiple_of=HEADS, description="width of the decoder's tokens")
-    depth: PositiveInt = Field(1, description="blocks of the decoder")
-    seed: int = Field(0, ge=0, description="random seed of the decoder's initial weights")
+    teacher: str = Field(default="", description="model SPEC, for features")
+    layer: str = Field(default="", description="layer of the teacher whose output has shape [N, F, H, W]")
+    features: NonNegativeInt = Field(default=0, description="F of that layer")
+    width: PositiveInt = Field(default=64, multiple_of=HEADS, description="width of the decoder's tokens")
+    depth: PositiveInt = Field(default=1, description="blocks of the decoder")
+    seed: int = Field(default=0, ge=0, description="random seed of the decoder's initial weights")
 
     @model_validator(mode="after")
     def _whole(self) -> MaskedAutoencoding:

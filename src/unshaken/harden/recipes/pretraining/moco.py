@@ -47,9 +47,11 @@ class MoCo(ContrastivePretraining):
     the statistics of batch norms. Give `select=last`.
     """
 
-    temperature: PositiveFloat = Field(0.2, description="temperature")
-    momentum: float = Field(0.99, ge=0, lt=1, description="share of the average that stays in a step; 0.999 is usual")
-    queue: PositiveInt = Field(4096, le=1 << 20, description="keys in the queue; 65536 is usual for large sets")
+    temperature: PositiveFloat = Field(default=0.2, description="temperature")
+    momentum: float = Field(
+        default=0.99, ge=0, lt=1, description="share of the average that stays in a step; 0.999 is usual"
+    )
+    queue: PositiveInt = Field(default=4096, le=1 << 20, description="keys in the queue; 65536 is usual for large sets")
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -71,34 +71,46 @@ class RepresentationConsistency(Recipe):
         "views": "it makes views of its own",
     }
 
-    contrast: NonNegativeFloat = Field(1.0, description="weight of the contrast of two views at the least noise")
-    consistency: NonNegativeFloat = Field(1.0, description="weight of the consistency of neighbouring levels")
-    swap: bool = Field(True, description="contrast with the views changed over as well")
-    temperature: PositiveFloat = Field(0.2, description="temperature of both terms")
-    target: Literal["online", "average"] = Field("online", description="which network gives the keys of consistency")
-    project: bool = Field(False, description="whether consistency is of projections, not of features")
+    contrast: NonNegativeFloat = Field(
+        default=1.0, description="weight of the contrast of two views at the least noise"
+    )
+    consistency: NonNegativeFloat = Field(default=1.0, description="weight of the consistency of neighbouring levels")
+    swap: bool = Field(default=True, description="contrast with the views changed over as well")
+    temperature: PositiveFloat = Field(default=0.2, description="temperature of both terms")
+    target: Literal["online", "average"] = Field(
+        default="online", description="which network gives the keys of consistency"
+    )
+    project: bool = Field(default=False, description="whether consistency is of projections, not of features")
     index: Literal["batch", "sample"] = Field(
-        "batch", description="one neighbouring pair for the batch, or one an image"
+        default="batch", description="one neighbouring pair for the batch, or one an image"
     )
-    points: NonNegativeInt = Field(0, description="levels N of the grid; 0 for 21, then 41, then 81")
-    least: PositiveFloat = Field(0.002, description="smallest level t, on images in [-1, 1]: twice that of [0, 1]")
-    most: PositiveFloat = Field(80.0, description="largest level t")
-    decay: float = Field(0.99, description="share of the average that stays in a step, at first", ge=0, lt=1)
+    points: NonNegativeInt = Field(default=0, description="levels N of the grid; 0 for 21, then 41, then 81")
+    least: PositiveFloat = Field(
+        default=0.002, description="smallest level t, on images in [-1, 1]: twice that of [0, 1]"
+    )
+    most: PositiveFloat = Field(default=80.0, description="largest level t")
+    decay: float = Field(default=0.99, description="share of the average that stays in a step, at first", ge=0, lt=1)
     decay_end: float = Field(
-        0.9999, description="the same at the end of training; equal to decay for a constant value", ge=0, lt=1
+        default=0.9999, description="the same at the end of training; equal to decay for a constant value", ge=0, lt=1
     )
-    sharpness: PositiveFloat = Field(10.0, description="how early the decay rises: 10 for ImageNet, 15 for CIFAR")
-    views: Literal["small", "photos"] = Field("small", description="augmentations: for small images, or MoCo v3's")
+    sharpness: PositiveFloat = Field(
+        default=10.0, description="how early the decay rises: 10 for ImageNet, 15 for CIFAR"
+    )
+    views: Literal["small", "photos"] = Field(
+        default="small", description="augmentations: for small images, or MoCo v3's"
+    )
     mirror: float = Field(
-        0.5, description="probability of a mirror image; 0 where left and right mean something", ge=0, le=1
+        default=0.5, description="probability of a mirror image; 0 where left and right mean something", ge=0, le=1
     )
-    hidden: PositiveInt = Field(128, description="units of the projector's hidden layers; 2048 to 4096 is usual")
-    projected: PositiveInt = Field(64, description="numbers of a projection; 256 is usual")
+    hidden: PositiveInt = Field(
+        default=128, description="units of the projector's hidden layers; 2048 to 4096 is usual"
+    )
+    projected: PositiveInt = Field(default=64, description="numbers of a projection; 256 is usual")
     injection: Injection = Field(
-        "bias", description="how a network without noise levels gets the level as input; see the guide"
+        default="bias", description="how a network without noise levels gets the level as input; see the guide"
     )
-    informed: bool = Field(True, description="whether the network gets the noise level as input")
-    seed: int = Field(0, ge=0, description="random seed of the added weights")
+    informed: bool = Field(default=True, description="whether the network gets the noise level as input")
+    seed: int = Field(default=0, ge=0, description="random seed of the added weights")
 
     @model_validator(mode="after")
     def _whole(self) -> RepresentationConsistency:

@@ -32,22 +32,26 @@ class RepresentationTuning(Recipe):
         "inner": "the search sees images without noise, which this classifier is not for; take smooth-adv afterwards",
     }
 
-    sigma: PositiveFloat = Field(0.25, description="deviation of the noise, in [0, 1] pixel units; t is double")
-    lbd: NonNegativeFloat = Field(10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual")
-    eta: NonNegativeFloat = Field(0.5, description="weight of the entropy of the mean prediction")
-    copies: int = Field(2, description="noisy copies of each image; 1 with lbd=0 for plain noise", ge=1)
-    head_steps: NonNegativeInt = Field(0, le=10**12, description="steps at the start in which the head learns alone")
-    keep_head: bool = Field(False, description="whether the head stays as it is after those")
+    sigma: PositiveFloat = Field(default=0.25, description="deviation of the noise, in [0, 1] pixel units; t is double")
+    lbd: NonNegativeFloat = Field(
+        default=10.0, description="weight of the disagreement; 10 for sigma=0.25, 20 above is usual"
+    )
+    eta: NonNegativeFloat = Field(default=0.5, description="weight of the entropy of the mean prediction")
+    copies: int = Field(default=2, description="noisy copies of each image; 1 with lbd=0 for plain noise", ge=1)
+    head_steps: NonNegativeInt = Field(
+        default=0, le=10**12, description="steps at the start in which the head learns alone"
+    )
+    keep_head: bool = Field(default=False, description="whether the head stays as it is after those")
     points: int = Field(
-        81, description="number of noise levels to round the input level to; 0 for the exact level", ge=0
+        default=81, description="number of noise levels to round the input level to; 0 for the exact level", ge=0
     )
-    least: PositiveFloat = Field(0.002, description="smallest level of the grid, as in pretraining")
-    most: PositiveFloat = Field(80.0, description="largest level of the grid, as in pretraining")
-    injection: Injection = Field("bias", description="for a net that was not pretrained: see rrcm")
+    least: PositiveFloat = Field(default=0.002, description="smallest level of the grid, as in pretraining")
+    most: PositiveFloat = Field(default=80.0, description="largest level of the grid, as in pretraining")
+    injection: Injection = Field(default="bias", description="for a net that was not pretrained: see rrcm")
     informed: bool = Field(
-        True, description="for a network that was not pretrained: whether it gets the noise level as input"
+        default=True, description="for a network that was not pretrained: whether it gets the noise level as input"
     )
-    seed: int = Field(0, ge=0, description="random seed of the added weights")
+    seed: int = Field(default=0, ge=0, description="random seed of the added weights")
 
     @model_validator(mode="after")
     def _whole(self) -> RepresentationTuning:

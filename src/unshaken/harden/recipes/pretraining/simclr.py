@@ -53,11 +53,11 @@ class ContrastivePretraining(Recipe):
     }
 
     mirror: float = Field(
-        0.5, description="probability of a mirror image; 0 where left and right mean something", ge=0, le=1
+        default=0.5, description="probability of a mirror image; 0 where left and right mean something", ge=0, le=1
     )
-    hidden: PositiveInt = Field(128, description="units of the projection head's hidden layer")
-    projected: PositiveInt = Field(64, description="numbers of a projection; 128 is usual")
-    seed: int = Field(0, ge=0, description="random seed of the projection head")
+    hidden: PositiveInt = Field(default=128, description="units of the projection head's hidden layer")
+    projected: PositiveInt = Field(default=64, description="numbers of a projection; 128 is usual")
+    seed: int = Field(default=0, ge=0, description="random seed of the projection head")
 
     @override
     def rebuild(self, model: Classifier) -> Classifier:
@@ -90,7 +90,7 @@ class SimCLR(ContrastivePretraining):
     step; fine-tune what comes out, or search its features for wrong labels. Give `select=last`.
     """
 
-    temperature: PositiveFloat = Field(0.5, description="temperature")
+    temperature: PositiveFloat = Field(default=0.5, description="temperature")
 
     @override
     def loss(self, step: Step) -> Tensor:

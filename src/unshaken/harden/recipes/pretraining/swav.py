@@ -163,25 +163,30 @@ class SwAV(ContrastivePretraining):
     features. Give `select=last` where the data has labels.
     """
 
-    norm: bool = Field(True, description="whether batch norm follows the projection head's hidden layer")
-    prototypes: int = Field(64, ge=2, le=1 << 20, description="number of clusters K; 3000 is usual for ImageNet")
-    temperature: PositiveFloat = Field(0.1, description="temperature of the predictions")
-    eps: PositiveFloat = Field(0.05, description="smoothness of the codes; small ones are nearly hard")
-    sinkhorn_iterations: PositiveInt = Field(3, description="iterations of the Sinkhorn algorithm")
+    norm: bool = Field(default=True, description="whether batch norm follows the projection head's hidden layer")
+    prototypes: int = Field(
+        default=64, ge=2, le=1 << 20, description="number of clusters K; 3000 is usual for ImageNet"
+    )
+    temperature: PositiveFloat = Field(default=0.1, description="temperature of the predictions")
+    eps: PositiveFloat = Field(default=0.05, description="smoothness of the codes; small ones are nearly hard")
+    sinkhorn_iterations: PositiveInt = Field(default=3, description="iterations of the Sinkhorn algorithm")
     alpha: NonNegativeFloat = Field(
-        0.0, description="exponent of the clusters' sizes, 1 / (k + 1)^alpha; 0 for equal sizes"
+        default=0.0, description="exponent of the clusters' sizes, 1 / (k + 1)^alpha; 0 for equal sizes"
     )
-    small: NonNegativeInt = Field(2, description="small crops of an image; 6 is usual for ImageNet")
-    scale: float = Field(0.5, gt=0, le=1, description="side of a small crop over that of the image; 96/224 is usual")
+    small: NonNegativeInt = Field(default=2, description="small crops of an image; 6 is usual for ImageNet")
+    scale: float = Field(
+        default=0.5, gt=0, le=1, description="side of a small crop over that of the image; 96/224 is usual"
+    )
     area: float = Field(
-        0.14, gt=0, lt=1, description="smallest share of the image in a large crop, and largest in a small one"
+        default=0.14, gt=0, lt=1, description="smallest share of the image in a large crop, and largest in a small one"
     )
-    small_area: float = Field(0.05, gt=0, lt=1, description="smallest share of the image in a small crop")
+    small_area: float = Field(default=0.05, gt=0, lt=1, description="smallest share of the image in a small crop")
     queue: NonNegativeInt | None = Field(
-        None, description="embeddings in the queue; default: twice the prototypes where a batch is smaller, else none"
+        default=None,
+        description="embeddings in the queue; default: twice the prototypes where a batch is smaller, else none",
     )
-    frozen: NonNegativeInt = Field(1, description="first epochs in which prototypes do not change")
-    hard: NonNegativeInt = Field(0, description="first epochs in which codes are the largest entry alone")
+    frozen: NonNegativeInt = Field(default=1, description="first epochs in which prototypes do not change")
+    hard: NonNegativeInt = Field(default=0, description="first epochs in which codes are the largest entry alone")
 
     @model_validator(mode="after")
     def _ordered(self) -> SwAV:

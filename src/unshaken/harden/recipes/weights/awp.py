@@ -35,8 +35,10 @@ class AWP(Recipe):
         "views": "it is not defined for losses over several augmented views; leave one of the two out",
     }
 
-    gamma: PositiveFloat = Field(0.01, description="size of the perturbation relative to the weights; 0.005 for trades")
-    warmup: NonNegativeInt = Field(0, description="epochs before the first perturbation")
+    gamma: PositiveFloat = Field(
+        default=0.01, description="size of the perturbation relative to the weights; 0.005 for trades"
+    )
+    warmup: NonNegativeInt = Field(default=0, description="epochs before the first perturbation")
 
     @contextmanager
     @override

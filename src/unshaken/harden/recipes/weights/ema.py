@@ -30,8 +30,8 @@ class EMA(Recipe):
     takes: ClassVar[frozenset[str]] = frozenset({"average"})
     learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, MASKS, UNLABELLED})
 
-    decay: float = Field(0.995, description="largest t", ge=0, lt=1)
-    warmup: NonNegativeInt = Field(0, description="epochs in which the average is the live weights")
+    decay: float = Field(default=0.995, description="largest t", ge=0, lt=1)
+    warmup: NonNegativeInt = Field(default=0, description="epochs in which the average is the live weights")
 
     @override
     def begin(self, setup: Setup) -> None:

@@ -19,7 +19,7 @@ class Proximal(Recipe):
 
     learns_from: ClassVar[frozenset[str]] = frozenset({CLASSES, MASKS, UNLABELLED})
 
-    mu: NonNegativeFloat = Field(0.01, description="weight of the penalty")
+    mu: NonNegativeFloat = Field(default=0.01, description="weight of the penalty")
 
     @override
     def begin(self, setup: Setup) -> None:
