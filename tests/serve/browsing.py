@@ -44,6 +44,6 @@ def barriers_of(tab: Any) -> list[Any]:
 
 @cache
 def _axe() -> str:
-    import axe_playwright_python
+    import axe_core_python
 
-    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    return (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
