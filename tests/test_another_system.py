@@ -31,7 +31,7 @@ def elsewhere(monkeypatch):
 def test_a_file_is_written_where_no_folder_can_be_opened(tmp_path):
     run = RunDir(tmp_path)
     run.write_json({"a": 1}, "folder", "file.json")
-    assert run.read_json("folder", "file.json") == {"a": 1}
+    assert run.read_json("folder", "file.json") == {"schema": 1, "a": 1}
     assert os.listdir(tmp_path / "folder") == ["file.json"]
 
 

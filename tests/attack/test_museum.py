@@ -20,7 +20,7 @@ from unshaken.core.trust import dynamic, randomness
 from unshaken.data import load_data, stream
 from unshaken.models import load_model, museum
 from unshaken.run.adapters import Line, conditions_of, rows_of
-from unshaken.run.flags import check_masking
+from unshaken.run.flags import Masking
 from unshaken.store.tables import table_of
 
 EPS, N = 0.1, 40
@@ -82,9 +82,11 @@ def evaluated(name: str, batch: Batch) -> Outcome:
     ]
     tables = {t: pa.concat_tables([table_of(p) for p in parts if p.table == t]) for t in ("outcomes", "turns")}
     logits = oracle.exact(batch.images)
+    masking = Masking(tables["turns"])
+    masking.add(tables["outcomes"])
     flags = [
         *(f for p in parts for f in p.flags),
-        *check_masking(tables["outcomes"], tables["turns"]),
+        *masking.flags(),
         *randomness(once, batch, logits),
         *dynamic(once, batch, logits),
     ]

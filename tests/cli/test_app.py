@@ -151,7 +151,7 @@ def test_ctrl_c_where_nothing_can_be_resumed(unshaken, monkeypatch):
     def stop(*_):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("unshaken.core.registry.list_methods", stop)
+    monkeypatch.setattr("unshaken.core.registry.list_records", stop)
     assert unshaken("list") == type(unshaken("list"))(130, "", "unshaken: interrupted\n")
 
 

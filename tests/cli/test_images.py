@@ -127,7 +127,8 @@ def test_a_table_and_the_sheet_are_shown(unshaken, place):
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(unshaken, place, options, message):
-    result = unshaken(f"fool --model '{NET}' --out new {options}")
+    out = "" if "--out" in options else "--out new"
+    result = unshaken(f"fool --model '{NET}' {out} {options}")
     assert (result.code, result.err) == (2, f"unshaken: {message}\n")
     assert not (place / "new").exists()
 

@@ -308,7 +308,7 @@ def test_a_plan_is_taken_or_refused(tmp_path_factory, data):
         ("- {method: fog, severities: [true]}", "a boolean is not a number"),
         ("- {method: pgd, eps: [.nan]}", "finite"),
         ("- {method: pgd, eps: [0.1], params: {steps: true}}", "a boolean is not a number"),
-        ("- {method: pgd, eps: ['٨/255']}", "digits 0-9"),
+        ("- {method: pgd, eps: ['٨/255']}", "is not a number or a fraction"),
     ],
 )  # fmt: skip
 def test_hostile_yaml(tmp_path, text, words):

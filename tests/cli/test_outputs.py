@@ -130,7 +130,7 @@ PHOTOS: dict[str, Callable[[Path], object]] = {
     "fool": lambda out: api.fool("demo", out=out),
     "labels": lambda out: api.find_labels("demo", "self-confidence", out=out),
     "labels of a kind": lambda out: find_labels_of_kind("masks", "y.npy", "p.npy", out=out),
-    "corrupted": lambda out: api.write_corrupted("demo", out, corruptions=["fog"], limit=2),
+    "corrupted": lambda out: api.write_corrupted("demo", out, methods=["fog"], limit=2),
     "marked": lambda out: api.mark("demo", "dct", out=out),
     "paper": lambda out: run_paper("mixup-calibration", out=out),
     "frozen paper": lambda out: freeze("mixup-calibration", out=out),

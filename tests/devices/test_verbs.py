@@ -93,7 +93,7 @@ def test_labels(both, model):
     """All finders: those that watch a training with trained networks, all others with frozen features."""
     trained = model == "small-cnn"
     methods = [name for name in FINDERS if ("margins" in find_method(name, "labels").needs) == trained]
-    more = {"epochs": 1, "folds": 2, "review": 0, "limit": 120}
+    more = {"epochs": 1, "folds": 2, "review_size": 0, "limit": 120}
     here, there = both(lambda out, place: find_labels("demo", methods, model=model, out=out, device=place, **more))
     same(here, there, "labels")
 

@@ -137,7 +137,7 @@ def test_figures_come_from_rows(small):
     for name in ("digits", "halves"):
         for pixels in (2, 10):
             for eps in (0.2, 0.5, 1.0):
-                mine = [r for r in rows if r["condition"] == f"s0.{name}.plain.exact-{pixels}-{eps:.4g}"]
+                mine = [r for r in rows if r["condition"] == f"s0.{name}.plain.exact-{pixels}-linf-{eps:.6g}"]
                 assert len(mine) == 3
                 for verdict in ("safe_general", "adversarial", "unknown"):
                     expected = sum(r["verdict"] == verdict for r in mine)

@@ -10,6 +10,7 @@ import torch
 
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
+from unshaken.core.ids import Ids
 from unshaken.run import run_shard
 from unshaken.run.plan import prepare
 from unshaken.store.run_dir import RunDir
@@ -169,7 +170,7 @@ def test_a_plan_of_nothing_but_clean_can_keep_its_pictures(make, tiny):
     assert len(job.run.examples("clean")) == 16
 
 
-class Counted(tuple):
+class Counted(Ids):
     """Ids that count how often they are walked through."""
 
     walks = 0
@@ -182,7 +183,7 @@ class Counted(tuple):
 def test_the_work_beside_a_shard_does_not_grow_with_the_run(make, monkeypatch):
     """One plan and one walk through the ids a run, and no listing of what all shards have left."""
     job = make.job(make.folder / "run", make.data(80), plan=[{"method": "contrast", "severities": [1, 3]}])
-    job.dataset.ids = Counted((*job.dataset.ids, "left-out"))
+    job.dataset.ids = Counted.of((*job.dataset.ids, "left-out"))
     plans, listings = [], []
     monkeypatch.setattr("unshaken.run.shard.prepare", lambda plan, real=prepare: plans.append(1) or real(plan))
     monkeypatch.setattr(RunDir, "names", lambda run, *parts, **_: listings.append(parts) or [])

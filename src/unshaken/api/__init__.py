@@ -119,7 +119,8 @@ class _Verbs(ModuleType):
     @override
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep the function of a name: the import of the module of the same name, such as `audit`, does not hide it."""
-        super().__setattr__(name, getattr(value, name, value) if isinstance(value, ModuleType) else value)
+        hidden = isinstance(value, ModuleType) and name in _HOMES
+        super().__setattr__(name, getattr(value, name) if hidden else value)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ import io
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Annotated, Any
 
@@ -102,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     session = Session(list(sys.argv[1:] if arguments is None else arguments))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a pipe of Windows and a C locale lack "≤"
-        sys.stdout.reconfigure(errors="backslashreplace")
+        with suppress(OSError):  # of a file that became a pipe
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command = build_command()
         with call(session.arguments):

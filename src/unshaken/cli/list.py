@@ -11,7 +11,6 @@ from unshaken.cli.session import Session
 from unshaken.cli.show import console, print_json, print_line
 from unshaken.cli.verb import verb
 from unshaken.core.options import Argument
-from unshaken.core.values import text_of
 
 FOOL = "fool"
 """Methods of the room `attack` that `unshaken fool` runs; `unshaken attack` has no use for them."""
@@ -68,6 +67,8 @@ def default_of(value: Any) -> str:
     >>> default_of(0.1), default_of(None), default_of("auto"), default_of([0.7, 1.0])
     ('0.1', 'null', '"auto"', '"0.7+1"')
     """
+    from unshaken.core.values import text_of
+
     value = text_of(value) if isinstance(value, list) else value
     return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 

@@ -274,7 +274,8 @@ def _files_by_shard(run: RunDir, table: str) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for file in run.names("rows", table, suffix=".parquet"):
         number = file.removesuffix(".parquet").rpartition("-")[2]
-        found.setdefault(int(number) if number.isdecimal() else -1, []).append(file)  # reading it says what is wrong
+        own = int(number) if number.isascii() and number.isdecimal() else -1  # reading it says what is wrong
+        found.setdefault(own, []).append(file)
     return found
 
 

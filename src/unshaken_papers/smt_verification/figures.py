@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from unshaken.core.part import name_condition
 from unshaken.measure import share
 from unshaken.papers.effects import across_seeds
 from unshaken.papers.rows import Rows
@@ -93,7 +94,7 @@ class Figures:
             exact = self.row(name, "exact", pixels, eps, one)
             others = {way: self.row(name, way, pixels, eps, one)["verdict"] for way in SEARCHES}
             hits = {way: verdict == "adversarial" for way, verdict in others.items()}
-            hits["pgd"] = self.fooled[f"{name}.pgd-{pixels}-linf-{eps:.6g}", one]
+            hits["pgd"] = self.fooled[name_condition(f"{name}.pgd-{pixels}", "linf", eps), one]
             for way, hit in hits.items():
                 if others.get(way) != "unknown":
                     found[way]["looked_at"] += 1
@@ -113,11 +114,11 @@ class Figures:
 
     def ids(self, name: str) -> list[str]:
         """Images of a network."""
-        return [one for c, one in self.verdicts if c == f"{name}.exact-{PIXELS[0]}-{EPS[0]:.4g}"]
+        return [one for c, one in self.verdicts if c == name_condition(f"{name}.exact-{PIXELS[0]}", "linf", EPS[0])]
 
     def row(self, name: str, way: str, pixels: int, eps: float, one: str) -> dict[str, Any]:
         """Result of a mode on one image."""
-        found: dict[str, Any] = self.verdicts[f"{name}.{way}-{pixels}-{eps:.4g}", one]
+        found: dict[str, Any] = self.verdicts[name_condition(f"{name}.{way}-{pixels}", "linf", eps), one]
         return found
 
     def layers(self, names: Sequence[str]) -> dict[str, Any]:
@@ -129,11 +130,14 @@ class Figures:
         found: Counter[str] = Counter()
         regions, contradicted = 0, 0
         for name in names:
-            ids = [one for c, one in self.verdicts if c == f"{name}.exact-{DEEP_EPS[0]:.4g}"]
+            ids = [one for c, one in self.verdicts if c == name_condition(f"{name}.exact", "linf", DEEP_EPS[0])]
             for eps, one in ((e, i) for e in DEEP_EPS for i in ids):
-                exact = self.verdicts[f"{name}.exact-{eps:.4g}", one]["verdict"]
+                exact = self.verdicts[name_condition(f"{name}.exact", "linf", eps), one]["verdict"]
                 ways = [f"layer-{depth}" for depth in (0, *DEPTHS)]
-                hits = {w: self.verdicts[f"{name}.{w}-{eps:.4g}", one]["verdict"] == "adversarial" for w in ways}
+                hits = {
+                    w: self.verdicts[name_condition(f"{name}.{w}", "linf", eps), one]["verdict"] == "adversarial"
+                    for w in ways
+                }
                 hits["hidden"] = any(hits[f"layer-{depth}"] for depth in DEPTHS)
                 contradicted += exact == "safe_general" and any(hits.values())
                 if exact == "adversarial":

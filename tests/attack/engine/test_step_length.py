@@ -38,8 +38,8 @@ METHODS = [
     for m in list_methods(room)
     if {"rel_stepsize", "step_size"} & set(m.cls.model_fields)
 ]
-PIXELS = {"patch", "patch-fool", "detection-patch"}
-"""Their step has no eps to be a share of."""
+PIXELS = {"patch", "patch-fool", "detection-patch", "oracle-bounded"}
+"""Their step has no eps to be a share of: it is in pixels, or in deviations of a code."""
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -94,7 +94,7 @@ def test_a_resumed_run_goes_on_in_the_same_run(tmp_path: Path, monkeypatch: pyte
     assert before.status == KILLED
     assert [step for step, _ in before.metrics["loss"]] == [1]
     kept = json.loads((tmp_path / "run" / "tracking.json").read_text())
-    assert kept == {(tmp_path / "store").as_uri(): {"run": before.id, "epochs": 1}}
+    assert kept == {"schema": 1, (tmp_path / "store").as_uri(): {"run": before.id, "epochs": 1}}
     monkeypatch.chdir(tmp_path)
     train(tmp_path / "run", "store", resume=True)
     after = stored(tmp_path / "store")
@@ -163,7 +163,7 @@ def test_what_a_service_missed_is_told_in_order_once_it_is_back(tmp_path: Path) 
     assert sink.epochs == [(1, {"loss": 1.0}), (2, {"loss": 0.5}), (3, {"loss": pytest.approx(1 / 3)})]
     assert sink.tags == {"flag.robust-overfitting": "seen"}
     text = (tmp_path / "tracking.json").read_text()
-    assert json.loads(text) == {"shaky://place": {"run": "7", "epochs": 3}}
+    assert json.loads(text) == {"schema": 1, "shaky://place": {"run": "7", "epochs": 3}}
     tracker.log_epoch(record(2))
     assert len(sink.epochs) == 3
 

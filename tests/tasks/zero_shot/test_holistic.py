@@ -125,7 +125,7 @@ def test_the_page_shows_every_aspect_and_is_made_again_from_rows(finished):
     record = rebuild_report(RunDir(finished.run.path))
     assert finished.run.read("report.md").decode() == text
     assert [m["done"] for m in record["models"]] == [True] * 5
-    assert json.loads(finished.run.read("figures.json")) == json.loads(json.dumps(finished.summary))
+    assert json.loads(finished.run.read("figures.json")) == {"schema": 1, **json.loads(json.dumps(finished.summary))}
 
 
 def test_a_resume_does_nothing_again(finished, monkeypatch):

@@ -77,7 +77,7 @@ def mcnemar(lost: int, gained: int) -> float:
     Source: McNemar 1947, Psychometrika 12(2), in its exact form.
 
     >>> mcnemar(1, 5)
-    0.21875
+    0.21875...
     """
     if lost < 0 or gained < 0:
         raise ParameterError(f"counts of discordant pairs cannot be negative: lost {lost}, gained {gained}")

@@ -219,7 +219,7 @@ def _columns(run: RunDir, condition: str, ids: Sequence[str], kept: str) -> dict
     """Rows of samples whose pictures were kept under a condition, from the shards that have such pictures."""
     names = ["id", "prediction", "confidence", "correct", "loss", "distance", "broken_by", "error"]
     files = (file.removesuffix(".safetensors").rpartition("-") for file in run.names("examples"))
-    shards = {int(shard) for name, _, shard in files if name == kept and shard.isdecimal()}
+    shards = {int(shard) for name, _, shard in files if name == kept and shard.isascii() and shard.isdecimal()}
     table = read_outcomes(run, condition, sorted(shards.intersection(shards_of(run, condition))), names)
     rows = table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string()))).to_pylist()
     return {r["id"]: r for r in rows if r["error"] is None}

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from unshaken.core.errors import UnshakenError
+from unshaken.core.values import split_items
 from unshaken.report.read.frame import read_frame
 from unshaken.store.config import UNFINISHED, RunConfig, read_config
 from unshaken.store.run_dir import RunDir
@@ -115,9 +116,12 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
         RunError: a file of the main run is damaged.
     """
     found = RunScores()
+    asked = list[str]()
     for entry in config.plan:
-        for label in entry.params.get("detectors", ()):
-            found.accept[label] = float(entry.params.get("accept", 0.95))
+        given = entry.params.get("detectors", ())
+        labels = split_items(given) if isinstance(given, str) else tuple(given)  # a plan of one's own may have text
+        found.accept |= dict.fromkeys(labels, float(entry.params.get("accept", 0.95)))
+        asked += labels
     _add(found, run)
     for place in config.inside:
         try:
@@ -135,7 +139,6 @@ def read_scores(run: RunDir, config: RunConfig) -> RunScores:
             found.whole = False
         elif frame.bad:
             found.notes[place] = f"left out, as unusable: {len(frame.bad)} of the samples"
-    asked = [label for entry in config.plan for label in entry.params.get("detectors", ())]
     order = {label: i for i, label in enumerate(asked)}
     found.sets = {k: found.sets[k] for k in sorted(found.sets, key=lambda k: order.get(k, len(order)))}
     return found
