@@ -13,7 +13,7 @@ from PIL import Image
 from tests.processes import SERVER
 from unshaken.api import label_evidence
 from unshaken.api.labels import find_labels
-from unshaken.core.errors import RunError
+from unshaken.core.errors import ParameterError, RunError
 from unshaken.data import resident
 from unshaken.data.arrays import InMemory
 from unshaken.harden.engine import cross_validation
@@ -177,7 +177,7 @@ def test_folds_of_other_samples_are_refused(folder, tmp_path):
 
 def test_the_directory_of_another_command_is_refused(tmp_path):
     RunDir(tmp_path).write_json({}, "run.json")
-    with pytest.raises(RunError, match=r"holds 'run.json' of another command"):
+    with pytest.raises(ParameterError, match=r"holds other files, such as 'run.json'"):
         find_labels(images(), "self-confidence", out=tmp_path, **QUICK)
 
 

@@ -201,5 +201,5 @@ def test_wrong_files(boxes, tmp_path):
 
 def test_the_directory_of_another_command_is_refused(tmp_path):
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(RunError, match=r"holds 'run.json' of another command"):
+    with pytest.raises(ParameterError, match=r"holds other files, such as 'run.json'"):
         find_labels_of_kind("multilabel", tmp_path / "y.npy", tmp_path / "p.npy", out=tmp_path)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -54,9 +55,9 @@ def test_a_report_in_memory(make_run: Make) -> None:
     assert len(far.examples("fog-3")) == 6
 
 
-def test_a_comparison_is_three_files(make_run: Make) -> None:
+def test_a_comparison_is_three_files(make_run: Make, tmp_path: Path) -> None:
     result = compare_runs([make_run("a", plan=FOG), make_run("b", plan=FOG, shift=2.0)])
-    out = make_run("out", plan=FOG)
+    out = RunDir(tmp_path / "out")
     write_comparison(out, result)
     one = json.loads(out.read("compare.json"))["comparisons"][0]
     assert [c["verdict"] for c in one["conditions"]] == ["not shown", "worse", "worse"]

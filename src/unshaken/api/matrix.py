@@ -268,7 +268,7 @@ def _define(models: Any, data: Any, plans: Any, given: Options) -> tuple[_Defini
             )
     texts, part = given.get("gates", ()), given.get("part")
     single: Options = {**given, "gates": (), "part": None}
-    options = check_options(**single)
+    options = check_options(records=(NAME,), **single)
     for plan in own_plans.values():
         check_budget_sizes(prepare(load_plan(plan)), None, allow=options["allow_large_eps"])
     places = [(m, d, p) for d in own_data for m in own_models for p in own_plans]
