@@ -17,7 +17,7 @@ TEXTS = ("", " ", "\x1b[2J", "x" * 30_000, "\ud800")
 PLACES = {
     "SPEC": ("nosuch:x", "nosuch", "folder:absent", "folder:/dev/zero", "parquet:/dev/zero", "torchvision:nosuch"),
     "DIR": ("/dev/zero", "/dev/full", "net.py", "net.py/x", "pipe"),
-    "FILE": ("/dev/full", "/dev/zero", "photos", "absent/x/y", "pipe"),
+    "FILE": ("/dev/full", "/dev/zero", "photos", "net.py/x", "pipe"),
     "DETECTORS": ("/dev/zero", "absent", "net.py", "photos"),
     "RUN": ("/dev/zero", "absent", "net.py", "photos"),
 }
