@@ -126,12 +126,6 @@ def test_what_a_model_cannot_do_is_told(unshaken, nets, asked, net, words):
 @pytest.mark.parametrize(
     ("asked", "net", "name", "remark"),
     [
-        (
-            "representation-dimension:k=2,layers=first+root",
-            "overflow",
-            "",
-            "root: no dimension, as point 0 is infinite",
-        ),
         ("netdissect:images=2,layers=first+root", "overflow", "", "4 of 8 units are infinite or NaN"),
         ("distortions:distortions=grey", "dark", "", "gives no finite output for"),
         (

@@ -321,7 +321,7 @@ def test_processes_run_cells_and_one_that_ends_its_process_is_a_line(nets, unsha
     done = run_matrix(unshaken, "--allow-code py:odd.py:ends --engine local:2")
     assert done.code == 2
     assert list(states().values()) == ["finished", "finished", "failed", "finished"]
-    assert "ends/photos/fog: failed: all: 3 processes ended over the same work" in " ".join(done.out.split())
+    assert "ends/photos/fog: failed: all: 3 processes ended over cell ends/photos/fog" in " ".join(done.out.split())
 
 
 def test_yaml_files_are_completed(nets):

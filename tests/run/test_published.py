@@ -176,7 +176,7 @@ def test_wrong_options_are_told(photos, tmp_path, options, error, told):
 
 
 def test_what_cannot_be_written_is_told(photos, tmp_path):
-    with pytest.raises(ParameterError, match="holds other files, .*choose a new or empty folder"):
+    with pytest.raises(ParameterError, match=r"holds other files, .*choose a new or empty folder"):
         write_corrupted(photos, tmp_path / "photos")
     with pytest.raises(DataError, match="has no labels"):
         write_corrupted(from_arrays(np.zeros((2, 3, 8, 8), np.uint8)), tmp_path / "files")

@@ -245,6 +245,10 @@ class _Definition:
     record: MatrixRecord
     cells: tuple[_Cell, ...]
 
+    def name_unit(self, unit: Unit) -> str:
+        """The cell of a number, for messages."""
+        return f"cell {self.cells[int(str(unit))].place}"
+
     def run_of(self, number: int) -> RunDir:
         """The directory of a cell."""
         return RunDir(f"{self.out.rstrip('/')}/{self.cells[number].place}")
@@ -364,7 +368,8 @@ def _run_in_pool(definition: _Definition, run: RunDir, numbers: Sequence[int], t
     waiting, running = deque(numbers), set[int]()
     remake = partial(_Compute, definition, RESIDENT_BYTES // definition.engine.processes)
     try:
-        with open_pool(definition.engine, run, remake, device=choose_device(definition.options["device"])) as pool:
+        device = choose_device(definition.options["device"])
+        with open_pool(definition.engine, run, remake, device=device, name_unit=definition.name_unit) as pool:
             while waiting or running:
                 while waiting and pool.free():
                     running.add(number := waiting.popleft())
