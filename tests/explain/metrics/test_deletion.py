@@ -36,13 +36,14 @@ def test_a_model_that_is_equally_sure_of_everything(additive, metric):
         assert metric(steps=4, corrected=True).judge(case).value.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_correction_by_hand(additive):
+@pytest.mark.parametrize("metric", [Deletion, Insertion])
+def test_correction_by_hand(additive, metric):
     """The raw area minus that of the sample's random order, over the clean confidence; both share their ends."""
     case = additive(SHARES)
-    value = Deletion(steps=4, substrate="black", corrected=True).judge(case)
-    drawn = SampleRng.of(0, "explain deletion", case.ids).fold("order").uniform(2, 2)
+    value = metric(steps=4, substrate="black", corrected=True).judge(case)
+    drawn = SampleRng.of(0, f"explain {metric.info.name}", case.ids).fold("order").uniform(2, 2)
     raw, control = (
-        Deletion(steps=4, substrate="black").judge(dataclasses.replace(case, maps=maps)).value.item()
+        metric(steps=4, substrate="black").judge(dataclasses.replace(case, maps=maps)).value.item()
         for maps in (case.maps, drawn)
     )
     assert value.value.item() == pytest.approx((raw - control) / torch.tensor(1.0).sigmoid().item(), abs=1e-6)

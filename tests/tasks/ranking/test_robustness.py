@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -63,6 +64,27 @@ def test_a_ranker_that_does_not_learn_loses_nothing_by_what_is_left_out(measured
     for ranker in ("bm25", "ql", "dense"):
         drop = measured[ranker]["drop"]
         assert (drop["type-unseen"].value, drop["corpus-unseen"].value) == (0, 0)
+
+
+def test_the_learner_of_all_types_has_seen_as_many_queries_as_the_one_without_a_type():
+    """Eight training queries ask for a thing and four for a deed: without things four are left, without deeds eight."""
+    learned = []
+
+    class Noting(RankSVM):
+        def fit(self, training, seed):
+            learned.append((set(training.queries), Counter(training.types.values())))
+            return super().fit(training, seed)
+
+    whole = collection(20, 16, "t")
+    chosen = [q for q, kind in whole.types.items() if kind == "thing"]
+    training = whole.select([*chosen, *[q for q, kind in whole.types.items() if kind == "deed"][:4]])
+    evaluate({"svm": Noting()}, RankingTest(collection(), training), changes=Changes((), ()))
+    (_, everything), (without_deeds, deeds), (without_things, things), (seen, _), (fewer, _) = learned
+    assert everything == {"thing": 8, "deed": 4}
+    assert (deeds, things) == ({"thing": 8}, {"deed": 4})
+    assert (len(seen), len(fewer)) == (8, 4)
+    assert seen not in (without_deeds, set(chosen))
+    assert fewer != without_things
 
 
 def test_the_words_of_the_query_lift_a_document_for_bm25(measured):
