@@ -48,3 +48,18 @@ def test_correction_by_hand(additive, metric):
     )
     assert value.value.item() == pytest.approx((raw - control) / torch.tensor(1.0).sigmoid().item(), abs=1e-6)
     assert value.forwards.tolist() == [8]
+
+
+def test_no_copy_beyond_the_last_is_asked_for(additive, monkeypatch):
+    """Five copies in three queries of two: the last query asks for the last copy twice, and it counts once."""
+    asked = []
+
+    class Noting(Deletion):
+        def probes(self, target, number):
+            asked.extend(number[0].tolist())
+            return super().probes(target, number)
+
+    monkeypatch.setattr("unshaken.explain.engine.probed_metric.CHUNK", 2)
+    value = Noting(score="logit", substrate="black", steps=4).judge(additive(SHARES)).value
+    assert asked == [0, 1, 2, 3, 4, 4]
+    assert value.item() == pytest.approx(0.375, abs=1e-6)

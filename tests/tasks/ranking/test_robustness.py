@@ -1,8 +1,10 @@
 """The five tasks on a small collection: controls that change nothing, learners, refusals, run directories."""
 
 import dataclasses
+import itertools
 import random
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,6 +87,30 @@ def test_the_learner_of_all_types_has_seen_as_many_queries_as_the_one_without_a_
     assert (len(seen), len(fewer)) == (8, 4)
     assert seen not in (without_deeds, set(chosen))
     assert fewer != without_things
+
+
+def test_by_default_the_document_at_the_tenth_place_is_changed():
+    changes = Changes(queries=(), documents=[("none", 1)])
+    report = evaluate({"bm25": BM25()}, RankingTest(collection()), changes=changes)
+    for column in ("rank_before", "rank_after"):
+        assert report.column("bm25", "none-1", column).tolist() == [10] * 8
+
+
+def test_the_time_of_a_scoring_is_shared_among_its_queries(monkeypatch):
+    """The clock is one second further whenever it is read; types are scored one after another."""
+    clock = itertools.count()
+    stopped = SimpleNamespace(perf_counter=lambda: float(next(clock)))
+    monkeypatch.setattr("unshaken.tasks.ranking.robustness.time", stopped)
+    report = evaluate({"bm25": BM25()}, RankingTest(collection()))
+    for condition, seconds in (("clean", 1), ("swap-1", 1), ("append-1", 1), ("type-seen", 2)):
+        assert report.column("bm25", condition, "seconds").tolist() == [seconds / 8] * 8, condition
+
+
+def test_the_changes_that_are_made_by_default():
+    made = evaluate({"bm25": BM25()}, RankingTest(collection())).rows["condition"].to_pylist()
+    assert {c.removeprefix("bm25.") for c in made} == {
+        "clean", "swap-1", "swap-2", "append-1", "append-3", "type-seen", "type-unseen",
+    }  # fmt: skip
 
 
 def test_the_words_of_the_query_lift_a_document_for_bm25(measured):
