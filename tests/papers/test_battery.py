@@ -24,6 +24,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.datasets import Datasets
 from unshaken.papers.folders import find_row, row_folders
 from unshaken.papers.new import write_row
+from unshaken.papers.paper import Paper
 from unshaken.papers.roles import all_roles_used, choosing
 from unshaken.papers.rows import Rows
 from unshaken.papers.run import figures_of
@@ -220,14 +221,53 @@ def test_other_settings_are_refused_before_anything_is_read_or_trained(slug, fin
 
 
 @every_row
-def test_absent_data_is_one_line_before_any_training(slug, tmp_path, monkeypatch):
+def test_absent_data_is_one_line_before_the_experiment_begins(slug, tmp_path, monkeypatch):
+    """Nothing is loaded, trained or computed: a pretrained network alone may take a minute."""
     tiny = tiny_of(slug)
     model = None if tiny.model is None else tiny.model(tmp_path)
-    monkeypatch.setattr(Loop, "train", lambda *a, **k: pytest.fail("a network was trained"))
+    monkeypatch.setattr(Paper, "run", lambda *a: pytest.fail("the experiment began"))
     data = f"folder:{tmp_path}/no-such-set"
     with pytest.raises(UnshakenError, match="no-such-set") as caught:
         run_paper(tiny_text(slug, tiny, tmp_path), out=tmp_path / "run", data=data, model=model)
     assert "\n" not in str(caught.value)
+
+
+DISPENSABLE = {"demo", "mnist", "fashion-mnist"}
+"""Embedded images, and sets that rows look at where they are there: they are none of the tiny runs' own data."""
+
+
+class Opened:
+    """Takes the place of `Datasets`: notes what is looked for."""
+
+    def __init__(self, spec):
+        self.spec, self.names = spec, {spec.partition("?")[0]}
+
+    def check(self, spec):
+        self.names.add(spec.partition("?")[0])
+
+
+@every_row
+def test_all_data_that_is_read_is_looked_for_first(slug, finished):
+    """All inputs of the tiny run but for what is dispensable."""
+    run = finished(slug)
+    record = json.loads((run.out / "paper.json").read_text())
+    settings, inputs = record["settings"], record["inputs"]
+    paper = PAPERS[slug](**{k: v for k, v in settings.items() if k in PAPERS[slug].model_fields})
+    opened = Opened(settings["data"])
+    paper.check_data(opened, own=True)
+    read = {name.removeprefix("data ").partition("?")[0] for name in inputs if name.startswith("data ")}
+    assert {name for name in read - DISPENSABLE if not Path(settings["data"], name).is_file()} <= opened.names
+
+
+@pytest.mark.parametrize(("slug", "name"), [(s, "cifar10") for s in ("adversarial-training", "crop-selection",
+                                                                    "crossmax-ensemble")])  # fmt: skip
+def test_data_that_only_the_rows_own_experiment_reads_is_looked_for_too(slug, name):
+    paper, opened = PAPERS[slug](), Opened(PAPERS[slug].data)
+    paper.check_data(opened, own=False)
+    assert opened.names == {paper.data, name}
+    own = Opened("folder:mine")
+    paper.check_data(own, own=True)
+    assert own.names == {"folder:mine"}
 
 
 @every_row

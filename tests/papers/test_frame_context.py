@@ -1,5 +1,6 @@
 """Data, settings, steps and rows of the frame, each against what is known by hand."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from unshaken.attack.gradient.fgsm import FGSM
@@ -37,6 +39,24 @@ def tinted():
     """A linear classifier that reads the tint, as the data's labels do."""
     net = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
     return Classifier(net).eval()
+
+
+def test_data_is_there_as_a_whole_or_as_its_two_splits(context, tmp_path):
+    for split in ("train", "test"):
+        for kind in ("a", "b"):
+            (tmp_path / "set" / split / kind).mkdir(parents=True)
+            Image.new("L", (4, 4)).save(tmp_path / "set" / split / kind / "0.png")
+    context.datasets.check(f"folder:{tmp_path}/set/train")
+    context.datasets.check(f"folder:{tmp_path}/set")
+    for spec in (f"folder:{tmp_path}/set/none", f"folder:{tmp_path}/none"):
+        with pytest.raises(DataError, match="none"):
+            context.datasets.check(spec)
+    shutil.rmtree(tmp_path / "set" / "test")
+    for kind in ("a", "b"):
+        (tmp_path / "set" / "test" / kind).mkdir(parents=True)
+    with pytest.raises(DataError, match="look like splits"):
+        context.datasets.check(f"folder:{tmp_path}/set")
+    assert not context.record.inputs  # looking is no reading
 
 
 def test_a_split_is_what_it_was_read_from(context):

@@ -213,6 +213,20 @@ def test_the_threshold_is_conformal_and_of_the_seeds_own_calibration_photos(fini
     assert figures.hits("real", 0).sum() == 2
 
 
+def test_no_photo_serves_twice(finished):
+    """What sets a seed's threshold is none of what is judged by it, and no two seeds share a photo."""
+    figures = Figures(Rows(RunDir(finished("rigid").out), "rigid", 0), [0, 1])
+    photos = [
+        set(figures.rows[seed, name, "as-is", "noise-0.05"]) for seed in (0, 1) for name in ("real", "calibration")
+    ]
+    assert [len(one) for one in photos] == [4, 19, 4, 19]
+    assert len(set.union(*photos)) == 46
+    for seed in (0, 1):
+        made = [set(row) for (s, name, _, _), row in figures.rows.items() if s == seed and name not in
+                ("calibration", "small-real", "small-edm", "small-edm-jpeg75")]  # fmt: skip
+        assert all(one == photos[2 * seed] for one in made)
+
+
 def test_corruptions_are_those_that_they_are_named_after():
     images = (torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 255).round() / 255
     batch = Batch(images, None, ("a", "b"))

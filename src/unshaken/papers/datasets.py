@@ -139,6 +139,21 @@ class Datasets:
         self.record.add_input(f"data {whole}", dataset.fingerprint)
         return dataset
 
+    def check(self, spec: str) -> None:
+        """Open data to see that it is there: as a whole, or its splits `train` and `test`.
+
+        Raises:
+            UnshakenError: it is absent, and one line says how to get it.
+        """
+        try:
+            load_data(spec, download=self.download)
+        except DataError as absent:  # or a folder of splits, of which one must be named
+            try:
+                for split in ("train", "test"):
+                    load_data(_with_split(spec, split), download=self.download)
+            except DataError:
+                raise absent from None
+
     def read(self, split: str | None, spec: str | None = None, *, view: View | None = None) -> Split:
         """All readable samples of a split.
 

@@ -15,6 +15,7 @@ from unshaken.papers.rules import Rule, apply_rules
 
 if TYPE_CHECKING:  # a paper is listed without torch
     from unshaken.papers.context import Context
+    from unshaken.papers.datasets import Datasets
     from unshaken.papers.rows import Rows
 
 
@@ -65,6 +66,24 @@ class Paper(Parameters):
     chooses: ClassVar[Mapping[str, str]] = {}
     rules: ClassVar[Mapping[str, Sequence[Rule]]] = {}
     words: ClassVar[Mapping[str, str]] = {}
+
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        """SPECs without which the experiment cannot end; by default the row's data alone.
+
+        Args:
+            data: SPEC, the paper's or the user's in its place.
+            own: whether data or model are the user's.
+        """
+        return [data]
+
+    def check_data(self, datasets: Datasets, *, own: bool) -> None:
+        """Open all of `needed_data`; the frame does so before `run`, so that absent data costs no training.
+
+        Raises:
+            UnshakenError: one is absent; the message says how to get it.
+        """
+        for spec in self.needed_data(datasets.spec, own=own):
+            datasets.check(spec)
 
     def run(self, context: Context) -> None:
         """Write the rows that are not there yet; by default `run(paper, context)` of the package's `experiment.py`.

@@ -49,6 +49,10 @@ class AdversarialTrainingPaper(Paper):
     mixed_lr: PositiveFloat = Field(description="learning rate of part (d)")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, "cifar10"] if data == self.data else [data]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         seeds = [part for _, part in seeds_in(measured)]
         long = [part["robust_overfitting"] for part in seeds if "robust_overfitting" in part]

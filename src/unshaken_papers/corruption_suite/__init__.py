@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pydantic import Field, NonNegativeInt, PositiveInt
+from typing_extensions import override
 
 from unshaken.papers import Paper, row
 
@@ -45,3 +46,7 @@ class CorruptionSuitePaper(Paper):
     photo_nets: tuple[str, ...] = Field(
         description="SPECs of the pretrained networks, from the smallest to the largest",
     )
+
+    @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.photo_data] if self.photos else [data]

@@ -40,6 +40,10 @@ class CropSelectionPaper(Paper):
     seeds: int = Field(ge=2, description="small networks of each kind")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data] if own else [data, "cifar10"]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         checks = _law("photos", measured["photos"]) + _photos(measured["photos"]) + super().judge(measured)
         if "cifar10" not in measured:

@@ -40,6 +40,10 @@ class CrossMaxPaper(Paper):
     draws: PositiveInt = Field(description="passes whose gradients each adaptive attack on it averages")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data] if own else [data, "cifar10"]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         return [
             check

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import Field, PositiveInt
+from typing_extensions import override
 
 from unshaken.papers import Paper, row
 
@@ -29,3 +30,7 @@ class FeaturesOffTheShelfPaper(Paper):
     test: PositiveInt = Field(description="test images of each task")
     views: PositiveInt = Field(description="training images, and test images at most, of which views are made")
     seeds: PositiveInt = Field(description="draws of training images")
+
+    @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.far]

@@ -40,6 +40,10 @@ class FilterDBPaper(Paper):
     tested: PositiveInt = Field(description="test images")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.other]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         entropy, robust = measured["entropy"], measured["robust"]
         ratio = "drift from random to trained networks over the largest drift between data sets"

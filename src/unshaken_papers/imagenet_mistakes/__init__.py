@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from unshaken.papers import Check, Paper, decide, row
+
+if TYPE_CHECKING:
+    from unshaken.papers.datasets import Datasets
 
 SET = "imagenet-mistakes"
 """Folder below `$UNSHAKEN_DATA` with the released files."""
@@ -43,6 +46,17 @@ class ImageNetMistakesPaper(Paper):
         description="SPECs of the pretrained networks, the largest last",
     )
     random_pairs: PositiveInt = Field(description="random pairs of classes to compare errors with")
+
+    @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [self.small_data, self.photo_data] if self.photos else [self.small_data]
+
+    @override
+    def check_data(self, datasets: Datasets, *, own: bool) -> None:
+        from unshaken_papers.imagenet_mistakes.experiment import released_folder
+
+        released_folder(datasets.spec)
+        super().check_data(datasets, own=own)
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

@@ -29,7 +29,7 @@ GREY = 128
 
 def run(paper: ImageNetMistakesPaper, context: Context) -> None:
     """Count, train and test; what is absent is left out."""
-    if (folder := released_folder(context)) is not None:
+    if (folder := released_folder(context.data)) is not None:
         write_released(context, folder)
     if (votes := own_folder("labels-cifar10")) is not None:
         write_votes(context, votes)
@@ -53,16 +53,16 @@ def own_folder(name: str) -> Path | None:
     return folder if folder is not None and folder.is_dir() else None
 
 
-def released_folder(context: Context) -> Path | None:
+def released_folder(data: str) -> Path | None:
     """The folder of the released files; None where none is named and `$UNSHAKEN_DATA` has none.
 
     Raises:
         DataError: the folder that `--data` names is absent.
     """
-    if context.data == SET:
+    if data == SET:
         return own_folder(SET)
-    if not (folder := Path(context.data).expanduser()).is_dir():
-        raise DataError(f"data {context.data!r} is no folder: name the one that holds {', '.join(RELEASED.values())}")
+    if not (folder := Path(data).expanduser()).is_dir():
+        raise DataError(f"data {data!r} is no folder: name the one that holds {', '.join(RELEASED.values())}")
     return folder
 
 

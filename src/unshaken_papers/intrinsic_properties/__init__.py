@@ -41,6 +41,10 @@ class IntrinsicPropertiesPaper(Paper):
     fractions: tuple[float, ...] = Field(description="shares of the training images of that sweep")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, *filter(None, self.other)]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         penalty, loss = measured["penalty"][str(JUDGED)], measured["loss"]
         words = f"correlation of the loss that FGSM at {JUDGED}/255 adds with"

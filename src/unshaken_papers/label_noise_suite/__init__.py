@@ -51,6 +51,10 @@ class LabelNoisePaper(Paper):
     )
     seeds: PositiveInt = Field(description="seeds of training and of synthetic noise")
 
+    @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.human]
+
     @model_validator(mode="after")
     def _known(self) -> LabelNoisePaper:
         if unknown := set(self.arms) - set(RECIPES):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PositiveInt
 from typing_extensions import override
 
 from unshaken.papers import Check, Paper, row
+
+if TYPE_CHECKING:
+    from unshaken.papers.datasets import Datasets
 
 OTHERS = ("bm25", "ql", "ranksvm", "lambdamart")
 """Probabilistic rankers, and those that learn from features of words."""
@@ -42,6 +45,12 @@ class RankingRobustnessPaper(Paper):
     learned: PositiveInt = Field(description="training queries of each part of speech, and of the other corpus")
     documents: PositiveInt = Field(description="of a collection at most, those of its queries included")
     trees: PositiveInt = Field(description="of LambdaMART")
+
+    @override
+    def check_data(self, datasets: Datasets, *, own: bool) -> None:
+        from unshaken_papers.ranking_robustness.experiment import read_meanings
+
+        read_meanings(datasets.spec)
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:

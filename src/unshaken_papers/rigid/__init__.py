@@ -52,6 +52,10 @@ class RIGIDPaper(Paper):
     small: str = Field(description="SPEC of small images that a generator learns from; empty for no such part")
     generator_steps: PositiveInt = Field(description="in which it learns, 32 images each")
 
+    @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.small] if self.small else [data]
+
     @field_validator("lambdas")
     @classmethod
     def _with_main(cls, lambdas: tuple[float, ...]) -> tuple[float, ...]:

@@ -45,6 +45,10 @@ class ShapeSimplicityPaper(Paper):
     composites: PositiveInt = Field(description="images with known concepts")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.garments]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         return [*in_every_seed(measured, self._shape), *super().judge(measured)]
 

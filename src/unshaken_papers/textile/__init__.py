@@ -39,6 +39,10 @@ class TextilePaper(Paper):
     rate: PositiveFloat = Field(description="Adam's step, in pixels from 0 to 1")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [] if data == MADE else [data]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         loss = measured["loss"]
         left = "half of the mean seam ratio minus the share of it that is left"

@@ -41,6 +41,10 @@ class UncuratedPretrainingPaper(Paper):
     seeds: int = Field(description="networks of each kind", ge=2)
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.transfer, *self.sources.split("|")]
+
+    @override
     def remark(self, measured: Mapping[str, Any]) -> str:
         clean = {arm: measured[arm]["clean"]["value"] for arm in ARMS}
         return (

@@ -48,6 +48,10 @@ class UnsafeBenchPaper(Paper):
     harmless: PositiveInt = Field(description="how many of them")
 
     @override
+    def needed_data(self, data: str, *, own: bool) -> list[str]:
+        return [data, self.photos] if self.photos else [data]
+
+    @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         gaps = measured["gap_by_seed"]
         real, half = (values_of(list(gaps[arm].values())) for arm in (REAL, "half"))

@@ -172,3 +172,18 @@ def test_the_certifier_proves_what_intervals_do_not_and_stays_below_pgd():
     (found,), _ = PGD(steps=40, restarts=2).attack(Oracle(model), batch, norm="linf", eps=[0.01])
     assert not bool((radii["full"] & found.fooled).any())
     assert bool(found.fooled.any())
+
+
+@pytest.mark.parametrize(("intermediate", "least"), [("ibp", -1.1), ("crown", -0.2)])
+def test_bounds_of_units_between_are_linear_ones_if_asked_for(intermediate, least):
+    """u = relu(s) with s = relu(x + 1) - relu(x + 1) + .1 is .1, and the margin -2 u; intervals say of s [-.9, 1.1].
+
+    By these the upper line of u is .55 (s + .9), which is .55.
+    """
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2))
+    net[1].weight.data, net[1].bias.data = torch.ones(2, 1), torch.ones(2)
+    net[3].weight.data, net[3].bias.data = torch.tensor([[1.0, -1.0]]), torch.tensor([0.1])
+    net[5].weight.data, net[5].bias.data = torch.tensor([[1.0], [-1.0]]), torch.zeros(2)
+    x, y = torch.tensor([0.5]).view(1, 1, 1, 1), torch.tensor([1])
+    found = margins(Classifier(net), x, y, 0.5, intermediate=intermediate)[0, 0].item()
+    assert found == pytest.approx(least, abs=1e-5)

@@ -32,6 +32,17 @@ def test_a_pooling_whose_window_is_decided_is_exact():
     assert margins(Classifier(net), x, torch.tensor([0]), 0.1)[0, 1].item() == pytest.approx(0.2, abs=1e-5)
 
 
+def test_a_pooling_never_takes_what_pads_it():
+    """Each window of 2 x 2 on 2 x 2 pixels with a padding of one pixel holds one pixel, which is its maximum."""
+    net = nn.Sequential(nn.MaxPool2d(2, padding=1), nn.Flatten())
+    x = torch.tensor([0.9, 0.1, 0.5, 0.4]).view(1, 1, 2, 2)
+    bounds = box(x, 0.05)
+    peaks = Peaks.of(read_chain(Classifier(net), x).layers[0], bounds)
+    assert peaks.place.flatten().tolist() == [0, 1, 2, 3]
+    assert peaks.sure.all()
+    assert torch.equal(peaks.most.flatten(), bounds[1].flatten())
+
+
 def test_units_that_may_be_on_or_off_are_bounded_from_both_sides_by_linear_bounds_too():
     """Of relu(x + 1) twice, x in [0, 1]: their difference and .1 is .1 exactly, by intervals in [-.9, 1.1]."""
     net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 1), nn.ReLU(), nn.Linear(1, 2))
@@ -43,3 +54,19 @@ def test_units_that_may_be_on_or_off_are_bounded_from_both_sides_by_linear_bound
     for refine, low, high in ((True, 0.1, 0.1), (False, -0.9, 1.1)):
         bounds = LinearBounds(chain, box(x, 0.5), refine=refine, limit=1).bounds[place]
         assert [v.item() for v in bounds] == pytest.approx([low, high], abs=1e-5)
+
+
+def test_the_margins_of_a_batch_are_those_of_each_image():
+    """A linear model at eps .1: z_y - z_j - .1 |w_y - w_j|, whatever the label and the image."""
+    linear = nn.Linear(2, 3, bias=False)
+    linear.weight.data = weights = torch.tensor([[1.0, 0], [0, 2], [-1, -1]])
+    net = Classifier(nn.Sequential(nn.Flatten(), linear))
+    x = torch.tensor([[0.5, 0.3], [0.2, 0.8]]).view(2, 1, 1, 2)
+    labels = torch.tensor([0, 1])
+    found = margins(net, x, labels, 0.1)
+    for i, y in enumerate(labels.tolist()):
+        for j in {0, 1, 2} - {y}:
+            difference = weights[y] - weights[j]
+            wanted = difference @ x[i].flatten() - 0.1 * difference.abs().sum()
+            assert found[i, j].item() == pytest.approx(wanted.item(), abs=1e-5)
+        assert found[i, y] == float("inf")

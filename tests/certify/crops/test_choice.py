@@ -6,6 +6,7 @@ from scipy import signal
 from unshaken.certify.crops._choice import (
     MULTIPLIER,
     PRIME,
+    Candidates,
     box_energy_score,
     box_mean_score,
     grey_levels,
@@ -91,3 +92,15 @@ def test_other_channels_and_too_small_crops_are_refused(grey):
         grey_levels(torch.zeros(1, 4, 8, 8, dtype=torch.uint8))
     with pytest.raises(ParameterError, match="'random_filter' reads 9 x 9"):
         random_filter_score()(grey, (8, 12))
+
+
+def test_the_places_of_crops_are_counted_from_the_first_candidate():
+    """The best of 3 x 4 candidates from (5, 7) on is that at row 2 and column 1; in a part of them it stays there."""
+    scores = torch.zeros(1, 3, 4, dtype=torch.int64)
+    scores[0, 2, 1], scores[0, 1, 3] = 9, 4
+    whole = Candidates(torch.zeros(1, 1, 20, 20, dtype=torch.uint8), scores, (2, 2), (5, 7))
+    found = whole.best(2)
+    assert (found.top.tolist(), found.left.tolist()) == ([[7, 6]], [[8, 10]])
+    assert (found.score.tolist(), found.margin.tolist()) == ([[9, 4]], [5])
+    inner = whole.part(1, 1, 2, 3).best()
+    assert (inner.top.tolist(), inner.left.tolist(), inner.margin.tolist()) == ([[7]], [[8]], [5])

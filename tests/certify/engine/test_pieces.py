@@ -129,6 +129,9 @@ def test_a_factor_that_differs_from_place_to_place_is_not_folded(make):
     kinds = [[type(v) for v in layers(f)[:2]] for f in (ramp(3, 1, 1), ramp(1, 4, 6), ramp(3, 4, 6))]
     assert Scale not in kinds[0]
     assert kinds[1] == kinds[2] == [Conv, Scale]
+    pair = nn.Sequential(nn.Conv2d(3, 2, 1), Calls(lambda x: x * ramp(1, 1, 2)))  # two places and two channels
+    found = read_chain(Classifier(make.drawn(pair)), make.images(3, 18, 2)).layers
+    assert [type(v) for v in found[:2]] == [Conv, Scale]
 
 
 def test_roundings_of_each_layer_are_counted(make):

@@ -216,3 +216,13 @@ def test_between_looks_nothing_is_decided():
     assert (passed.tolist(), decided.tolist()) == ([2], [False])
     top = votes.replace(level=torch.tensor([len(STEPS)]))
     assert rule.decide(top)[1].tolist() == [True]
+
+
+def test_the_radius_of_each_step_by_hand():
+    """The first step shows that the class is right more often than not, at radius 0; without it nothing is shown."""
+    none = torch.zeros(4, dtype=torch.int64)
+    votes = torch.tensor([[9, 1]]).repeat(4, 1)
+    tally = Tally(votes, votes, torch.arange(4), none == 0, none, none.double())
+    found = SequentialSmoothing(sigma=0.5, radii=(0.25, 0.5)).conclude(tally)
+    assert found.abstained.tolist() == [True, False, False, False]
+    assert found.radius.tolist() == [0, 0, 0.25, 0.5]

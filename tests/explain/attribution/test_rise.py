@@ -16,6 +16,35 @@ def test_masks_keep_a_pixel_as_often_as_they_should():
     assert (masks.mean(1) - 0.5).abs().max() < 6 * 0.5 / 2000**0.5
 
 
+class Drawn:
+    """A stream of one mask, whose numbers are given."""
+
+    keys = torch.zeros(1)
+
+    def __init__(self, *numbers):
+        self.numbers = torch.tensor([numbers])
+
+    def fresh(self, count):
+        assert count == self.numbers.shape[1]
+        return self.numbers
+
+
+def test_a_mask_by_hand():
+    """One of 2 x 2 cells is kept; enlarged to 6 x 6 it falls as 1, 1, 2/3, 1/3, 0, 0 along either side.
+
+    From there 4 x 4 are cut, one row further down and no column further right.
+    """
+    mask = RISE(cells=2, keep=0.5)._masks(Drawn(0.49, 0.51, 0.51, 0.51, 0.6, 0.4), 4, 4)[0]
+    wanted = torch.tensor([1, 2 / 3, 1 / 3, 0])[:, None] * torch.tensor([1, 1, 2 / 3, 1 / 3])
+    torch.testing.assert_close(mask, wanted, rtol=0, atol=1e-6)
+
+
+def test_a_place_of_an_image_that_is_not_square_by_hand():
+    """Cells of 2 x 3 pixels: the kept row of cells fades from 1 to 0 between the rows, and columns are all alike."""
+    mask = RISE(cells=2, keep=0.5)._masks(Drawn(0.1, 0.1, 0.9, 0.9, 0.0, 0.9), 3, 6)[0]
+    torch.testing.assert_close(mask, torch.tensor([1, 1, 2 / 3])[:, None].expand(3, 6), rtol=0, atol=1e-6)
+
+
 def test_a_constant_model_gives_a_constant_map(formula):
     net = formula(lambda x: 0 * x[:, 0])
     found = attribute(net, torch.rand(1, 1, 14, 14), "rise:samples=2000", classes=torch.tensor([0]))

@@ -9,7 +9,14 @@ from torch import nn
 from tests.explain.biases.conftest import discs
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
-from unshaken.explain.biases.input_kinds import InputKinds, TopImages, class_kinds, feature_layer, mean_distance
+from unshaken.explain.biases.input_kinds import (
+    InputKinds,
+    TopImages,
+    _findings,
+    class_kinds,
+    feature_layer,
+    mean_distance,
+)
 
 
 def test_the_top_images_of_a_stream_are_those_of_the_whole():
@@ -56,3 +63,11 @@ def test_too_few_images_and_a_judge_without_features(subject):
         InputKinds().find(subject({"m": two_channels()}))
     with pytest.raises(ModelError, match="no linear layer"):
         feature_layer(Classifier(nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())))
+
+
+@pytest.mark.parametrize(("names", "depths"), [("a", [0]), ("ab", [0, 1]), ("abc", [0, 0.5, 1])])
+def test_the_depth_of_a_layer_goes_from_0_to_1(names, depths):
+    found = {("m", name): {"classes": torch.tensor([1.0, 3.0])} for name in names}
+    rows = _findings(found, {"m": tuple(names)}, 4, 12).rows
+    assert rows["depth"] == depths
+    assert rows["value"] == [2] * len(names)

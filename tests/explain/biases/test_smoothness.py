@@ -51,6 +51,14 @@ def test_the_variation_is_that_of_the_maps(subject):
     assert float(found.arrays["m.0"][0, 0]) == pytest.approx(float(total_variation(maps).mean()), rel=1e-4)
 
 
+def test_the_depth_of_a_layer_goes_from_0_to_1(subject):
+    conv = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Conv2d(2, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+    rows = Smoothness().find(subject({"two": Classifier(conv).eval(), "one": net(SHARP)})).rows
+    assert dict(zip(zip(rows["model"], rows["layer"], strict=True), rows["depth"], strict=True)) == {
+        ("two", "0"): 0, ("two", "1"): 1, ("one", "0"): 0,
+    }  # fmt: skip
+
+
 def test_outliers_by_hand():
     assert outlier_channels(torch.tensor([1.0, 1, 2]), torch.tensor([1.1, 1.5, 1]), mean=2.0) == [1, 2]
     assert variation_quotient(4.0, 3.6) == pytest.approx(0.9)

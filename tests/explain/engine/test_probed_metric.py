@@ -3,6 +3,7 @@ import torch
 
 from unshaken.core.errors import ParameterError
 from unshaken.explain.engine.probed_metric import area_under_curve, removal_ranks
+from unshaken.explain.metrics.deletion import Deletion
 
 
 @pytest.mark.parametrize(
@@ -17,7 +18,5 @@ def test_ranks_of_equal_pixels_follow_their_place():
 
 
 def test_correction_needs_a_probability():
-    from unshaken.explain.metrics.deletion import Deletion
-
     with pytest.raises(ParameterError, match="use score=probability with corrected=true"):
         Deletion(score="logit", corrected=True)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.explain.engine.run import attribute
 
 
@@ -56,3 +56,23 @@ def test_methods_of_many_passes_ask_a_copy_without_batch_norm():
     points = [(i + 0.5) / 10 * images for i in range(10)]
     slopes = [torch.autograd.grad(model(x.requires_grad_())[[0, 1], classes].sum(), x)[0] for x in points]
     assert torch.allclose(found.maps, (images * torch.stack(slopes).mean(0)).sum(1), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["gradient", "integrated-gradients:steps=3"])
+def test_a_model_that_cuts_gradients_off_is_refused(method):
+    """Of a connected model that is constant, in contrast, all gradients are 0 and so is the map."""
+
+    class Cut(nn.Module):
+        def __init__(self, *, connected):
+            super().__init__()
+            self.connected = connected
+
+        def forward(self, x):
+            return (
+                torch.stack([x.sum((1, 2, 3)), -x.sum((1, 2, 3))], 1) * 0 if self.connected else x.detach().sum((2, 3))
+            )
+
+    images = torch.rand(1, 2, 3, 3)
+    with pytest.raises(ModelError, match="cuts gradients off"):
+        attribute(Classifier(Cut(connected=False)), images, method)
+    assert not attribute(Classifier(Cut(connected=True)), images, method).maps.any()

@@ -41,6 +41,21 @@ def test_the_two_conventions_differ_by_their_divisors():
     assert mle_dimension(known, "k-2") / mle_dimension(known) == pytest.approx(5 / 6, abs=1e-12)
 
 
+def test_which_divisor_makes_what_unbiased():
+    """Around a point of uniform density the logs are k - 1 exponentials of rate d, and their sum S is Gamma(k - 1, d).
+
+    E[S] = (k - 1) / d, so that k - 1 serves the inverse of d; E[1 / S] = d / (k - 2), so that k - 2 serves d itself.
+    """
+    k, d, n = 6, 3.0, 4000
+    distances = np.sort(np.random.default_rng(0).random((n, k)) ** (1 / d), 1)  # of points of a ball from its centre
+    each = {name: np.array([mle_dimension(row[None], name) for row in distances]) for name in ("k-1", "k-2")}
+    # The deviation of 1/S is its mean over sqrt(k - 3), that of S its mean over sqrt(k - 1); five of those of a mean.
+    assert each["k-2"].mean() == pytest.approx(d, rel=5 / math.sqrt((k - 3) * n))
+    assert each["k-1"].mean() == pytest.approx(d * (k - 1) / (k - 2), rel=5 / math.sqrt((k - 3) * n))
+    assert (1 / each["k-1"]).mean() == pytest.approx(1 / d, rel=5 / math.sqrt((k - 1) * n))
+    assert mle_dimension(distances, "k-1") == pytest.approx(d, rel=5 / math.sqrt((k - 1) * n))
+
+
 @pytest.mark.parametrize(
     ("dim", "mle", "two", "deviation"),
     [

@@ -36,14 +36,30 @@ def test_a_model_that_is_equally_sure_of_everything(additive, metric):
         assert metric(steps=4, corrected=True).judge(case).value.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_correction_by_hand(additive):
+@pytest.mark.parametrize("metric", [Deletion, Insertion])
+def test_correction_by_hand(additive, metric):
     """The raw area minus that of the sample's random order, over the clean confidence; both share their ends."""
     case = additive(SHARES)
-    value = Deletion(steps=4, substrate="black", corrected=True).judge(case)
-    drawn = SampleRng.of(0, "explain deletion", case.ids).fold("order").uniform(2, 2)
+    value = metric(steps=4, substrate="black", corrected=True).judge(case)
+    drawn = SampleRng.of(0, f"explain {metric.info.name}", case.ids).fold("order").uniform(2, 2)
     raw, control = (
-        Deletion(steps=4, substrate="black").judge(dataclasses.replace(case, maps=maps)).value.item()
+        metric(steps=4, substrate="black").judge(dataclasses.replace(case, maps=maps)).value.item()
         for maps in (case.maps, drawn)
     )
     assert value.value.item() == pytest.approx((raw - control) / torch.tensor(1.0).sigmoid().item(), abs=1e-6)
     assert value.forwards.tolist() == [8]
+
+
+def test_no_copy_beyond_the_last_is_asked_for(additive, monkeypatch):
+    """Five copies in three queries of two: the last query asks for the last copy twice, and it counts once."""
+    asked = []
+
+    class Noting(Deletion):
+        def probes(self, target, number):
+            asked.extend(number[0].tolist())
+            return super().probes(target, number)
+
+    monkeypatch.setattr("unshaken.explain.engine.probed_metric.CHUNK", 2)
+    value = Noting(score="logit", substrate="black", steps=4).judge(additive(SHARES)).value
+    assert asked == [0, 1, 2, 3, 4, 4]
+    assert value.item() == pytest.approx(0.375, abs=1e-6)

@@ -50,3 +50,13 @@ def test_one_bright_pixel(formula, order, value):
     found = ROAD(order=order, steps=4, sigma=0, score="logit").judge(case)
     assert found.value.item() == pytest.approx(value, abs=1e-6)
     assert found.forwards.tolist() == [9 if order == "combined" else 5]
+
+
+def test_combined_is_half_the_sum_of_both_orders(formula):
+    """As many pixels are removed in either order: the third of three steps leaves a quarter of them."""
+    image = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    case, _ = make_case(formula(lambda x: (x**2).sum(1)), image, "input-x-gradient", classes=torch.tensor([0]))
+    both = {o: ROAD(order=o, steps=3, sigma=0, score="logit").judge(case).value.item() for o in ("morf", "lerf")}
+    found = ROAD(steps=3, sigma=0, score="logit").judge(case).value.item()
+    assert abs(both["morf"]) > 0.01
+    assert found == pytest.approx(sum(both.values()) / 2, abs=1e-6)

@@ -79,6 +79,16 @@ def test_worst_and_best_are_kept_once_each():
         assert torch.equal(image, IMAGES[NAMES.index(name)].float() / 255)
 
 
+def test_of_many_textures_a_few_are_kept(monkeypatch):
+    """By their worst seam: the ramp first; of one colour last."""
+    monkeypatch.setattr("unshaken.explain.textures.tileability.SHOWN", 1)
+    every = Tileability().find(subject())
+    rated = {
+        name: max(every.rows["horizontal_seam"][i], every.rows["vertical_seam"][i]) for i, name in enumerate(NAMES)
+    }
+    assert every.extra["kept"] == [max(rated, key=rated.get), min(rated, key=rated.get)]
+
+
 @pytest.mark.parametrize("view", [None, View(32, 32, channels=1), View(16, 16, channels=3)])
 def test_the_model_scores_the_whole_texture(view):
     judge = Classifier(SeamJudge(), view=view, name="judge").eval()

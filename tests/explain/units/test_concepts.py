@@ -9,7 +9,7 @@ from PIL import Image
 
 from unshaken.core.classifier import View
 from unshaken.core.errors import DataError
-from unshaken.explain.units.concepts import COLOURS, ConceptFolder, made_concepts
+from unshaken.explain.units.concepts import COLOURS, Concept, ConceptFolder, ConceptImages, made_concepts
 
 
 def test_made_images_show_what_their_maps_say():
@@ -106,3 +106,15 @@ def test_an_image_without_any_mask_is_refused(folder):
     (folder / "masks" / "colour" / "b.png").unlink()
     with pytest.raises(DataError, match="has no mask in any category"):
         ConceptFolder(folder).label_maps(["b.jpg"], None)
+
+
+def test_each_concept_is_where_the_map_of_its_category_has_its_number():
+    """Concepts 1 and 3 are colours, 2 is an object; the second image says nothing of objects."""
+    concepts = [Concept("red", "colour"), Concept("ball", "object"), Concept("blue", "colour")]
+    maps = torch.tensor([[[[1, 3]], [[0, 2]]], [[[0, 1]], [[-1, -1]]]], dtype=torch.int16)
+    found = ConceptImages(concepts, torch.zeros(2, 3, 1, 2, dtype=torch.uint8), maps)
+    where, spoken = found.found(list(found.dataset.ids), None)
+    assert where.flatten(2).tolist() == [
+        [[True, False], [False, True], [False, True]], [[False, True], [False, False], [False, False]],
+    ]  # fmt: skip
+    assert spoken.tolist() == [[True, True], [True, False]]

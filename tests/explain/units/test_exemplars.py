@@ -31,6 +31,12 @@ def test_a_unit_that_copies_red_is_described_by_red(subject, photos):
     assert one.mask(0).any()
 
 
+def test_packed_masks_are_those_of_every_exemplar_the_first_image_among_them(subject):
+    found, _ = probe(subject, ["body"], quantile=0.9, k=12)
+    assert 0 in found["body"].samples[0]
+    assert torch.equal(found["body"].packed_masks()[0], pack(found["body"].mask(0)))
+
+
 def test_at_most_the_share_of_places_is_above_the_threshold(subject, photos):
     found, _ = probe(subject, ["body"], quantile=0.99, k=12)
     for channel in range(3):

@@ -185,6 +185,18 @@ def test_a_mask_that_would_be_emptied_is_left_under_the_single_constraint():
     assert torch.equal(correct(background, labels, constraint="single"), labels)
 
 
+@pytest.mark.parametrize(
+    ("before", "left", "changes"),
+    [(20, 7, True), (20, 5, True), (20, 4, False), (8, 4, True), (8, 3, False)],
+)
+def test_what_counts_as_emptied_by_hand(before, left, changes):
+    """Of 100 pixels: more than 95 of background, and more than half of the foreground lost."""
+    labels = (torch.arange(100) < before).view(1, 10, 10).to(torch.uint8)
+    predicted = (torch.arange(100) < left).view(1, 10, 10).long()
+    found = correct_masks(labels, predicted, torch.ones(1, 10, 10, dtype=torch.bool), ON_1, constraint="single")
+    assert int(found.sum()) == (left if changes else before)
+
+
 def test_pixels_may_be_ignored_instead(table):
     probabilities, labels = table
     assert correct(probabilities, labels, ignore="changed").flatten().tolist() == [IGNORED, IGNORED, 0, 1, 1]

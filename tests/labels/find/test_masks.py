@@ -7,7 +7,7 @@ import pytest
 
 from unshaken.core.errors import DataError
 from unshaken.core.masks import IGNORED
-from unshaken.labels.find.masks import find_masks, pixel_scores
+from unshaken.labels.find.masks import _lowest, find_masks, pixel_scores
 
 
 def drawn(seed, n=5, k=4, side=8, wrong=0.1, dtype=np.float64):
@@ -113,3 +113,11 @@ def test_a_factor_must_divide_the_sides():
     labels[0, 0, 0] = IGNORED
     with pytest.raises(DataError, match="mask 0 has ignored pixels"):
         find_masks(labels, p, shrink=2)
+
+
+@pytest.mark.parametrize("levels", [7, 10**9])
+def test_the_lowest_of_many_are_those_of_a_stable_sort(levels):
+    values = np.random.default_rng(0).integers(0, levels, 3000).astype(float)
+    for count in (0, 1, 2, 500, 1501, 2999, 3000):
+        wanted = np.argsort(values, kind="stable")[:count]
+        assert np.flatnonzero(_lowest(values, count)).tolist() == sorted(wanted.tolist())

@@ -38,7 +38,7 @@ BAD = {
     "qrels with three columns": (read_qrels, "q1 a 1\n", "3 columns in the place of 4"),
     "qrels with a real grade": (read_qrels, "q1 0 a 1.5\n", "the grade '1.5'"),
     "qrels with a word as grade": (read_qrels, "q1 0 a yes\n", "the grade 'yes'"),
-    "qrels with a huge grade": (read_qrels, "q1 0 a 1000\n", "the grade '1000'|from -100 to 100"),
+    "qrels with a huge grade": (read_qrels, "q1 0 a 101\n", "the grade '101'|from -100 to 100"),
     "qrels with a pair twice": (read_qrels, QRELS + "q1 0 a 0\n", "stands twice"),
     "a run as judgements": (read_qrels, RUN, "6 columns"),
     "texts without a tab": (read_texts, "q1 a wing\n", "no tab"),

@@ -28,6 +28,14 @@ def test_images_of_the_same_colour_are_found():
         image_vectors(model, torch.zeros(1, 3, 2, 2), "none")
 
 
+def test_a_ranking_is_as_deep_as_asked_for_whether_the_query_is_in_the_gallery_or_not():
+    gallery = np.array([[1.0, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]])
+    found = rank_images(gallery[:1].repeat(2, 0), gallery, ["a", "q"], ["a", "b", "c", "d"], depth=2)
+    assert found["a"].ids == ("b", "c")
+    assert found["q"].ids == ("a", "b")
+    assert found["a"].scores.tolist() == pytest.approx([0.8, 0.6])
+
+
 def test_a_class_that_the_gallery_has_not_is_not_judged():
     assert same_class(["a", "b"], [0, 5], ["a", "c"], [0, 0]) == {"a": {"c": 1}}
 

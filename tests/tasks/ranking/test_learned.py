@@ -58,6 +58,8 @@ def test_lambdas_by_hand():
     assert pull == pytest.approx([-change * rho, change * rho])
     assert weight == pytest.approx([change * rho * (1 - rho)] * 2)
     assert lambdas(np.zeros(3), np.zeros(3))[0] == pytest.approx(0)
+    for one, other in zip(lambdas(np.array([1.0, 0.0]), np.array([0, 3])), (pull, weight), strict=True):
+        assert one == pytest.approx(other)  # a gain of 7 of an ideal 7
 
 
 def test_encoders():

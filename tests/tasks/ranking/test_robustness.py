@@ -1,7 +1,10 @@
 """The five tasks on a small collection: controls that change nothing, learners, refusals, run directories."""
 
 import dataclasses
+import itertools
 import random
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,6 +66,51 @@ def test_a_ranker_that_does_not_learn_loses_nothing_by_what_is_left_out(measured
     for ranker in ("bm25", "ql", "dense"):
         drop = measured[ranker]["drop"]
         assert (drop["type-unseen"].value, drop["corpus-unseen"].value) == (0, 0)
+
+
+def test_the_learner_of_all_types_has_seen_as_many_queries_as_the_one_without_a_type():
+    """Eight training queries ask for a thing and four for a deed: without things four are left, without deeds eight."""
+    learned = []
+
+    class Noting(RankSVM):
+        def fit(self, training, seed):
+            learned.append((set(training.queries), Counter(training.types.values())))
+            return super().fit(training, seed)
+
+    whole = collection(20, 16, "t")
+    chosen = [q for q, kind in whole.types.items() if kind == "thing"]
+    training = whole.select([*chosen, *[q for q, kind in whole.types.items() if kind == "deed"][:4]])
+    evaluate({"svm": Noting()}, RankingTest(collection(), training), changes=Changes((), ()))
+    (_, everything), (without_deeds, deeds), (without_things, things), (seen, _), (fewer, _) = learned
+    assert everything == {"thing": 8, "deed": 4}
+    assert (deeds, things) == ({"thing": 8}, {"deed": 4})
+    assert (len(seen), len(fewer)) == (8, 4)
+    assert seen not in (without_deeds, set(chosen))
+    assert fewer != without_things
+
+
+def test_by_default_the_document_at_the_tenth_place_is_changed():
+    changes = Changes(queries=(), documents=[("none", 1)])
+    report = evaluate({"bm25": BM25()}, RankingTest(collection()), changes=changes)
+    for column in ("rank_before", "rank_after"):
+        assert report.column("bm25", "none-1", column).tolist() == [10] * 8
+
+
+def test_the_time_of_a_scoring_is_shared_among_its_queries(monkeypatch):
+    """The clock is one second further whenever it is read; types are scored one after another."""
+    clock = itertools.count()
+    stopped = SimpleNamespace(perf_counter=lambda: float(next(clock)))
+    monkeypatch.setattr("unshaken.tasks.ranking.robustness.time", stopped)
+    report = evaluate({"bm25": BM25()}, RankingTest(collection()))
+    for condition, seconds in (("clean", 1), ("swap-1", 1), ("append-1", 1), ("type-seen", 2)):
+        assert report.column("bm25", condition, "seconds").tolist() == [seconds / 8] * 8, condition
+
+
+def test_the_changes_that_are_made_by_default():
+    made = evaluate({"bm25": BM25()}, RankingTest(collection())).rows["condition"].to_pylist()
+    assert {c.removeprefix("bm25.") for c in made} == {
+        "clean", "swap-1", "swap-2", "append-1", "append-3", "type-seen", "type-unseen",
+    }  # fmt: skip
 
 
 def test_the_words_of_the_query_lift_a_document_for_bm25(measured):

@@ -1,5 +1,7 @@
 """Searches that ask the ranker: they find what is worst, count what they ask, and depend on no batch."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,20 @@ def test_a_search_keeps_the_worst_counts_its_calls_and_stops_at_its_goal():
     assert (found["x"].text, found["x"].value) == ("aaa", 3)
     assert found["x"].calls == 1 + 3 * 2  # two distinct candidates a round; the fourth round is not needed
     assert (found["y"].text, found["y"].calls) == ("aaa", 1)
+
+
+def test_eight_candidates_are_asked_about_in_a_round():
+    numbers = itertools.count()
+    found = search_texts({"x": ""}, lambda *_: str(next(numbers)), count_a, rounds=3, goal=1, seed=0, name="n")
+    assert found["x"].calls == 1 + 3 * 8
+
+
+def test_a_candidate_that_is_no_worse_is_not_taken():
+    def nothing(names, texts):
+        return [0.0] * len(texts)
+
+    found = search_texts({"x": "b"}, append_letter, nothing, rounds=3, goal=1, seed=0, name="n")
+    assert (found["x"].text, found["x"].value) == ("b", 0)
 
 
 def test_a_sample_is_searched_alike_whatever_else_is():

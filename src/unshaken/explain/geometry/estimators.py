@@ -24,8 +24,9 @@ def mle_dimension(distances: Numbers, divisor: Divisor = "k-1") -> float:
     Args:
         distances: `[N, k]`: T_1 to T_k of each point, rising. A point whose nearest neighbour is at distance 0, a
             duplicate, is left out.
-        divisor: of the inner sum. `k-2` makes each point's inverse estimate unbiased, and d smaller by
-            `(k-2) / (k-1)`.
+        divisor: of the inner sum S, which is Gamma(k - 1, d) where the density is uniform. `k-1` makes each point's
+            inverse estimate S / (k - 1) unbiased, which is what is averaged here; `k-2` makes its estimate of d itself,
+            (k - 2) / S, unbiased, and d, once inverses are averaged, smaller by `(k-2) / (k-1)`.
 
     Raises:
         DataError: k is too small, no point is left, or all neighbours of a point are at one distance everywhere.
