@@ -9,8 +9,8 @@ import torch
 from tests.papers.tiny import Tiny, make_tints
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.datasets import Split
-from unshaken_papers.milan import MARK, MilanPaper
-from unshaken_papers.milan.describing import single_label
+from unshaken_papers.milan import MARK, MOST_ATTRIBUTES, MilanPaper
+from unshaken_papers.milan.describing import best_labels
 from unshaken_papers.milan.grammar import (
     KINDS,
     PLACES,
@@ -32,13 +32,13 @@ def figure(value, half=0.01):
     return {"value": value, "low": value - half, "high": value + half}
 
 
-def outcomes(cost=0.4, gain=0.1, over=0.05, spread=0.01, likeliest=0.05, label=0.05):
+def outcomes(cost=0.4, gain=0.1, over=0.05, spread=0.01, likeliest=0.05, label=0.05, labels=0.05):
     """The outcome of each part that is tried."""
     seed = {
         "cost_of_mark": figure(cost), "gain": figure(gain), "over_random": figure(over), "spread_of_random": spread,
         "count": 5,
     }  # fmt: skip
-    words = {"over_likeliest": figure(likeliest), "over_label": figure(label)}
+    words = {"over_likeliest": figure(likeliest), "over_label": figure(label), "over_labels": figure(labels)}
     paper = MilanPaper()
     judged = judge_parts(paper.parts, paper.judge({"seed0": seed, "seed1": seed, "words": words}))
     return {part.name: part.outcome for part in judged if not part.untried}
@@ -51,6 +51,8 @@ def test_the_rule_both_ways():
     assert outcomes(spread=0.03)["random"] == Outcome.NOT_VISIBLE
     assert outcomes(likeliest=-0.1)["mutual-information"] == Outcome.CONTRADICTED
     assert outcomes(label=0.005)["open-ended"] == Outcome.NOT_VISIBLE
+    assert outcomes(labels=0.005)["open-ended"] == Outcome.NOT_VISIBLE
+    assert outcomes(labels=-0.05)["open-ended"] == Outcome.CONTRADICTED
 
 
 def test_without_a_cue_nothing_is_judged():
@@ -116,8 +118,17 @@ def test_the_single_label_is_the_best_overlap_by_hand():
     """Of 4 exemplars all are red; 2 of the other unit's 4 are red too: 4/6 beats every other value."""
     one = Synthetic((0, None, None, None), np.array([[0, 0, 0, 0], [0, 1, 1, 1], [0, 2, 2, 2], [0, 3, 3, 3]]), ("",))
     other = Synthetic((None,) * 4, np.array([[0, 0, 0, 0], [0, 1, 1, 1], [1, 2, 2, 2], [2, 3, 3, 3]]), ("",))
-    assert single_label(one, [one, other]) == "red"
+    assert best_labels(one, [one, other], 1) == ["red"]
     assert KINDS[3] is PLACES
+
+
+def test_the_control_names_as_many_attributes_as_a_unit_follows():
+    """Units of one to three attributes among random ones: the best three labels hold all of them."""
+    units = synthetic_units(100, np.random.default_rng(2))
+    found = [set(best_labels(unit, units, MOST_ATTRIBUTES)) for unit in units]
+    assert {len(words) for words in found} == {3}
+    assert np.mean([unit.words <= words for unit, words in zip(units, found, strict=True)]) > 0.9
+    assert all(words == unit.words for unit, words in zip(units, found, strict=True) if len(unit.words) == 3)
 
 
 def test_what_is_taken_out_is_called_a_mark(finished):

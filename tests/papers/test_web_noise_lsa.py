@@ -37,12 +37,14 @@ def measured():
     images = {"dropped": {"loss": 0.4, "edges": 0.1}, "kept": {"loss": 0.9, "edges": 0.1}}
     over = {
         "detection": figure(0.1),
+        "posterior": figure(0.1),
         "separable": figure(0.1),
         "linear_minus_small-loss": figure(0.005),
         "alternate_minus_small-loss": figure(0.02),
         "alternate_minus_linear": figure(0.02),
     }
-    seed = {"rho": 0.2, "clean_images": images, "trusted": {"of_flagged": 0.75, "of_all": 0.4}}
+    suspect = {"largest": 0.75, "posterior": 0.25, "by_posterior": 0.05, "of_all": 0.4}
+    seed = {"rho": 0.2, "clean_images": images, "suspect": suspect}
     seed["accuracy"] = {"oracle": figure(0.5), "ce": figure(0.45)}
     return {"seed0": seed, "seed1": dict(seed), "control": {"seed0": ranked}, "over_seeds": over}
 
@@ -61,7 +63,8 @@ def test_all_parts_that_are_tried_are_shown(measured):
 @pytest.mark.parametrize(
     ("name", "hidden", "opposed", "part"),
     [
-        ("detection", 0.035, -0.02, "detection"),
+        ("detection", 0.035, None, "detection"),
+        ("posterior", 0.035, -0.02, "posterior"),
         ("separable", 0.035, -0.02, "separable"),
         ("linear_minus_small-loss", None, 0.02, "surprise"),
         ("alternate_minus_small-loss", 0.005, -0.02, "method"),
@@ -75,6 +78,14 @@ def test_one_difference_decides_a_part_alone(measured, name, hidden, opposed, pa
             changed = json.loads(json.dumps(measured))
             changed["over_seeds"][name] = figure(value)
             assert outcomes(changed) == {**before, part: wanted}
+
+
+def test_where_the_line_detects_worse_its_lower_accuracy_is_no_surprise(measured):
+    """A line with an AUROC below that of small loss, as in the first run."""
+    measured["over_seeds"]["detection"] = figure(-0.41)
+    measured["over_seeds"]["linear_minus_small-loss"] = figure(-0.047)
+    found = outcomes(measured)
+    assert (found["detection"], found["surprise"]) == ("contradicted", "not visible at this scale")
 
 
 def test_scores_that_rank_alike_and_a_control_that_fails(measured):
@@ -95,6 +106,7 @@ def test_the_remark_names_what_is_dropped(measured):
     words = WebNoisePaper().remark(measured)
     assert "a mean loss of 0.40, those that it keeps one of 0.90" in words
     assert "75% are of no class; of all images 40%" in words
+    assert "flags 5% of the images, of which 25% are of no class" in words
     assert "an accuracy of 0.500, cross-entropy 0.450" in words
 
 
@@ -143,6 +155,10 @@ def test_figures_come_from_rows(finished):
     wanted = auroc(*([r["linear_known"] for r in apart[kind]] for kind in ("clean", "ood"))).value
     assert run.seed0["known.linear"]["value"] == pytest.approx(wanted)
     assert sum(r["known"] for r in rows) == 50
+    suspect = np.array([r["suspect"] for r in rows])
+    assert suspect.mean() == pytest.approx((kinds == "ood").mean(), abs=1 / len(rows))
+    assert loss[suspect].min() > loss[~suspect].max()
+    assert run.seed0["suspect.largest"] == pytest.approx((kinds[suspect] == "ood").mean(), abs=1e-4)
     dropped = [r["loss"] for r in rows if r["kind"] == "clean" and r["linear"] > 0.5]
     assert run.seed0["clean_images.dropped.loss"] == pytest.approx(np.mean(dropped or [0.0]), abs=1e-4)
     seeds = [run.result.measured[f"seed{i}.accuracy.alternate"]["value"] for i in range(2)]

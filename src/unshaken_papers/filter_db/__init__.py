@@ -57,12 +57,3 @@ class FilterDBPaper(Paper):
             decide("robust", "entropy of the last two layers, robust minus standard", robust["entropy"]),
             decide("robust", sparse, robust["less_sparse"], above=-NEAR, opposed_below=-1.0),
         ]
-
-    @override
-    def remark(self, measured: Mapping[str, Any]) -> str:
-        narrow, wide = (measured["degenerate"][name]["value"] for name in ("narrow", "wide"))
-        return (
-            f"Trained as long and with the same weight decay, a network of the base width has {5 * narrow:.1f} of 5 "
-            f"layers that degenerate, the wide one {5 * wide:.1f}: a large difference would be one of width, a small "
-            "one of training."
-        )

@@ -124,12 +124,18 @@ def oversized(seeds: list[Rows]) -> dict[str, Any]:
         corrupted = rows.shares(*(f"{net}.{kind}" for kind in CORRUPTIONS))
         return float(rows.correct(f"{net}.clean").mean() - corrupted.mean())
 
-    nets, step = ("base", "narrow", "wide"), 1 / seeds[0].table("layers", "base").num_rows
+    others = ("base", "narrow")
+    nets, step = (*others, "wide"), 1 / seeds[0].table("layers", "base").num_rows
     return {
         "degenerate": {
             **{net: across_seeds([share(part, net) for part in seeds], low=0, step=step) for net in nets},
-            "more": across_seeds([share(part, "wide") - share(part, "base") for part in seeds], step=step),
+            **{
+                f"over_{net}": across_seeds([share(part, "wide") - share(part, net) for part in seeds], step=step)
+                for net in others
+            },
         },
         "lost": {net: across_seeds([lost(part, net) for part in seeds]) for net in nets},
-        "fragile": across_seeds([lost(part, "wide") - lost(part, "base") for part in seeds]),
+        "fragile": {
+            f"over_{net}": across_seeds([lost(part, "wide") - lost(part, net) for part in seeds]) for net in others
+        },
     }

@@ -19,8 +19,10 @@ CUE = 0.10
 """The precondition: accuracy that a mark of another class must cost."""
 STRENGTHS = (0.0, 0.2, 0.5, 1.0)
 """Values of lambda; the rule rests on the first two."""
-LABEL = "label"
-"""The name of the single best concept, as network dissection gives it."""
+LABEL, LABELS = "label", "labels"
+"""The names of the single best concept, as network dissection gives it, and of as many as a unit can follow."""
+MOST_ATTRIBUTES = 3
+"""Attributes that a synthetic unit follows at most."""
 
 
 @row(__file__)

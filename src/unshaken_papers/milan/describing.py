@@ -12,7 +12,7 @@ from unshaken.explain.units.caption_training import CaptionSettings, learn_capti
 from unshaken.explain.units.captioner import Pyramid
 from unshaken.explain.units.describer import best_phrase
 from unshaken.papers.context import Context
-from unshaken_papers.milan import LABEL, STRENGTHS, MilanPaper
+from unshaken_papers.milan import LABEL, LABELS, MOST_ATTRIBUTES, STRENGTHS, MilanPaper
 from unshaken_papers.milan.grammar import KINDS, Synthetic, attributes_named, drawn, scores, synthetic_units
 
 
@@ -26,7 +26,7 @@ def name_of(strength: float) -> str:
 
 
 def describe(paper: MilanPaper, context: Context, model: Classifier, layers: tuple[str, ...]) -> None:
-    """Write the words of every lambda, and the single label, for each held-out unit.
+    """Write the words of every lambda, the single label and the best labels, for each held-out unit.
 
     Args:
         paper: the sizes.
@@ -34,7 +34,7 @@ def describe(paper: MilanPaper, context: Context, model: Classifier, layers: tup
         model: whose layers see the exemplars.
         layers: of it.
     """
-    if context.has(LABEL, "words"):
+    if context.has(LABELS, "words"):
         return
     rng = np.random.Generator(np.random.Philox(key=[context.seed, 0x776F726473]))
     units = synthetic_units(paper.annotated + paper.described, rng)
@@ -51,7 +51,8 @@ def describe(paper: MilanPaper, context: Context, model: Classifier, layers: tup
     for strength in STRENGTHS:
         chosen = [best_phrase(beam, strength) for beam in beams]
         write(context, name_of(strength), [u for u, _ in held], ["" if one is None else one.text for one in chosen])
-    write(context, LABEL, [u for u, _ in held], [single_label(u, units) for u, _ in held])
+    for label, most in ((LABEL, 1), (LABELS, MOST_ATTRIBUTES)):
+        write(context, label, [u for u, _ in held], [" ".join(best_labels(u, units, most)) for u, _ in held])
 
 
 def exemplar_keys(units: list[Synthetic], pyramid: Pyramid, rng: np.random.Generator) -> Tensor:
@@ -63,17 +64,22 @@ def exemplar_keys(units: list[Synthetic], pyramid: Pyramid, rng: np.random.Gener
     return torch.stack(found)
 
 
-def single_label(unit: Synthetic, units: list[Synthetic]) -> str:
-    """The attribute of the highest intersection over union with a unit's exemplars, over the exemplars of all units."""
+def best_labels(unit: Synthetic, units: list[Synthetic], most: int) -> list[str]:
+    """The attributes of highest intersection over union with a unit's exemplars, over the exemplars of all units.
+
+    Args:
+        unit: that is described.
+        units: all of them.
+        most: attributes named, the best first, one of a kind.
+    """
     everything = np.concatenate([u.shown for u in units])
-    best, word = -1.0, ""
+    found = []
     for i, kind in enumerate(KINDS):
         inside = np.bincount(unit.shown[:, i], minlength=len(kind))
         whole = np.bincount(everything[:, i], minlength=len(kind))
         overlap = inside / (len(unit.shown) + whole - inside)
-        if overlap.max() > best:
-            best, word = float(overlap.max()), kind[int(overlap.argmax())]
-    return word
+        found.append((float(overlap.max()), kind[int(overlap.argmax())]))
+    return [word for _, word in sorted(found, key=lambda one: -one[0])[:most]]
 
 
 def write(context: Context, label: str, units: list[Synthetic], texts: list[str]) -> None:

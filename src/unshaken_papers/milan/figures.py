@@ -8,7 +8,7 @@ import numpy as np
 
 from unshaken.papers.roles import choosing
 from unshaken.papers.rows import Numbers, Rows, mean_of
-from unshaken_papers.milan import DRAWS, LABEL, STRENGTHS, MilanPaper
+from unshaken_papers.milan import DRAWS, LABEL, LABELS, STRENGTHS, MilanPaper
 from unshaken_papers.milan.describing import name_of
 
 
@@ -45,7 +45,7 @@ def edit(rows: Rows) -> dict[str, Any]:
 
 def words(parts: list[Rows]) -> dict[str, Any]:
     """Over the held-out units of all seeds, each of which is there once."""
-    names = [*(name_of(s) for s in STRENGTHS), LABEL]
+    names = [*(name_of(s) for s in STRENGTHS), LABEL, LABELS]
     f1 = {name: values(parts, name, "f1") for name in names}
     main = f1[name_of(STRENGTHS[1])]
     return {
@@ -54,6 +54,7 @@ def words(parts: list[Rows]) -> dict[str, Any]:
         "recall": {name: mean_of(values(parts, name, "recall"), low=0.0, high=1.0) for name in names},
         "over_likeliest": mean_of(main - f1[name_of(STRENGTHS[0])], low=-1.0, high=1.0),
         "over_label": mean_of(main - f1[LABEL], low=-1.0, high=1.0),
+        "over_labels": mean_of(main - f1[LABELS], low=-1.0, high=1.0),
     }
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from unshaken.explain.units.captioner import words_of
 from unshaken.explain.units.concepts import COLOURS
+from unshaken_papers.milan import MOST_ATTRIBUTES
 
 SHAPES = ("square", "disc", "triangle", "cross", "ring", "diamond")
 TEXTURES = ("plain", "striped", "dotted", "checked", "noisy")
@@ -55,7 +56,7 @@ def synthetic_units(n: int, rng: np.random.Generator, k: int = 15) -> list[Synth
     """
     known: dict[tuple[int | None, ...], None] = {}
     while len(known) < n:
-        kinds = set(rng.permutation(len(KINDS))[: int(rng.integers(1, 4))].tolist())
+        kinds = set(rng.permutation(len(KINDS))[: int(rng.integers(1, MOST_ATTRIBUTES + 1))].tolist())
         known[tuple(int(rng.integers(len(kind))) if i in kinds else None for i, kind in enumerate(KINDS))] = None
     chosen = list(known)
     return [_unit(chosen[i], rng, k) for i in rng.permutation(n)]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, row, seeds_in
+from unshaken.papers import Check, Paper, decide, row, seeds_in
 
 ANIMALS = ("bird", "cat", "deer", "dog", "frog", "horse")
 ARMS: Mapping[str, str] = {
@@ -47,14 +47,16 @@ class WebNoisePaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+        over = measured["over_seeds"]
         rho = max(abs(part["rho"]) for _, part in seeds_in(measured))
         alike = f"largest rank correlation of the two scores: {rho:.3f} (wanted below {ALIKE})"
         return [
             *super().judge(measured),
             Check(alike, rho < ALIKE, "detection"),
+            decide("surprise", "AUROC, linear separation minus small loss", over["detection"], opposed_below=-1.0),
             self._not_above(
                 "accuracy, linear separation alone minus small loss alone",
-                measured["over_seeds"]["linear_minus_small-loss"],
+                over["linear_minus_small-loss"],
             ),
         ]
 
@@ -76,11 +78,12 @@ class WebNoisePaper(Paper):
     def _reasons(self, measured: Mapping[str, Any]) -> str:
         """Whether small loss gives the line sets to learn from, and PLS anything to gain."""
         seeds = [part for _, part in seeds_in(measured)]
-        flagged, every = (fmean(part["trusted"][k] for part in seeds) for k in ("of_flagged", "of_all"))
+        names = ("largest", "by_posterior", "posterior", "of_all")
+        largest, few, posterior, every = (fmean(part["suspect"][k] for part in seeds) for k in names)
         informed, plain = (fmean(part["accuracy"][arm]["value"] for part in seeds) for arm in ("oracle", "ce"))
         return (
-            f"Of the images that small loss takes for wrong, from which the line learns, {flagged:.0%} are of no "
-            f"class; of all images {every:.0%}. With all wrong images known the recipe reaches an accuracy of "
-            f"{informed:.3f}, cross-entropy {plain:.3f}: where the first is not above, a better detector cannot show "
-            "in it."
+            f"Of the images of the largest losses, from which the line learns, {largest:.0%} are of no class; of all "
+            f"images {every:.0%}. A posterior above 0.95 flags {few:.0%} of the images, of which {posterior:.0%} are "
+            f"of no class. With all wrong images known the recipe reaches an accuracy of {informed:.3f}, cross-entropy "
+            f"{plain:.3f}: where the first is not above, a better detector cannot show in it."
         )

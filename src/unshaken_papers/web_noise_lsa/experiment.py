@@ -44,6 +44,11 @@ class NoisySet:
     kinds: NDArray[np.str_]
     testing: Split
 
+    @property
+    def share(self) -> float:
+        """The share of training images that are of no class, which the experiment takes for known."""
+        return float((self.kinds == OOD).mean())
+
 
 def run(paper: WebNoisePaper, context: Context) -> None:
     """All arms on the animals; the detectors alone on random partitions."""
@@ -147,7 +152,7 @@ def trained(paper: WebNoisePaper, context: Context, data: NoisySet, start: Net, 
     recipes: list[Recipe] = [CropFlip()]
     if detectors := ARMS[arm]:
         wrong = np.flatnonzero(data.kinds != CLEAN).tolist() if arm == "oracle" else ()
-        recipes = [PLSLSA(alternate=detectors, stage=paper.stage, projected=64, wrong=tuple(wrong))]
+        recipes = [PLSLSA(alternate=detectors, share=data.share, stage=paper.stage, projected=64, wrong=tuple(wrong))]
     training = plan_training(
         paper.epochs, context.seed, batch_size=64, lr=paper.lr, schedule="cosine", held_out=2, check_images=2
     )
@@ -160,13 +165,17 @@ def detections(paper: WebNoisePaper, context: Context, data: NoisySet, model: Cl
         return
     logits, features = stage_features(model, data.training, paper.stage)
     losses = torch.nn.functional.cross_entropy(logits, data.training.labels, reduction="none").double().numpy()
-    small = detect_by_loss(losses)
-    line = detect_linearly(features, small.flagged)
+    small, largest = detect_by_loss(losses), detect_by_loss(losses, share=data.share)
     known = np.zeros(len(losses), bool)
     known[np.random.default_rng(context.seed).permutation(len(losses))[: min(paper.known, len(losses) // 2)]] = True
-    with_labels = detect_linearly(features, data.kinds != CLEAN, known)
     columns = {"kind": data.kinds.tolist(), "small_loss": small.score, "loss": losses, "known": known}
-    for name, found in (("linear", line), ("linear_known", with_labels)):
+    columns["suspect"] = largest.flagged
+    lines = {
+        "linear": detect_linearly(features, largest.flagged),
+        "linear_posterior": detect_linearly(features, small.flagged),
+        "linear_known": detect_linearly(features, data.kinds != CLEAN, known),
+    }
+    for name, found in lines.items():
         columns[name] = np.zeros(len(losses)) if found is None else found.score  # nothing to separate: all alike
     context.write("detections", "scores", {"id": list(data.training.ids), **columns, "edges": edges(data.training)})
 

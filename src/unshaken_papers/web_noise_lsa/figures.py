@@ -16,7 +16,7 @@ from unshaken.papers.rows import Flags, Numbers, Rows
 from unshaken_papers.web_noise_lsa import ARMS, CONTROL, WebNoisePaper
 
 THRESHOLD = 0.95
-"""Posterior of a large loss above which small loss flags an image."""
+"""Posterior of a large loss above which the official code flags an image."""
 PAIRS = (("linear", "small-loss"), ("alternate", "small-loss"), ("alternate", "linear"))
 """Arms whose accuracies are compared."""
 
@@ -28,6 +28,7 @@ def figures(paper: WebNoisePaper, rows: Rows) -> dict[str, Any]:
     of = partial(values_of, list(seeds.values()))
     area = {name: of(name, "auroc", "ood") for name in ("linear", "small-loss")}
     over: dict[str, Any] = {"detection": standard_error(area["linear"] - area["small-loss"])}
+    over["posterior"] = standard_error(of("posterior", "auroc", "ood") - area["small-loss"])
     over["separable"] = standard_error(of("known", "linear") - of("known", "small-loss"))
     for one, other in PAIRS:
         over[f"{one}_minus_{other}"] = standard_error(of("accuracy", one) - of("accuracy", other))
@@ -41,17 +42,21 @@ def accuracy(rows: Rows) -> dict[str, Any]:
 
 def detection(rows: Rows) -> dict[str, Any]:
     """Both detectors against images of no class and against flipped labels, and what the line drops."""
-    names = ("kind", "linear", "loss", "small_loss", "edges")
-    kinds, line, loss, small, edges = rows.columns("detections", "scores", *names)
+    names = ("kind", "linear", "linear_posterior", "loss", "small_loss", "suspect", "edges")
+    kinds, line, posterior, loss, small, suspect, edges = rows.columns("detections", "scores", *names)
     alike = stats.spearmanr(line, loss).statistic if np.ptp(line) else 0.0
     return {
         "linear": one_detector(line, line > 0.5, kinds),
-        "small-loss": one_detector(loss, small > THRESHOLD, kinds),
+        "small-loss": one_detector(loss, suspect, kinds),
+        "posterior": one_detector(posterior, posterior > 0.5, kinds),
         "known": beside_known(rows),
-        "trusted": {"of_flagged": share_of_none(kinds[small > THRESHOLD]), "of_all": share_of_none(kinds)},
+        "suspect": {
+            "largest": share_of_none(kinds[suspect]), "posterior": share_of_none(kinds[small > THRESHOLD]),
+            "by_posterior": round(float((small > THRESHOLD).mean()), 4), "of_all": share_of_none(kinds),
+        },
         "rho": round(float(alike), 4),
         "clean_images": dropped(line > 0.5, kinds == "clean", {"loss": loss, "edges": edges}),
-    }
+    }  # fmt: skip
 
 
 def beside_known(rows: Rows) -> dict[str, Any]:

@@ -39,6 +39,15 @@ def test_losses_of_the_larger_group_are_flagged():
     assert not detect_by_loss(np.full(4, 0.7)).flagged.any()
 
 
+def test_a_share_of_the_largest_losses_is_flagged_whatever_their_groups():
+    """Losses of one group, of which no posterior is near 1."""
+    losses = np.random.default_rng(0).permutation(np.linspace(1, 2, 200))
+    found = detect_by_loss(losses, share=0.4)
+    assert found.flagged.sum() == 80
+    assert losses[found.flagged].min() > losses[~found.flagged].max()
+    assert np.array_equal(found.score, detect_by_loss(losses).score)
+
+
 def test_a_line_averages_wrong_decisions_out(clouds):
     features, second = clouds
     suspect = second ^ (np.random.default_rng(1).random(2000) < 0.1)

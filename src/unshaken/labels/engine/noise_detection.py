@@ -88,17 +88,18 @@ class Detection:
     flagged: Flags
 
 
-def detect_by_loss(losses: Numbers, threshold: float = 0.95) -> Detection:
+def detect_by_loss(losses: Numbers, threshold: float = 0.95, share: float = 0.0) -> Detection:
     """Small loss: the posterior that a loss is of the larger of two groups.
 
     Args:
         losses: of the given labels, finite, `[N]`.
         threshold: posterior above which a sample is flagged.
+        share: of the samples that are flagged, those of the largest losses, in the place of the threshold; 0 for that.
 
     Source: Li, Socher & Hoi 2020, arXiv:2002.07394.
     """
     score = 1 - posterior_of_low(losses)
-    return Detection(score, score > threshold)
+    return Detection(score, losses > np.quantile(losses, 1 - share) if share else score > threshold)
 
 
 def detect_linearly(features: NDArray[Any], suspect: Flags, trusted: Flags | None = None) -> Detection | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -144,7 +146,22 @@ def test_the_line_is_drawn_in_features_between_small_losses_and_others(net):
     assert (line.flagged != small.flagged).any()
     none = torch.zeros(40, dtype=torch.bool)
     for name, wanted in (("linear", line), ("loss", small)):
-        assert np.array_equal(DETECTORS[name](tracked, 0.5, none).flagged, wanted.flagged)
+        found = DETECTORS[name](tracked, partial(detect_by_loss, threshold=0.5), none)
+        assert np.array_equal(found.flagged, wanted.flagged)
+
+
+def test_a_known_share_of_labels_is_doubted_by_either_detector(begun, batch):
+    """The two largest of six losses, and the line that is drawn between them and the others."""
+    for name in ("loss", "linear"):
+        recipe = PLS(**PLAIN, alternate=name, share=1 / 3)
+        model, memory, _ = begun(recipe)
+        losses = F.cross_entropy(model(batch[0]), batch[1], reduction="none").detach()
+        largest = torch.zeros(6, dtype=torch.bool)
+        largest[losses.topk(2).indices] = True
+        features = track(model, lambda read: (ROWS, batch[1], read(batch[0]).detach()), stage=0).features
+        line = detect_linearly(features.double().numpy(), largest.numpy())
+        ended(recipe, model, memory, *batch, 0)
+        assert memory[NOISY][ROWS].tolist() == (largest if name == "loss" else torch.from_numpy(line.flagged)).tolist()
 
 
 def test_weights_are_of_losses_against_the_stored_guesses(begun, batch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Literal, cast
 
 import numpy as np
@@ -110,36 +111,40 @@ def to_numbers(values: Tensor) -> NDArray[np.float64]:
     return np.asarray(values.cpu().double().numpy(), np.float64)
 
 
-def _linear(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection | None:
-    return detect_linearly(to_numbers(tracked.features), detect_by_loss(tracked.losses, threshold).flagged)
+SmallLoss = Callable[[NDArray[np.float64]], Detection]
+"""Decides by losses `[n]`."""
 
 
-def _loss(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
-    return detect_by_loss(tracked.losses, threshold)
+def _linear(tracked: TrainingOutputs, small_loss: SmallLoss, wrong: Tensor) -> Detection | None:
+    return detect_linearly(to_numbers(tracked.features), small_loss(tracked.losses).flagged)
 
 
-def _rrl(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
+def _loss(tracked: TrainingOutputs, small_loss: SmallLoss, wrong: Tensor) -> Detection:
+    return small_loss(tracked.losses)
+
+
+def _rrl(tracked: TrainingOutputs, small_loss: SmallLoss, wrong: Tensor) -> Detection:
     probabilities = to_numbers(tracked.logits.softmax(1))
     return detect_by_neighbours(to_numbers(tracked.projections), probabilities, tracked.labels.cpu().numpy())
 
 
-def _none(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
-    return _oracle(tracked, threshold, torch.zeros_like(wrong))
+def _none(tracked: TrainingOutputs, small_loss: SmallLoss, wrong: Tensor) -> Detection:
+    return _oracle(tracked, small_loss, torch.zeros_like(wrong))
 
 
-def _oracle(tracked: TrainingOutputs, threshold: float, wrong: Tensor) -> Detection:
+def _oracle(tracked: TrainingOutputs, small_loss: SmallLoss, wrong: Tensor) -> Detection:
     flagged = wrong[tracked.rows].cpu().numpy()
     return Detection(flagged.astype(np.float64), flagged)
 
 
-DETECTORS: Mapping[str, Callable[[TrainingOutputs, float, Tensor], Detection | None]] = {
+DETECTORS: Mapping[str, Callable[[TrainingOutputs, SmallLoss, Tensor], Detection | None]] = {
     "linear": _linear,
     "loss": _loss,
     "rrl": _rrl,
     "none": _none,
     "oracle": _oracle,
 }
-"""Name to what decides by tracked samples, a threshold of small loss, and which samples `[samples]` are known to be
+"""Name to what decides by tracked samples, small loss with its settings, and which samples `[samples]` are known to be
 wrong; None where it cannot decide."""
 
 
@@ -174,6 +179,12 @@ class PLS(Recipe):
     warmup: NonNegativeInt = Field(default=0, description="last epoch of cross-entropy on all labels, from 0")
     threshold: float = Field(
         default=0.95, gt=0, lt=1, description="posterior of a large loss above which a label is doubted"
+    )
+    share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of labels that small loss doubts, if it is known; 0 for the threshold",
     )
     stage: NonNegativeInt = Field(
         default=1, description="stage of the network whose features the linear detector sees, from 0"
@@ -326,7 +337,8 @@ class PLS(Recipe):
         """
         rows, known = tracked.rows, torch.zeros_like(noisy)
         known[torch.tensor(self.wrong, dtype=torch.int64, device=known.device)] = True
-        detection = DETECTORS[self.alternate[number % len(self.alternate)]](tracked, self.threshold, known)
+        small_loss = partial(detect_by_loss, threshold=self.threshold, share=self.share)
+        detection = DETECTORS[self.alternate[number % len(self.alternate)]](tracked, small_loss, known)
         if detection is not None:  # else the decision before stands
             noisy[rows] = torch.from_numpy(detection.flagged).to(known)
         if self.weighted:
