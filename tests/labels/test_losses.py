@@ -14,6 +14,7 @@ from unshaken.harden.recipes.pretraining.rrcm import info_nce
 from unshaken.labels.losses import (
     CLAMP,
     early_learning,
+    exponential_ramp,
     forget_rate,
     generalized_cross_entropy,
     guess_labels,
@@ -289,3 +290,9 @@ def test_its_gradient_is_twice_the_difference_over_the_batch():
     features, frozen = torch.randn(5, 3, generator=g, requires_grad=True), torch.randn(5, 3, generator=g)
     individual_representation(features, frozen).backward()
     assert torch.allclose(features.grad, 2 * (features.detach() - frozen) / 5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("done", "power"), [(0, 5), (10, 45 / 16), (20, 5 / 4), (40, 0), (60, 0)])
+def test_the_exponential_ramp_by_hand(done, power):
+    assert exponential_ramp(done, 40) == pytest.approx(math.exp(-power))
+    assert exponential_ramp(done, 0) == 1

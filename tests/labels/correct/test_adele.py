@@ -43,7 +43,7 @@ def test_the_relative_change_of_c_3():
     assert change[[4, 7, 8]] == pytest.approx([0.7364, 0.9030, 0.9305], abs=5e-5)
 
 
-@pytest.mark.parametrize(("curve", "start"), [((0.7, 0.7, 2.0), 9), ((0.9, 0.5, 1.0), 6)])
+@pytest.mark.parametrize(("curve", "start"), [((0.7, 0.7, 2.0), 9), ((0.9, 0.5, 1.0), 6), ((0.8, 0.4, 0.5), 4)])
 def test_a_curve_without_noise_is_found_again(curve, start):
     values = sampled(*curve, published_grid(20))
     found = fit_curve(values)
