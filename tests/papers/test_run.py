@@ -48,6 +48,9 @@ def paper(tmp_path):
         value: float = Field(description="the number")
         more: int = Field(description="another")
 
+        def needed_data(self, data, *, own):
+            return []
+
         def run(self, context):
             if context.data == "absent":
                 raise DataError("data 'absent' is not here; get it")

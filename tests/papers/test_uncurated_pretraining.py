@@ -133,6 +133,6 @@ def test_figures_are_those_of_the_rows(finished):
 
 def test_few_classes_and_a_model_are_refused(tints, tmp_path):
     with pytest.raises(DataError, match="3 classes and 4 domains are too few"):
-        run_paper("uncurated-pretraining", data=tints, out=tmp_path / "run")
+        run_paper("uncurated-pretraining:transfer=demo,sources=demo", data=tints, out=tmp_path / "run")
     with pytest.raises(ParameterError, match="takes no model"):
         run_paper("uncurated-pretraining", data=tints, model="demo:standard", out=tmp_path / "other")
