@@ -223,12 +223,10 @@ def test_other_settings_are_refused_before_anything_is_read_or_trained(slug, fin
 @every_row
 def test_absent_data_is_one_line_before_the_experiment_begins(slug, tmp_path, monkeypatch):
     """Nothing is loaded, trained or computed: a pretrained network alone may take a minute."""
-    tiny = tiny_of(slug)
-    model = None if tiny.model is None else tiny.model(tmp_path)
     monkeypatch.setattr(Paper, "run", lambda *a: pytest.fail("the experiment began"))
     data = f"folder:{tmp_path}/no-such-set"
     with pytest.raises(UnshakenError, match="no-such-set") as caught:
-        run_paper(tiny_text(slug, tiny, tmp_path), out=tmp_path / "run", data=data, model=model)
+        run_paper(tiny_text(slug, tiny_of(slug), tmp_path), out=tmp_path / "run", data=data)
     assert "\n" not in str(caught.value)
 
 

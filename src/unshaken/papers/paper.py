@@ -79,6 +79,8 @@ class Paper(Parameters):
     def check_data(self, datasets: Datasets, *, own: bool) -> None:
         """Open all of `needed_data`; the frame does so before `run`, so that absent data costs no training.
 
+        Of a user's own model the row says first, in `run`, whether it takes one.
+
         Raises:
             UnshakenError: one is absent; the message says how to get it.
         """
