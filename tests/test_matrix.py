@@ -92,6 +92,20 @@ def test_a_model_without_some_conditions_has_no_rank_among_the_others(made):
     assert matrix.columns[0].figure == "clean"
 
 
+def test_models_are_ranked_under_changes_though_only_unchanged_images_tell_them_apart(tmp_path):
+    plan = [{"method": "brightness", "severities": [5]}, {"method": "fog", "severities": [1]}]
+    models = {"exact": Brightness(0.5), "late": Brightness(0.8)}
+    found = unshaken.matrix(models, {"flat": images(40)}, {"light": plan}, out=tmp_path / "o")
+    (column,) = found.summary["columns"]
+    assert {name: pairs[0]["verdict"] for name, pairs in column["pairs"].items()} == {
+        "worst_natural": "not shown",
+        "clean": "worse",
+    }
+    assert column["figure"] == "worst_natural"
+    sentence = "correct under every change without an attacker: exact and late may each be the best of 2."
+    assert sentence in " ".join(found.run.read("index.md").decode().replace("*", "").split())
+
+
 def test_data_without_labels_have_no_ranks(tmp_path):
     pixels, _ = images(20)
     found = unshaken.matrix(

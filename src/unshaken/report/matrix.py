@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
@@ -36,7 +36,7 @@ FIGURES = {
     "worst_natural": "correct under every change without an attacker",
     "clean": "accuracy on unchanged images",
 }
-"""Figures that models can be ranked by. Of a column the first one counts that tells two models apart."""
+"""Figures that models can be ranked by. Of a column the first one counts in which some model is right at all."""
 LOWEST = "lowest"
 """The figure of a column without ranks: the lowest one under a single change."""
 
@@ -384,7 +384,7 @@ def _ranked(columns: list[MatrixColumn]) -> tuple[MatrixColumn, ...]:
                 column.data,
                 column.plan,
                 column.cells,
-                _choose(column, own),
+                _choose(column, named),
                 {name: rank_bounds(among[number, name], own[name]) for name in named},
                 {name: tuple(Pair(*key, one) for key, one in own[name].items()) for name in named},
             )
@@ -392,12 +392,9 @@ def _ranked(columns: list[MatrixColumn]) -> tuple[MatrixColumn, ...]:
     return tuple(done)
 
 
-def _choose(column: MatrixColumn, compared: Mapping[str, Mapping[Any, Comparison]]) -> str:
-    """The first figure that tells two models apart, else the first in which some model is right at all."""
-    if not compared:
+def _choose(column: MatrixColumn, names: Sequence[str]) -> str:
+    """The first figure in which some model is right at all, whether it tells models apart or not."""
+    if not names:
         return LOWEST
-    for name, pairs in compared.items():
-        if any(one.regressed() or one.improved() for one in pairs.values()):
-            return name
-    figures = {name: [figure for cell in column.cells if (figure := cell.figure(name))] for name in compared}
+    figures = {name: [figure for cell in column.cells if (figure := cell.figure(name))] for name in names}
     return next((name for name, found in figures.items() if any(one["value"] > 0 for one in found)), "clean")

@@ -88,15 +88,16 @@ def _head(matrix: Matrix) -> list[Block]:
 
 
 def _best(column: MatrixColumn) -> Text:
-    """Which models may be the best of a column, in a sentence; empty without ranks."""
+    """Which models may be the best of a column, and by which figure, in a sentence; empty without ranks."""
     first = [cell.model for cell in column.cells if (rank := column.rank(cell)) and rank[0] == 1]
     ranked = sum(column.rank(cell) is not None for cell in column.cells)
     if ranked < 2:
         return ""
     if len(first) > 3:
-        return (Span(column.title, "strong"), f": {len(first)} of {ranked} models may be the best.")
+        return (Span(column.title, "strong"), f", {_meaning(column.figure)}: {len(first)} of {ranked} may be the best.")
     verb = "is" if len(first) == 1 else "may each be"
-    return (Span(column.title, "strong"), f": {cells.listed(first)} {verb} the best of {ranked} models.")
+    sentence = f"{cells.listed(first)} {verb} the best of {ranked}."
+    return (Span(column.title, "strong"), f", {_meaning(column.figure)}: {sentence}")
 
 
 def _by_rank(column: MatrixColumn) -> list[MatrixCell]:
