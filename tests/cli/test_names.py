@@ -13,7 +13,7 @@ from unshaken.cli.names import check_data, check_method, check_model, check_plan
 from unshaken.core.device import find_device
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.options import check_device
-from unshaken.core.registry import find_method, list_methods, parse_method
+from unshaken.core.registry import find_method, list_methods, list_records, parse_method
 from unshaken.data import load_data
 from unshaken.models.loaders.kinds import find_kind
 from unshaken.run import load_plan
@@ -158,6 +158,14 @@ def test_every_name_is_taken():
     for text in ("demo", "demo?size=8", "cifar10", "parquet:x", "mix:demo+demo@1"):
         assert check_data(text) == text
     assert check_plan("quick") + check_plan("my.yaml") == "quickmy.yaml"
+
+
+def test_a_parameter_that_the_written_list_lacks_is_taken_where_the_file_has_it(monkeypatch):
+    written = [{**one, "parameters": {}} for one in list_records("attack")]
+    monkeypatch.setattr("unshaken.core.registry.list_records", lambda room: written)
+    assert check_method("attack")("pgd:steps=3") == "pgd:steps=3"
+    with pytest.raises(ParameterError, match="no parameter 'stepz'"):
+        check_method("attack")("pgd:stepz=3")
 
 
 def test_names_are_listed_without_an_import(unshaken):

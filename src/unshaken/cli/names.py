@@ -10,12 +10,12 @@ from pathlib import Path
 
 from unshaken.core.errors import DataError, ParameterError, did_you_mean
 from unshaken.core.imports import plugins
-from unshaken.core.sources import keys_of, sources_of
+from unshaken.core.sources import PACKAGE, keys_of, sources_of
 from unshaken.core.texts import parse_values
 
 
 def check_plan(text: str) -> str:
-    """Refuse a plan that is neither known by name nor a YAML file that is there."""
+    """Refuse a plan that is neither known by name nor a YAML file."""
     if Path(text).suffix not in (".yaml", ".yml") and text not in (known := keys_of("run/plan.py", "PLANS")):
         raise ParameterError(f"no plan {text!r}: {did_you_mean(text, known)}, or a .yaml file")
     return text
@@ -63,11 +63,17 @@ def check_method(room: str) -> Callable[[str], str]:
             raise ParameterError(f"no method {given!r} in {room}: {did_you_mean(given, known)}")
         fields = [schema.get("field", key) for key, schema in known[name].items()]
         for key in values:
-            if key not in (*fields, *known[name]):
+            if key not in (*fields, *known[name]) and not _is_new(room, name, key):
                 raise ParameterError(f"{name}: no parameter {key!r}; {did_you_mean(key, fields)}")
         return text
 
     return check
+
+
+def _is_new(room: str, name: str, key: str) -> bool:
+    """Whether a method's file has a parameter that the written list lacks, as while somebody adds one."""
+    homes = [PACKAGE.parent.joinpath(*s.module.split(".")) for s in sources_of(room) if s.name == name]
+    return any(f"\n    {key}: " in home.with_suffix(".py").read_text(encoding="utf-8") for home in homes)
 
 
 def check_engine(text: str) -> str:
