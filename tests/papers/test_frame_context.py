@@ -70,6 +70,15 @@ def test_a_split_is_what_it_was_read_from(context):
     assert torch.equal(batch.images, test.images[[3, 1]].float() / 255)
 
 
+def test_the_run_seed_draws_the_images(context, tints):
+    def drawn(seed):
+        parts = Datasets(tints, False, context.record, seed).parts(60, 20, 10)
+        return [set(part.ids) for part in (parts.training, parts.testing, parts.choosing)]
+
+    assert drawn(3) == drawn(3)
+    assert all(one != other for one, other in zip(drawn(3), drawn(4), strict=True))
+
+
 def test_parts_are_stratified_and_apart(context):
     parts = context.datasets.parts(60, 20, 10)
     assert torch.bincount(parts.training.labels).tolist() == [20, 20, 20]

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from unshaken.measure.segmentation import dice, iou
     from unshaken.measure.statistics.intervals import Figure, clopper_pearson, share
     from unshaken.measure.statistics.join import match
-    from unshaken.measure.statistics.means import over_seeds
+    from unshaken.measure.statistics.means import over_seeds, over_seeds_and_samples
     from unshaken.measure.statistics.paired import (
         Comparison,
         compare,
@@ -129,6 +129,7 @@ __all__ = [
     "minimal_norm",
     "nll",
     "over_seeds",
+    "over_seeds_and_samples",
     "paired_bootstrap",
     "paired_difference",
     "precision_recall",
@@ -210,6 +211,7 @@ _HOMES = {
     "minimal_norm": "unshaken.measure.robustness.minimal_norm",
     "nll": "unshaken.measure.calibration.calibration",
     "over_seeds": "unshaken.measure.statistics.means",
+    "over_seeds_and_samples": "unshaken.measure.statistics.means",
     "paired_bootstrap": "unshaken.measure.detection.detection",
     "paired_difference": "unshaken.measure.statistics.paired",
     "precision_recall": "unshaken.measure.generation.nearest",

@@ -117,11 +117,13 @@ class Datasets:
         download: whether sources may be fetched.
         record: receives the SPEC and the fingerprint of what is read, before any image is decoded; and where there are
             fewer images than asked for.
+        seed: the run seed, which draws the images where fewer than all are used.
     """
 
     spec: str
     download: bool
     record: Record
+    seed: int = 0
     _read: dict[tuple[str, View | None], Split] = field(default_factory=dict)
 
     def open(self, split: str | None = None, spec: str | None = None) -> Dataset:
@@ -171,14 +173,15 @@ class Datasets:
         return self._read[place]
 
     def stratified(
-        self, split: str | None, n: int | None, seed: int = 0, spec: str | None = None, *, view: View | None = None
-    ) -> Split:
+        self, split: str | None, n: int | None, seed: int | None = None, spec: str | None = None, *,
+        view: View | None = None,
+    ) -> Split:  # fmt: skip
         """A stratified part of a split; the run keeps a note where the data has fewer images.
 
         Args:
             split: as in `open`.
             n: how many; None for all.
-            seed: of the choice.
+            seed: of the choice; default the run seed.
             spec: as in `open`.
             view: as in `read`.
 
@@ -190,10 +193,10 @@ class Datasets:
             return whole
         if len(whole) < n:
             self.record.add_fewer(_with_split(spec or self.spec, split), asked=n, there=len(whole))
-        return whole.stratified(n, seed)
+        return whole.stratified(n, self.seed if seed is None else seed)
 
     def parts(self, train: int | None, test: int | None, choosing: int = 0) -> Parts:
-        """Stratified parts of the splits `train` and `test`; what is chosen on comes from `test` too.
+        """Stratified parts of the splits `train` and `test`, drawn by the run seed; what is chosen on is of `test` too.
 
         Args:
             train: training images; None for all.
@@ -207,7 +210,7 @@ class Datasets:
         share = len(held) - choosing if test is None else round(len(held) * test / (test + choosing))
         if share < 1 or (choosing and share >= len(held)):
             raise DataError(f"data {self.spec!r}: {len(held)} test images are too few to choose on and to report")
-        testing, rest = held.cut(share)
+        testing, rest = held.cut(share, self.seed)
         return Parts(self.stratified("train", train), testing, rest)
 
     def grey_by_class(self, split: str, classes: Sequence[int], count: int) -> list[Tensor]:

@@ -127,32 +127,40 @@ def scaled(figure: Mapping[str, Any], factor: float) -> dict[str, Any]:
 
 
 def across_seeds(
-    values: Sequence[float] | NDArray[Any],
+    values: Sequence[float | NDArray[Any]] | NDArray[Any],
     *,
     low: float = -1.0,
     high: float = 1.0,
     level: float = 0.95,
     step: float = 0.0,
 ) -> dict[str, Any]:
-    """The mean over seeds with its interval, which one seed does not have; see `unshaken.measure.over_seeds`.
+    """The mean over seeds with its interval, which one seed does not have.
 
     Args:
-        values: one a seed.
+        values: one a seed; or one row a seed, of the values of the same samples, `[S, N]`. Then the interval is for
+            other samples too; see `unshaken.measure.over_seeds` and `over_seeds_and_samples`.
         low: lower end of the figure's range.
         high: upper end.
         level: coverage of the interval.
-        step: distance of the values that a seed can have, such as 1/N for a share of N images.
-    """
-    if len(values) < 2:
-        return {"value": values[0], "low": None, "high": None}
-    from unshaken.measure import over_seeds
+        step: distance of the values that a seed can have, such as 1/N for a share of N images; of numbers a seed.
 
+    >>> across_seeds([[0, 1], [1, 1]], low=0.0)["interval"]
+    'student 95% over 2 seeds and 2 samples'
+    """
+    import numpy as np
+
+    if len(values) < 2:
+        return {"value": float(np.mean(values[0])), "low": None, "high": None}
+    from unshaken.measure import over_seeds, over_seeds_and_samples
+
+    if np.ndim(values[0]):
+        return over_seeds_and_samples(values, low=low, high=high, level=level).to_json()
     return over_seeds(values, low=low, high=high, level=level, step=step).to_json()
 
 
 def mean_over(
     seeds: Iterable[Any],
-    figure: Callable[..., float],
+    figure: Callable[..., float | NDArray[Any]],
     *given: Any,
     low: float = -1.0,
     high: float = 1.0,
@@ -164,7 +172,8 @@ def mean_over(
 
     Args:
         seeds: rows, figures, or whatever the function takes, one a seed.
-        figure: called as `figure(seed, *given)`.
+        figure: called as `figure(seed, *given)`; a number, or the values `[N]` of samples that are the same ones in
+            each seed and in one order: the interval is then for other seeds and other samples.
         given: its further arguments.
         low: lower end of the figure's range.
         high: upper end.

@@ -165,7 +165,7 @@ def _measured(
     register_tables([type(paper)])
     record = Record.pin(run, settings_of(paper, seed, data, model), paper.rule_digest())
     record.begin()
-    datasets = Datasets(data, download, record)
+    datasets = Datasets(data, download, record, seed)
     try:
         if model == paper.model:  # of another model the row itself says first whether it takes one
             paper.check_data(datasets, own=own)
