@@ -153,9 +153,10 @@ def across_seeds(
         return {"value": float(np.mean(values[0])), "low": None, "high": None}
     from unshaken.measure import over_seeds, over_seeds_and_samples
 
-    if np.ndim(values[0]):
-        return over_seeds_and_samples(values, low=low, high=high, level=level).to_json()
-    return over_seeds(values, low=low, high=high, level=level, step=step).to_json()
+    table = np.asarray(values, np.float64)
+    if table.ndim > 1:
+        return over_seeds_and_samples(table, low=low, high=high, level=level).to_json()
+    return over_seeds(table, low=low, high=high, level=level, step=step).to_json()
 
 
 def mean_over(
