@@ -1,4 +1,4 @@
-"""`unshaken papers list|freeze|new|run|table`."""
+"""`unshaken papers list|freeze|new|run|table|trend`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unshaken.cli.options import OWN, Download, Json
 from unshaken.cli.session import Session, progress
 from unshaken.cli.show import console, one_line, print_json, print_line, table
 from unshaken.cli.verb import Program, verb
-from unshaken.core.options import MARKDOWN, PAPER_RECORDS, Argument, Option, OutputFolder, UpdatedFile
+from unshaken.core.options import MARKDOWN, PAPER_RECORDS, TREND_RECORDS, Argument, Option, OutputFolder, UpdatedFile
 
 if TYPE_CHECKING:
     from unshaken.papers import PaperResult
@@ -125,6 +125,49 @@ def table_(
 
     write_table(results, out)
     print_line(f"page: {out}")
+    return 0
+
+
+@app.command("trend")
+@verb
+def trend(
+    session: Session,
+    slug: Slug,
+    over: Annotated[str, Option("A parameter of the row and its values, as images=500+1000+2000.", "NAME=V+V")],
+    along: Annotated[
+        str | None, Option("Dotted name of a figure to draw along, in the place of the values.", "FIGURE")
+    ] = None,
+    scale: Scale = "quick",
+    seed: Seed = 0,
+    out: Annotated[str | None, OutputFolder("Folder for the runs.", "DIR", records=TREND_RECORDS)] = None,
+    data: OwnData = None,
+    model: OwnModel = None,
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Run a paper at several values of one parameter, to see where the effect of each part goes."""
+    from unshaken.papers import run_trend
+
+    if out is not None:
+        session.goes_on_with([])
+    with progress(session):
+        found = run_trend(
+            slug, over, along=along, scale=scale, seed=seed, out=out, data=data, model=model, download=download
+        )
+    if json:
+        print_json(found.to_json())
+        return 0
+    for curve in found.curves:
+        rows = [
+            [
+                f"{p.at:g}",
+                f"{p.value:+.4f}",
+                None if p.low is None or p.high is None else f"{p.low:+.4f} to {p.high:+.4f}",
+            ]
+            for p in curve.points
+        ]
+        print_line(one_line(f"{curve.part}: {curve.words}"))
+        console().print(table([found.along, "effect", "interval"], rows))
     return 0
 
 

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from unshaken.papers.paper import Paper
     from unshaken.papers.result import PaperResult
     from unshaken.papers.run import freeze, run_paper
+    from unshaken.papers.trend_runs import run_trend
     from unshaken.papers.table import write_table
+    from unshaken.papers.trend import Trend
 
 __all__ = [
     "Check",
@@ -21,6 +23,7 @@ __all__ = [
     "Paper",
     "PaperInfo",
     "PaperResult",
+    "Trend",
     "across_seeds",
     "decide",
     "decide_near",
@@ -29,6 +32,7 @@ __all__ = [
     "list_papers",
     "row",
     "run_paper",
+    "run_trend",
     "seeds_in",
     "unpaired",
     "write_table",
@@ -43,6 +47,8 @@ _HOMES = {
     "Paper": "unshaken.papers.paper",
     "PaperResult": "unshaken.papers.result",
     **dict.fromkeys(("freeze", "run_paper"), "unshaken.papers.run"),
+    "Trend": "unshaken.papers.trend",
+    "run_trend": "unshaken.papers.trend_runs",
     "write_table": "unshaken.papers.table",
 }
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,7 @@ class Check:
         part: the name of the part of the claim that it belongs to; the whole of one that is not divided.
         opposed: whether the figures show the opposite; a check that does not hold only fails to show its part.
         smallest: the smallest effect that this many samples and seeds would have shown in four of five repetitions.
+        effect: the value that was judged, and the ends of its interval; not kept with a result, whose figures have it.
     """
 
     words: str
@@ -73,6 +74,7 @@ class Check:
     part: str = WHOLE
     opposed: bool = False
     smallest: float | None = None
+    effect: tuple[float, float | None, float | None] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.holds and self.opposed:
@@ -112,7 +114,7 @@ def decide(
     smallest = None if low is None or low == value else above + _POWER * (value - low)  # without width none is known
     ends = f"{'-inf' if low is None else f'{low:+.4f}'} to {'inf' if high is None else f'{high:+.4f}'}"
     wanted = f", wanted above {above:g}" if above else ""
-    return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest)
+    return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest, (value, low, high))
 
 
 def decide_near(part: str, words: str, figure: Mapping[str, Any], expected: float, allowed: float) -> Check:

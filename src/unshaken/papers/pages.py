@@ -2,83 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import override
-
 from unshaken.papers.claim import Check, Outcome
 from unshaken.papers.paper import Headline, Scale
+from unshaken.papers.pictures import PageFigure, draw_figures, drawable, short
 from unshaken.papers.record import sessions_in_words
 from unshaken.papers.result import RESULT, PaperResult
+from unshaken.papers.trend import Curve, Trend, read_trends
+from unshaken.papers.trend_pages import draw_curve, open_curves, trend_lines
 from unshaken.store.run_dir import RunDir
 
 MOST, FEW = 10, 6
 """Figures a page shows at most; and of a result that names none."""
-
-
-@dataclass(frozen=True, slots=True)
-class PageFigure:
-    """A figure as a page shows it.
-
-    Args:
-        title: in plain words.
-        unit: of the value; empty if unknown.
-        value: measured, or the mean over seeds.
-        low: lower end of the interval, if it has one.
-        high: upper end.
-        n: samples or seeds.
-        interval: what kind of interval.
-        expected: what was expected before the run, as text; empty if nothing was.
-    """
-
-    title: str
-    unit: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    interval: str = ""
-    expected: str = ""
-
-    @property
-    def ends(self) -> str:
-        """The interval as text; empty if it has none."""
-        return "" if self.low is None or self.high is None else f"{short(self.low)} to {short(self.high)}"
-
-    @override
-    def __str__(self) -> str:
-        """The value with its interval and unit, such as `0.386 (0.344 to 0.428) accuracy`."""
-        return f"{short(self.value)}{f' ({self.ends})' if self.ends else ''} {self.unit}".rstrip()
-
-    @property
-    def expected_value(self) -> float | None:
-        """The number at the start of what was expected.
-
-        >>> PageFigure("Rate", "accuracy", 0.5, expected="0.63 (pilot)").expected_value
-        0.63
-        """
-        found = re.match(r"[+-]?\d+(\.\d+)?(?=[ ,]|$)", self.expected)
-        return float(found.group()) if found else None
-
-
-def short(value: float) -> str:
-    """Three digits, four above 1000; five decimals at most.
-
-    >>> short(0.38641), short(1100.0), short(-0.000042), short(-1e-9)
-    ('0.386', '1100', '-0.00004', '0')
-    """
-    if abs(value) >= 1000:
-        return f"{value:.0f}"
-    decimals = f"{value:.5f}".rstrip("0").rstrip(".")
-    return f"{value:.3g}" if abs(value) >= 1e-3 else "0" if decimals == "-0" else decimals
 
 
 def shown_figures(result: PaperResult) -> list[PageFigure]:
@@ -133,106 +74,6 @@ def _whole(figure: Any) -> dict[str, Any]:
     return {**figure} if isinstance(figure, Mapping) else plain
 
 
-WIDTH, MARGIN, ROW, TOP, FOOT = 520, 16, 36, 34, 46
-
-_STYLE = """<style>
-.card { fill: #ffffff; stroke: #d0d7de } .label { fill: #1f2328; font: 12px sans-serif }
-.small { fill: #57606a; font: 11px sans-serif } .grid { stroke: #d8dee4 } .zero { stroke: #8c959f }
-.bar { stroke: #0969da; stroke-width: 3; stroke-linecap: round } .dot { fill: #0969da }
-.wanted { fill: none; stroke: #bc4c00; stroke-width: 2 }
-@media (prefers-color-scheme: dark) {
-.card { fill: #161b22; stroke: #30363d } .label { fill: #e6edf3 } .small { fill: #9da7b3 }
-.grid { stroke: #2a313a } .zero { stroke: #768390 } .bar { stroke: #58a6ff } .dot { fill: #58a6ff }
-.wanted { stroke: #ffa657 } }
-</style>"""
-
-
-def drawable(figures: Sequence[PageFigure]) -> list[PageFigure]:
-    """The figures that one axis can hold: those in the most common unit; of two equally common ones, the first.
-
-    Args:
-        figures: those of the page, at least one.
-    """
-    units = [f.unit for f in figures]
-    common = max(units, key=units.count)
-    return [f for f in figures if f.unit == common]
-
-
-def draw_figures(figures: Sequence[PageFigure]) -> str:
-    """Draw a dot for each figure, a line for its interval, a diamond for what was expected.
-
-    Args:
-        figures: at least one, in one unit.
-
-    Returns:
-        An SVG document 520 units wide, with a background of its own, for light and dark pages.
-    """
-    low = min(0.0, *(v for f in figures for v in _values(f)))
-    high = max(0.0, *(v for f in figures for v in _values(f)))
-    high = high if high > low else low + 1
-    bottom = TOP + ROW * len(figures)
-
-    def across(value: float) -> float:
-        return round(MARGIN + (value - low) / (high - low) * (WIDTH - 2 * MARGIN), 1)
-
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + FOOT}" role="img">',
-        "<title>Measured figures with their intervals, and what was expected</title>",
-        _STYLE,
-        f'<rect class="card" x="0.5" y="0.5" width="{WIDTH - 1}" height="{bottom + FOOT - 1}" rx="6"/>',
-        *_legend(figures),
-    ]
-    for tick in _ticks(low, high):
-        x = across(tick)
-        parts.append(f'<line class="{"grid" if tick else "zero"}" x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>')
-        anchor = "start" if x < 2 * MARGIN else "end" if x > WIDTH - 2 * MARGIN else "middle"
-        parts.append(f'<text class="small" x="{x}" y="{bottom + 18}" text-anchor="{anchor}">{tick:.4g}</text>')
-    unit = escape(figures[0].unit)
-    parts.append(f'<text class="small" x="{WIDTH / 2:g}" y="{bottom + 36}" text-anchor="middle">{unit}</text>')
-    for i, figure in enumerate(figures):
-        y = TOP + ROW * i
-        middle = y + 26
-        parts.append(f'<text class="label" x="{MARGIN}" y="{y + 14}">{escape(figure.title)}</text>')
-        parts.append(
-            f'<text class="label" x="{WIDTH - MARGIN}" y="{y + 14}" text-anchor="end">{short(figure.value)}</text>'
-        )
-        if figure.low is not None and figure.high is not None:
-            ends = f'x1="{across(figure.low)}" x2="{across(figure.high)}"'
-            parts.append(f'<line class="bar" {ends} y1="{middle}" y2="{middle}"/>')
-        parts.append(f'<circle class="dot" cx="{across(figure.value)}" cy="{middle}" r="4.5"/>')
-        if figure.expected_value is not None:
-            parts.append(_diamond(across(figure.expected_value), middle))
-    return "\n".join([*parts, "</svg>", ""])
-
-
-def _legend(figures: Sequence[PageFigure]) -> list[str]:
-    y = 18
-    parts = [
-        f'<line class="bar" x1="{MARGIN}" x2="{MARGIN + 24}" y1="{y}" y2="{y}"/>',
-        f'<circle class="dot" cx="{MARGIN + 12}" cy="{y}" r="4.5"/>',
-        f'<text class="small" x="{MARGIN + 32}" y="{y + 4}">measured, with interval</text>',
-    ]
-    if any(f.expected_value is not None for f in figures):
-        parts += [_diamond(MARGIN + 190, y), f'<text class="small" x="{MARGIN + 202}" y="{y + 4}">expected</text>']
-    return parts
-
-
-def _diamond(x: float, y: float) -> str:
-    return f'<path class="wanted" d="M{x} {y - 6}l6 6l-6 6l-6 -6z"/>'
-
-
-def _values(figure: PageFigure) -> list[float]:
-    return [v for v in (figure.value, figure.low, figure.high, figure.expected_value) if v is not None]
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round values from low to high, about four steps apart."""
-    raw = (high - low) / 4
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw)
-    return [round(i * step, 10) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
-
-
 MARK = "<!-- Written by `unshaken papers table` from result.json. -->"
 PAGE, PICTURE = "README.md", "picture.svg"
 
@@ -270,7 +111,12 @@ def write_pages(results: Sequence[PaperResult], folder: Path, out: Path, *, outd
             place.write(draw_figures(drawable(figures)).encode(), PICTURE)
         else:
             (folder / result.folder / PICTURE).unlink(missing_ok=True)
-        place.write(page_of(result, figures, outdated=result.slug in outdated).encode(), PAGE)
+        for old in (folder / result.folder).glob("trend-*.svg"):
+            old.unlink()
+        curves = list(open_curves(result, read_trends(folder / result.folder)))
+        for name, trend, curve in curves:
+            place.write(draw_curve(trend, curve, _axis(result, trend)).encode(), name)
+        place.write(page_of(result, figures, curves=curves, outdated=result.slug in outdated).encode(), PAGE)
     text = table_of(results, Path(os.path.relpath(folder, out.parent)).as_posix(), outdated=outdated)
     RunDir(out.parent).write(text.encode(), out.name)
     return text
@@ -321,12 +167,24 @@ def table_of(results: Sequence[PaperResult], folder: str, *, outdated: Set[str] 
     return "\n".join(lines)
 
 
-def page_of(result: PaperResult, figures: Sequence[PageFigure], *, outdated: bool = False) -> str:
+def _axis(result: PaperResult, trend: Trend) -> str:
+    """The words for the axis of a trend: the title of the figure, where the page has one."""
+    return next((h.title for h in result.headline if h.name == trend.along), trend.along.replace("_", " "))
+
+
+def page_of(
+    result: PaperResult,
+    figures: Sequence[PageFigure],
+    *,
+    curves: Sequence[tuple[str, Trend, Curve]] = (),
+    outdated: bool = False,
+) -> str:
     """The page of one result.
 
     Args:
         result: of a paper.
         figures: those that the page shows.
+        curves: of parts that are not shown, along a parameter; see `open_curves`.
         outdated: whether the row's rules have changed so that these figures cannot be judged by them.
     """
     verdict = f"**Verdict: {_verdict(result)}.**"
@@ -346,7 +204,7 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], *, outdated: boo
         "",
         *(text for sentence in result.seen_in_training for text in (f"**Seen in training.** {sentence}", "")),
         *([OUTDATED, ""] if outdated else []),
-        *_parts(result),
+        *_parts(result, curves),
         *_figures(figures),
         "## What differs from the paper",
         "",
@@ -394,7 +252,7 @@ def _counted(result: PaperResult) -> str:
     return f"Of {len(result.parts)} parts of the claim: {counts}"
 
 
-def _parts(result: PaperResult) -> list[str]:
+def _parts(result: PaperResult, curves: Sequence[tuple[str, Trend, Curve]]) -> list[str]:
     """Each part of the claim with its outcome, and folded away its rule and what was met; of old results the rule."""
     if not result.parts:
         rule = f"**Rule**, written before the run. {result.expected.get('rule', 'None was stated.')}"
@@ -413,6 +271,9 @@ def _parts(result: PaperResult) -> list[str]:
                 *([power] if part.smallest is not None else []),
                 *("", *(f"- {_met(check)}: {check.words}" for check in own), "", "</details>", ""),
             ]
+        for picture, trend, curve in curves:
+            if curve.part == part.name:
+                inner += trend_lines(picture, trend, curve, _axis(result, trend))
         lines += [f"{' ' * len(f'{number}. ')}{line}".rstrip() for line in inner]
     when = {
         True: "Parts, rules and settings are as they stood before the first row.",

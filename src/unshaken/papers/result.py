@@ -100,7 +100,7 @@ class PaperResult(BaseModel):
 
     def to_json(self) -> dict[str, Any]:
         """As printed by the command line."""
-        return self.model_dump(mode="json", by_alias=True)
+        return self.model_dump(mode="json", by_alias=True, exclude={"checks": {"__all__": {"effect"}}})
 
     @property
     def folder(self) -> str:
