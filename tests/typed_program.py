@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import unshaken
-from unshaken import detect
+from unshaken import attack, detect
 from unshaken.attack import PGD
 from unshaken.certify import IBP
 from unshaken.detect import MSP, fit
@@ -21,7 +21,9 @@ foggy: Tensor = Fog()(torch.rand(1, 3, 8, 8), 3, 0)
 done = unshaken.attack(net, (x, y), PGD(steps=3), eps=8 / 255)
 figures = (done.accuracy("clean"), done.run, done.summary, done.bad_samples)
 unshaken.certify(net, (x, y), IBP())
-fitted = detect.fit(net, (x, y), "msp")
+found = attack(net, (x, y), attack.FGSM(), eps=8 / 255).accuracy("clean")
+fitted = detect.fit(net, (x, y), detect.KNN(k=5))
+detected = (unshaken.detect(net, "demo", fitted), detect(net, "demo", "screen.safetensors", accept=0.95))
 scores: dict[str, Tensor] = fitted.score(x)
 fit(net, (x, y), [MSP()])
 unshaken.audit(net, (x, y), "quick")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import importlib
 import json
 import os
 import signal
@@ -14,10 +16,13 @@ import pytest
 from tests.processes import process, run_command
 from unshaken.cli.complete import complete_yaml
 from unshaken.report import compare_runs
+from unshaken.report.matrix import MatrixRecord
+from unshaken.report.pages import matrix as matrix_page
 from unshaken.run import shard
 from unshaken.store.lock import locked
 from unshaken.store.run_dir import RunDir
 
+matrix_verb = importlib.import_module("unshaken.api.matrix")  # the package has the function of that name
 NETS = """
 import torch
 from net import Brightness, build
@@ -322,6 +327,78 @@ def test_processes_run_cells_and_one_that_ends_its_process_is_a_line(nets, unsha
     assert done.code == 2
     assert list(states().values()) == ["finished", "finished", "failed", "finished"]
     assert "ends/photos/fog: failed: all: 3 processes ended over cell ends/photos/fog" in " ".join(done.out.split())
+
+
+@pytest.mark.long
+def test_parts_that_start_at_once_and_twice_lose_nothing(nets, unshaken, tmp_path):
+    assert run_matrix(unshaken, out="whole").code == 0
+    words = ["matrix", "m.yaml", "--out", "all", *ALLOW.split()]
+    parts = ["1/2", "2/2", "1/2", "2/2"]
+    with contextlib.ExitStack() as stack:
+        children = [
+            stack.enter_context(
+                process(run_command, [*words, "--part", part], {}, folder=nets, printed=nets / f"printed-{k}")
+            )
+            for k, part in enumerate(parts)
+        ]
+        for child in children:
+            child.join(300)
+    printed = "".join(Path(f"printed-{k}").read_text() for k in range(len(parts)))
+    assert [child.exitcode for child in children] == [0] * len(parts), printed
+    assert states() == {"good/photos/fog": "finished", "noisy/photos/fog": "finished"}, printed
+    whole, parts = (json.loads(Path(out, "matrix.json").read_text()) for out in ("whole", "all"))
+    for one in (whole, parts):
+        for cell in one["cells"]:
+            del cell["cost"]["seconds"]
+    assert parts == whole
+    assert not list(Path("all").rglob("failure.json"))
+
+
+def test_a_table_that_is_older_than_a_cell_is_made_again(nets, unshaken, monkeypatch):
+    """Part 1 has read the cells and not yet written; meanwhile part 2 ends and writes."""
+    read, calls = matrix_page.read_matrix, []
+
+    def read_and_wait(run):
+        found = read(run)
+        if not calls:
+            calls.append(run)
+            assert run_matrix(unshaken, "--part 2/2").code == 0
+        return found
+
+    monkeypatch.setattr(matrix_page, "read_matrix", read_and_wait)
+    assert run_matrix(unshaken, "--part 1/2").code == 0
+    assert states() == {"good/photos/fog": "finished", "noisy/photos/fog": "finished"}
+
+
+def test_of_two_matrices_that_begin_at_once_in_a_folder_one_is_refused(nets, unshaken, monkeypatch):
+    """Another process writes its record just when this one has found the folder empty."""
+    other = {"schema": 1, "models": {"a": "demo"}, "data": {}, "plans": {}, "options": {}}
+    dump = MatrixRecord.model_dump
+
+    def dump_while_another_writes(record, **given):
+        Path("all").mkdir()
+        Path("all/matrix.json").write_text(json.dumps(other))
+        return dump(record, **given)
+
+    monkeypatch.setattr(MatrixRecord, "model_dump", dump_while_another_writes)
+    assert "holds a matrix of other models" in run_matrix(unshaken, "--part 1/2").err
+    assert json.loads(Path("all/matrix.json").read_text()) == other
+
+
+def test_a_cell_that_ends_in_another_process_at_the_start_is_no_failure(nets, unshaken, monkeypatch):
+    """It is there when this process comes to the cell, and was not when it looked."""
+    finished = matrix_verb.is_finished
+
+    def looks_before_another_ends(run):
+        found = finished(run)
+        if not found and "good" in run.path and not Path("once").exists():
+            Path("once").touch()
+            assert run_matrix(unshaken, "--part 1/2").code == 0
+        return found
+
+    monkeypatch.setattr(matrix_verb, "is_finished", looks_before_another_ends)
+    assert run_matrix(unshaken, "--part 1/2").code == 0
+    assert states()["good/photos/fog"] == "finished"
 
 
 def test_yaml_files_are_completed(nets):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import unshaken
 from unshaken.core.errors import ParameterError
 from unshaken.run import engine
 from unshaken.run.engine import Engine, read_engine
@@ -48,3 +49,21 @@ def test_an_engine_is_read(text, found):
 def test_a_wrong_engine_is_refused_in_a_line(text, words):
     with pytest.raises(ParameterError, match=words):
         read_engine(text)
+
+
+def test_ray_chooses_the_gpu_of_each_worker_and_a_numbered_one_is_refused():
+    with pytest.raises(ParameterError, match=r"device cuda:1 .* use --device cuda; CUDA_VISIBLE_DEVICES=1"):
+        read_engine("ray", "cuda:1")
+    for device in ("auto", "cpu", "cuda", "cuda:0"):
+        assert read_engine("ray", device) == Engine("ray")
+    assert read_engine("local:2", "cuda:1") == Engine(processes=2)  # both share that one
+
+
+def test_verbs_refuse_a_numbered_gpu_with_ray_before_anything_is_read():
+    for call in (
+        lambda: unshaken.audit("absent:model", "absent:data", device="cuda:1", engine="ray:gpus=0.5"),
+        lambda: unshaken.explain("absent:model", "absent:data", "gradcam", device="cuda:1", engine="ray"),
+        lambda: unshaken.find_labels("absent:data", device="cuda:1", engine="ray"),
+    ):
+        with pytest.raises(ParameterError, match="use --device cuda"):
+            call()

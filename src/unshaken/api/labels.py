@@ -183,7 +183,7 @@ def find_labels(
         RunError: the directory holds another run, or cannot be written.
     """
     check_folder(out, "out", LABEL_RECORDS)
-    finders, chosen = _named(methods), read_engine(engine)
+    finders, chosen = _named(methods), read_engine(engine, device)
     in_range("folds", folds, 2, LARGEST_FOLDS)
     if 0 < review_size < STRATA:
         raise ParameterError(f"review_size={review_size} must be {STRATA} or more, one a stratum, or 0 for none")

@@ -20,7 +20,7 @@ from unshaken.api.job import choose_device, prepare_run
 from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments, refuse_code
 from unshaken.core.documents import read_yaml
-from unshaken.core.errors import ParameterError, RunError, UnshakenError, did_you_mean, is_out_of_memory
+from unshaken.core.errors import Busy, ParameterError, RunError, UnshakenError, did_you_mean, is_out_of_memory
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import shorten
 from unshaken.core.options import Options, declared
@@ -348,19 +348,19 @@ def _begin(run: RunDir, definition: _Definition) -> None:
     """
     if run.exists(CONFIG):
         raise RunError(f"{run}: this directory already holds a run; choose another --out")
-    there = run.exists(NAME)
-    if there and definition.part is not None:  # other parts work there
-        if MatrixRecord.read(run) != definition.record:
+    record = definition.record.model_dump(mode="json", by_alias=True)
+    if definition.part is not None:  # other parts work there, and one may begin in this moment
+        if not run.create_json(record, NAME) and MatrixRecord.read(run) != definition.record:
             raise RunError(
                 f"{run}: this directory holds a matrix of other models, data, plans or options; choose another --out, "
                 "or change it by a call without --part and with --resume"
             )
         return
-    if there and not definition.options["resume"]:
+    if run.exists(NAME) and not definition.options["resume"]:
         raise RunError(
             f"{run}: this directory already holds a matrix; add --resume to continue it, or choose another --out"
         )
-    run.write_json(definition.record.model_dump(mode="json", by_alias=True), NAME)
+    run.write_json(record, NAME)
 
 
 def _run_in_pool(definition: _Definition, run: RunDir, numbers: Sequence[int], task: Task, lock: Lock) -> None:
@@ -426,7 +426,7 @@ class _Compute:
         model, plan = self._definition.models[cell.model], self._definition.plans[cell.plan]
         options: Options = {
             **self._definition.options, "out": run.path, "name": cell.model, "gates": cell.gates, "engine": "local",
-            "resume": run.exists(CONFIG),
+            "resume": True,
         }  # fmt: skip
         dataset = self._open(cell.data)
         if not is_finished(run):
@@ -456,6 +456,8 @@ def _write_failure(run: RunDir, error: Exception) -> None:
     A run that has computed nothing is deleted, so that a repaired model, which is another one, begins anew. Nothing is
     written where another process is at work on the cell.
     """
+    if isinstance(error, Busy):
+        return
     record: dict[str, Any] = {"schema": 1, "reason": " ".join(str(error).split())}
     if is_out_of_memory(error):
         record["reason"] = "memory ran out; set a smaller batch_size, or a limit"

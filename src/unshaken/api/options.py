@@ -34,7 +34,7 @@ def check_options(*, records: Sequence[str] = RUN_RECORDS, **given: Unpack[Optio
     options: Options = {**_DEFAULTS, **given}
     if isinstance(options["gates"], str):
         options["gates"] = (options["gates"],)
-    read_engine(options["engine"])
+    read_engine(options["engine"], options["device"])
     if options["share"] and options["out"] is None:
         raise ParameterError("a shared run needs an --out that all processes see")
     if options["share"] and options["register"] is not None:

@@ -45,6 +45,10 @@ class RunError(UnshakenError):
     """A run directory is locked, damaged, full, or belongs to another configuration."""
 
 
+class Busy(RunError):
+    """Another process is writing into a run directory."""
+
+
 class RunWarning(UserWarning):
     """A remark on a run while it goes on; the command line prints it as a line on stderr."""
 

@@ -33,13 +33,18 @@ def verbs_of(package: str) -> list[str]:
     return [name for home, _, name in (address.rpartition(".") for address in _verbs) if home == package]
 
 
+def verb_of(package: str) -> Verb | None:
+    """The function that calling a package runs; None where it is no verb."""
+    return _verbs[package]() if package in _verbs else None
+
+
 class _VerbSignature:
     """Gives the signature of a room's verb; the class `Room` has its own."""
 
     def __get__(self, room: ModuleType | None, owner: type) -> inspect.Signature:
-        if room is None or room.__name__ not in _verbs:
+        if room is None or (verb := verb_of(room.__name__)) is None:
             raise AttributeError("__signature__")
-        return inspect.signature(_verbs[room.__name__]())
+        return inspect.signature(verb)
 
 
 class Room(ModuleType):
@@ -65,9 +70,9 @@ class Room(ModuleType):
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         """Run the room's verb; see the function of the same name in `unshaken.api`."""
-        if self.__name__ not in _verbs:
+        if (verb := verb_of(self.__name__)) is None:
             raise TypeError(f"{self.__name__} is a room, not a verb")
-        return _verbs[self.__name__]()(*args, **options)
+        return verb(*args, **options)
 
 
 def open_room(name: str) -> list[str]:

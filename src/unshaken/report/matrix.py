@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
@@ -292,12 +292,25 @@ def read_matrix(run: RunDir) -> Matrix:
         RunError: there is no matrix, or a file is damaged.
     """
     record = MatrixRecord.read(run)
-    columns = [
+    return Matrix(run, record, _ranked(_read_columns(run, record)))
+
+
+def is_newest(matrix: Matrix) -> bool:
+    """Whether no cell has changed since the matrix was read."""
+
+    def state(columns: Iterable[MatrixColumn]) -> list[tuple[str, ...]]:
+        cells = [cell for column in columns for cell in column.cells]
+        return [(cell.state, cell.reason, cell.gates.verdict, str(cell.summary)) for cell in cells]
+
+    return state(matrix.columns) == state(_read_columns(matrix.run, matrix.record))
+
+
+def _read_columns(run: RunDir, record: MatrixRecord) -> list[MatrixColumn]:
+    return [
         MatrixColumn(data, plan, tuple(_read_cell(run, model, data, plan) for model in record.models))
         for data in record.data
         for plan in record.plans
     ]
-    return Matrix(run, record, _ranked(columns))
 
 
 def _read_cell(run: RunDir, model: str, data: str, plan: str) -> MatrixCell:

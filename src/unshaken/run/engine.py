@@ -46,16 +46,17 @@ class Engine:
 LOCAL, RAY = Engine(), Engine("ray")
 
 
-def read_engine(text: str) -> Engine:
+def read_engine(text: str, device: str = "auto") -> Engine:
     """The engine that a text names.
 
     Args:
         text: `local` for this process, `local:N` for N processes of this machine, `ray` for a cluster's workers, each
             of which takes one processor, and one GPU where the run computes on GPUs; `ray:cpus=C,gpus=G` says how many
             otherwise: whole numbers, or shares such as `gpus=0.5`.
+        device: that the run computes on.
 
     Raises:
-        ParameterError: it names none.
+        ParameterError: it names none, or the device is one of several of this machine and the engine chooses it.
         MissingExtra: ray is not installed.
 
     >>> str(read_engine("local:4"))
@@ -63,6 +64,12 @@ def read_engine(text: str) -> Engine:
     """
     kind, colon, count = text.partition(":")
     if kind == "ray":
+        gpu, _, number = device.partition(":")
+        if number.isdecimal() and int(number):
+            raise ParameterError(
+                f"device {device} is one of this machine, and --engine {shorten(text)} gives each worker a GPU of its "
+                f"node: use --device {gpu}; CUDA_VISIBLE_DEVICES={number} where Ray is started keeps it to that one"
+            )
         values = {key: _read_share(text, key, value) for key, value in parse_values(text)[1].items()}
         load_ray()
         return Engine("ray", cpus=values.get("cpus", 1), gpus=values.get("gpus"))

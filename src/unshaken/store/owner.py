@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 
 from unshaken.core.documents import parse_json
-from unshaken.core.errors import RunError
+from unshaken.core.errors import Busy, RunError
 
 STALE_SECONDS = 600.0
 """A stamp that has not been renewed for so long is of nobody any more."""
@@ -86,14 +86,14 @@ def is_running(owner: Owner) -> bool:
     return True
 
 
-def busy(run: object, owner: Owner) -> RunError:
+def busy(run: object, owner: Owner) -> Busy:
     """The error that tells of another holder.
 
     Args:
         run: the directory.
         owner: who holds it.
     """
-    return RunError(f"{run}: {name_of(owner)} is writing here; wait for it, or choose another --out")
+    return Busy(f"{run}: {name_of(owner)} is writing here; wait for it, or choose another --out")
 
 
 def name_of(owner: Owner) -> str:

@@ -26,7 +26,7 @@ from unshaken.report.blocks import (
 )
 from unshaken.report.cells import Row
 from unshaken.report.drawings import Dot, Lane, Strip, Strips
-from unshaken.report.matrix import FIGURES, LOWEST, NAME, Matrix, MatrixCell, MatrixColumn, read_matrix
+from unshaken.report.matrix import FIGURES, LOWEST, NAME, Matrix, MatrixCell, MatrixColumn, is_newest, read_matrix
 from unshaken.report.pages.page_kind import compose, write_page
 from unshaken.store.run_dir import RunDir
 
@@ -55,17 +55,22 @@ def matrix_page(matrix: Matrix) -> Page:
 def write_matrix(run: RunDir) -> Matrix:
     """Make `matrix.json`, `matrix.csv`, `index.html` and `index.md` of a matrix again, from the rows of its cells.
 
+    Where a cell ended meanwhile they are made once more: of several processes, whose parts end at once, the last that
+    writes has all cells.
+
     Args:
         run: the folder of the matrix.
 
     Raises:
         RunError: there is no matrix, a file is damaged, or one cannot be written.
     """
-    matrix = read_matrix(run)
-    run.write_json(matrix.to_json(), NAME)
-    run.write(matrix.to_csv(), TABLE)
-    write_page(run, matrix_page(matrix), PAGE)
-    return matrix
+    while True:
+        matrix = read_matrix(run)
+        run.write_json(matrix.to_json(), NAME)
+        run.write(matrix.to_csv(), TABLE)
+        write_page(run, matrix_page(matrix), PAGE)
+        if is_newest(matrix):
+            return matrix
 
 
 def _head(matrix: Matrix) -> list[Block]:
