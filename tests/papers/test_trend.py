@@ -140,7 +140,7 @@ def test_pages_show_trends_of_open_parts_alone(toy, tmp_path):
     text = "\n".join(trend_lines(picture, trend, curve, "images"))
     assert "from" not in text
     assert "1 (0 to 2) where images is 1, 4 (3 to 5) where it is 4. It rises: +1.5" in text
-    svg = ET.fromstring(draw_curve(trend, curve, "images & more"))  # noqa: S314 (made here)
+    svg = ET.fromstring(draw_curve(trend, curve, "images & more"))
     assert len(svg.findall("{http://www.w3.org/2000/svg}circle")) == 3
 
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from unshaken.papers.paper import Paper
     from unshaken.papers.result import PaperResult
     from unshaken.papers.run import freeze, run_paper
-    from unshaken.papers.trend_runs import run_trend
     from unshaken.papers.table import write_table
     from unshaken.papers.trend import Trend
+    from unshaken.papers.trend_runs import run_trend
 
 __all__ = [
     "Check",

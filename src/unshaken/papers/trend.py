@@ -51,7 +51,8 @@ class Curve(BaseModel):
     def slope(self) -> dict[str, Any] | None:
         """By how much the effect rises with each doubling of the place, by weighted least squares, with its interval.
 
-        Intervals count as those of independent normal values. None where one has no interval, or a place is 0 or less, or all are one.
+        Intervals count as those of independent normal values. None where one has no interval, or places are 0 or less,
+        or all alike.
 
         >>> ends = ((1, 0.0), (2, 1.0), (4, 2.0))
         >>> points = [TrendPoint(at=at, value=v, low=v - 1.96, high=v + 1.96) for at, v in ends]
