@@ -1,5 +1,5 @@
-# Needs Python >= 3.11, a C++ compiler and the package index; everything else lands in .venv, by uv where there is one
-# (make UV= does without). TORCH says which build of torch: see scripts/install_torch.sh.
+# Needs Python >= 3.11 and the package index, some tests a C++ compiler; everything else lands in .venv, by uv where there
+# is one (make UV= does without). TORCH says which build of torch: see scripts/install_torch.sh.
 PYTHON ?= python3
 JOBS ?= auto
 MARK ?= not long

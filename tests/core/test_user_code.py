@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -144,3 +147,22 @@ def press_and_pass_on():
         signal.raise_signal(signal.SIGINT)
     except KeyboardInterrupt:
         raise
+
+
+def test_its_own_frames_are_known_where_it_was_installed_through_a_link(tmp_path):
+    (tmp_path / "linked").symlink_to(Path(unshaken_start.__file__).parent, target_is_directory=True)
+    code = (
+        "import signal, unshaken_start\n"
+        "from unshaken.core.user_code import is_raised_by_code\n"
+        "signal.signal(signal.SIGINT, unshaken_start._interrupt)\n"
+        "try:\n    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt as pressed:\n    print(is_raised_by_code(pressed))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "linked")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == "False\n"

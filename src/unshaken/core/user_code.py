@@ -65,7 +65,7 @@ def use_copy(place: str, copy: Path) -> None:
     _copies[place] = copy
 
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+_PACKAGE = Path(__file__).parents[1]  # not resolved: frames name files as they were found, through links
 OWN = (f"{_PACKAGE}{os.sep}", f"{_PACKAGE}_start.py")
 """The folder of this package, and the program beside it."""
 INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
