@@ -148,6 +148,8 @@ MERGE_RECORDS = (*RUN_RECORDS, "merge.json")
 """In the folder of a merged run; `merge.json` until it is whole."""
 EXPLAIN_RECORDS = ("explain.json", "holistic.json", "run.lock")
 """In the folder of a run of `explain`, or of a comparison of models that has such runs inside."""
+EVALUATE_RECORDS = ("evaluate.json", "run.lock")
+"""In the folder of a run of `evaluate`."""
 LABEL_RECORDS = ("labels.json", "run.lock")
 """In the folder of a search for wrong labels."""
 LABEL_VERSION_RECORDS = ("label-versions.json",)
