@@ -122,6 +122,18 @@ def test_trained_heads_are_kept_and_a_run_without_some_parts_goes_on_to_equal_ro
     assert head.read_bytes() == weights
 
 
+def test_queries_may_come_from_harder_photos(tmp_path):
+    for name, k in zip("fedcba", range(5, -1, -1), strict=True):
+        (tmp_path / "hard" / name).mkdir(parents=True)
+        for i in range(4):
+            Image.fromarray(IMAGES[(k + 1) % 6 == LABELS][i, 0].numpy()).save(tmp_path / "hard" / name / f"{i}.png")
+    found = evaluate(tmp_path / "run", query_data=f"folder:{tmp_path}/hard", heads=("prototypes",), ways=6)
+    assert found.summary["figures"]["accuracy_prototypes_2-shot"]["value"] == 0  # each photo shows the next class
+    (tmp_path / "hard" / "a").rename(tmp_path / "hard" / "z")
+    with pytest.raises(DataError, match="'z' is no class of the reference images, which have a, b, c, d, e and others"):
+        evaluate(tmp_path / "other", query_data=f"folder:{tmp_path}/hard")
+
+
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
@@ -145,7 +157,7 @@ def test_what_cannot_be_evaluated_is_refused(tmp_path, values, error, message):
 def test_data_without_labels_and_a_base_of_the_same_classes_are_refused(tmp_path):
     with pytest.raises(ParameterError, match=r"few-shot needs labels, and data .* has none"):
         evaluate(tmp_path / "bare", InMemory(IMAGES, None))
-    with pytest.raises(DataError, match=r"maps of base 'demo' are 28 x 28 places, those of the data 6 x 6: give"):
+    with pytest.raises(DataError, match=r"are of 2 sizes, such as 6 x 6 and 28 x 28: give images of"):
         evaluate(tmp_path / "size", model=Classifier(Maps()), **{**TRAINED, "base": "demo"})
     with pytest.raises(DataError, match="base 'demo' has classes of the data, such as"):
         unshaken.evaluate(FewShot(heads=("conditional",), base="demo", channels=8, ways=2), "demo", "demo", limit=300,

@@ -23,8 +23,9 @@ from unshaken.measure import Figure
 from unshaken.measure.few_shot import episode_accuracy, episode_difference
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.means import mean_figure
+from unshaken.models.layer_features import Pool
 from unshaken.tasks.evaluation import Evaluation, EvaluationFindings, EvaluationSubject, Listing
-from unshaken.tasks.features.samples import SampleFeatures, read_features
+from unshaken.tasks.features.samples import SampleFeatures, read_features, with_classes_of
 from unshaken.tasks.few_shot.channel_projection import ChannelProjection, fit_channels
 from unshaken.tasks.few_shot.conditional import ConditionalHead, last_maps
 from unshaken.tasks.few_shot.episodes import (
@@ -71,6 +72,7 @@ class FewShot(Evaluation):
     )
     layer: str = Field("", description="layer whose output is the feature; default what enters the last linear layer")
     k: int = Field(5, ge=1, description="examples that vote in knn")
+    query_data: str = Field("", description="data SPEC of the queries, such as harder photos; default the data itself")
     base: str = Field("", description="data SPEC of other classes, on which the conditional heads are trained")
     steps: int = Field(300, ge=1, description="steps of their training")
     channels: int = Field(64, ge=8, multiple_of=8, description="channels that they keep of the last square maps")
@@ -79,13 +81,21 @@ class FewShot(Evaluation):
     @property
     @override
     def further_data(self) -> tuple[str, ...]:
-        return (self.base,) if self.base else ()
+        return tuple(spec for spec in (self.query_data, self.base) if spec)
 
     @override
     def judge(self, subject: EvaluationSubject) -> EvaluationFindings:
         self._check()
-        samples = read_features(subject, "features", [self.layer or last_layer(subject.model.net) + INPUT], pool="flat")
-        drawn = {k: self._draw(samples, k, subject.seed) for k in self.shots}
+        layer = self.layer or last_layer(subject.model.net) + INPUT
+        samples = read_features(subject, "features", [layer], pool="flat")
+        asked = self._queries(subject, samples, "queries", layer, "flat")
+        drawn = {
+            k: draw_episodes(
+                samples.labels.numpy(), ways=self.ways, shots=k, queries=self.queries, episodes=self.episodes,
+                seed=subject.seed, query_labels=None if asked is samples else asked.labels.numpy(),
+            )
+            for k in self.shots
+        }  # fmt: skip
         shares: dict[str, Numbers] = {}
         heads: dict[str, Callable[[Episodes], NDArray[np.bool_]]] = {}
         for name in self.heads:
@@ -94,12 +104,12 @@ class FewShot(Evaluation):
 
                 def make(name: str = name, k: int = k) -> Mapping[str, Sequence[Any]]:
                     if name not in heads:
-                        heads[name] = self._head(name, subject, samples)
+                        heads[name] = self._head(name, subject, samples, asked)
                     return _columns(name, k, drawn[k], heads[name](drawn[k]), samples)
 
                 rows = subject.rows("few_shot", part, make)
-                right, asked = (np.array(rows[column].to_pylist(), np.float64) for column in ("correct", "queries"))
-                shares[part] = (right / asked).reshape(-1, self.ways)
+                share = np.array(rows["correct"].to_pylist(), np.float64) / np.array(rows["queries"].to_pylist())
+                shares[part] = share.reshape(-1, self.ways)
         return self._findings(subject.model.classes, samples, drawn, shares)
 
     def _check(self) -> None:
@@ -114,39 +124,43 @@ class FewShot(Evaluation):
                 f"few-shot: the head {trained[0]} is trained on images of other classes: name them by base=SPEC"
             )
 
-    def _draw(self, samples: SampleFeatures, shots: int, seed: int) -> Episodes:
-        return draw_episodes(
-            samples.labels.numpy(), ways=self.ways, shots=shots, queries=self.queries, episodes=self.episodes, seed=seed
-        )
+    def _queries(
+        self, subject: EvaluationSubject, samples: SampleFeatures, part: str, layer: str, pool: Pool
+    ) -> SampleFeatures:
+        """The pool that queries are drawn from: the samples themselves, or other data of the same classes."""
+        if not self.query_data:
+            return samples
+        return with_classes_of(samples, read_features(subject.with_data(self.query_data), part, [layer], pool=pool))
 
     def _head(
-        self, name: str, subject: EvaluationSubject, samples: SampleFeatures
+        self, name: str, subject: EvaluationSubject, samples: SampleFeatures, asked: SampleFeatures
     ) -> Callable[[Episodes], NDArray[np.bool_]]:
         """The function that classifies the queries of episodes by a head."""
         if name in TRAINED:
             return self._trained(name, subject)
-        (features,) = samples.features.values()
+        features, queries = (next(iter(each.features.values())) for each in (samples, asked))
         scores = prototype_scores if name == "prototypes" else partial(knn_scores, k=self.k)
-        return lambda episodes: run_episodes(episodes, features, scores)
+        return lambda episodes: run_episodes(episodes, features, scores, query_features=queries)
 
     def _trained(self, name: str, subject: EvaluationSubject) -> Callable[[Episodes], NDArray[np.bool_]]:
         """A head on square maps, trained on pairs of base images."""
         layer = last_maps(subject.model, next(iter(subject.batches())).images[:1])
         own = read_features(subject, "maps", [layer], pool="maps")
+        asked = self._queries(subject, own, "query maps", layer, "maps")
         base = read_features(subject.with_data(self.base), "base", [layer], pool="maps")
         if shared := sorted({*own.classes} & {*base.classes}):
             raise DataError(
                 f"few-shot: base {self.base!r} has classes of the data, such as {shared[0]!r}: give others, or the "
                 "figures are not of new classes"
             )
-        if base.features[layer].shape[1:] != own.features[layer].shape[1:]:
-            sizes = (" x ".join(map(str, each.features[layer].shape[2:])) for each in (base, own))
+        sizes = {each.features[layer].shape[2:] for each in (own, asked, base)}
+        if len(sizes) > 1:
             raise DataError(
-                f"few-shot: maps of base {self.base!r} are {' places, those of the data '.join(sizes)}: give images of "
-                "one size, as by ?size=32"
+                f"few-shot: maps of data, queries and base are of {len(sizes)} sizes, such as "
+                f"{' and '.join(f'{h} x {w}' for h, w in sorted(sizes)[:2])}: give images of one size, as by ?size=32"
             )
         project: ChannelProjection = fit_channels(base.features[layer], self.channels)
-        maps, learned = project(own.features[layer]), project(base.features[layer])
+        maps, queries, learned = (project(each.features[layer]) for each in (own, asked, base))
 
         with seeded(subject.seed):
             head = ConditionalHead(self.channels, maps.shape[-1], hidden=self.hidden, conditional=name == "conditional")
@@ -158,10 +172,10 @@ class FewShot(Evaluation):
         head.load_state_dict(subject.arrays(name, make))
 
         def classify(episodes: Episodes) -> NDArray[np.bool_]:
-            asked, examples = (rows.reshape(len(episodes), -1) for rows in (episodes.queries, episodes.support))
-            both = np.stack(np.broadcast_arrays(asked[:, :, None], examples[:, None]), -1).reshape(-1, 2)
+            rows, examples = (each.reshape(len(episodes), -1) for each in (episodes.queries, episodes.support))
+            both = np.stack(np.broadcast_arrays(rows[:, :, None], examples[:, None]), -1).reshape(-1, 2)
             pairs = torch.from_numpy(np.unique(both, axis=0))
-            return run_pair_episodes(episodes, score_pairs(head.eval(), maps, maps, pairs))
+            return run_pair_episodes(episodes, score_pairs(head.eval(), maps, queries, pairs))
 
         return classify
 
@@ -183,8 +197,9 @@ class FewShot(Evaluation):
                 other = shares[f"{name}_{k}-shot"]
                 figures[f"accuracy_{name}_{k}-shot"] = episode_accuracy(other, classes)
                 figures[f"difference_{name}_{k}-shot"] = more = episode_difference(shares[own], other, classes)
-                above = f"{100 * more.value:+.1f} points beside it ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
-                text += f"; {name} {'the same' if np.array_equal(shares[own], other) else above}"
+                points = f"{abs(100 * more.value):.1f} points {'more' if more.value >= 0 else 'less'}"
+                span = f"{points} ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
+                text += f"; {name} {'the same' if np.array_equal(shares[own], other) else span}"
             answer.append(f"{text}.")
         columns = [(f"{k}-shot", f"accuracy_{{}}_{k}-shot") for k in self.shots]
         columns += [(f"{k}-shot less {first}", f"difference_{{}}_{k}-shot") for k in self.shots if self.heads[1:]]
