@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from torch import nn
 
+from unshaken.api.audit import audit
+from unshaken.api.detect import detect
+from unshaken.api.explain import explain
 from unshaken.api.job import choose_device, default_out, images_a_pass, load_inputs
 from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments
@@ -25,16 +28,24 @@ from unshaken.report.gates import Gate, check_gates
 from unshaken.report.gates.kept import GateResult, KeptGates, begin_gates, read_gates
 from unshaken.report.pages.evaluate import EVALUATE
 from unshaken.report.render.notebook import render_notebook
+from unshaken.run import load_plan
+from unshaken.run.plan import prepare
 from unshaken.store.lock import locked
 from unshaken.store.provenance import provenance
 from unshaken.store.run_dir import RunDir
-from unshaken.tasks.evaluation import BAD, RECORD, Evaluation, EvaluationRecord, EvaluationSubject
+from unshaken.tasks.evaluation import BAD, RECORD, Evaluation, EvaluationRecord, EvaluationSubject, Verbs
 
 OF_OTHERS = ("run.json", "explain.json", "harden.json", "labels.json", "report.html", "rows")
 """What other commands leave in their run directories."""
 Models = str | nn.Module | Sequence[str | nn.Module]
 IMAGES_A_PASS = 256
 """Images in one pass at most, where no model says more."""
+
+
+VERBS = Verbs(
+    audit=audit, detect=detect, explain=explain, load_plan=load_plan,
+    conditions_of=lambda lines: [condition.id for step in prepare(lines) for condition in step.conditions],
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +183,8 @@ def load_subject(
         DataError: data or a file that a parameter names cannot be read.
     """
     common: dict[str, Any] = {
-        "run": run, "method": evaluation.info.name, "given": models, "options": options, "seed": options["seed"],
+        "run": run, "method": evaluation.info.name, "given": models, "options": options, "verbs": VERBS,
+        "seed": options["seed"],
         "workers": options["workers"], "device": choose_device(options["device"]),
         "unusable": run.read_json(BAD)["samples"] if run.exists(BAD) else {},
     }  # fmt: skip
@@ -223,6 +235,7 @@ def run_evaluation(evaluation: Evaluation, subject: EvaluationSubject, settings:
         UnshakenError: what the evaluation raised.
     """
     run, options = subject.run, subject.options
+    evaluation.check(subject)
     record, first = _begin(evaluation, run, settings, resume=options["resume"])
     begin_gates(run, evaluation.info.name, options["gates"], None, first=first)
     if not record.finished:

@@ -20,11 +20,31 @@ from unshaken.data import as_dataset, subset
 from unshaken.explain.engine.analysis import Findings, Subject
 from unshaken.explain.engine.rows import MethodRecord, table_rows
 from unshaken.measure import Figure
+from unshaken.store.config import Entry
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tensor_file import TensorFile
 
 BAD = "bad_samples.json"
 """Samples that a run could not use so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verbs:
+    """Functions of higher rooms for an evaluation that is made of other runs, each in a folder of its own.
+
+    Args:
+        audit: see `unshaken.audit`.
+        detect: see `unshaken.detect`.
+        explain: see `unshaken.explain`.
+        load_plan: from a name, a file or lines to the lines of a plan.
+        conditions_of: from the lines of a plan to the ids of its conditions.
+    """
+
+    audit: Callable[..., Any]
+    detect: Callable[..., Any]
+    explain: Callable[..., Any]
+    load_plan: Callable[[Any], list[Entry]]
+    conditions_of: Callable[[Sequence[Entry]], list[str]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,15 +54,17 @@ class EvaluationSubject(Subject):
     Args:
         run: the directory.
         method: registry name of the evaluation.
-        given: the models as they were named, for an evaluation that opens them itself.
         options: of the run.
+        verbs: for an evaluation that makes further runs.
+        given: the models as they were named, for an evaluation that opens them itself.
         unusable: id to reason of samples that could not be used; of all data sets of the run.
     """
 
     run: RunDir
     method: str
+    options: Options
+    verbs: Verbs
     given: Sequence[str | nn.Module] = ()
-    options: Options = field(default_factory=Options)
     unusable: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -142,6 +164,16 @@ class Evaluation(Parameters, ABC):
     title: ClassVar[str]
     measures: ClassVar[tuple[str, ...]]
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
+
+    def check(self, subject: EvaluationSubject) -> None:
+        """Refuse, before any work, parameters and inputs that do not fit, or other models than those that were begun.
+
+        Args:
+            subject: as for `judge`.
+
+        Raises:
+            UnshakenError: they do not; the message says which.
+        """
 
     @abstractmethod
     def judge(self, subject: EvaluationSubject) -> EvaluationFindings:

@@ -107,7 +107,6 @@ class FrozenFeatures(Evaluation):
 
     @override
     def judge(self, subject: EvaluationSubject) -> EvaluationFindings:
-        self._check()
         layers = list(self.layers) or [last_layer(subject.model.net) + INPUT]
         every = [*layers, *([PIXELS] if self.pixels else [])]
         keys = {layer: re.sub(r"[^A-Za-z0-9+]+", "-", layer).strip("-") for layer in every}
@@ -130,7 +129,8 @@ class FrozenFeatures(Evaluation):
             ranks[keys[layer]] = subject.rows("frozen_retrieval", keys[layer], rank)
         return self._findings(rows, ranks, learned, judged)
 
-    def _check(self) -> None:
+    @override
+    def check(self, subject: EvaluationSubject) -> None:
         need("sklearn", "scikit-learn", "labels", "linear classifiers of features")
         for name, values in (("layers", self.layers), ("classifiers", self.classifiers)):
             if len({*values}) != len(values):

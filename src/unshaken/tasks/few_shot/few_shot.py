@@ -85,7 +85,6 @@ class FewShot(Evaluation):
 
     @override
     def judge(self, subject: EvaluationSubject) -> EvaluationFindings:
-        self._check()
         layer = self.layer or last_layer(subject.model.net) + INPUT
         samples = read_features(subject, "features", [layer], pool="flat")
         asked = self._queries(subject, samples, "queries", layer, "flat")
@@ -112,7 +111,8 @@ class FewShot(Evaluation):
                 shares[part] = share.reshape(-1, self.ways)
         return self._findings(subject.model.classes, samples, drawn, shares)
 
-    def _check(self) -> None:
+    @override
+    def check(self, subject: EvaluationSubject) -> None:
         for name, values in (("shots", self.shots), ("heads", self.heads)):
             if len({*values}) != len(values):
                 raise ParameterError(f"few-shot: {name} names one twice: name each once")
