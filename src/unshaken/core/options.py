@@ -156,6 +156,8 @@ PAPER_RECORDS = ("paper.json", "run.lock")
 """In the folder of a row of the papers."""
 DETECTOR_RECORDS = ("detectors.json",)
 """In the folder of fitted detectors."""
+SCALING_RECORDS = ("scaling.json", "run.lock")
+"""In the folder of scaling curves."""
 COMPARE_RECORDS = ("compare.json",)
 """In the folder of a comparison of runs."""
 
