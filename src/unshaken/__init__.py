@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unshaken import detect
     from unshaken.api.audit import Audit, attack, audit, certify
     from unshaken.api.corrupt import corrupt
+    from unshaken.api.evaluate import evaluate
     from unshaken.api.explain import explain
     from unshaken.api.fool import fool
     from unshaken.api.harden import harden
@@ -43,6 +44,7 @@ __all__ = [
     "compare",
     "corrupt",
     "detect",
+    "evaluate",
     "explain",
     "find_labels",
     "fool",
@@ -64,6 +66,7 @@ _HOMES = {
     "compare": "unshaken.api",
     "corrupt": "unshaken.api",
     "detect": "unshaken.detect",
+    "evaluate": "unshaken.api",
     "explain": "unshaken.explain",
     "find_labels": "unshaken.api",
     "fool": "unshaken.api",

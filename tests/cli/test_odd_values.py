@@ -16,7 +16,6 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unshaken.api.detect import parse_against
 from unshaken.api.options import check_options
 from unshaken.cli.app import app
 from unshaken.cli.session import Session, explain
@@ -27,6 +26,7 @@ from unshaken.core.options import declared
 from unshaken.core.registry import list_methods, parse_method
 from unshaken.data.shards import _spread
 from unshaken.data.spec import divide, existing, options_of
+from unshaken.detect.engine.abnormal_sets import parse_against
 from unshaken.detect.engine.detector_folder import LIST, read_list
 from unshaken.detect.moderation.moderation_policy import read_policy
 from unshaken.harden.engine.harden_file import read_harden

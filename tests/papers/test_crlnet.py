@@ -15,8 +15,8 @@ from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken.tasks.few_shot.conditional import last_maps
 from unshaken_papers.crlnet import CrlNetPaper
-from unshaken_papers.crlnet.experiment import last_maps
 
 TINY = Tiny(
     make=partial(make_tints, train=24, test=36, side=16, classes=4),
@@ -64,7 +64,7 @@ def test_one_figure_decides_a_part(path, part):
 
 def test_the_last_square_maps_are_taken():
     net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2))
-    images = torch.zeros(1, 1, 6, 6, dtype=torch.uint8)
+    images = torch.zeros(1, 1, 6, 6)
     assert last_maps(Classifier(net), images) == "1"
     with pytest.raises(ModelError, match="no layer of square maps"):
         last_maps(Classifier(nn.Sequential(nn.Flatten(), nn.Linear(36, 2))), images)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unshaken.api.audit import Audit, attack, audit, certify
     from unshaken.api.corrupt import WrittenCorruptions, corrupt, write_corrupted
     from unshaken.api.detect import detect, set_thresholds
+    from unshaken.api.evaluate import EvaluateResult, evaluate
     from unshaken.api.explain import ExplainResult, explain, explain_audit
     from unshaken.api.fool import FoolResult, fool
     from unshaken.api.generate import GenerateResult, fit_generator, generate_set, sample_generator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audit",
     "CompareResult",
+    "EvaluateResult",
     "ExplainResult",
     "FoolResult",
     "GenerateResult",
@@ -52,6 +54,7 @@ __all__ = [
     "default_out",
     "detect",
     "estimate_wrong",
+    "evaluate",
     "explain",
     "explain_audit",
     "find_labels",
@@ -77,6 +80,7 @@ __all__ = [
 _HOMES = {
     "Audit": "unshaken.api.audit",
     "CompareResult": "unshaken.api.results",
+    "EvaluateResult": "unshaken.api.evaluate",
     "ExplainResult": "unshaken.api.explain",
     "FoolResult": "unshaken.api.fool",
     "GenerateResult": "unshaken.api.generate",
@@ -97,6 +101,7 @@ _HOMES = {
     "default_out": "unshaken.api.job",
     "detect": "unshaken.api.detect",
     "estimate_wrong": "unshaken.api.labels",
+    "evaluate": "unshaken.api.evaluate",
     "explain": "unshaken.api.explain",
     "explain_audit": "unshaken.api.explain",
     "find_labels": "unshaken.api.labels",

@@ -25,6 +25,7 @@ from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, in_range, parse_number
 from unshaken.core.options import Options
 from unshaken.data import BadSample, DataSource, as_dataset, load_data, stream, subset
+from unshaken.detect.engine.abnormal_sets import parse_against
 from unshaken.detect.engine.detector_folder import LIST, DetectorList, read_list
 from unshaken.detect.engine.detector_set import DetectorSet, check_accept, digest
 from unshaken.detect.engine.fitting import Fit
@@ -179,36 +180,6 @@ def set_thresholds(
     if not any(map(len, next(iter(found.values())))):
         raise DataError(f"none of the samples of {dataset.options.spec!r} can be used: no threshold can be set")
     return detector_set.calibrated({n: torch.cat(v) for n, v in found.items()}, dataset.options.spec, bad)
-
-
-def parse_against(text: str) -> tuple[str, str, str]:
-    """Group, name and data SPEC of `GROUP=SPEC` or `GROUP/NAME=SPEC`; a SPEC alone is of the group `far`.
-
-    >>> parse_against("near/held-out=folder:photos?size=32")
-    ('near', 'held-out', 'folder:photos?size=32')
-    >>> parse_against("mnist")
-    ('far', 'mnist', 'mnist')
-
-    Raises:
-        ParameterError: a part is empty or has letters that no folder's name may have.
-    """
-    head, equals, spec = text.partition("=")
-    if not equals or any(c in head for c in ":?"):
-        head, spec = "far", text
-    group, _, name = head.partition("/")
-    plain = "".join(c if c.isalnum() else " " for c in spec.partition("?")[0])
-    name = name or "-".join(plain.split())
-    if (
-        not group
-        or not spec
-        or group[0] == "."
-        or name[:1] == "."
-        or not all(c.isalnum() or c in "._-" for c in group + name)
-    ):
-        raise ParameterError(
-            f"--against {text!r} is not of the form GROUP=SPEC, such as far=mnist or near/dogs=folder:D"
-        )
-    return group, name, spec
 
 
 def _flag(job: Job, listed: DetectorList, missing: str | None) -> None:

@@ -12,7 +12,20 @@ from typing import Annotated, Any
 
 import typer
 
-from unshaken.cli import detect, doctor, explain, generate, harden, images, labels, papers, results, runs, serve
+from unshaken.cli import (
+    detect,
+    doctor,
+    evaluate,
+    explain,
+    generate,
+    harden,
+    images,
+    labels,
+    papers,
+    results,
+    runs,
+    serve,
+)
 from unshaken.cli import list as list_
 from unshaken.cli.advice import epilog
 from unshaken.cli.options import DEBUG, QUIET
@@ -65,6 +78,7 @@ for name, command in {
     "certify": runs.certify,
     "matrix": runs.matrix,
     "explain": explain.explain,
+    "evaluate": evaluate.evaluate,
     "report": results.report,
     "compare": results.compare,
     "merge": runs.merge,

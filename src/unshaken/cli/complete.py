@@ -58,8 +58,8 @@ def complete_methods(room: str, *, without: str = "") -> Callable[[str], list[st
 
 
 def complete_room(incomplete: str) -> list[str]:
-    """Complete the name of a room that has methods, or `fool`."""
-    return _starting(incomplete, [*(room for room in ROOMS if names(room)), "fool"])
+    """Complete the name of a room that has methods, `fool` or `evaluations`."""
+    return _starting(incomplete, [*(room for room in ROOMS if room != "tasks" and names(room)), "fool", "evaluations"])
 
 
 def _starting(incomplete: str, known: Iterable[str]) -> list[str]:

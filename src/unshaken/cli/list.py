@@ -14,6 +14,8 @@ from unshaken.core.options import Argument
 
 FOOL = "fool"
 """Methods of the room `attack` that `unshaken fool` runs; `unshaken attack` has no use for them."""
+EVALUATIONS = "evaluations"
+"""What lists call the methods of the room `tasks`, which `unshaken evaluate` runs."""
 _BOUNDS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
@@ -79,7 +81,7 @@ def list_(
     room: Annotated[
         str | None,
         Argument(
-            "Kind of methods to list: stress, attack, fool, certify, detect, harden, ...",
+            "Kind of methods to list: stress, attack, fool, certify, detect, harden, evaluations, ...",
             "ROOM",
             complete=complete_room,
         ),
@@ -89,7 +91,7 @@ def list_(
     """List all methods with their parameters, requirements and references; with --quiet, only names."""
     from unshaken.core.registry import list_records
 
-    records = list_records("attack" if room == FOOL else room)
+    records = list_records({FOOL: "attack", EVALUATIONS: "tasks"}.get(room or "", room))
     if room in (FOOL, "attack"):
         records = [one for one in records if (one["tags"].get("group") == "fooling") == (room == FOOL)]
     if json:
@@ -110,7 +112,7 @@ def _show(records: list[dict[str, Any]]) -> None:
     for one in records:
         if one["room"] != room:
             room = one["room"]
-            out.print(Text(room, style="bold underline"))
+            out.print(Text(EVALUATIONS if room == "tasks" else room, style="bold underline"))
         out.print(Text.assemble((one["name"], "bold"), "  ", one["summary"]))
         facts = [f"{key}: {', '.join(one[key])}" for key in ("needs", "norms") if one[key]]
         facts += [f"for: {' and '.join(one['tasks'])}"] if one["tasks"] else []

@@ -29,7 +29,7 @@ from unshaken.core.options import MERGE_RECORDS, Argument, Option, Options, Outp
 from unshaken.core.sources import keys_of
 
 if TYPE_CHECKING:
-    from unshaken.api import Audit
+    from unshaken.api import Audit, EvaluateResult
     from unshaken.data import BadSample
     from unshaken.store.run_dir import RunDir
 
@@ -39,7 +39,9 @@ FEW = 3
 """Number of bad samples to name."""
 
 
-def make_run(session: Session, options: Options, out: str, as_json: bool, start: Callable[[Options], Audit]) -> int:
+def make_run(
+    session: Session, options: Options, out: str, as_json: bool, start: Callable[[Options], Audit | EvaluateResult]
+) -> int:
     """Make a run and show it.
 
     Args:
@@ -59,7 +61,7 @@ def make_run(session: Session, options: Options, out: str, as_json: bool, start:
     return show_run(session, done, as_json)
 
 
-def show_run(session: Session, done: Audit, as_json: bool) -> int:
+def show_run(session: Session, done: Audit | EvaluateResult, as_json: bool) -> int:
     """Show a finished run.
 
     Args:

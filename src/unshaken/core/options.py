@@ -146,8 +146,10 @@ TRAINING_RECORDS = ("harden.json", "model.json", "run.lock")
 """In the folder of a training run."""
 MERGE_RECORDS = (*RUN_RECORDS, "merge.json")
 """In the folder of a merged run; `merge.json` until it is whole."""
-EXPLAIN_RECORDS = ("explain.json", "holistic.json", "run.lock")
-"""In the folder of a run of `explain`, or of a comparison of models that has such runs inside."""
+EXPLAIN_RECORDS = ("explain.json", "run.lock")
+"""In the folder of a run of `explain`."""
+EVALUATE_RECORDS = ("evaluate.json", "run.lock")
+"""In the folder of a run of `evaluate`."""
 LABEL_RECORDS = ("labels.json", "run.lock")
 """In the folder of a search for wrong labels."""
 LABEL_VERSION_RECORDS = ("label-versions.json",)

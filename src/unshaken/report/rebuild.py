@@ -7,9 +7,9 @@ from typing import Any
 
 from unshaken.core.errors import RunError
 from unshaken.report.matrix import NAME as MATRIX_RECORD
+from unshaken.report.pages.evaluate import EVALUATE
 from unshaken.report.pages.explain import EXPLAIN
 from unshaken.report.pages.fairness import FAIRNESS
-from unshaken.report.pages.holistic import write_holistic_report
 from unshaken.report.pages.image_text import IMAGE_TEXT
 from unshaken.report.pages.image_text import RECORD as IMAGE_TEXT_RECORD
 from unshaken.report.pages.label_kinds import LABEL_KINDS
@@ -27,8 +27,8 @@ from unshaken.report.summary import NAME as SUMMARY
 from unshaken.report.write import write_report
 from unshaken.store.config import read_config
 from unshaken.store.run_dir import RunDir
+from unshaken.tasks.evaluation import RECORD as EVALUATE_RECORD
 from unshaken.tasks.fairness.figures import RECORD as FAIRNESS_RECORD
-from unshaken.tasks.zero_shot.record import RECORD as HOLISTIC_RECORD
 
 
 def rebuild_report(run: RunDir) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _write_search(run: RunDir) -> object:
 
 KINDS: dict[str, Callable[[RunDir], object]] = {
     "harden.json": TRAINING.write,
-    HOLISTIC_RECORD: write_holistic_report,
+    EVALUATE_RECORD: EVALUATE.write,
     "explain.json": EXPLAIN.write,
     VERSIONS_RECORD: LABEL_VERSIONS.write,
     FAIRNESS_RECORD: FAIRNESS.write,

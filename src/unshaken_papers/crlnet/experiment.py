@@ -10,18 +10,17 @@ from torch import Tensor
 
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
-from unshaken.core.errors import DataError, ModelError
+from unshaken.core.errors import DataError
 from unshaken.core.progress import track
 from unshaken.core.registry import find_method
 from unshaken.core.rng import seeded
-from unshaken.explain.engine.layers import layer_shapes
 from unshaken.models.layer_features import layer_features
 from unshaken.papers.cache import digest_tensors
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split, prepared
 from unshaken.tasks.few_shot import draw_episodes
 from unshaken.tasks.few_shot.channel_projection import ChannelProjection, fit_channels
-from unshaken.tasks.few_shot.conditional import ConditionalHead
+from unshaken.tasks.few_shot.conditional import ConditionalHead, last_maps
 from unshaken.tasks.few_shot.episodes import run_pair_episodes
 from unshaken.tasks.few_shot.pair_training import score_pairs, separation, train_pairs
 from unshaken_papers.crlnet import CLEAN, CONDITIONAL, CONDITIONS, CONTROL, POOLED, CrlNetPaper
@@ -81,7 +80,7 @@ def maps_of(paper: CrlNetPaper, context: Context, model: Classifier, training: S
         )
     supports = new[torch.cat([r[: paper.supports] for r in rows])]
     queries = new[torch.cat([r[paper.supports : paper.supports + paper.queries] for r in rows])]
-    layer = last_maps(model, prepared(model, base.images[:1]))
+    layer = last_maps(model, prepared(model, base.images[:1]).float() / 255)
 
     def raw(images: Tensor) -> Tensor:
         return layer_features(model, prepared(model, images), [layer], pool="maps", cache=False)[layer]
@@ -100,19 +99,6 @@ def maps_of(paper: CrlNetPaper, context: Context, model: Classifier, training: S
         },
         queries.labels,
     )
-
-
-def last_maps(model: Classifier, images: Tensor) -> str:
-    """The last layer that puts out square maps of more than one place.
-
-    Raises:
-        ModelError: there is none.
-    """
-    shapes = layer_shapes(model, images.float() / 255)
-    found = [name for name, s in dict(shapes).items() if len(s) == 4 and s[2] == s[3] > 1]
-    if not found:
-        raise ModelError(f"model {model.name!r} has no layer of square maps: give a convolutional network")
-    return found[-1]
 
 
 def changed(split: Split, condition: str, seed: int) -> Tensor:

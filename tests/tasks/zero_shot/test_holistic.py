@@ -20,7 +20,7 @@ from unshaken.report.rebuild import rebuild_report
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.zero_shot import Candidate, Captions
 
-MODULE = importlib.import_module("unshaken.api.holistic")
+MODULE = importlib.import_module("unshaken.tasks.zero_shot.comparison")
 IMAGES, LABELS = tinted(30)
 DATA = InMemory(IMAGES, LABELS, classes=COLOURS)
 NOISE = InMemory(
@@ -124,7 +124,8 @@ def test_the_page_shows_every_aspect_and_is_made_again_from_rows(finished):
     assert "<svg" in finished.run.read("report.html").decode()
     record = rebuild_report(RunDir(finished.run.path))
     assert finished.run.read("report.md").decode() == text
-    assert [m["done"] for m in record["models"]] == [True] * 5
+    assert record["finished"]
+    assert [m["done"] for m in json.loads(finished.run.read("holistic.json"))["models"]] == [True] * 5
     assert json.loads(finished.run.read("figures.json")) == {"schema": 1, **json.loads(json.dumps(finished.summary))}
 
 
@@ -132,7 +133,7 @@ def test_a_resume_does_nothing_again(finished, monkeypatch):
     monkeypatch.setattr(MODULE.Steps, "all", None)
     again = compare(finished.run.path, resume=True)
     assert again.summary == finished.summary
-    with pytest.raises(RunError, match="already holds a comparison"):
+    with pytest.raises(RunError, match="already holds an evaluation"):
         compare(finished.run.path)
     with pytest.raises(RunError, match="other settings"):
         compare(finished.run.path, resume=True, seed=1)

@@ -1,4 +1,4 @@
-"""The page of `holistic`: models with their factors, a table an aspect, and accuracy on factors against accuracy."""
+"""The aspects on the page of `unshaken evaluate zero-shot`: factors of the models, and a table an aspect."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from unshaken.report.blocks import (
     Details,
     Facts,
     Heading,
-    Headline,
-    Page,
     Prose,
     Table,
     TableRow,
@@ -22,14 +20,13 @@ from unshaken.report.blocks import (
 )
 from unshaken.report.drawings import Plot, Plots, Point, Trace
 from unshaken.report.figures.plots import STYLES, outline, point
-from unshaken.report.pages.page_kind import PageKind, write_page
-from unshaken.store.run_dir import RunDir, consistent
-from unshaken.tasks.zero_shot.across import FIGURES, LEAST, read_figures
+from unshaken.store.run_dir import RunDir
+from unshaken.tasks.evaluation import EvaluationRecord
+from unshaken.tasks.zero_shot.across import FIGURES, LEAST
 from unshaken.tasks.zero_shot.aspects import JUDGED_HALF
 from unshaken.tasks.zero_shot.model_factors import FACTORS
 from unshaken.tasks.zero_shot.record import AUDIT, CUES, DETECT, HolisticRecord
 
-TITLE = "Models over six aspects of robustness"
 SHOWN_PLOTS = 12
 Found = Mapping[str, Any]
 Show = Callable[[dict[str, Any] | None], Cell]
@@ -46,14 +43,6 @@ class Source(NamedTuple):
         """Figures by model and aspect."""
         found: dict[str, Any] = self.figures["models"]
         return found
-
-
-def _head(source: Source) -> list[Block]:
-    record = source.record
-    lead: list[Text] = [f"{cells.counted(len(source.models), 'model')}, on {record.settings['data']['data'][0]}."]
-    if not record.finished:
-        lead.append("The comparison is not complete: go on with resume=True.")
-    return [Headline(TITLE, tuple(lead), brief=True)]
 
 
 def _rows(models: Found, aspect: str, line: Callable[[Found], Sequence[Cell | Text]]) -> tuple[TableRow, ...]:
@@ -262,41 +251,24 @@ def _groups(source: Source) -> list[Block]:
 
 def _how(source: Source) -> list[Block]:
     record = source.record
-    settings = record.settings
-    facts: list[tuple[str, Text]] = [("data", settings["data"]["data"][0]), ("seed", str(settings["seed"]))]
-    facts += [(m.name, f"runs in {m.key}/: {AUDIT}, {DETECT}, {CUES}") for m in record.models]
+    facts: list[tuple[str, Text]] = [(m.name, f"runs in {m.key}/: {AUDIT}, {DETECT}, {CUES}") for m in record.models]
     facts += [(f"{m.name}, prompts", "; ".join(m.templates[:3]) + (" ..." if len(m.templates) > 3 else ""))
               for m in record.models if m.templates]  # fmt: skip
     facts += [(f"{m.name}, {name}", f"the choice is among {len(own)} classes alone") for m in record.models
               for name, own in m.within.items()]  # fmt: skip
-    return [Heading("How it was found"), Facts(tuple(facts))]
+    return [Details("Runs beneath", (Facts(tuple(facts)),))]
 
 
-HOLISTIC = PageKind[Source](
-    title=TITLE,
-    read=lambda run: Source(HolisticRecord.read(run), read_figures(run)),
-    sections=(
-        _head, _factors, _shifts, _shape, _abnormal, _calibration, _retrieval, _corruptions, _choices, _prompts,
-        _groups, _how,
-    ),
+SECTIONS = (
+    _factors, _shifts, _shape, _abnormal, _calibration, _retrieval, _corruptions, _choices, _prompts, _groups, _how,
 )  # fmt: skip
 
 
-def write_holistic_report(run: RunDir) -> tuple[Page, dict[str, Any]]:
-    """Make `figures.json`, `report.html` and `report.md` of a comparison, from rows alone.
+def zero_shot_blocks(run: RunDir, _: EvaluationRecord) -> list[Block]:
+    """The aspects on the page of `unshaken evaluate zero-shot`, of its figures and the record of its models.
 
     Args:
-        run: as `holistic` leaves it.
-
-    Returns:
-        The page, and the figures.
-
-    Raises:
-        RunError: it holds no comparison, a run beneath is damaged, or the files cannot be written.
+        run: as the evaluation leaves it.
     """
-    with consistent(run):
-        source = HOLISTIC.read(run)
-        page = HOLISTIC.page(source)
-    run.write_json(source.figures, FIGURES)
-    write_page(run, page)
-    return page, source.figures
+    source = Source(HolisticRecord.read(run), run.read_json(FIGURES))
+    return [block for section in SECTIONS for block in section(source)]

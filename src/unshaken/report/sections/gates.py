@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing_extensions import override
 
 from unshaken.report.blocks import Block, Heading, Items, Notice, Span, Text
+from unshaken.report.gates.kept import GateResult
 from unshaken.report.sections import Report, Section
 
 _STATES = {
@@ -46,34 +47,36 @@ class Gates(Section):
 
     @override
     def notices(self, report: Report) -> Sequence[Notice]:
-        n = len(report.gates)
-        failed, undecided = ([g for g in report.gates if g.state == state] for state in ("failed", "undecided"))
-        if not n:
-            return ()
-        if undecided and not failed:
-            some = "The gate is not decided" if n == 1 else f"{len(undecided)} of {n} gates are not decided"
-            one = undecided[0]
-            return (Notice((Span(some, "strong"), ": ", Span(one.text, "code"), f" ({one.detail})"), "gates"),)
-        if not failed:
-            return (Notice(Span("The gate held." if n == 1 else f"All {n} gates held.", "strong"), "gates", "good"),)
-        first, more = failed[0], f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
-        head = Span("The gate failed" if n == 1 else f"{len(failed)} of {n} gates failed", "strong")
-        return (Notice((head, ": ", Span(first.text, "code"), f" ({first.detail}){more}"), "gates"),)
+        return gate_notices(report.gates)
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
-        if not report.gates:
-            return ()
-        items: list[Text] = [
-            (
-                _STATES[g.state],
-                ": ",
-                Span(g.text, "code"),
-                f": {g.detail}",
-            )
-            for g in report.gates
-        ]
-        return (Heading("Gates", "gates", "Gates"), Items(tuple(items), brief=True))
+        return gate_blocks(report.gates)
+
+
+def gate_notices(gates: Sequence[GateResult]) -> tuple[Notice, ...]:
+    """The notice at the head of a page of a run with gates; none without any."""
+    n = len(gates)
+    failed, undecided = ([g for g in gates if g.state == state] for state in ("failed", "undecided"))
+    if not n:
+        return ()
+    if undecided and not failed:
+        some = "The gate is not decided" if n == 1 else f"{len(undecided)} of {n} gates are not decided"
+        one = undecided[0]
+        return (Notice((Span(some, "strong"), ": ", Span(one.text, "code"), f" ({one.detail})"), "gates"),)
+    if not failed:
+        return (Notice(Span("The gate held." if n == 1 else f"All {n} gates held.", "strong"), "gates", "good"),)
+    first, more = failed[0], f"; and {len(failed) - 1} more" if len(failed) > 1 else ""
+    head = Span("The gate failed" if n == 1 else f"{len(failed)} of {n} gates failed", "strong")
+    return (Notice((head, ": ", Span(first.text, "code"), f" ({first.detail}){more}"), "gates"),)
+
+
+def gate_blocks(gates: Sequence[GateResult]) -> tuple[Block, ...]:
+    """The part of a page that has each gate on a line; empty without any."""
+    if not gates:
+        return ()
+    items: list[Text] = [(_STATES[g.state], ": ", Span(g.text, "code"), f": {g.detail}") for g in gates]
+    return (Heading("Gates", "gates", "Gates"), Items(tuple(items), brief=True))
 
 
 section = Gates()

@@ -19,6 +19,7 @@ from unshaken.store.sample_ids import IdRecord
 KINDS = {
     "run.json": "audit",
     "harden.json": "harden",
+    "evaluate.json": "evaluate",
     "explain.json": "explain",
     "labels.json": "labels",
     "service.json": "service",

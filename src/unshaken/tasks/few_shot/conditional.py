@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import override
 
-from unshaken.core.errors import DataError, ParameterError
+from unshaken.core.classifier import Classifier
+from unshaken.core.errors import DataError, ModelError, ParameterError
+from unshaken.explain.engine.layers import layer_shapes
 
 TEMPERATURE = 1e4
 
@@ -216,3 +218,20 @@ def tokens(maps: Tensor) -> Tensor:
 def maps_of(values: Tensor, like: Tensor) -> Tensor:
     """Tokens `[B, h w, C]` as maps again."""
     return values.transpose(1, 2).reshape_as(like)
+
+
+def last_maps(model: Classifier, images: Tensor) -> str:
+    """The last layer that puts out square maps of more than one place.
+
+    Args:
+        model: a classifier.
+        images: at least one, `[n, C, H, W]` in [0, 1].
+
+    Raises:
+        ModelError: there is none.
+    """
+    shapes = layer_shapes(model, images)
+    found = [name for name, s in dict(shapes).items() if len(s) == 4 and s[2] == s[3] > 1]
+    if not found:
+        raise ModelError(f"model {model.name!r} has no layer of square maps: give a convolutional network")
+    return found[-1]

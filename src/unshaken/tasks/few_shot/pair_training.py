@@ -9,6 +9,7 @@ from unshaken.core.classifier import evaluating
 from unshaken.core.descent import descend
 from unshaken.core.device import widen
 from unshaken.core.errors import DataError
+from unshaken.core.progress import track
 from unshaken.core.rng import SampleRng, seeded
 from unshaken.tasks.few_shot.conditional import ConditionalHead
 
@@ -101,18 +102,22 @@ def draw_partners(labels: Tensor, rows: Tensor, rng: SampleRng) -> tuple[Tensor,
 
 
 @torch.no_grad()
-def score_pairs(head: ConditionalHead, supports: Tensor, queries: Tensor) -> Tensor:
-    """Scores of all pairs, float32 `[M, N]`; see `run_pair_episodes`. A score does not depend on other pairs.
+def score_pairs(head: ConditionalHead, supports: Tensor, queries: Tensor, pairs: Tensor | None = None) -> Tensor:
+    """Scores of pairs, float32 `[M, N]`; see `run_pair_episodes`. A score does not depend on other pairs.
 
     Args:
         head: trained; taken in evaluation mode, left as it is.
         supports: `[N, C, h, h]`.
         queries: `[M, C, h, h]`.
+        pairs: rows of queries and supports that are scored, int64 `[P, 2]`; the others are 0. Default all.
     """
-    with evaluating(head):
-        rows = torch.cartesian_prod(torch.arange(len(queries)), torch.arange(len(supports)))
-        parts = [head(supports[p[:, 1]], queries[p[:, 0]]) for p in torch.split(rows, PAIRS)]
-    return torch.cat(parts).view(len(queries), len(supports))
+    rows = torch.cartesian_prod(torch.arange(len(queries)), torch.arange(len(supports))) if pairs is None else pairs
+    found = torch.zeros(len(queries), len(supports))
+    with evaluating(head), track("pairs", len(rows)) as task:
+        for part in torch.split(rows, PAIRS):
+            found[part[:, 0], part[:, 1]] = head(supports[part[:, 1]], queries[part[:, 0]]).float().cpu()
+            task.advance(len(part))
+    return found
 
 
 def separation(scores: Tensor, same: Tensor) -> float:
