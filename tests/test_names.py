@@ -28,6 +28,7 @@ VERBS = {
     "generate fit": generate.fit,
     "generate measure": generate.measure,
     "generate sample": generate.sample,
+    "generate scaling": generate.scaling,
     "harden": unshaken.harden,
     "labels estimate": labels.estimate_wrong,
     "labels find": labels.find_labels,

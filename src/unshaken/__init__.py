@@ -93,6 +93,7 @@ for _address, _name in {
     "generate.fit": "fit_generator",
     "generate.measure": "measure_generated",
     "generate.sample": "sample_generator",
+    "generate.scaling": "measure_scaling",
     "harden": "harden",
     "labels.estimate_wrong": "estimate_wrong",
     "labels.find_labels": "find_labels",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unshaken.api.fool import FoolResult, fool
     from unshaken.api.generate import GenerateResult, fit_generator, generate_set, sample_generator
     from unshaken.api.generate_measure import measure_generated
+    from unshaken.api.generate_scaling import ScalingResult, measure_scaling
     from unshaken.api.harden import RepairResult, harden, plan_repair, repair
     from unshaken.api.holistic import Holistic, holistic
     from unshaken.api.job import choose_device, default_out
@@ -42,6 +43,7 @@ __all__ = [
     "NaturalDirections",
     "Options",
     "RepairResult",
+    "ScalingResult",
     "WrittenCorruptions",
     "attack",
     "audit",
@@ -65,6 +67,7 @@ __all__ = [
     "mark",
     "matrix",
     "measure_generated",
+    "measure_scaling",
     "merge",
     "plan_repair",
     "read_matrix_file",
@@ -87,6 +90,7 @@ _HOMES = {
     "NaturalDirections": "unshaken.api.natural",
     "Options": "unshaken.core.options",
     "RepairResult": "unshaken.api.harden",
+    "ScalingResult": "unshaken.api.generate_scaling",
     "WrittenCorruptions": "unshaken.api.corrupt",
     "attack": "unshaken.api.audit",
     "audit": "unshaken.api.audit",
@@ -110,6 +114,7 @@ _HOMES = {
     "mark": "unshaken.api.mark",
     "matrix": "unshaken.api.matrix",
     "measure_generated": "unshaken.api.generate_measure",
+    "measure_scaling": "unshaken.api.generate_scaling",
     "merge": "unshaken.api.results",
     "plan_repair": "unshaken.api.harden",
     "read_matrix_file": "unshaken.api.matrix",

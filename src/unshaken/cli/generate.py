@@ -1,4 +1,4 @@
-"""`unshaken generate fit|sample|dataset|measure|directions`."""
+"""`unshaken generate fit|sample|dataset|measure|scaling|directions`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 from unshaken.cli.names import check_method
-from unshaken.cli.options import AllowCode, Data, Download, Json, Model
+from unshaken.cli.options import START_MODEL, AllowCode, Data, Download, Json, Model, Resume, Seed
 from unshaken.cli.session import Session, progress
-from unshaken.cli.show import print_json, print_line
+from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole
-from unshaken.core.options import Option, OutputFile, OutputFolder
+from unshaken.core.options import BATCH, COUNT, SCALING_RECORDS, Option, OutputFile, OutputFolder
 
 app = Program(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
@@ -201,6 +201,55 @@ def measure_(
     return 0
 
 
+@app.command("scaling")
+@verb
+def scaling_(
+    session: Session,
+    real: Annotated[str, Option("Labelled real images to learn from.", "SPEC")],
+    generated: Annotated[list[str], Option("Labelled generated images. May be repeated.", "SPEC")],
+    test: Annotated[str, Option("Labelled real images that judge.", "SPEC")],
+    model: Annotated[str, START_MODEL] = "small-cnn",
+    method: Annotated[
+        list[str] | None,
+        Option("A recipe of the trainings. May be repeated.", "NAME[:k=v,...]", read=check_method("harden")),
+    ] = None,
+    sizes: Annotated[str, Option("Unique training images, rising.", "N,N,...")] = "250,500,1000,2000",
+    repetitions: Annotated[int, Option("Trainings of each source and size.", "N", COUNT)] = 3,
+    updates: Annotated[int, Option("Optimizer steps of a training.", "N", COUNT)] = 600,
+    batch_size: Annotated[int, Option("Images of a step.", "N", BATCH)] = 128,
+    lr: Annotated[float, Option("Largest learning rate.", "RATE")] = 0.05,
+    seed: Seed = 0,
+    out: Annotated[
+        str | None, OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=SCALING_RECORDS)
+    ] = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Measure how a loss falls with more real and more generated images, and how many of these one real image is worth.
+
+    Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.generate_scaling import measure_scaling
+    from unshaken.report.pages.scaling import SCALING
+
+    with progress(session):
+        result = measure_scaling(
+            real, generated, test, model=model, methods=method or (), sizes=_numbers("sizes", sizes),
+            repetitions=repetitions, updates=updates, batch_size=batch_size, lr=lr, seed=seed, out=out, resume=resume,
+            device=device, download=download,
+        )  # fmt: skip
+    if json:
+        print_json(result.summary)
+        return 0
+    if not session.quiet:
+        print_page(SCALING.page_of(result.run))
+    print_line(f"report: {result.run}/report.html")
+    return 0
+
+
 @app.command("directions")
 @verb
 def find_directions(
@@ -247,9 +296,11 @@ def find_directions(
 
 
 def _classes(text: str) -> tuple[int, ...] | None:
-    if text == "all":
-        return None
+    return None if text == "all" else _numbers("classes", text, "'all', or ")
+
+
+def _numbers(name: str, text: str, others: str = "") -> tuple[int, ...]:
     try:
         return tuple(parse_whole(part, least=0) for part in text.split(","))
     except ParameterError:
-        raise ParameterError(f"--classes {text!r}: write 'all', or numbers separated by commas") from None
+        raise ParameterError(f"--{name} {text!r}: write {others}numbers separated by commas") from None

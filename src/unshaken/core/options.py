@@ -159,6 +159,8 @@ TREND_RECORDS = ("runs.json",)
 """In the folder of a row of the papers."""
 DETECTOR_RECORDS = ("detectors.json",)
 """In the folder of fitted detectors."""
+SCALING_RECORDS = ("scaling.json", "run.lock")
+"""In the folder of scaling curves."""
 COMPARE_RECORDS = ("compare.json",)
 """In the folder of a comparison of runs."""
 

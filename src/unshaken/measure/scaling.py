@@ -1,6 +1,6 @@
 """Power laws of a loss in the number of training images, `L(D) = L_inf + a D^(-k)`: fits, crossings, intervals.
 
-Intervals come from the bootstrap over test images.
+Intervals come from the bootstrap over test images; of repeated trainings, from these and the repetitions.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import scipy
 from numpy.typing import ArrayLike
+from scipy import special
 
 from unshaken.core.errors import ParameterError
+from unshaken.measure.calibration.temperature import fit_temperature
 from unshaken.measure.statistics.columns import Numbers, numbers, same_length
 from unshaken.measure.statistics.intervals import Figure, bootstrap_figure, bootstrap_means, percent
 
@@ -240,6 +242,171 @@ def crossing_figure(
         low, high = 0.0, np.inf
     method = f"bootstrap {percent(level)} ({len(at)})"
     return Figure(value, float(min(low, value)), float(max(high, value)), n, method)
+
+
+LEAST = 1e-12
+"""Smallest loss and probability that is fitted: a power law has no logarithm of 0."""
+
+
+def tempered_losses(logits: ArrayLike, labels: ArrayLike, other_logits: ArrayLike, other_labels: ArrayLike) -> Numbers:
+    """Cross-entropy of each sample after one temperature that is fitted on other samples, at least `LEAST`.
+
+    A network that learned few images is too sure of itself, so that its raw losses make every curve too steep. Where no
+    temperature is best on the other samples, such as where all of them are classified correctly, there is none, and
+    the loss is the network's own.
+
+    Args:
+        logits: finite `[N, K]`.
+        labels: int `[N]`.
+        other_logits: finite `[M, K]`, of the samples that choose the temperature.
+        other_labels: int `[M]`.
+
+    Returns:
+        `[N]`, in nats.
+
+    Raises:
+        ParameterError: as `fit_temperature`.
+    """
+    fitted = fit_temperature(other_logits, other_labels)
+    z = np.asarray(logits, np.float64) / (fitted.value if fitted.inside else 1.0)
+    chosen = np.take_along_axis(special.log_softmax(z, axis=1), np.asarray(labels)[:, None], 1)[:, 0]
+    return np.asarray(np.clip(-chosen, LEAST, -math.log(LEAST)), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedCurve:
+    """The scaling curve of one source, measured in several trainings on the same test images.
+
+    The law is that of the mean loss. Its intervals are Student's, of the variance over repetitions and the variance
+    over test images (bootstrap) together; of one repetition, the variance over test images is all that is known.
+
+    Args:
+        sizes: unique training images `[S]`.
+        losses: `[R, S, N]`: of each repetition, size and test image, above 0.
+        resamples: bootstrap draws of test images.
+        seed: of the draws.
+
+    Raises:
+        ParameterError: shapes do not fit, or a loss is not above 0.
+    """
+
+    sizes: Numbers
+    losses: Numbers
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.losses.ndim != 3 or self.losses.shape[1] != len(self.sizes) or not self.losses.size:
+            raise ParameterError(
+                f"losses must be [R, S, N] for {len(self.sizes)} sizes [S], not of shape {self.losses.shape}"
+            )
+        _positive("losses", self.losses.reshape(-1))
+
+    @property
+    def law(self) -> PowerLaw:
+        """The law of the mean loss over repetitions and test images."""
+        return fit_power_law(self.sizes, self.losses.mean((0, 2)))
+
+    def parameters(self) -> tuple[Numbers, Numbers]:
+        """Exponent and log factor of each repetition, `[R, 2]`, and of each draw of test images, `[B, 2]`."""
+        own = np.stack(exponents(self.sizes, self.losses.mean(2)), 1)
+        means = bootstrap_means(self.losses.mean(0).T, resamples=self.resamples, seed=self.seed)
+        return own, np.stack(exponents(self.sizes, means), 1)
+
+    def exponent(self, *, level: float = 0.95) -> Figure:
+        """The exponent with its interval; n counts repetitions."""
+        own, drawn = self.parameters()
+        return repeated_figure(self.law.exponent, own[:, 0], drawn[:, 0], level=level)
+
+    def exponent_above(self, other: RepeatedCurve, *, level: float = 0.95) -> Figure:
+        """This exponent less that of another curve over the same sizes, repetitions and test images, paired.
+
+        Raises:
+            ParameterError: the curves have different shapes.
+        """
+        (own, drawn), (theirs, others) = self._paired(other)
+        value = self.law.exponent - other.law.exponent
+        return repeated_figure(value, own[:, 0] - theirs[:, 0], drawn[:, 0] - others[:, 0], level=level)
+
+    def worth(self, real: RepeatedCurve, size: float, *, level: float = 0.95) -> Figure | None:
+        """How many images of this source one real image is worth: those that give the loss of `size` real ones, by it.
+
+        The interval holds every number of images at which the two laws cannot be distinguished (Fieller's interval); it
+        has no upper end where this law may not fall at all.
+
+        Args:
+            real: the curve of real images over the same sizes, repetitions and test images.
+            size: real images.
+            level: coverage.
+
+        Returns:
+            The figure, an extrapolation where `size` times its value lies outside of the sizes; None where no number
+            up to 10^12 images reaches that loss.
+
+        Raises:
+            ParameterError: the curves have different shapes.
+        """
+        (own, drawn), (theirs, others) = self._paired(real)
+        value = self.law.size_for(real.law.predict(size)) / size
+        if not 1 <= value * size <= MOST_IMAGES:
+            return None
+        at = np.linspace(0, math.log(MOST_IMAGES), 4000)
+
+        def gaps(mine: Numbers, other: Numbers) -> Numbers:
+            return (mine[:, 1:] - mine[:, :1] * at) - (other[:, 1:] - other[:, :1] * math.log(size))
+
+        middle = gaps(np.array([_line(self.law)]), np.array([_line(real.law)]))[0]
+        alike = np.abs(middle) <= _student(gaps(own, theirs), gaps(drawn, others), level)
+        inside = np.exp(at[alike])
+        low, high = (inside[0], inside[-1]) if len(inside) else (value * size, value * size)
+        low, high = (0.0 if low <= 1 else low / size), (math.inf if high >= MOST_IMAGES * 0.999 else high / size)
+        return Figure(value, min(low, value), max(high, value), len(own), _method(len(own), level))
+
+    def _paired(self, other: RepeatedCurve) -> tuple[tuple[Numbers, Numbers], tuple[Numbers, Numbers]]:
+        if self.losses.shape != other.losses.shape or (self.sizes != other.sizes).any():
+            raise ParameterError(
+                f"paired curves need the same sizes, repetitions and test images: {self.losses.shape} and "
+                f"{other.losses.shape} are given"
+            )
+        return self.parameters(), other.parameters()
+
+
+MOST_IMAGES = 1e12
+"""Images beyond which no law is asked."""
+
+
+def repeated_figure(value: float, repetitions: Numbers, draws: Numbers, *, level: float = 0.95) -> Figure:
+    """A figure with the interval of two sources of chance: repetitions of the training, and the test images.
+
+    Args:
+        value: the estimate from all.
+        repetitions: the estimate of each repetition `[R]`.
+        draws: the estimate of each bootstrap draw of test images `[B]`.
+        level: coverage; Student's quantile has `R - 1` degrees of freedom.
+
+    Returns:
+        The figure; n counts repetitions.
+    """
+    half = float(_student(repetitions[:, None], draws[:, None], level)[0])
+    return Figure(value, value - half, value + half, len(repetitions), _method(len(repetitions), level))
+
+
+def _student(repetitions: Numbers, draws: Numbers, level: float) -> Numbers:
+    """Half the width of the interval of each column, `[M]`, of estimates `[R, M]` and `[B, M]`."""
+    n, variance = len(repetitions), draws.var(0, ddof=1)
+    if n == 1:
+        return np.asarray(special.ndtri((1 + level) / 2) * np.sqrt(variance))
+    variance = variance + repetitions.var(0, ddof=1) / n
+    return np.asarray(special.stdtrit(n - 1, (1 + level) / 2) * np.sqrt(variance))
+
+
+def _method(repetitions: int, level: float) -> str:
+    over = "test images" if repetitions == 1 else "repetitions and test images"
+    return f"student {percent(level)} over {over}"
+
+
+def _line(law: PowerLaw) -> tuple[float, float]:
+    return law.exponent, math.log(law.factor)
 
 
 def _ends(value: float, columns: Numbers) -> tuple[float, float]:

@@ -18,6 +18,8 @@ from unshaken.report.pages.label_versions import RECORD as VERSIONS_RECORD
 from unshaken.report.pages.labels import LABELS
 from unshaken.report.pages.made_images import MADE_IMAGES
 from unshaken.report.pages.matrix import write_matrix
+from unshaken.report.pages.scaling import RECORD as SCALING_RECORD
+from unshaken.report.pages.scaling import SCALING
 from unshaken.report.pages.service import RECORD as SERVICE_RECORD
 from unshaken.report.pages.service import SERVICE
 from unshaken.report.pages.training import TRAINING
@@ -91,5 +93,6 @@ KINDS: dict[str, Callable[[RunDir], object]] = {
     IMAGE_TEXT_RECORD: IMAGE_TEXT.write,
     SERVICE_RECORD: SERVICE.write,
     MATRIX_RECORD: write_matrix,
+    SCALING_RECORD: SCALING.write,
 }
 """The record that a command leaves in its folder, and what writes its page."""

@@ -10,14 +10,12 @@ import numpy as np
 from scipy import stats
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure import crossing_figure, exponent_figure, fit_power_law, fit_temperature, recognisability, softmax
+from unshaken.measure import crossing_figure, exponent_figure, fit_power_law, recognisability
+from unshaken.measure.scaling import tempered_losses
 from unshaken.papers.effects import across_seeds, values_of
 from unshaken.papers.roles import choosing
 from unshaken.papers.rows import Rows
 from unshaken_papers.synthetic_scaling import COLD, OWN, REAL, SyntheticScalingPaper, source_of
-
-LEAST = 1e-12
-"""Of a probability and of a loss: a power law has none of 0."""
 
 
 def figures(paper: SyntheticScalingPaper, rows: Rows) -> dict[str, Any]:
@@ -86,11 +84,8 @@ def loss(rows: Rows, name: str) -> np.ndarray:
     Where those are all classified correctly there is none, and the loss is that of the network.
     """
     with choosing():
-        fitted = fit_temperature(*rows.logits(f"{name}.choosing"))
-    temperature = fitted.value if fitted.inside else 1.0
-    logits, labels = rows.logits(f"{name}.test")
-    share = softmax(logits / temperature)[np.arange(len(labels)), labels]
-    return np.asarray(np.maximum(-np.log(np.maximum(share, LEAST)), LEAST), np.float64)
+        others = rows.logits(f"{name}.choosing")
+    return tempered_losses(*rows.logits(f"{name}.test"), *others)
 
 
 def recognised(paper: SyntheticScalingPaper, rows: Rows, losses: np.ndarray) -> tuple[list[float], Any]:

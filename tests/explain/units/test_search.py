@@ -7,7 +7,7 @@ import torch
 
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.explain.units.ablation import Unit
-from unshaken.explain.units.milan import read_annotations
+from unshaken.explain.units.published import read_annotations
 from unshaken.explain.units.search import search_units
 
 ROWS = [

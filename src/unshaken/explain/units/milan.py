@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,62 +12,28 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from typing_extensions import override
 
 from unshaken.core.batch import Batch
-from unshaken.core.documents import LONGEST_NAMES, read_text
 from unshaken.core.errors import DataError, ParameterError
-from unshaken.core.numbers import parse_whole, shorten
 from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.units.ablation import Unit
-from unshaken.explain.units.caption_describer import load_captioner
+from unshaken.explain.units.caption_describer import CaptionDescriber, load_captioner
+from unshaken.explain.units.caption_training import CaptionSettings, bleu, learn_captions
+from unshaken.explain.units.captioner import Pyramid
 from unshaken.explain.units.concepts import MADE, open_concepts
 from unshaken.explain.units.describer import ConceptDescriber, Describer, RetrievalDescriber, best_phrase
 from unshaken.explain.units.edit import correct, single_accuracies
 from unshaken.explain.units.exemplars import Exemplars, Rank, probe
+from unshaken.explain.units.layers import unit_layers
 from unshaken.explain.units.netdissect import NOT_FINITE, exemplar_remarks, summary
 from unshaken.explain.units.pictures import ImageReader, page_pictures
+from unshaken.explain.units.published import TABLE, annotated_units, read_annotations, read_published, write_published
 from unshaken.measure.statistics.means import mean_figure
 from unshaken.models import load_model
 
-HEAD = ("layer", "unit")
-TEXTS = ("description", "summary", "annotation")
-"""Names of the column of texts, in the order in which they are looked for."""
-
-
-def read_annotations(path: str | Path) -> dict[tuple[str, int], list[str]]:
-    """The descriptions of each unit, by layer and number.
-
-    A layer is a text, also where it is called by digits. Other columns are left out.
-
-    Args:
-        path: a CSV file with a head.
-
-    Raises:
-        DataError: it cannot be read, a column is absent, or a unit is no number.
-    """
-    try:
-        lines = list(csv.reader(read_text(Path(path), LONGEST_NAMES).splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"annotations {str(path)!r} cannot be read ({error})") from None
-    head = lines[0] if lines else []
-    text = next((name for name in TEXTS if name in head), None)
-    if text is None or any(name not in head for name in HEAD):
-        raise DataError(f"annotations {str(path)!r} have the columns {head}: expected layer,unit,description")
-    layer_at, unit_at, text_at = (head.index(name) for name in (*HEAD, text))
-    found: dict[tuple[str, int], list[str]] = {}
-    for number, line in enumerate(lines[1:], 2):
-        if not line:
-            continue
-        if len(line) != len(head):
-            raise DataError(f"annotations {str(path)!r}, line {number}: {len(line)} values for {len(head)} columns")
-        if line[text_at].strip():
-            key = line[layer_at], parse_whole(line[unit_at], least=0)
-            found.setdefault(key, []).append(line[text_at].strip())
-    if not found:
-        raise DataError(f"annotations {str(path)!r} hold no description: {shorten(','.join(head))} is all there is")
-    return found
-
-
 SILENT = "no description: the unit is nowhere above its threshold"
+NO_SCORER = "milan:describer=retrieval needs scorer=, as in openclip:ViT-B-32/FILE?classes=PHRASES"
+NO_CAPTIONER = "milan:describer=captioner needs captioner=, a folder that save_captioner wrote, or of annotated units"
+WORDS = ("description", "category", "score", "log_p_given", "log_p", "agreement", "error")
 BACKGROUND = 256
 """Images by which a retrieving model says how likely a phrase is for any image."""
 
@@ -118,16 +83,34 @@ class MILAN(Analysis):
     concepts: str = Field(default=MADE, description="concept set: 'made', or a folder")
     images: PositiveInt = Field(default=400, description="number of images of the concept set 'made'")
     scorer: str = Field(default="", description="retrieval: model SPEC whose classes are the phrases (openclip:...)")
-    captioner: str = Field(default="", description="captioner: folder that save_captioner wrote")
+    captioner: str = Field(
+        default="", description="captioner: folder that save_captioner wrote, or of annotated units to learn from"
+    )
+    encoder: str = Field(default="", description="model SPEC that encodes annotated units; none for the model itself")
+    epochs: PositiveInt = Field(default=100, description="captioner: passes over annotated units")
     beam: int = Field(default=50, ge=1, le=1000, description="captioner: texts followed by the beam search")
     length: int = Field(default=15, ge=1, le=50, description="captioner: words of a description at most")
     annotations: str = Field(default="", description="CSV of layer,unit,description by people, to compare with")
+    exemplars: str = Field(
+        default="", description="folder of units in the format of MILANNOTATIONS, to be described instead of a model's"
+    )
+    write: str = Field(default="", description="new folder to write units and descriptions to, in that format")
     ablate: NonNegativeInt = Field(
         default=0, description="labelled images on which each unit is taken out alone; 0 for none"
     )
 
+    @property
+    @override
+    def required(self) -> frozenset[str]:
+        by_itself = self.exemplars and (self.encoder or self.describer == "retrieval")
+        return frozenset() if by_itself else super().required
+
     @override
     def find(self, subject: Subject) -> Findings:
+        if self.write and Path(self.write).exists():
+            raise DataError(f"milan: write={self.write!r} is there already: name a new folder")
+        if self.exemplars:
+            return self._find_published(subject)
         own, describer = self._prepare(subject)
         size = self.mask_size or None
         found, passes = probe(
@@ -152,6 +135,10 @@ class MILAN(Analysis):
         remarks = list(exemplar_remarks(list(found.values())))
         remarks.append("A description is a correlation: take the unit out to see what it is for.")
         extra |= {"mask_size": list(next(iter(found.values())).size), "layers": list(found)}
+        if self.write:
+            texts = zip(rows["layer"], rows["unit"], rows["description"], strict=True)
+            write_published(self.write, found, {Unit(layer, unit): text for layer, unit, text in texts}, reader)
+            remarks.append(f"Units, exemplars and descriptions are in {self.write}, in the format of MILANNOTATIONS.")
         if self.annotations:
             table = read_annotations(self.annotations)
             units = (Unit(layer, unit) for layer, unit in zip(rows["layer"], rows["unit"], strict=True))
@@ -167,15 +154,76 @@ class MILAN(Analysis):
             raise DataError(f"milan:describer={self.describer} needs images to probe: name data")
         if self.describer == "retrieval":
             if not self.scorer:
-                raise ParameterError(
-                    "milan:describer=retrieval needs scorer=, as in openclip:ViT-B-32/FILE?classes=PHRASES"
-                )
+                raise ParameterError(NO_SCORER)
             model = load_model(self.scorer).eval().to(subject.device)
             some = replace(subject, indices=list(subject.indices)[:BACKGROUND])
             return subject, RetrievalDescriber(model, torch.cat([batch.images for batch in some.batches()]))
         if not self.captioner:
-            raise ParameterError("milan:describer=captioner needs captioner=, a folder that save_captioner wrote")
-        return subject, load_captioner(self.captioner, width=self.beam, length=self.length)
+            raise ParameterError(NO_CAPTIONER)
+        return subject, self._captioner(subject)
+
+    def _captioner(self, subject: Subject) -> CaptionDescriber:
+        """The captioner of a folder: as it was saved, or trained on the annotated units that the folder holds."""
+        if not (Path(self.captioner) / TABLE).is_file():
+            return load_captioner(self.captioner, width=self.beam, length=self.length)
+        model = load_model(self.encoder).eval().to(subject.device) if self.encoder else subject.model
+        layers, keys, texts = read_published(self.captioner), list[torch.Tensor](), list[list[str]]()
+        first = layers[0].exemplars(0, model.view)[0].to(subject.device)
+        size = model.input_size or tuple(first.shape[2:])
+        shown = torch.nn.functional.interpolate(first[:1], size, mode="bilinear", antialias=True)
+        pyramid = Pyramid(model, list(unit_layers(model, shown)))
+        for layer, place, captions in annotated_units(self.captioner, layers):
+            images, masks = layer.exemplars(place, model.view)
+            if len(images):
+                found = pyramid.keys(images.to(subject.device), masks.to(subject.device)).cpu()
+                keys.append(found[torch.arange(layer.images.shape[1]) % len(found)])  # as many of each unit
+                texts.append(captions)
+        if not keys or len({len(k) for k in keys}) > 1:
+            raise DataError(f"{self.captioner}: the layers must hold units, all with the same number of exemplars")
+        settings = CaptionSettings(epochs=self.epochs, length=self.length)
+        learned = learn_captions(torch.stack(keys), texts, settings, seed=subject.seed)
+        return CaptionDescriber(pyramid, learned, self.beam, self.length)
+
+    def _find_published(self, subject: Subject) -> Findings:
+        """Describe the units of a folder, by its exemplars."""
+        layers = read_published(self.exemplars)
+        if self.describer == "concepts":
+            raise ParameterError("milan:exemplars= needs describer=captioner or describer=retrieval")
+        if self.ablate or self.write:
+            raise ParameterError("milan:exemplars= describes units of a folder: leave ablate and write out")
+        describer: Describer
+        if self.describer == "captioner":
+            if not self.captioner:
+                raise ParameterError(NO_CAPTIONER)
+            describer = self._captioner(subject)
+            view = describer.pyramid.model.view
+        else:
+            if not self.scorer:
+                raise ParameterError(NO_SCORER)
+            model = load_model(self.scorer).eval().to(subject.device)
+            some = [layers[0].exemplars(place, model.view)[0] for place in range(min(BACKGROUND, len(layers[0].units)))]
+            describer, view = RetrievalDescriber(model, torch.cat(some)[:BACKGROUND].to(subject.device)), model.view
+        rows: dict[str, list[Any]] = {n: [] for n in ("layer", "unit", *WORDS)}
+        for layer in layers:
+            for place, unit in enumerate(layer.units.tolist()):
+                images, masks = (x.to(subject.device) for x in layer.exemplars(place, view))
+                rows["layer"].append(layer.name)
+                rows["unit"].append(unit)
+                ids = [f"{layer.name}-{unit}-{i}" for i in range(len(images))]
+                words = self._word(describer, images, masks, ids) if len(images) else UnitWords(error=SILENT)
+                for name in WORDS:
+                    rows[name].append(getattr(words, name))
+        figures, extra = summary(rows["layer"], rows["description"], rows["category"])
+        extra["layers"] = []
+        if (Path(self.exemplars) / TABLE).is_file() or self.annotations:
+            table = read_annotations(self.annotations or Path(self.exemplars) / TABLE)
+            units = (Unit(layer, unit) for layer, unit in zip(rows["layer"], rows["unit"], strict=True))
+            extra["annotations"] = {str(u): table[u] for u in units if u in table}
+            own = dict(zip(zip(rows["layer"], rows["unit"], strict=True), rows["description"], strict=True))
+            pairs = [(own[key], texts) for key, texts in table.items() if own.get(key)]
+            if pairs:
+                extra["bleu"] = bleu([text for text, _ in pairs], [texts for _, texts in pairs])
+        return Findings(rows, figures, ("A description is a correlation.",), {}, extra)
 
     def describe(
         self, found: Exemplars, describer: Describer, subject: Subject, reader: ImageReader
@@ -196,18 +244,19 @@ class MILAN(Analysis):
                 continue
             samples = [s for s in found.samples[unit].tolist() if s >= 0]
             images = reader.read(samples) if describer.needs_images else masks.new_zeros(0)
-            keys = describer.keys(images, masks, [subject.samples.ids[s] for s in samples])
-            best = best_phrase(describer.phrases(keys), self.strength)
-            if best is None:
-                words.append(UnitWords(error="no description: the describer has no phrase"))
-                continue
-            words.append(
-                UnitWords(
-                    best.text, best.category or None, best.pmi(self.strength), best.log_p_given, best.log_p,
-                    describer.agreement(keys),
-                )
-            )  # fmt: skip
+            words.append(self._word(describer, images, masks, [subject.samples.ids[s] for s in samples]))
         return words
+
+    def _word(self, describer: Describer, images: torch.Tensor, masks: torch.Tensor, ids: Sequence[str]) -> UnitWords:
+        """The best phrase for exemplars."""
+        keys = describer.keys(images, masks, ids)
+        best = best_phrase(describer.phrases(keys), self.strength)
+        if best is None:
+            return UnitWords(error="no description: the describer has no phrase")
+        return UnitWords(
+            best.text, best.category or None, best.pmi(self.strength), best.log_p_given, best.log_p,
+            describer.agreement(keys),
+        )  # fmt: skip
 
     def _effects(self, subject: Subject, found: Mapping[str, Exemplars]) -> tuple[dict[Unit, float], int]:
         """The accuracy that each unit's absence costs, and the passes of finding out."""
@@ -231,9 +280,8 @@ def _rows(
     effects: Mapping[Unit, float],
     subject: Subject,
 ) -> dict[str, list[Any]]:
-    names = ("description", "category", "score", "log_p_given", "log_p", "agreement", "error")
     rows: dict[str, list[Any]] = {
-        n: [] for n in ("layer", "unit", "threshold", "exemplars", "values", "effect", *names)
+        n: [] for n in ("layer", "unit", "threshold", "exemplars", "values", "effect", *WORDS)
     }
     for layer, one in found.items():
         for unit, one_unit in enumerate(words[layer]):
@@ -244,6 +292,6 @@ def _rows(
             rows["exemplars"].append([subject.samples.ids[s] for s in one.samples[unit][there].tolist()])
             rows["values"].append(one.values[unit][there].tolist())
             rows["effect"].append(effects.get(Unit(layer, unit)))
-            for name in names:
+            for name in WORDS:
                 rows[name].append(getattr(one_unit, name))
     return rows

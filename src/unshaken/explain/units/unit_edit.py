@@ -17,6 +17,7 @@ from unshaken.core.registry import register
 from unshaken.explain.engine.analysis import Analysis, Findings, Subject
 from unshaken.explain.units.ablation import Unit
 from unshaken.explain.units.edit import UnitEdit, correct, edit_units
+from unshaken.explain.units.published import read_annotations
 from unshaken.explain.units.search import search_units
 from unshaken.measure import share
 from unshaken.store.run_dir import RunDir
@@ -35,22 +36,26 @@ class UnitEditing(Analysis):
     group: ClassVar[str] = "units"
     needs: ClassVar[frozenset[str]] = frozenset({"model", "images", "labels"})
 
-    run: str = Field(description="run directory of `unshaken explain` that describes units of this model")
+    run: str = Field(default="", description="run directory of `unshaken explain` that describes units of this model")
+    annotations: str = Field(default="", description="CSV of layer,unit,description of this model, instead of a run")
     words: str = Field(description="parts of descriptions, with | between them, such as text|word|letter")
     most: PositiveInt = Field(default=50, description="units taken out at most")
     draws: NonNegativeInt = Field(default=5, description="random sets of units to compare with")
 
     @override
     def find(self, subject: Subject) -> Findings:
-        if not Path(self.run).is_dir():
+        if bool(self.run) == bool(self.annotations):
+            raise ParameterError("unit-edit: give the descriptions as run=, a run directory, or as annotations=, a CSV")
+        if self.run and not Path(self.run).is_dir():
             raise ParameterError(
                 f"unit-edit: {self.run!r} is no run directory: describe units first, with `unshaken explain milan`"
             )
-        rows = [row for row in RunDir(self.run).rows("units").to_pylist() if row["method"] != self.info.name]
+        rows = self._described()
         chosen = list(dict.fromkeys(search_units(rows, self.words)))
         if not chosen:
+            where = self.run or self.annotations
             raise ParameterError(
-                f"unit-edit: no description in {self.run} contains {self.words!r}: search for other words"
+                f"unit-edit: no description in {where} contains {self.words!r}: search for other words"
             )
         others = list(dict.fromkeys(Unit(row["layer"], int(row["unit"])) for row in rows))
         order, choose, judge = _thirds(subject)
@@ -70,6 +75,13 @@ class UnitEditing(Analysis):
         sizes = [len(order), len(choose), len(judge)]
         passes = len(order) * (len(chosen) + 1) + len(choose) * len(found.curve) + len(judge) * (2 + len(found.random))
         return Findings(columns, figures, extra={"edit": self._facts(found, sizes), "layers": []}, forwards=passes)
+
+    def _described(self) -> list[dict[str, Any]]:
+        """Units with their descriptions, of a run or of a table."""
+        if self.run:
+            return [row for row in RunDir(self.run).rows("units").to_pylist() if row["method"] != self.info.name]
+        table = read_annotations(self.annotations)
+        return [{"layer": layer, "unit": unit, "description": "; ".join(of)} for (layer, unit), of in table.items()]
 
     def _facts(self, found: UnitEdit, sizes: list[int]) -> dict[str, Any]:
         """For the page; see `unshaken.report.pages.explained.units`."""

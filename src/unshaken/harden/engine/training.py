@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, Unpack
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -102,6 +102,24 @@ class TrainingOptions(TypedDict, total=False):
     folded: bool
     save_every: int
     seed: int
+
+
+def training_of(size: int, updates: int, **options: Unpack[TrainingOptions]) -> Training:
+    """A training of a number of optimizer steps, however many images the set has, that takes its last weights.
+
+    It has whole epochs, one at least, and holds one image apart.
+
+    Args:
+        size: images of the set.
+        updates: optimizer steps.
+        options: others of `Training`.
+
+    >>> [training_of(size, 600, batch_size=128).epochs for size in (100, 250, 1000, 200_000)]
+    [600, 600, 86, 1]
+    """
+    given = Training(**options)
+    epochs = max(1, round(updates / max(1, (size - 1) // given.batch_size)))
+    return given.model_copy(update={"epochs": epochs, "check_every": epochs, "held_out": 1, "select": "last"})
 
 
 def rate(share: float, schedule: Schedule, *, warmup: float = 0.25, milestones: Iterable[float] = (0.5, 0.75)) -> float:
