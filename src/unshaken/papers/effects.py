@@ -133,6 +133,7 @@ def across_seeds(
     high: float = 1.0,
     level: float = 0.95,
     step: float = 0.0,
+    influence: bool = False,
 ) -> dict[str, Any]:
     """The mean over seeds with its interval, which one seed does not have.
 
@@ -143,6 +144,7 @@ def across_seeds(
         high: upper end.
         level: coverage of the interval.
         step: distance of the values that a seed can have, such as 1/N for a share of N images; of numbers a seed.
+        influence: the rows are those of a statistic that is no mean, by `measure.influence` or `auroc_influence`.
 
     >>> across_seeds([[0, 1], [1, 1]], low=0.0)["interval"]
     'student 95% over 2 seeds and 2 samples'
@@ -155,7 +157,7 @@ def across_seeds(
 
     table = np.asarray(values, np.float64)
     if table.ndim > 1:
-        return over_seeds_and_samples(table, low=low, high=high, level=level).to_json()
+        return over_seeds_and_samples(table, low=low, high=high, level=level, influence=influence).to_json()
     return over_seeds(table, low=low, high=high, level=level, step=step).to_json()
 
 
@@ -166,6 +168,7 @@ def mean_over(
     low: float = -1.0,
     high: float = 1.0,
     step: float = 0.0,
+    influence: bool = False,
 ) -> dict[str, Any]:
     """The mean over seeds of what a function makes of each, with its interval; see `across_seeds`.
 
@@ -179,11 +182,12 @@ def mean_over(
         low: lower end of the figure's range.
         high: upper end.
         step: distance of the values that a seed can have; see `across_seeds`.
+        influence: the values are those of a statistic that is no mean; see `across_seeds`.
 
     >>> mean_over([{"a": 0.25}, {"a": 0.75}], lambda seed, name: seed[name], "a", low=0.0)["value"]
     0.5
     """
-    return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high, step=step)
+    return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high, step=step, influence=influence)
 
 
 def values_of(seeds: Iterable[Mapping[str, Any]], *names: str) -> Numbers:
