@@ -6,6 +6,7 @@ from scipy.special import expit, ndtr
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure import auroc, auroc_influence, influence, over_seeds_and_samples
+from unshaken.measure.statistics.influence import by_sample
 
 REPEATS = 300
 
@@ -84,3 +85,15 @@ def test_a_ratio_of_accuracies_of_three_seeds_is_covered(of_seeds, of_samples):
 def test_other_shapes_empty_sets_and_poles_are_refused(wrong):
     with pytest.raises(ParameterError):
         wrong()
+
+
+def test_copies_count_together_and_the_mean_stays():
+    """The variance of the mean is that of the means of independent samples: here one of two copies each."""
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=10)
+    ids = [str(i) for i in range(10)]
+    twice = by_sample(np.repeat(values, 2), np.repeat(ids, 2).tolist(), ids)
+    assert twice == pytest.approx(values)
+    padded = by_sample(values, ids, [*ids, "absent"])
+    assert padded.mean() == pytest.approx(values.mean())
+    assert padded.var() / 11 == pytest.approx(values.var() / 10)

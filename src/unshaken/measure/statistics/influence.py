@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import scipy
@@ -80,4 +80,27 @@ def auroc_influence(normal: ArrayLike, *abnormal: ArrayLike) -> Numbers:
     parts = [every / len(own) * (above - mean)]
     parts += [every / len(here) / len(others) * (here - here.mean()) for here in below]
     found: Numbers = mean + np.concatenate(parts)
+    return found
+
+
+def by_sample(values: ArrayLike, ids: Sequence[str], samples: Sequence[str]) -> Numbers:
+    """A column as one of all samples, with the same mean: changed copies of a sample count together, absent ones not.
+
+    It aligns the columns of several statistics, or of several seeds, whose values are not of the same samples.
+
+    Args:
+        values: of some samples, `[N]`.
+        ids: of the sample that each value comes from.
+        samples: ids of all, each once.
+
+    Returns:
+        One value for each of `samples`.
+
+    >>> by_sample([1.0, 2.0, 3.0], ["a", "b", "b"], ["a", "b", "c"]).tolist()
+    [1.0, 3.0, 2.0]
+    """
+    column, place = finite_numbers("values", values), {name: i for i, name in enumerate(samples)}
+    mean = column.mean()
+    found: Numbers = np.full(len(samples), mean)
+    np.add.at(found, [place[name] for name in ids], len(samples) / len(column) * (column - mean))
     return found
