@@ -219,7 +219,8 @@ def standard_error(values: Sequence[float] | NDArray[Any], errors: float = 1.0) 
     """The mean, between `errors` standard errors below and above; of one seed without ends.
 
     Args:
-        values: one a seed, such as differences of two arms.
+        values: one a seed, such as differences of two arms; or one row a seed, of values of the same samples, `[S, N]`:
+            the standard error is then for other seeds and other samples, see `measure.over_seeds_and_samples`.
         errors: number of standard errors on either side.
 
     >>> found = standard_error([1.0, 2.0, 3.0])
@@ -229,8 +230,13 @@ def standard_error(values: Sequence[float] | NDArray[Any], errors: float = 1.0) 
     import numpy as np
 
     from unshaken.measure import Figure
+    from unshaken.measure.statistics.means import crossed_error
 
     column, n = np.asarray(values, np.float64), len(values)
     mean = float(column.mean())
+    if column.ndim > 1 and n > 1:
+        apart, samples = errors * crossed_error(column)[0], column.shape[1]
+        method = f"{errors:g} standard errors over {n} seeds and {samples:,} samples"
+        return Figure(mean, mean - apart, mean + apart, samples, method).to_json()
     apart = errors * float(column.std(ddof=1)) / n**0.5 if n > 1 else math.inf
     return Figure(mean, mean - apart, mean + apart, n, f"{errors:g} standard errors over seeds").to_json()

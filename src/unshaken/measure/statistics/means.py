@@ -217,18 +217,31 @@ def over_seeds_and_samples(
         numbers("values", table.ravel(), low=low, high=high)
         of_samples = mean_figure(table.mean(0), low=low, high=high, level=level)
         mean, ends = of_samples.value, (of_samples.low, of_samples.high)
+    error, freedom = crossed_error(table)
+    if error > 0:
+        half = error * float(scipy.stats.t.ppf((1 + level) / 2, freedom))
+        bent = _ends(mean, half, low, high)
+        ends = min(bent[0], ends[0], mean), max(bent[1], ends[1], mean)
+    method = f"student {percent(level)} over {seeds} seeds and {samples:,} samples"
+    return Figure(mean, *ends, samples, method)
+
+
+def crossed_error(table: Numbers) -> tuple[float, float]:
+    """The standard error of the mean of a table `[S, N]` over other seeds and samples, and its degrees of freedom.
+
+    See `over_seeds_and_samples`.
+    """
+    seeds, samples = table.shape
+    mean = float(table.mean())
     seed_parts, sample_parts = table.mean(1) - mean, table.mean(0) - mean
     rest = table - mean - seed_parts[:, None] - sample_parts
     degrees = np.array([seeds - 1, samples - 1, (seeds - 1) * (samples - 1)])
     a, b, e = np.array([samples * (seed_parts**2).sum(), seeds * (sample_parts**2).sum(), (rest**2).sum()]) / degrees
     variance = max(a + b - e, a, b)
-    if variance > 0:
-        freedom = variance**2 / float((np.array([a, b, e]) ** 2 / degrees).sum()) if min(a, b) >= e else seeds - 1
-        half = math.sqrt(variance / table.size) * float(scipy.stats.t.ppf((1 + level) / 2, max(freedom, 1.0)))
-        bent = _ends(mean, half, low, high)
-        ends = min(bent[0], ends[0], mean), max(bent[1], ends[1], mean)
-    method = f"student {percent(level)} over {seeds} seeds and {samples:,} samples"
-    return Figure(mean, *ends, samples, method)
+    if variance == 0:
+        return 0.0, float(seeds - 1)
+    freedom = variance**2 / float((np.array([a, b, e]) ** 2 / degrees).sum()) if min(a, b) >= e else seeds - 1
+    return math.sqrt(variance / table.size), max(float(freedom), 1.0)
 
 
 def _ends(mean: float, half: float, low: float, high: float) -> tuple[float, float]:
