@@ -13,7 +13,9 @@ import types
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from tests.papers.conftest import tiny_of, tiny_text
 from unshaken.core.errors import ParameterError, RunError, UnshakenError
@@ -21,7 +23,7 @@ from unshaken.core.tables import TABLES
 from unshaken.core.texts import parse_values
 from unshaken.harden.engine.loop import Loop
 from unshaken.papers import run_paper
-from unshaken.papers.datasets import Datasets
+from unshaken.papers.datasets import Datasets, Split
 from unshaken.papers.folders import find_row, row_folders
 from unshaken.papers.new import write_row
 from unshaken.papers.paper import Paper
@@ -228,6 +230,43 @@ def test_absent_data_is_one_line_before_the_experiment_begins(slug, tmp_path, mo
     with pytest.raises(UnshakenError, match="no-such-set") as caught:
         run_paper(tiny_text(slug, tiny_of(slug), tmp_path), out=tmp_path / "run", data=data)
     assert "\n" not in str(caught.value)
+
+
+class Drawn:
+    """Notes which images are taken of whole data sets, or of all images of some of their classes."""
+
+    def __init__(self, monkeypatch):
+        self.whole, self.taken = [], []
+        read, take = Datasets.read, Split.__getitem__
+
+        def noted_read(datasets, *args, **options):
+            self.whole.append(read(datasets, *args, **options))
+            return self.whole[-1]
+
+        def noted_take(split, rows):
+            found = take(split, rows)
+            if any(split is one for one in self.whole):
+                by_class = getattr(rows, "dtype", None) in (torch.bool, np.dtype(bool))
+                if by_class:
+                    self.whole.append(found)
+                elif len(found) < len(split):
+                    self.taken.append(frozenset(found.ids))
+            return found
+
+        monkeypatch.setattr(Datasets, "read", noted_read)
+        monkeypatch.setattr(Split, "__getitem__", noted_take)
+
+
+@three_rows
+def test_the_run_seed_draws_all_images(slug, finished, tmp_path, monkeypatch):
+    """What is taken of a data set under one run seed is never taken under another, but for all images of a class."""
+    run, taken = finished(slug), []
+    for seed in (0, 1):
+        with monkeypatch.context() as patch:
+            drawn = Drawn(patch)
+            run_paper(run.text, seed=seed, out=tmp_path / str(seed), data=run.data, model=run.model)
+        taken.append(set(drawn.taken))
+    assert not taken[0] & taken[1]
 
 
 DISPENSABLE = {"demo", "mnist", "fashion-mnist"}

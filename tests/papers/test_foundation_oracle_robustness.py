@@ -69,11 +69,11 @@ def test_one_figure_decides_a_part(path, hidden, opposed):
 
 def test_no_image_teaches_two():
     data = Split.of(torch.arange(100).view(100, 1, 1, 1).byte(), torch.arange(100) % 2)
-    parts = shares(data, FoundationOraclePaper(images=40, probed=30))
+    parts = shares(data, FoundationOraclePaper(images=40, probed=30), 0)
     assert [len(p) for p in parts] == [40, 30, 30]
     assert len(set().union(*(p.ids for p in parts))) == 100
     with pytest.raises(DataError, match="too few"):
-        shares(data.first(2), FoundationOraclePaper())
+        shares(data.first(2), FoundationOraclePaper(), 0)
 
 
 def test_a_probe_takes_the_place_of_the_head():

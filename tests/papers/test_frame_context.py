@@ -79,6 +79,19 @@ def test_the_run_seed_draws_the_images(context, tints):
     assert all(one != other for one, other in zip(drawn(3), drawn(4), strict=True))
 
 
+def test_a_block_is_of_other_images_for_each_seed():
+    images = torch.arange(5, dtype=torch.uint8)[:, None, None, None]
+    data = Split.of(images, torch.tensor([0, 1, 0, 0, 1]))
+    assert [data.block(2, seed).ids for seed in range(3)] == [("0", "1"), ("2", "3"), ("4", "0")]
+    assert data.block(9, 1).ids == ("4", "0", "1", "2", "3")
+
+
+def test_pictures_of_a_class_are_others_for_each_run_seed(context, tints):
+    first, second = (Datasets(tints, False, context.record, seed).grey_by_class("test", [1], 3)[0] for seed in (0, 1))
+    every = context.datasets.grey_by_class("test", [1], 99)[0]
+    assert torch.equal(torch.cat([first, second]), every[:6])
+
+
 def test_parts_are_stratified_and_apart(context):
     parts = context.datasets.parts(60, 20, 10)
     assert torch.bincount(parts.training.labels).tolist() == [20, 20, 20]

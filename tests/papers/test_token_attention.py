@@ -16,6 +16,7 @@ from unshaken.models import save_model
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.datasets import Split
+from unshaken.papers.effects import across_seeds
 from unshaken.papers.folders import find_row
 from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
@@ -65,8 +66,20 @@ def measured():
     return seeds
 
 
+def with_gaps(measured):
+    """The figures with what TAP and ADL gain, over the seeds."""
+    pairs = [(arms["tap+adl"], arms["plain"]) for arms in measured.values()]
+    gaps = {
+        "clean": across_seeds([one["clean"]["value"] - other["clean"]["value"] for one, other in pairs]),
+        "corrupted": across_seeds(
+            [one["corrupted"]["mean"]["value"] - other["corrupted"]["mean"]["value"] for one, other in pairs]
+        ),
+    }
+    return {**measured, "over_seeds": {"tap+adl": gaps}}
+
+
 def outcomes(measured):
-    judged = judge_parts(TokenAttentionPaper.parts, TokenAttentionPaper().judge(measured))
+    judged = judge_parts(TokenAttentionPaper.parts, TokenAttentionPaper().judge(with_gaps(measured)))
     return {part.name: part.outcome for part in judged if not part.untried}
 
 

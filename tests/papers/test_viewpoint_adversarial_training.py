@@ -10,7 +10,7 @@ from tests.papers.tiny import Tiny
 from unshaken.data import load_data
 from unshaken.papers.claim import judge_parts
 from unshaken_papers.viewpoint_adversarial_training import ViewpointPaper
-from unshaken_papers.viewpoint_adversarial_training.experiment import first_of_each, natural_views
+from unshaken_papers.viewpoint_adversarial_training.experiment import natural_views, some_of_each
 from unshaken_papers.viewpoint_adversarial_training.figures import box_figures
 from unshaken_papers.viewpoint_adversarial_training.nets import grouped_convs
 
@@ -107,11 +107,13 @@ def test_an_object_is_the_mean_of_its_views_and_of_seeds():
 
 def test_photos_are_natural_views_of_each_object():
     objects = load_data("solids:1?size=16")
-    photos = natural_views(objects, 3)
+    photos = natural_views(objects, 3, 0)
     assert photos.images.shape == (24, 3, 16, 16)
     assert photos.labels.tolist() == [k for k in range(8) for _ in range(3)]
     assert len({p.numpy().tobytes() for p in photos.images}) == 24
-    assert first_of_each(load_data("solids:3"), 2)[:4] == [0, 1, 3, 4]
+    assert not torch.equal(photos.images, natural_views(objects, 3, 1).images)
+    assert some_of_each(load_data("solids:3"), 2, 0)[:4] == [0, 1, 3, 4]
+    assert some_of_each(load_data("solids:3"), 2, 1)[:4] == [2, 0, 5, 3]
 
 
 def test_the_network_has_the_published_size_of_the_card_and_no_batch_statistics():

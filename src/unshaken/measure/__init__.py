@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from unshaken.measure.robustness.minimal_norm import minimal_norm, success_curve
     from unshaken.measure.scaling import crossing, crossing_figure, exponent_figure, fit_power_law
     from unshaken.measure.segmentation import dice, iou
+    from unshaken.measure.statistics.influence import auroc_influence, influence
     from unshaken.measure.statistics.intervals import Figure, clopper_pearson, share
     from unshaken.measure.statistics.join import match
     from unshaken.measure.statistics.means import over_seeds, over_seeds_and_samples
@@ -90,6 +91,7 @@ __all__ = [
     "aupr",
     "aurc",
     "auroc",
+    "auroc_influence",
     "average_precision",
     "brier",
     "calibration_error",
@@ -123,6 +125,7 @@ __all__ = [
     "frechet_distance",
     "gap_change",
     "holm",
+    "influence",
     "iou",
     "kernel_distance",
     "match",
@@ -172,6 +175,7 @@ _HOMES = {
     "aupr": "unshaken.measure.detection.detection",
     "aurc": "unshaken.measure.detection.selective",
     "auroc": "unshaken.measure.detection.ranking",
+    "auroc_influence": "unshaken.measure.statistics.influence",
     "average_precision": "unshaken.measure.object_detection.average_precision",
     "brier": "unshaken.measure.calibration.calibration",
     "calibration_error": "unshaken.measure.calibration.calibration",
@@ -205,6 +209,7 @@ _HOMES = {
     "frechet_distance": "unshaken.measure.generation.distances",
     "gap_change": "unshaken.measure.robustness.fairness",
     "holm": "unshaken.measure.statistics.paired",
+    "influence": "unshaken.measure.statistics.influence",
     "iou": "unshaken.measure.segmentation",
     "kernel_distance": "unshaken.measure.generation.distances",
     "match": "unshaken.measure.statistics.join",

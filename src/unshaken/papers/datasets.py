@@ -58,10 +58,14 @@ class Split:
         return replace(self, images=self.images[chosen], labels=self.labels[chosen], ids=ids)
 
     def first(self, n: int) -> Split:
-        """The first samples, at most `n`."""
+        """The first samples, at most `n`; of a whole data set the same in every run: see `block`."""
         return self[:n]
 
-    def stratified(self, n: int, seed: int = 0) -> Split:
+    def block(self, n: int, seed: int) -> Split:
+        """At most `n` samples that follow each other, others for each seed: from place `n * seed` on, in a circle."""
+        return self[torch.arange(len(self)).roll(-n * seed)[:n]]
+
+    def stratified(self, n: int, seed: int) -> Split:
         """At most `n` samples: seeded, each class with its share, in their order; see `unshaken.data.subset`."""
         return self if n >= len(self) else self[subset(InMemory(self.images, self.labels, ids=self.ids), n, seed)]
 
@@ -69,7 +73,7 @@ class Split:
         """At most `n` samples at random, in their order."""
         return self[np.sort(rng.permutation(len(self))[:n])]
 
-    def cut(self, n: int, seed: int = 0) -> tuple[Split, Split]:
+    def cut(self, n: int, seed: int) -> tuple[Split, Split]:
         """Two parts at random: `n` samples, and the others."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
         return self[order[:n]], self[order[n:]]
@@ -219,14 +223,14 @@ class Datasets:
         Args:
             split: such as `train`.
             classes: in the order wanted.
-            count: how many of each at most.
+            count: how many of each at most, others for each run seed, as of `Split.block`.
 
         Raises:
             DataError: as `read`; or there is none of a class.
         """
         data = self.read(split)
         grey = data.images.float().mean(1, keepdim=True).round().to(torch.uint8)
-        found = [grey[data.labels == c][:count] for c in classes]
+        found = [grey[data.labels == c].roll(-count * self.seed, 0)[:count] for c in classes]
         if not all(len(images) for images in found):
             raise DataError(f"data {self.spec!r}: the classes {', '.join(map(str, classes))} must all have images")
         return found

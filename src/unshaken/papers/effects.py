@@ -133,6 +133,7 @@ def across_seeds(
     high: float = 1.0,
     level: float = 0.95,
     step: float = 0.0,
+    influence: bool = False,
 ) -> dict[str, Any]:
     """The mean over seeds with its interval, which one seed does not have.
 
@@ -143,6 +144,7 @@ def across_seeds(
         high: upper end.
         level: coverage of the interval.
         step: distance of the values that a seed can have, such as 1/N for a share of N images; of numbers a seed.
+        influence: the rows are those of a statistic that is no mean, by `measure.influence` or `auroc_influence`.
 
     >>> across_seeds([[0, 1], [1, 1]], low=0.0)["interval"]
     'student 95% over 2 seeds and 2 samples'
@@ -155,7 +157,7 @@ def across_seeds(
 
     table = np.asarray(values, np.float64)
     if table.ndim > 1:
-        return over_seeds_and_samples(table, low=low, high=high, level=level).to_json()
+        return over_seeds_and_samples(table, low=low, high=high, level=level, influence=influence).to_json()
     return over_seeds(table, low=low, high=high, level=level, step=step).to_json()
 
 
@@ -166,6 +168,7 @@ def mean_over(
     low: float = -1.0,
     high: float = 1.0,
     step: float = 0.0,
+    influence: bool = False,
 ) -> dict[str, Any]:
     """The mean over seeds of what a function makes of each, with its interval; see `across_seeds`.
 
@@ -179,11 +182,12 @@ def mean_over(
         low: lower end of the figure's range.
         high: upper end.
         step: distance of the values that a seed can have; see `across_seeds`.
+        influence: the values are those of a statistic that is no mean; see `across_seeds`.
 
     >>> mean_over([{"a": 0.25}, {"a": 0.75}], lambda seed, name: seed[name], "a", low=0.0)["value"]
     0.5
     """
-    return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high, step=step)
+    return across_seeds([figure(seed, *given) for seed in seeds], low=low, high=high, step=step, influence=influence)
 
 
 def values_of(seeds: Iterable[Mapping[str, Any]], *names: str) -> Numbers:
@@ -215,7 +219,8 @@ def standard_error(values: Sequence[float] | NDArray[Any], errors: float = 1.0) 
     """The mean, between `errors` standard errors below and above; of one seed without ends.
 
     Args:
-        values: one a seed, such as differences of two arms.
+        values: one a seed, such as differences of two arms; or one row a seed, of values of the same samples, `[S, N]`:
+            the standard error is then for other seeds and other samples, see `measure.over_seeds_and_samples`.
         errors: number of standard errors on either side.
 
     >>> found = standard_error([1.0, 2.0, 3.0])
@@ -225,8 +230,13 @@ def standard_error(values: Sequence[float] | NDArray[Any], errors: float = 1.0) 
     import numpy as np
 
     from unshaken.measure import Figure
+    from unshaken.measure.statistics.means import crossed_error
 
     column, n = np.asarray(values, np.float64), len(values)
     mean = float(column.mean())
+    if column.ndim > 1 and n > 1:
+        apart, samples = errors * crossed_error(column)[0], column.shape[1]
+        method = f"{errors:g} standard errors over {n} seeds and {samples:,} samples"
+        return Figure(mean, mean - apart, mean + apart, samples, method).to_json()
     apart = errors * float(column.std(ddof=1)) / n**0.5 if n > 1 else math.inf
     return Figure(mean, mean - apart, mean + apart, n, f"{errors:g} standard errors over seeds").to_json()

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unshaken.measure import influence
 from unshaken.measure.robustness.disparity_theory import gaussian_optimum, stable_rule
-from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change, signed_gap
-from unshaken.measure.statistics.means import over_seeds
-from unshaken.papers.rows import Flags, Rows
+from unshaken.measure.robustness.fairness import Disparity, disparity, gap_change
+from unshaken.papers.effects import across_seeds
+from unshaken.papers.rows import Flags, Numbers, Rows
 from unshaken_papers.accuracy_disparity import (
     BUDGETS,
     CAUCHY,
@@ -25,8 +26,8 @@ from unshaken_papers.accuracy_disparity import (
     AccuracyDisparityPaper,
 )
 
-PAIR = {"majority": 0, "minority": 1}
-QUICK = {**PAIR, "resamples": 1}
+DRAWN = ("gauss-", "cauchy-")
+"""Models of points that each seed draws anew."""
 
 
 def figures(paper: AccuracyDisparityPaper, rows: Rows) -> dict[str, Any]:
@@ -72,6 +73,12 @@ def summary(found: Disparity) -> dict[str, Any]:
 def truth(rows: Rows, label: str) -> NDArray[np.int64]:
     """Labels under a condition, in the order of ids."""
     return rows.column("outcomes", label, "label", by="id")
+
+
+def gap_of(right: Flags, labels: NDArray[np.int64]) -> Numbers:
+    """The accuracy of the majority, label 0, less that of the minority, as a column `[N]` whose mean it is."""
+    of_classes = np.stack([labels == 0, labels == 1], 1)
+    return influence(np.concatenate([of_classes, of_classes & right[:, None]], 1), lambda m: m[2] / m[0] - m[3] / m[1])
 
 
 class Figures:
@@ -147,8 +154,7 @@ class Figures:
         found: dict[str, Any] = {}
         for column, prefix in (("correct", ""), ("robust", "robust_")):
             columns = [self.columns(name, column) for name in names]
-            gaps = [signed_gap(right, labels, **PAIR).value for right, labels in columns]
-            found[f"{prefix}disparity"] = over_seeds(gaps).to_json()
+            found[f"{prefix}disparity"] = self.over([gap_of(*one) for one in columns], names)
             for label, word in ((0, "majority"), (1, "minority")):
                 rates = [right[labels == label].mean() for right, labels in columns]
                 found[f"{prefix}{word}"] = round(float(np.mean(rates)), 4)
@@ -165,8 +171,20 @@ class Figures:
 
     def change(self, before: Sequence[str], after: Sequence[str], column: str = "correct") -> dict[str, Any]:
         """Disparity after minus before, on the same samples, over seeds."""
-        pairs = [(self.columns(a, column), self.columns(b, column)[0]) for a, b in zip(before, after, strict=True)]
-        return over_seeds([gap_change(a, b, labels, **QUICK).value for (a, labels), b in pairs]).to_json()
+        pairs = [(self.columns(a, column), self.columns(b, column)) for a, b in zip(before, after, strict=True)]
+        return self.over([gap_of(*two) - gap_of(*one) for one, two in pairs], after, most=2.0)
+
+    def over(self, gaps: Sequence[Numbers], names: Sequence[str], most: float = 1.0) -> dict[str, Any]:
+        """The mean gap over seeds; where they were shown the same images, as all but drawn points are, over these too.
+
+        Args:
+            gaps: by `gap_of`, one a seed.
+            names: of the models.
+            most: end of the range.
+        """
+        if names[0].partition(".")[2].startswith(DRAWN):
+            return across_seeds([float(gap.mean()) for gap in gaps], low=-most, high=most)
+        return across_seeds(gaps, low=-most, high=most, influence=True)
 
     def columns(self, name: str, column: str) -> tuple[Flags, NDArray[np.int64]]:
         """Flags and labels of a model.

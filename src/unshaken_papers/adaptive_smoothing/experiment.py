@@ -69,7 +69,7 @@ def run(paper: AdaptiveSmoothingPaper, context: Context) -> None:
             *context.load_models(2, "two, the accurate and the robust one", "run:runs/plain|run:runs/robust")
         )
         data = context.datasets.stratified(None, paper.test, view=given.accurate.view)
-        batch = data.cut(len(data))[0].batch()
+        batch = data.cut(len(data), context.seed)[0].batch()
         for seed in seeds:
             Experiment(paper, context.within(f"seed{seed}"), given, batch, seed).run()
         return

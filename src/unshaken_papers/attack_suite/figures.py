@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from unshaken.attack.ensembles.autoattack import AutoAttack
+from unshaken.measure import influence
 from unshaken.papers.effects import mean_over
-from unshaken.papers.rows import Rows, stacked
+from unshaken.papers.rows import Numbers, Rows, stacked
 from unshaken_papers.attack_suite import EXPECTED, MASKED, NETS, WARNINGS, AttackSuitePaper
 
 ATTACKED = (*NETS, *MASKED)
@@ -18,12 +19,12 @@ ATTACKED = (*NETS, *MASKED)
 def figures(paper: AttackSuitePaper, rows: Rows) -> dict[str, Any]:
     """All figures, over the seeds."""
     seeds = list(rows.repetitions(paper.seeds).values())
-    over, one = partial(mean_over, seeds), 1 / paper.attacked
+    over = partial(mean_over, seeds)
     kinds = ("clean", "pgd", "autoattack")
     return {
-        "accuracy": {net: {kind: over(accuracy, net, kind, low=0.0, step=one) for kind in kinds} for net in ATTACKED},
-        "gap": {net: over(gap, net, step=one) for net in ATTACKED},
-        "spent": {net: over(spent, net, paper, low=0.0) for net in ATTACKED},
+        "accuracy": {net: {kind: over(accuracy, net, kind, low=0.0) for kind in kinds} for net in ATTACKED},
+        "gap": {net: over(gap, net) for net in ATTACKED},
+        "spent": {net: over(spent, net, paper, low=0.0, influence=True) for net in ATTACKED},
         "lost": {net: sum(lost(seed, net) for seed in seeds) for net in NETS},
         "warned": {
             net: {name: float(np.mean([warned(seed, net, name) for seed in seeds])) for name in WARNINGS}
@@ -32,12 +33,12 @@ def figures(paper: AttackSuitePaper, rows: Rows) -> dict[str, Any]:
     }
 
 
-def accuracy(rows: Rows, net: str, attack: str) -> float:
-    """Accuracy of a network under an attack, in one seed."""
-    return float(rows.correct(label_of(rows, net, attack)).mean())
+def accuracy(rows: Rows, net: str, attack: str) -> Numbers:
+    """Whether a network of one seed is right on each image under an attack."""
+    return rows.shares(label_of(rows, net, attack))
 
 
-def gap(rows: Rows, net: str) -> float:
+def gap(rows: Rows, net: str) -> Numbers:
     """Accuracy of a network under PGD less that under AutoAttack, in one seed."""
     return accuracy(rows, net, "pgd") - accuracy(rows, net, "autoattack")
 
@@ -49,7 +50,7 @@ def label_of(rows: Rows, net: str, attack: str) -> str:
     return next(label for label in rows.labels() if label.startswith(f"{net}.autoattack"))
 
 
-def spent(rows: Rows, net: str, paper: AttackSuitePaper) -> float:
+def spent(rows: Rows, net: str, paper: AttackSuitePaper) -> Numbers:
     """The passes of AutoAttack on a network as a share of those without samples that leave.
 
     Samples that are misclassified without an attack cost nothing, and do not count.
@@ -59,7 +60,10 @@ def spent(rows: Rows, net: str, paper: AttackSuitePaper) -> float:
     right = rows.correct(f"{net}.clean")
     passes = np.asarray(table["forwards"].to_numpy() + table["backwards"].to_numpy(), np.float64)
     whole = AutoAttack(steps=paper.steps, queries=paper.queries).most_passes(classes)
-    return min(float(passes[right].mean() / (whole or 1)), 1.0) if right.any() else 1.0
+    if not right.any():
+        return np.ones(len(right))
+    shares = np.stack([right * passes / (whole or 1), right], 1)
+    return influence(shares, lambda means: min(means[0] / means[1], 1.0))
 
 
 def lost(rows: Rows, net: str) -> int:

@@ -28,7 +28,7 @@ def wrong(rows: Rows, names: Iterable[str], severities: Iterable[int]) -> Number
 
 
 def small_networks(seeds: list[Rows]) -> dict[str, Any]:
-    """Means over the seeds: errors, what noise in training lowers, and the rise from severity to severity."""
+    """Means over seeds and images: errors, what noise in training lowers, and the rise from severity to severity."""
     over = partial(mean_over, seeds)
     noise = GROUPS["noise"]
     return {
@@ -43,7 +43,9 @@ def small_networks(seeds: list[Rows]) -> dict[str, Any]:
             **{group: over(gain, names) for group, names in GROUPS.items()},
         },
         "gain_by_corruption": {name: over(gain, (name,)) for name in (*NAMES, *OTHERS)},
-        "noise_gains_more_than": {g: over(more, noise, names) for g, names in GROUPS.items() if g != "noise"},
+        "noise_gains_more_than": {
+            g: over(more, noise, names, low=-2.0, high=2.0) for g, names in GROUPS.items() if g != "noise"
+        },
         "rise": {
             group: {str(high): over(rise, names, low_, high) for low_, high in pairwise(JUDGED)}
             for group, names in GROUPS.items()
@@ -51,27 +53,27 @@ def small_networks(seeds: list[Rows]) -> dict[str, Any]:
     }
 
 
-def clean_error(rows: Rows, net: str) -> float:
-    """Error of a network of one seed on clean images."""
-    return float(1 - rows.correct(f"{net}.clean").mean())
+def clean_error(rows: Rows, net: str) -> Numbers:
+    """Error of a network of one seed on each clean image."""
+    return 1 - rows.shares(f"{net}.clean")
 
 
-def error(rows: Rows, net: str, names: Sequence[str], severities: Sequence[int] = SEVERITIES) -> float:
-    """The mean error of a network of one seed over some corrupted forms."""
-    return float(wrong(rows.within(net), names, severities).mean())
+def error(rows: Rows, net: str, names: Sequence[str], severities: Sequence[int] = SEVERITIES) -> Numbers:
+    """The error of a network of one seed on each image, the mean over some corrupted forms."""
+    return wrong(rows.within(net), names, severities)
 
 
-def gain(rows: Rows, names: Sequence[str]) -> float:
+def gain(rows: Rows, names: Sequence[str]) -> Numbers:
     """Error under some corruptions that training with noise takes away, in one seed."""
     return error(rows, "plain", names) - error(rows, "noise", names)
 
 
-def more(rows: Rows, names: Sequence[str], others: Sequence[str]) -> float:
+def more(rows: Rows, names: Sequence[str], others: Sequence[str]) -> Numbers:
     """How much larger the gain under some corruptions is than under others, in one seed."""
     return gain(rows, names) - gain(rows, others)
 
 
-def rise(rows: Rows, names: Sequence[str], low: int, high: int) -> float:
+def rise(rows: Rows, names: Sequence[str], low: int, high: int) -> Numbers:
     """By how much the error of the plain network of one seed rises from a severity to a higher one."""
     return error(rows, "plain", names, [high]) - error(rows, "plain", names, [low])
 

@@ -73,13 +73,15 @@ def maps_of(paper: CrlNetPaper, context: Context, model: Classifier, training: S
     base = training[training.labels < half].stratified(paper.base, context.seed)
     new = testing[testing.labels >= half]
     rows = [torch.nonzero(new.labels == c).flatten() for c in range(half, training.classes)]
-    if min(len(r) for r in rows) < paper.supports + paper.queries:
+    wanted = paper.supports + paper.queries
+    if min(len(r) for r in rows) < wanted:
         raise DataError(
             f"a new class has {min(len(r) for r in rows)} test images, and {paper.supports} examples and "
             f"{paper.queries} queries are wanted: lower them"
         )
+    rows = [r.roll(-wanted * context.seed) for r in rows]
     supports = new[torch.cat([r[: paper.supports] for r in rows])]
-    queries = new[torch.cat([r[paper.supports : paper.supports + paper.queries] for r in rows])]
+    queries = new[torch.cat([r[paper.supports : wanted] for r in rows])]
     layer = last_maps(model, prepared(model, base.images[:1]).float() / 255)
 
     def raw(images: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def trained_group(paper: CrossMaxPaper, context: Context, seed: int) -> tuple[Cl
         part = data.drawn(paper.images, np.random.Generator(np.random.Philox(key=[member, 0x63726F73])))
         training = plan_training(paper.epochs, member, held_out=100, check_images=10)
         nets.append(context.net(f"member-{member}", "strided-cnn", part, training))
-    images = context.datasets.read("test").first(paper.photos).batch()
+    images = context.datasets.read("test").block(paper.photos, context.seed).batch()
     return together(nets, name=FIVE).model, images
 
 
@@ -65,7 +65,7 @@ def own_group(paper: CrossMaxPaper, context: Context) -> tuple[Classifier, Batch
             "'run:A|run:B|run:C'; a median of fewer decides nothing"
         )
     model = ensemble([context.load_model(s) for s in specs])
-    return model, context.datasets.read(None, view=model.view).first(paper.photos).batch()
+    return model, context.datasets.stratified(None, paper.photos, view=model.view).batch()
 
 
 def measure(paper: CrossMaxPaper, context: Context, model: Classifier, batch: Batch, seed: int) -> None:

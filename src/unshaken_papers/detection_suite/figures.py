@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unshaken.measure.detection.ranking import auroc
+from unshaken.measure.statistics.influence import auroc_influence, by_sample
 from unshaken.papers.effects import mean_over
 from unshaken.papers.roles import Roles, choosing
 from unshaken.papers.rows import Flags, Numbers, Rows
@@ -30,11 +31,17 @@ class Seed:
         self.sets = rows.labels("scores")
         self.scores: dict[str, dict[str, Numbers]] = {}
         self.roles: dict[str, Roles] = {}
+        self.ids: dict[str, NDArray[Any]] = {}
         for name in self.sets:
             table = rows.table("scores", name)
-            detectors, splits, scores = (np.array(table[n].to_pylist()) for n in ("detector", "split", "score"))
+            columns = ("detector", "split", "score", "id")
+            detectors, splits, scores, ids = (np.array(table[n].to_pylist()) for n in columns)
             self.scores[name] = {d: scores[detectors == d].astype(np.float64) for d in SCORES}
-            self.roles[name] = Roles(splits[detectors == SCORES[0]] == "choose")
+            own = detectors == SCORES[0]
+            self.roles[name] = Roles(splits[own] == "choose")
+            apart = f"{name} " if name in FAR or name == NOISE else ""  # else images of the row's data, or changed ones
+            self.ids[name] = np.array([apart + i for i in ids[own]])
+        self.every = sorted({i for ids in self.ids.values() for i in ids.tolist()})
         self.fooled = {name: ~_in_order(rows, f"{name}.outcome", name) for name in ATTACKED}
 
     @property
@@ -44,8 +51,8 @@ class Seed:
 
     def auroc(
         self, detector: str, *names: str, normal: Sequence[str] = (NORMAL,), part: Part = Roles.held_out
-    ) -> float:
-        """The mean over abnormal sets of the AUROC against the normal ones, on the samples to judge by.
+    ) -> Numbers:
+        """The mean over abnormal sets of the AUROC against the normal ones, as a column by sample to judge by.
 
         Args:
             detector: name of the score.
@@ -54,8 +61,10 @@ class Seed:
             part: `Roles.rows` on those to choose by, within `choosing()`.
         """
         own = np.concatenate([part(self.roles[n], self.scores[n][detector], None) for n in normal])
-        others = (part(self.roles[n], self.scores[n][detector], self.fooled.get(n)) for n in names)
-        return float(np.mean([auroc(own, other).value for other in others]))
+        others = [part(self.roles[n], self.scores[n][detector], self.fooled.get(n)) for n in names]
+        ids = [part(self.roles[n], self.ids[n], None) for n in normal]
+        ids += [part(self.roles[n], self.ids[n], self.fooled.get(n)) for n in names]
+        return by_sample(auroc_influence(own, *others), np.concatenate(ids).tolist(), self.every)
 
 
 def _in_order(rows: Rows, outcome: str, name: str) -> Flags:
@@ -74,7 +83,7 @@ def figures(paper: DetectionSuitePaper, rows: Rows) -> dict[str, Any]:
     over = partial(mean_over, seeds)
 
     def mean_where_chosen(detector: str, names: Sequence[str]) -> float:
-        return float(np.mean([seed.auroc(detector, *names, part=Roles.rows) for seed in seeds]))
+        return float(np.mean([seed.auroc(detector, *names, part=Roles.rows).mean() for seed in seeds]))
 
     with choosing():
         best = {
@@ -85,32 +94,35 @@ def figures(paper: DetectionSuitePaper, rows: Rows) -> dict[str, Any]:
     kinds = {"far": far, NEAR: [NEAR], NOISE: [NOISE], **{name: [name] for name in (*far, *CORRUPTED, *ATTACKED)}}
     return {
         "chosen": best,
-        "far_gain": over(difference, one, other, far),
-        "near_gain": over(difference, other, one, [NEAR]),
-        "over_softmax": over(difference, one, "msp", far),
-        "with_corrupted": over(cost_of_corrupted, one, far),
-        "on_noise": {d: over(difference, "knn", d, [NOISE]) for d in ("msp", "energy")},
-        "harder": {d: over(far_over_near, d, far) for d in SCORES},
-        "auroc": {d: {kind: over(Seed.auroc, d, *sets, low=0.0) for kind, sets in kinds.items()} for d in SCORES},
+        "far_gain": over(difference, one, other, far, influence=True),
+        "near_gain": over(difference, other, one, [NEAR], influence=True),
+        "over_softmax": over(difference, one, "msp", far, influence=True),
+        "with_corrupted": over(cost_of_corrupted, one, far, influence=True),
+        "on_noise": {d: over(difference, "knn", d, [NOISE], influence=True) for d in ("msp", "energy")},
+        "harder": {d: over(far_over_near, d, far, influence=True) for d in SCORES},
+        "auroc": {
+            d: {kind: over(Seed.auroc, d, *sets, low=0.0, influence=True) for kind, sets in kinds.items()}
+            for d in SCORES
+        },
         "fooled": {name: over(fooled, name, low=0.0) for name in ATTACKED},
     }
 
 
-def difference(seed: Seed, one: str, other: str, names: Sequence[str]) -> float:
+def difference(seed: Seed, one: str, other: str, names: Sequence[str]) -> Numbers:
     """AUROC of one score less that of another, over some abnormal sets."""
     return seed.auroc(one, *names) - seed.auroc(other, *names)
 
 
-def far_over_near(seed: Seed, detector: str, far: Sequence[str]) -> float:
+def far_over_near(seed: Seed, detector: str, far: Sequence[str]) -> Numbers:
     """AUROC of a score on far images less that on near ones."""
     return seed.auroc(detector, *far) - seed.auroc(detector, NEAR)
 
 
-def cost_of_corrupted(seed: Seed, detector: str, far: Sequence[str]) -> float:
+def cost_of_corrupted(seed: Seed, detector: str, far: Sequence[str]) -> Numbers:
     """By how much the AUROC of a score falls when corrupted images join the normal ones."""
     return seed.auroc(detector, *far) - seed.auroc(detector, *far, normal=(NORMAL, *CORRUPTED))
 
 
-def fooled(seed: Seed, name: str) -> float:
-    """The share of images that an attack fools the network on."""
-    return float(seed.fooled[name].mean())
+def fooled(seed: Seed, name: str) -> Numbers:
+    """Whether an attack fools the network, by image."""
+    return seed.fooled[name].astype(np.float64)

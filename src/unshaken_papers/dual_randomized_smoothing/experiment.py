@@ -45,8 +45,10 @@ def run(paper: DualRandomizedSmoothingPaper, context: Context) -> None:
         )
     held = context.datasets.read("test") if own is None else context.datasets.read(None, view=own["full"].view)
     train = None if own is not None else context.datasets.stratified("train", paper.train)
-    certified = held.stratified(paper.certified) if context.own else held.first(paper.certified)
-    batches = certified.batch(), held.stratified(paper.test).batch()
+    certified = (
+        held.stratified(paper.certified, context.seed) if context.own else held.block(paper.certified, context.seed)
+    )
+    batches = certified.batch(), held.stratified(paper.test, context.seed).batch()
     seeds = list(context.seeds(paper.seeds))[: None if own is None else 1]
     with track("noise levels and seeds", len(paper.sigmas) * len(seeds)) as task:
         for sigma in paper.sigmas:

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from unshaken.harden.recipes.losses.three_heads_net import HEADS, Mode, decided, route
-from unshaken.measure import accuracy, paired_difference
-from unshaken.measure.statistics.means import mean_figure
-from unshaken.papers.rows import Numbers, Rows
+from unshaken.papers.effects import across_seeds
+from unshaken.papers.rows import Numbers, Rows, mean_of
 from unshaken_papers.efficient_robustify import ARMS, CONDITIONS, EfficientRobustifyPaper
 
 
@@ -36,7 +35,7 @@ class Figures:
     def all(self) -> dict[str, Any]:
         """Every network alone, each arm by mode, what the teacher adds, and the cost."""
         alone = {n: [self.correct(f"{n}{s}") for s in self.seeds] for n in ("original", "teacher", "full", "wise")}
-        base = np.mean(alone["original"], 0)
+        base = alone["original"]
         found: dict[str, Any] = {name: summary(parts, base) for name, parts in alone.items()}
         for arm in ARMS:
             by_mode = {mode: [self.decided(f"{arm}{s}", mode) for s in self.seeds] for mode in get_args(Mode)}
@@ -68,8 +67,8 @@ class Figures:
 
     def effect(self, head: Mode) -> dict[str, Any]:
         """Corrupted accuracy with a teacher minus that without."""
-        three, plain = (np.mean([self.decided(f"{arm}{s}", head)[1:].mean(0) for s in self.seeds], 0) for arm in ARMS)
-        return paired_difference(plain, three, low=-1.0, high=1.0).to_json()
+        three, plain = (np.stack([self.decided(f"{arm}{s}", head)[1:].mean(0) for s in self.seeds]) for arm in ARMS)
+        return over(three - plain, low=-1.0)
 
     def routing(self, arm: str) -> dict[str, float]:
         """Shares of clean and of changed images that are sent to the clean head."""
@@ -92,20 +91,26 @@ class Figures:
         }
 
 
-def summary(parts: Sequence[Numbers], base: Numbers) -> dict[str, Any]:
+def over(values: Numbers, low: float) -> dict[str, Any]:
+    """The mean of values `[S, N]` over seeds and images; of one seed over images alone."""
+    return across_seeds(values, low=low) if len(values) > 1 else mean_of(values[0], low=low, high=1.0)
+
+
+def summary(parts: Sequence[Numbers], base: Sequence[Numbers]) -> dict[str, Any]:
     """Clean and corrupted accuracy, means over seeds, and their differences from the original.
 
     Args:
         parts: one a seed, `[10, N]`, the first condition clean.
-        base: the original's mean over seeds, likewise.
+        base: the original's, likewise.
     """
-    mean = np.mean(parts, 0)
-    clean, corrupted = mean[0], mean[1:].mean(0)
+    (clean, corrupted), before = (
+        (np.stack([p[0] for p in every]), np.stack([p[1:].mean(0) for p in every])) for every in (parts, base)
+    )
     found: dict[str, Any] = {
-        "clean": (accuracy(clean > 0.5) if len(parts) == 1 else mean_figure(clean, low=0.0, high=1.0)).to_json(),
-        "corrupted": mean_figure(corrupted, low=0.0, high=1.0).to_json(),
-        "clean_minus_original": paired_difference(base[0], clean, low=-1.0, high=1.0).to_json(),
-        "corrupted_minus_original": paired_difference(base[1:].mean(0), corrupted, low=-1.0, high=1.0).to_json(),
+        "clean": over(clean, low=0.0),
+        "corrupted": over(corrupted, low=0.0),
+        "clean_minus_original": over(clean - before[0], low=-1.0),
+        "corrupted_minus_original": over(corrupted - before[1], low=-1.0),
     }
     if len(parts) > 1:
         found["by_seed"] = [f"{p[0].mean():.4f} / {p[1:].mean():.4f}" for p in parts]

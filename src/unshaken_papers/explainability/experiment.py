@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from unshaken.core.batch import Batch
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError
 from unshaken.core.progress import track
@@ -21,7 +22,7 @@ from unshaken.explain.metrics.pointing_game import PointingGame
 from unshaken.explain.metrics.wsol import WSOL, choose_threshold
 from unshaken.models.networks.convolutions import ConvBlocks
 from unshaken.papers.context import Context
-from unshaken.papers.datasets import Parts, Split
+from unshaken.papers.datasets import Split
 from unshaken.papers.networks import plan_training
 from unshaken_papers.explainability import (
     CONTROLS,
@@ -45,7 +46,9 @@ def run(paper: ExplainabilityPaper, context: Context) -> None:
     """Train all networks, find the images that all classify rightly, and judge their maps."""
     context.refuse_model(ExplainabilityPaper.model, "use unshaken explain on a model of your own")
     parts = context.datasets.parts(paper.images, paper.tested, 2 * paper.pasted)
-    nets = [(s, networks(paper, s, parts)) for s in context.repetitions(paper.seeds)]
+    test = parts.testing.batch()
+    changed = {c: find_method(c).cls().apply(test, severity, context.seed) for c, severity in CORRUPTIONS.items()}
+    nets = [(s, networks(paper, s, parts.training, test, changed)) for s in context.repetitions(paper.seeds)]
     labels = [f"seed{s.seed}.{name}.clean" for s, _ in nets for name in NETS]
     right = chosen_images(context, parts.testing, labels)
     mosaics = make_mosaics(right.images.float() / 255, right.labels, paper.mosaics, seed=context.seed)
@@ -54,8 +57,13 @@ def run(paper: ExplainabilityPaper, context: Context) -> None:
             for name, model in models.items():
                 grid_game(seed.within(name), model, mosaics, METHODS if name in FULL else ("gradcam",))
                 if name in FULL:
-                    pasted_images(paper, seed.within(name), model, right, parts.choosing)
-                removal(seed.within(name), model, right.stratified(paper.removed))
+                    pasted_images(
+                        seed.within(name),
+                        model,
+                        right.stratified(paper.pasted, context.seed),
+                        parts.choosing.first(paper.pasted),
+                    )
+                removal(seed.within(name), model, right.stratified(paper.removed, context.seed))
                 task.advance()
 
 
@@ -73,16 +81,17 @@ def chosen_images(context: Context, test: Split, labels: Sequence[str]) -> Split
     return chosen
 
 
-def networks(paper: ExplainabilityPaper, context: Context, parts: Parts) -> dict[str, Classifier]:
+def networks(
+    paper: ExplainabilityPaper, context: Context, training_data: Split, test: Batch, changed: dict[str, Batch]
+) -> dict[str, Classifier]:
     """Train the networks of a seed, and test them on clean and corrupted images."""
-    test, found = parts.testing.batch(), {}
-    changed = {c: find_method(c).cls().apply(test, severity, 0) for c, severity in CORRUPTIONS.items()}
+    found = {}
     for width, widths in WIDTHS.items():
         start = partial(ConvBlocks, widths=widths, strides=STRIDES)
         for recipe, recipes in RECIPES.items():
             name = recipe + width
             training = plan_training(paper.epochs, context.seed, lr=0.1, nesterov=True, held_out=1)
-            model = context.net(name, start, parts.training, training, recipes).model
+            model = context.net(name, start, training_data, training, recipes).model
             context.predict(f"{name}.clean", model, test)
             for corruption, severity in CORRUPTIONS.items():
                 label, batch = f"{name}.{corruption}", changed[corruption]
@@ -112,11 +121,10 @@ def case_of(context: Context, model: Classifier, objects: KnownObjects, method: 
     )[0]
 
 
-def pasted_images(paper: ExplainabilityPaper, context: Context, model: Classifier, right: Split, others: Split) -> None:
+def pasted_images(context: Context, model: Classifier, right: Split, others: Split) -> None:
     """Pointing game and WSOL; other images choose the threshold of each method."""
     objects, choosing = (
-        paste_on_noise(part.images.float() / 255, part.labels, part.ids, seed=context.seed)
-        for part in (right.stratified(paper.pasted), others.first(paper.pasted))
+        paste_on_noise(part.images.float() / 255, part.labels, part.ids, seed=context.seed) for part in (right, others)
     )
     for method in METHODS:
         label = name_of(method)

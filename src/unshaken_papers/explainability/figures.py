@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import scipy
 
 from unshaken.measure.statistics.intervals import bootstrap_figure, bootstrap_means
 from unshaken.papers.effects import across_seeds, mean_over
-from unshaken.papers.rows import Numbers, Rows, mean_of
+from unshaken.papers.rows import Numbers, Rows
 from unshaken_papers.explainability import (
     BEST,
     CONTROLS,
@@ -29,26 +30,21 @@ THIRD = 2
 
 
 def figures(paper: ExplainabilityPaper, rows: Rows) -> dict[str, Any]:
-    """Means over the seeds of each image first, so that it stands for itself once."""
+    """Means over seeds and images."""
     seeds = list(rows.repetitions(paper.seeds).values())
     families = {family: [name_of(m) for m in methods] for family, methods in FAMILIES.items()}
-    gains = {family: mean(seeds, "robust", own) - mean(seeds, "standard", own) for family, own in families.items()}
-    change = mean(seeds, "advprop", NAMES) - mean(seeds, "standard", NAMES)
+    over = partial(mean_over, seeds)
     margins = [[winner_margin(seed, net) for net in NETS] for seed in seeds]
     return {
-        "gain": {family: mean_of(gain, low=-1.0, high=1.0) for family, gain in gains.items()},
+        "gain": {family: over(apart, "robust", "standard", own) for family, own in families.items()},
         "gradient_gains_more_than": {
-            f: mean_of(gains["gradient"] - gains[f], low=-2.0, high=2.0) for f in gains if f != "gradient"
+            family: over(gains_more, families["gradient"], own, low=-2.0, high=2.0)
+            for family, own in families.items()
+            if family != "gradient"
         },
-        "advprop_minus_standard": mean_of(change, low=-1.0, high=1.0),
-        "standard_minus_advprop": mean_of(-change, low=-1.0, high=1.0),
-        "share": {
-            net: {
-                m: mean_of(column(seeds, f"{net}.{m}", "shares", "value"), low=0.0, high=1.0)
-                for m in (*NAMES, *CONTROLS)
-            }
-            for net in FULL
-        },
+        "advprop_minus_standard": over(apart, "advprop", "standard", NAMES),
+        "standard_minus_advprop": over(apart, "standard", "advprop", NAMES),
+        "share": {net: {m: over(mean, net, [m], low=0.0) for m in (*NAMES, *CONTROLS)} for net in FULL},
         "pasted": {net: {m: pasted(seeds, f"{net}.{m}") for m in NAMES} for net in FULL},
         "rank_margin": {method: rank_margin(seeds, method) for method in BEST},
         "confidence": follows_confidence(seeds),
@@ -65,19 +61,29 @@ def chosen(rows: Rows) -> dict[str, Any]:
     return {"images": len(shares), "least": float(shares.min())}
 
 
-def column(seeds: Sequence[Rows], label: str, table: str, name: str) -> Numbers:
-    """A column in the order of ids, the mean over seeds."""
-    return np.asarray(np.mean([seed.column(table, label, name, by="id") for seed in seeds], 0), np.float64)
+def column(rows: Rows, label: str, table: str, name: str) -> Numbers:
+    """A column of one seed, in the order of ids."""
+    return np.asarray(rows.column(table, label, name, by="id"), np.float64)
 
 
-def mean(seeds: Sequence[Rows], net: str, methods: Sequence[str]) -> Numbers:
+def mean(rows: Rows, net: str, methods: Sequence[str]) -> Numbers:
     """The mean share over methods on each mosaic."""
-    return np.asarray(np.mean([column(seeds, f"{net}.{m}", "shares", "value") for m in methods], 0), np.float64)
+    return np.asarray(np.mean([column(rows, f"{net}.{m}", "shares", "value") for m in methods], 0), np.float64)
+
+
+def apart(rows: Rows, one: str, other: str, methods: Sequence[str]) -> Numbers:
+    """The mean share over methods on each mosaic, of one network less that of another."""
+    return mean(rows, one, methods) - mean(rows, other, methods)
+
+
+def gains_more(rows: Rows, methods: Sequence[str], others: Sequence[str]) -> Numbers:
+    """How much more methods gain by robust training than others, on each mosaic."""
+    return apart(rows, "robust", "standard", methods) - apart(rows, "robust", "standard", others)
 
 
 def pasted(seeds: Sequence[Rows], label: str) -> dict[str, Any]:
     """Pointing game, and the overlap of WSOL's box with a threshold that other images chose."""
-    return {name: mean_of(column(seeds, label, "pasted", name), low=0.0, high=1.0) for name in ("pointing", "iou")}
+    return {name: mean_over(seeds, column, label, "pasted", name, low=0.0) for name in ("pointing", "iou")}
 
 
 def bootstrapped(columns: Numbers, statistic: Callable[[Numbers], Numbers]) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def bootstrapped(columns: Numbers, statistic: Callable[[Numbers], Numbers]) -> d
 
 def rank_margin(seeds: Sequence[Rows], method: str) -> dict[str, Any]:
     """By how much the mean rank of the third best of the other methods is above that of one; rank 1 is the best."""
-    shares = np.array([[column([s], f"{net}.{m}", "shares", "value") for m in NAMES] for s in seeds for net in FULL])
+    shares = np.array([[column(s, f"{net}.{m}", "shares", "value") for m in NAMES] for s in seeds for net in FULL])
     ranks = scipy.stats.rankdata(-shares, axis=1).mean(0).T  # mosaics x methods, the mean over networks
     own = NAMES.index(method)
 
@@ -108,7 +114,7 @@ def follows_confidence(seeds: Sequence[Rows]) -> dict[str, Any]:
     nets = [(seed, net) for seed in seeds for net in NETS]
 
     def of(kind: str, name: str) -> Numbers:
-        return np.stack([column([seed], f"{net}.{kind}", "curves", name) for seed, net in nets], 1)
+        return np.stack([column(seed, f"{net}.{kind}", "curves", name) for seed, net in nets], 1)
 
     found = {}
     for kind, end in (("gradcam", ""), ("constant", "_of_constant_maps")):
@@ -126,23 +132,24 @@ def rank_correlation(means: Numbers) -> Numbers:
     return np.where(size > 0, (a * b).sum(1) / np.where(size > 0, size, 1), 0.0)
 
 
-def accuracy(rows: Rows, net: str) -> float:
-    """On clean images."""
-    return float(rows.correct(f"{net}.clean").mean())
+def accuracy(rows: Rows, net: str) -> Numbers:
+    """On each clean image."""
+    return rows.shares(f"{net}.clean")
 
 
-def corrupted(rows: Rows, net: str) -> float:
-    """The mean over the corruptions."""
-    return float(rows.shares(*(f"{net}.{name}" for name in CORRUPTIONS)).mean())
+def corrupted(rows: Rows, net: str) -> Numbers:
+    """On each image, the mean over the corruptions."""
+    return rows.shares(*(f"{net}.{name}" for name in CORRUPTIONS))
 
 
 def winner_margin(rows: Rows, net: str) -> float:
     """The least of a network's margins over the best other one, in accuracy, under corruption and in GradCAM's maps."""
 
-    def localised(name: str) -> float:
-        return float(mean([rows], name, ["gradcam"]).mean())
+    def localised(part: Rows, name: str) -> Numbers:
+        return mean(part, name, ["gradcam"])
 
     margins = []
-    for criterion in (lambda n: accuracy(rows, n), lambda n: corrupted(rows, n), localised):
-        margins.append(criterion(net) - max(criterion(other) for other in NETS if other != net))
+    for criterion in (accuracy, corrupted, localised):
+        means = {name: float(criterion(rows, name).mean()) for name in NETS}
+        margins.append(means.pop(net) - max(means.values()))
     return min(margins)

@@ -65,7 +65,7 @@ def run(paper: FeaturesOffTheShelfPaper, context: Context) -> None:
     far = [context.datasets.read(split, paper.far) for split in ("train", "test")]
     tasks = {
         SOURCE: (own.training, own.testing),
-        FAR: (far[0].stratified(paper.images), far[1].stratified(paper.test)),
+        FAR: (far[0].stratified(paper.images, context.seed), far[1].stratified(paper.test, context.seed)),
     }
     model = context.load_model(context.model)
     for task, (training, testing) in tasks.items():

@@ -40,7 +40,7 @@ def run(paper: FilterDBPaper, context: Context) -> None:
             task.advance()
         compare(context, nets)
         for repetition in context.repetitions(paper.seeds):
-            oversized(paper, repetition, parts.training.stratified(paper.few), parts.testing)
+            oversized(paper, repetition, parts.training.stratified(paper.few, context.seed), parts.testing)
             task.advance()
 
 

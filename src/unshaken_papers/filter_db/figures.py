@@ -12,7 +12,7 @@ import numpy as np
 
 from unshaken.explain.filters.measures import LOW_VARIANCE, SPARSE
 from unshaken.papers.effects import across_seeds
-from unshaken.papers.rows import Rows
+from unshaken.papers.rows import Numbers, Rows
 from unshaken_papers.filter_db import ABOUT, CORRUPTIONS, RANDOM, TRAINED, FilterDBPaper
 
 Drift = Callable[[str, str], float]
@@ -26,9 +26,7 @@ def figures(paper: FilterDBPaper, rows: Rows) -> dict[str, Any]:
         **entropies([quality(part) for part in seeds.values()]),
         **oversized(list(seeds.values())),
         "accuracy": {
-            f"{net}.{shown}": across_seeds(
-                [float(part.correct(f"{net}.{shown}").mean()) for part in seeds.values()], low=0, step=1 / paper.tested
-            )
+            f"{net}.{shown}": across_seeds([part.shares(f"{net}.{shown}") for part in seeds.values()], low=0)
             for net, shown in product(("standard", "robust"), ("clean", "pgd"))
         },
     }
@@ -120,9 +118,8 @@ def oversized(seeds: list[Rows]) -> dict[str, Any]:
         kinds = [r["degenerate"] or "" for r in rows.table("layers", net).to_pylist()]
         return float(np.mean([SPARSE in k or LOW_VARIANCE in k for k in kinds]))
 
-    def lost(rows: Rows, net: str) -> float:
-        corrupted = rows.shares(*(f"{net}.{kind}" for kind in CORRUPTIONS))
-        return float(rows.correct(f"{net}.clean").mean() - corrupted.mean())
+    def lost(rows: Rows, net: str) -> Numbers:
+        return rows.shares(f"{net}.clean") - rows.shares(*(f"{net}.{kind}" for kind in CORRUPTIONS))
 
     others = ("base", "narrow")
     nets, step = (*others, "wide"), 1 / seeds[0].table("layers", "base").num_rows
@@ -136,6 +133,7 @@ def oversized(seeds: list[Rows]) -> dict[str, Any]:
         },
         "lost": {net: across_seeds([lost(part, net) for part in seeds]) for net in nets},
         "fragile": {
-            f"over_{net}": across_seeds([lost(part, "wide") - lost(part, net) for part in seeds]) for net in others
+            f"over_{net}": across_seeds([lost(part, "wide") - lost(part, net) for part in seeds], low=-2.0, high=2.0)
+            for net in others
         },
     }

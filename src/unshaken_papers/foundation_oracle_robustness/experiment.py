@@ -32,7 +32,7 @@ def run(paper: FoundationOraclePaper, context: Context) -> None:
     if not paper.oracles or not paper.held_out or "+" in paper.held_out:
         raise ParameterError(f"oracles={paper.oracles!r}, held_out={paper.held_out!r}: name oracles, and one held out")
     parts = context.datasets.parts(paper.images + 2 * paper.probed, paper.pool)
-    nets, first, second = shares(parts.training, paper)
+    nets, first, second = shares(parts.training, paper, context.seed)
     oracles = make_oracles(paper, context, first, second)
     coder = make_coder(paper, context, nets)
     test = known(paper, context, parts, oracles)
@@ -56,7 +56,7 @@ def run(paper: FoundationOraclePaper, context: Context) -> None:
             task.advance()
 
 
-def shares(data: Split, paper: FoundationOraclePaper) -> tuple[Split, Split, Split]:
+def shares(data: Split, paper: FoundationOraclePaper, seed: int) -> tuple[Split, Split, Split]:
     """Images for the networks, for the oracles' probes and for the held-out one's; none serves twice.
 
     Raises:
@@ -65,7 +65,7 @@ def shares(data: Split, paper: FoundationOraclePaper) -> tuple[Split, Split, Spl
     if len(data) < 3:
         raise DataError(f"{len(data)} training images are too few for networks, oracles and a held-out oracle")
     nets = round(len(data) * paper.images / (paper.images + 2 * paper.probed))
-    rest, chosen = data.cut(len(data) - nets)
+    rest, chosen = data.cut(len(data) - nets, seed)
     half = len(rest) // 2
     return chosen, rest[:half], rest[half:]
 

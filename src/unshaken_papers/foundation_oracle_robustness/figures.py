@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,10 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import ParameterError
 from unshaken.core.values import split_items
-from unshaken.measure import fmr, fmr_difference, paired_difference, share
-from unshaken.papers.effects import complement
-from unshaken.papers.rows import Numbers, Rows, mean_of
+from unshaken.measure import fmr, influence, share
+from unshaken.measure.robustness.fmr import fmr_ratio
+from unshaken.papers.effects import across_seeds, complement, mean_over
+from unshaken.papers.rows import Flags, Numbers, Rows
 from unshaken_papers.foundation_oracle_robustness import (
     ADVERSARIAL,
     BOUNDED,
@@ -25,30 +28,26 @@ Table = dict[str, NDArray[Any]]
 
 
 def figures(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:
-    """By seed, and over seeds by image."""
+    """By seed, and over seeds and images."""
     seeds = rows.repetitions(paper.seeds)
     found: dict[str, Any] = {name: {net: of_net(part, net) for net in RECIPES} for name, part in seeds.items()}
     parts = list(seeds.values())
     known = np.logical_and.reduce([oracle(part, net, BOUNDED)["validated"] for part in parts for net in RECIPES])
-    standard, perturbed = (
-        {net: np.mean([part.shares(f"{net}.{kind}") for part in parts], 0)[known] for net in RECIPES}
-        for kind in ("clean", BOUNDED)
-    )
-    perfect = np.ones(int(known.sum()))
-    lost = {
-        net: fmr_difference((standard[net], perfect), (perturbed[net], perfect)).to_json() for net in RECIPES
-    }  # the FMR of a model that loses nothing is 1
-    found["lost"] = lost
-    found["fmr"] = {net: complement(one) for net, one in lost.items()}
-    found["separates"] = fmr_difference(
-        (standard[PLAIN], standard[ADVERSARIAL]), (perturbed[PLAIN], perturbed[ADVERSARIAL])
-    ).to_json()
+    ratios = {net: np.stack([ratio_of(part, net, known) for part in parts]) for net in RECIPES}
+    found["lost"] = {net: across_seeds(1 - own, low=-math.inf, influence=True) for net, own in ratios.items()}
+    found["fmr"] = {net: complement(lost) for net, lost in found["lost"].items()}
+    found["separates"] = across_seeds(ratios[ADVERSARIAL] - ratios[PLAIN], low=-math.inf, high=math.inf, influence=True)
     found |= agreement(parts)
-    others, own = transferred(parts)
-    found["diagonal"] = paired_difference(own[known], others[known], low=-1.0, high=1.0).to_json()
+    found["diagonal"] = mean_over(parts, lambda part: transferred(part)[known])
     found["validated"] = share(int(known.sum()), len(known)).to_json()
     found["oracle_accuracy"] = oracle_accuracy(paper, rows)
     return found
+
+
+def ratio_of(rows: Rows, net: str, known: Flags) -> Numbers:
+    """The FMR of a network of one seed over the images that the oracle knows, as a column whose mean it is."""
+    columns = np.stack([rows.shares(f"{net}.{kind}")[known] for kind in ("clean", BOUNDED)], 1)
+    return influence(columns, lambda means: fmr_ratio(*means))
 
 
 def of_net(rows: Rows, net: str) -> dict[str, Any]:
@@ -85,29 +84,27 @@ def agreement(parts: list[Rows]) -> dict[str, Any]:
     Raises:
         ParameterError: no network was right on any image, so that nothing was searched for.
     """
-    held_out: dict[str, list[Numbers]] = {BOUNDED: [], FREE: []}
+    found: dict[str, list[Numbers]] = {BOUNDED: [], FREE: []}
     for part in parts:
-        for net in RECIPES:
-            searched = oracle(part, net, BOUNDED)["searched"]
-            for search, values in held_out.items():
-                values.append(np.where(searched, oracle(part, net, search)["held_out"], np.nan))
-    stacked = {search: np.stack(values) for search, values in held_out.items()}
-    any_searched = ~np.isnan(stacked[FREE]).all(0)
-    if not any_searched.any():
-        raise ParameterError("no network is right on any image that the oracle knows: give more epochs or images")
-    means = {search: np.nanmean(values[:, any_searched], 0) for search, values in stacked.items()}
+        searched = np.mean([oracle(part, net, BOUNDED)["searched"] for net in RECIPES], 0)
+        if not searched.any():
+            raise ParameterError("no network is right on any image that the oracle knows: give more epochs or images")
+        for search, shares in found.items():
+            seen = [oracle(part, net, BOUNDED)["searched"] & oracle(part, net, search)["held_out"] for net in RECIPES]
+            shares.append(influence(np.stack([np.mean(seen, 0), searched], 1), lambda means: means[0] / means[1]))
+    over = partial(across_seeds, influence=True)
+    differences = [bounded - free for bounded, free in zip(found[BOUNDED], found[FREE], strict=True)]
     return {
-        "agreement": {search: mean_of(values, low=0.0, high=1.0) for search, values in means.items()},
-        "constraint": paired_difference(means[FREE], means[BOUNDED], low=-1.0, high=1.0).to_json(),
+        "agreement": {search: over(shares, low=0.0) for search, shares in found.items()},
+        "constraint": over(differences),
     }
 
 
-def transferred(parts: list[Rows]) -> tuple[Numbers, Numbers]:
-    """Correctness on images that were made against other trainings, and on a network's own, by image."""
+def transferred(rows: Rows) -> Numbers:
+    """Correctness on images that were made against other trainings less that on a network's own, by image."""
     pairs = [(net, other) for net in RECIPES for other in RECIPES if other != net]
-    others = [part.shares(f"{net}.on-{other}") for part in parts for net, other in pairs]
-    own = [part.shares(f"{net}.{BOUNDED}") for part in parts for net in RECIPES]
-    return np.mean(others, 0), np.mean(own, 0)
+    own = [rows.shares(f"{net}.{BOUNDED}") for net in RECIPES]
+    return np.asarray(rows.shares(*(f"{net}.on-{other}" for net, other in pairs)) - np.mean(own, 0), np.float64)
 
 
 def oracle_accuracy(paper: FoundationOraclePaper, rows: Rows) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from unshaken.core.errors import ParameterError
 from unshaken.measure import effective_robustness
 from unshaken.papers.effects import across_seeds, mean_over
-from unshaken.papers.rows import Rows
+from unshaken.papers.rows import Numbers, Rows
 from unshaken_papers.generated_datasets import (
     AUGMENTED,
     BOTH,
@@ -45,15 +45,15 @@ def figures(paper: GeneratedDatasetsPaper, rows: Rows) -> dict[str, Any]:
     }
 
 
-def gain(rows: Rows, name: str) -> float:
+def gain(rows: Rows, name: str) -> Numbers:
     """Accuracy under renditions, mean over them, beyond that of as many updates of real images."""
     return apart(rows, name, TWICE, RENDITIONS)
 
 
-def apart(rows: Rows, one: str, other: str, shifts: tuple[str, ...]) -> float:
-    """Accuracy of one training less that of another, mean over test images and shifts."""
+def apart(rows: Rows, one: str, other: str, shifts: tuple[str, ...]) -> Numbers:
+    """Accuracy of one training less that of another on each test image, mean over shifts."""
     first, second = (rows.shares(*(f"{name}.{shift}" for shift in shifts)) for name in (one, other))
-    return float((first - second).mean())
+    return first - second
 
 
 def of_seed(rows: Rows) -> dict[str, Any]:

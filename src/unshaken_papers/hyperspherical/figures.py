@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.papers.effects import standard_error, values_of
-from unshaken.papers.rows import Numbers, Rows
+from unshaken.measure import influence
+from unshaken.measure.statistics.influence import by_sample
+from unshaken.papers.effects import standard_error
+from unshaken.papers.rows import Flags, Numbers, Rows
 from unshaken_papers.hyperspherical import (
     ALL,
     ARMS,
@@ -20,8 +22,8 @@ from unshaken_papers.hyperspherical import (
     HypersphericalPaper,
 )
 
-Figures = dict[str, dict[str, float]]
-"""Figure to number of examples to value, of one network."""
+Figures = dict[str, dict[str, Numbers]]
+"""Figure to number of examples to its column by test image, of one network."""
 
 
 def figures(paper: HypersphericalPaper, rows: Rows) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def figures(paper: HypersphericalPaper, rows: Rows) -> dict[str, Any]:
     seconds = {arm: np.array([part.column("training", arm, "seconds")[0] for part in parts.values()]) for arm in ARMS}
 
     def of(arm: str, name: str, shots: int) -> Numbers:
-        return values_of(made[arm], name, str(shots))
+        return np.stack([part[name][str(shots)] for part in made[arm]])
 
     def gain(name: str, shots: int, other: str) -> dict[str, Any]:
         return standard_error(of(NORMALISED, name, shots) - of(other, name, shots), ERRORS)
@@ -51,15 +53,29 @@ def figures(paper: HypersphericalPaper, rows: Rows) -> dict[str, Any]:
 
 
 def accuracies(rows: Rows, arm: str) -> Figures:
-    """Accuracies of one network: among new classes, among all, on old and new images, and before classes were added."""
-    names = ("shots", "old", "joint", "disjoint", "before")
-    shots, old, joint, disjoint, before = rows.columns("tests", arm, *names)
+    """Accuracies of one network: among new classes, among all, on old and new images, and before classes were added.
+
+    Each is a column by test image whose mean it is, also where it is of some of them alone.
+    """
+    names = ("id", "shots", "old", "joint", "disjoint", "before")
+    ids, shots, old, joint, disjoint, before = rows.columns("tests", arm, *names)
+    every = sorted(set(ids.tolist()))
+
+    def of(column: Numbers, here: Flags) -> Numbers:
+        there = here & ~np.isnan(column)
+        return by_sample(column[there], ids[there].tolist(), every)
+
     found: Figures = {name: {} for name in ("joint", "disjoint", "old", "new", "harmonic", "before")}
     for k in SHOTS:
         here = shots == k
-        a, b = float(joint[here & old].mean()), float(joint[here & ~old].mean())
-        found["joint"][str(k)], found["old"][str(k)], found["new"][str(k)] = float(joint[here].mean()), a, b
-        found["harmonic"][str(k)] = 2 * a * b / (a + b) if a + b else 0.0
-        found["disjoint"][str(k)] = float(np.nanmean(disjoint[here]))
-        found["before"][str(k)] = float(np.nanmean(before[here]))
+        a, b = of(joint, here & old), of(joint, here & ~old)
+        found["joint"][str(k)], found["old"][str(k)], found["new"][str(k)] = of(joint, here), a, b
+        found["harmonic"][str(k)] = influence(np.stack([a, b], 1), harmonic)
+        found["disjoint"][str(k)] = of(disjoint, here)
+        found["before"][str(k)] = of(before, here)
     return found
+
+
+def harmonic(means: Numbers) -> float:
+    """The harmonic mean of two accuracies; 0 where both are."""
+    return float(2 * means[0] * means[1] / (means[0] + means[1])) if means.any() else 0.0

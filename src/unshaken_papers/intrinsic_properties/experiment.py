@@ -79,10 +79,12 @@ def class_pairs(paper: IntrinsicPropertiesPaper, context: Context) -> Iterator[C
         every = list(combinations(range(training.classes), 2))
         if len(every) < paper.pairs:
             raise DataError(f"data {spec!r} has {len(every)} pairs of classes: give pairs={len(every)} or fewer")
-        for i in sorted(np.random.default_rng(0).permutation(len(every))[: paper.pairs].tolist()):
+        for i in sorted(np.random.default_rng(context.seed).permutation(len(every))[: paper.pairs].tolist()):
             one, other = every[i]
             sizes = (paper.train, paper.test)
-            parts = [two_classes(s, one, other, n) for s, n in zip((training, testing), sizes, strict=True)]
+            parts = [
+                two_classes(s, one, other, n, context.seed) for s, n in zip((training, testing), sizes, strict=True)
+            ]
             yield ClassPair(f"source{place}.pair{one}-{other}", spec.partition("?")[0], (one, other), *parts)
 
 
@@ -93,9 +95,10 @@ def alike(split: Split) -> Split:
     return Split(colour.round().clamp(0, 255).byte(), split.labels, split.ids, split.classes, split.names)
 
 
-def two_classes(split: Split, one: int, other: int, count: int) -> Split:
-    """Half as many images of either class, labelled 0 and 1, in their order."""
-    rows = torch.cat([(split.labels == c).nonzero().flatten()[: count // 2] for c in (one, other)]).sort().values
+def two_classes(split: Split, one: int, other: int, count: int, seed: int) -> Split:
+    """Half as many images of either class, labelled 0 and 1, in their order; others for each seed."""
+    every, n = [(split.labels == c).nonzero().flatten() for c in (one, other)], count // 2
+    rows = torch.cat([own.roll(-n * seed)[:n] for own in every]).sort().values
     chosen = split[rows]
     return Split(chosen.images, (chosen.labels == other).long(), chosen.ids, 2)
 
@@ -109,7 +112,7 @@ def geometry(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair)
     """The row of a pair: label sharpness of as many images of each class, and dimensions of all."""
     if context.has(pair.label, "data"):
         return
-    half = two_classes(pair.training, 0, 1, paper.sharp)
+    half = two_classes(pair.training, 0, 1, paper.sharp, context.seed)
     sharp = label_sharpness(points_of(half), half.labels, quantile=QUANTILE, draws=2)
     found, _ = dimensions(points_of(pair.training), Settings(draws=2))
     columns = {
@@ -125,7 +128,7 @@ def network(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair, 
     """Train on a pair; rows of its test loss, of FGSM, of DeepFool, and of the dimension of its features."""
     net = context.net("net", NET, pair.training, plan(paper, seed)).model
     context.predict("clean", net, pair.testing.batch())
-    shown = pair.testing.stratified(paper.attacked).batch()
+    shown = pair.testing.stratified(paper.attacked, context.seed).batch()
     context.predict("before", net, shown)
     for level in LEVELS:
         context.attack(f"fgsm-{level}", net, FGSM(), shown, norm="linf", eps=level / 255, seed=seed)
@@ -145,7 +148,7 @@ def network(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair, 
 
 def fewer(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair, seed: int, fraction: float) -> None:
     """Test predictions of a network that has learned from a share of the images."""
-    few = two_classes(pair.training, 0, 1, round(fraction * len(pair.training)))
+    few = two_classes(pair.training, 0, 1, round(fraction * len(pair.training)), context.seed)
     net = context.net(f"few{len(few)}", NET, few, plan(paper, seed)).model
     context.predict(f"few{len(few)}.clean", net, pair.testing.batch())
 

@@ -48,7 +48,7 @@ def run(paper: LabelNoisePaper, context: Context) -> None:
     """Find and train, in every seed."""
     examined = context.datasets.parts(paper.photos + paper.further, paper.test, paper.choosing)
     human = people(context, paper.human, examined.training)
-    parts = replace(examined, training=examined.training.stratified(paper.photos))
+    parts = replace(examined, training=examined.training.stratified(paper.photos, context.seed))
     by_id = dict(zip(examined.training.ids, human, strict=True))
     learned = torch.stack([by_id[name] for name in parts.training.ids])
     searches = (HUMAN, MATCHED, OUTSIDE) if paper.further else (HUMAN, MATCHED)

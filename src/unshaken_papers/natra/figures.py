@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from unshaken.measure import influence
 from unshaken.papers.effects import mean_over
-from unshaken.papers.rows import Rows, mean_of
+from unshaken.papers.rows import Numbers, Rows, mean_of
 from unshaken_papers.natra import (
     ALIKE,
     ARMS,
@@ -45,7 +46,7 @@ def figures(paper: NaTraPaper, rows: Rows) -> dict[str, Any]:
         },
         "gain_by_shift": {shift: over(gain, STANDARD, [shift]) for shift in SHIFTS},
         "mean": {arm: over(accuracy, arm, list(SHIFTS)) for arm in ARMS},
-        "preserved": over(preserved),
+        "preserved": over(preserved, influence=True),
         "inversion": {stage: mean_of(errors(first)[stage], low=0.0) for stage in STAGES},
         "inversion_falls": {
             after: mean_of(errors(first)[before] - errors(first)[after]) for before, after in pairwise(STAGES)
@@ -59,20 +60,22 @@ def edited_statistics(rows: Rows) -> list[str]:
     return [name for name in STATISTICS if any(abs(row[name]) > ALIKE for row in kept)]
 
 
-def accuracy(rows: Rows, arm: str, labels: Sequence[str]) -> float:
-    """Accuracy of a network, the mean over some conditions."""
-    return float(rows.within(arm).shares(*labels).mean())
+def accuracy(rows: Rows, arm: str, labels: Sequence[str]) -> Numbers:
+    """Accuracy of a network on each image, the mean over some conditions."""
+    return rows.within(arm).shares(*labels)
 
 
-def gain(rows: Rows, other: str, labels: Sequence[str]) -> float:
+def gain(rows: Rows, other: str, labels: Sequence[str]) -> Numbers:
     """Accuracy of the network that was trained on the worst edits, less that of another one."""
     return accuracy(rows, WORST, labels) - accuracy(rows, other, labels)
 
 
-def preserved(rows: Rows) -> float:
+def preserved(rows: Rows) -> Numbers:
     """Share of the test images that the reference network knows which it still knows after the worst edit."""
     clean, edited = rows.correct("reference.clean"), rows.correct("reference.edited")
-    return float(edited[clean].mean()) if clean.any() else 0.0
+    if not clean.any():
+        return np.zeros(len(clean))
+    return influence(np.stack([clean & edited, clean], 1), lambda means: means[0] / means[1])
 
 
 def errors(rows: Rows) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:

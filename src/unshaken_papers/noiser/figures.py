@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from unshaken.measure import paired_difference
 from unshaken.papers.effects import across_seeds
 from unshaken.papers.rows import Numbers, Rows, mean_of
 from unshaken_papers.noiser import CLEAN, CONTROL, DARK, EXPOSURES, GIVEN, NO_NORM, NOISER, NoiserPaper
@@ -21,10 +20,10 @@ def figures(paper: NoiserPaper, rows: Rows) -> dict[str, Any]:
     seeds = list(rows.repetitions(paper.seeds).values())
     changed = [exposure for exposure in EXPOSURES if exposure != CLEAN]
 
-    def gain(one: str, other: str, exposure: str) -> list[float]:
-        """By how much a network raises the mean PSNR, by seed."""
-        before = shown(rows, "psnr", other, exposure).mean()
-        return [float(shown(seed, "psnr", one, exposure).mean() - before) for seed in seeds]
+    def gain(one: str, other: str, exposure: str) -> list[Numbers]:
+        """By how much a network raises the PSNR of each photo, by seed."""
+        before = shown(rows, "psnr", other, exposure)
+        return [shown(seed, "psnr", one, exposure) - before for seed in seeds]
 
     with_norm, without = gain(NOISER, GIVEN, DARK), gain(NO_NORM, GIVEN, DARK)
     found: dict[str, Any] = {
@@ -32,7 +31,7 @@ def figures(paper: NoiserPaper, rows: Rows) -> dict[str, Any]:
         "no_norm": {exposure: decibels(gain(NO_NORM, GIVEN, exposure)) for exposure in changed},
         "norm": decibels([one - other for one, other in zip(with_norm, without, strict=True)]),
         "better": {exposure: decibels(gain(NOISER, CONTROL, exposure)) for exposure in EXPOSURES},
-        "hurt": {exposure: mean_of(hurt(rows, seeds, exposure), low=0.0, high=1.0) for exposure in changed},
+        "hurt": {exposure: across_seeds(hurt(rows, seeds, exposure), low=0.0) for exposure in changed},
         "accuracy": {
             **{name: {e: rows.accuracy(f"{name}.{e}") for e in EXPOSURES} for name in (GIVEN, CONTROL)},
             NOISER: {e: across_seeds([accuracy(seed, e) for seed in seeds], low=0.0) for e in EXPOSURES},
@@ -48,8 +47,8 @@ def figures(paper: NoiserPaper, rows: Rows) -> dict[str, Any]:
     return found
 
 
-def decibels(differences: Sequence[float]) -> dict[str, Any]:
-    """The mean of differences of two PSNR over the seeds."""
+def decibels(differences: Sequence[Numbers]) -> dict[str, Any]:
+    """The mean of differences of two PSNR over seeds and photos."""
     return across_seeds(differences, low=-MOST, high=MOST)
 
 
@@ -63,16 +62,14 @@ def unchanged(rows: Rows, figure: str, name: str) -> dict[str, Any]:
 def enhanced(seeds: Sequence[Rows], figure: str, name: str) -> dict[str, Any]:
     """The mean over the photos by exposure, over the seeds of a network."""
     return {
-        exposure: across_seeds(
-            [float(shown(seed, figure, name, exposure).mean()) for seed in seeds], low=-1.0, high=MOST
-        )
+        exposure: across_seeds([shown(seed, figure, name, exposure) for seed in seeds], low=-1.0, high=MOST)
         for exposure in EXPOSURES
     }
 
 
-def accuracy(rows: Rows, exposure: str) -> float:
-    """Accuracy of the classifier on photos that a network of one seed enhanced."""
-    return float(rows.correct(f"{NOISER}.{exposure}").mean())
+def accuracy(rows: Rows, exposure: str) -> Numbers:
+    """Whether the classifier is right on each photo that a network of one seed enhanced."""
+    return rows.shares(f"{NOISER}.{exposure}")
 
 
 def shown(rows: Rows, figure: str, name: str, exposure: str) -> Numbers:
@@ -80,17 +77,16 @@ def shown(rows: Rows, figure: str, name: str, exposure: str) -> Numbers:
     return rows.column("shown", f"{name}.{exposure}", figure, by="id")
 
 
-def hurt(rows: Rows, seeds: Sequence[Rows], exposure: str) -> Numbers:
-    """The share of the networks that move each photo away from its original."""
+def hurt(rows: Rows, seeds: Sequence[Rows], exposure: str) -> list[Numbers]:
+    """Whether the network of each seed moves each photo away from its original."""
     before = shown(rows, "psnr", GIVEN, exposure)
-    return np.asarray(np.mean([shown(s, "psnr", NOISER, exposure) < before for s in seeds], 0), np.float64)
+    return [(shown(s, "psnr", NOISER, exposure) < before).astype(np.float64) for s in seeds]
 
 
 def accuracy_gain(rows: Rows, seeds: Sequence[Rows], exposure: str) -> dict[str, Any]:
-    """How much more often a photo is recognised when it is enhanced: the mean over the networks, over the photos."""
-    enhanced = np.mean([s.correct(f"{NOISER}.{exposure}") for s in seeds], 0)
-    before = np.asarray(rows.correct(f"{GIVEN}.{exposure}"), np.float64)
-    return paired_difference(before, np.asarray(enhanced, np.float64), low=-1.0, high=1.0).to_json()
+    """How much more often a photo is recognised when it is enhanced, over seeds and photos."""
+    before = rows.shares(f"{GIVEN}.{exposure}")
+    return across_seeds([accuracy(seed, exposure) - before for seed in seeds])
 
 
 def cost(rows: Rows) -> dict[str, Any]:

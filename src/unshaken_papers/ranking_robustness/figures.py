@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from unshaken.measure import influence
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.measure.statistics.spread import corners, figure_of_means
+from unshaken.papers.effects import across_seeds
 from unshaken.papers.rows import Rows, mean_of
 from unshaken_papers.ranking_robustness import (
     BASELINE,
@@ -28,16 +31,20 @@ CONDITIONS = {
     "two-mistakes": ("clean", "swap-2"),
 }
 """Tasks whose figure is a share lost, and the conditions before and after."""
+SIDES = {"low": min, "high": max}
 
 
 def figures(paper: RankingRobustnessPaper, rows: Rows) -> dict[str, Any]:
-    """Figures of each ranker by task, and differences; every query is averaged over the seeds first."""
+    """Figures of each ranker by task, and differences, over seeds and queries."""
     seeds = list(rows.repetitions(paper.seeds).values())
     names = (*OTHERS, *NEURAL, *BASELINE)
-    columns = {name: {task: task_columns(seeds, name, task) for task in (*TASKS, "two-mistakes")} for name in names}
+    columns = {
+        name: {task: [task_columns([seed], name, task) for seed in seeds] for task in (*TASKS, "two-mistakes")}
+        for name in names
+    }
     found: dict[str, Any] = {
         "mean": {name: mean_of(column(seeds, name, "clean"), low=0.0, high=1.0) for name in names},
-        "spread": {name: variance_figure(columns[name]["variance"]) for name in names},
+        "spread": {name: variance_figure(task_columns(seeds, name, "variance")) for name in names},
         "gain": {name: gain_figure(seeds, name) for name in names},
     }
     for task in (*TASKS, "two-mistakes"):
@@ -83,15 +90,32 @@ def possible(task: str) -> Numbers:
     return np.array([[0.0, 0.0], [1.0, 1.0]]) if task in ("variance", "document") else corners(2)
 
 
-def robustness(task: str, own: Numbers, other: Numbers | None = None) -> dict[str, Any]:
-    """A ranker's figure, or its figure less another's, with its interval by resampling queries."""
-    if other is None:
-        return figure_of_means(own, lambda m: value(task, m), possible=partial(possible, task)).to_json()
-    both = np.concatenate([own, other], 1)
-    return figure_of_means(
-        both, lambda m: np.asarray(value(task, m[..., :2]) - value(task, m[..., 2:])),
-        possible=lambda: np.array([[*a, *b] for a, b in product(possible(task), repeat=2)]),
-    ).to_json()  # fmt: skip
+def robustness(task: str, own: list[Numbers], other: list[Numbers] | None = None) -> dict[str, Any]:
+    """A ranker's figure, or its figure less another's.
+
+    The interval is for other seeds and queries, and holds that of resampling queries, averaged over the seeds first,
+    which is right where nearly all are alike.
+
+    Args:
+        task: its name.
+        own: the columns `[Q, 2]` of each seed.
+        other: of the other ranker.
+    """
+    columns = own if other is None else [np.concatenate(pair, 1) for pair in zip(own, other, strict=True)]
+    pairs = product(possible(task), repeat=1 if other is None else 2)
+    ends = np.array([np.concatenate(rows) for rows in pairs])
+
+    def figure(means: Numbers) -> Numbers:
+        first = value(task, means[..., :2])
+        return first if other is None else np.asarray(first - value(task, means[..., 2:]))
+
+    found = figure_of_means(np.mean(columns, 0), figure, possible=lambda: ends).to_json()
+    over = across_seeds(
+        [influence(column, lambda means: float(figure(means))) for column in columns],
+        low=-math.inf, high=math.inf, influence=True,
+    )  # fmt: skip
+    low, high = (None if found[end] is None else side(found[end], over[end]) for end, side in SIDES.items())
+    return {**found, "low": low, "high": high, "interval": over["interval"]}
 
 
 def variance_figure(columns: Numbers) -> dict[str, Any]:

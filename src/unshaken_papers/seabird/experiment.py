@@ -38,7 +38,7 @@ Map = NDArray[Any]
 def run(paper: SeaBirdPaper, context: Context) -> None:
     """The theorem, then every arm of every seed; data is read first, so that absent data costs no time."""
     context.refuse_model("unet", "the experiment is about a small U-Net")
-    train, test = (context.datasets.read(split).images[: paper.photos] for split in ("train", "test"))
+    train, test = (context.datasets.read(split).block(paper.photos, context.seed).images for split in ("train", "test"))
     write_theory(paper, context)
     for part in context.repetitions(paper.seeds):
         run_seed(paper, part, train, test)

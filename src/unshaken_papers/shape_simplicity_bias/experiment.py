@@ -46,7 +46,11 @@ QUANTILE = 0.995
 def run(paper: ShapeSimplicityPaper, context: Context) -> None:
     """Both halves, for every seed; data is read first, so that absent data costs no time."""
     parts = context.datasets.parts(paper.images, paper.tested)
-    outlines = {split: outlines_of(context.datasets.read(split, paper.garments)) for split in ("train", "test")}
+    learned, held = (
+        outlines_of(context.datasets.read(split, paper.garments)).stratified(n, context.seed)
+        for split, n in (("train", paper.outlines), ("test", paper.outline_tests))
+    )
+    outlines = (learned, *held.cut(round(paper.outline_tests * 2 / 3), context.seed))
     apart = training(paper.epochs, 1000 + context.seed)
     judge = context.net(JUDGE, context.model, parts.training, apart, ["crop-flip:pad=2"])
     with track("networks", paper.seeds * 2 * (2 + len(FAINT))) as task:
@@ -98,11 +102,12 @@ def photos(
         write_layers(context, "kinds", kinds.judged(subject, judge).rows)
 
 
-def conflicts(paper: ShapeSimplicityPaper, context: Context, amplitude: int, outlines: dict[str, Split]) -> None:
+def conflicts(
+    paper: ShapeSimplicityPaper, context: Context, amplitude: int, outlines: tuple[Split, Split, Split]
+) -> None:
     """Train on outlines whose gratings agree with them, and test where they do not."""
     context = context.within(f"gratings-{amplitude}")
-    learned = with_gratings(outlines["train"].stratified(paper.outlines), amplitude)
-    judged, chosen = outlines["test"].stratified(paper.outline_tests).cut(round(paper.outline_tests * 2 / 3))
+    learned, (judged, chosen) = with_gratings(outlines[0], amplitude), outlines[1:]
     for name, recipes in {PLAIN: [], ROBUST: [f"at:steps={paper.steps},eps=8/255,rel_stepsize=0.5"]}.items():
         net = context.net(name, context.model, learned, training(paper.outline_epochs, context.seed), recipes).model
         context.predict(f"{name}.agreeing", net, with_gratings(judged, amplitude).batch())

@@ -34,8 +34,8 @@ def figures(paper: ShapeSimplicityPaper, rows: Rows) -> dict[str, Any]:
     def gain(value: Callable[[dict[str, Any]], float | None], *, bounded: bool = True) -> dict[str, Any] | None:
         values = [value(seed) for seed in seeds.values()]
         known = [v for v in values if v is not None]
-        ends = {"low": -1.0, "high": 1.0} if bounded else {"low": -np.inf, "high": np.inf}
-        return across_seeds(known, **ends) if len(known) == len(values) else None
+        end = 1.0 if bounded else np.inf
+        return across_seeds(known, low=-end, high=end) if len(known) == len(values) else None
 
     gains = {
         "low_frequency": gain(lambda s: less(s["hybrid"], "difference")),

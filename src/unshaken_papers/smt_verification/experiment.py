@@ -53,7 +53,7 @@ def run(paper: SMTVerificationPaper, context: Context) -> None:
         return
     train, test = (context.datasets.stratified(s, n) for s, n in (("train", paper.train), ("test", TEST)))
     sets = {
-        "digits": (*digits().cut(DIGITS_TRAIN), nets.DIGITS),
+        "digits": (*digits().cut(DIGITS_TRAIN, context.seed), nets.DIGITS),
         own_name(context.data): (train, test, nets.OTHERS),
     }
     with track("verification", len(sets) * paper.seeds) as task:

@@ -56,10 +56,11 @@ class TokenAttentionPaper(Paper):
         seeds = [arms for _, arms in seeds_in(measured)]
         plain = [arms[ARMS[0]]["attention"] for arms in seeds]
         focus = across_seeds([attention["overfocus"] for attention in plain], low=1.0, high=math.inf)
+        over, against = measured["over_seeds"][ARMS[-1]], f"TAP and ADL minus {ARMS[0]}"
         words, least = "attention to the most attended token in even shares, plain training", self.threshold
         checks = [
-            _gain("corrupted", "accuracy under corruptions", seeds, _corrupted),
-            _gain("clean", "accuracy on clean images", seeds, lambda arm: arm["clean"]["value"]),
+            decide("corrupted", f"accuracy under corruptions, {against}", over["corrupted"]),
+            decide("clean", f"accuracy on clean images, {against}", over["clean"]),
             decide("overfocus", words, focus, above=least, opposed_below=least),
             _gain("stable", "similarity of attention", seeds, lambda arm: _stability(arm["attention"])),
             _flatter(seeds),

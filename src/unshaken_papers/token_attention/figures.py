@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from unshaken.papers.effects import across_seeds, values_of
+from unshaken.papers.effects import mean_over
 from unshaken.papers.rows import Numbers, Rows, mean_of
 from unshaken_papers.token_attention import ARMS, CONTINUED, KINDS, MEASURES, SEVERITIES, WIDE, TokenAttentionPaper
 
@@ -20,7 +20,7 @@ def figures(paper: TokenAttentionPaper, rows: Rows) -> dict[str, Any]:
         if f"{WIDE}.clean" in part.labels():
             found[seed][WIDE] = arm_figures(part, WIDE)
             found[seed][CONTINUED] = {arm: arm_figures(part.within(CONTINUED), arm) for arm in ARMS}
-    seeds = list(found.values())
+    seeds = list(rows.repetitions(paper.seeds).values())
     found["over_seeds"] = {arm: against_plain(seeds, arm) for arm in ARMS[1:]}
     return found
 
@@ -37,13 +37,13 @@ def arm_figures(rows: Rows, arm: str) -> dict[str, Any]:
     }
 
 
-def against_plain(seeds: Sequence[Mapping[str, Any]], arm: str) -> dict[str, Any]:
-    """An arm minus the plain one, means over the seeds."""
+def against_plain(seeds: Sequence[Rows], arm: str) -> dict[str, Any]:
+    """An arm minus the plain one, means over seeds and images."""
 
-    def gap(*path: str) -> dict[str, Any]:
-        return across_seeds(values_of(seeds, arm, *path) - values_of(seeds, ARMS[0], *path))
+    def gap(*kinds: str) -> dict[str, Any]:
+        return mean_over(seeds, lambda part: accuracies(part, arm, kinds) - accuracies(part, ARMS[0], kinds))
 
-    return {"clean": gap("clean"), "corrupted": gap("corrupted", "mean"), **{k: gap("corrupted", k) for k in KINDS}}
+    return {"clean": gap(), "corrupted": gap(*KINDS), **{kind: gap(kind) for kind in KINDS}}
 
 
 def attention(rows: Rows, arm: str) -> dict[str, Any]:

@@ -38,7 +38,10 @@ from unshaken_papers.viewpoint_adversarial_training.nets import grouped_convs
 def run(paper: ViewpointPaper, context: Context) -> None:
     """All networks of all seeds; data is read first, so that absent data costs no time."""
     training, testing = (require_objects(context.datasets.open(split), paper.info.name) for split in ("train", "test"))
-    photos, chosen = natural_views(training, paper.photos), first_of_each(testing, paper.tested)
+    photos, chosen = (
+        natural_views(training, paper.photos, context.seed),
+        some_of_each(testing, paper.tested, context.seed),
+    )
     boxes = ["upright", "whole"] if paper.whole else ["upright"]
     arms = [NATURAL, RANDOM, VIAT, *([ALONE, SINGLE] if paper.variants else [])]
     with track("viewpoints", paper.seeds * (1 + len(boxes) * len(arms))) as task:
@@ -54,7 +57,7 @@ def run(paper: ViewpointPaper, context: Context) -> None:
                     task.advance()
 
 
-def natural_views(objects: ObjectSet, count: int) -> Split:
+def natural_views(objects: ObjectSet, count: int, seed: int) -> Split:
     """Pictures of each object from viewpoints of usual photos, uint8.
 
     Raises:
@@ -62,7 +65,7 @@ def natural_views(objects: ObjectSet, count: int) -> Split:
     """
     if objects.labels is None:
         raise ParameterError(f"data {objects.options.spec!r} has no classes: put objects into a folder a class")
-    spread = SampleRng.of(0, "photos", objects.ids).uniform(count, 6, low=-1, high=1)
+    spread = SampleRng.of(seed, "photos", objects.ids).uniform(count, 6, low=-1, high=1)
     box = NaturalViews().box
     views = spread * torch.tensor(box.a) + torch.tensor(box.b)
     images = torch.cat([as_bytes(objects.images(i, views[i])) for i in range(len(objects))])
@@ -75,10 +78,10 @@ def as_bytes(images: Tensor) -> Tensor:
     return images.mul(255).round().to(torch.uint8)
 
 
-def first_of_each(objects: ObjectSet, count: int) -> list[int]:
-    """Numbers of the first objects of each class."""
+def some_of_each(objects: ObjectSet, count: int, seed: int) -> list[int]:
+    """Numbers of objects of each class, others for each seed; the first ones for seed 0."""
     labels = np.asarray(objects.labels)
-    return [int(i) for k in np.unique(labels) for i in np.flatnonzero(labels == k)[:count]]
+    return [int(i) for k in np.unique(labels) for i in np.roll(np.flatnonzero(labels == k), -count * seed)[:count]]
 
 
 def train(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure import paired_difference
-from unshaken.papers.rows import Rows, mean_of
+from unshaken.papers.effects import across_seeds
+from unshaken.papers.rows import Rows
 from unshaken_papers.viewpoint_adversarial_training import BASE, NATURAL, RANDOM, VIAT, ViewpointPaper
 
 Numbers = NDArray[np.float64]
@@ -26,21 +26,23 @@ def figures(paper: ViewpointPaper, rows: Rows) -> dict[str, Any]:
 def box_figures(seeds: list[Rows]) -> dict[str, Any]:
     """Accuracy of each network under each kind of views, and what is compared.
 
-    An object's accuracy is its share of views that are right, the mean over seeds; intervals are over objects.
+    An object's accuracy is its share of views that are right; intervals are over seeds and objects.
     """
     labels = [label for label in seeds[0].labels("views") if label.count(".") == 1 and not label.startswith("whole.")]
-    of = {label: np.mean([by_object(part, label) for part in seeds], 0) for label in labels}
+    of = {label: np.stack([by_object(part, label) for part in seeds]) for label in labels}
     found: dict[str, Any] = {}
     for label, values in of.items():
         name, view = label.split(".")
-        found.setdefault(name, {})[view] = mean_of(values, low=0.0, high=1.0)
+        found.setdefault(name, {})[view] = across_seeds(values, low=0.0)
     widths = [np.array(part.table("view_mixtures", f"{VIAT}.gmvfool")["entropy"].to_pylist()) for part in seeds]
     return found | {
         "found_by_search": difference(of, f"{BASE}.random-views", f"{BASE}.gmvfool"),
         "viat_minus_natural": difference(of, f"{VIAT}.gmvfool", f"{NATURAL}.gmvfool"),
         "viat_minus_random": difference(of, f"{VIAT}.gmvfool", f"{RANDOM}.gmvfool"),
         "natural_change": difference(of, f"{VIAT}.natural-views", f"{BASE}.natural-views"),
-        "entropy": mean_of(np.mean([w.reshape(len(of[labels[0]]), -1).mean(1) for w in widths], 0)),
+        "entropy": across_seeds(
+            [w.reshape(of[labels[0]].shape[1], -1).mean(1) for w in widths], low=-np.inf, high=np.inf
+        ),
     }
 
 
@@ -52,5 +54,5 @@ def by_object(rows: Rows, label: str) -> Numbers:
 
 
 def difference(of: dict[str, Numbers], one: str, other: str) -> dict[str, Any]:
-    """The accuracy of one less that of the other, paired by object."""
-    return paired_difference(of[other], of[one], low=-1.0, high=1.0).to_json()
+    """The accuracy of one less that of the other, paired by seed and object."""
+    return across_seeds(of[one] - of[other])

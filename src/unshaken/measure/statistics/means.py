@@ -9,7 +9,7 @@ import scipy
 from numpy.typing import ArrayLike
 
 from unshaken.core.errors import ParameterError
-from unshaken.measure.statistics.columns import Numbers, numbers
+from unshaken.measure.statistics.columns import Numbers, finite_numbers, numbers
 from unshaken.measure.statistics.intervals import (
     Figure,
     bootstrap_figure,
@@ -175,7 +175,7 @@ def over_seeds(
 
 
 def over_seeds_and_samples(
-    values: ArrayLike, *, low: float = -math.inf, high: float = math.inf, level: float = 0.95
+    values: ArrayLike, *, low: float = -math.inf, high: float = math.inf, level: float = 0.95, influence: bool = False
 ) -> Figure:
     """The mean over repetitions that all saw the same samples, with an interval for other seeds and other samples.
 
@@ -189,9 +189,11 @@ def over_seeds_and_samples(
 
     Args:
         values: finite numbers `[S, N]`, two seeds and two samples at least; for pairs, the differences.
-        low: the least value that a sample can have.
+        low: the least value that a sample can have; with `influence` the least value of the statistic.
         high: the largest.
         level: coverage of the interval, approximately.
+        influence: the values are the columns of a statistic that is no mean, see `influence`: they may lie out of its
+            range, and where all are alike nothing is said of what so few samples can miss.
 
     Raises:
         ParameterError: another shape; a value is missing, infinite or out of range.
@@ -207,22 +209,39 @@ def over_seeds_and_samples(
         shape = list(table.shape)
         raise ParameterError(f"values must be [S, N], two seeds and two samples at least, not {shape}")
     seeds, samples = table.shape
-    numbers("values", table.ravel(), low=low, high=high)
-    of_samples = mean_figure(table.mean(0), low=low, high=high, level=level)
-    mean = of_samples.value
+    if influence:
+        finite_numbers("values", table.ravel())
+        mean = float(np.clip(table.mean(), low, high))
+        ends = mean, mean
+    else:
+        numbers("values", table.ravel(), low=low, high=high)
+        of_samples = mean_figure(table.mean(0), low=low, high=high, level=level)
+        mean, ends = of_samples.value, (of_samples.low, of_samples.high)
+    error, freedom = crossed_error(table)
+    if error > 0:
+        half = error * float(scipy.stats.t.ppf((1 + level) / 2, freedom))
+        bent = _ends(mean, half, low, high)
+        ends = min(bent[0], ends[0], mean), max(bent[1], ends[1], mean)
+    method = f"student {percent(level)} over {seeds} seeds and {samples:,} samples"
+    return Figure(mean, *ends, samples, method)
+
+
+def crossed_error(table: Numbers) -> tuple[float, float]:
+    """The standard error of the mean of a table `[S, N]` over other seeds and samples, and its degrees of freedom.
+
+    See `over_seeds_and_samples`.
+    """
+    seeds, samples = table.shape
+    mean = float(table.mean())
     seed_parts, sample_parts = table.mean(1) - mean, table.mean(0) - mean
     rest = table - mean - seed_parts[:, None] - sample_parts
     degrees = np.array([seeds - 1, samples - 1, (seeds - 1) * (samples - 1)])
     a, b, e = np.array([samples * (seed_parts**2).sum(), seeds * (sample_parts**2).sum(), (rest**2).sum()]) / degrees
     variance = max(a + b - e, a, b)
-    ends = of_samples.low, of_samples.high
-    if variance > 0:
-        freedom = variance**2 / float((np.array([a, b, e]) ** 2 / degrees).sum()) if min(a, b) >= e else seeds - 1
-        half = math.sqrt(variance / table.size) * float(scipy.stats.t.ppf((1 + level) / 2, max(freedom, 1.0)))
-        bent = _ends(mean, half, low, high)
-        ends = min(bent[0], ends[0], mean), max(bent[1], ends[1], mean)
-    method = f"student {percent(level)} over {seeds} seeds and {samples:,} samples"
-    return Figure(mean, *ends, samples, method)
+    if variance == 0:
+        return 0.0, float(seeds - 1)
+    freedom = variance**2 / float((np.array([a, b, e]) ** 2 / degrees).sum()) if min(a, b) >= e else seeds - 1
+    return math.sqrt(variance / table.size), max(float(freedom), 1.0)
 
 
 def _ends(mean: float, half: float, low: float, high: float) -> tuple[float, float]:
