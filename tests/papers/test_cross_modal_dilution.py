@@ -108,6 +108,16 @@ def test_every_change_has_the_words_that_it_is_called_by(finished):
         assert all(len(found & own) == 2 and not found & rest for found in added)
 
 
+def test_neutral_sentences_are_as_many_as_those_above_the_floors(finished):
+    rows = RunDir(finished("cross-modal-dilution").out).rows("dilutions").to_pylist()
+    by = {(r["condition"], r["id"]): r["queries"] for r in rows}
+    relevant, neutral = (
+        [by[c, i] for c, i in sorted(by) if c.endswith(f"fused.{name}")] for name in ("relevant", "neutral")
+    )
+    assert neutral == relevant
+    assert len(set(relevant)) > 1
+
+
 def test_figures_are_those_of_the_rows(finished):
     run = finished("cross-modal-dilution")
     rows = RunDir(run.out).rows("dilutions").to_pylist()

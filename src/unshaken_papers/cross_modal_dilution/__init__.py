@@ -10,14 +10,14 @@ from typing_extensions import override
 
 from unshaken.papers import Check, Paper, decide, row
 
-CHANGES = ("url", "repeat", "filler", "neutral", "random", "worst", "relevant", "own-words")
-"""Added texts: three that mean nothing; the worst of as many sentences with words of no class; one candidate, the worst
-of all, and the worst of those above the floors; and the last with words that captions are made of."""
+CHANGES = ("url", "repeat", "filler", "random", "worst", "relevant", "neutral", "own-words")
+"""Added texts: three that mean nothing; one candidate, the worst of all, and the worst of those above the floors; the
+worst of as many sentences with words of no class; and the worst above the floors with words of captions."""
 CLASSIFIERS = ("fused", "other", "text", "image", "hardened")
 """The searched one; one of another seed, which only sees what was found; one modality alone; trained on dilutions."""
 FRESH = "fresh"
 """The worst of all candidates for the hardened classifier itself."""
-NEUTRAL = "as many sentences with words of no class, searched alike"
+NEUTRAL = "the worst of as many sentences with words of no class"
 TIMES = 2
 """Relative drop that is shown, and how many times that of the filler it is."""
 

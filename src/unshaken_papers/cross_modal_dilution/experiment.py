@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import DataError
@@ -158,13 +159,13 @@ def dilute(
     relevance = Relevance(encode, ClassCaptionVectors(own.image_only, samples.classes, encode))
     material = material_of(samples, own, OTHER_WORDS)
     worst = Dilution(WRITER, material, count=paper.candidates)
-    floors = median_floors(worst, samples, relevance, context.seed)
+    floors, above = median_floors(worst, samples, relevance, context.seed)
     neutral = [replace(m, other_words=(NEUTRAL_WORDS,)) for m in material]
     changes: dict[str, Change] = {
         "url": AppendText("url", write_urls),
         "repeat": AppendText("repeat", write_repeats),
         "filler": AppendText("filler", filler(paper.filler)),
-        "neutral": Dilution(WRITER, neutral, count=paper.candidates),
+        "neutral": AsMany(WRITER, neutral, count=paper.candidates, counts=above),
         "random": Dilution(WRITER, material, count=1),
         "worst": worst,
         "relevant": Dilution(WRITER, material, count=paper.candidates, floors=floors),
@@ -182,8 +183,26 @@ def dilute(
                 context.keep([rows])
 
 
-def median_floors(dilution: Dilution, samples: ImageTextSet, relevance: Relevance, seed: int) -> Floors:
-    """The median relevance to text and image over all candidates."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsMany(Dilution):
+    """A search among as many candidates of each sample as another search had.
+
+    Args:
+        counts: of each sample; one that has none stays as it is.
+    """
+
+    counts: Sequence[int]
+
+    @override
+    def candidates(self, samples: ImageTextSet, seed: int) -> list[list[str]]:
+        written = Dilution.candidates(self, samples, seed)
+        return [own[:count] for own, count in zip(written, self.counts, strict=True)]
+
+
+def median_floors(
+    dilution: Dilution, samples: ImageTextSet, relevance: Relevance, seed: int
+) -> tuple[Floors, list[int]]:  # fmt: skip
+    """The median relevance to text and image over all candidates, and how many of each sample are not below both."""
     written = dilution.candidates(samples, seed)
     owners = [i for i, own in enumerate(written) for _ in own]
     sides = relevance.image_side(samples.images)
@@ -191,7 +210,9 @@ def median_floors(dilution: Dilution, samples: ImageTextSet, relevance: Relevanc
         [samples.texts[i] for i in owners], [text for own in written for text in own],
         None if sides is None else sides[owners],
     )  # fmt: skip
-    return Floors(text=float(np.median(scores.text)), image=float(np.median(scores.image)))
+    text, image = float(np.median(scores.text)), float(np.median(scores.image))
+    above = np.bincount(np.array(owners)[(scores.text >= text) & (scores.image >= image)], minlength=len(samples))
+    return Floors(text=text, image=image), above.tolist()
 
 
 def _unasked(images: Tensor, texts: Any) -> Numbers:

@@ -42,8 +42,10 @@ class DvergePaper(Paper):
     Attacks are carried over from member to member, and from an ensemble of other baselines.
     """
 
-    photos: PositiveInt = Field(description="test images for clean accuracy, drawn for each seed")
-    attacked: PositiveInt = Field(description="those of them that are attacked, from the first")
+    photos: PositiveInt = Field(
+        description="test images, drawn for each seed, for clean accuracy and the surrogates' examples"
+    )
+    attacked: PositiveInt = Field(description="first ones of them, that attacks on members and ensembles start from")
     images: PositiveInt = Field(description="training images, drawn for each seed")
     baseline: PositiveInt = Field(description="epochs of each baseline")
     epochs: PositiveInt = Field(description="epochs of each arm")

@@ -43,8 +43,7 @@ def run(paper: DvergePaper, context: Context) -> None:
         with track(f"DVERGE, seed {seed}", len(arms) + 1) as task:
             surrogate = baseline(part, paper, data, seed, COUNT, first=max(LARGER.values()))
             search = PGD(steps=paper.steps, rel_stepsize=0.2)
-            some = test[slice(0, paper.attacked)]
-            carried = {e: part.search(surrogate.model, search, some, norm="linf", eps=e, seed=seed) for e in CARRIED}
+            carried = {e: part.search(surrogate.model, search, test, norm="linf", eps=e, seed=seed) for e in CARRIED}
             task.advance()
             for arm, (members, learn) in arms.items():
                 start = baseline(part, paper, data, seed, members)
@@ -75,7 +74,7 @@ def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carri
         context: with seed and arm as its prefix.
         paper: the sizes.
         net: the arm's ensemble.
-        images: all of them for clean accuracy, the first ones attacked.
+        images: all of them for clean accuracy and the surrogates' examples, the first ones attacked.
         carried: radius to the surrogates' examples.
     """
     model, some = net.model, images[slice(0, paper.attacked)]
@@ -84,7 +83,7 @@ def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carri
     for i, member in enumerate(members):
         context.predict(f"member-{i}", member, images)
     for eps, examples in carried.items():
-        context.predict(f"black-box-{eps:g}", model, some, examples=examples)
+        context.predict(f"black-box-{eps:g}", model, images, examples=examples)
     averaged = CrossMax(class_max=False, predictor_max=False, aggregate="mean").wrap(model)
     for eps, (way, target) in product(DIRECT, (("probabilities", model), ("logits", averaged))):
         label = f"white-box-{way}-{eps:g}"
