@@ -99,7 +99,7 @@ def even_pairs(paper: IntrinsicPropertiesPaper, context: Context) -> Iterator[Cl
     """Pairs of classes of natural and of medical sources, each with as few training images.
 
     Raises:
-        DataError: a medical source has no two classes with so many images.
+        DataError: a source has no two classes of half as many images each.
     """
     natural = {f"even{i}": spec for i, spec in enumerate([context.data, *filter(None, paper.other)])}
     medical = {f"medical{i}": spec for i, spec in enumerate(filter(None, paper.medical))}

@@ -102,7 +102,7 @@ def run_seed(paper: SeaBirdPaper, context: Context, train: Tensor, test: Tensor)
                 label = f"{arm}-{rate:g}"
                 detector = untrained(ColumnDetector, data, seed)
                 if arm == TWO_STAGE:
-                    detector.net.segmenter.load_state_dict(nets[DICE].model.net.state_dict())
+                    detector.net.get_submodule("segmenter").load_state_dict(nets[DICE].model.net.state_dict())
                 stage = plan(paper.epochs if arm == TWO_STAGE else 2 * paper.epochs, lr=rate)
                 recipe = ColumnDetection(weight=WEIGHT if arm == TWO_STAGE else 0.0)
                 net = context.net(label, detector, data, stage, [recipe])
