@@ -15,6 +15,7 @@ from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.dverge import DvergePaper
 from unshaken_papers.dverge.experiment import tiny
+from unshaken_papers.dverge.figures import compared
 
 TINY = Tiny(
     make=make_tints,
@@ -44,7 +45,13 @@ def measured():
             "self-distilled": {"clean": figure(0.02), "black-box-0.1": figure(0.02)},
         },
     }
-    return {"seed0": part, "seed1": copy.deepcopy(part), "networks_from_cache": True}
+    both = {"black-box-0.1": figure(0.02), "white-box-0.05": figure(0.02)}
+    over = {
+        "others_minus_own": {"transfer": figure(0.02), "black-box": figure(0.02)},
+        "dverge-5_minus_dverge": both,
+        "dverge-8_minus_dverge-5": copy.deepcopy(both),
+    }
+    return {"seed0": part, "seed1": copy.deepcopy(part), "over_seeds": over, "networks_from_cache": True}
 
 
 def outcomes(measured):
@@ -54,7 +61,7 @@ def outcomes(measured):
 
 def test_all_parts_that_are_tried_are_shown(measured):
     found = outcomes(measured)
-    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"more-members", "other-ensembles"}
+    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"other-ensembles"}
     assert {*found.values()} == {"not tried", "shown"}
 
 
@@ -68,8 +75,6 @@ def test_all_parts_that_are_tried_are_shown(measured):
         (("noise-ce", "transfer-0.1"), 0.41, 0.37, "beyond-noise"),
         (("dverge_minus", "noise-ce", "black-box-0.1"), 0.01, -0.02, "beyond-noise"),
         (("dverge_minus", "noise-ce", "clean"), 0.01, -0.02, "beyond-noise"),
-        (("self-distilled", "transfer-0.1"), 0.41, 0.37, "from-the-others"),
-        (("dverge_minus", "self-distilled", "black-box-0.1"), 0.01, -0.02, "from-the-others"),
     ],
 )
 def test_one_seed_decides_a_part_alone(measured, seed, path, hidden, opposed, part):
@@ -83,11 +88,41 @@ def test_one_seed_decides_a_part_alone(measured, seed, path, hidden, opposed, pa
         assert outcomes(measured) == {**before, part: outcome}
 
 
-def test_the_remark_tells_of_a_control_that_does_as_well(measured):
-    assert DvergePaper().remark(measured) == ""
-    for part in (measured["seed0"], measured["seed1"]):
-        part["self-distilled"]["black-box-0.1"] = figure(0.4)
-    assert "withstand the transferred attacks no less than DVERGE" in DvergePaper().remark(measured)
+@pytest.mark.parametrize(
+    ("compared", "name", "part"),
+    [
+        ("others_minus_own", "transfer", "from-the-others"),
+        ("others_minus_own", "black-box", "from-the-others"),
+        ("dverge-5_minus_dverge", "black-box-0.1", "more-members"),
+        ("dverge-5_minus_dverge", "white-box-0.05", "more-members"),
+        ("dverge-8_minus_dverge-5", "black-box-0.1", "more-members"),
+        ("dverge-8_minus_dverge-5", "white-box-0.05", "more-members"),
+    ],
+)
+def test_means_over_seeds_decide_what_compares_them(measured, compared, name, part):
+    before = outcomes(measured)
+    for value, outcome in ((0.01, "not visible at this scale"), (-0.02, "contradicted")):
+        measured["over_seeds"][compared][name] = figure(value)
+        assert outcomes(measured) == {**before, part: outcome}
+
+
+def seed_figures(three, five, eight, own):
+    """Rates from member to member, black box and white box, of each arm."""
+    names = ("transfer-0.1", "black-box-0.1", "white-box-0.05")
+    arms = {"dverge": three, "dverge-5": five, "dverge-8": eight, "self-distilled": own}
+    return {arm: dict(zip(names, map(figure, values), strict=True)) for arm, values in arms.items()}
+
+
+def test_what_is_compared_over_seeds_by_hand():
+    one = seed_figures((0.1, 0.5, 0.3), (0.2, 0.625, 0.35), (0.3, 0.65, 0.5), (0.2, 0.4, 0.1))
+    other = seed_figures((0.1, 0.5, 0.3), (0.2, 0.5, 0.35), (0.3, 0.65, 0.5), (0.4, 0.4, 0.1))
+    found = compared([one, other])
+    assert found["dverge-5_minus_dverge"]["black-box-0.1"]["value"] == pytest.approx(0.0625)
+    assert found["dverge-8_minus_dverge-5"]["white-box-0.05"]["value"] == pytest.approx(0.15)
+    assert found["others_minus_own"]["transfer"]["value"] == pytest.approx(0.2)
+    assert found["others_minus_own"]["black-box"]["value"] == pytest.approx(0.1)
+    assert found["dverge-8"]["transfer-0.1"]["value"] == pytest.approx(0.3)
+    assert found["dverge-5_minus_dverge"]["black-box-0.1"]["n"] == 2
 
 
 def test_the_network_has_the_pilots_size():
@@ -109,6 +144,11 @@ def test_figures_come_from_rows(finished):
     both = right("white-box-probabilities-0.03") & right("white-box-logits-0.03")
     assert result.measured["seed0.dverge.white-box-0.03"]["value"] == pytest.approx(both.mean())
     loss = [r for r in run.rows("dverge_diversity").to_pylist() if r["condition"] == "seed0.dverge.d"]
+    pairs = [
+        1 - np.mean([r["correct"] for r in rows if r["condition"] == f"seed0.dverge-8.member-{i}-to-{j}-0.1"])
+        for i, j in product(range(8), range(8)) if i != j
+    ]  # fmt: skip
+    assert result.measured["seed0.dverge-8.transfer-0.1"]["value"] == pytest.approx(np.mean(pairs))
     between = np.mean([r["loss"] for r in loss if r["source"] != r["judge"]])
     assert result.measured["seed0.dverge.diversity.between"] == pytest.approx(between, abs=1e-4)
 
@@ -118,9 +158,10 @@ def test_all_arms_stand_on_the_same_images_and_differ(finished):
     ids = {}
     for row in RunDir(run.out).rows("outcomes", ["id", "condition"]).to_pylist():
         ids.setdefault(row["condition"], set()).add(row["id"])
-    arms = ("extra-ce", "noise-ce", "dverge", "self-distilled")
+    arms = ("extra-ce", "noise-ce", "dverge", "self-distilled", "dverge-5", "dverge-8")
     assert len({frozenset(ids[f"seed0.{a}.black-box-0.1"]) for a in arms}) == 1
-    assert len({result.measured[f"seed0.{a}.diversity.between"] for a in arms}) == 4
+    assert ids["seed0.dverge.clean"] != ids["seed1.dverge.clean"]
+    assert len({result.measured[f"seed0.{a}.diversity.between"] for a in arms}) == 6
     assert result.measured["seed0.dverge_minus.extra-ce.clean"]["n"] == 30
 
 

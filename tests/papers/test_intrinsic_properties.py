@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy
 import torch
 
 from tests.papers.tiny import Tiny, make_bands
@@ -17,10 +18,11 @@ from unshaken.papers.run import flat
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.intrinsic_properties import PREDICTORS, IntrinsicPropertiesPaper
 from unshaken_papers.intrinsic_properties.experiment import alike, two_classes
-from unshaken_papers.intrinsic_properties.figures import pearson
+from unshaken_papers.intrinsic_properties.figures import compared, over_classes, pearson
 
 TINY = Tiny(
     make=partial(make_bands, classes=4),
+    parameters={"medical": "folder:{folder}"},
 )
 """How the battery runs the row, beside its tiny sizes."""
 
@@ -39,6 +41,9 @@ def measured():
         "radius": figure(0.21),
         "slope": figure(-0.21),
         "radius_constant": 0.05,
+        "medical": {
+            "sharpness": figure(0.21), "sharpness_999": figure(0.21), "shift": figure(0.21), "sets": {"bones 0-1": 0.25}
+        },
         "within": {"source0": {"penalty": {"2": {"sharpness_999": figure(0.5)}}, "loss": {"dimension": figure(-0.25)}}},
         "ranges": {
             "source0": {
@@ -56,11 +61,11 @@ def outcomes(measured):
 
 def test_all_parts_that_are_tried_are_shown(measured):
     found = outcomes(measured)
-    assert {name for name, outcome in found.items() if outcome == "not tried"} == {"medical"}
-    assert {*found.values()} == {"not tried", "shown"}
+    assert {*found.values()} == {"shown"}
     assert outcomes(Nested(flat(measured))) == found
     remark = IntrinsicPropertiesPaper().remark(measured)
     assert "rocks: label sharpness 0.100 to 0.200, dimension 9.0 to 12.0." in remark
+    assert "Label sharpness of 130 images each: bones 0-1 0.250." in remark
     assert "rocks: penalty at 2/255 with label sharpness +0.50, loss with dimension -0.25." in remark
 
 
@@ -74,6 +79,9 @@ def test_all_parts_that_are_tried_are_shown(measured):
         ("loss-sharpness", ("loss", "sharpness_999"), 0.19, -0.21),
         ("radius", ("radius",), 0.19, -0.21),
         ("samples", ("slope",), -0.19, 0.21),
+        ("medical", ("medical", "sharpness"), 0.19, -0.21),
+        ("medical", ("medical", "sharpness_999"), 0.19, -0.21),
+        ("medical", ("medical", "shift"), 0.19, -0.21),
     ],
 )
 def test_each_figure_decides_its_part_alone(measured, part, path, hidden, opposed):
@@ -96,10 +104,24 @@ def test_without_a_sweep_its_part_is_not_tried(measured):
     assert outcomes(measured)["samples"] == "not tried"
 
 
+def test_without_medical_images_their_part_is_not_tried(measured):
+    del measured["medical"]
+    assert outcomes(measured)["medical"] == "not tried"
+    assert "images each" not in IntrinsicPropertiesPaper().remark(measured)
+
+
 def test_figures_come_from_rows(finished):
     run, measured = RunDir(finished("intrinsic-properties").out), finished("intrinsic-properties").result.measured
     data = {r["id"]: r for r in run.rows("intrinsic_properties_data").to_pylist()}
-    assert len(data) == 4
+    assert len(data) == 4 + 3 + 6
+    even = {label: data.pop(label) for label in list(data) if not label.startswith("source")}
+    assert {row["n"] for row in even.values()} == {30}
+    wide, sharp = (
+        {side: np.mean([np.log(r[name]) for label, r in even.items() if label.startswith(side)]) for side in ("m", "e")}
+        for name in ("dimension", "sharpness")
+    )
+    assert measured["medical.sharpness"]["value"] == pytest.approx(sharp["m"] - sharp["e"])
+    assert measured["medical.dimension"]["value"] == pytest.approx(wide["m"] - wide["e"])
     losses, twonn, radii = {}, {}, {}
     for row in run.rows("outcomes").to_pylist():
         losses.setdefault(row["condition"], []).append(row["loss"])
@@ -144,6 +166,48 @@ def test_two_classes_are_of_one_size_and_labelled_0_and_1():
     assert shown.images[2].unique().tolist() == [3]
 
 
+def pair(label, classes, **values):
+    return {"label": label, "source": label.partition(".")[0], "classes": classes, **values}
+
+
 def test_a_constant_column_has_no_correlation():
-    found = pearson([{"x": 1.0}] * 5, "x", [1.0, 2, 3, 4, 5])
+    found = pearson([pair(f"s.{i}", f"{i}-{i + 1}", x=1.0) for i in range(5)], "x", [1.0, 2, 3, 4, 5])
     assert (found["value"], found["low"], found["high"]) == (0.0, -1.0, 1.0)
+
+
+def test_the_interval_is_the_jackknife_over_classes():
+    pairs = [pair("s.a", "0-1", x=1.0), pair("s.b", "0-2", x=2.0), pair("s.c", "1-2", x=6.0)]
+    found = over_classes(pairs, lambda some: sum(p["x"] for p in some) / len(some))
+    left = np.array([6.0, 2.0, 1.0])  # without class 0, 1, 2
+    half = scipy.stats.t.ppf(0.975, 2) * np.sqrt(2 / 3 * ((left - 3) ** 2).sum())
+    assert found["value"] == 3.0
+    assert found["high"] == pytest.approx(3 + half)
+    assert found["low"] == pytest.approx(3 - half)
+    apart = over_classes([*pairs, pair("medical0.a", "0-1", x=3.0)], lambda some: sum(p["x"] for p in some) / len(some))
+    other = np.array([9 / 2, 5 / 2, 4 / 2, 3.0, 3.0])
+    wider = scipy.stats.t.ppf(0.975, 1) * np.sqrt(4 / 5 * ((other - other.mean()) ** 2).sum())
+    assert apart["high"] == pytest.approx(3 + wider)  # two medical classes give one degree of freedom
+
+
+def test_a_correlation_is_pearsons_and_its_interval_holds_it():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 10))
+    names = [f"{i}-{j}" for i in range(5) for j in range(i + 1, 5)]
+    found = pearson([pair("s.p", n, x=v) for n, v in zip(names, x, strict=True)], "x", y.tolist())
+    assert found["value"] == pytest.approx(np.corrcoef(x, y)[0, 1])
+    assert -1 < found["low"] < found["value"] < found["high"] < 1
+
+
+def test_medical_pairs_are_compared_at_one_dimension():
+    rng, even = np.random.default_rng(0), []
+    for i in range(8):
+        wide, medical = float(rng.uniform(5, 20)), i % 2
+        loss, sharp = np.exp(0.05 * wide + 0.7 * medical - 2), np.exp(0.3 * medical - 1)
+        name = f"{'medical0' if medical else 'even0'}.pair{i}"
+        even.append(pair(name, f"{i}-{i + 10}", dimension=wide, loss=loss, sharpness=sharp, sharpness_999=sharp / 2))
+    found = compared(even)
+    assert found["shift"]["value"] == pytest.approx(0.7)
+    assert found["sharpness"]["value"] == pytest.approx(0.3)
+    assert found["sharpness_999"]["value"] == pytest.approx(0.3)
+    assert found["shift"]["low"] <= 0.7 <= found["shift"]["high"]
+    assert set(found["sets"]) == {f"medical0 {i}-{i + 10}" for i in (1, 3, 5, 7)}

@@ -102,6 +102,15 @@ def test_each_new_figure_decides_its_part_alone(measured, path, figures, name):
         assert outcomes(changed(measured, path, new)) == {**before, name: outcome}
 
 
+def test_the_remark_has_both_temperatures_of_both_networks():
+    scores = {"erm": (4.5, 1.25), "mixup": (1.75, 1.5)}
+    at = {net: {"noisy_labels": {"raw": {"nll": raw}, "ts": {"nll": ts}}} for net, (raw, ts) in scores.items()}
+    found = MixupCalibrationPaper().remark({"photos": {"0.4": at}})
+    assert "4.50 after plain training and 1.75 after mixup without a temperature, 1.25 and 1.50 at fitted ones" in found
+    assert "1.25 and 1.75 are those that the publication compares" in found
+    assert MixupCalibrationPaper().remark({"photos": {}}) == ""
+
+
 def test_photos_that_were_left_out_judge_nothing(measured):
     assert outcomes({**measured, "photos": {}})["wrong-labels"] == "not tried"
 

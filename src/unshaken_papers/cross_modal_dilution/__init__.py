@@ -10,12 +10,14 @@ from typing_extensions import override
 
 from unshaken.papers import Check, Paper, decide, row
 
-CHANGES = ("url", "repeat", "filler", "random", "worst", "relevant")
-"""Added texts: three that mean nothing, one candidate, the worst of all, and the worst of those above the floors."""
+CHANGES = ("url", "repeat", "filler", "random", "worst", "relevant", "neutral", "own-words")
+"""Added texts: three that mean nothing; one candidate, the worst of all, and the worst of those above the floors; the
+worst of as many sentences with words of no class; and the worst above the floors with words of captions."""
 CLASSIFIERS = ("fused", "other", "text", "image", "hardened")
 """The searched one; one of another seed, which only sees what was found; one modality alone; trained on dilutions."""
 FRESH = "fresh"
 """The worst of all candidates for the hardened classifier itself."""
+NEUTRAL = "the worst of as many sentences with words of no class"
 TIMES = 2
 """Relative drop that is shown, and how many times that of the filler it is."""
 
@@ -25,7 +27,7 @@ class CrossModalDilutionPaper(Paper):
     """Do relevant sentences beside a text mislead a fusion classifier, and more than meaningless ones of equal length?
 
     Pictures of CIFAR-10 with captions of key words; a head over frozen image features and sentence vectors. Sentences
-    name how the picture looks and words of a class that it is confused with.
+    name how the picture looks and words of a class that it is confused with, of which no caption is made.
     """
 
     seeds: int = Field(ge=2, description="repetitions, each with its own captions, networks and candidates")
@@ -44,6 +46,7 @@ class CrossModalDilutionPaper(Paper):
         return [
             *super().judge(measured),
             self._content("content", f"{words}, searched classifier", content["fused"]),
+            decide("content", f"relative drop minus that by {NEUTRAL}", content["fused"]["beyond_neutral"]),
             self._content("brittle", f"{words}, other classifier", content["other"]),
         ]
 

@@ -1,4 +1,4 @@
-"""Captions of ten classes by key words, none of which is the class's name."""
+"""Captions of ten classes by key words, none of which is the class's name; and words that no caption has."""
 
 from __future__ import annotations
 
@@ -19,6 +19,32 @@ KEY_WORDS = (
     ("cargo", "trailer", "diesel", "freight", "delivery", "loading"),
 )
 """Six of each class, in the order of CIFAR-10."""
+OTHER_WORDS = (
+    ("propeller", "jetliner", "altitude", "turbulence", "boarding", "fuselage"),
+    ("sedan", "dashboard", "tires", "motorway", "chauffeur", "hatchback"),
+    ("sparrow", "plumage", "eggs", "worms", "perch", "warbler"),
+    ("kitten", "tabby", "mice", "claws", "litter", "hissing"),
+    ("fawn", "venison", "meadow", "doe", "woodland", "stag"),
+    ("puppy", "retriever", "terrier", "wagging", "howling", "paws"),
+    ("toad", "amphibian", "slime", "leaping", "algae", "puddle"),
+    ("pony", "jockey", "racetrack", "hay", "mare", "stallion"),
+    ("vessel", "cruise", "waves", "lighthouse", "crew", "voyage"),
+    ("lorry", "pickup", "warehouse", "tarpaulin", "haulage", "gearbox"),
+)
+"""Six further words of each class, of which no caption is made."""
+NEUTRAL_WORDS = (
+    "curtains",
+    "pencils",
+    "spoons",
+    "calendar",
+    "blankets",
+    "candles",
+    "violin",
+    "ladder",
+    "carpet",
+    "soap",
+)
+"""Words of no class, and of no caption."""
 SCENES = (
     "in the early morning", "on a cloudy afternoon", "not far from our house", "during the holidays",
     "at the end of the day", "after the rain", "as the others left", "a few years ago",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import DataError
@@ -17,7 +18,7 @@ from unshaken.core.rng import SampleRng
 from unshaken.harden.engine.layers import last_layer
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.context import Context
-from unshaken.papers.datasets import Parts, Split
+from unshaken.papers.datasets import Split
 from unshaken.papers.networks import plan_training
 from unshaken.tasks.image_text import (
     AppendText,
@@ -42,7 +43,13 @@ from unshaken.tasks.image_text.changes import Change
 from unshaken.tasks.image_text.evaluate import dilution_rows
 from unshaken.tasks.ranking import EncoderMemory, load_encoder
 from unshaken_papers.cross_modal_dilution import CHANGES, CLASSIFIERS, FRESH, CrossModalDilutionPaper
-from unshaken_papers.cross_modal_dilution.captions import DISTRACTORS, KEY_WORDS, captions
+from unshaken_papers.cross_modal_dilution.captions import (
+    DISTRACTORS,
+    KEY_WORDS,
+    NEUTRAL_WORDS,
+    OTHER_WORDS,
+    captions,
+)
 
 WRITER = TemplateWriter(templates=DISTRACTORS)
 
@@ -72,11 +79,10 @@ def run(paper: CrossModalDilutionPaper, context: Context) -> None:
     Raises:
         DataError: the data has more classes than there are key words for.
     """
-    parts = context.datasets.parts(paper.images + paper.samples, paper.test)
-    if parts.training.classes > len(KEY_WORDS):
-        raise DataError(
-            f"{parts.training.classes} classes are too many: there are key words for {len(KEY_WORDS)} classes"
-        )
+    training = context.datasets.stratified("train", paper.images + paper.samples, context.seed)
+    testing = context.datasets.stratified("test", paper.test, context.seed)
+    if training.classes > len(KEY_WORDS):
+        raise DataError(f"{training.classes} classes are too many: there are key words for {len(KEY_WORDS)} classes")
     encoder = load_encoder(context.model)
     context.record.add_input(f"model {context.model}", encoder.digest)
     encode = EncoderMemory(encoder)
@@ -84,16 +90,16 @@ def run(paper: CrossModalDilutionPaper, context: Context) -> None:
     with track("cross-modal dilution", 2 * len(seeds)) as task:
         victims = []
         for part in seeds:
-            victims.append(train(paper, part, parts, encode))
+            victims.append(train(paper, part, training, encode))
             task.advance()
         for i, part in enumerate(seeds):
-            dilute(paper, part, parts, encode, victims[i], victims[(i + 1) % len(seeds)])
+            dilute(paper, part, testing, encode, victims[i], victims[(i + 1) % len(seeds)])
             task.advance()
 
 
-def train(paper: CrossModalDilutionPaper, context: Context, parts: Parts, encode: EncoderMemory) -> Victims:
+def train(paper: CrossModalDilutionPaper, context: Context, images: Split, encode: EncoderMemory) -> Victims:
     """An image network on some images, and heads on others."""
-    own, others = parts.training.cut(paper.images, context.seed)
+    own, others = images.cut(paper.images, context.seed)
     training = plan_training(
         paper.epochs, context.seed, lr=3e-3, optimizer="adam", weight_decay=1e-4, held_out=1, check_images=2
     )
@@ -102,7 +108,8 @@ def train(paper: CrossModalDilutionPaper, context: Context, parts: Parts, encode
     features = ImageFeatureMemory(net.model, last_layer(net.model.net) + INPUT)
     victims = Victims(net.model, {})
     settings = FusionTraining(steps=paper.steps, seed=context.seed)
-    changed = Dilution(WRITER, material_of(samples, victims), count=1).apply(samples, _unasked, None, context.seed)
+    material = material_of(samples, victims, OTHER_WORDS)
+    changed = Dilution(WRITER, material, count=1).apply(samples, _unasked, None, context.seed)
     heads = {
         "fused": fit_fusion(samples, features, encode, training=settings),
         "text": fit_fusion(samples, features, encode, uses="text", training=settings),
@@ -119,22 +126,27 @@ def captioned(split: Split, seed: int) -> ImageTextSet:
     return ImageTextSet(split.images, texts, split.labels.numpy(), split.ids, tuple(names))
 
 
-def material_of(samples: ImageTextSet, victims: Victims) -> list[Material]:
-    """How each picture looks, and words of the classes that the image network confuses it with."""
+def material_of(samples: ImageTextSet, victims: Victims, words: Sequence[Sequence[str]]) -> list[Material]:
+    """How each picture looks, and some of the words of the classes that the image network confuses it with."""
     chances = victims.image_only(samples.images.float() / 255)
-    words = KEY_WORDS[: len(samples.classes)]
-    return gather_material(samples, words, chances, looks=describe_pictures(samples.images))
+    own = words[: len(samples.classes)]
+    return gather_material(samples, own, chances, looks=describe_pictures(samples.images))
 
 
 def dilute(
-    paper: CrossModalDilutionPaper, context: Context, parts: Parts, encode: EncoderMemory, own: Victims, other: Victims
+    paper: CrossModalDilutionPaper,
+    context: Context,
+    testing: Split,
+    encode: EncoderMemory,
+    own: Victims,
+    other: Victims,
 ) -> None:
     """Write the rows of one seed: changes are searched on its own fused classifier and shown to all.
 
     Args:
         paper: has the sizes.
         context: of the seed.
-        parts: has the test images.
+        testing: the test images.
         encode: of texts.
         own: what this seed trained.
         other: what another seed trained.
@@ -143,17 +155,21 @@ def dilute(
     conditions.append(f"hardened.{FRESH}")
     if all(context.has(label, "dilutions") for label in conditions):
         return
-    samples = captioned(parts.testing, context.seed)
+    samples = captioned(testing, context.seed)
     relevance = Relevance(encode, ClassCaptionVectors(own.image_only, samples.classes, encode))
-    worst = Dilution(WRITER, material_of(samples, own), count=paper.candidates)
-    floors = median_floors(worst, samples, relevance, context.seed)
+    material = material_of(samples, own, OTHER_WORDS)
+    worst = Dilution(WRITER, material, count=paper.candidates)
+    floors, above = median_floors(worst, samples, relevance, context.seed)
+    neutral = [replace(m, other_words=(NEUTRAL_WORDS,)) for m in material]
     changes: dict[str, Change] = {
         "url": AppendText("url", write_urls),
         "repeat": AppendText("repeat", write_repeats),
         "filler": AppendText("filler", filler(paper.filler)),
-        "random": Dilution(WRITER, worst.material, count=1),
+        "neutral": AsMany(WRITER, neutral, count=paper.candidates, counts=above),
+        "random": Dilution(WRITER, material, count=1),
         "worst": worst,
-        "relevant": Dilution(WRITER, worst.material, count=paper.candidates, floors=floors),
+        "relevant": Dilution(WRITER, material, count=paper.candidates, floors=floors),
+        "own-words": Dilution(WRITER, material_of(samples, own, KEY_WORDS), count=paper.candidates, floors=floors),
     }
     classifiers: dict[str, Any] = {
         "fused": own.heads["fused"], "other": other.heads["fused"], "text": own.heads["text"],
@@ -167,8 +183,26 @@ def dilute(
                 context.keep([rows])
 
 
-def median_floors(dilution: Dilution, samples: ImageTextSet, relevance: Relevance, seed: int) -> Floors:
-    """The median relevance to text and image over all candidates."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsMany(Dilution):
+    """A search among as many candidates of each sample as another search had.
+
+    Args:
+        counts: of each sample; one that has none stays as it is.
+    """
+
+    counts: Sequence[int]
+
+    @override
+    def candidates(self, samples: ImageTextSet, seed: int) -> list[list[str]]:
+        written = Dilution.candidates(self, samples, seed)
+        return [own[:count] for own, count in zip(written, self.counts, strict=True)]
+
+
+def median_floors(
+    dilution: Dilution, samples: ImageTextSet, relevance: Relevance, seed: int
+) -> tuple[Floors, list[int]]:  # fmt: skip
+    """The median relevance to text and image over all candidates, and how many of each sample are not below both."""
     written = dilution.candidates(samples, seed)
     owners = [i for i, own in enumerate(written) for _ in own]
     sides = relevance.image_side(samples.images)
@@ -176,7 +210,9 @@ def median_floors(dilution: Dilution, samples: ImageTextSet, relevance: Relevanc
         [samples.texts[i] for i in owners], [text for own in written for text in own],
         None if sides is None else sides[owners],
     )  # fmt: skip
-    return Floors(text=float(np.median(scores.text)), image=float(np.median(scores.image)))
+    text, image = float(np.median(scores.text)), float(np.median(scores.image))
+    above = np.bincount(np.array(owners)[(scores.text >= text) & (scores.image >= image)], minlength=len(samples))
+    return Floors(text=text, image=image), above.tolist()
 
 
 def _unasked(images: Tensor, texts: Any) -> Numbers:

@@ -37,8 +37,12 @@ def figures(paper: CrossModalDilutionPaper, rows: Rows) -> dict[str, Any]:
             for c, own in changed.items()
         }
         if name in ("fused", "other"):
-            both = np.concatenate([clean[name], changed["relevant"], changed["filler"]], 1)
-            found["content"][name] = content(both, classes, len(seeds))
+            filler, neutral = ([clean[name], changed["relevant"], changed[c]] for c in ("filler", "neutral"))
+            found["content"][name] = {
+                "beyond_filler": compared(filler, lambda own, other: own - TIMES * other, classes, len(seeds)),
+                "less_than_filler": compared(filler, lambda own, other: other - own, classes, len(seeds)),
+                "beyond_neutral": compared(neutral, lambda own, other: own - other, classes, len(seeds)),
+            }
     for measure in RELEVANCES:
         low, high = RANGES[measure]
         found[measure] = {c: mean_of(over_seeds_of(seeds, c, measure), low=low, high=high) for c in CHANGES}
@@ -81,32 +85,24 @@ def mean_drop(seeds: int) -> Any:
     return drop
 
 
-def content(both: Numbers, classes: int, seeds: int) -> dict[str, Any]:
-    """The drop by relevant dilutions beside that by the filler.
+def compared(
+    parts: Sequence[Numbers], of: Callable[[Numbers, Numbers], Numbers], classes: int, seeds: int
+) -> dict[str, Any]:  # fmt: skip
+    """A function of the drops under two changes, paired by sample.
 
     Args:
-        both: columns without a change, with dilutions and with fillers, `[N, 3 S 3 K]`.
+        parts: columns without a change, under one and under the other, each `[N, S 3 K]`.
+        of: of both drops.
         classes: K.
         seeds: S.
     """
 
-    def drops(means: Numbers) -> tuple[Numbers, Numbers]:
-        clean, relevant, filler = (mean_f1(part, seeds) for part in np.split(means, 3, axis=-1))
+    def value(means: Numbers) -> Numbers:
+        clean, one, other = (mean_f1(part, seeds) for part in np.split(means, 3, axis=-1))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(1 - relevant / clean), np.asarray(1 - filler / clean)
+            return of(np.asarray(1 - one / clean), np.asarray(1 - other / clean))
 
-    def beyond(means: Numbers) -> Numbers:
-        own, filler = drops(means)
-        return np.asarray(own - TIMES * filler)
-
-    def less(means: Numbers) -> Numbers:
-        own, filler = drops(means)
-        return np.asarray(filler - own)
-
-    return {
-        "beyond_filler": f1_figure(both, beyond, classes, seeds),
-        "less_than_filler": f1_figure(both, less, classes, seeds),
-    }
+    return f1_figure(np.concatenate(parts, 1), value, classes, seeds)
 
 
 def over_seeds_of(seeds: Sequence[Rows], change: str, name: str, *, keep: bool = False) -> Numbers:

@@ -24,7 +24,7 @@ from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
 from unshaken.papers.networks import Net, plan_training, together
 from unshaken.papers.outcomes import Examples
-from unshaken_papers.dverge import ARMS, CARRIED, COUNT, DIRECT, TINY, DvergePaper
+from unshaken_papers.dverge import ARMS, CARRIED, COUNT, DIRECT, LARGER, TINY, DvergePaper, Learn
 
 tiny = partial(ConvBlocks, widths=(8, 16, 16, 32), strides=(1, 2, 1, 2))
 """8,610 parameters for one channel and ten classes."""
@@ -32,30 +32,32 @@ tiny = partial(ConvBlocks, widths=(8, 16, 16, 32), strides=(1, 2, 1, 2))
 
 def run(paper: DvergePaper, context: Context) -> None:
     """Train and measure every arm of every seed."""
-    rng = np.random.Generator(np.random.Philox(key=[0, 0x64766572]))
-    data = context.datasets.read("train").drawn(paper.images, rng)
-    test = context.datasets.read("test").first(paper.photos).batch()
-    for seed in context.seeds(paper.seeds):
-        part = context.within(f"seed{seed}")
-        with track(f"DVERGE, seed {seed}", len(ARMS) + 1) as task:
-            surrogate = baseline(part, paper, data, seed, first=COUNT)
+    arms: dict[str, tuple[int, Learn]] = {
+        **{arm: (COUNT, learn) for arm, learn in ARMS.items()},
+        **{arm: (members, "others") for arm, members in LARGER.items()},
+    }
+    for part in context.repetitions(paper.seeds):
+        seed, rng = part.seed, np.random.Generator(np.random.Philox(key=[part.seed, 0x64766572]))
+        data = context.datasets.read("train").drawn(paper.images, rng)
+        test = context.datasets.read("test").drawn(paper.photos, rng).batch()
+        with track(f"DVERGE, seed {seed}", len(arms) + 1) as task:
+            surrogate = baseline(part, paper, data, seed, COUNT, first=max(LARGER.values()))
             search = PGD(steps=paper.steps, rel_stepsize=0.2)
-            some = test[slice(0, paper.attacked)]
-            carried = {e: part.search(surrogate.model, search, some, norm="linf", eps=e, seed=seed) for e in CARRIED}
+            carried = {e: part.search(surrogate.model, search, test, norm="linf", eps=e, seed=seed) for e in CARRIED}
             task.advance()
-            start = baseline(part, paper, data, seed)
-            for arm, learn in ARMS.items():
+            for arm, (members, learn) in arms.items():
+                start = baseline(part, paper, data, seed, members)
                 recipes = [CropFlip(pad=0), Dverge(eps=0.15, steps=5, rel_stepsize=0.2, learn=learn)]
                 net = part.net(arm, start, data, _training(paper.epochs, 0.02, seed), recipes)
                 measure(part.within(arm), paper, net, test, carried)
                 task.advance()
 
 
-def baseline(context: Context, paper: DvergePaper, data: Split, seed: int, first: int = 0) -> Net:
+def baseline(context: Context, paper: DvergePaper, data: Split, seed: int, count: int, first: int = 0) -> Net:
     """Networks trained each by itself; another `first` gives others: surrogates are never those of an arm."""
     arch = tiny if context.model == TINY else context.model
     members = []
-    for i in range(first, first + COUNT):
+    for i in range(first, first + count):
         training = _training(paper.baseline, 0.05, 1000 * seed + i)
         members.append(context.net(f"baseline-{i}", arch, data, training, [CropFlip(pad=0)]))
     return together(members)
@@ -72,7 +74,7 @@ def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carri
         context: with seed and arm as its prefix.
         paper: the sizes.
         net: the arm's ensemble.
-        images: all of them for clean accuracy, the first ones attacked.
+        images: all of them for clean accuracy and the surrogates' examples, the first ones attacked.
         carried: radius to the surrogates' examples.
     """
     model, some = net.model, images[slice(0, paper.attacked)]
@@ -81,7 +83,7 @@ def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carri
     for i, member in enumerate(members):
         context.predict(f"member-{i}", member, images)
     for eps, examples in carried.items():
-        context.predict(f"black-box-{eps:g}", model, some, examples=examples)
+        context.predict(f"black-box-{eps:g}", model, images, examples=examples)
     averaged = CrossMax(class_max=False, predictor_max=False, aggregate="mean").wrap(model)
     for eps, (way, target) in product(DIRECT, (("probabilities", model), ("logits", averaged))):
         label = f"white-box-{way}-{eps:g}"
@@ -94,9 +96,10 @@ def measure(context: Context, paper: DvergePaper, net: Net, images: Batch, carri
 
 def transfer(context: Context, paper: DvergePaper, net: Net, some: Batch, eps: float) -> None:
     """Attack each member, and show what was found to all, over images that all members classify correctly."""
-    if context.has(f"member-{COUNT - 1}-to-{COUNT - 1}-{eps:g}"):
-        return
     members = members_of(net.model)
+    last = len(members) - 1
+    if context.has(f"member-{last}-to-{last}-{eps:g}"):
+        return
     with evaluating(net.model):
         answers = [Oracle(m).exact(some.images).argmax(1) for m in members]
     right = some[torch.stack([a == required(some.labels) for a in answers]).all(0)]
@@ -112,6 +115,6 @@ def diversity(context: Context, net: Net, some: Batch) -> None:
     if context.has("d", "diversity"):
         return
     matrix = diversity_matrix(net.model, some, eps=0.15, steps=5, rel_stepsize=0.2).tolist()
-    pairs = product(range(COUNT), range(COUNT))
+    pairs = product(range(len(matrix)), repeat=2)
     rows = [{"id": f"{i}-{j}", "source": i, "judge": j, "loss": matrix[i][j]} for i, j in pairs]
     context.write("diversity", "d", rows)

@@ -26,12 +26,15 @@ class IntrinsicPropertiesPaper(Paper):
 
     Pairs of classes of two sources are the data sets. Of each are measured its intrinsic dimension and its label
     sharpness, and of small networks trained on it the test loss, what FGSM adds to it, and the dimension of their
-    features.
+    features. Medical images stand beside as many natural ones, all from few images.
     """
 
     seeds: int = Field(ge=2, description="networks of each pair of classes")
     other: tuple[str, ...] = Field(description="SPECs of further sources; empty for none")
+    medical: tuple[str, ...] = Field(description="SPECs of medical images; empty for none")
     pairs: int = Field(ge=4, description="pairs of classes of each source")
+    compared: PositiveInt = Field(description="those of them that medical images are compared with")
+    few: int = Field(ge=30, description="training images of each pair where medical and natural ones are compared")
     train: int = Field(ge=30, description="training images of each pair")
     test: PositiveInt = Field(description="test images of each pair at most")
     sharp: int = Field(ge=4, description="training images, half of each class, for the label sharpness")
@@ -42,7 +45,7 @@ class IntrinsicPropertiesPaper(Paper):
 
     @override
     def needed_data(self, data: str, *, own: bool) -> list[str]:
-        return [data, *filter(None, self.other)]
+        return [data, *filter(None, (*self.other, *self.medical))]
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
@@ -64,6 +67,13 @@ class IntrinsicPropertiesPaper(Paper):
         if "slope" in measured:
             words = "minus the slope of log loss against log number of images"
             checks.append(decide("samples", words, negated(measured["slope"])))
+        if "medical" in measured:
+            checks += [
+                decide("medical", f"logarithm of the {what}, medical minus natural", measured["medical"][predictor])
+                for predictor, what in ((MAXIMUM, "label sharpness"), (AT_QUANTILE, "same at its quantile"))
+            ]
+            words = "logarithm of the test loss at one dimension, medical minus natural"
+            checks.append(decide("medical", words, measured["medical"]["shift"]))
         return checks
 
     @override
@@ -80,4 +90,7 @@ class IntrinsicPropertiesPaper(Paper):
             for place, of in measured.get("within", {}).items()
         )
         less = f"Correlations within one source, where sources do not differ: {within}. " if within else ""
-        return f"{sources}. {less}The median radius is {measured['radius_constant']:.2g} over label sharpness at least."
+        side = "; ".join(f"{name} {value:.3f}" for name, value in measured.get("medical", {}).get("sets", {}).items())
+        sets = f"Label sharpness of {self.few} images each: {side}. " if side else ""
+        bound = f"The median radius is {measured['radius_constant']:.2g} over label sharpness at least."
+        return f"{sources}. {less}{sets}{bound}"

@@ -56,7 +56,9 @@ def run(paper: IntrinsicPropertiesPaper, context: Context) -> None:
     """Measure every pair, then train and attack its networks."""
     context.refuse_model(paper.model, "unshaken explain representation-dimension measures any")
     pairs = list(class_pairs(paper, context))
-    with track("pairs of classes", len(pairs)) as task:
+    even = list(even_pairs(paper, context)) if any(paper.medical) else []
+    longer = round(paper.epochs * paper.train / paper.few)
+    with track("pairs of classes", len(pairs) + len(even)) as task:
         for place, pair in enumerate(pairs):
             geometry(paper, context, pair)
             for seed in context.seeds(paper.seeds):
@@ -65,6 +67,13 @@ def run(paper: IntrinsicPropertiesPaper, context: Context) -> None:
                 if place % paper.pairs < paper.sweep:
                     for fraction in paper.fractions:
                         fewer(paper, part, pair, seed, fraction)
+            task.advance()
+        for pair in even:
+            geometry(paper, context, pair)
+            for seed in context.seeds(paper.seeds):
+                part = context.within(f"seed{seed}.{pair.label}")
+                net = part.net("net", NET, pair.training, plan(longer, seed))
+                part.predict("clean", net.model, pair.testing.batch())
             task.advance()
 
 
@@ -75,7 +84,7 @@ def class_pairs(paper: IntrinsicPropertiesPaper, context: Context) -> Iterator[C
         DataError: a source has too few classes.
     """
     for place, spec in enumerate([context.data, *filter(None, paper.other)]):
-        training, testing = (alike(context.datasets.read(split, spec)) for split in ("train", "test"))
+        training, testing = (shuffled(context, split, spec) for split in ("train", "test"))
         every = list(combinations(range(training.classes), 2))
         if len(every) < paper.pairs:
             raise DataError(f"data {spec!r} has {len(every)} pairs of classes: give pairs={len(every)} or fewer")
@@ -83,9 +92,40 @@ def class_pairs(paper: IntrinsicPropertiesPaper, context: Context) -> Iterator[C
             one, other = every[i]
             sizes = (paper.train, paper.test)
             parts = [
-                two_classes(s, one, other, n, context.seed) for s, n in zip((training, testing), sizes, strict=True)
+                alike(two_classes(split, one, other, size, context.seed))
+                for split, size in zip((training, testing), sizes, strict=True)
             ]
             yield ClassPair(f"source{place}.pair{one}-{other}", spec.partition("?")[0], (one, other), *parts)
+
+
+def even_pairs(paper: IntrinsicPropertiesPaper, context: Context) -> Iterator[ClassPair]:
+    """Pairs of classes of natural and of medical sources, each with as few training images.
+
+    Raises:
+        DataError: a source has no two classes of half as many images each.
+    """
+    natural = {f"even{i}": spec for i, spec in enumerate([context.data, *filter(None, paper.other)])}
+    medical = {f"medical{i}": spec for i, spec in enumerate(filter(None, paper.medical))}
+    for name, spec in (natural | medical).items():
+        training, testing = (shuffled(context, split, spec) for split in ("train", "test"))
+        counts = torch.bincount(training.labels, minlength=training.classes)
+        shown = torch.bincount(testing.labels, minlength=testing.classes)
+        usable = [c for c in range(training.classes) if counts[c] >= paper.few // 2 and shown[c]]
+        every = list(combinations(usable, 2))
+        if not every:
+            raise DataError(f"data {spec!r} has no two classes of {paper.few // 2} training images: give few= less")
+        most = len(every) if name in medical else paper.compared
+        for i in sorted(np.random.default_rng(context.seed).permutation(len(every))[:most].tolist()):
+            one, other = every[i]
+            tested = min(paper.test, 2 * int(torch.minimum(shown[one], shown[other])))
+            parts = two_classes(training, one, other, paper.few), two_classes(testing, one, other, tested)
+            yield ClassPair(f"{name}.pair{one}-{other}", spec.partition("?")[0], (one, other), *map(alike, parts))
+
+
+def shuffled(context: Context, split: str, spec: str) -> Split:
+    """A split in an order that is drawn from the run's seed."""
+    whole = context.datasets.read(split, spec)
+    return whole[np.random.default_rng([context.seed, len(whole)]).permutation(len(whole))]
 
 
 def alike(split: Split) -> Split:
@@ -126,7 +166,7 @@ def geometry(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair)
 
 def network(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair, seed: int) -> None:
     """Train on a pair; rows of its test loss, of FGSM, of DeepFool, and of the dimension of its features."""
-    net = context.net("net", NET, pair.training, plan(paper, seed)).model
+    net = context.net("net", NET, pair.training, plan(paper.epochs, seed)).model
     context.predict("clean", net, pair.testing.batch())
     shown = pair.testing.stratified(paper.attacked, context.seed).batch()
     context.predict("before", net, shown)
@@ -149,14 +189,14 @@ def network(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair, 
 def fewer(paper: IntrinsicPropertiesPaper, context: Context, pair: ClassPair, seed: int, fraction: float) -> None:
     """Test predictions of a network that has learned from a share of the images."""
     few = two_classes(pair.training, 0, 1, round(fraction * len(pair.training)), context.seed)
-    net = context.net(f"few{len(few)}", NET, few, plan(paper, seed)).model
+    net = context.net(f"few{len(few)}", NET, few, plan(paper.epochs, seed)).model
     context.predict(f"few{len(few)}.clean", net, pair.testing.batch())
 
 
-def plan(paper: IntrinsicPropertiesPaper, seed: int) -> Training:
+def plan(epochs: int, seed: int) -> Training:
     """How every network is trained."""
     options = {"optimizer": "adam", "lr": 3e-3, "weight_decay": 1e-4, "held_out": 1, "check_images": 1}
-    return plan_training(paper.epochs, seed, **options)
+    return plan_training(epochs, seed, **options)
 
 
 def features(net: Classifier, split: Split) -> Tensor:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy
 
-from unshaken.core.errors import ParameterError
 from unshaken.explain.geometry.scaling_relations import loss_exponent, radius_bound
-from unshaken.measure.statistics.correlation import correlation
 from unshaken.papers.effects import across_seeds
 from unshaken.papers.rows import Rows, share_of
-from unshaken_papers.intrinsic_properties import AT_QUANTILE, DIMENSION, LEVELS, PREDICTORS, IntrinsicPropertiesPaper
+from unshaken_papers.intrinsic_properties import (
+    AT_QUANTILE,
+    DIMENSION,
+    LEVELS,
+    MAXIMUM,
+    PREDICTORS,
+    IntrinsicPropertiesPaper,
+)
 
 Pair = dict[str, Any]
+NEARLY = 1 - 1e-9
+"""The largest correlation on Fisher's scale, where 1 is infinite."""
 
 
 def figures(paper: IntrinsicPropertiesPaper, rows: Rows) -> dict[str, Any]:
     """Pooled over all pairs, and within each source."""
     seeds = list(rows.repetitions(paper.seeds).values())
-    pairs = [measured_pair(seeds, label, own[0]) for label, own in sorted(rows.grouped("data").items())]
+    data = {label: own[0] for label, own in sorted(rows.grouped("data").items())}
+    pairs = [measured_pair(seeds, label, own) for label, own in data.items() if label.startswith("source")]
     known = [p for p in pairs if p["sharpness"] is not None and p[AT_QUANTILE] is not None]
     bound = radius_bound([p["radius"] for p in known], [p[AT_QUANTILE] for p in known])
     places = dict.fromkeys(p["label"].partition(".")[0] for p in known)
@@ -29,7 +38,7 @@ def figures(paper: IntrinsicPropertiesPaper, rows: Rows) -> dict[str, Any]:
     found = {
         **related(known),
         "bounded": share_of(np.array([p["representation"] < p["twonn"] for p in pairs])),
-        "radius": bound.relation.figure.to_json(),
+        "radius": pearson([{**p, "blunt": 1 / p[AT_QUANTILE]} for p in known], "blunt", [p["radius"] for p in known]),
         "radius_constant": bound.constant,
         "ranges": {name: ranges(own) for name, own in sources.items()},
         "within": {name: related(own) for name, own in sources.items() if len(own) > 3},
@@ -37,6 +46,13 @@ def figures(paper: IntrinsicPropertiesPaper, rows: Rows) -> dict[str, Any]:
             p["label"]: {k: p[k] for k in (*PREDICTORS, "twonn", "representation", "loss", "radius")} for p in pairs
         },
     }
+    even = [
+        {**own, "label": label, "loss": float(np.mean([loss(seed.within(label), "clean") for seed in seeds]))}
+        for label, own in data.items()
+        if not label.startswith("source") and own[MAXIMUM] is not None and own[AT_QUANTILE] is not None
+    ]
+    if any(is_medical(p) for p in even):
+        found["medical"] = compared(even)
     slope = slopes(seeds, pairs)
     return found if slope is None else found | {"slope": slope}
 
@@ -75,11 +91,63 @@ def related(pairs: list[Pair]) -> dict[str, Any]:
 
 
 def pearson(pairs: list[Pair], predictor: str, outcome: list[float]) -> dict[str, Any]:
-    """One correlation as JSON; 0 with an open interval where a column is constant."""
-    try:
-        return correlation([p[predictor] for p in pairs], outcome).figure.to_json()
-    except ParameterError:
+    """One correlation, its interval on Fisher's scale over classes; 0 with an open one where a column is constant."""
+    whole = [{**p, "_": o} for p, o in zip(pairs, outcome, strict=True)]
+
+    def correlated(some: list[Pair]) -> float:
+        x, y = (np.array([p[name] for p in some]) for name in (predictor, "_"))
+        if len(some) < 2 or not np.ptp(x) or not np.ptp(y):
+            return 0.0
+        return math.atanh(float(np.clip(np.corrcoef(x, y)[0, 1], -NEARLY, NEARLY)))
+
+    if not np.ptp([p[predictor] for p in pairs]) or not np.ptp(outcome):
         return {"value": 0.0, "low": -1.0, "high": 1.0, "n": len(pairs), "interval": "none: a column is constant"}
+    found = over_classes(whole, correlated)
+    return found | {name: math.tanh(found[name]) for name in ("value", "low", "high")}
+
+
+def over_classes(pairs: list[Pair], of: Callable[[list[Pair]], float]) -> dict[str, Any]:
+    """A figure of pairs of classes; the interval is Student's by the jackknife over classes, which pairs share.
+
+    Where there are medical pairs, their classes, which are fewer, give the degrees of freedom.
+    """
+    owners = [{(p["source"], c) for c in p["classes"].split("-")} for p in pairs]
+    classes = sorted(set().union(*owners))
+    left = np.array([of([p for p, own in zip(pairs, owners, strict=True) if c not in own]) for c in classes])
+    fewest = {c for p, own in zip(pairs, owners, strict=True) for c in own if is_medical(p)} or classes
+    n = len(classes)
+    error = math.sqrt((n - 1) / n * float(np.square(left - left.mean()).sum()))
+    value, half = of(pairs), error * float(scipy.stats.t.ppf(0.975, len(fewest) - 1))
+    name = "jackknife over classes, student 95%"
+    return {"value": value, "low": value - half, "high": value + half, "n": len(pairs), "interval": name}
+
+
+def is_medical(pair: Mapping[str, Any]) -> bool:
+    """Whether a pair is of medical images."""
+    return str(pair["label"]).startswith("medical")
+
+
+def compared(pairs: list[Pair]) -> dict[str, Any]:
+    """Medical less natural pairs: logarithms of their label sharpness, and of their test loss at one dimension."""
+
+    def apart(key: str) -> Callable[[list[Pair]], float]:
+        def difference(some: list[Pair]) -> float:
+            one, other = ([math.log(p[key]) for p in some if is_medical(p) is side] for side in (True, False))
+            return float(np.mean(one) - np.mean(other)) if one and other else 0.0
+
+        return difference
+
+    def shift(some: list[Pair]) -> float:
+        """The coefficient of being medical beside that of the dimension, by least squares."""
+        columns = np.array([[1.0, p[DIMENSION], is_medical(p)] for p in some])
+        return float(np.linalg.lstsq(columns, np.log([p["loss"] for p in some]), rcond=None)[0][2])
+
+    return {
+        **{key: over_classes(pairs, apart(key)) for key in PREDICTORS},
+        "loss": over_classes(pairs, apart("loss")),
+        "shift": over_classes(pairs, shift),
+        "sets": {f"{p['source']} {p['classes']}": p[AT_QUANTILE] for p in pairs if is_medical(p)},
+    }
 
 
 def ranges(pairs: list[Pair]) -> dict[str, Any]:

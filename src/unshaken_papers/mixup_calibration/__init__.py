@@ -54,6 +54,18 @@ class MixupCalibrationPaper(Paper):
             *_wrong_labels(measured["photos"]),
         ]
 
+    @override
+    def remark(self, measured: Mapping[str, Any]) -> str:
+        if WORST not in measured["photos"]:
+            return ""
+        at = measured["photos"][WORST]
+        raw, fitted = ([at[net]["noisy_labels"][way]["nll"] for net in ("erm", "mixup")] for way in ("raw", "ts"))
+        return (
+            f"With {WORST} of the labels wrong the NLL is {raw[0]:.2f} after plain training and {raw[1]:.2f} after "
+            f"mixup without a temperature, {fitted[0]:.2f} and {fitted[1]:.2f} at fitted ones; {fitted[0]:.2f} and "
+            f"{raw[1]:.2f} are those that the publication compares."
+        )
+
     def _with_the_most(self, count: int, most: Mapping[str, Any]) -> list[Check]:
         """Checks at the largest number of classes."""
         if count < ENOUGH:

@@ -13,6 +13,11 @@ from unshaken.papers import Check, Paper, row
 DICE, BCE, DEPTH = "dice", "bce", "depth"
 ARMS = (DICE, BCE, DEPTH)
 """Maps by dice and by cross-entropy, and depth by smooth L1."""
+ONE_STAGE, TWO_STAGE = "one-stage", "two-stage"
+STAGES = (ONE_STAGE, TWO_STAGE)
+"""A detector trained by its boxes alone, and one whose map was learned by dice before, and is beside them."""
+LARGE = 16.0
+"""Length in cells from which an object counts as large."""
 LENGTHS = (4.0, 12.0)
 """A car and a trailer, in metres."""
 SIGMAS = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 3.0)
@@ -26,7 +31,8 @@ class SeaBirdPaper(Paper):
     """Is the dice loss less disturbed by noise in depth, and the more so the longer an object is?
 
     The theorem by integrals and by SGD on a linear head; and small U-Nets that learn synthetic maps whose labels are
-    off in depth: by dice, by cross-entropy, and as a regression of depth with the size known.
+    off in depth: by dice, by cross-entropy, and as a regression of depth with the size known. And a detector that
+    reads a map, with and without a first stage that learned it by dice.
     """
 
     seeds: PositiveInt = Field(description="repetitions, each with scenes of its own")

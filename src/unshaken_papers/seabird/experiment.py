@@ -20,15 +20,26 @@ from unshaken.measure.statistics.columns import Numbers
 from unshaken.models.networks.small import UNet
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Split
-from unshaken.papers.networks import plan_training
+from unshaken.papers.networks import plan_training, untrained
 from unshaken.tasks.bev.boxes import rasterise
 from unshaken.tasks.bev.centre_depth import CentreDepth, column_depths
 from unshaken.tasks.bev.loss_noise import LOSSES, crossings, loss_noise
-from unshaken_papers.seabird import ARMS, BCE, DEPTH, DICE, LENGTHS, SIGMAS, SeaBirdPaper
+from unshaken_papers.seabird import (
+    ARMS,
+    BCE,
+    DEPTH,
+    DICE,
+    LENGTHS,
+    SIGMAS,
+    STAGES,
+    TWO_STAGE,
+    SeaBirdPaper,
+)
+from unshaken_papers.seabird.detector import WEIGHT, WIDTHS, ColumnDetection, ColumnDetector, boxes_found
 from unshaken_papers.seabird.linear_sgd import linear_sgd
 from unshaken_papers.seabird.scenes import Scenes, draw_scenes
 
-unet = partial(UNet, widths=(8, 16, 32))
+unet = partial(UNet, widths=WIDTHS)
 """29,562 parameters for one channel and two classes."""
 PIECE = 64
 Map = NDArray[Any]
@@ -74,18 +85,33 @@ def run_seed(paper: SeaBirdPaper, context: Context, train: Tensor, test: Tensor)
     }
     learned = sets.pop("training")
     data = Split.of(learned.images, learned.labels, classes=2)
-    with track(f"SeaBird, seed {seed}", len(ARMS) * len(paper.rates)) as task:
-        for arm in ARMS:
-            for rate in paper.rates:
-                training = plan_training(
-                    paper.epochs, seed, batch_size=paper.batch_size, lr=rate, optimizer="adam", weight_decay=0.0,
-                    schedule="linear", held_out=2, check_images=2,
-                )  # fmt: skip
+    plan = partial(
+        plan_training, seed=seed, batch_size=paper.batch_size, optimizer="adam", weight_decay=0.0, schedule="linear",
+        held_out=2, check_images=2,
+    )  # fmt: skip
+    with track(f"SeaBird, seed {seed}", (len(ARMS) + len(STAGES)) * len(paper.rates)) as task:
+        for rate in paper.rates:
+            nets = {}
+            for arm in ARMS:
                 label = f"{arm}-{rate:g}"
-                net = context.net(label, unet, data, training, recipes(arm))
+                nets[arm] = context.net(label, unet, data, plan(paper.epochs, lr=rate), recipes(arm))
                 for name, scenes in sets.items():
-                    write_objects(context, f"{label}.{name}", arm, net.model, scenes)
+                    write_objects(context, f"{label}.{name}", arm, nets[arm].model, scenes)
                 task.advance()
+            for arm in STAGES:
+                label = f"{arm}-{rate:g}"
+                detector = untrained(ColumnDetector, data, seed)
+                if arm == TWO_STAGE:
+                    detector.net.get_submodule("segmenter").load_state_dict(nets[DICE].model.net.state_dict())
+                stage = plan(paper.epochs if arm == TWO_STAGE else 2 * paper.epochs, lr=rate)
+                recipe = ColumnDetection(weight=WEIGHT if arm == TWO_STAGE else 0.0)
+                net = context.net(label, detector, data, stage, [recipe])
+                for name, scenes in sets.items():
+                    write_boxes(context, f"{label}.{name}", net.model, scenes)
+                task.advance()
+    for name, scenes in sets.items():
+        if not context.has(f"truth.{name}", "boxes"):
+            write_box_rows(context, f"truth.{name}", scenes.scene, scenes.boxes, np.ones(len(scenes.boxes)))
 
 
 def recipes(arm: str) -> list[Recipe]:
@@ -106,6 +132,26 @@ def write_objects(context: Context, label: str, arm: str, model: Classifier, sce
         "scene": scenes.scene.tolist(), "length": scenes.boxes[:, 3].tolist(), "iou": object_overlaps(maps, scenes),
     }  # fmt: skip
     context.write("objects", label, columns)
+
+
+def write_boxes(context: Context, label: str, model: Classifier, scenes: Scenes) -> None:
+    """Write the boxes that a detector finds."""
+    if context.has(label, "boxes"):
+        return
+    with evaluating(model), torch.no_grad():
+        outputs = torch.cat([model(part.float() / 255) for part in torch.split(scenes.images, PIECE)])
+    write_box_rows(context, label, *boxes_found(outputs))
+
+
+def write_box_rows(context: Context, label: str, scene: NDArray[np.int64], boxes: Numbers, scores: Numbers) -> None:
+    """Write boxes of scenes, `[M, 7]`, with their scores; one that no scene has says that all are there."""
+    columns = {
+        "id": [f"box {k}" for k in range(len(boxes))], "scene": scene.tolist(), "row": boxes[:, 0].tolist(),
+        "column": boxes[:, 1].tolist(), "length": boxes[:, 3].tolist(), "across": boxes[:, 4].tolist(),
+        "score": scores.tolist(),
+    }  # fmt: skip
+    nowhere = {"id": "none", "scene": -1, "row": 0.0, "column": 0.0, "length": 1.0, "across": 1.0, "score": 0.0}
+    context.write("boxes", label, [columns, nowhere])
 
 
 def regressed_maps(logits: Tensor, scenes: Scenes) -> list[Map]:

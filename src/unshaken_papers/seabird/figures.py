@@ -5,14 +5,33 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from unshaken.measure.statistics.columns import Numbers
 from unshaken.papers.effects import across_seeds
 from unshaken.papers.roles import choosing
 from unshaken.papers.rows import Rows
-from unshaken_papers.seabird import ARMS, BCE, DEPTH, DICE, LENGTHS, SeaBirdPaper
+from unshaken.tasks.bev.average_precision import bev_average_precision
+from unshaken.tasks.bev.boxes import BevBoxes
+from unshaken_papers.seabird import (
+    ARMS,
+    BCE,
+    DEPTH,
+    DICE,
+    LARGE,
+    LENGTHS,
+    ONE_STAGE,
+    STAGES,
+    TWO_STAGE,
+    SeaBirdPaper,
+)
 
 BINS = ((4, 8), (8, 12), (12, 16), (16, 20), (20, 24))
 """Ends of the bins of length, in cells."""
+OVERLAPS = tuple(0.5 + 0.05 * i for i in range(10))
+"""Least overlaps of a found box over which average precision is averaged, as COCO does."""
+KINDS = {"large": (LARGE, math.inf), "small": (0.0, BINS[0][1]), "all": (0.0, math.inf)}
+"""Lengths in cells of the objects that count."""
 
 
 def figures(paper: SeaBirdPaper, rows: Rows) -> dict[str, Any]:
@@ -37,8 +56,48 @@ def figures(paper: SeaBirdPaper, rows: Rows) -> dict[str, Any]:
         "long": binned["20-24"],
         "dice_over_bce": across_seeds([float(v.mean()) for v in over]),
         "gaps": binned,
+        "detection": detection(seeds, paper),
         "rates": rates,
     }  # fmt: skip
+
+
+def detection(seeds: list[Rows], paper: SeaBirdPaper) -> dict[str, Any]:
+    """Average precision of both detectors by the length of objects, and what the first stage adds."""
+    rates = {arm: [detector_rate(part, arm, paper) for part in seeds] for arm in STAGES}
+    found: dict[str, Any] = {}
+    for kind, lengths in KINDS.items():
+        values = {
+            arm: [precision(p, f"{arm}-{r:g}", "test", lengths) for p, r in zip(seeds, rates[arm], strict=True)]
+            for arm in STAGES
+        }
+        found[kind] = {arm: across_seeds(own, low=0.0) for arm, own in values.items()}
+        gains = [b - a for a, b in zip(values[ONE_STAGE], values[TWO_STAGE], strict=True)]
+        found[kind]["gain"] = across_seeds(gains)
+    return found | {"rates": rates}
+
+
+def detector_rate(rows: Rows, arm: str, paper: SeaBirdPaper) -> float:
+    """The learning rate with the highest average precision over all objects of scenes to choose by."""
+    with choosing():
+        means = {rate: precision(rows, f"{arm}-{rate:g}", "choosing", KINDS["all"]) for rate in paper.rates}
+    return max(means, key=lambda rate: means[rate])
+
+
+def precision(rows: Rows, label: str, place: str, lengths: tuple[float, float]) -> float:
+    """Average precision of a detector's boxes, the mean over least overlaps; 0 where no object counts."""
+    found, objects = read_boxes(rows, f"{label}.{place}"), read_boxes(rows, f"truth.{place}")
+    values = [bev_average_precision(found, objects, iou=overlap, lengths=lengths) for overlap in OVERLAPS]
+    return float(np.nan_to_num(np.mean(values)))
+
+
+def read_boxes(rows: Rows, label: str) -> BevBoxes:
+    """The boxes of a condition, without the one that no scene has."""
+    scene, *columns = rows.columns("boxes", label, "scene", "row", "column", "length", "across", "score")
+    there = scene >= 0
+    row, column, length, across, score = (values[there] for values in columns)
+    still, flat = np.zeros(int(there.sum())), np.ones(int(there.sum()))
+    boxes = np.stack([row, column, still, length, across, flat, still], 1)
+    return BevBoxes(tuple(str(s) for s in scene[there]), boxes, ("object",) * len(boxes), score)
 
 
 def theory(rows: Rows, length: float) -> dict[str, Any]:

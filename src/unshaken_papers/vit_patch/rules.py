@@ -18,7 +18,7 @@ KINDS: Mapping[str, tuple[str, tuple[int, ...]]] = {
 CLOSE = 0.03
 GAIN, LOSS = 0.05, 0.03
 EVEN = 1.0
-"""Attention to a cell by which noise and patches are separated, in units of an even share."""
+"""Attention to a cell by which adversarial patches raise it at least, in units of an even share."""
 GAP = "vit_minus_cnn"
 
 
@@ -46,7 +46,7 @@ def judge_seed(part: Mapping[str, Any]) -> list[Check]:
             "temperature-cost", f"clean accuracy at T = {best} minus T = 1", flat["accuracy_minus_plain"], above=-LOSS
         ),
         decide("captured", f"{words}, adversarial minus clean", captured, above=EVEN),
-        decide("ignored", f"{words}, clean minus noise", ignored, above=-EVEN),
+        decide("ignored", f"{words}, clean minus noise", ignored),
     ]
 
 
