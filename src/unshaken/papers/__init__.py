@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unshaken.papers.paper import Paper
     from unshaken.papers.result import PaperResult
     from unshaken.papers.run import freeze, run_paper
+    from unshaken.papers.shared import list_networks, make_network
     from unshaken.papers.table import write_table
 
 __all__ = [
@@ -26,7 +27,9 @@ __all__ = [
     "decide_near",
     "freeze",
     "in_every_seed",
+    "list_networks",
     "list_papers",
+    "make_network",
     "row",
     "run_paper",
     "seeds_in",
@@ -43,6 +46,7 @@ _HOMES = {
     "Paper": "unshaken.papers.paper",
     "PaperResult": "unshaken.papers.result",
     **dict.fromkeys(("freeze", "run_paper"), "unshaken.papers.run"),
+    **dict.fromkeys(("list_networks", "make_network"), "unshaken.papers.shared"),
     "write_table": "unshaken.papers.table",
 }
 
