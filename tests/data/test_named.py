@@ -1,9 +1,12 @@
 """Where a named set is looked for, and in which order."""
 
+import pickle
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from torchvision.datasets import cifar
 
 from unshaken.core.errors import DataError
 from unshaken.data import load_data
@@ -99,3 +102,17 @@ def test_boxes_beside_the_images_come_along(tmp_path, make, monkeypatch):
     assert data.boxes.objects(data, [1], None)[0, 0].tolist() == [4.5, 0, 7.5, 10, 1, 0, 30]
     (tmp_path / "mine.csv").write_text("id,x,y,w,h,class\n9,0.5,0.5,1,1,0\n")
     assert list(load_data(f"coco128?boxes={tmp_path / 'mine.csv'}").boxes.ids) == ["9"]
+
+
+@pytest.mark.parametrize(("split", "count"), [("", 3), ("?split=test", 3), ("?split=train", 20), ("?split=full", 20)])
+def test_each_split_of_cifar10_is_the_one_of_torchvision(split, count, tmp_path, monkeypatch):
+    """Training on `cifar10?split=train` must not read the test images."""
+    folder = tmp_path / "torchvision" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    for name, n in {"test_batch": 3, **{f"data_batch_{i}": 4 for i in range(1, 6)}}.items():
+        content = {"data": np.zeros((n, 3072), np.uint8), "labels": [0] * n}
+        (folder / name).write_bytes(pickle.dumps(content))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(module.CIFAR10)}))
+    monkeypatch.setattr(cifar, "check_integrity", lambda *given: True)
+    monkeypatch.setenv("UNSHAKEN_DATA", str(tmp_path))
+    assert len(load_data(f"cifar10{split}")) == count

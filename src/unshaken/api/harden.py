@@ -72,8 +72,8 @@ def harden(
     """Train a model by recipes, in a run directory that `run:DIR` loads.
 
     Args:
-        model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `new:torchvision:NAME`,
-            `new:timm:NAME`), or a SPEC or module whose weights are trained on.
+        model: an architecture, which gets fresh weights (`small`, `small-cnn`, `small-vit`, `resnet-9`, `vit-9`,
+            `new:torchvision:NAME`, `new:timm:NAME`), or a SPEC or module whose weights are trained on.
         data: a SPEC or an object, as for `audit`, labelled; a seeded part of it is held out and chooses the checkpoint.
             Recipes that learn without labels, such as `swav`, take unlabelled data, of which nothing is held out.
         methods: recipes, `NAME[:k=v,...]`, or objects of the room `harden`; none for plain cross-entropy.

@@ -1,4 +1,4 @@
-"""`unshaken papers list|freeze|new|run|table|trend`."""
+"""`unshaken papers list|freeze|networks|new|run|table|trend`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,42 @@ def freeze_(
 
     frozen = freeze(slug, out=out, scale=scale, seed=seed, data=data, model=model)
     print_line(f"rules and settings of {slug}: {frozen['rule']}, frozen {frozen['date']} in {out}")
+    return 0
+
+
+@app.command("networks")
+@verb
+def networks(
+    session: Session,
+    name: Annotated[
+        str | None, Argument("Network to train, or whose training to resume. Without it: list all of them.", "NAME")
+    ] = None,
+    download: Download = False,
+    json: Json = False,
+) -> int:
+    """Train a network that several papers share, or list them with accuracy, hours and hash."""
+    from unshaken.papers.record import figures_in_words
+    from unshaken.papers.shared import list_networks, make_network, network_folder, network_state
+
+    if name:
+        session.goes_on_with([])
+        with progress(session):
+            make_network(name, download=download)
+    known = {key: entry for key, entry in list_networks().items() if name in (None, key)}
+    states = {key: network_state(key) for key in known}
+    if json:
+        records = {key: record and record.model_dump(mode="json", by_alias=True) for key, (_, record) in states.items()}
+        about = {key: {**entry.model_dump(mode="json"), "state": states[key][0]} for key, entry in known.items()}
+        print_json([{"name": key, **about[key], "record": records[key]} for key in known])
+        return 0
+    rows = []
+    for key, entry in known.items():
+        state, record = states[key]
+        accuracy, short = (figures_in_words(record.figures), record.hash[:12]) if record else (None, None)
+        rows.append([key, state, accuracy, f"{record.hours:g}" if record else f"about {entry.hours:g}", short])
+    console().print(table(["network", "state", "accuracy", "hours", "hash"], rows))
+    if name:
+        print_line(f"model: run:{network_folder(name)}")
     return 0
 
 

@@ -27,6 +27,8 @@ FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
+TORCHVISION_SPLITS = {"t10k": "test", "full": "train"}
+"""What torchvision calls a split that has another name here."""
 GLOBAL = ("/usr/local", "/usr")
 """Folders where npm installs global packages by default."""
 
@@ -155,20 +157,19 @@ def open_named(name: str, options: Options) -> Dataset:
             if find(folder, f"{PREFIXES[split]}-images-idx3-ubyte"):
                 return open_idx(str(folder), options, entry.classes)
     else:
-        file, options = _part(entry, options)
+        file, within = _part(entry, options)
         for folder in folders:
             if (folder / file).is_file():
                 column = entry.split_column or "split"
-                found = open_parquet(str(folder / file), options, split_column=column, classes=entry.classes)
+                found = open_parquet(str(folder / file), within, split_column=column, classes=entry.classes)
                 own_boxes = folder / entry.boxes
                 if options.boxes is None and own_boxes.is_file():
                     return found.with_boxes(read_box_table(str(own_boxes)))
                 return found
     if entry.torchvision is not None:
-        if options.split == "t10k":
-            options = replace(options, split="test")
+        split_there = TORCHVISION_SPLITS.get(options.split or "", options.split)
         try:
-            return open_zoo(entry.torchvision, options, entry.classes)
+            return open_zoo(entry.torchvision, replace(options, split=split_there), entry.classes)
         except DataError as error:
             if options.download:
                 raise

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from unshaken.papers.paper import Paper
     from unshaken.papers.result import PaperResult
     from unshaken.papers.run import freeze, run_paper
+    from unshaken.papers.shared import list_networks, make_network
     from unshaken.papers.table import write_table
     from unshaken.papers.trend import Trend
     from unshaken.papers.trend_runs import run_trend
@@ -29,7 +30,9 @@ __all__ = [
     "decide_near",
     "freeze",
     "in_every_seed",
+    "list_networks",
     "list_papers",
+    "make_network",
     "row",
     "run_paper",
     "run_trend",
@@ -49,6 +52,7 @@ _HOMES = {
     **dict.fromkeys(("freeze", "run_paper"), "unshaken.papers.run"),
     "Trend": "unshaken.papers.trend",
     "run_trend": "unshaken.papers.trend_runs",
+    **dict.fromkeys(("list_networks", "make_network"), "unshaken.papers.shared"),
     "write_table": "unshaken.papers.table",
 }
 

@@ -25,6 +25,7 @@ from unshaken.papers.outcomes import Examples, Render, evaluated, predicted, rea
 from unshaken.papers.record import Record
 from unshaken.papers.rows import Rows, seeds_of
 from unshaken.papers.seen import digests_of
+from unshaken.papers.shared import shared_net
 from unshaken.papers.tables import fill_columns, table_name
 from unshaken.run.adapters import Line, conditions_of
 from unshaken.store.run_dir import RunDir
@@ -87,6 +88,14 @@ class Context:
     ) -> Net:
         """A network from the cache, or trained; see `Networks.net`."""
         return Networks(self.record).net(self.id(name), start, data, training, recipes, statistics=statistics)
+
+    def shared_net(self, name: str) -> Net:
+        """A network that several rows use, made by `unshaken papers networks NAME`; see `shared.load_network`.
+
+        Raises:
+            RunError: it is not made yet; the message has the command and the hours.
+        """
+        return shared_net(name, self.record)
 
     def weights(
         self, name: str, key: Mapping[str, Any], make: Callable[[], Mapping[str, Tensor]], code: Sequence[Any]

@@ -259,6 +259,15 @@ class Datasets:
         return chosen.with_images(images.contiguous())
 
 
+def read_split(spec: str, *, download: bool = False) -> Split:
+    """All readable samples of a data SPEC.
+
+    Raises:
+        DataError: the data is absent, has no labels, or does not fit into memory.
+    """
+    return _resident(load_data(spec, download=download), None, sparse=False)
+
+
 def _with_split(spec: str, split: str | None) -> str:
     if split is None:
         return spec

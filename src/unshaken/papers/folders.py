@@ -182,13 +182,26 @@ def row_folders() -> dict[str, Path]:
 @cache
 def _packages() -> dict[str, Path]:
     """The rows of packages that entry points name: the module of each, and its folder."""
-    found: dict[str, Path] = {}
+    return {
+        f"{package}.{path.parent.name}": path.parent
+        for folder, package in package_folders().items()
+        for path in folder.glob(f"*/{CLAIM}")
+    }
+
+
+@cache
+def package_folders() -> dict[Path, str]:
+    """The folders of packages of rows, with the packages' names.
+
+    Raises:
+        UnshakenError: an entry point names a package that is not installed.
+    """
+    found: dict[Path, str] = {}
     for plugin in plugins(GROUP):
         spec = importlib.util.find_spec(plugin.value)
         if spec is None or not spec.submodule_search_locations:
             raise UnshakenError(f"entry point {plugin.name!r} of {GROUP!r}: no package {plugin.value!r}: install it")
-        for folder in map(Path, spec.submodule_search_locations):
-            found |= {f"{plugin.value}.{path.parent.name}": path.parent for path in folder.glob(f"*/{CLAIM}")}
+        found |= {Path(folder): plugin.value for folder in spec.submodule_search_locations}
     return found
 
 

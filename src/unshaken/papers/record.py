@@ -166,14 +166,32 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def figures_in_words(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """Accuracies of a network with their intervals.
+
+    >>> figures_in_words({"clean": {"value": 0.9312, "low": 0.926, "high": 0.936, "n": 10000}})
+    'clean 0.931 (0.926 to 0.936, 10,000 images)'
+    """
+    texts = (f"{k} {f['value']:.3f} ({f['low']:.3f} to {f['high']:.3f}, {f['n']:,} images)" for k, f in figures.items())
+    return ", ".join(texts)
+
+
 def sessions_in_words(provenance: Mapping[str, Any]) -> list[str]:
     """The code and the machine of a result's sessions, one sentence each where they differ; and what was cached.
+
+    Shared networks have a sentence each, with their accuracy and the hash of their weights.
 
     >>> sessions_in_words({"networks": {"a": {"cached": True}, "b": {"cached": False}}})
     ['1 of its 2 networks came from the cache: the minutes do not hold their training.']
     """
     sentences = []
     networks = provenance.get("networks", {})
+    for name, made in networks.items():
+        if "hash" in made:
+            figures = figures_in_words(made["figures"])
+            sentences.append(
+                f"{name.capitalize()}: accuracy {figures}, hash {made['hash'][:12]}, made on {made['date'][:10]}."
+            )
     cached = sum(bool(made.get("cached")) for made in networks.values())
     if 0 < cached < len(networks):
         sentences.append(

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from unshaken.papers.result import PaperResult
 
 
+DIGEST_SIZE = 12
+"""Bytes of the digest of an image."""
+
+
 def digests_of(images: Tensor) -> list[bytes]:
     """A digest of each image's pixels.
 
@@ -22,7 +26,7 @@ def digests_of(images: Tensor) -> list[bytes]:
         images: uint8 `[N, C, H, W]`.
     """
     rows = images.detach().cpu().contiguous().flatten(1).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=12).digest() for row in rows]
+    return [hashlib.blake2b(row.tobytes(), digest_size=DIGEST_SIZE).digest() for row in rows]
 
 
 def seen_by_rows(repeated: Mapping[str, list[int]]) -> tuple[str, ...]:

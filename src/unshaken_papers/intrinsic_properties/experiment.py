@@ -118,7 +118,8 @@ def even_pairs(paper: IntrinsicPropertiesPaper, context: Context) -> Iterator[Cl
         for i in sorted(np.random.default_rng(context.seed).permutation(len(every))[:most].tolist()):
             one, other = every[i]
             tested = min(paper.test, 2 * int(torch.minimum(shown[one], shown[other])))
-            parts = two_classes(training, one, other, paper.few), two_classes(testing, one, other, tested)
+            learned = two_classes(training, one, other, paper.few, context.seed)
+            parts = learned, two_classes(testing, one, other, tested, context.seed)
             yield ClassPair(f"{name}.pair{one}-{other}", spec.partition("?")[0], (one, other), *map(alike, parts))
 
 

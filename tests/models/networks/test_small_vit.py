@@ -11,7 +11,7 @@ from unshaken.models.networks.architectures import build, build_for
 from unshaken.models.networks.small_vit import SmallViT
 
 
-@pytest.mark.parametrize(("arch", "count"), [("small-vit", 142_026), ("small-cnn", 52_110)])
+@pytest.mark.parametrize(("arch", "count"), [("small-vit", 142_026), ("vit-9", 2_697_610), ("small-cnn", 52_110)])
 def test_so_many_parameters(arch, count):
     assert sum(p.numel() for p in build(arch, classes=10, channels=3, side=32).parameters()) == count
 
@@ -32,14 +32,14 @@ def test_without_positions_the_order_of_tokens_does_not_matter():
 
 
 @pytest.mark.parametrize(("classes", "channels", "side"), [(2, 1, 28), (3, 3, 32), (8, 3, 16)])
-@pytest.mark.parametrize("arch", ["small-vit", "small-cnn"])
+@pytest.mark.parametrize("arch", ["small-vit", "vit-9", "small-cnn"])
 def test_classes_channels_and_side_follow_from_the_weights(tmp_path, arch, classes, channels, side):
     net = build(arch, classes=classes, channels=channels, side=side).eval()
     save_file(net.state_dict(), tmp_path / "w.safetensors")
     found = load_model(f"weights:{tmp_path}/w.safetensors?arch={arch}").eval()
     images = torch.rand(2, channels, side, side)
     assert torch.equal(found(images), net(images))
-    assert found.input_size == ((side, side) if arch == "small-vit" else None)
+    assert found.input_size == (None if arch == "small-cnn" else (side, side))
 
 
 def test_weights_of_another_net_are_refused():

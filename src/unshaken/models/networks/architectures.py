@@ -11,12 +11,14 @@ from unshaken.core.classifier import View
 from unshaken.core.errors import ModelError, ParameterError, did_you_mean
 from unshaken.core.imports import need
 from unshaken.models.loaders.weights import first_line
+from unshaken.models.networks.resnet9 import ResNet9
 from unshaken.models.networks.small import Small, SmallCNN, SmallNet, StridedCNN, UNet
-from unshaken.models.networks.small_vit import SmallViT
+from unshaken.models.networks.small_vit import SmallViT, ViT9
 from unshaken.models.networks.tile_net import TileNet
 from unshaken.models.networks.timed_cnn import TimedCNN
 
 SMALL: dict[str, type[Small]] = {
+    "resnet-9": ResNet9,
     "small": SmallNet,
     "small-cnn": SmallCNN,
     "small-vit": SmallViT,
@@ -24,6 +26,7 @@ SMALL: dict[str, type[Small]] = {
     "tile-net": TileNet,
     "timed-cnn": TimedCNN,
     "unet": UNet,
+    "vit-9": ViT9,
 }
 """Nets of this package that take `classes`, `channels` and `side`."""
 

@@ -72,6 +72,8 @@ class SmallViT(Small):
     telling: ClassVar[tuple[str, ...]] = ("head.weight", "embed.weight", "position")
     patch: ClassVar[int] = 4
     width: ClassVar[int] = 64
+    depth: ClassVar[int] = 4
+    num_heads: ClassVar[int] = 4
 
     def __init__(self, classes: int = 10, channels: int = 3, side: int = 32) -> None:
         super().__init__(classes, channels, side)
@@ -79,7 +81,7 @@ class SmallViT(Small):
         self.embed = nn.Conv2d(channels, self.width, self.patch, self.patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, self.width))
         self.position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, tokens + 1, self.width), std=0.02))
-        self.blocks = nn.Sequential(*(Block(self.width, 4, 2) for _ in range(4)))
+        self.blocks = nn.Sequential(*(Block(self.width, self.num_heads, 2) for _ in range(self.depth)))
         self.norm = nn.LayerNorm(self.width)
         self.head = nn.Linear(self.width, classes)
 
@@ -95,3 +97,14 @@ class SmallViT(Small):
     def shape_of(cls, weights: Mapping[str, Tensor]) -> tuple[int, int, int | None]:
         grid = round((weights["position"].shape[1] - 1) ** 0.5)
         return weights["head.weight"].shape[0], weights["embed.weight"].shape[1], cls.patch * grid
+
+
+class ViT9(SmallViT):
+    """A vision transformer of nine blocks for small photos: three heads at width 192, 2,697,610 parameters.
+
+    Built as `SmallViT`, deeper and wider.
+    """
+
+    width = 192
+    depth = 9
+    num_heads = 3

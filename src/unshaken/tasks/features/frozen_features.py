@@ -85,20 +85,23 @@ class FrozenFeatures(Evaluation):
     title: ClassVar[str] = "Frozen features on other data"
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "class_accuracy", "difference", "map", "recall_1")
 
-    train: str = Field("", description="data SPEC of the training images; default a share of the data")
+    train: str = Field(default="", description="data SPEC of the training images; default a share of the data")
     share: float = Field(
-        0.5, gt=0, lt=1, description="share of the data to train on, stratified, where train is not given"
+        default=0.5, gt=0, lt=1, description="share of the data to train on, stratified, where train is not given"
     )
-    layers: tuple[str, ...] = Field((), description="layers, NAME:in for an input; default what enters the last linear")
-    pool: Pool = Field("mean", description="how maps become a feature; maps is no choice here")
+    layers: tuple[str, ...] = Field(
+        default=(), description="layers, NAME:in for an input; default what enters the last linear"
+    )
+    pool: Pool = Field(default="mean", description="how maps become a feature; maps is no choice here")
     classifiers: tuple[Classifier, ...] = Field(
-        ("svm", "logistic"), description="svm on vectors of length 1, logistic on standardised ones, knn by cosine"
+        default=("svm", "logistic"),
+        description="svm on vectors of length 1, logistic on standardised ones, knn by cosine",
     )
-    c: float | None = Field(None, gt=0, description="inverse of the penalty; default chosen on training images")
-    k: int = Field(20, ge=1, description="neighbours that vote in knn")
-    retrieval: bool = Field(True, description="rank the training images for each image")
-    whiten: int = Field(0, ge=0, description="principal components of whitening before retrieval; 0 for none")
-    pixels: bool = Field(True, description="try the same with the pixels, at most 16 x 16, as the control")
+    c: float | None = Field(default=None, gt=0, description="inverse of the penalty; default chosen on training images")
+    k: int = Field(default=20, ge=1, description="neighbours that vote in knn")
+    retrieval: bool = Field(default=True, description="rank the training images for each image")
+    whiten: int = Field(default=0, ge=0, description="principal components of whitening before retrieval; 0 for none")
+    pixels: bool = Field(default=True, description="try the same with the pixels, at most 16 x 16, as the control")
 
     @property
     @override

@@ -61,22 +61,30 @@ class FewShot(Evaluation):
     title: ClassVar[str] = "Classes from a few examples"
     measures: ClassVar[tuple[str, ...]] = ("accuracy", "difference")
 
-    ways: int = Field(5, ge=2, description="classes of an episode")
-    shots: tuple[int, ...] = Field((1, 5), min_length=1, description="examples of each class; several are tried apart")
-    queries: int = Field(15, ge=1, description="queries of each class")
-    episodes: int = Field(600, ge=1, le=100_000, description="episodes of each number of examples")
+    ways: int = Field(default=5, ge=2, description="classes of an episode")
+    shots: tuple[int, ...] = Field(
+        default=(1, 5), min_length=1, description="examples of each class; several are tried apart"
+    )
+    queries: int = Field(default=15, ge=1, description="queries of each class")
+    episodes: int = Field(default=600, ge=1, le=100_000, description="episodes of each number of examples")
     heads: tuple[Head, ...] = Field(
-        ("prototypes", "knn"),
+        default=("prototypes", "knn"),
         min_length=1,
         description="classifiers of few examples; conditional is trained on base, unconditional is its control",
     )
-    layer: str = Field("", description="layer whose output is the feature; default what enters the last linear layer")
-    k: int = Field(5, ge=1, description="examples that vote in knn")
-    query_data: str = Field("", description="data SPEC of the queries, such as harder photos; default the data itself")
-    base: str = Field("", description="data SPEC of other classes, on which the conditional heads are trained")
-    steps: int = Field(300, ge=1, description="steps of their training")
-    channels: int = Field(64, ge=8, multiple_of=8, description="channels that they keep of the last square maps")
-    hidden: int = Field(512, ge=1, description="units of their hidden layers")
+    layer: str = Field(
+        default="", description="layer whose output is the feature; default what enters the last linear layer"
+    )
+    k: int = Field(default=5, ge=1, description="examples that vote in knn")
+    query_data: str = Field(
+        default="", description="data SPEC of the queries, such as harder photos; default the data itself"
+    )
+    base: str = Field(default="", description="data SPEC of other classes, on which the conditional heads are trained")
+    steps: int = Field(default=300, ge=1, description="steps of their training")
+    channels: int = Field(
+        default=64, ge=8, multiple_of=8, description="channels that they keep of the last square maps"
+    )
+    hidden: int = Field(default=512, ge=1, description="units of their hidden layers")
 
     @property
     @override

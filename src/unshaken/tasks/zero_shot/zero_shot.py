@@ -38,19 +38,29 @@ class ZeroShot(Evaluation):
     )  # fmt: skip
     needs: ClassVar[frozenset[str]] = frozenset({"models", "images"})
 
-    prompts: str = Field("plain", description="templates: plain, openai-7, openai-80, or a text file of lines with {}")
-    classes: tuple[str, ...] = Field((), description="names of the classes for prompts; default those of the data")
-    plan: str = Field("3dcc", description="corruptions, as for audit: a plan by name or a YAML file; none for none")
-    hard: str = Field("", description="CSV file of what makes images hard: columns id, factor")
-    cues: bool = Field(True, description="measure the shape bias by conflicts of shape and texture")
-    cue_data: str = Field("", description="data SPEC of images whose cues are put in conflict; default the data")
-    against: tuple[str, ...] = Field((), description="abnormal images, each GROUP=SPEC")
-    fitting: str = Field("", description="data SPEC of images that detectors are fitted on; default the data")
-    shifts: tuple[str, ...] = Field((), description="further labelled sets, each NAME=SPEC")
-    captions: str = Field("", description="CSV file for retrieval: columns image, caption")
-    photos: str = Field("", description="data SPEC of the images that captions describe; default the data")
-    design: str = Field("", description="YAML file of each model's factors of design by its SPEC")
-    baseline: str = Field("", description="family that effective robustness is measured against; default all others")
+    prompts: str = Field(
+        default="plain", description="templates: plain, openai-7, openai-80, or a text file of lines with {}"
+    )
+    classes: tuple[str, ...] = Field(
+        default=(), description="names of the classes for prompts; default those of the data"
+    )
+    plan: str = Field(
+        default="3dcc", description="corruptions, as for audit: a plan by name or a YAML file; none for none"
+    )
+    hard: str = Field(default="", description="CSV file of what makes images hard: columns id, factor")
+    cues: bool = Field(default=True, description="measure the shape bias by conflicts of shape and texture")
+    cue_data: str = Field(
+        default="", description="data SPEC of images whose cues are put in conflict; default the data"
+    )
+    against: tuple[str, ...] = Field(default=(), description="abnormal images, each GROUP=SPEC")
+    fitting: str = Field(default="", description="data SPEC of images that detectors are fitted on; default the data")
+    shifts: tuple[str, ...] = Field(default=(), description="further labelled sets, each NAME=SPEC")
+    captions: str = Field(default="", description="CSV file for retrieval: columns image, caption")
+    photos: str = Field(default="", description="data SPEC of the images that captions describe; default the data")
+    design: str = Field(default="", description="YAML file of each model's factors of design by its SPEC")
+    baseline: str = Field(
+        default="", description="family that effective robustness is measured against; default all others"
+    )
 
     _given: Comparison | None = PrivateAttr(None)
 
