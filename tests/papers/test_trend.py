@@ -99,7 +99,7 @@ def test_the_place_may_be_a_measured_figure(toy, tmp_path):
     [
         ("toy-trend", "images", "name a parameter and two different values"),
         ("toy-trend", "images=1+1", "name a parameter and two different values"),
-        ("toy-trend", "images=1++2", "name a parameter and two different values"),
+        ("toy-trend", "images=1++2", "has an empty item"),
         ("toy-trend", "imags=1+2", "no free parameter 'imags'; did you mean 'images'"),
         ("toy-trend:images=3", "images=1+2", "no free parameter 'images'"),
         ("toy-trend", "images=1+x", "images='x' is not a whole number"),

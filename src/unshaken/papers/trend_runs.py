@@ -9,6 +9,7 @@ from unshaken.core.consent import of_arguments
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.options import TREND_RECORDS
 from unshaken.core.texts import parse_values
+from unshaken.core.values import split_items
 from unshaken.papers.folders import find_row
 from unshaken.papers.paper import at_scale, parse_scale
 from unshaken.papers.result import PaperResult
@@ -96,8 +97,8 @@ def run_trend(
 
 def _parse_over(over: str) -> tuple[str, list[str]]:
     parameter, _, text = over.partition("=")
-    values = list(dict.fromkeys(text.split("+")))
-    if not parameter or len(values) < 2 or not all(values):
+    values = list(dict.fromkeys(split_items(text)))
+    if not parameter or len(values) < 2:
         raise ParameterError(f"over {over!r}: name a parameter and two different values, as images=500+1000+2000")
     return parameter, values
 

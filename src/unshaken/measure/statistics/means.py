@@ -177,7 +177,7 @@ def over_seeds(
 def over_seeds_and_samples(
     values: ArrayLike, *, low: float = -math.inf, high: float = math.inf, level: float = 0.95, influence: bool = False
 ) -> Figure:
-    """The mean over repetitions that all saw the same samples, with an interval for other seeds and other samples.
+    """The mean over repetitions on the same samples, with an interval for other seeds and other samples.
 
     The values follow `mean + seed_s + sample_n + rest_sn`, three independent parts of unknown variance. With the mean
     squares A of S seeds, B of N samples and E of the rest, the variance of the mean is `(A + B - E) / (S N)`, not less
