@@ -20,13 +20,14 @@ Source = Folder[EvaluationRecord]
 
 
 def _head(source: Source) -> list[Block]:
-    record, lead = source.record, list[Text]()
+    record = source.record
+    lines: list[Text] = list(record.answer)
     if record.samples:
-        lead.append(f"{cells.counted(record.samples, 'sample')} of {record.settings['data']} were looked at.")
+        lines.append(f"{cells.counted(record.samples, 'sample')} of {record.settings['data']} were looked at.")
     if not record.finished:
-        lead.append("The run has not come to its end: go on with --resume.")
+        lines.append("The run has not come to its end: go on with --resume.")
     notices = gate_notices(read_gates(source.run).results)
-    head = Headline(record.title, tuple(lead), notices, tuple(record.answer), brief=True)
+    head = Headline(record.title, (), notices, tuple(lines), brief=True)
     return [head, *([Items(tuple(record.remarks), brief=True)] if record.remarks else [])]
 
 
