@@ -12,7 +12,7 @@ from tests.battery.test_recipes import RECIPES
 from tests.devices.test_defences import DEFENCES
 from tests.devices.test_explain import ANALYSES
 from tests.devices.test_other_attacks import PIXELS, detection
-from tests.devices.test_verbs import FINDERS, GENERATORS
+from tests.devices.test_verbs import EVALUATIONS, FINDERS, GENERATORS
 from unshaken.core import list_methods
 
 STEPS = {"screening", "evasion"}
@@ -26,5 +26,6 @@ def test_none_is_left_out():
     tried |= {("explain", name) for name in (*maps.NAMES, *metrics.NAMES, *ANALYSES)}
     tried |= {("labels", name) for name in FINDERS} | {("generate", name) for name in GENERATORS}
     tried |= {("detect", name) for name in STEPS}
+    tried |= {("tasks", name) for name in (*EVALUATIONS, "zero-shot")}
     computed_elsewhere = {("detect", name) for name in BLIND}  # by onnxruntime, on the CPU
     assert {(m.room, m.name) for m in list_methods()} == tried | computed_elsewhere

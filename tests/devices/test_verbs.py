@@ -143,6 +143,19 @@ def test_fool(both):
     same(*both(verb), "fooling")
 
 
+EVALUATIONS = {
+    "few-shot": ("few-shot:episodes=5,queries=3,shots=2,ways=3", "few_shot"),
+    "frozen-features": ("frozen-features:c=1", "frozen_features"),
+}
+"""Evaluation to how it is run, and the table of its rows; that of `zero-shot` is `holistic`."""
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_evaluate(both, name):
+    method, table = EVALUATIONS[name]
+    same(*both(lambda out, place: unshaken.evaluate(method, "demo", "demo", limit=60, out=out, device=place)), table)
+
+
 def test_holistic(both):
     def verb(out, place):
         candidates = {name: Candidate(model=f"demo:{name}") for name in ("standard", "robust")}

@@ -169,16 +169,16 @@ def _answer(models: Mapping[str, Any]) -> tuple[str, ...]:
         found = _figures(own)
         accuracy = found.get(("accuracy", ""))
         worst = [one for (what, _), one in found.items() if what == "corrupted"]
-        clauses = [f"{100 * one.value:.1f} % under the strongest corruptions" for one in worst[-1:]]
+        parts = [f"{100 * one.value:.1f} % under the strongest corruptions" for one in worst[-1:]]
         if ("shape_bias", "") in found:
-            clauses.append(f"a shape bias of {found['shape_bias', ''].value:.2f}")
-        clauses += [
+            parts.append(f"a shape bias of {found['shape_bias', ''].value:.2f}")
+        parts += [
             f"an AUROC of {one.value:.3f} on {what[1:]}" for (kind, what), one in found.items() if kind == "auroc"
         ]
         if ("ece", "") in found:
-            clauses.append(f"a calibration error of {found['ece', ''].value:.3f}")
+            parts.append(f"a calibration error of {found['ece', ''].value:.3f}")
         first = "no labelled outcome" if accuracy is None else (
             f"{100 * accuracy.value:.1f} % accuracy ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f} %)"
         )  # fmt: skip
-        lines.append((0.0 if accuracy is None else accuracy.value, f"{name}: {', '.join([first, *clauses])}."))
+        lines.append((0.0 if accuracy is None else accuracy.value, f"{name}: {', '.join([first, *parts])}."))
     return tuple(text for _, text in sorted(lines, key=lambda line: -line[0]))
