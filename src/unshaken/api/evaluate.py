@@ -15,7 +15,7 @@ from unshaken.api.explain import explain
 from unshaken.api.job import choose_device, default_out, images_a_pass, load_inputs
 from unshaken.api.options import check_options
 from unshaken.core.consent import of_arguments
-from unshaken.core.errors import ParameterError, RunError, did_you_mean
+from unshaken.core.errors import DataError, ParameterError, RunError, did_you_mean
 from unshaken.core.options import EVALUATE_RECORDS, Options
 from unshaken.core.registry import as_method
 from unshaken.core.trust import NON_FINITE, NOT_FINITE
@@ -182,6 +182,8 @@ def load_subject(
         ModelError: a model cannot be loaded, or does not take the images.
         DataError: data or a file that a parameter names cannot be read.
     """
+    if absent := next((name for name in evaluation.further_files if not Path(name).exists()), None):
+        raise DataError(f"{evaluation.info.name}: there is no file {absent!r}: check the path")
     common: dict[str, Any] = {
         "run": run, "method": evaluation.info.name, "given": models, "options": options, "verbs": VERBS,
         "seed": options["seed"],

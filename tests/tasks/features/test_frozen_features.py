@@ -16,6 +16,7 @@ import unshaken
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.data.arrays import InMemory
+from unshaken.report.gates import Gate
 from unshaken.tasks.features.frozen_features import FrozenFeatures, class_accuracy, class_precision
 
 NAMES = ("low", "mid", "high")
@@ -64,6 +65,7 @@ def test_class_accuracy_is_the_balanced_one_and_certain_of_nothing():
 def test_figures_follow_from_rows_and_the_classifier_is_that_of_scikit_learn(tmp_path):
     found = evaluate(tmp_path / "run")
     figures = found.summary["figures"]
+    assert all(Gate.parse(f"{name} >= 0.5").name == name for name in figures)
     rows = [r for r in found.run.rows("frozen_features").to_pylist() if r["condition"] == "2-in_logistic"]
     judged = {r["id"] for r in rows}
     learned = [str(i) for i in range(90) if str(i) not in judged]

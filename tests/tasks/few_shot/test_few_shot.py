@@ -12,6 +12,7 @@ import unshaken
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.data.arrays import InMemory
+from unshaken.report.gates import Gate
 from unshaken.tasks.few_shot.episodes import draw_episodes
 from unshaken.tasks.few_shot.few_shot import FewShot
 
@@ -51,6 +52,7 @@ def test_figures_are_means_of_rows_and_heads_are_compared_on_the_same_episodes(t
     noise = torch.randint(0, 255, IMAGES.shape, generator=torch.Generator().manual_seed(1)).byte()
     found = evaluate(tmp_path / "run", InMemory(noise // 2 + IMAGES // 2, LABELS, classes=NAMES), k=1)
     figures, rows = found.summary["figures"], found.run.rows("few_shot").to_pylist()
+    assert all(Gate.parse(f"{name} >= 0.5").name == name for name in figures)
 
     def mean(head, k):
         return np.mean([r["correct"] / r["queries"] for r in rows if (r["head"], r["shots"]) == (head, k)])

@@ -20,13 +20,14 @@ Source = Folder[EvaluationRecord]
 
 
 def _head(source: Source) -> list[Block]:
-    record = source.record
-    lines: list[Text] = list(record.answer)
+    record, lead = source.record, list[Text]()
     if record.samples:
-        lines.append(f"{cells.counted(record.samples, 'sample')} of {record.settings['data']} were looked at.")
+        lead.append(f"{cells.counted(record.samples, 'sample')} of {record.settings['data']} were looked at.")
     if not record.finished:
-        lines.append("The run has not come to its end: go on with --resume.")
-    return [Headline(record.title, tuple(lines), gate_notices(read_gates(source.run).results), brief=True)]
+        lead.append("The run has not come to its end: go on with --resume.")
+    notices = gate_notices(read_gates(source.run).results)
+    head = Headline(record.title, tuple(lead), notices, tuple(record.answer), brief=True)
+    return [head, *([Items(tuple(record.remarks), brief=True)] if record.remarks else [])]
 
 
 def _cell(value: Any) -> Cell | Text:
@@ -53,14 +54,10 @@ def _own(source: Source) -> list[Block]:
 
 
 def _figures(source: Source) -> list[Block]:
-    figures = source.record.figures
-    lines = tuple(cells.line(name, cells.value(figure)) for name, figure in figures.items())
+    lines = tuple(cells.line(name, cells.value(figure)) for name, figure in source.record.figures.items())
     caption = "All figures by the names that gates take, with 95% intervals."
-    shown = [Heading("Figures", "figures", "Figures"), Table(caption, cells.columns("figure", "value"), lines)]
-    return [
-        *(shown if lines else []),
-        *([Items(tuple(source.record.remarks), brief=True)] if source.record.remarks else []),
-    ]
+    table = Table(caption, cells.columns("figure", "value"), lines)
+    return [Heading("Figures", "figures", "Figures"), table] if lines else []
 
 
 def _gates(source: Source) -> list[Block]:
@@ -78,7 +75,8 @@ def _how(source: Source) -> list[Block]:
     facts: list[tuple[str, Text]] = [("evaluation", record.method)]
     facts += [("model", ", ".join(settings["models"]))] if settings["models"] else []
     facts += [("data", settings["data"])] if settings["data"] else []
-    facts += [(name.replace("_", " "), text_of(value)) for name, value in record.params.items()]
+    given = {name: value for name, value in record.params.items() if value not in ("", [], None)}
+    facts += [(name.replace("_", " "), text_of(value)) for name, value in given.items()]
     facts.append(("seed", str(settings["seed"])))
     if record.forwards:
         facts.append(("cost", f"{record.forwards:,} forward and {record.backwards:,} backward passes"))

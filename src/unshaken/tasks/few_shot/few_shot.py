@@ -188,19 +188,15 @@ class FewShot(Evaluation):
             classes, own = drawn[k].classes, f"{first}_{k}-shot"
             figures[f"accuracy_{own}"] = found = episode_accuracy(shares[own], classes)
             many = "1 example" if k == 1 else f"{k} examples"
-            text = (
+            answer.append(
                 f"From {many} a class, {first} tells {self.ways} classes apart in {100 * found.value:.1f} % of "
-                f"the queries ({100 * found.low:.1f} to {100 * found.high:.1f} %) where guessing gets "
-                f"{100 / self.ways:.1f} %"
+                f"the queries ({100 * found.low:.1f} to {100 * found.high:.1f} %); guessing gets "
+                f"{100 / self.ways:.1f} %."
             )
             for name in self.heads[1:]:
                 other = shares[f"{name}_{k}-shot"]
                 figures[f"accuracy_{name}_{k}-shot"] = episode_accuracy(other, classes)
-                figures[f"difference_{name}_{k}-shot"] = more = episode_difference(shares[own], other, classes)
-                points = f"{abs(100 * more.value):.1f} points {'more' if more.value >= 0 else 'less'}"
-                span = f"{points} ({100 * more.low:+.1f} to {100 * more.high:+.1f})"
-                text += f"; {name} {'the same' if np.array_equal(shares[own], other) else span}"
-            answer.append(f"{text}.")
+                figures[f"difference_{name}_{k}-shot"] = episode_difference(shares[own], other, classes)
         columns = [(f"{k}-shot", f"accuracy_{{}}_{k}-shot") for k in self.shots]
         columns += [(f"{k}-shot less {first}", f"difference_{{}}_{k}-shot") for k in self.shots if self.heads[1:]]
         caption = (

@@ -81,7 +81,7 @@ class ZeroShot(Evaluation):
     def judge(self, subject: EvaluationSubject) -> EvaluationFindings:
         comparison = self._comparison(subject)
         found = comparison.run(subject.run, _options(subject), subject.verbs)
-        names = {name: key_of(place, name) for place, name in enumerate(found["models"])}
+        names = {name: _plain(key_of(place, name)) for place, name in enumerate(found["models"])}
         figures = dict[str, Figure]()
         for name, own in found["models"].items():
             figures |= {f"{what}_{names[name]}{part}": one for (what, part), one in _figures(own).items()}
