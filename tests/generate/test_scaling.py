@@ -101,6 +101,8 @@ def test_test_images_among_the_training_images_are_remarked_on(tmp_path):
         ({"sizes": (6,)}, ParameterError, "sizes 6: give two or more"),
         ({"sizes": (6, 13)}, DataError, "has 12 images, and the largest size is 13"),
         ({"sizes": (2, 6)}, DataError, "a size is 2 for 3 classes"),
+        ({"limit": 9}, DataError, "has 9 images, and the largest size is 12"),
+        ({"limit": 0}, ParameterError, "limit 0 must be"),
         ({"repetitions": 0}, ParameterError, "repetitions 0 must be"),
         ({"updates": 0}, ParameterError, "updates 0 must be"),
         ({"lr": float("nan")}, ParameterError, "lr=nan must be above 0"),

@@ -16,7 +16,7 @@ from unshaken.api.job import choose_device, default_out
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import in_range
-from unshaken.core.options import BATCH, COUNT, SEED
+from unshaken.core.options import BATCH, COUNT, LIMIT, SEED
 from unshaken.core.part import Condition, Part
 from unshaken.core.progress import track
 from unshaken.core.registry import parse_method
@@ -87,6 +87,7 @@ def measure_scaling(
     updates: int = 600,
     batch_size: int = 128,
     lr: float = 0.05,
+    limit: int | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -111,6 +112,7 @@ def measure_scaling(
         updates: optimizer steps of a training.
         batch_size: images of an optimizer step.
         lr: largest learning rate.
+        limit: images of each set at most, a seeded and stratified subset; None for all, which are held in memory.
         seed: of all that is drawn.
         out: the run directory; default `runs/` and a name.
         resume: go on with the run that is there; trainings that are finished are not done again.
@@ -123,7 +125,7 @@ def measure_scaling(
         RunError: the directory holds another run, or this one without `resume`.
     """
     recipes = [parse_method(m, "harden") if isinstance(m, str) else m for m in _listed(methods)]
-    _check(sizes, model, {"repetitions": repetitions, "updates": updates, "batch_size": batch_size}, lr, seed)
+    _check(sizes, model, {"repetitions": repetitions, "updates": updates, "batch_size": batch_size}, lr, seed, limit)
     place = choose_device(device)
     named = dict(zip(_names(_listed(generated)), _listed(generated), strict=True))
     opened = {name: as_dataset(d, download=download) for name, d in {REAL: real, **named, "test": test}.items()}
@@ -131,12 +133,13 @@ def measure_scaling(
     settings = {
         "sources": specs, "data_fingerprints": {name: data.fingerprint for name, data in opened.items()},
         "model": model, "methods": [[r.info.name, r.model_dump(mode="json")] for r in recipes], "sizes": list(sizes),
-        "repetitions": repetitions, "updates": updates, "batch_size": batch_size, "lr": lr, "seed": seed,
+        "repetitions": repetitions, "updates": updates, "batch_size": batch_size, "lr": lr, "limit": limit,
+        "seed": seed,
     }  # fmt: skip
     run = RunDir(out or default_out(model, specs[REAL], "scaling"))
     with locked(run) as lock:
         record = begin_record(run, RECORD, settings, resume=resume)
-        sources = {name: _read(data) for name, data in opened.items()}
+        sources = {name: _read(data, limit, seed) for name, data in opened.items()}
         tested = sources.pop("test")
         classes = _check_sets(opened, sources, tested, sizes)
         cells = [(name, size, r) for r in range(repetitions) for name in sources for size in sizes]
@@ -191,19 +194,21 @@ def _names(sources: Sequence[object]) -> list[str]:
     return [GENERATED if i == 0 else f"{GENERATED}-{i + 1}" for i in range(len(sources))]
 
 
-def _check(sizes: Sequence[int], model: str, counts: dict[str, int], lr: float, seed: int) -> None:
+def _check(sizes: Sequence[int], model: str, counts: dict[str, int], lr: float, seed: int, limit: int | None) -> None:
     build(model, classes=2)  # refuses an unknown name before any data is read
     if len(sizes) < 2 or sorted({*sizes}) != list(sizes) or sizes[0] < 1:
         raise ParameterError(f"sizes {','.join(map(str, sizes))}: give two or more numbers of images, rising from 1 on")
     for name, value in counts.items():
         in_range(name.replace("_", " "), value, *(BATCH if name == "batch_size" else COUNT))
     in_range("seed", seed, *SEED)
+    if limit is not None:
+        in_range("limit", limit, *LIMIT)
     if not 0 < lr < float("inf"):
         raise ParameterError(f"lr={lr:g} must be above 0, and finite")
 
 
-def _read(data: Dataset) -> _Images:
-    images, labels, ids = images_in_memory(data, None, 0, None)
+def _read(data: Dataset, limit: int | None, seed: int) -> _Images:
+    images, labels, ids = images_in_memory(data, limit, seed, None)
     if labels is None:
         raise DataError(f"data {data.options.spec!r} has no labels: a scaling curve needs the class of each image")
     return _Images(images, labels, ids)

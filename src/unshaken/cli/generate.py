@@ -12,7 +12,7 @@ from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole
-from unshaken.core.options import BATCH, COUNT, SCALING_RECORDS, Option, OutputFile, OutputFolder
+from unshaken.core.options import BATCH, COUNT, LIMIT, SCALING_RECORDS, Option, OutputFile, OutputFolder
 
 app = Program(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
@@ -218,6 +218,7 @@ def scaling_(
     updates: Annotated[int, Option("Optimizer steps of a training.", "N", COUNT)] = 600,
     batch_size: Annotated[int, Option("Images of a step.", "N", BATCH)] = 128,
     lr: Annotated[float, Option("Largest learning rate.", "RATE")] = 0.05,
+    limit: Annotated[int | None, Option("Images of each set at most.", "N", LIMIT)] = None,
     seed: Seed = 0,
     out: Annotated[
         str | None, OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=SCALING_RECORDS)
@@ -238,8 +239,8 @@ def scaling_(
     with progress(session):
         result = measure_scaling(
             real, generated, test, model=model, methods=method or (), sizes=_numbers("sizes", sizes),
-            repetitions=repetitions, updates=updates, batch_size=batch_size, lr=lr, seed=seed, out=out, resume=resume,
-            device=device, download=download,
+            repetitions=repetitions, updates=updates, batch_size=batch_size, lr=lr, limit=limit, seed=seed, out=out,
+            resume=resume, device=device, download=download,
         )  # fmt: skip
     if json:
         print_json(result.summary)

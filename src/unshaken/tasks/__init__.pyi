@@ -2,4 +2,5 @@
 
 from unshaken.tasks.features.frozen_features import FrozenFeatures as FrozenFeatures
 from unshaken.tasks.few_shot.few_shot import FewShot as FewShot
+from unshaken.tasks.ranking.ranking import RankingRobustness as RankingRobustness
 from unshaken.tasks.zero_shot.zero_shot import ZeroShot as ZeroShot

@@ -69,6 +69,7 @@ def test_a_model_is_written_and_its_folder_described_and_cut(folder, tmp_path):
     result = unshaken.explain("demo:standard", None, described, out=tmp_path / "b")
     (found,) = result.summary.found.values()
     assert len(found.extra["annotations"]) == 8
+    assert found.remarks[-1] == f"BLEU against the captions of 8 units: {found.extra['bleu']:.3f}."
     assert {row["layer"] for row in result.run.rows("units").to_pylist()} == {"3", "conv"}
     assert "by people" in (tmp_path / "b/report.md").read_text()
 

@@ -4,6 +4,8 @@ import torch
 from safetensors.torch import load_file
 
 import unshaken.models
+from unshaken.data.textures import make_plane
+from unshaken.explain.textures.tileability import tile_logits
 from unshaken.models import check_model, load_model
 from unshaken.models.networks.small import SmallNet
 
@@ -28,3 +30,15 @@ def test_its_classes_and_view():
 def test_the_two_are_different_networks(images):
     standard, robust = load_model("demo:standard"), load_model("demo:robust")
     assert not torch.allclose(standard(images), robust(images))
+
+
+def test_the_network_of_textures_tells_whole_periods_from_cuts():
+    """A whole period of a plane tiles, half of one does not; of 20 made textures of two families 17 are right."""
+    model = load_model("demo:tile-net")
+    assert (model.classes, model.view.channels) == (("broken", "tileable"), 3)
+    assert all(value.isfinite().all() for value in model.net.state_dict().values())
+    planes = [torch.from_numpy(make_plane(family, 128, seed)) for family in ("cells", "stripes") for seed in range(5)]
+    whole = torch.stack([plane.expand(3, -1, -1) for plane in planes])
+    broken = torch.nn.functional.interpolate(whole[..., :64, :64], (128, 128), mode="bilinear")
+    right = (tile_logits(model, whole) > 0).sum() + (tile_logits(model, broken) < 0).sum()
+    assert int(right) >= 17

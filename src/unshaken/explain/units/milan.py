@@ -214,16 +214,17 @@ class MILAN(Analysis):
                 for name in WORDS:
                     rows[name].append(getattr(words, name))
         figures, extra = summary(rows["layer"], rows["description"], rows["category"])
-        extra["layers"] = []
+        extra["layers"], remarks = [], ["A description is a correlation."]
         if (Path(self.exemplars) / TABLE).is_file() or self.annotations:
             table = read_annotations(self.annotations or Path(self.exemplars) / TABLE)
             units = (Unit(layer, unit) for layer, unit in zip(rows["layer"], rows["unit"], strict=True))
             extra["annotations"] = {str(u): table[u] for u in units if u in table}
             own = dict(zip(zip(rows["layer"], rows["unit"], strict=True), rows["description"], strict=True))
-            pairs = [(own[key], texts) for key, texts in table.items() if own.get(key)]
+            pairs = [(text, texts) for key, texts in table.items() if (text := own.get(key)) is not None]
             if pairs:
                 extra["bleu"] = bleu([text for text, _ in pairs], [texts for _, texts in pairs])
-        return Findings(rows, figures, ("A description is a correlation.",), {}, extra)
+                remarks.append(f"BLEU against the captions of {len(pairs):,} units: {extra['bleu']:.3f}.")
+        return Findings(rows, figures, tuple(remarks), {}, extra)
 
     def describe(
         self, found: Exemplars, describer: Describer, subject: Subject, reader: ImageReader

@@ -1,4 +1,4 @@
-"""`demo`: the two small Fashion-MNIST networks that come with this package."""
+"""`demo`: the small networks that come with this package: two for Fashion-MNIST, and one for textures."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.spec import ModelSpec
 from unshaken.models.loaders.weights import load_weights, read_weights
 from unshaken.models.networks.small import SmallNet
+from unshaken.models.networks.tile_net import TileNet
 
 CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 MEAN, STD = 0.2860, 0.3530
-NAMES = ("standard", "robust")
+TEXTURES, BROKEN_OR_TILEABLE = "tile-net", ("broken", "tileable")
+NAMES = ("standard", "robust", TEXTURES)
 
 
-@model_kind("demo", form="demo[:standard|:robust]")
+@model_kind("demo", form="demo[:standard|:robust|:tile-net]")
 def load(spec: ModelSpec, download: bool) -> Classifier:
-    """`demo`, `demo:standard` (trained plainly) or `demo:robust` (trained adversarially, linf 0.1).
+    """`demo`, `demo:standard` (trained plainly), `demo:robust` (adversarially, linf 0.1), `demo:tile-net` (textures).
 
     Raises:
         ParameterError: there is no such demo model.
@@ -29,6 +31,11 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     if name not in NAMES:
         raise ParameterError(f"no demo model {name!r}; {did_you_mean(name, NAMES)}")
     path = Path(__file__).parents[1] / "demo" / f"{name}.safetensors"
+    if name == TEXTURES:
+        tiles = TileNet(classes=2, channels=3, side=128)
+        load_weights(tiles, read_weights(path), path)
+        view = View(128, 128, channels=3)
+        return Classifier(tiles, classes=BROKEN_OR_TILEABLE, view=view, name=f"demo:{name}")
     net = SmallNet(classes=len(CLASSES), channels=1, side=28)
     load_weights(net, read_weights(path), path)
     return Classifier(net, mean=[MEAN], std=[STD], classes=CLASSES, view=View(28, 28, channels=1), name=f"demo:{name}")
