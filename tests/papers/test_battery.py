@@ -249,7 +249,7 @@ class Drawn:
                 by_class = getattr(rows, "dtype", None) in (torch.bool, np.dtype(bool))
                 if by_class:
                     self.whole.append(found)
-                elif len(found) < len(split):
+                elif 0 < len(found) < len(split):
                     self.taken.append(frozenset(found.ids))
             return found
 
