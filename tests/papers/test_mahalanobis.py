@@ -11,6 +11,7 @@ from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner
 from unshaken.core.batch import Batch
 from unshaken.core.errors import DataError
 from unshaken.measure.detection.ranking import auroc
+from unshaken.measure.statistics.influence import auroc_influence
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.effects import Nested
@@ -196,8 +197,22 @@ def test_too_few_samples_to_choose_on_are_refused():
 
 def test_differences_are_those_of_one_network():
     low, high = np.zeros(50), np.arange(50.0)
-    found = measured({"msp": (high, low), "equal": (low, high + 1), "last": (high, high)})
-    assert found["ahead"] == {"equal-msp": 1 - found["msp"]["auroc"], "equal-last": 0.5}
+    found = measured({"msp": (high, low), "equal": (low, high + 1), "last": (high, high)}, auroc_influence)
+    ahead = {name: column.mean() for name, column in found["ahead"].items()}
+    assert ahead == pytest.approx({"equal-msp": 1 - found["msp"]["auroc"].mean(), "equal-last": 0.5})
+
+
+def test_an_auroc_by_image_is_of_the_rows_to_judge_by_and_aligned_by_ids():
+    """The mean is the AUROC; images that serve to choose by have no influence on it."""
+    one = pair({"layer1": (0, 2)}, TUNE)
+    for (cell, _), name in zip([*one.normal, one.abnormal], "ab", strict=True):
+        cell.ids = np.array([f"{name}{i:03}" for i in range(200)])
+    normal, abnormal = (scores[:, 0] for scores in one.values(["layer1"]))
+    found = one.auroc(normal, abnormal)
+    assert len(found) == 400
+    assert found.mean() == pytest.approx(auroc(normal, abnormal).value)
+    assert found[:200][TUNE] == pytest.approx(found.mean())
+    assert found[:200][~TUNE].std() > 0
 
 
 def test_added_classes_by_hand():

@@ -217,15 +217,17 @@ def stacked(column: pa.ChunkedArray) -> Numbers:
 
 
 def means(
-    parts: Sequence[Mapping[str, Any]], *, low: float = -np.inf, high: float = np.inf, differences: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Nested numbers of each seed as nested means over seeds, with Student's interval; see `across_seeds`.
+    parts: Sequence[Mapping[str, Any]], *, low: float = -np.inf, high: float = np.inf,
+    differences: Sequence[str] = (), influence: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Nested numbers, or columns by sample, of each seed as nested means over seeds; see `across_seeds`.
 
     Args:
         parts: one a seed, with the same names.
         low: lower end of the range of all figures.
         high: upper end.
         differences: names of figures, or of what holds them, that range from `-high` to `high` instead.
+        influence: the columns are those of statistics that are no means.
 
     >>> means([{"clean": {"auroc": 0.25}}, {"clean": {"auroc": 0.75}}])["clean"]["auroc"]["value"]
     0.5
@@ -235,7 +237,7 @@ def means(
         least = -high if name in differences else low
         values = [p[name] for p in parts]
         if isinstance(value, Mapping):
-            found[name] = means(values, low=least, high=high, differences=differences)
+            found[name] = means(values, low=least, high=high, differences=differences, influence=influence)
         else:
-            found[name] = across_seeds(values, low=least, high=high)
+            found[name] = across_seeds(values, low=least, high=high, influence=influence)
     return found

@@ -39,8 +39,7 @@ class Seed:
             self.scores[name] = {d: scores[detectors == d].astype(np.float64) for d in SCORES}
             own = detectors == SCORES[0]
             self.roles[name] = Roles(splits[own] == "choose")
-            apart = f"{name} " if name in FAR or name == NOISE else ""  # else images of the row's data, or changed ones
-            self.ids[name] = np.array([apart + i for i in ids[own]])
+            self.ids[name] = ids[own]
         self.every = sorted({i for ids in self.ids.values() for i in ids.tolist()})
         self.fooled = {name: ~_in_order(rows, f"{name}.outcome", name) for name in ATTACKED}
 

@@ -70,15 +70,15 @@ def run(paper: FeaturesOffTheShelfPaper, context: Context) -> None:
     model = context.load_model(context.model)
     for task, (training, testing) in tasks.items():
         kinds = features_of_task(model, training, testing, everything=task == SOURCE)
-        few = testing.first(paper.views)
-        views = several_views(model, training.first(paper.views), few) if task == SOURCE else {}
+        some, few = training.block(paper.views, context.seed), testing.first(paper.views)
+        views = several_views(model, some, few) if task == SOURCE else {}
         with track(f"machines, {task}", paper.seeds) as progress:
             for part in context.repetitions(paper.seeds):
                 rows = np.random.default_rng(part.seed).permutation(len(training))[: paper.train]
                 for arm, kind in kinds.items():
                     write_kind(part, f"{task}.{arm}", kind, training, testing, rows)
                 for arm, kind in views.items():
-                    write_kind(part, f"{task}.{arm}", kind, training, few, rows[rows < paper.views])
+                    write_kind(part, f"{task}.{arm}", kind, some, few, rows[rows < paper.views])
                 progress.advance()
 
 

@@ -90,8 +90,8 @@ def agreement(parts: list[Rows]) -> dict[str, Any]:
         if not searched.any():
             raise ParameterError("no network is right on any image that the oracle knows: give more epochs or images")
         for search, shares in found.items():
-            both = [oracle(part, net, BOUNDED)["searched"] & oracle(part, net, search)["held_out"] for net in RECIPES]
-            shares.append(influence(np.stack([np.mean(both, 0), searched], 1), lambda means: means[0] / means[1]))
+            known = [oracle(part, net, BOUNDED)["searched"] & oracle(part, net, search)["held_out"] for net in RECIPES]
+            shares.append(influence(np.stack([np.mean(known, 0), searched], 1), lambda means: means[0] / means[1]))
     over = partial(across_seeds, influence=True)
     differences = [bounded - free for bounded, free in zip(found[BOUNDED], found[FREE], strict=True)]
     return {

@@ -14,6 +14,7 @@ from unshaken.core.errors import DataError
 from unshaken.detect.engine.layerwise import logistic_regression
 from unshaken.measure.detection.ranking import auroc
 from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.measure.statistics.influence import auroc_influence, by_sample
 from unshaken.papers.roles import Roles, choosing
 from unshaken_papers.mahalanobis.rules import at_step
 
@@ -30,12 +31,14 @@ class Cell:
         predictions: detector to classes `[N]`: the nearest one in a single layer, else the model's own.
         labels: `[N]`, -1 where no class is right.
         roles: which rows serve for choosing.
+        ids: `[N]`, text: changed copies of an image bear its id.
     """
 
     scores: Mapping[str, Numbers]
     predictions: Mapping[str, NDArray[np.int64]]
     labels: NDArray[np.int64]
     roles: Roles
+    ids: NDArray[Any]
 
     @classmethod
     def of(
@@ -45,6 +48,7 @@ class Cell:
         predictions: NDArray[np.int64],
         labels: NDArray[Any],
         splits: NDArray[Any],
+        ids: NDArray[Any],
     ) -> Cell:
         """From columns of the table `scores`, which has the same samples for each detector."""
         each = {str(name): detectors == name for name in dict.fromkeys(detectors)}
@@ -54,6 +58,7 @@ class Cell:
             {name: predictions[own] for name, own in each.items()},
             np.nan_to_num(labels[first], nan=-1).astype(np.int64),
             Roles(splits[first] == "tune"),
+            ids[first],
         )
 
     def right(self) -> Flags:
@@ -64,7 +69,7 @@ class Cell:
         """The first samples alone."""
         scores = {k: v[:n] for k, v in self.scores.items()}
         predictions = {k: v[:n] for k, v in self.predictions.items()}
-        return Cell(scores, predictions, self.labels[:n], self.roles.first(n))
+        return Cell(scores, predictions, self.labels[:n], self.roles.first(n), self.ids[:n])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +87,13 @@ class Pair:
     def values(self, names: Sequence[str]) -> tuple[Numbers, Numbers]:
         """Scores of normal and of abnormal samples to judge by, by some detectors, `[N, D]` each."""
         return self._stacked(names, Roles.held_out)
+
+    def auroc(self, normal: Numbers, abnormal: Numbers) -> Numbers:
+        """The AUROC of scores of the samples to judge by as a column by image, whose mean it is."""
+        sets = [*self.normal, self.abnormal]
+        judged = np.concatenate([cell.roles.held_out(cell.ids, rows) for cell, rows in sets]).tolist()
+        every = sorted({name for cell, _ in sets for name in cell.ids.tolist()})
+        return by_sample(auroc_influence(normal, abnormal), judged, every)
 
     def to_choose_by(self, names: Sequence[str]) -> tuple[Numbers, Numbers]:
         """The same of the samples to choose by; within `choosing()`."""

@@ -22,7 +22,8 @@ def figures(paper: MahalanobisPaper, rows: Rows) -> dict[str, Any]:
     far = [name for name in seeds[0].sets if name != NEAR]
 
     def over(figures: Callable[..., dict[str, Any]], *given: str) -> dict[str, Any]:
-        return means([figures(seed, *given) for seed in seeds], low=0, high=1, differences=("ahead", "gained"))
+        parts = [figures(seed, *given) for seed in seeds]
+        return means(parts, low=0, high=1, differences=("ahead", "gained"), influence=True)
 
     return {
         "accuracy": over(Seed.accuracy),
@@ -48,7 +49,7 @@ class Seed:
 
     def __init__(self, rows: Rows, steps: Sequence[float]) -> None:
         self.steps, self.classes = steps, rows.grouped("classes")["main.classes"]
-        names = ("detector", "score", "prediction", "label", "split")
+        names = ("detector", "score", "prediction", "label", "split", "id")
         self.cells = {name: Cell.of(*own.values()) for name, own in rows.arrays("scores", *names).items()}
         known = {"normal", *ATTACKED, *(f"noisy-{a}" for a in ATTACKED)}
         self.sets = sorted(
@@ -81,16 +82,17 @@ class Seed:
         """Every method on images that no class is right for; `own` chooses weights and step on samples of the set."""
         pair = self.unlike(name)
         own = choose(pair, self.layers, self.steps)
-        return measured({**self.single(pair), **self.chosen(pair), "own": own.scores(pair)})
+        return measured({**self.single(pair), **self.chosen(pair), "own": own.scores(pair)}, pair.auroc)
 
     def detects_attack(self, name: str) -> dict[str, Any]:
         """Every method on adversarial examples."""
         pair = self.attacked(name)
-        return measured({**self.single(pair), **self.chosen(pair)})
+        return measured({**self.single(pair), **self.chosen(pair)}, pair.auroc)
 
     def plain(self, name: str, group: str) -> dict[str, Any]:
         """The methods that choose nothing."""
-        return measured(self.single(self.unlike(name, group)))
+        pair = self.unlike(name, group)
+        return measured(self.single(pair), pair.auroc)
 
     def single(self, pair: Pair) -> dict[str, tuple[Numbers, Numbers]]:
         """Scores by the softmax, each layer and the ensemble of equal weights, at no step."""
@@ -115,10 +117,12 @@ class Seed:
         }
 
 
-def measured(scores: dict[str, tuple[Numbers, Numbers]]) -> dict[str, Any]:
-    """AUROC and FPR of each method, and how far some are ahead of others."""
+def measured(
+    scores: dict[str, tuple[Numbers, Numbers]], auroc: Callable[[Numbers, Numbers], Numbers]
+) -> dict[str, Any]:
+    """AUROC, as a column by image, and FPR of each method, and how far some are ahead of others."""
     found: dict[str, Any] = {
-        name: {"auroc": auroc(*pair).value, "fpr95": fpr95_id_accept(*pair, resamples=1).value}
+        name: {"auroc": auroc(*pair), "fpr95": fpr95_id_accept(*pair, resamples=1).value}
         for name, pair in scores.items()
     }
     pairs = [(a, b) for a, b in PAIRS if a in found and b in found]

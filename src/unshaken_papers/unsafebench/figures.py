@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unshaken.measure import accuracy, compare
+from unshaken.measure import accuracy
 from unshaken.measure.detection.moderation import Counts, always_unsafe_f1, coin_f1, f1_by, f1_figure, f1_gap, macro_f1
 from unshaken.measure.statistics.columns import Flags
 from unshaken.measure.statistics.intervals import Figure
+from unshaken.papers.effects import across_seeds
 from unshaken.papers.roles import Roles, choosing
 from unshaken.papers.rows import Rows, share_of
 from unshaken_papers.unsafebench import ARMS, CASES, LEVELS, MASKED, REAL, SOURCES, UnsafeBenchPaper
@@ -33,6 +35,11 @@ def attacked(name: str, level: str) -> str:
     ('pgd-1', 'deepfool-linf-0.00392157')
     """
     return f"{name}-linf-{float(level) / 255:.6g}" if name == "deepfool" else f"{name}-{level}"
+
+
+def over(right: Sequence[Flags]) -> dict[str, Any]:
+    """The share of right answers over seeds, each of which has images of its own."""
+    return across_seeds([float(own.mean()) for own in right], low=0.0, step=1 / min(map(len, right)))
 
 
 class Figures:
@@ -123,32 +130,33 @@ class Figures:
 
         `masking` is what more survives an attack that is given probabilities, than the same attack on logits.
         """
-        found: dict[str, Any] = {name: share_of(self.correct(label)) for name, label in UNHARMED.items()}
-        standing: Flags | None = None
+        found: dict[str, Any] = {name: over(self.correct(label)) for name, label in UNHARMED.items()}
+        standing: list[Flags] | None = None
         for level in LEVELS:
             hits = {name: self.correct(attacked(name, level)) for name in ATTACKS}
             masked = {name: self.correct(MASKED + attacked(name, level)) for name in ATTACKS}
-            worst = np.logical_and.reduce([*hits.values(), *([] if standing is None else [standing])])
-            standing = np.asarray(worst)
-            found[level] = {name: share_of(right) for name, right in {**hits, "worst": standing}.items()}
-            found[level]["masked"] = {name: share_of(right) for name, right in masked.items()}
-            more = {name: compare(hits[name], right).difference.to_json() for name, right in masked.items()}
-            found[level]["masking"] = more
+            every = [*hits.values(), *([] if standing is None else [standing])]
+            standing = [np.asarray(np.logical_and.reduce(parts)) for parts in zip(*every, strict=True)]
+            found[level] = {name: over(right) for name, right in {**hits, "worst": standing}.items()}
+            found[level]["masked"] = {name: over(right) for name, right in masked.items()}
+            found[level]["masking"] = {
+                name: across_seeds([float(b.mean() - a.mean()) for a, b in zip(hits[name], right, strict=True)])
+                for name, right in masked.items()
+            }
         return found
 
-    def correct(self, label: str) -> Flags:
-        """Correct answers under a condition, over seeds, in the order of ids."""
-        return np.concatenate([self.table.correct(f"s{s}.{label}") for s in self.seeds])
+    def correct(self, label: str) -> list[Flags]:
+        """Correct answers of each seed under a condition, in the order of ids."""
+        return [self.table.correct(f"s{s}.{label}") for s in self.seeds]
 
     def policies(self, negatives: str) -> dict[str, Any]:
         """Right answers of the head that knows the policy, by case and by whether the image is unsafe at all."""
         tables = [self.table.table("policy_answers", f"s{s}.conditional-{negatives}") for s in self.seeds]
-        rows = [r for table in tables for r in table.to_pylist()]
+        rows = [table.to_pylist() for table in tables]
         found: dict[str, Any] = {}
-        for case in CASES:
-            for kind in ("unsafe", "safe"):
-                right = [r["answer"] == r["target"] for r in rows if (r["case"], r["kind"]) == (case, kind)]
-                found[f"{case}.{kind}"] = accuracy(right).to_json()
+        for here in product(CASES, ("unsafe", "safe")):
+            right = [[r["answer"] == r["target"] for r in own if (r["case"], r["kind"]) == here] for own in rows]
+            found[".".join(here)] = over([np.array(own, bool) for own in right])
         return found
 
     def left_out(self) -> dict[str, Any]:

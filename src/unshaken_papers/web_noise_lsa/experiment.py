@@ -117,7 +117,7 @@ def noisy_set(paper: WebNoisePaper, train: Split, test: Split, classes: list[int
     labels = np.where(kinds == FLIP, turned, np.where(kinds == OOD, rng.integers(0, len(classes), n), true))
     order = np.argsort(rows)
     training = renumbered(train[rows[order]], torch.from_numpy(labels[order]), classes)
-    shown = test[np.flatnonzero(np.isin(test.labels, classes))].stratified(paper.test, seed)
+    shown = test[torch.isin(test.labels, torch.tensor(classes))].stratified(paper.test, seed)
     testing = renumbered(shown, torch.tensor([place[int(k)] for k in shown.labels]), classes)
     return NoisySet(training, kinds[order], testing)
 

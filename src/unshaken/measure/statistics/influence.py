@@ -86,7 +86,8 @@ def auroc_influence(normal: ArrayLike, *abnormal: ArrayLike) -> Numbers:
 def by_sample(values: ArrayLike, ids: Sequence[str], samples: Sequence[str]) -> Numbers:
     """A column as one of all samples, with the same mean: changed copies of a sample count together, absent ones not.
 
-    It aligns the columns of several statistics, or of several seeds, whose values are not of the same samples.
+    It aligns the columns of several statistics, or of several seeds, whose values are not of the same samples. That
+    independent samples share an id by chance does no harm: their sum varies as much.
 
     Args:
         values: of some samples, `[N]`.

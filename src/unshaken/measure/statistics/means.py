@@ -193,7 +193,7 @@ def over_seeds_and_samples(
         high: the largest.
         level: coverage of the interval, approximately.
         influence: the values are the columns of a statistic that is no mean, see `influence`: they may lie out of its
-            range, and where all are alike what so few samples can miss is left out.
+            range, and where all are alike the interval has no width.
 
     Raises:
         ParameterError: another shape; a value is missing, infinite or out of range.
