@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from typing import Any
 from typing_extensions import override
 
 from unshaken.papers.claim import Check, Outcome
+from unshaken.papers.folders import find_row, row_folders
 from unshaken.papers.paper import Headline, Scale
 from unshaken.papers.record import sessions_in_words
-from unshaken.papers.result import RESULT, PaperResult
+from unshaken.papers.result import RESULT, PaperResult, own_parameters
 from unshaken.store.run_dir import RunDir
 
 MOST, FEW = 10, 6
@@ -357,14 +359,17 @@ def page_of(result: PaperResult, figures: Sequence[PageFigure], *, outdated: boo
     lines += [f"- {sentence}" for sentence in result.differs]
     if result.remark:
         lines += ["", "## Remarks", "", result.remark]
-    again = f" --scale {result.scale}" if result.scale else ""
+    kept = result.provenance.get("parameters") if result.slug in row_folders() and not outdated else None
+    own = ",".join(own_parameters(find_row(result.slug)(**kept))) if kept and not result.scale else ""
+    again = shlex.quote(f"{result.slug}:{own}") if own else result.slug
+    again += f" --scale {result.scale}" if result.scale else ""
     again += f" --seed {result.seed}" if result.seed else ""
     lines += [
         "",
         "## Run it again",
         "",
         "```sh",
-        f"unshaken papers run {result.slug}{again}",
+        f"unshaken papers run {again}",
         "```",
         "",
         f"It took {result.seconds / 60:.1f} minutes. All {len(result.measured)} figures: [{RESULT}]({RESULT}).",
