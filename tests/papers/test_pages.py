@@ -174,6 +174,17 @@ def test_a_page_has_claim_verdict_picture_figures_differences_and_command(tmp_pa
         assert line in lines
 
 
+def test_a_page_says_how_a_run_with_parameters_of_its_own_is_repeated(tmp_path):
+    kept = json.loads((ROWS / "dverge" / "result.json").read_text())
+    parameters = find_row("dverge")().model_dump(mode="json") | {"seeds": 7, "steps": 9}
+    kept |= {"scale": None, "provenance": kept["provenance"] | {"parameters": parameters}}
+    (tmp_path / "dverge").mkdir()
+    (tmp_path / "dverge" / "result.json").write_text(json.dumps(kept))
+    write_table(tmp_path, tmp_path / "papers.md")
+    page = (tmp_path / "dverge" / "README.md").read_text()
+    assert f"unshaken papers run dverge:seeds=7,steps=9 --seed {kept['seed']}" in page.splitlines()
+
+
 def test_a_page_names_the_code_and_the_machine_of_every_session(tmp_path):
     known = {"unshaken": "0.1.0", "torch": "2.9.0", "platform": "Linux", "threads": 1}
     sessions = [

@@ -214,6 +214,11 @@ def _read(data: Dataset, limit: int | None, seed: int) -> _Images:
     return _Images(images, labels, ids)
 
 
+def _has_names(classes: Sequence[str]) -> bool:
+    """Whether classes have names, and not numbers alone."""
+    return not all(name.isascii() and name.isdecimal() for name in classes)
+
+
 def _check_sets(opened: dict[str, Dataset], sources: dict[str, _Images], tested: _Images, sizes: Sequence[int]) -> int:
     """The number of classes; refuses sets that cannot be compared."""
     real, shape = opened[REAL], tuple(sources[REAL].images.shape[1:])
@@ -227,8 +232,7 @@ def _check_sets(opened: dict[str, Dataset], sources: dict[str, _Images], tested:
             )
         if int(own.labels.max()) >= classes:
             raise DataError(f"{spec!r} has the class {int(own.labels.max())}; the real images have {classes}, from 0")
-        known = [n for n in names if not n.isdigit()] and [n for n in real.classes if not n.isdigit()]
-        if known and names != list(real.classes):
+        if _has_names(names) and _has_names(real.classes) and names != list(real.classes):
             raise DataError(f"the classes of {spec!r} begin with {names[:3]} and those of the real images with "
                             f"{list(real.classes[:3])}: name them alike, in one order")  # fmt: skip
     for name, own in sources.items():

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from unshaken.papers.claim import Check, Outcome
+from unshaken.papers.folders import find_row, row_folders
 from unshaken.papers.paper import Headline, Scale
 from unshaken.papers.pictures import PageFigure, draw_figures, drawable, short
 from unshaken.papers.record import sessions_in_words
-from unshaken.papers.result import RESULT, PaperResult
+from unshaken.papers.result import RESULT, PaperResult, own_parameters
 from unshaken.papers.trend import Curve, Trend, read_trends
 from unshaken.papers.trend_pages import draw_curve, open_curves, trend_lines
 from unshaken.store.run_dir import RunDir
@@ -215,14 +217,17 @@ def page_of(
     lines += [f"- {sentence}" for sentence in result.differs]
     if result.remark:
         lines += ["", "## Remarks", "", result.remark]
-    again = f" --scale {result.scale}" if result.scale else ""
+    kept = result.provenance.get("parameters") if result.slug in row_folders() and not outdated else None
+    own = ",".join(own_parameters(find_row(result.slug)(**kept))) if kept and not result.scale else ""
+    again = shlex.quote(f"{result.slug}:{own}") if own else result.slug
+    again += f" --scale {result.scale}" if result.scale else ""
     again += f" --seed {result.seed}" if result.seed else ""
     lines += [
         "",
         "## Run it again",
         "",
         "```sh",
-        f"unshaken papers run {result.slug}{again}",
+        f"unshaken papers run {again}",
         "```",
         "",
         f"It took {result.seconds / 60:.1f} minutes. All {len(result.measured)} figures: [{RESULT}]({RESULT}).",

@@ -25,6 +25,12 @@ def note_of(checks: Sequence[Check], remark: str) -> str:
     return " ".join(filter(None, [*verdicts, remark]))
 
 
+def own_parameters(paper: Paper) -> list[str]:
+    """Parameters as `name=value` where they are of neither scale; none where they are of one."""
+    given = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
+    return [f"{name}={text_of(value)}" for name, value in given.items()]
+
+
 def remark_of(paper: Paper, measured: Mapping[str, Any], fewer: Mapping[str, Sequence[int]]) -> str:
     """Remarks on figures besides the parts of the rule, all of them made from what the run kept.
 
@@ -33,8 +39,7 @@ def remark_of(paper: Paper, measured: Mapping[str, Any], fewer: Mapping[str, Seq
         measured: its figures.
         fewer: by SPEC of data, how many images were asked for and how many there were, where these are fewer.
     """
-    given = {} if scale_of(paper) else paper.model_dump(exclude_defaults=True)
-    changed = ", ".join(f"{name}={text_of(value)}" for name, value in given.items())
+    changed = ", ".join(own_parameters(paper))
     sentences = (
         f"Run with {changed}." if changed else "",
         *(f"Asked for {asked} images of {spec}, which has {there}." for spec, (asked, there) in fewer.items()),
