@@ -19,7 +19,14 @@ from unshaken.papers import shared
 from unshaken.papers.context import Context
 from unshaken.papers.datasets import Datasets, read_split
 from unshaken.papers.record import Record, sessions_in_words
-from unshaken.papers.shared import list_networks, load_network, make_network, measure_network, network_folder
+from unshaken.papers.shared import (
+    list_networks,
+    load_network,
+    make_network,
+    measure_network,
+    network_folder,
+    network_state,
+)
 from unshaken.store.run_dir import RunDir
 
 TINTS = """
@@ -160,8 +167,11 @@ def test_other_weights_are_refused(made):
     weights = load_file(path)
     weights["head.bias"] += 1
     save_file(weights, path)
-    with pytest.raises(RunError, match=r"the weights of network 'tints' have the hash \w{12}, not \w{12}.*delete the"):
-        load_network("tints")
+    for call in (load_network, make_network):
+        with pytest.raises(
+            RunError, match=r"the weights of network 'tints' have the hash \w{12}, not \w{12}.*delete the"
+        ):
+            call("tints")
 
 
 @pytest.mark.parametrize(
@@ -182,6 +192,14 @@ def test_a_network_of_another_description_is_refused(made, described):
             call("tints")
     described(TINTS.replace("Tints.", "Words only.").replace("hours = 0.01", "hours = 5"))
     load_network("tints")
+
+
+def test_figures_apart_from_those_expected_are_shown(made, described):
+    low, high = (made.figures["clean"][end] for end in ("low", "high"))
+    described(TINTS.replace("hours = 0.01", f"expected = {{{{clean = [{high}, {high}, 1.0]}}}}\nhours = 0.01", 1))
+    assert network_state("tints") == ("made", made)
+    described(TINTS.replace("hours = 0.01", f"expected = {{{{clean = [0, 0, {low - 0.01}]}}}}\nhours = 0.01", 1))
+    assert network_state("tints")[0] == f"made, clean not in 0.000 to {low - 0.01:.3f} as expected"
 
 
 def test_a_wrong_description_names_file_and_key(described):

@@ -132,7 +132,7 @@ def make_network(name: str, *, download: bool = False) -> NetworkRecord:
     entry, run = _find(name), RunDir(network_folder(name))
     record = _read(name, entry, run)
     if record is not None and record.hash:
-        return record
+        return load_network(name)[1]
     recipes = [parse_method(_with_specs(method), "harden") for method in entry.methods]
     training = Training(**entry.training)
     run.write_json(NetworkRecord(recipe=entry.digest).model_dump(mode="json", by_alias=True), RECORD)
@@ -232,7 +232,8 @@ def network_state(name: str) -> tuple[str, NetworkRecord | None]:
     """State of a shared network in words, and its record once it is made.
 
     Returns:
-        `made`, `not made yet`, `trained for 3 of 20 epochs`; or what is wrong with its folder, and what to do.
+        `made`, with the figures whose intervals are apart from those expected; `not made yet`; `trained for 3 of 20
+        epochs`; or what is wrong with its folder, and what to do.
 
     Raises:
         ParameterError: there is no such network.
@@ -243,7 +244,12 @@ def network_state(name: str) -> tuple[str, NetworkRecord | None]:
     except RunError as error:
         return str(error), None
     if record is not None and record.hash:
-        return "made", record
+        apart = [
+            f", {key} not in {low:.3f} to {high:.3f} as expected"
+            for key, (_, low, high) in entry.expected.items()
+            if key not in record.figures or record.figures[key]["high"] < low or record.figures[key]["low"] > high
+        ]
+        return f"made{''.join(apart)}", record
     if not run.exists("curves.parquet"):
         return "not made yet", None
     done = pq.read_metadata(io.BytesIO(run.read("curves.parquet"))).num_rows
