@@ -106,7 +106,7 @@ def test_many_ids_take_half_of_a_tuple_and_never_are_strings_together():
     whole = peak(lambda: tuple(names()))
     assert peak(lambda: Ids.of(names())) < whole / 1.5  # one piece of strings, and the buffers
     ids = Ids.of(names())
-    assert ids.ends.nbytes + ids.text.nbytes < whole / 1.9
+    assert ids.ends.nbytes + ids.text.nbytes < whole / 1.8  # a string has 40 bytes of its own since Python 3.12
     assert peak(lambda: [None for _ in ids]) < whole / 2
 
 

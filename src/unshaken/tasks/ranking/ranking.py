@@ -49,18 +49,21 @@ class RankingRobustness(Evaluation):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     collection: str = Field(description="folder: documents.tsv, queries.tsv, qrels.txt (TREC), and types.tsv if any")
-    training: str = Field("", description="folder of the same form with other queries, from which rankers learn")
-    rankers: tuple[Name, ...] = Field(("bm25", "ql", "encoder"), min_length=1, description="rankers")
-    encoder: str = Field("hashed-pieces", description="encoder of texts: hashed-pieces, minilm, or a folder")
-    runs: tuple[str, ...] = Field((), description="rankings of other programs: TREC run files")
-    measure: str = Field("nDCG@10", description="measure of effectiveness, such as nDCG@10, AP or RR@100")
+    training: str = Field(
+        default="", description="folder of the same form with other queries, from which rankers learn"
+    )
+    rankers: tuple[Name, ...] = Field(default=("bm25", "ql", "encoder"), min_length=1, description="rankers")
+    encoder: str = Field(default="hashed-pieces", description="encoder of texts: hashed-pieces, minilm, or a folder")
+    runs: tuple[str, ...] = Field(default=(), description="rankings of other programs: TREC run files")
+    measure: str = Field(default="nDCG@10", description="measure of effectiveness, such as nDCG@10, AP or RR@100")
     queries: tuple[str, ...] = Field(
-        ("swap-1", "swap-2"), description="changes of queries, NAME-WORDS, such as keyboard-1, shuffle-1 or worst-2"
+        default=("swap-1", "swap-2"),
+        description="changes of queries, NAME-WORDS, such as keyboard-1, shuffle-1 or worst-2",
     )
     documents: tuple[str, ...] = Field(
-        ("append-1", "append-3"), description="changes of a document, NAME-TIMES, such as append-3 or raise-3"
+        default=("append-1", "append-3"), description="changes of a document, NAME-TIMES, such as append-3 or raise-3"
     )
-    position: int = Field(10, ge=1, description="place of the changed document in the list of BM25")
+    position: int = Field(default=10, ge=1, description="place of the changed document in the list of BM25")
 
     @property
     @override
