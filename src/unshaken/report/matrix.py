@@ -164,11 +164,13 @@ class Matrix:
         run: its folder.
         record: its models, data and plans.
         columns: one for each data set and plan.
+        states: of the cells before their rows were compared; see `is_newest`.
     """
 
     run: RunDir
     record: MatrixRecord
     columns: tuple[MatrixColumn, ...]
+    states: tuple[tuple[str, ...], ...]
 
     @property
     def cells(self) -> tuple[MatrixCell, ...]:
@@ -292,17 +294,19 @@ def read_matrix(run: RunDir) -> Matrix:
         RunError: there is no matrix, or a file is damaged.
     """
     record = MatrixRecord.read(run)
-    return Matrix(run, record, _ranked(_read_columns(run, record)))
+    columns = _read_columns(run, record)
+    return Matrix(run, record, _ranked(columns), _states(columns))
 
 
 def is_newest(matrix: Matrix) -> bool:
     """Whether no cell has changed since the matrix was read."""
+    return matrix.states == _states(_read_columns(matrix.run, matrix.record))
 
-    def state(columns: Iterable[MatrixColumn]) -> list[tuple[str, ...]]:
-        cells = [cell for column in columns for cell in column.cells]
-        return [(cell.state, cell.reason, cell.gates.verdict, str(cell.summary)) for cell in cells]
 
-    return state(matrix.columns) == state(_read_columns(matrix.run, matrix.record))
+def _states(columns: Iterable[MatrixColumn]) -> tuple[tuple[str, ...], ...]:
+    """What tells whether a cell has changed, of each cell as it was read."""
+    cells = [cell for column in columns for cell in column.cells]
+    return tuple((cell.state, cell.reason, cell.gates.verdict, str(cell.summary)) for cell in cells)
 
 
 def _read_columns(run: RunDir, record: MatrixRecord) -> list[MatrixColumn]:

@@ -65,7 +65,7 @@ def read_engine(text: str, device: str = "auto") -> Engine:
     kind, colon, count = text.partition(":")
     if kind == "ray":
         gpu, _, number = device.partition(":")
-        if number.isdecimal() and int(number):
+        if number.isascii() and number.isdecimal() and int(number):
             raise ParameterError(
                 f"device {device} is one of this machine, and --engine {shorten(text)} gives each worker a GPU of its "
                 f"node: use --device {gpu}; CUDA_VISIBLE_DEVICES={number} where Ray is started keeps it to that one"

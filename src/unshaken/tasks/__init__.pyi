@@ -1,6 +1,6 @@
 """Tasks beside plain classification: a task says what a model's output means, and which rows and figures follow."""
 
-from unshaken.tasks.features.frozen_features import FrozenFeatures as FrozenFeatures
 from unshaken.tasks.few_shot.few_shot import FewShot as FewShot
 from unshaken.tasks.ranking.ranking import RankingRobustness as RankingRobustness
+from unshaken.tasks.transfer.frozen_features import FrozenFeatures as FrozenFeatures
 from unshaken.tasks.zero_shot.zero_shot import ZeroShot as ZeroShot

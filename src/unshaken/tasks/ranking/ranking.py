@@ -249,7 +249,7 @@ def _pairs(what: str, texts: Sequence[str]) -> list[tuple[str, int]]:
     found = []
     for text in texts:
         name, _, count = text.rpartition("-")
-        if not name or not count.isdigit():
+        if not name or not (count.isascii() and count.isdecimal()):
             raise ParameterError(f"ranking: {what} {text!r}: write a change and a number, such as swap-1")
         found.append((name, int(count)))
     return found

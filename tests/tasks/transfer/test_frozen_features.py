@@ -17,7 +17,7 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.data.arrays import InMemory
 from unshaken.report.gates import Gate
-from unshaken.tasks.features.frozen_features import FrozenFeatures, class_accuracy, class_precision
+from unshaken.tasks.transfer.frozen_features import FrozenFeatures, class_accuracy, class_precision
 
 NAMES = ("low", "mid", "high")
 LABELS = torch.arange(90) % 3
