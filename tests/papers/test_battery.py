@@ -232,6 +232,12 @@ def test_absent_data_is_one_line_before_the_experiment_begins(slug, tmp_path, mo
     assert "\n" not in str(caught.value)
 
 
+ALL_IMAGES = {"unsafebench"}
+"""Rows whose tiny run takes all images that there are, and divides them in their order among its seeds."""
+EXAMPLE = 2
+"""Images, at most, whose sizes alone are looked at, such as those that a model is shown to learn its layers."""
+
+
 class Drawn:
     """Notes which images are taken of whole data sets, or of all images of some of their classes."""
 
@@ -249,7 +255,7 @@ class Drawn:
                 by_class = getattr(rows, "dtype", None) in (torch.bool, np.dtype(bool))
                 if by_class:
                     self.whole.append(found)
-                elif 0 < len(found) < len(split):
+                elif EXAMPLE < len(found) < len(split):
                     self.taken.append(frozenset(found.ids))
             return found
 
@@ -266,7 +272,7 @@ def test_the_run_seed_draws_all_images(slug, finished, tmp_path, monkeypatch):
             drawn = Drawn(patch)
             run_paper(run.text, seed=seed, out=tmp_path / str(seed), data=run.data, model=run.model)
         taken.append(drawn.taken)
-    assert all(one != other for one, other in zip(*taken, strict=True))
+    assert slug in ALL_IMAGES or all(one != other for one, other in zip(*taken, strict=True))
 
 
 DISPENSABLE = {"demo", "mnist", "fashion-mnist"}

@@ -60,10 +60,11 @@ def run(paper: RCALPaper, context: Context) -> None:
     """
     context.refuse_model(SMALL, "its network is pretrained on the long-tailed images; choose --data instead")
     parts = context.datasets.parts(None, paper.test, paper.choosing)
+    whole = parts.training
     rows = long_tail_rows(
-        parts.training.labels.numpy(), parts.training.classes, paper.ratio, parts.training.ids, most=paper.largest
+        whole.labels.numpy(), whole.classes, paper.ratio, whole.ids, seed=context.seed, most=paper.largest
     )
-    data = Images(parts.training[rows], parts.testing, parts.choosing)
+    data = Images(whole[rows], parts.testing, parts.choosing)
     start = pretrained(paper, context, data.training)
     features = {n: features_in(start.model, s) for n, s in (("training", data.training), ("testing", data.testing))}
     probe(context, start.model, data)
