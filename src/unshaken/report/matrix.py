@@ -295,7 +295,8 @@ def read_matrix(run: RunDir) -> Matrix:
     """
     record = MatrixRecord.read(run)
     columns = _read_columns(run, record)
-    return Matrix(run, record, _ranked(columns), _states(columns))
+    states = _states(columns)  # before cells whose rows turn out to be damaged take the place of finished ones
+    return Matrix(run, record, _ranked(columns), states)
 
 
 def is_newest(matrix: Matrix) -> bool:
