@@ -254,12 +254,16 @@ def test_policies_and_false_alarms(finished):
     answers = kept.rows("unsafebench_policy_answers").to_pylist()
     for r in answers:
         assert r["target"] == (r["kind"] == "unsafe" and r["case"] != "own-removed")
-    own = [
-        not r["answer"]
-        for r in answers
-        if r["case"] == "own-removed" and r["kind"] == "unsafe" and "-0.5" in r["condition"]
-    ]
-    assert result.measured["policies.negatives-0.5.own-removed.unsafe"]["value"] == pytest.approx(np.mean(own))
+    own = {
+        seed: [
+            not r["answer"]
+            for r in answers
+            if (r["case"], r["kind"], r["condition"]) == ("own-removed", "unsafe", f"{seed}.conditional-0.5")
+        ]
+        for seed in ("s0", "s1")
+    }
+    mean = np.mean([np.mean(answers) for answers in own.values()])
+    assert result.measured["policies.negatives-0.5.own-removed.unsafe"]["value"] == pytest.approx(mean)
 
     rows = [r for r in kept.rows("unsafebench_moderation").to_pylist() if r["arm"] == r["source"] == "real"]
     others = [r["margins"][1 - r["category"]] <= 0 for r in rows if r["unsafe"]]

@@ -80,11 +80,11 @@ def make_bands(folder: Path, classes: int = 5) -> str:
 
 
 def make_colours(folder: Path) -> str:
-    """Noise around four colours, as Parquet with 120 training and 40 test images; `?split=` may follow."""
+    """Noise around four colours, as Parquet with 132 training and 44 test images; `?split=` may follow."""
     rng = np.random.default_rng(0)
     colours = np.array([[150, 60, 60], [60, 150, 60], [60, 60, 150], [140, 140, 60]])
     columns: dict[str, list[object]] = {"id": [], "image": [], "label": [], "split": []}
-    for split, n in (("train", 120), ("test", 40)):
+    for split, n in (("train", 132), ("test", 44)):
         for i in range(n):
             pixels = np.clip(colours[i % 4] + rng.normal(0, 45, (16, 16, 3)), 0, 255).astype(np.uint8)
             out = io.BytesIO()

@@ -147,12 +147,10 @@ def measure_scaling(
             for name, size, r in cells:
                 condition = Condition(f"{name}-{size}", name)
                 if not run.has_rows("scaling", condition.id, r):
-                    own = sources[name]
-                    learned = own.take(nested_order(own.labels, classes, seed * 1000 + r)[:size])
-                    training = training_of(
-                        size, updates, seed=seed * 1000 + r, batch_size=batch_size, lr=lr, held_out=1
-                    )
-                    start = fresh(model, learned.images, classes=classes, seed=training.seed).to(place)
+                    own, drawn = sources[name], seed * 1000 + r
+                    learned = own.take(nested_order(own.labels, classes, drawn)[:size])
+                    training = training_of(size, updates, seed=drawn, batch_size=batch_size, lr=lr, held_out=1)
+                    start = fresh(model, learned.images, classes=classes, seed=drawn).to(place)
                     fitted = fit(start, learned.images, learned.labels, recipes, training, classes=classes)
                     columns = _answers(fitted.model, tested, place, seed)
                     columns |= {"images": [size] * len(columns["id"]), "repetition": [r] * len(columns["id"])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 from unshaken.core.consent import of_arguments
@@ -69,7 +70,7 @@ def run_trend(
     for value in values:
         at_scale(row.from_text({**given, parameter: value}), chosen)  # all values are checked before the first run
     check_folder(out, "out", TREND_RECORDS)
-    root = RunDir(out or f"runs/papers/{name}-{parameter}")
+    root = RunDir(out or f"runs/papers/{name}-{parameter}-{time.strftime('%Y%m%d-%H%M%S')}")
     root.write_json({"row": name, "parameter": parameter, "values": values, "scale": chosen, "seed": seed}, RECORD)
     texts = {v: f"{name}:{','.join(f'{key}={text}' for key, text in {**given, parameter: v}.items())}" for v in values}
     results = {
