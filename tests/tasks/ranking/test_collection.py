@@ -1,5 +1,6 @@
-"""Files of TREC: what is read, and one line for whatever is wrong."""
+"""Files of TREC and names of measures: what is read, and one line for whatever is wrong."""
 
+import ir_measures
 import numpy as np
 import pytest
 
@@ -15,6 +16,7 @@ from unshaken.tasks.ranking import (
     write_run,
 )
 from unshaken.tasks.ranking.collection import read_texts
+from unshaken.tasks.ranking.order import parse_measure
 
 RUN = "q1 Q0 a 1 2.0 mine\n"
 QRELS = "q1 0 a 1\n"
@@ -201,3 +203,29 @@ def test_other_files_are_refused(wordnet_folder):
     (wordnet_folder / "data.verb").unlink()
     with pytest.raises(DataError, match="wordnet-base"):
         read_wordnet(wordnet_folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "values", "cutoff"),
+    [
+        ("AP", "AP", {}, None),
+        ("nDCG@10", "nDCG", {}, 10),
+        ("P(rel=2)@5", "P", {"rel": 2}, 5),
+        ("nDCG(gains={1:1,2:3,3:7})@10", "nDCG", {"gains": {1: 1, 2: 3, 3: 7}}, 10),
+        ("nDCG(cutoff=5)", "nDCG", {}, 5),
+    ],
+)
+def test_a_measure_is_parsed_to_the_object_of_ir_measures(text, name, values, cutoff):
+    expected = ir_measures.measures.registry[name]
+    expected = expected(**values) if values else expected
+    assert parse_measure(text) == (expected if cutoff is None else expected @ cutoff)
+
+
+@pytest.mark.parametrize(
+    "text", ["ndcg@10", "nDCG@", "nDCG@x", "nDCG@10@5", "P", "nDCG(foo=1)@10", "nDCG(1)@10", "AP+RR", "", "nDCG@-1",
+             "nDCG(dcg=f())@10", "__import__('os')"],
+)  # fmt: skip
+def test_a_text_that_is_no_measure_is_one_line(text):
+    with pytest.raises(ParameterError, match="as in nDCG@10, AP, RR@100") as caught:
+        parse_measure(text)
+    assert "\n" not in str(caught.value)

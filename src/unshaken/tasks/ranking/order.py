@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,10 +105,20 @@ def parse_measure(text: str) -> Any:
         ParameterError: there is no such measure.
         MissingExtra: ir-measures is absent.
     """
-    package = _package()
+    known = _package().measures.registry  # its own parser needs what Python 3.14 has removed from ast
+    parts = re.fullmatch(r"(\w+)(\(.*\))?(?:@([0-9]+))?", text, re.ASCII)
     try:
-        return package.parse_measure(text)
-    except (NameError, ValueError, SyntaxError, TypeError) as error:
+        if parts is None or parts[1] not in known:
+            raise ValueError("there is none of this name")
+        call = ast.parse(f"f{parts[2] or '()'}", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError("its parameters must be NAME=VALUE")
+        values = {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        measure = known[parts[1]](**values) if values else known[parts[1]]
+        measure = measure @ int(parts[3]) if parts[3] else measure
+        measure.validate_params()
+        return measure
+    except (AssertionError, KeyError, ValueError, SyntaxError, TypeError) as error:
         why = str(error) or type(error).__name__
         raise ParameterError(f"measure {shorten(text)}: {why}; as in nDCG@10, AP, RR@100, R@50 or Judged@10") from None
 

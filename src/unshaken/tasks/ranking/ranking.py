@@ -236,7 +236,9 @@ def run_name(path: str) -> str:
     >>> run_name("runs/My Run.v2.txt")
     'my-run-v2'
     """
-    return re.sub(r"[^a-z0-9_]+", "-", Path(path).stem.lower()).strip("-") or "run"
+    name = Path(path).name
+    stem = name.rpartition(".")[0] or name  # `Path.stem` of dots alone is not the same in all Pythons
+    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-") or "run"
 
 
 def _by_pair(pairs: Mapping[tuple[str, str], Any]) -> list[Listing]:
