@@ -35,6 +35,7 @@ def project_files():
         *folders, name = path.relative_to(ROOT).parts
         built = any(f in BUILT or f.endswith(".egg-info") for f in folders)
         hidden = any(f.startswith(".") and f not in {".ci", ".github"} for f in folders)
+        built |= folders[:2] == ["docs", "papers"]  # copied there by the build of the documentation
         if not built and not hidden and path.is_file() and name not in {".git", "PKG-INFO"}:
             yield path.relative_to(ROOT).as_posix()
 
