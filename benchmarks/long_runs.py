@@ -1,6 +1,6 @@
 """Seconds and memory of everything around the work of a very large run: planned, resumed, merged and read.
 
-    python benchmarks/long_runs.py --samples 10000000 --shard-size 65536 --folder /tmp/large
+    python benchmarks/long_runs.py --samples 10000000 --shard-size 65536 --folder large
 
 A run of N samples under C conditions, as a stub model would leave it: the data set has ids of 36 characters, labels and
 one grey image for all; every shard but the last of each part has its rows, drawn at random. Two parts (`1/2` and `2/2`)

@@ -70,13 +70,14 @@ def test_all_parts_that_are_tried_are_shown():
     ],
 )
 def test_one_figure_decides_a_part(path, part, small, opposed):
-    for value, outcome in ((small, "not visible at this scale"), (opposed, "contradicted")):
+    undecided = ("not visible at this scale", "short of its rule")
+    for value, expected in ((small, undecided), (opposed, ("contradicted",))):
         measured = copy.deepcopy(MEASURED)
         place = measured
         for key in path[:-1]:
             place = place[key]
         place[path[-1]] = figure(value)
-        assert outcomes(measured)[part] == outcome
+        assert outcomes(measured)[part] in expected
 
 
 class FakeStep:

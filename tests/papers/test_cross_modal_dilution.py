@@ -54,7 +54,7 @@ def test_all_parts_are_shown_where_the_intervals_say_so():
         ({"drop": (0.05, 0.4)}, "drop", "not visible at this scale"),
         ({"drop": (-0.2, -0.1)}, "drop", "contradicted"),
         ({"beyond": (-0.1, 0.3)}, "content", "not visible at this scale"),
-        ({"beyond": (-0.9, -0.3), "less": (-0.1, 0.2)}, "content", "not visible at this scale"),
+        ({"beyond": (-0.9, -0.3), "less": (-0.1, 0.2)}, "content", "short of its rule"),
         ({"beyond": (-0.9, -0.3), "less": (0.1, 0.2)}, "content", "contradicted"),
         ({"neutral": (-0.1, 0.3)}, "content", "not visible at this scale"),
         ({"neutral": (-0.3, -0.1)}, "content", "contradicted"),

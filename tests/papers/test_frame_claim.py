@@ -25,7 +25,9 @@ def outcome_of(*checks):
         (figure(0.1, 0.01, 0.2), 0.0, Outcome.SHOWN),
         (figure(0.1, 0.0, 0.2), 0.0, Outcome.NOT_VISIBLE),
         (figure(-0.1, -0.2, -0.01), 0.0, Outcome.CONTRADICTED),
-        (figure(0.02, 0.01, 0.03), 0.05, Outcome.NOT_VISIBLE),  # there, but smaller than wanted
+        (figure(0.02, 0.01, 0.03), 0.05, Outcome.SHORT),  # there, but smaller than wanted
+        (figure(0.0, -0.01, 0.01), 0.05, Outcome.SHORT),
+        (figure(0.02, 0.01, 0.05), 0.05, Outcome.NOT_VISIBLE),
         (figure(-0.005, -0.02, 0.01), -0.05, Outcome.SHOWN),  # costs less than five points
         (figure(-0.1, -0.2, -0.06), -0.05, Outcome.CONTRADICTED),
         (figure(0.3, None, None), 0.0, Outcome.NOT_VISIBLE),
@@ -35,10 +37,13 @@ def test_an_interval_decides(effect, above, expected):
     assert outcome_of(decide("gain", "gain", effect, above=above)) == expected
 
 
-def test_one_opposed_check_contradicts_and_one_that_fails_hides():
+def test_the_outcome_of_a_part_by_those_of_its_checks():
     held, failed, opposed = Check("a", True, "gain"), Check("b", False, "gain"), Check("c", False, "gain", opposed=True)
     assert outcome_of(held, failed) == Outcome.NOT_VISIBLE
     assert outcome_of(held, failed, opposed) == Outcome.CONTRADICTED
+    short = Check("d", False, "gain", short=True)
+    assert outcome_of(held, failed, short) == Outcome.SHORT
+    assert outcome_of(short, opposed) == Outcome.CONTRADICTED
     assert outcome_of(held) == Outcome.SHOWN
 
 
@@ -77,5 +82,6 @@ def test_nothing_is_left_out():
         judge_parts({"large": LEFT_OUT}, [Check("a", True, "large")])
     with pytest.raises(ParameterError, match="needs a rule, or a reason"):
         ClaimPart(statement="Nothing is said.")
-    with pytest.raises(ParameterError, match="cannot hold and be opposed"):
-        Check("a", True, "gain", opposed=True)
+    for both in ({"holds": True, "opposed": True}, {"holds": True, "short": True}, {"opposed": True, "short": True}):
+        with pytest.raises(ParameterError, match="has one outcome"):
+            Check("a", part="gain", **{"holds": False, **both})

@@ -57,7 +57,8 @@ def test_the_rule_both_ways():
 
 def test_without_a_cue_nothing_is_judged():
     found = outcomes(cost=0.05)
-    assert found["cue"] == found["edit"] == found["random"] == Outcome.NOT_VISIBLE
+    assert found["cue"] == Outcome.SHORT
+    assert found["edit"] == found["random"] == Outcome.NOT_VISIBLE
     assert found["open-ended"] == Outcome.SHOWN
 
 

@@ -80,6 +80,7 @@ def test_features_that_tell_nothing_leave_the_rest_unjudged(measured):
     measured["probe"] = figure(0.6)
     found = outcomes(measured)
     found.pop("real-noise")
+    assert found.pop("features") == "short of its rule"
     assert {*found.values()} == {"not visible at this scale"}
 
 

@@ -27,6 +27,7 @@ TINY = Tiny(
 """How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
+SHORT = Outcome.SHORT
 
 
 def pair(clean, changed):
@@ -114,7 +115,7 @@ def test_every_part_is_shown(measured):
 @pytest.mark.parametrize(
     ("label", "figures", "part", "expected"),
     [
-        ("patched", [pair(0.47, x) for x in (0.25, 0.26, 0.251)], "gain", NOT_VISIBLE),  # a quarter of the gain
+        ("patched", [pair(0.47, x) for x in (0.25, 0.26, 0.251)], "gain", SHORT),  # a quarter of the gain
         ("patched", [pair(0.47, x) for x in (0.21, 0.38, 0.5)], "gain", NOT_VISIBLE),  # the seeds are far apart
         ("patched", [pair(0.47, x) for x in (0.15, 0.151, 0.152)], "gain", CONTRADICTED),
         ("patched", [pair(x, 0.35) for x in (0.41, 0.45, 0.49)], "clean-cost", NOT_VISIBLE),
@@ -128,7 +129,7 @@ def test_every_part_is_shown(measured):
         ("scaled-0.5", [pair(0.5, x) for x in (0.2, 0.19, 0.21)], "scaled", NOT_VISIBLE),
         ("scaled-1", [pair(0.5, x) for x in (0.2, 0.201, 0.202)], "scaled", CONTRADICTED),
         ("/removed_changes", [0.0, 0.002, 0.0], "scaled", NOT_VISIBLE),
-        ("blur/patched", [pair(0.45, x) for x in (0.25, 0.26, 0.251)], "other-corruptions", NOT_VISIBLE),
+        ("blur/patched", [pair(0.45, x) for x in (0.25, 0.26, 0.251)], "other-corruptions", SHORT),
         ("contrast/patched", [pair(0.45, x) for x in (0.1, 0.11, 0.12)], "other-corruptions", CONTRADICTED),
         ("two_patches/both/blur", [{"value": x} for x in (0.2, 0.3, 0.25)], "combined", NOT_VISIBLE),
         ("two_patches/both/noise", [{"value": x} for x in (0.1, 0.11, 0.12)], "combined", CONTRADICTED),

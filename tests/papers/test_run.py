@@ -85,7 +85,14 @@ def test_the_verdict_follows_from_the_rule(paper, tmp_path):
     assert document["expected"] == {"part.level": 0.9, "rule": "value above 0.5"}
     assert (document["data"], document["model"], document["seed"]) == ("own-data", "own-model", 4)
     assert document["note"] == "Held: level is 0.75. A remark."
-    check = {"words": "level is 0.75", "holds": True, "part": "claim", "opposed": False, "smallest": None}
+    check = {
+        "words": "level is 0.75",
+        "holds": True,
+        "part": "claim",
+        "opposed": False,
+        "smallest": None,
+        "short": False,
+    }
     assert (document["checks"], document["remark"]) == ([check], "A remark.")
     assert [(p["name"], p["statement"], p["rule"], p["outcome"]) for p in document["parts"]] == [
         ("claim", "It is above one half.", "value above 0.5", "shown")

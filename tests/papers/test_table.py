@@ -109,7 +109,7 @@ def test_what_a_paper_states_is_brought_up_to_date_and_figures_are_not(tmp_path)
     now = {"schema": 1, **json.loads(path.read_text()), "seen_in_training": []}
     path.write_text(json.dumps({**now, "headline": [], "claim": "As it was said once."}))
     write_table(tmp_path, tmp_path / "papers.md")
-    assert json.loads(path.read_text()) == now
+    assert PaperResult.model_validate_json(path.read_text()) == PaperResult.model_validate(now)
     assert "seed*.dverge.clean" in [figure["name"] for figure in now["headline"]]
     stamp = path.stat().st_mtime_ns
     write_table(tmp_path, tmp_path / "papers.md")

@@ -31,6 +31,7 @@ class Outcome(StrEnum):
 
     SHOWN = "shown"
     CONTRADICTED = "contradicted"
+    SHORT = "short of its rule"
     NOT_VISIBLE = "not visible at this scale"
     NOT_TRIED = "not tried"
 
@@ -65,6 +66,7 @@ class Check:
         holds: whether it holds.
         part: the name of the part of the claim that it belongs to; the whole of one that is not divided.
         opposed: whether the figures show the opposite; a check that does not hold only fails to show its part.
+        short: whether the whole interval lies below what the rule asks, without showing the opposite.
         smallest: the smallest effect that this many samples and seeds would have shown in four of five repetitions.
         effect: the value that was judged, and the ends of its interval; not kept with a result, whose figures have it.
     """
@@ -74,11 +76,12 @@ class Check:
     part: str = WHOLE
     opposed: bool = False
     smallest: float | None = None
+    short: bool = False
     effect: tuple[float, float | None, float | None] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.holds and self.opposed:
-            raise ParameterError(f"check {self.words!r} cannot hold and be opposed")
+        if self.holds + self.opposed + self.short > 1:
+            raise ParameterError(f"check {self.words!r} has one outcome: it holds, is opposed, or is short of its rule")
 
 
 def decide(
@@ -98,10 +101,13 @@ def decide(
             difference of shares, one a seed, of which `across_seeds` makes such a figure.
         above: the effect is shown if its whole interval lies above.
         opposed_below: the part is contradicted if the whole interval lies below; default 0 or `above`, the smaller.
+            An interval below `above` alone is short of the rule: there may be an effect, but not one of this size.
 
     >>> decide("gain", "gain", {"value": 0.1, "low": 0.02, "high": 0.18}).holds
     True
     >>> decide("gain", "gain", {"value": -0.1, "low": -0.18, "high": -0.02}).opposed
+    True
+    >>> decide("gain", "gain", {"value": 0.1, "low": 0.02, "high": 0.18}, above=0.2).short
     True
     >>> decide("gain", "gain", [0.1, 0.11, 0.12]).holds
     True
@@ -111,10 +117,11 @@ def decide(
     against = min(above, 0.0) if opposed_below is None else opposed_below
     holds = low is not None and low > above
     opposed = not holds and high is not None and high < against
+    below = not holds and not opposed and high is not None and high < above
     smallest = None if low is None or low == value else above + _POWER * (value - low)  # without width none is known
     ends = f"{'-inf' if low is None else f'{low:+.4f}'} to {'inf' if high is None else f'{high:+.4f}'}"
     wanted = f", wanted above {above:g}" if above else ""
-    return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest, (value, low, high))
+    return Check(f"{words}: {value:+.4f} ({ends}{wanted})", holds, part, opposed, smallest, below, (value, low, high))
 
 
 def decide_near(part: str, words: str, figure: Mapping[str, Any], expected: float, allowed: float) -> Check:
@@ -176,9 +183,10 @@ class JudgedPart(ClaimPart):
 
 
 def judge_parts(parts: Mapping[str, ClaimPart], checks: Sequence[Check]) -> list[JudgedPart]:
-    """The outcome of every part: contradicted if a check shows the opposite, shown if all hold, else not visible.
+    """The outcome of every part.
 
-    A part without a check was not tried by this run, whatever its rule says.
+    It is contradicted if a check shows the opposite, shown if all hold, short of its rule if a check is, and else not
+    visible. A part without a check was not tried by this run, whatever its rule says.
 
     Args:
         parts: of the claim, by name.
@@ -221,4 +229,6 @@ def _outcome(checks: Sequence[Check]) -> Outcome:
         return Outcome.NOT_TRIED
     if any(c.opposed for c in checks):
         return Outcome.CONTRADICTED
-    return Outcome.SHOWN if all(c.holds for c in checks) else Outcome.NOT_VISIBLE
+    if all(c.holds for c in checks):
+        return Outcome.SHOWN
+    return Outcome.SHORT if any(c.short for c in checks) else Outcome.NOT_VISIBLE

@@ -84,7 +84,8 @@ OUTDATED = "This result is of an earlier form of the row, whose figures it does 
 HEAD = """# Papers
 
 Each row is a published claim, tried by a small experiment of this package. A claim has parts, each with a rule that
-decides by intervals: a part is *shown*, *contradicted*, *not visible at this scale*, or *not tried*. A row is
+decides by intervals: a part is *shown*, *contradicted* (its opposite shows), *short of its rule* (the whole interval
+lies below what the rule asks), *not visible at this scale* (the interval is too wide to say), or *not tried*. A row is
 reproduced if all parts are shown that the title's claim rests on. That a part does not show here does not say that it
 is wrong.
 Each row has its page, with the parts and their rules, a picture, the main figures and what differs from the paper.
@@ -288,7 +289,9 @@ def _parts(result: PaperResult, curves: Sequence[tuple[str, Trend, Curve]]) -> l
 
 
 def _met(check: Check) -> str:
-    return "held" if check.holds else "**shows the opposite**" if check.opposed else "did not hold"
+    if check.opposed:
+        return "**shows the opposite**"
+    return "held" if check.holds else "lies below what the rule asks" if check.short else "did not hold"
 
 
 def _figures(figures: Sequence[PageFigure]) -> list[str]:

@@ -148,7 +148,8 @@ def _decide_below(part: str, words: str, effect: Mapping[str, Any], below: float
     low = f"-{low}" if effect["low"] is None else low
     text = f"{words}: {effect['value']:+.4f} ({low} to {high}, wanted below {below:g})"
     smallest = None if check.smallest is None else -check.smallest
-    return Check(text, check.holds, part, check.opposed, smallest, (effect["value"], effect["low"], effect["high"]))
+    ends = effect["value"], effect["low"], effect["high"]
+    return Check(text, check.holds, part, check.opposed, smallest, check.short, ends)
 
 
 def _matches(view: Any, path: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, PositiveInt
@@ -53,6 +55,6 @@ class CrossModalDilutionPaper(Paper):
     @staticmethod
     def _content(part: str, words: str, effect: Mapping[str, Any]) -> Check:
         """The drop against that of the filler: contradicted where it is below the filler's own drop."""
-        check = decide(part, words, effect["beyond_filler"], opposed_below=-float("inf"))
+        check = decide(part, words, effect["beyond_filler"], opposed_below=-math.inf)
         opposed = not check.holds and effect["less_than_filler"]["low"] > 0
-        return Check(check.words, check.holds, part, opposed, check.smallest)
+        return replace(check, opposed=opposed, short=check.short and not opposed)

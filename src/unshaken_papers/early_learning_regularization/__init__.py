@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -62,7 +63,7 @@ class EarlyLearningPaper(Paper):
     def _images(self, part: Mapping[str, Any]) -> list[Check]:
         plain, elr = part[PLAIN], part[REGULARISED]
         first = [
-            replace(decide("memorises", "wrong labels memorised", plain["memorised"], above=HALF), opposed=False),
+            decide("memorises", "wrong labels memorised", plain["memorised"], above=HALF, opposed_below=-math.inf),
             decide("memorises", "accuracy, best epoch minus last", unpaired(plain["best"], plain["last"]), above=DROP),
         ]
         if not all(check.holds for check in first):
@@ -70,11 +71,12 @@ class EarlyLearningPaper(Paper):
             return [*first, *(Check("not judged: plain training memorises too little", False, name) for name in names)]
         less = unpaired(scaled(plain["memorised"], 1 / THIRD), elr["memorised"])
         more = unpaired(plain["memorised"], elr["memorised"])
-        memory = decide("less-memorised", "a third of the share memorised by plain training, minus ELR's", less)
+        words = "a third of the share memorised by plain training, minus ELR's"
+        memory = decide("less-memorised", words, less, opposed_below=-math.inf)
         return [
             *first,
             decide("gain", "last accuracy, ELR minus cross-entropy", part["elr_minus_plain"], above=GAIN),
-            replace(memory, opposed=more["high"] < 0),
+            replace(memory, opposed=more["high"] < 0, short=memory.short and more["high"] >= 0),
             decide(
                 "no-early-stopping", "accuracy, ELR's last minus the best epoch of cross-entropy",
                 unpaired(elr["last"], plain["best"]), above=-NEAR,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
@@ -69,8 +69,9 @@ class LabelNoisePaper(Paper):
         inside = part[INSIDE]["self_confidence"]["auroc"]
         outside = part.get(OUTSIDE, part[HUMAN])["self_confidence"]["auroc"]
         precision = part[HUMAN]["self_confidence"]["average_precision"]
-        memory = decide("memorises", "wrong labels memorised", part[PLAIN]["memorised"], above=HALF)
-        memory = replace(memory, opposed=False)
+        memory = decide(
+            "memorises", "wrong labels memorised", part[PLAIN]["memorised"], above=HALF, opposed_below=-math.inf
+        )
         loss = unpaired(part[PLAIN]["best"], part[PLAIN]["last"])
         words = f"accuracy, best epoch minus last, wanted {DROP:g} or more"
         lost = Check(f"{words}: {loss['value']:+.4f}", loss["value"] >= DROP, "memorises", loss["high"] < 0)

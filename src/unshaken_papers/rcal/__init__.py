@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -53,8 +53,9 @@ class RCALPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        probe = decide("features", "accuracy of a linear classifier of the features", measured["probe"], above=PROBE)
-        checks = [replace(probe, opposed=False)]
+        words = "accuracy of a linear classifier of the features"
+        probe = decide("features", words, measured["probe"], above=PROBE, opposed_below=-math.inf)
+        checks = [probe]
         if not probe.holds:
             names = ("accuracy", "memorisation", "tail-calibration", "outliers")
             return checks + [
@@ -62,12 +63,13 @@ class RCALPaper(Paper):
             ]
         over = measured["over_seeds"]
         lost = {arm: over["best_minus_last"][arm] for arm in (FULL, PLAIN)}
-        plain = decide("memorisation", "accuracy, best epoch minus last, cross-entropy", lost[PLAIN], above=POINT)
+        words = "accuracy, best epoch minus last, cross-entropy"
+        plain = decide("memorisation", words, lost[PLAIN], above=POINT, opposed_below=-math.inf)
         return [
             *checks,
             decide("accuracy", "accuracy, RCAL minus balanced sampling", over[f"{FULL}_minus_{BALANCED}"]),
             decide("memorisation", "accuracy, last epoch minus best, RCAL", negated(lost[FULL]), above=-POINT),
-            replace(plain, opposed=False),
+            plain,
             decide("tail-calibration", "accuracy on rare classes, with it minus without", over["rare_minus_no-tail"]),
             decide("outliers", "accuracy, with it minus without", over[f"{FULL}_minus_no-outliers"]),
         ]
