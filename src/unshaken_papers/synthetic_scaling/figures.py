@@ -60,7 +60,7 @@ def exponent_by_image(paper: SyntheticScalingPaper, losses: Numbers) -> Numbers:
 
 
 def gain_by_image(parts: Iterable[Rows], how: str, size: int) -> Numbers:
-    """Accuracy that generated images add to so many real ones, by seed and test image `[seeds, N]`."""
+    """Accuracy that generated images add to a real set of a size, by seed and test image `[seeds, N]`."""
     return np.stack([part.shares(f"mix-{how}.test") - part.shares(f"{REAL}-{size}.test") for part in parts])
 
 
