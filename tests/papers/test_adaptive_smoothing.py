@@ -20,7 +20,7 @@ from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken.store.tables import table_of
 from unshaken_papers.adaptive_smoothing import AdaptiveSmoothingPaper
-from unshaken_papers.adaptive_smoothing.figures import Figures, chord_at, chosen_of, fixed_at
+from unshaken_papers.adaptive_smoothing.figures import Figures, above_chord, choose, chord_at, fixed_at, gained, kept
 
 TINY = Tiny(
     make=partial(make_faint_tints, train=180, test=70),
@@ -28,163 +28,110 @@ TINY = Tiny(
 """How the battery runs the row, beside its tiny sizes."""
 
 
-def value(v):
-    return {"value": v}
+def figure(value, half=0.001):
+    return {"value": value, "low": value - half, "high": value + half}
 
 
-def seed(i):
-    """Figures of a seed with which every part is shown."""
-    more = 0.001 * i
-    one = {"clean": value(0.87), "worst": value(0.55 + more), "above_chord": 0.3 + more}
-    sweep = {f"a{a:g}": copy.deepcopy(one) for a in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)}
-    return {
-        "g": {"clean": value(0.9), "worst": value(0.0)},
-        "h": {
-            "clean": value(0.8),
-            "worst": value(0.7),
-            "margin": {"attacked": {"right": 0.6, "wrong": 0.2 - more, "gap": 0.4 + more}},
-        },
-        "T1": sweep,
-        "T2": copy.deepcopy(sweep),
-        "certified": {
-            "a0.8": {"published": {"r0.1": value(0.7 + more)}}, "a1": {"published": {"r0.1": value(0.8)}}
-        },
-    }  # fmt: skip
+SHOWN = {"margin": 0.4, "trade_off": 0.3, "keeps_most": 0.7, "mixing_network": 0.01, "certificate": 0.9}
 
 
-def gate(gain, clean=0.85):
-    return {"gain": gain, "clean": {"value": clean, "low": clean - 0.01, "high": clean + 0.01}}
-
-
-@pytest.fixture
-def measured():
-    """Three seeds."""
-    gates = {"b0": gate(0.02), "b1": gate(-0.3), "b2": gate(0)}
-    return {f"seed{i}": {**seed(i), "mixing_network": copy.deepcopy(gates)} for i in range(3)}
+def measured(**others):
+    """Figures with which every part is shown, but for others."""
+    over = {"choice": "weight 0.7"} | {name: figure(value) for name, value in (SHOWN | others).items()}
+    return {f"seed{i}": {"T1": {"a0.3": {"worst": {"value": 0.55 + i / 1000}}}} for i in range(3)} | {
+        "over_seeds": over
+    }
 
 
 def outcomes(measured):
-    paper, parts = AdaptiveSmoothingPaper(), list(measured.values())
-    for part, chosen in zip(parts, chosen_of(parts, parts), strict=True):
-        part["chosen"] = chosen
+    paper = AdaptiveSmoothingPaper()
     return {part.name: part.outcome for part in judge_parts(paper.claim_parts(), paper.judge(measured))}
 
 
-def test_every_part_that_is_tried_is_shown(measured):
-    found = outcomes(measured)
+def test_every_part_that_is_tried_is_shown():
+    found = outcomes(measured())
     assert found.pop("published-scale") == Outcome.NOT_TRIED
     assert set(found.values()) == {Outcome.SHOWN}
 
 
-def test_a_part_that_was_not_run_is_not_tried(measured):
-    for part in measured.values():
-        part.pop("mixing_network", None)
-        del part["certified"]
-    found = outcomes(measured)
-    assert [found[name] for name in ("mixing-network", "certificate")] == [Outcome.NOT_TRIED] * 2
+def test_a_part_that_was_not_run_is_not_tried():
+    found = measured()
+    for name in ("mixing_network", "certificate"):
+        del found["over_seeds"][name]
+    assert [outcomes(found)[name] for name in ("mixing-network", "certificate")] == [Outcome.NOT_TRIED] * 2
 
 
 @pytest.mark.parametrize(
-    ("gaps", "outcome"),
+    ("name", "unclear", "opposite"),
     [
-        ((0.4, 0.4, 0.0), Outcome.NOT_VISIBLE),
-        ((0.4, 0.4, None), Outcome.NOT_VISIBLE),
-        ((0.4, 0.1, 0.01), Outcome.NOT_VISIBLE),  # above 0 in every seed, but not clearly
-        ((-0.1, -0.1, -0.11), Outcome.CONTRADICTED),
+        ("margin", 0.0005, -0.1),
+        ("trade_off", 0.1005, -0.1),
+        ("keeps_most", 0.5005, 0.49),
+        ("mixing_network", 0.0005, -0.01),
+        ("certificate", 0.5005, 0.49),
     ],
 )
-def test_margins(measured, gaps, outcome):
-    for part, gap in zip(measured.values(), gaps, strict=True):
-        part["h"]["margin"]["attacked"] |= {"gap": gap, "wrong": None if gap is None else 0.6 - gap}
-    assert outcomes(measured)["margin"] == outcome
+def test_each_part_falls_alone(name, unclear, opposite):
+    for value, outcome in ((unclear, Outcome.NOT_VISIBLE), (opposite, Outcome.CONTRADICTED)):
+        found = outcomes(measured(**{name: value}))
+        assert found.pop(name.replace("_", "-")) == outcome
+        assert set(found.values()) == {Outcome.SHOWN, Outcome.NOT_TRIED}
 
 
-@pytest.mark.parametrize(
-    ("above", "outcome"),
-    [
-        ((0.3, 0.3, 0.3), Outcome.SHOWN),
-        ((0.3, 0.3, 0.0999), Outcome.NOT_VISIBLE),
-        ((0.16, 0.12, 0.105), Outcome.NOT_VISIBLE),  # ten points in every seed, but not clearly
-        ((-0.1, -0.101, -0.102), Outcome.CONTRADICTED),
-    ],
-)
-def test_mixtures_against_the_line(measured, above, outcome):
-    for part, met in zip(measured.values(), above, strict=True):
-        for scale in ("T1", "T2"):
-            for weight in ("a0.7", "a0.8", "a0.9", "a0.95"):
-                part[scale][weight]["above_chord"] = met if (scale, weight) == ("T2", "a0.95") else met - 0.2
-        part["T1"]["a0.6"]["above_chord"] = 0.5  # not one of the weights that the rule names
-    assert outcomes(measured)["trade-off"] == outcome
+def model(clean, worst):
+    return {"clean": {"value": clean}, "worst": {"value": worst}}
 
 
-@pytest.mark.parametrize(
-    ("clean", "worst", "outcome"),
-    [
-        (0.851, 0.36, Outcome.SHOWN),
-        (0.849, 0.6, Outcome.CONTRADICTED),  # less than half of ten points
-        (0.87, 0.34, Outcome.CONTRADICTED),
-        (0.79, 0.6, Outcome.CONTRADICTED),
-    ],
-)
-def test_what_a_mixture_keeps(measured, clean, worst, outcome):
-    for part in measured.values():
-        for scale in ("T1", "T2"):
-            for one in part[scale].values():
-                one |= {"clean": value(clean), "worst": value(worst)}
-    assert outcomes(measured)["keeps-most"] == outcome
-    measured["seed1"]["h"]["clean"] = value(0.74)  # of 16 points more than half is kept: seeds that differ say nothing
-    if outcome != Outcome.SHOWN:
-        measured["seed1"] |= {"g": {"clean": value(0.81), "worst": value(0)}, "h": measured["seed1"]["h"]}
-        measured["seed1"]["h"]["worst"] = value(0.1)
-        assert outcomes(measured)["keeps-most"] == Outcome.NOT_VISIBLE
+def test_other_images_choose_mixtures_and_bias_over_all_seeds():
+    part = {"g": model(0.9, 0.0), "h": model(0.8, 0.7)}
+    part |= {f"T{scale}": {f"a{a:g}": model(0.85, 0.5) for a in (0.6, 0.7, 0.8, 0.9, 0.95)} for scale in (1, 2)}
+    part["mixing_network"] = {"b0": {"gain": 0.01}, "b1": {"gain": 0.02}, "b2": {"gain": 0.0}}
+    other = copy.deepcopy(part)
+    part["T1"]["a0.6"] = model(0.9, 0.7)  # not one of the weights that the rule names
+    part["T2"]["a0.8"] = model(0.81, 1.0)  # far above the line, and keeps a tenth
+    other["T1"]["a0.95"] = model(0.88, 0.5)
+    other["mixing_network"]["b2"] = {"gain": 0.05}
+    found = choose([part, other])
+    assert (found.trade_off, found.keeps_most, found.bias) == ((2, "a0.8"), (1, "a0.95"), 2.0)
+    assert str(found) == (
+        "weight 0.8 with T_h 2 against the line, weight 0.95 with T_h 1 for the shares kept, "
+        "and bias 2 for mixing networks"
+    )
+    del part["mixing_network"]
+    assert choose([part]).bias is None
 
 
-def test_what_one_half_of_the_images_chooses_is_judged_on_the_other(measured):
-    others = copy.deepcopy(measured)
-    for part in others.values():
-        part["T2"]["a0.8"]["above_chord"] = 0.9
-        part["T1"]["a0.95"] |= {"clean": value(0.89), "worst": value(0.69)}
-        part["mixing_network"]["b2"] = gate(0.5)
-    for part in measured.values():
-        part["T2"]["a0.8"]["above_chord"] = 0.01
-        part["T1"]["a0.95"] |= {"clean": value(0.81), "worst": value(0.69)}
-        part["mixing_network"]["b2"] = gate(-0.01)
-    for chosen in chosen_of(list(others.values()), list(measured.values())):
-        assert (chosen["trade_off"]["mixture"], chosen["trade_off"]["met"]) == ("weight 0.8, T_h 2", 0.01)
-        assert (chosen["keeps_most"]["mixture"], chosen["keeps_most"]["met"]) == ("weight 0.95, T_h 1", 0.1)
-        assert (chosen["mixing_network"]["bias"], chosen["mixing_network"]["gain"]) == ("2", -0.01)
+def test_measures_by_hand():
+    g, h = (0.9, 0.0), (0.8, 0.8)
+    assert above_chord((0.85, 0.6), g, h) == pytest.approx(0.2)
+    assert kept((0.85, 0.6), g, h) == pytest.approx(0.5)
+    assert kept((0.89, 0.2), g, h) == pytest.approx(0.25)
+    assert kept((0.85, 0.6), h, h) == 0.0  # a network that is no more accurate leaves nothing to keep
+    assert gained((0.85, 0.4), g, h, [[(0.86, 0.2), (0.82, 0.6)], [(0.83, 0.4)]]) == pytest.approx(0.01)
 
 
-def test_mixing_networks_of_several_seeds_by_the_interval_over_seeds(measured):
-    for part, gain in zip(measured.values(), (0.004, 0.005, 0.006), strict=True):
-        part["mixing_network"] = {f"b{b}": gate(gain) for b in range(3)}
-    assert outcomes(measured)["mixing-network"] == Outcome.SHOWN
-    measured["seed2"]["mixing_network"] = {f"b{b}": gate(-0.006) for b in range(3)}
-    assert outcomes(measured)["mixing-network"] == Outcome.NOT_VISIBLE
+def test_columns_by_image_have_the_measures_as_means(tmp_path):
+    """Attacks see the first two of four images."""
+    run = RunDir(tmp_path)
+    for name, clean, robust in (("g", "1110", "00"), ("h", "1100", "11"), ("T1-a0.8", "1110", "10")):
+        for how in ("clean", "ce", "margin"):
+            right = [r == "1" for r in (clean if how == "clean" else robust)]
+            part = Part(
+                "outcomes", Condition(f"{name}.{how}", "pgd"), {"id": list("abcd")[: len(right)], "correct": right}
+            )
+            run.write_rows(table_of(part), "outcomes", f"{name}.{how}", 0)
+    found = Figures(Rows(run, "adaptive-smoothing", 0))
+    assert found.points("T1-a0.8").mean(0) == pytest.approx([0.75, 0.5])
+    assert found.mixture_by_image(1, "a0.8", above_chord).mean() == pytest.approx(0.5 - 0.0)
+    assert found.mixture_by_image(1, "a0.8", kept).mean() == pytest.approx(0.5)
+    assert len(found.mixture_by_image(1, "a0.8", kept)) == 4
 
 
-@pytest.mark.parametrize(
-    ("certified", "outcome"),
-    [
-        ((0.41, 0.41, 0.41), Outcome.SHOWN),
-        ((0.41, 0.7, 0.42), Outcome.NOT_VISIBLE),
-        ((0.39, 0.39, 0.39), Outcome.CONTRADICTED),
-    ],
-)
-def test_certificates(measured, certified, outcome):
-    for part, share in zip(measured.values(), certified, strict=True):
-        part["certified"]["a0.8"]["published"]["r0.1"] = value(share)
-    assert outcomes(measured)["certificate"] == outcome
-
-
-def test_one_seed_shows_nothing_over_seeds(measured):
-    found = outcomes({"seed0": measured["seed0"]})
-    assert {found[name] for name in ("margin", "trade-off", "keeps-most")} == {Outcome.NOT_VISIBLE}
-
-
-def test_the_remark_speaks_of_small_weights(measured):
-    remark = AdaptiveSmoothingPaper().remark(measured)
-    assert remark.startswith("At weight 0.3 robust accuracy is 0.550, 0.551, 0.552:")
+def test_the_remark_speaks_of_the_choice_and_of_small_weights():
+    remark = AdaptiveSmoothingPaper().remark(measured())
+    assert remark.startswith(
+        "Half of the images chose weight 0.7. At weight 0.3 robust accuracy is 0.550, 0.551, 0.552:"
+    )
 
 
 def test_a_model_is_as_robust_as_under_the_worse_loss_for_each_image(tmp_path):
@@ -249,7 +196,6 @@ def test_a_mixing_network_and_certificates_for_all_seeds(small):
             under <= result.measured[f"{seed}.mixing_network.b1.knowing_attack.{share}"]["value"]
             for share in ("0.25", "0.5", "0.75")
         )
-        assert 0 < result.measured[f"{seed}.chosen.trade_off.clean"]["n"] < 60
     rows = RunDir(small.out).rows("certificates").to_pylist()
     for alpha in ("0.6", "1"):
         for rule in ("sharp", "published"):
@@ -258,6 +204,16 @@ def test_a_mixing_network_and_certificates_for_all_seeds(small):
             assert len(one) == 8
             assert result.measured[f"seed1.certified.a{alpha}.{rule}.r0.1"]["value"] == pytest.approx(np.mean(sure))
     assert "bias" in result.note
+    for name in ("trade_off", "keeps_most", "mixing_network"):
+        assert 0 < result.measured[f"over_seeds.{name}"]["n"] < 60
+    kept = result.measured["over_seeds.certificate"]
+    shares = [
+        result.measured[f"seed{i}.certified.a0.8.published.r0.1"]["value"]
+        / result.measured[f"seed{i}.certified.a1.published.r0.1"]["value"]
+        for i in (0, 1)
+    ]
+    assert kept["value"] == pytest.approx(np.mean(shares))
+    assert kept["interval"] == "student 95% over 2 seeds and 8 samples"
 
 
 @pytest.mark.long

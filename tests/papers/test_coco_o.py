@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +14,7 @@ from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.coco_o import ARMS, CLEAN, DOMAINS, CocoOPaper
 from unshaken_papers.coco_o.experiment import arms_of
-from unshaken_papers.coco_o.figures import correlation, line_through
+from unshaken_papers.coco_o.figures import correlation, line_through, second_least
 from unshaken_papers.coco_o.nets import jitter_style
 from unshaken_papers.coco_o.scenes import GAP, box_table, draw_scenes
 
@@ -32,12 +30,10 @@ def figure(value, half=0.01):
 
 
 def measured():
-    domains = {**dict.fromkeys(DOMAINS, 0.5), "sketch": 0.1, "tattoo": 0.2}
-    seed = {"map": {"plain": domains}, "over_images": figure(0.1)}
-    maps = {arm: {CLEAN: figure(0.6)} for arm in ARMS}
     return {
-        "seed0": seed, "seed1": copy.deepcopy(seed), "drop": {"plain": figure(0.5)}, "correlation": 0.95,
-        "components": figure(0.1), "map": maps,
+        "drop": {"plain": figure(0.5)}, "correlation": figure(0.95), "components": figure(0.1),
+        "gain": {"styled": figure(0.1)}, "below_three": {"sketch": figure(0.1), "tattoo": figure(0.1)},
+        "map": {arm: {CLEAN: figure(0.6)} for arm in ARMS},
     }  # fmt: skip
 
 
@@ -55,11 +51,13 @@ def test_all_parts_that_are_tried_are_shown():
     [
         (("drop", "plain"), figure(0.205), "drop", "not visible at this scale"),
         (("drop", "plain"), figure(-0.1), "drop", "contradicted"),
-        (("correlation",), 0.79, "line", "not visible at this scale"),
+        (("correlation",), figure(0.805), "line", "not visible at this scale"),
+        (("correlation",), figure(-0.1), "line", "contradicted"),
         (("components",), figure(-0.1), "components", "contradicted"),
-        (("seed1", "over_images"), figure(0.005), "augmentation", "not visible at this scale"),
-        (("seed1", "over_images"), figure(-0.1), "augmentation", "contradicted"),
-        (("seed1", "map", "plain", "sketch"), 0.6, "lines-are-hard", "not visible at this scale"),
+        (("gain", "styled"), figure(0.005), "augmentation", "not visible at this scale"),
+        (("gain", "styled"), figure(-0.1), "augmentation", "contradicted"),
+        (("below_three", "tattoo"), figure(0.005), "lines-are-hard", "not visible at this scale"),
+        (("below_three", "sketch"), figure(-0.1), "lines-are-hard", "contradicted"),
     ],
 )
 def test_one_figure_decides_a_part(path, value, part, outcome):
@@ -118,6 +116,14 @@ def test_the_line_and_its_correlation_by_hand():
     assert line_through([[0.2, 0.1], [0.2, 0.3]])(np.array([0.7])).tolist() == pytest.approx([0.2])
     assert correlation(np.array([[0.2, 0.1], [0.4, 0.2], [0.6, 0.3]])) == pytest.approx(1)
     assert correlation(np.array([[0.2, 0.1], [0.2, 0.3]])) == 0
+
+
+def test_a_style_is_below_three_of_four_others_if_the_second_least_difference_is_above_0():
+    up, down = np.array([0.2, 0.21, 0.22]), np.array([-0.1, -0.11, -0.12])
+    assert second_least([up, down, up, up])["low"] > 0
+    assert second_least([up, down, up, down])["high"] < 0
+    unclear = second_least([up, down, np.array([-0.1, 0.1, 0.2]), up])
+    assert unclear["low"] < 0 < unclear["high"]
 
 
 def test_figures_come_from_rows(finished):

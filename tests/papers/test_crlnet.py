@@ -14,9 +14,11 @@ from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
+from unshaken.papers.datasets import Split
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.few_shot.conditional import last_maps
 from unshaken_papers.crlnet import CrlNetPaper
+from unshaken_papers.crlnet.experiment import divide
 
 TINY = Tiny(
     make=partial(make_tints, train=24, test=36, side=16, classes=4),
@@ -82,3 +84,20 @@ def test_figures_are_those_of_the_episodes(finished):
 def test_too_few_images_of_a_class_are_refused(tints, tmp_path):
     with pytest.raises(DataError, match="3 classes are too few"):
         run_paper("crlnet", data=tints, model="demo:standard", out=tmp_path / "run")
+
+
+def test_each_seed_has_classes_and_images_of_its_own():
+    labels = torch.arange(6).repeat(40)
+    data = Split.of(torch.arange(240, dtype=torch.uint8).view(-1, 1, 1, 1), labels)
+    paper = CrlNetPaper(base=30, supports=3, queries=5)
+    seen, learned = [], set()
+    for seed in range(4):
+        base, supports, queries = divide(paper, data, data, seed)
+        known = set(base.labels.tolist())
+        assert (len(base), len(supports), len(queries)) == (30, 9, 15)
+        assert len(known) == 3
+        assert not known & {*queries.labels.tolist(), *supports.labels.tolist()}
+        seen += [*supports.ids, *queries.ids]
+        learned.add(frozenset(known))
+    assert len(seen) == len(set(seen))
+    assert len(learned) > 1

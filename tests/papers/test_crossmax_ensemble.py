@@ -10,14 +10,18 @@ from torch import nn
 from tests.papers.tiny import Tiny, make_tints
 from unshaken.core import Batch, Classifier
 from unshaken.core.errors import ParameterError
+from unshaken.core.part import Condition, Part
 from unshaken.harden.defences.multi_resolution import MultiResolution, widened
 from unshaken.harden.engine.ensemble import ensemble
 from unshaken.models.networks.small import StridedCNN
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, is_reproduced, judge_parts
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
+from unshaken.store.tables import table_of
 from unshaken_papers.crossmax_ensemble import CrossMaxPaper
 from unshaken_papers.crossmax_ensemble.experiment import reached
+from unshaken_papers.crossmax_ensemble.figures import compared
 
 TINY = Tiny(
     make=make_tints,
@@ -32,13 +36,8 @@ def figure(value, half=0.01):
 
 def radius_figures():
     """Figures of a radius with which every part is shown."""
-    return {
-        "direct": {"mean": figure(0.6), "crossmax": figure(0.7), "no-second": figure(0.6)},
-        "second_subtraction": figure(0.1),
-        "advantage_direct": figure(0.1),
-        "advantage_transfer": figure(0.03),
-        "crossmax_under": {"adaptive": figure(0.3)},
-    }
+    names = ("advantage_direct", "lost_beyond_half", "second_subtraction", "broken_beyond_half")
+    return {name: figure(0.1) for name in names}
 
 
 def system_figures(autoattack=0.4, adaptive=0.1, plain=0.05):
@@ -55,15 +54,8 @@ def system_figures(autoattack=0.4, adaptive=0.1, plain=0.05):
 def measured():
     """Figures of two seeds."""
     gradients = {"clean": {"logits_reached": {"value": 22.5}, "of": 50}}
-    return {
-        f"seed{i}": {
-            "eps-8": radius_figures(),
-            "eps-25.5": radius_figures(),
-            "gradients": gradients,
-            "system": system_figures(0.4 + i / 1000),
-        }
-        for i in (0, 1)
-    }
+    seeds = {f"seed{i}": {"gradients": gradients, "system": system_figures(0.4 + i / 1000)} for i in (0, 1)}
+    return seeds | {"over_seeds": {"eps-8": radius_figures(), "eps-25.5": radius_figures()}}
 
 
 def outcomes(measured):
@@ -97,37 +89,32 @@ def test_what_the_system_does_not_show(measured, figures, part, expected):
 
 
 def test_networks_of_ones_own_judge_no_system(measured):
-    for seed in measured.values():
-        del seed["system"]
+    for seed in ("seed0", "seed1"):
+        del measured[seed]["system"]
     found = outcomes(measured)
     assert {n for n, o in found.items() if o == Outcome.NOT_TRIED} == {
         "robust-classifier", "adaptive-system", "image-generation",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", ["seed0", "seed1"])
 @pytest.mark.parametrize("radius", ["eps-8", "eps-25.5"])
 @pytest.mark.parametrize(
-    ("part", "path", "unclear", "opposite"),
+    ("part", "name"),
     [
-        ("direct-advantage", ("advantage_direct",), figure(0.1, 0.11), figure(0.1) | {"low": -0.2, "high": -0.1}),
-        ("masking", ("advantage_transfer",), figure(0.045), figure(0.07)),
-        ("second-subtraction", ("second_subtraction",), figure(0.005), figure(-0.1)),
-        ("adaptive-attack", ("crossmax_under", "adaptive"), figure(0.345), figure(0.4)),
+        ("direct-advantage", "advantage_direct"),
+        ("masking", "lost_beyond_half"),
+        ("second-subtraction", "second_subtraction"),
+        ("adaptive-attack", "broken_beyond_half"),
     ],
 )
-def test_each_part_falls_alone(measured, seed, radius, part, path, unclear, opposite):
-    at = measured[seed][radius]
-    for key in path[:-1]:
-        at = at[key]
-    for met, outcome in ((unclear, Outcome.NOT_VISIBLE), (opposite, Outcome.CONTRADICTED)):
-        at[path[-1]] = met
+def test_each_part_falls_alone(measured, radius, part, name):
+    for met, outcome in ((figure(0.005), Outcome.NOT_VISIBLE), (figure(-0.1), Outcome.CONTRADICTED)):
+        measured["over_seeds"][radius][name] = met
         found = outcomes(measured)
         if part == "adaptive-attack" and radius == "eps-8":
             outcome = Outcome.SHOWN  # this part is judged at the larger radius alone
         assert found[part] == outcome
-        others = {"masking"} if part == "direct-advantage" else set()  # half of the advantage is what it is judged by
-        assert {n for n, o in found.items() if o not in (Outcome.SHOWN, Outcome.NOT_TRIED)} <= {part} | others
+        assert {n for n, o in found.items() if o not in (Outcome.SHOWN, Outcome.NOT_TRIED)} <= {part}
 
 
 def test_the_remark_says_how_far_gradients_reach(measured):
@@ -173,6 +160,12 @@ def test_figures_come_from_rows(finished):
     moved = right("crossmax.on-mean-8")
     expected = np.mean([moved[i] - mean[i] for i in mean])
     assert result.measured["seed0.eps-8.advantage_transfer"]["value"] == pytest.approx(expected)
+    assert result.measured["over_seeds.eps-8.advantage_transfer"]["value"] == pytest.approx(expected)
+    alone = np.mean([cross[i] - mean[i] for i in mean])
+    assert result.measured["over_seeds.eps-8.lost_beyond_half"]["value"] == pytest.approx(alone / 2 - expected)
+    best = right("adaptive-8.adaptive-linf-0.0313725")
+    expected = np.mean([cross[i] / 2 - best[i] for i in best])
+    assert result.measured["over_seeds.eps-8.broken_beyond_half"]["value"] == pytest.approx(expected)
     assert result.measured["seed0.gradients.clean.of"] == 15
     assert len(mean) == 20
 
@@ -217,3 +210,26 @@ def test_front_ends_are_told_apart_by_what_they_print():
     model = Classifier(StridedCNN(3, 3, 12))
     quiet, loud = (MultiResolution(resolutions=(12, 6), noise=n).wrap(widened(model, 2)) for n in (0.1, 0.2))
     assert repr(quiet.net) != repr(loud.net)
+
+
+def test_votes_are_compared_over_seeds_and_images(tmp_path):
+    """Two seeds, two images: CrossMax is right under its own attack, and on no example of the mean."""
+    run, ids = RunDir(tmp_path), ["a", "b"]
+    for seed in (0, 1):
+        for name in ("mean.on-mean-8", "median.on-median-8", "no-second.on-no-second-8", "crossmax.on-mean-8"):
+            write(run, f"seed{seed}.{name}", ids, [False, False])
+        write(run, f"seed{seed}.crossmax.on-crossmax-8", ids, [True, seed == 0])
+        write(run, f"seed{seed}.adaptive-8.adaptive-linf-0.0313725", ids, [False, True])
+    rows = Rows(run, "crossmax-ensemble", 0)
+    found = compared(list(rows.repetitions(2).values()), "8", 8 / 255)
+    values = {name: one["value"] for name, one in found.items()}
+    assert values == {
+        "advantage_direct": 0.75, "advantage_transfer": 0.0, "lost_beyond_half": 0.375, "second_subtraction": 0.75,
+        "broken_beyond_half": 0.375 - 0.5,
+    }  # fmt: skip
+    assert {one["interval"] for one in found.values()} == {"student 95% over 2 seeds and 2 samples"}
+
+
+def write(run, label, ids, right):
+    part = Part("outcomes", Condition(label, "pgd"), {"id": ids, "correct": right})
+    run.write_rows(table_of(part), "outcomes", label, 0)

@@ -16,9 +16,11 @@ from unshaken.measure import fit_temperature
 from unshaken.papers import run_paper
 from unshaken.papers.claim import judge_parts
 from unshaken.papers.datasets import Split
+from unshaken.papers.rows import Rows
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.synthetic_scaling import SyntheticScalingPaper
 from unshaken_papers.synthetic_scaling.experiment import fit_generator, generate, joined
+from unshaken_papers.synthetic_scaling.figures import recognised
 
 TINY = Tiny(
     make=partial(make_tints, brighter=15),
@@ -110,7 +112,20 @@ def test_figures_are_those_of_the_rows(finished):
         for s in (0, 1)
     ]
     assert measured["less.generated-t50"]["value"] == pytest.approx(np.mean(gaps))
-    assert set(measured["less.generated-t50"]) == {"value", "low", "high", "n", "interval"}
+    for name in ("exponent.real", "less.generated-t50", "guidance", "gain.few"):
+        assert measured[name]["interval"] == "student 95% over 2 seeds and 30 samples"
+    assert measured["correlation"]["interval"] == "student 95% over seeds"
+
+
+def test_classes_are_correlated_on_other_test_images_in_each_seed(finished):
+    run = finished("synthetic-scaling")
+    rows = Rows(RunDir(run.out), "synthetic-scaling", 0).within("seed0")
+    paper = SyntheticScalingPaper(sizes=(16, 48), temperatures=(50, 100))
+    losses = np.random.default_rng(0).uniform(0.5, 1, (2, 30))
+    (first, _), (second, _) = (recognised(paper, rows, losses, slice(i, None, 2)) for i in (0, 1))
+    losses[:, ::2] = losses[:, ::2] ** 2
+    assert recognised(paper, rows, losses, slice(1, None, 2))[0] == second
+    assert recognised(paper, rows, losses, slice(0, None, 2))[0] != first
 
 
 def test_sizes_must_rise(tmp_path):

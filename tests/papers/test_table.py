@@ -90,8 +90,8 @@ def test_bad_results_are_named_and_the_others_written(tmp_path):
 
 
 def test_the_remark_is_made_of_the_figures_again(tmp_path):
-    stored = json.loads((ROWS / "crossmax_ensemble" / "result.json").read_text(encoding="utf-8"))
-    path = tmp_path / "crossmax_ensemble" / "result.json"
+    stored = json.loads((ROWS / "accuracy_disparity" / "result.json").read_text(encoding="utf-8"))
+    path = tmp_path / "accuracy_disparity" / "result.json"
     path.parent.mkdir()
     measured = {**stored["measured"], "networks_from_cache": True}
     path.write_text(json.dumps({**stored, "measured": measured, "remark": "As it was said once.", "note": "Once."}))

@@ -23,7 +23,7 @@ from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.store.run_dir import RunDir
 from unshaken_papers.vit_patch import VitPatchPaper
-from unshaken_papers.vit_patch.figures import best_temperature
+from unshaken_papers.vit_patch.figures import best_temperature, over_seeds_and_images
 from unshaken_papers.vit_patch.nets import CropFlipUntil
 
 TINY = Tiny(
@@ -32,121 +32,87 @@ TINY = Tiny(
 """How the battery runs the row, beside its tiny sizes."""
 
 SHOWN, CONTRADICTED, NOT_VISIBLE = Outcome.SHOWN, Outcome.CONTRADICTED, Outcome.NOT_VISIBLE
-SHORT = Outcome.SHORT
 
 
 def figure(x, reach=0.005):
     return {"value": x, "low": x - reach, "high": x + reach}
 
 
-def flat(fooled, accuracy):
-    return {"fooled_minus_plain": figure(fooled), "accuracy_minus_plain": figure(accuracy)}
-
-
-def seed_figures():
-    """Figures with which every part is shown, some of them barely."""
-    return {
-        "clean": {"cnn_minus_vit": figure(0.024)},
-        "adversarial": {"vit_minus_cnn": {"1": figure(0.01)}},
-        "natural": {kind: {"24": {"vit_minus_cnn": figure(-0.01)}} for kind in ("noise", "blur", "contrast", "mean")},
-        "smoothing": {"1.5": flat(-0.06, -0.02), "2": flat(-0.05, -0.02), "3": flat(-0.3, -0.2)},
-        "attention": {"last_layer": {"clean": figure(1.0), "noise": figure(0.9), "patch": figure(2.1)}},
-        "location": {"cnn_minus_vit": 0.1},
-        "misaligned": {"vit_minus_cnn": {"off_minus_on": figure(-0.1)}},
-        "patch_fool": {
-            "vit_minus_cnn": {kind: figure(0.01) for kind in ("saliency", "sparse", "linf", "l2")},
-            "drawn_minus_random": figure(0.1),
-        },
-    }
-
-
 @pytest.fixture
 def measured():
-    return {"seed0": seed_figures(), "seed1": seed_figures()}
+    """Figures with which every part is shown, some of them barely."""
+    return {
+        "temperature": "1.5", "cnn_minus_vit": figure(0.024), "adversarial": figure(0.01), "gain": figure(0.06),
+        "natural": {kind: figure(0.01) for kind in ("noise", "blur", "contrast", "mean")}, "cost": figure(-0.02),
+        "captured": figure(1.1), "ignored": figure(0.1), "location": figure(0.1), "misaligned": figure(0.1),
+        "patch_fool": {kind: figure(0.01) for kind in ("saliency", "sparse", "linf", "l2")},
+        "drawn_minus_random": figure(0.1),
+    }  # fmt: skip
 
 
 def outcomes(measured):
-    best = best_temperature([part["smoothing"] for part in measured.values()])
-    for part in measured.values():
-        part["smoothing"]["chosen"] = {"temperature": best, **part["smoothing"][best]}
-    judged = judge_parts(VitPatchPaper.parts, VitPatchPaper().judge(measured))
+    judged = judge_parts(VitPatchPaper.parts, VitPatchPaper().judge({"over_seeds": measured}))
     return {part.name: part.outcome for part in judged if not part.untried}
 
 
 def test_every_part_is_shown(measured):
     assert set(outcomes(measured).values()) == {SHOWN}
-    assert measured["seed1"]["smoothing"]["chosen"]["temperature"] == "1.5"
 
 
-@pytest.mark.parametrize("seed", ["seed0", "seed1"])
 @pytest.mark.parametrize(
-    ("path", "found", "part", "expected"),
+    ("path", "unclear", "opposite", "part"),
     [
-        (("clean", "cnn_minus_vit"), figure(0.026), "equal-accuracy", NOT_VISIBLE),
-        (("clean", "cnn_minus_vit"), figure(-0.2), "equal-accuracy", SHORT),
-        (("adversarial", "vit_minus_cnn", "1"), figure(0.004), "adversarial", NOT_VISIBLE),
-        (("adversarial", "vit_minus_cnn", "1"), figure(-0.006), "adversarial", CONTRADICTED),
-        (("natural", "mean", "24", "vit_minus_cnn"), figure(0.004), "natural", NOT_VISIBLE),
-        (("natural", "mean", "24", "vit_minus_cnn"), figure(0.006), "natural", CONTRADICTED),
-        (("natural", "blur", "24", "vit_minus_cnn"), figure(-0.004), "each-kind", NOT_VISIBLE),
-        (("natural", "contrast", "24", "vit_minus_cnn"), figure(0.006), "each-kind", CONTRADICTED),
-        (("smoothing", "1.5"), flat(-0.054, -0.02), "temperature", NOT_VISIBLE),
-        (("smoothing", "1.5"), flat(-0.06, -0.026), "temperature-cost", NOT_VISIBLE),
-        (("attention", "last_layer", "patch"), figure(2.005), "captured", NOT_VISIBLE),
-        (("attention", "last_layer", "patch"), figure(0.5), "captured", CONTRADICTED),
-        (("attention", "last_layer", "noise"), figure(1.0), "ignored", NOT_VISIBLE),
-        (("attention", "last_layer", "noise"), figure(1.5), "ignored", CONTRADICTED),
-        (("location", "cnn_minus_vit"), -0.1, "location", NOT_VISIBLE),
-        (("misaligned", "vit_minus_cnn", "off_minus_on"), figure(0.1), "misaligned", NOT_VISIBLE),
-        (("patch_fool", "vit_minus_cnn", "saliency"), figure(0.004), "patch-fool", NOT_VISIBLE),
-        (("patch_fool", "vit_minus_cnn", "saliency"), figure(-0.006), "patch-fool", CONTRADICTED),
-        (("patch_fool", "drawn_minus_random"), figure(-0.1), "patch-fool-attention", NOT_VISIBLE),
-        (("patch_fool", "vit_minus_cnn", "l2"), figure(-0.02), "patch-fool-variants", NOT_VISIBLE),
+        (("adversarial",), 0.004, -0.006, "adversarial"),
+        (("natural", "mean"), 0.004, -0.006, "natural"),
+        (("natural", "blur"), 0.004, -0.006, "each-kind"),
+        (("gain",), 0.054, -0.1, "temperature"),
+        (("cost",), -0.026, -0.1, "temperature-cost"),
+        (("captured",), 1.004, -0.1, "captured"),
+        (("ignored",), 0.004, -0.1, "ignored"),
+        (("location",), 0.004, -0.1, "location"),
+        (("misaligned",), 0.004, -0.1, "misaligned"),
+        (("patch_fool", "saliency"), 0.004, -0.006, "patch-fool"),
+        (("drawn_minus_random",), 0.004, -0.1, "patch-fool-attention"),
+        (("patch_fool", "l2"), 0.004, -0.02, "patch-fool-variants"),
     ],
 )
-def test_one_seed_is_enough_to_fail(measured, seed, path, found, part, expected):
-    at = measured[seed]
+def test_each_part_falls_alone(measured, path, unclear, opposite, part):
+    at = measured
     for key in path[:-1]:
         at = at[key]
-    at[path[-1]] = found
-    others = outcomes(measured)
-    assert others.pop(part) == expected
-    assert set(others.values()) == {SHOWN}
+    for value, outcome in ((unclear, NOT_VISIBLE), (opposite, CONTRADICTED)):
+        at[path[-1]] = figure(value)
+        others = outcomes(measured)
+        assert others.pop(part) == outcome
+        assert set(others.values()) == {SHOWN}
 
 
-@pytest.mark.parametrize(
-    ("path", "found", "part"),
-    [
-        (("location", "cnn_minus_vit"), -0.1, "location"),
-        (("misaligned", "vit_minus_cnn", "off_minus_on"), figure(0.1), "misaligned"),
-        (("patch_fool", "drawn_minus_random"), figure(-0.1), "patch-fool-attention"),
-        (("patch_fool", "vit_minus_cnn", "sparse"), figure(-0.1), "patch-fool-variants"),
-    ],
-)
-def test_what_all_seeds_oppose(measured, path, found, part):
-    for figures in measured.values():
-        for key in path[:-1]:
-            figures = figures[key]
-        figures[path[-1]] = found
-    others = outcomes(measured)
-    assert others.pop(part) == CONTRADICTED
-    assert set(others.values()) == {SHOWN}
+@pytest.mark.parametrize("gap", [0.026, -0.026, 0.2])
+def test_networks_that_are_not_equally_accurate_are_not_shown_to_be(measured, gap):
+    measured["cnn_minus_vit"] = figure(gap)
+    assert outcomes(measured)["equal-accuracy"] == NOT_VISIBLE
 
 
-def test_results_without_the_later_studies_are_judged_as_far_as_they_go(measured):
-    for part in measured.values():
-        del part["location"], part["misaligned"], part["patch_fool"]
-    found = outcomes(measured)
-    assert {name for name, outcome in found.items() if outcome == Outcome.NOT_TRIED} == {
-        "location", "misaligned", "patch-fool", "patch-fool-attention", "patch-fool-variants"
-    }  # fmt: skip
+def flat(fooled, accuracy):
+    return {"fooled_minus_plain": figure(fooled), "accuracy_minus_plain": figure(accuracy)}
 
 
-def test_a_temperature_that_raises_the_rate_or_costs_much_is_opposed(measured):
-    for part in measured.values():
-        part["smoothing"] = {t: flat(0.1, -0.1) for t in ("1.5", "2", "3")}
-    found = outcomes(measured)
-    assert (found["temperature"], found["temperature-cost"]) == (CONTRADICTED, CONTRADICTED)
+def test_the_temperature_is_the_best_of_those_that_cost_little():
+    part = {"1.25": flat(-0.01, 0.0), "1.5": flat(-0.06, -0.02), "2": flat(-0.05, -0.02), "3": flat(-0.3, -0.2)}
+    assert best_temperature([part, part]) == "1.5"
+    assert (
+        best_temperature([{t: flat(fooled["fooled_minus_plain"]["value"], -0.1) for t, fooled in part.items()}]) == "3"
+    )
+
+
+def test_seeds_with_some_images_in_common_give_one_interval():
+    one, other = (["a", "b", "c"], np.array([1.0, 0.0, 1.0])), (["b", "d"], np.array([1.0, 1.0]))
+    found = over_seeds_and_images(
+        [{"gain": one, "natural": {"blur": one}}, {"gain": other, "natural": {"blur": other}}]
+    )
+    assert found["gain"] == found["natural"]["blur"]
+    assert found["gain"]["value"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["gain"]["interval"] == "student 95% over 2 seeds and 4 samples"
 
 
 def test_training_ends_with_the_first_measurement_at_the_goal():

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, decide, in_every_seed, row, seeds_in
-from unshaken.papers.effects import constant, unpaired, values_of
+from unshaken.papers import Check, Paper, decide, row, seeds_in
+from unshaken.papers.effects import across_seeds, values_of
 
 EPS = 0.1
 ORDER = ["standard", "fgsm-rs", "at", "trades"]
@@ -55,8 +55,13 @@ class AdversarialTrainingPaper(Paper):
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
         seeds = [part for _, part in seeds_in(measured)]
-        long = [part["robust_overfitting"] for part in seeds if "robust_overfitting" in part]
-        return [*in_every_seed(measured, _of_one_seed), *(_long_training(long) if long else ())]
+        checks = _ordering(seeds)
+        for name, of_part in (
+            ("catastrophic", _single_steps), ("robust_overfitting", _long_training), ("corruptions", _augmentations)
+        ):  # fmt: skip
+            if all(name in part for part in seeds):
+                checks += of_part([part[name] for part in seeds])
+        return checks
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:
@@ -70,28 +75,24 @@ class AdversarialTrainingPaper(Paper):
         )
 
 
-def _of_one_seed(part: Mapping[str, Any]) -> list[Check]:
-    ordering = part["ordering"]
-    checks = []
+def _ordering(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """Gains and costs over seeds, each of which has images of its own."""
+    of, checks = partial(values_of, seeds, "ordering"), []
     for name in TRAINED:
-        one = ordering[name]
-        checks.append(decide("robust-gain", f"{name}, under AutoAttack, more than standard", one["gain"], above=GAIN))
-        checks.append(decide("clean-cost", f"{name}: clean accuracy lost", unpaired(constant(0.0), one["clean_gain"])))
-    if "catastrophic" in part:
-        checks += _single_steps(part["catastrophic"])
-    if "corruptions" in part:
-        checks += _augmentations(part["corruptions"])
+        checks.append(
+            decide("robust-gain", f"{name}, under AutoAttack, more than standard", of(name, "gain"), above=GAIN)
+        )
+        checks.append(decide("clean-cost", f"{name}: clean accuracy lost", -of(name, "clean_gain")))
     return checks
 
 
-def _single_steps(trained: Mapping[str, Any]) -> list[Check]:
+def _single_steps(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """What the largest fall within each training leaves."""
     checks = []
-    for part, name, lost in (("catastrophic-overfitting", "fgsm", True), ("noise-prevents", "n-fgsm", False)):
-        best, last = trained[name]["best"]["value"], trained[name]["last"]
-        half = constant(best / 2)
-        words = f"{name}: from {best:.3f} in epoch {trained[name]['best_epoch']} to {last['value']:.3f}, "
-        words += "below half of it by" if lost else "above half of it by"
-        checks.append(decide(part, words, unpaired(half, last) if lost else unpaired(last, half)))
+    for part, name, sign in (("catastrophic-overfitting", "fgsm", -1), ("noise-prevents", "n-fgsm", 1)):
+        left = values_of(seeds, name, "left")
+        words = f"{name}: share of robust accuracy left by the largest fall, {'below' if sign < 0 else 'above'} half by"
+        checks.append(decide(part, words, across_seeds(sign * (left - 0.5), low=-0.5, high=0.5)))
     return checks
 
 
@@ -108,10 +109,10 @@ def _long_training(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
     return checks
 
 
-def _augmentations(trained: Mapping[str, Any]) -> list[Check]:
+def _augmentations(seeds: Sequence[Mapping[str, Any]]) -> list[Check]:
     checks = []
     for name in MIXED[1:]:
-        one = trained[name]
-        checks.append(decide(name, "gained under corruption", one["gain"], above=CORRUPTED_GAIN))
-        checks.append(decide(name, "gained on clean images", one["clean_gain"], above=-CLEAN_COST))
+        gain, clean = (values_of(seeds, name, figure) for figure in ("gain", "clean_gain"))
+        checks.append(decide(name, f"{name}: gained under corruption", gain, above=CORRUPTED_GAIN))
+        checks.append(decide(name, f"{name}: gained on clean images", clean, above=-CLEAN_COST))
     return checks

@@ -19,17 +19,41 @@ def figures(paper: AdversarialTrainingPaper, rows: Rows) -> dict[str, Any]:
     """By seed: the parts that were run."""
     seeds = {name: Seed(part) for name, part in rows.repetitions(paper.seeds).items()}
     found: dict[str, Any] = {name: seed.all() for name, seed in seeds.items()}
-    for part, arms, curve, checked in (
-        ("catastrophic", [f"far-{name}" for name in FAR], "train_robust", FAR_CHECKED),
-        ("robust_overfitting", [f"long-{name}" for name in LONG], "held_robust", LONG_CHECKED),
-    ):
-        for arm in arms:
-            if arm not in next(iter(seeds.values())).arms:
-                continue
-            curves = {name: seed.curve(arm, curve) for name, seed in seeds.items()}
-            for name, figures_of_arm in courses(curves, checked).items():
-                found[name].setdefault(part, {})[arm.partition("-")[2]] = figures_of_arm
+    trained = next(iter(seeds.values())).arms
+    for arm in FAR:
+        if f"far-{arm}" in trained:
+            for name, seed in seeds.items():
+                course = collapse(seed.curve(f"far-{arm}", "train_robust"), FAR_CHECKED)
+                found[name].setdefault("catastrophic", {})[arm] = course
+    for arm in LONG:
+        if f"long-{arm}" in trained:
+            curves = {name: seed.curve(f"long-{arm}", "held_robust") for name, seed in seeds.items()}
+            for name, course in courses(curves, LONG_CHECKED).items():
+                found[name].setdefault("robust_overfitting", {})[arm] = course
     return found
+
+
+def collapse(curve: Mapping[int, float], checked: int) -> dict[str, Any]:
+    """The largest fall within a training: from the highest accuracy so far to a later epoch.
+
+    Args:
+        curve: accuracy by epoch.
+        checked: images of which each accuracy is the share.
+    """
+    epochs = sorted(curve)
+    values: Numbers = np.array([curve[epoch] for epoch in epochs])
+    before = np.maximum.accumulate(values)
+    left = np.divide(values, before, out=np.ones(len(values)), where=before > 0)
+    end = int(left.argmin())
+    start = int(values[: end + 1].argmax())
+    return {
+        "left": float(left[end]),
+        "before": share(round(values[start] * checked), checked).to_json(),
+        "after": share(round(values[end] * checked), checked).to_json(),
+        "last": share(round(values[-1] * checked), checked).to_json(),
+        "from_epoch": epochs[start],
+        "to_epoch": epochs[end],
+    }
 
 
 def courses(curves: Mapping[str, Mapping[int, float]], checked: int) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ CONDITIONS: Mapping[str, tuple[str, int]] = {
 }  # fmt: skip
 """Hard conditions of a query: name to stressor and severity."""
 CLEAN = "clean"
+ARMS = (POOLED, CONTROL, CONDITIONAL)
 
 
 @row(__file__)
@@ -22,7 +23,7 @@ class CrlNetPaper(Paper):
 
     Heads on frozen maps of a network trained on ImageNet, with and without conditioning, learn from pairs of five
     classes of CIFAR-10; examples and queries of the other five are compared, queries as they are and in three worse
-    conditions.
+    conditions. Each seed draws classes and images anew, so that the interval over seeds is for other ones.
     """
 
     base: PositiveInt = Field(description="training images of the base classes")
@@ -33,4 +34,4 @@ class CrlNetPaper(Paper):
     steps: PositiveInt = Field(description="optimizer steps of each head")
     pairs: PositiveInt = Field(description="pairs of a step")
     episodes: PositiveInt = Field(description="episodes of each condition")
-    seeds: int = Field(description="trainings and draws of episodes", ge=2)
+    seeds: int = Field(description="draws of classes, images and episodes, and trainings on them", ge=2)

@@ -23,7 +23,7 @@ from unshaken.tasks.few_shot.channel_projection import ChannelProjection, fit_ch
 from unshaken.tasks.few_shot.conditional import ConditionalHead, last_maps
 from unshaken.tasks.few_shot.episodes import run_pair_episodes
 from unshaken.tasks.few_shot.pair_training import score_pairs, separation, train_pairs
-from unshaken_papers.crlnet import CLEAN, CONDITIONAL, CONDITIONS, CONTROL, POOLED, CrlNetPaper
+from unshaken_papers.crlnet import ARMS, CLEAN, CONDITIONAL, CONDITIONS, POOLED, CrlNetPaper
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,25 @@ class Maps:
 
 
 def run(paper: CrlNetPaper, context: Context) -> None:
-    """Maps once; then both heads and the pooled cosine in each seed."""
+    """Maps of each seed's own images, and both heads and the pooled cosine on them."""
     training, testing = (context.datasets.read(split) for split in ("train", "test"))
     model = context.load_model(context.model)
-    maps = maps_of(paper, context, model, training, testing)
-    with track("crlnet", 2 * paper.seeds) as task:
+    with track("crlnet", paper.seeds) as task:
         for part in context.repetitions(paper.seeds):
-            for arm in (POOLED, CONTROL, CONDITIONAL):
-                evaluate(paper, part, arm, maps)
-            task.advance(2)
+            if not all(part.has(arm, "pairs") for arm in ARMS):
+                maps = maps_of(model, *divide(paper, training, testing, part.seed), paper.channels, part.seed)
+                for arm in ARMS:
+                    evaluate(paper, part, arm, maps)
+            task.advance()
 
 
-def maps_of(paper: CrlNetPaper, context: Context, model: Classifier, training: Split, testing: Split) -> Maps:
-    """Divide the classes in two halves; base images are for training, new classes come from the test images.
+def divide(paper: CrlNetPaper, training: Split, testing: Split, seed: int) -> tuple[Split, Split, Split]:
+    """Base images, examples and queries of a seed: half of the classes are learned, the others are new.
+
+    Test images follow each other in their class, so that seeds share none as long as there are enough.
+
+    Returns:
+        Base images of the split for training; examples and queries of the new classes, of the one for tests.
 
     Raises:
         DataError: there are fewer than four classes, or too few images.
@@ -70,34 +76,38 @@ def maps_of(paper: CrlNetPaper, context: Context, model: Classifier, training: S
     half = training.classes // 2
     if half < 2:
         raise DataError(f"{training.classes} classes are too few: two to train on and two new ones are needed")
-    base = training[training.labels < half].stratified(paper.base, context.seed)
-    new = testing[testing.labels >= half]
-    rows = [torch.nonzero(new.labels == c).flatten() for c in range(half, training.classes)]
+    order = torch.randperm(training.classes, generator=torch.Generator().manual_seed(seed))
+    base = training[torch.isin(training.labels, order[:half])].stratified(paper.base, seed)
+    rows = [torch.nonzero(testing.labels == c).flatten() for c in order[half:].sort().values]
     wanted = paper.supports + paper.queries
-    if min(len(r) for r in rows) < wanted:
+    if (least := min(len(r) for r in rows)) < wanted:
         raise DataError(
-            f"a new class has {min(len(r) for r in rows)} test images, and {paper.supports} examples and "
-            f"{paper.queries} queries are wanted: lower them"
+            f"a new class has {least} test images, and {paper.supports} examples and {paper.queries} queries are "
+            "wanted: lower them"
         )
-    rows = [r.roll(-wanted * context.seed) for r in rows]
-    supports = new[torch.cat([r[: paper.supports] for r in rows])]
-    queries = new[torch.cat([r[paper.supports : wanted] for r in rows])]
+    rows = [r.roll(-wanted * seed) for r in rows]
+    supports = testing[torch.cat([r[: paper.supports] for r in rows])]
+    return base, supports, testing[torch.cat([r[paper.supports : wanted] for r in rows])]
+
+
+def maps_of(model: Classifier, base: Split, supports: Split, queries: Split, channels: int, seed: int) -> Maps:
+    """Maps of images as they are, and of base images and queries in all conditions."""
     layer = last_maps(model, prepared(model, base.images[:1]).float() / 255)
 
     def raw(images: Tensor) -> Tensor:
         return layer_features(model, prepared(model, images), [layer], pool="maps", cache=False)[layer]
 
     clean = raw(base.images)
-    project: ChannelProjection = fit_channels(clean, paper.channels)
+    project: ChannelProjection = fit_channels(clean, channels)
     return Maps(
         project(clean),
-        torch.cat([project(raw(changed(base, name, context.seed))) for name in CONDITIONS]),
+        torch.cat([project(raw(changed(base, name, seed))) for name in CONDITIONS]),
         base.labels,
         project(raw(supports.images)),
         supports.labels,
         {
             CLEAN: project(raw(queries.images)),
-            **{name: project(raw(changed(queries, name, context.seed))) for name in CONDITIONS},
+            **{name: project(raw(changed(queries, name, seed))) for name in CONDITIONS},
         },
         queries.labels,
     )

@@ -8,13 +8,11 @@ import numpy as np
 
 from unshaken.papers.effects import across_seeds, mean_over, values_of
 from unshaken.papers.rows import Rows
-from unshaken_papers.crlnet import CLEAN, CONDITIONAL, CONDITIONS, CONTROL, POOLED, CrlNetPaper
-
-ARMS = (POOLED, CONTROL, CONDITIONAL)
+from unshaken_papers.crlnet import ARMS, CLEAN, CONDITIONAL, CONDITIONS, CONTROL, POOLED, CrlNetPaper
 
 
 def figures(paper: CrlNetPaper, rows: Rows) -> dict[str, Any]:
-    """Means over the seeds."""
+    """Means over the seeds, each of which has classes and images of its own."""
     seeds = list(rows.repetitions(paper.seeds).values())
     found = {arm: [by_condition(part, arm) for part in seeds] for arm in ARMS}
     names = (CLEAN, "hard", *CONDITIONS)

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from unshaken.measure import compare
-from unshaken.papers.rows import Rows, mean_of, share_of
+from unshaken.papers.effects import across_seeds
+from unshaken.papers.rows import Numbers, Rows, mean_of, share_of
 from unshaken_papers.crossmax_ensemble import EPS, SYSTEM_EPS, VOTES, CrossMaxPaper
 
 WAYS = ("bare", "direct", "mean", "unsubtracted", "onward", "naive", "adaptive")
 
 
 def figures(paper: CrossMaxPaper, rows: Rows) -> dict[str, Any]:
-    """By seed: clean, by radius, and how many logits get a gradient."""
-    found = {}
-    for seed, part in rows.repetitions(paper.seeds).items():
+    """By seed: clean, by radius, and how many logits get a gradient. Over seeds and images: what is compared."""
+    parts, found = rows.repetitions(paper.seeds), dict[str, Any]()
+    for seed, part in parts.items():
         found[seed] = seed_figures(part)
         if "system.plain.clean" in part.labels():
             found[seed]["system"] = system_figures(part.within("system"))
-    return found
+    return found | {"over_seeds": {f"eps-{e}": compared(list(parts.values()), e, eps) for e, eps in EPS.items()}}
+
+
+def compared(seeds: Sequence[Rows], label: str, eps: float) -> dict[str, Any]:
+    """Differences of votes at a radius over seeds, on the images that all of them are shown."""
+
+    def right(condition: str) -> Numbers:
+        return np.stack([part.shares(f"{condition}-{label}") for part in seeds])
+
+    direct = {vote: right(f"{vote}.on-{vote}") for vote in VOTES}
+    more, kept = direct["crossmax"] - direct["mean"], right("crossmax.on-mean") - direct["mean"]
+    best = np.stack([part.shares(f"adaptive-{label}.adaptive-linf-{eps:.6g}") for part in seeds])
+    return {
+        "advantage_direct": across_seeds(more),
+        "advantage_transfer": across_seeds(kept),
+        "lost_beyond_half": across_seeds(more / 2 - kept, low=-1.5, high=1.5),
+        "second_subtraction": across_seeds(direct["crossmax"] - direct["no-second"]),
+        "broken_beyond_half": across_seeds(direct["crossmax"] / 2 - best, high=0.5),
+    }
 
 
 def system_figures(rows: Rows) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from unshaken.measure import accuracy, paired_difference
+from unshaken.measure import accuracy
+from unshaken.papers.effects import across_seeds, values_of
 from unshaken.papers.rows import Rows, share_of
 from unshaken_papers.rrcm import CURVES, KINDS, SYSTEMS, RRCMPaper
 
@@ -17,10 +18,12 @@ from unshaken_papers.rrcm import CURVES, KINDS, SYSTEMS, RRCMPaper
 def figures(paper: RRCMPaper, rows: Rows) -> dict[str, Any]:
     """Accuracy under noise of every arm, differences, losses of pretraining, and costs."""
     seeds = list(rows.seeds(paper.seeds))
+    costs = {f"seed{s}": cost(rows, s) for s in seeds}
+    fewer = {name: values_of(list(costs.values()), name) for name in ("times_fewer_passes", "times_fewer_seconds")}
     return {
         **{f"s{s:g}": {kind: level(paper.arms, rows, seeds, s, kind) for kind in KINDS} for s in paper.sigmas},
         "pretraining": {arm: losses(rows, arm) for arm in paper.arms if arm != "scratch"},
-        "cost": {f"seed{s}": cost(rows, s) for s in seeds},
+        "cost": costs | {name: across_seeds(values, low=0.0, high=math.inf) for name, values in fewer.items()},
     }
 
 
@@ -35,13 +38,15 @@ def level(arms: Sequence[str], rows: Rows, seeds: Sequence[int], sigma: float, k
         for arm, right in rights.items()
     }
     for other in ("contrast", "scratch"):
-        difference = paired_difference(rights[other].mean(0), rights["full"].mean(0), low=-1.0, high=1.0)
-        found[f"full_minus_{other}"] = difference.to_json()
+        found[f"full_minus_{other}"] = across_seeds(rights["full"].astype(float) - rights[other])
     return found
 
 
 def losses(rows: Rows, arm: str) -> dict[str, Any]:
-    """Mean losses of the first and of the last epoch over the seeds; nothing where a term was not learned."""
+    """Mean losses of the first and of the last epoch over the seeds; nothing where a term was not learned.
+
+    That of consistency ends below half of log B by `below_half`, its interval over seeds.
+    """
     table = rows.table("pretraining")
     own = table.filter(pc.equal(table["arm"], arm)).to_pylist()
     last = max(r["epoch"] for r in own)
@@ -53,6 +58,9 @@ def losses(rows: Rows, arm: str) -> dict[str, Any]:
         ends = {e: [r[name] for r in own if r["epoch"] == e and r[name] is not None] for e in (1, last)}
         if all(ends.values()):
             found[name] = {"first": round(float(np.mean(ends[1])), 4), "last": round(float(np.mean(ends[last])), 4)}
+            if name == "consistency":
+                half = math.log(own[0]["batch"]) / 2
+                found["below_half"] = across_seeds(half - np.array(ends[last]), low=-math.inf, high=half)
     return found
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import Field, PositiveFloat, PositiveInt
 from typing_extensions import override
 
-from unshaken.papers import Check, Paper, in_every_seed, row, seeds_in
-from unshaken_papers.vit_patch.rules import judge_seed, judge_studies
+from unshaken.papers import Check, Paper, row
+from unshaken_papers.vit_patch.rules import judge
 
 SMALL = "small-vit|small-cnn"
-TEMPERATURES = (1.5, 2.0, 3.0)
+TEMPERATURES = (1.25, 1.5, 2.0, 3.0)
 ADVERSARIAL = (1, 2, 4)
 """Cells that an attack is free to change."""
 CELLS = (8, 24, 40, 64)
@@ -55,5 +55,4 @@ class VitPatchPaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-        checks, seeds = in_every_seed(measured, judge_seed), [part for _, part in seeds_in(measured)]
-        return checks + judge_studies(measured) if all("patch_fool" in part for part in seeds) else checks
+        return judge(measured["over_seeds"], measured["over_seeds"]["temperature"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,21 +12,49 @@ from numpy.typing import NDArray
 
 from unshaken.measure import compare, paired_difference
 from unshaken.measure.statistics.columns import Flags, Numbers
+from unshaken.measure.statistics.influence import by_sample
+from unshaken.papers.effects import across_seeds, values_of
 from unshaken.papers.roles import choosing
 from unshaken.papers.rows import Rows, mean_of
 from unshaken.papers.rows import share_of as rate
 from unshaken_papers.vit_patch import ADVERSARIAL, CELLS, FOOLS, OF_ATTENTION, STATES, TEMPERATURES, VitPatchPaper
 from unshaken_papers.vit_patch.rules import KINDS, LOSS
 
+JUDGED = 24
+"""Of `CELLS`, the one that is judged."""
+PAIRED = tuple(name for name in FOOLS if name not in OF_ATTENTION)
+"""Variants of Patch-Fool that both networks are attacked by."""
+
 
 def figures(paper: VitPatchPaper, rows: Rows) -> dict[str, Any]:
-    """By seed; the temperature is chosen over the seeds by half of the images, and judged on the others."""
+    """By seed; over seeds and images what is judged, the temperature that half of the images chose on the others."""
     found = {name: Figures(part, paper.steps).all() for name, part in rows.repetitions(paper.seeds).items()}
     halves = [Figures(part, paper.steps) for part in rows.halved().repetitions(paper.seeds).values()]
     with choosing():
         best = best_temperature([half.smoothing() for half in halves])
-    for one, half in zip(found.values(), halves, strict=True):
-        one["smoothing"]["chosen"] = {"temperature": best, **half.smoothing()[best]}
+    parts = [Figures(part, paper.steps) for part in rows.repetitions(paper.seeds).values()]
+    columns = [part.by_image() | half.at_temperature(best) for part, half in zip(parts, halves, strict=True)]
+    inward = values_of(list(found.values()), "location", "cnn_minus_vit")
+    over = {"temperature": best, "location": across_seeds(inward, low=-2.0, high=2.0)}
+    return found | {"over_seeds": over | over_seeds_and_images(columns)}
+
+
+def over_seeds_and_images(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Means over seeds and images of columns that have images of their own in each seed, some of them shared.
+
+    Args:
+        seeds: ids and values of each effect, by the same names.
+    """
+    found: dict[str, Any] = {}
+    for name, first in seeds[0].items():
+        own = [seed[name] for seed in seeds]
+        if isinstance(first, Mapping):
+            found[name] = over_seeds_and_images(own)
+            continue
+        every = sorted({i for ids, _ in own for i in ids})
+        found[name] = across_seeds(
+            [by_sample(values, ids, every) for ids, values in own], low=-math.inf, high=math.inf, influence=True
+        )
     return found
 
 
@@ -176,6 +205,49 @@ class Figures:
             "drawn_minus_random": compare(vit["random"], vit["drawn"]).difference.to_json(),
             "drawn_minus_attended": compare(vit["attended"], vit["drawn"]).difference.to_json(),
         }
+
+    def by_image(self) -> dict[str, Any]:
+        """What is judged of one seed: the ids and the values of each effect, paired by image."""
+        ids = self.ids("vit.patch-1")
+        vit, cnn = ({kind: self.fooled(f"{n}.fool-{kind}") for kind in PAIRED} for n in ("vit", "cnn"))
+        on = self.by_cells("vit")[0].astype(float) - self.by_cells("cnn")[0]
+        off = self.moved("vit").astype(float) - self.moved("cnn")
+        natural = {kind: self.lost("cnn", kind, JUDGED) - self.lost("vit", kind, JUDGED) for kind in KINDS}
+        natural["mean"] = np.mean(list(natural.values()), 0)
+        drawn = self.fooled("vit.fool-drawn") - self.fooled("vit.fool-random")
+        attention = {state: self.last_layer(state) for state in STATES}
+        return {
+            "cnn_minus_vit": (self.ids("vit.clean"), self.rows.shares("cnn.clean") - self.rows.shares("vit.clean")),
+            "adversarial": (ids, on),
+            "natural": {kind: (ids, values) for kind, values in natural.items()},
+            "captured": (ids, attention["patch"] - attention["clean"]),
+            "ignored": (ids, attention["clean"] - attention["noise"]),
+            "misaligned": (ids, on - off),
+            "patch_fool": {kind: (ids, vit[kind] - cnn[kind]) for kind in PAIRED},
+            "drawn_minus_random": (ids, drawn),
+        }
+
+    def at_temperature(self, t: str) -> dict[str, Any]:
+        """How many fewer images one cell fools at a temperature, and the clean accuracy gained; as `by_image`."""
+        smoothed = self.rows.correct(f"vit-{t}.patch-1", f"vit-{t}.transfer-1").astype(float)
+        gained = self.rows.shares(f"vit-{t}.clean") - self.rows.shares("vit.clean")
+        gain = smoothed - self.rows.shares("vit.patch-1")
+        return {"gain": (self.ids("vit.patch-1"), gain), "cost": (self.ids("vit.clean"), gained)}
+
+    def ids(self, label: str) -> list[str]:
+        """Ids of the images of a condition, in order."""
+        found: list[str] = self.rows.column("outcomes", label, "id", by="id").tolist()
+        return found
+
+    def fooled(self, label: str) -> Numbers:
+        """Whether each image is fooled, as numbers."""
+        return np.asarray(1.0 - self.rows.correct(label), np.float64)
+
+    def last_layer(self, state: str) -> Numbers:
+        """Attention of the last layer to the cell in each image, in order of ids."""
+        layers, on_cell = self.rows.columns("attention", f"vit.attention-{state}", "layer", "on_cell", by="id")
+        found: Numbers = on_cell[layers == layers.max()]
+        return found
 
     def moved(self, net: str) -> Flags:
         """Whether each image is fooled by a patch off the grid."""
