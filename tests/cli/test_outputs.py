@@ -15,6 +15,7 @@ import pytest
 from unshaken import api
 from unshaken.api.label_kinds import find_labels_of_kind
 from unshaken.cli.app import build_command
+from unshaken.cli.show import LONGEST, one_line
 from unshaken.cli.verb import check_output
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.options import Option, OutputFile, OutputFolder, UpdatedFile
@@ -201,6 +202,22 @@ def test_a_file_that_is_not_finished_leaves_the_old_one(tmp_path):
     with pytest.raises(OSError, match="absent"), replacing(tmp_path / "x") as part:
         part.write_bytes((tmp_path / "absent").read_bytes())
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x", "old")]
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127])
+def test_a_file_may_have_the_longest_name(name, tmp_path):
+    with replacing(tmp_path / name) as part:
+        part.write_text("new")
+    RunDir(tmp_path / "run").write(b"{}", name)
+    assert (tmp_path / name).read_text() == "new"
+    assert os.listdir(tmp_path / "run") == [name]
+
+
+def test_a_long_message_keeps_what_is_wrong_and_what_to_do():
+    line = one_line(f"folder {'long/' * 900} cannot be read (File name too long); choose another")
+    assert line.startswith("folder long/long/")
+    assert line.endswith("long/ cannot be read (File name too long); choose another")
+    assert len(line) == LONGEST
 
 
 @pytest.mark.parametrize("layout", ["cifar-c", "imagenet-c"])

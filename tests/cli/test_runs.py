@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,12 @@ def test_the_hook_of_pre_commit_calls_a_command_that_is_there(unshaken):
     assert [f for f in ("plan.yaml", "ci/robust-plan.yml", "plans/fog.yaml", "net.yaml") if chosen.search(f)] == [
         "plan.yaml", "ci/robust-plan.yml", "plans/fog.yaml",
     ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="paths are shorter")
+def test_a_run_directory_may_have_a_long_path_and_a_longer_one_is_refused(unshaken, place):
+    audit = "audit --model demo --data demo --limit 4 --plan fog.yaml --quiet --out"
+    assert unshaken(f"{audit} {'/'.join(['r' * 60] * 4)}").code == 0
+    done = unshaken(f"{audit} {place}/{'/'.join(['r' * 99] * 40)}")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.endswith("cannot write (File name too long); choose another --out\n")

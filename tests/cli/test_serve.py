@@ -21,7 +21,10 @@ def served(monkeypatch):
         found.append((TestClient(app, base_url=f"http://{host}"), host, port))
 
     monkeypatch.setattr("unshaken.serve.run.serve", serve)
-    return found
+    yield found
+    for client, _, _ in found:  # asked after the command had closed its databases, which opens them again
+        with client.app.state.site.store, client.app.state.site.index:
+            pass
 
 
 @pytest.fixture

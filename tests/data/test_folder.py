@@ -3,7 +3,9 @@
 import io
 import os
 import shlex
+import sys
 import time
+import unicodedata
 
 import numpy as np
 import pytest
@@ -234,3 +236,24 @@ def test_other_files_are_no_images(head):
 
 def test_a_file_that_is_absent_has_no_format(tmp_path):
     assert format_of_file(tmp_path / "none") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="paths are shorter, or two forms of a letter are one name")
+def test_long_and_foreign_names_are_ids(tmp_path, make):
+    twins = [unicodedata.normalize(form, "café.png") for form in ("NFC", "NFD")]
+    names = ["x" * 251 + ".png", "é" * 125 + "x.png", "写真.png", "صورة.png", "😀.png", "d/" * 200 + "deep.png", *twins]
+    ids = {f"a/{name}" for name in names} | {"b/1.png"}
+    found = load_data(fill(tmp_path, *ids, data=make.encode(make.noise())))
+    assert set(found.ids) == ids
+    assert all((found.read(i) == make.noise()).all() for i in range(len(ids)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="paths are shorter")
+def test_a_path_that_is_too_long_is_said(tmp_path, monkeypatch):
+    spec = fill(tmp_path, "a/1.png", "b/1.png")
+    monkeypatch.chdir(tmp_path / "a")
+    for _ in range(20):  # no path is this long, but a folder may be entered step by step
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    with pytest.raises(DataError, match="cannot be read: File name too long"):
+        load_data(spec)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from tests.processes import process, run_module
 from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.papers import list_papers, run_paper
-from unshaken.papers.folders import find_row, forget_row, read_claim, row_folders
+from unshaken.papers.folders import find_row, forget_row, package_folders, read_claim, row_folders
 from unshaken.papers.new import write_row
 
 
@@ -40,6 +41,13 @@ def test_a_new_row_runs_and_its_own_test_passes(folder):
 def test_installed_rows_come_from_the_entry_point():
     assert "mahalanobis" in row_folders()
     assert find_row(str(row_folders()["mahalanobis"])) is find_row("mahalanobis")
+
+
+def test_folders_of_rows_are_known_by_their_own_path_where_a_link_leads_to_them(tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path / "link")])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    assert list(package_folders.__wrapped__()) == [tmp_path.resolve()]
 
 
 @pytest.mark.parametrize(

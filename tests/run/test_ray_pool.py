@@ -99,15 +99,27 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
         check_options(engine="ray")
 
 
-def test_a_cluster_that_does_not_start_is_one_line(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    ("variables", "advice"),
+    [
+        ({}, "what is finished"),
+        ({"RAY_ADDRESS": "head:1", "RAY_AUTH_MODE": "token"}, "what is finished"),
+        ({"RAY_ADDRESS": "head:1"}, "if the cluster at RAY_ADDRESS='head:1' asks for a token, set RAY_AUTH_MODE=token"),
+    ],
+)
+def test_a_cluster_that_does_not_start_is_one_line(monkeypatch, tmp_path, variables, advice):
     ended = []
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
 
     def fail(**_):
         raise Exception("The current node timed out\nduring startup.")
 
     fake = SimpleNamespace(is_initialized=lambda: False, init=fail, shutdown=lambda: ended.append(True))
     monkeypatch.setattr(ray_pool, "load_ray", lambda: fake)
-    words = r"mine: Ray could not be started \(The current node timed out during startup\.\); .*--resume$"
+    words = rf"mine: Ray could not be started \(The current node timed out during startup\.\); {advice}.*--resume$"
     with pytest.raises(RunError, match=words), RayPool(RunDir(tmp_path / "mine"), lambda: None):
         pass
     assert ended == [True]

@@ -10,7 +10,8 @@ import torch
 
 from unshaken.core import Batch
 from unshaken.core.outcomes import outcomes
-from unshaken.core.part import CLEAN, Condition, Part
+from unshaken.core.part import CLEAN, Condition, Part, name_condition
+from unshaken.core.registry import list_methods
 from unshaken.core.tables import COST, FLAGS, OUTCOMES
 from unshaken.store.tables import schema_of, table_of
 
@@ -92,10 +93,16 @@ def test_condition_names_fit_for_files(name):
     assert Condition(name, "m").id == name
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "é"])
+@pytest.mark.parametrize("name", ["", "a/b", "../x", "a b", "é", "x" * 201])
 def test_condition_names_unfit_for_files_are_refused(name):
     with pytest.raises(ValueError, match="cannot be used as a file name"):
         Condition(name, "m")
+
+
+def test_no_method_makes_a_long_path():
+    """As docs/runs.md says; a run in `robust/` is the deepest."""
+    names = [name_condition(info.name, "linf", 2 / 255) for info in list_methods()]
+    assert max(len(f"robust/rows/certificates/{name}-00000.parquet") for name in names) < 100
 
 
 def test_columns_of_the_outcomes_are_the_published_ones():

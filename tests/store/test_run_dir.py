@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import sys
 from dataclasses import replace
 
 import pyarrow as pa
@@ -88,6 +89,13 @@ def test_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match=r"cannot write .*; choose another --out"):
         RunDir(tmp_path / "file" / "run").write(b"", "x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="paths are shorter")
+@pytest.mark.parametrize("name", ["r" * 256, "/".join(["r" * 99] * 40)])
+def test_a_path_that_is_too_long_is_refused(name, tmp_path):
+    with pytest.raises(RunError, match=r"cannot write \(File name too long\); choose another --out"):
+        RunDir(tmp_path / name).write(b"", "x")
 
 
 def test_an_interrupt_while_writing_leaves_the_old_file(run, monkeypatch):

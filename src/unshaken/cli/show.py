@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 WIDE = 160
 """Columns of text where no terminal says how many it has."""
 LONGEST = 1200
-"""Characters of a message at most."""
+"""Characters of a message at most; the middle of a longer one is left out, for its end says why and what to do."""
 
 
 def one_line(text: str) -> str:
     """A message as one printable line, not longer than anybody reads, and without passwords of addresses."""
     line = bare(printable(" ".join(text.split())))
-    return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 403]}...{line[-400:]}"
 
 
 def console() -> Console:

@@ -17,7 +17,7 @@ class Condition:
     """One method at one severity or budget; `clean` is a condition, too.
 
     Args:
-        id: unique in a run and fit for a file name, such as `fog-3` or `pgd-linf-0.1`.
+        id: unique in a run and fit for a file name, such as `fog-3` or `pgd-linf-0.1`; at most 200 characters.
         method: registry name, or `clean`.
         severity: 1 to 5 for stressors.
         eps: budget of an attack, in [0, 1] pixel units under `norm`.
@@ -31,7 +31,7 @@ class Condition:
     norm: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9._=+-]+", self.id):
+        if not re.fullmatch(r"[A-Za-z0-9._=+-]{1,200}", self.id):
             raise ValueError(f"condition id {self.id!r} cannot be used as a file name")
 
 

@@ -201,7 +201,7 @@ def package_folders() -> dict[Path, str]:
         spec = importlib.util.find_spec(plugin.value)
         if spec is None or not spec.submodule_search_locations:
             raise UnshakenError(f"entry point {plugin.name!r} of {GROUP!r}: no package {plugin.value!r}: install it")
-        found |= {Path(folder): plugin.value for folder in spec.submodule_search_locations}
+        found |= {Path(folder).resolve(): plugin.value for folder in spec.submodule_search_locations}
     return found
 
 

@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from unshaken.core.consent import named_code, words
 from unshaken.core.errors import RunError, RunWarning, UnshakenError
+from unshaken.core.numbers import shorten
 from unshaken.run.code_bundle import bundle_code, use_bundle
 from unshaken.run.engine import RAY, Engine, load_ray
 from unshaken.run.process_pool import MOST_DEATHS, SECONDS, Unit, Work, Worker
@@ -126,9 +127,14 @@ class RayPool:
                 self._ray.init(log_to_driver=False, logging_level="error", runtime_env=environment)
             except Exception as error:  # Ray raises plain ones where a node does not start
                 self._ray.shutdown()
+                address, token = os.environ.get("RAY_ADDRESS"), os.environ.get("RAY_AUTH_MODE") == "token"
+                asks = "" if token or not address else (
+                    f"; if the cluster at RAY_ADDRESS={shorten(address)} asks for a token, set RAY_AUTH_MODE=token and "
+                    "copy ~/.ray/auth_token of its head to this machine"
+                )  # fmt: skip
                 raise RunError(
-                    f"{self._run}: Ray could not be started ({_brief(error)}); what is finished is kept: run the same "
-                    "command with --resume"
+                    f"{self._run}: Ray could not be started ({_brief(error)}){asks}; what is finished is kept: run the "
+                    "same command with --resume"
                 ) from None
         self._stack.callback(self._ray.shutdown)
 

@@ -152,20 +152,29 @@ class LazyCache(Generic[V]):
     Args:
         most: values that are kept, or the sum of their weights.
         weigh: weight of a value.
+        drop: called with each value that is kept no longer.
 
     >>> kept = LazyCache[int](2)
     >>> [kept.get(k, lambda: len(made)) for made in ["abc"] for k in "xxy"], len(kept)
     ([3, 3, 3], 2)
     """
 
-    def __init__(self, most: int, weigh: Callable[[V], int] = lambda value: 1) -> None:
-        self.most, self.weigh = most, weigh
+    def __init__(
+        self, most: int, weigh: Callable[[V], int] = lambda value: 1, drop: Callable[[V], None] = lambda value: None
+    ) -> None:
+        self.most, self.weigh, self.drop = most, weigh, drop
         self._values: OrderedDict[Hashable, V] = OrderedDict()
         self._locks: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def clear(self) -> None:
+        """Drop all values."""
+        with self._lock:
+            while self._values:
+                self.drop(self._values.popitem()[1])
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value of a key, made where there is none; what `make` raises is raised and not kept."""
@@ -181,7 +190,7 @@ class LazyCache(Generic[V]):
                 with self._lock:
                     self._values[key] = value
                     while len(self._values) > 1 and sum(map(self.weigh, self._values.values())) > self.most:
-                        self._values.popitem(last=False)
+                        self.drop(self._values.popitem(last=False)[1])
                 return value
         finally:
             with self._lock:

@@ -117,6 +117,11 @@ def check_folder(path: str | os.PathLike[str] | None, option: str, records: Sequ
             )
 
 
+def temporary_name() -> str:
+    """A new name for a file that takes its own name when it is whole; short, however long that one is."""
+    return f".unshaken-{uuid.uuid4().hex}.tmp"
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A new temporary file beside a path, which takes its name when all went well, and is gone otherwise.
@@ -124,7 +129,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Args:
         path: of a file that may be replaced; see `check_file`.
     """
-    part = path.with_name(f"{path.name}.unshaken-{uuid.uuid4().hex}.tmp")
+    part = path.with_name(temporary_name())
     try:
         yield part
         part.replace(path)

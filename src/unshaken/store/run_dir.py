@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +22,7 @@ from unshaken.core.documents import parse_json, refuse_later
 from unshaken.core.errors import RunError, UnshakenError, is_out_of_memory
 from unshaken.store.address import bare, bare_message, check_writable, open_address
 from unshaken.store.mark import marked, wrong_mark
-from unshaken.store.output import kind_of
+from unshaken.store.output import kind_of, temporary_name
 from unshaken.store.read_rows import parse_rows
 from unshaken.store.tables import schema_of
 from unshaken.store.tensor_file import TensorFile
@@ -374,7 +373,7 @@ def consistent(*runs: RunDir) -> Iterator[None]:
 @contextmanager
 def _temporary_file(path: str, data: bytes | TensorFile) -> Iterator[str]:
     """A temporary file beside a path, whole on the disk; at the end it is gone, if it is still there."""
-    temporary = f"{path}.unshaken-{uuid.uuid4().hex}.tmp"
+    temporary = os.path.join(os.path.dirname(path), temporary_name())
     try:
         with open(temporary, "wb") as file:
             for piece in data.pieces() if isinstance(data, TensorFile) else [data]:

@@ -6,6 +6,7 @@ from tests.report.conftest import write_run
 from tests.serve.conftest import CLASSES, new_items, picture_data
 from tests.serve.site.conftest import PLAN, runs_of
 from unshaken.serve.review.store import ReviewStore
+from unshaken.serve.site.part import open_site
 
 
 def test_a_review_is_reached_from_its_run(open_client, tmp_path):
@@ -27,6 +28,19 @@ def test_a_review_is_reached_from_its_run(open_client, tmp_path):
     ann.get("/reviews/night/next", 404)
     for other in (f"0{numbers['a']}", f"%2B{numbers['a']}"):  # one review has one address
         ann.get(f"/reviews/{other}~night/next", 404)
+
+
+def test_reviews_of_runs_are_closed_with_the_site(monkeypatch, tmp_path):
+    run = write_run(tmp_path / "runs" / "a", plan=PLAN, pictures=0)
+    with ReviewStore.open(run.at("review.db")) as store:
+        store.create("night", classes=CLASSES, items=new_items(picture_data()))
+    with open_site([str(tmp_path / "runs")], str(tmp_path / "site.db")) as site:
+        site.index.refresh()
+        store = site.review_store(runs_of(site)["a"].id)
+        pool = store._database.engine.pool
+        assert [one.name for one in store.reviews()] == ["night"]
+        assert pool.checkedin() == 1
+    assert pool.checkedin() == 0
 
 
 def test_a_damaged_review_leaves_its_run_readable(open_client, tmp_path):

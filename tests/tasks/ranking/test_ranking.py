@@ -121,3 +121,6 @@ def test_a_run_of_other_queries_is_named(folder, tmp_path):
 
 def test_names_of_run_files():
     assert ranking.run_name("a/..txt") == "run"
+    long = [ranking.run_name(f"{'x' * 240}{end}.run") for end in "ab"]
+    assert [len(name) for name in long] == [59, 59]
+    assert long[0] != long[1]

@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 from unshaken.core.errors import UnshakenError
@@ -58,7 +58,7 @@ def open_site(
         started = None if read_only else Jobs(folder, records=JobRecords(index, os.path.abspath(folder)))
         if started is not None:
             stack.callback(started.close)
-        yield Site(index, store, started, tuple(allow))
+        yield stack.enter_context(closing(Site(index, store, started, tuple(allow))))
 
 
 def site_parts(site: Site) -> list[Part]:

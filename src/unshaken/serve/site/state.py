@@ -48,13 +48,17 @@ class Site:
         default_factory=lambda: LazyCache(MOST_SAMPLES, lambda run: 10_000 + len(run.config.ids))
     )
     _grids: LazyCache[SampleGrid] = field(default_factory=lambda: LazyCache(MOST_SAMPLES, lambda grid: grid.samples))
-    _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000))
+    _reviews: LazyCache[ReviewStore] = field(default_factory=lambda: LazyCache(1000, drop=ReviewStore.close))
     _reports: LazyCache[tuple[Block, ...]] = field(default_factory=lambda: LazyCache(12))
 
     @property
     def read_only(self) -> bool:
         """Whether nothing may be changed or started."""
         return self.jobs is None
+
+    def close(self) -> None:
+        """Close the reviews of runs that were opened here."""
+        self._reviews.clear()
 
     def open(self, listed: ListedRun) -> OpenedRun:
         """An evaluation of the list.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -233,12 +235,16 @@ class _Made:
 def run_name(path: str) -> str:
     """The name of a run file in figures: its stem in small letters, with `-` for all else.
 
+    It names files of rows too, so that of a longer stem 50 characters and a digest of the whole are left.
+
     >>> run_name("runs/My Run.v2.txt")
     'my-run-v2'
     """
     name = Path(path).name
     stem = name.rpartition(".")[0] or name  # `Path.stem` of dots alone is not the same in all Pythons
-    return re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-") or "run"
+    found = re.sub(r"[^a-z0-9_]+", "-", stem.lower()).strip("-") or "run"
+    digest = hashlib.blake2b(os.fsencode(stem), digest_size=4).hexdigest()
+    return found if len(found) <= 60 else f"{found[:50]}-{digest}"
 
 
 def _by_pair(pairs: Mapping[tuple[str, str], Any]) -> list[Listing]:
