@@ -36,7 +36,7 @@ READ = (
     "nothing. The step over a seam is in standard deviations of the steps between other lines: about 0 to 1 where "
     "no seam stands out. Neither sees a spot that catches the eye in every tile."
 )
-SHOWN = 256
+SHOWN = 384
 """Side in pixels of a picture of two by two tiles on the page."""
 
 
@@ -111,7 +111,7 @@ def _mean(figure: dict[str, Any], sign: str = "") -> str:
 
 def _tiles(source: Folder[dict[str, Any]]) -> list[Block]:
     figures = source.record["figures"]
-    shown = {PHOTO: "Photo", WRAPPED: "Fitted border, without the loss", CHOSEN: "The texture"}
+    shown = {PHOTO: "photo", WRAPPED: "without the loss", CHOSEN: "the texture"}
     return [
         Tiles(
             tuple(
@@ -131,7 +131,7 @@ def _gallery(source: Folder[dict[str, Any]]) -> list[Block]:
         address = pictures.address(_image(source.run.read(file)).repeat(1, 2, 2), side=SHOWN)
         exhibits.append(Exhibit((Picture(address, f"Two by two: {WORDS[name]}"),), (WORDS[name],)))
     text = "Two by two tiles of each: seams cross in the middle. The folder has the pictures in full."
-    return [Heading("Pictures", "pictures", "Pictures"), Prose(text), Gallery(tuple(exhibits))]
+    return [Heading("Pictures", "pictures", "Pictures"), Prose(text), Gallery(tuple(exhibits), large=True)]
 
 
 def _image(data: bytes) -> Tensor:
