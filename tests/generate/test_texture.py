@@ -61,12 +61,14 @@ def test_the_texture_is_the_candidate_of_least_loss_and_figures_are_those_of_the
     assert (pictures["photo"] == whole[2:26, 8:32]).all()  # its middle, as it is
     assert {tuple(p) for p in pictures["texture"].reshape(-1, 3)} <= {tuple(p) for p in whole.reshape(-1, 3)}
     page = (tmp_path / "run/report.html").read_bytes()
+    assert b'<ul class="examples">' in page  # pictures large enough to show a seam
     (tmp_path / "run/report.html").unlink()
     assert rebuild_report(result.run)["finished"]
     assert (tmp_path / "run/report.html").read_bytes() == page
 
 
 def test_a_killed_run_goes_on_to_equal_rows_and_an_equal_texture(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(generate_texture, "optimise", lambda model, textures: textures)
     whole = make_texture(photo, **TINY, out=tmp_path / "whole")
     left, real = [6], generate_texture.quilt
 
