@@ -1,6 +1,7 @@
-"""Train the network that scores tileability, `demo:tile-net`, on made textures in colour.
+"""Train the networks that score tileability, `demo:tile-net` and `demo:tile-judge`, on made textures in colour.
 
     python scripts/train_tile_net.py --out tile-net.safetensors
+    python scripts/train_tile_net.py --out tile-judge.safetensors --seed 1000
 
 Textures and labels are made as in the row `textile` (`unshaken papers run textile`), with two changes: all five
 families are shown, and two planes of a family give each texture its colours. It learns 6,000 textures of 64 pixels,

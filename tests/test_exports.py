@@ -44,6 +44,7 @@ def test_every_room_and_its_verbs_are_there_after_one_import():
         "generate.dataset": "generate_set",
         "generate.measure": "measure_generated",
         "generate.scaling": "measure_scaling",
+        "generate.texture": "make_texture",
         "find_labels": "find_labels",
     }
     program = (

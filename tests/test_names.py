@@ -29,6 +29,7 @@ VERBS = {
     "generate measure": generate.measure,
     "generate sample": generate.sample,
     "generate scaling": generate.scaling,
+    "generate texture": generate.texture,
     "harden": unshaken.harden,
     "labels estimate": labels.estimate_wrong,
     "labels find": labels.find_labels,

@@ -94,6 +94,7 @@ for _address, _name in {
     "generate.measure": "measure_generated",
     "generate.sample": "sample_generator",
     "generate.scaling": "measure_scaling",
+    "generate.texture": "make_texture",
     "harden": "harden",
     "labels.estimate_wrong": "estimate_wrong",
     "labels.find_labels": "find_labels",

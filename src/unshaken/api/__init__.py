@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from unshaken.api.generate import GenerateResult, fit_generator, generate_set, sample_generator
     from unshaken.api.generate_measure import measure_generated
     from unshaken.api.generate_scaling import ScalingResult, measure_scaling
+    from unshaken.api.generate_texture import TextureResult, make_texture
     from unshaken.api.harden import RepairResult, harden, plan_repair, repair
     from unshaken.api.holistic import Holistic, holistic
     from unshaken.api.job import choose_device, default_out
@@ -44,6 +45,7 @@ __all__ = [
     "Options",
     "RepairResult",
     "ScalingResult",
+    "TextureResult",
     "WrittenCorruptions",
     "attack",
     "audit",
@@ -64,6 +66,7 @@ __all__ = [
     "generate_set",
     "harden",
     "holistic",
+    "make_texture",
     "mark",
     "matrix",
     "measure_generated",
@@ -91,6 +94,7 @@ _HOMES = {
     "Options": "unshaken.core.options",
     "RepairResult": "unshaken.api.harden",
     "ScalingResult": "unshaken.api.generate_scaling",
+    "TextureResult": "unshaken.api.generate_texture",
     "WrittenCorruptions": "unshaken.api.corrupt",
     "attack": "unshaken.api.audit",
     "audit": "unshaken.api.audit",
@@ -113,6 +117,7 @@ _HOMES = {
     "holistic": "unshaken.api.holistic",
     "mark": "unshaken.api.mark",
     "matrix": "unshaken.api.matrix",
+    "make_texture": "unshaken.api.generate_texture",
     "measure_generated": "unshaken.api.generate_measure",
     "measure_scaling": "unshaken.api.generate_scaling",
     "merge": "unshaken.api.results",

@@ -1,4 +1,4 @@
-"""`unshaken generate fit|sample|dataset|measure|scaling|directions`."""
+"""`unshaken generate fit|sample|dataset|measure|scaling|texture|directions`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,19 @@ from unshaken.cli.show import print_json, print_line, print_page
 from unshaken.cli.verb import Program, verb
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import parse_whole
-from unshaken.core.options import BATCH, COUNT, LIMIT, SCALING_RECORDS, Option, OutputFile, OutputFolder
+from unshaken.core.options import (
+    BATCH,
+    BLOCK_SIDE,
+    CANDIDATES,
+    COUNT,
+    LIMIT,
+    SCALING_RECORDS,
+    TEXTURE_RECORDS,
+    TEXTURE_SIDE,
+    Option,
+    OutputFile,
+    OutputFolder,
+)
 
 app = Program(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
@@ -248,6 +260,47 @@ def scaling_(
     if not session.quiet:
         print_page(SCALING.page_of(result.run))
     print_line(f"report: {result.run}/report.html")
+    return 0
+
+
+@app.command("texture")
+@verb
+def texture_(
+    session: Session,
+    photo: Annotated[str, Option("Image file to make the texture of.", "FILE")],
+    size: Annotated[int, Option("Side of the texture in pixels.", "N", TEXTURE_SIDE)] = 256,
+    block: Annotated[int, Option("Side of the photo's blocks, larger than what repeats.", "N", BLOCK_SIDE)] = 64,
+    candidates: Annotated[int, Option("Textures that the loss chooses from.", "N", CANDIDATES)] = 16,
+    model: Annotated[str, Option("Network that gives the tileability loss.", "SPEC")] = "demo:tile-net",
+    judge: Annotated[str, Option("Network trained apart from it that judges.", "SPEC")] = "demo:tile-judge",
+    seed: Seed = 0,
+    out: Annotated[
+        str | None, OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=TEXTURE_RECORDS)
+    ] = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    download: Download = False,
+    allow_code: AllowCode = None,
+    json: Json = False,
+) -> int:
+    """Make a texture that tiles of a photo, chosen by a tileability loss, and measure it by a second network.
+
+    Exit codes: 0 success, 2 wrong usage or bad input.
+    """
+    from unshaken.api.generate_texture import make_texture
+    from unshaken.report.pages.texture import TEXTURE
+
+    with progress(session):
+        result = make_texture(
+            photo, size=size, block=block, candidates=candidates, model=model, judge=judge, seed=seed, out=out,
+            resume=resume, device=device, download=download,
+        )  # fmt: skip
+    if json:
+        print_json(result.summary)
+        return 0
+    if not session.quiet:
+        print_page(TEXTURE.page_of(result.run))
+    print_line(f"texture: {result.run}/texture.png; report: {result.run}/report.html")
     return 0
 
 

@@ -27,6 +27,10 @@ BATCH = (1, LARGEST_BATCH)
 """Bounds of a number of images in one pass."""
 SHARE = (0, 1)
 """Bounds of a share or a probability."""
+TEXTURE_SIDE, BLOCK_SIDE = (16, 4096), (8, 1024)
+"""Bounds of the sides in pixels of a texture and of the blocks that it is made of."""
+CANDIDATES = (2, 1000)
+"""Bounds of a number of things to choose from."""
 WORKERS = (1, LARGEST_THREADS)
 """Bounds of a number of threads or processes."""
 
@@ -161,6 +165,8 @@ DETECTOR_RECORDS = ("detectors.json",)
 """In the folder of fitted detectors."""
 SCALING_RECORDS = ("scaling.json", "run.lock")
 """In the folder of scaling curves."""
+TEXTURE_RECORDS = ("texture.json", "run.lock")
+"""In the folder of a texture made of a photo."""
 COMPARE_RECORDS = ("compare.json",)
 """In the folder of a comparison of runs."""
 

@@ -11,6 +11,6 @@ from unshaken.generate.unet import UNet, UNetSettings
 
 __all__ = [
     "DDPM", "EDM", "Fitting", "UNet", "UNetSettings", "dataset", "fit", "karras_grid", "load", "load_generator",
-    "measure", "sample", "save", "scaling",
+    "measure", "sample", "save", "scaling", "texture",
     *open_room(__name__),  # pyright: ignore[reportUnsupportedDunderAll]
 ]  # fmt: skip

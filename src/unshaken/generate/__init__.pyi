@@ -5,6 +5,7 @@ from unshaken.api.generate import generate_set as dataset
 from unshaken.api.generate import sample_generator as sample
 from unshaken.api.generate_measure import measure_generated as measure
 from unshaken.api.generate_scaling import measure_scaling as scaling
+from unshaken.api.generate_texture import make_texture as texture
 from unshaken.generate.class_gaussian import ClassGaussianSettings as ClassGaussianSettings
 from unshaken.generate.ddpm import DDPM as DDPM
 from unshaken.generate.ddpm import DDPMSettings as DDPMSettings

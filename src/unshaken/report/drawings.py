@@ -191,11 +191,13 @@ class Gallery(Block):
         exhibits: in order.
         pixels: small pictures, shown enlarged pixel by pixel.
         lines_at_side: lines stand beside the pictures, for texts to read, and not below them.
+        large: single pictures are shown large, for details.
     """
 
     exhibits: tuple[Exhibit, ...]
     pixels: bool = False
     lines_at_side: bool = False
+    large: bool = False
 
 
 @dataclass(frozen=True, slots=True)

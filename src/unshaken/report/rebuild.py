@@ -22,6 +22,8 @@ from unshaken.report.pages.scaling import RECORD as SCALING_RECORD
 from unshaken.report.pages.scaling import SCALING
 from unshaken.report.pages.service import RECORD as SERVICE_RECORD
 from unshaken.report.pages.service import SERVICE
+from unshaken.report.pages.texture import RECORD as TEXTURE_RECORD
+from unshaken.report.pages.texture import TEXTURE
 from unshaken.report.pages.training import TRAINING
 from unshaken.report.summary import NAME as SUMMARY
 from unshaken.report.write import write_report
@@ -94,5 +96,6 @@ KINDS: dict[str, Callable[[RunDir], object]] = {
     SERVICE_RECORD: SERVICE.write,
     MATRIX_RECORD: write_matrix,
     SCALING_RECORD: SCALING.write,
+    TEXTURE_RECORD: TEXTURE.write,
 }
 """The record that a command leaves in its folder, and what writes its page."""

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from unshaken.explain.textures.seams import border_energy, seam_fault, seam_ratios, smooth_part
+from unshaken.explain.textures.seams import border_energy, seam_excess, seam_fault, seam_ratios, smooth_part
 
 RAMP = torch.linspace(0, 1, 8, dtype=torch.float64).expand(1, 1, 8, 8)
 COSINE = torch.cos(2 * math.pi * torch.arange(8, dtype=torch.float64) / 8).expand(1, 1, 8, 8)
@@ -63,3 +63,11 @@ def test_both_have_a_gradient():
 def test_one_colour_has_no_energy_whatever_is_left_by_rounding(value):
     noise = 2e-7 * value * torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     assert border_energy(value + noise).tolist() == [0, 0, 0]
+
+
+def test_the_excess_of_a_step_over_a_seam_by_hand():
+    lines = torch.tensor([0.0, 1, 3, 4], dtype=torch.float64).expand(1, 2, 4, 4)  # steps 1, 2, 1 and 4: (4 - 4/3) / sd
+    assert seam_excess(lines)[0].tolist() == pytest.approx([0, (4 - 4 / 3) / math.sqrt(2 / 9)])
+    assert seam_excess(lines.mT)[0].tolist() == pytest.approx([(4 - 4 / 3) / math.sqrt(2 / 9), 0])
+    assert seam_excess(BOARD)[0].tolist() == [0, 0]
+    assert seam_excess(BOARD[..., :7, :7])[0].tolist() == [-math.inf, -math.inf]

@@ -1,5 +1,6 @@
 """`demo`: what comes with the package."""
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -32,9 +33,10 @@ def test_the_two_are_different_networks(images):
     assert not torch.allclose(standard(images), robust(images))
 
 
-def test_the_network_of_textures_tells_whole_periods_from_cuts():
+@pytest.mark.parametrize("name", ["tile-net", "tile-judge"])
+def test_networks_of_textures_tell_whole_periods_from_cuts(name):
     """A whole period of a plane tiles, half of one does not; of 20 made textures of two families 17 are right."""
-    model = load_model("demo:tile-net")
+    model = load_model(f"demo:{name}")
     assert (model.classes, model.view.channels) == (("broken", "tileable"), 3)
     assert all(value.isfinite().all() for value in model.net.state_dict().values())
     planes = [torch.from_numpy(make_plane(family, 128, seed)) for family in ("cells", "stripes") for seed in range(5)]

@@ -39,6 +39,31 @@ def seam_fault(textures: Tensor) -> Tensor:
     return seam_ratios(textures).log().abs().amax(1)
 
 
+def seam_excess(textures: Tensor) -> Tensor:
+    """How far the mean step over each seam lies above those between other lines, in standard deviations of these.
+
+    About 0 for a texture that tiles, whatever edges it has of its own; far below 0 where the border stands twice.
+
+    Args:
+        textures: `[N, C, H, W]`, at least 3 pixels each way.
+
+    Returns:
+        `[N, 2]`, over the horizontal seam and over the vertical one; 0 for a texture of one colour, infinite where all
+        other steps are alike and the one over the seam is not.
+
+    >>> steps_1_2_1_and_4_over_the_seam = torch.tensor([0.0, 1.0, 3.0, 4.0]).expand(1, 1, 4, 4)
+    >>> [round(z, 3) for z in seam_excess(steps_1_2_1_and_4_over_the_seam)[0].tolist()]
+    [0.0, 5.657]
+    """
+    found = []
+    for dim in (2, 3):
+        lines = (textures - textures.roll(1, dim)).abs().mean([d for d in (1, 2, 3) if d != dim])
+        inside = lines[:, 1:]
+        apart, spread = lines[:, 0] - inside.mean(1), inside.std(1, correction=0)
+        found.append(torch.where(apart == 0, 0.0, apart / spread))
+    return torch.stack(found, 1)
+
+
 def smooth_part(textures: Tensor) -> Tensor:
     """The smooth part s of Moisan's split of an image into one that repeats and one with the jump at its border.
 

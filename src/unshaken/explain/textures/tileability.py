@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 from typing_extensions import override
 
 from unshaken.core.batch import Batch
+from unshaken.core.classifier import Classifier
 from unshaken.core.errors import UNFIT_INPUT, DataError, ModelError, ParameterError
 from unshaken.core.registry import register
 from unshaken.core.texts import first_line
@@ -94,6 +95,39 @@ def tile_score(
     return logistic(tile_logits(network, textures, tiles=tiles, side=side), sharpness)
 
 
+@torch.no_grad()
+def score_at_view(
+    model: Classifier, textures: Tensor, *, tiles: int = 1, side: int = 0, sharpness: float = SHARPNESS
+) -> Tensor:
+    """Score textures by a model at the size and with the channels that it looks at.
+
+    Args:
+        model: see `tile_logits`.
+        textures: `[N, C, H, W]` in [0, 1], of 1 or 3 channels.
+        tiles: see `tile_logits`.
+        side: of the picture shown to the model in pixels; 0 for the height of its view.
+        sharpness: see `logistic`.
+
+    Returns:
+        `[N]` in (0, 1).
+
+    Raises:
+        ModelError: the model does not take the textures.
+    """
+    view = model.view
+    shown = textures
+    if view is not None:
+        shown = luma(textures) if view.channels == 1 else textures.expand(-1, 3, -1, -1)
+    try:
+        at = side or (None if view is None else view.height)
+        return tile_score(model, shown, tiles=tiles, side=at, sharpness=sharpness)
+    except UNFIT_INPUT as error:
+        shape = " x ".join(str(size) for size in shown.shape[1:])
+        raise ModelError(
+            f"model {model.name!r} does not take a texture of {shape} (channels x height x width): {first_line(error)}"
+        ) from error
+
+
 SMALLEST = 8
 """Least side of a texture in pixels: the steps inside of fewer are no measure for the one over the seam."""
 FLAT = 1 / 512
@@ -168,24 +202,10 @@ class Tileability(Analysis):
         row["seam_fault"] = float(ratios.log().abs().amax())
         row["contrast"] = float(images.std((2, 3), correction=0).mean())
         row["border_energy"] = float(border_energy(images)[0])
-        row["tile_score"] = self._score(images, subject) if self.score else None
+        if self.score:
+            score = score_at_view(subject.model, images, tiles=self.tiles, side=self.side, sharpness=self.sharpness)
+            row["tile_score"] = float(score)
         return row
-
-    @torch.no_grad()
-    def _score(self, images: Tensor, subject: Subject) -> float:
-        view = subject.model.view
-        side = self.side or (None if view is None else view.height)
-        if view is not None:
-            images = luma(images) if view.channels == 1 else images.expand(-1, 3, -1, -1)
-        try:
-            scores = tile_score(subject.model, images, tiles=self.tiles, side=side, sharpness=self.sharpness)
-            return float(scores[0])
-        except UNFIT_INPUT as error:
-            shape = " x ".join(str(size) for size in images.shape[1:])
-            raise ModelError(
-                f"model {subject.model.name!r} does not take a texture of {shape} (channels x height x width): "
-                f"{first_line(error)}"
-            ) from error
 
     def _figures(self, rows: list[dict[str, Any]]) -> dict[str, Figure]:
         found = {

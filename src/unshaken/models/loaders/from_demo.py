@@ -1,4 +1,4 @@
-"""`demo`: the small networks that come with this package: two for Fashion-MNIST, and one for textures."""
+"""`demo`: the small networks that come with this package: two for Fashion-MNIST, and two for textures."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 MEAN, STD = 0.2860, 0.3530
-TEXTURES, BROKEN_OR_TILEABLE = "tile-net", ("broken", "tileable")
-NAMES = ("standard", "robust", TEXTURES)
+TEXTURES, BROKEN_OR_TILEABLE = ("tile-net", "tile-judge"), ("broken", "tileable")
+NAMES = ("standard", "robust", *TEXTURES)
 
 
-@model_kind("demo", form="demo[:standard|:robust|:tile-net]")
+@model_kind("demo", form="demo[:standard|:robust|:tile-net|:tile-judge]")
 def load(spec: ModelSpec, download: bool) -> Classifier:
     """`demo`, `demo:standard` (trained plainly), `demo:robust` (adversarially, linf 0.1), `demo:tile-net` (textures).
+
+    `demo:tile-judge` is `demo:tile-net` trained apart, to judge what was made by its loss.
 
     Raises:
         ParameterError: there is no such demo model.
@@ -31,7 +33,7 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
     if name not in NAMES:
         raise ParameterError(f"no demo model {name!r}; {did_you_mean(name, NAMES)}")
     path = Path(__file__).parents[1] / "demo" / f"{name}.safetensors"
-    if name == TEXTURES:
+    if name in TEXTURES:
         tiles = TileNet(classes=2, channels=3, side=128)
         load_weights(tiles, read_weights(path), path)
         view = View(128, 128, channels=3)

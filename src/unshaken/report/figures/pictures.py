@@ -141,9 +141,9 @@ def examples_of(
     return [s.found for s in sources if s.found.examples]
 
 
-def address(image: Tensor) -> str:
-    """A picture `[C, H, W]` in [0, 1] as a data address: PNG, or JPEG for photos that were made smaller."""
-    return _address(shrink(lambda: image), large=max(image.shape[1:]) > SIDE)
+def address(image: Tensor, *, side: int = SIDE) -> str:
+    """A picture `[C, H, W]` in [0, 1] as a data address: PNG, or JPEG for photos that were made smaller than `side`."""
+    return _address(shrink(lambda: image, side=side), large=max(image.shape[1:]) > side)
 
 
 def _address(image: Tensor, *, large: bool) -> str:
@@ -157,16 +157,17 @@ def _address(image: Tensor, *, large: bool) -> str:
     return f"data:image/{'jpeg' if large else 'png'};base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def shrink(read: Callable[[], Tensor]) -> Tensor:
-    """A picture with `SIDE` pixels at its long side at most, float32, made of strips of at most `STRIP` numbers.
+def shrink(read: Callable[[], Tensor], *, side: int = SIDE) -> Tensor:
+    """A picture with `side` pixels at its long side at most, float32, made of strips of at most `STRIP` numbers.
 
     Args:
         read: gives the picture `[C, H, W]`; it is asked for each strip, so that one mapped from a file is held in part.
+        side: in pixels.
     """
     channels, height, width = read().shape
-    if max(height, width) <= SIDE:
+    if max(height, width) <= side:
         return read().float()
-    size = [max(1, round(side * SIDE / max(height, width))) for side in (height, width)]
+    size = [max(1, round(own * side / max(height, width))) for own in (height, width)]
     narrow = [_resize(read()[:, rows].float(), (-1, size[1])) for rows in _strips(channels, height, width)]
     return _resize(torch.cat(narrow, 1), (size[0], -1))
 
