@@ -143,17 +143,23 @@ def test_fool(both):
     same(*both(verb), "fooling")
 
 
+TEXTS = "".join(f"t10k/{n:05},a {('heel', 'sleeve', 'collar')[n % 3]} for sale\n" for n in range(1000))
+"""A text of each image of the embedded data."""
 EVALUATIONS = {
     "few-shot": ("few-shot:episodes=5,queries=3,shots=2,ways=3", "few_shot"),
     "frozen-features": ("frozen-features:c=1", "frozen_features"),
+    "text-dilution": ("text-dilution:texts=texts.csv,training=demo?split=first,steps=5,candidates=2", "dilutions"),
 }
 """Evaluation to how it is run, and the table of its rows; that of `zero-shot` is `holistic`."""
 
 
 @pytest.mark.parametrize("name", EVALUATIONS)
-def test_evaluate(both, name):
+def test_evaluate(both, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.csv").write_text(f"id,text\n{TEXTS}")
     method, table = EVALUATIONS[name]
-    same(*both(lambda out, place: unshaken.evaluate(method, "demo", "demo", limit=60, out=out, device=place)), table)
+    data = "demo?split=second"
+    same(*both(lambda out, place: unshaken.evaluate(method, "demo", data, limit=60, out=out, device=place)), table)
 
 
 def test_holistic(both):

@@ -7,12 +7,12 @@ from tests.papers.tiny import Tiny, make_tints
 from unshaken.measure.classification.class_means import macro_f1
 from unshaken.papers.claim import judge_parts
 from unshaken.store.run_dir import RunDir
+from unshaken.tasks.image_text.changes import NEUTRAL_WORDS
 from unshaken.tasks.image_text.words import content_words
 from unshaken_papers.cross_modal_dilution import CHANGES, CLASSIFIERS, CrossModalDilutionPaper
 from unshaken_papers.cross_modal_dilution.captions import (
     DISTRACTORS,
     KEY_WORDS,
-    NEUTRAL_WORDS,
     OTHER_WORDS,
     SCENES,
     WITHOUT,

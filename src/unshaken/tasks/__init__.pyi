@@ -1,6 +1,7 @@
 """Tasks beside plain classification: a task says what a model's output means, and which rows and figures follow."""
 
 from unshaken.tasks.few_shot.few_shot import FewShot as FewShot
+from unshaken.tasks.image_text.text_dilution import TextDilution as TextDilution
 from unshaken.tasks.ranking.ranking import RankingRobustness as RankingRobustness
 from unshaken.tasks.transfer.frozen_features import FrozenFeatures as FrozenFeatures
 from unshaken.tasks.zero_shot.zero_shot import ZeroShot as ZeroShot

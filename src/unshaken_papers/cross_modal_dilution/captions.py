@@ -32,19 +32,6 @@ OTHER_WORDS = (
     ("lorry", "pickup", "warehouse", "tarpaulin", "haulage", "gearbox"),
 )
 """Six further words of each class, of which no caption is made."""
-NEUTRAL_WORDS = (
-    "curtains",
-    "pencils",
-    "spoons",
-    "calendar",
-    "blankets",
-    "candles",
-    "violin",
-    "ladder",
-    "carpet",
-    "soap",
-)
-"""Words of no class, and of no caption."""
 SCENES = (
     "in the early morning", "on a cloudy afternoon", "not far from our house", "during the holidays",
     "at the end of the day", "after the rain", "as the others left", "a few years ago",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from unshaken.core.classifier import INPUT, Classifier, evaluating
 from unshaken.core.errors import DataError
@@ -24,7 +23,6 @@ from unshaken.tasks.image_text import (
     AppendText,
     ClassCaptionVectors,
     Dilution,
-    Floors,
     FusionClassifier,
     FusionTraining,
     ImageFeatureMemory,
@@ -36,17 +34,17 @@ from unshaken.tasks.image_text import (
     filler,
     fit_fusion,
     gather_material,
+    median_floors,
     write_repeats,
     write_urls,
 )
-from unshaken.tasks.image_text.changes import Change
+from unshaken.tasks.image_text.changes import NEUTRAL_WORDS, Change
 from unshaken.tasks.image_text.evaluate import dilution_rows
 from unshaken.tasks.ranking import EncoderMemory, load_encoder
 from unshaken_papers.cross_modal_dilution import CHANGES, CLASSIFIERS, FRESH, CrossModalDilutionPaper
 from unshaken_papers.cross_modal_dilution.captions import (
     DISTRACTORS,
     KEY_WORDS,
-    NEUTRAL_WORDS,
     OTHER_WORDS,
     captions,
 )
@@ -165,7 +163,7 @@ def dilute(
         "url": AppendText("url", write_urls),
         "repeat": AppendText("repeat", write_repeats),
         "filler": AppendText("filler", filler(paper.filler)),
-        "neutral": AsMany(WRITER, neutral, count=paper.candidates, counts=above),
+        "neutral": Dilution(WRITER, neutral, count=paper.candidates, counts=above),
         "random": Dilution(WRITER, material, count=1),
         "worst": worst,
         "relevant": Dilution(WRITER, material, count=paper.candidates, floors=floors),
@@ -181,38 +179,6 @@ def dilute(
         ):  # fmt: skip
             if not context.run.has_rows(rows.table, rows.condition.id, 0):
                 context.keep([rows])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AsMany(Dilution):
-    """A search among as many candidates of each sample as another search had.
-
-    Args:
-        counts: of each sample; one that has none stays as it is.
-    """
-
-    counts: Sequence[int]
-
-    @override
-    def candidates(self, samples: ImageTextSet, seed: int) -> list[list[str]]:
-        written = Dilution.candidates(self, samples, seed)
-        return [own[:count] for own, count in zip(written, self.counts, strict=True)]
-
-
-def median_floors(
-    dilution: Dilution, samples: ImageTextSet, relevance: Relevance, seed: int
-) -> tuple[Floors, list[int]]:  # fmt: skip
-    """The median relevance to text and image over all candidates, and how many of each sample are not below both."""
-    written = dilution.candidates(samples, seed)
-    owners = [i for i, own in enumerate(written) for _ in own]
-    sides = relevance.image_side(samples.images)
-    scores = relevance.scores(
-        [samples.texts[i] for i in owners], [text for own in written for text in own],
-        None if sides is None else sides[owners],
-    )  # fmt: skip
-    text, image = float(np.median(scores.text)), float(np.median(scores.image))
-    above = np.bincount(np.array(owners)[(scores.text >= text) & (scores.image >= image)], minlength=len(samples))
-    return Floors(text=text, image=image), above.tolist()
 
 
 def _unasked(images: Tensor, texts: Any) -> Numbers:

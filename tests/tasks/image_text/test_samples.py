@@ -111,7 +111,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path):
     (tmp_path / "long.csv").write_text("image,text,label\na,b,0,1\n")
     (tmp_path / "bytes.csv").write_bytes(b"image,text,label\na,\xff\xfe,0\n")
     for name, words in (("table.parquet", "cannot be read as parquet"), ("absent.csv", "no file"),
-                        ("table.txt", "neither"),
+                        ("table.txt", r"none of \.parquet"),
                         ("twice.csv", "'label' more than once"), ("long.csv", "cannot be read as csv"),
                         ("bytes.csv", "cannot be read as csv")):  # fmt: skip
         with pytest.raises(DataError, match=words):

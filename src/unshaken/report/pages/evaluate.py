@@ -10,6 +10,7 @@ from unshaken.report import cells
 from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Items, Table, Text
 from unshaken.report.gates.kept import read_gates
 from unshaken.report.pages.holistic import zero_shot_blocks
+from unshaken.report.pages.image_text import dilution_blocks
 from unshaken.report.pages.page_kind import Folder, PageKind, bad_samples
 from unshaken.report.sections.gates import gate_blocks, gate_notices
 from unshaken.report.wording import number
@@ -84,7 +85,10 @@ def _how(source: Source) -> list[Block]:
     return [Heading("How it was found"), Facts(tuple(facts))]
 
 
-DRAWN: dict[str, Callable[[RunDir, EvaluationRecord], list[Block]]] = {"zero-shot": zero_shot_blocks}
+DRAWN: dict[str, Callable[[RunDir, EvaluationRecord], list[Block]]] = {
+    "text-dilution": dilution_blocks,
+    "zero-shot": zero_shot_blocks,
+}
 """Name of an evaluation to the blocks that its page has beside its listings."""
 
 EVALUATE = PageKind[Source](

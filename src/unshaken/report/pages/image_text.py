@@ -31,6 +31,7 @@ from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures.pictures import SIDE, address, class_name
 from unshaken.report.pages.page_kind import PageKind, bad_samples
 from unshaken.store.run_dir import RunDir
+from unshaken.tasks.evaluation import EvaluationRecord
 from unshaken.tasks.image_text.report import MEASURES, RANGES
 
 RECORD = "image_text.json"
@@ -204,6 +205,12 @@ def _how(source: Source) -> list[Block]:
         ("rows left out", f"{len(record['bad']):,}"),
     )
     return [Heading("How it was found", level=2), Facts(facts)]
+
+
+def dilution_blocks(run: RunDir, record: EvaluationRecord) -> list[Block]:
+    """What the page of the evaluation `text-dilution` has beside its tables: all classifiers, and samples to read."""
+    source = Source(run, record.extra, run.rows("dilutions"))
+    return [*_figures(source), *_samples(source)]
 
 
 IMAGE_TEXT = PageKind[Source](

@@ -20,7 +20,7 @@ from unshaken.tasks.image_text.match import MatchScore
 from unshaken.tasks.image_text.relevance import ClassCaptionVectors, Relevance, TopicModel
 from unshaken.tasks.image_text.report import ImageTextReport, table_lines
 from unshaken.tasks.image_text.samples import ImageTextSet, read_samples
-from unshaken.tasks.image_text.search import Dilution, Floors, mislead_loss, soft_words
+from unshaken.tasks.image_text.search import Dilution, Floors, GivenDilutions, median_floors, mislead_loss, soft_words
 from unshaken.tasks.image_text.words import describe_pictures, image_keywords, tag_keywords, text_keywords
 from unshaken.tasks.image_text.writers import (
     InsertionWriter,
@@ -42,6 +42,7 @@ __all__ = [
     "FusionClassifier",
     "FusionHead",
     "FusionTraining",
+    "GivenDilutions",
     "ImageFeatureMemory",
     "ImageTextReport",
     "ImageTextSet",
@@ -61,6 +62,7 @@ __all__ = [
     "gather_material",
     "image_keywords",
     "keywords",
+    "median_floors",
     "mislead_loss",
     "nearest_texts",
     "read_samples",

@@ -167,6 +167,19 @@ FILLERS = (
     "More of the same kind may follow at a later time.",
 )
 """Sentences about nothing."""
+NEUTRAL_WORDS = (
+    "curtains",
+    "pencils",
+    "spoons",
+    "calendar",
+    "blankets",
+    "candles",
+    "violin",
+    "ladder",
+    "carpet",
+    "soap",
+)
+"""Words of no class, for sentences of the form of dilutions that mislead to none."""
 LETTERS = string.ascii_letters + string.digits
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -105,6 +105,7 @@ def evaluate(
 def dilution_rows(
     classifiers: Mapping[str, Predict], samples: ImageTextSet, changes: Mapping[str, Change], *,
     relevance: Relevance | None = None, seed: int = 0, prefix: str = "",
+    finished: Callable[[str], bool] = lambda condition: False,
 ) -> Iterator[tuple[Part, ChangeResult | None]]:  # fmt: skip
     """Rows of every change and classifier, as `evaluate` writes them.
 
@@ -115,20 +116,27 @@ def dilution_rows(
         relevance: as for `evaluate`.
         seed: as for `evaluate`.
         prefix: of the conditions, which are `<classifier>.<change>`.
+        finished: whether the rows of a condition are there already; they are not made again.
 
     Yields:
         The rows of one condition, and the change that they are of; None for samples as they are.
     """
     searched = next(iter(classifiers.values()))
     k = len(samples.classes)
+    left = {change: [n for n in classifiers if not finished(f"{prefix}{n}.{change}")] for change in ("clean", *changes)}
+    if not any(left.values()):
+        return
     clean = {name: ask(predict, samples.images, samples.texts, k) for name, predict in classifiers.items()}
     sides = None if relevance is None else relevance.image_side(samples.images)
-    for change in ("clean", *changes):
+    for change, names in left.items():
+        if not names:
+            continue
         began = time.perf_counter()
         result = None if change == "clean" else changes[change].apply(samples, searched, relevance, seed)
         shared = _shared_columns(samples, result, relevance, sides)
         seconds = (time.perf_counter() - began) / len(samples)
-        for name, predict in classifiers.items():
+        for name in names:
+            predict = classifiers[name]
             after = clean[name] if result is None else ask(predict, result.images, result.texts, k)
             texts = samples.texts if result is None else result.texts
             columns = {

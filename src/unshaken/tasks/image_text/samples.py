@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -106,7 +107,7 @@ def to_bytes(images: Tensor) -> Tensor:
 LONGEST_TEXT = 20_000
 """Largest number of characters of a text; no model of texts reads as many."""
 LARGEST_TABLE = 2 << 30
-"""Bytes of a CSV file, which is read as a whole."""
+"""Bytes of a CSV or JSONL file, which is read as a whole."""
 
 
 def read_samples(
@@ -114,14 +115,14 @@ def read_samples(
 ) -> ImageTextSet:
     """Read a table with the columns `image`, `text`, `label` and, if it is there, `id`.
 
-    A Parquet file holds the bytes of image files, a CSV file their paths, relative to its own folder. Images become
-    RGB: the short side resized to `size`, the centre cut. A row whose image cannot be read, whose text is missing or
-    blank, whose label is missing or no class, or whose id is missing or was met before is left out, and its reason is
-    stored in `bad` under its id, or `row N`, counted from 0, where that is missing. Texts of any script are read as
-    they are.
+    A Parquet file holds the bytes of image files, a CSV or JSONL file their paths, relative to its own folder. Images
+    become RGB: the short side resized to `size`, the centre cut. A row whose image cannot be read, whose text is
+    missing or blank, whose label is missing or no class, or whose id is missing or was met before is left out, and its
+    reason is stored in `bad` under its id, or `row N`, counted from 0, where that is missing. Texts of any script are
+    read as they are.
 
     Args:
-        path: ends in `.parquet` or `.csv`.
+        path: ends in `.parquet`, `.csv` or `.jsonl`.
         size: side of the images in pixels.
         classes: names in label order; default sorted names of the labels, or their numbers.
         longest: largest number of characters of a text; what is beyond is cut, and the id is among `truncated`.
@@ -133,7 +134,7 @@ def read_samples(
     in_range("size", size, 1, MAX_SIDE)
     in_range("longest", longest, 1, LONGEST_TEXT)
     place = Path(path)
-    table = _table(place)
+    table = read_table(place, ("image", "text", "label"), further=("id",), texts=("image", "text", "id"))
     count, name = len(table), str(path)
     bad: dict[int, str] = {}
     ids = _ids(table, bad)
@@ -164,37 +165,74 @@ def read_samples(
     )  # fmt: skip
 
 
-def _table(path: Path) -> Any:
+KINDS = (".parquet", ".csv", ".jsonl")
+"""Endings of the tables that are read."""
+NULLS = ["", "NaN", "nan", "NULL", "null", "NA"]
+"""What a CSV file has where a value is missing."""
+
+
+def read_table(path: Path, needed: Sequence[str], *, further: Sequence[str] = (), texts: Sequence[str] = ()) -> Any:
+    """Read columns of a Parquet, CSV or JSONL file (an object a line), as a table of pyarrow.
+
+    Args:
+        path: its ending says its kind.
+        needed: columns that must be there.
+        further: columns that are read where they are there.
+        texts: those of both that hold strings; in CSV and JSONL, numbers among them are read as they are written.
+
+    Raises:
+        DataError: the file is absent, is not of its kind, or lacks a needed column.
+    """
     kind = path.suffix.lower()
-    if kind not in (".parquet", ".csv"):
-        raise DataError(f"{shorten(str(path))} is neither .parquet nor .csv: name a table of one of these kinds")
+    if kind not in KINDS:
+        raise DataError(f"{shorten(str(path))} is none of {', '.join(KINDS)}: name a table of one of these kinds")
     if not path.is_file():
         raise DataError(f"there is no file {shorten(str(path))}")
-    wanted = ["image", "text", "label", "id"]
+    wanted = [*needed, *further]
     try:
         if kind == ".parquet":
             check_parquet(path, wanted, str(path))
             schema = pq.read_schema(path)
             table = pq.read_table(path, columns=[c for c in wanted if c in schema.names], memory_map=False)
             table.validate(full=True)
-        else:
-            if path.stat().st_size > LARGEST_TABLE:
-                raise DataError(f"{path.name} has more than {LARGEST_TABLE >> 30} GiB: write it as Parquet")
-            text = pa.string()
+        elif path.stat().st_size > LARGEST_TABLE:
+            raise DataError(f"{path.name} has more than {LARGEST_TABLE >> 30} GiB: write it as Parquet")
+        elif kind == ".csv":
             options = pyarrow.csv.ConvertOptions(
-                column_types={"image": text, "text": text, "id": text}, strings_can_be_null=True,
-                quoted_strings_can_be_null=False, null_values=["", "NaN", "nan", "NULL", "null", "NA"],
+                column_types=dict.fromkeys(texts, pa.string()), strings_can_be_null=True,
+                quoted_strings_can_be_null=False, null_values=NULLS,
             )  # fmt: skip
             parsing = pyarrow.csv.ParseOptions(newlines_in_values=True)
             table = pyarrow.csv.read_csv(path, convert_options=options, parse_options=parsing)
-    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        else:
+            table = _from_lines(path, wanted, texts)
+    except (OSError, pa.ArrowException, ValueError, KeyError, RecursionError) as error:
         raise DataError(f"{shorten(str(path))} cannot be read as {kind[1:]}: {reason_of(error)}") from error
-    if missing := [c for c in wanted[:3] if c not in table.column_names]:
+    if missing := [c for c in needed if c not in table.column_names]:
         there = ", ".join(table.column_names) or "none"
         raise DataError(f"{path.name} has no column {missing[0]!r}; its columns: {there}")
     if twice := [c for c in wanted if table.column_names.count(c) > 1]:
         raise DataError(f"{path.name} has the column {twice[0]!r} more than once; rename all but one")
     return table
+
+
+def _from_lines(path: Path, wanted: Sequence[str], texts: Sequence[str]) -> Any:
+    """The wanted columns of a JSONL file; all that there are where none of them is."""
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
+        if line.strip():
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f'line {number} is no object with names, such as {{"id": ..., "text": ...}}')
+            rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {}
+    for name in [name for name in wanted if name in names] or names:
+        values = [row.get(name) for row in rows]
+        if name in texts:
+            values = [str(v) if isinstance(v, int | float) and not isinstance(v, bool) else v for v in values]
+        columns[name] = pa.array(values, pa.string() if name in texts else None)
+    return pa.table(columns)
 
 
 def _ids(table: Any, bad: dict[int, str]) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -53,55 +56,50 @@ class Floors:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Dilution(Change):
-    """Add the candidate under which the classifier finds the true class least probable.
+class CandidateSearch(Change):
+    """Add, of the candidates of each sample, the one under which the classifier finds the true class least probable.
 
-    The candidates of a sample are the same whatever else is searched, and the first of them do not depend on their
-    number, so that more candidates never mislead less. A sample of which all candidates are refused stays as it is.
-    With one candidate the classifier is not asked: a plain change. `apply` raises a ParameterError where there are
-    floors and nothing measures what they bound.
-
-    Args:
-        writer: of candidates.
-        material: what is known of each sample, in their order.
-        count: M, candidates of a sample.
-        floors: refuse candidates.
-        position: where they are put.
-        name: of the stream of random numbers; searches of one name share their candidates.
+    The candidates of a sample are the same whatever else is searched. A sample of which all candidates are refused, or
+    which has none, stays as it is. Of a single candidate the classifier is not asked: a plain change. `apply` raises a
+    ParameterError where there are floors and nothing measures what they bound.
     """
 
-    writer: Writer
-    material: Sequence[Material]
-    count: int = 10
-    floors: Floors = field(default_factory=Floors)
-    position: Position = "end"
-    name: str = "dilution"
+    floors: Floors
+    position: Position
 
-    def __post_init__(self) -> None:
-        if self.count < 1:
-            raise ParameterError(f"count must be 1 candidate or more, not {self.count}")
-
+    @abstractmethod
     def candidates(self, samples: ImageTextSet, seed: int) -> list[list[str]]:
-        """The candidates of each sample; those of a material that are equal count once.
+        """The candidates of each sample, all different."""
 
-        Raises:
-            DataError: there is not one material a sample.
+    def forbidden(self, row: int) -> frozenset[str]:
+        """Words, in lower case, that no candidate of a sample may have."""
+        return frozenset()
+
+    def measures_images(self, relevance: Relevance) -> bool:
+        """Whether the relevance of candidates to the images is known."""
+        return relevance.image_vectors is not None
+
+    def measure(
+        self, samples: ImageTextSet, owners: Sequence[int], texts: Sequence[str], relevance: Relevance
+    ) -> RelevanceScores:
+        """How candidates fit their samples.
+
+        Args:
+            samples: as they are.
+            owners: the sample of each candidate, by its row.
+            texts: the candidates.
+            relevance: that measures.
         """
-        if len(self.material) != len(samples):
-            raise DataError(f"material of {len(self.material)} samples came with {len(samples)}: gather it of these")
-        found: list[dict[str, None]] = [{} for _ in samples.ids]
-        streams = SampleRng.of(seed, self.name, samples.ids)
-        for number in range(self.count):
-            for own, material, rng in zip(found, self.material, streams.fold(number).generators(), strict=True):
-                own[self.writer(material, rng).strip()] = None
-        return [list(own) for own in found]
+        sides: Numbers | None = relevance.image_side(samples.images)
+        return relevance.scores(
+            [samples.texts[i] for i in owners], texts, None if sides is None else sides[list(owners)]
+        )
 
     @override
     def apply(self, samples: ImageTextSet, predict: Predict, relevance: Relevance | None, seed: int) -> ChangeResult:
         if self.floors.any and relevance is None:
             raise ParameterError("floors need a relevance that is measured: give relevance=Relevance(encoder, ...)")
-        if self.floors.image is not None and relevance is not None and relevance.image_vectors is None:
+        if self.floors.image is not None and relevance is not None and not self.measures_images(relevance):
             raise ParameterError("a floor of relevance to the image needs Relevance(..., image_vectors=...)")
         if self.floors.topics is not None and relevance is not None and relevance.topics is None:
             raise ParameterError("a bound on topics needs Relevance(..., topics=TopicModel(texts))")
@@ -142,13 +140,10 @@ class Dilution(Change):
         """Why each candidate is refused; empty for those that are not."""
         scores: RelevanceScores | None = None
         if self.floors.any and relevance is not None:
-            sides: Numbers | None = relevance.image_side(samples.images)
-            scores = relevance.scores(
-                [samples.texts[i] for i in owners], texts, None if sides is None else sides[list(owners)]
-            )
+            scores = self.measure(samples, owners, texts, relevance)
         found = []
         for place, (owner, text) in enumerate(zip(owners, texts, strict=True)):
-            named = self.material[owner].forbidden & set(content_words(text))
+            named = self.forbidden(owner) & set(content_words(text))
             if not text:
                 found.append("nothing was written")
             elif named:
@@ -158,6 +153,115 @@ class Dilution(Change):
             else:
                 found.append("")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Dilution(CandidateSearch):
+    """Candidates that are written.
+
+    The first of them do not depend on their number, so that more candidates never mislead less.
+
+    Args:
+        writer: of candidates.
+        material: what is known of each sample, in their order.
+        count: M, candidates of a sample.
+        floors: refuse candidates.
+        position: where they are put.
+        name: of the stream of random numbers; searches of one name share their candidates.
+        counts: candidates of each sample at most, such as those that another search had; None for M.
+    """
+
+    writer: Writer
+    material: Sequence[Material]
+    count: int = 10
+    floors: Floors = field(default_factory=Floors)
+    position: Position = "end"
+    name: str = "dilution"
+    counts: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ParameterError(f"count must be 1 candidate or more, not {self.count}")
+
+    @override
+    def forbidden(self, row: int) -> frozenset[str]:
+        return self.material[row].forbidden
+
+    @override
+    def candidates(self, samples: ImageTextSet, seed: int) -> list[list[str]]:
+        counts = [self.count] * len(samples) if self.counts is None else self.counts
+        if wrong := [n for n in (len(self.material), len(counts)) if n != len(samples)]:
+            raise DataError(f"material or counts of {wrong[0]} samples came with {len(samples)}: gather it of these")
+        found: list[dict[str, None]] = [{} for _ in samples.ids]
+        streams = SampleRng.of(seed, self.name, samples.ids)
+        for number in range(self.count):
+            for own, material, rng in zip(found, self.material, streams.fold(number).generators(), strict=True):
+                own[self.writer(material, rng).strip()] = None
+        return [list(own)[:count] for own, count in zip(found, counts, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenDilutions(CandidateSearch):
+    """Candidates that are given.
+
+    Args:
+        texts: the candidates of a sample, by its id; one without stays as it is.
+        floors: refuse candidates.
+        position: where they are put.
+        similarities: relevance to the image of each candidate, in their order, where it was judged elsewhere; it takes
+            the place of what a `Relevance` measures.
+    """
+
+    texts: Mapping[str, Sequence[str]]
+    floors: Floors = field(default_factory=Floors)
+    position: Position = "end"
+    similarities: Mapping[str, Sequence[float]] | None = None
+
+    @override
+    def candidates(self, samples: ImageTextSet, seed: int) -> list[list[str]]:
+        return [list(dict.fromkeys(self.texts.get(i, ()))) for i in samples.ids]
+
+    @override
+    def measures_images(self, relevance: Relevance) -> bool:
+        return self.similarities is not None or relevance.image_vectors is not None
+
+    @override
+    def measure(
+        self, samples: ImageTextSet, owners: Sequence[int], texts: Sequence[str], relevance: Relevance
+    ) -> RelevanceScores:
+        found = CandidateSearch.measure(self, samples, owners, texts, relevance)
+        if self.similarities is None:
+            return found
+        given = [self.similarity(samples.ids[i], text) for i, text in zip(owners, texts, strict=True)]
+        return replace(found, image=np.array(given, np.float64))
+
+    def similarity(self, sample: str, text: str) -> float:
+        """The given relevance of a candidate to the image of its sample; not a number for another text."""
+        texts = self.texts.get(sample, ())
+        given = (self.similarities or {}).get(sample, ())
+        return given[list(texts).index(text)] if text in texts and given else math.nan
+
+
+def median_floors(
+    search: CandidateSearch, samples: ImageTextSet, relevance: Relevance, seed: int
+) -> tuple[Floors, list[int]]:
+    """The median relevance to text and image over all candidates, and how many of each sample are not below both.
+
+    Args:
+        search: has the candidates.
+        samples: that they are of.
+        relevance: measures them; where nothing measures the relevance to images there is no floor of it.
+        seed: of what is drawn.
+    """
+    written = search.candidates(samples, seed)
+    owners = [i for i, own in enumerate(written) for _ in own]
+    scores = search.measure(samples, owners, [text for own in written for text in own], relevance)
+    text = float(np.median(scores.text))
+    image = float(np.median(scores.image)) if search.measures_images(relevance) else None
+    above = scores.text >= text
+    if image is not None:
+        above &= scores.image >= image
+    return Floors(text=text, image=image), np.bincount(np.array(owners)[above], minlength=len(samples)).tolist()
 
 
 Form = Literal["sum", "largest", "margin"]
