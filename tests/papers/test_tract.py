@@ -20,6 +20,7 @@ from unshaken.harden.recipes.architecture.tract import TrAct
 from unshaken.papers import run_paper
 from unshaken.papers.claim import Outcome, judge_parts
 from unshaken.papers.datasets import Split
+from unshaken.papers.effects import across_seeds
 from unshaken.papers.folders import find_row
 from unshaken.papers.networks import untrained
 from unshaken.store.run_dir import RunDir
@@ -40,15 +41,11 @@ def pair(plain, tract):
 
 
 def network(ratios, gains):
-    return {
-        f"seed{i}": {
-            "noise": pair(0.4, 0.2),
-            "speed_up": ratio,
-            "time_speed_up": 0.9 * ratio,
-            "final": {**pair(0.5, 0.5 + gain), "tract_minus_plain": {"value": gain}},
-        }
-        for i, (ratio, gain) in enumerate(zip(ratios, gains, strict=True))
+    seeds = {
+        f"seed{i}": {"noise": pair(0.4, 0.2), "speed_up": ratio, "time_speed_up": 0.9 * ratio}
+        for i, ratio in enumerate(ratios)
     }
+    return seeds | {"gain": across_seeds(gains)}
 
 
 @pytest.fixture
@@ -156,6 +153,9 @@ def test_figures_come_from_rows(finished):
     noisy = [r["correct"] for r in rows if r["condition"] == f"cnn.tract.lr{best:g}.seed1.noise"]
     assert result.measured["cnn.seed1.noise.tract"]["value"] == pytest.approx(np.mean(noisy))
     assert result.measured["cnn.seed0.final.plain"]["n"] == 27
+    gains = [result.measured[f"cnn.seed{s}.final.tract_minus_plain"]["value"] for s in (0, 1)]
+    assert result.measured["cnn.gain"]["value"] == pytest.approx(np.mean(gains))
+    assert result.measured["cnn.gain"]["interval"] == "student 95% over 2 seeds and 27 samples"
     assert {r["chosen_from"] for r in curves} == {13}
     assert result.measured["transformer.seed0.final.plain"]["n"] == 27
 

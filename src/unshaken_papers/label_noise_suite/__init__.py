@@ -25,6 +25,7 @@ HUMAN, MATCHED, INSIDE, OUTSIDE = "human", "matched", "inside", "outside"
 """People's labels; synthetic ones of the same transitions; people's, by a network that learned from them, and those of
 the same images by networks that did not, where more images than these are examined."""
 SCORES = ("self_confidence", "normalized_margin", "weighted_entropy")
+MEMORY, LOST = "wrong labels memorised", "accuracy, best epoch minus last"
 HALF, DROP = 0.5, 0.03
 """The precondition: share of wrong labels that plain training memorises, and accuracy that it loses after its best."""
 
@@ -63,6 +64,7 @@ class LabelNoisePaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
+<<<<<<< HEAD
         return [*super().judge(measured), *in_every_seed(measured, self._of_one_seed)]
 
     def _of_one_seed(self, part: Mapping[str, Any]) -> list[Check]:
@@ -84,14 +86,35 @@ class LabelNoisePaper(Paper):
         hidden, robust = "out-of-sample", "robust-losses"
         if memory.holds:
             checks.append(decide(hidden, "AUROC, out of sample minus in sample", unpaired(outside, inside)))
+=======
+        own, over = in_every_seed(measured, self._of_one_seed), measured["over_seeds"]
+        memory, lost = (all(c.holds for c in own if c.words.partition(": ")[2].startswith(w)) for w in (MEMORY, LOST))
+        checks, hidden, robust = [*super().judge(measured), *own], "out-of-sample", "robust-losses"
+        if memory:
+            checks.append(decide(hidden, "AUROC, out of sample minus in sample", over["hidden"]))
+>>>>>>> w-rowsc
         else:
             checks.append(Check("not judged: plain training memorises too little", False, hidden))
-        if memory.holds and lost.holds:
-            gains = sorted((part[f"{arm}_minus_plain"] for arm in self.arms), key=lambda g: -float(g["low"]))
-            checks.append(decide(robust, "last accuracy, second best recipe minus cross-entropy", gains[1]))
+        if memory and lost:
+            gains = [over[f"{arm}_minus_plain"] for arm in self.arms]
+            second = sorted(gains, key=lambda gain: -math.inf if gain["low"] is None else -float(gain["low"]))[1]
+            checks.append(decide(robust, "last accuracy, second best recipe minus cross-entropy", second))
         else:
             checks.append(Check("not judged: plain training memorises too little, or loses too little", False, robust))
         return checks
+
+    def _of_one_seed(self, part: Mapping[str, Any]) -> list[Check]:
+        """What is asked of every network: that its ranking finds, and that it memorises."""
+        precision = part[HUMAN]["self_confidence"]["average_precision"]
+        memory = replace(decide("memorises", MEMORY, part[PLAIN]["memorised"], above=HALF), opposed=False)
+        loss = unpaired(part[PLAIN]["best"], part[PLAIN]["last"])
+        words = f"{LOST}, wanted {DROP:g} or more: {loss['value']:+.4f}"
+        return [
+            decide("found", "average precision of self-confidence", precision, above=part[HUMAN]["wrong_labels"],
+                   opposed_below=part[HUMAN]["wrong_labels"]),
+            memory,
+            Check(words, loss["value"] >= DROP, "memorises", loss["high"] < 0),
+        ]  # fmt: skip
 
     @override
     def remark(self, measured: Mapping[str, Any]) -> str:

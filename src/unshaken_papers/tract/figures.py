@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from unshaken.measure import share
+from unshaken.papers.effects import across_seeds
 from unshaken.papers.roles import check_role, choosing
-from unshaken.papers.rows import Rows
+from unshaken.papers.rows import Numbers, Rows
 from unshaken_papers.tract import ADAM, ARMS, TRANSFORMER, TrActPaper
 
 BELOW = 0.02
@@ -62,6 +63,7 @@ class Curves:
             "best_lr": best,
             "sweep": sweep,
             **by_seed,
+            "gain": across_seeds([self.gain_by_image(arch, best, s) for s in seeds]),
             "mean": {
                 "plain": round(float(plain.mean()), 4),
                 "tract": round(float(ours.mean()), 4),
@@ -93,6 +95,13 @@ class Curves:
             **speed(curves, {arm: median_seconds(run) for arm, run in runs.items()}),
             "curve": {arm: [round(v, 4) for v in curve] for arm, curve in curves.items()},
         }
+
+    def gain_by_image(self, arch: str, best: Mapping[str, float], seed: int) -> Numbers:
+        """What TrAct gains on each test image after the last epoch."""
+        plain, tract = (
+            self.rows.shares(f"{self.curves[arch, arm, best[arm], seed][0]['condition']}.clean") for arm in ARMS
+        )
+        return tract - plain
 
     def equal(self, arch: str, seed: int) -> dict[str, Any]:
         """Both arms at each learning rate of the sweep."""
