@@ -173,6 +173,7 @@ def test_a_server_that_does_not_answer_is_known_before_the_run(tmp_path: Path, m
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.filterwarnings("ignore:codecs.open")  # of mlflow; `pytest.warns` gives it on without its module
 @pytest.mark.parametrize("call", ["begin", "log_metrics"])
 def test_a_service_that_fails_at_the_end_is_a_warning(call: str, tmp_path: Path, monkeypatch: Any) -> None:
     def broken(*_: Any) -> None:

@@ -243,16 +243,16 @@ def test_a_job_that_ended_before_its_first_part_has_no_moving_bar(ann):
 def begin(tmp_path):
     """Starts the jobs of a server after the one before has ended, or was killed."""
     opened = []
-    index = RunIndex(tmp_path / "site.db", [str(tmp_path / "runs")])
 
     def start(code="import time; time.sleep(60)", folder="runs"):
         records = JobRecords(index, str(tmp_path / folder))
         opened.append(Jobs(tmp_path / folder, command=python(code), records=records))
         return opened[-1]
 
-    yield start
-    for jobs in opened:
-        jobs.close()
+    with RunIndex(tmp_path / "site.db", [str(tmp_path / "runs")]) as index:
+        yield start
+        for jobs in opened:
+            jobs.close()
 
 
 def test_a_server_that_starts_again_lists_what_was_done(begin):
