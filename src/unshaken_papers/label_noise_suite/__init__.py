@@ -64,35 +64,11 @@ class LabelNoisePaper(Paper):
 
     @override
     def judge(self, measured: Mapping[str, Any]) -> list[Check]:
-<<<<<<< HEAD
-        return [*super().judge(measured), *in_every_seed(measured, self._of_one_seed)]
-
-    def _of_one_seed(self, part: Mapping[str, Any]) -> list[Check]:
-        inside = part[INSIDE]["self_confidence"]["auroc"]
-        outside = part.get(OUTSIDE, part[HUMAN])["self_confidence"]["auroc"]
-        precision = part[HUMAN]["self_confidence"]["average_precision"]
-        memory = decide(
-            "memorises", "wrong labels memorised", part[PLAIN]["memorised"], above=HALF, opposed_below=-math.inf
-        )
-        loss = unpaired(part[PLAIN]["best"], part[PLAIN]["last"])
-        words = f"accuracy, best epoch minus last, wanted {DROP:g} or more"
-        lost = Check(f"{words}: {loss['value']:+.4f}", loss["value"] >= DROP, "memorises", loss["high"] < 0)
-        checks = [
-            decide("found", "average precision of self-confidence", precision, above=part[HUMAN]["wrong_labels"],
-                   opposed_below=part[HUMAN]["wrong_labels"]),
-            memory,
-            lost,
-        ]  # fmt: skip
-        hidden, robust = "out-of-sample", "robust-losses"
-        if memory.holds:
-            checks.append(decide(hidden, "AUROC, out of sample minus in sample", unpaired(outside, inside)))
-=======
         own, over = in_every_seed(measured, self._of_one_seed), measured["over_seeds"]
         memory, lost = (all(c.holds for c in own if c.words.partition(": ")[2].startswith(w)) for w in (MEMORY, LOST))
         checks, hidden, robust = [*super().judge(measured), *own], "out-of-sample", "robust-losses"
         if memory:
             checks.append(decide(hidden, "AUROC, out of sample minus in sample", over["hidden"]))
->>>>>>> w-rowsc
         else:
             checks.append(Check("not judged: plain training memorises too little", False, hidden))
         if memory and lost:
@@ -106,7 +82,7 @@ class LabelNoisePaper(Paper):
     def _of_one_seed(self, part: Mapping[str, Any]) -> list[Check]:
         """What is asked of every network: that its ranking finds, and that it memorises."""
         precision = part[HUMAN]["self_confidence"]["average_precision"]
-        memory = replace(decide("memorises", MEMORY, part[PLAIN]["memorised"], above=HALF), opposed=False)
+        memory = decide("memorises", MEMORY, part[PLAIN]["memorised"], above=HALF, opposed_below=-math.inf)
         loss = unpaired(part[PLAIN]["best"], part[PLAIN]["last"])
         words = f"{LOST}, wanted {DROP:g} or more: {loss['value']:+.4f}"
         return [
