@@ -27,6 +27,6 @@ def test_none_is_left_out():
     tried |= {("labels", name) for name in FINDERS} | {("generate", name) for name in GENERATORS}
     tried |= {("detect", name) for name in STEPS}
     tried |= {("tasks", name) for name in (*EVALUATIONS, "zero-shot")}
-    tried |= {("tasks", "ranking")}  # rankers of texts, which hold no tensors of ours
+    tried |= {("tasks", name) for name in ("ranking", "birds-eye")}  # texts and files of boxes: no tensors of ours
     computed_elsewhere = {("detect", name) for name in BLIND}  # by onnxruntime, on the CPU
     assert {(m.room, m.name) for m in list_methods()} == tried | computed_elsewhere

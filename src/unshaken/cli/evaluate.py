@@ -70,7 +70,7 @@ def evaluate(
     allow_code: AllowCode = None,
     json: Json = False,
 ) -> int:
-    """Evaluate models of other tasks: zero-shot, few-shot, frozen features, ranking, images with texts.
+    """Evaluate other tasks: zero-shot, few-shot, frozen features, ranking, images and texts, boxes on the ground.
 
     Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 finished, but some samples were unreadable.
     """

@@ -1,5 +1,6 @@
 """Tasks beside plain classification: a task says what a model's output means, and which rows and figures follow."""
 
+from unshaken.tasks.bev.birds_eye import BirdsEye as BirdsEye
 from unshaken.tasks.few_shot.few_shot import FewShot as FewShot
 from unshaken.tasks.image_text.text_dilution import TextDilution as TextDilution
 from unshaken.tasks.ranking.ranking import RankingRobustness as RankingRobustness

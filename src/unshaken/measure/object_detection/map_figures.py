@@ -67,7 +67,7 @@ def resampled_map(
         raise ParameterError(f"there is no object of area {area!r} that counts: mAP needs one")
     rng, parts = np.random.default_rng(seed), []
     for first in range(0, resamples, AT_ONCE):
-        weights = _halves(rng, matched.images, min(AT_ONCE, resamples - first))
+        weights = draw_halves(rng, matched.images, min(AT_ONCE, resamples - first))
         parts.append(mean_average_precision(average_precision(matched, weights, area=area), threshold))
     draws = np.concatenate(parts)
     return Maps(value, np.where(np.isnan(draws), value, draws), matched.images)
@@ -173,7 +173,7 @@ def beyond_line(clean: Maps, shifted: Sequence[Maps], *, line: Line = lambda cle
     return Maps(float(value), np.mean([m.draws for m in shifted], 0) - line(clean.draws), clean.images)
 
 
-def _halves(rng: np.random.Generator, images: int, rows: int) -> Numbers:
+def draw_halves(rng: np.random.Generator, images: int, rows: int) -> Numbers:
     """Which images each draw holds, float32 `[rows, images]`; every second draw is the other half of that before."""
     weights: Numbers = np.zeros((rows, images), np.float32)
     for row in range(0, rows, 2):

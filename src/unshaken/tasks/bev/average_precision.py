@@ -41,7 +41,7 @@ def bev_average_precision(
     Raises:
         ParameterError: both thresholds or none are given, one is out of range, or the detections have no scores.
     """
-    return _of_lengths(found, objects, _match(found, objects, iou, distance), lengths)
+    return _of_lengths(found, objects, match_boxes(found, objects, iou, distance), lengths)
 
 
 def ap_by_length(
@@ -56,7 +56,7 @@ def ap_by_length(
     if len(edges) < 2 or list(edges) != sorted(set(edges)):
         raise ParameterError(f"edges {list(edges)} must rise, at least two of them")
     bins = [(float(a), float(b)) for a, b in itertools.pairwise(edges)]
-    matched = _match(found, objects, iou, distance)
+    matched = match_boxes(found, objects, iou, distance)
     return {f"{a:g}-{b:g}": _of_lengths(found, objects, matched, (a, b)) for a, b in bins}
 
 
@@ -74,10 +74,20 @@ def nuscenes_ap(found: BevBoxes, objects: BevBoxes, classes: Sequence[str]) -> f
     return float(np.mean(known)) if known else float("nan")
 
 
-def _match(
+def match_boxes(
     found: BevBoxes, objects: BevBoxes, iou: float | None, distance: float | None
 ) -> list[tuple[int, int | None]]:
-    """Detections, the surest first, each with the object that it takes; None where it takes none."""
+    """Detections, the surest first, each with the object that it takes; None where it takes none.
+
+    Args:
+        found: detections, with scores.
+        objects: true boxes.
+        iou: as for `bev_average_precision`.
+        distance: likewise.
+
+    Raises:
+        ParameterError: as of `bev_average_precision`.
+    """
     if (iou is None) == (distance is None):
         raise ParameterError("give one of iou and distance: how near a detection must be")
     if iou is not None and not 0 < iou <= 1:
@@ -109,7 +119,7 @@ def _of_lengths(
     if not counts.any():
         return float("nan")
     hits = [target is not None for i, target in matched if (own[i] if target is None else counts[target])]
-    return _area_under(np.array(hits, bool), int(counts.sum()))
+    return area_under(np.array(hits, bool), int(counts.sum()))
 
 
 def _nearest(box: Numbers, objects: Numbers, iou: float | None, distance: float | None) -> int | None:
@@ -125,8 +135,13 @@ def _nearest(box: Numbers, objects: Numbers, iou: float | None, distance: float 
     return best if distance is not None and apart[best] < distance else None
 
 
-def _area_under(hits: Numbers, objects: int) -> float:
-    """The mean, over 101 recalls, of the highest precision at that recall or beyond."""
+def area_under(hits: Numbers, objects: int) -> float:
+    """The mean, over 101 recalls, of the highest precision at that recall or beyond.
+
+    Args:
+        hits: bool, whether each detection that counts takes an object that counts, the surest first.
+        objects: how many count.
+    """
     if not len(hits):
         return 0.0
     right = np.cumsum(hits)
