@@ -86,6 +86,7 @@ def test_bad_results_are_named_and_the_others_written(tmp_path):
     assert (kept / "broken" / "README.md").read_text() == before
     pages = {name: (kept / name / "README.md").read_text() for name in ("dverge", "new")}
     assert ["it is to be made again" in page for page in pages.values()] == [True, False]
+    assert [", by earlier rules.**" in page for page in pages.values()] == [True, False]
     assert json.loads((kept / "dverge" / "result.json").read_text())["title"] == "Some Paper"
 
 

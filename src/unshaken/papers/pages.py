@@ -149,7 +149,7 @@ def table_of(results: Sequence[PaperResult], folder: str, *, outdated: Set[str] 
         cells = [
             f"[{result.slug}]({folder}/{result.folder}/{PAGE})",
             result.summary or result.claim,
-            f"{_verdict(result)}, by earlier rules" if result.slug in outdated else _verdict(result),
+            _verdict(result, outdated=result.slug in outdated),
             _shares(result),
             f"{effect.title}: {effect}" if effect else "",
             f"{result.seconds / 60:.0f}" if result.seconds >= 60 else "under 1",
@@ -190,7 +190,7 @@ def page_of(
         curves: of parts that are not shown, along a parameter; see `open_curves`.
         outdated: whether the row's rules have changed so that these figures cannot be judged by them.
     """
-    verdict = f"**Verdict: {_verdict(result)}.**"
+    verdict = f"**Verdict: {_verdict(result, outdated=outdated)}.**"
     if len(result.parts) > 1:
         verdict += f" {_counted(result)}."
     if figures:
@@ -319,9 +319,10 @@ def _scale(result: PaperResult) -> str:
     return f"{result.scale} scale" if result.scale else "parameters of its own"
 
 
-def _verdict(result: PaperResult) -> str:
+def _verdict(result: PaperResult, *, outdated: bool) -> str:
     words = "reproduced" if result.reproduced else "not reproduced"
-    return words if result.scale is Scale.FULL else f"{words} ({_scale(result)})"
+    words += "" if result.scale is Scale.FULL else f" ({_scale(result)})"
+    return f"{words}, by earlier rules" if outdated else words
 
 
 def _row(cells: Sequence[str]) -> str:
