@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 
 import pytest
@@ -345,6 +346,23 @@ def test_a_record_that_cannot_be_written_keeps_no_job_from_running(begin, monkey
     wait_for(lambda: job.ends)
     assert job.state is JobState.DONE
     assert "the disk is full" in caplog.text
+
+
+def test_a_server_that_closes_waits_until_the_last_job_is_kept(begin, monkeypatch):
+    began, kept = threading.Event(), []
+
+    def save(records, job):
+        if job.ends:
+            began.set()
+            time.sleep(0.05)
+            kept.append(job)
+
+    jobs = begin("pass")
+    monkeypatch.setattr(JobRecords, "save", save)
+    job = jobs.start("x", ["audit"], "ann")
+    assert began.wait(30)
+    jobs.close()
+    assert kept == [job]
 
 
 def test_the_pages_show_how_an_interrupted_job_goes_on(open_at, folder):

@@ -127,6 +127,7 @@ class Jobs:
         self.command = tuple(command) or (sys.executable, "-m", "unshaken")
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
+        self._waiters: list[threading.Thread] = []
         self._lock = threading.Lock()
         self._closed = False
 
@@ -208,6 +209,8 @@ class Jobs:
             _interrupt(process)
         for process in running:
             _stop(process)
+        for waiter in self._waiters:  # it may be keeping a job whose process has ended just now
+            waiter.join()
 
     def _fill(self) -> None:
         """Begin jobs that wait, as many as may run."""
@@ -229,7 +232,9 @@ class Jobs:
                     continue
                 job.state, job.started = JobState.RUNNING, time.time()
                 self._save(job)
-                threading.Thread(target=self._wait, args=(job, job.process), daemon=True).start()
+                waiter = threading.Thread(target=self._wait, args=(job, job.process), daemon=True)
+                waiter.start()
+                self._waiters = [*filter(threading.Thread.is_alive, self._waiters), waiter]
 
     def _wait(self, job: Job, process: subprocess.Popen[bytes]) -> None:
         code = process.wait()
