@@ -20,7 +20,7 @@ from unshaken.cli.verb import check_output
 from unshaken.core.errors import ParameterError, RunError
 from unshaken.core.options import Option, OutputFile, OutputFolder, UpdatedFile
 from unshaken.papers import freeze, run_paper
-from unshaken.store.output import replacing
+from unshaken.store.output import check_folder, replacing
 from unshaken.store.run_dir import RunDir
 
 
@@ -211,6 +211,14 @@ def test_a_file_may_have_the_longest_name(name, tmp_path):
     RunDir(tmp_path / "run").write(b"{}", name)
     assert (tmp_path / name).read_text() == "new"
     assert os.listdir(tmp_path / "run") == [name]
+
+
+def test_a_folder_whose_record_another_process_writes_just_now_is_of_its_kind(tmp_path):
+    with replacing(tmp_path / "matrix.json") as part:
+        part.write_text("{")
+        check_folder(tmp_path, "--out", ["matrix.json"])
+        with pytest.raises(ParameterError, match=r"holds other files, such as 'matrix.json.unshaken-"):
+            check_folder(tmp_path, "--out", ["label-versions.json"])
 
 
 def test_a_long_message_keeps_what_is_wrong_and_what_to_do():

@@ -93,7 +93,7 @@ def test_a_wide_network_that_loses_less_or_degenerates_as_its_control_does_shows
 @pytest.mark.parametrize(("part", "path"), [("random", ("entropy", "about")), ("robust", ("robust", "less_sparse"))])
 def test_a_condition_that_only_fails_contradicts_nothing(measured, part, path):
     measured[path[0]][path[1]] = figure(-0.5)
-    assert outcomes(measured)[part] == "not visible at this scale"
+    assert outcomes(measured)[part] == "short of its rule"
 
 
 def test_figures_come_from_rows(finished):

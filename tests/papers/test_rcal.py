@@ -73,7 +73,7 @@ def test_one_difference_decides_a_part_alone(measured, path, hidden, opposed, pa
 
 def test_plain_training_that_loses_nothing_only_hides_the_gain(measured):
     measured["over_seeds"]["best_minus_last"]["ce-mixup"] = figure(-0.02)
-    assert outcomes(measured)["memorisation"] == "not visible at this scale"
+    assert outcomes(measured)["memorisation"] == "short of its rule"
 
 
 def test_features_that_tell_nothing_leave_the_rest_unjudged(measured):

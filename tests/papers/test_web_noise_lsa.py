@@ -85,7 +85,7 @@ def test_where_the_line_detects_worse_its_lower_accuracy_is_no_surprise(measured
     measured["over_seeds"]["detection"] = figure(-0.41)
     measured["over_seeds"]["linear_minus_small-loss"] = figure(-0.047)
     found = outcomes(measured)
-    assert (found["detection"], found["surprise"]) == ("contradicted", "not visible at this scale")
+    assert (found["detection"], found["surprise"]) == ("contradicted", "short of its rule")
 
 
 def test_scores_that_rank_alike_and_a_control_that_fails(measured):

@@ -109,7 +109,8 @@ def check_folder(path: str | os.PathLike[str] | None, option: str, records: Sequ
         if any((folder / record).is_file() for record in records):
             return
         with os.scandir(folder) as entries:
-            first = next((entry.name for entry in entries), None)
+            begun = tuple(f"{record}.unshaken-" for record in records)  # as another process writes it just now
+            first = next((entry.name for entry in entries if not entry.name.startswith(begun)), None)
         if first is not None:
             record = f", and no {records[0]} of an earlier call" if records else ""
             raise ParameterError(
@@ -117,9 +118,10 @@ def check_folder(path: str | os.PathLike[str] | None, option: str, records: Sequ
             )
 
 
-def temporary_name() -> str:
-    """A new name for a file that takes its own name when it is whole; short, however long that one is."""
-    return f".unshaken-{uuid.uuid4().hex}.tmp"
+def temporary_name(name: str) -> str:
+    """A new name for a file that takes its own when it is whole: it begins with that, as far as a name may be long."""
+    short = os.fsencode(name)[:200].decode(errors="ignore")
+    return f"{short}.unshaken-{uuid.uuid4().hex}.tmp"
 
 
 @contextmanager
@@ -129,7 +131,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Args:
         path: of a file that may be replaced; see `check_file`.
     """
-    part = path.with_name(temporary_name())
+    part = path.with_name(temporary_name(path.name))
     try:
         yield part
         part.replace(path)

@@ -373,7 +373,7 @@ def consistent(*runs: RunDir) -> Iterator[None]:
 @contextmanager
 def _temporary_file(path: str, data: bytes | TensorFile) -> Iterator[str]:
     """A temporary file beside a path, whole on the disk; at the end it is gone, if it is still there."""
-    temporary = os.path.join(os.path.dirname(path), temporary_name())
+    temporary = os.path.join(os.path.dirname(path), temporary_name(os.path.basename(path)))
     try:
         with open(temporary, "wb") as file:
             for piece in data.pieces() if isinstance(data, TensorFile) else [data]:
