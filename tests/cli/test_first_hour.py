@@ -23,7 +23,8 @@ def test_the_first_hour(unshaken, tmp_path, monkeypatch, capsys):
     hour, folder = (importlib.import_module(name) for name in ("_hour", "_own_folder"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))  # as of a script that lies there
-    monkeypatch.delitem(sys.modules, "net", raising=False)  # another test's
+    monkeypatch.setitem(sys.modules, "net", None)  # at the end what was there is there again: of this test nothing is
+    del sys.modules["net"]
     folder.write_folder(tmp_path, folder.made_photos(12), size=16)
     (tmp_path / "plan.yaml").write_text(PLAN)
 
