@@ -19,7 +19,7 @@ def test_no_default_is_refused_by_the_reader_of_its_option():
 def refusals(command, *arguments):
     """What a command says of its options before it runs."""
     try:
-        command.make_context("verb", list(arguments))
+        command.make_context("verb", list(arguments), help_option_names=["-h", "--help"])  # kept with the command
     except Exception as error:
         return str(error)
     return ""

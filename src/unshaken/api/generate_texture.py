@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from unshaken.api.job import choose_device, default_out
+from unshaken.core.classifier import Classifier
 from unshaken.core.consent import of_arguments
 from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import in_range
@@ -123,47 +125,79 @@ def make_texture(
         "judge": nets["judge"].name, "fingerprints": prints, "seed": seed,
     }  # fmt: skip
     run = RunDir(out or default_out(nets["tile"].name, Path(photo).stem, "texture"))
-
-    def candidate(condition: str, number: int) -> Tensor:
-        rng = SampleRng.of(seed, "quilting", [f"{condition}-{number}"]).generators()[0]
-        return _image(quilt(pixels, size, block, rng, wrapped=condition == WRAPPED))
-
-    def middle() -> Tensor:
-        side = min(size, *pixels.shape[:2])
-        top, left = ((length - side) // 2 for length in pixels.shape[:2])
-        return _image(pixels[top : top + side, left : left + side])
-
-    def descended() -> Tensor:
-        view = nets["tile"].view
-        shown = middle() if view is None else interpolate(middle(), (view.height, view.width), antialias=True,
-                                                          mode="bilinear")  # fmt: skip
-        channels = shown.shape[1] if view is None else view.channels
-        return optimise(nets["tile"], shown.expand(-1, channels, -1, -1).to(place)).cpu()
-
-    made = {PHOTO: middle, PIXELS: descended}
-    parts = [(name, 0) for name in made] + [(name, i) for name in (OPEN, WRAPPED) for i in range(candidates)]
+    textures = _Textures(pixels, size, block, seed, nets["tile"], place)
+    parts = [(name, 0) for name in (PHOTO, PIXELS)] + [(n, i) for n in (OPEN, WRAPPED) for i in range(candidates)]
     with locked(run) as lock:
         record = begin_record(run, RECORD, settings, resume=resume)
         with track("texture", len(parts)) as task:
             for name, number in parts:
                 if not run.has_rows("synthesis", name, number):
-                    image = made[name]() if name in made else candidate(name, number)
+                    image = textures.make(name, number)
                     if number == 0:
                         run.write_png(image[0], f"{name}.png")
-                    scores = {f"{n}_score": score_at_view(net, image.to(place)).tolist() for n, net in nets.items()}
-                    down, across = seam_excess(image)[0].tolist()
-                    columns = {"id": [f"{name}-{number}"], "candidate": [number], **scores,
-                               "horizontal_excess": [down], "vertical_excess": [across]}  # fmt: skip
-                    part = Part("synthesis", Condition(name, "optimise" if name == PIXELS else name), columns)
+                    condition = Condition(name, "optimise" if name == PIXELS else name)
+                    columns = {"id": [f"{name}-{number}"], "candidate": [number], **_measure(image, nets, place)}
+                    part = Part("synthesis", condition, columns)
                     run.write_rows(table_of(part), "synthesis", name, number)
                 lock.renew()
                 task.advance()
-        texture = candidate(WRAPPED, best_candidate(run))
+        texture = textures.make(WRAPPED, best_candidate(run))
         run.write_png(texture[0], "texture.png")
         run.write_png(tile(texture)[0], "tiled.png")
         run.write_json(record | {"provenance": provenance(), "finished": True}, RECORD)
         TEXTURE.write(run)
     return TextureResult(run, TEXTURE.read(run).record)
+
+
+@dataclass(frozen=True, slots=True)
+class _Textures:
+    """What is made of a photo.
+
+    Args:
+        pixels: of the photo, `[H, W, C]` in [0, 1].
+        size: side of a texture.
+        block: side of the blocks.
+        seed: of the blocks' places.
+        net: gives the loss.
+        device: that it is on.
+    """
+
+    pixels: NDArray[np.float32]
+    size: int
+    block: int
+    seed: int
+    net: Classifier
+    device: str
+
+    def make(self, kind: str, number: int) -> Tensor:
+        """A texture `[1, C, H, W]` of a kind; the number is that of a quilt."""
+        if kind == PHOTO:
+            return self.middle()
+        if kind == PIXELS:
+            return self.descended()
+        rng = SampleRng.of(self.seed, "quilting", [f"{kind}-{number}"]).generators()[0]
+        return _image(quilt(self.pixels, self.size, self.block, rng, wrapped=kind == WRAPPED))
+
+    def middle(self) -> Tensor:
+        """The photo's middle."""
+        side = min(self.size, *self.pixels.shape[:2])
+        top, left = ((length - side) // 2 for length in self.pixels.shape[:2])
+        return _image(self.pixels[top : top + side, left : left + side])
+
+    def descended(self) -> Tensor:
+        """The photo's middle as the network looks at it, after its pixels descended the loss."""
+        shown, view = self.middle(), self.net.view
+        if view is not None:
+            shown = interpolate(shown, (view.height, view.width), mode="bilinear", antialias=True)
+            shown = shown.expand(-1, view.channels, -1, -1)
+        return optimise(self.net, shown.to(self.device)).cpu()
+
+
+def _measure(image: Tensor, nets: Mapping[str, Classifier], device: str) -> dict[str, list[float]]:
+    """Scores of a texture by networks, and the steps over its seams."""
+    scores = {f"{name}_score": score_at_view(net, image.to(device)).tolist() for name, net in nets.items()}
+    down, across = seam_excess(image)[0].tolist()
+    return {**scores, "horizontal_excess": [down], "vertical_excess": [across]}
 
 
 def _image(pixels: NDArray[np.float32]) -> Tensor:

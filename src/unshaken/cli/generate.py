@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from unshaken.cli.names import check_method
 from unshaken.cli.options import START_MODEL, AllowCode, Data, Download, Json, Model, Resume, Seed
@@ -25,6 +25,11 @@ from unshaken.core.options import (
     OutputFile,
     OutputFolder,
 )
+
+if TYPE_CHECKING:
+    from unshaken.api.generate_scaling import ScalingResult
+    from unshaken.api.generate_texture import TextureResult
+    from unshaken.report.pages.page_kind import PageKind
 
 app = Program(help="Train a small generative model, and make images by one.", no_args_is_help=True)
 
@@ -254,13 +259,7 @@ def scaling_(
             repetitions=repetitions, updates=updates, batch_size=batch_size, lr=lr, limit=limit, seed=seed, out=out,
             resume=resume, device=device, download=download,
         )  # fmt: skip
-    if json:
-        print_json(result.summary)
-        return 0
-    if not session.quiet:
-        print_page(SCALING.page_of(result.run))
-    print_line(f"report: {result.run}/report.html")
-    return 0
+    return _show(session, result, SCALING, f"report: {result.run}/report.html", json=json)
 
 
 @app.command("texture")
@@ -295,12 +294,20 @@ def texture_(
             photo, size=size, block=block, candidates=candidates, model=model, judge=judge, seed=seed, out=out,
             resume=resume, device=device, download=download,
         )  # fmt: skip
+    last = f"texture: {result.run}/texture.png; report: {result.run}/report.html"
+    return _show(session, result, TEXTURE, last, json=json)
+
+
+def _show(
+    session: Session, result: ScalingResult | TextureResult, kind: PageKind[Any], last: str, *, json: bool
+) -> int:
+    """Print a finished run: its summary as JSON, or its page's brief blocks and a last line."""
     if json:
         print_json(result.summary)
         return 0
     if not session.quiet:
-        print_page(TEXTURE.page_of(result.run))
-    print_line(f"texture: {result.run}/texture.png; report: {result.run}/report.html")
+        print_page(kind.page_of(result.run))
+    print_line(last)
     return 0
 
 

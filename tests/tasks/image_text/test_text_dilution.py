@@ -14,6 +14,7 @@ from torch import nn
 
 import unshaken
 from tests.tasks.image_text.toy import CLASSES, WORDS, samples
+from tests.tasks.zero_shot.toy import colour_encoder
 from unshaken.core.classifier import Classifier
 from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
 from unshaken.data.arrays import InMemory
@@ -194,6 +195,25 @@ def test_a_run_is_not_resumed_with_another_function(folder, monkeypatch):
     (folder / "net.py").write_text(CODE + "\n# changed\n")
     with pytest.raises(RunError, match="was begun with another 'make'"):
         evaluate(resume=True)
+
+
+def test_both_encoders_of_a_model_judge_the_relevance_and_are_those_of_the_whole_run(folder, monkeypatch):
+    turn = 0.0
+
+    def load(spec, *, download):
+        assert (spec, download) == ("openclip:toy/one", False)
+        return colour_encoder(turn)
+
+    monkeypatch.setattr(text_dilution, "load_dual_encoder", load)
+    line = ",words=words.csv,relevance=openclip:toy/one"
+    figures = evaluate(line, out="whole").summary["figures"]
+    assert -1 <= figures["relevance_image_worst"]["value"] <= 1
+    with monkeypatch.context() as broken, pytest.raises(ZeroDivisionError):
+        broken.setattr(text_dilution, "dilution_rows", lambda *args, **kwargs: 1 / 0)
+        evaluate(line)
+    turn = 0.5
+    with pytest.raises(RunError, match="was begun with another 'relevance=openclip:toy/one'"):
+        evaluate(line, resume=True)
 
 
 @pytest.mark.parametrize(

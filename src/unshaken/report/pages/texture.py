@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,22 +71,20 @@ def _read(run: RunDir) -> Folder[dict[str, Any]]:
     }
     ends = {"tile_score": 1.0, "judge_score": 1.0, "seam": np.inf}
     figures: dict[str, Any] = {
-        name: {
-            key: over_seeds(column, low=0.0, high=ends[key]).to_json() if len(column) > 1 else {"value": column[0]}
-            for key, column in own.items()
-        }
-        for name, own in values.items()
+        name: {key: _figure(column, 0.0, ends[key]) for key, column in own.items()} for name, own in values.items()
     }
     judged = np.array(values[WRAPPED]["judge_score"])
     chosen, photo = judged[best], values[PHOTO]["judge_score"][0]
     others = np.delete(judged, best)
     gains = {"gain_by_border": judged - photo, "gain_by_loss": chosen - others}
-    figures |= {
-        name: (over_seeds(gain, low=-1.0, high=1.0).to_json() if len(gain) > 1 else {"value": float(gain[0])})
-        for name, gain in gains.items()
-    }
+    figures |= {name: _figure(gain.tolist(), -1.0, 1.0) for name, gain in gains.items()}
     figures |= {"chosen_candidate": best, "judged_better": int((others > chosen).sum())}
     return Folder(run, record | {"figures": figures})
+
+
+def _figure(values: Sequence[float], low: float, high: float) -> dict[str, Any]:
+    """The mean over textures with its interval, which one texture does not have."""
+    return over_seeds(values, low=low, high=high).to_json() if len(values) > 1 else {"value": values[0]}
 
 
 def _head(source: Folder[dict[str, Any]]) -> list[Block]:

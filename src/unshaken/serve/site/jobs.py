@@ -210,7 +210,7 @@ class Jobs:
         for process in running:
             _stop(process)
         for waiter in self._waiters:  # it may be keeping a job whose process has ended just now
-            waiter.join()
+            waiter.join(2 * PATIENCE)
 
     def _fill(self) -> None:
         """Begin jobs that wait, as many as may run."""

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
-from unshaken.core.classifier import INPUT, Classifier, View, evaluating, fit_view
-from unshaken.core.consent import require_named
-from unshaken.core.errors import DataError, ModelError, ParameterError, RunError
+from unshaken.core.classifier import Classifier, View, evaluating, fit_view
+from unshaken.core.errors import DataError, ParameterError
 from unshaken.core.numbers import shorten
 from unshaken.core.registry import register
 from unshaken.core.rng import SampleRng
-from unshaken.core.user_code import call_factory
-from unshaken.data.dataset import content_mark
-from unshaken.harden.engine.layers import last_layer
 from unshaken.measure import Figure
 from unshaken.measure.classification.class_means import f1_columns
 from unshaken.measure.classification.f1_drops import compare_drops
 from unshaken.measure.statistics.columns import Numbers
-from unshaken.models import as_classifier, fingerprint
+from unshaken.models import fingerprint
 from unshaken.models.layer_features import features_of_batches
 from unshaken.models.loaders.from_open_clip import load_dual_encoder
 from unshaken.models.loaders.load import second_model
@@ -36,38 +31,22 @@ from unshaken.store.tables import table_of
 from unshaken.tasks.evaluation import Evaluation, EvaluationFindings, EvaluationSubject, Listing
 from unshaken.tasks.image_text.changes import NEUTRAL_WORDS, AppendText, Change, filler
 from unshaken.tasks.image_text.evaluate import SHOWN, dilution_rows
-from unshaken.tasks.image_text.fit_fusion import FusionTraining, fit_fusion
-from unshaken.tasks.image_text.fusion import FusionClassifier, FusionHead, ImageFeatureMemory, Uses
-from unshaken.tasks.image_text.predict import Predict, ask
+from unshaken.tasks.image_text.predict import ask
 from unshaken.tasks.image_text.relevance import ClassCaptionVectors, Relevance
 from unshaken.tasks.image_text.report import ImageTextReport
 from unshaken.tasks.image_text.samples import ImageTextSet
 from unshaken.tasks.image_text.search import Dilution, GivenDilutions, median_floors
 from unshaken.tasks.image_text.text_files import collect_samples, read_texts
+from unshaken.tasks.image_text.victims import Victims, as_they_are, fuse, keep_marks, name_of, open_models
 from unshaken.tasks.image_text.words import Position, content_words, describe_pictures, text_keywords
 from unshaken.tasks.image_text.writers import TemplateWriter, gather_material
 from unshaken.tasks.ranking.encoders import load_encoder
 from unshaken.tasks.ranking.neural import EncoderMemory
 
-MARKS = "models.json"
-"""Marks of the models of a run, which is not resumed with others."""
 CLASS_WORDS = 6
 """Key words of a class that are taken from its texts."""
 CONTROLS = {"worst": "neutral", "relevant": "relevant-neutral"}
 """A search, and the one among as many candidates that mislead to no class."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Victims:
-    """What is evaluated.
-
-    Args:
-        classifiers: by name; the first one is searched.
-        image_only: an answer to images alone, apart from the searched one; None where there is none.
-    """
-
-    classifiers: Mapping[str, Predict]
-    image_only: Predict | None
 
 
 @register("text-dilution", reference="Verma et al. 2022, arXiv:2211.02646")
@@ -132,7 +111,7 @@ class TextDilution(Evaluation):
             raise ParameterError(
                 f"text-dilution: training {self.training!r} is the data that is judged: name other images"
             )
-        names = list(map(_name, subject.given))
+        names = list(map(name_of, subject.given))
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ParameterError(f"text-dilution: two models are called {twice!r}: name each once, or rename a factory")
         alone = [m for m in subject.given if not (isinstance(m, str) and m.startswith("py:"))]
@@ -145,7 +124,7 @@ class TextDilution(Evaluation):
     @override
     def judge(self, subject: EvaluationSubject) -> EvaluationFindings:
         texts = read_texts(self.texts)
-        models = self._open(subject)
+        models = open_models(subject, fused=bool(self.training))
         views = list(dict.fromkeys(m.view for m in models.values() if isinstance(m, Classifier)))
         if len(views) > 1:
             raise ParameterError(f"text-dilution: the models look at photos in {len(views)} ways: judge them apart")
@@ -157,8 +136,12 @@ class TextDilution(Evaluation):
                 "text-dilution: the samples with a text are of one class only: there is no other to mislead to"
             )
         encode = EncoderMemory(load_encoder(self.encoder))
-        victims = self._fuse(subject, models, samples, encode, view)
-        relevance = self._relevance(samples, victims, encode)
+        if self.training:
+            training = partial(self._read_training, subject, samples, view)
+            victims = fuse(subject, models, samples, encode, training, self.steps)
+        else:
+            victims = as_they_are(models, samples)
+        relevance = self._relevance(subject, samples, victims, encode)
         source, changes, remarks = self._changes(subject, samples, victims, relevance)
         parts = dilution_rows(
             victims.classifiers, samples, changes, relevance=relevance, seed=subject.seed,
@@ -177,83 +160,25 @@ class TextDilution(Evaluation):
             subject.run.write_rows(table_of(part), part.table, part.condition.id, 0)
         return self._findings(subject, samples, list(victims.classifiers), list(changes), remarks, ids)
 
-    def _open(self, subject: EvaluationSubject) -> dict[str, Any]:
-        """The models by name: classifiers of images to be fused, or functions of images and texts.
+    def _read_training(self, subject: EvaluationSubject, samples: ImageTextSet, view: View | None) -> ImageTextSet:
+        """The images with texts that heads are trained on, their classes in the order of the samples'."""
+        own = collect_samples(subject.with_data(self.training), read_texts(self.training_texts or self.texts), view)
+        if shared := {*own.ids} & {*samples.ids}:
+            raise DataError(f"text-dilution: {shorten(min(shared))} is an image of training and of the data")
+        if {*own.classes} != {*samples.classes}:
+            odd = min({*own.classes} ^ {*samples.classes})
+            raise DataError(f"text-dilution: training and data do not have the same classes: {odd!r} is in one")
+        place = np.array([samples.classes.index(name) for name in own.classes])
+        return replace(own, labels=place[own.labels], classes=samples.classes)
 
-        Raises:
-            ModelError: one cannot be loaded or is no function.
-            RunError: the run was begun with other models.
-        """
-        opened: dict[str, Any] = {}
-        marks: dict[str, str] = {}
-        for given in subject.given:
-            name = _name(given)
-            if self.training:
-                model = as_classifier(given, download=subject.options["download"]).to(subject.device).eval()
-                opened[name], marks[name] = model, fingerprint(model)
-            else:
-                opened[name], marks[name] = _load_function(str(given))
-        if not subject.run.exists(MARKS):
-            subject.run.write_json({"models": marks}, MARKS)
-        if other := [name for name, mark in subject.run.read_json(MARKS)["models"].items() if marks.get(name) != mark]:
-            raise RunError(f"{subject.run}: was begun with another {other[0]!r}; choose another --out")
-        return opened
-
-    def _fuse(
-        self, subject: EvaluationSubject, models: Mapping[str, Any], samples: ImageTextSet, encode: EncoderMemory,
-        view: View | None,
-    ) -> _Victims:  # fmt: skip
-        """Functions of images and texts as they are, or heads trained over features of classifiers of images."""
-        if not self.training:
-            for name, predict in models.items():
-                known = tuple(getattr(predict, "classes", ()) or samples.classes)
-                if known != samples.classes:
-                    raise ModelError(
-                        f"{name}: its classes are {', '.join(known[:5])}..., and those of the data "
-                        f"{', '.join(samples.classes[:5])}...: give probabilities in the order of the data's classes"
-                    )
-            return _Victims(models, None)
-        learned: list[ImageTextSet] = []
-        width = encode([samples.texts[0]]).shape[1]
-
-        def training() -> ImageTextSet:
-            if not learned:
-                file = read_texts(self.training_texts or self.texts)
-                own = collect_samples(subject.with_data(self.training), file, view)
-                if shared := {*own.ids} & {*samples.ids}:
-                    raise DataError(f"text-dilution: {shorten(min(shared))} is an image of training and of the data")
-                if {*own.classes} != {*samples.classes}:
-                    odd = min({*own.classes} ^ {*samples.classes})
-                    raise DataError(f"text-dilution: training and data do not have the same classes: {odd!r} is in one")
-                place = np.array([samples.classes.index(name) for name in own.classes])
-                learned.append(replace(own, labels=place[own.labels], classes=samples.classes))
-            return learned[0]
-
-        def fit(name: str, model: Classifier, uses: Uses, seed: int) -> FusionClassifier:
-            features = ImageFeatureMemory(model, last_layer(model.net) + INPUT)
-            settings = FusionTraining(steps=self.steps, seed=seed)
-
-            def make() -> dict[str, Tensor]:
-                head = fit_fusion(training(), features, encode, uses=uses, training=settings).head
-                return dict(head.state_dict())
-
-            state = subject.arrays(f"head-{name}", make)
-            head = FusionHead(len(state["mean"]), width, len(samples.classes), hidden=settings.hidden, uses=uses)
-            head.load_state_dict(state)
-            return FusionClassifier(features, encode, head.eval())
-
-        found = {name: fit(name, model, "both", subject.seed) for name, model in models.items()}
-        first, model = next(iter(models.items()))
-        found[f"{first}-other"] = fit(f"{first}-other", model, "both", subject.seed + 1)
-        found[f"{first}-text"] = fit(f"{first}-text", model, "text", subject.seed)
-        found[f"{first}-image"] = fit(f"{first}-image", model, "image", subject.seed)
-        return _Victims(found, found[f"{first}-image"])
-
-    def _relevance(self, samples: ImageTextSet, victims: _Victims, encode: EncoderMemory) -> Relevance:
+    def _relevance(
+        self, subject: EvaluationSubject, samples: ImageTextSet, victims: Victims, encode: EncoderMemory
+    ) -> Relevance:
         """What measures how a dilution fits: texts by the encoder, images by a model apart from the searched one."""
         if self.relevance.startswith("openclip:"):
-            dual = load_dual_encoder(self.relevance)
+            dual = load_dual_encoder(self.relevance, download=subject.options["download"])
             clip = dual.classifier(samples.classes)
+            keep_marks(subject.run, {f"relevance={self.relevance}": fingerprint(clip)})
 
             def vectors(images: Tensor) -> Numbers:
                 parts = (fit_view(part, clip.view) for part in torch.split(images, 64))
@@ -280,7 +205,7 @@ class TextDilution(Evaluation):
         )
 
     def _changes(
-        self, subject: EvaluationSubject, samples: ImageTextSet, victims: _Victims, relevance: Relevance
+        self, subject: EvaluationSubject, samples: ImageTextSet, victims: Victims, relevance: Relevance
     ) -> tuple[Dilution | GivenDilutions, dict[str, Change], list[str]]:
         """The search, all changes by name, and what a reader must know of them."""
         source: Dilution | GivenDilutions
@@ -328,7 +253,7 @@ class TextDilution(Evaluation):
             GivenDilutions(nothing, position=self.position), remarks,
         )  # fmt: skip
 
-    def _filled(self, samples: ImageTextSet, victims: _Victims) -> tuple[Dilution, Dilution, list[str]]:
+    def _filled(self, samples: ImageTextSet, victims: Victims) -> tuple[Dilution, Dilution, list[str]]:
         """Templates filled with key words of wrong classes, and the same templates with words of no class."""
         remarks = []
         if self.words:
@@ -437,28 +362,6 @@ def _answer(figures: Mapping[str, Figure], name: str) -> tuple[str, ...]:
             f"{what}."
         )
     return tuple(sentences)
-
-
-def _name(given: str | nn.Module) -> str:
-    """The name of a model in figures: the factory's, or its SPEC or class with `-` for what is no letter or digit."""
-    text = given if isinstance(given, str) else type(given).__name__
-    text = text.rpartition(":")[2] if text.startswith("py:") else text
-    return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "model"
-
-
-def _load_function(spec: str) -> tuple[Predict, str]:
-    """The function that a factory makes, and a mark of its source and weights."""
-    require_named(spec)
-    place, _, factory = spec.removeprefix("py:").rpartition(":")
-    if not place:
-        raise ParameterError(f"model {spec!r}: write py:FILE_OR_MODULE:FACTORY, such as py:net.py:make")
-    made, source = call_factory(place, factory)
-    if isinstance(made, nn.Module):
-        made.eval()
-    if not callable(made):
-        raise ModelError(f"{spec}: the factory returned a {type(made).__name__}, not a function of images and texts")
-    mark = "" if source is None else content_mark(source)
-    return made, mark + (fingerprint(as_classifier(made)) if isinstance(made, nn.Module) else "")
 
 
 def _at_most(
