@@ -126,6 +126,7 @@ def make_texture(
     }  # fmt: skip
     run = RunDir(out or default_out(nets["tile"].name, Path(photo).stem, "texture"))
     textures = _Textures(pixels, size, block, seed, nets["tile"], place)
+    _measure(textures.middle(), nets, place)  # a model that takes no texture is refused before the folder is begun
     parts = [(name, 0) for name in (PHOTO, PIXELS)] + [(n, i) for n in (OPEN, WRAPPED) for i in range(candidates)]
     with locked(run) as lock:
         record = begin_record(run, RECORD, settings, resume=resume)
