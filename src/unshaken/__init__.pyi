@@ -115,6 +115,7 @@ class _Detect:
     from unshaken.detect import Entropy as Entropy
     from unshaken.detect import Evasion as Evasion
     from unshaken.detect import ExportResult as ExportResult
+    from unshaken.detect import FDBD as FDBD
     from unshaken.detect import FeatureSqueezing as FeatureSqueezing
     from unshaken.detect import Fit as Fit
     from unshaken.detect import Fusion as Fusion
@@ -131,6 +132,8 @@ class _Detect:
     from unshaken.detect import MSP as MSP
     from unshaken.detect import Mahalanobis as Mahalanobis
     from unshaken.detect import MaxLogit as MaxLogit
+    from unshaken.detect import NECO as NECO
+    from unshaken.detect import NNGuide as NNGuide
     from unshaken.detect import NudeNet as NudeNet
     from unshaken.detect import ODIN as ODIN
     from unshaken.detect import OpenNSFW as OpenNSFW
@@ -138,6 +141,7 @@ class _Detect:
     from unshaken.detect import RIGID as RIGID
     from unshaken.detect import ReAct as ReAct
     from unshaken.detect import RelativeMahalanobis as RelativeMahalanobis
+    from unshaken.detect import Residual as Residual
     from unshaken.detect import SCALE as SCALE
     from unshaken.detect import SHE as SHE
     from unshaken.detect import Screening as Screening
