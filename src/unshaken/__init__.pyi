@@ -139,6 +139,7 @@ class _Detect:
     from unshaken.detect import OpenNSFW as OpenNSFW
     from unshaken.detect import PolicyHeads as PolicyHeads
     from unshaken.detect import RIGID as RIGID
+    from unshaken.detect import RankFeat as RankFeat
     from unshaken.detect import ReAct as ReAct
     from unshaken.detect import RelativeMahalanobis as RelativeMahalanobis
     from unshaken.detect import Residual as Residual

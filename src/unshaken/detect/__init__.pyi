@@ -37,6 +37,7 @@ from unshaken.detect.scores.msp import MSP as MSP
 from unshaken.detect.scores.neco import NECO as NECO
 from unshaken.detect.scores.nnguide import NNGuide as NNGuide
 from unshaken.detect.scores.odin import ODIN as ODIN
+from unshaken.detect.scores.rankfeat import RankFeat as RankFeat
 from unshaken.detect.scores.react import ReAct as ReAct
 from unshaken.detect.scores.relative_mahalanobis import RelativeMahalanobis as RelativeMahalanobis
 from unshaken.detect.scores.residual import Residual as Residual

@@ -24,7 +24,7 @@ def fitted(anatomy, features, k):
 
 
 def test_two_samples_by_hand(anatomy):
-    """Bank rows (1, 0) and (0, 1), of energies E = log(e^3 + 1) and log(1 + e^4); the query (3, 4) has u = (0.6, 0.8)."""
+    """Bank rows (1, 0) and (0, 1), E = log(e^3 + 1) and log(1 + e^4); the query (3, 4) has u = (0.6, 0.8)."""
     bank = fitted(anatomy, torch.tensor([[3.0, 0], [0, 4]]), 1)
     first, second, own = math.log(math.exp(3) + 1), math.log(1 + math.exp(4)), math.log(math.exp(3) + math.exp(4))
     sample = forward(anatomy, torch.tensor([[3.0, 4]]))

@@ -45,9 +45,9 @@ def test_scores_are_those_of_scikit_learn_and_numpy():
 
 
 def test_messages_name_the_detector(anatomy):
-    with pytest.raises(ParameterError, match="^residual: dimensions=2 of 2 features leave no residual"):
+    with pytest.raises(ParameterError, match=r"^residual: dimensions=2 of 2 features leave no residual"):
         Residual(dimensions=2).fit(fit_data(torch.rand(9, 2), anatomy))
-    with pytest.raises(DataError, match="^residual: normal features fill 1 of 2 directions"):
+    with pytest.raises(DataError, match=r"^residual: normal features fill 1 of 2 directions"):
         Residual(dimensions=1).fit(fit_data(torch.ones(9, 2), anatomy))
     with pytest.raises(ParameterError, match="dimensions"):
         Residual(dimensions=0)

@@ -50,7 +50,7 @@ def boundary_distance(logits: Tensor, reciprocals: Tensor) -> Tensor:
 
 @register("fdbd", reference="Liu & Qin 2024, arXiv:2312.11536", needs=("logits", "features"), title="fDBD")
 class FDBD(PenultimateDetector):
-    """fDBD: negative mean distance of the penultimate features to the decision boundaries, relative to their deviation."""
+    """fDBD: negative mean distance of the penultimate features to the decision boundaries, over their deviation."""
 
     normaliser: Literal["deviation", "norm"] = Field(
         default="deviation",
@@ -75,5 +75,5 @@ class FDBD(PenultimateDetector):
     def score(self, forward: ForwardPass, bank: Bank) -> Tensor:
         f = forward.penultimate.double()
         floor = SMALLEST * (1 + f.detach().abs().amax(1))
-        scale = torch.linalg.vector_norm(f - bank["mean"], dim=1).clamp_min(floor)
+        scale: Tensor = torch.linalg.vector_norm(f - bank["mean"], dim=1).clamp_min(floor)
         return -boundary_distance(forward.z, bank["reciprocals"]) / scale

@@ -30,14 +30,14 @@ def neco(standardised: Tensor, space: Tensor) -> Tensor:
     Returns:
         `[N]` in [0, 1].
     """
-    inside = torch.linalg.vector_norm(standardised @ space, dim=1)
-    whole = torch.linalg.vector_norm(standardised, dim=1)
+    inside: Tensor = torch.linalg.vector_norm(standardised @ space, dim=1)
+    whole: Tensor = torch.linalg.vector_norm(standardised, dim=1)
     return inside / whole.clamp_min(torch.finfo(whole.dtype).tiny)
 
 
 @register("neco", reference="Ben Ammar et al. 2024, arXiv:2310.06823", needs=("logits", "features"), title="NECO")
 class NECO(PenultimateDetector):
-    """NECO: negative share of the standardised penultimate features inside their principal space, times the max logit."""
+    """NECO: negative share of standardised penultimate features inside their principal space, times the max logit."""
 
     dimensions: PositiveInt | None = Field(
         default=None, description="D, principal directions; none given: as many as hold the share `variance`"

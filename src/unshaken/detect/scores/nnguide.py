@@ -30,7 +30,7 @@ def guidance(queries: Tensor, bank: Tensor, k: int) -> Tensor:
     Returns:
         `[N]`.
     """
-    parts = [queries] if torch.compiler.is_compiling() else queries.split(max(1, CELLS // len(bank)))
+    parts = [queries] if torch.compiler.is_compiling() else torch.split(queries, max(1, CELLS // len(bank)))
     return torch.cat([top(part @ bank.T, k)[0].mean(1) for part in parts])
 
 
