@@ -54,8 +54,8 @@ class FDBD(PenultimateDetector):
 
     normaliser: Literal["deviation", "norm"] = Field(
         default="deviation",
-        description="what the distance is divided by. deviation: distance of the features to the mean of normal ones; "
-        "norm: their own norm",
+        description="divisor of the distance. deviation: distance of the features to the mean of normal ones; "
+        "norm: the features' own norm",
     )
 
     @override
