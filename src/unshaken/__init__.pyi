@@ -48,12 +48,14 @@ class _Attack:
     from unshaken.attack import CarliniWagner as CarliniWagner
     from unshaken.attack import Cppn as Cppn
     from unshaken.attack import DAG as DAG
+    from unshaken.attack import DDN as DDN
     from unshaken.attack import DeepFool as DeepFool
     from unshaken.attack import DetectionPGD as DetectionPGD
     from unshaken.attack import DetectionPatch as DetectionPatch
     from unshaken.attack import Direct as Direct
     from unshaken.attack import FAB as FAB
     from unshaken.attack import FGSM as FGSM
+    from unshaken.attack import FMN as FMN
     from unshaken.attack import GMVFool as GMVFool
     from unshaken.attack import HopSkipJump as HopSkipJump
     from unshaken.attack import JSMA as JSMA

@@ -28,7 +28,8 @@ def first_direction(gram: Tensor) -> Tensor:
         u of length 1, `[N, m]`; either of u and -u.
     """
     values, vectors = torch.linalg.eigh(gram.detach())  # rising
-    u, others = vectors[:, :, -1], vectors[:, :, :-1]
+    others: Tensor = vectors[:, :, :-1]
+    u: Tensor = vectors[:, :, -1]
     gap = values[:, -1:] - values[:, :-1]
     inverse = torch.where(gap > 0, 1 / torch.where(gap > 0, gap, 1), 0)
     away = torch.einsum("nij,nj->ni", gram, u) - values[:, -1:] * u  # 0 but for its gradient
