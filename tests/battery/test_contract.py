@@ -272,6 +272,24 @@ def test_attack_counts_only_true_examples(method, shape, classes, norm):
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
 
 
+ONE_TARGET = {"universal-patch"}
+"""Attacks that lead all images to one class."""
+
+
+@every([m for m in ATTACK if getattr(m.cls, "reaches_targets", False)])
+def test_attack_reaches_only_true_targets(method):
+    net = model(1, 4, wide=True)
+    batch = samples((1, 12, 16), 6, net)
+    targets = (batch.labels + 1) % 4
+    if method.name in ONE_TARGET:
+        batch = batch[batch.labels != targets[0]]
+        targets = torch.full_like(batch.labels, int(targets[0]))
+    norm, radii = budgets(method)[0]
+    one = cheap(method).attack(Oracle(net), batch, norm=norm, eps=radii, seed=1, targets=targets)[0][-1]
+    with torch.no_grad():
+        assert torch.equal(net(one.images).argmax(1) == targets, one.fooled)
+
+
 def norms_of(method):
     """Each norm; the first one of attacks that run others, which are tried alone in all of theirs."""
     return [[norm] for norm in method.norms[: 1 if method.name in TOGETHER else None] or [None]]

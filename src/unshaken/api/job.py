@@ -29,7 +29,7 @@ from unshaken.models.loaders.check import count_outputs
 from unshaken.models.loaders.load import second_model
 from unshaken.models.within import ChosenClasses, refuse_within, restrict
 from unshaken.run import Job
-from unshaken.run.budgets import check_budget_sizes, check_class_counts, first_images, fit_budgets
+from unshaken.run.budgets import check_budget_sizes, check_class_counts, check_targets, first_images, fit_budgets
 from unshaken.run.cost import seconds_a_pass, warn_if_long
 from unshaken.run.engine import read_engine
 from unshaken.run.plan import PLANS, further_data, further_files, further_models, prepare
@@ -115,6 +115,7 @@ def prepare_run(
     inputs, record = _align(inputs, needed=labels_needed)
     classifier = inputs.classifier
     check_class_counts(steps, inputs.outputs)
+    check_targets(steps, classifier, inputs.outputs)
     for step in steps:
         if getattr(step.method, "needs_objects", False):
             require_objects(inputs.dataset, step.label)

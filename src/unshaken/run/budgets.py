@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from unshaken.attack.engine.ball import check_budget_size
+from unshaken.attack.engine.targets import RULES, class_of
 from unshaken.core.batch import BATCH_NUMBERS
+from unshaken.core.classifier import Classifier
 from unshaken.core.errors import ParameterError
 from unshaken.data import BadSample, Dataset
 from unshaken.run.plan import Step
@@ -104,6 +106,21 @@ def check_budget_sizes(steps: Iterable[Step], numbers: int | None, *, allow: boo
         for condition in step.conditions:
             if condition.eps is not None and condition.norm is not None:
                 check_budget_size(step.label, condition.norm, condition.eps, numbers, allow=allow)
+
+
+def check_targets(steps: Iterable[Step], model: Classifier, outputs: int) -> None:
+    """Refuse a target of an attack that is neither a rule nor a class of the model, before anything is written.
+
+    Args:
+        steps: of the plan.
+        model: whose class is to be reached.
+        outputs: number of its classes.
+
+    Raises:
+        ParameterError: see `unshaken.attack.engine.targets.class_of`.
+    """
+    for target in {step.entry.target for step in steps} - {None, *RULES}:
+        class_of(str(target), model.classes, outputs, reject=model.reject)
 
 
 _MOST = {"classes": 0, "classes - 1": -1}

@@ -62,8 +62,8 @@ def test_random_targets_are_every_other_class_alike_and_follow_the_sample():
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ("likely", "no target 'likely': did you mean 'least-likely'"),
-        ("ants", "did you mean 'ant'"),
+        ("likely", "no target 'likely': give a rule, or a class by name or number; did you mean 'least-likely'"),
+        ("ants", "number; did you mean 'ant'"),
         ("3", "target '3' is no class of the model, which has 0 to 2"),
     ],
 )

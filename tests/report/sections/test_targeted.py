@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 import unshaken
+from unshaken.core.errors import ParameterError
 from unshaken.report import schema
 
 
@@ -58,3 +59,21 @@ def test_the_page_names_attack_and_target(attacked):
     assert "That is no robust accuracy" in text
     assert "A row is a true class, a column a target" in page
     assert "DeepFool to second L2, nearest examples" in text or "DeepFool to second L₂, nearest examples" in text
+
+
+def test_gates_know_a_targeted_attack_by_its_line_alone(tmp_path):
+    def attack(*gates, target="next", out="run"):
+        return unshaken.attack(
+            "demo", "demo", "fgsm", target=target, limit=10, out=tmp_path / out, workers=1, gates=gates
+        )
+
+    for gate, message in {
+        "fgsm.accuracy >= 0": "this run has no 'fgsm'; known: .*fgsm-to-next",
+        "worst_attack >= 0": "no attack was run",
+    }.items():
+        with pytest.raises(ParameterError, match=message):
+            attack(gate)
+    with pytest.raises(ParameterError, match=r"no target 'nxt'.*did you mean 'next'"):
+        attack(target="nxt")
+    assert not (tmp_path / "run").exists(), "refused before anything is written"
+    assert attack("fgsm-to-next.accuracy >= 0", "fgsm-to-next-linf-0.0313725.accuracy >= 0").held

@@ -72,19 +72,31 @@ def choose_targets(
     if rule == "random":
         draws = rng.fold("target").uniform(k).to(clean.device)
         return draws.masked_fill(~others, -1).argmax(1)
-    target = _class_of(rule, classes, k)
-    if target == reject:
-        raise ParameterError(f"target {shorten(rule)} is the class by which the model rejects images: name another")
+    target = class_of(rule, classes, k, reject=reject)
     return torch.where(labels == target, -1, target)
 
 
-def _class_of(text: str, classes: Sequence[str], k: int) -> int:
-    """The number of a class that is named, or given by its number."""
+def class_of(text: str, classes: Sequence[str], k: int, *, reject: int | None = None) -> int:
+    """The number of a target class that is named, or given by its number.
+
+    Args:
+        text: its name or number.
+        classes: names; empty where they are not known.
+        k: number of classes.
+        reject: the class by which a model says that it will not decide.
+
+    Raises:
+        ParameterError: there is no such class, or it is the rejection.
+    """
     if text in classes:
-        return list(classes).index(text)
-    if text.isascii() and text.isdecimal():
-        if int(text) < k:
-            return int(text)
+        found = list(classes).index(text)
+    elif not (text.isascii() and text.isdecimal()):
+        near = [*RULES, *difflib.get_close_matches(text, classes)]
+        raise ParameterError(
+            f"no target {shorten(text)}: give a rule, or a class by name or number; {did_you_mean(text, near)}"
+        )
+    elif (found := int(text)) >= k:
         raise ParameterError(f"target {shorten(text)} is no class of the model, which has 0 to {k - 1}")
-    near = [*RULES, *difflib.get_close_matches(text, classes)]
-    raise ParameterError(f"no target {shorten(text)}: {did_you_mean(text, near)}, or a class by name or number")
+    if found == reject:
+        raise ParameterError(f"target {shorten(text)} is the class by which the model rejects images: name another")
+    return found

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import show_budget
+from unshaken.core.part import TARGETED
 from unshaken.report.wording import label_of, series_of
 
 OF_SETS = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy", "flagged")
@@ -143,8 +144,12 @@ def _there(shown: str, name: str, figure: dict[str, Any] | None, end: str, note:
 
 
 def _names(condition: Row) -> Sequence[str]:
-    """All that a condition may be called: its id, its method, and its line of the plan with and without the norm."""
-    return condition["condition"], condition["method"], series_of(condition), label_of(condition)
+    """All that a condition may be called: its id, its method, and its line of the plan with and without the norm.
+
+    A targeted attack is not called by its method alone: a gate on that is about the accuracy under the untargeted one.
+    """
+    method = () if condition.get("group") == TARGETED else (condition["method"],)
+    return condition["condition"], *method, series_of(condition), label_of(condition)
 
 
 def matches(value: Any, wanted: str | float) -> bool:

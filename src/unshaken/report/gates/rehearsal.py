@@ -120,7 +120,10 @@ def _write_rows(run: RunDir, config: RunConfig, conditions: Sequence[Condition],
             reach = torch.full((SAMPLES,), float(condition.eps or condition.severity or size))
             proof = certificates(condition, batch, radius=reach, norm=condition.norm or "l2", prediction=shown)
             run.write_rows(table_of(proof), "certificates", condition.id, 0)
-        if record is not None and record.room == "attack":  # what an attack writes beside its outcomes
+        if condition.target is not None:
+            aims = {"id": list(ids), "label": labels.tolist(), "target": shown.tolist(), "reached": [True] * SAMPLES}
+            run.write_rows(table_of(Part("targets", condition, aims)), "targets", condition.id, 0)
+        elif record is not None and record.room == "attack":  # what an attack writes beside its outcomes
             counts = {key: [0] for key in ("turn", "standing", "broken", "forwards", "backwards", "seconds")}
             turn = {"condition": [condition.id], "attack": [condition.method], **counts}
             run.write_rows(table_of(Part("turns", condition, turn)), "turns", condition.id, 0)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from unshaken.measure import share
@@ -15,6 +16,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Heading, Prose, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.figures.pictures import class_name
+from unshaken.report.read.frame import read_outcomes
 from unshaken.report.sections import Report, Section, SectionFigures, Source
 from unshaken.report.sections.confusion import LARGEST_MATRIX
 
@@ -64,16 +66,11 @@ class TargetedSection(Section):
     @override
     def figures(self, source: Source) -> SectionFigures:
         frame, found = source.frame, []
-        at = {name: j for j, name in enumerate(frame.ids)}
-        table = source.run.rows(self.table).filter(pc.field("target").is_valid())
         for j, condition in enumerate(frame.conditions):
-            rows = table.filter(pc.equal(table["condition"], condition.id))
-            place = np.array([at.get(name, -1) for name in rows["id"].to_pylist()], np.int64)
-            good = (place >= 0) & (frame.right[place, j] >= 0)
-            rows, place = rows.filter(pa.array(good)), place[good]
+            rows, place = _rows(source, j)
             if not len(rows):
                 continue
-            target, n = rows["target"].to_numpy(), len(rows)
+            n, target = len(rows), rows["target"].to_numpy()
             counts = {
                 "reached": pc.sum(rows["reached"]).as_py(),
                 "unchanged": (frame.prediction[place, 0] == target).sum(),
@@ -85,22 +82,18 @@ class TargetedSection(Section):
 
     @override
     def lead(self, report: Report) -> Sequence[Text]:
-        best = max(report.data["targeted"], key=lambda one: float(one["reached"]["value"]), default=None)
-        if best is None:
-            return []
-        given = f"{wording.percent(best['reached']['value'])} of the images ({wording.span(best['reached'])})"
         return [
-            f"{_names(report)[best['condition']]} gives {given} its chosen class. That is no robust accuracy: attack "
-            "without a target for it."
+            f"{name} gives {wording.percent(reached['value'])} of the images ({wording.span(reached)}) its chosen "
+            "class. That is no robust accuracy: attack without a target for it."
+            for name, reached in _best(report)
         ]
 
     @override
     def tiles(self, report: Report) -> Sequence[Tile]:
-        best = max(report.data["targeted"], key=lambda one: float(one["reached"]["value"]), default=None)
-        if best is None:
-            return []
-        under = f"{wording.span(best['reached'])}; {_names(report)[best['condition']]}"
-        return [Tile("Given the chosen class", wording.percent(best["reached"]["value"]), under)]
+        return [
+            Tile("Given the chosen class", wording.percent(reached["value"]), f"{wording.span(reached)}; {name}")
+            for name, reached in _best(report)
+        ]
 
     @override
     def blocks(self, report: Report) -> Sequence[Block]:
@@ -122,8 +115,27 @@ class TargetedSection(Section):
         return [*found, *(_matrix(one, names[one["condition"]]) for one in records)]
 
 
+def _rows(source: Source, column: int) -> tuple[pa.Table, NDArray[np.int64]]:
+    """The images that were to be given a target under a condition, and their places in the frame."""
+    frame, run, condition = source.frame, source.run, source.frame.conditions[column].id
+    tables, places = [], []
+    for shard in sorted(s for c, s in run.finished("targets") if c == condition):
+        table = read_outcomes(run, condition, [shard], ["id", "label", "target", "reached"], table="targets")
+        at = frame.places.of(table["id"], shard)
+        kept = (at >= 0) & (frame.right[at, column] >= 0) & table["target"].is_valid().to_numpy()
+        tables.append(table.filter(pa.array(kept)))
+        places.append(at[kept])
+    return (pa.concat_tables(tables), np.concatenate(places)) if tables else (pa.table({}), np.empty(0, np.int64))
+
+
 def _names(report: Report) -> dict[str, str]:
     return {row["condition"]: wording.condition_name(row) for row in report.data["conditions"]}
+
+
+def _best(report: Report) -> list[tuple[str, Row]]:
+    """Name and share of the attack that reaches its target most often; empty where there is none."""
+    ranked = sorted(report.data["targeted"], key=lambda one: -float(one["reached"]["value"]))
+    return [(_names(report)[one["condition"]], one["reached"]) for one in ranked[:1]]
 
 
 def _pairs(rows: pa.Table, classes: Sequence[str]) -> list[Row]:
@@ -150,9 +162,7 @@ def _matrix(one: Row, name: str) -> Table:
         rows = [(p["name"], p["target_name"], cells.share(p["reached"]), str(p["reached"]["n"])) for p in pairs]
         return Table(f"{name}: pairs of classes of which most images were given the target.", heads, tuple(rows))
     cell = {(p["label"], p["target"]): p for p in pairs}
-    lines = tuple(
-        (known[label], *(_cell(cell.get((label, target))) for target in known)) for label in known
-    )  # fmt: skip
+    lines = tuple((known[label], *(_cell(cell.get((label, target))) for target in known)) for label in known)
     caption = f"{name}: images given the target, of those tried. A row is a true class, a column a target."
     return Table(caption, cells.columns("true class", *known.values()), lines, "matrix")
 
