@@ -226,12 +226,13 @@ def attack(
         eps = USUAL_EPS if chosen.norms and not chosen.minimal else ()
     given = [eps] if isinstance(eps, float | int | str) else list(eps)
     budgets = [parse_number(e, "eps") if isinstance(e, str) else e for e in given]
+    aim = {} if target is None else {"target": target}
     entry = {
         "method": chosen.info.name,
         "params": chosen.model_dump(exclude_defaults=True),
         "norm": norm,
         "eps": budgets,
-        "target": target,
+        **aim,
     }
     if defence is None:
         return run_plan(model, data, [entry], check_options(**options), name=chosen.info.name)
@@ -245,7 +246,7 @@ def attack(
         "params": {"surrogate": model, "search": same},
         "norm": entry["norm"],
         "eps": budgets,
-        "target": target,
+        **aim,
     }
     plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
