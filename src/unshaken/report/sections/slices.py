@@ -102,14 +102,14 @@ class Slices(Section):
         rows: list[Row] = report.data["slices"]
         if not rows:
             return ()
-        clean = sorted((r for r in rows if r["condition"] == "clean"), key=lambda r: float(r["accuracy"]["value"]))
+        clean = sorted((r for r in rows if r["condition"] == "clean"), key=lambda r: float(r["accuracy"]["high"]))
         titles = {c["condition"]: wording.condition_name(c) for c in report.data["conditions"]}
         lines = [_line(r, rows, titles) for r in clean]
         changed = any(r["drop"] for r in rows)
         heads = cells.columns("slice", "accuracy", *(("costs most", "points") if changed else ()), "images")
         caption = (
-            "Accuracy on unchanged images, the worst slice first; the condition that costs most in it, and the points "
-            "that it costs. The intervals of all slices and conditions hold together at 95 %."
+            "Accuracy on unchanged images, first the slices whose interval ends lowest; the condition that costs most in "
+            "each, and the points that it costs. The intervals of all slices and conditions hold together at 95 %."
         )
         found: list[Block] = [Heading("Slices", "slices", "Slices")]
         if text := _contrast(rows, titles):
