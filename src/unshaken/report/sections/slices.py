@@ -108,8 +108,8 @@ class Slices(Section):
         changed = any(r["drop"] for r in rows)
         heads = cells.columns("slice", "accuracy", *(("costs most", "points") if changed else ()), "images")
         caption = (
-            "Accuracy on unchanged images, first the slices whose interval ends lowest; the condition that costs most in "
-            "each, and the points that it costs. The intervals of all slices and conditions hold together at 95 %."
+            "Accuracy on unchanged images, first the slices whose interval ends lowest; the condition that costs most "
+            "in each, and the points that it costs. The intervals of all slices and conditions hold together at 95 %."
         )
         found: list[Block] = [Heading("Slices", "slices", "Slices")]
         if text := _contrast(rows, titles):
