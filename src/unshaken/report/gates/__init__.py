@@ -2,8 +2,8 @@
 
 gate      = "no-regression" | reference comparison number
 reference = name [ "[" key "=" value { "," key "=" value } "]" ] { "." word }
-name      = "clean" | an aggregate | a method | a line of the plan | a condition
-key       = "severity" | "eps" | "norm" | "radius" | "group" | "set"
+name      = "clean" | "slice" | an aggregate | a method | a line of the plan | a condition
+key       = "severity" | "eps" | "norm" | "radius" | "group" | "set" | of slices: a column | "condition"
 word      = "accuracy" | "consistency" | a figure of certificates, of nearest examples or of a detector | end
 end       = "value" | "low" | "high"
 comparison = ">=" | "<=" | ">" | "<" | "=="
@@ -31,9 +31,11 @@ from unshaken.report.gates.figures import (
     NEAREST,
     NON_FINITE,
     OF_TASKS,
+    SLICE,
     figures_of,
     figures_of_certificates,
     figures_of_detectors,
+    figures_of_slices,
     shown_gate,
 )
 from unshaken.report.gates.kept import GateResult
@@ -128,7 +130,10 @@ class Gate:
                 f"gate {shown}: {whole['number']} is no share, so the gate could never decide anything: write a number "
                 "from 0 to 1"
             )
-        chosen = _selection(shown, parts["selection"], _keys_of(metric))
+        if parts["name"] == SLICE:
+            chosen = _slice(shown, parts["selection"] or "", metric)
+        else:
+            chosen = _selection(shown, parts["selection"], _keys_of(metric))
         return cls(" ".join(text.split()), parts["name"], chosen, metric, end, whole["sign"], number)
 
     def check(self, summary: dict[str, Any], comparison: RunComparison | None = None) -> GateResult:
@@ -147,6 +152,7 @@ class Gate:
         if self.name == NO_REGRESSION:
             return _no_regression(self, comparison)
         of = figures_of_detectors if self.metric in DETECTOR else figures_of
+        of = figures_of_slices if self.name == SLICE else of
         found = (figures_of_certificates if self.metric in CERTIFIED else of)(self, summary)
         where, figure = self._worst(found)
         value = float(figure[self.end])
@@ -252,6 +258,18 @@ def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tup
             raise ParameterError(f"gate {shown}: {part.strip()!r} is {known} with a value{near}")
         chosen.append((key, value if key in _WORDS else parse_number(value, f"gate {shown}")))
     return tuple(chosen)
+
+
+def _slice(shown: str, text: str, metric: str) -> tuple[tuple[str, str], ...]:
+    """Columns of a slice and their parts, and maybe the condition: all words."""
+    chosen = [tuple(p.strip() for p in part.partition("=")[::2]) for part in text.split(",")]
+    columns = [key for key, _ in chosen if key != "condition"]
+    if metric != "accuracy" or not all(key and value for key, value in chosen) or not 1 <= len(columns) <= 2:
+        raise ParameterError(
+            f"gate {shown} is not understood: write slice[COLUMN=PART].accuracy, with one or two columns and maybe a "
+            "condition, such as 'slice[weather=night,condition=fog-3].accuracy >= 0.8'"
+        )
+    return tuple((key, value) for key, value in chosen)
 
 
 def _no_regression(gate: Gate, comparison: RunComparison | None) -> GateResult:

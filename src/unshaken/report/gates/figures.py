@@ -33,6 +33,8 @@ TASKS = {"objects": "detector of objects", "segmentation": "model that gives a c
 """Which model has them."""
 NON_FINITE = "non_finite"
 """Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
+SLICE = "slice"
+"""Name of the gates on slices."""
 _SIZES = 8
 """Radii that a message names."""
 FEW_BROKEN = "fewer than half of the samples were broken, or none was right when unchanged"
@@ -253,3 +255,33 @@ def _every(gate: Choice, detector: dict[str, Any]) -> list[tuple[str, dict[str, 
         (f"{g['group']}/{g['name']}".rstrip("/"), {"group": g["group"], "set": g["name"]}, g[metric])
         for g in detector["groups"]
     ]
+
+
+# Figures of slices.
+
+
+def figures_of_slices(gate: Choice, summary: dict[str, Any]) -> Named:
+    """The accuracy of the slice that a gate is about, under its condition; unchanged where it names none.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    shown, rows = shown_gate(gate.text), summary["slices"]
+    if not rows:
+        raise ParameterError(f"gate {shown}: this run has no slices; make them with 'unshaken slices'")
+    chosen = [(key, str(value)) for key, value in gate.selection if key != "condition"]
+    condition = dict(gate.selection).get("condition", "clean")
+    orders = (chosen, chosen[::-1])
+    wanted = [("*".join(key for key, _ in one), "*".join(part for _, part in one)) for one in orders]
+    own = [r for r in rows if r["slicing"] in {name for name, _ in wanted}]
+    if not own:
+        known = {r["slicing"] for r in rows}
+        raise ParameterError(f"gate {shown}: no slices by {wanted[0][0]!r}; {did_you_mean(wanted[0][0], known)}")
+    own = [r for r in own if (r["slicing"], r["part"]) in wanted] or _lacking(shown, "part", wanted[0][1], own)
+    own = [r for r in own if r["condition"] == condition] or _lacking(shown, "condition", str(condition), own)
+    return [(f"{r['slicing']} {r['part']} {r['condition']} accuracy", r["accuracy"]) for r in own]
+
+
+def _lacking(shown: str, key: str, value: str, rows: Sequence[Row]) -> list[Row]:
+    """Refuse a value that no row of a slice has."""
+    raise ParameterError(f"gate {shown}: no {key} {value!r} there; {did_you_mean(value, {r[key] for r in rows})}")
