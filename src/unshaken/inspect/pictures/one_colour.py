@@ -1,0 +1,25 @@
+"""Images of a single colour."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from typing_extensions import override
+
+from unshaken.core.registry import register
+from unshaken.inspect.engine.base import ScoreCheck
+from unshaken.inspect.engine.sample import DecodedSample
+
+
+@register("one-colour", reference="unshaken")
+class OneColour(ScoreCheck):
+    """Find images that have one colour: the score is the range of the values of a channel, the largest over channels."""
+
+    title = "Images of one colour"
+    quantity = "range"
+    threshold: float = Field(0.02, description="flag images whose channels have a smaller range, of [0, 1]", ge=0, le=1)
+
+    @override
+    def score(self, sample: DecodedSample) -> float:
+        ends = sample.image.getextrema()
+        pairs = [ends] if sample.image.mode == "L" else ends
+        return max(high - low for low, high in pairs) / 255
