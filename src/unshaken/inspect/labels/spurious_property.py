@@ -20,7 +20,7 @@ from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.paired import holm, mcnemar
 
 CELLS = 16
-"""Parts into which a property is cut at its quantiles."""
+"""Parts, at most, into which a property is cut at its quantiles: one for ten samples."""
 LEAST = 5
 """Samples of a class from which on it takes part."""
 
@@ -61,7 +61,8 @@ def judge_property(values: Numbers, labels: Indices, first: Flags) -> PropertyTe
         return None
     p = float(scipy.stats.kruskal(*(values[labels == k] for k in np.unique(labels))).pvalue)
     fit, test = np.flatnonzero(first), np.flatnonzero(~first)
-    ends = np.unique(np.quantile(values[fit], np.arange(1, CELLS) / CELLS))
+    cells = max(2, min(CELLS, len(fit) // 10))
+    ends = np.unique(np.quantile(values[fit], np.arange(1, cells) / cells))
     cell, count = np.searchsorted(ends, values, side="right"), int(labels.max()) + 1
     table = np.zeros((len(ends) + 1, count))
     np.add.at(table, (cell[fit], labels[fit]), 1)

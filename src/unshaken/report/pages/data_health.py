@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from unshaken.report import cells
 from unshaken.report.blocks import Block, Heading, Prose, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
 from unshaken.report.figures.pictures import BUDGET, address
@@ -46,7 +47,10 @@ def health_blocks(run: RunDir, record: EvaluationRecord) -> list[Block]:
             if left < 0:
                 break
             kept.append(one)
-        text = f"{len(rows):,} images, the worst first; all are in the rows `issues` under the condition {name}."
+        text = (
+            f"{cells.counted(len(rows), 'image')}, the worst first; all are in the rows ", Span("issues", "code"),
+            " under the condition ", Span(name, "code"), ".",
+        )  # fmt: skip
         pixels = bool(images) and max(max(image.shape[1:]) for image in images.values()) < SMALL
         blocks += [Heading(title, name, title), Prose(text, "small")]
         blocks += [Gallery(tuple(kept), pixels)] if kept else []

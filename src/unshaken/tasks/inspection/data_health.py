@@ -111,14 +111,16 @@ class DataHealth(Evaluation):
                 figures[f"share_{name.replace('-', '_')}"] = share(_flagged(issues, measured), issues.checked)
             figures |= issues.figures
         remarks = tuple(f"{checks[name].title}: {remark}" for name, one in found.items() for remark in one.remarks)
-        overview = tuple(
-            (checks[name].title, float(_flagged(one, measured)), figures.get(f"share_{name.replace('-', '_')}"))
-            for name, one in found.items()
-        )
+        overview = sorted(
+            (
+                (checks[name].title, float(_flagged(one, measured)), figures.get(f"share_{name.replace('-', '_')}"))
+                for name, one in found.items() if checks[name].counts or len(one.rows)
+            ), key=lambda row: -row[1],
+        )  # fmt: skip
         tables = [Listing(*one.table) for one in found.values() if one.table is not None]
         return EvaluationFindings(
             {}, figures, remarks, answer=(_answer(found, measured),),
-            listings=(Listing("What each check points at.", ("check", "images", "share"), overview), *tables),
+            listings=(Listing("What each check points at.", ("check", "images", "share"), tuple(overview)), *tables),
             extra={"titles": {name: check.title for name, check in checks.items()}},
         )  # fmt: skip
 
@@ -133,14 +135,9 @@ def _answer(found: Mapping[str, Issues], measured: Measured) -> str:
     count, own = int((measured.set_of[rows] == 0).sum()), int((measured.set_of == 0).sum())
     if not count:
         return f"None of {own:,} images is pointed at by a check."
-    leaks = [f for name, f in sorted(measured_leaks(found).items())]
+    leaks = [f.value for one in found.values() for name, f in one.figures.items() if name.startswith("leak_")]
     text = f"{count:,} of {own:,} images are pointed at by a check or more."
-    return text + (f" {max(leaks):.1%} of them are in another set as well." if leaks and max(leaks) else "")
-
-
-def measured_leaks(found: Mapping[str, Issues]) -> dict[str, float]:
-    """Shares of the data that are in another set as well, by the figure's name."""
-    return {name: f.value for one in found.values() for name, f in one.figures.items() if name.startswith("leak_")}
+    return text + (f" {max(leaks):.1%} of the images are in another set as well." if max(leaks, default=0) else "")
 
 
 def _write_issues(subject: EvaluationSubject, name: str, issues: Issues, measured: Measured) -> None:
