@@ -14,7 +14,8 @@ def test_files_are_compared_where_asked_and_where_there_are_any():
     a = pattern(20, 30, 3, 2, 5)
     assert find(ExactDuplicates(by="files"), [a, plain(1), a], files=True).rows.tolist() == [0, 2]
     found = find(ExactDuplicates(by="files"), [a, a])
-    assert found.rows.tolist() == [] and "by=pixels" in found.remarks[0]
+    assert found.rows.tolist() == []
+    assert "by=pixels" in found.remarks[0]
 
 
 def test_a_leak_is_the_share_of_the_data_that_is_in_another_set():

@@ -29,7 +29,8 @@ def test_groups_across_sets_come_first_and_groups_of_other_sets_not_at_all():
     found = group_issues(measured(sets), np.array([0, 0, 0, 1, 2, 1, 3, 3]), np.zeros(8), "duplicates")
     assert found.rows.tolist() == [3, 5, 0, 1, 2]
     assert found.groups.tolist() == [0, 0, 1, 1, 1]
-    assert found.notes[0] == "group of 2, across sets" and found.notes[-1] == "group of 3"
+    assert found.notes[0] == "group of 2, across sets"
+    assert found.notes[-1] == "group of 3"
     leak = found.figures["leak_duplicates"]
     assert (leak.value, leak.n) == (0.2, 5)
     low, high = scipy.stats.binomtest(1, 5).proportion_ci(0.95, method="exact")
@@ -49,6 +50,8 @@ def test_the_accuracy_without_leaked_samples():
 
 
 def test_labels_that_differ_in_a_group_are_told():
-    found = group_issues(measured([0] * 5, ["a", "b", "a", "a", None]), np.array([0, 0, 1, 1, 1]), np.zeros(5), "copies")
+    found = group_issues(
+        measured([0] * 5, ["a", "b", "a", "a", None]), np.array([0, 0, 1, 1, 1]), np.zeros(5), "copies"
+    )
     assert found.remarks == ("1 of 2 groups have images with different labels.",)
     assert [note.endswith("other label") for note in found.notes] == [False] * 3 + [True] * 2

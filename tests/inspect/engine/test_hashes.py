@@ -46,5 +46,6 @@ def test_near_pairs_are_those_that_counting_finds(monkeypatch, most):
         if (bits[a] ^ bits[b]).sum() <= most
     }
     found = [row for part in near_pairs(bits, most) for row in zip(*(x.tolist() for x in part), strict=True)]
-    assert len(found) == len(expected) and set(found) == expected
+    assert len(found) == len(expected)
+    assert set(found) == expected
     assert expected

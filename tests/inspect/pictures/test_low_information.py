@@ -16,4 +16,5 @@ def test_half_black_half_white_has_one_bit():
     image = plain(0)
     image.paste(255, (0, 0, 20, 30))
     found = find(LowInformation(), [pattern(60, 80, 3, 2, 5), image])
-    assert found.rows.tolist() == [1] and found.scores.tolist() == [0.1]
+    assert found.rows.tolist() == [1]
+    assert found.scores.tolist() == [0.1]

@@ -45,7 +45,9 @@ class NearDuplicates(Check):
         known = np.flatnonzero(measured.readable)
         component, distance = np.arange(len(measured)), np.zeros(len(measured))
         if len(known):
-            _, first, place = np.unique(measured.quantities["pixel_hash"][known], return_index=True, return_inverse=True)
+            _, first, place = np.unique(
+                measured.quantities["pixel_hash"][known], return_index=True, return_inverse=True
+            )
             one = known[first]  # of each image one sample
             pairs, differing = self._pairs(measured, one)
             nearest = np.full(len(one), 64)

@@ -172,5 +172,3 @@ class ScoreCheck(Check):
         flagged = np.flatnonzero(scores < self.threshold)
         order = flagged[np.argsort(scores[flagged], kind="stable")]
         return Issues(own[order], scores[order], len(own))
-
-

@@ -50,7 +50,9 @@ def group_issues(measured: Measured, component: Indices, distance: Numbers, what
     labels = np.array(["" if x is None else x for x in measured.labels])
     mixed = _mixed_labels(labels[rows], groups, len(kept))
     notes = [
-        f"group of {sizes[component[i]]}{', across sets' * bool(across[component[i]])}{', other label' * bool(mixed[g])}"
+        f"group of {sizes[component[i]]}"
+        + ", across sets" * bool(across[component[i]])
+        + ", other label" * bool(mixed[g])
         for i, g in zip(rows.tolist(), groups.tolist(), strict=True)
     ]
     if mixed.any():

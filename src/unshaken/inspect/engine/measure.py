@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from unshaken.data.dataset import Dataset
@@ -59,10 +60,8 @@ def decode_sample(dataset: Dataset, source: Source) -> DecodedSample:
     """
     if isinstance(source, Path) and source.is_file():
         check_bytes(source.stat().st_size)
-        try:
+        with suppress(OSError):  # `open_image` says why
             source = source.read_bytes()
-        except OSError:
-            pass  # `open_image` says why
     image, options = open_image(source), dataset.options
     if options.size is not None or options.mode is not None:
         image = open_image(pixels_of(image, size=options.size, mode=options.mode))

@@ -86,7 +86,7 @@ _SQUARES = [(weight * np.arange(256, dtype=np.int64) ** 2).astype(np.int32) for 
 
 
 def _perceived(pixels: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Number of pixels of each perceived brightness, and that brightness in [0, 1], rising; exact: squares are whole."""
+    """Number of pixels of each perceived brightness, and that brightness in [0, 1], rising, from whole numbers."""
     total = _SQUARES[0][pixels[..., 0]]
     total += _SQUARES[1][pixels[..., 1]]
     total += _SQUARES[2][pixels[..., 2]]

@@ -38,13 +38,19 @@ class ClassBalance(Check):
             (name, *(one for s in range(len(measured.sets)) for one in _cells(found[s, name], sizes[s], level)))
             for name in names[:SHOWN]
         )
-        titles = [f"{what}{f', …{at[-16:]}' * bool(s)}" for s, at in enumerate(measured.sets) for what in ("samples", "share")]
+        titles = [
+            f"{what}{f', …{at[-16:]}' * bool(s)}" for s, at in enumerate(measured.sets) for what in ("samples", "share")
+        ]
         lost = [name for name in names if not found[0, name]]
         remarks = [f"The data has no sample of {len(lost)} classes, such as {lost[0]}."] if lost else []
-        more = f"The rarest {SHOWN} of {len(names)} classes." if len(names) > SHOWN else "All classes, the rarest first."
+        more = (
+            f"The rarest {SHOWN} of {len(names)} classes." if len(names) > SHOWN else "All classes, the rarest first."
+        )
         figures = {"rarest_class": share(found[0, names[0]], sizes[0])}
         table = more, ("class", *titles), rows
-        return Issues(np.empty(0, np.int64), np.zeros(0), sizes[0], figures=figures, remarks=tuple(remarks), table=table)
+        return Issues(
+            np.empty(0, np.int64), np.zeros(0), sizes[0], figures=figures, remarks=tuple(remarks), table=table
+        )
 
 
 def _cells(count: int, size: int, level: float) -> tuple[float, Figure | None]:

@@ -74,7 +74,11 @@ def judge_property(values: Numbers, labels: Indices, first: Flags) -> PropertyTe
     return PropertyTest(share(int(right.sum()), len(test)), float(usual.mean()), p, better)
 
 
-@register("spurious-property", reference="Kruskal & Wallis 1952, doi:10.1080/01621459.1952.10483441", title="spurious properties")
+@register(
+    "spurious-property",
+    reference="Kruskal & Wallis 1952, doi:10.1080/01621459.1952.10483441",
+    title="spurious properties",
+)
 class SpuriousProperty(Check):
     """Test whether a single property of the images predicts their labels, for all numbers that checks measure.
 
@@ -92,7 +96,12 @@ class SpuriousProperty(Check):
     def measure(self, sample: DecodedSample) -> Quantities:
         width, height = sample.image.size
         grey = ImageStat.Stat(sample.grey)
-        return {"brightness": grey.mean[0] / 255, "contrast": grey.stddev[0] / 255, "width": float(width), "height": float(height)}
+        return {
+            "brightness": grey.mean[0] / 255,
+            "contrast": grey.stddev[0] / 255,
+            "width": float(width),
+            "height": float(height),
+        }
 
     @override
     def find(self, measured: Measured) -> Issues:
@@ -105,13 +114,24 @@ class SpuriousProperty(Check):
         first = halves_of([measured.ids[i] for i in own.tolist()], measured.seed, self.info.name) == 0
         tests = self._tests(measured.quantities, own, labels, first)
         if not tests:
-            return Issues(nothing, none, len(own), remarks=("No property could be tested: all images are alike, or classes too small.",))
+            return Issues(
+                nothing,
+                none,
+                len(own),
+                remarks=("No property could be tested: all images are alike, or classes too small.",),
+            )
         names = list(tests)
         p_values = [max(one.p_value, one.p_better) for one in tests.values()]
         corrected = dict(zip(names, holm(p_values).tolist(), strict=True))
         order = sorted(names, key=lambda name: (corrected[name], -tests[name].accuracy.value, name))
         rows = tuple(
-            (name, tests[name].accuracy, tests[name].majority, corrected[name], "yes" if corrected[name] < self.alpha else "")
+            (
+                name,
+                tests[name].accuracy,
+                tests[name].majority,
+                corrected[name],
+                "yes" if corrected[name] < self.alpha else "",
+            )
             for name in order
         )
         found = [name for name in order if corrected[name] < self.alpha]

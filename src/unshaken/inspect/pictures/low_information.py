@@ -12,7 +12,7 @@ from unshaken.inspect.engine.sample import DecodedSample
 
 @register("low-information", reference="cleanvision 0.3.7, https://github.com/cleanlab/cleanvision")
 class LowInformation(ScoreCheck):
-    """Find images with little information: the score is a tenth of the entropy of the values of all channels, in bits."""
+    """Find images with little information: a tenth of the entropy of the values of all channels, in bits."""
 
     title = "Images with little information"
     quantity = "entropy"

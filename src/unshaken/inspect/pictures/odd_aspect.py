@@ -12,11 +12,13 @@ from unshaken.inspect.engine.sample import DecodedSample
 
 @register("odd-aspect", reference="cleanvision 0.3.7, https://github.com/cleanlab/cleanvision")
 class OddAspect(ScoreCheck):
-    """Find images that are much longer than wide, or the other way round: the score is the short side over the long one."""
+    """Find images that are far from square: the score is the short side over the long one."""
 
     title = "Images of an odd shape"
     quantity = "aspect"
-    threshold: float = Field(0.35, description="flag images whose short side is a smaller share of the long one", ge=0, le=1)
+    threshold: float = Field(
+        0.35, description="flag images whose short side is a smaller share of the long one", ge=0, le=1
+    )
 
     @override
     def score(self, sample: DecodedSample) -> float:

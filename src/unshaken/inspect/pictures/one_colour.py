@@ -12,7 +12,7 @@ from unshaken.inspect.engine.sample import DecodedSample
 
 @register("one-colour", reference="unshaken")
 class OneColour(ScoreCheck):
-    """Find images that have one colour: the score is the range of the values of a channel, the largest over channels."""
+    """Find images of one colour: the score is the range of a channel's values, the largest over channels."""
 
     title = "Images of one colour"
     quantity = "range"

@@ -35,7 +35,9 @@ def health_blocks(run: RunDir, record: EvaluationRecord) -> list[Block]:
         rows = run.rows("issues", condition=name).sort_by("rank").to_pylist() if run.has_rows("issues", name, 0) else []
         if not rows:
             continue
-        images = run.read_tensors(FOLDER, f"{name}.safetensors").tensors if run.exists(FOLDER, f"{name}.safetensors") else {}
+        images = (
+            run.read_tensors(FOLDER, f"{name}.safetensors").tensors if run.exists(FOLDER, f"{name}.safetensors") else {}
+        )
         pictures = {
             int(place): Picture(address(image.float() / 255), f"Sample {rows[int(place) - 1]['id']}")
             for place, image in sorted(images.items(), key=lambda pair: int(pair[0]))
@@ -54,7 +56,9 @@ def health_blocks(run: RunDir, record: EvaluationRecord) -> list[Block]:
         pixels = bool(images) and max(max(image.shape[1:]) for image in images.values()) < SMALL
         blocks += [Heading(title, name, title), Prose(text, "small")]
         blocks += [Gallery(tuple(kept), pixels)] if kept else []
-        blocks += [] if kept else [Prose("; ".join(f"{_short(row['id'])}: {row['note']}" for row in rows[:10]), "small")]
+        blocks += (
+            [] if kept else [Prose("; ".join(f"{_short(row['id'])}: {row['note']}" for row in rows[:10]), "small")]
+        )
     return blocks
 
 

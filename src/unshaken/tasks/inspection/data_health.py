@@ -56,7 +56,9 @@ def choose_checks(names: Sequence[str], *, labelled: bool, model: bool) -> dict[
         if name in found:
             raise ParameterError(f"check {name!r} is given twice: give it once")
         if lacking := sorted(check.needs - there):
-            raise ParameterError(f"check {name!r} needs a {lacking[0].rstrip('s')}: {_HOW[lacking[0]]}, or leave it out")
+            raise ParameterError(
+                f"check {name!r} needs a {lacking[0].rstrip('s')}: {_HOW[lacking[0]]}, or leave it out"
+            )
         found[name] = check
     return found
 

@@ -21,7 +21,8 @@ from unshaken.store.run_dir import RunDir
 from unshaken.tasks.evaluation import EvaluationSubject
 
 MEASUREMENTS = declare_table(
-    "measurements", "id string, condition string, method string, quantity string, number double, text string, error string"
+    "measurements",
+    "id string, condition string, method string, quantity string, number double, text string, error string",
 )
 """A row for each number or text of an image, and before these one without quantity: its error, if it has one."""
 PART = 1000
