@@ -31,13 +31,14 @@ VERBS = {
     "generate scaling": generate.scaling,
     "generate texture": generate.texture,
     "harden": unshaken.harden,
+    "inspect": unshaken.inspect,
     "labels estimate": labels.estimate_wrong,
     "labels find": labels.find_labels,
     "merge": unshaken.merge,
 }
 SHELL = {"--json", "--quiet", "--debug", "--help", "--allow-code", "--overwrite"}
 """Of the terminal alone."""
-SEVERAL = {"--methods": "--method", "--gates": "--gate", "--metrics": "--metric", "--radii": "--radius"} | {
+SEVERAL = {"--methods": "--method", "--gates": "--gate", "--metrics": "--metric", "--radii": "--radius", "--checks": "--check"} | {
     "--shifts": "--shift"
 }
 """What Python takes as a list, and the command as an option that may be repeated."""

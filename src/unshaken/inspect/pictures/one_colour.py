@@ -20,6 +20,5 @@ class OneColour(ScoreCheck):
 
     @override
     def score(self, sample: DecodedSample) -> float:
-        ends = sample.image.getextrema()
-        pairs = [ends] if sample.image.mode == "L" else ends
-        return max(high - low for low, high in pairs) / 255
+        values = sample.pixels.reshape(-1, sample.pixels.shape[2] if sample.pixels.ndim == 3 else 1)
+        return float((values.max(0).astype(int) - values.min(0)).max()) / 255

@@ -168,7 +168,7 @@ def _write_pictures(
     """Small pictures of the worst samples, by their rank; of groups the first few of each."""
     if subject.run.exists(PICTURES, f"{name}.safetensors"):
         return
-    places = range(min(SHOWN, len(issues.rows)))
+    places = list(range(min(SHOWN, len(issues.rows))))
     if issues.groups is not None:
         within = np.arange(len(issues.groups)) - np.searchsorted(issues.groups, issues.groups)
         places = np.flatnonzero((issues.groups < GROUPS) & (within < A_GROUP)).tolist()
