@@ -38,8 +38,9 @@ VERBS = {
 }
 SHELL = {"--json", "--quiet", "--debug", "--help", "--allow-code", "--overwrite"}
 """Of the terminal alone."""
-SEVERAL = {"--methods": "--method", "--gates": "--gate", "--metrics": "--metric", "--radii": "--radius", "--checks": "--check"} | {
-    "--shifts": "--shift"
+SEVERAL = {"--methods": "--method", "--gates": "--gate", "--metrics": "--metric", "--radii": "--radius"} | {
+    "--shifts": "--shift",
+    "--checks": "--check",
 }
 """What Python takes as a list, and the command as an option that may be repeated."""
 TRAINING = {f"--{name.replace('_', '-')}" for name in Training.model_fields}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
-from PIL import ImageStat
 from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.registry import register
+from unshaken.data.properties import find_property, measure_image, property_names
 from unshaken.inspect.engine.base import Check, Issues, Measured, Quantities, halves_of
 from unshaken.inspect.engine.sample import DecodedSample
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
@@ -21,6 +21,8 @@ from unshaken.measure.statistics.paired import holm, mcnemar
 
 CELLS = 16
 """Parts, at most, into which a property is cut at its quantiles: one for ten samples."""
+PREFIX = "property_"
+"""How the quantities begin that are properties of images, apart from what other checks measure."""
 LEAST = 5
 """Samples of a class from which on it takes part."""
 
@@ -80,7 +82,7 @@ def judge_property(values: Numbers, labels: Indices, first: Flags) -> PropertyTe
     title="spurious properties",
 )
 class SpuriousProperty(Check):
-    """Test whether a single property of the images predicts their labels, for all numbers that checks measure.
+    """Test whether a single property of the images, such as their brightness, predicts their labels.
 
     A property is named where its values differ between the classes (Kruskal and Wallis) and where it alone predicts
     labels of samples that it was not fitted on better than the commonest class does; both p-values are corrected for
@@ -94,14 +96,8 @@ class SpuriousProperty(Check):
 
     @override
     def measure(self, sample: DecodedSample) -> Quantities:
-        width, height = sample.image.size
-        grey = ImageStat.Stat(sample.grey)
-        return {
-            "brightness": grey.mean[0] / 255,
-            "contrast": grey.stddev[0] / 255,
-            "width": float(width),
-            "height": float(height),
-        }
+        found = measure_image(sample.pixels, map(find_property, property_names()))
+        return {f"{PREFIX}{name}": value for name, value in found.items()}
 
     @override
     def find(self, measured: Measured) -> Issues:
@@ -147,8 +143,8 @@ class SpuriousProperty(Check):
     ) -> dict[str, PropertyTest]:
         tests = {}
         for name, values in sorted(quantities.items()):
-            if values.dtype.kind == "f" and np.isfinite(values[own]).all():
+            if name.startswith(PREFIX):
                 test = judge_property(np.asarray(values[own], np.float64), labels, first)
                 if test is not None:
-                    tests[name] = test
+                    tests[name.removeprefix(PREFIX)] = test
         return tests
