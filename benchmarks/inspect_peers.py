@@ -33,7 +33,10 @@ with contextlib.redirect_stdout(io.StringIO()):
     lab.find_issues(n_jobs=1, verbose=False)
 seconds = time.process_time() - start
 root = os.path.abspath(sys.argv[1])
-found = {c: sorted(os.path.relpath(i, root) for i in lab.issues.index[lab.issues[c]]) for c in lab.issues if c[:3] == "is_"}
+found = {
+    column: sorted(os.path.relpath(one, root) for one in lab.issues.index[lab.issues[column]])
+    for column in lab.issues if column[:3] == "is_"
+}
 print(json.dumps({"seconds": seconds, "found": found}))
 """
 
@@ -53,6 +56,7 @@ def run_ours(folder: str) -> tuple[float, dict[str, list[str]]]:
 
 
 def main() -> int:
+    """Compare both on the folder that the command line names, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder")
     parser.add_argument("--repeats", type=int, default=3)
