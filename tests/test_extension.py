@@ -191,6 +191,19 @@ def _(method: Toy, batch: Any, conditions: Any, context: Any) -> list[Part]:
     columns = {"id": list(batch.ids), "condition": [conditions[0].id] * len(batch), "toy": values}
     return [Part("toys", conditions[0], columns), outcomes(conditions[0], batch, context.clean)]
 """,
+    "inspect/pictures/toy_check.py": """
+from unshaken.inspect.engine.base import ScoreCheck
+
+@register("toy-check", reference="Nobody 2026")
+class ToyCheck(ScoreCheck):
+    \"\"\"Find images whose first pixel is not white.\"\"\"
+
+    title = "Images that do not begin with white"
+    quantity = "first_pixel"
+
+    def score(self, sample: Any) -> float:
+        return float(sample.pixels.flat[0]) / 255
+""",
     "toyroom/brightness_of_toys.py": """
 from unshaken.toyroom.engine.base import Toy
 
@@ -255,6 +268,8 @@ codes += [
           "--out", str(out / "maps")]),
     main(["labels", "find", "--model", "demo", "--data", "demo", "--method", "toy-finder", "--limit", "60",
           "--review-size", "0", "--quiet", "--out", str(out / "labels")]),
+    main(["inspect", "--data", "demo", "--check", "toy-check", "--limit", "20", "--gate", "share_toy_check >= 0.5",
+          "--quiet", "--out", str(out / "inspected")]),
 ]
 
 from torch import nn
@@ -314,8 +329,8 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     names = {"toy-stress", "toy-attack", "toy-certificate", "toy-score", "toy-recipe", "toy-defence"}
     assert names | {"brightness-of-toys"} <= set(found["names"])
     assert {"toy-stress", "toy-attack"} <= set(found["conditions"])
-    assert {"toy-heat", "toy-map", "toy-finder"} <= set(found["names"])
-    assert found["codes"] == [0, 0, 0, 0, 0]
+    assert {"toy-heat", "toy-map", "toy-finder", "toy-check"} <= set(found["names"])
+    assert found["codes"] == [0, 0, 0, 0, 0, 0]
     assert found["warmer"] == [0.0] * 8
     assert found["certified"] == 1
     assert found["radii"] == [0.0, 0.0005]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from unshaken.api.generate_texture import TextureResult, make_texture
     from unshaken.api.harden import RepairResult, harden, plan_repair, repair
     from unshaken.api.holistic import Holistic, holistic
+    from unshaken.api.inspect import inspect
     from unshaken.api.job import choose_device, default_out
     from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
     from unshaken.api.mark import mark
@@ -67,6 +68,7 @@ __all__ = [
     "generate_set",
     "harden",
     "holistic",
+    "inspect",
     "make_texture",
     "mark",
     "matrix",
@@ -117,6 +119,7 @@ _HOMES = {
     "generate_set": "unshaken.api.generate",
     "harden": "unshaken.api.harden",
     "holistic": "unshaken.api.holistic",
+    "inspect": "unshaken.api.inspect",
     "mark": "unshaken.api.mark",
     "matrix": "unshaken.api.matrix",
     "make_texture": "unshaken.api.generate_texture",

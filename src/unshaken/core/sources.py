@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-_ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks")
+_ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "inspect", "tasks")
 _TITLE = re.compile(r'\btitle="([^"]+)"')
 _ENTRY = re.compile(r'^@(\w+)\(\s*"([^"]+)"(?:(?!^@|^class |^def ).*\n)*?(?:^@.*\n)*^(?:class|def) (\w+)', re.MULTILINE)
 
