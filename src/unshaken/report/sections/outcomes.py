@@ -219,9 +219,9 @@ def condition_tables(report: Report) -> tuple[Table, ...]:
     found = [_table(report, [*([clean] if data["clean"] else []), *own], "Every change", brief=True)]
     if apart:
         about = (
-            "Certificates, whose accuracy is the certified accuracy at their size, and conditions of another predictor "
-            "than the bare model, such as an attacked smoothed one, or the model behind a detector, where an image "
-            "that is rejected counts as wrong"
+            "Certificates, whose accuracy is the certified accuracy at their size, targeted attacks, and conditions of "
+            "another predictor than the bare model, such as an attacked smoothed one, or the model behind a detector, "
+            "where an image that is rejected counts as wrong"
         )
         found.append(_table(report, apart, about))
     return tuple(t for t in found if t.rows)
