@@ -91,7 +91,7 @@ def test_a_score_of_ones_own_is_one_method(tmp_path):
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
-    (tmp_path / "plan.yaml").write_text("- {method: gaussian-smoothing}\n")
+    (tmp_path / "plan.yaml").write_text("- {method: smoothing}\n")
     with pytest.raises(ParameterError, match="name corruptions and attacks"):
         evaluate(tmp_path / "a", plan=str(tmp_path / "plan.yaml"))
     with pytest.raises(ParameterError, match="no plan 'nothing'"):
