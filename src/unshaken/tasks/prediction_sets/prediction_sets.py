@@ -48,10 +48,12 @@ class PredictionSets(Evaluation):
     coverage: float = Field(default=0.9, gt=0, lt=1, description="promised share of sets that hold the label")
     by: Literal["all", "class"] = Field(default="all", description="keep the promise on average, or in each class")
     random: bool = Field(default=True, description="randomise aps and raps by sample: smaller sets, exact coverage")
-    penalty: float = Field(default=0.01, ge=0, description="of raps, for each rank beyond free")
+    penalty: float = Field(default=0.01, ge=0, description="penalty of raps for each rank beyond free")
     free: int = Field(default=5, ge=0, description="ranks without a penalty, of raps")
     calibration: str = Field(default="", description="data SPEC to calibrate on; default a share of the data")
-    share: float = Field(default=0.5, gt=0, lt=1, description="of the data to calibrate on, without calibration")
+    share: float = Field(
+        default=0.5, gt=0, lt=1, description="share of the data to calibrate on, where calibration is not given"
+    )
     plan: str = Field(
         default="", description="corruptions and attacks, as for audit: a plan by name or a YAML file; default none"
     )
