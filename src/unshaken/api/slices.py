@@ -158,9 +158,8 @@ def _table(ids: Sequence[str], found: Sequence[Slicing], known: dict[str, list[A
         values = known.get(one.name, ())
         for row in np.flatnonzero(one.codes >= 0).tolist():
             value = values[row] if values else None
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
             place = int(one.codes[row])
-            number = float(value) if is_number else None
+            number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
             for name, cell in zip(SLICES, (ids[row], one.name, one.parts[place], place, number), strict=True):
                 columns[name].append(cell)
     return pa.table(columns, schema=schema_of("slices"))

@@ -163,7 +163,7 @@ def _selection(shown: str, text: str | None, keys: tuple[str, ...]) -> tuple[tup
     return tuple(chosen)
 
 
-def _slice(shown: str, text: str, metric: str) -> tuple[tuple[str, str], ...]:
+def _slice(shown: str, text: str, metric: str) -> tuple[tuple[str, str | float], ...]:
     """Columns of a slice and their parts, and maybe the condition: all words."""
     chosen = [tuple(p.strip() for p in part.partition("=")[::2]) for part in text.split(",")]
     columns = [key for key, _ in chosen if key != "condition"]

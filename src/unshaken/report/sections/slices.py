@@ -12,7 +12,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.rng import SampleRng
 from unshaken.measure.slices import find_weak_slices, slice_figures
 from unshaken.report import cells, wording
-from unshaken.report.blocks import Block, Column, Details, Heading, Prose, Table, Text
+from unshaken.report.blocks import Block, Cell, Column, Details, Heading, Prose, Table, Text
 from unshaken.report.cells import Row
 from unshaken.report.read.slices import read_slices
 from unshaken.report.sections import Report, Section, SectionFigures, Source
@@ -123,7 +123,10 @@ class Slices(Section):
 def _line(row: Row, rows: Sequence[Row], titles: dict[str, str]) -> tuple[Any, ...]:
     same = [r for r in rows if r["drop"] and (r["slicing"], r["part"]) == (row["slicing"], row["part"])]
     worst = min(same, key=lambda r: float(r["drop"]["value"]), default=None)
-    costs = (titles.get(worst["condition"], worst["condition"]), cells.points(worst["drop"])) if worst else ()
+    costs: tuple[Cell | Text, ...] = ()
+    if worst is not None:
+        name = str(worst["condition"])
+        costs = (titles.get(name, name), cells.points(worst["drop"]))
     if not costs and any(r["drop"] for r in rows):
         costs = ("", "")
     return cells.line(_title(row), cells.share(row["accuracy"], bar=True), *costs, str(row["accuracy"]["n"]))

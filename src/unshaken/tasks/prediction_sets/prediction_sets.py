@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -115,7 +116,7 @@ class PredictionSets(Evaluation):
             kept = found.only(np.array([i in judged for i in found.ids]))
             if kept.ids:
                 rows[condition] = subject.rows(
-                    "prediction_sets", condition, lambda kept=kept: self._rows(kept, thresholds, subject.seed)
+                    "prediction_sets", condition, partial(self._rows, kept, thresholds, subject.seed)
                 )
         return self._findings(rows, thresholds, fitted)
 
@@ -209,8 +210,10 @@ def _shown(figure: Figure) -> str:
     return f"{100 * figure.value:.1f} % ({100 * figure.low:.1f} to {100 * figure.high:.1f} %)"
 
 
-def _audit(subject: EvaluationSubject, name: str, data: DataSource, plan: str | list[Any]) -> dict[str, Any]:
+def _audit(subject: EvaluationSubject, name: str, data: DataSource | None, plan: str | list[Any]) -> dict[str, Any]:
     """Audit the model in a folder of the run, or go on with what is there; its summary."""
+    if data is None:
+        raise DataError("prediction-sets: it needs labelled images: give data")
     place, o = beneath(subject.run, name), subject.options
     result = subject.verbs.audit(
         subject.model, data, plan, out=place.path, resume=place.exists("run.json"), limit=o["limit"],
