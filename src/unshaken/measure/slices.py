@@ -116,7 +116,7 @@ def cross_slices(first: Slicing, second: Slicing) -> Slicing:
 
 @dataclass(frozen=True, slots=True)
 class SliceFigures:
-    """What a model does in one slice under one condition.
+    """Accuracy of a model in one slice under one condition, and what the condition costs there.
 
     Args:
         slicing: name of the column.
