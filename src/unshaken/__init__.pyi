@@ -313,3 +313,29 @@ class _Harden:
     __call__ = staticmethod(_harden)
 
 harden: _Harden
+
+from unshaken.api.inspect import inspect as _inspect
+
+class _Inspect:
+    from unshaken.inspect import BlurryImages as BlurryImages
+    from unshaken.inspect import BrightImages as BrightImages
+    from unshaken.inspect import Check as Check
+    from unshaken.inspect import ClassBalance as ClassBalance
+    from unshaken.inspect import DarkImages as DarkImages
+    from unshaken.inspect import DecodedSample as DecodedSample
+    from unshaken.inspect import ExactDuplicates as ExactDuplicates
+    from unshaken.inspect import GreyImages as GreyImages
+    from unshaken.inspect import Issues as Issues
+    from unshaken.inspect import LowInformation as LowInformation
+    from unshaken.inspect import Measured as Measured
+    from unshaken.inspect import NearDuplicates as NearDuplicates
+    from unshaken.inspect import OddAspect as OddAspect
+    from unshaken.inspect import OddSize as OddSize
+    from unshaken.inspect import OneColour as OneColour
+    from unshaken.inspect import Outliers as Outliers
+    from unshaken.inspect import ScoreCheck as ScoreCheck
+    from unshaken.inspect import SpuriousProperty as SpuriousProperty
+    from unshaken.inspect import Unreadable as Unreadable
+    __call__ = staticmethod(_inspect)
+
+inspect: _Inspect

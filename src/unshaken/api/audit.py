@@ -21,8 +21,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
-from unshaken.core.registry import Parameters, as_method, parse_method
-from unshaken.core.values import text_of
+from unshaken.core.registry import Parameters, as_method, method_text, parse_method
 from unshaken.data import BadSample, DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
@@ -240,7 +239,7 @@ def attack(
         raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
         options.setdefault("eot", 10)
-    same = _written(found) if isinstance(chosen, Attack) and not chosen.minimal else ""
+    same = method_text(found) if isinstance(chosen, Attack) and not chosen.minimal else ""
     naive = {
         "method": "transfer",
         "params": {"surrogate": model, "search": same},
@@ -261,12 +260,6 @@ def _one_method(given: Any, room: str) -> Any:
             f"unshaken.{room}(model, (images, labels), NAME)"
         )
     return as_method(given, room)
-
-
-def _written(method: Parameters) -> str:
-    """A method as `NAME[:k=v,...]`."""
-    given = ",".join(f"{k}={text_of(v)}" for k, v in method.model_dump(mode="json", exclude_defaults=True).items())
-    return f"{method.info.name}:{given}" if given else method.info.name
 
 
 def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:

@@ -13,7 +13,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Facts, Heading, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.figures import attacks, outcomes
-from unshaken.report.gates.figures import NON_FINITE
+from unshaken.report.gates.grammar import NON_FINITE
 from unshaken.report.read.frame import Frame
 from unshaken.report.sections import Report, Section, SectionFigures, Source, _headline
 from unshaken.report.sections import _strengths as strengths
