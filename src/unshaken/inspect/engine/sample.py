@@ -49,7 +49,7 @@ class DecodedSample:
         if self.image.mode == "L":
             return True
         red, green, blue = np.moveaxis(self.pixels, 2, 0)
-        probe = self.pixels[:: max(1, len(red) // 16)]  # most photos in colour are told from a few rows
+        probe = self.pixels[:: max(1, len(red) // 16)]  # a few rows show that most photos have colour
         if (probe[..., 0] != probe[..., 1]).any():
             return False
         return bool((red == green).all() and (green == blue).all())
