@@ -93,6 +93,16 @@ class ToyFinder(Finder):
         summary = evidence.summary()
         return LabelScores(summary.own, summary.best, summary.own < 0.5)
 """,
+    "data/properties/toy_redness.py": """
+from unshaken.data.properties.base import ImageProperty, image_property
+
+@image_property("toy_redness")
+class ToyRedness(ImageProperty):
+    \"\"\"Share of red.\"\"\"
+
+    def measure(self, image: Any) -> float:
+        return float(image[..., 0].mean()) / 255
+""",
     "attack/gradient/toy_attack.py": """
 from unshaken.attack.gradient.fgsm import FGSM
 
@@ -229,6 +239,7 @@ import json, sys
 from pathlib import Path
 
 import unshaken
+from unshaken import api
 from unshaken.cli import main
 from unshaken.core.registry import list_methods
 
@@ -251,6 +262,7 @@ codes = [
     main(["list", "toyroom", "--quiet"]),
 ]
 rows = audited.run.rows("toys")
+sliced = api.slices(audited.run, ["toy_redness"])
 codes += [
     main(["explain", "toy-map", "--model", "demo", "--data", "demo", "--limit", "4", "--quiet",
           "--out", str(out / "maps")]),
@@ -288,6 +300,7 @@ print(json.dumps({
     "radii": sorted(set(certified.run.rows("certificates")["radius"].to_pylist())),
     "codes": codes,
     "toys": len(rows),
+    "slices": sorted({r["slicing"] for r in sliced.summary["slices"]}),
     "defended": unshaken.load_model("demo?defence=toy-defence").name,
     "pages": [w in p.read_text().lower() for p in (page, text) for w in words],
     "figure": audited.summary["toys"],
@@ -324,4 +337,5 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     assert found["toys"] == found["figure"] == 8
     assert "toy-defence" in found["defended"]
     assert found["pages"] == [True] * 6
+    assert found["slices"] == ["toy_redness"]
     assert "brightness-of-toys" in printed

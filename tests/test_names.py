@@ -36,7 +36,7 @@ VERBS = {
     "labels find": labels.find_labels,
     "merge": unshaken.merge,
 }
-SHELL = {"--json", "--quiet", "--debug", "--help", "--allow-code", "--overwrite"}
+SHELL = {"--json", "--quiet", "--debug", "--help", "--help-all", "--allow-code", "--overwrite"}
 """Of the terminal alone."""
 SEVERAL = {"--methods": "--method", "--gates": "--gate", "--metrics": "--metric", "--radii": "--radius"} | {
     "--shifts": "--shift",

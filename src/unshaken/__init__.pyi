@@ -48,12 +48,14 @@ class _Attack:
     from unshaken.attack import CarliniWagner as CarliniWagner
     from unshaken.attack import Cppn as Cppn
     from unshaken.attack import DAG as DAG
+    from unshaken.attack import DDN as DDN
     from unshaken.attack import DeepFool as DeepFool
     from unshaken.attack import DetectionPGD as DetectionPGD
     from unshaken.attack import DetectionPatch as DetectionPatch
     from unshaken.attack import Direct as Direct
     from unshaken.attack import FAB as FAB
     from unshaken.attack import FGSM as FGSM
+    from unshaken.attack import FMN as FMN
     from unshaken.attack import GMVFool as GMVFool
     from unshaken.attack import HopSkipJump as HopSkipJump
     from unshaken.attack import JSMA as JSMA
@@ -115,6 +117,7 @@ class _Detect:
     from unshaken.detect import Entropy as Entropy
     from unshaken.detect import Evasion as Evasion
     from unshaken.detect import ExportResult as ExportResult
+    from unshaken.detect import FDBD as FDBD
     from unshaken.detect import FeatureSqueezing as FeatureSqueezing
     from unshaken.detect import Fit as Fit
     from unshaken.detect import Fusion as Fusion
@@ -131,13 +134,17 @@ class _Detect:
     from unshaken.detect import MSP as MSP
     from unshaken.detect import Mahalanobis as Mahalanobis
     from unshaken.detect import MaxLogit as MaxLogit
+    from unshaken.detect import NECO as NECO
+    from unshaken.detect import NNGuide as NNGuide
     from unshaken.detect import NudeNet as NudeNet
     from unshaken.detect import ODIN as ODIN
     from unshaken.detect import OpenNSFW as OpenNSFW
     from unshaken.detect import PolicyHeads as PolicyHeads
     from unshaken.detect import RIGID as RIGID
+    from unshaken.detect import RankFeat as RankFeat
     from unshaken.detect import ReAct as ReAct
     from unshaken.detect import RelativeMahalanobis as RelativeMahalanobis
+    from unshaken.detect import Residual as Residual
     from unshaken.detect import SCALE as SCALE
     from unshaken.detect import SHE as SHE
     from unshaken.detect import Screening as Screening

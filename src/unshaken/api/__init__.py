@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from unshaken.api.matrix import MatrixResult, matrix, read_matrix_file
     from unshaken.api.natural import NaturalDirections, find_natural_directions
     from unshaken.api.results import CompareResult, compare, merge
+    from unshaken.api.slices import slices
     from unshaken.core.options import Options
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "repair",
     "sample_generator",
     "set_thresholds",
+    "slices",
     "write_corrupted",
 ]
 
@@ -129,6 +131,7 @@ _HOMES = {
     "repair": "unshaken.api.harden",
     "sample_generator": "unshaken.api.generate",
     "set_thresholds": "unshaken.api.detect",
+    "slices": "unshaken.api.slices",
     "write_corrupted": "unshaken.api.corrupt",
 }
 

@@ -103,7 +103,7 @@ def audit(
             default, side by side.
         data: a SPEC, a pair `(images, labels)` of arrays or tensors, a torch, torchvision or Hugging Face data set, a
             `DataLoader`, or a list of (image, label); see `unshaken.data.as_dataset`.
-        plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm}`.
+        plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm, target}`.
         options: see `Options`.
 
     Returns:
@@ -192,6 +192,7 @@ def attack(
     *,
     norm: str | None = None,
     eps: float | str | Sequence[float | str] | None = None,
+    target: str | int | None = None,
     mode: str | None = None,
     budget: str | None = None,
     defence: str | None = None,
@@ -206,6 +207,8 @@ def attack(
         norm: `linf`, `l2` or `l1`; default the first that the attack has.
         eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
             minimal-norm attack needs none, an attack without a norm has none.
+        target: the class to reach: `least-likely`, `second`, `next`, `random`, or a class by name or number; None for
+            any class but the label.
         mode: `strict` or `fast`, of `autoattack` and `auto`.
         budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
         defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it. Beside that
@@ -227,6 +230,7 @@ def attack(
         "params": chosen.model_dump(exclude_defaults=True),
         "norm": norm,
         "eps": budgets,
+        "target": target,
     }
     if defence is None:
         return run_plan(model, data, [entry], check_options(**options), name=chosen.info.name)
@@ -240,6 +244,7 @@ def attack(
         "params": {"surrogate": model, "search": same},
         "norm": entry["norm"],
         "eps": budgets,
+        "target": target,
     }
     plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"

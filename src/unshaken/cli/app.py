@@ -85,6 +85,7 @@ for name, command in {
     "compare": results.compare,
     "merge": runs.merge,
     "query": results.query,
+    "slices": results.slices,
     "list": list_.list_,
     "doctor": doctor.doctor,
     "corrupt": images.corrupt,

@@ -9,7 +9,7 @@ from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
-from scipy.stats import hypergeom
+import scipy
 
 from unshaken.core.errors import ParameterError
 from unshaken.measure.statistics.columns import Flags, Indices, same_length
@@ -247,7 +247,7 @@ def find_weak_slices(
 
 def _below(right: Flags, own: Flags, of: Flags) -> float:
     """Fisher's exact one-sided p-value that samples `own` of `of` are no less often right than the rest of them."""
-    return float(hypergeom.cdf(right[own].sum(), of.sum(), right[of].sum(), own.sum()))
+    return float(scipy.stats.hypergeom.cdf(right[own].sum(), of.sum(), right[of].sum(), own.sum()))
 
 
 def _lattice(right: Flags, slicings: Sequence[Slicing], first: Flags, least: int) -> Iterator[_Candidate]:
