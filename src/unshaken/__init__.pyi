@@ -327,7 +327,7 @@ class _Inspect:
     from unshaken.inspect import GreyImages as GreyImages
     from unshaken.inspect import Issues as Issues
     from unshaken.inspect import LowInformation as LowInformation
-    from unshaken.inspect import Measured as Measured
+    from unshaken.inspect import Measurements as Measurements
     from unshaken.inspect import NearDuplicates as NearDuplicates
     from unshaken.inspect import OddAspect as OddAspect
     from unshaken.inspect import OddSize as OddSize

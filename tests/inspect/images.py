@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from unshaken.inspect import Check, DecodedSample, Issues, Measured
+from unshaken.inspect import Check, DecodedSample, Issues, Measurements
 
 
 def pattern(height: int, width: int, a: int, b: int, c: int) -> Image.Image:
@@ -31,11 +31,11 @@ def measure(
     labels: Sequence[str | None] | None = None,
     correct: Sequence[int] | None = None,
     files: bool = False,
-) -> Measured:
+) -> Measurements:
     """What a check measures of images, which belong to the sets of these numbers."""
     names = ("data", "train") if sets is not None else ("data",)
     values = [check.measure(DecodedSample(image, _png(image) if files else None)) for image in images]
-    return Measured(
+    return Measurements(
         sets=names,
         set_of=np.array([0] * len(images) if sets is None else sets),
         ids=[f"i{n}" for n in range(len(images))],

@@ -8,7 +8,7 @@ from unshaken.core.imports import attribute_of
 from unshaken.core.room import open_room
 
 if TYPE_CHECKING:
-    from unshaken.inspect.engine.base import Check, Issues, Measured, ScoreCheck
+    from unshaken.inspect.engine.base import Check, Issues, Measurements, ScoreCheck
     from unshaken.inspect.engine.sample import DecodedSample
 
 __all__ = [
@@ -16,7 +16,7 @@ __all__ = [
     "Check",
     "DecodedSample",
     "Issues",
-    "Measured",
+    "Measurements",
     "ScoreCheck",
 ]
 
@@ -24,7 +24,7 @@ _HOMES = {
     "Check": "unshaken.inspect.engine.base",
     "DecodedSample": "unshaken.inspect.engine.sample",
     "Issues": "unshaken.inspect.engine.base",
-    "Measured": "unshaken.inspect.engine.base",
+    "Measurements": "unshaken.inspect.engine.base",
     "ScoreCheck": "unshaken.inspect.engine.base",
 }
 

@@ -4,7 +4,7 @@ from unshaken.inspect.copies.exact_duplicates import ExactDuplicates as ExactDup
 from unshaken.inspect.copies.near_duplicates import NearDuplicates as NearDuplicates
 from unshaken.inspect.engine.base import Check as Check
 from unshaken.inspect.engine.base import Issues as Issues
-from unshaken.inspect.engine.base import Measured as Measured
+from unshaken.inspect.engine.base import Measurements as Measurements
 from unshaken.inspect.engine.base import ScoreCheck as ScoreCheck
 from unshaken.inspect.engine.sample import DecodedSample as DecodedSample
 from unshaken.inspect.labels.class_balance import ClassBalance as ClassBalance

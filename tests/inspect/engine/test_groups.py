@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from unshaken.inspect import Measured
+from unshaken.inspect import Measurements
 from unshaken.inspect.engine.groups import group_issues, join_pairs
 
 
 def measured(sets, labels=None, correct=None):
     n = len(sets)
-    return Measured(
+    return Measurements(
         ("data", "train"), np.array(sets), [f"i{k}" for k in range(n)], labels or [None] * n, [""] * n, {},
         np.array([-1] * n if correct is None else correct, np.int8),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.inspect.engine.base import Check, Issues, Measured, Quantities
+from unshaken.inspect.engine.base import Check, Issues, Measurements, Quantities
 from unshaken.inspect.engine.groups import group_issues
 from unshaken.inspect.engine.sample import DecodedSample
 
@@ -22,14 +22,14 @@ class ExactDuplicates(Check):
     """
 
     title = "Exact duplicates"
-    by: Literal["pixels", "files"] = Field("pixels", description="what is compared: decoded pixels, or files' bytes")
+    by: Literal["pixels", "files"] = Field("pixels", description="comparison by decoded pixels or by bytes of files")
 
     @override
     def measure(self, sample: DecodedSample) -> Quantities:
         return {"pixel_hash": sample.pixel_hash, "file_hash": sample.file_hash}
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         texts = measured.quantities["pixel_hash" if self.by == "pixels" else "file_hash"]
         known = texts != ""
         component = np.arange(len(texts))

@@ -8,7 +8,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.inspect.engine.base import Check, Issues, Measured, Quantities
+from unshaken.inspect.engine.base import Check, Issues, Measurements, Quantities
 from unshaken.inspect.engine.groups import group_issues, join_pairs
 from unshaken.inspect.engine.hashes import dhash, from_hex, near_pairs, phash, to_hex
 from unshaken.inspect.engine.sample import DecodedSample
@@ -41,7 +41,7 @@ class NearDuplicates(Check):
         }  # fmt: skip
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         known = np.flatnonzero(measured.readable)
         component, distance = np.arange(len(measured)), np.zeros(len(measured))
         if len(known):
@@ -59,7 +59,7 @@ class NearDuplicates(Check):
             distance[known] = np.where(alone, 0, nearest)[place] / 64
         return group_issues(measured, component, distance, "near_duplicates")
 
-    def _pairs(self, measured: Measured, rows: Indices) -> tuple[tuple[Indices, Indices], Indices]:
+    def _pairs(self, measured: Measurements, rows: Indices) -> tuple[tuple[Indices, Indices], Indices]:
         """Confirmed pairs as places in `rows`, and the bits in which they differ, of the nearer hash."""
         copies = np.frombuffer(bytes.fromhex("".join(measured.quantities["grey_16"][rows].tolist())), np.uint8)
         small = copies.reshape(len(rows), -1).astype(np.float32)

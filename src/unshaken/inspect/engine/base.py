@@ -24,7 +24,7 @@ Quantities = Mapping[str, float | str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class Measurements:
     """All samples of all sets, with what was measured of them, in one order.
 
     Args:
@@ -136,7 +136,7 @@ class Check(Parameters, ABC):
         return {}
 
     @abstractmethod
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         """The samples to look at, from what was measured of all.
 
         Args:
@@ -166,7 +166,7 @@ class ScoreCheck(Check):
         return values
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         own = np.flatnonzero((measured.set_of == 0) & measured.readable)
         scores = self.scores(np.asarray(measured.quantities[self.quantity], np.float64)[own])
         flagged = np.flatnonzero(scores < self.threshold)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from unshaken.inspect.engine.base import Issues, Measured
+from unshaken.inspect.engine.base import Issues, Measurements
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 from unshaken.measure.statistics.intervals import Figure, share
 from unshaken.measure.statistics.paired import newcombe
@@ -26,7 +26,7 @@ def join_pairs(first: Indices, second: Indices, count: int) -> Indices:
     return np.asarray(np.argsort(np.argsort(start))[place], np.int64)
 
 
-def group_issues(measured: Measured, component: Indices, distance: Numbers, what: str) -> Issues:
+def group_issues(measured: Measurements, component: Indices, distance: Numbers, what: str) -> Issues:
     """The groups of two or more samples of which one is of the data: those across sets first, then the largest.
 
     Args:
@@ -66,7 +66,7 @@ def _mixed_labels(labels: np.ndarray[tuple[int], np.dtype[np.str_]], groups: Ind
     return np.bincount([g for g, _ in pairs], minlength=count)[:count] > 1
 
 
-def _leak(measured: Measured, across: Flags, checked: int, what: str) -> tuple[dict[str, Figure], tuple[str, ...]]:
+def _leak(measured: Measurements, across: Flags, checked: int, what: str) -> tuple[dict[str, Figure], tuple[str, ...]]:
     """The share of the data that is in another set as well, and the accuracy with and without those samples."""
     own = (measured.set_of == 0) & measured.readable
     leaked = own & across

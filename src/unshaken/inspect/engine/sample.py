@@ -49,7 +49,7 @@ class DecodedSample:
         if self.image.mode == "L":
             return True
         red, green, blue = np.moveaxis(self.pixels, 2, 0)
-        probe = self.pixels[:: max(1, len(red) // 16)]  # most photos in colour are told from a few rows
+        probe = self.pixels[:: max(1, len(red) // 16)]  # a few rows show that most photos have colour
         if (probe[..., 0] != probe[..., 1]).any():
             return False
         return bool((red == green).all() and (green == blue).all())
@@ -60,13 +60,16 @@ class DecodedSample:
 
         A grey image's brightness is its shade / 255. Quantiles between two pixels are interpolated.
         """
+        places = np.asarray(BRIGHTNESS_SHARES) * (self.image.width * self.image.height - 1)
+        below = np.floor(places).astype(np.int64)
         if self.image.mode == "L":
-            counts, values = self.histogram, np.arange(256) / 255
+            ends = np.cumsum(self.histogram)
+            low, high = (np.searchsorted(ends, k, side="right") / 255 for k in (below, np.ceil(places)))
         else:
-            counts, values = _perceived(self.pixels)
-        places = np.asarray(BRIGHTNESS_SHARES) * (counts.sum() - 1)
-        below, ends = np.floor(places).astype(np.int64), np.cumsum(counts)
-        low, high = (values[np.searchsorted(ends, k, side="right")] for k in (below, np.ceil(places).astype(np.int64)))
+            above = np.ceil(places).astype(np.int64)
+            squares = _perceived_squares(self.pixels)
+            squares.partition(np.unique([below, above]))
+            low, high = (np.sqrt(squares[k] / 1000) / 255 for k in (below, above))
         return np.asarray(low + (high - low) * (places - below))
 
     @cached_property
@@ -85,12 +88,9 @@ class DecodedSample:
 _SQUARES = [(weight * np.arange(256, dtype=np.int64) ** 2).astype(np.int32) for weight in LUMA]
 
 
-def _perceived(pixels: Pixels) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Number of pixels of each perceived brightness, and that brightness in [0, 1], rising, from whole numbers."""
+def _perceived_squares(pixels: Pixels) -> NDArray[np.int32]:
+    """A thousand times the square of each pixel's perceived brightness, of [0, 255], in whole numbers; `[H W]`."""
     total = _SQUARES[0][pixels[..., 0]]
     total += _SQUARES[1][pixels[..., 1]]
     total += _SQUARES[2][pixels[..., 2]]
-    total = np.sort(total, axis=None)
-    starts = np.flatnonzero(np.concatenate(([True], total[1:] != total[:-1])))
-    counts = np.diff(np.append(starts, len(total)))
-    return counts, np.sqrt(total[starts] / 1000) / 255
+    return total.reshape(-1)

@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.inspect.engine.base import Check, Issues, Measured
+from unshaken.inspect.engine.base import Check, Issues, Measurements
 from unshaken.measure.statistics.intervals import Figure, clopper_pearson, share
 
 SHOWN = 30
@@ -27,7 +27,7 @@ class ClassBalance(Check):
     needs = frozenset({"labels"})
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         labels = [(int(s), name) for s, name in zip(measured.set_of, measured.labels, strict=True) if name is not None]
         found, sizes = Counter(labels), Counter(s for s, _ in labels)
         names = sorted({name for _, name in labels}, key=lambda name: (found[0, name], name))

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from unshaken.core.registry import register
 from unshaken.data.properties import find_property, measure_image, property_names
-from unshaken.inspect.engine.base import Check, Issues, Measured, Quantities, halves_of
+from unshaken.inspect.engine.base import Check, Issues, Measurements, Quantities, halves_of
 from unshaken.inspect.engine.sample import DecodedSample
 from unshaken.measure.statistics.columns import Flags, Indices, Numbers
 from unshaken.measure.statistics.intervals import Figure, share
@@ -100,7 +100,7 @@ class SpuriousProperty(Check):
         return {f"{PREFIX}{name}": value for name, value in found.items()}
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         own = np.flatnonzero((measured.set_of == 0) & measured.readable)
         own = own[[measured.labels[i] is not None for i in own.tolist()]]
         nothing, none = np.empty(0, np.int64), np.zeros(0)

@@ -6,7 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.inspect.engine.base import Check, Issues, Measured, Quantities
+from unshaken.inspect.engine.base import Check, Issues, Measurements, Quantities
 from unshaken.inspect.engine.sample import DecodedSample
 
 
@@ -21,7 +21,7 @@ class GreyImages(Check):
         return {"colour": 0.0 if sample.is_grey else 1.0}
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         own = np.flatnonzero((measured.set_of == 0) & measured.readable)
         grey = own[measured.quantities["colour"][own] == 0]
         if 2 * len(grey) > len(own):

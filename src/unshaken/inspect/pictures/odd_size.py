@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.inspect.engine.base import Check, Issues, Measured, Quantities
+from unshaken.inspect.engine.base import Check, Issues, Measurements, Quantities
 from unshaken.inspect.engine.sample import DecodedSample
 
 
@@ -29,7 +29,7 @@ class OddSize(Check):
         return {"size": math.sqrt(width) * math.sqrt(height), "width": float(width), "height": float(height)}
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         own = np.flatnonzero((measured.set_of == 0) & measured.readable)
         if not len(own):
             return Issues(own, np.zeros(0), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import Field
 from typing_extensions import override
 
@@ -20,5 +21,5 @@ class OneColour(ScoreCheck):
 
     @override
     def score(self, sample: DecodedSample) -> float:
-        values = sample.pixels.reshape(-1, sample.pixels.shape[2] if sample.pixels.ndim == 3 else 1)
-        return float((values.max(0).astype(int) - values.min(0)).max()) / 255
+        ends = np.reshape(np.asarray(sample.image.getextrema()), (-1, 2))
+        return float((ends[:, 1] - ends[:, 0]).max()) / 255

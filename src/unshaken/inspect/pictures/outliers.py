@@ -14,7 +14,7 @@ from unshaken.data.dataset import Dataset
 from unshaken.data.selection import Selection
 from unshaken.data.streaming import stream
 from unshaken.detect.engine.fitting import fit
-from unshaken.inspect.engine.base import Check, Issues, Measured, ModelUse, halves_of
+from unshaken.inspect.engine.base import Check, Issues, Measurements, ModelUse, halves_of
 from unshaken.measure.statistics.columns import Indices, Numbers
 
 
@@ -68,7 +68,7 @@ class Outliers(Check):
         return {"outlier_rank": outlier_ranks(model, dataset, rows, self.detector)}
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         scores = measured.quantities["outlier_rank"]
         own = np.flatnonzero((measured.set_of == 0) & np.isfinite(scores))
         order = own[np.argsort(-scores[own], kind="stable")][: self.shown]

@@ -6,7 +6,7 @@ import numpy as np
 from typing_extensions import override
 
 from unshaken.core.registry import register
-from unshaken.inspect.engine.base import Check, Issues, Measured
+from unshaken.inspect.engine.base import Check, Issues, Measurements
 
 
 @register("unreadable", reference="Pillow, https://pillow.readthedocs.io")
@@ -16,7 +16,7 @@ class Unreadable(Check):
     title = "Samples that cannot be read"
 
     @override
-    def find(self, measured: Measured) -> Issues:
+    def find(self, measured: Measurements) -> Issues:
         own = measured.set_of == 0
         rows = np.flatnonzero(own & ~measured.readable)
         return Issues(rows, np.zeros(len(rows)), int(own.sum()), notes=[measured.errors[i] for i in rows.tolist()])

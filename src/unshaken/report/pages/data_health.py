@@ -79,8 +79,8 @@ def _exhibits(rows: Sequence[Row], pictures: Mapping[int, Picture]) -> list[Exhi
 
 
 def _lines(row: Row) -> tuple[Text, ...]:
-    said = row["note"] or f"score {row['score']:.3g}"
-    return _where(row), Span(said, "soft")
+    text = row["note"] or f"score {row['score']:.3g}"
+    return _where(row), Span(text, "soft")
 
 
 def _where(row: Row) -> Text:

@@ -14,7 +14,7 @@ from unshaken.core.errors import ParameterError
 from unshaken.core.registry import as_methods, list_methods, register
 from unshaken.core.tables import declare_table
 from unshaken.data.decode import BadImage
-from unshaken.inspect.engine.base import Check, Issues, Measured, ModelUse
+from unshaken.inspect.engine.base import Check, Issues, Measurements, ModelUse
 from unshaken.inspect.engine.measure import decode_sample
 from unshaken.measure import Figure, share
 from unshaken.store.tensor_file import TensorFile
@@ -127,12 +127,12 @@ class DataHealth(Evaluation):
         )  # fmt: skip
 
 
-def _flagged(issues: Issues, measured: Measured) -> int:
+def _flagged(issues: Issues, measured: Measurements) -> int:
     """Number of samples of the data that a check points at."""
     return int((measured.set_of[issues.rows] == 0).sum())
 
 
-def _answer(found: Mapping[str, Issues], measured: Measured) -> str:
+def _answer(found: Mapping[str, Issues], measured: Measurements) -> str:
     rows = np.unique(np.concatenate([one.rows for one in found.values()]))
     count, own = int((measured.set_of[rows] == 0).sum()), int((measured.set_of == 0).sum())
     if not count:
@@ -142,7 +142,7 @@ def _answer(found: Mapping[str, Issues], measured: Measured) -> str:
     return text + (f" {max(leaks):.1%} of the images are in another set as well." if max(leaks, default=0) else "")
 
 
-def _write_issues(subject: EvaluationSubject, name: str, issues: Issues, measured: Measured) -> None:
+def _write_issues(subject: EvaluationSubject, name: str, issues: Issues, measured: Measurements) -> None:
     """The rows of a check's issues; none where it has none."""
     if not len(issues.rows):
         return
@@ -163,7 +163,7 @@ def _write_issues(subject: EvaluationSubject, name: str, issues: Issues, measure
 
 
 def _write_pictures(
-    subject: EvaluationSubject, name: str, issues: Issues, measured: Measured, sets: Sequence[SampleSet]
+    subject: EvaluationSubject, name: str, issues: Issues, measured: Measurements, sets: Sequence[SampleSet]
 ) -> None:
     """Small pictures of the worst samples, by their rank; of groups the first few of each."""
     if subject.run.exists(PICTURES, f"{name}.safetensors"):

@@ -1,4 +1,4 @@
-"""From the images of several sets to `Measured`: parts are measured, written as rows, and read again on a resume."""
+"""From the images of several sets to `Measurements`: each part is measured, written as rows, and read on a resume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from unshaken.core.errors import DataError, RunError
 from unshaken.core.progress import Task, track
 from unshaken.core.tables import declare_table
 from unshaken.data.dataset import Dataset
-from unshaken.inspect.engine.base import Check, Measured, ModelUse
+from unshaken.inspect.engine.base import Check, Measurements, ModelUse
 from unshaken.inspect.engine.measure import measure_samples
 from unshaken.store.run_dir import RunDir
 from unshaken.tasks.evaluation import EvaluationSubject
@@ -55,7 +55,7 @@ class SampleSet:
 
 def measure_sets(
     subject: EvaluationSubject, sets: Sequence[SampleSet], checks: Sequence[Check], model: ModelUse | None, run: str
-) -> Measured:
+) -> Measurements:
     """Measure all samples of all sets, part by part; parts that are there are read.
 
     Args:
@@ -91,7 +91,7 @@ def measure_sets(
         correct[:own] = [known.get(name, -1) for name in ids[:own]]
         if (correct < 0).all():
             raise RunError(f"{run}: has no row of the samples of {sets[0].dataset.options.spec!r}; give a run on them")
-    return Measured(
+    return Measurements(
         sets=tuple(one.name for one in sets),
         set_of=np.repeat(np.arange(len(sets)), [len(one.rows) for one in sets]),
         ids=ids,
