@@ -161,6 +161,12 @@ EXPECTED = {
         "step_size=None >0",
         "steps=10 >0",
         "mu=1 >=0",
+        "diversity=0 >=0 <=1",
+        "smallest=0.9 >0 <1",
+        "kernel=1 >0",
+        "scales=1 >=1 <=20",
+        "neighbours=0 >=0",
+        "beta=1.5 >0",
         "needs_labels linf l2 l1",
     ],
     "natra": [

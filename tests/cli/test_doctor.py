@@ -83,7 +83,8 @@ def test_json_has_versions_devices_extras_and_the_checks(unshaken):
 def test_every_room_of_the_registry_is_checked():
     from unshaken.core.registry import list_methods
 
-    assert {*self_check.ROOMS} >= {method.room for method in list_methods()}
+    on_arrays_alone = {"inspect"}  # checks of decoded pixels in NumPy, the same on every device
+    assert {*self_check.ROOMS} >= {method.room for method in list_methods()} - on_arrays_alone
 
 
 def test_an_absent_package_comes_with_the_line_that_installs_it(unshaken, monkeypatch, rooms):

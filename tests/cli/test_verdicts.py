@@ -71,6 +71,7 @@ def test_in_python_it_is_an_error_of_this_package(end, place):
 
 
 def test_a_verb_that_ends_without_its_gates_is_an_error(unshaken, place, monkeypatch):
+    write_net(place, "exit")
     monkeypatch.setattr("unshaken.cli.runs.make_run", lambda *_: 0)
     done = unshaken(*LINE.split(), *GATE)
     assert (done.code, done.out) == (2, "")

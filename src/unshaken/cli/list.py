@@ -27,6 +27,7 @@ USES = {
         "harden, labels train",
         "Recipes that train a more robust model, defences, and training on noisy labels.",
     ),
+    "inspect": ("inspect", "Checks of a data set: copies, damaged and odd images, labels that are given away."),
     "labels": ("labels find", "Searches for wrong labels."),
     "explain": ("explain", "Maps of the pixels that count, metrics of such maps, and analyses of a network."),
     "generate": ("generate fit", "Small generative models."),

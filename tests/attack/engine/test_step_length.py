@@ -38,7 +38,7 @@ METHODS = [
     for m in list_methods(room)
     if {"rel_stepsize", "step_size"} & set(m.cls.model_fields)
 ]
-PIXELS = {"patch", "patch-fool", "detection-patch", "oracle-bounded"}
+PIXELS = {"patch", "patch-fool", "detection-patch", "oracle-bounded", "ddn", "fmn"}
 """Their step has no eps to be a share of: it is in pixels, or in deviations of a code."""
 
 
