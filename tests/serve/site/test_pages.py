@@ -128,6 +128,22 @@ def test_tags_are_put_on_and_taken_off(ann):
     assert "none" in ann.post(f"/runs/{number}/tags", page, remove="<b>night</b>")
 
 
+def test_an_archived_run_leaves_the_list_and_comes_back(ann):
+    run = runs_of(ann.site)["a"]
+    place = f"/runs/{run.id}"
+    line = f'<a href="{place}">a</a>'
+    page = ann.post(f"{place}/archive", ann.get(place), archived="yes")
+    assert "is in the archive" in page
+    assert (line in ann.get("/runs"), line in ann.get("/runs?archived=yes")) == (False, True)
+    assert "1 run<" in ann.get("/runs?archived=yes")
+    ann.site.index.refresh()
+    assert line not in ann.get("/runs")
+    assert Path(run.place).is_dir()
+    page = ann.post(f"{place}/archive", page, archived="no")
+    assert "is in the archive" not in page
+    assert (line in ann.get("/runs"), line in ann.get("/runs?archived=yes")) == (True, False)
+
+
 def test_a_look_finds_new_runs(open_client, folder, tmp_path):
     shutil.copytree(folder / "a", tmp_path / "runs" / "a")
     ann = open_client(tmp_path / "runs")
@@ -303,14 +319,14 @@ def test_read_only_hides_and_refuses_every_act(open_client, folder):
     assert not [p for p in pages if 'method="post"' in p]
     assert ">Jobs<" not in pages[0]
     assert ann.client.get("/jobs/new").status_code == 404
-    for path in ("/runs/refresh", "/runs/1/tags", "/jobs", "/jobs/x/cancel", "/reviews/x/undo"):
+    for path in ("/runs/refresh", "/runs/1/tags", "/runs/1/archive", "/jobs", "/jobs/x/cancel", "/reviews/x/undo"):
         answer = ann.client.post(path, data={"form": "x"})
         assert (answer.status_code, "--read-only" in answer.text) == (403, True)
 
 
 def test_acts_without_the_token_of_a_form_are_refused(ann):
     number = runs_of(ann.site)["a"].id
-    for path in ("/runs/refresh", f"/runs/{number}/tags", "/jobs"):
+    for path in ("/runs/refresh", f"/runs/{number}/tags", f"/runs/{number}/archive", "/jobs"):
         assert ann.client.post(path, data={"tag": "x"}).status_code in (400, 403)
         assert ann.client.post(path, data={"tag": "x", "form": "0" * 64}).status_code == 403
         foreign = {"origin": "http://evil.example"}

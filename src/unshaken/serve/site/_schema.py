@@ -45,6 +45,9 @@ tag = sa.Table(
     sa.Column("tag", sa.String(40), primary_key=True),
 )  # fmt: skip
 
+archived = sa.Table("site_archived", metadata, sa.Column("place", sa.Text, primary_key=True))
+"""Runs that the list leaves out unless it is asked for them."""
+
 job = sa.Table(
     "site_job_1", metadata,
     sa.Column("id", sa.String(64), primary_key=True),

@@ -112,6 +112,13 @@ class RunIndex:
         with self._database.writing() as connection:
             connection.execute(t.tag.delete().where(t.tag.c.place == place, t.tag.c.tag == tag))
 
+    def archive(self, place: str, *, archived: bool) -> None:
+        """Put a run into the archive, or take it out; its directory stays as it is."""
+        with self._database.writing() as connection:
+            connection.execute(t.archived.delete().where(t.archived.c.place == place))
+            if archived:
+                connection.execute(t.archived.insert().values(place=place))
+
     def _refresh_root(self, root: str) -> RefreshReport:
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(t.run.c.place, t.run.c.mark).where(t.run.c.root == root))

@@ -56,6 +56,7 @@ class RunFilters:
         state: how far it came.
         tag: that it has.
         like: a run that it can be compared with.
+        archived: whether it is in the archive; None for both.
     """
 
     search: str = ""
@@ -63,6 +64,7 @@ class RunFilters:
     state: str = ""
     tag: str = ""
     like: ListedRun | None = None
+    archived: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,13 @@ def run_of(index: RunIndex, number: int) -> ListedRun:
         return _with_parts(connection, _with_tags(connection, [row]))[0]
 
 
+def is_archived(index: RunIndex, run: ListedRun) -> bool:
+    """Whether a run is in the archive."""
+    query = sa.select(t.archived.c.place).where(t.archived.c.place == run.place)
+    with index.connect() as connection:
+        return connection.execute(query).first() is not None
+
+
 def all_tags(index: RunIndex) -> list[str]:
     """Every tag that a listed run has."""
     query = sa.select(t.tag.c.tag).distinct().where(t.tag.c.place.in_(sa.select(t.run.c.place).where(index.mine())))
@@ -206,6 +215,9 @@ def _conditions(index: RunIndex, asked: RunFilters) -> list[sa.ColumnElement[boo
             fits.append(column == wanted)
     if asked.like is not None:
         fits += [*_COMPARABLE, t.run.c.data_key == asked.like.data_key, t.run.c.task == asked.like.task]
+    if asked.archived is not None:
+        inside = t.run.c.place.in_(sa.select(t.archived.c.place))
+        fits.append(inside if asked.archived else sa.not_(inside))
     if asked.tag:
         fits.append(t.run.c.place.in_(sa.select(t.tag.c.place).where(t.tag.c.tag == asked.tag)))
     return fits

@@ -15,7 +15,7 @@ from unshaken.report.render.html import render_blocks
 from unshaken.report.wording import percent
 from unshaken.serve.access import Sent
 from unshaken.serve.pages import answer_blocks
-from unshaken.serve.site.listing import comparable
+from unshaken.serve.site.listing import comparable, is_archived
 from unshaken.serve.site.pages.context import InRun, RunContext, show_time
 from unshaken.serve.site.state import has_reviews, holds_file
 from unshaken.store.run_dir import RunDir
@@ -49,6 +49,7 @@ def show(here: InRun) -> Response:
         more=more,
         trouble=trouble,
         reviews=reviews,
+        archived=is_archived(here.site.index, here.listed),
     )
 
 
@@ -89,6 +90,13 @@ def change_tags(here: InRun, sent: Sent) -> Response:
             index.tag(place, sent.one("tag"))
     except ParameterError as error:
         raise HTTPException(400, f"{error}.") from None
+    return here.go()
+
+
+@router.post("/archive")
+def archive(here: InRun, sent: Sent) -> Response:
+    """Put the run into the archive, or take it out."""
+    here.site.index.archive(here.listed.place, archived=sent.one("archived") == "yes")
     return here.go()
 
 

@@ -35,17 +35,18 @@ router = APIRouter()
 @router.get("/runs")
 def show(
     site: Here, session: Reader, search: Field = "", kind: Field = "", state: Field = "", tag: Field = "",
-    order: Field = "", after: Field = "", baseline: Field = "",
+    order: Field = "", after: Field = "", baseline: Field = "", archived: Field = "",
 ) -> Response:  # fmt: skip
     """A page of the list. With a baseline it holds the runs that can be compared with it, each a click away."""
     asked = {"search": search, "kind": kind, "state": state, "tag": tag, "order": order, "baseline": baseline}
+    asked["archived"] = "yes" if archived == "yes" else ""
     first, page, trouble = None, RunPage(), ""
     try:
         if baseline:
             first = find_run(site, int(baseline) if baseline.isascii() and baseline.isdigit() else LARGEST)
         page = list_runs(
             site.index,
-            RunFilters(search, kind, state, tag, first),
+            RunFilters(search, kind, state, tag, first, archived=archived == "yes"),
             order=_order(order),
             after=after,
         )
@@ -55,7 +56,7 @@ def show(
     return answer(
         "site/runs",
         status=400 if trouble else 200,
-        title="Compare with" if first else "Runs",
+        title="Compare with" if first else "Archive" if archived == "yes" else "Runs",
         session=session,
         trouble=trouble,
         site=site,
