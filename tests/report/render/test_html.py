@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from unshaken.report import build, check_gates, compare_runs
+from unshaken.report.blocks import Block, Doubt, Flags, Heading, Headline, Items, Page, Prose, Span
 from unshaken.report.pages.runs import comparison_page, report_page
 from unshaken.report.render.html import render_html
 from unshaken.report.sections.comparison import difference_strips
@@ -180,7 +181,7 @@ def test_a_change_stands_where_its_difference_is(make_run: Make) -> None:
 
 
 def test_attacks_have_a_section_with_plots_tables_and_examples(page: str) -> None:
-    section = page.split('<h2 id="attacks">')[1].split("<h2")[0]
+    section = page.split('id="attacks">')[1].split("<h2")[0]
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", section))
     assert "PGD L∞, ε 0.1: even broke 12 of 24, odd 12 more. 0.0 % are left after" in text.replace("\xa0", " ")
     outline = Outline(section)
@@ -279,7 +280,7 @@ CUT = """() => {
     if (e.closest('.hidden, .skip')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
-    const pane = e.closest('.scroll'), card = e.closest('.card'), column = e.closest('td, th');
+    const pane = e.closest('.scroll, nav'), card = e.closest('.card'), column = e.closest('td, th');
     const edge = card && !pane ? card.getBoundingClientRect() : {left: 0, right: wide};
     if (column && column.colSpan === 1 && pane && pane.scrollWidth > pane.clientWidth && column.offsetWidth > 300) {
       cut.push('wide: ' + node.textContent.trim().slice(0, 60));
@@ -339,6 +340,58 @@ def test_the_first_screen_of_a_phone_has_what_nobody_should_miss(opened: Any) ->
     boxes = [n.bounding_box() for n in tab.locator(".notices li").all()]
     assert len(boxes) == 3
     assert max(b["y"] + b["height"] for b in boxes) <= 844
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_link_opens_the_part_that_it_names(opened: Any, scripts: bool) -> None:
+    tab, troubles = opened(java_script_enabled=scripts)
+    assert not tab.locator("#provenance").is_visible()
+    tab.get_by_role("link", name="Provenance").click()
+    tab.locator("#provenance").wait_for(state="visible")
+    assert troubles == []
+
+
+@pytest.mark.browser
+def test_a_page_is_short_until_it_is_opened_and_its_menu_is_one_row(opened: Any) -> None:
+    height = "document.documentElement.scrollHeight"
+    tab, _ = opened(width=1280)
+    before = tab.evaluate(height)
+    assert before <= 4000
+    button = tab.get_by_role("button", name="Open all")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert tab.locator("#provenance").is_visible()
+    assert tab.evaluate(height) > before + 1000
+    button.click()
+    assert not tab.locator("#provenance").is_visible()
+    phone, _ = opened(width=390)
+    assert phone.locator("nav").bounding_box()["height"] <= 40
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_is_printed_is_open(opened: Any, scripts: bool) -> None:
+    tab, _ = opened(java_script_enabled=scripts)
+    tab.emulate_media(media="print")
+    box = tab.locator("#provenance dl").first.bounding_box()
+    assert box is not None
+    assert box["height"] > 100
+
+
+def test_a_part_with_a_doubt_is_open_and_of_others_the_first() -> None:
+    quiet, doubt = Prose("all is well"), Flags((Doubt("zero-gradient", "the input gradient is zero"),))
+
+    def is_open(*parts: tuple[str, Block], of: str = "") -> list[bool]:
+        blocks = [b for name, block in parts for b in (Heading(name, name, open=name == of), block)]
+        text = render_html(Page("page", (Headline("Question?"), *blocks)))
+        return ["open" in a for a in Outline(text).every("details") if a.get("class") == "part"]
+
+    assert is_open(("a", quiet), ("b", quiet)) == [True, False]
+    assert is_open(("a", quiet), ("b", quiet), ("c", doubt), of="b") == [False, True, True]
+    assert (
+        is_open(("a", quiet), ("b", Prose("no", "bad")), ("c", Items((Span("failed", "bad"),))), of="a") == [True] * 3
+    )
 
 
 @pytest.mark.browser

@@ -160,7 +160,7 @@ def _worst(source: Source) -> list[Block]:
     pixels = max(next(iter(images.values())).shape[1:]) < pictures.SIDE
     text = "The given label, what the model says instead, and the score: the lower, the more suspect."
     gallery = Gallery(exhibits, pixels)
-    return [Heading("The most suspect samples", "worst", "Samples"), Prose(text, "small"), gallery]
+    return [Heading("The most suspect samples", "worst", "Samples", open=True), Prose(text, "small"), gallery]
 
 
 def _review(source: Source) -> list[Block]:

@@ -115,7 +115,7 @@ def _differences(comparisons: Comparisons) -> list[Block]:
     for number, one in enumerate(comparisons.runs, 1):
         places = (("baseline", Span(one.baseline, "code")), ("candidate", Span(one.candidate, "code")))
         found += [
-            Heading(one.candidate_name, f"run-{number}", one.candidate_name),
+            Heading(one.candidate_name, f"run-{number}", one.candidate_name, open=number == 1),
             difference_strips(one),
             Details("All figures of this comparison", comparison_blocks(one, brief=True)),
             Facts(places),

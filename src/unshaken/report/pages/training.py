@@ -98,7 +98,7 @@ def _repair(source: Source) -> list[Block]:
         return []
     title = "Before and after, of the repaired weights that were not kept" if story.start_kept else "Before and after"
     return [
-        Heading(title, "before-after", "Before and after"),
+        Heading(title, "before-after", "Before and after", open=True),
         Tiles(tuple(_change_tile(title, one) for title, one in _changes(repaired))),
         difference_strips(repaired),
         Details("All figures before and after", comparison_blocks(repaired)),

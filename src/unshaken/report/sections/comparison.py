@@ -38,7 +38,7 @@ class Comparisons(Section):
         what = measured(report)
         drawn, found = strengths.strips(report, what), list[Block]()
         if drawn:
-            found += [Heading(f"{what} under each change", "picture"), drawn]
+            found += [Heading(f"{what} under each change", "picture", open=True), drawn]
         own = report.source.config.model_name
         for other in report.others:
             if other.note:
