@@ -63,12 +63,14 @@ class Headline(Block):
         lead: sentences that say what was found.
         notices: what a reader must know before any number: failed gates, flags, samples left out.
         lines: findings that stand on a line of their own each.
+        following: what to do next; empty where the page does not say.
     """
 
     title: str
     lead: tuple[Text, ...] = ()
     notices: tuple[Notice, ...] = ()
     lines: tuple[Text, ...] = ()
+    following: Text = ""
 
 
 @dataclass(frozen=True, slots=True)

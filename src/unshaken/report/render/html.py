@@ -48,11 +48,9 @@ def render_html(page: Page) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     nav = [b for b in walk(page.blocks) if isinstance(b, Heading) and b.nav]
     first, parts = split_parts(page.blocks)
-    alone = not any(heading.open for heading, _ in parts)
-    drawn = [
-        (heading, heading.open or (alone and i == 0) or warns(blocks), render_blocks(blocks))
-        for i, (heading, blocks) in enumerate(parts)
-    ]
+    shown = [heading for heading, _ in parts if heading.open]
+    shown = shown or [heading for heading, blocks in parts if not warns(blocks)][:1]
+    drawn = [(heading, heading in shown or warns(blocks), render_blocks(blocks)) for heading, blocks in parts]
     values = {
         "page": page, "nav": nav, "first": render_blocks(first), "parts": drawn, "script": Markup(script),
         "digest": digest,
