@@ -6,7 +6,8 @@ Printed: Spearman's rank correlation of the scores of both on the same samples, 
 the reason where it is not 1. A small network (three convolutions, 48 pooled features) is trained here on the first 700
 samples of the embedded demo; both sides are fitted on these, and score the other 300, as many pictures of uniform
 noise and as many inverted ones. Both get the same logits and features, or the same images where a detector wants them.
-Detectors that draw at random (dropout, ensembles), or want text, are left out.
+Detectors that draw at random (dropout, ensembles), or want text, are left out. `fdbd`, `neco` and `residual`, which
+pytorch-ood has not got, are held against their authors' equations in NumPy and scikit-learn.
 
 Needs pytorch-ood 0.4 (and scikit-learn, for its KNN); a peer or a detector that is absent is shown as such.
 """
@@ -20,10 +21,15 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from _peers import first_images, machine
+from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from unshaken.core import Batch, Classifier, Oracle
@@ -121,6 +127,7 @@ def ours(spec: str, both: Both) -> Tensor:
         return screen({"": FittedDetector(method, bank, torch.zeros(0))}, anatomy, test, oracle)[""].score
 
 
+Array = NDArray[np.float64]
 Peer = Callable[[ModuleType, Both], Tensor]
 
 
@@ -143,7 +150,7 @@ def on_features(name: str, **options: Any) -> Peer:
     def score(peers: ModuleType, both: Both) -> Tensor:
         head = both.net.head
         extra: dict[str, Any] = {"w": head.weight, "b": head.bias} if name in ("ViM", "DICE") else {}
-        extra |= {"head": head} if name == "SHE" else {}
+        extra |= {"head": head} if name in ("SHE", "NNGuide") else {}
         detector = getattr(peers, name)(None, **options, **extra)
         found: Tensor = detector.fit_features(both.train.features, both.train.labels).predict_features(
             both.test.features
@@ -165,6 +172,49 @@ def on_maps(name: str, **options: Any) -> Peer:
         return found
 
     return score
+
+
+def rankfeat(peers: ModuleType, both: Both) -> Tensor:
+    """The last block's maps."""
+    detector = peers.RankFeat(both.net.body, nn.Sequential(both.net.pool, both.net.head))
+    with torch.no_grad():
+        found: Tensor = detector.predict(both.test.images)
+    return found
+
+
+def arrays(both: Both) -> tuple[Array, Array, Array]:
+    """Features of the fit and of the test, and logits of the test, float64."""
+    return both.train.features.double().numpy(), both.test.features.double().numpy(), both.test.logits.double().numpy()
+
+
+def fdbd(peers: ModuleType, both: Both) -> Tensor:
+    """Liu & Qin 2024, equations 5 and 6."""
+    train, test, z = arrays(both)
+    w = both.net.head.weight.double().numpy()
+    away = np.linalg.norm(w[:, None] - w, axis=2)
+    np.fill_diagonal(away, np.inf)
+    best = z.argmax(1)
+    distance = (np.abs(z - z.max(1, keepdims=True)) / away[best]).sum(1) / (CLASSES - 1)
+    return torch.from_numpy(-distance / np.linalg.norm(test - train.mean(0), axis=1))
+
+
+def neco(peers: ModuleType, both: Both) -> Tensor:
+    """Ben Ammar et al. 2024: 10 directions, times the largest logit."""
+    train, test, z = arrays(both)
+    scaler = StandardScaler().fit(train)
+    scaled, pca = scaler.transform(test), PCA().fit(scaler.transform(train))
+    share = np.linalg.norm(pca.transform(scaled)[:, :10], axis=1) / np.linalg.norm(scaled, axis=1)
+    return torch.from_numpy(-share * z.max(1))
+
+
+def residual(peers: ModuleType, both: Both) -> Tensor:
+    """Wang et al. 2022: outside 24 directions of the features around the head's origin."""
+    train, test, _ = arrays(both)
+    head = both.net.head
+    u = -np.linalg.pinv(head.weight.double().numpy()) @ head.bias.double().numpy()
+    values, vectors = np.linalg.eigh(EmpiricalCovariance(assume_centered=True).fit(train - u).covariance_)
+    space = vectors[:, np.argsort(-values)[24:]]
+    return torch.from_numpy(np.linalg.norm((test - u) @ space, axis=1))
 
 
 def odin(peers: ModuleType, both: Both) -> Tensor:
@@ -213,6 +263,11 @@ CASES: tuple[tuple[str, Peer, str], ...] = (
     ("scale:percentile=85", on_maps("SCALE", percentile=0.85), ""),
     ("dice:percentile=70", on_features("DICE", p=0.7), ""),
     ("she", on_features("SHE"), ""),
+    ("nnguide:k=10", on_features("NNGuide", k=10), ""),
+    ("rankfeat", rankfeat, ""),
+    ("fdbd", fdbd, ""),
+    ("neco:dimensions=10", neco, ""),
+    ("residual:dimensions=24", residual, ""),
     ("knn:k=50", on_features("KNN", k=50), ""),
     (
         "mahalanobis",

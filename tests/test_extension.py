@@ -93,6 +93,16 @@ class ToyFinder(Finder):
         summary = evidence.summary()
         return LabelScores(summary.own, summary.best, summary.own < 0.5)
 """,
+    "data/properties/toy_redness.py": """
+from unshaken.data.properties.base import ImageProperty, image_property
+
+@image_property("toy_redness")
+class ToyRedness(ImageProperty):
+    \"\"\"Share of red.\"\"\"
+
+    def measure(self, image: Any) -> float:
+        return float(image[..., 0].mean()) / 255
+""",
     "attack/gradient/toy_attack.py": """
 from unshaken.attack.gradient.fgsm import FGSM
 
@@ -181,6 +191,19 @@ def _(method: Toy, batch: Any, conditions: Any, context: Any) -> list[Part]:
     columns = {"id": list(batch.ids), "condition": [conditions[0].id] * len(batch), "toy": values}
     return [Part("toys", conditions[0], columns), outcomes(conditions[0], batch, context.clean)]
 """,
+    "inspect/pictures/toy_check.py": """
+from unshaken.inspect.engine.base import ScoreCheck
+
+@register("toy-check", reference="Nobody 2026")
+class ToyCheck(ScoreCheck):
+    \"\"\"Find images whose first pixel is not white.\"\"\"
+
+    title = "Images that do not begin with white"
+    quantity = "first_pixel"
+
+    def score(self, sample: Any) -> float:
+        return float(sample.pixels.flat[0]) / 255
+""",
     "toyroom/brightness_of_toys.py": """
 from unshaken.toyroom.engine.base import Toy
 
@@ -216,6 +239,7 @@ import json, sys
 from pathlib import Path
 
 import unshaken
+from unshaken import api
 from unshaken.cli import main
 from unshaken.core.registry import list_methods
 
@@ -238,11 +262,14 @@ codes = [
     main(["list", "toyroom", "--quiet"]),
 ]
 rows = audited.run.rows("toys")
+sliced = api.slices(audited.run, ["toy_redness"])
 codes += [
     main(["explain", "toy-map", "--model", "demo", "--data", "demo", "--limit", "4", "--quiet",
           "--out", str(out / "maps")]),
     main(["labels", "find", "--model", "demo", "--data", "demo", "--method", "toy-finder", "--limit", "60",
           "--review-size", "0", "--quiet", "--out", str(out / "labels")]),
+    main(["inspect", "--data", "demo", "--check", "toy-check", "--limit", "20", "--gate", "share_toy_check >= 0.5",
+          "--quiet", "--out", str(out / "inspected")]),
 ]
 
 from torch import nn
@@ -273,6 +300,7 @@ print(json.dumps({
     "radii": sorted(set(certified.run.rows("certificates")["radius"].to_pylist())),
     "codes": codes,
     "toys": len(rows),
+    "slices": sorted({r["slicing"] for r in sliced.summary["slices"]}),
     "defended": unshaken.load_model("demo?defence=toy-defence").name,
     "pages": [w in p.read_text().lower() for p in (page, text) for w in words],
     "figure": audited.summary["toys"],
@@ -301,12 +329,13 @@ def test_a_method_in_each_room_and_a_new_room_need_no_edit_elsewhere(package, tm
     names = {"toy-stress", "toy-attack", "toy-certificate", "toy-score", "toy-recipe", "toy-defence"}
     assert names | {"brightness-of-toys"} <= set(found["names"])
     assert {"toy-stress", "toy-attack"} <= set(found["conditions"])
-    assert {"toy-heat", "toy-map", "toy-finder"} <= set(found["names"])
-    assert found["codes"] == [0, 0, 0, 0, 0]
+    assert {"toy-heat", "toy-map", "toy-finder", "toy-check"} <= set(found["names"])
+    assert found["codes"] == [0, 0, 0, 0, 0, 0]
     assert found["warmer"] == [0.0] * 8
     assert found["certified"] == 1
     assert found["radii"] == [0.0, 0.0005]
     assert found["toys"] == found["figure"] == 8
     assert "toy-defence" in found["defended"]
     assert found["pages"] == [True] * 6
+    assert found["slices"] == ["toy_redness"]
     assert "brightness-of-toys" in printed

@@ -31,14 +31,16 @@ VERBS = {
     "generate scaling": generate.scaling,
     "generate texture": generate.texture,
     "harden": unshaken.harden,
+    "inspect": unshaken.inspect,
     "labels estimate": labels.estimate_wrong,
     "labels find": labels.find_labels,
     "merge": unshaken.merge,
 }
-SHELL = {"--json", "--quiet", "--debug", "--help", "--allow-code", "--overwrite"}
+SHELL = {"--json", "--quiet", "--debug", "--help", "--help-all", "--allow-code", "--overwrite"}
 """Of the terminal alone."""
 SEVERAL = {"--methods": "--method", "--gates": "--gate", "--metrics": "--metric", "--radii": "--radius"} | {
-    "--shifts": "--shift"
+    "--shifts": "--shift",
+    "--checks": "--check",
 }
 """What Python takes as a list, and the command as an option that may be repeated."""
 TRAINING = {f"--{name.replace('_', '-')}" for name in Training.model_fields}

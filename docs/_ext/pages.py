@@ -46,7 +46,7 @@ def methods_page() -> str:
     """Every method of the registry, room by room."""
     methods = list_methods()
     head = (
-        f"# Methods\n\nAll {len(methods)} methods, as the registry knows them; `unshaken list` prints the same. "
+        f"# Methods\n\nAll {len(methods)} methods, as the registry knows them; `unshaken list KIND` prints the same. "
         "On the command line a method is written `NAME` or `NAME:parameter=value,...`. Several values have `+` between "
         "them, as in `radii=0.25+1/2`, on the command line and in plans; a `+` inside one of them is `%2B`.\n"
     )

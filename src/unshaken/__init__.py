@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from unshaken.api.explain import explain
     from unshaken.api.fool import fool
     from unshaken.api.harden import harden
+    from unshaken.api.inspect import inspect
     from unshaken.api.labels import find_labels
     from unshaken.api.matrix import matrix
     from unshaken.api.results import compare, merge
@@ -49,6 +50,7 @@ __all__ = [
     "find_labels",
     "fool",
     "harden",
+    "inspect",
     "list_methods",
     "load_data",
     "load_model",
@@ -71,6 +73,7 @@ _HOMES = {
     "find_labels": "unshaken.api",
     "fool": "unshaken.api",
     "harden": "unshaken.harden",
+    "inspect": "unshaken.inspect",
     "list_methods": "unshaken.core.registry",
     "load_data": "unshaken.data",
     "load_model": "unshaken.models",
@@ -96,6 +99,7 @@ for _address, _name in {
     "generate.scaling": "measure_scaling",
     "generate.texture": "make_texture",
     "harden": "harden",
+    "inspect": "inspect",
     "labels.estimate_wrong": "estimate_wrong",
     "labels.find_labels": "find_labels",
     "stress.write_corrupted": "write_corrupted",

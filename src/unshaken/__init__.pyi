@@ -48,12 +48,14 @@ class _Attack:
     from unshaken.attack import CarliniWagner as CarliniWagner
     from unshaken.attack import Cppn as Cppn
     from unshaken.attack import DAG as DAG
+    from unshaken.attack import DDN as DDN
     from unshaken.attack import DeepFool as DeepFool
     from unshaken.attack import DetectionPGD as DetectionPGD
     from unshaken.attack import DetectionPatch as DetectionPatch
     from unshaken.attack import Direct as Direct
     from unshaken.attack import FAB as FAB
     from unshaken.attack import FGSM as FGSM
+    from unshaken.attack import FMN as FMN
     from unshaken.attack import GMVFool as GMVFool
     from unshaken.attack import HopSkipJump as HopSkipJump
     from unshaken.attack import JSMA as JSMA
@@ -115,6 +117,7 @@ class _Detect:
     from unshaken.detect import Entropy as Entropy
     from unshaken.detect import Evasion as Evasion
     from unshaken.detect import ExportResult as ExportResult
+    from unshaken.detect import FDBD as FDBD
     from unshaken.detect import FeatureSqueezing as FeatureSqueezing
     from unshaken.detect import Fit as Fit
     from unshaken.detect import Fusion as Fusion
@@ -131,13 +134,17 @@ class _Detect:
     from unshaken.detect import MSP as MSP
     from unshaken.detect import Mahalanobis as Mahalanobis
     from unshaken.detect import MaxLogit as MaxLogit
+    from unshaken.detect import NECO as NECO
+    from unshaken.detect import NNGuide as NNGuide
     from unshaken.detect import NudeNet as NudeNet
     from unshaken.detect import ODIN as ODIN
     from unshaken.detect import OpenNSFW as OpenNSFW
     from unshaken.detect import PolicyHeads as PolicyHeads
     from unshaken.detect import RIGID as RIGID
+    from unshaken.detect import RankFeat as RankFeat
     from unshaken.detect import ReAct as ReAct
     from unshaken.detect import RelativeMahalanobis as RelativeMahalanobis
+    from unshaken.detect import Residual as Residual
     from unshaken.detect import SCALE as SCALE
     from unshaken.detect import SHE as SHE
     from unshaken.detect import Screening as Screening
@@ -306,3 +313,29 @@ class _Harden:
     __call__ = staticmethod(_harden)
 
 harden: _Harden
+
+from unshaken.api.inspect import inspect as _inspect
+
+class _Inspect:
+    from unshaken.inspect import BlurryImages as BlurryImages
+    from unshaken.inspect import BrightImages as BrightImages
+    from unshaken.inspect import Check as Check
+    from unshaken.inspect import ClassBalance as ClassBalance
+    from unshaken.inspect import DarkImages as DarkImages
+    from unshaken.inspect import DecodedSample as DecodedSample
+    from unshaken.inspect import ExactDuplicates as ExactDuplicates
+    from unshaken.inspect import GreyImages as GreyImages
+    from unshaken.inspect import Issues as Issues
+    from unshaken.inspect import LowInformation as LowInformation
+    from unshaken.inspect import Measured as Measured
+    from unshaken.inspect import NearDuplicates as NearDuplicates
+    from unshaken.inspect import OddAspect as OddAspect
+    from unshaken.inspect import OddSize as OddSize
+    from unshaken.inspect import OneColour as OneColour
+    from unshaken.inspect import Outliers as Outliers
+    from unshaken.inspect import ScoreCheck as ScoreCheck
+    from unshaken.inspect import SpuriousProperty as SpuriousProperty
+    from unshaken.inspect import Unreadable as Unreadable
+    __call__ = staticmethod(_inspect)
+
+inspect: _Inspect

@@ -18,7 +18,7 @@ import pytest
 
 from tests.processes import process, run_command
 from unshaken import api
-from unshaken.cli.advice import ADVICE, EXAMPLES
+from unshaken.cli.advice import ADVICE, EXAMPLES, FIRST
 from unshaken.cli.app import build_command, main
 from unshaken.cli.session import Session, progress
 from unshaken.core.errors import RunWarning
@@ -73,8 +73,37 @@ def test_audit_and_attack_have_the_options_of_a_run(unshaken):
         "--debug",
     ]
     for verb in ("audit", "attack"):
-        shown = unshaken(f"{verb} --help").out
+        shown = unshaken(f"{verb} --help-all").out
         assert [option for option in common if option not in shown] == []
+
+
+def commands_below(command, words=()):
+    yield " ".join(words), command
+    for name, one in getattr(command, "commands", {}).items():
+        yield from commands_below(one, (*words, name))
+
+
+def options_shown(text):
+    return set(re.findall("^│ [* ]{0,4}(--[a-z-]+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("words", "first"), FIRST.items())
+def test_help_shows_six_options_and_help_all_every_one(words, first, unshaken):
+    short, whole = (unshaken(f"{words} --{flag}") for flag in ("help", "help-all"))
+    assert (short.code, whole.code, short.err, whole.err) == (0, 0, "", "")
+    command = dict(commands_below(build_command()))[words]
+    every = {max(p.opts, key=len) for p in command.params if p.param_type_name == "option" and not p.hidden}
+    assert len(first) == 6
+    assert options_shown(short.out) == {f"--{name}" for name in first} | {"--help", "--help-all"}
+    assert every <= set(re.findall(r"--[a-z][a-z-]*", whole.out))
+    assert f"Show {len(every) - 6} more options and exit." in " ".join(short.out.replace("│", " ").split())
+
+
+def test_each_command_of_many_options_has_a_short_help():
+    many = {
+        w for w, one in commands_below(build_command()) if sum(p.param_type_name == "option" for p in one.params) > 13
+    }
+    assert many == set(FIRST)
 
 
 def test_every_option_of_a_run_in_python_is_one_here():
@@ -276,6 +305,6 @@ def test_the_example_of_a_help_has_options_that_exist(verb, example, unshaken):
     assert example in " ".join(unshaken(f"{verb} --help").out.split())
     command = example.partition(": unshaken ")[2]
     name = command.partition(" --")[0] if verb in ADVICE else verb
-    shown = unshaken(f"{name} --help").out
+    shown = unshaken(f"{name} --help-all").out
     for word in shlex.split(command):
         assert not word.startswith("--") or word in shown

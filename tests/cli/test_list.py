@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
 
 import pytest
 from pydantic import Field
 
+from unshaken.cli.app import build_command
 from unshaken.cli.complete import complete_data, complete_methods, complete_model, complete_plan, complete_room
+from unshaken.cli.list import USES
 from unshaken.core.registry import _written_records, list_methods, register, unregister
 from unshaken.data.load import SOURCES
 from unshaken.data.named import NAMED
@@ -74,6 +77,22 @@ def test_each_method_is_listed_under_the_command_that_runs_it(unshaken):
     assert set(encodings) == {"ascent", "cppn", "direct"}
     assert not set(attacks) & set(encodings)
     assert "for: detection" in unshaken("list attack").out
+
+
+def test_the_kinds_are_one_page_with_the_commands_that_run_them(unshaken):
+    done = unshaken("list")
+    lines = [line.split() for line in done.out.splitlines()]
+    counts = {line[0]: int(line[1]) for line in lines if len(line) > 2 and line[1].isdigit()}
+    assert set(counts) == set(complete_room(""))
+    assert sum(counts.values()) == len(list_methods())
+    assert counts["fool"] == 3
+    assert len(lines) < 25
+
+
+def test_each_kind_is_run_by_a_command_that_exists():
+    for commands, _ in USES.values():
+        for words in commands.split(", "):
+            assert reduce(lambda group, word: group.commands[word], words.split(), build_command())
 
 
 def test_completion_offers_what_there_is():

@@ -9,13 +9,17 @@ import tempfile
 
 import pytest
 
-from unshaken.cli.names import check_data, check_method, check_model, check_plan
+from unshaken.cli.names import check_data, check_gate, check_method, check_model, check_plan, check_start
 from unshaken.core.device import find_device
 from unshaken.core.errors import DataError, ModelError, ParameterError
 from unshaken.core.options import check_device
 from unshaken.core.registry import find_method, list_methods, list_records, parse_method
+from unshaken.core.sources import networks_of
 from unshaken.data import load_data
+from unshaken.data.spec import FILES, FOLDERS
+from unshaken.models import load_model
 from unshaken.models.loaders.kinds import find_kind
+from unshaken.report import Gate
 from unshaken.run import load_plan
 
 WRONG = (
@@ -25,6 +29,17 @@ WRONG = (
     "audit --model tochvision:resnet18",
     "audit --data floder:x",
     "audit --data folder:absent",
+    "audit --data nope",
+    "audit --data parquet:absent.parquet",
+    "audit --model demo:nope",
+    "audit --model imagenet:nope",
+    "audit --model torchvision:resnte18",
+    "audit --model weights:absent.pt?arch=small",
+    "audit --model py:absent.py:make",
+    "audit --gate wrong",
+    "audit --gate clean.accuray>=0.9",
+    "merge a b --out c --gate wrong",
+    "evaluate few-shot --gate wrong",
     "audit --out /dev/null",
     "audit --device cdua",
     "audit --device cuda:x",
@@ -53,6 +68,8 @@ WRONG = (
     "harden --model small --data demo --method tradez",
     "harden --model small --data demo --method trades:bta=1",
     "harden --model small --data floder:x",
+    "harden --model tochvision:resnet18 --data demo",
+    "harden --model demo:strong --data demo",
     "harden --model small --data demo --device cdua",
     "labels find --data demo --method confident-lerning",
     "labels find --data demo --device cdua",
@@ -134,7 +151,17 @@ def test_a_first_call_from_python_imports_what_it_uses():
         (check_plan, load_plan, "atacks", ParameterError),
         (check_model, find_kind, "tochvision", ParameterError),
         (check_data, load_data, "floder:x", DataError),
-        (check_data, load_data, "folder:absent", DataError),
+        *((check_data, load_data, f"{kind}:absent", DataError) for kind in (*FOLDERS, *FILES)),
+        (check_data, load_data, "nope", DataError),
+        (check_data, load_data, "cifar11", DataError),
+        (check_data, load_data, "pyproject.toml", DataError),
+        (check_model, load_model, "demo:strong", ParameterError),
+        (check_model, load_model, "imagenet:efficientnet-lite9", ParameterError),
+        (check_model, load_model, "torchvision:resnte18", ParameterError),
+        (check_model, load_model, "torchvision:no", ParameterError),
+        (check_model, load_model, "weights:absent.pt?arch=small", ModelError),
+        (check_model, load_model, "py:absent.py:make?mean=0", ModelError),
+        (check_gate, Gate.parse, "clean.acuracy >= 0.9", ParameterError),
         (check_method("attack"), lambda name: find_method(name, "attack"), "pgdd", ParameterError),
         (check_method("attack"), lambda text: parse_method(text, "attack"), "pgd:stepz=3", ParameterError),
         (check_method("harden"), lambda text: parse_method(text, "harden"), "tract:rigde=3", ParameterError),
@@ -153,9 +180,11 @@ def test_every_name_is_taken():
     for method in list_methods():
         values = ",".join(f"{name}=1" for name in method.cls.model_fields)
         check_method(method.room)(f"{method.name}:{values}" if values else method.name)
-    for text in ("demo", "demo:standard", "py:net.py:build", "torchvision:resnet18?weights=none"):
+    for text in ("demo", "demo:standard", "py:net:build", "torchvision:resnet18?weights=none"):
         assert check_model(text) == text
-    for text in ("demo", "demo?size=8", "cifar10", "parquet:x", "mix:demo+demo@1"):
+    for text in ("small", "new:torchvision:resnet18", "weights", "demo"):
+        assert check_start(text) == text
+    for text in ("demo", "demo?size=8", "cifar10", "coco:x", "mix:demo+demo@1"):
         assert check_data(text) == text
     assert check_plan("quick") + check_plan("my.yaml") == "quickmy.yaml"
 
@@ -166,6 +195,15 @@ def test_a_parameter_that_the_written_list_lacks_is_taken_where_the_file_has_it(
     assert check_method("attack")("pgd:steps=3") == "pgd:steps=3"
     with pytest.raises(ParameterError, match="no parameter 'stepz'"):
         check_method("attack")("pgd:stepz=3")
+
+
+def test_networks_of_a_library_are_those_that_it_lists(monkeypatch):
+    models = pytest.importorskip("torchvision.models")
+    assert list(networks_of("torchvision")) == models.list_models(module=models)
+    assert list(networks_of("torchvision", "models/detection")) == models.list_models(module=models.detection)
+    assert networks_of("torchvision_of_another_planet") == ()
+    monkeypatch.setattr("unshaken.cli.names.networks_of", lambda package, folder="models": ())
+    assert check_model("torchvision:anything") == "torchvision:anything"  # absent, or written otherwise
 
 
 def test_names_are_listed_without_an_import(unshaken):

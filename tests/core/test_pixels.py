@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unshaken.core.pixels import jpeg_compression, to_pixels, to_planes
+from unshaken.core.pixels import jpeg_compression, through_jpeg, to_pixels, to_planes
 
 
 def test_planes_and_pixels_by_hand():
@@ -37,3 +37,12 @@ def test_each_image_is_what_pillow_makes_of_it(channels, mode):
 
 def test_no_images_stay_none():
     assert jpeg_compression(torch.zeros(0, 3, 8, 8), 50).shape == (0, 3, 8, 8)
+
+
+@pytest.mark.parametrize("quality", [1, 40, 95])
+@pytest.mark.parametrize("size", [(1, 1), (16, 1100), (700, 300)])
+def test_a_picture_is_what_a_file_of_pillow_keeps(size, quality):
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    assert np.array_equal(through_jpeg(pixels, quality), np.asarray(Image.open(file)))

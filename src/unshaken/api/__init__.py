@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from unshaken.api.generate_texture import TextureResult, make_texture
     from unshaken.api.harden import RepairResult, harden, plan_repair, repair
     from unshaken.api.holistic import Holistic, holistic
+    from unshaken.api.inspect import inspect
     from unshaken.api.job import choose_device, default_out
     from unshaken.api.labels import LabelsResult, estimate_wrong, find_labels
     from unshaken.api.mark import mark
     from unshaken.api.matrix import MatrixResult, matrix, read_matrix_file
     from unshaken.api.natural import NaturalDirections, find_natural_directions
     from unshaken.api.results import CompareResult, compare, merge
+    from unshaken.api.slices import slices
     from unshaken.core.options import Options
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "generate_set",
     "harden",
     "holistic",
+    "inspect",
     "make_texture",
     "mark",
     "matrix",
@@ -77,6 +80,7 @@ __all__ = [
     "repair",
     "sample_generator",
     "set_thresholds",
+    "slices",
     "write_corrupted",
 ]
 
@@ -115,6 +119,7 @@ _HOMES = {
     "generate_set": "unshaken.api.generate",
     "harden": "unshaken.api.harden",
     "holistic": "unshaken.api.holistic",
+    "inspect": "unshaken.api.inspect",
     "mark": "unshaken.api.mark",
     "matrix": "unshaken.api.matrix",
     "make_texture": "unshaken.api.generate_texture",
@@ -126,6 +131,7 @@ _HOMES = {
     "repair": "unshaken.api.harden",
     "sample_generator": "unshaken.api.generate",
     "set_thresholds": "unshaken.api.detect",
+    "slices": "unshaken.api.slices",
     "write_corrupted": "unshaken.api.corrupt",
 }
 

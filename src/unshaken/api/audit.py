@@ -21,8 +21,7 @@ from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.keywords import keywords
 from unshaken.core.numbers import LARGEST_COUNT, parse_number, parse_whole
 from unshaken.core.options import Options
-from unshaken.core.registry import Parameters, as_method, parse_method
-from unshaken.core.values import text_of
+from unshaken.core.registry import Parameters, as_method, method_text, parse_method
 from unshaken.data import BadSample, DataSource
 from unshaken.report import Gate, GateResult
 from unshaken.report.blocks import Page
@@ -104,7 +103,7 @@ def audit(
             default, side by side.
         data: a SPEC, a pair `(images, labels)` of arrays or tensors, a torch, torchvision or Hugging Face data set, a
             `DataLoader`, or a list of (image, label); see `unshaken.data.as_dataset`.
-        plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm}`.
+        plan: a name, a YAML file, or a list of `{method, params, severities|eps, norm, target}`.
         options: see `Options`.
 
     Returns:
@@ -193,6 +192,7 @@ def attack(
     *,
     norm: str | None = None,
     eps: float | str | Sequence[float | str] | None = None,
+    target: str | int | None = None,
     mode: str | None = None,
     budget: str | None = None,
     defence: str | None = None,
@@ -207,6 +207,8 @@ def attack(
         norm: `linf`, `l2` or `l1`; default the first that the attack has.
         eps: one budget or several, in [0, 1] pixel units; fractions such as `8/255`, the default, will do. A
             minimal-norm attack needs none, an attack without a norm has none.
+        target: the class to reach: `least-likely`, `second`, `next`, `random`, or a class by name or number; None for
+            any class but the label.
         mode: `strict` or `fast`, of `autoattack` and `auto`.
         budget: what `auto` may spend: passes a sample (`2000`), or seconds for the whole run (`60s`).
         defence: `NAME[:k=v,...]` of the room `harden`: the model is put behind it and attacked through it. Beside that
@@ -228,6 +230,7 @@ def attack(
         "params": chosen.model_dump(exclude_defaults=True),
         "norm": norm,
         "eps": budgets,
+        "target": target,
     }
     if defence is None:
         return run_plan(model, data, [entry], check_options(**options), name=chosen.info.name)
@@ -235,12 +238,13 @@ def attack(
         raise ParameterError("defence needs a model SPEC; for a model object call the defence's wrap(model) yourself")
     if getattr(parse_method(defence, "harden"), "random", False):
         options.setdefault("eot", 10)
-    same = _written(found) if isinstance(chosen, Attack) and not chosen.minimal else ""
+    same = method_text(found) if isinstance(chosen, Attack) and not chosen.minimal else ""
     naive = {
         "method": "transfer",
         "params": {"surrogate": model, "search": same},
         "norm": entry["norm"],
         "eps": budgets,
+        "target": target,
     }
     plan = [entry, naive] if budgets else [entry]
     guarded = f"{model}{'&' if '?' in model else '?'}defence={defence}"
@@ -255,12 +259,6 @@ def _one_method(given: Any, room: str) -> Any:
             f"unshaken.{room}(model, (images, labels), NAME)"
         )
     return as_method(given, room)
-
-
-def _written(method: Parameters) -> str:
-    """A method as `NAME[:k=v,...]`."""
-    given = ",".join(f"{k}={text_of(v)}" for k, v in method.model_dump(mode="json", exclude_defaults=True).items())
-    return f"{method.info.name}:{given}" if given else method.info.name
 
 
 def _with_budget(method: Any, mode: str | None, budget: str | None) -> Any:

@@ -8,6 +8,7 @@ from typing import Literal, Unpack, get_args, get_origin
 from unshaken.core.errors import ParameterError
 from unshaken.core.numbers import in_range, shorten
 from unshaken.core.options import RUN_RECORDS, Options, declared
+from unshaken.report.gates.grammar import Gate
 from unshaken.run.engine import read_engine
 from unshaken.store.output import check_folder
 from unshaken.store.split import parse_part
@@ -63,6 +64,8 @@ def check_options(*, records: Sequence[str] = RUN_RECORDS, **given: Unpack[Optio
     for key, (kind, _) in _DECLARED.items():
         if get_origin(kind) is Literal and values[key] not in get_args(kind):
             raise ParameterError(f"{key.replace('_', '-')} {values[key]!r} is not one of {', '.join(get_args(kind))}")
+    for gate in options["gates"]:
+        Gate.parse(gate)
     return options
 
 

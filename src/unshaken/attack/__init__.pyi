@@ -24,8 +24,10 @@ from unshaken.attack.gradient.jsma import JSMA as JSMA
 from unshaken.attack.gradient.mi_fgsm import MIFGSM as MIFGSM
 from unshaken.attack.gradient.pgd import PGD as PGD
 from unshaken.attack.minimal_norm.carlini_wagner import CarliniWagner as CarliniWagner
+from unshaken.attack.minimal_norm.ddn import DDN as DDN
 from unshaken.attack.minimal_norm.deepfool import DeepFool as DeepFool
 from unshaken.attack.minimal_norm.fab import FAB as FAB
+from unshaken.attack.minimal_norm.fmn import FMN as FMN
 from unshaken.attack.patch.patch import Patch as Patch
 from unshaken.attack.patch.patch_fool import PatchFool as PatchFool
 from unshaken.attack.patch.universal_patch import UniversalPatch as UniversalPatch

@@ -86,6 +86,30 @@ EXAMPLES: dict[str, str] = {
 """Command to an example that follows its advice, or stands alone."""
 
 
+FIRST: dict[str, tuple[str, ...]] = {
+    "audit": ("model", "data", "plan", "limit", "out", "gate"),
+    "attack": ("model", "data", "method", "norm", "eps", "limit"),
+    "certify": ("model", "data", "method", "radius", "limit", "out"),
+    "explain": ("model", "data", "run", "metric", "limit", "out"),
+    "evaluate": ("model", "data", "limit", "out", "gate", "device"),
+    "serve": ("port", "host", "readers", "allow-spec", "score", "detectors"),
+    "detect fit": ("model", "data", "method", "out", "accept", "limit"),
+    "detect score": ("model", "data", "detectors", "against", "limit", "out"),
+    "detect threshold": ("detectors", "accept", "model", "data", "limit", "out"),
+    "generate fit": ("data", "method", "steps", "conditional", "limit", "out"),
+    "generate dataset": ("generator", "n", "classes", "filter-model", "device", "out"),
+    "generate measure": ("real", "generated", "model", "held-out", "limit", "device"),
+    "generate scaling": ("real", "generated", "test", "model", "sizes", "out"),
+    "generate texture": ("photo", "size", "block", "model", "judge", "out"),
+    "generate directions": ("generator", "data", "model", "k", "limit", "out"),
+    "harden": ("from", "dry-run", "method", "model", "data", "out"),
+    "labels train": ("data", "method", "model", "epochs", "limit", "out"),
+    "labels review": ("items", "readers", "per-item", "blind", "port", "host"),
+    "labels find": ("data", "method", "model", "review-size", "limit", "out"),
+}
+"""Command to the options that its --help shows; --help-all shows the others too."""
+
+
 def epilog(command: str) -> str | None:
     """Advice and examples as the last part of a command's help; None for a command without.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from unshaken.cli.complete import complete_data, complete_methods, complete_model
-from unshaken.cli.names import check_data, check_method, check_model
+from unshaken.cli.names import check_data, check_gate, check_method, check_model
 from unshaken.cli.options import (
     MODEL_FORMS,
     OWN,
@@ -62,7 +63,7 @@ def evaluate(
         str | None, OutputFolder("Run directory. Default: runs/ and a name.", "DIR", records=EVALUATE_RECORDS)
     ] = None,
     resume: Resume = False,
-    gate: Annotated[list[str] | None, OWN["gates"]] = None,
+    gate: Annotated[list[str] | None, replace(OWN["gates"], read=check_gate)] = None,
     batch_size: BatchSize = "auto",
     workers: Workers = None,
     device: Device = "auto",

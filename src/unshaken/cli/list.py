@@ -1,14 +1,15 @@
-"""`unshaken list`: methods, and the schemas of their parameters in words."""
+"""`unshaken list`: rooms and methods, and the schemas of parameters in words."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Annotated, Any
 
 from unshaken.cli.complete import complete_room
 from unshaken.cli.options import Json
 from unshaken.cli.session import Session
-from unshaken.cli.show import console, print_json, print_line
+from unshaken.cli.show import console, print_json, print_line, table
 from unshaken.cli.verb import verb
 from unshaken.core.options import Argument
 
@@ -16,6 +17,22 @@ FOOL = "fool"
 """Methods of the room `attack` that `unshaken fool` runs; `unshaken attack` has no use for them."""
 EVALUATIONS = "evaluations"
 """What lists call the methods of the room `tasks`, which `unshaken evaluate` runs."""
+USES = {
+    "stress": ("audit, corrupt", "Corruptions and other changes of images, at five severities."),
+    "attack": ("attack, audit", "Attacks that search for a small change of an image that misleads the model."),
+    FOOL: ("fool", "Meaningless images that a model classifies with high confidence."),
+    "certify": ("certify", "Proofs that no change within a radius alters the decision."),
+    "detect": ("detect fit", "Scores of inputs: abnormal, attacked, generated or unsafe."),
+    "harden": (
+        "harden, labels train",
+        "Recipes that train a more robust model, defences, and training on noisy labels.",
+    ),
+    "labels": ("labels find", "Searches for wrong labels."),
+    "explain": ("explain", "Maps of the pixels that count, metrics of such maps, and analyses of a network."),
+    "generate": ("generate fit", "Small generative models."),
+    EVALUATIONS: ("evaluate", "Other tasks: zero-shot, few-shot, features, ranking, images and texts, boxes."),
+}
+"""Kind of methods to the commands that run it, and what it is."""
 _BOUNDS = {
     "minimum": "≥ {}",
     "exclusiveMinimum": "> {}",
@@ -88,31 +105,40 @@ def list_(
     ] = None,
     json: Json = False,
 ) -> int:
-    """List all methods with their parameters, requirements and references; with --quiet, only names."""
+    """List the kinds of methods; for one of them its methods, parameters and references. --quiet: only names."""
     from unshaken.core.registry import list_records
 
     records = list_records({FOOL: "attack", EVALUATIONS: "tasks"}.get(room or "", room))
     if room in (FOOL, "attack"):
-        records = [one for one in records if (one["tags"].get("group") == "fooling") == (room == FOOL)]
+        records = [one for one in records if _kind(one) == room]
     if json:
         print_json(records)
     elif session.quiet:
         for one in records:
             print_line(one["name"])
+    elif room is None:
+        counts = Counter(map(_kind, records))
+        console().print(
+            table(("kind", "methods", "run by", ""), ((k, counts[k], *use) for k, use in USES.items()), right=[1])
+        )
+        print_line("unshaken list KIND has its methods and their parameters, unshaken list --quiet all names.")
     else:
         _show(records)
     return 0
+
+
+def _kind(record: dict[str, Any]) -> str:
+    if record["tags"].get("group") == "fooling":
+        return FOOL
+    return EVALUATIONS if record["room"] == "tasks" else str(record["room"])
 
 
 def _show(records: list[dict[str, Any]]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    out, room = console(), ""
+    out = console()
     for one in records:
-        if one["room"] != room:
-            room = one["room"]
-            out.print(Text(EVALUATIONS if room == "tasks" else room, style="bold underline"))
         out.print(Text.assemble((one["name"], "bold"), "  ", one["summary"]))
         facts = [f"{key}: {', '.join(one[key])}" for key in ("needs", "norms") if one[key]]
         facts += [f"for: {' and '.join(one['tasks'])}"] if one["tasks"] else []

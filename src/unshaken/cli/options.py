@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from unshaken.cli.complete import complete_data, complete_model
-from unshaken.cli.names import check_data, check_engine, check_model
+from unshaken.cli.names import check_data, check_engine, check_gate, check_model, check_start
 from unshaken.core.consent import is_code
 from unshaken.core.numbers import shorten
 from unshaken.core.options import (
@@ -54,7 +54,7 @@ BatchSize = Annotated[int | Literal["auto"], OWN["batch_size"]]
 Device = Annotated[str, OWN["device"]]
 Workers = Annotated[int | None, OWN["workers"]]
 Engine = Annotated[str, replace(RUN["engine"], read=check_engine)]
-Gates = Annotated[list[str] | None, RUN["gates"]]
+Gates = Annotated[list[str] | None, replace(RUN["gates"], read=check_gate)]
 Baseline = Annotated[str | None, RUN["baseline"]]
 Track = Annotated[str | None, RUN["track"]]
 Download = Annotated[bool, RUN["download"]]
@@ -86,6 +86,7 @@ START_MODEL = Option(
     "Architecture with new weights (small, small-cnn, new:torchvision:NAME), or a model to fine-tune.",
     "ARCH|SPEC",
     complete=complete_model,
+    read=check_start,
 )
 Out = Annotated[
     str | None, OutputFolder("Run directory. Default: a new folder in runs/.", "DIR", records=TRAINING_RECORDS)

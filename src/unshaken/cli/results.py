@@ -1,4 +1,4 @@
-"""Commands that read finished runs: `unshaken report|compare|query|card`."""
+"""Commands that read finished runs: `unshaken report|compare|query|slices|card`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from unshaken.cli.options import Json, Run, Track
-from unshaken.cli.runs import show_verdict
+from unshaken.cli.complete import complete_data
+from unshaken.cli.names import check_data
+from unshaken.cli.options import OWN, Json, Run, Track
+from unshaken.cli.runs import show_run, show_verdict
 from unshaken.cli.session import Session
 from unshaken.cli.show import console, one_line, print_json, print_line, print_page, table
 from unshaken.cli.verb import verb
@@ -93,6 +95,40 @@ def beside_last(directories: Sequence[str]) -> str:
     names = [posixpath.basename(d.rstrip("/")) or "run" for d in directories]
     parent = posixpath.dirname(directories[-1].rstrip("/"))
     return posixpath.join(parent, f"compare-{'-'.join(names)}"[:120])
+
+
+@verb
+def slices(
+    session: Session,
+    directory: Run,
+    by: Annotated[
+        list[str] | None,
+        Option(
+            "Columns that divide the images, such as brightness, size:32+96 or weather*brightness. May be repeated. "
+            "Default: class, all properties, and all columns of --meta.",
+            "COLUMN,COLUMN",
+        ),
+    ] = None,
+    meta: Annotated[
+        str | None, Option("Table of further columns with a column 'id': .csv, .jsonl or .parquet.", "FILE")
+    ] = None,
+    data: Annotated[
+        str | None,
+        Option("Images of the run. Default: those of its record.", "SPEC", complete=complete_data, read=check_data),
+    ] = None,
+    gate: Annotated[list[str] | None, OWN["gates"]] = None,
+    download: Annotated[bool, OWN["download"]] = False,
+    json: Json = False,
+) -> int:
+    """Divide the images of a run by properties and metadata: accuracy by slice, and weak slices that are confirmed.
+
+    Exit codes: 0 success, 1 a gate failed, 2 wrong usage or bad input, 3 some samples of the run were unreadable.
+    """
+    from unshaken import api
+
+    columns = [column.strip() for text in by or () for column in text.split(",") if column.strip()]
+    done = api.slices(directory, columns, meta=meta, data=data, gates=gate or (), download=download)
+    return show_run(session, done, json)
 
 
 SHOWN = 500

@@ -187,6 +187,13 @@ def attack(
         list[str] | None,
         Option("Maximum size of the perturbation, for pixels in [0, 1]. Default: 8/255. May be repeated.", "E"),
     ] = None,
+    target: Annotated[
+        str | None,
+        Option(
+            "Class to reach, by name or number, or a rule that chooses one for each image. Default: any wrong class.",
+            "least-likely|second|next|random|CLASS",
+        ),
+    ] = None,
     mode: Annotated[
         str | None, Option("For autoattack and auto: search in float32, or faster in bfloat16.", "strict|fast")
     ] = None,
@@ -217,7 +224,16 @@ def attack(
         api.default_out(model, data, method.partition(":")[0]),
         json,
         lambda o: api.attack(
-            model, data, method, norm=norm, eps=eps or None, mode=mode, budget=budget, defence=defence, **o
+            model,
+            data,
+            method,
+            norm=norm,
+            eps=eps or None,
+            target=target,
+            mode=mode,
+            budget=budget,
+            defence=defence,
+            **o,
         ),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import copy
 import functools
 import inspect
 import typing
@@ -16,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.models import CommandFunctionType
 from typing_extensions import override
 
+from unshaken.cli.advice import FIRST
 from unshaken.cli.options import DEBUG, QUIET, AllowCode
 from unshaken.cli.session import Session, explain
 from unshaken.core.errors import ParameterError, RunError
@@ -238,11 +240,50 @@ def _refuse_repeats(command: TyperCommand | TyperGroup, ctx: Any, args: list[str
             raise ParameterError(f"{one.opts[0]} is given {n} times, and {taken}: give it once")
 
 
+HELP = "unshaken.cli.help"
+"""Key of a context: "short" while its help is made of the first options alone, "all" once every option is asked for."""
+
+
+def _print_all(ctx: typer.Context, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        ctx.meta[HELP] = "all"
+        typer.echo(ctx.get_help(), nl=False)
+        raise typer.Exit
+
+
+def _fold(command: TyperCommand | TyperGroup, ctx: Any, every: list[Any]) -> list[Any]:
+    """Parameters of a command: in a short help those of `FIRST`, else every one."""
+    if ctx.command is not command or ctx.meta.get(HELP) != "short":  # a group is asked in the context of its command
+        return every
+    words: list[str] = []
+    while ctx.parent is not None:
+        words, ctx = [str(ctx.info_name), *words], ctx.parent
+    first = FIRST.get(" ".join(words))
+    if first is None:
+        return every
+    options = {flag: one for one in every if isinstance(one, TyperOption) for flag in one.opts}
+    shown = [copy.copy(options[f"--{name}"]) for name in (*first, "help", "help-all")]
+    for one in shown:
+        one.rich_help_panel = None
+    shown[-1].help = f"Show {sum(isinstance(one, TyperOption) for one in every) - len(shown)} more options and exit."
+    shown[-1].hidden = False
+    return [*(one for one in every if not isinstance(one, TyperOption)), *shown]
+
+
 class _Verb(TyperCommand):
     @override
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _refuse_repeats(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    @override
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _fold(self, ctx, super().get_params(ctx))
+
+    @override
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        ctx.meta.setdefault(HELP, "short")
+        super().format_help(ctx, formatter)
 
 
 class _Group(TyperGroup):
@@ -250,6 +291,15 @@ class _Group(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _refuse_repeats(self, ctx, args)
         return super().parse_args(ctx, args)
+
+    @override
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _fold(self, ctx, super().get_params(ctx))
+
+    @override
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        ctx.meta.setdefault(HELP, "short")
+        super().format_help(ctx, formatter)
 
 
 class Program(typer.Typer):
@@ -267,6 +317,15 @@ KEYWORD = inspect.Parameter.KEYWORD_ONLY
 CONTEXT = inspect.Parameter("ctx", KEYWORD, annotation=typer.Context)
 CONSENT = inspect.Parameter("allow_code", KEYWORD, annotation=AllowCode, default=None)
 REPLACES = inspect.Parameter("overwrite", KEYWORD, annotation=Annotated[bool, OVERWRITE], default=False)
+HELP_ALL = inspect.Parameter(
+    "help_all",
+    KEYWORD,
+    annotation=Annotated[
+        bool,
+        typer.Option("--help-all", is_eager=True, callback=_print_all, hidden=True, metavar="", show_default=False),
+    ],
+    default=False,
+)
 DISPLAY = (
     inspect.Parameter("quiet", KEYWORD, annotation=Annotated[bool, QUIET], default=False),
     inspect.Parameter("debug", KEYWORD, annotation=Annotated[bool, DEBUG], default=False),
@@ -291,10 +350,10 @@ def verb(command: Command) -> Command:
     outputs = {name: option for name, option in _options(own.values()) if isinstance(option, OUTPUTS)}
     writes_file = any(isinstance(option, OutputFile) for option in outputs.values())
     further = [*consent, *([REPLACES] if writes_file else []), *DISPLAY]
-    parameters = [CONTEXT, *read_parameters(own.values()), *read_parameters(further)]
+    parameters = [CONTEXT, *read_parameters(own.values()), *read_parameters(further), HELP_ALL]
 
     @functools.wraps(command)
-    def run(ctx: typer.Context, quiet: bool, debug: bool, **values: Any) -> int:
+    def run(ctx: typer.Context, quiet: bool, debug: bool, help_all: bool, **values: Any) -> int:
         session: Session = ctx.find_root().obj
         session.quiet, session.debug = session.quiet or quiet, session.debug or debug
         session.subcommand = ctx.invoked_subcommand or ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from typing_extensions import override
@@ -83,6 +83,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return "did you mean " + " or ".join(repr(n) for n in near) + "?"
     return "known: " + (", ".join(names) or "none")
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """Suggest a near name as `did_you_mean`, or name a few where all are too many to list."""
+    text = did_you_mean(name, known)
+    return text if text.startswith("did") else f"{len(known)} are known, such as {', '.join(sorted(known)[:3])}"
 
 
 def near_path(target: str) -> str:

@@ -22,6 +22,7 @@ class Condition:
         severity: 1 to 5 for stressors.
         eps: budget of an attack, in [0, 1] pixel units under `norm`.
         norm: `linf`, `l2` or `l1`.
+        target: rule or class of a targeted attack; None for any class but the label. Rows hold the classes themselves.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Condition:
     severity: int | None = None
     eps: float | None = None
     norm: str | None = None
+    target: str | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._=+-]{1,200}", self.id):
@@ -60,6 +62,9 @@ CERTIFICATE = "certificate"
 
 DETECTOR = "detector"
 """Group of the conditions that hold answers of the model behind a detector."""
+
+TARGETED = "targeted"
+"""Group of the conditions whose attack was to reach a chosen class, and says little of how many leave theirs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -38,10 +36,14 @@ def through_jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     Returns:
         Uint8 `[H, W, C]`.
     """
-    file = BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, "JPEG", quality=quality)
-    with Image.open(file, formats=("JPEG",)) as image:
-        return np.array(image).reshape(pixels.shape)
+    picture = _recompress(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), quality)
+    return np.array(picture).reshape(pixels.shape)
+
+
+def _recompress(picture: Image.Image, quality: int) -> Image.Image:
+    """Encode and decode by Pillow's codec itself: a file's save and open cost a small picture more than the codec."""
+    mode = "L" if picture.mode == "L" else "RGB"
+    return Image.frombytes(mode, picture.size, picture.tobytes("jpeg", mode, quality), "jpeg", mode, "")
 
 
 def jpeg_compression(images: Tensor, quality: int) -> Tensor:
@@ -55,6 +57,19 @@ def jpeg_compression(images: Tensor, quality: int) -> Tensor:
         Float32 of the same shape, on 8-bit levels in [0, 1].
     """
     result = torch.empty(images.shape, dtype=torch.float32)
-    for image, target in zip(images, result, strict=True):
-        target.copy_(to_planes(through_jpeg(to_pixels(image), quality)))
+    channels, height, width = images.shape[1:]
+    bands = "L" if channels == 1 else "RGB"
+    for image, target in zip(images.detach().float().cpu().numpy(), result.numpy(), strict=True):
+        levels = image * np.float32(255)
+        levels += np.float32(0.5)
+        if channels == 1:
+            picture = Image.fromarray(levels[0].astype(np.uint8))
+        else:  # a pixel as one number: 24 bits, which float32 holds and Pillow takes as they lie
+            np.floor(levels, out=levels)
+            pixels = (levels[0] + levels[1] * np.float32(2**8) + levels[2] * np.float32(2**16)).astype("<i4")
+            picture = Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", 0, 1)
+        picture = _recompress(picture, quality)
+        for plane, band in zip(target, bands, strict=True):
+            plane[...] = np.frombuffer(picture.tobytes("raw", band), np.uint8).reshape(height, width)
+        target /= np.float32(255)
     return result.to(images.device)

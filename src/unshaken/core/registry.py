@@ -296,6 +296,16 @@ def parse_method(text: str, room: str | None = None) -> Any:
     return find_method(name, room).cls.from_text(values)
 
 
+def method_text(method: Parameters) -> str:
+    """A method as `NAME[:k=v,...]`, which `parse_method` reads.
+
+    >>> method_text(parse_method("pgd:steps=3"))
+    'pgd:steps=3'
+    """
+    given = ",".join(f"{k}={text_of(v)}" for k, v in method.model_dump(mode="json", exclude_defaults=True).items())
+    return f"{method.info.name}:{given}" if given else method.info.name
+
+
 def as_method(given: Any, room: str) -> Any:
     """The method of a room that a caller gave, as `NAME[:k=v,...]` or as an object.
 

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1]
-_ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "tasks")
+_ORDER = ("stress", "attack", "certify", "detect", "harden", "explain", "labels", "generate", "inspect", "tasks")
 _TITLE = re.compile(r'\btitle="([^"]+)"')
+_NETWORK = re.compile(r"^@register_model\b.*\n(?:^[@ )].*\n)*?^def (\w+)", re.MULTILINE)
 _ENTRY = re.compile(r'^@(\w+)\(\s*"([^"]+)"(?:(?!^@|^class |^def ).*\n)*?(?:^@.*\n)*^(?:class|def) (\w+)', re.MULTILINE)
 
 
@@ -77,6 +79,22 @@ def keys_of(file: str, variable: str) -> list[str]:
         ):
             return [str(ast.literal_eval(key)) for key in node.value.keys if key is not None]
     raise LookupError(f"{file} writes out no dictionary {variable}")
+
+
+@cache
+def networks_of(package: str, folder: str = "models") -> tuple[str, ...]:
+    """Names of the networks that an installed package registers, read from the text of its files; empty where absent.
+
+    Args:
+        package: `torchvision` or `timm`, whose functions that build networks bear a decorator `register_model`.
+        folder: below the package; the files in it are read, those of folders in it are not.
+    """
+    found = find_spec(package)
+    names = set[str]()
+    for place in (found and found.submodule_search_locations) or ():
+        for path in Path(place, folder).glob("*.py"):
+            names |= set(_NETWORK.findall(path.read_text(encoding="utf-8")))
+    return tuple(sorted(names))
 
 
 def modules_named(room: str, name: str) -> Iterator[str]:

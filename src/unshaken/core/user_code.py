@@ -149,12 +149,29 @@ def _working_folder() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _import(place: str, where: str) -> ModuleType:
-    path = _copies.get(place) or Path(place)
-    is_file = place.endswith(".py") or "/" in place
-    if is_file and not path.is_file():
+def _names_file(place: str) -> bool:
+    return place.endswith(".py") or "/" in place
+
+
+def require_code(place: str, where: str) -> None:
+    """Refuse a Python file that is not there; a module is looked for when it is imported.
+
+    Args:
+        place: file or module.
+        where: the SPEC that names it, for the message.
+
+    Raises:
+        ModelError: there is no such file.
+    """
+    if _names_file(place) and not (_copies.get(place) or Path(place)).is_file():
         near = near_path(place)
         raise ModelError(f"{where}: no file {place!r}" + (f"; did you mean {near!r}?" if near else ""))
+
+
+def _import(place: str, where: str) -> ModuleType:
+    path = _copies.get(place) or Path(place)
+    is_file = _names_file(place)
+    require_code(place, where)
     try:
         return _from_file(path) if is_file else importlib.import_module(place)
     except ModuleNotFoundError as error:

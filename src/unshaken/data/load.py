@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from unshaken.core.consent import require_named
-from unshaken.core.errors import DataError, did_you_mean, near_path
+from unshaken.core.errors import DataError, did_you_mean
 from unshaken.core.user_code import call_factory
 from unshaken.data.box_files import read_box_table
 from unshaken.data.cifar10n import open_cifar10n
@@ -30,7 +30,7 @@ from unshaken.data.published.imagenet_c import open_imagenet_c
 from unshaken.data.published.samples import PublishedDataset
 from unshaken.data.selection import half_of, with_long_tail
 from unshaken.data.shards import open_shards
-from unshaken.data.spec import Options, divide, expanded, options_of, reason_of
+from unshaken.data.spec import Options, divide, options_of, unknown_data
 from unshaken.data.viewpoint.mesh_folder import open_meshes
 from unshaken.data.viewpoint.solids import open_solids
 from unshaken.data.yolo import open_yolo
@@ -66,8 +66,6 @@ class Source:
     options: tuple[str, ...] = ("split",)
 
 
-FORMS = {".parquet": "parquet", ".json": "coco", ".tar": "wds", ".py": "py"}
-"""Kinds of files by the endings of their names."""
 EVERYWHERE = ("size", "mode", "noise", "longtail", "labels", "boxes")
 """Options that every SPEC takes."""
 SOURCES: Mapping[str, Source] = {
@@ -179,20 +177,4 @@ def _bare(name: str, raw: dict[str, str], spec: str, download: bool) -> Dataset:
         return whole if options.split is None else half_of(whole, options.split)
     if name in NAMED:
         return open_named(name, options_of(spec, raw, ("split", *EVERYWHERE), download=download))
-    try:
-        path = expanded(name)
-        there = bool(name) and path.exists()
-    except OSError as error:
-        raise DataError(f"data {spec!r} cannot be opened: {reason_of(error)}") from None
-    kind = "folder" if path.is_dir() else FORMS.get(path.suffix.lower())
-    if there and kind is None:
-        files = ", ".join(f"{form}:FILE{suffix}" for suffix, form in FORMS.items() if form != "py")
-        raise DataError(f"data {spec!r} is a file of a form that is not read: give folder:DIR, or a file: {files}")
-    if there:
-        raise DataError(f"data {spec!r} is a path; say what it is: {kind}:{spec}{':FACTORY' * (kind == 'py')}")
-    if near := near_path(name):
-        kind = "folder" if Path(near).is_dir() else FORMS.get(Path(near).suffix.lower())
-        if kind is not None:
-            raise DataError(f"data {spec!r}: there is no such set and no such path; did you mean '{kind}:{near}'?")
-    known = ["demo", *NAMED, *(f"{k}:" for k in SOURCES)]
-    raise DataError(f"data {spec!r} is neither a named set nor of the form kind:target; {did_you_mean(name, known)}")
+    raise unknown_data(name, spec, ["demo", *NAMED, *(f"{k}:" for k in SOURCES)])

@@ -14,6 +14,10 @@ from unshaken.core.numbers import MAX_SIDE as MAX_SIDE
 Mode = Literal["RGB", "L"]
 SMALL = 256 << 20
 """Bytes that may be read into memory without a look at the file's size."""
+FORMS = {".parquet": "parquet", ".json": "coco", ".tar": "wds", ".py": "py"}
+"""Kinds of files by the endings of their names."""
+FOLDERS, FILES = ("folder", "masks", "idx", "yolo", "meshes", "cifar-c", "imagenet-c"), ("parquet",)
+"""Kinds of SPEC whose target is always a folder or a file of this machine."""
 DENSEST = 50
 """How many times smaller packing makes images at most; of zeros it makes 1000 times less."""
 
@@ -171,6 +175,32 @@ def existing(target: str, spec: str, *, folder: bool) -> Path:
     if not right:
         raise DataError(f"data {spec!r}: {target!r} is not a {what}")
     return path
+
+
+def unknown_data(name: str, spec: str, known: Collection[str]) -> DataError:
+    """The error for a SPEC without a colon that is no named set: it may be a path without its kind.
+
+    Args:
+        name: what stands before the options.
+        spec: the whole SPEC.
+        known: named sets, and kinds with their colon.
+    """
+    try:
+        path = expanded(name)
+        there = bool(name) and path.exists()
+    except OSError as error:
+        return DataError(f"data {spec!r} cannot be opened: {reason_of(error)}")
+    kind = "folder" if path.is_dir() else FORMS.get(path.suffix.lower())
+    if there and kind is None:
+        files = ", ".join(f"{form}:FILE{suffix}" for suffix, form in FORMS.items() if form != "py")
+        return DataError(f"data {spec!r} is a file of a form that is not read: give folder:DIR, or a file: {files}")
+    if there:
+        return DataError(f"data {spec!r} is a path; say what it is: {kind}:{spec}{':FACTORY' * (kind == 'py')}")
+    if near := near_path(name):
+        kind = "folder" if Path(near).is_dir() else FORMS.get(Path(near).suffix.lower())
+        if kind is not None:
+            return DataError(f"data {spec!r}: there is no such set and no such path; did you mean '{kind}:{near}'?")
+    return DataError(f"data {spec!r} is neither a named set nor of the form kind:target; {did_you_mean(name, known)}")
 
 
 def check_split(options: Options, target: str) -> None:

@@ -20,6 +20,7 @@ from unshaken.detect.scores.dice import DICE as DICE
 from unshaken.detect.scores.energy import Energy as Energy
 from unshaken.detect.scores.ensemble import EnsembleDisagreement as EnsembleDisagreement
 from unshaken.detect.scores.entropy import Entropy as Entropy
+from unshaken.detect.scores.fdbd import FDBD as FDBD
 from unshaken.detect.scores.feature_squeezing import FeatureSqueezing as FeatureSqueezing
 from unshaken.detect.scores.fusion import Fusion as Fusion
 from unshaken.detect.scores.gen import GEN as GEN
@@ -33,9 +34,13 @@ from unshaken.detect.scores.max_logit import MaxLogit as MaxLogit
 from unshaken.detect.scores.mc_dropout import MCDropout as MCDropout
 from unshaken.detect.scores.mcm import MCM as MCM
 from unshaken.detect.scores.msp import MSP as MSP
+from unshaken.detect.scores.neco import NECO as NECO
+from unshaken.detect.scores.nnguide import NNGuide as NNGuide
 from unshaken.detect.scores.odin import ODIN as ODIN
+from unshaken.detect.scores.rankfeat import RankFeat as RankFeat
 from unshaken.detect.scores.react import ReAct as ReAct
 from unshaken.detect.scores.relative_mahalanobis import RelativeMahalanobis as RelativeMahalanobis
+from unshaken.detect.scores.residual import Residual as Residual
 from unshaken.detect.scores.rigid import RIGID as RIGID
 from unshaken.detect.scores.scale import SCALE as SCALE
 from unshaken.detect.scores.she import SHE as SHE

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from unshaken.core.part import CERTIFICATE, DETECTOR
+from unshaken.core.part import CERTIFICATE, DETECTOR, TARGETED
 from unshaken.report import wording
 from unshaken.report.blocks import Cell, Column, Span, Table, TableRow, Text
 from unshaken.report.read.methods import UNKNOWN
@@ -76,8 +76,8 @@ def is_attack(row: Mapping[str, Any]) -> bool:
 
 
 def changes_of(data: Mapping[str, Any]) -> list[Row]:
-    """The conditions that evaluate the model itself; those of certificates and detectors stand in their sections."""
-    return [row for row in data["conditions"] if row.get("group") not in (CERTIFICATE, DETECTOR, UNKNOWN)]
+    """The conditions that evaluate the model itself; certificates, detectors and chosen targets have their sections."""
+    return [row for row in data["conditions"] if row.get("group") not in (CERTIFICATE, DETECTOR, TARGETED, UNKNOWN)]
 
 
 def worst_of(rows: Sequence[Row]) -> Row | None:

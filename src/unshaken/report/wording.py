@@ -68,10 +68,12 @@ def distance(value: float, norm: str) -> str:
 def method_name(label: str) -> str:
     """A method, its severity, or a plan's line for people: `gaussian noise`, `JPEG compression 3`, `PGD (line 2)`."""
     name, plus, line = label.partition("+")
+    name, to, target = name.partition("-to-")
     method, _, severity = name.rpartition("-")
     words = (
         f"{title_of(method)} {severity}" if method and severity.isascii() and severity.isdecimal() else title_of(name)
     )
+    words += f" to {target.replace('-', ' ')}" if to else ""
     return f"{words} (line {line})" if plus else words
 
 

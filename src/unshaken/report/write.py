@@ -11,7 +11,8 @@ from unshaken.core.errors import ParameterError, UnshakenError
 from unshaken.core.options import COMPARE_RECORDS
 from unshaken.report.blocks import Page
 from unshaken.report.compare import Comparisons
-from unshaken.report.gates import NO_REGRESSION, Gate, asked_radii, check_finite
+from unshaken.report.gates.check import check_finite, check_gate
+from unshaken.report.gates.grammar import NO_REGRESSION, Gate, asked_radii
 from unshaken.report.gates.kept import Baseline, GateResult, KeptGates, read_gates
 from unshaken.report.pages.page_kind import write_page
 from unshaken.report.pages.runs import comparison_page, report_page
@@ -96,7 +97,7 @@ def _decide(summary: Summary, asked: Sequence[Gate], kept: KeptGates) -> tuple[l
                 note = f"; as it was decided: the baseline {kept.baseline and kept.baseline.place} cannot be read now"
                 results.append(replace(old, detail=f"{old.detail.removesuffix(note)}{note}"))
             else:
-                results.append(gate.check(summary.data, summary.comparison))
+                results.append(check_gate(gate, summary.data, summary.comparison))
         except ParameterError as error:
             first = first or error
             results.append(GateResult(text, None, math.nan, str(error)))

@@ -60,8 +60,10 @@ class Step:
         if entry.norm is not None and entry.norm not in norms:
             known = f"is not one of {', '.join(norms)}" if norms else "is given, but this method has none: remove it"
             raise ParameterError(f"{entry.method}: norm {shorten(entry.norm)} {known}")
+        if entry.target is not None and not getattr(self.method, "reaches_targets", False):
+            raise ParameterError(f"{entry.method}: target is given, but this method reaches no chosen class: remove it")
         norm = entry.norm or next(iter(norms), "linf")
-        line = Line(label, entry.severities, entry.eps, norm)
+        line = Line(label, entry.severities, entry.eps, norm, entry.target)
         self.conditions: list[Condition] = conditions_of(self.method, line)
 
 

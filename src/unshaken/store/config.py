@@ -44,6 +44,8 @@ class Entry(BaseModel):
         severities: for stressors; empty for all that the method has.
         eps: budgets of attacks, numbers or fractions such as `8/255`.
         norm: of the budgets; None for the first that the method has.
+        target: of attacks, the class to reach: `least-likely`, `second`, `next`, `random`, or a class; None for any
+            class but the label.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,11 +55,22 @@ class Entry(BaseModel):
     severities: tuple[int, ...] = ()
     eps: tuple[float, ...] = ()
     norm: str | None = None
+    target: str | None = Field(default=None, min_length=1, max_length=200)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As earlier versions wrote it, where there is no target: it decides what a run is, and whether it goes on."""
+        return {key: value for key, value in serialize(self).items() if value is not None or key != "target"}
 
     @model_validator(mode="before")
     @classmethod
     def _strict(cls, values: Any) -> Any:
         return strict_values(cls, values) if isinstance(values, dict) else values
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _class_number(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @field_validator("eps", "severities", mode="before")
     @classmethod

@@ -178,7 +178,7 @@ def test_company_changes_nothing(make):
 def test_targets_are_refused_with_a_way_out(make):
     net = make.net(classes=3)
     batch = make.batch(net, make.images(2, 1, 8, 8))
-    with pytest.raises(ParameterError, match=r"^hop-skip-jump: .*use square") as caught:
+    with pytest.raises(ParameterError, match=r"^hop-skip-jump: .*or square") as caught:
         HopSkipJump().attack(Oracle(net), batch, norm="l2", eps=[1.0], targets=(batch.labels + 1) % 3)
     assert "\n" not in str(caught.value)
 

@@ -272,7 +272,7 @@ def test_a_gradient_of_nan_everywhere_leads_nowhere_and_is_told():
 
 
 def test_targets_are_refused(spec):
-    with pytest.raises(ParameterError, match="takes no targets"):
+    with pytest.raises(ParameterError, match="reaches no chosen class: omit targets"):
         OracleBound().attack(Oracle(THETA), pixel(1.0), targets=torch.tensor([1]))
 
 

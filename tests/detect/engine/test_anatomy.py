@@ -134,3 +134,25 @@ def test_images_are_brought_to_the_size_that_a_model_takes(toy):
     assert (float(found.min()) >= 0, float(found.max()) <= 1) == (True, True)
     assert torch.allclose(found.mean((2, 3)), IMAGES.mean((2, 3)), atol=0.1)
     assert penultimate(viewed, IMAGES)[0].shape == (5, 3)
+
+
+class Average(nn.Module):
+    """A convolution, a rectifier by function or by module, and the average of all places."""
+
+    def __init__(self, *, by_function: bool) -> None:
+        super().__init__()
+        self.conv, self.relu, self.by_function = nn.Conv2d(3, 5, 3), nn.ReLU(), by_function
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x):
+        y = self.conv(x)
+        y = y.relu() if self.by_function else self.relu(y)
+        return self.head(y.mean((2, 3)))
+
+
+@pytest.mark.parametrize(("by_function", "expected"), [(True, ("conv", True)), (False, ("relu", False))])
+def test_the_maps_whose_average_the_head_weighs(by_function, expected):
+    torch.manual_seed(0)
+    model = Classifier(Average(by_function=by_function).eval(), name="average").eval()
+    found = Anatomy.of(model, torch.rand(2, 3, 9, 9))
+    assert (found.maps, found.rectified) == expected

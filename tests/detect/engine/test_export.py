@@ -27,8 +27,8 @@ from unshaken.detect.scores.odin import ODIN
 from unshaken.detect.scores.vim import ViM
 from unshaken.detect.watermark.learned_watermark import LearnedWatermarkDetector
 
-UNTRANSLATABLE = {"lid", "learned-watermark"}
-"""`learned-watermark` is trained briefly in `everything`.
+UNTRANSLATABLE = {"lid", "learned-watermark", "rankfeat"}
+"""`learned-watermark` is trained briefly in `everything`; `rankfeat` wants another net, and has singular vectors.
 
 `lid` has an operation that ONNX has not got; one like it is in the test of operations without a name.
 """

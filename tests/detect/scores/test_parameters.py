@@ -22,6 +22,7 @@ BOUNDS = [
     ("react", "percentile", (0.5, 100), (0, 100.5)),
     ("relative-mahalanobis", "layer", ("a",), ("",)),
     ("relative-mahalanobis", "shrinkage", (0, 1), (-0.01, 1.01)),
+    ("neco", "variance", (0.01, 0.99), (0, 1)),
     ("rigid", "quality", (1, 100), (0, 101)),
     ("scale", "percentile", (0, 95), (-0.5, 95.5)),
     ("spread-spectrum", "amplitude", (0.001, 1), (0, 1.01)),

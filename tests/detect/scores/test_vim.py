@@ -8,7 +8,8 @@ from unshaken.core.errors import DataError, ParameterError
 from unshaken.detect.engine.anatomy import Anatomy
 from unshaken.detect.engine.fit_data import FitData, Moments
 from unshaken.detect.engine.forward_pass import ForwardPass
-from unshaken.detect.scores.vim import ViM, origin, principal_dimensions
+from unshaken.detect.scores.residual import origin, principal_dimensions
+from unshaken.detect.scores.vim import ViM
 
 HEAD = Anatomy("toy", 2, "head", (), torch.tensor([[1.0, 0, 0], [0, 1, 0]]), torch.zeros(2))
 TRAIN = torch.tensor([[1, 0, 0.1], [0, 1, -0.1], [2, 0, 0.1], [0, 2, -0.1]])

@@ -252,3 +252,17 @@ def test_only_finished_runs_on_the_same_labelled_data_can_be_compared(tmp_path):
         able = comparable(index, list(found.values()))
         assert {name for name, run in found.items() if run.id in able} == {"a", "b"}
         assert {run.name for run in list_runs(index, RunFilters(like=found["a"])).runs} == {"a", "b"}
+
+
+def test_runs_inside_another_stand_with_it(tmp_path):
+    write_record(tmp_path / "runs", "score", inside=["against/far", "evasion"])
+    for name in ("score/against/far", "score/evasion"):
+        write_record(tmp_path / "runs", name)
+        (tmp_path / "runs" / name / "summary.json").unlink()
+    write_record(tmp_path / "runs", "alone")
+    with RunIndex(tmp_path / "x.db", [tmp_path / "runs"]) as index:
+        index.refresh()
+        found = {run.name: run for run in list_runs(index, RunFilters()).runs}
+        assert [part.name for part in found["score"].parts] == ["score/against/far", "score/evasion"]
+        assert found["alone"].parts == ()
+        assert run_of(index, found["score"].id).parts == found["score"].parts

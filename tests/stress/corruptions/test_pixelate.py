@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from unshaken.core.batch import Batch
-from unshaken.stress.corruptions.pixelate import Pixelate, pixelate
+from unshaken.stress.corruptions.pixelate import Pixelate, pixelate, pixelate_pixels
 
 RATIOS = (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.25, 0.15)
 
@@ -48,3 +48,13 @@ def test_a_constant_image_is_a_fixed_point():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_sample_does_not_depend_on_its_batch(peer, channels):
     assert peer.depends_on_batch(Pixelate(preset="imagenet"), 1, channels=channels) == []
+
+
+@pytest.mark.parametrize("size", [(8, 9), (40, 33), (257, 260)])
+def test_images_that_share_a_pass_are_those_of_pillow(peer, size):
+    pixels = list(np.random.default_rng(0).integers(0, 256, (3, *size, 3), dtype=np.uint8))
+    rows = [i % 3 for i in range(50 if size[0] < 100 else 3)]
+    found = pixelate(torch.cat([peer.to_images(pixels[i]) for i in rows]), 0.4)
+    theirs = [pixelate_pixels(one, 0.4) for one in pixels]
+    for i, ours in zip(rows, found, strict=True):
+        assert np.array_equal(np.rint(peer.to_rows(ours[None]) * 255), theirs[i])

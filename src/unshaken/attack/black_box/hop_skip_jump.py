@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from unshaken.attack.engine.base import Attack, Candidate
 from unshaken.attack.engine.problem import Problem
-from unshaken.core.errors import ParameterError
 from unshaken.core.oracle import required
 from unshaken.core.query import Answer, Labels
 from unshaken.core.registry import register
@@ -92,6 +91,8 @@ class HopSkipJump(Attack[HopState]):
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     norms: ClassVar[tuple[str, ...]] = ("l2", "linf")
     minimal: ClassVar[bool] = True
+    reaches_targets: ClassVar[bool] = False
+    """Each target would need an image of its class to start from."""
 
     steps: PositiveInt = Field(default=20, description="iterations")
     initial_samples: PositiveInt = Field(
@@ -102,11 +103,6 @@ class HopSkipJump(Attack[HopState]):
 
     @override
     def start(self, problem: Problem, rng: SampleRng) -> HopState:
-        if problem.targeted:
-            raise ParameterError(
-                "hop-skip-jump: targets are not supported, because each would need an image of its class to start "
-                "from; use square"
-            )
         clean, zero = problem.ball.clean, torch.zeros_like(problem.labels)
         none, number = torch.zeros_like(clean), clean.new_zeros(len(clean))
         state = HopState(

@@ -49,6 +49,8 @@ class BudgetedAttack(Parameters):
     minimal: ClassVar[bool] = False
     """Whether it searches for the smallest norm; then one run answers all budgets, and `inf` is one."""
     needs_labels: ClassVar[bool] = True
+    reaches_targets: ClassVar[bool] = True
+    """Whether it can be asked for a chosen class; one that cannot leaves the label alone."""
 
     @abstractmethod
     def phases(self, context: AttackContext) -> tuple[Sequence[Phase], Sequence[Flag]]:
@@ -234,6 +236,10 @@ class BudgetedAttack(Parameters):
             raise ParameterError(f"{name}: the data has no labels; an attack needs the true class of each image")
         if targets is None:
             return batch.labels
+        if not self.reaches_targets:
+            raise ParameterError(
+                f"{name}: it leaves the label and reaches no chosen class: omit targets, or use pgd, apgd or square"
+            )
         if targets.shape != batch.labels.shape or bool((targets == batch.labels).any()):
             raise ParameterError(f"{name}: give one target per sample, different from its label")
         return targets

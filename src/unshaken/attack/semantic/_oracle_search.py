@@ -159,6 +159,7 @@ class OracleSearch(Attack[S]):
     """Base of searches that oracles bound: parameters, preparation and rows. A subclass writes the steps."""
 
     norms: ClassVar[tuple[str, ...]] = ()
+    reaches_targets: ClassVar[bool] = False
 
     oracle: tuple[str, ...] = Field(
         default=(), description="SPEC of the oracle, or of several; empty for an unbounded search"
@@ -241,12 +242,6 @@ class OracleSearch(Attack[S]):
             n = min(FIRST, len(reference))
             flags = [UNFIT_ORACLE.flag(f"{name}: the oracle sees the class in none of the first {n} images")]
         return phases, flags
-
-    @override
-    def prepare(self, oracle: Oracle, batch: Batch, targeted: bool) -> Self:
-        if targeted:
-            raise ParameterError(f"{self.info.name}: it leaves the true class and takes no targets: omit them")
-        return self
 
     @override
     def further_rows(self, batch: Batch, condition: Condition, result: AttackResult, context: Context) -> list[Part]:

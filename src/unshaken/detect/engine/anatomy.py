@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,6 +30,8 @@ class Anatomy:
         stages: names of layers, one for each size that the picture has on its way, from the first to the last.
         weight: the head's W `[K, d]`; None without a head.
         bias: the head's b `[K]`.
+        maps: name of the layer of several places whose average the head weighs; None where none is seen.
+        rectified: whether `max(0, .)` comes between that layer and the average.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Anatomy:
     stages: tuple[str, ...]
     weight: Tensor | None = None
     bias: Tensor | None = None
+    maps: str | None = None
+    rectified: bool = False
 
     @classmethod
     def of(cls, model: Classifier, images: Tensor) -> Anatomy:
@@ -59,12 +63,21 @@ class Anatomy:
         ]
         found = cls.named(model, logits.shape[1], linear[-1] if linear else None, _stages(outputs))
         values = {name: y for name, _, y in outputs}
+        found = found.with_maps(values, logits)
         if found.stages and found.head and _heads(found, values[found.stages[-1]], logits):
             return replace(found, stages=found.stages[:-1])  # its average is what the head weighs, and has a name
         return found
 
     @classmethod
-    def named(cls, model: Classifier, classes: int, head: str | None, stages: tuple[str, ...]) -> Anatomy:
+    def named(
+        cls,
+        model: Classifier,
+        classes: int,
+        head: str | None,
+        stages: tuple[str, ...],
+        maps: str | None = None,
+        rectified: bool = False,
+    ) -> Anatomy:
         """The anatomy of a model whose layers are known by name.
 
         Raises:
@@ -79,7 +92,21 @@ class Anatomy:
             )
         weight = linear.weight.detach().to(float64_device(linear.weight.device)).float()
         bias = torch.zeros_like(weight[:, 0]) if linear.bias is None else linear.bias.detach().to(weight)
-        return cls(model.name, classes, head, stages, weight, bias)
+        return cls(model.name, classes, head, stages, weight, bias, maps, rectified)
+
+    def with_maps(self, outputs: Mapping[str, Tensor], logits: Tensor) -> Anatomy:
+        """The same with `maps`, the last layer of several places whose average, rectified or not, gives the logits.
+
+        Args:
+            outputs: layer to its values, in the order of the pass.
+            logits: `[N, K]` of the same images.
+        """
+        for name, y in reversed(list(outputs.items())) if self.head else ():
+            if (y.ndim == 4 and y[0, 0].numel() > 1) or (y.ndim == 3 and y.shape[1] > 1):
+                for rectified in (False, True):
+                    if _heads(self, y.relu() if rectified else y, logits):
+                        return replace(self, maps=name, rectified=rectified)
+        return self
 
     @property
     def penultimate(self) -> str:

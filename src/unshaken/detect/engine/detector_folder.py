@@ -49,6 +49,8 @@ class AnatomyRecord(BaseModel):
     head: str | None
     stages: list[str]
     classes: int = Field(ge=1, le=MAX_CLASSES)
+    maps: str | None = None
+    rectified: bool = False
 
 
 class FitRecord(BaseModel):

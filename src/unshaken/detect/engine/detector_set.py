@@ -169,7 +169,9 @@ class DetectorSet:
             {"label": n, "method": f.method.info.name, "params": f.method.model_dump(mode="json")}
             for n, f in self.detectors.items()
         ]
-        inside = {"head": self.anatomy.head, "stages": list(self.anatomy.stages), "classes": self.anatomy.classes}
+        anatomy = self.anatomy
+        inside = {"head": anatomy.head, "stages": list(anatomy.stages), "classes": anatomy.classes}
+        inside |= {"maps": anatomy.maps, "rectified": anatomy.rectified}
         banks = save_tensors(tensors)
         own = {"banks": hashlib.sha256(banks).hexdigest()}
         return banks, {"schema": 1, "detectors": listed, "anatomy": inside, "about": self.about, **own}
@@ -195,7 +197,8 @@ class DetectorSet:
             )
         about.check_view(model.view, model.name, shown)
         tensors, inside = checked_banks(folder, found), found.anatomy
-        anatomy = Anatomy.named(model, inside.classes, inside.head, tuple(inside.stages))
+        layers = inside.head, tuple(inside.stages), inside.maps, inside.rectified
+        anatomy = Anatomy.named(model, inside.classes, *layers)
         device = float64_device(device_of(model))
         detectors = {e.label: _fitted(folder, e, tensors, device) for e in found.detectors}
         return cls(model, anatomy, detectors, about.model_dump(exclude_unset=True))

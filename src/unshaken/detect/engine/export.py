@@ -112,7 +112,7 @@ def _on_cpu(detector_set: DetectorSet) -> DetectorSet:
     if device_of(detector_set.model).type == "cpu":
         return detector_set
     model, old = copy.deepcopy(detector_set.model).cpu(), detector_set.anatomy
-    anatomy = Anatomy.named(model, old.classes, old.head, old.stages)
+    anatomy = Anatomy.named(model, old.classes, old.head, old.stages, old.maps, old.rectified)
     detectors = {
         label: FittedDetector(f.method, {k: v.cpu() for k, v in f.bank.items()}, f.calibration)
         for label, f in detector_set.detectors.items()

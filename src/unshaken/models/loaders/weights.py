@@ -21,10 +21,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from unshaken.core.errors import ModelError, near_path
+from unshaken.core.errors import ModelError
 from unshaken.core.imports import need
 from unshaken.core.texts import first_line as first_line
-from unshaken.models.loaders.spec import ModelSpec
+from unshaken.models.loaders.spec import ModelSpec, require_weights
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 
@@ -72,10 +72,7 @@ def refuse_disguised(path: Path) -> bytes:
     Raises:
         ModelError: there is no such file, or it is empty, a web page, or the pointer of a large file left behind.
     """
-    if not path.is_file():
-        near = near_path(str(path))
-        how = ": it is a folder" if path.is_dir() else f"; did you mean {near!r}?" if near else ""
-        raise ModelError(f"no weights file {str(path)!r}{how}")
+    require_weights(path)
     try:
         with path.open("rb") as file:
             start = file.read(512)

@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from unshaken.core.classifier import View
-from unshaken.core.errors import ModelError, ParameterError, did_you_mean
+from unshaken.core.errors import ModelError, ParameterError, did_you_mean, near
 from unshaken.core.imports import need
+from unshaken.models.loaders.spec import unknown_name
 from unshaken.models.loaders.weights import first_line
 from unshaken.models.networks.resnet9 import ResNet9
 from unshaken.models.networks.small import Small, SmallCNN, SmallNet, StridedCNN, UNet
@@ -125,7 +126,7 @@ def timm_net(name: str, **options: Any) -> nn.Module:
     timm = need("timm", "timm", "models", f"model 'timm:{name}'")
     arch, dot, _ = name.partition(".")
     if not timm.is_model(arch):
-        raise ParameterError(f"timm has no model {name!r}; {near(name, timm.list_models())}")
+        raise unknown_name("timm", name, timm.list_models())
     if dot and name not in (tagged := timm.list_models(f"{arch}.*", pretrained=True)):
         raise ParameterError(f"timm has no weights {name!r}; {near(name, tagged)}")
     try:
@@ -133,9 +134,3 @@ def timm_net(name: str, **options: Any) -> nn.Module:
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise ModelError(f"model 'timm:{name}' cannot be made: {first_line(error)}") from error
     return net
-
-
-def near(name: str, known: list[str]) -> str:
-    """Suggest a near name as `did_you_mean`, or name a few where all are too many to list."""
-    text = did_you_mean(name, known)
-    return text if text.startswith("did") else f"{len(known)} are known, such as {', '.join(sorted(known)[:3])}"

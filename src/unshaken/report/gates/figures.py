@@ -4,35 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from unshaken.core.errors import ParameterError, did_you_mean
 from unshaken.core.numbers import show_budget
+from unshaken.report.gates.grammar import NEAREST, OF_ATTACKS, OF_SETS, OF_TASKS, Gate, shown_gate
 from unshaken.report.wording import label_of, series_of
 
-OF_SETS = ("auroc", "fpr95_id_accept", "fpr95_ood_recall", "detection_accuracy", "flagged")
-OF_ATTACKS = ("naive", "adaptive")
-_OF_ALL = ("accepted", "mean_auroc")
-DETECTOR = (*OF_SETS, *OF_ATTACKS, *_OF_ALL)
-"""Figures of detectors: of each set of abnormal images, of each attack, and of the detector as a whole."""
-CHOSEN_BY = ("group", "set", "norm", "eps")
-"""What figures of detectors are chosen by: sets by `group` and `set`, attacks by `norm` and `eps`."""
 _CHOSEN_BY_METRIC = {
     **dict.fromkeys(OF_SETS, ("group", "set")),
     **dict.fromkeys(OF_ATTACKS, ("norm", "eps")),
     "mean_auroc": ("group",),
     "accepted": (),
 }
-CERTIFIED = ("certified_accuracy", "certified_share")
-"""Figures of certificates at a radius: right and certified; certified whatever the label."""
-NEAREST = ("median", "median_of_broken", "mean_of_broken", "success")
-"""Figures of attacks that look for the nearest example."""
-OF_TASKS = {"objects": ("map", "ap50"), "segmentation": ("miou", "boundary_iou")}
-"""Figures of other tasks than classification, by the part of a summary that holds those of unchanged images."""
 TASKS = {"objects": "detector of objects", "segmentation": "model that gives a class for each pixel"}
 """Which model has them."""
-NON_FINITE = "non_finite"
-"""Share of the samples for which the model gave NaN or infinite values; a gate on it says how many are allowed."""
 _SIZES = 8
 """Radii that a message names."""
 FEW_BROKEN = "fewer than half of the samples were broken, or none was right when unchanged"
@@ -40,31 +26,7 @@ Row = dict[str, Any]
 Named = list[tuple[str, Row]]
 
 
-class Choice(Protocol):
-    """Part of a gate that chooses its figures; see `unshaken.report.gates.Gate`."""
-
-    @property
-    def text(self) -> str:
-        """The gate as its user wrote it."""
-
-    @property
-    def name(self) -> str:
-        """Name of the class, detector or condition."""
-
-    @property
-    def selection(self) -> tuple[tuple[str, str | float], ...]:
-        """Keys and values that a condition or a set must have."""
-
-    @property
-    def metric(self) -> str:
-        """Which figure."""
-
-    @property
-    def end(self) -> str:
-        """`value`, or the interval's `low` or `high`."""
-
-
-def figures_of(gate: Choice, summary: dict[str, Any]) -> Named:
+def figures_of(gate: Gate, summary: dict[str, Any]) -> Named:
     """The figures that a gate is about, each with its name.
 
     Raises:
@@ -100,7 +62,7 @@ def figures_of(gate: Choice, summary: dict[str, Any]) -> Named:
     ]
 
 
-def _of_task(part: str, gate: Choice, shown: str, summary: dict[str, Any]) -> Named:
+def _of_task(part: str, gate: Gate, shown: str, summary: dict[str, Any]) -> Named:
     """A figure such as mAP or mIoU of unchanged images, or of conditions."""
     found, metrics = summary.get(part), OF_TASKS[part]
     if not found:
@@ -115,7 +77,7 @@ def _of_task(part: str, gate: Choice, shown: str, summary: dict[str, Any]) -> Na
     ]
 
 
-def _chosen(gate: Choice, shown: str, every: Sequence[Row], others: Sequence[str] = ()) -> list[Row]:
+def _chosen(gate: Gate, shown: str, every: Sequence[Row], others: Sequence[str] = ()) -> list[Row]:
     """The conditions of a gate's name that have the values of its selection; `others` are further known names."""
     conditions = [c for c in every if gate.name in _names(c)]
     if not conditions:
@@ -154,16 +116,10 @@ def matches(value: Any, wanted: str | float) -> bool:
     return math.isclose(value, wanted, rel_tol=1e-5, abs_tol=1e-12)
 
 
-def shown_gate(text: str) -> str:
-    """Show the text of a gate in one short line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return repr(line if len(line) <= 80 else line[:77] + "...")
-
-
 # Figures of certificates.
 
 
-def figures_of_certificates(gate: Choice, summary: dict[str, Any]) -> Named:
+def figures_of_certificates(gate: Gate, summary: dict[str, Any]) -> Named:
     """The figures of certificates at the radius that a gate is about, each with its name.
 
     Of the conditions of a line, those answer that were run at just this radius, where there are any.
@@ -205,7 +161,7 @@ def figures_of_certificates(gate: Choice, summary: dict[str, Any]) -> Named:
 # Figures of detectors.
 
 
-def figures_of_detectors(gate: Choice, summary: dict[str, Any]) -> Named:
+def figures_of_detectors(gate: Gate, summary: dict[str, Any]) -> Named:
     """The figures of a detector that a gate is about, each with its name.
 
     Raises:
@@ -236,7 +192,7 @@ def figures_of_detectors(gate: Choice, summary: dict[str, Any]) -> Named:
     return [(name, figure) for name, figure in found if figure is not None]
 
 
-def _every(gate: Choice, detector: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any] | None]]:
+def _every(gate: Gate, detector: dict[str, Any]) -> list[tuple[str, dict[str, Any], dict[str, Any] | None]]:
     """All figures of the gate's kind: name, what it is chosen by, figure."""
     metric = gate.metric
     if metric == "accepted":
@@ -253,3 +209,33 @@ def _every(gate: Choice, detector: dict[str, Any]) -> list[tuple[str, dict[str, 
         (f"{g['group']}/{g['name']}".rstrip("/"), {"group": g["group"], "set": g["name"]}, g[metric])
         for g in detector["groups"]
     ]
+
+
+# Figures of slices.
+
+
+def figures_of_slices(gate: Gate, summary: dict[str, Any]) -> Named:
+    """The accuracy of the slice that a gate is about, under its condition; unchanged where it names none.
+
+    Raises:
+        ParameterError: there is none.
+    """
+    shown, rows = shown_gate(gate.text), summary["slices"]
+    if not rows:
+        raise ParameterError(f"gate {shown}: this run has no slices; make them with 'unshaken slices'")
+    chosen = [(key, str(value)) for key, value in gate.selection if key != "condition"]
+    condition = dict(gate.selection).get("condition", "clean")
+    orders = (chosen, chosen[::-1])
+    wanted = [("*".join(key for key, _ in one), "*".join(part for _, part in one)) for one in orders]
+    own = [r for r in rows if r["slicing"] in {name for name, _ in wanted}]
+    if not own:
+        known = {r["slicing"] for r in rows}
+        raise ParameterError(f"gate {shown}: no slices by {wanted[0][0]!r}; {did_you_mean(wanted[0][0], known)}")
+    own = [r for r in own if (r["slicing"], r["part"]) in wanted] or _lacking(shown, "part", wanted[0][1], own)
+    own = [r for r in own if r["condition"] == condition] or _lacking(shown, "condition", str(condition), own)
+    return [(f"{r['slicing']} {r['part']} {r['condition']} accuracy", r["accuracy"]) for r in own]
+
+
+def _lacking(shown: str, key: str, value: str, rows: Sequence[Row]) -> list[Row]:
+    """Refuse a value that no row of a slice has."""
+    raise ParameterError(f"gate {shown}: no {key} {value!r} there; {did_you_mean(value, {r[key] for r in rows})}")

@@ -14,8 +14,8 @@ from unshaken.core.outcomes import outcomes
 from unshaken.core.part import CLEAN, Condition, Part
 from unshaken.core.registry import find_method
 from unshaken.report.figures.detected import COVARIATE
-from unshaken.report.gates import NO_REGRESSION, Gate, asked_radii
-from unshaken.report.gates.figures import OF_ATTACKS, OF_SETS
+from unshaken.report.gates.check import check_gate
+from unshaken.report.gates.grammar import NO_REGRESSION, OF_ATTACKS, OF_SETS, Gate, asked_radii
 from unshaken.report.read.frame import is_nearest
 from unshaken.report.read.methods import read_methods
 from unshaken.report.summary import build
@@ -57,7 +57,7 @@ def check_planned(
     made_up = rehearse(config, conditions, labelled=labelled, radii=asked_radii(read))
     summary = {**made_up, "detection": list(detection)}
     for gate in read:
-        gate.check(summary)
+        check_gate(gate, summary)
 
 
 def planned_detection(

@@ -9,6 +9,7 @@ from unshaken.core.values import text_of
 from unshaken.report import cells
 from unshaken.report.blocks import Block, Cell, Facts, Heading, Headline, Items, Table, Text
 from unshaken.report.gates.kept import read_gates
+from unshaken.report.pages.data_health import health_blocks
 from unshaken.report.pages.holistic import zero_shot_blocks
 from unshaken.report.pages.image_text import dilution_blocks
 from unshaken.report.pages.page_kind import Folder, PageKind, bad_samples
@@ -86,6 +87,7 @@ def _how(source: Source) -> list[Block]:
 
 
 DRAWN: dict[str, Callable[[RunDir, EvaluationRecord], list[Block]]] = {
+    "data-health": health_blocks,
     "text-dilution": dilution_blocks,
     "zero-shot": zero_shot_blocks,
 }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from unshaken.core.errors import RunError
 from unshaken.core.ids import Ids
-from unshaken.core.part import CLEAN, Condition
+from unshaken.core.part import CLEAN, TARGETED, Condition
 from unshaken.report.read.methods import UNKNOWN, read_methods
 from unshaken.store.config import RunConfig
 from unshaken.store.read_rows import parse_rows
@@ -96,7 +96,8 @@ class Frame:
         unfinished: samples of `run.json` that have no clean row yet.
         refused: condition id to the number of good samples that could not be used under it; their reasons are in `bad`.
         attacked: ids of the conditions that an attack made: those with a norm, or with rows of `turns`.
-        apart: group of each condition that evaluates another predictor than the model, or perhaps does.
+        apart: group of each condition that evaluates another predictor than the model, or perhaps does, or whose attack
+            was to reach a chosen class.
         certified: ids of the conditions that hold certificates.
     """
 
@@ -231,6 +232,7 @@ def read_frame(run: RunDir, config: RunConfig) -> Frame:
     attacked = frozenset(c.id for c in conditions if c.norm is not None or c.id in turned)
     apart = {c.id: group for c in conditions if (group := methods.apart(c.method))}
     apart |= {c.id: UNKNOWN for c in conditions if c.method in methods.unknown and c.id not in attacked}
+    apart |= {name: TARGETED for name, _ in run.finished("targets")}
     return Frame(
         places=places,
         labels=labels,

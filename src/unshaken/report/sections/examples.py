@@ -7,6 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
+from unshaken.core.part import TARGETED
 from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Details, Heading, Prose, Span, Text
 from unshaken.report.drawings import Exhibit, Gallery, Picture
@@ -43,7 +44,8 @@ def galleries(report: Report, wanted: Callable[[Mapping[str, Any]], bool]) -> li
         wanted: whether a condition of the summary is shown.
     """
     source, data = report.source, report.data
-    every = (*cells.changes_of(data), *data["minimal_norms"])
+    targeted = (row for row in data["conditions"] if row.get("group") == TARGETED)
+    every = (*cells.changes_of(data), *targeted, *data["minimal_norms"])
     conditions = [c for c in every if wanted(c)]
     size = BUDGET if len(conditions) == len(every) else BUDGET // 2
     found = examples_of(source.run, source.config, source.frame, conditions, size=size)

@@ -13,7 +13,7 @@ from unshaken.report import cells, wording
 from unshaken.report.blocks import Block, Cell, Column, Details, Facts, Heading, Prose, Span, Table, Text, Tile
 from unshaken.report.cells import Row
 from unshaken.report.figures import attacks, outcomes
-from unshaken.report.gates.figures import NON_FINITE
+from unshaken.report.gates.grammar import NON_FINITE
 from unshaken.report.read.frame import Frame
 from unshaken.report.sections import Report, Section, SectionFigures, Source, _headline
 from unshaken.report.sections import _strengths as strengths
@@ -226,9 +226,9 @@ def condition_tables(report: Report) -> tuple[Table, ...]:
     found = [_table(report, [*([clean] if data["clean"] else []), *own], "Every change", brief=True)]
     if apart:
         about = (
-            "Certificates, whose accuracy is the certified accuracy at their size, and conditions of another predictor "
-            "than the bare model, such as an attacked smoothed one, or the model behind a detector, where an image "
-            "that is rejected counts as wrong"
+            "Certificates, whose accuracy is the certified accuracy at their size, targeted attacks, and conditions of "
+            "another predictor than the bare model, such as an attacked smoothed one, or the model behind a detector, "
+            "where an image that is rejected counts as wrong"
         )
         found.append(_table(report, apart, about))
     return tuple(t for t in found if t.rows)

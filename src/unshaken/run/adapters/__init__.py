@@ -31,12 +31,14 @@ class Line:
         severities: of stressors; empty for all that the method has.
         eps: budgets of attacks, or radii to certify.
         norm: of the budgets.
+        target: rule or class that attacks are to reach; None for any class but the label.
     """
 
     label: str
     severities: Sequence[int] = ()
     eps: Sequence[float] = ()
     norm: str = "linf"
+    target: str | None = None
 
 
 @singledispatch

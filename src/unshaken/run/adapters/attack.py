@@ -14,13 +14,15 @@ from torch import Tensor
 from unshaken.attack.engine.ball import check_budgets
 from unshaken.attack.engine.base import BudgetedAttack
 from unshaken.attack.engine.step_length import check_step_size
+from unshaken.attack.engine.targets import choose_targets, label_with
 from unshaken.attack.engine.task_attack import TaskAttack
-from unshaken.attack.engine.verdict import AttackResult
+from unshaken.attack.engine.verdict import AttackResult, initial_result
 from unshaken.attack.viewpoint.base import ChosenViews, Objects, ViewAttack, view_rows
 from unshaken.core.batch import Batch
 from unshaken.core.classifier import predict
 from unshaken.core.context import Context, Renderer
 from unshaken.core.errors import ParameterError
+from unshaken.core.flag import Flag
 from unshaken.core.oracle import required
 from unshaken.core.outcomes import outcomes
 from unshaken.core.part import Condition, Part, name_condition
@@ -33,40 +35,32 @@ from unshaken.run.adapters import Line, conditions_of, rows_of, task_rows
 @conditions_of.register(TaskAttack)
 def _(method: BudgetedAttack | TaskAttack[Any], line: Line) -> list[Condition]:
     """One a budget; of a minimal-norm attack one more, without a budget; one for an attack without norms."""
-    name, norm, eps = method.info.name, line.norm, line.eps
+    name, norm, eps, target = method.info.name, line.norm, line.eps, line.target
+    label = line.label if target is None else label_with(line.label, target)
     if line.severities:
         raise ParameterError(f"{name}: an attack has eps, not severities")
     if not method.norms:
         check_budgets(name, method.norms, None, eps)
-        return [Condition(line.label, name)]
+        return [Condition(label, name, target=target)]
     check_step_size(method, eps)
     if method.minimal:
         eps = [*(e for e in eps if e < math.inf), math.inf]
     return [
-        Condition(name_condition(line.label, norm, e), name, eps=e, norm=norm)
+        Condition(name_condition(label, norm, e), name, eps=e, norm=norm, target=target)
         if e < math.inf
-        else Condition(f"{line.label}-{norm}", name, norm=norm)
+        else Condition(f"{label}-{norm}", name, norm=norm, target=target)
         for e in check_budgets(name, method.norms, norm, eps, minimal=method.minimal)
     ]
 
 
 @rows_of.register
 def _(method: BudgetedAttack, batch: Batch, conditions: Sequence[Condition], context: Context) -> list[Part]:
-    """The exact prediction on the attacked image, and what each phase bought."""
-    found, flags = method.attack(
-        context.oracle,
-        batch,
-        norm=conditions[0].norm,
-        eps=[math.inf if c.eps is None else c.eps for c in conditions] if method.norms else (),
-        seed=context.seed,
-        clean=context.clean,
-        reference=context.reference() if context.reference else None,
-        samples=context.samples,
-        once=context.once,
-    )
+    """The exact prediction on the attacked image, and what each phase bought; or which chosen class was reached."""
+    targets = _targets_of(batch, conditions[0].target, context)
+    found, flags = _attack(method, batch, conditions, context, targets)
     parts = []
     for i, (condition, one) in enumerate(zip(conditions, found, strict=True)):
-        parts.append(_phase_rows(condition, one))
+        parts.append(_phase_rows(condition, one) if targets is None else _target_rows(condition, batch, targets, one))
         parts += method.further_rows(batch, condition, one, context)
         parts.append(
             outcomes(
@@ -78,13 +72,60 @@ def _(method: BudgetedAttack, batch: Batch, conditions: Sequence[Condition], con
                 seconds=one.seconds,
                 distance=one.distance if method.norms else None,
                 survives_8bit=one.survives_8bit,
-                broken_by=one.breakers(),
+                broken_by=one.breakers() if targets is None else None,
                 step=one.step,
                 images=one.images.__getitem__,
                 flags=flags if i == 0 else (),
             )
         )
     return parts
+
+
+def _targets_of(batch: Batch, rule: str | None, context: Context) -> Tensor | None:
+    if rule is None or batch.labels is None:  # the attack refuses a batch without labels
+        return None
+    model, rng = context.oracle.model, SampleRng.of(context.seed, "targets", batch.ids)
+    return choose_targets(rule, batch.labels, context.clean, model.classes, rng, reject=model.reject)
+
+
+def _attack(
+    method: BudgetedAttack, batch: Batch, conditions: Sequence[Condition], context: Context, targets: Tensor | None
+) -> tuple[list[AttackResult], list[Flag]]:
+    """One result a condition; samples that are of the target class already stay as they are."""
+    attack = partial(
+        method.attack,
+        context.oracle,
+        norm=conditions[0].norm,
+        eps=[math.inf if c.eps is None else c.eps for c in conditions] if method.norms else (),
+        seed=context.seed,
+        reference=context.reference() if context.reference else None,
+        samples=context.samples,
+        once=context.once,
+    )
+    if targets is None or bool((targets >= 0).all()):
+        return attack(batch, clean=context.clean, targets=targets)
+    chosen, left = (targets >= 0).nonzero().flatten(), (targets < 0).nonzero().flatten()
+    rest = initial_result(batch.images.float(), context.clean, required(batch.labels), False)[left]
+    rest = rest.replace(fooled=torch.zeros_like(rest.fooled))
+    if not len(chosen):
+        return [rest] * len(conditions), []
+    found, flags = attack(batch[chosen], clean=context.clean[chosen], targets=targets[chosen])
+    order = torch.cat([chosen, left]).argsort()
+    none = torch.full_like(left, -1)
+    return [
+        AttackResult.concat([one, rest.replace(phases=one.phases, notes=dict.fromkeys(one.notes, none))])[order]
+        for one in found
+    ], flags
+
+
+def _target_rows(condition: Condition, batch: Batch, targets: Tensor, one: AttackResult) -> Part:
+    columns = {
+        "id": list(batch.ids),
+        "label": required(batch.labels).tolist(),
+        "target": [None if t < 0 else t for t in targets.tolist()],
+        "reached": [None if t < 0 else hit for t, hit in zip(targets.tolist(), one.fooled.tolist(), strict=True)],
+    }
+    return Part("targets", condition, columns)
 
 
 def _phase_rows(condition: Condition, one: AttackResult) -> Part:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 metadata = sa.MetaData()
 
 run = sa.Table(
-    "site_run_2", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
+    "site_run_3", metadata,  # the number grows when the columns change; a list of an earlier form is then made anew
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("root", sa.Text, nullable=False),
     sa.Column("place", sa.Text, nullable=False, unique=True),
@@ -31,9 +31,12 @@ run = sa.Table(
     sa.Column("flags", sa.Integer, nullable=False),
     sa.Column("bad", sa.Integer, nullable=False),
     sa.Column("gates", sa.String(16), nullable=False),
+    sa.Column("figure", sa.Text, nullable=False),
+    sa.Column("parent", sa.Text, nullable=False),  # place of the run that keeps this one inside, or empty
     sa.Column("search", sa.Text, nullable=False),
-    *(sa.Index(f"site_run_2_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
-    sa.Index("site_run_2_data", "data_key"),
+    *(sa.Index(f"site_run_3_{name}", name, "id") for name in ("modified", "name", "clean", "worst", "samples")),
+    sa.Index("site_run_3_data", "data_key"),
+    sa.Index("site_run_3_parent", "parent"),
 )  # fmt: skip
 
 tag = sa.Table(

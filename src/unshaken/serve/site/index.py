@@ -172,7 +172,7 @@ def _whole(root: str) -> str:
 
 def _row(root: str, found: FoundRun, record: RunRecord) -> dict[str, Any]:
     values = asdict(record)
-    del values["words"]
+    del values["words"], values["above"]
     for name in ("clean", "worst"):
         values[name] = t.ABSENT if values[name] is None else values[name]
     values["state"] = record.state.value
@@ -180,6 +180,7 @@ def _row(root: str, found: FoundRun, record: RunRecord) -> dict[str, Any]:
     return {
         "root": root,
         "place": found.place,
+        "parent": found.place.rsplit("/", record.above)[0] if record.above else "",
         "name": name,
         "record": found.record,
         "mark": found.mark,

@@ -6,7 +6,7 @@ import base64
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,8 @@ from unshaken.serve.site.records import State
 
 LIMIT = 50
 """Runs of a page."""
+MOST_PARTS = 50
+"""Runs inside another that are shown with it."""
 
 
 class Order(StrEnum):
@@ -71,11 +73,13 @@ class ListedRun:
         id: its number, by which pages know it.
         values: the columns of `run` by name.
         tags: in order.
+        parts: runs that it keeps inside, such as those on abnormal images, by name; the first `MOST_PARTS`.
     """
 
     id: int
     values: dict[str, Any]
     tags: tuple[str, ...] = ()
+    parts: tuple[ListedRun, ...] = ()
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -126,7 +130,7 @@ def list_runs(
     with index.connect() as connection:
         rows = connection.execute(query).mappings().all()
         total = connection.execute(sa.select(sa.func.count()).select_from(t.run).where(*fits)).scalar_one()
-        found = _with_tags(connection, rows[:limit])
+        found = _with_parts(connection, _with_tags(connection, rows[:limit]))
     following = ""
     if len(rows) > limit:
         place = json.dumps([found[-1].values[name], found[-1].id]).encode()
@@ -165,7 +169,7 @@ def run_of(index: RunIndex, number: int) -> ListedRun:
         row = connection.execute(sa.select(t.run).where(index.mine(), t.run.c.id == number)).mappings().one_or_none()
         if row is None:
             raise ParameterError(f"the list has no run {number}: it may have been deleted")
-        return _with_tags(connection, [row])[0]
+        return _with_parts(connection, _with_tags(connection, [row]))[0]
 
 
 def all_tags(index: RunIndex) -> list[str]:
@@ -215,6 +219,14 @@ def _with_tags(connection: sa.Connection, rows: Any) -> list[ListedRun]:
         for place, tag in connection.execute(query):
             tags.setdefault(place, []).append(tag)
     return [ListedRun(row["id"], dict(row), tuple(tags.get(row["place"], ()))) for row in rows]
+
+
+def _with_parts(connection: sa.Connection, runs: list[ListedRun]) -> list[ListedRun]:
+    query = sa.select(t.run).where(t.run.c.parent.in_([run.place for run in runs])).order_by(t.run.c.name)
+    inside: dict[str, list[ListedRun]] = {}
+    for row in connection.execute(query).mappings():
+        inside.setdefault(row["parent"], []).append(ListedRun(row["id"], dict(row)))
+    return [replace(run, parts=tuple(inside.get(run.place, ())[:MOST_PARTS])) for run in runs]
 
 
 def _read_place(text: str, kind: type) -> tuple[Any, int]:

@@ -13,6 +13,7 @@ from unshaken.core.documents import validate
 from unshaken.core.errors import RunError, UnshakenError
 from unshaken.core.texts import first_line, printable
 from unshaken.report.gates.kept import read_gates
+from unshaken.serve.site.figure import own_figure
 from unshaken.store.run_dir import RunDir
 from unshaken.store.sample_ids import IdRecord
 
@@ -102,6 +103,8 @@ class RunRecord:
         flags: reasons to doubt a figure.
         bad: samples that could not be used.
         gates: their verdict, `held`, `failed`, `undecided` or `none`; see `unshaken.report.gates.kept`.
+        figure: the one that its kind is made for; see `unshaken.serve.site.figure`.
+        above: folders up to the run that keeps this one inside; 0 for a run of its own.
     """
 
     kind: str
@@ -120,6 +123,8 @@ class RunRecord:
     flags: int = 0
     bad: int = 0
     gates: str = "none"
+    figure: str = ""
+    above: int = 0
     words: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -150,12 +155,13 @@ def clip(text: str) -> str:
 
 def _read_run(run: RunDir) -> RunRecord:
     config = _parse(run, "run.json", _Config)
-    there = run.exists(SUMMARY)
-    summary = _parse(run, SUMMARY, _Summary) if there else _Summary(complete=False)
+    held = run.read_json(SUMMARY) if run.exists(SUMMARY) else None
+    summary = validate(_Summary, {"complete": False} if held is None else held, f"{run}: {SUMMARY}", RunError)
+    kind, above = _kind_of(config), 0 if summary.complete else _levels_up(run)
     worst = summary.aggregates.get("worst_case") or summary.aggregates.get("worst_natural")
     return RunRecord(
-        kind=_kind_of(config),
-        state=State.FINISHED if summary.complete else State.PART if _is_part(run) else State.UNFINISHED,
+        kind=kind,
+        state=State.FINISHED if summary.complete else State.PART if above else State.UNFINISHED,
         model=clip(config.model_name or config.model),
         data=_spec(config.data),
         model_spec=_spec(config.model),
@@ -169,22 +175,24 @@ def _read_run(run: RunDir) -> RunRecord:
         flags=len(summary.flags),
         bad=len(summary.bad_samples),
         gates=read_gates(run).verdict,
+        figure=own_figure(kind, held) if isinstance(held, dict) else "",
+        above=above,
         words=tuple(clip(name) for name in [*config.methods][:50]),
     )
 
 
-def _is_part(run: RunDir) -> bool:
-    """Whether a run above this one names it as its part."""
+def _levels_up(run: RunDir) -> int:
+    """How many folders up a run stands that names this one as its part; 0 for none."""
     above, _, name = run.path.rstrip("/").rpartition("/")
-    for _ in range(2):
+    for levels in (1, 2):
         try:
             if name in _parse(RunDir(above), "run.json", _Config).inside:
-                return True
+                return levels
         except UnshakenError:  # no run is there, or one that cannot be read
             pass
         above, _, folder = above.rpartition("/")
         name = f"{folder}/{name}"
-    return False
+    return 0
 
 
 def _value(figure: _Figure | None) -> float | None:
@@ -215,6 +223,7 @@ def _read_other(run: RunDir, name: str) -> RunRecord:
         model_spec=_spec(text("model", "arch")),
         data=_spec(text("data")),
         plan=text("slug", "recipe", "method", "kind"),
+        figure=own_figure(KINDS[name], found),
     )
 
 

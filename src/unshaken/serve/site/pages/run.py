@@ -112,6 +112,7 @@ def _facts(here: RunContext) -> list[tuple[str, str]]:
         ("Samples", f"{run.samples:,}"),
         ("Bad samples", f"{run.bad:,}"),
         ("Flags", f"{run.flags:,}"),
+        ("Figure", run.figure),
         ("Clean", percent(run.clean) if run.clean >= 0 else ""),
         ("Worst case", percent(run.worst) if run.worst >= 0 else ""),
         ("State", run.state),

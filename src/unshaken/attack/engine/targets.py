@@ -1,0 +1,90 @@
+"""Classes that targeted attacks are to reach, chosen for each sample by a rule or named."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from unshaken.core.errors import ParameterError, did_you_mean
+from unshaken.core.numbers import shorten
+from unshaken.core.rng import SampleRng
+from unshaken.core.tables import declare_table
+
+TARGETS = declare_table("targets", "id string, condition string, label int64, target int64, reached bool")
+"""Of each sample the class that an attack was to reach, null where that is its label, and whether the model gave it."""
+
+RULES = {
+    "least-likely": "the class with the lowest logit on the unchanged image",
+    "second": "the likeliest class besides the label on the unchanged image",
+    "next": "the class after the label, the first after the last",
+    "random": "any class besides the label, drawn by the run seed and the sample's id, the same for all attacks",
+}
+"""Rules by which a target is chosen; anything else is a class."""
+
+
+def label_with(label: str, target: str) -> str:
+    """The label of a plan's line with its target, fit for a file name.
+
+    >>> label_with("pgd+2", "random"), label_with("pgd", "polar bear")
+    ('pgd-to-random+2', 'pgd-to-polar-bear')
+    """
+    name, plus, number = label.partition("+")
+    return f"{name}-to-{re.sub(r'[^A-Za-z0-9.]+', '-', target)[:60].strip('-') or 'class'}{plus}{number}"
+
+
+def choose_targets(
+    rule: str, labels: Tensor, clean: Tensor, classes: Sequence[str], rng: SampleRng, *, reject: int | None = None
+) -> Tensor:
+    """Choose a target for each sample, never its label.
+
+    Args:
+        rule: one of `RULES`, or a class by name or number.
+        labels: int64 `[N]`, the true classes.
+        clean: `[N, K]`, logits of the unchanged images.
+        classes: the K names; empty where they are not known.
+        rng: of the samples.
+        reject: the class by which a model says that it will not decide, which is no target.
+
+    Returns:
+        int64 `[N]`; -1 for samples whose label is the named class.
+
+    Raises:
+        ParameterError: there is no such rule or class, or no second class.
+    """
+    n, k = clean.shape
+    others = torch.ones_like(clean, dtype=torch.bool).scatter(1, labels[:, None], False)
+    others &= clean != -torch.inf
+    if reject is not None:
+        others[:, reject] = False
+    if n and not bool(others.any(1).all()):
+        raise ParameterError("a targeted attack needs a model with a class besides the label to reach")
+    if rule == "least-likely":
+        return clean.masked_fill(~others, torch.inf).argmin(1)
+    if rule == "second":
+        return clean.masked_fill(~others, -torch.inf).argmax(1)
+    if rule == "next":
+        steps = (labels[:, None] + torch.arange(1, k, device=labels.device)) % k
+        return steps.gather(1, others.gather(1, steps).int().argmax(1, keepdim=True)).squeeze(1)
+    if rule == "random":
+        draws = rng.fold("target").uniform(k).to(clean.device)
+        return draws.masked_fill(~others, -1).argmax(1)
+    target = _class_of(rule, classes, k)
+    if target == reject:
+        raise ParameterError(f"target {shorten(rule)} is the class by which the model rejects images: name another")
+    return torch.where(labels == target, -1, target)
+
+
+def _class_of(text: str, classes: Sequence[str], k: int) -> int:
+    """The number of a class that is named, or given by its number."""
+    if text in classes:
+        return list(classes).index(text)
+    if text.isascii() and text.isdecimal():
+        if int(text) < k:
+            return int(text)
+        raise ParameterError(f"target {shorten(text)} is no class of the model, which has 0 to {k - 1}")
+    near = [*RULES, *difflib.get_close_matches(text, classes)]
+    raise ParameterError(f"no target {shorten(text)}: {did_you_mean(text, near)}, or a class by name or number")

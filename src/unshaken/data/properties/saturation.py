@@ -1,0 +1,20 @@
+"""Saturation of an image's colours."""
+
+from __future__ import annotations
+
+import numpy as np
+from typing_extensions import override
+
+from unshaken.data.decode import Pixels
+from unshaken.data.properties.base import ImageProperty, image_property
+
+
+@image_property("saturation")
+class Saturation(ImageProperty):
+    """Mean saturation of the pixels in HSV, (max - min) / max of their channels; 0 for grey and for black."""
+
+    @override
+    def measure(self, image: Pixels) -> float:
+        most = image.max(2)
+        spread = (most - image.min(2)).astype(np.float32)
+        return float((spread / np.maximum(most, 1)).mean(dtype=np.float64))

@@ -1,0 +1,1 @@
+"""Checks of labels: their balance, and whether something else than the object gives them away."""

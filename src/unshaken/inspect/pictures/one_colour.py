@@ -1,0 +1,24 @@
+"""Images of a single colour."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from typing_extensions import override
+
+from unshaken.core.registry import register
+from unshaken.inspect.engine.base import ScoreCheck
+from unshaken.inspect.engine.sample import DecodedSample
+
+
+@register("one-colour", reference="unshaken")
+class OneColour(ScoreCheck):
+    """Find images of one colour: the score is the range of a channel's values, the largest over channels."""
+
+    title = "Images of one colour"
+    quantity = "range"
+    threshold: float = Field(0.02, description="flag images whose channels have a smaller range, of [0, 1]", ge=0, le=1)
+
+    @override
+    def score(self, sample: DecodedSample) -> float:
+        values = sample.pixels.reshape(-1, sample.pixels.shape[2] if sample.pixels.ndim == 3 else 1)
+        return float((values.max(0).astype(int) - values.min(0)).max()) / 255

@@ -1,0 +1,1 @@
+"""Data sets as they are: the health of one, and how two differ."""

@@ -1,0 +1,1 @@
+"""Prediction sets of a classifier, with and without a shift."""
