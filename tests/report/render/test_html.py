@@ -401,3 +401,10 @@ def test_a_matrix_keeps_its_classes_whole_and_in_sight(offline: Callable[..., An
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
     tab.evaluate("document.querySelector('.scroll.matrix').scrollLeft = 1000")
     assert tab.locator(".matrix tbody th").first.bounding_box()["x"] >= 0
+
+
+@pytest.mark.browser
+def test_a_sentence_of_bad_news_is_no_wider_than_a_phone(offline: Callable[..., Any]) -> None:
+    news = Span("the search did not finish: its budget left out most of what was planned. " * 3, "bad")
+    tab, _ = offline(render_html(Page("page", (Headline("Question?", (news,)),))), width=390)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390

@@ -113,7 +113,7 @@ class DetectSection(Section):
         if sets:
             tables = tuple(_set_table(group, detectors) for group in sets)
             found.append(Details("Each set by itself", (Prose(FPR, "small"), *tables), open=len(detectors) == 1))
-        found += [Heading("At the threshold", level=3), _threshold_table(detectors, sets), *_errors(detectors)]
+        found += [Details("At the threshold", (_threshold_table(detectors, sets),)), *_errors(detectors)]
         return [*found, *_score_plots(data, scores), *evasion(data), *galleries(report, scores)]
 
 
@@ -288,7 +288,7 @@ def _score_plots(data: Mapping[str, Any], scores: RunScores) -> list[Block]:
         sets = len(sets_of(data))
         if sets > len(curves):
             text += f" The first {len(curves)} of {sets} sets are drawn; all figures are in the tables."
-        found += [Heading("ROC curves", level=3), Prose(text, "small"), Plots(tuple(curves), "half")]
+        found.append(Details("ROC curves", (Prose(text, "small"), Plots(tuple(curves), "half"))))
     return found
 
 
